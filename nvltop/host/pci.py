@@ -1,0 +1,33 @@
+"""Which graphics devices the PCI bus has, whatever their drivers say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+VENDORS: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
+DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
+"""VGA, 3D and other display controllers, and processing accelerators."""
+
+
+def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
+    """Return the vendors of the node's GPUs: `NVIDIA`, `AMD`, `Intel`."""
+    found = set()
+    for device in (sys_root / "bus/pci/devices").glob("*"):
+        try:
+            if (device / "class").read_text()[:6] in DISPLAY_CLASSES:
+                found.add(VENDORS.get((device / "vendor").read_text().strip(), "other"))
+        except OSError:
+            continue
+    return found - {"other"}
+
+
+def kernel_module_version(proc_root: Path = Path("/proc")) -> str | None:
+    """Return the version of the loaded nvidia kernel module, such as `570.124.06`."""
+    try:
+        text = (proc_root / "driver/nvidia/version").read_text(errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"Kernel Module\D*([0-9]+(?:\.[0-9]+)+)", text)
+    return match.group(1) if match else None

@@ -1,0 +1,158 @@
+"""What is drawn and written: one moment of the node, worked out from the items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nvltop.model.inventory import Gpu, Inventory, Remote
+from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.reading import (
+    C2cTraffic,
+    Cost,
+    Counter,
+    Event,
+    Fabric,
+    Gauges,
+    Host,
+    LinkState,
+    PcieTraffic,
+    Scope,
+    Tick,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """One error counter of one link."""
+
+    total: Maybe[int]
+    """Since the driver loaded or the GPU was reset."""
+    since_start: Maybe[int]
+    """Increases seen since nvltop started; resets do not lower it."""
+    per_min: Maybe[float]
+    """Increases over the last minute."""
+    last_change_s: float | None
+    """Seconds since the last increase seen; None if none was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of one GPU, now."""
+
+    index: int
+    state: LinkState
+    state_reason: str = ""
+    """Why the state is unknown."""
+    speed_bytes_per_s: Maybe[float] = NOT_READ
+    """What the link can carry, one direction."""
+    remote: Remote = field(default_factory=Remote)
+    tx_bytes_per_s: Maybe[float] = NOT_READ
+    rx_bytes_per_s: Maybe[float] = NOT_READ
+    tx_bytes_total: Maybe[int] = NOT_READ
+    rx_bytes_total: Maybe[int] = NOT_READ
+    errors: Mapping[str, ErrorCount] = field(default_factory=dict)
+    """By kind, only kinds that the board can count."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the link is trained (up, asleep, or trained without traffic)."""
+        return self.state in (LinkState.UP, LinkState.SLEEP, LinkState.TRAFFIC_DISABLED)
+
+
+@dataclass(frozen=True, slots=True)
+class NvLink:
+    """The NVLinks of one GPU together."""
+
+    links_present: Maybe[int] = NOT_READ
+    """0 on a GPU without NVLink."""
+    links_up: Maybe[int] = NOT_READ
+    speed_bytes_per_s: Maybe[float] = NOT_READ
+    """Sum of the up links' speeds, one direction: the 100 % of `% of speed`."""
+    ceiling: Maybe[float] = NOT_READ
+    """Share of the speed (0…1) that NCCL reaches in practice on this generation."""
+    tx_bytes_per_s: Maybe[float] = NOT_READ
+    rx_bytes_per_s: Maybe[float] = NOT_READ
+    counter: Maybe[Counter] = NOT_READ
+    scope: Maybe[Scope] = NOT_READ
+    errors_total: Maybe[int] = NOT_READ
+    """All error kinds that mean trouble, summed over the links: lifetime."""
+    errors_since_start: Maybe[int] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFrame:
+    """One GPU, now."""
+
+    gpu: Gpu
+    state: str = "ok"
+    """`ok`, `lost`, `unreadable`."""
+    state_reason: str = ""
+    age_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since each group of values was read."""
+    gauges: Gauges = field(default_factory=Gauges)
+    pcie: PcieTraffic = field(default_factory=PcieTraffic)
+    c2c: C2cTraffic = field(default_factory=C2cTraffic)
+    fabric: Fabric = field(default_factory=Fabric)
+    nvlink: NvLink = field(default_factory=NvLink)
+    links: tuple[Link, ...] = ()
+    stale: bool = False
+    """The link counters are older than they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The matrix of `nvidia-smi topo -m`, and what else is known per pair. All three are square, by label."""
+
+    labels: tuple[str, ...] = ()
+    cells: tuple[tuple[str, ...], ...] = ()
+    """`X`, `NV#`, `PIX`, `PXB`, `PHB`, `NODE`, `SYS`, or `?` where it could not be read."""
+    p2p_nvlink: tuple[tuple[Maybe[str], ...], ...] = ()
+    """`X`, `OK`, or NVML's code for why not."""
+    pair_tx_bytes_per_s: tuple[tuple[Maybe[float], ...], ...] = ()
+    """From row to column; missing on NVSwitch boards, where NVML cannot know it."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """`ROW,COLUMN` of each `?` cell and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to "is NVLink working, and is it my bottleneck?"."""
+
+    id: str
+    """`starting`, `idle`, `carrying`, `saturated`, `busy-no-traffic`, `pcie`, `no-nvlink`, `unknown`, …"""
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a health rule says."""
+
+    rule: str
+    severity: str
+    """`critical`, `warning`, `notice`, `info`, `unknown`."""
+    gpu: str | None
+    """UUID."""
+    link: int | None
+    summary: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Everything there is to show at one moment."""
+
+    inventory: Inventory
+    tick: Tick
+    started_s: float
+    """Unix time of the first item."""
+    gpus: tuple[GpuFrame, ...] = ()
+    matrix: Matrix = field(default_factory=Matrix)
+    host: Host = field(default_factory=Host)
+    cost: Cost = field(default_factory=Cost)
+    verdict: Verdict = Verdict("starting", "Waiting for the first readings")
+    findings: tuple[Finding, ...] = ()
+    events: tuple[Event, ...] = ()
+    sequence: int = 0
+    """Counts frames that brought new link rates; a series takes one value per step."""

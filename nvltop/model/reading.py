@@ -1,0 +1,225 @@
+"""One poll of one group of values of one GPU, as NVML gave them, with the time of the poll."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from nvltop.model.missing import NOT_READ, Maybe
+
+
+class LinkState(str, Enum):
+    """State of a link (`nvmlDeviceGetNvLinkState`, field 165)."""
+
+    UP = "up"
+    DOWN = "down"
+    SLEEP = "sleep"
+    """Low power; not a fault."""
+    TRAFFIC_DISABLED = "traffic-disabled"
+    """Trained, but not allowed to carry traffic (value 3, NVML 13.615)."""
+    UNKNOWN = "unknown"
+
+
+class Counter(str, Enum):
+    """What a throughput counter counts."""
+
+    DATA = "data"
+    """Bytes of data (fields 138, 139; 202, 204)."""
+    RAW = "raw"
+    """With protocol overhead (fields 140, 141)."""
+
+
+class Scope(str, Enum):
+    """What one throughput counter covers."""
+
+    LINK = "link"
+    GPU = "gpu"
+    """The driver gives only a sum over the GPU's links."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """Cumulative NVLink traffic of one GPU, in bytes since the driver loaded or the GPU was reset."""
+
+    counter: Counter
+    scope: Scope
+    tx_bytes: tuple[Maybe[int], ...]
+    """By link index; one entry for `Scope.GPU`."""
+    rx_bytes: tuple[Maybe[int], ...]
+    stamp_us: tuple[int, ...] = ()
+    """NVML's own time of each TX entry, then each RX entry (Unix µs); one number if all are equal,
+    empty if the driver gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStates:
+    """State and speed of every link present, by link index."""
+
+    states: tuple[Maybe[LinkState], ...]
+    speed_bytes_per_s: tuple[Maybe[float], ...]
+    """What NVML says the link can carry per direction (field 164, else 84…137, else 90)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkErrors:
+    """Lifetime error counts, by kind and link index; only kinds that the board can count."""
+
+    counts: dict[str, tuple[Maybe[int], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Values of the moment."""
+
+    util_percent: Maybe[float] = NOT_READ
+    memory_used_bytes: Maybe[int] = NOT_READ
+    memory_total_bytes: Maybe[int] = NOT_READ
+    power_w: Maybe[float] = NOT_READ
+    temperature_c: Maybe[float] = NOT_READ
+    sm_clock_mhz: Maybe[float] = NOT_READ
+    pstate: Maybe[int] = NOT_READ
+    event_reasons: Maybe[int] = NOT_READ
+    """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
+    pcie_gen: Maybe[int] = NOT_READ
+    pcie_width: Maybe[int] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class PcieTraffic:
+    """PCIe throughput in bytes/s, as the driver averaged it."""
+
+    tx_bytes_per_s: Maybe[float] = NOT_READ
+    rx_bytes_per_s: Maybe[float] = NOT_READ
+    source: str = ""
+    """`byte-counter` (fields 197, 198), `gpm`, or `20ms` (`nvmlDeviceGetPcieThroughput`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class C2cTraffic:
+    """C2C throughput in bytes/s (GPM metrics 100-103)."""
+
+    tx_bytes_per_s: Maybe[float] = NOT_READ
+    rx_bytes_per_s: Maybe[float] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """NVLink fabric membership (`nvmlDeviceGetGpuFabricInfoV`) and what the driver asks for."""
+
+    state: Maybe[str] = NOT_READ
+    """`not-started`, `in-progress`, `completed`; missing where the GPU has no fabric."""
+    status: Maybe[str] = NOT_READ
+    """`success` or NVML's error text; only meaningful once completed."""
+    health_mask: Maybe[int] = NOT_READ
+    health_summary: Maybe[str] = NOT_READ
+    """`healthy`, `unhealthy`, `limited-capacity`."""
+    clique_id: Maybe[int] = NOT_READ
+    cluster_uuid: Maybe[str] = NOT_READ
+    recovery_action: Maybe[int] = NOT_READ
+    """Field 230; 0 is none."""
+    bandwidth_mode: Maybe[str] = NOT_READ
+    remap_pending: Maybe[bool] = NOT_READ
+    remap_failed: Maybe[bool] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine around the GPUs."""
+
+    cpu_percent: Maybe[float] = NOT_READ
+    """Of all CPUs together, 0…100, since the reading before."""
+    memory_used_bytes: Maybe[int] = NOT_READ
+    memory_total_bytes: Maybe[int] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What reading cost over the last second or so."""
+
+    calls_per_s: float = 0.0
+    driver_s_per_s: float = 0.0
+    """Seconds inside driver calls per second."""
+    interval_s: float = 0.0
+    """The effective interval of the link counters; longer than asked when sweeps are slow."""
+
+
+Data: TypeAlias = (
+    LinkCounters | LinkStates | LinkErrors | Gauges | PcieTraffic | C2cTraffic | Fabric | Host | Cost
+)
+
+GROUPS: dict[type[Data], str] = {
+    LinkCounters: "links",
+    LinkStates: "states",
+    LinkErrors: "errors",
+    Gauges: "gauges",
+    PcieTraffic: "pcie",
+    C2cTraffic: "c2c",
+    Fabric: "fabric",
+    Host: "host",
+    Cost: "cost",
+}
+"""The name of each group of values, as in the JSON's `age_s` and in recordings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One group of values of one GPU (or of the host), and when it was read."""
+
+    gpu: str | None
+    """UUID; None for the host and the worker itself."""
+    start_s: float
+    """CLOCK_MONOTONIC before the call, in seconds."""
+    end_s: float
+    """CLOCK_MONOTONIC after it."""
+    wall_s: float
+    """Unix time after it; a label, never used for rates."""
+    data: Data
+    problem: str | None = None
+    """Set if the GPU as a whole did not answer, such as `GPU is lost`."""
+
+    @property
+    def group(self) -> str:
+        """Name of the group that `data` belongs to."""
+        return GROUPS[type(self.data)]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the driver told of by itself."""
+
+    mono_s: float
+    wall_s: float
+    gpu: str | None
+    kind: str
+    """`xid`, `recovery-action`, `gpu-unavailable`, …"""
+    code: int
+    """The XID, or the driver's number for another kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A driver call under way."""
+
+    thread: str
+    function: str
+    gpu: int | None
+    """NVML index."""
+    since_s: float
+    """CLOCK_MONOTONIC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The main process's clock, and what it knows of the worker."""
+
+    mono_s: float
+    wall_s: float
+    interval_s: float
+    """Asked refresh interval."""
+    worker: str = "running"
+    """`starting`, `running`, `stuck`, `ended`, `replaced`, or `replay`."""
+    calls: tuple[Call, ...] = ()
+    """Calls that have been going on for more than a second."""
+    note: str = ""
+    """One line for the user about the worker, if there is something to say."""

@@ -1,0 +1,190 @@
+"""Throughput counters of the links of one GPU: which the board has, and whether they can be believed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from nvltop.model import Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
+from nvltop.nvml.device import Device
+from nvltop.nvml.driver import ALL_LINKS, UNSUPPORTED, Driver, FieldValue
+
+KIB: Final = 1024
+
+
+class Source(NamedTuple):
+    """A pair of fields that counts traffic."""
+
+    tx: int
+    rx: int
+    unit_bytes: int
+    counter: Counter
+    scope: Scope
+
+
+DATA: Final = Source(138, 139, KIB, Counter.DATA, Scope.LINK)
+RAW: Final = Source(140, 141, KIB, Counter.RAW, Scope.LINK)
+SOURCES: Final = (
+    DATA,
+    RAW,
+    # Port bytes of NVLink 5: whole packets, hence raw; bytes, where the others count KiB.
+    Source(202, 204, 1, Counter.RAW, Scope.LINK),
+    Source(138, 139, KIB, Counter.DATA, Scope.GPU),
+    Source(140, 141, KIB, Counter.RAW, Scope.GPU),
+    Source(202, 204, 1, Counter.RAW, Scope.GPU),
+)
+TOTAL: Final = DATA._replace(scope=Scope.GPU)
+
+FROZEN_AT: Final = 20e6
+"""RAW bytes/s from which DATA that stands still is no idle link: bridged RTX 3090s tick at 1.2 MiB/s
+when idle (nvtop#469)."""
+DOUBT_EVERY_S: Final = 0.9
+"""How often the counters that could unmask the chosen ones are read, until they are trusted."""
+
+
+class Sample(NamedTuple):
+    """One batch, by source."""
+
+    start_s: float
+    end_s: float
+    wall_s: float
+    values: dict[Source, list[FieldValue]]
+
+
+@dataclass(slots=True)
+class CounterReader:
+    """Reads TX and RX counters of one GPU, from the best source that its board has."""
+
+    driver: Driver
+    device: Device
+    source: Source | None = field(default=None, init=False)
+    """Chosen once; None until a link has answered."""
+    _trusted: bool = field(default=False, init=False)
+    _doubt: Sample | None = field(default=None, init=False)
+    """The last sample that had the other counters as well."""
+
+    def read(self) -> list[Reading]:
+        """Read the counters once; two readings where the second shows which counter the first should be of."""
+        if isinstance(self.device.links, Missing):
+            return [self._missing(self.device.links)]
+        if not self.device.links:
+            return []
+        if self.source is None:
+            return self._choose()
+        if self._trusted or self.source is not DATA:
+            sample = self._sample((self.source,))
+        else:
+            return self._read_doubting()
+        if isinstance(sample, Missing):
+            return [self._missing(sample)]
+        return [self._reading(sample, self.source)]
+
+    def _choose(self) -> list[Reading]:
+        refusal = Missing("not supported")
+        for source in SOURCES:
+            sample = self._sample((DATA, RAW, TOTAL) if source is DATA else (source,))
+            if isinstance(sample, Missing):
+                if sample not in UNSUPPORTED:
+                    refusal = sample
+                continue
+            if any(known(v.value) for v in sample.values[source]):
+                self.source = source
+                if source is DATA:
+                    self._doubt = sample
+                return [self._reading(sample, source)]
+            unread = [v.value for v in sample.values[source] if isinstance(v.value, Missing)]
+            refusal = next((r for r in unread if r not in UNSUPPORTED), refusal)
+        return [self._missing(refusal)]
+
+    def _read_doubting(self) -> list[Reading]:
+        """Read DATA, and now and then what shows that DATA is frozen or not per link."""
+        before = self._doubt
+        if before and time.monotonic() - before.start_s < DOUBT_EVERY_S:
+            sample = self._sample((DATA,))
+            return [self._missing(sample) if isinstance(sample, Missing) else self._reading(sample, DATA)]
+        sample = self._sample((DATA, RAW, TOTAL))
+        if isinstance(sample, Missing):
+            return [self._missing(sample)]
+        self._doubt = sample
+        better = self._better(before, sample) if before else None
+        if before and better:
+            self.source = better
+            # The rate can be told at once if the reading before is told again, of the right counter.
+            return [self._reading(before, better), self._reading(sample, better)]
+        return [self._reading(sample, DATA)]
+
+    def _better(self, before: Sample, now: Sample) -> Source | None:
+        """Return what to read instead of DATA per link, or None; DATA may be trusted from now on."""
+        moved = _moved(before.values[DATA], now.values[DATA])
+        if moved:
+            links = {v.value for v in now.values[DATA][: self._links] if known(v.value)}
+            total = now.values[TOTAL][0].value
+            active = sum(known(v.value) for v in now.values[DATA][: self._links])
+            if active > 1 and links == {total}:
+                return TOTAL
+            self._trusted = True
+            return None
+        raw = _moved(before.values[RAW], now.values[RAW]) * KIB / max(now.start_s - before.start_s, 1e-3)
+        return RAW if raw > FROZEN_AT else None
+
+    @property
+    def _links(self) -> int:
+        return self.device.links or 0
+
+    def _sample(self, sources: tuple[Source, ...]) -> Maybe[Sample]:
+        ids = []
+        for source in sources:
+            scopes = range(self._links) if source.scope is Scope.LINK else (ALL_LINKS,)
+            ids += [(source.tx, scope) for scope in scopes] + [(source.rx, scope) for scope in scopes]
+        start = time.monotonic()
+        values = self.driver.fields(self.device.handle, ids, gpu=self.device.index)
+        end, wall = time.monotonic(), time.time()
+        if isinstance(values, Missing):
+            return values
+        split = {}
+        for source in sources:
+            n = 2 * (self._links if source.scope is Scope.LINK else 1)
+            split[source], values = values[:n], values[n:]
+        return Sample(start, end, wall, split)
+
+    def _reading(self, sample: Sample, source: Source) -> Reading:
+        values = sample.values[source]
+        unit, n = source.unit_bytes, len(values) // 2
+        totals = [
+            v.value if isinstance(v.value, Missing) else v.value * unit
+            if v.value >= 0
+            else Missing(f"implausible value {v.value}")
+            for v in values
+        ]
+        stamps = tuple(v.stamp_us for v in values)
+        if stamps.count(stamps[0]) == len(stamps):
+            stamps = stamps[:1] if stamps[0] > 0 else ()
+        return Reading(
+            gpu=self.device.uuid,
+            start_s=sample.start_s,
+            end_s=sample.end_s,
+            wall_s=sample.wall_s,
+            data=LinkCounters(source.counter, source.scope, tuple(totals[:n]), tuple(totals[n:]), stamps),
+        )
+
+    def _missing(self, why: Missing) -> Reading:
+        now, wall = time.monotonic(), time.time()
+        source = self.source or DATA
+        n = self._links if source.scope is Scope.LINK else 1
+        return Reading(
+            gpu=self.device.uuid,
+            start_s=now,
+            end_s=now,
+            wall_s=wall,
+            data=LinkCounters(source.counter, source.scope, (why,) * n, (why,) * n),
+        )
+
+
+def _moved(before: list[FieldValue], now: list[FieldValue]) -> int:
+    """Return by how much the counters that were read both times went up together."""
+    return sum(
+        max(0, b.value - a.value)
+        for a, b in zip(before, now, strict=True)
+        if known(a.value) and known(b.value)
+    )

@@ -1,0 +1,270 @@
+"""What is known of one GPU: its handle, its identity and the facts that do not change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pynvml
+
+from nvltop.model import NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
+from nvltop.nvml.driver import UNSUPPORTED, Driver, FieldValue, within
+
+ARCHITECTURES: Final = {
+    2: "kepler",
+    3: "maxwell",
+    4: "pascal",
+    5: "volta",
+    6: "turing",
+    7: "ampere",
+    8: "ada",
+    9: "hopper",
+    10: "blackwell",
+    13: "rubin",
+}
+GENERATIONS: Final = {1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"}
+"""NVML's enum to NVIDIA's name (nvmlNvlinkVersion_t)."""
+VIRTUALIZATION: Final = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host-vgpu", 4: "host-vsga"}
+REMOTE_KINDS: Final = {0: RemoteKind.GPU, 1: RemoteKind.NPU, 2: RemoteKind.SWITCH}
+
+LINK_COUNT: Final = 91
+REMOTE_LINK: Final = 146
+SWITCH_LINKS: Final = 147
+VERSION: Final = 166
+C2C_COUNT: Final = 170
+C2C_STATUS: Final = 171
+C2C_SPEED: Final = 172
+
+MAX_LINKS: Final = 256
+"""A link count above this is garbage, not a board (NVLink 6 has 36)."""
+MIG_HIDES_LINKS: Final = Missing("MIG is on")
+_AFFINITY_WORDS: Final = 32
+"""64-bit words of CPU mask asked for: room for 2048 CPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU that can be asked."""
+
+    index: int
+    uuid: str
+    handle: Any
+    links: Maybe[int]
+    """Links present; missing if that could not be told."""
+    architecture: Maybe[int]
+    """NVML's number, which rises with the generation."""
+    mig: bool = False
+
+
+def open_device(driver: Driver, index: int) -> Maybe[Device]:
+    """Find the GPU with NVML index `index`; `Missing` if it does not answer."""
+    handle = driver.call(pynvml.nvmlDeviceGetHandleByIndex, index, gpu=index)
+    if isinstance(handle, Missing):
+        return handle
+    uuid = driver.call(pynvml.nvmlDeviceGetUUID, handle, gpu=index)
+    if isinstance(uuid, Missing):
+        # A GPU without a readable UUID still needs a name of its own.
+        bus_id = _bus_id(driver.call(pynvml.nvmlDeviceGetPciInfo, handle, gpu=index))
+        uuid = f"PCI-{bus_id}" if known(bus_id) else f"GPU-index-{index}"
+    mig = driver.call(pynvml.nvmlDeviceGetMigMode, handle, gpu=index)
+    on = known(mig) and mig[0] == 1
+    return Device(
+        index=index,
+        uuid=uuid,
+        handle=handle,
+        links=_link_count(driver, handle, index, on),
+        architecture=driver.call(pynvml.nvmlDeviceGetArchitecture, handle, gpu=index),
+        mig=on,
+    )
+
+
+def _link_count(driver: Driver, handle: Any, index: int, mig: bool) -> Maybe[int]:
+    count = field(driver, handle, index, LINK_COUNT)
+    if known(count):
+        return within(count, 0, MAX_LINKS)  # type: ignore[no-any-return]
+    # Old drivers lack the field: the highest link that answers is the last. A refusal in between is
+    # no end (P100 answers INVALID_ARGUMENT for links it lacks, bridged H100s have holes).
+    answers = []
+    for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+        state = driver.call(pynvml.nvmlDeviceGetNvLinkState, handle, link, gpu=index)
+        answers.append(state)
+        if link == 0 and isinstance(state, Missing) and state not in UNSUPPORTED:
+            return state
+        if link == 0 and state == NOT_SUPPORTED:
+            break
+    present = [link for link, state in enumerate(answers) if known(state)]
+    if present:
+        return present[-1] + 1
+    return MIG_HIDES_LINKS if mig else 0
+
+
+def field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
+    """Read one field value."""
+    values = driver.fields(handle, [(field_id, scope)], gpu=index)
+    return values if isinstance(values, Missing) else values[0].value
+
+
+def per_link(
+    driver: Driver, device: Device, field_ids: tuple[int, ...], count: int
+) -> Maybe[dict[int, list[FieldValue]]]:
+    """Read fields whose scopeId is the link, for links 0…`count`-1, in one call."""
+    values = driver.fields(
+        device.handle, [(f, link) for f in field_ids for link in range(count)], gpu=device.index
+    )
+    if isinstance(values, Missing):
+        return values
+    return {f: values[i * count : (i + 1) * count] for i, f in enumerate(field_ids)}
+
+
+def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str]) -> Gpu:
+    """Read everything about a GPU that belongs in the inventory."""
+
+    def ask(function: Any, *args: Any) -> Any:
+        return driver.call(function, device.handle, *args, gpu=device.index)
+
+    limit = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
+    persistence = ask(pynvml.nvmlDeviceGetPersistenceMode)
+    mode = ask(pynvml.nvmlDeviceGetVirtualizationMode)
+    switch_links = field(driver, device.handle, device.index, SWITCH_LINKS)
+    remotes = read_remotes(driver, device, uuid_by_bus, switch_links)
+    return Gpu(
+        index=device.index,
+        uuid=device.uuid,
+        name=ask(pynvml.nvmlDeviceGetName),
+        pci_bus_id=_bus_id(ask(pynvml.nvmlDeviceGetPciInfo)),
+        architecture=_name(device.architecture, ARCHITECTURES, "arch"),
+        numa_node=_first_bit(ask(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)),
+        cpu_affinity=_cpu_list(ask(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
+        module_id=ask(pynvml.nvmlDeviceGetModuleId),
+        minor=ask(pynvml.nvmlDeviceGetMinorNumber),
+        virtualization=_name(mode, VIRTUALIZATION, "mode"),
+        mig=device.mig,
+        persistence=persistence == 1 if known(persistence) else persistence,
+        power_limit_w=limit / 1000 if known(limit) else limit,
+        pcie_gen_max=within(ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration), 1, 16),
+        pcie_width_max=within(ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth), 1, 32),
+        nvlink_generation=_generation(driver, device),
+        switch_links=switch_links,
+        remotes=remotes,
+        c2c=_c2c(driver, device),
+    )
+
+
+def bus_key(info: Any) -> tuple[int, int, int] | None:
+    """Domain, bus and device of an nvmlPciInfo_t; None for the sentinel that hides a remote."""
+    if info.domain == 0xFFFFFFFF or info.bus >= 0xFF:
+        return None
+    return info.domain, info.bus, info.device
+
+
+def read_remotes(
+    driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str], switch_links: Maybe[int]
+) -> Maybe[tuple[Remote, ...]]:
+    """Read where each link of a GPU ends, by link index."""
+    if isinstance(device.links, Missing):
+        return device.links
+    if not device.links:
+        return ()
+    numbers = per_link(driver, device, (REMOTE_LINK,), device.links)
+    found = []
+    for link in range(device.links):
+        kind = driver.call(pynvml.nvmlDeviceGetNvLinkRemoteDeviceType, device.handle, link, gpu=device.index)
+        info = driver.call(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, device.handle, link, gpu=device.index)
+        number = numbers if isinstance(numbers, Missing) else numbers[REMOTE_LINK][link].value
+        found.append(_remote(kind, info, number, uuid_by_bus, switch_links))
+    return tuple(found)
+
+
+def _remote(
+    kind: Any,
+    info: Any,
+    number: Maybe[int],
+    uuid_by_bus: dict[tuple[int, int, int], str],
+    switch_links: Maybe[int],
+) -> Remote:
+    key = None if isinstance(info, Missing) else bus_key(info)
+    if key:
+        bus_id: Maybe[str] = _bus_id(info)
+    else:
+        bus_id = info if isinstance(info, Missing) else Missing("hidden by the driver")
+    gpu = uuid_by_bus.get(key) if key else None
+    named = REMOTE_KINDS.get(kind, RemoteKind.UNKNOWN) if known(kind) else RemoteKind.UNKNOWN
+    if gpu:
+        named = RemoteKind.GPU
+    elif named is RemoteKind.UNKNOWN and known(switch_links) and switch_links > 0 and known(info):
+        # Field 147 counts links that end in a switch even where the switch itself is hidden.
+        named = RemoteKind.SWITCH
+    return Remote(kind=named, pci_bus_id=bus_id, gpu=gpu, link=within(number, 0, 4096))
+
+
+def _generation(driver: Driver, device: Device) -> Maybe[str]:
+    if isinstance(device.links, Missing):
+        return device.links
+    if not device.links:
+        return Missing("no NVLink")
+    values = per_link(driver, device, (VERSION,), device.links)
+    versions: list[Any] = [] if isinstance(values, Missing) else [v.value for v in values[VERSION]]
+    if not any(known(v) and v for v in versions):
+        versions = [
+            driver.call(pynvml.nvmlDeviceGetNvLinkVersion, device.handle, link, gpu=device.index)
+            for link in range(device.links)
+        ]
+    # Inactive links answer 0, so the first real number counts.
+    for version in versions:
+        if known(version) and version:
+            return GENERATIONS.get(version, f"version {version}")
+    refused = [v for v in versions if isinstance(v, Missing)]
+    return refused[0] if refused else Missing("not told while all links are down")
+
+
+def _c2c(driver: Driver, device: Device) -> C2c:
+    count = within(field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
+    if isinstance(count, Missing):
+        return C2c(count, count, count)
+    if not count:
+        return C2c(0, 0, Missing("no C2C"))
+    values = per_link(driver, device, (C2C_STATUS, C2C_SPEED), count)
+    if isinstance(values, Missing):
+        return C2c(count, values, values)
+    states = [v.value for v in values[C2C_STATUS]]
+    speeds = [v.value for v in values[C2C_SPEED]]
+    missing = next((s for s in states if isinstance(s, Missing)), None)
+    if missing:
+        return C2c(count, missing, missing)
+    up = [speed for state, speed in zip(states, speeds, strict=True) if state]
+    unread = next((s for s in up if isinstance(s, Missing)), None)
+    return C2c(count, len(up), unread or sum(s for s in up if known(s)) * 1e6)
+
+
+def _bus_id(info: Any) -> Maybe[str]:
+    if isinstance(info, Missing):
+        return info
+    return f"{info.domain:08X}:{info.bus:02X}:{info.device:02X}.0"
+
+
+def _name(number: Any, names: dict[int, str], unknown: str) -> Maybe[str]:
+    return number if isinstance(number, Missing) else names.get(number, f"{unknown} {number}")
+
+
+def _bits(words: Any) -> list[int]:
+    return [64 * i + bit for i, word in enumerate(words) for bit in range(64) if word >> bit & 1]
+
+
+def _first_bit(words: Any) -> Maybe[int]:
+    if isinstance(words, Missing):
+        return words
+    bits = _bits(words)
+    return bits[0] if bits else Missing("no NUMA node told")
+
+
+def _cpu_list(words: Any) -> Maybe[str]:
+    """Turn a CPU mask into `0-55,112-167`."""
+    if isinstance(words, Missing):
+        return words
+    runs: list[list[int]] = []
+    for cpu in _bits(words):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1][1:] = [cpu]
+        else:
+            runs.append([cpu])
+    return ",".join("-".join(map(str, run)) for run in runs)

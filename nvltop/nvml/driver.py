@@ -1,0 +1,154 @@
+"""The one way into NVML: every answer is a value or `Missing` with NVML's reason.
+
+Nothing outside `nvltop.nvml` imports `pynvml`. Each call is noted in the `Watch` while it lasts.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from ctypes import sizeof
+from typing import Any, Final, NamedTuple
+
+import pynvml
+
+from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Maybe, Missing
+from nvltop.nvml.watch import Watch
+from nvltop.text import clean
+
+INVALID_ARGUMENT: Final = Missing("invalid argument")
+NO_PERMISSION: Final = Missing("no permission")
+FUNCTION_NOT_FOUND: Final = Missing("driver is too old for this")
+UNDECODABLE: Final = Missing("the driver's text is not valid UTF-8")
+
+REASONS: Final[dict[int, Missing]] = {
+    1: Missing("NVML is not initialised"),
+    2: INVALID_ARGUMENT,
+    3: NOT_SUPPORTED,
+    4: NO_PERMISSION,
+    6: Missing("not found"),
+    7: Missing("insufficient size"),
+    8: Missing("GPU power cable is not attached"),
+    9: Missing("driver is not loaded"),
+    10: Missing("timed out"),
+    11: Missing("GPU interrupt problem"),
+    12: Missing("NVML library not found"),
+    13: FUNCTION_NOT_FOUND,
+    14: Missing("corrupted infoROM"),
+    15: GPU_IS_LOST,
+    16: Missing("GPU needs a reset"),
+    17: Missing("the operating system blocks the GPU"),
+    18: Missing("driver and library versions differ"),
+    19: Missing("in use"),
+    20: Missing("driver is out of memory"),
+    21: Missing("no data"),
+    25: Missing("driver does not know this version of the call"),
+    26: Missing("deprecated"),
+    27: Missing("not ready"),
+    28: Missing("GPU not found"),
+    29: Missing("invalid state"),
+    999: Missing("unknown driver error"),
+}
+"""NVML's return codes (nvml.h, nvmlReturn_t) in words."""
+
+UNSUPPORTED: Final = frozenset((NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, REASONS[25], REASONS[26]))
+"""Reasons that will not go away by asking again."""
+
+ALL_LINKS: Final = 0xFFFFFFFF
+"""scopeId that asks for the sum over a GPU's links."""
+
+_ENTRY: Final = struct.Struct("@IIqqIiQ")
+_DOUBLE: Final = struct.Struct("@d")
+_QUAD: Final = struct.Struct("@Q")
+assert _ENTRY.size == sizeof(pynvml.c_nvmlFieldValue_t)
+
+
+def reason(code: int) -> Missing:
+    """Return NVML's return code as the reason why a value is missing."""
+    return REASONS.get(code) or Missing(f"driver error {code}")
+
+
+class FieldValue(NamedTuple):
+    """One answer of `nvmlDeviceGetFieldValues`."""
+
+    value: Maybe[int]
+    stamp_us: int
+    """NVML's own time of the value (Unix µs), 0 if it gave none."""
+
+
+class Driver:
+    """A session with the driver."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
+        """Call a `pynvml` function; the answer, or `Missing` with the reason of the failure."""
+        start = self.watch.begin(function.__name__, gpu)
+        try:
+            answer = function(*args)
+        except pynvml.NVMLError as error:
+            return reason(error.value)
+        except UnicodeDecodeError:
+            return UNDECODABLE
+        finally:
+            self.watch.end(start)
+        return clean(answer) if isinstance(answer, str) else answer
+
+    def fields(
+        self, handle: Any, ids: Sequence[tuple[int, int]], gpu: int | None = None
+    ) -> Maybe[list[FieldValue]]:
+        """Read (field id, scope id) pairs in one call; each entry has its own reason if it failed."""
+        answer = self.call(pynvml.nvmlDeviceGetFieldValues, handle, list(ids), gpu=gpu)
+        if isinstance(answer, Missing):
+            return answer
+        return [
+            FieldValue(reason(code) if code else _number(kind, bits), stamp)
+            for _field, _scope, stamp, _latency, kind, code, bits in _ENTRY.iter_unpack(bytes(answer))
+        ]
+
+
+def _number(kind: int, bits: int) -> Maybe[int]:
+    """Pick the member of nvmlValue_t that nvmlValueType_t names."""
+    if kind in (2, 3):
+        return bits
+    if kind == 1:
+        return bits & 0xFFFFFFFF
+    if kind == 6:
+        return bits & 0xFFFF
+    if kind == 4:
+        return bits - (1 << 64) if bits >> 63 else bits
+    if kind == 5:
+        low = bits & 0xFFFFFFFF
+        return low - (1 << 32) if low >> 31 else low
+    if kind == 0:
+        number: float = _DOUBLE.unpack(_QUAD.pack(bits))[0]
+        return int(number) if abs(number) < 2**63 else Missing("implausible value")
+    return Missing(f"unknown value type {kind}")
+
+
+class Refused:
+    """Remembers what a board does not support, so that it is not asked at every turn."""
+
+    RETRY_S: Final = 600.0
+    """A driver reload under us may bring a call to life; rarely worth asking."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[float, Missing]] = {}
+
+    def ask(self, key: str, now: float, question: Callable[[], Any]) -> Any:
+        """Return the answer to `question`, or the remembered reason why there is none."""
+        refused = self._until.get(key)
+        if refused and now < refused[0]:
+            return refused[1]
+        answer = question()
+        if isinstance(answer, Missing) and answer in UNSUPPORTED:
+            self._until[key] = (now + self.RETRY_S, answer)
+        return answer
+
+
+def within(value: Any, low: float, high: float) -> Any:
+    """Return `value`, or `Missing` if no such quantity can be outside [`low`, `high`]."""
+    if isinstance(value, Missing) or low <= value <= high:
+        return value
+    return Missing(f"implausible value {value}")

@@ -1,0 +1,163 @@
+"""Error counters of the links: which kinds a board can count, and the cheapest way to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import pynvml
+
+from nvltop.model import LinkErrors, Maybe, Missing, known
+from nvltop.nvml.device import Device, per_link
+from nvltop.nvml.driver import UNSUPPORTED, Driver
+
+BLACKWELL: Final = 10
+HOPPER: Final = 9
+
+NVLINK5: Final = {
+    "malformed_packet": 206,
+    "buffer_overrun": 207,
+    "rcv": 208,
+    "rcv_remote": 209,
+    "rcv_general": 210,
+    "local_link_integrity": 211,
+    "xmit_discards": 212,
+    "link_recovery_successful": 213,
+    "link_recovery_failed": 214,
+    "link_recovery": 215,
+    "effective": 219,
+    "symbol": 221,
+    "plr_retry_blocks": 295,
+}
+"""Blackwell's counters; scopeId is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
+
+PER_LINK: Final = {"replay": 161, "recovery": 162, "crc": 163}
+"""Hopper's (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported from Blackwell on."""
+
+PER_LANE: Final = {
+    "crc_flit": (32, 96),
+    "crc_data": (39, 102),
+    "replay": (46, 108),
+    "recovery": (53, 114),
+    "ecc_data": (148, 154),
+}
+"""Pascal to Ampere: a field id per link, links 0-5 from the first number, 6-11 from the second.
+On Hopper they answer SUCCESS with 0 whatever happens, so they are never asked there."""
+PER_LANE_LINKS: Final = 12
+
+BY_CALL: Final = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc_data": 4}
+"""Counter numbers of nvmlDeviceGetNvLinkErrorCounter, for drivers without the fields."""
+
+
+@dataclass(slots=True)
+class ErrorReader:
+    """Reads the error counters of one GPU by the way that its board answers, found once."""
+
+    driver: Driver
+    device: Device
+    _way: str | None = field(default=None, init=False)
+    _kinds: tuple[str, ...] = field(default=(), init=False)
+
+    def read(self) -> Maybe[LinkErrors]:
+        """Read all error counters; kinds that the board cannot count are left out."""
+        if isinstance(self.device.links, Missing):
+            return self.device.links
+        if not self.device.links:
+            return LinkErrors({})
+        if self._way is None:
+            return self._probe(self.device.links)
+        return self._read(self._way, self._kinds, self.device.links)
+
+    @property
+    def needs_calls(self) -> bool:
+        """Whether each counter costs a driver call of its own."""
+        return self._way == "call"
+
+    def _probe(self, links: int) -> Maybe[LinkErrors]:
+        refusal: Maybe[LinkErrors] = LinkErrors({})
+        for way in self._ways(links):
+            answer = self._read(way, tuple(WAYS[way]), links)
+            if isinstance(answer, Missing):
+                if answer not in UNSUPPORTED:
+                    refusal = answer
+                continue
+            kinds = {
+                kind: counts
+                for kind, counts in answer.counts.items()
+                if not all(isinstance(c, Missing) and c in UNSUPPORTED for c in counts)
+            }
+            if any(known(c) for counts in kinds.values() for c in counts) and not (
+                way == "lane" and self._lies(kinds)
+            ):
+                self._way, self._kinds = way, tuple(kinds)
+                return LinkErrors(kinds)
+            if kinds:
+                # Refused for a reason that may pass, such as no permission: told, and asked again.
+                refusal = LinkErrors(kinds)
+        return refusal
+
+    def _ways(self, links: int) -> tuple[str, ...]:
+        arch = self.device.architecture
+        if known(arch) and arch >= BLACKWELL:
+            return ("nvlink5", "link")
+        if known(arch) and arch >= HOPPER:
+            return ("link", "call")
+        if links > PER_LANE_LINKS:
+            return ("nvlink5", "link", "call")
+        return ("lane", "link", "call") if known(arch) else ("nvlink5", "link", "lane", "call")
+
+    def _read(self, way: str, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
+        if way == "call":
+            return LinkErrors({kind: self._call(BY_CALL[kind], links) for kind in kinds})
+        if way == "lane":
+            return self._lane(kinds, links)
+        ids = tuple(WAYS[way][kind] for kind in kinds)
+        values = per_link(self.driver, self.device, ids, links)
+        if isinstance(values, Missing):
+            return values
+        return LinkErrors(
+            {kind: tuple(v.value for v in values[i]) for kind, i in zip(kinds, ids, strict=True)}
+        )
+
+    def _lane(self, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
+        ids = [
+            (PER_LANE[kind][link // 6] + link % 6, link)
+            for kind in kinds
+            for link in range(min(links, PER_LANE_LINKS))
+        ]
+        values = self.driver.fields(self.device.handle, ids, gpu=self.device.index)
+        if isinstance(values, Missing):
+            return values
+        n = min(links, PER_LANE_LINKS)
+        return LinkErrors(
+            {kind: tuple(v.value for v in values[i * n : (i + 1) * n]) for i, kind in enumerate(kinds)}
+        )
+
+    def _call(self, counter: int, links: int) -> tuple[Maybe[int], ...]:
+        return tuple(
+            self.driver.call(
+                pynvml.nvmlDeviceGetNvLinkErrorCounter,
+                self.device.handle,
+                link,
+                counter,
+                gpu=self.device.index,
+            )
+            for link in range(links)
+        )
+
+    def _lies(self, kinds: dict[str, tuple[Maybe[int], ...]]) -> bool:
+        """Whether the per-lane fields say 0 where the call of the same counter does not."""
+        for kind, counts in kinds.items():
+            if any(counts):
+                return False
+            if kind != "ecc_data" and any(self._call(BY_CALL[kind], len(counts))):
+                return True
+        return False
+
+
+WAYS: Final[dict[str, dict[str, int]]] = {
+    "nvlink5": NVLINK5,
+    "link": PER_LINK,
+    "lane": {kind: ids[0] for kind, ids in PER_LANE.items()},
+    "call": BY_CALL,
+}

@@ -1,0 +1,86 @@
+"""Which driver call each thread is in, in memory that the main process can see.
+
+A call that is stuck in the driver can say nothing by itself; what it was called with stands here.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+import time
+from typing import Final
+
+from nvltop.model import Call
+
+SLOT: Final = struct.Struct("<di16s44s")
+"""Start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread name, function name."""
+SLOTS: Final = 16
+SIZE: Final = SLOT.size * SLOTS
+_START: Final = struct.Struct("<d")
+
+
+class Watch:
+    """A table of the calls under way: written by the worker's threads, read by the main process."""
+
+    def __init__(self, fd: int | None = None) -> None:
+        """Map the table behind `fd`, or a private one if there is none to share."""
+        self._memory = mmap.mmap(-1, SIZE) if fd is None else mmap.mmap(fd, SIZE)
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._local = threading.local()
+        self.calls = 0
+        """Driver calls so far."""
+        self.driver_s = 0.0
+        """Seconds spent inside them."""
+
+    def begin(self, function: str, gpu: int | None) -> float:
+        """Note that this thread is about to call `function`; returns the start time."""
+        now = time.monotonic()
+        offset, name = self._slot()
+        index = -1 if gpu is None else gpu
+        SLOT.pack_into(self._memory, offset, now, index, name, function.encode()[:44])
+        return now
+
+    def end(self, start: float) -> None:
+        """Note that the call came back."""
+        now = time.monotonic()
+        _START.pack_into(self._memory, self._slot()[0], 0.0)
+        # Two threads may lose a count between them; it is a cost figure, not a reading.
+        self.calls += 1
+        self.driver_s += now - start
+
+    def under_way(self) -> tuple[Call, ...]:
+        """Return the calls that have begun and not come back."""
+        found = []
+        for i in range(SLOTS):
+            since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
+            if since > 0:
+                found.append(
+                    Call(
+                        thread=thread.rstrip(b"\0").decode("ascii", "replace"),
+                        function=function.rstrip(b"\0").decode("ascii", "replace"),
+                        gpu=None if gpu < 0 else gpu,
+                        since_s=since,
+                    )
+                )
+        return tuple(found)
+
+    def _slot(self) -> tuple[int, bytes]:
+        try:
+            slot: tuple[int, bytes] = self._local.slot
+        except AttributeError:
+            with self._lock:
+                index = min(self._taken, SLOTS - 1)
+                self._taken += 1
+            name = threading.current_thread().name.encode()[:16]
+            slot = self._local.slot = (index * SLOT.size, name)
+        return slot
+
+
+def shared_memory() -> int:
+    """Return a descriptor of anonymous memory of the table's size, to be inherited by the worker."""
+    fd = os.memfd_create("nvltop-watch", 0)
+    os.truncate(fd, SIZE)
+    return fd

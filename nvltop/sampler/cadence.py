@@ -1,0 +1,58 @@
+"""When each group of values is due, and how the interval stretches when reading is slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+GAUGES_S: Final = 1.0
+STATES_S: Final = 1.0
+ERRORS_S: Final = 5.0
+ERRORS_BY_CALL_S: Final = 30.0
+"""Where each error counter costs a call of its own."""
+FABRIC_S: Final = 10.0
+PAIRS_S: Final = 60.0
+TRAFFIC_S: Final = 2.0
+HOST_S: Final = 1.0
+COST_S: Final = 1.0
+LOST_S: Final = 5.0
+"""How often a GPU that is lost is asked whether it is back."""
+LOOK_AGAIN_S: Final = 10.0
+"""How often the driver is asked for GPUs when there are none, or fewer than before."""
+
+SHARE: Final = 0.25
+"""A sweep may take this share of the interval; if it takes more, the interval grows."""
+
+
+@dataclass(slots=True)
+class Stretch:
+    """The effective interval of the link counters."""
+
+    asked_s: float
+    _sweep_s: float = field(default=0.0, init=False)
+
+    def note(self, sweep_s: float) -> None:
+        """Take account of how long a sweep took; one slow sweep counts for little, a series for all."""
+        self._sweep_s += 0.3 * (sweep_s - self._sweep_s)
+
+    @property
+    def interval_s(self) -> float:
+        """The asked interval, or longer."""
+        return max(self.asked_s, self._sweep_s / SHARE)
+
+
+@dataclass(slots=True)
+class Due:
+    """Tells when something that is done every so often is due."""
+
+    every_s: float
+    _next_s: float = field(default=0.0, init=False)
+
+    def at(self, now: float, slack_s: float = 0.0) -> bool:
+        """Whether it is due now (or within `slack_s`); if so, the next time is set."""
+        if now + slack_s < self._next_s:
+            return False
+        # Along the old grid, unless that has been left far behind.
+        step = self._next_s + self.every_s
+        self._next_s = step if step > now else now + self.every_s
+        return True

@@ -1,0 +1,47 @@
+"""What the main process tells the worker at the start, and the names both ends use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+WORKER_MODULE: Final = "nvltop.sampler.worker"
+WORKER_NAME: Final = "nvltop-worker"
+"""What `ps -o comm` shows."""
+
+STUCK_INTERVALS: Final = 3.0
+STUCK_S: Final = 5.0
+"""A call is stuck after this many intervals, and never before this many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one worker is started for."""
+
+    items_fd: int
+    """The worker writes items here, one JSON value a line."""
+    watch_fd: int
+    """Shared memory for the calls under way."""
+    interval_s: float
+    demo: tuple[str, str] | None = None
+    """Node and scenario to simulate."""
+    leave_out: tuple[int, ...] = ()
+    """NVML indices of GPUs not to touch: a call on them hung in an earlier worker."""
+
+    def to_argument(self) -> str:
+        """Write the job as one command-line argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_argument(cls, text: str) -> Job:
+        """Read a job back."""
+        fields = json.loads(text)
+        fields["demo"] = tuple(fields["demo"]) if fields["demo"] else None
+        fields["leave_out"] = tuple(fields["leave_out"])
+        return cls(**fields)
+
+
+def deadline_s(interval_s: float) -> float:
+    """Return after how many seconds without an answer a call counts as stuck."""
+    return max(STUCK_INTERVALS * interval_s, STUCK_S)

@@ -1,0 +1,91 @@
+"""The worker process: reads NVML and the host, writes items to its pipe, ends when the pipe does.
+
+Run as `python -m nvltop.sampler.worker JOB`. One thread per clock, so that a slow call of one kind
+does not delay the others; each driver call is noted in shared memory while it lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from typing import Final
+
+from nvltop.codec import encode
+from nvltop.host.meters import read_host
+from nvltop.model import Item, Reading
+from nvltop.nvml.watch import Watch
+from nvltop.sampler import cadence
+from nvltop.sampler.protocol import WORKER_NAME, Job
+
+WAITS: Final = frozenset({"nvmlEventSetWait_v2"})
+"""Calls that wait by design; ending the process in one of them harms nothing."""
+
+
+class Pipe:
+    """The way to the main process; whole lines, from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def send(self, *items: Item) -> None:
+        """Write items; waits if the main process is not reading, ends the worker if it is gone."""
+        data = b"".join(
+            json.dumps(encode(item), separators=(",", ":"), allow_nan=False).encode() + b"\n" for item in items
+        )
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                os._exit(0)
+
+
+def sample_host(pipe: Pipe, stop: threading.Event) -> None:
+    """Read the host's meters once a second."""
+    read_host()
+    while not stop.wait(cadence.HOST_S):
+        start = time.monotonic()
+        host = read_host()
+        pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
+
+
+def leave_with_parent(watch: Watch, stop: threading.Event) -> None:
+    """Wait until the main process closes our stdin, then end.
+
+    A driver call under way is waited for: ending the process in the middle of one has been seen to
+    take the GPU's firmware down (dcgm-exporter#84).
+    """
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    stop.set()
+    while any(call.function not in WAITS for call in watch.under_way()):
+        # Polled: a thread stuck in the driver cannot tell us anything.
+        time.sleep(0.02)
+    os._exit(0)
+
+
+def main() -> None:
+    """Run one worker."""
+    job = Job.from_argument(sys.argv[1])
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+        comm.write(WORKER_NAME)
+    watch = Watch(job.watch_fd)
+    os.close(job.watch_fd)
+    pipe = Pipe(job.items_fd)
+    stop = threading.Event()
+    threading.Thread(target=leave_with_parent, args=(watch, stop), name="parent", daemon=True).start()
+    threading.Thread(target=sample_host, args=(pipe, stop), name="host", daemon=True).start()
+    # Imported late: the threads above already run while the module loads.
+    from nvltop.sampler.sweep import run
+
+    run(job, watch, pipe.send, stop)
+
+
+if __name__ == "__main__":
+    main()
