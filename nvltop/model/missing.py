@@ -7,7 +7,7 @@ unread value, least of all 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeGuard, TypeVar
+from typing import Final, TypeAlias, TypeGuard, TypeVar, Union
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Missing:
         return False
 
 
-Maybe: TypeAlias = "T | Missing"
+Maybe: TypeAlias = Union[T, Missing]  # noqa: UP007  (subscripted at run time, by the codec)
 """A value, or the reason why there is none."""
 
 NOT_READ: Final = Missing("not read yet")

@@ -1,0 +1,241 @@
+"""Items as plain JSON values and back: for the worker's pipe and for recordings.
+
+An item is `[tag, field, field, …]` in the order of its dataclass. `Missing` is `{"?": reason}`.
+Decoding trusts nothing, since recordings come from strangers: whatever does not fit raises
+`CodecError` and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from nvltop import model
+from nvltop.model import GROUPS, Event, Inventory, Item, Missing, Reading, Tick
+
+MAX_ITEMS: Final = 1 << 20
+"""Entries of one list; a rack of 1024 GPUs has this many pairs."""
+MAX_TEXT: Final = 4096
+MAX_INT: Final = 1 << 66
+
+TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "t": Tick}
+_TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
+_DATA: Final = {name: cls for cls, name in GROUPS.items()}
+
+Encoder = Callable[[Any], Any]
+Decoder = Callable[[Any], Any]
+
+
+class CodecError(ValueError):
+    """The value is not an item; the message is one short line."""
+
+
+def encode(item: Item) -> list[Any]:
+    """Return an item as JSON values."""
+    cls = type(item)
+    return [_TAG_OF[cls], *_ENCODERS[cls](item)]
+
+
+def decode(value: object) -> Item:
+    """Return the item that `value` stands for; raise `CodecError` if it is none."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], str):
+        raise CodecError("not an item")
+    cls = TAGS.get(value[0])
+    if cls is None:
+        raise CodecError(f"unknown kind of item {value[0][:20]!r}")
+    item: Item = _DECODERS[cls](value[1:])
+    return item
+
+
+def _plain(value: Any) -> Any:
+    """Encode anything the model is made of."""
+    kind = type(value)
+    if kind is int or kind is str or value is None or kind is bool:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise ValueError("a value that is not finite has no place in an item")
+        return value
+    if kind is Missing:
+        return {"?": value.reason}
+    if kind is tuple:
+        return [_plain(v) for v in value]
+    if isinstance(value, Enum):
+        return value.value
+    if kind is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    if kind in _DATA_TAGS:
+        return [_DATA_TAGS[kind], *_ENCODERS[kind](value)]
+    return _ENCODERS[kind](value)
+
+
+_DATA_TAGS: Final = GROUPS
+
+
+def _encoder(cls: type) -> Encoder:
+    names = [f.name for f in fields(cls)]
+
+    def encode_fields(item: Any) -> list[Any]:
+        return [_plain(getattr(item, name)) for name in names]
+
+    return encode_fields
+
+
+def _decoder(hint: Any) -> Decoder:
+    """Build the strict reader of one type annotation."""
+    origin = get_origin(hint)
+    if origin is Union or origin is UnionType:
+        return _union(get_args(hint))
+    if origin is tuple:
+        arguments = get_args(hint)
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return _many(_decoder(arguments[0]))
+    if origin is dict:
+        return _mapping(_decoder(get_args(hint)[1]))
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _dataclass(hint)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _choice(hint)
+    return _SCALARS[hint]
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int or not -MAX_INT < value < MAX_INT:
+        raise CodecError("not a whole number in range")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) is int and -MAX_INT < value < MAX_INT:
+        return value
+    if type(value) is not float or not math.isfinite(value):
+        raise CodecError("not a finite number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str or len(value) > MAX_TEXT:
+        raise CodecError("not a text of bearable length")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise CodecError("neither true nor false")
+    return value
+
+
+def _nothing(value: Any) -> None:
+    if value is not None:
+        raise CodecError("not null")
+
+
+def _missing(value: Any) -> Missing:
+    if type(value) is not dict or list(value) != ["?"]:
+        raise CodecError("not a missing value")
+    return Missing(_text(value["?"]))
+
+
+_SCALARS: Final[dict[Any, Decoder]] = {
+    int: _integer,
+    float: _number,
+    str: _text,
+    bool: _truth,
+    type(None): _nothing,
+}
+
+
+def _union(hints: tuple[Any, ...]) -> Decoder:
+    if set(hints) == set(_DATA.values()):
+        return _data
+    rest = [h for h in hints if h is not Missing]
+    # Told apart by the JSON type: an object is missing, null is None, else the one other member.
+    others = [_decoder(h) for h in rest if h is not type(None)]
+    if len(others) != 1:
+        raise TypeError(f"cannot tell {hints} apart")
+    other, maybe_missing, maybe_none = others[0], Missing in hints, type(None) in hints
+
+    def decode_one(value: Any) -> Any:
+        if value is None and maybe_none:
+            return None
+        if maybe_missing and type(value) is dict:
+            return _missing(value)
+        return other(value)
+
+    return decode_one
+
+
+def _many(decode_one: Decoder) -> Decoder:
+    def decode_many(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) > MAX_ITEMS:
+            raise CodecError("not a list of bearable length")
+        return tuple([decode_one(v) for v in value])
+
+    return decode_many
+
+
+def _mapping(decode_one: Decoder) -> Decoder:
+    def decode_mapping(value: Any) -> dict[str, Any]:
+        if type(value) is not dict or len(value) > MAX_TEXT:
+            raise CodecError("not an object of bearable size")
+        return {_text(k): decode_one(v) for k, v in value.items()}
+
+    return decode_mapping
+
+
+def _choice(cls: type[Enum]) -> Decoder:
+    members = {member.value: member for member in cls}
+
+    def decode_choice(value: Any) -> Enum:
+        member = members.get(value) if type(value) is str else None
+        if member is None:
+            raise CodecError(f"not one of {', '.join(members)}")
+        return member
+
+    return decode_choice
+
+
+def _dataclass(cls: type) -> Decoder:
+    hints = get_type_hints(cls)
+    decoders = [_decoder(hints[f.name]) for f in fields(cls)]
+    names = [f.name for f in fields(cls)]
+
+    def decode_fields(value: Any) -> Any:
+        if type(value) is not list or len(value) != len(decoders):
+            raise CodecError(f"not the fields of {cls.__name__}")
+        try:
+            return cls(*[decode_one(v) for decode_one, v in zip(decoders, value, strict=True)])
+        except CodecError as error:
+            if ":" in str(error):
+                raise
+            bad = next(n for n, d, v in zip(names, decoders, value, strict=True) if not _fits(d, v))
+            raise CodecError(f"{cls.__name__}.{bad}: {error}") from None
+
+    return decode_fields
+
+
+def _fits(decode_one: Decoder, value: Any) -> bool:
+    try:
+        decode_one(value)
+    except CodecError:
+        return False
+    return True
+
+
+def _data(value: Any) -> Any:
+    if type(value) is not list or not value or not isinstance(value[0], str) or value[0] not in _DATA:
+        raise CodecError("not a group of values")
+    return _DECODERS[_DATA[value[0]]](value[1:])
+
+
+def _all_dataclasses() -> list[type]:
+    return [cls for cls in vars(model).values() if isinstance(cls, type) and is_dataclass(cls)]
+
+
+_ENCODERS: Final[dict[type, Encoder]] = {cls: _encoder(cls) for cls in _all_dataclasses() if cls is not Missing}
+_DECODERS: Final[dict[type, Decoder]] = {cls: _dataclass(cls) for cls in _DATA.values()}
+_DECODERS.update({cls: _dataclass(cls) for cls in TAGS.values()})

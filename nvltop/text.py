@@ -1,0 +1,25 @@
+"""One `clean()` for every string that comes from outside.
+
+A terminal obeys escape sequences wherever they come from (a process name, a GPU's name, a recording
+from a stranger), so nothing but printable characters passes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_LENGTH: Final = 4096
+
+
+def clean(text: str, limit: int = MAX_LENGTH) -> str:
+    r"""Return `text` with control, bidi, zero-width and surrogate characters shown as `\xNN`, cut at `limit`."""
+    if text.isascii() and text.isprintable():
+        return text[:limit]
+    return "".join(c if c.isprintable() else _escaped(c) for c in text[:limit])
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
