@@ -19,9 +19,6 @@ class Missing:
     reason: str
     """A few plain words, lower case, fit to stand behind "unknown:"."""
 
-    def __bool__(self) -> bool:
-        return False
-
 
 Maybe: TypeAlias = Union[T, Missing]  # noqa: UP007  (subscripted at run time, by the codec)
 """A value, or the reason why there is none."""

@@ -92,7 +92,7 @@ class Driver:
         except UnicodeDecodeError:
             return UNDECODABLE
         finally:
-            self.watch.end(start)
+            self.watch.end(function.__name__, start)
         return clean(answer) if isinstance(answer, str) else answer
 
     def fields(

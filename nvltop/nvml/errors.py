@@ -148,10 +148,12 @@ class ErrorReader:
     def _lies(self, kinds: dict[str, tuple[Maybe[int], ...]]) -> bool:
         """Whether the per-lane fields say 0 where the call of the same counter does not."""
         for kind, counts in kinds.items():
-            if any(counts):
+            if any(known(c) and c for c in counts):
                 return False
-            if kind != "ecc_data" and any(self._call(BY_CALL[kind], len(counts))):
-                return True
+            if kind != "ecc_data":
+                called = self._call(BY_CALL[kind], len(counts))
+                if any(known(c) and c for c in called):
+                    return True
         return False
 
 

@@ -19,6 +19,8 @@ SLOT: Final = struct.Struct("<di16s44s")
 SLOTS: Final = 16
 SIZE: Final = SLOT.size * SLOTS
 _START: Final = struct.Struct("<d")
+WAITS: Final = frozenset({"nvmlEventSetWait_v2"})
+"""Calls that wait by design: no cost, never stuck, and harmless to end in."""
 
 
 class Watch:
@@ -43,13 +45,14 @@ class Watch:
         SLOT.pack_into(self._memory, offset, now, index, name, function.encode()[:44])
         return now
 
-    def end(self, start: float) -> None:
+    def end(self, function: str, start: float) -> None:
         """Note that the call came back."""
         now = time.monotonic()
         _START.pack_into(self._memory, self._slot()[0], 0.0)
         # Two threads may lose a count between them; it is a cost figure, not a reading.
         self.calls += 1
-        self.driver_s += now - start
+        if function not in WAITS:
+            self.driver_s += now - start
 
     def under_way(self) -> tuple[Call, ...]:
         """Return the calls that have begun and not come back."""

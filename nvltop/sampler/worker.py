@@ -12,17 +12,13 @@ import os
 import sys
 import threading
 import time
-from typing import Final
 
 from nvltop.codec import encode
 from nvltop.host.meters import read_host
 from nvltop.model import Item, Reading
-from nvltop.nvml.watch import Watch
+from nvltop.nvml.watch import WAITS, Watch
 from nvltop.sampler import cadence
 from nvltop.sampler.protocol import WORKER_NAME, Job
-
-WAITS: Final = frozenset({"nvmlEventSetWait_v2"})
-"""Calls that wait by design; ending the process in one of them harms nothing."""
 
 
 class Pipe:

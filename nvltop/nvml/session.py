@@ -1,0 +1,204 @@
+"""One worker's session with the driver: its GPUs, and one sweep over them for each clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import pynvml
+
+from nvltop.model import (
+    GPU_IS_LOST,
+    Data,
+    Event,
+    Gauges,
+    Inventory,
+    LinkCounters,
+    LinkErrors,
+    LinkStates,
+    Maybe,
+    Missing,
+    Problem,
+    Reading,
+    known,
+    or_none,
+)
+from nvltop.nvml import inventory
+from nvltop.nvml.counters import CounterReader
+from nvltop.nvml.device import Device
+from nvltop.nvml.driver import Driver
+from nvltop.nvml.errors import ErrorReader
+from nvltop.nvml.gauges import GaugeReader
+from nvltop.nvml.slow import SlowReader
+from nvltop.nvml.states import StateReader
+from nvltop.nvml.watch import Watch
+
+
+@dataclass(slots=True)
+class GpuReader:
+    """All readers of one GPU."""
+
+    device: Device
+    counters: CounterReader
+    states: StateReader
+    errors: ErrorReader
+    gauges: GaugeReader
+    slow: SlowReader
+    lost: bool = False
+    _unread: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, driver: Driver, device: Device) -> GpuReader:
+        """Make the readers of a GPU."""
+        return cls(
+            device,
+            CounterReader(driver, device),
+            StateReader(driver, device),
+            ErrorReader(driver, device),
+            GaugeReader(driver, device),
+            SlowReader(driver, device),
+        )
+
+    def read_counters(self) -> list[Reading]:
+        """Read the throughput counters; links whose counter changed its answer get their state read again."""
+        readings = self.counters.read()
+        if readings and isinstance(readings[-1].data, LinkCounters):
+            unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if not known(v)}
+            if unread != self._unread:
+                self.states.recheck(unread ^ self._unread)
+                self._unread = unread
+        return readings
+
+    def read_states(self) -> list[Reading]:
+        """Read state and speed of the links."""
+        if self.device.links == 0:
+            return []
+        return [self._timed(self.states.read, lambda why: LinkStates((why,), (why,)))]
+
+    def read_errors(self) -> list[Reading]:
+        """Read the error counters."""
+        if self.device.links == 0:
+            return []
+        return [self._timed(self.errors.read, lambda why: LinkErrors({}))]
+
+    def read_gauges(self) -> list[Reading]:
+        """Read utilisation, memory, power and the like; notices a lost GPU."""
+        reading = self._timed(lambda: self.gauges.read(time.monotonic()), lambda why: Gauges())
+        data = reading.data
+        assert isinstance(data, Gauges)
+        answers = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
+        self.lost = all(isinstance(a, Missing) for a in answers) and GPU_IS_LOST in answers
+        if self.lost:
+            reading = Reading(
+                reading.gpu, reading.start_s, reading.end_s, reading.wall_s, data, GPU_IS_LOST.reason
+            )
+        return [reading]
+
+    def read_traffic(self) -> list[Reading]:
+        """Read PCIe and C2C throughput."""
+        start = time.monotonic()
+        pcie, c2c = self.slow.traffic()
+        end, wall = time.monotonic(), time.time()
+        return [Reading(self.device.uuid, start, end, wall, data) for data in (pcie, c2c)]
+
+    def read_fabric(self) -> list[Reading]:
+        """Read the fabric's state and what the driver asks for."""
+        start = time.monotonic()
+        fabric = self.slow.fabric()
+        return [Reading(self.device.uuid, start, time.monotonic(), time.time(), fabric)]
+
+    def _timed(self, read: Callable[[], Maybe[Data]], empty: Callable[[Missing], Data]) -> Reading:
+        start = time.monotonic()
+        data = read()
+        end, wall = time.monotonic(), time.time()
+        if isinstance(data, Missing):
+            return Reading(self.device.uuid, start, end, wall, empty(data), data.reason)
+        return Reading(self.device.uuid, start, end, wall, data)
+
+
+@dataclass(slots=True)
+class Session:
+    """NVML, initialised, with the GPUs it shows."""
+
+    driver: Driver
+    leave_out: Collection[int] = ()
+    readers: tuple[GpuReader, ...] = ()
+    inventory: Inventory | None = None
+
+    def open(self) -> Inventory:
+        """Initialise NVML and read the inventory; its `problem` says why if that failed."""
+        problem = inventory.start(self.driver)
+        if problem:
+            return self._failed(problem)
+        found = inventory.find_devices(self.driver, self.leave_out)
+        if isinstance(found, Missing):
+            return self._failed(inventory.problem_of(found, self.driver))
+        self.readers = tuple(GpuReader.of(self.driver, device) for device in found.devices)
+        self.inventory = inventory.read_inventory(self.driver, found)
+        return self.inventory
+
+    def read_again(self) -> Inventory | None:
+        """Read the inventory anew; None if nothing in it changed."""
+        found = inventory.find_devices(self.driver, self.leave_out)
+        if isinstance(found, Missing):
+            return None
+        fresh = inventory.read_inventory(self.driver, found)
+        old = self.inventory
+        if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):
+            return None
+        by_uuid = {reader.device.uuid: reader for reader in self.readers}
+        self.readers = tuple(
+            by_uuid[d.uuid] if d.uuid in by_uuid and by_uuid[d.uuid].device == d else GpuReader.of(self.driver, d)
+            for d in found.devices
+        )
+        self.inventory = fresh
+        return fresh
+
+    def _failed(self, problem: Problem) -> Inventory:
+        self.inventory = inventory.failed_inventory(self.driver, problem)
+        return self.inventory
+
+
+class Events:
+    """XIDs and other news that the driver tells by itself."""
+
+    KINDS = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
+    """Bits of nvmlEventType we listen to; the others are routine."""
+
+    def __init__(self, driver: Driver, readers: tuple[GpuReader, ...]) -> None:
+        self._driver = driver
+        self._set: Any = driver.call(pynvml.nvmlEventSetCreate)
+        self.registered = 0
+        """GPUs that will tell."""
+        if isinstance(self._set, Missing):
+            return
+        for reader in readers:
+            device = reader.device
+            supported = driver.call(pynvml.nvmlDeviceGetSupportedEventTypes, device.handle, gpu=device.index)
+            wanted = sum(self.KINDS) & supported if known(supported) else 0
+            if wanted:
+                refusal = driver.call(
+                    pynvml.nvmlDeviceRegisterEvents, device.handle, wanted, self._set, gpu=device.index
+                )
+                self.registered += not isinstance(refusal, Missing)
+
+    def wait(self, timeout_ms: int) -> Maybe[Event]:
+        """Wait for one event; `Missing("timed out")` if none came."""
+        data = self._driver.call(pynvml.nvmlEventSetWait_v2, self._set, timeout_ms)
+        if isinstance(data, Missing):
+            return data
+        uuid = self._driver.call(pynvml.nvmlDeviceGetUUID, data.device)
+        return Event(
+            mono_s=time.monotonic(),
+            wall_s=time.time(),
+            gpu=or_none(uuid),
+            kind=self.KINDS.get(data.eventType, f"event {data.eventType:#x}"),
+            code=data.eventData,
+        )
+
+
+def connect(watch: Watch, leave_out: Collection[int] = ()) -> Session:
+    """Return a session that has not been opened yet."""
+    return Session(Driver(watch), leave_out)

@@ -1,0 +1,138 @@
+"""The main process's end of the worker: start it, drain it, notice when it is stuck, leave it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Final
+
+from nvltop.codec import decode
+from nvltop.model import Cost, Inventory, Item, Reading, Tick
+from nvltop.nvml.watch import WAITS, Watch, shared_memory
+from nvltop.sampler.protocol import WORKER_MODULE, Job, deadline_s
+
+CHUNK: Final = 1 << 16
+PIPE_BYTES: Final = 1 << 20
+"""Room in the pipe, so that a screen that pauses does not stop the sampling."""
+F_SETPIPE_SZ: Final = 1031
+CALL_TOLD_S: Final = 1.0
+"""A call is worth telling of after this long."""
+MAX_WORKERS: Final = 2
+"""The first, and at most one replacement."""
+
+
+class _Child:
+    """One worker process and our ends of its pipes."""
+
+    def __init__(self, interval_s: float, demo: tuple[str, str] | None, leave_out: tuple[int, ...]) -> None:
+        items, items_child = os.pipe()
+        watch_fd = shared_memory()
+        self.watch = Watch(watch_fd)
+        try:
+            import fcntl
+
+            fcntl.fcntl(items, F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # a smaller pipe works as well, it only stops sooner
+        job = Job(items_child, watch_fd, interval_s, demo, leave_out)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", WORKER_MODULE, job.to_argument()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # stub libraries print there
+            stderr=subprocess.DEVNULL,
+            pass_fds=(items_child, watch_fd),
+            start_new_session=True,
+        )
+        os.close(items_child)
+        os.close(watch_fd)
+        os.set_blocking(items, False)
+        self.fd = items
+        self.rest = b""
+        self.ended = False
+
+    def read(self) -> list[Item]:
+        """Return the whole items that have arrived."""
+        chunks = [self.rest]
+        while not self.ended:
+            try:
+                chunk = os.read(self.fd, CHUNK)
+            except BlockingIOError:
+                break
+            self.ended = not chunk
+            chunks.append(chunk)
+        *lines, self.rest = b"".join(chunks).split(b"\n")
+        return [decode(json.loads(line)) for line in lines]
+
+    def abandon(self) -> None:
+        """Let the worker end by itself when its call returns; it is never killed, never waited for."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        os.close(self.fd)
+        # Popen warns of a child that still runs when it is collected; this one may, on purpose.
+        self.process.returncode = self.process.poll() or 0
+
+
+class Worker:
+    """The source of live items."""
+
+    def __init__(self, interval_s: float, demo: tuple[str, str] | None = None) -> None:
+        """Start the worker; returns at once."""
+        self._interval_s = interval_s
+        self._demo = demo
+        self._effective_s = interval_s
+        self._started = 1
+        self._answered = False
+        self._note = ""
+        self._indices: dict[int, str] = {}
+        self._child = _Child(interval_s, demo, ())
+
+    def fileno(self) -> int:
+        """Descriptor that is readable when items wait; it changes when a worker is replaced."""
+        return self._child.fd
+
+    def drain(self) -> list[Item]:
+        """Return the items that have arrived; never blocks."""
+        items = self._child.read()
+        for item in items:
+            if isinstance(item, Inventory):
+                self._answered = True
+            elif isinstance(item, Reading) and isinstance(item.data, Cost):
+                self._effective_s = item.data.interval_s
+        return items
+
+    def tick(self) -> Tick:
+        """Return the clock and the worker's state; replaces a worker that is stuck or gone, once."""
+        now = time.monotonic()
+        calls = tuple(
+            c
+            for c in self._child.watch.under_way()
+            if now - c.since_s > CALL_TOLD_S and c.function not in WAITS
+        )
+        stuck = [c for c in calls if now - c.since_s > deadline_s(self._effective_s)]
+        state = "running" if self._answered else "starting"
+        if self._started > 1:
+            state = "replaced"
+        if stuck:
+            state = "stuck"
+            if self._started < MAX_WORKERS:
+                hung = tuple(c.gpu for c in stuck if c.gpu is not None)
+                self._replace(hung, f"{stuck[0].function} hung; reading goes on without that GPU")
+        elif self._child.ended:
+            state = "ended"
+            if self._started < MAX_WORKERS:
+                code = self._child.process.poll()
+                self._replace((), f"the reading process ended by itself (status {code}); it was started again")
+        return Tick(now, time.time(), self._interval_s, state, calls, self._note)
+
+    def close(self) -> None:
+        """Leave the worker; never waits."""
+        self._child.abandon()
+
+    def _replace(self, leave_out: tuple[int, ...], note: str) -> None:
+        self._child.abandon()
+        self._child = _Child(self._interval_s, self._demo, leave_out)
+        self._started += 1
+        self._note = note
