@@ -96,6 +96,9 @@ class GpuFrame:
     fabric: Fabric = field(default_factory=Fabric)
     nvlink: NvLink = field(default_factory=NvLink)
     links: tuple[Link, ...] = ()
+    span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the two readings that the link rates are from."""
+    pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
     """The link counters are older than they should be."""
 

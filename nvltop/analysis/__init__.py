@@ -1,0 +1,1 @@
+"""From items to frames: pure, without clock, I/O or NVML."""

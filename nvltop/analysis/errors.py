@@ -1,0 +1,69 @@
+"""Error counters over time: lifetime, since we started, over the last minute, last change."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing
+
+WINDOW_S: Final = 60.0
+
+INFORMATIVE: Final = frozenset({"xmit_discards", "plr_retry_blocks", "link_recovery_successful"})
+"""Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
+
+
+@dataclass(slots=True)
+class CounterTrack:
+    """One error counter of one link."""
+
+    total: Maybe[int] = NOT_READ
+    since_start: int | None = None
+    """None until a second reading, or a first, gave a baseline."""
+    changed_s: float | None = None
+    """CLOCK_MONOTONIC of the last increase seen."""
+    first_s: float = 0.0
+    _steps: deque[tuple[float, int]] = field(default_factory=deque)
+    """Increases of the last minute."""
+
+    def update(self, time_s: float, total: Maybe[int]) -> int:
+        """Take a count; returns by how much it went up."""
+        before, self.total = self.total, total
+        if isinstance(total, Missing):
+            return 0
+        if self.since_start is None:
+            self.since_start, self.first_s = 0, time_s
+            return 0
+        if isinstance(before, Missing) or total < before:
+            # A reset: what happened meanwhile is unknown, and a new baseline is no error.
+            return 0
+        step = total - before
+        if step:
+            self.since_start += step
+            self.changed_s = time_s
+            self._steps.append((time_s, step))
+        return step
+
+    def rebase(self) -> None:
+        """Count from now on; the device's own counter is left alone."""
+        if self.since_start is not None:
+            self.since_start = 0
+        self.changed_s = None
+        self._steps.clear()
+
+    def at(self, now_s: float) -> ErrorCount:
+        """Return what to show at `now_s`."""
+        if isinstance(self.total, Missing):
+            return ErrorCount(self.total, self.total, self.total, self._age(now_s))
+        while self._steps and now_s - self._steps[0][0] > WINDOW_S:
+            self._steps.popleft()
+        return ErrorCount(
+            total=self.total,
+            since_start=self.since_start or 0,
+            per_min=float(sum(step for _, step in self._steps)),
+            last_change_s=self._age(now_s),
+        )
+
+    def _age(self, now_s: float) -> float | None:
+        return None if self.changed_s is None else max(0.0, now_s - self.changed_s)

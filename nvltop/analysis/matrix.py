@@ -1,0 +1,71 @@
+"""The matrix of `nvidia-smi topo -m`, and the traffic of pairs where it can be known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nvltop.model import GpuFrame, Link, Matrix, Maybe, Missing, Pair, RemoteKind, known
+
+ON_SWITCH = Missing("goes through NVSwitch: NVML does not tell the pair")
+NO_LINK = Missing("no NVLink between these two")
+SELF = Missing("the same GPU")
+
+
+def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Matrix:
+    """Build the matrix of a node from its links and the PCIe level of each pair."""
+    n = len(gpus)
+    cells = [["X"] * n for _ in gpus]
+    p2p: list[list[Maybe[str]]] = [["X"] * n for _ in gpus]
+    traffic: list[list[Maybe[float]]] = [[SELF] * n for _ in gpus]
+    missing: dict[str, str] = {}
+    labels = [f"GPU{g.gpu.index}" for g in gpus]
+    for i, a in enumerate(gpus):
+        for j, b in enumerate(gpus):
+            if i == j:
+                continue
+            pair = pairs.get((a.gpu.uuid, b.gpu.uuid))
+            p2p[i][j] = pair.p2p_nvlink if pair else Missing("not read yet")
+            direct = links_to(a, b)
+            count = len(direct) or _through_switches(a, b, pair)
+            if count:
+                cells[i][j] = f"NV{count}"
+            elif pair and known(pair.pcie):
+                cells[i][j] = pair.pcie
+            else:
+                cells[i][j] = "?"
+                why = pair.pcie if pair and isinstance(pair.pcie, Missing) else Missing("not read yet")
+                missing[f"{labels[i]},{labels[j]}"] = why.reason
+            traffic[i][j] = _sum_tx(direct) if direct else (ON_SWITCH if count else NO_LINK)
+    return Matrix(
+        labels=tuple(labels),
+        cells=tuple(map(tuple, cells)),
+        p2p_nvlink=tuple(map(tuple, p2p)),
+        pair_tx_bytes_per_s=tuple(map(tuple, traffic)),
+        missing=missing,
+    )
+
+
+def links_to(a: GpuFrame, b: GpuFrame) -> list[Link]:
+    """Return the active links of `a` that go straight to `b`."""
+    return [link for link in a.links if link.active and link.remote.gpu == b.gpu.uuid]
+
+
+def _through_switches(a: GpuFrame, b: GpuFrame, pair: Pair | None) -> int:
+    """Count the links of a pair joined by NVSwitches: as many as the one with fewer has."""
+    count = min(_links_on(a, RemoteKind.SWITCH), _links_on(b, RemoteKind.SWITCH))
+    if count:
+        return count
+    # Where a VM hides both the switches and their number, P2P still says whether NVLink joins the pair.
+    if pair and pair.p2p_nvlink == "OK":
+        return min(_links_on(a, RemoteKind.UNKNOWN), _links_on(b, RemoteKind.UNKNOWN))
+    return 0
+
+
+def _links_on(gpu: GpuFrame, kind: RemoteKind) -> int:
+    return sum(link.active and link.remote.kind is kind for link in gpu.links)
+
+
+def _sum_tx(links: Sequence[Link]) -> Maybe[float]:
+    rates = [link.tx_bytes_per_s for link in links]
+    unread = next((r for r in rates if isinstance(r, Missing)), None)
+    return unread if unread else sum(r for r in rates if known(r))

@@ -1,0 +1,184 @@
+"""Two cumulative counts make a rate, and only where they can be trusted to.
+
+Pure. Wraps, resets, gaps and drivers that move their counters only every so often are told apart
+here; a rate is never negative, and its integral is what the counters moved.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from nvltop.model import Maybe, Missing, known
+
+FIRST: Final = Missing("needs a second reading")
+RESET: Final = Missing("the counter was reset")
+GAP: Final = Missing("no reading for too long before this one")
+IMPLAUSIBLE: Final = Missing("implausible rate: more than the link can carry")
+
+PLAUSIBLE: Final = 1.10
+"""Share of the speed above which a rate is a fault of the counter, not traffic."""
+SHORT_S: Final = 0.05
+"""Reading takes time; over short spans a burst of the jitter may look like more than the speed."""
+
+MIN_WRAP_BITS: Final = 32
+STAMP_SLACK_S: Final = 0.05
+STAMP_SLACK: Final = 0.05
+LEARN_S: Final = 0.95
+"""Until the driver's refresh is known, counters may stand still for so long without meaning 0."""
+LEARN_STEPS: Final = 12
+MAX_STEP: Final = 10
+"""Waits of more polls than this are pauses of the traffic, no refreshes."""
+EVEN: Final = 1.7
+OPEN_S: Final = 2.5
+"""No span stays open for longer, unless the driver's refresh is slower still."""
+GAP_INTERVALS: Final = 3.0
+GAP_S: Final = 5.0
+
+
+def gap_s(interval_s: float) -> float:
+    """Return the time between two readings from which they make no rate."""
+    return max(GAP_INTERVALS * interval_s, GAP_S)
+
+
+def elapsed_s(monotonic_s: float, stamps_us: float) -> float:
+    """Return NVML's own time difference if it agrees with ours within 50 ms or 5 %, else ours."""
+    stamps_s = stamps_us / 1e6
+    if stamps_s > 0 and abs(stamps_s - monotonic_s) <= max(STAMP_SLACK_S, STAMP_SLACK * monotonic_s):
+        return stamps_s
+    return monotonic_s
+
+
+def moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
+    """Return by how many bytes a counter moved.
+
+    A decrease is a wrap if the count before stood below a power of two (of 32 bits or more, in the
+    counter's `unit`) and wrapping explains no more than `limit` bytes; else the counter was reset.
+    """
+    if after >= before:
+        return after - before
+    wrap = unit << max(MIN_WRAP_BITS, (before // unit).bit_length())
+    wrapped = after + wrap - before
+    return wrapped if wrapped <= limit else RESET
+
+
+class Span(NamedTuple):
+    """What the counters of one GPU moved between two readings."""
+
+    start_s: float
+    end_s: float
+    rates: tuple[Maybe[float], ...]
+    """Bytes/s of each counter over the span."""
+
+
+@dataclass(slots=True)
+class _Sample:
+    time_s: float
+    values: tuple[Maybe[int], ...]
+    stamps_us: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Meter:
+    """Rates of a GPU's counters, which the driver refreshes together.
+
+    Some drivers move the counters only every so often. A poll that finds none of them moved then
+    says nothing: the span stays open until they move, so that the rate is neither 0 nor a multiple
+    of the truth. Whether a driver does so is learnt from the polls between one move and the next.
+    """
+
+    _base: _Sample | None = field(default=None, init=False)
+    """Where the open span began."""
+    _last: _Sample | None = field(default=None, init=False)
+    _steps: deque[int] = field(default_factory=lambda: deque(maxlen=LEARN_STEPS), init=False)
+    """Polls from each move to the next."""
+    _polls: int = field(default=0, init=False)
+    """Polls since the last move, or since the span was opened without one."""
+    _open_polls: int = field(default=0, init=False)
+
+    def update(
+        self,
+        time_s: float,
+        values: Sequence[Maybe[int]],
+        stamps_us: Sequence[int],
+        unit: int,
+        limits: Sequence[float],
+        interval_s: float,
+    ) -> Span | None:
+        """Take a reading; the span that it closes, or None while the driver has not moved the counters.
+
+        `limits` are the bytes/s that each counter may at most show. `stamps_us` is empty, one for
+        all, or one per counter.
+        """
+        sample = _Sample(time_s, tuple(values), tuple(stamps_us))
+        base, last = self._base, self._last
+        if base is None or last is None or len(base.values) != len(values) or time_s <= last.time_s:
+            self._open(sample)
+            return Span(time_s, time_s, (FIRST,) * len(values))
+        if time_s - last.time_s > gap_s(interval_s):
+            self._open(sample)
+            return Span(last.time_s, time_s, (GAP,) * len(values))
+        self._last = sample
+        self._polls += 1
+        self._open_polls += 1
+        if self._keep_open(base, sample, interval_s, has_moved=last.values != sample.values):
+            return None
+        self._open(sample)
+        return Span(
+            base.time_s,
+            time_s,
+            tuple(self._rate(i, base, sample, unit, limits[i]) for i in range(len(values))),
+        )
+
+    def _open(self, sample: _Sample) -> None:
+        self._base = self._last = sample
+        self._open_polls = 0
+
+    def _keep_open(self, base: _Sample, sample: _Sample, interval_s: float, has_moved: bool) -> bool:
+        """Whether to wait for the next poll because the driver refreshes the counters less often than we ask."""
+        polls = self._polls
+        if has_moved:
+            self._polls = 0
+            if polls <= MAX_STEP:
+                self._steps.append(polls)
+        longest = self._step()
+        if longest is None:
+            waiting = not has_moved and sample.time_s - base.time_s < LEARN_S
+        elif longest == 1:
+            waiting = False
+        else:
+            # A span that ends at the longest wait holds a whole number of refreshes; one that ends
+            # at a shorter wait is up to a poll off.
+            open_s = max(OPEN_S, 2 * longest * interval_s)
+            early = min(polls, self._open_polls) < longest and sample.time_s - base.time_s < open_s
+            waiting = early if has_moved else polls <= longest
+        return waiting
+
+    def _step(self) -> int | None:
+        """Return the longest refresh of the driver in polls, 1 if it keeps up; None if not known yet."""
+        if len(self._steps) < LEARN_STEPS // 3:
+            return None
+        longest, shortest = max(self._steps), min(self._steps)
+        # Refreshes come evenly. Waits of very different length are traffic that pauses.
+        even = longest - shortest <= 1 or longest <= EVEN * shortest
+        return longest if even else 1
+
+    def _rate(self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float) -> Maybe[float]:
+        before, after = base.values[i], sample.values[i]
+        if isinstance(after, Missing):
+            return after
+        if isinstance(before, Missing):
+            return FIRST
+        seconds = elapsed_s(sample.time_s - base.time_s, _stamp(sample, i) - _stamp(base, i))
+        most = limit * PLAUSIBLE * (seconds + SHORT_S)
+        change = moved(before, after, unit, most)
+        if isinstance(change, Missing):
+            return change
+        return change / seconds if change <= most else IMPLAUSIBLE
+
+
+def _stamp(sample: _Sample, i: int) -> int:
+    stamps = sample.stamps_us
+    return (stamps[i] if len(stamps) > 1 else stamps[0]) if stamps else 0
