@@ -1,0 +1,231 @@
+"""What is known of one GPU, folded from its readings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nvltop.analysis.errors import INFORMATIVE, CounterTrack
+from nvltop.analysis.rates import Meter
+from nvltop.analysis.verdict import ceiling
+from nvltop.model import (
+    NOT_READ,
+    C2cTraffic,
+    Fabric,
+    Gauges,
+    Gpu,
+    GpuFrame,
+    Link,
+    LinkCounters,
+    LinkErrors,
+    LinkState,
+    LinkStates,
+    Maybe,
+    Missing,
+    NvLink,
+    PcieTraffic,
+    Reading,
+    Remote,
+    Scope,
+    known,
+)
+
+KIB = 1024
+LINK_DOWN = Missing("link is down")
+NOT_PER_LINK = Missing("the driver tells only the GPU's total")
+UNLIMITED = float("inf")
+
+
+@dataclass(slots=True)
+class GpuTrack:
+    """The state behind one `GpuFrame`."""
+
+    gpu: Gpu
+    _read_s: dict[str, float] = field(default_factory=dict)
+    _gauges: Gauges = field(default_factory=Gauges)
+    _pcie: PcieTraffic = field(default_factory=PcieTraffic)
+    _pcie_span: tuple[float, float] | None = None
+    _c2c: C2cTraffic = field(default_factory=C2cTraffic)
+    _fabric: Fabric = field(default_factory=Fabric)
+    _states: LinkStates | None = None
+    _counters: LinkCounters | None = None
+    _rates: tuple[Maybe[float], ...] = ()
+    _span: tuple[float, float] | None = None
+    _meter: Meter = field(default_factory=Meter)
+    _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
+    _problem: str | None = None
+
+    def update(self, reading: Reading, interval_s: float) -> bool:
+        """Take a reading; whether it brought new link rates."""
+        data = reading.data
+        before = self._read_s.get(reading.group)
+        self._read_s[reading.group] = reading.end_s
+        if isinstance(data, LinkCounters):
+            return self._count(reading, data, interval_s)
+        if isinstance(data, LinkStates):
+            self._states = data
+        elif isinstance(data, LinkErrors):
+            self._count_errors(reading.end_s, data)
+        elif isinstance(data, Gauges):
+            self._gauges = data
+            self._problem = reading.problem
+        elif isinstance(data, PcieTraffic):
+            self._pcie = data
+            if before is not None:
+                self._pcie_span = (before, reading.end_s)
+        elif isinstance(data, C2cTraffic):
+            self._c2c = data
+        elif isinstance(data, Fabric):
+            self._fabric = data
+        return False
+
+    def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
+        before = self._counters
+        if before and (before.counter, before.scope) != (data.counter, data.scope):
+            self._meter = Meter()
+        self._counters = data
+        values = data.tx_bytes + data.rx_bytes
+        unit = KIB if all(v % KIB == 0 for v in values if known(v)) else 1
+        speeds = self._limits(data)
+        span = self._meter.update(
+            reading.start_s, values, data.stamp_us, unit, speeds + speeds, interval_s
+        )
+        if span is None:
+            return False
+        self._rates = span.rates
+        self._span = (span.start_s, span.end_s)
+        return True
+
+    def _limits(self, data: LinkCounters) -> list[float]:
+        """Return what each counter can move per second; what is not known limits nothing."""
+        speeds = self._states.speed_bytes_per_s if self._states else ()
+        up = [s for s in speeds if known(s)]
+        if data.scope is Scope.GPU:
+            return [sum(up) or UNLIMITED]
+        fastest = max(up, default=UNLIMITED)
+        limits = [s if known(s) else fastest for s in speeds]
+        return limits + [fastest] * (len(data.tx_bytes) - len(limits))
+
+    def _count_errors(self, time_s: float, data: LinkErrors) -> None:
+        for kind, counts in data.counts.items():
+            for link, count in enumerate(counts):
+                track = self._errors.get((link, kind))
+                if track is None:
+                    track = self._errors[link, kind] = CounterTrack()
+                track.update(time_s, count)
+
+    def frame(self, now_s: float, stale_s: float) -> GpuFrame:
+        """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
+        links = self._links(now_s)
+        ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
+        problem = self.gpu.problem or self._problem
+        state = "ok" if not problem else "lost" if problem == "GPU is lost" else "unreadable"
+        return GpuFrame(
+            gpu=self.gpu,
+            state=state,
+            state_reason=problem or "",
+            age_s=ages,
+            gauges=self._gauges,
+            pcie=self._pcie,
+            c2c=self._c2c,
+            fabric=self._fabric,
+            nvlink=self._nvlink(links),
+            links=links,
+            span_s=self._span,
+            pcie_span_s=self._pcie_span,
+            stale=ages.get("links", 0.0) > stale_s,
+        )
+
+    def _links(self, now_s: float) -> tuple[Link, ...]:
+        remotes = self.gpu.remotes
+        if isinstance(remotes, Missing):
+            return ()
+        errors: dict[int, dict[str, Any]] = {}
+        for (link, kind), track in self._errors.items():
+            errors.setdefault(link, {})[kind] = track.at(now_s)
+        return tuple(self._link(i, remote, errors.get(i, {})) for i, remote in enumerate(remotes))
+
+    def _link(self, i: int, remote: Remote, errors: dict[str, Any]) -> Link:
+        states = self._states.states if self._states else ()
+        speeds = self._states.speed_bytes_per_s if self._states else ()
+        state = states[i] if i < len(states) else (states[0] if len(states) == 1 else NOT_READ)
+        tx, rx, tx_total, rx_total = self._traffic(i)
+        if state is LinkState.DOWN:
+            # What the counters of a link that is down say differs by driver: an error, or no change.
+            tx = rx = LINK_DOWN
+            tx_total, rx_total = (t if known(t) else LINK_DOWN for t in (tx_total, rx_total))
+        return Link(
+            index=i,
+            state=LinkState.UNKNOWN if isinstance(state, Missing) else state,
+            state_reason=state.reason if isinstance(state, Missing) else "",
+            speed_bytes_per_s=speeds[i] if i < len(speeds) else NOT_READ,
+            remote=remote,
+            tx_bytes_per_s=tx,
+            rx_bytes_per_s=rx,
+            tx_bytes_total=tx_total,
+            rx_bytes_total=rx_total,
+            errors=errors,
+        )
+
+    def _traffic(self, i: int) -> tuple[Maybe[float], Maybe[float], Maybe[int], Maybe[int]]:
+        counters = self._counters
+        if counters is None:
+            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
+        if counters.scope is Scope.GPU:
+            return NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK
+        n = len(counters.tx_bytes)
+        if i >= n:
+            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
+        tx, rx = (self._rates[i], self._rates[n + i]) if len(self._rates) == 2 * n else (NOT_READ, NOT_READ)
+        return tx, rx, counters.tx_bytes[i], counters.rx_bytes[i]
+
+    def _nvlink(self, links: tuple[Link, ...]) -> NvLink:
+        remotes = self.gpu.remotes
+        if isinstance(remotes, Missing):
+            return NvLink(*(remotes,) * 10)
+        if not links:
+            none = Missing("no NVLink")
+            return NvLink(0, 0, none, none, none, none, none, none, none, none)
+        unread = next((Missing(k.state_reason) for k in links if k.state is LinkState.UNKNOWN), None)
+        up = [k for k in links if k.active]
+        speeds = [k.speed_bytes_per_s for k in up]
+        no_speed = next((s for s in speeds if isinstance(s, Missing)), None)
+        counters = self._counters
+        tx, rx = self._totals(up)
+        counted = [
+            (e.total, e.since_start)
+            for k in links
+            for kind, e in k.errors.items()
+            if kind not in INFORMATIVE
+        ]
+        readable = [pair for pair in counted if known(pair[0]) and known(pair[1])]
+        no_errors = Missing("error counters could not be read" if counted else "no error counter read yet")
+        return NvLink(
+            links_present=len(links),
+            links_up=unread if unread and not up else len(up),
+            speed_bytes_per_s=no_speed or float(sum(s for s in speeds if known(s))),
+            ceiling=ceiling(self.gpu.nvlink_generation),
+            tx_bytes_per_s=tx,
+            rx_bytes_per_s=rx,
+            counter=counters.counter if counters else NOT_READ,
+            scope=counters.scope if counters else NOT_READ,
+            errors_total=sum(t for t, _ in readable) if readable else no_errors,
+            errors_since_start=sum(s for _, s in readable) if readable else no_errors,
+        )
+
+    def _totals(self, up: list[Link]) -> tuple[Maybe[float], Maybe[float]]:
+        """Sum each direction over the up links; a sum with a part unread would be too low, so it is unread."""
+        counters = self._counters
+        if counters is None:
+            return NOT_READ, NOT_READ
+        if counters.scope is Scope.GPU:
+            return (self._rates[0], self._rates[1]) if len(self._rates) == 2 else (NOT_READ, NOT_READ)
+        if not up:
+            nothing = Missing("no link is up")
+            return nothing, nothing
+        return _sum([k.tx_bytes_per_s for k in up]), _sum([k.rx_bytes_per_s for k in up])
+
+
+def _sum(rates: list[Maybe[float]]) -> Maybe[float]:
+    unread = next((r for r in rates if isinstance(r, Missing)), None)
+    return unread if unread else float(sum(r for r in rates if known(r)))

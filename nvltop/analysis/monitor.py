@@ -1,0 +1,86 @@
+"""The reducer: items in, frames out. No clock, no I/O, no NVML."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from nvltop.analysis import matrix
+from nvltop.analysis.gpu import GpuTrack
+from nvltop.analysis.rates import gap_s
+from nvltop.analysis.verdict import verdict
+from nvltop.model import Cost, Event, Frame, GpuFrame, Host, Inventory, Item, Matrix, Pair, Reading, Tick
+
+MAX_EVENTS: Final = 1000
+"""Events kept; the oldest go first."""
+
+
+class Monitor:
+    """Folds items; `frame` gives what they add up to."""
+
+    def __init__(self) -> None:
+        self._inventory: Inventory | None = None
+        self._gpus: dict[str, GpuTrack] = {}
+        self._pairs: dict[tuple[str, str], Pair] = {}
+        self._host = Host()
+        self._cost = Cost()
+        self._tick = Tick(0.0, 0.0, 1.0, "starting")
+        self._started_s: float | None = None
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._sequence = 0
+
+    def update(self, item: Item) -> None:
+        """Fold one item."""
+        if self._started_s is None:
+            self._started_s = item.wall_s
+        if isinstance(item, Reading):
+            self._read(item)
+        elif isinstance(item, Tick):
+            self._tick = item
+        elif isinstance(item, Inventory):
+            self._take(item)
+        else:
+            self._events.append(item)
+
+    def _read(self, reading: Reading) -> None:
+        if reading.gpu is None:
+            if isinstance(reading.data, Host):
+                self._host = reading.data
+            elif isinstance(reading.data, Cost):
+                self._cost = reading.data
+            return
+        track = self._gpus.get(reading.gpu)
+        if track:
+            interval_s = max(self._tick.interval_s, self._cost.interval_s)
+            self._sequence += track.update(reading, interval_s)
+
+    def _take(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._pairs = {(p.a, p.b): p for p in inventory.pairs}
+        for gpu in inventory.gpus:
+            track = self._gpus.get(gpu.uuid)
+            if track:
+                track.gpu = gpu
+            else:
+                self._gpus[gpu.uuid] = GpuTrack(gpu)
+
+    def frame(self) -> Frame:
+        """Return the node as of the last `Tick`."""
+        tick = self._tick
+        inventory = self._inventory or Inventory(tick.mono_s, tick.wall_s)
+        interval_s = max(tick.interval_s, self._cost.interval_s)
+        gpus: tuple[GpuFrame, ...] = tuple(
+            self._gpus[gpu.uuid].frame(tick.mono_s, gap_s(interval_s)) for gpu in inventory.gpus
+        )
+        return Frame(
+            inventory=inventory,
+            tick=tick,
+            started_s=tick.wall_s if self._started_s is None else self._started_s,
+            gpus=gpus,
+            matrix=matrix.build(gpus, self._pairs) if gpus else Matrix(),
+            host=self._host,
+            cost=self._cost,
+            verdict=verdict(inventory, gpus, tick),
+            events=tuple(self._events),
+            sequence=self._sequence,
+        )

@@ -1,0 +1,104 @@
+"""The one line that answers "is NVLink working, and is it my bottleneck?", as far as rates can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.model import GpuFrame, Inventory, Maybe, Missing, Tick, Verdict, known
+
+CEILINGS: Final = {"2.0": 20.0 / 25.781, "3.0": 20.0 / 25.0, "3.1": 12.0 / 14.0625, "4.0": 20.6 / 26.562, "5.0": 40.1 / 53.125}
+"""What NCCL reaches of NVML's speed per link, by generation (nccl src/graph/topo.h; GB/s over GB/s)."""
+
+NEAR: Final = 0.95
+"""Share of the ceiling from which NVLink counts as the limit."""
+IDLE: Final = 0.002
+"""Share of the speed below which links count as idle."""
+BUSY_PERCENT: Final = 50.0
+PCIE_BUSY: Final = 0.20
+"""Share of the PCIe link's rate from which PCIe counts as carrying the traffic."""
+PCIE_LANE: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+"""Bytes/s of one lane by generation, after line coding."""
+
+
+def ceiling(generation: Maybe[str]) -> Maybe[float]:
+    """Return the share of the speed that NCCL reaches on this generation of NVLink."""
+    if isinstance(generation, Missing):
+        return generation
+    return CEILINGS.get(generation) or Missing(f"no figure published for NVLink {generation}")
+
+
+def share(gpu: GpuFrame) -> Maybe[float]:
+    """Return the busier direction's rate over the speed of the GPU's up links."""
+    nvlink = gpu.nvlink
+    rates = [r for r in (nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s) if known(r)]
+    if not rates:
+        return nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else Missing("not read yet")
+    if isinstance(nvlink.speed_bytes_per_s, Missing):
+        return nvlink.speed_bytes_per_s
+    return max(rates) / nvlink.speed_bytes_per_s if nvlink.speed_bytes_per_s else Missing("no link is up")
+
+
+def pcie_share(gpu: GpuFrame) -> float:
+    """Return the busier PCIe direction over what the link can carry now; 0 if unknown."""
+    gen, width = gpu.gauges.pcie_gen, gpu.gauges.pcie_width
+    rates = [r for r in (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s) if known(r)]
+    if not rates or isinstance(gen, Missing) or isinstance(width, Missing) or gen not in PCIE_LANE:
+        return 0.0
+    return max(rates) / (PCIE_LANE[gen] * width)
+
+
+def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdict:
+    """Judge the node as it is now."""
+    if inventory.problem:
+        return Verdict("no-gpu", inventory.problem.summary)
+    if not gpus:
+        return Verdict("starting", "Reading the GPUs for the first time")
+    linked = [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
+    if not linked:
+        return _without_links(gpus)
+    shares = [(s, g) for g in linked if known(s := share(g))]
+    if not shares:
+        why = next((s for g in linked if isinstance(s := share(g), Missing)), Missing("not read yet"))
+        if why.reason == "needs a second reading":
+            return Verdict("starting", "Measuring: a rate needs two readings")
+        return Verdict("unknown", f"Cannot tell: NVLink traffic unknown ({why.reason})")
+    top, gpu = max(shares, key=lambda pair: pair[0])
+    busy = [g for g in gpus if known(g.gauges.util_percent) and g.gauges.util_percent >= BUSY_PERCENT]
+    where = f"GPU {gpu.gpu.index}"
+    if top >= IDLE:
+        limit = gpu.nvlink.ceiling
+        if known(limit) and top >= NEAR * limit:
+            return Verdict(
+                "saturated",
+                f"NVLink is at its practical limit: {where} {top:.0%} of speed, NCCL reaches about {limit:.0%}",
+            )
+        if known(limit):
+            return Verdict("carrying", f"NVLink carries your job: {where} {top:.0%} of speed, not the bottleneck")
+        return Verdict("carrying", f"NVLink carries traffic: {where} {top:.0%} of speed")
+    over_pcie = [g for g in busy if pcie_share(g) >= PCIE_BUSY]
+    if len(over_pcie) > 1:
+        return Verdict("pcie", "GPUs are busy and the traffic goes over PCIe, not NVLink")
+    if len(busy) > 1:
+        return Verdict("busy-no-traffic", "GPUs are busy, NVLink carries nothing now")
+    if busy:
+        return Verdict("busy-no-traffic", "One GPU is busy, NVLink carries nothing now")
+    return Verdict("idle", "Idle: GPUs and NVLink carry next to nothing")
+
+
+def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
+    counts = [g.nvlink.links_present for g in gpus]
+    if all(known(c) and c == 0 for c in counts):
+        if len(gpus) == 1:
+            return Verdict("no-nvlink", "This GPU has no NVLink; it talks over PCIe")
+        return Verdict("no-nvlink", "These GPUs have no NVLink; they talk to each other over PCIe")
+    unread = [c for c in counts if isinstance(c, Missing)]
+    if unread:
+        return Verdict("unknown", f"Cannot tell: links unknown ({unread[0].reason})")
+    ups = [g.nvlink.links_up for g in gpus]
+    missing = [u for u in ups if isinstance(u, Missing)]
+    if missing:
+        return Verdict("unknown", f"Cannot tell: link states unknown ({missing[0].reason})")
+    return Verdict("no-link-up", "No NVLink is up: not connected, or down")
+
+
