@@ -26,10 +26,14 @@ class CounterTrack:
     first_s: float = 0.0
     _steps: deque[tuple[float, int]] = field(default_factory=deque)
     """Increases of the last minute."""
+    _quiet: ErrorCount | None = None
+    """What to show while nothing changes, which is nearly always."""
 
     def update(self, time_s: float, total: Maybe[int]) -> int:
         """Take a count; returns by how much it went up."""
         before, self.total = self.total, total
+        if before != total:
+            self._quiet = None
         if isinstance(total, Missing):
             return 0
         if self.since_start is None:
@@ -49,21 +53,26 @@ class CounterTrack:
         """Count from now on; the device's own counter is left alone."""
         if self.since_start is not None:
             self.since_start = 0
-        self.changed_s = None
+        self.changed_s = self._quiet = None
         self._steps.clear()
 
     def at(self, now_s: float) -> ErrorCount:
         """Return what to show at `now_s`."""
+        if self._quiet:
+            return self._quiet
         if isinstance(self.total, Missing):
             return ErrorCount(self.total, self.total, self.total, self._age(now_s))
         while self._steps and now_s - self._steps[0][0] > WINDOW_S:
             self._steps.popleft()
-        return ErrorCount(
+        count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
             per_min=float(sum(step for _, step in self._steps)),
             last_change_s=self._age(now_s),
         )
+        if self.changed_s is None:
+            self._quiet = count
+        return count
 
     def _age(self, now_s: float) -> float | None:
         return None if self.changed_s is None else max(0.0, now_s - self.changed_s)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nvltop.analysis.errors import INFORMATIVE, CounterTrack
-from nvltop.analysis.rates import Meter
+from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
 from nvltop.analysis.verdict import ceiling
 from nvltop.model import (
     NOT_READ,
@@ -50,6 +51,7 @@ class GpuTrack:
     _states: LinkStates | None = None
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
+    _implausible: Mapping[int, float] = field(default_factory=dict)
     _span: tuple[float, float] | None = None
     _meter: Meter = field(default_factory=Meter)
     _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class GpuTrack:
         )
         if span is None:
             return False
-        self._rates = span.rates
+        self._rates, self._implausible = span.rates, span.implausible
         self._span = (span.start_s, span.end_s)
         return True
 
@@ -223,9 +225,15 @@ class GpuTrack:
         if not up:
             nothing = Missing("no link is up")
             return nothing, nothing
-        return _sum([k.tx_bytes_per_s for k in up]), _sum([k.rx_bytes_per_s for k in up])
+        n = len(counters.tx_bytes)
+        return self._sum([k.index for k in up], up), self._sum([n + k.index for k in up], up)
 
-
-def _sum(rates: list[Maybe[float]]) -> Maybe[float]:
-    unread = next((r for r in rates if isinstance(r, Missing)), None)
-    return unread if unread else float(sum(r for r in rates if known(r)))
+    def _sum(self, positions: list[int], up: list[Link]) -> Maybe[float]:
+        # A link that claims too much may still be part of a sum that all links together can carry.
+        rates = [self._implausible.get(i, self._rates[i]) for i in positions if i < len(self._rates)]
+        unread = next((r for r in rates if isinstance(r, Missing)), None)
+        if unread or not rates:
+            return unread or NOT_READ
+        total = float(sum(r for r in rates if known(r)))
+        speed = sum(k.speed_bytes_per_s for k in up if known(k.speed_bytes_per_s))
+        return IMPLAUSIBLE if speed and total > PLAUSIBLE * speed else total

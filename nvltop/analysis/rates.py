@@ -7,8 +7,9 @@ here; a rate is never negative, and its integral is what the counters moved.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from nvltop.model import Maybe, Missing, known
@@ -71,6 +72,8 @@ class Span(NamedTuple):
     end_s: float
     rates: tuple[Maybe[float], ...]
     """Bytes/s of each counter over the span."""
+    implausible: Mapping[int, float] = MappingProxyType({})
+    """What the counters claim that moved more than their link can carry, by position."""
 
 
 @dataclass(slots=True)
@@ -126,11 +129,15 @@ class Meter:
         if self._keep_open(base, sample, interval_s, has_moved=last.values != sample.values):
             return None
         self._open(sample)
-        return Span(
-            base.time_s,
-            time_s,
-            tuple(self._rate(i, base, sample, unit, limits[i]) for i in range(len(values))),
-        )
+        rates: list[Maybe[float]] = []
+        implausible = {}
+        for i, limit in enumerate(limits):
+            rate, plausible = self._rate(i, base, sample, unit, limit)
+            if known(rate) and not plausible:
+                implausible[i] = rate
+                rate = IMPLAUSIBLE
+            rates.append(rate)
+        return Span(base.time_s, time_s, tuple(rates), implausible)
 
     def _open(self, sample: _Sample) -> None:
         self._base = self._last = sample
@@ -165,18 +172,19 @@ class Meter:
         even = longest - shortest <= 1 or longest <= EVEN * shortest
         return longest if even else 1
 
-    def _rate(self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float) -> Maybe[float]:
+    def _rate(self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float) -> tuple[Maybe[float], bool]:
+        """Return the rate of one counter, and whether its link can carry that much."""
         before, after = base.values[i], sample.values[i]
         if isinstance(after, Missing):
-            return after
+            return after, True
         if isinstance(before, Missing):
-            return FIRST
+            return FIRST, True
         seconds = elapsed_s(sample.time_s - base.time_s, _stamp(sample, i) - _stamp(base, i))
         most = limit * PLAUSIBLE * (seconds + SHORT_S)
         change = moved(before, after, unit, most)
         if isinstance(change, Missing):
-            return change
-        return change / seconds if change <= most else IMPLAUSIBLE
+            return change, True
+        return change / seconds, change <= most
 
 
 def _stamp(sample: _Sample, i: int) -> int:

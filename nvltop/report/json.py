@@ -1,0 +1,208 @@
+"""A frame as the JSON that others parse: schema `nvltop/1`.
+
+A number that could not be read is null, and the object that holds it says why under `missing`.
+Keys may be added, none is renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, Final
+
+from nvltop import __version__
+from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Matrix, Missing, Remote
+
+SCHEMA: Final = "nvltop/1"
+
+
+def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return a frame as JSON values; `only` names the UUIDs of the GPUs to list."""
+    wanted = None if only is None else set(only)
+    index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+    inventory = frame.inventory
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "time": _time(frame.tick.wall_s),
+        "interval_s": frame.tick.interval_s,
+        "node": _object(
+            driver_version=inventory.driver_version,
+            cuda_driver_version=inventory.cuda_driver_version,
+            nvml_version=inventory.nvml_version,
+            hostname=inventory.hostname,
+            demo=inventory.demo,
+            problem=inventory.problem.summary if inventory.problem else None,
+            cpu_percent=frame.host.cpu_percent,
+            memory_used_bytes=frame.host.memory_used_bytes,
+            memory_total_bytes=frame.host.memory_total_bytes,
+        ),
+        "gpus": [_gpu(g, index_of) for g in frame.gpus if wanted is None or g.gpu.uuid in wanted],
+        "matrix": _matrix(frame.matrix),
+        "nics": [],
+        "jobs": [],
+        "processes": [],
+        "events": [
+            {"time": _time(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
+            for e in frame.events
+        ],
+        "verdict": {"id": frame.verdict.id, "summary": frame.verdict.summary},
+        "findings": [
+            {
+                "rule": f.rule,
+                "severity": f.severity,
+                "gpu": index_of.get(f.gpu or ""),
+                "link": f.link,
+                "summary": f.summary,
+                "evidence": dict(f.evidence),
+                "next_step": f.next_step,
+            }
+            for f in frame.findings
+        ],
+        "monitor": {
+            "worker": frame.tick.worker,
+            "note": frame.tick.note,
+            "nvml_calls_per_s": round(frame.cost.calls_per_s, 1),
+            "driver_s_per_s": round(frame.cost.driver_s_per_s, 6),
+            "effective_interval_s": frame.cost.interval_s,
+        },
+    }
+
+
+def _gpu(g: GpuFrame, index_of: Mapping[str, int]) -> dict[str, Any]:
+    gpu, gauges, nvlink, fabric = g.gpu, g.gauges, g.nvlink, g.fabric
+    return _object(
+        index=gpu.index,
+        name=gpu.name,
+        uuid=gpu.uuid,
+        pci_bus_id=gpu.pci_bus_id,
+        architecture=gpu.architecture,
+        numa_node=gpu.numa_node,
+        cpu_affinity=gpu.cpu_affinity,
+        module_id=gpu.module_id,
+        virtualization=gpu.virtualization,
+        state=g.state,
+        state_reason=g.state_reason,
+        stale=g.stale,
+        age_s={group: round(age, 3) for group, age in g.age_s.items()},
+        util_percent=gauges.util_percent,
+        memory_used_bytes=gauges.memory_used_bytes,
+        memory_total_bytes=gauges.memory_total_bytes,
+        power_w=gauges.power_w,
+        power_limit_w=gpu.power_limit_w,
+        temperature_c=gauges.temperature_c,
+        sm_clock_mhz=gauges.sm_clock_mhz,
+        pstate=gauges.pstate,
+        event_reasons=gauges.event_reasons,
+        mig=gpu.mig,
+        persistence=gpu.persistence,
+        pcie=_object(
+            gen=gauges.pcie_gen,
+            gen_max=gpu.pcie_gen_max,
+            width=gauges.pcie_width,
+            width_max=gpu.pcie_width_max,
+            tx_bytes_per_s=g.pcie.tx_bytes_per_s,
+            rx_bytes_per_s=g.pcie.rx_bytes_per_s,
+            source=g.pcie.source or None,
+        ),
+        c2c=_object(
+            links=gpu.c2c.links,
+            links_up=gpu.c2c.links_up,
+            speed_bytes_per_s=gpu.c2c.speed_bytes_per_s,
+            tx_bytes_per_s=g.c2c.tx_bytes_per_s,
+            rx_bytes_per_s=g.c2c.rx_bytes_per_s,
+        ),
+        fabric=_object(
+            state=fabric.state,
+            status=fabric.status,
+            health=fabric.health_summary,
+            health_mask=fabric.health_mask,
+            cluster_uuid=fabric.cluster_uuid,
+            clique_id=fabric.clique_id,
+        ),
+        recovery_action=fabric.recovery_action,
+        nvlink=_object(
+            generation=gpu.nvlink_generation,
+            links_present=nvlink.links_present,
+            links_up=nvlink.links_up,
+            speed_bytes_per_s=nvlink.speed_bytes_per_s,
+            tx_bytes_per_s=nvlink.tx_bytes_per_s,
+            rx_bytes_per_s=nvlink.rx_bytes_per_s,
+            counter=nvlink.counter,
+            scope=nvlink.scope,
+            ceiling=nvlink.ceiling,
+        ),
+        links=[_link(link, index_of) for link in g.links],
+    )
+
+
+def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
+    return _object(
+        index=link.index,
+        state=link.state,
+        **({"state_reason": link.state_reason} if link.state_reason else {}),
+        speed_bytes_per_s=link.speed_bytes_per_s,
+        remote=_remote(link.remote, index_of),
+        tx_bytes_per_s=link.tx_bytes_per_s,
+        rx_bytes_per_s=link.rx_bytes_per_s,
+        tx_bytes_total=link.tx_bytes_total,
+        rx_bytes_total=link.rx_bytes_total,
+        errors={kind: _error(count) for kind, count in link.errors.items()},
+    )
+
+
+def _remote(remote: Remote, index_of: Mapping[str, int]) -> dict[str, Any]:
+    return _object(
+        kind=remote.kind,
+        pci_bus_id=remote.pci_bus_id,
+        gpu=index_of.get(remote.gpu) if remote.gpu else None,
+        link=remote.link,
+    )
+
+
+def _error(count: ErrorCount) -> dict[str, Any]:
+    return _object(
+        total=count.total,
+        since_start=count.since_start,
+        per_min=count.per_min,
+        last_change_s=None if count.last_change_s is None else round(count.last_change_s, 3),
+    )
+
+
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "labels": list(matrix.labels),
+        "cells": [list(row) for row in matrix.cells],
+        "p2p_nvlink": [[_value(v) for v in row] for row in matrix.p2p_nvlink],
+        "pair_tx_bytes_per_s": [[_value(v) for v in row] for row in matrix.pair_tx_bytes_per_s],
+    }
+    missing = {f"cells:{pair}": why for pair, why in matrix.missing.items()}
+    for key in ("p2p_nvlink", "pair_tx_bytes_per_s"):
+        for i, row in enumerate(getattr(matrix, key)):
+            for j, value in enumerate(row):
+                if isinstance(value, Missing):
+                    missing[f"{key}:{matrix.labels[i]},{matrix.labels[j]}"] = value.reason
+    if missing:
+        found["missing"] = missing
+    return found
+
+
+def _object(**values: Any) -> dict[str, Any]:
+    """Return an object whose missing values are null, with their reasons beside them."""
+    found = {key: _value(value) for key, value in values.items()}
+    missing = {key: value.reason for key, value in values.items() if isinstance(value, Missing)}
+    if missing:
+        found["missing"] = missing
+    return found
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Missing):
+        return None
+    return value.value if isinstance(value, Enum) else value
+
+
+def _time(wall_s: float) -> str:
+    moment = datetime.fromtimestamp(wall_s, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

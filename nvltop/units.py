@@ -1,0 +1,103 @@
+"""Numbers as text of fixed width: every one with few digits, never wider than its column.
+
+Pure. GB/s is 10^9 bytes per second, as in `nvidia-smi nvlink -s`; memory is in GiB.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.model import Maybe, Missing
+
+UNKNOWN: Final = "?"
+GB: Final = 1e9
+GIB: Final = 1 << 30
+
+
+def cell(value: Maybe[float], text: str, width: int) -> str:
+    """Right-align `text`, or the mark of the unknown, in `width` columns."""
+    return (UNKNOWN if isinstance(value, Missing) else text).rjust(width)[:width]
+
+
+def gb_per_s(value: Maybe[float], width: int = 6) -> str:
+    """Bytes/s as GB/s with as many decimals as fit into three or four digits: `0.012`, `9.87`, `178.2`."""
+    if isinstance(value, Missing):
+        return UNKNOWN.rjust(width)
+    return _digits(value / GB, width).rjust(width)
+
+
+def _digits(number: float, width: int) -> str:
+    if number == 0:
+        return "0"
+    if number < 0.0005:
+        return "<.001"
+    for decimals in (3, 2, 1, 0):
+        text = f"{number:.{decimals}f}"
+        if len(text) <= min(width, 5):
+            return text
+    return text
+
+
+def rate(value: Maybe[float]) -> str:
+    """Bytes/s with its unit: `1.42 TB/s`, `178.2 GB/s`, `3.1 MB/s`."""
+    if isinstance(value, Missing):
+        return UNKNOWN
+    for size, unit in ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")):
+        if value >= size * 0.9995:
+            return f"{_digits(value / size, 5)} {unit}"
+    return f"{value:.0f} B/s"
+
+
+def percent(value: Maybe[float], width: int = 3) -> str:
+    """A share (1.0 is 100 %) as a whole number of percent; `<1` for what is not quite nothing."""
+    if isinstance(value, Missing):
+        return UNKNOWN.rjust(width)
+    number = value * 100
+    return ("<1" if 0 < number < 0.5 else f"{number:.0f}").rjust(width)
+
+
+def gib(value: Maybe[float]) -> str:
+    """Bytes as GiB: `0.5G`, `71.2G`, `412G`, `2.0T`."""
+    if isinstance(value, Missing):
+        return UNKNOWN
+    number = value / GIB
+    if number >= 999.5:
+        return f"{number / 1024:.1f}T"
+    return f"{number:.0f}G" if number >= 99.95 else f"{number:.1f}G"
+
+
+def memory(used: Maybe[float], total: Maybe[float]) -> str:
+    """Used and total memory: `71.2/80G`."""
+    if isinstance(total, Missing):
+        return gib(used)
+    whole = f"{total / GIB:.0f}G" if total < 999.5 * GIB else gib(total)
+    if isinstance(used, Missing):
+        return f"{UNKNOWN}/{whole}"
+    left = gib(used)
+    return f"{left[:-1] if left[-1] == whole[-1] else left}/{whole}"
+
+
+def count(value: Maybe[float], width: int = 4) -> str:
+    """A count: `12`, `505`, `1.2k`, `36G`."""
+    if isinstance(value, Missing):
+        return UNKNOWN.rjust(width)
+    number = float(value)
+    if number < 1000:
+        return f"{number:.0f}".rjust(width)
+    for unit in "kMGTPE":
+        number /= 1000
+        if number < 9.95:
+            return f"{number:.1f}{unit}".rjust(width)
+        if number < 999.5:
+            return f"{number:.0f}{unit}".rjust(width)
+    return "lots".rjust(width)
+
+
+def age(seconds: float) -> str:
+    """A time span: `0.3s`, `42s`, `6m`, `3h`, `2d`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "m"), (129600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
