@@ -20,7 +20,7 @@ class Settings:
     color: bool = True
     unicode: bool = True
     mouse: bool = True
-    readonly: bool = False
-    theme: str = "htop"
     only: tuple[str, ...] = ()
     """GPUs to show: index, UUID or PCI bus id; empty for all."""
+    max_refreshes: int | None = None
+    """End after so many refreshes."""

@@ -33,7 +33,7 @@ def _digits(number: float, width: int) -> str:
         return "<.001"
     for decimals in (3, 2, 1, 0):
         text = f"{number:.{decimals}f}"
-        if len(text) <= min(width, 5):
+        if len(text) <= (min(width, 5) or 5):
             return text
     return text
 

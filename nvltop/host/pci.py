@@ -31,3 +31,13 @@ def kernel_module_version(proc_root: Path = Path("/proc")) -> str | None:
         return None
     match = re.search(r"Kernel Module\D*([0-9]+(?:\.[0-9]+)+)", text)
     return match.group(1) if match else None
+
+
+def loaded_library_version(proc_root: Path = Path("/proc")) -> str | None:
+    """Return the version in the file name of the NVML library that this process has loaded."""
+    try:
+        maps = (proc_root / "self/maps").read_text(errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"libnvidia-ml\.so\.([0-9]+(?:\.[0-9]+)+)", maps)
+    return match.group(1) if match else None

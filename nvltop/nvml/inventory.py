@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.host.pci import display_vendors, kernel_module_version
+from nvltop.host.pci import display_vendors, kernel_module_version, loaded_library_version
 from nvltop.model import C2c, Gpu, Inventory, Maybe, Missing, Pair, Problem, known
 from nvltop.nvml.device import Device, bus_key, describe, open_device
 from nvltop.nvml.driver import NO_PERMISSION, REASONS, Driver
@@ -55,11 +55,10 @@ def problem_of(failure: Missing, driver: Driver) -> Problem:
         )
     if failure == REASONS[18]:
         library = driver.call(pynvml.nvmlSystemGetNVMLVersion)
-        module = kernel_module_version()
         return Problem(
             "version-mismatch",
-            f"the driver's library ({_driver_part(library)}) and kernel module ({module or 'version unknown'})"
-            " are different versions",
+            f"the driver's library ({_driver_part(library)}) and kernel module"
+            f" ({kernel_module_version() or 'version unknown'}) are different versions",
             f"reboot, or unload and reload the nvidia kernel modules; or {DEMO_HINT}",
         )
     if failure == NO_PERMISSION:
@@ -101,7 +100,9 @@ def _other_vendor(vendors: Collection[str]) -> Problem | None:
 
 def _driver_part(nvml_version: Maybe[str]) -> str:
     """Drop the CUDA major number that NVML puts before the driver's version."""
-    return nvml_version.partition(".")[2] if known(nvml_version) else "version unknown"
+    if known(nvml_version):
+        return nvml_version.partition(".")[2]
+    return loaded_library_version() or "version unknown"
 
 
 @dataclass(frozen=True, slots=True)

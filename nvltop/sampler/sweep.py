@@ -116,7 +116,12 @@ class Sampler:
         """Read PCIe and C2C traffic, the fabric, and now and then the inventory again."""
         traffic, fabric, pairs = Due(cadence.TRAFFIC_S), Due(cadence.FABRIC_S), Due(cadence.PAIRS_S)
         pairs.at(time.monotonic())
-        while not self._stop.wait(0.25):
+        # GPM needs two samples for a first value: the second does not wait a whole turn.
+        self._each(GpuReader.read_traffic)
+        self._each(GpuReader.read_fabric)
+        fabric.at(time.monotonic())
+        self._stop.wait(cadence.FIRST_TRAFFIC_S)
+        while not self._stop.is_set():
             now = time.monotonic()
             if traffic.at(now):
                 self._each(GpuReader.read_traffic)
@@ -124,6 +129,7 @@ class Sampler:
                 self._each(GpuReader.read_fabric)
             if pairs.at(now) and (inventory := self._session.read_again()):
                 self._tell(inventory)
+            self._stop.wait(cadence.SLOW_TURN_S)
 
     def _each(self, read: Callable[[GpuReader], list[Reading]]) -> None:
         for reader in self._session.readers:

@@ -1,0 +1,134 @@
+"""Runs without a screen: text or JSON on stdout, once or at intervals."""
+
+from __future__ import annotations
+
+import json
+import select as selectors
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.select import NoSuchGpu, select
+from nvltop.model import Frame, Inventory, Problem, Reading, known
+from nvltop.report.json import to_json
+from nvltop.report.text import to_text
+from nvltop.sampler.client import Worker
+from nvltop.settings import Settings
+
+START_S: Final = 60.0
+"""A node with persistence mode off can take this long to wake its GPUs."""
+TELL_S: Final = 5.0
+LATE_S: Final = 5.0
+"""How long after its time a reading is waited for; then the frame says that it is missing."""
+
+
+class Failed(RuntimeError):
+    """The run cannot go on; the message is one line for the user."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def as_json(frame: Frame, only: list[str] | None, several: bool) -> str:
+    """Return a frame as JSON: indented for one, one line each for several."""
+    return json.dumps(to_json(frame, only), indent=None if several else 1, ensure_ascii=False, allow_nan=False)
+
+
+def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:
+    """Return a frame as text."""
+    return to_text(frame, only) + ("\n" if several else "")
+
+
+Format = Callable[[Frame, "list[str] | None", bool], str]
+
+
+def failure(problem: Problem) -> Failed:
+    """Turn a problem with the driver into the end of the run."""
+    return Failed(f"{problem.summary}; {problem.next_step}", 3)
+
+
+def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
+    """Print `times` frames, an interval apart; the first when rates are known."""
+    monitor = Monitor()
+    progress = _Progress(settings.interval_s)
+    only: list[str] | None = None
+    started = time.monotonic()
+    told = False
+    printed = 0
+    while printed < times:
+        selectors.select([worker.fileno()], [], [], 0.1)
+        for item in worker.drain():
+            monitor.update(item)
+            if isinstance(item, Inventory):
+                if item.problem:
+                    raise failure(item.problem)
+                only = _selected(item, settings)
+                progress.expect(item)
+            elif isinstance(item, Reading):
+                progress.note(item)
+        tick = worker.tick()
+        monitor.update(tick)
+        if not progress.started:
+            waited = time.monotonic() - started
+            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+            if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
+                raise Failed(f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines")
+            if waited > TELL_S and not told:
+                told = True
+                print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
+        elif progress.complete(printed + 1):
+            print(write(monitor.frame(), only, times > 1), flush=True)
+            printed += 1
+
+
+def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:
+    try:
+        return select(inventory.gpus, settings.only)
+    except NoSuchGpu as error:
+        raise Failed(str(error), 2) from None
+
+
+class _Progress:
+    """Knows when every GPU has told enough for the next frame."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._linked: set[str] = set()
+        self._all: set[str] = set()
+        self._counts: Counter[tuple[str | None, str]] = Counter()
+        self._first_s: float | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the inventory has come."""
+        return self._first_s is not None
+
+    def expect(self, inventory: Inventory) -> None:
+        """Take the GPUs of the node."""
+        usable = [g for g in inventory.gpus if not g.problem]
+        self._all = {g.uuid for g in usable}
+        self._linked = {g.uuid for g in usable if known(g.remotes) and g.remotes}
+        if self._first_s is None:
+            self._first_s = time.monotonic()
+
+    def note(self, reading: Reading) -> None:
+        """Count a reading."""
+        self._counts[reading.gpu, reading.group] += 1
+
+    def complete(self, frame: int) -> bool:
+        """Whether frame number `frame` (from 1) can be printed."""
+        assert self._first_s is not None
+        due_s = self._first_s + frame * self._interval_s
+        now = time.monotonic()
+        if now > due_s + LATE_S:
+            return True
+        enough = (
+            all(self._counts[uuid, "links"] > frame for uuid in self._linked)
+            and all(self._counts[uuid, "pcie"] > 1 for uuid in self._all)
+            and all(self._counts[uuid, "fabric"] > 0 for uuid in self._all)
+        )
+        return enough and now >= due_s

@@ -1,0 +1,208 @@
+"""A frame as plain text, for `--once`, pipes and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from nvltop import __version__
+from nvltop.analysis.verdict import share
+from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, known
+from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
+
+DASH = "-"
+"""What does not exist, as against `?`, which was not read."""
+
+
+def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
+    """Return a frame as text; `only` names the UUIDs of the GPUs to list."""
+    wanted = None if only is None else set(only)
+    gpus = [g for g in frame.gpus if wanted is None or g.gpu.uuid in wanted]
+    parts = [_head(frame), _gpu_table(gpus)]
+    if len(frame.gpus) > 1:
+        parts.append(_matrix(frame))
+    parts += [_links(g, frame) for g in gpus if g.links]
+    parts.append(_unknowns(gpus))
+    return "\n".join(part for part in parts if part)
+
+
+def node_line(frame: Frame) -> str:
+    """`8 × NVIDIA H100 80GB HBM3 · driver 570.86.15 · CUDA 12.8`."""
+    names = [g.gpu.name if known(g.gpu.name) else "unknown GPU" for g in frame.gpus]
+    kinds = [f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]
+    inventory = frame.inventory
+    if known(inventory.driver_version):
+        kinds.append(f"driver {inventory.driver_version}")
+    if known(inventory.cuda_driver_version):
+        kinds.append(f"CUDA {inventory.cuda_driver_version}")
+    if inventory.demo:
+        kinds.append(f"SIMULATED ({inventory.demo})")
+    return " · ".join(kinds)
+
+
+def nvlink_line(frame: Frame) -> str:
+    """`NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric completed`."""
+    present = [g.nvlink.links_present for g in frame.gpus]
+    unread = next((p for p in present if isinstance(p, Missing)), None)
+    if unread and not any(known(p) and p for p in present):
+        return f"NVLink unknown ({unread.reason})"
+    if not any(known(p) and p for p in present):
+        return "no NVLink on this node" if present else "no GPU read yet"
+    generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
+    ups = [g.nvlink.links_up for g in frame.gpus if g.links]
+    up = sum(u for u in ups if known(u))
+    parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
+    some = any(isinstance(u, Missing) for u in ups)
+    parts.append(f"{up}{'+?' if some else ''}/{sum(p for p in present if known(p))} links up")
+    switches = {
+        k.remote.pci_bus_id
+        for g in frame.gpus
+        for k in g.links
+        if k.remote.kind is RemoteKind.SWITCH and known(k.remote.pci_bus_id)
+    }
+    if switches:
+        parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
+    fabric = sorted({g.fabric.state for g in frame.gpus if known(g.fabric.state)})
+    if fabric:
+        parts.append("fabric " + ", ".join(fabric))
+    cliques = {g.fabric.clique_id for g in frame.gpus if known(g.fabric.cluster_uuid)}
+    if cliques:
+        parts.append("clique " + ", ".join(sorted(map(str, cliques))) + " (links also leave this tray)")
+    return " · ".join(parts)
+
+
+def _head(frame: Frame) -> str:
+    when = datetime.fromtimestamp(frame.tick.wall_s).astimezone().isoformat(timespec="seconds")
+    return "\n".join(
+        (
+            f"nvltop {__version__} · {when} · rates over {frame.tick.interval_s:g} s",
+            node_line(frame),
+            nvlink_line(frame),
+            frame.verdict.summary,
+        )
+    )
+
+
+def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Lay out rows in columns; the first `left` columns are aligned left, the rest right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if i < left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
+    if not gpus:
+        return ""
+    head = ["GPU", "NAME", "BUS", "UTIL%", "MEM", "W", "°C", "TX GB/s", "RX GB/s", "%SPD", "LINKS", "ERR"]
+    head += ["PCIE", "PCIE TX", "PCIE RX", "NUMA"]
+    rows = [head]
+    for g in gpus:
+        gauges, link, pcie = g.gauges, g.nvlink, g.pcie
+        no_link = known(link.links_present) and link.links_present == 0
+        rows.append(
+            [
+                str(g.gpu.index),
+                _text(g.gpu.name) + ("" if g.state == "ok" else f" ({g.state_reason})"),
+                _text(g.gpu.pci_bus_id),
+                _whole(gauges.util_percent),
+                memory(gauges.memory_used_bytes, gauges.memory_total_bytes),
+                _whole(gauges.power_w),
+                _whole(gauges.temperature_c),
+                DASH if no_link else gb_per_s(link.tx_bytes_per_s, 0),
+                DASH if no_link else gb_per_s(link.rx_bytes_per_s, 0),
+                DASH if no_link else percent(share(g), 0),
+                DASH if no_link else f"{_text(link.links_up)}/{_text(link.links_present)}",
+                DASH if no_link else count(link.errors_total, 0),
+                f"{_text(gauges.pcie_gen)}x{_text(gauges.pcie_width)}",
+                rate(pcie.tx_bytes_per_s),
+                rate(pcie.rx_bytes_per_s),
+                _text(g.gpu.numa_node),
+            ]
+        )
+    return table(rows, left=3)
+
+
+def _matrix(frame: Frame) -> str:
+    m = frame.matrix
+    rows = [["", *m.labels], *([label, *row] for label, row in zip(m.labels, m.cells, strict=True))]
+    return "\n" + table(rows)
+
+
+def _links(g: GpuFrame, frame: Frame) -> str:
+    index_of = {other.gpu.uuid: other.gpu.index for other in frame.gpus}
+    kinds = list(dict.fromkeys(kind for link in g.links for kind in link.errors))
+    raw = " (RAW: with protocol overhead)" if g.nvlink.counter == "raw" else ""
+    rows = [["LINK", "STATE", "REMOTE", "SPEED GB/s", "TX GB/s", "RX GB/s", *(k.upper() for k in kinds)]]
+    for link in g.links:
+        rows.append(
+            [
+                str(link.index),
+                link.state.value,
+                remote_name(link, index_of),
+                gb_per_s(link.speed_bytes_per_s, 0),
+                gb_per_s(link.tx_bytes_per_s, 0),
+                gb_per_s(link.rx_bytes_per_s, 0),
+                *(_error(link, kind) for kind in kinds),
+            ]
+        )
+    return f"\nGPU {g.gpu.index} links{raw}\n" + table(rows, left=3)
+
+
+def remote_name(link: Link, index_of: dict[str, int]) -> str:
+    """Name the other end: `GPU 3 link 1`, `NVSwitch 00000000:86:00.0 link 29`, `unknown`."""
+    remote = link.remote
+    number = f" link {remote.link}" if known(remote.link) else ""
+    if remote.gpu in index_of:
+        return f"GPU {index_of[remote.gpu]}{number}"
+    bus = f" {remote.pci_bus_id}" if known(remote.pci_bus_id) else ""
+    names = {RemoteKind.GPU: "GPU", RemoteKind.SWITCH: "NVSwitch", RemoteKind.NPU: "NPU"}
+    if remote.kind in names:
+        return f"{names[remote.kind]}{bus}{number}"
+    return f"unknown{bus}" if bus else "unknown"
+
+
+def _error(link: Link, kind: str) -> str:
+    error = link.errors.get(kind)
+    if error is None:
+        return DASH
+    text = count(error.total, 0)
+    if error.last_change_s is not None and known(error.since_start):
+        text += f" (+{error.since_start}, {age(error.last_change_s)} ago)"
+    return text
+
+
+def _unknowns(gpus: Sequence[GpuFrame]) -> str:
+    """Say why each `?` of the GPU table is one."""
+    reasons: dict[str, list[str]] = {}
+    for g in gpus:
+        named: dict[str, Maybe[object]] = {
+            "util": g.gauges.util_percent,
+            "memory": g.gauges.memory_used_bytes,
+            "power": g.gauges.power_w,
+            "temperature": g.gauges.temperature_c,
+            "NVLink TX": g.nvlink.tx_bytes_per_s,
+            "NVLink RX": g.nvlink.rx_bytes_per_s,
+            "errors": g.nvlink.errors_total,
+            "PCIe traffic": g.pcie.tx_bytes_per_s,
+            "NUMA": g.gpu.numa_node,
+        }
+        for what, value in named.items():
+            if isinstance(value, Missing) and value.reason != "no NVLink":
+                reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
+    if not reasons:
+        return ""
+    lines = [f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items()]
+    return "\n" + "\n".join(["unknown:", *lines])
+
+
+def _whole(value: Maybe[float]) -> str:
+    return UNKNOWN if isinstance(value, Missing) else f"{value:.0f}"
+
+
+def _text(value: Maybe[object]) -> str:
+    return UNKNOWN if isinstance(value, Missing) else str(value)

@@ -1,0 +1,1 @@
+"""The live screen. The only package that imports Textual."""
