@@ -53,7 +53,11 @@ def parser() -> argparse.ArgumentParser:
     )
     pace = look.add_mutually_exclusive_group()
     pace.add_argument(
-        "-d", "--delay", type=_tenths, metavar="TENTHS", help="refresh interval in tenths of a second (or 250ms, 1s)"
+        "-d",
+        "--delay",
+        type=_tenths,
+        metavar="TENTHS",
+        help="refresh interval in tenths of a second (or 250ms, 1s)",
     )
     pace.add_argument(
         "--interval", type=_seconds, metavar="SEC", help="refresh interval in seconds (or 250ms, 1s)"
@@ -73,7 +77,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"a simulated node, {DEFAULT_NODE} unless named; `list` names them",
     )
     demo.add_argument(
-        "--scenario", metavar="NAME", help=f"what happens on it, {DEFAULT_SCENARIO} unless named; `list` names them"
+        "--scenario",
+        metavar="NAME",
+        help=f"what happens on it, {DEFAULT_SCENARIO} unless named; `list` names them",
     )
     p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")
     return p
@@ -121,7 +127,7 @@ def _run(
             outcome = run(worker, settings)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
-            return outcome.code
+            return int(outcome.code)
         from nvltop import headless
 
         write = headless.as_json if options.json else headless.as_text

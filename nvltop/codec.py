@@ -236,6 +236,8 @@ def _all_dataclasses() -> list[type]:
     return [cls for cls in vars(model).values() if isinstance(cls, type) and is_dataclass(cls)]
 
 
-_ENCODERS: Final[dict[type, Encoder]] = {cls: _encoder(cls) for cls in _all_dataclasses() if cls is not Missing}
+_ENCODERS: Final[dict[type, Encoder]] = {
+    cls: _encoder(cls) for cls in _all_dataclasses() if cls is not Missing
+}
 _DECODERS: Final[dict[type, Decoder]] = {cls: _dataclass(cls) for cls in _DATA.values()}
 _DECODERS.update({cls: _dataclass(cls) for cls in TAGS.values()})

@@ -35,7 +35,9 @@ class Failed(RuntimeError):
 
 def as_json(frame: Frame, only: list[str] | None, several: bool) -> str:
     """Return a frame as JSON: indented for one, one line each for several."""
-    return json.dumps(to_json(frame, only), indent=None if several else 1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        to_json(frame, only), indent=None if several else 1, ensure_ascii=False, allow_nan=False
+    )
 
 
 def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:
@@ -76,7 +78,9 @@ def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
             waited = time.monotonic() - started
             where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
             if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
-                raise Failed(f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines")
+                raise Failed(
+                    f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
+                )
             if waited > TELL_S and not told:
                 told = True
                 print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)

@@ -89,9 +89,7 @@ class GpuTrack:
         values = data.tx_bytes + data.rx_bytes
         unit = KIB if all(v % KIB == 0 for v in values if known(v)) else 1
         speeds = self._limits(data)
-        span = self._meter.update(
-            reading.start_s, values, data.stamp_us, unit, speeds + speeds, interval_s
-        )
+        span = self._meter.update(reading.start_s, values, data.stamp_us, unit, speeds + speeds, interval_s)
         if span is None:
             return False
         self._rates, self._implausible = span.rates, span.implausible
@@ -195,10 +193,7 @@ class GpuTrack:
         counters = self._counters
         tx, rx = self._totals(up)
         counted = [
-            (e.total, e.since_start)
-            for k in links
-            for kind, e in k.errors.items()
-            if kind not in INFORMATIVE
+            (e.total, e.since_start) for k in links for kind, e in k.errors.items() if kind not in INFORMATIVE
         ]
         readable = [pair for pair in counted if known(pair[0]) and known(pair[1])]
         no_errors = Missing("error counters could not be read" if counted else "no error counter read yet")

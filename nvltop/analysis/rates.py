@@ -172,7 +172,9 @@ class Meter:
         even = longest - shortest <= 1 or longest <= EVEN * shortest
         return longest if even else 1
 
-    def _rate(self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float) -> tuple[Maybe[float], bool]:
+    def _rate(
+        self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float
+    ) -> tuple[Maybe[float], bool]:
         """Return the rate of one counter, and whether its link can carry that much."""
         before, after = base.values[i], sample.values[i]
         if isinstance(after, Missing):

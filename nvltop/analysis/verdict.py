@@ -7,7 +7,13 @@ from typing import Final
 
 from nvltop.model import GpuFrame, Inventory, Maybe, Missing, Tick, Verdict, known
 
-CEILINGS: Final = {"2.0": 20.0 / 25.781, "3.0": 20.0 / 25.0, "3.1": 12.0 / 14.0625, "4.0": 20.6 / 26.562, "5.0": 40.1 / 53.125}
+CEILINGS: Final = {
+    "2.0": 20.0 / 25.781,
+    "3.0": 20.0 / 25.0,
+    "3.1": 12.0 / 14.0625,
+    "4.0": 20.6 / 26.562,
+    "5.0": 40.1 / 53.125,
+}
 """What NCCL reaches of NVML's speed per link, by generation (nccl src/graph/topo.h; GB/s over GB/s)."""
 
 NEAR: Final = 0.95
@@ -33,7 +39,9 @@ def share(gpu: GpuFrame) -> Maybe[float]:
     nvlink = gpu.nvlink
     rates = [r for r in (nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s) if known(r)]
     if not rates:
-        return nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else Missing("not read yet")
+        return (
+            nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else Missing("not read yet")
+        )
     if isinstance(nvlink.speed_bytes_per_s, Missing):
         return nvlink.speed_bytes_per_s
     return max(rates) / nvlink.speed_bytes_per_s if nvlink.speed_bytes_per_s else Missing("no link is up")
@@ -74,7 +82,9 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
                 f"NVLink is at its practical limit: {where} {top:.0%} of speed, NCCL reaches about {limit:.0%}",
             )
         if known(limit):
-            return Verdict("carrying", f"NVLink carries your job: {where} {top:.0%} of speed, not the bottleneck")
+            return Verdict(
+                "carrying", f"NVLink carries your job: {where} {top:.0%} of speed, not the bottleneck"
+            )
         return Verdict("carrying", f"NVLink carries traffic: {where} {top:.0%} of speed")
     over_pcie = [g for g in busy if pcie_share(g) >= PCIE_BUSY]
     if len(over_pcie) > 1:
@@ -100,5 +110,3 @@ def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
     if missing:
         return Verdict("unknown", f"Cannot tell: link states unknown ({missing[0].reason})")
     return Verdict("no-link-up", "No NVLink is up: not connected, or down")
-
-

@@ -152,7 +152,9 @@ class CounterReader:
         values = sample.values[source]
         unit, n = source.unit_bytes, len(values) // 2
         totals = [
-            v.value if isinstance(v.value, Missing) else v.value * unit
+            v.value
+            if isinstance(v.value, Missing)
+            else v.value * unit
             if v.value >= 0
             else Missing(f"implausible value {v.value}")
             for v in values

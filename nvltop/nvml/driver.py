@@ -51,7 +51,9 @@ REASONS: Final[dict[int, Missing]] = {
 }
 """NVML's return codes (nvml.h, nvmlReturn_t) in words."""
 
-UNSUPPORTED: Final = frozenset((NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, REASONS[25], REASONS[26]))
+UNSUPPORTED: Final = frozenset(
+    (NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, REASONS[25], REASONS[26])
+)
 """Reasons that will not go away by asking again."""
 
 ALL_LINKS: Final = 0xFFFFFFFF

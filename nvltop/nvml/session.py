@@ -150,7 +150,9 @@ class Session:
             return None
         by_uuid = {reader.device.uuid: reader for reader in self.readers}
         self.readers = tuple(
-            by_uuid[d.uuid] if d.uuid in by_uuid and by_uuid[d.uuid].device == d else GpuReader.of(self.driver, d)
+            by_uuid[d.uuid]
+            if d.uuid in by_uuid and by_uuid[d.uuid].device == d
+            else GpuReader.of(self.driver, d)
             for d in found.devices
         )
         self.inventory = fresh

@@ -108,7 +108,9 @@ class SlowReader:
         answer = self.driver.call(
             pynvml.nvmlDeviceGetNvlinkBwMode, self.device.handle, byref(mode), gpu=self.device.index
         )
-        return answer if isinstance(answer, Missing) else BANDWIDTH_MODES.get(mode.bwMode, f"mode {mode.bwMode}")
+        return (
+            answer if isinstance(answer, Missing) else BANDWIDTH_MODES.get(mode.bwMode, f"mode {mode.bwMode}")
+        )
 
     def _counted(self) -> PcieTraffic | None:
         """Rates from the byte counters, once they were seen to be wider than 32 bits.
@@ -185,9 +187,7 @@ class SlowReader:
             buffer = self._samples.pop(0)
         if isinstance(buffer, Missing):
             return buffer
-        taken = self.driver.call(
-            pynvml.nvmlGpmSampleGet, self.device.handle, buffer, gpu=self.device.index
-        )
+        taken = self.driver.call(pynvml.nvmlGpmSampleGet, self.device.handle, buffer, gpu=self.device.index)
         if isinstance(taken, Missing):
             self.driver.call(pynvml.nvmlGpmSampleFree, buffer, gpu=self.device.index)
             return taken

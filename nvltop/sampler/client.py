@@ -124,7 +124,9 @@ class Worker:
             state = "ended"
             if self._started < MAX_WORKERS:
                 code = self._child.process.poll()
-                self._replace((), f"the reading process ended by itself (status {code}); it was started again")
+                self._replace(
+                    (), f"the reading process ended by itself (status {code}); it was started again"
+                )
         return Tick(now, time.time(), self._interval_s, state, calls, self._note)
 
     def close(self) -> None:

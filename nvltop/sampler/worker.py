@@ -31,7 +31,8 @@ class Pipe:
     def send(self, *items: Item) -> None:
         """Write items; waits if the main process is not reading, ends the worker if it is gone."""
         data = b"".join(
-            json.dumps(encode(item), separators=(",", ":"), allow_nan=False).encode() + b"\n" for item in items
+            json.dumps(encode(item), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            for item in items
         )
         with self._lock:
             try:

@@ -1,0 +1,73 @@
+"""The help screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from nvltop import __version__
+
+TEXT = f"""\
+nvltop {__version__}: the NVLinks of this machine's GPUs
+
+KEYS
+  Up Down PgUp PgDn Home End   select a GPU, or a link          mouse: click, wheel
+  Tab         go between the GPUs and the links of the selected one
+  Enter       links of the selected GPU, and back
+  F5 t        matrix or links, where there is no room for both
+  Z           pause: the picture stands still, sampling goes on
+  Ctrl-L      draw the screen anew         Ctrl-Z  suspend (fg comes back)
+  F1 h ?      this help                    F10 q   quit
+
+COLUMNS
+  TX, RX      out of and into the GPU of the row, never added up
+  GB/s        10^9 bytes a second, of data, without protocol ("RAW" is said where
+              the driver counts data with protocol only)
+  %SPD        the busier direction, in % of what the up links can carry a direction
+              (NVML's own figure: 26.562 GB/s a link on H100)
+  LINKS       links up / links present. Fewer up than present is by design on
+              bridged PCIe cards (12 of 18 on a pair of H100 NVL)
+  ERR         link errors since the driver was loaded; red when they rose since
+              nvltop was started
+  ?           could not be read; the reason stands below the links
+  -           does not exist, such as traffic on a link that is down
+
+METERS
+  TX and RX are all GPUs together. The mark on the bar is the ceiling: what NCCL
+  reaches in practice of the speed (78 % on H100, 76 % on B200).
+
+MATRIX
+  As in `nvidia-smi topo -m`: NV# is the number of links between two GPUs,
+  else the PCIe way: PIX PXB PHB NODE SYS, from near to far. Red NV#: the links
+  are there, but peer-to-peer over them is refused. Behind NVSwitches NVML cannot
+  tell which pair of GPUs traffic belongs to.
+
+WHY DOES nccl-tests SAY ANOTHER NUMBER?
+  Its busbw is worked out from the size of the data and the algorithm, not from
+  bytes on the wire. With NVLS the switches do part of an all-reduce, and fewer
+  bytes cross the links than busbw suggests.
+
+DOES WATCHING DISTURB THE TRAINING?
+  One batched driver call a GPU and refresh for the counters, the rest once a
+  second or less; if the driver is slow, nvltop asks less often and says so.
+
+Esc, q or F1 closes this help."""
+
+
+class Help(ModalScreen[None]):
+    """All keys, columns and words."""
+
+    CSS = "Help > VerticalScroll { width: 100%; height: 100%; background: ansi_default; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,f1,h,question_mark,f10,enter", "dismiss", "Close"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Show the text."""
+        with VerticalScroll():
+            yield Static(TEXT, markup=False)

@@ -1,0 +1,163 @@
+"""The table of GPUs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.analysis.verdict import PCIE_LANE, share
+from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.tui.glyphs import spark
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
+from nvltop.tui.paint.view import View
+from nvltop.units import UNKNOWN, cell, count, gb_per_s, memory, percent
+
+NVLINK: Final = (
+    Column("gpu", "GPU", 3, 0),
+    Column("name", "NAME", 10, 5, left=True),
+    Column("util", "UTIL%", 5, 2),
+    Column("mem", "MEM", 8, 6),
+    Column("power", "PWR", 5, 7),
+    Column("temp", "TEMP", 4, 8),
+    Column("tx", "TX GB/s", 7, 0),
+    Column("rx", "RX GB/s", 7, 0),
+    Column("share", "%SPD", 4, 1),
+    Column("links", "LINKS", 5, 3),
+    Column("errors", "ERR", 4, 4),
+)
+PCIE: Final = (
+    Column("gpu", "GPU", 3, 0),
+    Column("name", "NAME", 16, 5, left=True),
+    Column("util", "UTIL%", 5, 2),
+    Column("mem", "MEM", 8, 6),
+    Column("power", "PWR", 5, 7),
+    Column("temp", "TEMP", 4, 8),
+    Column("pcie_tx", "TX GB/s", 7, 0),
+    Column("pcie_rx", "RX GB/s", 7, 0),
+    Column("pcie", "PCIE NOW", 8, 1),
+    Column("pcie_max", "MAX", 5, 3),
+    Column("numa", "NUMA", 4, 4),
+)
+MIN_SPARK: Final = 6
+MAX_SPARK: Final = 120
+WIDE: Final = 130
+"""From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
+BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
+
+
+def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
+    """Whether any GPU has NVLink, or may have."""
+    return any(not (known(n := g.nvlink.links_present) and n == 0) for g in gpus)
+
+
+def table(view: View, width: int, height: int, top: int) -> list[Row]:
+    """Draw the column title and the GPUs from number `top` on."""
+    linked = has_links(view.gpus)
+    columns = list(NVLINK if linked else PCIE)
+    if width >= WIDE:
+        columns.insert(2, BUS)
+        columns[1] = Column("name", "NAME", 24, 5, left=True)
+    columns = choose(columns, width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARK, (width - used - 1) // 2)
+    sparks = each >= MIN_SPARK
+    head = " ".join(c.head() for c in columns)
+    if sparks:
+        scale = "" if linked else " of 64 GB/s"
+        head += f" {('TX' + scale)[:each].ljust(each)} {('RX' + scale)[:each].ljust(each)}"
+    rows = [fit([(head, "title")], width, "title")]
+    for i, g in enumerate(view.gpus[top : top + height - 1], top):
+        spans = _cells(g, columns, view)
+        if sparks:
+            spans += _sparks(g, view, each, linked)
+        chosen = "selected" if not view.links_focused else "unfocused"
+        rows.append(fit(spans, width, chosen if i == view.gpu else None))
+    return rows
+
+
+def _cells(g: GpuFrame, columns: list[Column], view: View) -> list[Span]:
+    spans: list[Span] = []
+    for c in columns:
+        text, role = _cell(c, g, view)
+        spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
+    return spans
+
+
+def _cell(c: Column, g: GpuFrame, view: View) -> Span:
+    gauges, link = g.gauges, g.nvlink
+    none = known(link.links_present) and link.links_present == 0
+    old = "dim" if g.stale or g.state != "ok" else ""
+    if c.key == "gpu":
+        return str(g.gpu.index), "" if g.state == "ok" else "error"
+    if c.key == "name":
+        if g.state != "ok":
+            return g.state.upper(), "error"
+        return narrow(short_name(g.gpu.name)), ""
+    if c.key == "bus":
+        return (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN), ""
+    if c.key == "mem":
+        return memory(gauges.memory_used_bytes, gauges.memory_total_bytes), old
+    if c.key == "power":
+        return _number(gauges.power_w, "W"), old
+    if c.key == "temp":
+        return _number(gauges.temperature_c, view.glyphs.degree), old
+    if c.key == "util":
+        return _number(gauges.util_percent), old
+    if c.key == "numa":
+        return _number(g.gpu.numa_node), ""
+    if c.key == "pcie":
+        return f"gen{_text(gauges.pcie_gen)} x{_text(gauges.pcie_width)}", old
+    if c.key == "pcie_max":
+        return f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""
+    if c.key == "pcie_tx":
+        return gb_per_s(g.pcie.tx_bytes_per_s), old
+    if c.key == "pcie_rx":
+        return gb_per_s(g.pcie.rx_bytes_per_s), old
+    if none:
+        return "-", "dim"
+    if c.key == "tx":
+        return gb_per_s(link.tx_bytes_per_s), old
+    if c.key == "rx":
+        return gb_per_s(link.rx_bytes_per_s), old
+    if c.key == "share":
+        return percent(share(g)), old
+    if c.key == "links":
+        up, present = link.links_up, link.links_present
+        short = known(up) and known(present) and 0 < up < present
+        return f"{_text(up)}/{_text(present)}", "warn" if short else ""
+    moved = known(link.errors_since_start) and link.errors_since_start > 0
+    return count(link.errors_total), "error" if moved else ""
+
+
+def _sparks(g: GpuFrame, view: View, each: int, linked: bool) -> list[Span]:
+    speed = g.nvlink.speed_bytes_per_s
+    uuid = g.gpu.uuid
+    if not linked:
+        keys, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
+    else:
+        keys, scale = ("tx", "rx"), speed if known(speed) else 0.0
+    return [
+        (spark(view.history.tail((uuid, None, keys[0]), each), scale, view.glyphs), "tx"),
+        (" ", ""),
+        (spark(view.history.tail((uuid, None, keys[1]), each), scale, view.glyphs), "rx"),
+    ]
+
+
+def short_name(name: Maybe[str]) -> str:
+    """Drop the words that every NVIDIA GPU's name starts with."""
+    if isinstance(name, Missing):
+        return UNKNOWN
+    for word in ("NVIDIA ", "GeForce ", "Tesla "):
+        name = name.removeprefix(word)
+    return name
+
+
+def _number(value: Maybe[float], unit: str = "") -> str:
+    return cell(
+        value,
+        "" if isinstance(value, Missing) else f"{value:.0f}{unit}",
+        1 if isinstance(value, Missing) else 6,
+    ).strip()
+
+
+def _text(value: Maybe[object]) -> str:
+    return UNKNOWN if isinstance(value, Missing) else str(value)

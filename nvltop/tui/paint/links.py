@@ -1,0 +1,139 @@
+"""The links of the selected GPU."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.model import GpuFrame, Link, LinkState, Missing, known
+from nvltop.report.text import remote_name
+from nvltop.tui.glyphs import spark
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
+from nvltop.tui.paint.view import View
+from nvltop.units import UNKNOWN, count, gb_per_s
+
+TITLES: Final = {
+    "replay": "REPL",
+    "recovery": "RECOV",
+    "crc": "CRC",
+    "crc_flit": "CRCFL",
+    "crc_data": "CRCDT",
+    "ecc_data": "ECC",
+    "rcv": "RXERR",
+    "link_recovery": "RECOV",
+    "link_recovery_failed": "RECFL",
+    "symbol": "SYMB",
+    "effective": "EFFER",
+    "plr_retry_blocks": "RETRY",
+    "local_link_integrity": "INTEG",
+    "malformed_packet": "MALF",
+    "buffer_overrun": "OVERR",
+    "rcv_remote": "RXREM",
+    "rcv_general": "RXGEN",
+    "xmit_discards": "DISC",
+    "link_recovery_successful": "RECOK",
+}
+"""Column titles of the error kinds, the most telling ones first."""
+STATES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
+MIN_SPARK: Final = 6
+MAX_SPARK: Final = 120
+
+
+def rows(view: View, width: int, height: int, top: int) -> list[Row]:
+    """Draw what the selected link is joined to, and the links from number `top` on."""
+    g = view.selected
+    if g is None:
+        return [fit([("", "title")], width, "title")]
+    if not g.links:
+        return _why_none(g, width)
+    kinds = {kind for link in g.links for kind in link.errors}
+    columns = [
+        Column("index", "LNK", 3, 0),
+        Column("state", "STATE", 7, 50, left=True),
+        Column("tx", "TX GB/s", 7, 0),
+        Column("rx", "RX GB/s", 7, 0),
+        *(Column(kind, title, 5, 60 + i) for i, (kind, title) in enumerate(TITLES.items()) if kind in kinds),
+    ]
+    if width >= 110:
+        columns.insert(2, Column("remote", "REMOTE END", 34, 200, left=True))
+    room = width - 2 * (MIN_SPARK + 1)
+    columns = choose(columns, room if room > 30 else width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARK, (width - used - 1) // 2)
+    head = " ".join(c.head() for c in columns)
+    if each >= MIN_SPARK:
+        head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+    out = [fit([(head, "title")], width, "title")]
+    for i, link in enumerate(g.links[top : top + height - 2], top):
+        spans: list[Span] = []
+        for c in columns:
+            text, role = _cell(c.key, g, link, view)
+            spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
+        if each >= MIN_SPARK:
+            spans += _sparks(g, link, view, each)
+        chosen = view.links_focused and i == view.link
+        out.append(fit(spans, width, "selected" if chosen else None))
+    out += [fit([], width)] * (height - 1 - len(out))
+    return [*out, fit([(_caption(g, view), "caption")], width)]
+
+
+def _caption(g: GpuFrame, view: View) -> str:
+    """Name the selected link's other end, and say why a value is unknown."""
+    link = g.links[min(view.link, len(g.links) - 1)]
+    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
+    what = "RAW, with protocol" if g.nvlink.counter == "raw" else "data"
+    parts = [f"GPU {g.gpu.index} > link {link.index} > {remote_name(link, index_of)}"]
+    if link.state_reason:
+        parts.append(f"state unknown: {link.state_reason}")
+    if isinstance(link.tx_bytes_per_s, Missing):
+        parts.append(f"traffic unknown: {link.tx_bytes_per_s.reason}")
+    else:
+        parts.append(f"{what}, speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s a direction")
+    return narrow(", ".join(parts))
+
+
+def _why_none(g: GpuFrame, width: int) -> list[Row]:
+    present = g.nvlink.links_present
+    why = (
+        f"links unknown: {present.reason}"
+        if isinstance(present, Missing)
+        else "this GPU has no NVLink; it talks over PCIe"
+    )
+    return [fit([(f"GPU {g.gpu.index}", "title")], width, "title"), fit([(narrow(why), "")], width)]
+
+
+def _cell(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    old = "dim" if g.stale else ""
+    if key == "index":
+        return str(link.index), ""
+    if key == "state":
+        role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
+        return STATES.get(link.state, link.state.value), role
+    if key == "tx":
+        return _rate(link, link.tx_bytes_per_s), old
+    if key == "rx":
+        return _rate(link, link.rx_bytes_per_s), old
+    if key == "remote":
+        index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
+        return narrow(remote_name(link, index_of)), ""
+    error = link.errors.get(key)
+    if error is None:
+        return "-", "dim"
+    moved = known(error.since_start) and error.since_start > 0
+    return count(error.total), "error" if moved else ""
+
+
+def _rate(link: Link, value: object) -> str:
+    # A link that is down has no traffic to read: that is no unknown.
+    if link.state is LinkState.DOWN:
+        return "-"
+    return gb_per_s(value)  # type: ignore[arg-type]
+
+
+def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:
+    speed = link.speed_bytes_per_s
+    scale = speed if known(speed) else 0.0
+    return [
+        (spark(view.history.tail((g.gpu.uuid, link.index, "tx"), each), scale, view.glyphs), "tx"),
+        (" ", ""),
+        (spark(view.history.tail((g.gpu.uuid, link.index, "rx"), each), scale, view.glyphs), "rx"),
+    ]

@@ -1,0 +1,49 @@
+"""The matrix of `nvidia-smi topo -m`."""
+
+from __future__ import annotations
+
+from nvltop.model import known
+from nvltop.tui.paint.row import Row, Span, fit
+from nvltop.tui.paint.view import View
+
+CELL = 5
+LABEL = 3
+"""Columns of a cell, and of the GPU's number before each row."""
+
+
+def width(view: View) -> int:
+    """Return the columns that the whole matrix takes."""
+    return LABEL + CELL * len(view.frame.matrix.labels) + 1
+
+
+def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
+    """Draw the matrix from row `top` on; columns that do not fit are left out and said to be."""
+    m = view.frame.matrix
+    n = len(m.labels)
+    fits = max(0, min(n, (columns - LABEL - 1) // CELL))
+    numbers = [label.removeprefix("GPU") for label in m.labels]
+    more = f" +{n - fits}" if fits < n else ""
+    head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits]) + more
+    out = [fit([(head, "title")], columns, "title")]
+    chosen = view.selected
+    for i in range(top, min(n, top + height - 1)):
+        here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
+        spans: list[Span] = [(numbers[i].rjust(LABEL), "bold" if here else "caption")]
+        for j in range(fits):
+            spans.append((m.cells[i][j].rjust(CELL), _role(view, i, j)))
+        out.append(fit(spans, columns))
+    return out
+
+
+def _role(view: View, i: int, j: int) -> str:
+    m = view.frame.matrix
+    cell = m.cells[i][j]
+    if i == j:
+        return "dim"
+    if cell == "?":
+        return "warn"
+    if not cell.startswith("NV"):
+        return ""
+    status = m.p2p_nvlink[i][j]
+    # NVLink joins the pair, yet P2P over it is refused: the links are up in vain.
+    return "error" if known(status) and status != "OK" else "ok"

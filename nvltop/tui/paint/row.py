@@ -1,0 +1,68 @@
+"""A row of the screen: runs of text, each with a role that the palette turns into a style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Span: TypeAlias = "tuple[str, str]"
+"""Text and role. All text is one column a character: it went through `clean()`, and is cut here."""
+Row: TypeAlias = "tuple[Span, ...]"
+
+
+def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
+    """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
+    out: list[Span] = []
+    left = width
+    for text, its in spans:
+        if left <= 0:
+            break
+        text = text[:left]
+        left -= len(text)
+        use = its if role is None else role
+        if out and out[-1][1] == use:
+            out[-1] = (out[-1][0] + text, use)
+        elif text:
+            out.append((text, use))
+    if left > 0:
+        pad = "" if role is None else role
+        if out and out[-1][1] == pad:
+            out[-1] = (out[-1][0] + " " * left, pad)
+        else:
+            out.append((" " * left, pad))
+    return tuple(out)
+
+
+def text_of(row: Row) -> str:
+    """Return a row's text without its roles."""
+    return "".join(text for text, _ in row)
+
+
+def narrow(text: str) -> str:
+    """Replace characters that are not one column wide, so that no column is pushed aside."""
+    return "".join(c if c.isascii() or c in "×·°▁▂▃▄▅▆▇█¦≈" else "?" for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    key: str
+    title: str
+    width: int
+    drop: int
+    """Columns with the highest number go first when there is no room; 0 never goes."""
+    left: bool = False
+
+    def head(self) -> str:
+        """Return the title in the column's width."""
+        return self.title[: self.width].ljust(self.width) if self.left else self.title.rjust(self.width)
+
+
+def choose(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return the columns that fit into `width` with a blank between them, by dropping, never by cutting."""
+    chosen = list(columns)
+    while sum(c.width + 1 for c in chosen) - 1 > width and any(c.drop for c in chosen):
+        chosen.remove(max(chosen, key=lambda c: c.drop))
+    return chosen
