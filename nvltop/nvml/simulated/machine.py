@@ -1,0 +1,131 @@
+"""A simulated machine while it runs: what every counter and gauge stands at, at any time."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from nvltop.nvml.simulated.node import AMPERE, End, Node
+from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
+
+PEAK: Final = 0.75
+"""Share of the speed that the bursts reach: below what NCCL reaches at best."""
+PERIOD_S: Final = 2.0
+DUTY: Final = 0.6
+NOISE: Final = 0.01
+RAW_OVER_DATA: Final = 1.12
+RAW_IDLE: Final = 0.3e6
+"""Bytes/s that RAW counts on a link without data."""
+PCIE_LANE: Final = {3: 0.985e9, 4: 1.969e9, 5: 3.938e9}
+
+FAULT_S: Final = 10.0
+"""When the fault of a scenario begins."""
+ERROR_S: Final = 4.0
+"""How often the faulty link of `errors` counts another one."""
+BASE: Final = 41 << 30
+"""Counters start somewhere else on every link, so that a total is never mistaken for a rate."""
+
+
+class Machine:
+    """One node with one scenario."""
+
+    def __init__(self, node: Node, scenario: str) -> None:
+        self.node = node
+        self.scenario = scenario
+        self.busy = scenario != "idle"
+        gpu = min(3, max(0, node.gpus - 1))
+        links = len(node.links[gpu]) if node.gpus else 0
+        self.faulty = (gpu, min(7, links - 1)) if links else None
+        """GPU and link that the scenario's fault is about."""
+        self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
+
+    def _flow(self, gpu: int, link: int) -> Flow:
+        if not self.busy or self.node.links[gpu][link].kind == "none":
+            return Steady()
+        speed = self.node.board.link_mb_per_s * 1e6
+        flow: Flow = Bursts(
+            low=0.004 * speed,
+            high=PEAK * speed * (1 - 0.002 * gpu),
+            period_s=PERIOD_S,
+            duty=DUTY,
+            phase_s=0.013 * gpu,
+            noise=NOISE,
+            frequency=5.0 + 0.37 * link + 0.11 * gpu,
+        )
+        return Until(flow, FAULT_S) if self.scenario == "link-down" and self._goes_down(gpu, link) else flow
+
+    def _goes_down(self, gpu: int, link: int) -> bool:
+        """Whether this is the faulty link, seen from either end."""
+        end = self.node.links[gpu][link]
+        return (gpu, link) == self.faulty or (end.kind == "gpu" and (end.at, end.link) == self.faulty)
+
+    def flow(self, gpu: int, link: int, direction: str) -> Flow:
+        """Return the traffic of a link; on direct links RX is what the other end sends."""
+        end = self.node.links[gpu][link]
+        if direction == "rx":
+            if end.kind == "gpu":
+                return self._tx[end.at, end.link]
+            # Behind a switch what one GPU sends arrives at its neighbour.
+            return self._tx[(gpu + 1) % self.node.gpus, link]
+        return self._tx[gpu, link]
+
+    def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
+        """Return the bytes that a link's counter stands at."""
+        flow = self.flow(gpu, link, direction)
+        base = BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
+        if not raw and not self.node.board.data_counts:
+            return base
+        moved = flow.moved(t)
+        return int(base + (moved * RAW_OVER_DATA + RAW_IDLE * t if raw else moved))
+
+    def up(self, gpu: int, link: int, t: float) -> bool:
+        """Whether a link is active."""
+        if self.node.links[gpu][link].kind == "none":
+            return False
+        return not (self.scenario == "link-down" and t >= FAULT_S and self._goes_down(gpu, link))
+
+    def errors(self, gpu: int, link: int, kind: str, t: float) -> int:
+        """Return an error counter of a link."""
+        if self.scenario != "errors" or (gpu, link) != self.faulty:
+            return 0
+        replays = int(max(0.0, t - ERROR_S) / ERROR_S)
+        crc = 40 + 3 * replays
+        return {"replay": 12 + replays, "crc": crc, "crc_flit": crc, "recovery": 1}.get(kind, 0)
+
+    def end(self, gpu: int, link: int) -> End:
+        """Return where a link ends."""
+        return self.node.links[gpu][link]
+
+    def load(self, gpu: int, t: float) -> float:
+        """Return how busy a GPU is, from 0 to 1."""
+        if not self.busy:
+            return 0.0
+        in_burst = (t + 0.013 * gpu) % PERIOD_S < DUTY * PERIOD_S
+        return 0.97 if in_burst else 0.72
+
+    def power_w(self, gpu: int, t: float) -> float:
+        """Return the power draw."""
+        limit = self.node.board.power_limit_w
+        return limit * (0.11 + 0.82 * self.load(gpu, t) + 0.01 * math.sin(t / 3 + gpu))
+
+    def temperature_c(self, gpu: int, t: float) -> int:
+        """Return the temperature, which follows the load slowly."""
+        return round(31 + 30 * (self.busy) + 2 * math.sin(t / 20 + gpu))
+
+    def memory_used(self, gpu: int) -> int:
+        """Return the bytes of memory in use."""
+        return int(self.node.board.memory_gib * (0.86 if self.busy else 0.006) * (1 << 30))
+
+    def pcie(self, gpu: int, direction: str) -> Flow:
+        """Return the PCIe traffic: little beside NVLink, all of it without."""
+        if not self.busy:
+            return Steady(2e5)
+        top = PCIE_LANE[self.node.board.pcie_gen] * 16
+        share = 0.05 if self.node.links[gpu] else 0.55
+        share *= 1.0 if direction == "tx" else 0.8
+        return Bursts(0.01 * top, share * top, PERIOD_S, DUTY, 0.013 * gpu)
+
+    @property
+    def has_legacy_errors(self) -> bool:
+        """Whether the per-lane error fields count (on Hopper they answer 0)."""
+        return self.node.board.architecture <= AMPERE

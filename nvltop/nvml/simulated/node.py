@@ -1,0 +1,64 @@
+"""What a simulated machine is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL = 4, 5, 6, 7, 8, 9, 10
+"""NVML's numbers of the architectures."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a link ends: a switch or a GPU, and the link number there."""
+
+    kind: str
+    """`gpu`, `switch`, or `none` for a link that is not connected."""
+    at: int = 0
+    link: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A model of GPU, and how its driver answers."""
+
+    name: str
+    architecture: int
+    memory_gib: int
+    power_limit_w: int
+    pcie_gen: int
+    link_version: int = 0
+    """NVML's enum: 2 is 2.0, 4 is 3.0, 5 is 3.1, 6 is 4.0."""
+    link_mb_per_s: int = 0
+    data_counts: bool = True
+    """False where DATA counters stand still while RAW ones move (RTX 3090)."""
+    total_scope: bool = True
+    """Whether UINT_MAX as scope gives the sum of the links (not on V100)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine."""
+
+    board: Board
+    buses: tuple[int, ...]
+    """PCI bus number of each GPU."""
+    links: tuple[tuple[End, ...], ...]
+    """Of each GPU, by link index."""
+    driver: str
+    cuda: int
+    switches: tuple[int, ...] = ()
+    """PCI bus number of each NVSwitch."""
+    numa: tuple[int, ...] = ()
+    far: str = "SYS"
+    """PCIe level between GPUs of different NUMA nodes."""
+    near: str = "NODE"
+    init: int = 0
+    """What nvmlInit answers."""
+    cpus: int = 64
+    failed: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs."""
+        return len(self.buses)

@@ -1,0 +1,101 @@
+"""Traffic over time whose integral is known exactly, so that a shown rate can be held against it.
+
+Pure. Rates are bytes/s, times seconds since the node was switched on, integrals bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Flow(Protocol):
+    """Traffic in one direction."""
+
+    def rate(self, t: float) -> float:
+        """Return bytes/s at `t`."""
+
+    def moved(self, t: float) -> float:
+        """Return the bytes moved from 0 to `t`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """The same at all times."""
+
+    level: float = 0.0
+
+    def rate(self, t: float) -> float:
+        """Return bytes/s at `t`."""
+        return self.level
+
+    def moved(self, t: float) -> float:
+        """Return the bytes moved from 0 to `t`."""
+        return self.level * t
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """`high` for a `duty` share of each period, then `low`; the high part trembles by `noise`.
+
+    The tremble is a sine that does not fit the period, so no two bursts are alike; its integral over
+    whole periods is a sum of cosines with a closed form (the Dirichlet kernel).
+    """
+
+    low: float
+    high: float
+    period_s: float
+    duty: float
+    phase_s: float = 0.0
+    noise: float = 0.0
+    frequency: float = 7.3
+    """Of the tremble, in rad/s."""
+
+    def rate(self, t: float) -> float:
+        """Return bytes/s at `t`."""
+        s = t + self.phase_s
+        if s % self.period_s >= self.duty * self.period_s:
+            return self.low
+        return self.high * (1 + self.noise * math.sin(self.frequency * s))
+
+    def moved(self, t: float) -> float:
+        """Return the bytes moved from 0 to `t`."""
+        return self._since(t + self.phase_s) - self._since(self.phase_s)
+
+    def _since(self, s: float) -> float:
+        whole, rest = divmod(s, self.period_s)
+        on_s = self.duty * self.period_s
+        high_s = whole * on_s + min(rest, on_s)
+        flat = self.high * high_s + self.low * (s - high_s)
+        if not self.noise:
+            return flat
+        w, p = self.frequency, self.period_s
+        tremble = _cosines(int(whole), w * p, 0.0) - _cosines(int(whole), w * p, w * on_s)
+        start = whole * p
+        tremble += math.cos(w * start) - math.cos(w * (start + min(rest, on_s)))
+        return flat + self.high * self.noise * tremble / w
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Another flow, which stops for good."""
+
+    flow: Flow
+    end_s: float
+
+    def rate(self, t: float) -> float:
+        """Return bytes/s at `t`."""
+        return self.flow.rate(t) if t < self.end_s else 0.0
+
+    def moved(self, t: float) -> float:
+        """Return the bytes moved from 0 to `t`."""
+        return self.flow.moved(min(t, self.end_s))
+
+
+def _cosines(n: int, step: float, start: float) -> float:
+    """Return the sum of cos(start + k·step) for k from 0 to n-1."""
+    half = math.sin(step / 2)
+    if abs(half) < 1e-12:
+        return n * math.cos(start)
+    return math.sin(n * step / 2) / half * math.cos(start + (n - 1) * step / 2)
