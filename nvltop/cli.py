@@ -133,7 +133,7 @@ def _run(
         write = headless.as_json if options.json else headless.as_text
         try:
             headless.run(worker, settings, options.max_iterations or 1, write)
-        except headless.Failed as failed:
+        except headless.RunError as failed:
             print(f"nvltop: {failed}", file=sys.stderr)
             return failed.code
         return OK

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.analysis.select import NoSuchGpu, select
+from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Frame, Inventory, Problem, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
@@ -25,7 +25,7 @@ LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
 
-class Failed(RuntimeError):
+class RunError(RuntimeError):
     """The run cannot go on; the message is one line for the user."""
 
     def __init__(self, message: str, code: int = 1) -> None:
@@ -48,9 +48,9 @@ def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:
 Format = Callable[[Frame, "list[str] | None", bool], str]
 
 
-def failure(problem: Problem) -> Failed:
+def failure(problem: Problem) -> RunError:
     """Turn a problem with the driver into the end of the run."""
-    return Failed(f"{problem.summary}; {problem.next_step}", 3)
+    return RunError(f"{problem.summary}; {problem.next_step}", 3)
 
 
 def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
@@ -78,7 +78,7 @@ def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
             waited = time.monotonic() - started
             where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
             if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
-                raise Failed(
+                raise RunError(
                     f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
                 )
             if waited > TELL_S and not told:
@@ -92,8 +92,8 @@ def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
 def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:
     try:
         return select(inventory.gpus, settings.only)
-    except NoSuchGpu as error:
-        raise Failed(str(error), 2) from None
+    except NoSuchGpuError as error:
+        raise RunError(str(error), 2) from None
 
 
 class _Progress:

@@ -12,7 +12,7 @@ MAX_LENGTH: Final = 4096
 
 
 def clean(text: str, limit: int = MAX_LENGTH) -> str:
-    r"""Return `text` with control, bidi, zero-width and surrogate characters shown as `\xNN`, cut at `limit`."""
+    r"""Return `text`, cut at `limit`, with what is not printable (controls, bidi, zero-width) as `\xNN`."""
     if text.isascii() and text.isprintable():
         return text[:limit]
     return "".join(c if c.isprintable() else _escaped(c) for c in text[:limit])

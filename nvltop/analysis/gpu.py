@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nvltop.analysis.errors import INFORMATIVE, CounterTrack
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
-from nvltop.analysis.verdict import ceiling
+from nvltop.analysis.verdict import ceiling, share
 from nvltop.model import (
     NOT_READ,
     C2cTraffic,
@@ -35,6 +36,8 @@ KIB = 1024
 LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 UNLIMITED = float("inf")
+RECENT_S = 10.0
+"""Long enough for the pauses between the steps of a job not to look like its end."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class GpuTrack:
     _rates: tuple[Maybe[float], ...] = ()
     _implausible: Mapping[int, float] = field(default_factory=dict)
     _span: tuple[float, float] | None = None
+    _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
+    """End, length and share of speed of each span of the last seconds."""
     _meter: Meter = field(default_factory=Meter)
     _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
     _problem: str | None = None
@@ -94,7 +99,20 @@ class GpuTrack:
             return False
         self._rates, self._implausible = span.rates, span.implausible
         self._span = (span.start_s, span.end_s)
+        self._remember(span.start_s, span.end_s)
         return True
+
+    def _remember(self, start_s: float, end_s: float) -> None:
+        while self._recent and end_s - self._recent[0][0] > RECENT_S:
+            self._recent.popleft()
+        if end_s > start_s and known(now := share(self._nvlink(self._links(end_s)))):
+            self._recent.append((end_s, end_s - start_s, now))
+
+    def _recent_share(self) -> Maybe[float]:
+        seconds = sum(length for _, length, _ in self._recent)
+        if not seconds:
+            return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
+        return sum(length * part for _, length, part in self._recent) / seconds
 
     def _limits(self, data: LinkCounters) -> list[float]:
         """Return what each counter can move per second; what is not known limits nothing."""
@@ -129,7 +147,7 @@ class GpuTrack:
             pcie=self._pcie,
             c2c=self._c2c,
             fabric=self._fabric,
-            nvlink=self._nvlink(links),
+            nvlink=replace(self._nvlink(links), recent_share=self._recent_share()),
             links=links,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
@@ -182,10 +200,10 @@ class GpuTrack:
     def _nvlink(self, links: tuple[Link, ...]) -> NvLink:
         remotes = self.gpu.remotes
         if isinstance(remotes, Missing):
-            return NvLink(*(remotes,) * 10)
+            return NvLink(*(remotes,) * 11)
         if not links:
             none = Missing("no NVLink")
-            return NvLink(0, 0, none, none, none, none, none, none, none, none)
+            return NvLink(0, 0, *(none,) * 9)
         unread = next((Missing(k.state_reason) for k in links if k.state is LinkState.UNKNOWN), None)
         up = [k for k in links if k.active]
         speeds = [k.speed_bytes_per_s for k in up]
@@ -206,12 +224,12 @@ class GpuTrack:
             rx_bytes_per_s=rx,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
-            errors_total=sum(t for t, _ in readable) if readable else no_errors,
-            errors_since_start=sum(s for _, s in readable) if readable else no_errors,
+            errors_total=sum(t for t, _ in readable if known(t)) if readable else no_errors,
+            errors_since_start=sum(s for _, s in readable if known(s)) if readable else no_errors,
         )
 
     def _totals(self, up: list[Link]) -> tuple[Maybe[float], Maybe[float]]:
-        """Sum each direction over the up links; a sum with a part unread would be too low, so it is unread."""
+        """Sum each direction over the up links; a sum with an unread part would be too low."""
         counters = self._counters
         if counters is None:
             return NOT_READ, NOT_READ

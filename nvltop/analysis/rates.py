@@ -144,7 +144,7 @@ class Meter:
         self._open_polls = 0
 
     def _keep_open(self, base: _Sample, sample: _Sample, interval_s: float, has_moved: bool) -> bool:
-        """Whether to wait for the next poll because the driver refreshes the counters less often than we ask."""
+        """Whether to wait for the next poll, the driver refreshing less often than we ask."""
         polls = self._polls
         if has_moved:
             self._polls = 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nvltop.model import Gpu, known
 
 
-class NoSuchGpu(LookupError):
+class NoSuchGpuError(LookupError):
     """No GPU of the node goes by that name; the message says which there are."""
 
 
@@ -25,7 +25,7 @@ def _find(gpus: Sequence[Gpu], name: str) -> str:
         if known(gpu.pci_bus_id) and _bus(name) and _bus(name) == _bus(gpu.pci_bus_id):
             return gpu.uuid
     there = ", ".join(str(gpu.index) for gpu in gpus)
-    raise NoSuchGpu(f"no GPU {name!r} here; give an index ({there}), a UUID or a PCI bus id")
+    raise NoSuchGpuError(f"no GPU {name!r} here; give an index ({there}), a UUID or a PCI bus id")
 
 
 def _bus(text: str) -> tuple[int, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.model import GpuFrame, Inventory, Maybe, Missing, Tick, Verdict, known
+from nvltop.model import NOT_READ, GpuFrame, Inventory, Maybe, Missing, NvLink, Tick, Verdict, known
 
 CEILINGS: Final = {
     "2.0": 20.0 / 25.781,
@@ -34,26 +34,29 @@ def ceiling(generation: Maybe[str]) -> Maybe[float]:
     return CEILINGS.get(generation) or Missing(f"no figure published for NVLink {generation}")
 
 
-def share(gpu: GpuFrame) -> Maybe[float]:
+def share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's rate over the speed of the GPU's up links."""
-    nvlink = gpu.nvlink
     rates = [r for r in (nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s) if known(r)]
     if not rates:
-        return (
-            nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else Missing("not read yet")
-        )
+        return nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else NOT_READ
     if isinstance(nvlink.speed_bytes_per_s, Missing):
         return nvlink.speed_bytes_per_s
     return max(rates) / nvlink.speed_bytes_per_s if nvlink.speed_bytes_per_s else Missing("no link is up")
 
 
+def pcie_speed(gpu: GpuFrame) -> float:
+    """Return the bytes/s that the GPU's PCIe link can carry a direction now; 0 if unknown."""
+    gen, width = gpu.gauges.pcie_gen, gpu.gauges.pcie_width
+    if isinstance(gen, Missing) or isinstance(width, Missing):
+        return 0.0
+    return PCIE_LANE.get(gen, 0.0) * width
+
+
 def pcie_share(gpu: GpuFrame) -> float:
     """Return the busier PCIe direction over what the link can carry now; 0 if unknown."""
-    gen, width = gpu.gauges.pcie_gen, gpu.gauges.pcie_width
     rates = [r for r in (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s) if known(r)]
-    if not rates or isinstance(gen, Missing) or isinstance(width, Missing) or gen not in PCIE_LANE:
-        return 0.0
-    return max(rates) / (PCIE_LANE[gen] * width)
+    speed = pcie_speed(gpu)
+    return max(rates) / speed if rates and speed else 0.0
 
 
 def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdict:
@@ -65,9 +68,9 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
     linked = [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     if not linked:
         return _without_links(gpus)
-    shares = [(s, g) for g in linked if known(s := share(g))]
+    shares = [(s, g) for g in linked if known(s := g.nvlink.recent_share)]
     if not shares:
-        why = next((s for g in linked if isinstance(s := share(g), Missing)), Missing("not read yet"))
+        why = next((s for g in linked if isinstance(s := share(g.nvlink), Missing)), NOT_READ)
         if why.reason == "needs a second reading":
             return Verdict("starting", "Measuring: a rate needs two readings")
         return Verdict("unknown", f"Cannot tell: NVLink traffic unknown ({why.reason})")
@@ -79,16 +82,14 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
         if known(limit) and top >= NEAR * limit:
             return Verdict(
                 "saturated",
-                f"NVLink is at its practical limit: {where} {top:.0%} of speed, NCCL reaches about {limit:.0%}",
+                f"NVLink is the bottleneck: {where} at {top:.0%} of speed",
             )
         if known(limit):
-            return Verdict(
-                "carrying", f"NVLink carries your job: {where} {top:.0%} of speed, not the bottleneck"
-            )
-        return Verdict("carrying", f"NVLink carries traffic: {where} {top:.0%} of speed")
+            return Verdict("carrying", f"NVLink works, no bottleneck: {where} at {top:.0%} of speed")
+        return Verdict("carrying", f"NVLink carries traffic: {where} at {top:.0%} of speed")
     over_pcie = [g for g in busy if pcie_share(g) >= PCIE_BUSY]
     if len(over_pcie) > 1:
-        return Verdict("pcie", "GPUs are busy and the traffic goes over PCIe, not NVLink")
+        return Verdict("pcie", "GPUs are busy; their traffic goes over PCIe, not NVLink")
     if len(busy) > 1:
         return Verdict("busy-no-traffic", "GPUs are busy, NVLink carries nothing now")
     if busy:
@@ -100,8 +101,8 @@ def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
     counts = [g.nvlink.links_present for g in gpus]
     if all(known(c) and c == 0 for c in counts):
         if len(gpus) == 1:
-            return Verdict("no-nvlink", "This GPU has no NVLink; it talks over PCIe")
-        return Verdict("no-nvlink", "These GPUs have no NVLink; they talk to each other over PCIe")
+            return Verdict("no-nvlink", "No NVLink: this GPU talks over PCIe")
+        return Verdict("no-nvlink", "No NVLink: these GPUs talk over PCIe")
     unread = [c for c in counts if isinstance(c, Missing)]
     if unread:
         return Verdict("unknown", f"Cannot tell: links unknown ({unread[0].reason})")

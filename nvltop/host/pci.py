@@ -13,14 +13,16 @@ DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
 
 def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
     """Return the vendors of the node's GPUs: `NVIDIA`, `AMD`, `Intel`."""
-    found = set()
-    for device in (sys_root / "bus/pci/devices").glob("*"):
-        try:
-            if (device / "class").read_text()[:6] in DISPLAY_CLASSES:
-                found.add(VENDORS.get((device / "vendor").read_text().strip(), "other"))
-        except OSError:
-            continue
-    return found - {"other"}
+    devices = list((sys_root / "bus/pci/devices").glob("*"))
+    found = {VENDORS.get(_read(d / "vendor")) for d in devices if _read(d / "class")[:6] in DISPLAY_CLASSES}
+    return {vendor for vendor in found if vendor}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def kernel_module_version(proc_root: Path = Path("/proc")) -> str | None:

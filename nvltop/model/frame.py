@@ -73,6 +73,8 @@ class NvLink:
     """Share of the speed (0…1) that NCCL reaches in practice on this generation."""
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
+    recent_share: Maybe[float] = NOT_READ
+    """Mean over the last `RECENT_S` seconds of the busier direction's share of the speed."""
     counter: Maybe[Counter] = NOT_READ
     scope: Maybe[Scope] = NOT_READ
     errors_total: Maybe[int] = NOT_READ

@@ -65,7 +65,7 @@ class CounterReader:
     """The last sample that had the other counters as well."""
 
     def read(self) -> list[Reading]:
-        """Read the counters once; two readings where the second shows which counter the first should be of."""
+        """Read the counters; two readings where the second shows what the first should have been of."""
         if isinstance(self.device.links, Missing):
             return [self._missing(self.device.links)]
         if not self.device.links:
@@ -130,7 +130,7 @@ class CounterReader:
 
     @property
     def _links(self) -> int:
-        return self.device.links or 0
+        return self.device.links if known(self.device.links) else 0
 
     def _sample(self, sources: tuple[Source, ...]) -> Maybe[Sample]:
         ids = []

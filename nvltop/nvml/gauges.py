@@ -76,5 +76,5 @@ class GaugeReader:
     def _event_reasons(self, now: float) -> Maybe[int]:
         reasons = self._ask(now, pynvml.nvmlDeviceGetCurrentClocksEventReasons)
         if known(reasons):
-            return reasons
+            return int(reasons)
         return self._ask(now, pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)  # type: ignore[no-any-return]

@@ -82,7 +82,7 @@ def no_gpu() -> Problem:
     return Problem(
         "no-gpu",
         "the NVIDIA driver runs but shows no GPU",
-        f"in a container pass the GPUs in (`--gpus all`), else see `nvidia-smi -L` and `dmesg`, or {DEMO_HINT}",
+        f"in a container pass them in (`--gpus all`), else see `nvidia-smi -L` and `dmesg`, or {DEMO_HINT}",
     )
 
 

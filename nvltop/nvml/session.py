@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pynvml
 
@@ -166,7 +166,7 @@ class Session:
 class Events:
     """XIDs and other news that the driver tells by itself."""
 
-    KINDS = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
+    KINDS: Final = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
     """Bits of nvmlEventType we listen to; the others are routine."""
 
     def __init__(self, driver: Driver, readers: tuple[GpuReader, ...]) -> None:

@@ -49,7 +49,7 @@ class SlowReader:
         if known(metrics[0]) and known(metrics[1]):
             return PcieTraffic(metrics[0], metrics[1], "gpm"), c2c
         if metrics[0] in UNSUPPORTED:
-            return PcieTraffic(*(self._throughput(way) for way in (0, 1)), "20ms"), c2c
+            return PcieTraffic(self._throughput(0), self._throughput(1), "20ms"), c2c
         return PcieTraffic(metrics[0], metrics[1], "gpm"), c2c
 
     def fabric(self) -> Fabric:

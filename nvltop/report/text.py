@@ -115,7 +115,7 @@ def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 _whole(gauges.temperature_c),
                 DASH if no_link else gb_per_s(link.tx_bytes_per_s, 0),
                 DASH if no_link else gb_per_s(link.rx_bytes_per_s, 0),
-                DASH if no_link else percent(share(g), 0),
+                DASH if no_link else percent(share(g.nvlink), 0),
                 DASH if no_link else f"{_text(link.links_up)}/{_text(link.links_present)}",
                 DASH if no_link else count(link.errors_total, 0),
                 f"{_text(gauges.pcie_gen)}x{_text(gauges.pcie_width)}",
@@ -138,18 +138,18 @@ def _links(g: GpuFrame, frame: Frame) -> str:
     kinds = list(dict.fromkeys(kind for link in g.links for kind in link.errors))
     raw = " (RAW: with protocol overhead)" if g.nvlink.counter == "raw" else ""
     rows = [["LINK", "STATE", "REMOTE", "SPEED GB/s", "TX GB/s", "RX GB/s", *(k.upper() for k in kinds)]]
-    for link in g.links:
-        rows.append(
-            [
-                str(link.index),
-                link.state.value,
-                remote_name(link, index_of),
-                gb_per_s(link.speed_bytes_per_s, 0),
-                gb_per_s(link.tx_bytes_per_s, 0),
-                gb_per_s(link.rx_bytes_per_s, 0),
-                *(_error(link, kind) for kind in kinds),
-            ]
-        )
+    rows += [
+        [
+            str(link.index),
+            link.state.value,
+            remote_name(link, index_of),
+            gb_per_s(link.speed_bytes_per_s, 0),
+            gb_per_s(link.tx_bytes_per_s, 0),
+            gb_per_s(link.rx_bytes_per_s, 0),
+            *(_error(link, kind) for kind in kinds),
+        ]
+        for link in g.links
+    ]
     return f"\nGPU {g.gpu.index} links{raw}\n" + table(rows, left=3)
 
 

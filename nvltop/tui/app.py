@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
-from nvltop.analysis.select import NoSuchGpu, select
+from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
@@ -43,6 +43,7 @@ class Outcome:
 
 def run(source: Source, settings: Settings) -> Outcome:
     """Show the screen until the user leaves."""
+    terminal.screen_on_terminal()
     app = Nvltop(source, settings)
     app.run(mouse=settings.mouse)
     return app.outcome
@@ -153,7 +154,7 @@ class Nvltop(App[None]):
         elif not inventory.problem:
             try:
                 self._only = select(inventory.gpus, self._settings.only)
-            except NoSuchGpu as error:
+            except NoSuchGpuError as error:
                 self._leave(Outcome(2, str(error)))
 
     def _draw(self) -> None:
@@ -181,11 +182,9 @@ class Nvltop(App[None]):
         """Give the list as many lines as it needs, and the rest to matrix and links."""
         width, height = self.size
         rest = max(0, height - 6)
-        wanted = len(self.view.gpus) + 1
-        below = max((len(g.links) for g in self.view.gpus), default=0)
-        # At 24 lines eight GPUs and their matrix fit exactly; more GPUs scroll and leave half.
-        room = rest - min(wanted, 10 if below else 0)
-        lines = max(2, min(wanted, room if rest > 8 else rest))
+        # At 24 lines eight GPUs and their matrix fit exactly; more GPUs scroll.
+        below = min(9, rest // 2)
+        lines = max(1, min(len(self.view.gpus) + 1, rest - below))
         self._gpus.styles.height = lines
         both = self._both(width)
         self._matrix.display = both or not self.view.show_links

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import Screen
 from textual.widgets import Static
 
 from nvltop import __version__
@@ -16,7 +16,7 @@ TEXT = f"""\
 nvltop {__version__}: the NVLinks of this machine's GPUs
 
 KEYS
-  Up Down PgUp PgDn Home End   select a GPU, or a link          mouse: click, wheel
+  Up Down PgUp PgDn Home End   select a GPU or a link (mouse: click, wheel)
   Tab         go between the GPUs and the links of the selected one
   Enter       links of the selected GPU, and back
   F5 t        matrix or links, where there is no room for both
@@ -59,7 +59,7 @@ DOES WATCHING DISTURB THE TRAINING?
 Esc, q or F1 closes this help."""
 
 
-class Help(ModalScreen[None]):
+class Help(Screen[None]):
     """All keys, columns and words."""
 
     CSS = "Help > VerticalScroll { width: 100%; height: 100%; background: ansi_default; }"

@@ -24,6 +24,12 @@ def glyphs_for(unicode: bool) -> Glyphs:
     return UNICODE if unicode and "utf" in encoding and not poor else ASCII
 
 
+def screen_on_terminal() -> None:
+    """Let Textual, which draws on stderr, draw on the terminal even if stderr goes to a file."""
+    if sys.__stderr__ is None or not sys.__stderr__.isatty():
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
+
+
 def end_on_signals(end: Callable[[int], None]) -> None:
     """Call `end` with the signal's number on TERM, HUP and QUIT; Textual alone leaves the screen behind."""
     loop = asyncio.get_running_loop()

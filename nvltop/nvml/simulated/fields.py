@@ -46,7 +46,13 @@ class Fields:
         }
         architecture = machine.node.board.architecture
         if architecture >= HOPPER:
-            self._by_id |= {164: self._speed, 165: self._state, 166: self._version, 170: self._zero, 230: self._zero}
+            self._by_id |= {
+                164: self._speed,
+                165: self._state,
+                166: self._version,
+                170: self._zero,
+                230: self._zero,
+            }
         for field_id, kind in PER_LINK.items() if architecture >= HOPPER else ():
             self._by_id[field_id] = self._error(kind)
         for kind, starts in LANES.items():

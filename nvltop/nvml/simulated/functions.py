@@ -154,9 +154,7 @@ def _gauges(lib: Library) -> Table:
         "nvmlDeviceGetCurrPcieLinkWidth": ((P, P), lambda gpu, out: put(c_uint, out, 16)),
         "nvmlDeviceGetPcieThroughput": (
             (P, U, P),
-            lambda gpu, way, out: put(
-                c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(lib.t) / 1000)
-            ),
+            lambda gpu, way, out: put(c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(lib.t) / 1000)),
         ),
         "nvmlDeviceGetFieldValues": ((P, c_int, P), lib.fill_fields),
     }

@@ -16,6 +16,8 @@ from nvltop.nvml.simulated.machine import Machine
 SUCCESS: Final = 0
 UNKNOWN: Final = 999
 POINTER_BASE: Final = 0x1000
+COUNT: Final = "nvmlDeviceGetCount_v2"
+"""The one nvmlDevice function whose first pointer is no device."""
 
 _FuncPtr: Final[Any] = ctypes.CDLL(None)._FuncPtr
 """What a CDLL's attributes are: no argtypes, so a wrong argument fails as on the real library."""
@@ -83,7 +85,7 @@ class Library:
         return pointer
 
     def _wrap(self, name: str, types: tuple[Any, ...], body: Callable[..., int]) -> Any:
-        takes_gpu = types[:1] == (c_void_p,) and name.startswith("nvmlDevice") and "Count" not in name
+        takes_gpu = types[:1] == (c_void_p,) and name.startswith("nvmlDevice") and name != COUNT
 
         def answer(*args: Any) -> int:
             self.calls[name] += 1
@@ -136,4 +138,3 @@ def put_text(address: int, size: int, text: str) -> int:
         return 7
     ctypes.memmove(address, raw, len(raw))
     return SUCCESS
-

@@ -64,22 +64,28 @@ def dgx_a100() -> Node:
     """8 GPUs on 6 switches."""
     buses = (0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD)
     switches = (0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9)
-    return Node(A100, buses, switched(8, 12, 6), "535.183.01", 12020, switches, (3, 3, 1, 1, 7, 7, 5, 5), cpus=256)
+    return Node(
+        A100, buses, switched(8, 12, 6), "535.183.01", 12020, switches, (3, 3, 1, 1, 7, 7, 5, 5), cpus=256
+    )
 
 
 def hgx_a100_4() -> Node:
     """4 GPUs, 4 links a pair."""
     return Node(
-        A100, (0x01, 0x41, 0x81, 0xC1), direct(all_pairs(4, 4)), "550.54.15", 12040, numa=(0, 1, 2, 3), cpus=128
+        A100,
+        (0x01, 0x41, 0x81, 0xC1),
+        direct(all_pairs(4, 4)),
+        "550.54.15",
+        12040,
+        numa=(0, 1, 2, 3),
+        cpus=128,
     )
 
 
 def dgx1_v100() -> Node:
     """8 GPUs in a hybrid cube mesh."""
     buses = (0x06, 0x07, 0x0A, 0x0B, 0x85, 0x86, 0x89, 0x8A)
-    return Node(
-        V100, buses, direct(HYBRID_CUBE_MESH), "535.183.01", 12020, numa=(0,) * 4 + (1,) * 4, cpus=80
-    )
+    return Node(V100, buses, direct(HYBRID_CUBE_MESH), "535.183.01", 12020, numa=(0,) * 4 + (1,) * 4, cpus=80)
 
 
 def rtx3090_pair() -> Node:

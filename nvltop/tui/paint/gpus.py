@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.verdict import PCIE_LANE, share
@@ -39,6 +40,7 @@ PCIE: Final = (
 )
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
+ROOMY: Final = 100
 WIDE: Final = 130
 """From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
 BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
@@ -53,17 +55,18 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
     linked = has_links(view.gpus)
     columns = list(NVLINK if linked else PCIE)
+    if width >= ROOMY:
+        columns[1] = replace(columns[1], width=24 if width >= WIDE else 16)
     if width >= WIDE:
         columns.insert(2, BUS)
-        columns[1] = Column("name", "NAME", 24, 5, left=True)
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
     sparks = each >= MIN_SPARK
     head = " ".join(c.head() for c in columns)
     if sparks:
-        scale = "" if linked else " of 64 GB/s"
-        head += f" {('TX' + scale)[:each].ljust(each)} {('RX' + scale)[:each].ljust(each)}"
+        scale = "" if linked or each < 14 else " (of 64 GB/s)"
+        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
     rows = [fit([(head, "title")], width, "title")]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
         spans = _cells(g, columns, view)
@@ -119,7 +122,7 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     if c.key == "rx":
         return gb_per_s(link.rx_bytes_per_s), old
     if c.key == "share":
-        return percent(share(g)), old
+        return percent(share(link)), old
     if c.key == "links":
         up, present = link.links_up, link.links_present
         short = known(up) and known(present) and 0 < up < present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nvltop.analysis.verdict import pcie_speed
 from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.paint.row import Row, Span, fit, narrow
@@ -9,13 +10,18 @@ from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, gib, rate
 
 HEIGHT = 4
+MIN_BAR = 18
+WORDS = 57
+"""Columns that the verdict takes with the blanks before it."""
 
 
 def meter(
     caption: str, share: Maybe[float], text: str, width: int, role: str, tick: Maybe[float], tick_glyph: str
 ) -> list[Span]:
     """Draw htop's bar: `CPU[|||||      38.2%]`, the text over the fill, a tick where the ceiling is."""
-    inner = max(0, width - 5)
+    if width < MIN_BAR:
+        return []
+    inner = width - 5
     filled = 0 if isinstance(share, Missing) else round(min(max(share, 0.0), 1.0) * inner)
     if known(share) and share > 0 and inner:
         filled = max(1, filled)
@@ -35,7 +41,8 @@ def meter(
 def header(view: View, width: int) -> list[Row]:
     """Draw the header in four rows."""
     frame = view.frame
-    left = width // 2 if width < 160 else max(60, width * 2 // 5)
+    # The words answer the user's question, so the bars give way first.
+    left = max(0, min(width // 2, width - WORDS)) if width < 160 else width * 2 // 5
     g = view.glyphs
     cpu, mem = frame.host.cpu_percent, frame.host
     memory_share: Maybe[float] = (
@@ -66,9 +73,8 @@ def header(view: View, width: int) -> list[Row]:
         _traffic("RX", frame, left, g.tick),
     ]
     words = [_node(frame), _nvlink(frame), (frame.verdict.summary, _verdict_role(frame)), health(view)]
-    right = width - left - 2
     return [
-        fit([*bar, ("  ", ""), (_dotted(narrow(text), g.dot)[: max(0, right)], role)], width)
+        fit([*bar, ("  ", "") if bar else ("", ""), (_dotted(narrow(text), g.dot), role)], width)
         for bar, (text, role) in zip(bars, words, strict=True)
     ]
 
@@ -102,7 +108,7 @@ def health(view: View) -> Span:
         call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
         waited = view.now_s - call.since_s
-        return f"driver has not answered for {waited:.0f} s ({call.function}{where})", "error"
+        return f"driver silent for {waited:.0f} s{where} ({call.function})", "error"
     if tick.worker == "ended":
         return "the reading process has ended; the numbers are old", "error"
     if tick.note:
@@ -120,10 +126,10 @@ def health(view: View) -> Span:
     ]
     if moved:
         gpu, link, kind, since = max(moved, key=lambda m: m[3])
-        more = f", {len(moved) - 1} more counters moved" if len(moved) > 1 else ""
-        return f"GPU {gpu} link {link}: {kind} errors +{since} since start{more}", "warn"
+        more = f", {len(moved) - 1} more" if len(moved) > 1 else ""
+        return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
     if any(known(g.nvlink.errors_since_start) for g in frame.gpus):
-        return "link error counters: none moved since start", ""
+        return "no link error counted since start", ""
     if any(g.links for g in frame.gpus):
         return "link error counters: not read", ""
     return "", ""
@@ -131,15 +137,21 @@ def health(view: View) -> Span:
 
 def _traffic(caption: str, frame: Frame, width: int, tick_glyph: str) -> list[Span]:
     """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
-    role = caption.lower()
+    way = caption.lower()
     linked = [g.nvlink for g in frame.gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
-    rates = [n.tx_bytes_per_s if role == "tx" else n.rx_bytes_per_s for n in linked]
-    unread = next((r for r in rates if isinstance(r, Missing)), None)
-    if not linked or unread:
-        what = "?" if linked else "no NVLink up"
-        return meter(caption, unread or Missing("no link up"), what, width, role, Missing(""), tick_glyph)
+    nothing = Missing("not read")
+    if linked:
+        prefix, tick = "", linked[0].ceiling
+        rates = [n.tx_bytes_per_s if way == "tx" else n.rx_bytes_per_s for n in linked]
+        speeds = [n.speed_bytes_per_s for n in linked]
+        speed = sum(s for s in speeds if known(s)) if all(map(known, speeds)) else 0.0
+    else:
+        prefix, tick = "PCIe ", nothing
+        rates = [g.pcie.tx_bytes_per_s if way == "tx" else g.pcie.rx_bytes_per_s for g in frame.gpus]
+        speed = sum(pcie_speed(g) for g in frame.gpus)
+    if not rates or not all(map(known, rates)):
+        return meter(caption, nothing, prefix + UNKNOWN, width, way, tick, tick_glyph)
     total = float(sum(r for r in rates if known(r)))
-    speeds = [n.speed_bytes_per_s for n in linked]
-    speed = sum(s for s in speeds if known(s))
-    share: Maybe[float] = total / speed if speed and all(map(known, speeds)) else Missing("speed unknown")
-    return meter(caption, share, rate(total), width, role, linked[0].ceiling, tick_glyph)
+    return meter(
+        caption, total / speed if speed else nothing, prefix + rate(total), width, way, tick, tick_glyph
+    )

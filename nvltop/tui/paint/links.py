@@ -72,7 +72,6 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
             spans += _sparks(g, link, view, each)
         chosen = view.links_focused and i == view.link
         out.append(fit(spans, width, "selected" if chosen else None))
-    out += [fit([], width)] * (height - 1 - len(out))
     return [*out, fit([(_caption(g, view), "caption")], width)]
 
 

@@ -29,8 +29,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
         spans: list[Span] = [(numbers[i].rjust(LABEL), "bold" if here else "caption")]
-        for j in range(fits):
-            spans.append((m.cells[i][j].rjust(CELL), _role(view, i, j)))
+        spans += [(m.cells[i][j].rjust(CELL), _role(view, i, j)) for j in range(fits)]
         out.append(fit(spans, columns))
     return out
 
