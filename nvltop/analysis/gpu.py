@@ -209,7 +209,7 @@ class GpuTrack:
         speeds = [k.speed_bytes_per_s for k in up]
         no_speed = next((s for s in speeds if isinstance(s, Missing)), None)
         counters = self._counters
-        tx, rx = self._totals(up)
+        tx, rx = self._totals([k for k in links if k.state is not LinkState.DOWN])
         counted = [
             (e.total, e.since_start) for k in links for kind, e in k.errors.items() if kind not in INFORMATIVE
         ]
@@ -228,18 +228,18 @@ class GpuTrack:
             errors_since_start=sum(s for _, s in readable if known(s)) if readable else no_errors,
         )
 
-    def _totals(self, up: list[Link]) -> tuple[Maybe[float], Maybe[float]]:
-        """Sum each direction over the up links; a sum with an unread part would be too low."""
+    def _totals(self, lit: list[Link]) -> tuple[Maybe[float], Maybe[float]]:
+        """Sum each direction over the links not known to be down; with a part unread there is no sum."""
         counters = self._counters
         if counters is None:
             return NOT_READ, NOT_READ
         if counters.scope is Scope.GPU:
             return (self._rates[0], self._rates[1]) if len(self._rates) == 2 else (NOT_READ, NOT_READ)
-        if not up:
+        if not lit:
             nothing = Missing("no link is up")
             return nothing, nothing
         n = len(counters.tx_bytes)
-        return self._sum([k.index for k in up], up), self._sum([n + k.index for k in up], up)
+        return self._sum([k.index for k in lit], lit), self._sum([n + k.index for k in lit], lit)
 
     def _sum(self, positions: list[int], up: list[Link]) -> Maybe[float]:
         # A link that claims too much may still be part of a sum that all links together can carry.

@@ -1,0 +1,89 @@
+"""The matrix against what `nvidia-smi topo -m` printed on real machines of that kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.analysis import matrix
+from nvltop.model import Gpu, GpuFrame, Link, LinkState, Missing, Pair, Remote, RemoteKind, known
+
+HYBRID_CUBE_MESH = """
+X NV1 NV1 NV2 NV2 SYS SYS SYS
+NV1 X NV2 NV1 SYS NV2 SYS SYS
+NV1 NV2 X NV2 SYS SYS NV1 SYS
+NV2 NV1 NV2 X SYS SYS SYS NV1
+NV2 SYS SYS SYS X NV1 NV1 NV2
+SYS NV2 SYS SYS NV1 X NV2 NV1
+SYS SYS NV1 SYS NV1 NV2 X NV2
+SYS SYS SYS NV1 NV2 NV1 NV2 X
+"""
+"""8 × V100 SXM2, as `nvidia-smi topo -m` prints it."""
+
+
+def rows(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(line.split()) for line in text.strip().splitlines())
+
+
+def alike(n: int, cell: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple("X" if i == j else cell for j in range(n)) for i in range(n))
+
+
+@pytest.mark.parametrize(
+    ("node", "cells"),
+    [
+        ("dgx1-v100", rows(HYBRID_CUBE_MESH)),
+        ("dgx-h100", alike(8, "NV18")),
+        ("dgx-a100", alike(8, "NV12")),
+        ("hgx-a100-4", alike(4, "NV4")),
+        ("rtx3090-pair", alike(2, "NV4")),
+        ("rtx4090-pair", alike(2, "PHB")),
+    ],
+)
+def test_matrix_of_the_node(bench, node, cells):
+    assert bench(node).run(1.0).matrix.cells == cells
+
+
+def test_a_fallen_link_leaves_the_pair_with_one_less(bench):
+    cells = bench("dgx-h100", "link-down").run(12.0).matrix.cells
+    assert cells[3][0] == cells[0][3] == "NV17"
+    assert cells[0][1] == "NV18"
+
+
+def test_pair_traffic_is_exact_where_links_are_direct(bench):
+    frame = bench("hgx-a100-4").run(2.0)
+    a, b = frame.gpus[:2]
+    expected = sum(k.tx_bytes_per_s for k in a.links if k.remote.gpu == b.gpu.uuid)
+    assert frame.matrix.pair_tx_bytes_per_s[0][1] == pytest.approx(expected)
+
+
+def test_pair_traffic_is_unknown_behind_switches(bench):
+    frame = bench("dgx-h100").run(2.0)
+    assert frame.matrix.pair_tx_bytes_per_s[0][1] == matrix.ON_SWITCH
+
+
+def gpu(index: int, *remotes: Remote, state: LinkState = LinkState.UP) -> GpuFrame:
+    links = tuple(Link(i, state, remote=remote) for i, remote in enumerate(remotes))
+    return GpuFrame(Gpu(index, f"GPU-{index}"), links=links)
+
+
+def pairs(p2p: object, pcie: object = "SYS") -> dict[tuple[str, str], Pair]:
+    return {(a, b): Pair(a, b, pcie, p2p) for a, b in (("GPU-0", "GPU-1"), ("GPU-1", "GPU-0"))}
+
+
+def test_hidden_remotes_count_where_p2p_says_nvlink_joins_the_pair():
+    hidden = [Remote()] * 18
+    two = [gpu(0, *hidden), gpu(1, *hidden[:17])]
+    assert matrix.build(two, pairs("OK")).cells[0][1] == "NV17"
+    assert matrix.build(two, pairs("NS")).cells[0][1] == "SYS"
+
+
+def test_sleeping_links_are_links():
+    ends = [gpu(i, Remote(RemoteKind.SWITCH), state=LinkState.SLEEP) for i in range(2)]
+    assert matrix.build(ends, pairs("OK")).cells[0][1] == "NV1"
+
+
+def test_unread_level_is_a_question_mark_with_its_reason():
+    m = matrix.build([gpu(0), gpu(1)], pairs("NS", Missing("no permission")))
+    assert m.cells[0][1] == "?"
+    assert m.missing["GPU0,GPU1"] == "no permission"
+    assert not known(m.pair_tx_bytes_per_s[0][1])

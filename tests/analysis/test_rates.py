@@ -1,0 +1,169 @@
+"""Rates against the law: wherever one is shown, its integral is what the counter moved."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, PLAUSIBLE, RESET, SHORT_S, Meter, elapsed_s, moved
+from nvltop.model import Missing, known
+
+SPEED = 26.562e9
+KIB = 1024
+
+
+def feed(meter: Meter, time_s: float, *values, interval_s: float = 0.25, unit: int = 1):
+    return meter.update(time_s, values, (), unit, [SPEED] * len(values), interval_s)
+
+
+def test_first_reading_is_a_baseline():
+    span = feed(Meter(), 10.0, 5_000_000)
+    assert span.rates == (FIRST,)
+
+
+def test_rate_is_the_difference_over_the_time_between():
+    meter = Meter()
+    feed(meter, 10.0, 10**12)
+    assert feed(meter, 10.25, 10**12 + 10**9).rates == (4e9,)
+
+
+def test_gap_gives_a_new_baseline_not_a_mean():
+    meter = Meter()
+    feed(meter, 10.0, 0)
+    assert feed(meter, 15.5, 10**10).rates == (GAP,)
+    assert feed(meter, 15.75, 10**10 + 10**9).rates == (4e9,)
+
+
+def test_late_poll_within_the_gap_is_a_longer_span():
+    meter = Meter()
+    feed(meter, 10.0, 0)
+    assert feed(meter, 14.0, 4 * 10**9).rates == (1e9,)
+
+
+def test_reset_is_neither_negative_nor_a_spike():
+    meter = Meter()
+    feed(meter, 10.0, 10**12)
+    assert feed(meter, 10.25, 10**9).rates == (RESET,)
+    assert feed(meter, 10.5, 2 * 10**9).rates == (4e9,)
+
+
+@pytest.mark.parametrize("bits", [32, 33, 40, 48, 63])
+def test_wrap_is_followed(bits):
+    meter = Meter()
+    top = KIB << bits
+    feed(meter, 10.0, top - 10**8 // KIB * KIB, unit=KIB)
+    rate = feed(meter, 10.25, 9 * 10**8 // KIB * KIB, unit=KIB).rates[0]
+    assert rate == pytest.approx(4e9, rel=1e-4)
+
+
+def test_wrap_that_the_link_could_not_have_made_is_a_reset():
+    assert moved(KIB << 31, 0, KIB, 10**10) == RESET
+
+
+def test_more_than_the_link_carries_is_no_rate():
+    meter = Meter()
+    feed(meter, 10.0, 0)
+    span = feed(meter, 11.0, int(2 * SPEED), interval_s=1.0)
+    assert span.rates == (IMPLAUSIBLE,)
+    assert span.implausible[0] == pytest.approx(2 * SPEED)
+
+
+def test_unread_counter_has_its_reason_and_the_others_their_rates():
+    meter = Meter()
+    feed(meter, 10.0, 0, 0)
+    span = feed(meter, 10.25, Missing("no permission"), 10**9)
+    assert span.rates == (Missing("no permission"), 4e9)
+    assert feed(meter, 10.5, 10**9, 2 * 10**9).rates == (FIRST, 4e9)
+
+
+def test_nvml_time_is_used_only_if_it_agrees():
+    assert elapsed_s(0.25, 0.26e6) == 0.26
+    assert elapsed_s(0.25, 0.35e6) == 0.25, "a clock step is no time passed"
+    assert elapsed_s(10.0, 10.4e6) == 10.4
+    assert elapsed_s(0.25, 0.0) == 0.25
+
+
+def test_idle_is_zero_once_the_refresh_is_known_to_be_over():
+    meter = Meter()
+    feed(meter, 10.0, 7)
+    spans = [feed(meter, 10 + k / 4, 7) for k in range(1, 9)]
+    shown = [s.rates[0] for s in spans if s]
+    assert shown
+    assert set(shown) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("refresh_s", "off"), [(0.0, 0.01), (0.25, 0.05), (0.3, 0.05), (0.5, 0.05), (0.6, 0.06), (1.0, 0.05), (2.0, 0.05)]
+)
+def test_no_sawtooth_where_the_driver_moves_its_counters_now_and_then(refresh_s, off):
+    meter, shown = Meter(), []
+    for k in range(200):
+        t = 1000 + k * 0.25 + 0.001 * (k * 7 % 5)
+        at = math.floor(t / refresh_s) * refresh_s if refresh_s else t
+        span = feed(meter, t, int(1e10 * at))
+        if span and k > 40:
+            shown.append(span.rates[0])
+    assert shown
+    assert all(rate == pytest.approx(1e10, rel=off) for rate in shown)
+
+
+def test_traffic_that_pauses_is_not_averaged_with_its_pauses():
+    """Bursts of a second every other second are no refresh: both their tops and their pauses show."""
+    meter, shown, total = Meter(), [], 0
+    for k in range(200):
+        t = 1000 + k * 0.25
+        span = feed(meter, t, int(total))
+        total += 2.5e9 if k % 8 < 5 else 0
+        if span and k > 40:
+            shown.append(span.rates[0])
+    assert max(shown) == pytest.approx(1e10, rel=0.01)
+    assert min(shown) == 0
+
+
+EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down", "still"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(EVENTS, st.floats(0.05, 0.6), st.floats(0, 1)), min_size=2, max_size=60),
+    st.integers(0, 2**44),
+    st.booleans(),
+)
+def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamped):
+    """Whatever happens between polls: no negative rate, none beyond the link, and no byte made up."""
+    meter = Meter()
+    t, value = 1000.0, start * KIB
+    known_values: dict[float, int | None] = {}
+
+    def poll(v):
+        stamps = (int(t * 1e6),) if stamped else ()
+        known_values[t] = v
+        return meter.update(t, [Missing("link is down") if v is None else v], stamps, KIB, [SPEED], 0.25)
+
+    poll(value)
+    for event, dt, load in steps:
+        t += {"late": 2.0, "gap": 9.0}.get(event, 0.0) + dt
+        seconds = dt + {"late": 2.0, "gap": 9.0}.get(event, 0.0)
+        step = 0 if event == "still" else int(load * SPEED * seconds) // KIB * KIB
+        value += step
+        if event == "reset":
+            value = int(load * 1e6) // KIB * KIB
+        span = poll(None if event == "down" else value)
+        if span is None:
+            continue
+        rate = span.rates[0]
+        if known(rate):
+            assert rate >= 0
+            seconds = span.end_s - span.start_s
+            assert rate * seconds <= SPEED * PLAUSIBLE * (seconds + SHORT_S) * 1.001
+            before, after = known_values[span.start_s], known_values[span.end_s]
+            assert before is not None
+            assert after is not None
+            if after >= before and event != "reset":
+                # NVML's own time is told in whole µs.
+                assert rate * seconds == pytest.approx(after - before, rel=5e-5, abs=1)
+        elif event in ("poll", "late", "still"):
+            assert isinstance(rate, Missing)

@@ -1,0 +1,103 @@
+"""A simulated node with a clock that the test moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from nvltop.analysis.history import History
+from nvltop.analysis.monitor import Monitor
+from nvltop.model import Frame, Inventory, Reading, Tick
+from nvltop.nvml import simulated
+from nvltop.nvml.session import GpuReader, Session, connect
+from nvltop.nvml.watch import Watch
+
+WALL = 1_790_000_000.0
+
+
+class Clock:
+    """Seconds that pass only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """A simulated node, our session with it, and what the monitor makes of it."""
+
+    clock: Clock
+    library: simulated.Library
+    session: Session
+    inventory: Inventory
+    monitor: Monitor
+    history: History
+    interval_s: float = 0.25
+
+    @property
+    def readers(self) -> tuple[GpuReader, ...]:
+        return self.session.readers
+
+    def feed(self, readings: list[Reading]) -> None:
+        for reading in readings:
+            self.monitor.update(reading)
+
+    def poll(self, *reads: Callable[[GpuReader], list[Reading]]) -> Frame:
+        """Read every GPU (all groups unless told), and return the frame."""
+        for reader in self.readers:
+            for read in reads or ALL:
+                self.feed(read(reader))
+        return self.frame()
+
+    def frame(self) -> Frame:
+        self.monitor.update(Tick(self.clock.now, WALL + self.clock.now, self.interval_s))
+        frame = self.monitor.frame()
+        self.history.add(frame)
+        return frame
+
+    def run(self, seconds: float) -> Frame:
+        """Poll at the interval for so long."""
+        frame = self.poll()
+        for _ in range(round(seconds / self.interval_s)):
+            self.clock.now += self.interval_s
+            frame = self.poll()
+        return frame
+
+
+ALL = (
+    GpuReader.read_counters,
+    GpuReader.read_states,
+    GpuReader.read_gauges,
+    GpuReader.read_errors,
+    GpuReader.read_traffic,
+    GpuReader.read_fabric,
+)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    """Return a function that switches on a simulated node."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr(time, "time", lambda: WALL + clock.now)
+
+    def switch_on(
+        node: str = "dgx-h100", scenario: str = "training", prepare: Callable[[simulated.Library], None] | None = None
+    ) -> Bench:
+        library = simulated.install(node, scenario, clock=clock, wall=time.time)
+        if prepare:
+            prepare(library)
+        session = connect(Watch())
+        inventory = session.open()
+        monitor = Monitor()
+        monitor.update(inventory)
+        return Bench(clock, library, session, inventory, monitor, History())
+
+    yield switch_on
+    simulated.uninstall()

@@ -1,0 +1,192 @@
+"""Which way each generation is read, and what happens when a way is closed."""
+
+from __future__ import annotations
+
+import pynvml
+import pytest
+
+from nvltop.model import Counter, LinkState, Missing, Scope, known
+from nvltop.nvml.driver import Driver, reason
+from nvltop.nvml.session import GpuReader
+from nvltop.nvml.simulated import Fault
+from nvltop.nvml.watch import Watch
+
+
+@pytest.mark.parametrize(
+    ("node", "links", "generation", "kinds"),
+    [
+        ("dgx-h100", 18, "4.0", {"replay", "recovery", "crc"}),
+        ("dgx-a100", 12, "3.0", {"replay", "recovery", "crc_flit", "crc_data"}),
+        ("dgx1-v100", 6, "2.0", {"replay", "recovery", "crc_flit", "crc_data"}),
+        ("rtx3090-pair", 4, "3.1", {"replay", "recovery", "crc_flit", "crc_data"}),
+    ],
+)
+def test_each_generation_is_read_its_own_way(bench, node, links, generation, kinds):
+    frame = bench(node).run(1.0)
+    for g in frame.gpus:
+        assert g.gpu.nvlink_generation == generation
+        assert (g.nvlink.links_present, g.nvlink.links_up) == (links, links)
+        assert set(g.links[0].errors) == kinds
+        assert known(g.nvlink.speed_bytes_per_s)
+
+
+@pytest.mark.parametrize(("node", "most"), [("dgx-h100", 150), ("dgx-a100", 240), ("dgx1-v100", 240)])
+def test_calls_a_second_stay_few(bench, node, most):
+    """Counters at 4 Hz, gauges and states at 1 Hz, as the worker reads them."""
+    b = bench(node)
+    b.run(1.0)
+    before = sum(b.library.calls.values())
+    for k in range(40):
+        b.clock.now += 0.25
+        b.poll(GpuReader.read_counters)
+        if k % 4 == 0:
+            b.poll(GpuReader.read_states, GpuReader.read_gauges)
+        if k % 8 == 0:
+            b.poll(GpuReader.read_traffic)
+        if k % 20 == 0:
+            b.poll(GpuReader.read_errors)
+    assert (sum(b.library.calls.values()) - before) / 10 <= most
+
+
+def test_an_unsupported_gauge_is_asked_once(bench):
+    b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetPowerUsage=Fault(3)))
+    frame = b.run(2.0)
+    assert b.library.calls["nvmlDeviceGetPowerUsage"] == 8
+    for g in frame.gpus:
+        assert g.gauges.power_w == Missing("not supported")
+        assert known(g.gauges.util_percent)
+
+
+@pytest.mark.parametrize("code", [3, 4, 10, 15, 16, 17, 999, 12345])
+def test_unreadable_counters_have_their_reason_and_nothing_else_suffers(bench, code):
+    b = bench()
+    b.run(1.0)
+    b.library.faults["nvmlDeviceGetFieldValues"] = Fault(code, gpu=2)
+    b.clock.now += 0.25
+    frame = b.poll()
+    for g in frame.gpus:
+        if g.gpu.index == 2:
+            assert g.nvlink.tx_bytes_per_s == reason(code)
+        else:
+            assert known(g.nvlink.tx_bytes_per_s)
+    b.library.faults.clear()
+    b.clock.now += 0.25
+    b.poll()
+    b.clock.now += 0.25
+    assert all(known(g.nvlink.tx_bytes_per_s) for g in b.poll().gpus)
+
+
+def test_a_lost_gpu_keeps_its_row(bench):
+    b = bench()
+    b.run(1.0)
+    for name in [n for n in b.library.calls if n.startswith("nvmlDeviceGet") and "Handle" not in n]:
+        b.library.faults[name] = Fault(15, gpu=5)
+    b.clock.now += 1.0
+    frame = b.poll()
+    assert [g.state for g in frame.gpus] == ["ok"] * 5 + ["lost"] + ["ok"] * 2
+    assert frame.gpus[5].nvlink.tx_bytes_per_s == Missing("GPU is lost")
+
+
+def test_a_gpu_that_does_not_open_is_listed(bench):
+    b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetUUID=Fault(15, gpu=1), nvmlDeviceGetPciInfo_v3=Fault(15, gpu=1)))
+    assert len(b.inventory.gpus) == 8
+
+
+def test_link_down_is_seen_and_is_no_zero(bench):
+    b = bench("dgx-h100", "link-down")
+    frame = b.run(12.0)
+    g = frame.gpus[3]
+    assert g.nvlink.links_up == 17
+    assert g.links[7].state is LinkState.DOWN
+    assert g.links[7].tx_bytes_per_s == Missing("link is down")
+    assert known(g.nvlink.tx_bytes_per_s)
+
+
+def test_link_down_is_seen_at_once_where_states_are_read_in_turns(bench):
+    b = bench("dgx1-v100", "link-down")
+    b.run(9.75)
+    b.clock.now += 0.5
+    b.poll(GpuReader.read_counters)
+    frame = b.poll(GpuReader.read_states)
+    assert frame.gpus[3].links[5].state is LinkState.DOWN
+
+
+def test_without_per_link_counters_the_total_is_shown_and_named(bench):
+    def only_totals(lib):
+        fields = lib.fields._by_id
+        for field_id in (138, 139, 140, 141):
+            per_link = fields[field_id]
+            fields[field_id] = lambda g, s, t, f=per_link: f(g, s, t) if s == 0xFFFFFFFF else (3, 0, 0)
+
+    b = bench(prepare=only_totals)
+    frame = b.run(2.0)
+    g = frame.gpus[0]
+    assert g.nvlink.scope is Scope.GPU
+    assert known(g.nvlink.tx_bytes_per_s)
+    assert g.links[0].tx_bytes_per_s == Missing("the driver tells only the GPU's total")
+
+
+def test_links_that_all_repeat_the_total_are_not_believed(bench):
+    def repeat(lib):
+        fields = lib.fields._by_id
+        for field_id in (138, 139):
+            total = fields[field_id]
+            fields[field_id] = lambda g, s, t, f=total: f(g, 0xFFFFFFFF, t)
+
+    frame = bench(prepare=repeat).run(2.0)
+    assert frame.gpus[0].nvlink.scope is Scope.GPU
+    assert known(frame.gpus[0].nvlink.tx_bytes_per_s)
+
+
+def test_raw_is_labelled_where_there_is_no_data(bench):
+    def no_data(lib):
+        for field_id in (138, 139):
+            lib.fields._by_id[field_id] = lambda g, s, t: (3, 0, 0)
+
+    frame = bench(prepare=no_data).run(1.0)
+    assert frame.gpus[0].nvlink.counter is Counter.RAW
+
+
+def test_per_lane_errors_that_lie_are_not_used(bench):
+    """Where the fields say 0 and the call does not, the call is right."""
+
+    def lie(lib):
+        lib.machine.scenario = "errors"
+        for ids in ((32, 96), (39, 102), (46, 108), (53, 114)):
+            for link in range(12):
+                lib.fields._by_id[ids[link // 6] + link % 6] = lambda g, s, t: (0, 3, 0)
+
+    frame = bench("dgx-a100", prepare=lie).run(1.0)
+    assert frame.gpus[3].links[7].errors["replay"].total == 12
+
+
+def test_undecodable_text_is_missing():
+    def garbage():
+        return b"\xff\xfe".decode()
+
+    assert Driver(Watch()).call(garbage) == Missing("the driver's text is not valid UTF-8")
+
+
+def test_the_watch_tells_the_call_under_way():
+    watch = Watch()
+    seen = []
+
+    def nvmlDeviceGetSomething():
+        seen.extend(watch.under_way())
+
+    Driver(watch).call(nvmlDeviceGetSomething, gpu=4)
+    assert [(c.function, c.gpu) for c in seen] == [("nvmlDeviceGetSomething", 4)]
+    assert watch.under_way() == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"), [(9, "no-driver"), (12, "no-library"), (18, "version-mismatch"), (4, "no-permission"), (999, "init-failed")]
+)
+def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
+    b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))
+    assert b.inventory.problem.id == problem
+    assert "--demo" in b.inventory.problem.next_step
+
+
+def test_pynvml_has_the_field_value_layout_that_we_read():
+    assert [name for name, _ in pynvml.c_nvmlFieldValue_t._fields_][:2] == ["fieldId", "scopeId"]

@@ -1,0 +1,63 @@
+"""The simulated library through nvidia-ml-py's own code."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pynvml
+import pytest
+
+from nvltop import catalogue
+from nvltop.nvml import simulated
+from nvltop.nvml.simulated.nodes import BUILDERS
+
+
+@pytest.fixture
+def library():
+    yield simulated.install("dgx-h100", "training")
+    simulated.uninstall()
+
+
+def test_catalogue_names_every_node_that_can_be_built():
+    assert set(catalogue.NODES) == set(BUILDERS)
+
+
+def test_a_wrong_argument_fails_as_on_the_real_library(library):
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    with pytest.raises(ctypes.ArgumentError):
+        # A tuple, because of a stray comma in nvidia-ml-py.
+        pynvml.nvmlDeviceGetP2PStatus(handle, handle, pynvml.NVML_P2P_CAPS_INDEX_READ)
+
+
+def test_an_unknown_function_is_not_found(library):
+    with pytest.raises(pynvml.NVMLError_FunctionNotFound):
+        pynvml.nvmlDeviceGetC2cModeInfoV(pynvml.nvmlDeviceGetHandleByIndex(0))
+
+
+def test_an_exception_in_a_callback_is_an_error_and_is_kept(library):
+    library.machine.node = None
+    with pytest.raises(pynvml.NVMLError_Unknown):
+        pynvml.nvmlDeviceGetNvLinkState(ctypes.c_void_p(0x1000), 0)
+    assert library.crashes
+
+
+def test_links_past_the_last_are_an_invalid_argument(library):
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    with pytest.raises(pynvml.NVMLError_InvalidArgument):
+        pynvml.nvmlDeviceGetNvLinkState(handle, 18)
+    assert pynvml.nvmlDeviceGetFieldValues(handle, [(138, 18)])[0].nvmlReturn == 2
+
+
+def test_no_driver():
+    simulated.install("no-driver", "training")
+    with pytest.raises(pynvml.NVMLError_DriverNotLoaded):
+        pynvml.nvmlInit()
+    simulated.uninstall()
+
+
+@pytest.mark.parametrize("node", [n for n in BUILDERS if n not in ("no-gpu", "no-driver")])
+def test_our_readers_break_nothing_in_it(bench, node):
+    b = bench(node)
+    b.run(2.0)
+    assert b.library.crashes == []

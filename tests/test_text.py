@@ -1,0 +1,23 @@
+"""Nothing that a terminal obeys gets through."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.text import clean
+
+
+@given(st.text(st.characters()))
+def test_only_printable_characters_remain(text):
+    assert clean(text).isprintable()
+
+
+def test_plain_text_stays_as_it_is():
+    assert clean("NVIDIA H100 80GB HBM3 · ü") == "NVIDIA H100 80GB HBM3 · ü"
+
+
+def test_escape_c1_bidi_and_surrogates_become_visible():
+    assert clean("\x1b[2J\x9b\u202e\udcff") == r"\x1b[2J\x9b\u202e\udcff"
+
+
+def test_long_text_is_cut():
+    assert len(clean("x" * 10000)) == 4096

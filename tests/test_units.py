@@ -1,0 +1,45 @@
+"""Numbers keep to their columns and to the truth."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.model import Missing
+from nvltop.units import age, count, gb_per_s, memory, percent, rate
+
+
+@given(st.floats(0, 9.9e13))
+def test_rates_fit_their_column_and_are_near_the_truth(value):
+    text = gb_per_s(value, 6)
+    assert len(text) == 6
+    if "<" not in text:
+        assert float(text) * 1e9 == pytest.approx(value, rel=5e-4, abs=5e5)
+
+
+@given(st.integers(0, 2**63))
+def test_counts_fit_four_columns(value):
+    assert len(count(value, 4)) == 4
+
+
+@given(st.floats(0, 1e9))
+def test_ages_are_short(seconds):
+    assert len(age(seconds)) <= 6
+
+
+@pytest.mark.parametrize("show", [gb_per_s, rate, percent, count])
+def test_the_unknown_is_a_question_mark_never_a_zero(show):
+    assert show(Missing("not supported")).strip() == "?"
+
+
+def test_examples():
+    assert gb_per_s(178.2e9) == " 178.2"
+    assert gb_per_s(350e9) == " 350.0"
+    assert gb_per_s(12e6) == " 0.012"
+    assert gb_per_s(1e5) == " <.001"
+    assert gb_per_s(0).strip() == "0"
+    assert rate(1.42e12) == "1.420 TB/s"
+    assert percent(0.002).strip() == "<1"
+    assert memory(71.2 * 2**30, 80 * 2**30) == "71.2/80G"
+    assert count(1234, 4) == "1.2k"
+    assert age(0.3) == "0.3s"
+    assert age(42) == "42s"
