@@ -1,8 +1,8 @@
 """Items as plain JSON values and back: for the worker's pipe and for recordings.
 
 An item is `[tag, field, field, …]` in the order of its dataclass. `Missing` is `{"?": reason}`.
-Decoding trusts nothing, since recordings come from strangers: whatever does not fit raises
-`CodecError` and nothing else.
+Decoding trusts nothing, since recordings come from strangers: texts are cleaned, and whatever does
+not fit raises `CodecError` and nothing else.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from nvltop import model
-from nvltop.model import GROUPS, Event, Inventory, Item, Missing, Reading, Tick
+from nvltop.model import GROUPS, Data, Event, Inventory, Item, Missing, Reading, Tick
+from nvltop.text import MAX_LENGTH, clean
 
-MAX_ITEMS: Final = 1 << 20
-"""Entries of one list; a rack of 1024 GPUs has this many pairs."""
-MAX_TEXT: Final = 4096
-MAX_INT: Final = 1 << 66
+MAX_LIST: Final = 1024
+"""GPUs of a node, links of a GPU."""
+LONGER: Final = {"stamp_us": 2 * MAX_LIST, "pairs": MAX_LIST**2}
+MAX_KINDS: Final = 64
+"""Error kinds of a board."""
+MAX_NUMBER: Final = 1 << 80
+"""More than 64 bits of KiB."""
+SIGNED: Final = frozenset({"temperature_c", "stamp_us"})
+"""All other numbers count or measure something that has no less than nothing; NVML's own times are
+taken as they come, since the rates judge them."""
 
 TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "t": Tick}
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
@@ -68,12 +75,9 @@ def _plain(value: Any) -> Any:
         return value.value
     if kind is dict:
         return {k: _plain(v) for k, v in value.items()}
-    if kind in _DATA_TAGS:
-        return [_DATA_TAGS[kind], *_ENCODERS[kind](value)]
+    if kind in GROUPS:
+        return [GROUPS[kind], *_ENCODERS[kind](value)]
     return _ENCODERS[kind](value)
-
-
-_DATA_TAGS: Final = GROUPS
 
 
 def _encoder(cls: type) -> Encoder:
@@ -85,42 +89,41 @@ def _encoder(cls: type) -> Encoder:
     return encode_fields
 
 
-def _decoder(hint: Any) -> Decoder:
+def _decoder(hint: Any, field: str) -> Decoder:
     """Build the strict reader of one type annotation."""
     origin = get_origin(hint)
     if origin is Union or origin is UnionType:
-        return _union(get_args(hint))
+        return _union(get_args(hint), field)
     if origin is tuple:
-        arguments = get_args(hint)
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return _many(_decoder(arguments[0]))
+        return _many(_decoder(get_args(hint)[0], field), LONGER.get(field, MAX_LIST))
     if origin is dict:
-        return _mapping(_decoder(get_args(hint)[1]))
+        return _mapping(_decoder(get_args(hint)[1], field))
     if is_dataclass(hint) and isinstance(hint, type):
         return _dataclass(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _choice(hint)
+    if hint is int or hint is float:
+        return _number(hint, -MAX_NUMBER if field in SIGNED else 0)
     return _SCALARS[hint]
 
 
-def _integer(value: Any) -> int:
-    if type(value) is not int or not -MAX_INT < value < MAX_INT:
-        raise CodecError("not a whole number in range")
-    return value
+def _number(kind: type, least: int) -> Decoder:
+    kinds = {int} if kind is int else {int, float}
+    what = "a whole number" if kind is int else "a number"
 
+    def decode_number(value: Any) -> Any:
+        # Not a number compares as false, too.
+        if type(value) in kinds and least <= value < MAX_NUMBER:
+            return kind(value)
+        raise CodecError(f"not {what} in range")
 
-def _number(value: Any) -> float:
-    if type(value) is int and -MAX_INT < value < MAX_INT:
-        return value
-    if type(value) is not float or not math.isfinite(value):
-        raise CodecError("not a finite number")
-    return value
+    return decode_number
 
 
 def _text(value: Any) -> str:
-    if type(value) is not str or len(value) > MAX_TEXT:
+    if type(value) is not str or len(value) > MAX_LENGTH:
         raise CodecError("not a text of bearable length")
-    return value
+    return clean(value)
 
 
 def _truth(value: Any) -> bool:
@@ -141,20 +144,18 @@ def _missing(value: Any) -> Missing:
 
 
 _SCALARS: Final[dict[Any, Decoder]] = {
-    int: _integer,
-    float: _number,
     str: _text,
     bool: _truth,
     type(None): _nothing,
 }
 
 
-def _union(hints: tuple[Any, ...]) -> Decoder:
-    if set(hints) == set(_DATA.values()):
+def _union(hints: tuple[Any, ...], field: str) -> Decoder:
+    if hints == get_args(Data):
         return _data
     rest = [h for h in hints if h is not Missing]
     # Told apart by the JSON type: an object is missing, null is None, else the one other member.
-    others = [_decoder(h) for h in rest if h is not type(None)]
+    others = [_decoder(h, field) for h in rest if h is not type(None)]
     if len(others) != 1:
         raise TypeError(f"cannot tell {hints} apart")
     other, maybe_missing, maybe_none = others[0], Missing in hints, type(None) in hints
@@ -169,9 +170,9 @@ def _union(hints: tuple[Any, ...]) -> Decoder:
     return decode_one
 
 
-def _many(decode_one: Decoder) -> Decoder:
+def _many(decode_one: Decoder, most: int) -> Decoder:
     def decode_many(value: Any) -> tuple[Any, ...]:
-        if type(value) is not list or len(value) > MAX_ITEMS:
+        if type(value) is not list or len(value) > most:
             raise CodecError("not a list of bearable length")
         return tuple([decode_one(v) for v in value])
 
@@ -180,7 +181,7 @@ def _many(decode_one: Decoder) -> Decoder:
 
 def _mapping(decode_one: Decoder) -> Decoder:
     def decode_mapping(value: Any) -> dict[str, Any]:
-        if type(value) is not dict or len(value) > MAX_TEXT:
+        if type(value) is not dict or len(value) > MAX_KINDS:
             raise CodecError("not an object of bearable size")
         return {_text(k): decode_one(v) for k, v in value.items()}
 
@@ -201,7 +202,7 @@ def _choice(cls: type[Enum]) -> Decoder:
 
 def _dataclass(cls: type) -> Decoder:
     hints = get_type_hints(cls)
-    decoders = [_decoder(hints[f.name]) for f in fields(cls)]
+    decoders = [_decoder(hints[f.name], f.name) for f in fields(cls)]
     names = [f.name for f in fields(cls)]
 
     def decode_fields(value: Any) -> Any:

@@ -15,7 +15,7 @@ def clean(text: str, limit: int = MAX_LENGTH) -> str:
     r"""Return `text`, cut at `limit`, with what is not printable (controls, bidi, zero-width) as `\xNN`."""
     if text.isascii() and text.isprintable():
         return text[:limit]
-    return "".join(c if c.isprintable() else _escaped(c) for c in text[:limit])
+    return "".join(c if c.isprintable() else _escaped(c) for c in text[:limit])[:limit]
 
 
 def _escaped(character: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import Frame, Inventory, Reading, Tick
-from nvltop.nvml import simulated
-from nvltop.nvml.session import GpuReader, Session, connect
+from nvltop.nvml import counters, inventory, session, simulated, slow
+from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.watch import Watch
 
 WALL = 1_790_000_000.0
@@ -84,20 +84,24 @@ ALL = (
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Return a function that switches on a simulated node."""
     clock = Clock()
-    monkeypatch.setattr(time, "monotonic", clock)
-    monkeypatch.setattr(time, "time", lambda: WALL + clock.now)
+    # Only where readings are dated: asyncio and Textual need a clock that runs.
+    dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
+    for module in (counters, session, slow, inventory):
+        monkeypatch.setattr(module, "time", dated)
 
     def switch_on(
-        node: str = "dgx-h100", scenario: str = "training", prepare: Callable[[simulated.Library], None] | None = None
+        node: str = "dgx-h100",
+        scenario: str = "training",
+        prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
-        library = simulated.install(node, scenario, clock=clock, wall=time.time)
+        library = simulated.install(node, scenario, clock=clock, wall=dated.time)
         if prepare:
             prepare(library)
-        session = connect(Watch())
-        inventory = session.open()
+        opened = session.connect(Watch())
+        found = replace(opened.open(), demo=f"{node}, {scenario}")
         monitor = Monitor()
-        monitor.update(inventory)
-        return Bench(clock, library, session, inventory, monitor, History())
+        monitor.update(found)
+        return Bench(clock, library, opened, found, monitor, History())
 
     yield switch_on
     simulated.uninstall()

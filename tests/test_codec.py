@@ -9,11 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.codec import CodecError, decode, encode
-from nvltop.model import Event, Inventory, Reading, Tick
+from nvltop.model import (
+    Counter,
+    Event,
+    Gauges,
+    Inventory,
+    LinkCounters,
+    LinkErrors,
+    Missing,
+    Reading,
+    Scope,
+    Tick,
+)
+from nvltop.text import clean
 
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-st.register_type_strategy(int, st.integers(-(2**63), 2**64))
-st.register_type_strategy(str, st.text(max_size=20))
+st.register_type_strategy(float, st.floats(0, 1e24))
+st.register_type_strategy(int, st.integers(0, 2**74))
+st.register_type_strategy(str, st.text(max_size=20).map(clean))
 
 items = st.one_of(*(st.from_type(kind) for kind in (Inventory, Reading, Event, Tick)))
 
@@ -50,10 +62,12 @@ def test_a_spoilt_item_is_an_item_or_a_codec_error(item, data):
         else:
             at[i] = data.draw(json_values)
             break
+    message = ""
     try:
         decode(value)
     except CodecError as error:
-        assert "\n" not in str(error)
+        message = str(error)
+    assert "\n" not in message
 
 
 def test_the_error_names_the_field():
@@ -61,3 +75,55 @@ def test_the_error_names_the_field():
     value[5] = "74"
     with pytest.raises(CodecError, match=r"Event\.code"):
         decode(value)
+
+
+def reading(data):
+    return Reading("GPU-1", 1.0, 1.5, 1.79e9, data)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        Tick(-1.0, 0.0, 1.0),
+        Tick(1.0, 0.0, 1e25),
+        Event(1.0, 2.0, None, "xid", -74),
+        Event(1.0, 2.0, None, "x" * 5000, 74),
+        reading(LinkCounters(Counter.DATA, Scope.LINK, (-1,), (0,))),
+        reading(LinkCounters(Counter.DATA, Scope.LINK, (0,) * 1025, ())),
+        reading(LinkErrors({f"kind {i}": (0,) for i in range(65)})),
+        reading(Gauges(power_w=-0.5)),
+    ],
+)
+def test_numbers_below_nothing_and_endless_lists_are_refused(spoilt):
+    with pytest.raises(CodecError):
+        decode(encode(spoilt))
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "true", '"5"', "[]", "null"])
+def test_only_numbers_are_numbers(text):
+    value = json.loads(f'["t",{text},1.0,1.0,"running",[],""]')
+    with pytest.raises(CodecError, match=r"^Tick\.mono_s: not a number in range$"):
+        decode(value)
+
+
+def test_what_is_not_finite_is_never_written():
+    with pytest.raises(ValueError, match="not finite"):
+        encode(reading(Gauges(power_w=float("nan"))))
+
+
+def test_it_may_be_colder_than_freezing():
+    cold = reading(Gauges(temperature_c=-3.0))
+    assert decode(encode(cold)) == cold
+
+
+def test_texts_are_cleaned():
+    dirty = reading(Gauges(power_w=Missing("\x1b[2J\u202e")))
+    assert decode(encode(dirty)) == reading(Gauges(power_w=Missing(r"\x1b[2J\u202e")))
+
+
+def test_deep_nesting_is_refused():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(CodecError):
+        decode(["i", *value])

@@ -68,9 +68,12 @@ class _Child:
 
     def abandon(self) -> None:
         """Let the worker end by itself when its call returns; it is never killed, never waited for."""
+        if self.fd < 0:
+            return
         if self.process.stdin:
             self.process.stdin.close()
         os.close(self.fd)
+        self.fd, self.ended = -1, True
         # Popen warns of a child that still runs when it is collected; this one may, on purpose.
         self.process.returncode = self.process.poll() or 0
 

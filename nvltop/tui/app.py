@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -87,7 +88,8 @@ class Nvltop(App[None]):
         self._draw_after = 0.0
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
-        self.view = View(history=History(), glyphs=terminal.glyphs_for(settings.unicode))
+        self._history = History()
+        self.view = View(history=self._history, glyphs=terminal.glyphs_for(settings.unicode))
         roles = palette.COLOR if settings.color else palette.MONO
         self._header = Lines(roles, "header")
         self._tabs = Lines(roles, "tabs")
@@ -167,7 +169,7 @@ class Nvltop(App[None]):
         self._monitor.update(tick)
         self.view.now_s = tick.mono_s
         frame = self._monitor.frame()
-        self.view.history.add(frame)
+        self._history.add(frame)
         if not self.view.paused:
             self.view.frame = frame
             only = self._only
@@ -265,6 +267,8 @@ class Nvltop(App[None]):
     def action_pause(self) -> None:
         """Let the picture stand still, or go on."""
         self.view.paused = not self.view.paused
+        # The sparklines stand still as well, and links looked at meanwhile are of the same moment.
+        self.view.history = deepcopy(self._history) if self.view.paused else self._history
         self.paint()
 
     def action_redraw(self) -> None:

@@ -40,5 +40,5 @@ def spark(values: Sequence[float], scale: float, glyphs: Glyphs) -> str:
         elif value <= 0 or scale <= 0:
             out.append(glyphs.levels[0])
         else:
-            out.append(glyphs.levels[min(top, max(1, math.ceil(value / scale * top)))])
+            out.append(glyphs.levels[max(1, math.ceil(min(1.0, value / scale) * top))])
     return "".join(out)

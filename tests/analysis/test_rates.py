@@ -96,7 +96,8 @@ def test_idle_is_zero_once_the_refresh_is_known_to_be_over():
 
 
 @pytest.mark.parametrize(
-    ("refresh_s", "off"), [(0.0, 0.01), (0.25, 0.05), (0.3, 0.05), (0.5, 0.05), (0.6, 0.06), (1.0, 0.05), (2.0, 0.05)]
+    ("refresh_s", "off"),
+    [(0.0, 0.01), (0.25, 0.05), (0.3, 0.05), (0.5, 0.05), (0.6, 0.06), (1.0, 0.05), (2.0, 0.05)],
 )
 def test_no_sawtooth_where_the_driver_moves_its_counters_now_and_then(refresh_s, off):
     meter, shown = Meter(), []

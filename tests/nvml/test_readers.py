@@ -88,7 +88,11 @@ def test_a_lost_gpu_keeps_its_row(bench):
 
 
 def test_a_gpu_that_does_not_open_is_listed(bench):
-    b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetUUID=Fault(15, gpu=1), nvmlDeviceGetPciInfo_v3=Fault(15, gpu=1)))
+    b = bench(
+        prepare=lambda lib: lib.faults.update(
+            nvmlDeviceGetUUID=Fault(15, gpu=1), nvmlDeviceGetPciInfo_v3=Fault(15, gpu=1)
+        )
+    )
     assert len(b.inventory.gpus) == 8
 
 
@@ -180,7 +184,14 @@ def test_the_watch_tells_the_call_under_way():
 
 
 @pytest.mark.parametrize(
-    ("code", "problem"), [(9, "no-driver"), (12, "no-library"), (18, "version-mismatch"), (4, "no-permission"), (999, "init-failed")]
+    ("code", "problem"),
+    [
+        (9, "no-driver"),
+        (12, "no-library"),
+        (18, "version-mismatch"),
+        (4, "no-permission"),
+        (999, "init-failed"),
+    ],
 )
 def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))

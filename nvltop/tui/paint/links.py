@@ -80,14 +80,16 @@ def _caption(g: GpuFrame, view: View) -> str:
     link = g.links[min(view.link, len(g.links) - 1)]
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     what = "RAW, with protocol" if g.nvlink.counter == "raw" else "data"
-    parts = [f"GPU {g.gpu.index} > link {link.index} > {remote_name(link, index_of)}"]
+    name = f"GPU {g.gpu.index} > link {link.index}"
+    remote = remote_name(link, index_of)
+    tx = link.tx_bytes_per_s
     if link.state_reason:
-        parts.append(f"state unknown: {link.state_reason}")
-    if isinstance(link.tx_bytes_per_s, Missing):
-        parts.append(f"traffic unknown: {link.tx_bytes_per_s.reason}")
-    else:
-        parts.append(f"{what}, speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s a direction")
-    return narrow(", ".join(parts))
+        return narrow(f"{name}: state unknown ({link.state_reason}), to {remote}")
+    if link.state is LinkState.DOWN:
+        return narrow(f"{name}: down, to {remote}")
+    if isinstance(tx, Missing):
+        return narrow(f"{name}: traffic unknown ({tx.reason}), to {remote}")
+    return narrow(f"{name} > {remote}, {what}, speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s a direction")
 
 
 def _why_none(g: GpuFrame, width: int) -> list[Row]:

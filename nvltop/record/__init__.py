@@ -1,0 +1,1 @@
+"""Recordings: the items of a run, redacted, in a file that replays as the run looked."""

@@ -1,0 +1,195 @@
+"""Takes out of items and frames what would tell strangers whose machine it was.
+
+Names of the host and its users, UUIDs, serial numbers and addresses become placeholders such as
+`GPU-a1`, `node-1` or `user-1`: the same for the same thing as long as one `Redactor` is used, and
+without a way back. PCI bus ids stay; they are the same on all machines of a kind.
+"""
+
+from __future__ import annotations
+
+import getpass
+import operator
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from nvltop.model import Missing
+
+T = TypeVar("T")
+
+REMOVED: Final = ("host names", "user names", "UUIDs", "serial numbers", "addresses")
+"""For the head of what is written."""
+
+BY_FIELD: Final = {
+    "uuid": "GPU-a",
+    "gpu": "GPU-a",
+    "a": "GPU-a",
+    "b": "GPU-a",
+    "hostname": "node-",
+    "cluster_uuid": "cluster-",
+}
+"""Fields that hold nothing but a name, and what they are called instead."""
+
+VERBATIM: Final = frozenset(
+    {
+        "driver_version",
+        "nvml_version",
+        "cuda_driver_version",
+        "pci_bus_id",
+        "cpu_affinity",
+        "architecture",
+        "virtualization",
+        "nvlink_generation",
+        "demo",
+        "kind",
+        "source",
+        "group",
+        "pcie",
+        "p2p_nvlink",
+        "state",
+        "health_summary",
+        "bandwidth_mode",
+        "worker",
+        "function",
+        "thread",
+        "rule",
+        "severity",
+        "id",
+        "labels",
+        "cells",
+    }
+)
+"""Fields that hold words of NVML or of ours, which must not change when a user is called like one."""
+
+_HEX: Final = "[0-9a-fA-F]"
+_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_PATTERNS: Final = (
+    ("GPU-a", rf"\b(?:GPU|MIG)-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
+    ("id-", rf"\b{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
+    ("user-", r"(?<=/home/)[^/\s]+"),
+    ("mail-", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    ("address-", rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\d.])"),
+    ("address-", rf"\b{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}\b"),
+    # Two colons together or seven apart: a PCI bus id has two apart.
+    (
+        "address-",
+        rf"(?<![\w:])(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|[\da-fA-F:]*::[\da-fA-F:.]*{_HEX})(?![\w:])",
+    ),
+    ("serial-", r"\b\d{13}\b"),
+)
+MIN_NAME: Final = 3
+"""Shorter names of hosts and users are looked for nowhere: they are in every other word."""
+MAX_TEXTS: Final = 4096
+"""Redacted texts that are remembered."""
+NO_NAMES: Final = frozenset(
+    {"root", "nobody", "user", "admin", "localhost", "gpu", "node", "nvidia", "none", "linux"}
+)
+"""They tell nothing."""
+
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {}
+
+
+def local_names() -> dict[str, str]:
+    """Return the names of this host and of whoever runs us, and the kind of placeholder for each."""
+    host = socket.gethostname()
+    users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")}
+    try:
+        users.add(getpass.getuser())
+    except (KeyError, OSError):
+        pass  # a user without a name, as in containers
+    return dict.fromkeys(users, "user-") | {host: "node-", host.partition(".")[0]: "node-"}
+
+
+class Redactor:
+    """Replaces names; remembers which by which."""
+
+    def __init__(self, names: dict[str, str] | None = None) -> None:
+        """Take the names to look for in texts and what to call them; those of this machine by default."""
+        self._given: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
+        self._texts: dict[str, str] = {}
+        self._replace = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
+        known = local_names() if names is None else names
+        for name in sorted(known, key=len, reverse=True):
+            self._look_for(name, known[name])
+
+    def _look_for(self, name: str, kind: str) -> None:
+        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+        if len(name) >= MIN_NAME and name.lower() not in NO_NAMES and (kind, pattern) not in self._replace:
+            self._replace.append((kind, pattern))
+            self._texts.clear()
+
+    def __call__(self, value: T) -> T:
+        """Return an item, a frame or a part of one, redacted; itself if it has nothing to hide."""
+        redacted: T = self._any(value)
+        return redacted
+
+    def _any(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is Missing:
+            reason = self._text(value.reason)
+            return value if reason is value.reason else Missing(reason)
+        if kind is tuple:
+            if set(map(type, value)) <= _NUMBERS:
+                return value
+            new = tuple([self._any(v) for v in value])
+            return value if all(map(operator.is_, value, new)) else new
+        if isinstance(value, Mapping):
+            changed = {k: self._any(v) for k, v in value.items()}
+            return value if all(map(operator.is_, value.values(), changed.values())) else changed
+        return self._dataclass(value) if is_dataclass(value) else value
+
+    def _dataclass(self, value: Any) -> Any:
+        changes = {}
+        for name in _names(type(value)):
+            old = getattr(value, name)
+            if name in VERBATIM:
+                new = old if type(old) is not Missing else self._any(old)
+            elif name in BY_FIELD and type(old) is str:
+                if name == "hostname":
+                    # It may stand in texts as well.
+                    self._look_for(old, BY_FIELD[name])
+                new = self._placeholder(BY_FIELD[name], old)
+            else:
+                new = self._any(old)
+            if new is not old:
+                changes[name] = new
+        if not changes:
+            return value
+        return type(value)(
+            **{n: changes[n] if n in changes else getattr(value, n) for n in _names(type(value))}
+        )
+
+    def _text(self, text: str) -> str:
+        if text not in self._texts:
+            new = text
+            for kind, pattern in self._replace:
+                new = pattern.sub(partial(self._found, kind), new)
+            if len(self._texts) > MAX_TEXTS:
+                self._texts.clear()
+            self._texts[text] = text if new == text else new
+        return self._texts[text]
+
+    def _found(self, kind: str, match: re.Match[str]) -> str:
+        return self._placeholder(kind, match[0])
+
+    def _placeholder(self, kind: str, name: str) -> str:
+        # Names of hosts and users are the same in any case of letters.
+        key = kind, name.lower()
+        if key not in self._given:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._given[key] = f"{kind}{self._counts[kind]}"
+        return self._given[key]
+
+
+def _names(cls: type) -> tuple[str, ...]:
+    if cls not in _FIELDS:
+        _FIELDS[cls] = tuple(f.name for f in fields(cls))
+    return _FIELDS[cls]

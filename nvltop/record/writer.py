@@ -1,0 +1,199 @@
+"""Writes a recording while the run goes on, and never stands in its way.
+
+Items are redacted, encoded and packed as they come; a thread of its own writes the parts, since a disk or
+a network share may take its time. When that fails, recording is over and the run is not: `Recorder.error`
+says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from nvltop import __version__
+from nvltop.model import Event, Inventory, Item, Reading, Tick
+from nvltop.record.coder import Encoder
+from nvltop.record.format import RecordingError, header
+from nvltop.record.redact import REMOVED, Redactor
+from nvltop.record.stream import compressor
+
+BLOCK_S: Final = 10.0
+BLOCK_BYTES: Final = 1 << 18
+"""Packing this much takes some ten milliseconds, which nobody sees."""
+PLAIN_BLOCK_S: Final = 1.0
+"""Files that are not compressed gain nothing by long blocks."""
+WAITING: Final = 60
+"""Parts that may wait for the disk; ten minutes of them."""
+LEAVE_S: Final = 2.0
+"""How long leaving waits for the disk."""
+MIN_BYTES: Final = 1 << 16
+EXISTS: Final = "exists already, and a recording replaces nothing"
+
+
+class Recorder:
+    """Records items into a new file, and leaves out of them what `redact` takes out.
+
+    With `max_bytes` the file becomes FILE.1 when it has reached half of that, in place of the FILE.1
+    before, and a new FILE begins: the two together stay below `max_bytes` and hold nearly half of it or
+    more. Each of them replays on its own.
+    """
+
+    def __init__(
+        self, path: str | Path, max_bytes: int | None = None, redact: Redactor | None = None
+    ) -> None:
+        """Create the file, mode 0600; raise `RecordingError` if it exists or cannot be created."""
+        self.path = Path(path)
+        if max_bytes is not None and max_bytes < MIN_BYTES:
+            raise RecordingError(f"a recording takes at least {MIN_BYTES >> 10} KiB")
+        self._redact = redact or Redactor()
+        self._pack = compressor(self.path)
+        self._block_s = PLAIN_BLOCK_S if self._pack is bytes else BLOCK_S
+        self._most = None if max_bytes is None else max_bytes // 2
+        self._newest: dict[object, Item] = {}
+        self._since_s: float | None = None
+        self._disk = _Disk(self.path, rotates=max_bytes is not None)
+        self._begin()
+
+    @property
+    def error(self) -> RecordingError | None:
+        """Why recording has stopped, if it has."""
+        return self._disk.error
+
+    def write(self, item: Item) -> None:
+        """Record an item; does nothing once recording has stopped."""
+        if self.error:
+            return
+        item = self._redact(item)
+        if not isinstance(item, Event):
+            key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
+            self._newest[key] = item
+        self._add(item)
+        now_s = item.end_s if isinstance(item, Reading) else item.mono_s
+        if self._since_s is None:
+            self._since_s = now_s
+        if now_s - self._since_s >= self._block_s or self._block_bytes >= BLOCK_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left; waits no longer than two seconds for the disk."""
+        if not self.error:
+            self._flush(last=True)
+        self._disk.close(LEAVE_S)
+
+    def _begin(self) -> None:
+        """Begin a file: the header, then what is known so far, so that the file replays on its own."""
+        self._encoder = Encoder()
+        self._file_bytes = 0
+        self._block: list[bytes] = []
+        self._block_bytes = 0
+        self._put(header(__version__, REMOVED))
+        order = {Inventory: 0, Reading: 1, Tick: 2}
+        for item in sorted(self._newest.values(), key=lambda i: order[type(i)]):
+            self._add(item)
+
+    def _add(self, item: Item) -> None:
+        for line in self._encoder.lines(item):
+            self._put(line)
+
+    def _put(self, line: object) -> None:
+        text = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        self._block.append(text)
+        self._block_bytes += len(text)
+
+    def _flush(self, last: bool = False) -> None:
+        part = self._pack(b"".join(self._block))
+        self._block, self._block_bytes, self._since_s = [], 0, None
+        self._disk.do(partial(self._disk.append, part))
+        self._file_bytes += len(part)
+        # The next part may well be longer than this one.
+        if self._most and not last and self._file_bytes + 2 * len(part) > self._most:
+            self._disk.do(self._disk.rotate)
+            self._begin()
+
+
+class _Disk:
+    """The file and the thread that writes it."""
+
+    def __init__(self, path: Path, rotates: bool) -> None:
+        self.path = path
+        self.older = path.with_name(f"{path.name}.1")
+        self.error: RecordingError | None = None
+        self._size = 0
+        if rotates and os.path.lexists(self.older):
+            raise RecordingError(f"{self.older}: {EXISTS}")
+        try:
+            self._fd = self._create(path)
+        except OSError as error:
+            raise self._failure(error) from None
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._work, name="record", daemon=True)
+        self._thread.start()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have the thread do something, in order; stops recording if the disk is far behind."""
+        try:
+            self._queue.put_nowait(work)
+        except queue.Full:
+            self.error = self.error or RecordingError(
+                f"recording stopped: the disk of {self.path} does not answer"
+            )
+
+    def append(self, data: bytes) -> None:
+        """Write at the end of the file, all or nothing."""
+        if os.fstat(self._fd).st_nlink == 0:
+            raise OSError(0, "the file was removed")
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(data)
+
+    def rotate(self) -> None:
+        """Make the file the older one and begin a new one."""
+        os.replace(self.path, self.older)
+        os.close(self._fd)
+        self._fd = -1
+        self._fd = self._create(self.path)
+        self._size = 0
+
+    def close(self, wait_s: float) -> None:
+        """End the thread."""
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(wait_s)
+        if self._thread.is_alive():
+            self.error = RecordingError(
+                f"the disk of {self.path} does not answer: the last seconds may be missing"
+            )
+
+    def _work(self) -> None:
+        while work := self._queue.get():
+            if self.error:
+                continue
+            try:
+                work()
+            except OSError as error:
+                self.error = RecordingError(f"recording stopped: {self._failure(error)}")
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def _create(self, path: Path) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600)
+        except FileExistsError:
+            raise OSError(0, EXISTS) from None
+
+    def _failure(self, error: OSError) -> RecordingError:
+        return RecordingError(f"{self.path}: {error.strerror or error}")

@@ -1,0 +1,82 @@
+"""The JSON contract: null where nothing was read, and why, everywhere."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nvltop.nvml.simulated import Fault
+from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.report.json import to_json
+from nvltop.report.text import to_text
+
+NODES = [name for name in BUILDERS if name not in ("no-gpu", "no-driver")]
+STRUCTURAL = {"demo", "problem", "gpu", "source", "link", "last_change_s"}
+"""Keys whose null says that there is nothing, not that it could not be read."""
+
+
+def unexplained(value, path=""):
+    """Find nulls without a reason beside them."""
+    found = []
+    if isinstance(value, dict):
+        missing = value.get("missing", {})
+        for key, inner in value.items():
+            if inner is None and key not in missing and key not in STRUCTURAL:
+                found.append(f"{path}.{key}")
+            found += unexplained(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            found += unexplained(inner, f"{path}[{i}]")
+    return found
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("seconds", [0.0, 3.0])
+def test_each_null_has_its_reason(bench, node, seconds):
+    frame = to_json(bench(node).run(seconds))
+    json.dumps(frame, allow_nan=False)
+    assert unexplained(frame) == []
+
+
+@pytest.mark.parametrize("code", [3, 4, 15, 999])
+def test_each_null_has_its_reason_when_nothing_can_be_read(bench, code):
+    b = bench()
+    b.run(1.0)
+    for name in list(b.library.calls):
+        b.library.faults[name] = Fault(code)
+    b.clock.now += 1
+    frame = to_json(b.poll())
+    assert unexplained(frame) == []
+    assert all(gpu["nvlink"]["tx_bytes_per_s"] is None for gpu in frame["gpus"])
+    assert all(gpu["util_percent"] is None for gpu in frame["gpus"])
+
+
+def test_the_keys_of_the_contract(bench):
+    frame = to_json(bench().run(2.0))
+    assert set(frame) >= {
+        "schema", "version", "time", "interval_s", "node", "gpus", "matrix", "nics", "jobs", "processes",
+        "events", "verdict", "findings",
+    }  # fmt: skip
+    gpu = frame["gpus"][0]
+    assert set(gpu) >= {
+        "index", "name", "uuid", "pci_bus_id", "numa_node", "state", "age_s", "util_percent",
+        "memory_used_bytes", "memory_total_bytes", "power_w", "power_limit_w", "temperature_c",
+        "sm_clock_mhz", "mig", "pcie", "c2c", "fabric", "nvlink", "links",
+    }  # fmt: skip
+    assert set(gpu["links"][0]) >= {
+        "index", "state", "speed_bytes_per_s", "remote", "tx_bytes_per_s", "rx_bytes_per_s",
+        "tx_bytes_total", "rx_bytes_total", "errors",
+    }  # fmt: skip
+    assert gpu["nvlink"]["speed_bytes_per_s"] == 18 * 26562000000
+    assert gpu["links"][0]["errors"]["replay"] == {
+        "total": 0, "since_start": 0, "per_min": 0.0, "last_change_s": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_text_says_why_each_question_mark_is_one(bench, node):
+    text = to_text(bench(node).run(3.0))
+    assert "nvltop" in text
+    if "?" in text:
+        assert "unknown" in text

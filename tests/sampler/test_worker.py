@@ -1,0 +1,132 @@
+"""The real worker process on a simulated node."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from nvltop.model import Inventory, Item, Reading, Tick
+from nvltop.sampler.cadence import Due, Stretch
+from nvltop.sampler.client import Worker
+from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    source = Worker(0.1, ("dgx-h100", "training"))
+    yield source
+    source.close()
+
+
+def until(worker: Worker, enough: Callable[[list[Item]], bool]) -> list[Item]:
+    """Collect items until there are enough."""
+    items: list[Item] = []
+    end = time.monotonic() + PATIENCE_S
+    while not enough(items):
+        assert time.monotonic() < end, f"only {len(items)} items came"
+        select.select([worker.fileno()], [], [], 1.0)
+        items += worker.drain()
+    return items
+
+
+def groups(items: list[Item]) -> set[str]:
+    return {item.group for item in items if isinstance(item, Reading)}
+
+
+ALL = {"links", "states", "gauges", "errors", "pcie", "c2c", "fabric", "host", "cost"}
+
+
+def test_every_group_arrives_and_the_inventory_first(worker):
+    items = until(worker, lambda items: groups(items) >= ALL)
+    assert isinstance(items[0], Inventory)
+    assert items[0].demo == "dgx-h100, training"
+    assert len(items[0].gpus) == 8
+    assert worker.tick().worker == "running"
+
+
+def test_the_child_has_a_name_and_a_session_of_its_own(worker):
+    until(worker, bool)
+    pid = worker._child.process.pid
+    with open(f"/proc/{pid}/comm") as comm:
+        assert comm.read().strip() == WORKER_NAME
+    assert os.getsid(pid) == pid
+
+
+def test_closing_ends_the_child_without_waiting(worker):
+    until(worker, bool)
+    process = worker._child.process
+    begun = time.monotonic()
+    worker.close()
+    assert time.monotonic() - begun < 0.2
+    # The fixture closes once more; that must be harmless, too.
+    assert os.waitpid(process.pid, 0)[0] == process.pid
+
+
+def test_a_dead_child_is_replaced_once_and_told(worker):
+    until(worker, bool)
+    tick = None
+    for expected in ("ended", "ended"):
+        os.kill(worker._child.process.pid, signal.SIGSEGV)
+        end = time.monotonic() + PATIENCE_S
+        while not worker._child.ended and time.monotonic() < end:
+            select.select([worker.fileno()], [], [], 0.5)
+            worker.drain()
+        tick = worker.tick()
+        assert tick.worker == expected
+    assert isinstance(tick, Tick)
+    assert worker._started == 2, "one replacement, no more"
+
+
+def test_the_replacement_reads_on(worker):
+    until(worker, bool)
+    os.kill(worker._child.process.pid, signal.SIGSEGV)
+    end = time.monotonic() + PATIENCE_S
+    while worker.tick().worker != "replaced" and time.monotonic() < end:
+        select.select([worker.fileno()], [], [], 0.5)
+        worker.drain()
+    until(worker, lambda items: "links" in groups(items))
+    assert "started again" in worker.tick().note
+
+
+def test_a_node_without_driver_says_so():
+    source = Worker(0.1, ("no-driver", "training"))
+    first = until(source, bool)[0]
+    source.close()
+    assert isinstance(first, Inventory)
+    assert first.problem.id == "no-driver"
+
+
+def test_job_round_trip():
+    job = Job(5, 6, 0.25, ("dgx-h100", "idle"), (3,))
+    assert Job.from_argument(job.to_argument()) == job
+
+
+def test_deadline_is_three_intervals_and_never_under_five_seconds():
+    assert deadline_s(0.25) == 5.0
+    assert deadline_s(10.0) == 30.0
+
+
+def test_interval_stretches_when_sweeps_are_slow_and_recovers():
+    stretch = Stretch(0.25)
+    for _ in range(20):
+        stretch.note(0.32)
+    assert stretch.interval_s == pytest.approx(1.28, rel=0.01)
+    for _ in range(30):
+        stretch.note(0.001)
+    assert stretch.interval_s == 0.25
+
+
+def test_due_keeps_its_grid_and_skips_what_it_missed():
+    due = Due(1.0)
+    assert due.at(100.0)
+    assert not due.at(100.9)
+    assert due.at(100.9, slack_s=0.125)
+    assert due.at(107.3)
+    assert not due.at(107.9)

@@ -1,0 +1,121 @@
+"""The command line as scripts and people use it: real processes, real exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nvltop import __version__
+from nvltop.catalogue import NODES, SCENARIOS
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+
+
+def nvltop(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nvltop", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        **options,
+    )
+
+
+def test_version_and_help():
+    assert nvltop("-V").stdout == f"nvltop {__version__}\n"
+    text = nvltop("--help").stdout
+    for flag in ("--once", "--json", "--demo", "--scenario", "--interval", "--delay", "--id", "exit codes"):
+        assert flag in text
+
+
+def test_lists_name_every_node_and_scenario():
+    assert [line.split()[0] for line in nvltop("--demo", "list").stdout.splitlines()] == list(NODES)
+    assert [line.split()[0] for line in nvltop("--scenario", "list").stdout.splitlines()] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--nonsense",),
+        ("--demo", "dgx-x"),
+        ("--demo", "--scenario", "nothing"),
+        ("--scenario", "idle"),
+        ("--interval", "fast"),
+        ("--interval", "-1"),
+        ("-d", "0"),
+        ("-n", "0"),
+        ("-i", ",,"),
+        ("-d", "5", "--interval", "1"),
+        ("--once", "--demo", "-i", "99"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments):
+    run = nvltop(*arguments)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith("nvltop: ")
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("node", "words"), [("no-driver", "not loaded"), ("no-gpu", "shows no GPU")])
+@pytest.mark.parametrize("output", ["--once", "--json"])
+def test_no_driver_or_gpu_is_exit_code_3_with_the_reason_and_a_hint(node, words, output):
+    run = nvltop("--demo", node, output)
+    assert run.returncode == 3
+    assert run.stdout == ""
+    assert words in run.stderr
+    assert "--demo" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_without_a_driver_on_this_machine_the_exit_code_is_3_or_it_is_a_gpu_machine():
+    run = nvltop("--once")
+    assert run.returncode in (0, 3)
+    assert "Traceback" not in run.stderr
+
+
+def test_json_lines_an_interval_apart():
+    run = nvltop("--json", "-n", "3", "--interval", "200ms", "--demo")
+    frames = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(frames) == 3
+    for frame in frames:
+        assert frame["schema"] == "nvltop/1"
+        assert frame["interval_s"] == 0.2
+        assert len(frame["gpus"]) == 8
+        for gpu in frame["gpus"]:
+            assert gpu["nvlink"]["tx_bytes_per_s"] is not None
+            assert len(gpu["links"]) == 18
+
+
+def test_interval_is_clamped_and_said():
+    run = nvltop("--json", "--interval", "1ms", "--demo")
+    assert "using 0.1 s" in run.stderr
+    assert json.loads(run.stdout)["interval_s"] == 0.1
+
+
+def test_ids_choose_what_is_shown():
+    run = nvltop("--json", "--interval", "0.2", "--demo", "-i", "1,0000:52:00.0")
+    shown = json.loads(run.stdout)
+    assert [gpu["index"] for gpu in shown["gpus"]] == [1, 2]
+    assert len(shown["matrix"]["labels"]) == 8, "a view; the node stays whole"
+
+
+def test_text_when_stdout_is_no_terminal():
+    run = nvltop("--demo", "dgx1-v100", "--interval", "0.2")
+    assert run.returncode == 0
+    assert "NV2" in run.stdout
+    assert "SIMULATED" in run.stdout
+    assert "\x1b" not in run.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert run.stderr == ""

@@ -1,0 +1,81 @@
+"""The application on a simulated node, without a terminal and with a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from nvltop.model import Item, Tick
+from nvltop.nvml.session import GpuReader
+from nvltop.settings import Settings
+from nvltop.tui.app import Nvltop
+from nvltop.tui.paint.view import View
+
+READS = (
+    GpuReader.read_counters,
+    GpuReader.read_states,
+    GpuReader.read_gauges,
+    GpuReader.read_errors,
+    GpuReader.read_traffic,
+)
+
+
+class Script:
+    """A source whose items are the readings of a simulated node."""
+
+    def __init__(self, bench, seconds: float) -> None:
+        self.bench = bench
+        self.items: list[Item] = [bench.inventory]
+        self.closed = False
+        self.note = ""
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let the node run on, polled four times a second."""
+        for _ in range(max(1, round(seconds * 4))):
+            self.bench.clock.now += 0.25
+            for reader in self.bench.readers:
+                for read in READS:
+                    self.items += read(reader)
+
+    def fileno(self) -> int:
+        return -1
+
+    def drain(self) -> list[Item]:
+        items, self.items = self.items, []
+        return items
+
+    def tick(self) -> Tick:
+        return Tick(self.bench.clock.now, 1_790_000_000.0, 0.25, "running", (), self.note)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def script(bench) -> Callable[..., Script]:
+    def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:
+        return Script(bench(node, scenario), seconds)
+
+    return make
+
+
+@pytest.fixture
+def app(script) -> Callable[..., Nvltop]:
+    def make(node: str = "dgx-h100", scenario: str = "training", **settings) -> Nvltop:
+        return Nvltop(script(node, scenario), Settings(**settings))
+
+    return make
+
+
+@pytest.fixture
+def view(bench) -> Callable[..., View]:
+    """Return a function that gives the painters what they need, without an application."""
+
+    def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> View:
+        b = bench(node, scenario)
+        frame = b.run(seconds)
+        return View(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
+
+    return make

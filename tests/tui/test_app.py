@@ -1,0 +1,196 @@
+"""Keys, mouse and sizes, through Textual's Pilot."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.tui.help import Help
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def screen(app) -> str:
+    return "\n".join(
+        lines.text() for lines in (app._header, app._tabs, app._gpus, app._matrix, app._links, app._keys)
+    )
+
+
+async def settle(app, pilot):
+    app._draw()
+    await pilot.pause()
+    app._draw()
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_everything_is_there_at_each_size(app, size):
+    app = app()
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot)
+        text = screen(app)
+        for word in ("CPU[", "144/144 links up", "Main", "%SPD", "NV18", "F1Help", "F10Quit"):
+            assert word in text
+        assert [g.gpu.index for g in app.view.gpus] == list(range(8))
+        assert app._gpus.size.height == 9
+        assert app._matrix.size.height >= 9
+        assert app._links.display == (size[0] >= 100)
+
+
+@pytest.mark.parametrize("keys", ["q", "f10"])
+async def test_quit(app, keys):
+    app = app()
+    async with app.run_test() as pilot:
+        await pilot.press(keys)
+    assert app.outcome.code == 0
+    assert not app.is_running
+
+
+@pytest.mark.parametrize("key", ["f1", "h", "question_mark"])
+async def test_help_opens_and_closes(app, key):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        await pilot.press(key)
+        assert isinstance(app.screen, Help)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Help)
+
+
+async def test_arrows_and_ends_select_a_gpu(app):
+    app = app()
+    async with app.run_test() as pilot:
+        await settle(app, pilot)
+        for key, gpu in (
+            ("down", 1),
+            ("down", 2),
+            ("up", 1),
+            ("end", 7),
+            ("home", 0),
+            ("pagedown", 7),
+            ("pageup", 0),
+        ):
+            await pilot.press(key)
+            assert app.view.gpu == gpu
+
+
+@pytest.mark.parametrize("key", ["enter", "tab"])
+async def test_enter_goes_into_the_links_and_back(app, key):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("down", key)
+        await settle(app, pilot)
+        assert app._links.display
+        assert not app._matrix.display
+        await pilot.press("down", "down", "end")
+        assert app.view.link == 17
+        assert " 17 up" in app._links.text()
+        assert "GPU 1 > link 17" in app._links.text()
+        await pilot.press(key)
+        await settle(app, pilot)
+        assert app._matrix.display
+        assert app.view.gpu == 1
+
+
+@pytest.mark.parametrize("key", ["f5", "t"])
+async def test_f5_swaps_matrix_and_links(app, key):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        assert "F5Links" in app._keys.text()
+        await pilot.press(key)
+        await settle(app, pilot)
+        assert app._links.display
+        assert "F5Matrix" in app._keys.text()
+
+
+async def test_pause_freezes_the_picture_but_not_the_sampling(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("Z")
+        before, bucket = app._gpus.text(), app._history.bucket
+        app._source.advance(1.0)
+        await settle(app, pilot)
+        assert app._gpus.text() == before
+        assert "PAUSED" in app._tabs.text()
+        assert app._history.bucket > bucket
+        await pilot.press("Z")
+        await settle(app, pilot)
+        assert app._gpus.text() != before
+
+
+async def test_mouse_selects_gpus_links_and_presses_the_bar(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.click("#gpus", offset=(5, 4))
+        assert app.view.gpu == 3
+        await pilot.click("#links", offset=(5, 6))
+        assert (app.view.links_focused, app.view.link) == (True, 5)
+        await pilot.click("#keys", offset=(1, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, Help)
+
+
+async def test_no_driver_ends_with_the_reason(app):
+    app = app("no-driver")
+    async with app.run_test() as pilot:
+        await settle(app, pilot)
+    assert app.outcome.code == 3
+    assert "not loaded" in app.outcome.message
+
+
+async def test_wrong_id_ends_with_the_reason(app):
+    app = app(only=("77",))
+    async with app.run_test() as pilot:
+        await settle(app, pilot)
+    assert app.outcome.code == 2
+
+
+async def test_only_some_gpus(app):
+    app = app(only=("2", "5"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        assert [g.gpu.index for g in app.view.gpus] == [2, 5]
+
+
+async def test_a_storm_of_sizes(app):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for size in ((1, 1), (40, 10), (300, 100), (2, 50), (200, 2), (10, 10), (80, 24), (20, 5)):
+            await pilot.resize_terminal(*size)
+            await settle(app, pilot)
+        await pilot.resize_terminal(80, 24)
+        await settle(app, pilot)
+        assert "NV18" in screen(app)
+
+
+async def test_what_the_worker_has_to_say_is_told(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app._source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"
+        await settle(app, pilot)
+        assert "hung" in app._header.text()
+
+
+async def test_unknown_is_a_question_mark_on_screen(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        from nvltop.nvml.simulated import Fault
+
+        app._source.bench.library.faults["nvmlDeviceGetFieldValues"] = Fault(4, gpu=0)
+        app._source.advance(1.0)
+        await settle(app, pilot)
+        row = app._gpus.text().splitlines()[1]
+        assert row.split()[8:10] == ["?", "?"]
+        assert "no permission" in app._links.text()
+
+
+async def test_no_colours_means_none(app):
+    app = app(color=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        strips = [app._gpus.render_line(y) for y in range(5)]
+        styles = [segment.style for strip in strips for segment in strip if segment.style]
+        assert all(style.color is None and style.bgcolor is None for style in styles)

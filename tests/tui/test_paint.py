@@ -1,0 +1,132 @@
+"""What a person reads, row by row."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.model import Missing
+from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.tui.glyphs import ASCII, UNICODE, spark
+from nvltop.tui.paint import bars, gpus, header, links, matrix
+from nvltop.tui.paint.row import fit, text_of
+
+NODES = [name for name in BUILDERS if name not in ("no-gpu", "no-driver")]
+
+
+def texts(rows) -> list[str]:
+    return [text_of(row) for row in rows]
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.sampled_from(["", "tx"]))), st.integers(0, 40))
+def test_every_row_has_exactly_its_width(spans, width):
+    assert len(text_of(fit(spans, width))) == width
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("width", [1, 17, 40, 60, 80, 100, 120, 160, 200, 300])
+def test_nothing_is_wider_or_narrower_than_the_screen(view, node, width):
+    v = view(node, seconds=2.0)
+    rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
+    rows += links.rows(v, width, 20, 0) + [bars.tabs(v, width), bars.function_bar(v, width, False)[0]]
+    assert {len(text_of(row)) for row in rows} == {width}
+
+
+def test_meter_is_htops():
+    spans = header.meter("CPU", 0.5, "50.0%", 25, "cpu", Missing(""), "¦")
+    assert "".join(text for text, _ in spans) == "CPU[||||||||||     50.0%]"
+
+
+def test_meter_has_the_ceilings_tick():
+    spans = header.meter("TX", 0.25, "", 45, "tx", 0.75, "¦")
+    assert "".join(text for text, _ in spans) == "TX [" + "|" * 10 + " " * 20 + "¦" + " " * 9 + "]"
+
+
+def test_unknown_meter_is_empty_and_says_so():
+    spans = header.meter("CPU", Missing("no permission"), "?", 25, "cpu", Missing(""), "¦")
+    assert "".join(text for text, _ in spans) == "CPU[                   ?]"
+
+
+def test_80_columns_keep_the_verdict_whole(view):
+    v = view()
+    assert v.frame.verdict.summary in texts(header.header(v, 80))[2]
+
+
+def test_gpu_table_at_80_columns(view):
+    rows = texts(gpus.table(view("dgx-h100", "idle"), 80, 9, 0))
+    assert rows[0].split() == "GPU NAME UTIL% MEM PWR TEMP TX GB/s RX GB/s %SPD LINKS ERR".split()
+    cells = rows[1].split()
+    assert cells[:5] == ["0", "H100", "80GB", "0", "0.5/80G"]
+    assert cells[5].endswith("W")
+    assert cells[6].endswith("°")
+    assert cells[7:] == ["0", "0", "0", "18/18", "0"]
+    assert len(rows) == 9
+
+
+def test_a_node_without_nvlink_has_pcie_columns_instead(view):
+    rows = texts(gpus.table(view("rtx4090-pair"), 120, 9, 0))
+    assert "PCIE NOW" in rows[0]
+    assert "%SPD" not in rows[0]
+    assert "gen4 x16" in rows[1]
+
+
+def test_columns_are_dropped_never_cut(view):
+    v = view()
+    for width in range(20, 120):
+        for title in texts(gpus.table(v, width, 2, 0))[0].split():
+            assert title in {
+                "GPU",
+                "NAME",
+                "UTIL%",
+                "MEM",
+                "PWR",
+                "TEMP",
+                "TX",
+                "GB/s",
+                "RX",
+                "%SPD",
+                "LINKS",
+                "ERR",
+            }
+
+
+def test_links_say_what_the_selected_one_is_joined_to(view):
+    rows = texts(links.rows(view("hgx-a100-4", link=1), 100, 16, 0))
+    assert "GPU 0 > link 1 > GPU 1 link 1" in rows[-1]
+
+
+def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
+    v = view("dgx-h100", "link-down", 12.0)
+    v.gpu = 3
+    row = next(r for r in texts(links.rows(v, 80, 20, 0)) if " down " in r)
+    assert row.split()[:4] == ["7", "down", "-", "-"]
+
+
+def test_errors_that_moved_are_told_in_the_header_and_marked(view):
+    v = view("dgx-h100", "errors", 30.0)
+    assert "GPU 3 link 7" in header.health(v)[0]
+    assert "since start" in header.health(v)[0]
+    spans = gpus.table(v, 80, 9, 0)[4]
+    assert any(role == "error" and text.strip() for text, role in spans)
+
+
+def test_a_simulated_node_is_said_to_be_one(view):
+    assert "SIMULATED" in texts(header.header(view(), 80))[0]
+
+
+def test_ascii_means_ascii(view):
+    v = view(glyphs=ASCII)
+    rows = gpus.table(v, 120, 9, 0) + links.rows(v, 120, 9, 0) + header.header(v, 120)
+    assert all(text.isascii() for text in texts(rows))
+
+
+def test_sparkline_tells_gap_nothing_little_and_full_apart():
+    assert spark([math.nan, 0.0, 1.0, 50.0, 100.0, 200.0], 100.0, UNICODE) == " ▁▂▅██"
+
+
+@given(st.lists(st.floats(0, 1e12) | st.just(math.nan)), st.floats(0, 1e12))
+def test_sparklines_have_a_column_a_second(values, scale):
+    assert len(spark(values, scale, UNICODE)) == len(values)

@@ -1,0 +1,179 @@
+"""The real program in a real terminal: what it draws, how it ends, what it leaves behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+
+import pyte
+import pytest
+
+PATIENCE_S = 20.0
+
+
+class Terminal:
+    """A pseudo-terminal with the program in it."""
+
+    def __init__(
+        self, *arguments: str, columns: int = 120, lines: int = 40, ignore_hup: bool = False
+    ) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.ByteStream(self.screen)
+        self.received = b""
+
+        def prepare() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if ignore_hup:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nvltop", *arguments],
+            stdin=slave, stdout=slave, stderr=slave, preexec_fn=prepare, env=environment,
+        )  # fmt: skip
+        os.close(slave)
+
+    def read(self, seconds: float = 0.2) -> None:
+        if select.select([self.master], [], [], seconds)[0]:
+            try:
+                data = os.read(self.master, 1 << 16)
+            except OSError:
+                return
+            self.received += data
+            # pyte does not know these two queries and would print their tails.
+            self.stream.feed(re.sub(rb"\x1b\[[?>=][0-9;]*[$a-zA-Z]+", b"", data))
+
+    def until(self, words: str) -> str:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.read()
+            text = "\n".join(self.screen.display)
+            if words in text:
+                return text
+        raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def ended(self) -> int:
+        end = time.monotonic() + 5.0
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read(0.05)
+        assert self.process.poll() is not None, "still running"
+        while select.select([self.master], [], [], 0)[0]:
+            before = len(self.received)
+            self.read(0)
+            if len(self.received) == before:
+                break
+        return self.process.returncode
+
+    def restored(self) -> bool:
+        """Whether the alternate screen, the mouse and the hidden cursor were given back."""
+        return all(
+            self.received.rfind(off) > self.received.rfind(on)
+            for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?1000h", b"\x1b[?1000l"))
+        )  # fmt: skip
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal() -> Iterator[type[Terminal]]:
+    opened = []
+
+    def start(*arguments: str, **options) -> Terminal:
+        opened.append(Terminal(*arguments, **options))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (200, 60)])
+def test_live_numbers_come_and_q_leaves(terminal, columns, lines):
+    t = terminal("--demo", columns=columns, lines=lines)
+    text = t.until("of speed")
+    for word in ("CPU[", "144/144 links up", "NV18", "F10Quit", "SIMULATED"):
+        assert word in text
+    begun = time.monotonic()
+    t.type("q")
+    assert t.ended() == 0
+    assert time.monotonic() - begun < 1.0
+    assert t.restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_signals_end_it_with_the_terminal_restored(terminal, number):
+    t = terminal("--demo")
+    t.until("144/144")
+    t.process.send_signal(number)
+    assert t.ended() == 128 + number
+    assert t.restored()
+
+
+def test_interrupt_from_outside(terminal):
+    t = terminal("--demo")
+    t.until("144/144")
+    t.process.send_signal(signal.SIGINT)
+    assert t.ended() in (0, 130)
+    assert t.restored()
+
+
+def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
+    t = terminal("--demo", ignore_hup=True)
+    t.until("144/144")
+    os.close(t.master)
+    t.process.wait(5.0)
+    t.master = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_no_driver_says_why_and_leaves_the_screen_as_it_was(terminal):
+    t = terminal("--demo", "no-driver")
+    assert t.ended() == 3
+    assert b"nvltop: the NVIDIA kernel driver is not loaded" in t.received
+
+
+def test_the_child_is_gone_when_the_program_is(terminal):
+    t = terminal("--demo")
+    t.until("144/144")
+    with open(f"/proc/{t.process.pid}/task/{t.process.pid}/children") as children:
+        child = int(children.read().split()[0])
+    t.type("q")
+    t.ended()
+    end = time.monotonic() + 5.0
+    while os.path.exists(f"/proc/{child}") and time.monotonic() < end:
+        select.select([], [], [], 0.02)
+    assert not os.path.exists(f"/proc/{child}")
+
+
+def test_no_colours_reach_the_terminal_when_none_are_wanted(terminal):
+    t = terminal("--demo", "-C")
+    t.until("144/144")
+    t.type("q")
+    t.ended()
+    colours = re.findall(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m", t.received)
+    assert colours == []
+
+
+def test_n_refreshes_and_out(terminal):
+    t = terminal("--demo", "-n", "3")
+    assert t.ended() == 0
+    assert t.restored()
