@@ -24,7 +24,7 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.cli", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.sampler.worker, nvltop.sampler.sweep", HEAVY),
-        ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", ("textual", "rich", "plotext")),
+        ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", HEAVY),
     ],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded(statement, never):

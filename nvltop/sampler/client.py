@@ -130,7 +130,7 @@ class Worker:
                 self._replace(
                     (), f"the reading process ended by itself (status {code}); it was started again"
                 )
-        return Tick(now, time.time(), self._interval_s, state, calls, self._note)
+        return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, self._note)
 
     def close(self) -> None:
         """Leave the worker; never waits."""

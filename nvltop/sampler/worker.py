@@ -18,7 +18,7 @@ from nvltop.host.meters import read_host
 from nvltop.model import Item, Reading
 from nvltop.nvml.watch import WAITS, Watch
 from nvltop.sampler import cadence
-from nvltop.sampler.protocol import WORKER_NAME, Job
+from nvltop.sampler.protocol import WORKER_NAME, Job, in_microseconds
 
 
 class Pipe:
@@ -31,7 +31,7 @@ class Pipe:
     def send(self, *items: Item) -> None:
         """Write items; waits if the main process is not reading, ends the worker if it is gone."""
         data = b"".join(
-            json.dumps(encode(item), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            json.dumps(encode(in_microseconds(item)), separators=(",", ":"), allow_nan=False).encode() + b"\n"
             for item in items
         )
         with self._lock:

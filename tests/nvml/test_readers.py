@@ -175,7 +175,7 @@ def test_the_watch_tells_the_call_under_way():
     watch = Watch()
     seen = []
 
-    def nvmlDeviceGetSomething():
+    def nvmlDeviceGetSomething():  # noqa: N802
         seen.extend(watch.under_way())
 
     Driver(watch).call(nvmlDeviceGetSomething, gpu=4)

@@ -82,10 +82,10 @@ class Terminal:
 
     def restored(self) -> bool:
         """Whether the alternate screen, the mouse and the hidden cursor were given back."""
-        return all(
-            self.received.rfind(off) > self.received.rfind(on)
-            for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?1000h", b"\x1b[?1000l"))
-        )  # fmt: skip
+        modes = (b"1049", b"1000")
+        given_back = [(b"\x1b[?%sh" % mode, b"\x1b[?%sl" % mode) for mode in modes]
+        given_back.append((b"\x1b[?25l", b"\x1b[?25h"))
+        return all(self.received.rfind(off) > self.received.rfind(on) for on, off in given_back)
 
     def close(self) -> None:
         if self.process.poll() is None:
