@@ -126,8 +126,15 @@ class Meter:
         self._last = sample
         self._polls += 1
         self._open_polls += 1
-        if self._keep_open(base, sample, interval_s, has_moved=last.values != sample.values):
+        has_moved = last.values != sample.values
+        late = has_moved and self._step() is None and self._open_polls > 1
+        if self._keep_open(base, sample, interval_s, has_moved):
             return None
+        if late:
+            # The first refresh seen of a driver that is slower than we are: how much of it lies
+            # before the first reading cannot be told.
+            self._open(sample)
+            return Span(time_s, time_s, (FIRST,) * len(values))
         self._open(sample)
         rates: list[Maybe[float]] = []
         implausible = {}

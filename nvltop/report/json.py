@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from nvltop import __version__
-from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Matrix, Missing, Remote
+from nvltop.model import NOT_READ, ErrorCount, Frame, GpuFrame, Link, Matrix, Missing, Remote
 
 SCHEMA: Final = "nvltop/1"
 
@@ -38,7 +38,9 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
             memory_used_bytes=frame.host.memory_used_bytes,
             memory_total_bytes=frame.host.memory_total_bytes,
         ),
-        "gpus": [_gpu(g, index_of) for g in frame.gpus if wanted is None or g.gpu.uuid in wanted],
+        "gpus": [
+            _gpu(g, index_of, frame.tick.mono_s) for g in frame.gpus if wanted is None or g.gpu.uuid in wanted
+        ],
         "matrix": _matrix(frame.matrix),
         "nics": [],
         "jobs": [],
@@ -70,7 +72,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
     }
 
 
-def _gpu(g: GpuFrame, index_of: Mapping[str, int]) -> dict[str, Any]:
+def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, Any]:
     gpu, gauges, nvlink, fabric = g.gpu, g.gauges, g.nvlink, g.fabric
     return _object(
         index=gpu.index,
@@ -132,6 +134,9 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int]) -> dict[str, Any]:
             counter=nvlink.counter,
             scope=nvlink.scope,
             ceiling=nvlink.ceiling,
+            recent_share=nvlink.recent_share,
+            rates_over_s=round(g.span_s[1] - g.span_s[0], 6) if g.span_s else NOT_READ,
+            rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
         links=[_link(link, index_of) for link in g.links],
     )

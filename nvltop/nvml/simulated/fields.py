@@ -6,8 +6,9 @@ import struct
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from nvltop.nvml.errors import NVLINK5, PER_LINK
 from nvltop.nvml.simulated.machine import Machine
-from nvltop.nvml.simulated.node import AMPERE, HOPPER
+from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER, Board
 
 ENTRY: Final = struct.Struct("@IIqqIiQ")
 """nvmlFieldValue_t: field, scope, timestamp, latency, type, return code, value."""
@@ -20,13 +21,18 @@ ALL_LINKS: Final = 0xFFFFFFFF
 KIB: Final = 1024
 
 LANES: Final = {"crc_flit": (32, 96), "crc_data": (39, 102), "replay": (46, 108), "recovery": (53, 114)}
-PER_LINK: Final = {161: "replay", 162: "recovery", 163: "crc"}
+SPEED_LANES: Final = (84, 132)
+TRAFFIC: Final = {138: ("tx", False), 139: ("rx", False), 140: ("tx", True), 141: ("rx", True)}
+PORT_BYTES: Final = {202: "tx", 204: "rx"}
+PCIE_BYTES: Final = {197: "tx", 198: "rx"}
+WRAP_32: Final = 1 << 32
 
 Answer: TypeAlias = "tuple[int, int, int]"
 """Return code, value type, value."""
-
-Question = Callable[[int, int, float], "tuple[int, int, int]"]
+Question: TypeAlias = Callable[[int, int, float], Answer]
 """Asked with GPU, scope (mostly the link) and time."""
+
+NO: Final[Answer] = (NOT_SUPPORTED, 0, 0)
 
 
 class Fields:
@@ -34,40 +40,47 @@ class Fields:
 
     def __init__(self, machine: Machine) -> None:
         self._m = machine
-        self._by_id: dict[int, Question] = {
-            90: self._speed_common,
-            91: self._count,
-            138: self._data_tx,
-            139: self._data_rx,
-            140: self._raw_tx,
-            141: self._raw_rx,
-            146: self._remote_link,
-            147: self._switch_links,
-        }
-        architecture = machine.node.board.architecture
-        if architecture >= HOPPER:
-            self._by_id |= {
-                164: self._speed,
-                165: self._state,
-                166: self._version,
-                170: self._zero,
-                230: self._zero,
-            }
-        for field_id, kind in PER_LINK.items() if architecture >= HOPPER else ():
-            self._by_id[field_id] = self._error(kind)
-        for kind, starts in LANES.items():
-            for link in range(12):
-                self._by_id[starts[link // 6] + link % 6] = self._lane(kind, link)
-        for link in range(12):
-            self._by_id[(84, 132)[link // 6] + link % 6] = self._lane_speed(link)
+        tables = {board: self._table(board) for board in set(machine.node.boards)}
+        self.tables = [tables[board] for board in machine.node.boards]
+        """What each GPU answers, by field id."""
 
     def fill(self, gpu: int, address: memoryview, count: int, t: float, stamp_us: int) -> None:
         """Answer `count` entries in place; each has its own return code."""
+        table = self.tables[gpu]
         for i in range(count):
             field_id, scope = ENTRY.unpack_from(address, i * ENTRY.size)[:2]
-            answer = self._by_id.get(field_id)
-            code, kind, value = answer(gpu, scope, t) if answer else (NOT_SUPPORTED, 0, 0)
+            answer = table.get(field_id)
+            code, kind, value = answer(gpu, scope, t) if answer else NO
             ENTRY.pack_into(address, i * ENTRY.size, field_id, scope, stamp_us, 3, kind, code, value)
+
+    def _table(self, board: Board) -> dict[int, Question]:
+        architecture = board.architecture
+        table: dict[int, Question] = {90: self._speed_common, 91: self._count, 146: self._remote_link}
+        for field_id, (way, raw) in TRAFFIC.items():
+            table[field_id] = self._traffic(board, way, raw)
+        for link in range(12):
+            table[SPEED_LANES[link // 6] + link % 6] = self._speed_of(link)
+        if architecture >= AMPERE:
+            table[147] = self._switch_links
+        if architecture < BLACKWELL:
+            for kind, starts in LANES.items():
+                for link in range(12):
+                    # On Hopper these fields answer, and lie.
+                    told = kind if architecture < HOPPER else ""
+                    table[starts[link // 6] + link % 6] = self._error_of(link, told)
+        if architecture >= HOPPER:
+            table |= {164: self._speed, 165: self._state, 166: self._version, 230: self._zero}
+            table |= {170: self._c2c_count, 171: self._c2c_up, 172: self._c2c_speed}
+            table |= {field_id: self._pcie(way, architecture) for field_id, way in PCIE_BYTES.items()}
+        if architecture == HOPPER:
+            table |= {field_id: self._error(kind) for kind, field_id in PER_LINK.items()}
+        if architecture >= BLACKWELL:
+            table |= {field_id: self._error(kind) for kind, field_id in NVLINK5.items()}
+            table |= {field_id: self._port_bytes(way) for field_id, way in PORT_BYTES.items()}
+        elif architecture >= AMPERE:
+            # Fields of a later generation answer INVALID_ARGUMENT here, not NOT_SUPPORTED.
+            table[219] = lambda gpu, scope, t: (INVALID_ARGUMENT, 0, 0)
+        return table
 
     def _links(self, gpu: int) -> int:
         return len(self._m.node.links[gpu])
@@ -75,49 +88,58 @@ class Fields:
     def _refuse(self, gpu: int, link: int) -> int:
         """Return the code for a question about this link, 0 if it can be answered."""
         links = self._links(gpu)
-        return NOT_SUPPORTED if not links else INVALID_ARGUMENT if link >= links else 0
+        if not links or self._m.node.mig:
+            return NOT_SUPPORTED
+        return INVALID_ARGUMENT if link >= links else 0
 
-    def _traffic(self, gpu: int, link: int, t: float, direction: str, raw: bool) -> Answer:
-        m = self._m
-        if link == ALL_LINKS and self._links(gpu):
-            if not m.node.board.total_scope:
-                return NOT_SUPPORTED, 0, 0
-            total = sum(
-                m.counter(gpu, k, direction, raw, t) for k in range(self._links(gpu)) if m.up(gpu, k, t)
-            )
-            return 0, UNSIGNED_LONG_LONG, total // KIB
-        if code := self._refuse(gpu, link):
-            return code, 0, 0
-        if not m.up(gpu, link, t):
-            return INVALID_ARGUMENT, 0, 0
-        return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, direction, raw, t) // KIB
+    def _traffic(self, board: Board, way: str, raw: bool) -> Question:
+        def answer(gpu: int, link: int, t: float) -> Answer:
+            m = self._m
+            if link == ALL_LINKS and self._links(gpu) and not m.node.mig:
+                if not board.total_scope:
+                    return NO
+                lit = [k for k in range(self._links(gpu)) if m.up(gpu, k, t)]
+                return 0, UNSIGNED_LONG_LONG, sum(m.counter(gpu, k, way, raw, t) for k in lit) // KIB
+            if code := self._refuse(gpu, link):
+                return code, 0, 0
+            if not m.up(gpu, link, t):
+                return INVALID_ARGUMENT, 0, 0
+            return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, way, raw, t) // KIB
 
-    def _data_tx(self, gpu: int, link: int, t: float) -> Answer:
-        return self._traffic(gpu, link, t, "tx", False)
+        return answer
 
-    def _data_rx(self, gpu: int, link: int, t: float) -> Answer:
-        return self._traffic(gpu, link, t, "rx", False)
+    def _port_bytes(self, way: str) -> Question:
+        def answer(gpu: int, link: int, t: float) -> Answer:
+            if code := self._refuse(gpu, link):
+                return code, 0, 0
+            return 0, UNSIGNED_LONG_LONG, self._m.counter(gpu, link, way, True, t)
 
-    def _raw_tx(self, gpu: int, link: int, t: float) -> Answer:
-        return self._traffic(gpu, link, t, "tx", True)
+        return answer
 
-    def _raw_rx(self, gpu: int, link: int, t: float) -> Answer:
-        return self._traffic(gpu, link, t, "rx", True)
+    def _pcie(self, way: str, architecture: int) -> Question:
+        """Count PCIe bytes: 32 bits wide up to Hopper, where they wrap many times a second."""
+
+        def answer(gpu: int, scope: int, t: float) -> Answer:
+            moved = int(self._m.pcie(gpu, way).moved(t)) + 5 * WRAP_32
+            return 0, UNSIGNED_LONG_LONG, moved if architecture >= BLACKWELL else moved % WRAP_32
+
+        return answer
 
     def _count(self, gpu: int, scope: int, t: float) -> Answer:
+        if self._m.node.mig or self._m.node.no_links_told:
+            return NO
         return 0, UNSIGNED, self._links(gpu)
 
     def _speed_common(self, gpu: int, scope: int, t: float) -> Answer:
-        if not self._links(gpu):
-            return NOT_SUPPORTED, 0, 0
-        return 0, UNSIGNED, self._m.node.board.link_mb_per_s
+        lit = any(self._m.up(gpu, k, t) for k in range(self._links(gpu)))
+        return (0, UNSIGNED, self._m.node.boards[gpu].link_mb_per_s) if lit else NO
 
     def _speed(self, gpu: int, link: int, t: float) -> Answer:
         if code := self._refuse(gpu, link):
             return code, 0, 0
-        return 0, UNSIGNED, self._m.node.board.link_mb_per_s if self._m.up(gpu, link, t) else 0
+        return 0, UNSIGNED, self._m.node.boards[gpu].link_mb_per_s if self._m.up(gpu, link, t) else 0
 
-    def _lane_speed(self, link: int) -> Question:
+    def _speed_of(self, link: int) -> Question:
         return lambda gpu, scope, t: self._speed(gpu, link, t)
 
     def _state(self, gpu: int, link: int, t: float) -> Answer:
@@ -125,20 +147,22 @@ class Fields:
         return (code, 0, 0) if code else (0, UNSIGNED, int(self._m.up(gpu, link, t)))
 
     def _version(self, gpu: int, link: int, t: float) -> Answer:
-        code = self._refuse(gpu, link)
-        return (code, 0, 0) if code else (0, UNSIGNED, self._m.node.board.link_version)
+        if code := self._refuse(gpu, link):
+            return code, 0, 0
+        # Links that are down have no version.
+        return 0, UNSIGNED, self._m.node.boards[gpu].link_version if self._m.up(gpu, link, t) else 0
 
     def _remote_link(self, gpu: int, link: int, t: float) -> Answer:
         if code := self._refuse(gpu, link):
             return code, 0, 0
-        if not self._m.up(gpu, link, t):
-            return NOT_SUPPORTED, 0, 0
+        if not self._m.up(gpu, link, t) or self._m.node.hidden:
+            return NO
         return 0, UNSIGNED, self._m.end(gpu, link).link
 
     def _switch_links(self, gpu: int, scope: int, t: float) -> Answer:
         ends = self._m.node.links[gpu]
-        if not ends or self._m.node.board.architecture < AMPERE:
-            return NOT_SUPPORTED, 0, 0
+        if not ends or self._m.node.mig:
+            return NO
         return 0, UNSIGNED, sum(e.kind == "switch" and self._m.up(gpu, k, t) for k, e in enumerate(ends))
 
     def _error(self, kind: str) -> Question:
@@ -148,15 +172,19 @@ class Fields:
 
         return answer
 
-    def _lane(self, kind: str, link: int) -> Question:
-        def answer(gpu: int, scope: int, t: float) -> Answer:
-            if code := self._refuse(gpu, link):
-                return code, 0, 0
-            # On Hopper these fields answer, and lie.
-            count = self._m.errors(gpu, link, kind, t) if self._m.has_legacy_errors else 0
-            return 0, UNSIGNED_LONG_LONG, count
+    def _error_of(self, link: int, kind: str) -> Question:
+        asked = self._error(kind)
+        return lambda gpu, scope, t: asked(gpu, link, t)
 
-        return answer
+    def _c2c_count(self, gpu: int, scope: int, t: float) -> Answer:
+        return 0, UNSIGNED, self._m.node.boards[gpu].c2c_links
+
+    def _c2c_up(self, gpu: int, link: int, t: float) -> Answer:
+        return (0, UNSIGNED, 1) if link < self._m.node.boards[gpu].c2c_links else NO
+
+    def _c2c_speed(self, gpu: int, link: int, t: float) -> Answer:
+        board = self._m.node.boards[gpu]
+        return (0, UNSIGNED, board.c2c_mb_per_s) if link < board.c2c_links else NO
 
     def _zero(self, gpu: int, scope: int, t: float) -> Answer:
         return 0, UNSIGNED, 0

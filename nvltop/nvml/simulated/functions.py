@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pynvml
 
 from nvltop.nvml.simulated.fields import INVALID_ARGUMENT, NOT_SUPPORTED
-from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_text
-from nvltop.nvml.simulated.node import HOPPER
+from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_bus, put_text
+from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
 if TYPE_CHECKING:
     from nvltop.nvml.simulated.library import Library
@@ -20,6 +20,8 @@ TIMEOUT: Final = 10
 LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
 GPM_PCIE: Final = {20: "tx", 21: "rx"}
+GPM_C2C: Final = {100: "tx", 101: "rx"}
+ARGUMENT_VERSION_MISMATCH: Final = 25
 P, U = c_void_p, c_uint
 
 Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
@@ -55,14 +57,7 @@ def _system(lib: Library) -> Table:
 
 
 def _identity(lib: Library) -> Table:
-    node, board = lib.machine.node, lib.machine.node.board
-
-    def bus(out: int, number: int) -> int:
-        info = pynvml.nvmlPciInfo_t.from_address(out)
-        info.domain, info.bus, info.device = 0, number, 0
-        info.busId = f"00000000:{number:02X}:00.0".encode()
-        info.busIdLegacy = f"0000:{number:02X}:00.0".encode()
-        return SUCCESS
+    node = lib.machine.node
 
     def words(out: int, count: int, bits: range) -> int:
         array = (c_ulonglong * count).from_address(out)
@@ -80,13 +75,16 @@ def _identity(lib: Library) -> Table:
         return range(first, first + share)
 
     table: Table = {
-        "nvmlDeviceGetName": ((P, P, U), lambda gpu, out, n: put_text(out, n, board.name)),
+        "nvmlDeviceGetName": ((P, P, U), lambda gpu, out, n: put_text(out, n, node.boards[gpu].name)),
         "nvmlDeviceGetUUID": (
             (P, P, U),
             lambda gpu, out, n: put_text(out, n, f"GPU-51a70000-0000-4000-8000-{gpu:012x}"),
         ),
-        "nvmlDeviceGetPciInfo_v3": ((P, P), lambda gpu, out: bus(out, node.buses[gpu])),
-        "nvmlDeviceGetArchitecture": ((P, P), lambda gpu, out: put(c_uint, out, board.architecture)),
+        "nvmlDeviceGetPciInfo_v3": ((P, P), lambda gpu, out: put_bus(out, node.domain, node.buses[gpu])),
+        "nvmlDeviceGetArchitecture": (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, node.boards[gpu].architecture),
+        ),
         "nvmlDeviceGetCpuAffinity": ((P, U, P), lambda gpu, n, out: words(out, n, cpus(gpu))),
         "nvmlDeviceGetMemoryAffinity": (
             (P, U, P, U),
@@ -94,26 +92,36 @@ def _identity(lib: Library) -> Table:
         ),
         "nvmlDeviceGetModuleId": ((P, P), lambda gpu, out: put(c_uint, out, gpu + 1 if node.switches else 0)),
         "nvmlDeviceGetMinorNumber": ((P, P), lambda gpu, out: put(c_uint, out, gpu)),
-        "nvmlDeviceGetVirtualizationMode": ((P, P), lambda gpu, out: put(c_uint, out, 0)),
+        "nvmlDeviceGetVirtualizationMode": (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, node.virtualization),
+        ),
         "nvmlDeviceGetPersistenceMode": ((P, P), lambda gpu, out: put(c_uint, out, 1)),
         "nvmlDeviceGetEnforcedPowerLimit": (
             (P, P),
-            lambda gpu, out: put(c_uint, out, board.power_limit_w * 1000),
+            lambda gpu, out: put(c_uint, out, node.boards[gpu].power_limit_w * 1000),
         ),
-        "nvmlDeviceGetMaxPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, board.pcie_gen)),
-        "nvmlDeviceGetMaxPcieLinkWidth": ((P, P), lambda gpu, out: put(c_uint, out, 16)),
+        "nvmlDeviceGetMaxPcieLinkGeneration": (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, node.boards[gpu].pcie_gen),
+        ),
+        "nvmlDeviceGetMaxPcieLinkWidth": (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, node.boards[gpu].pcie_width),
+        ),
     }
-    if node.switches:
+    if node.boards and node.boards[0].architecture >= AMPERE and (node.switches or node.mig):
+        mig = int(node.mig)
         table["nvmlDeviceGetMigMode"] = (
             (P, P, P),
-            lambda gpu, now, later: put(c_uint, now, 0) or put(c_uint, later, 0),
+            lambda gpu, now, later: put(c_uint, now, mig) or put(c_uint, later, mig),
         )
     return table
 
 
 def _gauges(lib: Library) -> Table:
     m = lib.machine
-    board = m.node.board
+    boards = m.node.boards
 
     def utilization(gpu: int, out: int) -> int:
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
@@ -121,14 +129,16 @@ def _gauges(lib: Library) -> Table:
         return SUCCESS
 
     def memory(gpu: int, out: int) -> int:
+        if not boards[gpu].memory_info:
+            return NOT_SUPPORTED
         info = pynvml.c_nvmlMemory_v2_t.from_address(out)
-        info.total, info.used = board.memory_gib << 30, m.memory_used(gpu)
+        info.total, info.used = boards[gpu].memory_gib << 30, m.memory_used(gpu)
         info.reserved, info.free = 0, info.total - info.used
         return SUCCESS
 
     def gen(gpu: int) -> int:
         # An idle GPU's link slows down; that is no fault.
-        return board.pcie_gen if m.busy else 1
+        return boards[gpu].pcie_gen if m.busy else 1
 
     return {
         "nvmlDeviceGetUtilizationRates": ((P, P), utilization),
@@ -151,7 +161,10 @@ def _gauges(lib: Library) -> Table:
             lambda gpu, out: put(c_ulonglong, out, 0 if m.busy else 1),
         ),
         "nvmlDeviceGetCurrPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, gen(gpu))),
-        "nvmlDeviceGetCurrPcieLinkWidth": ((P, P), lambda gpu, out: put(c_uint, out, 16)),
+        "nvmlDeviceGetCurrPcieLinkWidth": (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, boards[gpu].pcie_width),
+        ),
         "nvmlDeviceGetPcieThroughput": (
             (P, U, P),
             lambda gpu, way, out: put(c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(lib.t) / 1000)),
@@ -168,7 +181,7 @@ def _links(lib: Library) -> Table:
         """Refuse questions about links that are not there, as the driver does."""
 
         def answer(gpu: int, link: int, *rest: Any) -> int:
-            if not node.links[gpu]:
+            if not node.links[gpu] or node.mig or node.no_links_told:
                 return NOT_SUPPORTED
             return body(gpu, link, *rest) if link < len(node.links[gpu]) else INVALID_ARGUMENT
 
@@ -178,18 +191,20 @@ def _links(lib: Library) -> Table:
         end = m.end(gpu, link)
         if not m.up(gpu, link, lib.t):
             return INVALID_ARGUMENT
-        number = node.switches[end.at] if end.kind == "switch" else node.buses[end.at]
-        info = pynvml.nvmlPciInfo_t.from_address(out)
-        info.domain, info.bus, info.device = 0, number, 0
-        info.busId = f"00000000:{number:02X}:00.0".encode()
-        return SUCCESS
+        if node.hidden:
+            return put_bus(out, 0xFFFFFFFF, 0xFF, 0xFF)
+        return put_bus(
+            out, node.domain, node.switches[end.at] if end.kind == "switch" else node.buses[end.at]
+        )
 
     def remote_type(gpu: int, link: int, out: int) -> int:
         kinds = {"gpu": 0, "switch": 2}
+        if node.hidden:
+            return put(c_uint, out, 0xFF)
         return put(c_uint, out, kinds.get(m.end(gpu, link).kind, 0xFF))
 
     def error(gpu: int, link: int, kind: int, out: int) -> int:
-        if kind >= len(ERROR_KINDS):
+        if kind >= len(ERROR_KINDS) or node.boards[gpu].architecture >= BLACKWELL:
             return NOT_SUPPORTED
         return put(c_ulonglong, out, m.errors(gpu, link, ERROR_KINDS[kind], lib.t))
 
@@ -200,7 +215,11 @@ def _links(lib: Library) -> Table:
         ),
         "nvmlDeviceGetNvLinkVersion": (
             (P, U, P),
-            about(lambda gpu, link, out: put(c_uint, out, node.board.link_version)),
+            about(
+                lambda gpu, link, out: put(
+                    c_uint, out, node.boards[gpu].link_version if m.up(gpu, link, lib.t) else 0
+                )
+            ),
         ),
         "nvmlDeviceGetNvLinkRemotePciInfo_v2": ((P, U, P), about(remote_bus)),
         "nvmlDeviceGetNvLinkRemoteDeviceType": ((P, U, P), about(remote_type)),
@@ -214,24 +233,36 @@ def _topology(lib: Library) -> Table:
     def ancestor(a: int, handle: int, out: int) -> int:
         b = gpu_of(handle)
         level = node.near if node.numa[a] == node.numa[b] else node.far
+        level = node.levels.get((min(a, b), max(a, b)), level)
         return put(c_uint, out, 0 if a == b else LEVELS[level])
 
     def p2p(a: int, handle: int, index: int, out: int) -> int:
         b = gpu_of(handle)
         ends = node.links[a]
-        linked = any(e.kind == "switch" or (e.kind == "gpu" and e.at == b) for e in ends)
+        linked = not node.mig and any(e.kind == "switch" or (e.kind == "gpu" and e.at == b) for e in ends)
         return put(c_uint, out, 0 if linked or index != 2 else 5)
 
     def fabric(gpu: int, out: int) -> int:
-        info = pynvml.c_nvmlGpuFabricInfo_v2_t.from_address(out)
-        info.state, info.status, info.healthMask, info.cliqueId = 3, 0, 0x2, 0
+        board = node.boards[gpu]
+        if not board.fabric:
+            return NOT_SUPPORTED
+        info = pynvml.c_nvmlGpuFabricInfo_v3_t.from_address(out)
+        if info.version == pynvml.nvmlGpuFabricInfo_v3 and board.architecture < BLACKWELL:
+            return ARGUMENT_VERSION_MISMATCH
+        info.state = 2 if lib.machine.scenario == "fabric-stuck" else 3
+        info.status, info.cliqueId = SUCCESS, node.clique
+        info.clusterUuid[:] = node.cluster
+        # Each two-bit field says "no" (2); Blackwell also reports on its partition and its manager.
+        info.healthMask = 0x51AA if board.architecture >= BLACKWELL else 0x2
+        if info.version == pynvml.nvmlGpuFabricInfo_v3:
+            info.healthSummary = 1
         return SUCCESS
 
     table: Table = {
         "nvmlDeviceGetTopologyCommonAncestor": ((P, P, P), ancestor),
         "nvmlDeviceGetP2PStatus": ((P, P, U, P), p2p),
     }
-    if node.board.architecture >= HOPPER and node.switches:
+    if node.boards and node.boards[0].architecture >= HOPPER:
         table["nvmlDeviceGetGpuFabricInfoV"] = ((P, P), fabric)
     return table
 
@@ -252,7 +283,8 @@ def _events(lib: Library) -> Table:
 
 def _gpm(lib: Library) -> Table:
     """GPU performance monitoring, Hopper and later; a sample is a struct of GPU and time."""
-    if lib.machine.node.board.architecture < HOPPER:
+    boards = lib.machine.node.boards
+    if not boards or boards[0].architecture < HOPPER:
         return {}
     samples: list[Any] = []
 
@@ -279,10 +311,13 @@ def _gpm(lib: Library) -> Table:
             for s in (request.sample1, request.sample2)
         )
         for metric in request.metrics[: request.numMetrics]:
-            direction = GPM_PCIE.get(metric.metricId)
-            metric.nvmlReturn = SUCCESS if direction else NOT_SUPPORTED
-            if direction:
-                flow = lib.machine.pcie(first.gpu, direction)
+            flow = None
+            if way := GPM_PCIE.get(metric.metricId):
+                flow = lib.machine.pcie(first.gpu, way)
+            elif (way := GPM_C2C.get(metric.metricId)) and boards[first.gpu].c2c_links:
+                flow = lib.machine.c2c(first.gpu, way)
+            metric.nvmlReturn = SUCCESS if flow else NOT_SUPPORTED
+            if flow:
                 metric.value = (flow.moved(last.t) - flow.moved(first.t)) / (last.t - first.t) / (1 << 20)
         return SUCCESS
 

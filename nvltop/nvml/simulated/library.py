@@ -10,6 +10,8 @@ from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int, c_void_p
 from typing import Any, Final
 
+import pynvml
+
 from nvltop.nvml.simulated.fields import ENTRY, Fields
 from nvltop.nvml.simulated.machine import Machine
 
@@ -137,4 +139,13 @@ def put_text(address: int, size: int, text: str) -> int:
     if len(raw) > size:
         return 7
     ctypes.memmove(address, raw, len(raw))
+    return SUCCESS
+
+
+def put_bus(address: int, domain: int, bus: int, device: int = 0) -> int:
+    """Write an nvmlPciInfo_t."""
+    info = pynvml.nvmlPciInfo_t.from_address(address)
+    info.domain, info.bus, info.device = domain, bus, device
+    info.busId = f"{domain:08X}:{bus:02X}:{device:02X}.0".encode()
+    info.busIdLegacy = f"{domain & 0xFFFF:04X}:{bus:02X}:{device:02X}.0".encode()
     return SUCCESS

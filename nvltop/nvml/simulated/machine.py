@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from nvltop.nvml.simulated.node import AMPERE, End, Node
+from nvltop.nvml.simulated.node import End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
 
 PEAK: Final = 0.75
@@ -16,7 +16,7 @@ NOISE: Final = 0.01
 RAW_OVER_DATA: Final = 1.12
 RAW_IDLE: Final = 0.3e6
 """Bytes/s that RAW counts on a link without data."""
-PCIE_LANE: Final = {3: 0.985e9, 4: 1.969e9, 5: 3.938e9}
+PCIE_LANE: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 
 FAULT_S: Final = 10.0
 """When the fault of a scenario begins."""
@@ -35,14 +35,15 @@ class Machine:
         self.busy = scenario != "idle"
         gpu = min(3, max(0, node.gpus - 1))
         links = len(node.links[gpu]) if node.gpus else 0
-        self.faulty = (gpu, min(7, links - 1)) if links else None
+        lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
+        self.faulty = (gpu, lit[min(7, len(lit) - 1)]) if lit else None
         """GPU and link that the scenario's fault is about."""
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
         if not self.busy or self.node.links[gpu][link].kind == "none":
             return Steady()
-        speed = self.node.board.link_mb_per_s * 1e6
+        speed = self.node.boards[gpu].link_mb_per_s * 1e6
         flow: Flow = Bursts(
             low=0.004 * speed,
             high=PEAK * speed * (1 - 0.002 * gpu),
@@ -66,14 +67,14 @@ class Machine:
             if end.kind == "gpu":
                 return self._tx[end.at, end.link]
             # Behind a switch what one GPU sends arrives at its neighbour.
-            return self._tx[(gpu + 1) % self.node.gpus, link]
+            return self._tx.get(((gpu + 1) % self.node.gpus, link)) or self._tx[gpu, link]
         return self._tx[gpu, link]
 
     def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
         """Return the bytes that a link's counter stands at."""
         flow = self.flow(gpu, link, direction)
         base = BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
-        if not raw and not self.node.board.data_counts:
+        if not raw and not self.node.boards[gpu].data_counts:
             return base
         moved = flow.moved(t)
         return int(base + (moved * RAW_OVER_DATA + RAW_IDLE * t if raw else moved))
@@ -90,7 +91,13 @@ class Machine:
             return 0
         replays = int(max(0.0, t - ERROR_S) / ERROR_S)
         crc = 40 + 3 * replays
-        return {"replay": 12 + replays, "crc": crc, "crc_flit": crc, "recovery": 1}.get(kind, 0)
+        counts = {"replay": 12 + replays, "crc": crc, "crc_flit": crc, "recovery": 1}
+        counts |= {
+            "rcv": 12 + replays,
+            "link_recovery": 505 + replays,
+            "link_recovery_successful": 505 + replays,
+        }
+        return counts.get(kind, 0)
 
     def end(self, gpu: int, link: int) -> End:
         """Return where a link ends."""
@@ -105,7 +112,7 @@ class Machine:
 
     def power_w(self, gpu: int, t: float) -> float:
         """Return the power draw."""
-        limit = self.node.board.power_limit_w
+        limit = self.node.boards[gpu].power_limit_w
         return limit * (0.11 + 0.82 * self.load(gpu, t) + 0.01 * math.sin(t / 3 + gpu))
 
     def temperature_c(self, gpu: int, t: float) -> int:
@@ -114,18 +121,21 @@ class Machine:
 
     def memory_used(self, gpu: int) -> int:
         """Return the bytes of memory in use."""
-        return int(self.node.board.memory_gib * (0.86 if self.busy else 0.006) * (1 << 30))
+        return int(self.node.boards[gpu].memory_gib * (0.86 if self.busy else 0.006) * (1 << 30))
 
     def pcie(self, gpu: int, direction: str) -> Flow:
         """Return the PCIe traffic: little beside NVLink, all of it without."""
         if not self.busy:
             return Steady(2e5)
-        top = PCIE_LANE[self.node.board.pcie_gen] * 16
-        share = 0.05 if self.node.links[gpu] else 0.55
+        board = self.node.boards[gpu]
+        top = PCIE_LANE[board.pcie_gen] * board.pcie_width
+        lit = any(end.kind != "none" for end in self.node.links[gpu])
+        share = 0.05 if lit else 0.55
         share *= 1.0 if direction == "tx" else 0.8
         return Bursts(0.01 * top, share * top, PERIOD_S, DUTY, 0.013 * gpu)
 
-    @property
-    def has_legacy_errors(self) -> bool:
-        """Whether the per-lane error fields count (on Hopper they answer 0)."""
-        return self.node.board.architecture <= AMPERE
+    def c2c(self, gpu: int, direction: str) -> Flow:
+        """Return the C2C traffic to the CPU."""
+        board = self.node.boards[gpu]
+        top = board.c2c_links * board.c2c_mb_per_s * 1e6
+        return Steady((0.2 if direction == "tx" else 0.3) * top * self.busy)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL = 4, 5, 6, 7, 8, 9, 10
+PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL, RUBIN = 4, 5, 6, 7, 8, 9, 10, 13
 """NVML's numbers of the architectures."""
 
 
@@ -33,14 +34,22 @@ class Board:
     data_counts: bool = True
     """False where DATA counters stand still while RAW ones move (RTX 3090)."""
     total_scope: bool = True
-    """Whether UINT_MAX as scope gives the sum of the links (not on V100)."""
+    """Whether UINT_MAX as scope gives the sum of the links (not on P100 and V100)."""
+    c2c_links: int = 0
+    c2c_mb_per_s: int = 44712
+    memory_info: bool = True
+    """False on GB10, which has no memory of its own."""
+    fabric: bool = False
+    """Whether the GPU has a fabric state (Hopper and later, on NVSwitch)."""
+    pcie_width: int = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """A machine."""
 
-    board: Board
+    boards: tuple[Board, ...]
+    """Of each GPU."""
     buses: tuple[int, ...]
     """PCI bus number of each GPU."""
     links: tuple[tuple[End, ...], ...]
@@ -50,13 +59,25 @@ class Node:
     switches: tuple[int, ...] = ()
     """PCI bus number of each NVSwitch."""
     numa: tuple[int, ...] = ()
+    domain: int = 0
+    """PCI domain of all devices."""
+    levels: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """PCIe level of the pairs (lower index first) that the NUMA nodes do not tell."""
     far: str = "SYS"
     """PCIe level between GPUs of different NUMA nodes."""
     near: str = "NODE"
     init: int = 0
     """What nvmlInit answers."""
     cpus: int = 64
-    failed: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+    hidden: bool = False
+    """A VM that hides where links end."""
+    virtualization: int = 0
+    mig: bool = False
+    """MIG is on: the driver refuses questions about links."""
+    no_links_told: bool = False
+    """A driver that does not answer NVLink questions on a card without a bridge."""
+    clique: int = 0
+    cluster: bytes = bytes(16)
 
     @property
     def gpus(self) -> int:

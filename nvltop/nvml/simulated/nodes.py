@@ -1,20 +1,33 @@
-"""The simulated machines. A new one is a function and a line in `BUILDERS`."""
+"""The simulated machines. A new one is an entry here and a line in `nvltop.catalogue`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from nvltop.nvml.simulated.node import ADA, AMPERE, HOPPER, VOLTA, Board, End, Node
+from nvltop.nvml.simulated import boards
+from nvltop.nvml.simulated.node import Board, Node
+from nvltop.nvml.simulated.wiring import (
+    UNCONNECTED,
+    Links,
+    all_pairs,
+    bridges,
+    direct,
+    switched,
+    thinned,
+)
 
-V100: Final = Board("Tesla V100-SXM2-32GB", VOLTA, 32, 300, 3, 2, 25781, total_scope=False)
-A100: Final = Board("NVIDIA A100-SXM4-80GB", AMPERE, 80, 400, 4, 4, 25000)
-H100: Final = Board("NVIDIA H100 80GB HBM3", HOPPER, 80, 700, 5, 6, 26562)
-RTX3090: Final = Board("NVIDIA GeForce RTX 3090", AMPERE, 24, 350, 4, 5, 14062, data_counts=False)
-RTX4090: Final = Board("NVIDIA GeForce RTX 4090", ADA, 24, 450, 4)
-
-HYBRID_CUBE_MESH: Final = (
+CUBE_MESH_P100: Final = (
+    (0, 1, 1, 1, 1, 0, 0, 0),
+    (1, 0, 1, 1, 0, 1, 0, 0),
+    (1, 1, 0, 1, 0, 0, 1, 0),
+    (1, 1, 1, 0, 0, 0, 0, 1),
+    (1, 0, 0, 0, 0, 1, 1, 1),
+    (0, 1, 0, 0, 1, 0, 1, 1),
+    (0, 0, 1, 0, 1, 1, 0, 1),
+    (0, 0, 0, 1, 1, 1, 1, 0),
+)
+CUBE_MESH_V100: Final = (
     (0, 1, 1, 2, 2, 0, 0, 0),
     (1, 0, 2, 1, 0, 2, 0, 0),
     (1, 2, 0, 2, 0, 0, 1, 0),
@@ -24,97 +37,104 @@ HYBRID_CUBE_MESH: Final = (
     (0, 0, 1, 0, 1, 2, 0, 2),
     (0, 0, 0, 1, 2, 1, 2, 0),
 )
-"""Links of each pair of a DGX-1 V100, as `nvidia-smi topo -m` prints them there."""
+"""Links of each pair of a DGX-1, as `nvidia-smi topo -m` prints them there."""
+
+NVL_ACTIVE: Final = (0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15)
+"""Which of the 18 links of a bridged H100 PCIe or NVL are up: 12, with holes."""
+
+BUSES: Final = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
+TWO_SOCKETS: Final = (0, 0, 0, 0, 1, 1, 1, 1)
+CLUSTER: Final = bytes.fromhex("7b1e55aa90024c11a0d3f2c4e6081357")
+
+OLD: Final = ("535.183.01", 12020)
+MIDDLE: Final = ("570.86.15", 12080)
+NEW: Final = ("580.95.05", 13000)
+NEWEST: Final = ("595.45.04", 13020)
 
 
-def switched(gpus: int, links: int, switches: int) -> tuple[tuple[End, ...], ...]:
-    """Join every link to a switch, the links of a GPU spread over all switches."""
-    return tuple(
-        tuple(End("switch", k % switches, g * links // switches + k // switches) for k in range(links))
-        for g in range(gpus)
-    )
+def node(board: Board, links: Links, driver: tuple[str, int], **what: Any) -> Node:
+    """Put GPUs of one model into a machine."""
+    n = len(links)
+    what.setdefault("buses", tuple(BUSES[:n]) if n <= 8 else tuple(range(0x10, 0x10 + n)))
+    what.setdefault("numa", TWO_SOCKETS[:n] if n == 8 else (0,) * n)
+    return Node((board,) * n, links=links, driver=driver[0], cuda=driver[1], **what)
 
 
-def direct(counts: Sequence[Sequence[int]]) -> tuple[tuple[End, ...], ...]:
-    """Join GPUs straight to each other, with so many links a pair."""
-    ends: list[list[End]] = [[] for _ in counts]
-    for a, row in enumerate(counts):
-        for b in range(a + 1, len(counts)):
-            for _ in range(row[b]):
-                here, there = len(ends[a]), len(ends[b])
-                ends[a].append(End("gpu", b, there))
-                ends[b].append(End("gpu", a, here))
-    return tuple(map(tuple, ends))
+def hgx(board: Board, links: int, switches: int, driver: tuple[str, int], **what: Any) -> Node:
+    """Put eight GPUs on NVSwitches."""
+    buses = tuple(range(5, 5 + switches))
+    return node(board, switched(8, links, switches), driver, switches=buses, cpus=224, **what)
 
 
-def all_pairs(gpus: int, links: int) -> list[list[int]]:
-    """Return the link counts of GPUs of which each pair is joined alike."""
-    return [[links if a != b else 0 for b in range(gpus)] for a in range(gpus)]
+def alone(board: Board, links: int, driver: tuple[str, int], **what: Any) -> Node:
+    """Put one GPU into a machine, its links unconnected."""
+    return node(board, ((UNCONNECTED,) * links,), driver, **what)
 
 
-def dgx_h100() -> Node:
-    """8 GPUs on 4 switches."""
-    buses = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
-    return Node(
-        H100, buses, switched(8, 18, 4), "570.86.15", 12080, (5, 6, 7, 8), (0,) * 4 + (1,) * 4, cpus=224
-    )
+def tray(board: Board) -> Node:
+    """Build a compute tray of an NVL72: four GPUs, the rack's switches out of sight."""
+    return node(
+        board, switched(4, 18, 18), NEW, switches=tuple(range(18)), numa=(0, 0, 1, 1), domain=8,
+        cpus=144, hidden=True, clique=32766, cluster=CLUSTER,
+    )  # fmt: skip
 
 
-def dgx_a100() -> Node:
-    """8 GPUs on 6 switches."""
-    buses = (0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD)
-    switches = (0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9)
-    return Node(
-        A100, buses, switched(8, 12, 6), "535.183.01", 12020, switches, (3, 3, 1, 1, 7, 7, 5, 5), cpus=256
-    )
+def a_pair_and_a_4090() -> Node:
+    """Mix two bridged A100 with a card of another kind."""
+    cards = (boards.A100_PCIE, boards.A100_PCIE, boards.RTX4090)
+    links = (*bridges(2, 12, (0, 1)), ())
+    return Node(cards, (0x17, 0x31, 0xB1), links, MIDDLE[0], MIDDLE[1], numa=(0, 0, 1))
 
 
-def hgx_a100_4() -> Node:
-    """4 GPUs, 4 links a pair."""
-    return Node(
-        A100,
-        (0x01, 0x41, 0x81, 0xC1),
-        direct(all_pairs(4, 4)),
-        "550.54.15",
-        12040,
-        numa=(0, 1, 2, 3),
-        cpus=128,
-    )
-
-
-def dgx1_v100() -> Node:
-    """8 GPUs in a hybrid cube mesh."""
-    buses = (0x06, 0x07, 0x0A, 0x0B, 0x85, 0x86, 0x89, 0x8A)
-    return Node(V100, buses, direct(HYBRID_CUBE_MESH), "535.183.01", 12020, numa=(0,) * 4 + (1,) * 4, cpus=80)
-
-
-def rtx3090_pair() -> Node:
-    """Two cards with a bridge."""
-    return Node(RTX3090, (0x01, 0x21), direct(all_pairs(2, 4)), "560.35.03", 12060, numa=(0, 0), near="PHB")
-
-
-def rtx4090_pair() -> Node:
-    """Two cards that can only talk over PCIe."""
-    return Node(RTX4090, (0x01, 0x41), ((), ()), "560.35.03", 12060, numa=(0, 0), near="PHB")
-
-
-def no_gpu() -> Node:
-    """A driver without a GPU."""
-    return replace(rtx4090_pair(), buses=(), links=(), numa=())
-
-
-def no_driver() -> Node:
-    """A library without a driver."""
-    return replace(no_gpu(), init=9)
+def dgx2() -> Node:
+    """16 V100 on 12 switches."""
+    return node(
+        boards.V100_SXM3, switched(16, 6, 6), OLD, switches=tuple(range(0x60, 0x66)),
+        numa=(0,) * 8 + (1,) * 8, cpus=96,
+    )  # fmt: skip
 
 
 BUILDERS: Final[dict[str, Callable[[], Node]]] = {
-    "dgx-h100": dgx_h100,
-    "dgx-a100": dgx_a100,
-    "hgx-a100-4": hgx_a100_4,
-    "dgx1-v100": dgx1_v100,
-    "rtx3090-pair": rtx3090_pair,
-    "rtx4090-pair": rtx4090_pair,
-    "no-gpu": no_gpu,
-    "no-driver": no_driver,
+    "dgx-h100": lambda: hgx(boards.H100, 18, 4, MIDDLE),
+    "dgx-h200": lambda: hgx(boards.H200, 18, 4, MIDDLE),
+    "dgx-a100": lambda: hgx(boards.A100, 12, 6, OLD, levels={}),
+    "a800": lambda: hgx(boards.A800, 8, 4, OLD),
+    "h800": lambda: node(
+        boards.H800, thinned(switched(8, 8, 4), 18, range(8)), MIDDLE, switches=(5, 6, 7, 8), cpus=224
+    ),
+    "dgx1-p100": lambda: node(boards.P100, direct(CUBE_MESH_P100), OLD, cpus=80),
+    "dgx1-v100": lambda: node(boards.V100, direct(CUBE_MESH_V100), OLD, cpus=80),
+    "dgx2": dgx2,
+    "hgx-a100-4": lambda: node(boards.A100, direct(all_pairs(4, 4)), MIDDLE, numa=(0, 1, 2, 3), cpus=128),
+    "hgx-h100-4": lambda: node(boards.H100, direct(all_pairs(4, 6)), MIDDLE, numa=(0, 0, 1, 1), cpus=128),
+    "a100-pcie-pairs": lambda: node(
+        boards.A100_PCIE, bridges(4, 12, (0, 1), (2, 3)), MIDDLE, numa=(0, 1, 2, 3), cpus=96
+    ),
+    "a100-pcie": lambda: node(boards.A100_PCIE, bridges(2, 12), MIDDLE, numa=(0, 1)),
+    "h100-nvl-pair": lambda: node(boards.H100_NVL, thinned(direct(all_pairs(2, 12)), 18, NVL_ACTIVE), MIDDLE),
+    "h100-vm": lambda: node(
+        boards.H100, switched(1, 18, 4), MIDDLE, switches=(5, 6, 7, 8), hidden=True, virtualization=1
+    ),
+    "hgx-h100-vm": lambda: hgx(boards.H100, 18, 4, MIDDLE, hidden=True, virtualization=1),
+    "h100-mig": lambda: hgx(boards.H100, 18, 4, MIDDLE, mig=True),
+    "hgx-b200": lambda: hgx(boards.B200, 18, 2, NEW),
+    "hgx-b300": lambda: hgx(boards.B300, 18, 2, NEWEST),
+    "gh200": lambda: alone(boards.GH200, 18, MIDDLE, domain=9, cpus=72),
+    "gb200-tray": lambda: tray(boards.GB200),
+    "gb300-tray": lambda: tray(boards.GB300),
+    "rubin": lambda: hgx(boards.RUBIN_GPU, 36, 6, NEWEST),
+    "gb10": lambda: alone(boards.GB10, 0, NEW, domain=0xF, buses=(1,), cpus=20),
+    "rtx3090-pair": lambda: node(boards.RTX3090, direct(all_pairs(2, 4)), MIDDLE, near="PHB"),
+    "rtx3090-nobridge": lambda: node(boards.RTX3090, bridges(2, 4), MIDDLE, near="PHB"),
+    "a6000-3": lambda: node(boards.A6000, bridges(3, 4, (0, 1)), MIDDLE),
+    "rtx2080s-nobridge": lambda: alone(boards.RTX2080S, 1, NEWEST, no_links_told=True),
+    "mixed": a_pair_and_a_4090,
+    "rtx4090-pair": lambda: node(boards.RTX4090, ((), ()), MIDDLE, near="PHB"),
+    "rtx5090-pair": lambda: node(boards.RTX5090, ((), ()), NEW, near="PHB"),
+    "l40s": lambda: alone(boards.L40S, 0, NEWEST),
+    "rtx-pro-6000": lambda: node(boards.RTX_PRO, ((),) * 4, NEW, numa=(0, 0, 1, 1)),
+    "no-gpu": lambda: Node((), (), (), *MIDDLE),
+    "no-driver": lambda: Node((), (), (), *MIDDLE, init=9),
+    "no-library": lambda: Node((), (), (), *MIDDLE, init=12),
+    "version-mismatch": lambda: Node((), (), (), *MIDDLE, init=18),
 }

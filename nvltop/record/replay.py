@@ -1,0 +1,169 @@
+"""Plays a recording as if it were live: a source of items with a clock that can be stopped and moved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from nvltop.model import Item, Tick
+from nvltop.record.format import RecordingError
+from nvltop.record.reader import Recording, open_recording
+from nvltop.record.stream import Progress
+from nvltop.record.timeline import Mark, Timeline, scan, time_of
+
+MIN_SPEED: Final = 0.25
+MAX_SPEED: Final = 64.0
+BATCH: Final = 2000
+"""Items given at a time, so that a long jump does not stop the screen."""
+
+
+class Replay:
+    """The items of a recording, when their time has come.
+
+    Times are the recording's own. After a jump back the items come from the beginning again:
+    `generation` has grown then, and what was made of the items before must be dropped.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        progress: Progress | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the whole file once, telling `progress`; raise `RecordingError` at what is no recording."""
+        self.path = Path(path)
+        self.timeline: Timeline = scan(path, progress)
+        self._paused = False
+        self.generation = 0
+        self.error: RecordingError | None = None
+        """Why the rest of the file could not be read, if it changed after it was opened."""
+        self._clock = clock
+        self._clock_s = clock()
+        self._speed = 1.0
+        self._position_s = self.timeline.start_s
+        self._stepping = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._recording: Recording = open_recording(self.path)
+        self._items: Iterator[Item] = iter(self._recording)
+        self._reached_s = self.timeline.start_s
+        self._tick: Tick | None = None
+        self._next = self._read()
+
+    def fileno(self) -> int:
+        """Return -1: nothing tells when items are due but the clock."""
+        return -1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._recording.close()
+
+    def drain(self) -> list[Item]:
+        """Return the items that have become due, at most `BATCH`; see `behind`."""
+        self._advance()
+        items: list[Item] = []
+        while self._next is not None and len(items) < BATCH and (self._stepping or self.behind):
+            item = self._next
+            items.append(item)
+            self._reached_s = max(self._reached_s, time_of(item))
+            self._next = self._read()
+            if isinstance(item, Tick):
+                self._tick = item
+                if self._stepping:
+                    self._stepping = False
+                    self._position_s = self._reached_s
+        if self._next is None:
+            self._stepping = False
+        return items
+
+    def tick(self) -> Tick:
+        """Return the recording's clock, and the state of the worker as it was then."""
+        now_s = self._reached_s if self.behind else max(self._position_s, self._reached_s)
+        if self._tick is None:
+            wall_s = self.timeline.start_wall_s + now_s - self.timeline.start_s
+            return Tick(now_s, wall_s, 1.0, "replay")
+        if now_s <= self._tick.mono_s:
+            return self._tick
+        return replace(self._tick, mono_s=now_s, wall_s=self._tick.wall_s + now_s - self._tick.mono_s)
+
+    @property
+    def position_s(self) -> float:
+        """Where the replay is, in seconds of the recording's CLOCK_MONOTONIC."""
+        self._advance()
+        return self._position_s
+
+    @property
+    def behind(self) -> bool:
+        """Whether more items are due; draining again brings them."""
+        return self._next is not None and max(self._reached_s, time_of(self._next)) <= self._position_s
+
+    @property
+    def ended(self) -> bool:
+        """Whether all items have been given."""
+        return self._next is None
+
+    @property
+    def speed(self) -> float:
+        """Recorded seconds per second, 0.25 to 64."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._advance()
+        self._speed = min(max(speed, MIN_SPEED), MAX_SPEED)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the clock stands."""
+        return self._paused
+
+    def pause(self, paused: bool = True) -> None:
+        """Stop the clock, or let it run again."""
+        self._advance()
+        self._paused = paused
+
+    def step(self) -> None:
+        """Pause, and go on to the next picture."""
+        self.pause()
+        self._stepping = True
+
+    def jump(self, to_s: float) -> None:
+        """Go to a time of the recording's CLOCK_MONOTONIC."""
+        self._advance()
+        self._position_s = min(max(to_s, self.timeline.start_s), self.timeline.end_s)
+        self._stepping = False
+        if self._position_s < self._reached_s:
+            self._recording.close()
+            self.generation += 1
+            self._begin()
+
+    def jump_to_mark(self, forward: bool = True, kinds: Collection[str] = ()) -> Mark | None:
+        """Go to the next mark, or the one before; of these kinds only, if some are named."""
+        now_s = self.position_s
+        marks = [m for m in self.timeline.marks if not kinds or m.kind in kinds]
+        found = (
+            next((m for m in marks if m.mono_s > now_s), None)
+            if forward
+            else next((m for m in reversed(marks) if m.mono_s < now_s), None)
+        )
+        if found:
+            self.jump(found.mono_s)
+        return found
+
+    def _advance(self) -> None:
+        now_s = self._clock()
+        if not self._paused:
+            moved = (now_s - self._clock_s) * self._speed
+            self._position_s = min(self._position_s + moved, self.timeline.end_s)
+        self._clock_s = now_s
+
+    def _read(self) -> Item | None:
+        try:
+            return next(self._items, None)
+        except RecordingError as error:
+            self.error = error
+            return None

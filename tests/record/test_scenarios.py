@@ -1,0 +1,45 @@
+"""A recording replays as the run looked: the same frames, at every tick, on every node."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.analysis.monitor import Monitor
+from nvltop.catalogue import NODES, SCENARIOS
+from nvltop.model import Tick
+from nvltop.record.reader import open_recording
+from nvltop.record.redact import Redactor
+from nvltop.record.writer import Recorder
+from nvltop.report.json import to_json
+
+
+def frames(items):
+    monitor = Monitor()
+    for item in items:
+        monitor.update(item)
+        if isinstance(item, Tick):
+            yield monitor.frame()
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario"),
+    [("dgx-h100", scenario) for scenario in SCENARIOS] + [(node, "training") for node in NODES if node != "dgx-h100"],
+)
+def test_replay_of_the_redacted_is_the_redacted_live(simulate, tmp_path, node, scenario):
+    items = simulate(node, scenario, 12 if node == "dgx-h100" else 4)
+    redact = Redactor()
+    path = tmp_path / "run.gz"
+    recorder = Recorder(path, redact=redact)
+    for item in items:
+        recorder.write(item)
+    recorder.close()
+    assert recorder.error is None
+
+    with open_recording(path) as recording:
+        replayed = list(recording)
+    assert replayed == [redact(item) for item in items]
+    live = [redact(frame) for frame in frames(items)]
+    again = list(frames(replayed))
+    assert len(again) == len(live) > 4
+    assert again == live
+    assert to_json(again[-1], None) == to_json(live[-1], None)

@@ -1,0 +1,167 @@
+"""Recording: whole parts, never over another file, and a failing disk ends the recording, not the run."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+import stat
+import threading
+
+import pytest
+
+from nvltop.model import Inventory, Tick
+from nvltop.record import stream
+from nvltop.record.format import RecordingError
+from nvltop.record.reader import open_recording
+from nvltop.record.redact import Redactor
+from nvltop.record.writer import WAITING, Recorder
+
+
+def record(path, items, **options):
+    recorder = Recorder(path, **options)
+    for item in items:
+        recorder.write(item)
+    recorder.close()
+    return recorder
+
+
+def items_in(path):
+    with open_recording(path) as recording:
+        items = list(recording)
+        assert recording.warning is None
+        return items
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])
+def test_what_was_recorded_is_read(tmp_path, simulate, name):
+    items, redact = simulate(), Redactor()
+    recorder = record(tmp_path / name, items, redact=redact)
+    assert recorder.error is None
+    assert items_in(tmp_path / name) == [redact(item) for item in items]
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_parts_of_ten_seconds(tmp_path, simulate):
+    record(tmp_path / "run.gz", simulate(seconds=25))
+    data = (tmp_path / "run.gz").read_bytes()
+    assert data.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") == 3
+    lines = gzip.decompress(data).splitlines()
+    assert json.loads(lines[0])["schema"] == "nvltop-recording/1"
+    assert all(isinstance(json.loads(line), list) for line in lines[1:])
+
+
+def test_every_whole_part_survives_a_crash(tmp_path, simulate):
+    """What is on disk while the recorder still runs can be read."""
+    recorder, items = Recorder(tmp_path / "run.gz"), simulate(seconds=25)
+    for item in items:
+        recorder.write(item)
+    done = threading.Event()
+    recorder._disk.do(done.set)
+    assert done.wait(5)
+    seen = items_in(tmp_path / "run.gz")
+    assert 0.7 * len(items) < len(seen) < len(items)
+    recorder.close()
+
+
+def test_nothing_is_replaced(tmp_path, simulate):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RecordingError, match=r"run: exists already"):
+        Recorder(tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordingError, match=r"link: exists already"):
+        Recorder(tmp_path / "link")
+    (tmp_path / "new.1").write_text("mine")
+    with pytest.raises(RecordingError, match=r"new.1: exists already"):
+        Recorder(tmp_path / "new", max_bytes=1 << 20)
+    assert (tmp_path / "run").read_text() == "mine"
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(RecordingError, match=r"run: No such file or directory$"):
+        Recorder(tmp_path / "no" / "run")
+
+
+def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(stream.importlib, "import_module", absent)
+    with pytest.raises(RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"):
+        Recorder(tmp_path / "run.zst")
+    assert not (tmp_path / "run.zst").exists()
+
+
+def test_zstandard(tmp_path, simulate):
+    pytest.importorskip("compression.zstd" if os.sys.version_info >= (3, 14) else "backports.zstd")
+    items, redact = simulate(), Redactor()
+    record(tmp_path / "run.zst", items, redact=redact)
+    assert items_in(tmp_path / "run.zst") == [redact(item) for item in items]
+
+
+def test_rotation_keeps_the_newest(tmp_path, simulate):
+    items, redact = simulate(seconds=60), Redactor()
+    most = 1 << 17
+    recorder = record(tmp_path / "run", items, max_bytes=most, redact=redact)
+    assert recorder.error is None
+    sizes = [(tmp_path / name).stat().st_size for name in ("run", "run.1")]
+    assert most / 3 < sum(sizes) <= most
+    older, newer = items_in(tmp_path / "run.1"), items_in(tmp_path / "run")
+    # Each begins with all that was known, and the newer goes on where the older ended.
+    for part in (older, newer):
+        assert isinstance(part[0], Inventory)
+        assert {i.group for i in part if hasattr(i, "group")} == {i.group for i in items if hasattr(i, "group")}
+    assert newer[-1] == redact(items[-1])
+    last = max(i.mono_s for i in older if isinstance(i, Tick))
+    assert last in [i.mono_s for i in newer if isinstance(i, Tick)]
+
+
+def test_too_little_room_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="at least 64 KiB"):
+        Recorder(tmp_path / "run", max_bytes=100)
+
+
+def test_a_full_disk_ends_the_recording_at_a_whole_part(tmp_path, simulate, monkeypatch):
+    items, write, left = simulate(seconds=30), os.write, [60_000]
+
+    def small_disk(fd, data):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[: left[0]]
+        left[0] -= len(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", small_disk)
+    recorder = record(tmp_path / "run", items)
+    monkeypatch.undo()
+    assert isinstance(recorder.error, RecordingError)
+    assert str(recorder.error) == f"recording stopped: {tmp_path}/run: No space left on device"
+    seen = items_in(tmp_path / "run")
+    assert 100 < len(seen) < len(items)
+    recorder.write(items[0])
+    assert items_in(tmp_path / "run") == seen
+
+
+def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
+    recorder = Recorder(tmp_path / "run")
+    (tmp_path / "run").unlink()
+    for item in simulate():
+        recorder.write(item)
+    recorder.close()
+    assert str(recorder.error) == f"recording stopped: {tmp_path}/run: the file was removed"
+
+
+def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeypatch):
+    monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
+    recorder, answer = Recorder(tmp_path / "run"), threading.Event()
+    recorder._disk.do(lambda: answer.wait(10) and None)
+    for item in simulate(seconds=4):
+        recorder.write(item)
+    recorder.close()
+    assert "does not answer" in str(recorder.error)
+    for _ in range(WAITING + 1):
+        recorder._disk.do(lambda: None)
+    answer.set()
