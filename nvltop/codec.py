@@ -15,7 +15,18 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from nvltop import model
-from nvltop.model import GROUPS, Data, Event, Inventory, Item, Missing, Reading, Tick
+from nvltop.model import (
+    GROUPS,
+    Data,
+    Event,
+    Inventory,
+    Item,
+    LinkCounters,
+    LinkStates,
+    Missing,
+    Reading,
+    Tick,
+)
 from nvltop.text import MAX_LENGTH, clean
 
 MAX_LIST: Final = 1024
@@ -227,10 +238,21 @@ def _fits(decode_one: Decoder, value: Any) -> bool:
     return True
 
 
+def _even(data: Any) -> bool:
+    """Whether lists that go by link index are of one length."""
+    if isinstance(data, LinkCounters):
+        n = len(data.tx_bytes)
+        return len(data.rx_bytes) == n and len(data.stamp_us) in (0, 1, 2 * n)
+    return not isinstance(data, LinkStates) or len(data.states) == len(data.speed_bytes_per_s)
+
+
 def _data(value: Any) -> Any:
     if type(value) is not list or not value or not isinstance(value[0], str) or value[0] not in _DATA:
         raise CodecError("not a group of values")
-    return _DECODERS[_DATA[value[0]]](value[1:])
+    data = _DECODERS[_DATA[value[0]]](value[1:])
+    if not _even(data):
+        raise CodecError("lists of different lengths")
+    return data
 
 
 def _all_dataclasses() -> list[type]:

@@ -16,6 +16,9 @@ from nvltop.model import (
     Inventory,
     LinkCounters,
     LinkErrors,
+    LinkState,
+    LinkStates,
+    Maybe,
     Missing,
     Reading,
     Scope,
@@ -26,6 +29,26 @@ from nvltop.text import clean
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
 st.register_type_strategy(str, st.text(max_size=20).map(clean))
+
+pairs = st.lists(st.tuples(st.from_type(Maybe[int]), st.from_type(Maybe[int])), max_size=4)
+st.register_type_strategy(
+    LinkCounters,
+    st.builds(
+        lambda counter, scope, both, stamp: LinkCounters(
+            counter, scope, tuple(a for a, _ in both), tuple(b for _, b in both), stamp * 2 * len(both)
+        ),
+        st.from_type(Counter),
+        st.from_type(Scope),
+        pairs,
+        st.sampled_from([(), (-5,), (1790000000000000,)]),
+    ),
+)
+st.register_type_strategy(
+    LinkStates,
+    st.lists(st.tuples(st.from_type(Maybe[LinkState]), st.from_type(Maybe[float])), max_size=4).map(
+        lambda both: LinkStates(tuple(a for a, _ in both), tuple(b for _, b in both))
+    ),
+)
 
 items = st.one_of(*(st.from_type(kind) for kind in (Inventory, Reading, Event, Tick)))
 
@@ -90,6 +113,9 @@ def reading(data):
         Event(1.0, 2.0, None, "x" * 5000, 74),
         reading(LinkCounters(Counter.DATA, Scope.LINK, (-1,), (0,))),
         reading(LinkCounters(Counter.DATA, Scope.LINK, (0,) * 1025, ())),
+        reading(LinkCounters(Counter.DATA, Scope.LINK, (0, 0), (0,))),
+        reading(LinkCounters(Counter.DATA, Scope.LINK, (0, 0), (0, 0), (1, 2, 3))),
+        reading(LinkStates((LinkState.UP,), ())),
         reading(LinkErrors({f"kind {i}": (0,) for i in range(65)})),
         reading(Gauges(power_w=-0.5)),
     ],

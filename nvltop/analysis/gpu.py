@@ -121,8 +121,8 @@ class GpuTrack:
         if data.scope is Scope.GPU:
             return [sum(up) or UNLIMITED]
         fastest = max(up, default=UNLIMITED)
-        limits = [s if known(s) else fastest for s in speeds]
-        return limits + [fastest] * (len(data.tx_bytes) - len(limits))
+        n = len(data.tx_bytes)
+        return [speeds[i] if i < len(speeds) and known(speeds[i]) else fastest for i in range(n)]
 
     def _count_errors(self, time_s: float, data: LinkErrors) -> None:
         for kind, counts in data.counts.items():
@@ -147,7 +147,11 @@ class GpuTrack:
             pcie=self._pcie,
             c2c=self._c2c,
             fabric=self._fabric,
-            nvlink=replace(self._nvlink(links), recent_share=self._recent_share()),
+            nvlink=replace(
+                self._nvlink(links),
+                recent_share=self._recent_share(),
+                recent_s=sum(length for _, length, _ in self._recent),
+            ),
             links=links,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
@@ -200,10 +204,22 @@ class GpuTrack:
     def _nvlink(self, links: tuple[Link, ...]) -> NvLink:
         remotes = self.gpu.remotes
         if isinstance(remotes, Missing):
-            return NvLink(*(remotes,) * 11)
+            return replace(
+                NvLink(*(remotes,) * 7),
+                counter=remotes,
+                scope=remotes,
+                errors_total=remotes,
+                errors_since_start=remotes,
+            )
         if not links:
             none = Missing("no NVLink")
-            return NvLink(0, 0, *(none,) * 9)
+            return replace(
+                NvLink(0, 0, *(none,) * 5),
+                counter=none,
+                scope=none,
+                errors_total=none,
+                errors_since_start=none,
+            )
         unread = next((Missing(k.state_reason) for k in links if k.state is LinkState.UNKNOWN), None)
         up = [k for k in links if k.active]
         speeds = [k.speed_bytes_per_s for k in up]

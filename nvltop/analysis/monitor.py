@@ -8,6 +8,7 @@ from typing import Final
 from nvltop.analysis import matrix
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.rates import gap_s
+from nvltop.analysis.selfcheck import SelfCheck
 from nvltop.analysis.verdict import verdict
 from nvltop.model import Cost, Event, Frame, GpuFrame, Host, Inventory, Item, Matrix, Pair, Reading, Tick
 
@@ -28,6 +29,7 @@ class Monitor:
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._sequence = 0
+        self._selfcheck = SelfCheck()
 
     def update(self, item: Item) -> None:
         """Fold one item."""
@@ -81,6 +83,7 @@ class Monitor:
             host=self._host,
             cost=self._cost,
             verdict=verdict(inventory, gpus, tick),
+            findings=tuple(self._selfcheck.judge(gpus)),
             events=tuple(self._events),
             sequence=self._sequence,
         )

@@ -18,6 +18,8 @@ CEILINGS: Final = {
 
 NEAR: Final = 0.95
 """Share of the ceiling from which NVLink counts as the limit."""
+SUSTAINED_S: Final = 8.0
+"""A burst at the limit is what NVLink is for; only a lasting one makes it the bottleneck."""
 IDLE: Final = 0.002
 """Share of the speed below which links count as idle."""
 BUSY_PERCENT: Final = 50.0
@@ -80,10 +82,9 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
     if top >= IDLE:
         limit = gpu.nvlink.ceiling
         if known(limit) and top >= NEAR * limit:
-            return Verdict(
-                "saturated",
-                f"NVLink is the bottleneck: {where} at {top:.0%} of speed",
-            )
+            if gpu.nvlink.recent_s >= SUSTAINED_S:
+                return Verdict("saturated", f"NVLink is the bottleneck: {where} at {top:.0%} of speed")
+            return Verdict("carrying", f"NVLink near its limit for now: {where} at {top:.0%} of speed")
         if known(limit):
             return Verdict("carrying", f"NVLink works, no bottleneck: {where} at {top:.0%} of speed")
         return Verdict("carrying", f"NVLink carries traffic: {where} at {top:.0%} of speed")
@@ -98,6 +99,10 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
 
 
 def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
+    if any(g.gpu.mig is True for g in gpus):
+        return Verdict("mig", "MIG is on: no NVLink between GPUs, by design")
+    if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in gpus):
+        return Verdict("no-nvlink", "GB10: one chip, one pool of memory, nothing to link")
     counts = [g.nvlink.links_present for g in gpus]
     if all(known(c) and c == 0 for c in counts):
         if len(gpus) == 1:

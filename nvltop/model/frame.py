@@ -74,7 +74,9 @@ class NvLink:
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
     recent_share: Maybe[float] = NOT_READ
-    """Mean over the last `RECENT_S` seconds of the busier direction's share of the speed."""
+    """Mean over the last seconds of the busier direction's share of the speed."""
+    recent_s: float = 0.0
+    """How many seconds that mean is over; it grows to ten."""
     counter: Maybe[Counter] = NOT_READ
     scope: Maybe[Scope] = NOT_READ
     errors_total: Maybe[int] = NOT_READ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -36,6 +37,7 @@ SOURCES: Final = (
 )
 TOTAL: Final = DATA._replace(scope=Scope.GPU)
 
+NO_LINK_UP: Final = Missing("no link is up")
 FROZEN_AT: Final = 20e6
 """RAW bytes/s from which DATA that stands still is no idle link: bridged RTX 3090s tick at 1.2 MiB/s
 when idle (nvtop#469)."""
@@ -64,14 +66,18 @@ class CounterReader:
     _doubt: Sample | None = field(default=None, init=False)
     """The last sample that had the other counters as well."""
 
-    def read(self) -> list[Reading]:
-        """Read the counters; two readings where the second shows what the first should have been of."""
+    def read(self, lit: Callable[[], bool]) -> list[Reading]:
+        """Read the counters; two readings where the second shows what the first should have been of.
+
+        `lit` tells whether any link is up: the counters of links that are down answer like counters
+        that do not exist, and the sum over no link at all answers 0.
+        """
         if isinstance(self.device.links, Missing):
             return [self._missing(self.device.links)]
         if not self.device.links:
             return []
         if self.source is None:
-            return self._choose()
+            return self._choose() if lit() else [self._missing(NO_LINK_UP)]
         if self._trusted or self.source is not DATA:
             sample = self._sample((self.source,))
         else:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import Gauges, Maybe, Missing, known
+from nvltop.model import NOT_SUPPORTED, Gauges, Maybe, Missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import Driver, Refused, within
 
@@ -64,7 +64,7 @@ class GaugeReader:
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
         # Version 2 leaves the driver's reserve out of "used", as nvidia-smi does.
         answer = self._ask(now, pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
-        if isinstance(answer, Missing):
+        if isinstance(answer, Missing) and answer != NOT_SUPPORTED:
             answer = self._ask(now, pynvml.nvmlDeviceGetMemoryInfo)
         if isinstance(answer, Missing):
             return answer, answer

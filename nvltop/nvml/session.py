@@ -63,7 +63,7 @@ class GpuReader:
 
     def read_counters(self) -> list[Reading]:
         """Read the throughput counters; links whose counter changed its answer get their state read again."""
-        readings = self.counters.read()
+        readings = self.counters.read(lambda: self.states.lit)
         if readings and isinstance(readings[-1].data, LinkCounters):
             unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if not known(v)}
             if unread != self._unread:

@@ -57,6 +57,13 @@ class StateReader:
                 self._turn = (self._turn + 1) % TURNS
         return LinkStates(tuple(self._states), tuple(self._speeds))
 
+    @property
+    def lit(self) -> bool:
+        """Whether any link is up, or may be, as far as was read; reads the links if none was yet."""
+        if self._fields is None:
+            self.read()
+        return any(state is not LinkState.DOWN for state in self._states)
+
     def recheck(self, links: Iterable[int]) -> None:
         """Ask these links again now, their counters having changed their answer."""
         if self._fields is not None and STATE not in self._fields:

@@ -154,8 +154,8 @@ def _stamps(stamp_us: tuple[int, ...], wall_s: float) -> list[int]:
     return [b - a for a, b in zip(before, stamp_us, strict=False)]
 
 
-def _unstamp(steps: object, wall_s: float, most: int) -> tuple[int, ...]:
-    if not isinstance(steps, list) or len(steps) > most:
+def _unstamp(steps: object, wall_s: float, counters: int) -> tuple[int, ...]:
+    if not isinstance(steps, list) or len(steps) not in (0, 1, counters):
         raise CodecError("not NVML's times")
     stamps, at = [], int(wall_s * 1e6)
     for step in steps:

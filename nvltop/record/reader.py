@@ -62,9 +62,8 @@ class Recording:
         line = next(self._iterator, None)
         if line is None:
             raise self._lines.error("empty, or cut off before the first line was whole")
-        value: Any = None
-        if line.startswith(b'{"'):
-            value = self._json(line)
+        # Another kind of file is no damaged recording.
+        value = self._json(line) if line.startswith(b'{"schema":') else {}
         if wrong := check_header(value):
             raise self._lines.error(wrong)
         header: dict[str, Any] = value

@@ -68,7 +68,8 @@ VERBATIM: Final = frozenset(
 _HEX: Final = "[0-9a-fA-F]"
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _PATTERNS: Final = (
-    ("GPU-a", rf"\b(?:GPU|MIG)-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
+    ("GPU-a", rf"\bGPU-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
+    ("MIG-a", rf"\bMIG-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
     ("id-", rf"\b{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
     ("user-", r"(?<=/home/)[^/\s]+"),
     ("mail-", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
@@ -96,13 +97,18 @@ _FIELDS: Final[dict[type, tuple[str, ...]]] = {}
 
 def local_names() -> dict[str, str]:
     """Return the names of this host and of whoever runs us, and the kind of placeholder for each."""
-    host = socket.gethostname()
     users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")}
     try:
         users.add(getpass.getuser())
     except (KeyError, OSError):
         pass  # a user without a name, as in containers
-    return dict.fromkeys(users, "user-") | {host: "node-", host.partition(".")[0]: "node-"}
+    return dict.fromkeys(users, "user-") | host_names(socket.gethostname())
+
+
+def host_names(host: str) -> dict[str, str]:
+    """Return the names that a host's name holds: itself, without its domain, and the domain."""
+    short, _, domain = host.partition(".")
+    return dict.fromkeys((host, short), "node-") | ({domain: "domain-"} if "." in domain else {})
 
 
 class Redactor:
@@ -155,7 +161,8 @@ class Redactor:
             elif name in BY_FIELD and type(old) is str:
                 if name == "hostname":
                     # It may stand in texts as well.
-                    self._look_for(old, BY_FIELD[name])
+                    for part, what in host_names(old).items():
+                        self._look_for(part, what)
                 new = self._placeholder(BY_FIELD[name], old)
             else:
                 new = self._any(old)

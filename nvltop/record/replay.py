@@ -48,8 +48,13 @@ class Replay:
         self._begin()
 
     def _begin(self) -> None:
-        self._recording: Recording = open_recording(self.path)
-        self._items: Iterator[Item] = iter(self._recording)
+        self._recording: Recording | None = None
+        self._items: Iterator[Item] = iter(())
+        try:
+            self._recording = open_recording(self.path)
+            self._items = iter(self._recording)
+        except RecordingError as error:
+            self.error = error
         self._reached_s = self.timeline.start_s
         self._tick: Tick | None = None
         self._next = self._read()
@@ -60,7 +65,8 @@ class Replay:
 
     def close(self) -> None:
         """Close the file."""
-        self._recording.close()
+        if self._recording:
+            self._recording.close()
 
     def drain(self) -> list[Item]:
         """Return the items that have become due, at most `BATCH`; see `behind`."""
@@ -137,7 +143,7 @@ class Replay:
         self._position_s = min(max(to_s, self.timeline.start_s), self.timeline.end_s)
         self._stepping = False
         if self._position_s < self._reached_s:
-            self._recording.close()
+            self.close()
             self.generation += 1
             self._begin()
 

@@ -21,9 +21,9 @@ from nvltop.record.format import MAX_LINE, RecordingError
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 CHUNK: Final = 1 << 16
-MAX_RATIO: Final = 200
-FREE: Final = 16 << 20
-"""A file may unpack to this many bytes and to `MAX_RATIO` times its own; recordings reach 15 times."""
+MAX_RATIO: Final = 20
+FREE: Final = 5 << 20
+"""A file may unpack to this many bytes and to `MAX_RATIO` times its own; recordings reach 3 times."""
 
 Compress = Callable[[bytes], bytes]
 Progress = Callable[[int, int], None]

@@ -28,8 +28,8 @@ BLOCK_BYTES: Final = 1 << 18
 """Packing this much takes some ten milliseconds, which nobody sees."""
 PLAIN_BLOCK_S: Final = 1.0
 """Files that are not compressed gain nothing by long blocks."""
-WAITING: Final = 60
-"""Parts that may wait for the disk; ten minutes of them."""
+MAX_WAITING: Final = 16 << 20
+"""Bytes that may wait for the disk; some ten minutes of the largest node."""
 LEAVE_S: Final = 2.0
 """How long leaving waits for the disk."""
 MIN_BYTES: Final = 1 << 16
@@ -109,7 +109,7 @@ class Recorder:
     def _flush(self, last: bool = False) -> None:
         part = self._pack(b"".join(self._block))
         self._block, self._block_bytes, self._since_s = [], 0, None
-        self._disk.do(partial(self._disk.append, part))
+        self._disk.do(partial(self._disk.append, part), len(part))
         self._file_bytes += len(part)
         # The next part may well be longer than this one.
         if self._most and not last and self._file_bytes + 2 * len(part) > self._most:
@@ -124,25 +124,26 @@ class _Disk:
         self.path = path
         self.older = path.with_name(f"{path.name}.1")
         self.error: RecordingError | None = None
-        self._size = 0
         if rotates and os.path.lexists(self.older):
             raise RecordingError(f"{self.older}: {EXISTS}")
         try:
             self._fd = self._create(path)
         except OSError as error:
             raise self._failure(error) from None
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._given = self._size = self._done = 0
         self._thread = threading.Thread(target=self._work, name="record", daemon=True)
         self._thread.start()
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Have the thread do something, in order; stops recording if the disk is far behind."""
-        try:
-            self._queue.put_nowait(work)
-        except queue.Full:
+    def do(self, work: Callable[[], None], size: int = 0) -> None:
+        """Have the thread do something, in order; recording stops if the disk is far behind."""
+        self._given += size
+        if self._given - self._done > MAX_WAITING:
             self.error = self.error or RecordingError(
                 f"recording stopped: the disk of {self.path} does not answer"
             )
+        else:
+            self._queue.put(work)
 
     def append(self, data: bytes) -> None:
         """Write at the end of the file, all or nothing."""
@@ -156,6 +157,7 @@ class _Disk:
             os.ftruncate(self._fd, self._size)
             raise
         self._size += len(data)
+        self._done += len(data)
 
     def rotate(self) -> None:
         """Make the file the older one and begin a new one."""
@@ -167,10 +169,7 @@ class _Disk:
 
     def close(self, wait_s: float) -> None:
         """End the thread."""
-        try:
-            self._queue.put_nowait(None)
-        except queue.Full:
-            return
+        self._queue.put(None)
         self._thread.join(wait_s)
         if self._thread.is_alive():
             self.error = RecordingError(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from nvltop import __version__
 from nvltop.analysis.verdict import share
-from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, known
+from nvltop.model import Frame, GpuFrame, Link, LinkState, Maybe, Missing, RemoteKind, known
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -46,8 +46,10 @@ def nvlink_line(frame: Frame) -> str:
     unread = next((p for p in present if isinstance(p, Missing)), None)
     if unread and not any(known(p) and p for p in present):
         return f"NVLink unknown ({unread.reason})"
+    c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]
+    chips = f"C2C {sum(c.links_up for c in c2c if known(c.links_up))} links up" if c2c else ""
     if not any(known(p) and p for p in present):
-        return "no NVLink on this node" if present else "no GPU read yet"
+        return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
     generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
     ups = [g.nvlink.links_up for g in frame.gpus if g.links]
     up = sum(u for u in ups if known(u))
@@ -62,6 +64,8 @@ def nvlink_line(frame: Frame) -> str:
     }
     if switches:
         parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
+    if chips:
+        parts.append(chips)
     fabric = sorted({g.fabric.state for g in frame.gpus if known(g.fabric.state)})
     if fabric:
         parts.append("fabric " + ", ".join(fabric))
@@ -104,6 +108,7 @@ def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
     for g in gpus:
         gauges, link, pcie = g.gauges, g.nvlink, g.pcie
         no_link = known(link.links_present) and link.links_present == 0
+        dark = no_link or link.links_up == 0
         rows.append(
             [
                 str(g.gpu.index),
@@ -113,9 +118,9 @@ def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 memory(gauges.memory_used_bytes, gauges.memory_total_bytes),
                 _whole(gauges.power_w),
                 _whole(gauges.temperature_c),
-                DASH if no_link else gb_per_s(link.tx_bytes_per_s, 0),
-                DASH if no_link else gb_per_s(link.rx_bytes_per_s, 0),
-                DASH if no_link else percent(share(g.nvlink), 0),
+                DASH if dark else gb_per_s(link.tx_bytes_per_s, 0),
+                DASH if dark else gb_per_s(link.rx_bytes_per_s, 0),
+                DASH if dark else percent(share(g.nvlink), 0),
                 DASH if no_link else f"{_text(link.links_up)}/{_text(link.links_present)}",
                 DASH if no_link else count(link.errors_total, 0),
                 f"{_text(gauges.pcie_gen)}x{_text(gauges.pcie_width)}",
@@ -143,9 +148,10 @@ def _links(g: GpuFrame, frame: Frame) -> str:
             str(link.index),
             link.state.value,
             remote_name(link, index_of),
-            gb_per_s(link.speed_bytes_per_s, 0),
-            gb_per_s(link.tx_bytes_per_s, 0),
-            gb_per_s(link.rx_bytes_per_s, 0),
+            *(
+                DASH if link.state is LinkState.DOWN else gb_per_s(value, 0)
+                for value in (link.speed_bytes_per_s, link.tx_bytes_per_s, link.rx_bytes_per_s)
+            ),
             *(_error(link, kind) for kind in kinds),
         ]
         for link in g.links
@@ -192,7 +198,7 @@ def _unknowns(gpus: Sequence[GpuFrame]) -> str:
             "NUMA": g.gpu.numa_node,
         }
         for what, value in named.items():
-            if isinstance(value, Missing) and value.reason != "no NVLink":
+            if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
     if not reasons:
         return ""

@@ -7,6 +7,7 @@ import pytest
 
 from nvltop.model import Counter, LinkState, Missing, Scope, known
 from nvltop.nvml.driver import Driver, reason
+from nvltop.nvml.errors import NVLINK5
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.watch import Watch
@@ -17,7 +18,14 @@ from nvltop.nvml.watch import Watch
     [
         ("dgx-h100", 18, "4.0", {"replay", "recovery", "crc"}),
         ("dgx-a100", 12, "3.0", {"replay", "recovery", "crc_flit", "crc_data"}),
+        ("dgx1-p100", 4, "1.0", {"replay", "recovery", "crc_flit", "crc_data"}),
         ("dgx1-v100", 6, "2.0", {"replay", "recovery", "crc_flit", "crc_data"}),
+        ("dgx2", 6, "2.0", {"replay", "recovery", "crc_flit", "crc_data"}),
+        ("h100-vm", 18, "4.0", {"replay", "recovery", "crc"}),
+        ("hgx-b200", 18, "5.0", set(NVLINK5)),
+        ("hgx-b300", 18, "5.0", set(NVLINK5)),
+        ("gb200-tray", 18, "5.0", set(NVLINK5)),
+        ("rubin", 36, "6.0", set(NVLINK5)),
         ("rtx3090-pair", 4, "3.1", {"replay", "recovery", "crc_flit", "crc_data"}),
     ],
 )
@@ -30,7 +38,17 @@ def test_each_generation_is_read_its_own_way(bench, node, links, generation, kin
         assert known(g.nvlink.speed_bytes_per_s)
 
 
-@pytest.mark.parametrize(("node", "most"), [("dgx-h100", 150), ("dgx-a100", 240), ("dgx1-v100", 240)])
+@pytest.mark.parametrize(
+    ("node", "most"),
+    [
+        ("dgx-h100", 110),
+        ("hgx-b200", 110),
+        ("rubin", 110),
+        ("dgx-a100", 140),
+        ("dgx1-v100", 130),
+        ("dgx2", 250),
+    ],
+)
 def test_calls_a_second_stay_few(bench, node, most):
     """Counters at 4 Hz, gauges and states at 1 Hz, as the worker reads them."""
     b = bench(node)
@@ -117,7 +135,7 @@ def test_link_down_is_seen_at_once_where_states_are_read_in_turns(bench):
 
 def test_without_per_link_counters_the_total_is_shown_and_named(bench):
     def only_totals(lib):
-        fields = lib.fields._by_id
+        fields = lib.fields.tables[0]
         for field_id in (138, 139, 140, 141):
             per_link = fields[field_id]
             fields[field_id] = lambda g, s, t, f=per_link: f(g, s, t) if s == 0xFFFFFFFF else (3, 0, 0)
@@ -132,7 +150,7 @@ def test_without_per_link_counters_the_total_is_shown_and_named(bench):
 
 def test_links_that_all_repeat_the_total_are_not_believed(bench):
     def repeat(lib):
-        fields = lib.fields._by_id
+        fields = lib.fields.tables[0]
         for field_id in (138, 139):
             total = fields[field_id]
             fields[field_id] = lambda g, s, t, f=total: f(g, 0xFFFFFFFF, t)
@@ -145,7 +163,7 @@ def test_links_that_all_repeat_the_total_are_not_believed(bench):
 def test_raw_is_labelled_where_there_is_no_data(bench):
     def no_data(lib):
         for field_id in (138, 139):
-            lib.fields._by_id[field_id] = lambda g, s, t: (3, 0, 0)
+            lib.fields.tables[0][field_id] = lambda g, s, t: (3, 0, 0)
 
     frame = bench(prepare=no_data).run(1.0)
     assert frame.gpus[0].nvlink.counter is Counter.RAW
@@ -158,7 +176,7 @@ def test_per_lane_errors_that_lie_are_not_used(bench):
         lib.machine.scenario = "errors"
         for ids in ((32, 96), (39, 102), (46, 108), (53, 114)):
             for link in range(12):
-                lib.fields._by_id[ids[link // 6] + link % 6] = lambda g, s, t: (0, 3, 0)
+                lib.fields.tables[0][ids[link // 6] + link % 6] = lambda g, s, t: (0, 3, 0)
 
     frame = bench("dgx-a100", prepare=lie).run(1.0)
     assert frame.gpus[3].links[7].errors["replay"].total == 12

@@ -33,13 +33,15 @@ missing = st.sampled_from([Missing("gone"), Missing("not supported")])
 counts = st.integers(0, 2**74) | st.integers(0, 2**40).map(lambda n: n * 1024) | missing
 times = st.floats(0, 1e9) | st.integers(0, 10**15).map(lambda us: us / 1e6)
 tuples = st.integers(0, 4).flatmap(lambda n: st.tuples(*[counts] * n))
-links = st.builds(
-    LinkCounters,
-    st.sampled_from(Counter),
-    st.sampled_from(Scope),
-    tuples,
-    tuples,
-    st.just(()),
+links = st.integers(0, 4).flatmap(
+    lambda n: st.builds(
+        LinkCounters,
+        st.sampled_from(Counter),
+        st.sampled_from(Scope),
+        st.tuples(*[counts] * n),
+        st.tuples(*[counts] * n),
+        st.just(()) | st.tuples(*[st.integers(-5, 2**60)] * 2 * n),
+    )
 )
 gauges = st.builds(Gauges, times | missing, st.integers(0, 9), temperature_c=st.floats(-50, 50) | missing)
 errors = st.builds(LinkErrors, st.dictionaries(st.sampled_from(["crc", "replay"]), tuples))
@@ -75,9 +77,19 @@ def test_round_trip(items, ticks):
 
 
 def test_counters_round_trip_through_resets_wraps_and_links_that_go():
-    sweeps = [(0, 0), (1024, 5000), (2048, 10000), (2048, Missing("down")), (3, 10000), (2**40, 10001), (2**64, 0)]
+    sweeps = [
+        (0, 0),
+        (1024, 5000),
+        (2048, 10000),
+        (2048, Missing("down")),
+        (3, 10000),
+        (2**40, 10001),
+        (2**64, 0),
+    ]
     items = [
-        Reading("GPU-a", t, t + 0.1, 1.79e9 + t, LinkCounters(Counter.DATA, Scope.LINK, s, s[::-1], (t * 10**6,)))
+        Reading(
+            "GPU-a", t, t + 0.1, 1.79e9 + t, LinkCounters(Counter.DATA, Scope.LINK, s, s[::-1], (t * 10**6,))
+        )
         for t, s in enumerate(sweeps)
     ]
     assert list(through(items)) == items
@@ -90,7 +102,8 @@ def test_pack(numbers):
 
 
 @pytest.mark.parametrize(
-    ("base", "packed", "count"), [(0, 0, 1), (2, 4, 2), (True, 0, 1), (2, -1, 2), (2.0, 1, 2), (2**99, 0, 1), (2, "1", 2)]
+    ("base", "packed", "count"),
+    [(0, 0, 1), (2, 4, 2), (True, 0, 1), (2, -1, 2), (2.0, 1, 2), (2**99, 0, 1), (2, "1", 2)],
 )
 def test_what_was_not_packed_is_refused(base, packed, count):
     with pytest.raises(CodecError):
@@ -110,7 +123,9 @@ def test_patch(old, new):
     assert (old if change is None else apply(old, change)) == new
 
 
-@pytest.mark.parametrize("change", [{"2": 1}, {"-1": 1}, {"x": 1}, {"0": {"0": 1}}, [], [1, 2], None, {"²": 1}])
+@pytest.mark.parametrize(
+    "change", [{"2": 1}, {"-1": 1}, {"x": 1}, {"0": {"0": 1}}, [], [1, 2], None, {"²": 1}]
+)
 def test_a_patch_that_does_not_fit_is_refused(change):
     with pytest.raises(CodecError):
         apply([1, 2], change)
@@ -167,11 +182,14 @@ def test_ticks_do_not_go_back():
 def test_no_more_is_remembered_than_a_node_has():
     decoder = Decoder()
     body = [None, {f"kind {k}": [10**12] * 1000 for k in range(64)}]
-    size = len(json.dumps(body))
-    with pytest.raises(CodecError, match="more values than a node has"):
+
+    def fill():
         for gpu in range(64):
             decoder.item(["g", f"GPU-{gpu}"], 20)
-            decoder.item([gpu, 2, 0, 0, 0, [body]], size)
+            decoder.item([gpu, 2, 0, 0, 0, [body]], len(json.dumps(body)))
+
+    with pytest.raises(CodecError, match="more values than a node has"):
+        fill()
 
 
 def busy_node(hz: int, seconds: int):
@@ -191,12 +209,18 @@ def busy_node(hz: int, seconds: int):
             data = LinkCounters(Counter.DATA, Scope.LINK, whole[:18], whole[18:], stamps)
             yield Reading(f"GPU-{gpu}", start, end, wall, data)
             if turn % hz == 0:
-                power, heat, load = round(noise.gauss(680, 7), 3), noise.randrange(60, 63), noise.randrange(97, 101)
+                power, heat, load = (
+                    round(noise.gauss(680, 7), 3),
+                    noise.randrange(60, 63),
+                    noise.randrange(97, 101),
+                )
                 data = Gauges(load, 70 << 30, 80 << 30, power, heat, noise.choice([1965, 1980]), 0, 4, 5, 16)
                 yield Reading(f"GPU-{gpu}", end, round(end + noise.gauss(2e-3, 2e-4), 6), wall, data)
         if turn % hz == 0:
             memory = round(noise.gauss(4e11, 4e9)) // 4096 * 4096
-            yield Reading(None, round(at, 6), round(at, 6), wall, Host(round(noise.gauss(38, 1), 1), memory, 1 << 41))
+            yield Reading(
+                None, round(at, 6), round(at, 6), wall, Host(round(noise.gauss(38, 1), 1), memory, 1 << 41)
+            )
         yield Tick(round(at + 0.9 / hz, 6), round(at + 0.9 / hz + 1.79e9, 6), 1 / hz)
 
 

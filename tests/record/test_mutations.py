@@ -50,9 +50,9 @@ SECONDS = 12
 LINKS = 4
 UUIDS = ("GPU-11111111-2222-3333-4444-555555555555", "GPU-66666666-7777-8888-9999-000000000000")
 NASTY = [
-    None, True, -1, 0, 1, 2**63, 2**80, 10**5000, 0.5, -0.5, 1e300, "", "\x1b]52;c;x\x07", "[@click=app.quit]x[/]",
-    "\u202e\u200b\udcff", "x" * 5000, [], {}, [[]], [0] * 5000, {"?": 1}, {"?": "gone"}, {"0": {"0": {}}},
-    {"9": 1}, [[None] * 12],
+    None, True, -1, 0, 1, 2**63, 2**80, 10**5000, 0.5, -0.5, 1e300, "", "\x1b]52;c;x\x07",
+    "[@click=app.quit]x[/]", "\u202e\u200b\udcff", "x" * 5000, [], {}, [[]], [0] * 5000,
+    {"?": 1}, {"?": "gone"}, {"0": {"0": {}}}, {"9": 1}, [[None] * 12],
 ]  # fmt: skip
 RAW = [b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 100_000, b'"\\ud800"', b"\x00\xff", b"\n", b"\n\n"]
 
@@ -70,15 +70,17 @@ def sample() -> list:
         for i, uuid in enumerate(UUIDS):
             at = 100.0 + second + i / 8
             bytes_ = tuple(1024 * (second * 10**6 + noise.randrange(10**4)) for _ in range(LINKS))
-            for data in (
-                LinkCounters(Counter.DATA, Scope.LINK, bytes_, (*bytes_[1:], Missing("no link")), (int(at * 1e6),)),
+            groups = (
+                LinkCounters(
+                    Counter.DATA, Scope.LINK, bytes_, (*bytes_[1:], Missing("no link")), (int(at * 1e6),)
+                ),
                 LinkStates((LinkState.UP,) * LINKS, (26562e6,) * LINKS),
                 LinkErrors({"replay": (second, 0, 0, 0), "crc": (0,) * LINKS}),
                 Gauges(99.0, 10, 20, power_w=600 + noise.random(), temperature_c=-3.0),
                 PcieTraffic(1e9, Missing("timed out"), "gpm"),
                 Fabric("completed", "success", health_mask=0),
-            ):
-                items.append(Reading(uuid, at, at + 1e-3, 1.79e9 + second, data))
+            )
+            items += [Reading(uuid, at, at + 1e-3, 1.79e9 + second, data) for data in groups]
         items.append(Reading(None, at, at, 1.79e9 + second, Host(1.5, 2, 3)))
         items.append(Reading(None, at, at, 1.79e9 + second, Cost(100.0, 0.1, 1.0)))
         calls = (Call("slow", "nvmlDeviceGetFieldValues", 0, at),) if second > 5 else ()

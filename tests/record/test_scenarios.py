@@ -23,7 +23,8 @@ def frames(items):
 
 @pytest.mark.parametrize(
     ("node", "scenario"),
-    [("dgx-h100", scenario) for scenario in SCENARIOS] + [(node, "training") for node in NODES if node != "dgx-h100"],
+    [("dgx-h100", scenario) for scenario in SCENARIOS]
+    + [(node, "training") for node in NODES if node != "dgx-h100"],
 )
 def test_replay_of_the_redacted_is_the_redacted_live(simulate, tmp_path, node, scenario):
     items = simulate(node, scenario, 12 if node == "dgx-h100" else 4)

@@ -16,7 +16,7 @@ from nvltop.record import stream
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
-from nvltop.record.writer import WAITING, Recorder
+from nvltop.record.writer import Recorder
 
 
 def record(path, items, **options):
@@ -90,7 +90,9 @@ def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(stream.importlib, "import_module", absent)
-    with pytest.raises(RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"):
+    with pytest.raises(
+        RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"
+    ):
         Recorder(tmp_path / "run.zst")
     assert not (tmp_path / "run.zst").exists()
 
@@ -113,7 +115,9 @@ def test_rotation_keeps_the_newest(tmp_path, simulate):
     # Each begins with all that was known, and the newer goes on where the older ended.
     for part in (older, newer):
         assert isinstance(part[0], Inventory)
-        assert {i.group for i in part if hasattr(i, "group")} == {i.group for i in items if hasattr(i, "group")}
+        assert {i.group for i in part if hasattr(i, "group")} == {
+            i.group for i in items if hasattr(i, "group")
+        }
     assert newer[-1] == redact(items[-1])
     last = max(i.mono_s for i in older if isinstance(i, Tick))
     assert last in [i.mono_s for i in newer if isinstance(i, Tick)]
@@ -156,12 +160,22 @@ def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
 
 def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeypatch):
     monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
+    monkeypatch.setattr("nvltop.record.writer.MAX_WAITING", 20_000)
     recorder, answer = Recorder(tmp_path / "run"), threading.Event()
     recorder._disk.do(lambda: answer.wait(10) and None)
-    for item in simulate(seconds=4):
+    for item in simulate(seconds=8):
+        recorder.write(item)
+    assert str(recorder.error) == f"recording stopped: the disk of {tmp_path}/run does not answer"
+    recorder.close()
+    answer.set()
+
+
+def test_leaving_does_not_wait_for_a_disk_that_does_not_answer(tmp_path, simulate, monkeypatch):
+    monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
+    recorder, answer = Recorder(tmp_path / "run"), threading.Event()
+    recorder._disk.do(lambda: answer.wait(10) and None)
+    for item in simulate(seconds=2):
         recorder.write(item)
     recorder.close()
-    assert "does not answer" in str(recorder.error)
-    for _ in range(WAITING + 1):
-        recorder._disk.do(lambda: None)
+    assert "the last seconds may be missing" in str(recorder.error)
     answer.set()

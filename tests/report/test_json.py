@@ -11,7 +11,7 @@ from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 
-NODES = [name for name in BUILDERS if name not in ("no-gpu", "no-driver")]
+NODES = [name for name, build in BUILDERS.items() if build().gpus]
 STRUCTURAL = {"demo", "problem", "gpu", "source", "link", "last_change_s"}
 """Keys whose null says that there is nothing, not that it could not be read."""
 

@@ -14,7 +14,7 @@ from nvltop.tui.glyphs import ASCII, UNICODE, spark
 from nvltop.tui.paint import bars, gpus, header, links, matrix
 from nvltop.tui.paint.row import fit, text_of
 
-NODES = [name for name in BUILDERS if name not in ("no-gpu", "no-driver")]
+NODES = [name for name, build in BUILDERS.items() if build().gpus]
 
 
 def texts(rows) -> list[str]:

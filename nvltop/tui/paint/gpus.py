@@ -47,8 +47,8 @@ BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 
 def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
-    """Whether any GPU has NVLink, or may have."""
-    return any(not (known(n := g.nvlink.links_present) and n == 0) for g in gpus)
+    """Whether any GPU has a link that is up, or may have."""
+    return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
 
 
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
@@ -87,7 +87,7 @@ def _cells(g: GpuFrame, columns: list[Column], view: View) -> list[Span]:
 
 def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     gauges, link = g.gauges, g.nvlink
-    none = known(link.links_present) and link.links_present == 0
+    none = known(link.links_up) and link.links_up == 0
     old = "dim" if g.stale or g.state != "ok" else ""
     if c.key == "gpu":
         return str(g.gpu.index), "" if g.state == "ok" else "error"
@@ -115,7 +115,7 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
         return gb_per_s(g.pcie.tx_bytes_per_s), old
     if c.key == "pcie_rx":
         return gb_per_s(g.pcie.rx_bytes_per_s), old
-    if none:
+    if link.links_present == 0 or (none and c.key in ("tx", "rx", "share")):
         return "-", "dim"
     if c.key == "tx":
         return gb_per_s(link.tx_bytes_per_s), old

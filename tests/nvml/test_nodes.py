@@ -1,0 +1,137 @@
+"""What is special about each node of the catalogue comes out right, and nothing is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.analysis.selfcheck import TIMES
+from nvltop.model import LinkState, Missing, Scope, known
+from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.report.text import nvlink_line
+
+HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
+
+
+@pytest.mark.parametrize("node", HEALTHY)
+@pytest.mark.parametrize("scenario", ["training", "idle"])
+def test_no_rate_is_beyond_the_speed_and_nothing_is_found_wrong(bench, node, scenario):
+    frame = bench(node, scenario).run(4.0)
+    for g in frame.gpus:
+        for link in g.links:
+            for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s):
+                if known(rate):
+                    assert 0 <= rate <= link.speed_bytes_per_s
+                else:
+                    assert rate.reason
+    assert frame.findings == ()
+
+
+def test_holes_among_the_active_links_of_a_bridged_pair(bench):
+    g = bench("h100-nvl-pair").run(2.0).gpus[0]
+    assert [k.index for k in g.links if k.active] == [0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15]
+    assert g.links[4].tx_bytes_per_s == Missing("link is down")
+    assert g.nvlink.speed_bytes_per_s == 12 * 26562e6
+
+
+@pytest.mark.parametrize("node", ["a100-pcie", "rtx3090-nobridge", "gh200"])
+def test_unconnected_links_are_down_and_carry_no_zero(bench, node):
+    for g in bench(node).run(2.0).gpus:
+        assert (g.nvlink.links_up, {k.state for k in g.links}) == (0, {LinkState.DOWN})
+        assert g.nvlink.tx_bytes_per_s == Missing("no link is up")
+
+
+def test_a_driver_that_says_nothing_of_links_has_none(bench):
+    assert bench("rtx2080s-nobridge").run(1.0).gpus[0].nvlink.links_present == 0
+
+
+def test_mig_hides_the_links_and_says_so(bench):
+    frame = bench("h100-mig").run(2.0)
+    assert frame.verdict.id == "mig"
+    for g in frame.gpus:
+        assert g.nvlink.links_present == Missing("MIG is on")
+        assert g.links == ()
+    assert frame.matrix.cells[0][1] == "NODE"
+
+
+def test_a_vm_that_hides_the_ends_of_links(bench):
+    g = bench("h100-vm").run(2.0).gpus[0]
+    assert g.nvlink.links_up == 18
+    assert g.links[0].remote.pci_bus_id == Missing("hidden by the driver")
+    assert g.gpu.virtualization == "passthrough"
+
+
+def test_a_tray_tells_its_clique_and_its_c2c(bench):
+    frame = bench("gb200-tray").run(6.0)
+    g = frame.gpus[0]
+    assert (g.fabric.clique_id, g.fabric.health_summary) == (32766, "healthy")
+    assert g.fabric.cluster_uuid == "7b1e55aa-9002-4c11-a0d3-f2c4e6081357"
+    assert (g.gpu.c2c.links, g.gpu.c2c.links_up) == (10, 10)
+    assert g.gpu.c2c.speed_bytes_per_s == 10 * 44712e6
+    assert g.c2c.tx_bytes_per_s == pytest.approx(0.2 * 447.12e9)
+    assert "clique 32766" in nvlink_line(frame)
+    assert "C2C 40 links up" in nvlink_line(frame)
+
+
+def test_gh200_has_c2c_but_no_link(bench):
+    frame = bench("gh200").run(1.0)
+    assert "0/18 links up" in nvlink_line(frame)
+    assert "C2C 10 links up" in nvlink_line(frame)
+
+
+def test_gb10_has_no_memory_of_its_own_and_nothing_to_link(bench):
+    frame = bench("gb10").run(1.0)
+    g = frame.gpus[0]
+    assert g.gauges.memory_used_bytes == Missing("not supported")
+    assert "nothing to link" in frame.verdict.summary
+
+
+def test_hopper_fabric_is_read_with_the_older_struct(bench):
+    fabric = bench("dgx-h100").run(1.0).gpus[0].fabric
+    assert (fabric.state, fabric.status, fabric.health_mask) == ("completed", "success", 0x2)
+    assert fabric.health_summary == Missing("not told by this GPU")
+
+
+def test_before_hopper_there_is_no_fabric(bench):
+    assert isinstance(bench("dgx-a100").run(1.0).gpus[0].fabric.state, Missing)
+
+
+@pytest.mark.parametrize(
+    ("node", "source"), [("hgx-b200", "byte-counter"), ("dgx-h100", "gpm"), ("dgx-a100", "20ms")]
+)
+def test_pcie_traffic_is_read_the_cheapest_way_that_can_be_trusted(bench, node, source):
+    b = bench(node)
+    frame = b.run(4.0)
+    pcie = frame.gpus[1].pcie
+    assert pcie.source == source
+    start, end = (s - 1000.0 for s in frame.gpus[1].pcie_span_s)
+    flow = b.library.machine.pcie(1, "tx")
+    truth = flow.rate(end) if source == "20ms" else (flow.moved(end) - flow.moved(start)) / (end - start)
+    assert pcie.tx_bytes_per_s == pytest.approx(truth, rel=0.01)
+
+
+def test_two_ends_that_disagree_for_long_are_told(bench):
+    b = bench("hgx-a100-4")
+    flow = b.library.machine.flow
+
+    def lying(gpu, link, direction):
+        return (
+            flow(gpu, link, direction) if (gpu, link, direction) != (1, 0, "rx") else flow(3, 11, "idle-rx")
+        )
+
+    b.library.machine.flow = lying
+    b.library.machine._tx[3, 11] = b.library.machine._tx[3, 11].__class__(0, 1e6, 2.0, 0.5)
+    frame = b.run(TIMES * 0.25 + 4.0)
+    rules = {(f.rule, f.severity) for f in frame.findings}
+    assert ("implausible-rate", "unknown") in rules
+
+
+def test_a_total_in_place_of_links_is_told(bench):
+    def repeat(lib):
+        for table in lib.fields.tables[:1]:
+            for field_id in (138, 139):
+                total = table[field_id]
+                table[field_id] = lambda g, s, t, f=total: f(g, 0xFFFFFFFF, t)
+
+    frame = bench(prepare=repeat).run(2.0)
+    assert {f.rule for f in frame.findings} == {"gpu-total-only"}
+    assert frame.gpus[0].nvlink.scope is Scope.GPU

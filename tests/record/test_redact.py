@@ -1,0 +1,132 @@
+"""What would tell strangers whose machine it was is in no byte of a recording."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+
+import pytest
+
+from nvltop.model import (
+    Call,
+    Event,
+    Fabric,
+    Gauges,
+    Gpu,
+    Host,
+    Inventory,
+    LinkCounters,
+    LinkErrors,
+    Missing,
+    Pair,
+    Problem,
+    Reading,
+    Remote,
+    RemoteKind,
+    Tick,
+)
+from nvltop.record import redact as module
+from nvltop.record.redact import Redactor, local_names
+from nvltop.record.writer import Recorder
+
+UUID = "GPU-0f3c9a1e-77aa-4bcd-8eef-1234567890ab"
+OTHER = "GPU-1f3c9a1e-77aa-4bcd-8eef-1234567890ab"
+CLUSTER = "6c2a4f10-1111-2222-3333-444455556666"
+SECRETS = (
+    "aurora-gpu17", "cluster.acme.example", "jdoe", "10.20.30.40", "fe80::1ff:fe23:4567:890a",
+    "2001:db8:0:1:2:3:4:5", "3c:ec:ef:12:34:56", "1652922010123", UUID[4:], OTHER[4:], CLUSTER,
+    "j.doe@acme.example",
+)  # fmt: skip
+NAMES = {"jdoe": "user-"}
+
+
+def items():
+    everything = "; ".join((*SECRETS, "/home/jdoe/run", UUID.upper(), f"MIG-{CLUSTER}"))
+    gpus = (
+        Gpu(
+            0,
+            UUID,
+            Missing(everything),
+            "00000000:1B:00.0",
+            remotes=(Remote(RemoteKind.GPU, "0:1C:0.0", OTHER, 3),),
+        ),
+        Gpu(1, OTHER, everything, problem=everything),
+    )
+    host = "Aurora-GPU17.cluster.acme.example"
+    pairs = (Pair(UUID, OTHER, "NODE", Missing(everything)),)
+    yield Inventory(1.0, 1.79e9, "570.1", hostname=host, gpus=gpus, pairs=pairs)
+    yield Inventory(1.0, 1.79e9, problem=Problem("no-driver", everything, everything))
+    yield Reading(UUID, 1.0, 1.1, 1.79e9, Fabric("completed", everything, cluster_uuid=CLUSTER), everything)
+    yield Reading(OTHER, 1.0, 1.1, 1.79e9, LinkErrors({"crc": (Missing(everything),)}))
+    yield Event(2.0, 1.79e9, OTHER, "xid", 74)
+    yield Tick(3.0, 1.79e9, 1.0, "stuck", (Call("slow", "nvmlDeviceGetUUID", 0, 2.0),), everything)
+
+
+def test_planted_secrets_are_in_no_byte(tmp_path):
+    recorder = Recorder(tmp_path / "run.gz", redact=Redactor(NAMES))
+    for item in items():
+        recorder.write(item)
+    recorder.close()
+    text = gzip.decompress((tmp_path / "run.gz").read_bytes()).lower()
+    for secret in SECRETS:
+        assert secret.lower().encode() not in text
+        assert base64.b64encode(secret.encode()).lower() not in text
+    assert b"00000000:1b:00.0" in text
+
+
+def test_the_same_thing_has_the_same_name_throughout():
+    redact = Redactor(NAMES)
+    inventory, _, fabric, _, event, tick = map(redact, items())
+    assert [g.uuid for g in inventory.gpus] == ["GPU-a1", "GPU-a2"]
+    assert inventory.gpus[0].remotes[0].gpu == event.gpu == inventory.pairs[0].b == "GPU-a2"
+    assert inventory.hostname == "node-1"
+    assert fabric.data.cluster_uuid == "cluster-1"
+    assert fabric.gpu == "GPU-a1"
+    assert "node-2" in tick.note
+    assert "/home/user-1/run" in tick.note
+    assert tick.calls == (Call("slow", "nvmlDeviceGetUUID", 0, 2.0),)
+
+
+def test_the_host_name_of_the_inventory_is_looked_for_in_texts():
+    redact = Redactor({})
+    redact(Inventory(1.0, 2.0, hostname="aurora-gpu17"))
+    assert redact(Missing("no answer from Aurora-gpu17")) == Missing("no answer from node-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "driver error 999",
+        "implausible value 18446744073709551615",
+        "0000:1B:00.0 and 00000000:86:00.0",
+        "12.570.86.15",
+        "GPU is lost",
+        "FFFFFFFF:FF:FF.0",
+        "took 3.5 s at 14:02:11",
+    ],
+)
+def test_plain_words_stay(text):
+    assert Redactor({"lost-node": "node-", "x": "user-", "root": "user-"})(Missing(text)) == Missing(text)
+
+
+def test_words_of_ours_stay_whatever_a_user_is_called():
+    tick = Tick(1.0, 2.0, 1.0, "running", (), "running late")
+    assert Redactor({"running": "user-"})(tick) == Tick(1.0, 2.0, 1.0, "running", (), "user-1 late")
+
+
+def test_what_has_nothing_to_hide_is_not_copied():
+    redact, reading = Redactor(NAMES), Reading(None, 1.0, 1.1, 2.0, Host(Missing("timed out"), 1, 2))
+    assert redact(reading) is reading
+    gauges = Reading(UUID, 1.0, 1.1, 2.0, Gauges(99.0))
+    assert redact(gauges).data is gauges.data
+    counters = Reading(UUID, 1.0, 1.1, 2.0, LinkCounters("data", "link", (1, Missing("down")), (1, 2)))
+    assert redact(counters).data is counters.data
+
+
+def test_the_names_of_this_machine(monkeypatch):
+    monkeypatch.setattr(module.socket, "gethostname", lambda: "aurora-gpu17.acme.example")
+    monkeypatch.setenv("SUDO_USER", "jdoe")
+    names = local_names()
+    assert names["aurora-gpu17.acme.example"] == names["aurora-gpu17"] == "node-"
+    assert names["acme.example"] == "domain-"
+    assert names["jdoe"] == "user-"
