@@ -8,11 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from nvltop import __version__
 from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
 from nvltop.settings import MAX_INTERVAL_S, MIN_INTERVAL_S, REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
+
+if TYPE_CHECKING:
+    from nvltop.record.recorded import Source
 
 OK: Final = 0
 FAILED: Final = 1
@@ -44,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     output = p.add_argument_group("output (a live screen, unless stdout is no terminal)")
     output.add_argument("-1", "--once", action="store_true", help="print one text report and end")
     output.add_argument("--json", action="store_true", help="print JSON (schema nvltop/1) and end")
+    output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
         "-n", "--max-iterations", type=_count, metavar="N", help="end after N reports or refreshes"
     )
@@ -81,6 +85,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"what happens on it, {DEFAULT_SCENARIO} unless named; `list` names them",
     )
+    record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
+    record.add_argument(
+        "--record", metavar="FILE", help="record what is read to FILE (.gz: compressed; never overwrites)"
+    )
+    record.add_argument(
+        "--record-max",
+        type=_size,
+        metavar="SIZE",
+        help="keep the newest SIZE bytes (such as 200M) of a recording",
+    )
+    record.add_argument("--replay", metavar="FILE", help="show a recording instead of this machine")
     p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")
     return p
 
@@ -99,7 +114,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
     if options.scenario and not options.demo:
         return _usage("--scenario needs --demo: it says what happens on a simulated node")
-    on_screen = not (options.once or options.json) and sys.stdout.isatty() and sys.stdin.isatty()
+    if options.once + options.json + options.csv > 1:
+        return _usage("--once, --json and --csv exclude each other")
+    if options.replay and (options.demo or options.record):
+        return _usage("--replay goes with neither --demo nor --record")
+    if options.record_max and not options.record:
+        return _usage("--record-max needs --record")
+    on_screen = (
+        not (options.once or options.json or options.csv) and sys.stdout.isatty() and sys.stdin.isatty()
+    )
     settings = _settings(options, SCREEN_INTERVAL_S if on_screen else REPORT_INTERVAL_S)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     try:
@@ -117,28 +140,70 @@ def _run(
     options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
 ) -> int:
     # Before anything else is imported: the worker starts while the screen's modules load.
-    from nvltop.sampler.client import Worker
+    from nvltop.record.format import RecordingError
 
-    worker = Worker(settings.interval_s, demo)
+    try:
+        source = _source(options, settings, demo, on_screen)
+    except RecordingError as error:
+        print(f"nvltop: {error}", file=sys.stderr)
+        return FAILED
     try:
         if on_screen:
             from nvltop.tui.app import run
 
-            outcome = run(worker, settings)
+            assert source is not None
+            outcome = run(source, settings)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
             return int(outcome.code)
         from nvltop import headless
 
-        write = headless.as_json if options.json else headless.as_text
+        write = headless.as_text
+        if options.json:
+            write = headless.as_json
+        elif options.csv:
+            from nvltop.report.csv import head
+
+            write = headless.as_csv
+            print(head())
         try:
-            headless.run(worker, settings, options.max_iterations or 1, write)
+            if source is None:
+                headless.replay(options.replay, settings, options.max_iterations, write)
+            else:
+                headless.run(source, settings, options.max_iterations or 1, write)
         except headless.RunError as failed:
             print(f"nvltop: {failed}", file=sys.stderr)
             return failed.code
         return OK
     finally:
+        if source:
+            source.close()
+
+
+def _source(
+    options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
+) -> Source | None:
+    """Start what the items come from; None for a recording that is read without a clock."""
+    if options.replay:
+        if not on_screen:
+            return None
+        from nvltop.record.replay import Replay
+
+        return Replay(options.replay)
+    from nvltop.sampler.client import Worker
+
+    worker = Worker(settings.interval_s, demo)
+    if not options.record:
+        return worker
+    from nvltop.record.format import RecordingError
+    from nvltop.record.recorded import Recorded
+    from nvltop.record.writer import Recorder
+
+    try:
+        return Recorded(worker, Recorder(options.record, options.record_max))
+    except RecordingError:
         worker.close()
+        raise
 
 
 def _settings(options: argparse.Namespace, default_s: float) -> Settings:
@@ -165,6 +230,14 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of times (1 or more)")
     return int(text)
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)([kMGT]?)B?", text)
+    if not match or not int(match.group(1)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 200M")
+    power: int = 1000 ** " kMGT".index(match.group(2) or " ")
+    return int(match.group(1)) * power
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -12,10 +12,13 @@ from typing import Final
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.model import Frame, Inventory, Problem, Reading, known
+from nvltop.model import Frame, Inventory, Problem, Reading, Tick, known
+from nvltop.record.format import RecordingError
+from nvltop.record.reader import open_recording
+from nvltop.record.recorded import Source
+from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.client import Worker
 from nvltop.settings import Settings
 
 START_S: Final = 60.0
@@ -45,6 +48,11 @@ def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:
     return to_text(frame, only) + ("\n" if several else "")
 
 
+def as_csv(frame: Frame, only: list[str] | None, several: bool) -> str:
+    """Return a frame as lines of CSV."""
+    return to_csv(frame, only)
+
+
 Format = Callable[[Frame, "list[str] | None", bool], str]
 
 
@@ -53,7 +61,7 @@ def failure(problem: Problem) -> RunError:
     return RunError(f"{problem.summary}; {problem.next_step}", 3)
 
 
-def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
+def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
     """Print `times` frames, an interval apart; the first when rates are known."""
     monitor = Monitor()
     progress = _Progress(settings.interval_s)
@@ -87,6 +95,35 @@ def run(worker: Worker, settings: Settings, times: int, write: Format) -> None:
         elif progress.complete(printed + 1):
             print(write(monitor.frame(), only, times > 1), flush=True)
             printed += 1
+
+
+def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
+    """Print the last frame of a recording, or its first `times` an interval apart."""
+    monitor = Monitor()
+    only: list[str] | None = None
+    printed, next_s, ticked = 0, None, False
+    try:
+        with open_recording(path) as recording:
+            for item in recording:
+                monitor.update(item)
+                if isinstance(item, Inventory) and not item.problem:
+                    only = _selected(item, settings)
+                if not isinstance(item, Tick):
+                    continue
+                ticked = True
+                if next_s is None:
+                    next_s = item.mono_s + settings.interval_s
+                if times and item.mono_s >= next_s and printed < times:
+                    print(write(monitor.frame(), only, times > 1), flush=True)
+                    printed, next_s = printed + 1, next_s + settings.interval_s
+            if recording.warning:
+                print(f"nvltop: {recording.warning}", file=sys.stderr)
+    except RecordingError as error:
+        raise RunError(str(error)) from None
+    if not ticked:
+        raise RunError(f"{path}: the recording ends before its first second")
+    if not times:
+        print(write(monitor.frame(), only, False), flush=True)
 
 
 def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:

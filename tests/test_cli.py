@@ -119,3 +119,37 @@ def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert run.stderr == ""
+
+
+def test_what_was_recorded_replays_the_same(tmp_path):
+    file = tmp_path / "run.gz"
+    live = nvltop("--json", "-n", "4", "--interval", "0.2", "--demo", "--record", str(file))
+    assert live.returncode == 0
+    last = json.loads(live.stdout.splitlines()[-1])
+    replayed = json.loads(nvltop("--replay", str(file), "--json").stdout)
+    assert replayed["node"]["hostname"] == "node-1"
+    assert replayed["time"] == last["time"]
+    for then, now in zip(last["gpus"], replayed["gpus"], strict=True):
+        assert now["uuid"] != then["uuid"]
+        assert now["nvlink"] == then["nvlink"]
+        assert now["links"] == then["links"]
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+    again = nvltop("--demo", "--once", "--record", str(file))
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "exists already" in again.stderr
+
+
+def test_what_is_no_recording_is_one_line_and_exit_code_1(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("hello\n")
+    run = nvltop("--replay", str(file), "--once")
+    assert run.returncode == 1
+    assert f"{file}:1: " in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_csv_has_units_in_its_titles_and_a_row_a_link():
+    lines = nvltop("--csv", "--demo", "hgx-a100-4", "--interval", "0.2").stdout.splitlines()
+    assert "tx_bytes_per_s" in lines[0]
+    assert len(lines) == 1 + 4 * (1 + 12)
+    assert {line.count(",") for line in lines} == {lines[0].count(",")}

@@ -22,6 +22,7 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.model, nvltop.codec, nvltop.analysis.monitor, nvltop.analysis.history",
          (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.cli", (*HEAVY, "psutil", "pynvml")),
+        ("import nvltop.record.replay, nvltop.record.recorded", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.sampler.worker, nvltop.sampler.sweep", HEAVY),
         ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", HEAVY),

@@ -121,8 +121,9 @@ class GpuTrack:
         if data.scope is Scope.GPU:
             return [sum(up) or UNLIMITED]
         fastest = max(up, default=UNLIMITED)
-        n = len(data.tx_bytes)
-        return [speeds[i] if i < len(speeds) and known(speeds[i]) else fastest for i in range(n)]
+        told = dict(enumerate(speeds))
+        limits = (told.get(i, NOT_READ) for i in range(len(data.tx_bytes)))
+        return [limit if known(limit) else fastest for limit in limits]
 
     def _count_errors(self, time_s: float, data: LinkErrors) -> None:
         for kind, counts in data.counts.items():

@@ -44,10 +44,11 @@ class Timeline:
     """Begin, end and marks of a recording."""
 
     start_s: float
-    """CLOCK_MONOTONIC of the first item, in seconds."""
+    """CLOCK_MONOTONIC of the first `Tick`, in seconds: what stands before it may be old, as in a file
+    that goes on where another ended."""
     end_s: float
     start_wall_s: float
-    """Unix time of the first item."""
+    """Unix time of the same moment."""
     marks: list[Mark] = field(default_factory=list)
     warning: str | None = None
     """Set if the file was cut off."""
@@ -70,12 +71,16 @@ def time_of(item: Item) -> float:
 def scan(path: str | Path, progress: Progress | None = None) -> Timeline:
     """Read a recording from end to end; raise `RecordingError` at what is no recording."""
     timeline: Timeline | None = None
+    ticked = False
     marker = Marker()
     with open_recording(path, progress) as recording:
         for item in recording:
             now_s = time_of(item)
             if timeline is None:
                 timeline = Timeline(now_s, now_s, item.wall_s)
+            if isinstance(item, Tick) and not ticked:
+                ticked = True
+                timeline.start_s, timeline.start_wall_s = now_s, item.wall_s
             timeline.end_s = max(timeline.end_s, now_s)
             for mark in marker.marks(item):
                 if len(timeline.marks) < MAX_MARKS:

@@ -25,7 +25,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "time": _time(frame.tick.wall_s),
+        "time": utc(frame.tick.wall_s),
         "interval_s": frame.tick.interval_s,
         "node": _object(
             driver_version=inventory.driver_version,
@@ -46,7 +46,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
         "jobs": [],
         "processes": [],
         "events": [
-            {"time": _time(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
+            {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
             for e in frame.events
         ],
         "verdict": {"id": frame.verdict.id, "summary": frame.verdict.summary},
@@ -208,6 +208,7 @@ def _value(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _time(wall_s: float) -> str:
+def utc(wall_s: float) -> str:
+    """Return Unix time as `2026-11-20T14:02:11.250Z`."""
     moment = datetime.fromtimestamp(wall_s, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

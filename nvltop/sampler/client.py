@@ -52,6 +52,8 @@ class _Child:
         self.fd = items
         self.rest = b""
         self.ended = False
+        self.garbled = 0
+        """Lines that were no items."""
 
     def read(self) -> list[Item]:
         """Return the whole items that have arrived."""
@@ -64,7 +66,14 @@ class _Child:
             self.ended = not chunk
             chunks.append(chunk)
         *lines, self.rest = b"".join(chunks).split(b"\n")
-        return [decode(json.loads(line)) for line in lines]
+        items = []
+        for line in lines:
+            try:
+                items.append(decode(json.loads(line)))
+            except ValueError:
+                # What the driver said was garbage beyond what the readers catch: one reading less.
+                self.garbled += 1
+        return items
 
     def abandon(self) -> None:
         """Let the worker end by itself when its call returns; it is never killed, never waited for."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from nvltop.model import Maybe, Missing
+
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -21,24 +23,27 @@ class Glyphs:
     dot: str
     """Between the parts of a line."""
     degree: str
+    more: str
+    """Where a text was cut."""
 
 
-UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°")
-ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C")
+UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…")
+ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~")
 
 
-def spark(values: Sequence[float], scale: float, glyphs: Glyphs) -> str:
+def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:
     """Draw values (bytes/s, NaN for a gap) against a fixed scale, one column each.
 
-    Whatever is not nothing shows as more than the lowest level.
+    Whatever is not nothing shows as more than the lowest level; without a scale only nothing can be drawn.
     """
     top = len(glyphs.levels) - 1
+    full = 0.0 if isinstance(scale, Missing) else scale
     out = []
     for value in values:
-        if math.isnan(value):
-            out.append(glyphs.gap)
-        elif value <= 0 or scale <= 0:
+        if value <= 0:
             out.append(glyphs.levels[0])
+        elif math.isnan(value) or full <= 0:
+            out.append(glyphs.gap)
         else:
-            out.append(glyphs.levels[max(1, math.ceil(min(1.0, value / scale) * top))])
+            out.append(glyphs.levels[max(1, math.ceil(min(1.0, value / full) * top))])
     return "".join(out)

@@ -1,4 +1,4 @@
-"""A widget that shows rows and redraws only those that changed."""
+"""A widget that shows rows and sends only what changed of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from nvltop.tui.paint.row import Row
 class Lines(Widget):
     """Rows of exactly the widget's width.
 
-    Textual's cost is the re-rendered line, and it sends a dirty line again from its left edge: so a
-    row that did not change is not touched.
+    Textual's cost is the re-rendered line, and it sends a dirty line again from the widget's left edge
+    to the dirty region's right one: so a row that did not change is not touched, and of the others
+    only the columns up to the last change are sent.
     """
 
     DEFAULT_CSS = "Lines { height: 1fr; width: 1fr; }"
@@ -32,11 +33,15 @@ class Lines(Widget):
         """Show these rows from now on."""
         old = self._rows
         self._rows = rows
-        width = self.size.width
+        dirty = []
         for y in range(max(len(old), len(rows))):
-            if y >= len(old) or y >= len(rows) or old[y] != rows[y]:
+            before = old[y] if y < len(old) else ()
+            after = rows[y] if y < len(rows) else ()
+            if before != after:
                 self._strips.pop(y, None)
-                self.refresh(Region(0, y, width, 1))
+                dirty.append(Region(0, y, last_change(before, after) or self.size.width, 1))
+        if dirty:
+            self.refresh(*dirty)
 
     def text(self) -> str:
         """Return what is shown, without styles."""
@@ -52,3 +57,24 @@ class Lines(Widget):
             strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
             self._strips[y] = strip
         return strip
+
+
+def last_change(before: Row, after: Row) -> int:
+    """Return up to which column two rows of the same width differ; 0 if their widths do."""
+    width = sum(len(text) for text, _ in after)
+    if width != sum(len(text) for text, _ in before):
+        return 0
+    same = 0
+    for (old, role), (new, its) in zip(reversed(before), reversed(after), strict=False):
+        if (old, role) != (new, its):
+            return width - same - (_common_end(old, new) if role == its else 0)
+        same += len(new)
+    return width - same
+
+
+def _common_end(a: str, b: str) -> int:
+    """Return how many characters two texts share at their ends."""
+    n = 0
+    while n < min(len(a), len(b)) and a[-1 - n] == b[-1 - n]:
+        n += 1
+    return n

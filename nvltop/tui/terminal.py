@@ -1,4 +1,4 @@
-"""Care of the terminal: signals that end the program cleanly, and a terminal that goes away."""
+"""Care of the terminal: what it can show, a clean end on signals, and a terminal that stalls or goes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,38 @@ import os
 import select
 import signal
 import sys
+import termios
+import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from nvltop.tui.glyphs import ASCII, UNICODE, Glyphs
 
+Modes: TypeAlias = "list[Any]"
+"""What `termios.tcgetattr` returns."""
+
 HANGUP_EVERY_S: Final = 0.5
-END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+PATIENCE_S: Final = 2.0
+"""How long a terminal may take to be restored."""
+END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+NO_SCREEN: Final = ("dumb", "emacs")
+"""Values of TERM that obey no escape sequences; Textual would send them all the same."""
+POOR: Final = ("linux", "vt100", "vt220")
+"""Values of TERM whose fonts lack the blocks of sparklines."""
+
+
+def unfit() -> str:
+    """Return why this terminal cannot show a live screen; empty if it can."""
+    term = os.environ.get("TERM", "")
+    return (
+        f"a terminal with TERM={term} shows no live screen; use --once or --json" if term in NO_SCREEN else ""
+    )
 
 
 def glyphs_for(unicode: bool) -> Glyphs:
     """Choose the characters: ASCII if asked, or if encoding or terminal cannot show others."""
     encoding = (getattr(sys.__stderr__, "encoding", None) or locale.getpreferredencoding(False)).lower()
-    poor = os.environ.get("TERM", "") in ("linux", "dumb", "vt100", "vt220")
+    poor = os.environ.get("TERM", "") in POOR
     return UNICODE if unicode and "utf" in encoding and not poor else ASCII
 
 
@@ -31,10 +50,36 @@ def screen_on_terminal() -> None:
 
 
 def end_on_signals(end: Callable[[int], None]) -> None:
-    """Call `end` with the signal's number on TERM, HUP and QUIT; Textual alone leaves the screen behind."""
+    """Call `end` with the number of an ending signal; Textual alone leaves the screen behind."""
     loop = asyncio.get_running_loop()
     for number in END_SIGNALS:
         loop.add_signal_handler(number, end, int(number))
+
+
+def modes(fd: int = 0) -> Modes | None:
+    """Return the terminal's modes, to be put back by `end_by_force`; None where there is no terminal."""
+    return termios.tcgetattr(fd) if os.isatty(fd) else None
+
+
+def end_by_force(code: int, found: Modes, fd: int = 0) -> None:
+    """End in `PATIENCE_S` whatever happens: restoring a stalled terminal's screen would wait for it."""
+
+    def force() -> None:
+        termios.tcsetattr(fd, termios.TCSANOW, found)
+        os._exit(code)
+
+    timer = threading.Timer(PATIENCE_S, force)
+    timer.daemon = True
+    timer.start()
+
+
+def stalled() -> bool:
+    """Whether the terminal takes nothing now; frames drawn all the same would queue up, then block us."""
+    if sys.__stderr__ is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.__stderr__.fileno(), select.POLLOUT)
+    return not poll.poll(0)
 
 
 def has_gone(fd: int = 0) -> bool:

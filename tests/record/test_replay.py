@@ -71,15 +71,17 @@ def test_it_is_a_source(path, clock, items):
 def test_the_state_of_the_worker_is_the_one_of_then(tmp_path, clock):
     recorder = Recorder(tmp_path / "run")
     recorder.write(Inventory(1.0, 2.0))
-    recorder.write(Tick(1.5, 2.5, 0.25, "stuck", (), "nvmlInit hangs"))
+    recorder.write(Tick(1.5, 2.5, 0.25, "starting"))
+    recorder.write(Tick(1.75, 2.75, 0.25, "stuck", (), "nvmlInit hangs"))
     recorder.write(Event(9.0, 10.0, None, "xid", 74))
     recorder.close()
     replay = Replay(tmp_path / "run", clock=clock)
+    assert replay.tick() == Tick(1.5, 2.5, 1.0, "replay")
     drain(replay)
-    assert replay.tick() == Tick(1.0, 2.0, 1.0, "replay")
+    assert replay.tick() == Tick(1.5, 2.5, 0.25, "starting")
     clock.now += 2
     drain(replay)
-    assert replay.tick() == Tick(3.0, 4.0, 0.25, "stuck", (), "nvmlInit hangs")
+    assert replay.tick() == Tick(3.5, 4.5, 0.25, "stuck", (), "nvmlInit hangs")
 
 
 def test_pause_and_step(path, clock, items):
@@ -153,7 +155,9 @@ def test_a_long_jump_comes_in_batches(tmp_path, clock):
 
 def test_marks(path, items):
     timeline = scan(path)
-    assert (timeline.start_s, timeline.end_s) == (items[0].mono_s, items[-1].mono_s)
+    first_tick = next(i for i in items if isinstance(i, Tick))
+    assert (timeline.start_s, timeline.start_wall_s) == (first_tick.mono_s, first_tick.wall_s)
+    assert timeline.end_s == items[-1].mono_s
     assert timeline.marks == sorted(timeline.marks)
     event = next(i for i in items if isinstance(i, Event))
     assert Mark(event.mono_s, "event", event.gpu, "xid 74") in timeline.marks

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import stat
+import sys
 import threading
 
 import pytest
@@ -16,6 +17,7 @@ from nvltop.record import stream
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
+from nvltop.record.timeline import scan
 from nvltop.record.writer import Recorder
 
 
@@ -98,7 +100,7 @@ def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
 
 
 def test_zstandard(tmp_path, simulate):
-    pytest.importorskip("compression.zstd" if os.sys.version_info >= (3, 14) else "backports.zstd")
+    pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     items, redact = simulate(), Redactor()
     record(tmp_path / "run.zst", items, redact=redact)
     assert items_in(tmp_path / "run.zst") == [redact(item) for item in items]
@@ -121,6 +123,7 @@ def test_rotation_keeps_the_newest(tmp_path, simulate):
     assert newer[-1] == redact(items[-1])
     last = max(i.mono_s for i in older if isinstance(i, Tick))
     assert last in [i.mono_s for i in newer if isinstance(i, Tick)]
+    assert scan(tmp_path / "run").start_s == last
 
 
 def test_too_little_room_is_refused(tmp_path):

@@ -11,7 +11,15 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 
 def screen(app) -> str:
     return "\n".join(
-        lines.text() for lines in (app._header, app._tabs, app._gpus, app._matrix, app._links, app._keys)
+        lines.text()
+        for lines in (
+            app.main._header,
+            app.main._tabs,
+            app.main._gpus,
+            app.main._matrix,
+            app.main._links,
+            app.main._keys,
+        )
     )
 
 
@@ -31,9 +39,9 @@ async def test_everything_is_there_at_each_size(app, size):
         for word in ("CPU[", "144/144 links up", "Main", "%SPD", "NV18", "F1Help", "F10Quit"):
             assert word in text
         assert [g.gpu.index for g in app.view.gpus] == list(range(8))
-        assert app._gpus.size.height == 9
-        assert app._matrix.size.height >= 9
-        assert app._links.display == (size[0] >= 100)
+        assert app.main._gpus.size.height == 9
+        assert app.main._matrix.size.height >= 9
+        assert app.main._links.display == (size[0] >= 100)
 
 
 @pytest.mark.parametrize("keys", ["q", "f10"])
@@ -80,15 +88,15 @@ async def test_enter_goes_into_the_links_and_back(app, key):
         await settle(app, pilot)
         await pilot.press("down", key)
         await settle(app, pilot)
-        assert app._links.display
-        assert not app._matrix.display
+        assert app.main._links.display
+        assert not app.main._matrix.display
         await pilot.press("down", "down", "end")
         assert app.view.link == 17
-        assert " 17 up" in app._links.text()
-        assert "GPU 1 > link 17" in app._links.text()
+        assert " 17 up" in app.main._links.text()
+        assert "GPU 1 > link 17" in app.main._links.text()
         await pilot.press(key)
         await settle(app, pilot)
-        assert app._matrix.display
+        assert app.main._matrix.display
         assert app.view.gpu == 1
 
 
@@ -97,11 +105,11 @@ async def test_f5_swaps_matrix_and_links(app, key):
     app = app()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        assert "F5Links" in app._keys.text()
+        assert "F5Links" in app.main._keys.text()
         await pilot.press(key)
         await settle(app, pilot)
-        assert app._links.display
-        assert "F5Matrix" in app._keys.text()
+        assert app.main._links.display
+        assert "F5Matrix" in app.main._keys.text()
 
 
 async def test_pause_freezes_the_picture_but_not_the_sampling(app):
@@ -109,15 +117,15 @@ async def test_pause_freezes_the_picture_but_not_the_sampling(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot)
         await pilot.press("Z")
-        before, bucket = app._gpus.text(), app._history.bucket
+        before, bucket = app.main._gpus.text(), app._history.bucket
         app._source.advance(1.0)
         await settle(app, pilot)
-        assert app._gpus.text() == before
-        assert "PAUSED" in app._tabs.text()
+        assert app.main._gpus.text() == before
+        assert "PAUSED" in app.main._tabs.text()
         assert app._history.bucket > bucket
         await pilot.press("Z")
         await settle(app, pilot)
-        assert app._gpus.text() != before
+        assert app.main._gpus.text() != before
 
 
 async def test_mouse_selects_gpus_links_and_presses_the_bar(app):
@@ -171,7 +179,7 @@ async def test_what_the_worker_has_to_say_is_told(app):
     async with app.run_test(size=(120, 40)) as pilot:
         app._source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"
         await settle(app, pilot)
-        assert "hung" in app._header.text()
+        assert "hung" in app.main._header.text()
 
 
 async def test_unknown_is_a_question_mark_on_screen(app):
@@ -182,15 +190,15 @@ async def test_unknown_is_a_question_mark_on_screen(app):
         app._source.bench.library.faults["nvmlDeviceGetFieldValues"] = Fault(4, gpu=0)
         app._source.advance(1.0)
         await settle(app, pilot)
-        row = app._gpus.text().splitlines()[1]
+        row = app.main._gpus.text().splitlines()[1]
         assert row.split()[8:10] == ["?", "?"]
-        assert "no permission" in app._links.text()
+        assert "no permission" in app.main._links.text()
 
 
 async def test_no_colours_means_none(app):
     app = app(color=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        strips = [app._gpus.render_line(y) for y in range(5)]
+        strips = [app.main._gpus.render_line(y) for y in range(5)]
         styles = [segment.style for strip in strips for segment in strip if segment.style]
         assert all(style.color is None and style.bgcolor is None for style in styles)

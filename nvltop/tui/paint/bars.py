@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final, NamedTuple
 
-from nvltop.tui.paint.row import Row, Span, fit
+from nvltop.tui.paint.row import Row, Span, fit, sentence
+from nvltop.tui.paint.status import status
 from nvltop.tui.paint.view import View
 from nvltop.units import age
 
-KEYS = (
-    ("F1", "Help", "help"),
-    ("F5", "", "swap"),
-    ("F10", "Quit", "quit"),
-)
-"""Key, label and action; only what works."""
+
+class Key(NamedTuple):
+    """One place of the function bar."""
+
+    name: str
+    label: str
+    action: str
+
+
+HELP: Final = Key("F1", "Help", "app.help")
+MATRIX: Final = Key("F5", "Matrix", "swap")
+LINKS: Final = Key("F5", "Links", "swap")
+QUIT: Final = Key("F10", "Quit", "app.quit")
+LABEL: Final = 6
+"""Columns of a label, as in htop."""
+STRETCHED: Final = 1.05
+"""From so much longer than asked on, an interval is said to be."""
 
 
 def tabs(view: View, width: int) -> Row:
@@ -26,9 +39,10 @@ def tabs(view: View, width: int) -> Row:
         right += [(" PAUSED ", "paused"), (" ", "")]
     elif any(g.stale for g in frame.gpus):
         right.append((f"data {age(oldest)} old  ", "error"))
-    interval_s = max(frame.tick.interval_s, frame.cost.interval_s)
-    slowed = frame.cost.interval_s > frame.tick.interval_s * 1.05
-    right.append((f"{1 / interval_s:.3g}/s{' (slow driver)' if slowed else ''}  ", "warn" if slowed else ""))
+    asked_s, cost = frame.tick.interval_s, frame.cost
+    slowed = cost.interval_s > asked_s * STRETCHED
+    per_s = f"{1 / max(asked_s, cost.interval_s):.3g}/s{' (slow driver)' if slowed else ''}  "
+    right.append((per_s, "warn" if slowed else ""))
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     right.append((clock + " ", "bold"))
     gap = width - sum(len(t) for t, _ in left + right)
@@ -36,18 +50,19 @@ def tabs(view: View, width: int) -> Row:
 
 
 def function_bar(view: View, width: int, both: bool) -> tuple[Row, list[tuple[int, int, str]]]:
-    """Draw the function bar; also from which to which column each action can be clicked."""
+    """Draw the function bar; also from which to which column each action can be clicked.
+
+    What is to be said of the selection stands at its right.
+    """
+    swap = [] if both else [MATRIX if view.show_links else LINKS]
     spans: list[Span] = []
     clicks = []
     at = 0
-    for key, label, action in KEYS:
-        if action == "swap":
-            if both:
-                continue
-            label = "Matrix" if view.show_links else "Links"
-        text = label.ljust(6)
-        spans += [(key, "key"), (text, "key-label")]
-        clicks.append((at, at + len(key) + len(text), action))
-        at += len(key) + len(text)
-    spans.append((" " * max(0, width - at), "key-label"))
+    for key in (HELP, *swap, QUIT):
+        spans += [(key.name, "key"), (key.label.ljust(LABEL), "key-label")]
+        end = at + len(key.name) + LABEL
+        clicks.append((at, end, key.action))
+        at = end
+    words = sentence(status(view), max(0, width - at - 2), view.glyphs)
+    spans.append((words.rjust(width - at - 1) + " ", "key-label"))
     return fit(spans, width), clicks

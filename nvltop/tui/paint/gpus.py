@@ -7,7 +7,6 @@ from typing import Final
 
 from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
-from nvltop.tui.glyphs import spark
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, cell, count, gb_per_s, memory, percent
@@ -58,7 +57,7 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     if width >= ROOMY:
         columns[1] = replace(columns[1], width=24 if width >= WIDE else 16)
     if width >= WIDE:
-        columns.insert(2, BUS)
+        columns.append(BUS)
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
@@ -132,16 +131,15 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
 
 
 def _sparks(g: GpuFrame, view: View, each: int, linked: bool) -> list[Span]:
-    speed = g.nvlink.speed_bytes_per_s
-    uuid = g.gpu.uuid
-    if not linked:
-        keys, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
+    if linked:
+        ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:
-        keys, scale = ("tx", "rx"), speed if known(speed) else 0.0
+        ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
+    uuid = g.gpu.uuid
     return [
-        (spark(view.history.tail((uuid, None, keys[0]), each), scale, view.glyphs), "tx"),
+        (view.spark((uuid, None, ways[0]), each, scale), "tx"),
         (" ", ""),
-        (spark(view.history.tail((uuid, None, keys[1]), each), scale, view.glyphs), "rx"),
+        (view.spark((uuid, None, ways[1]), each, scale), "rx"),
     ]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import GpuFrame, Link, LinkState, Missing, known
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.report.text import remote_name
-from nvltop.tui.glyphs import spark
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
+from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, narrow, sentence
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, gb_per_s
 
@@ -44,7 +43,8 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     if g is None:
         return [fit([("", "title")], width, "title")]
     if not g.links:
-        return _why_none(g, width)
+        return _why_none(g, view, width)
+    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     kinds = {kind for link in g.links for kind in link.errors}
     columns = [
         Column("index", "LNK", 3, 0),
@@ -54,7 +54,7 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
         *(Column(kind, title, 5, 60 + i) for i, (kind, title) in enumerate(TITLES.items()) if kind in kinds),
     ]
     if width >= 110:
-        columns.insert(2, Column("remote", "REMOTE END", 34, 200, left=True))
+        columns.append(Column("remote", "REMOTE END", 34, 200, left=True))
     room = width - 2 * (MIN_SPARK + 1)
     columns = choose(columns, room if room > 30 else width)
     used = sum(c.width + 1 for c in columns)
@@ -66,43 +66,47 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     for i, link in enumerate(g.links[top : top + height - 2], top):
         spans: list[Span] = []
         for c in columns:
-            text, role = _cell(c.key, g, link, view)
+            text, role = _cell(c.key, g, link, index_of)
             spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
         if each >= MIN_SPARK:
             spans += _sparks(g, link, view, each)
         chosen = view.links_focused and i == view.link
         out.append(fit(spans, width, "selected" if chosen else None))
-    return [*out, fit([(_caption(g, view), "caption")], width)]
+    caption = sentence(_caption(g, view, index_of), width, view.glyphs)
+    return [*out, fit([(caption, "caption")], width)]
 
 
-def _caption(g: GpuFrame, view: View) -> str:
+def _caption(g: GpuFrame, view: View, index_of: dict[str, int]) -> str:
     """Name the selected link's other end, and say why a value is unknown."""
     link = g.links[min(view.link, len(g.links) - 1)]
-    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
-    what = "RAW, with protocol" if g.nvlink.counter == "raw" else "data"
     name = f"GPU {g.gpu.index} > link {link.index}"
     remote = remote_name(link, index_of)
     tx = link.tx_bytes_per_s
     if link.state_reason:
-        return narrow(f"{name}: state unknown ({link.state_reason}), to {remote}")
+        return f"{name}: state unknown ({link.state_reason}){SEPARATOR}to {remote}"
     if link.state is LinkState.DOWN:
-        return narrow(f"{name}: down, to {remote}")
+        return f"{name}: down{SEPARATOR}to {remote}"
     if isinstance(tx, Missing):
-        return narrow(f"{name}: traffic unknown ({tx.reason}), to {remote}")
-    return narrow(f"{name} > {remote}, {what}, speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s a direction")
+        return f"{name}: traffic unknown ({tx.reason}){SEPARATOR}to {remote}"
+    counts = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "data"
+    speed = f"speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s"
+    return SEPARATOR.join((f"{name} > {remote}", speed, counts))
 
 
-def _why_none(g: GpuFrame, width: int) -> list[Row]:
+def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     present = g.nvlink.links_present
     why = (
         f"links unknown: {present.reason}"
         if isinstance(present, Missing)
         else "this GPU has no NVLink; it talks over PCIe"
     )
-    return [fit([(f"GPU {g.gpu.index}", "title")], width, "title"), fit([(narrow(why), "")], width)]
+    return [
+        fit([(f"GPU {g.gpu.index}", "title")], width, "title"),
+        fit([(sentence(why, width, view.glyphs), "")], width),
+    ]
 
 
-def _cell(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+def _cell(key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
     old = "dim" if g.stale else ""
     if key == "index":
         return str(link.index), ""
@@ -114,7 +118,6 @@ def _cell(key: str, g: GpuFrame, link: Link, view: View) -> Span:
     if key == "rx":
         return _rate(link, link.rx_bytes_per_s), old
     if key == "remote":
-        index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
         return narrow(remote_name(link, index_of)), ""
     error = link.errors.get(key)
     if error is None:
@@ -132,9 +135,8 @@ def _rate(link: Link, value: object) -> str:
 
 def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:
     speed = link.speed_bytes_per_s
-    scale = speed if known(speed) else 0.0
     return [
-        (spark(view.history.tail((g.gpu.uuid, link.index, "tx"), each), scale, view.glyphs), "tx"),
+        (view.spark((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),
         (" ", ""),
-        (spark(view.history.tail((g.gpu.uuid, link.index, "rx"), each), scale, view.glyphs), "rx"),
+        (view.spark((g.gpu.uuid, link.index, "rx"), each, speed), "rx"),
     ]

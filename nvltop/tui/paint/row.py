@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from nvltop.tui.glyphs import UNICODE, Glyphs
 
 Span: TypeAlias = "tuple[str, str]"
 """Text and role. All text is one column a character: it went through `clean()`, and is cut here."""
 Row: TypeAlias = "tuple[Span, ...]"
+
+SEPARATOR: Final = " · "
+"""Between the parts of a line of words, the most telling part first."""
 
 
 def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
@@ -41,7 +46,23 @@ def text_of(row: Row) -> str:
 
 def narrow(text: str) -> str:
     """Replace characters that are not one column wide, so that no column is pushed aside."""
-    return "".join(c if c.isascii() or c in "×·°▁▂▃▄▅▆▇█¦≈" else "?" for c in text)
+    return "".join(c if c.isascii() or c in "×·°≈…" else "?" for c in text)
+
+
+def sentence(line: str, width: int, glyphs: Glyphs) -> str:
+    """Fit words into `width`: parts are left out from the end; what is cut all the same is marked as cut.
+
+    Half a number would be a wrong one.
+    """
+    parts = narrow(line).split(SEPARATOR)
+    while len(parts) > 1 and len(SEPARATOR.join(parts)) > width:
+        parts.pop()
+    text = SEPARATOR.join(parts)
+    if len(text) > width:
+        text = text[: max(0, width - 1)] + glyphs.more[: max(0, width)]
+    if glyphs is UNICODE:
+        return text
+    return text.replace("·", glyphs.dot).replace("×", "x").replace("°", glyphs.degree)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nvltop.analysis.history import History
-from nvltop.model import Frame, GpuFrame, Inventory, Tick
-from nvltop.tui.glyphs import UNICODE, Glyphs
+from nvltop.analysis.history import History, Key
+from nvltop.model import Frame, GpuFrame, Inventory, Maybe, Tick
+from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 
 NOTHING = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
@@ -30,6 +30,43 @@ class View:
     paused: bool = False
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
+
+    _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
+    _sparks_of: int = -1
+
+    def spark(self, key: Key, count: int, scale: Maybe[float]) -> str:
+        """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.
+
+        A picture that moved with every refresh would be most of what the screen sends.
+        """
+        if self._sparks_of != self.history.bucket:
+            self._sparks.clear()
+            self._sparks_of = self.history.bucket
+        drawn = self._sparks.get((key, count, scale))
+        if drawn is None:
+            drawn = spark(self.history.tail(key, count + 1)[:-1], scale, self.glyphs)
+            self._sparks[key, count, scale] = drawn
+        return drawn
+
+    def clamp(self) -> None:
+        """Keep the selection on rows that there are."""
+        self.gpu = min(self.gpu, max(0, len(self.gpus) - 1))
+        links = len(self.selected.links) if self.selected else 0
+        self.link = min(self.link, max(0, links - 1))
+        self.links_focused = self.links_focused and links > 0
+
+    def move(self, by: int, links: bool) -> None:
+        """Move the selection among the links of the selected GPU, or among the GPUs."""
+        if links:
+            self.link = max(0, self.link + by)
+        else:
+            self.gpu = max(0, self.gpu + by)
+        self.clamp()
+
+    def enter(self, links: bool) -> None:
+        """Show the links and give them the focus, or give it back to the GPUs."""
+        self.show_links = self.links_focused = links
+        self.clamp()
 
     @property
     def selected(self) -> GpuFrame | None:

@@ -1,0 +1,57 @@
+"""A source whose items are recorded as they pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from nvltop.model import Item, Tick
+from nvltop.record.writer import Recorder
+
+
+class Source(Protocol):
+    """What is recorded: the live worker."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when items wait."""
+
+    def drain(self) -> list[Item]:
+        """Return the items that have arrived."""
+
+    def tick(self) -> Tick:
+        """Return the clock and the state of the worker."""
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class Recorded:
+    """Passes everything on; when the file can no longer be written, that is told and nothing else stops."""
+
+    def __init__(self, source: Source, recorder: Recorder) -> None:
+        self._source = source
+        self._recorder = recorder
+
+    def fileno(self) -> int:
+        """Return the source's descriptor."""
+        return self._source.fileno()
+
+    def drain(self) -> list[Item]:
+        """Return what the source has, and record it."""
+        items = self._source.drain()
+        for item in items:
+            self._recorder.write(item)
+        return items
+
+    def tick(self) -> Tick:
+        """Return the source's tick, and record it; tells if recording has stopped."""
+        tick = self._source.tick()
+        self._recorder.write(tick)
+        if self._recorder.error:
+            tick = replace(tick, note=f"recording stopped: {self._recorder.error}")
+        return tick
+
+    def close(self) -> None:
+        """Leave the source first: nothing waits for it, and the file gets its last lines."""
+        self._source.close()
+        self._recorder.close()

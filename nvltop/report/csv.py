@@ -1,0 +1,90 @@
+"""A frame as CSV: a row for each GPU (its link column empty), then one for each of its links."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Final
+
+from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing
+from nvltop.report.json import utc
+
+HEAD: Final = (
+    "time",
+    "gpu",
+    "link",
+    "state",
+    "tx_bytes_per_s",
+    "rx_bytes_per_s",
+    "speed_bytes_per_s",
+    "errors_total",
+    "errors_since_start",
+    "util_percent",
+    "memory_used_bytes",
+    "power_w",
+    "temperature_c",
+    "pcie_tx_bytes_per_s",
+    "pcie_rx_bytes_per_s",
+    "missing",
+)
+"""Column titles, with units. What could not be read is empty, with its reason in the last column."""
+
+
+def head() -> str:
+    """Return the title line."""
+    return ",".join(HEAD)
+
+
+def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
+    """Return a frame as lines of CSV without the title; `only` names the UUIDs of the GPUs to list."""
+    wanted = None if only is None else set(only)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    when = utc(frame.tick.wall_s)
+    for g in frame.gpus:
+        if wanted is None or g.gpu.uuid in wanted:
+            writer.writerow(_row(when, g.gpu.index, "", _gpu(g)))
+            writer.writerows(_row(when, g.gpu.index, link.index, _link(link)) for link in g.links)
+    return out.getvalue().rstrip("\n")
+
+
+def _row(when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]]) -> list[object]:
+    missing = "; ".join(f"{k}: {v.reason}" for k, v in values.items() if isinstance(v, Missing))
+    cells = [values.get(title, "") for title in HEAD[3:-1]]
+    return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), missing]
+
+
+def _gpu(g: GpuFrame) -> dict[str, Maybe[object]]:
+    return {
+        "state": g.state,
+        "tx_bytes_per_s": g.nvlink.tx_bytes_per_s,
+        "rx_bytes_per_s": g.nvlink.rx_bytes_per_s,
+        "speed_bytes_per_s": g.nvlink.speed_bytes_per_s,
+        "errors_total": g.nvlink.errors_total,
+        "errors_since_start": g.nvlink.errors_since_start,
+        "util_percent": g.gauges.util_percent,
+        "memory_used_bytes": g.gauges.memory_used_bytes,
+        "power_w": g.gauges.power_w,
+        "temperature_c": g.gauges.temperature_c,
+        "pcie_tx_bytes_per_s": g.pcie.tx_bytes_per_s,
+        "pcie_rx_bytes_per_s": g.pcie.rx_bytes_per_s,
+    }
+
+
+def _link(link: Link) -> dict[str, Maybe[object]]:
+    return {
+        "state": link.state.value,
+        "tx_bytes_per_s": link.tx_bytes_per_s,
+        "rx_bytes_per_s": link.rx_bytes_per_s,
+        "speed_bytes_per_s": link.speed_bytes_per_s,
+        "errors_total": _errors([e.total for e in link.errors.values()]),
+        "errors_since_start": _errors([e.since_start for e in link.errors.values()]),
+    }
+
+
+def _errors(counts: list[Maybe[int]]) -> Maybe[int]:
+    unread = next((c for c in counts if isinstance(c, Missing)), None)
+    if unread or not counts:
+        return unread or Missing("no error counter read yet")
+    return sum(c for c in counts if not isinstance(c, Missing))

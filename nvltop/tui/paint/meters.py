@@ -1,0 +1,107 @@
+"""htop's bar meters: CPU, memory, and the node's traffic in each direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nvltop.analysis.verdict import pcie_speed
+from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
+from nvltop.tui.glyphs import Glyphs
+from nvltop.tui.paint.row import Span
+from nvltop.units import UNKNOWN, gib, rate
+
+MIN_WIDTH: Final = 18
+"""A narrower bar says nothing and is left out."""
+FRAME: Final = 5
+"""Columns of the caption and the brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One value as a bar."""
+
+    caption: str
+    """Three columns."""
+    share: Maybe[float]
+    """Of the bar, 0…1; empty where it is missing."""
+    text: str
+    role: str
+    tick: Maybe[float] = NOT_READ
+    """Where the ceiling is, 0…1."""
+
+
+def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
+    """Draw `CPU[|||||      38.2%]`: the text right-aligned over the fill, a tick where the ceiling is."""
+    if width < MIN_WIDTH:
+        return []
+    inner = width - FRAME
+    filled = 0
+    if known(meter.share) and meter.share > 0:
+        filled = max(1, round(min(meter.share, 1.0) * inner))
+    cells = ["|"] * filled + [" "] * (inner - filled)
+    roles = [meter.role] * filled + ["shadow"] * (inner - filled)
+    if known(meter.tick):
+        at = min(inner - 1, round(meter.tick * inner))
+        cells[at], roles[at] = glyphs.tick, "warn"
+    text = meter.text[:inner]
+    for i, character in enumerate(text, inner - len(text)):
+        cells[i], roles[i] = character, meter.role if i < filled else "shadow"
+    return [
+        (f"{meter.caption:3}", "caption"),
+        ("[", "bracket"),
+        *zip(cells, roles, strict=True),
+        ("]", "bracket"),
+    ]
+
+
+def meters(frame: Frame) -> list[Meter]:
+    """Return the four meters from top to bottom."""
+    host = frame.host
+    used, total = host.memory_used_bytes, host.memory_total_bytes
+    cpu = host.cpu_percent
+    return [
+        Meter(
+            "CPU",
+            cpu / 100 if known(cpu) else cpu,
+            f"{cpu:.1f}%" if known(cpu) else UNKNOWN,
+            "cpu",
+        ),
+        Meter(
+            "Mem",
+            used / total if known(used) and known(total) and total else NOT_READ,
+            f"{gib(used)}/{gib(total)}",
+            "memory",
+        ),
+        _traffic("TX", frame),
+        _traffic("RX", frame),
+    ]
+
+
+def _traffic(caption: str, frame: Frame) -> Meter:
+    """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
+    out = caption == "TX"
+    linked = [g.nvlink for g in frame.gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
+    tick: Maybe[float] = NOT_READ
+    speeds: list[Maybe[float]]
+    if linked:
+        prefix, tick = "", linked[0].ceiling
+        rates = [n.tx_bytes_per_s if out else n.rx_bytes_per_s for n in linked]
+        speeds = [n.speed_bytes_per_s for n in linked]
+    else:
+        prefix = "PCIe "
+        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in frame.gpus]
+        speeds = [pcie_speed(g) or NOT_READ for g in frame.gpus]
+    total, speed = _sum(rates), _sum(speeds)
+    share = total / speed if known(total) and known(speed) and speed else NOT_READ
+    return Meter(caption, share, prefix + rate(total), caption.lower(), tick)
+
+
+def _sum(values: list[Maybe[float]]) -> Maybe[float]:
+    """Add up; with one part unknown the sum is."""
+    total = 0.0
+    for value in values:
+        if isinstance(value, Missing):
+            return value
+        total += value
+    return total if values else NOT_READ

@@ -1,0 +1,62 @@
+"""What is to be said of the selected GPU or link: why a `?` is one, and what its numbers count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nvltop.model import Counter, GpuFrame, Maybe, Missing, known
+from nvltop.tui.paint.row import SEPARATOR
+from nvltop.tui.paint.view import View
+
+
+def status(view: View) -> str:
+    """Return one line on what is selected; empty if there is nothing to add to its row."""
+    g = view.selected
+    if g is None:
+        return ""
+    if view.links_focused and view.link < len(g.links):
+        link = g.links[view.link]
+        values: dict[str, Maybe[object]] = {"TX": link.tx_bytes_per_s, "RX": link.rx_bytes_per_s}
+        values |= {kind: error.total for kind, error in link.errors.items()}
+        return SEPARATOR.join(_unknown(f"link {link.index}", values))
+    name = f"GPU {g.gpu.index}"
+    if g.state != "ok":
+        return f"{name}: {g.state_reason}"
+    parts = _unknown(name, _values(g))
+    if g.nvlink.counter is Counter.RAW:
+        parts.append(f"{name} counts RAW bytes, with protocol")
+    return SEPARATOR.join(parts)
+
+
+def _values(g: GpuFrame) -> dict[str, Maybe[object]]:
+    gauges, nvlink = g.gauges, g.nvlink
+    values: dict[str, Maybe[object]] = {
+        "util": gauges.util_percent,
+        "mem": gauges.memory_used_bytes,
+        "power": gauges.power_w,
+        "temp": gauges.temperature_c,
+        "links": nvlink.links_present,
+    }
+    if known(nvlink.links_present) and nvlink.links_present > 0:
+        return values | {
+            "links": nvlink.links_up,
+            "TX": nvlink.tx_bytes_per_s,
+            "RX": nvlink.rx_bytes_per_s,
+            "speed": nvlink.speed_bytes_per_s,
+            "errors": nvlink.errors_total,
+        }
+    return values | {
+        "PCIe": gauges.pcie_gen,
+        "PCIe TX": g.pcie.tx_bytes_per_s,
+        "PCIe RX": g.pcie.rx_bytes_per_s,
+        "NUMA": g.gpu.numa_node,
+    }
+
+
+def _unknown(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
+    """Group what is unknown by reason: `GPU 0 ? power, temp: not supported`."""
+    reasons: dict[str, list[str]] = {}
+    for what, value in values.items():
+        if isinstance(value, Missing):
+            reasons.setdefault(value.reason, []).append(what)
+    return [f"{name} ? {', '.join(named)}: {reason}" for reason, named in reasons.items()]
