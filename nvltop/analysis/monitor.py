@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis import matrix
@@ -57,6 +58,8 @@ class Monitor:
             self._sequence += track.update(reading, interval_s)
 
     def _take(self, inventory: Inventory) -> None:
+        if self._inventory:
+            inventory = _recognise(inventory, self._inventory)
         self._inventory = inventory
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
         for gpu in inventory.gpus:
@@ -87,3 +90,21 @@ class Monitor:
             events=tuple(self._events),
             sequence=self._sequence,
         )
+
+
+def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
+    """Give a GPU that no longer opens the name and UUID that its index had before.
+
+    Only if no other GPU has taken them: after a loss the indices of the others may have moved.
+    """
+    present = {gpu.uuid for gpu in fresh.gpus}
+    by_index = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
+    return replace(
+        fresh,
+        gpus=tuple(
+            replace(by_index[gpu.index], problem=gpu.problem)
+            if gpu.problem and gpu.index in by_index
+            else gpu
+            for gpu in fresh.gpus
+        ),
+    )

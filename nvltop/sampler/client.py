@@ -131,7 +131,8 @@ class Worker:
             state = "stuck"
             if self._started < MAX_WORKERS:
                 hung = tuple(c.gpu for c in stuck if c.gpu is not None)
-                self._replace(hung, f"{stuck[0].function} hung; reading goes on without that GPU")
+                who = f"GPU {', '.join(map(str, hung))}" if hung else "that call"
+                self._replace(hung, f"left out {who}: {stuck[0].function} hung")
         elif self._child.ended:
             state = "ended"
             if self._started < MAX_WORKERS:
