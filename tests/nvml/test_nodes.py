@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pynvml
 import pytest
 
 from nvltop.analysis.selfcheck import TIMES
@@ -133,3 +134,45 @@ def test_a_total_in_place_of_links_is_told(bench):
     frame = bench(prepare=repeat).run(2.0)
     assert {f.rule for f in frame.findings} == {"gpu-total-only"}
     assert frame.gpus[0].nvlink.scope is Scope.GPU
+
+
+def test_capability_is_no_proof_of_a_link(bench):
+    b = bench("hgx-b200")
+    reader = b.readers[0]
+    assert pynvml.nvmlDeviceGetNvLinkCapability(reader.device.handle, 35, 0) == 1
+    assert reader.device.links == 18
+
+
+@pytest.mark.parametrize(("number", "state"), [(2, LinkState.SLEEP), (3, LinkState.TRAFFIC_DISABLED)])
+def test_sleeping_and_disabled_links_are_told_apart_and_count_as_links(bench, number, state):
+    def change(lib):
+        lib.fields.tables[0][165] = lambda g, k, t: (0, 1, number if k == 5 else 1)
+
+    frame = bench(prepare=change).run(2.0)
+    assert frame.gpus[0].links[5].state is state
+    assert frame.gpus[0].links[4].state is LinkState.UP
+    assert frame.matrix.cells[0][1] == "NV18"
+
+
+def test_a_state_that_this_version_does_not_know_is_unknown_with_its_number(bench):
+    def change(lib):
+        lib.fields.tables[0][165] = lambda g, k, t: (0, 1, 9 if k == 5 and t > 1 else 1)
+
+    link = bench(prepare=change).run(3.0).gpus[0].links[5]
+    assert (link.state, link.state_reason) == (LinkState.UNKNOWN, "unknown link state 9")
+
+
+def test_a_field_that_says_all_links_are_down_is_not_believed_against_the_call(bench):
+    """Some drivers answer SUCCESS with 0 to fields that they do not know."""
+
+    def lie(lib):
+        lib.fields.tables[0][165] = lambda g, k, t: (0, 1, 0)
+
+    assert bench(prepare=lie).run(1.0).gpus[0].nvlink.links_up == 18
+
+
+def test_old_drivers_without_the_link_count_are_asked_link_by_link(bench):
+    def no_count(lib):
+        del lib.fields.tables[0][91]
+
+    assert bench("dgx1-p100", prepare=no_count).run(1.0).gpus[0].nvlink.links_present == 4

@@ -203,6 +203,12 @@ def _links(lib: Library) -> Table:
             return put(c_uint, out, 0xFF)
         return put(c_uint, out, kinds.get(m.end(gpu, link).kind, 0xFF))
 
+    def capability(gpu: int, link: int, kind: int, out: int) -> int:
+        # B200 says yes for all 36 links that NVML can number (TensorRT-LLM#19210); others know their own.
+        lies = node.boards[gpu].architecture >= BLACKWELL
+        there = link < (pynvml.NVML_NVLINK_MAX_LINKS if lies else len(node.links[gpu]))
+        return put(c_uint, out, 1) if node.links[gpu] and there else INVALID_ARGUMENT
+
     def error(gpu: int, link: int, kind: int, out: int) -> int:
         if kind >= len(ERROR_KINDS) or node.boards[gpu].architecture >= BLACKWELL:
             return NOT_SUPPORTED
@@ -223,6 +229,7 @@ def _links(lib: Library) -> Table:
         ),
         "nvmlDeviceGetNvLinkRemotePciInfo_v2": ((P, U, P), about(remote_bus)),
         "nvmlDeviceGetNvLinkRemoteDeviceType": ((P, U, P), about(remote_type)),
+        "nvmlDeviceGetNvLinkCapability": ((P, U, U, P), capability),
         "nvmlDeviceGetNvLinkErrorCounter": ((P, U, U, P), about(error)),
     }
 
