@@ -17,6 +17,7 @@ from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
+from nvltop.record.replay import Replay
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
 from nvltop.tui.help import Help
@@ -74,6 +75,7 @@ class Nvltop(App[None]):
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
         self.view = View(history=self._history, glyphs=terminal.glyphs_for(settings.unicode))
+        self.view.replay = isinstance(source, Replay)
         self.main = Main(self.view, palette.COLOR if settings.color else palette.MONO)
 
     def get_default_screen(self) -> Screen[None]:
@@ -93,6 +95,9 @@ class Nvltop(App[None]):
         self.theme = "ansi-dark"
         terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
         self._listen()
+        if self.view.replay:
+            # Nothing tells when the items of a recording are due but the clock.
+            self.set_interval(self._settings.interval_s, self._draw)
         self.set_interval(SILENT_S, self._look)
         self.set_interval(terminal.HANGUP_EVERY_S, self._watch_terminal)
 
@@ -122,10 +127,11 @@ class Nvltop(App[None]):
             self._draw()
 
     def _fold(self) -> None:
-        for item in self._source.drain():
-            self._monitor.update(item)
-            if isinstance(item, Inventory):
-                self._take(item)
+        while items := self._source.drain():
+            for item in items:
+                self._monitor.update(item)
+                if isinstance(item, Inventory):
+                    self._take(item)
 
     def _take(self, inventory: Inventory) -> None:
         problem = inventory.problem

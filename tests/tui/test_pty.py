@@ -178,3 +178,26 @@ def test_n_refreshes_and_out(terminal):
     t = terminal("--demo", "-n", "3")
     assert t.ended() == 0
     assert t.restored()
+
+
+def test_a_recording_is_shown_as_one(terminal, tmp_path):
+    file = str(tmp_path / "run.gz")
+    command = [
+        sys.executable,
+        "-m",
+        "nvltop",
+        "--demo",
+        "dgx1-v100",
+        "--json",
+        "-n",
+        "8",
+        "--interval",
+        "0.25",
+    ]
+    subprocess.run([*command, "--record", file], stdout=subprocess.DEVNULL, check=True)
+    t = terminal("--replay", file)
+    t.until("REPLAY")
+    t.until("NV2")
+    t.type("q")
+    assert t.ended() == 0
+    assert t.restored()

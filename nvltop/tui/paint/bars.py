@@ -35,6 +35,8 @@ def tabs(view: View, width: int) -> Row:
     left: list[Span] = [(" Main ", "tab-current")]
     oldest = max((g.age_s.get("links", 0.0) for g in frame.gpus if g.links), default=0.0)
     right: list[Span] = []
+    if view.replay:
+        left += [(" ", ""), (" REPLAY ", "paused")]
     if view.paused:
         right += [(" PAUSED ", "paused"), (" ", "")]
     elif any(g.stale for g in frame.gpus):

@@ -28,6 +28,8 @@ class View:
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
     paused: bool = False
+    replay: bool = False
+    """What is shown is a recording, not this machine now."""
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
