@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from nvltop import __version__
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OK: Final = 0
 FAILED: Final = 1
+BIG_BYTES: Final = 1 << 20
+"""A recording that takes more than a blink to open."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 
@@ -189,7 +191,7 @@ def _source(
             return None
         from nvltop.record.replay import Replay
 
-        return Replay(options.replay)
+        return Replay(options.replay, _reading(options.replay))
     from nvltop.sampler.client import Worker
 
     worker = Worker(settings.interval_s, demo)
@@ -204,6 +206,21 @@ def _source(
     except RecordingError:
         worker.close()
         raise
+
+
+def _reading(path: str) -> Callable[[int, int], None]:
+    """Return what tells on stderr how far a big file has been read."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        percent = 100 * done // max(total, 1)
+        if total >= BIG_BYTES and sys.stderr.isatty() and (percent > told or done >= total):
+            told = percent
+            end = "\r" if done < total else "\n"
+            print(f"nvltop: reading {path}: {percent} %", end=end, file=sys.stderr, flush=True)
+
+    return progress
 
 
 def _settings(options: argparse.Namespace, default_s: float) -> Settings:

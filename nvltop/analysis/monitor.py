@@ -32,6 +32,11 @@ class Monitor:
         self._sequence = 0
         self._selfcheck = SelfCheck()
 
+    @property
+    def inventory(self) -> Inventory | None:
+        """The newest inventory, None before the first."""
+        return self._inventory
+
     def update(self, item: Item) -> None:
         """Fold one item."""
         if self._started_s is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from nvltop.model import Item, Tick
@@ -31,6 +32,16 @@ class Recorded:
     def __init__(self, source: Source, recorder: Recorder) -> None:
         self._source = source
         self._recorder = recorder
+
+    @property
+    def path(self) -> Path:
+        """The file that is written."""
+        return self._recorder.path
+
+    def stop(self) -> Source:
+        """End the recording, and return the source."""
+        self._recorder.close()
+        return self._source
 
     def fileno(self) -> int:
         """Return the source's descriptor."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import App, SystemCommand
@@ -17,12 +19,17 @@ from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
+from nvltop.record.format import RecordingError
+from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
+from nvltop.record.writer import Recorder
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
+from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
 from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
+from nvltop.tui.playback import Playback
 from nvltop.tui.source import Source
 
 SETTLE_S: Final = 0.02
@@ -50,6 +57,7 @@ def run(source: Source, settings: Settings) -> Outcome:
     terminal.screen_on_terminal()
     app = Nvltop(source, settings)
     app.run(mouse=settings.mouse)
+    app.stop_recording()
     return app.outcome
 
 
@@ -57,8 +65,13 @@ class Nvltop(App[None]):
     """htop for NVLink."""
 
     TITLE = "nvltop"
+    ALLOW_SELECT = False
     CSS = "Screen { background: ansi_default; color: ansi_default; layout: vertical; overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+l", "redraw", "Redraw"),
+        Binding("ctrl+z", "suspend_process", "Suspend"),
+    ]
 
     def __init__(self, source: Source, settings: Settings) -> None:
         super().__init__(ansi_color=True)
@@ -75,7 +88,8 @@ class Nvltop(App[None]):
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
         self.view = View(history=self._history, glyphs=terminal.glyphs_for(settings.unicode))
-        self.view.replay = isinstance(source, Replay)
+        self.view.recording = isinstance(source, Recorded)
+        self._playback = Playback(source) if isinstance(source, Replay) else None
         self.main = Main(self.view, palette.COLOR if settings.color else palette.MONO)
 
     def get_default_screen(self) -> Screen[None]:
@@ -88,14 +102,16 @@ class Nvltop(App[None]):
         yield SystemCommand("Pause", "Let the picture stand still, or go on", self.action_pause)
         yield SystemCommand("Matrix or links", "Where there is no room for both", self.main.action_swap)
         yield SystemCommand("Links", "Of the selected GPU, or back", self.main.action_enter)
+        yield SystemCommand("Record", "Into a new file in the current folder, or stop", self.action_record)
         yield SystemCommand("Quit", "Leave nvltop", self.action_quit)
 
     def on_mount(self) -> None:
         """Listen to the source, to signals and to the terminal's end."""
         self.theme = "ansi-dark"
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
         self._listen()
-        if self.view.replay:
+        if self._playback:
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
         self.set_interval(SILENT_S, self._look)
@@ -127,6 +143,9 @@ class Nvltop(App[None]):
             self._draw()
 
     def _fold(self) -> None:
+        if self._playback and self._playback.rewound():
+            self._monitor, self._history = Monitor(), History()
+            self.view.history = self._history
         while items := self._source.drain():
             for item in items:
                 self._monitor.update(item)
@@ -152,6 +171,8 @@ class Nvltop(App[None]):
         self._fold()
         self._monitor.update(tick)
         self.view.now_s = tick.mono_s
+        if self._playback:
+            self.view.playing = self._playback.playing()
         frame = self._monitor.frame()
         self._history.add(frame)
         if not self.view.paused:
@@ -174,6 +195,55 @@ class Nvltop(App[None]):
         # The sparklines stand still as well, and links looked at meanwhile are of the same moment.
         self.view.history = deepcopy(self._history) if self.view.paused else self._history
         self.main.paint()
+
+    def action_record(self) -> None:
+        """Record into a new file in the current folder, or stop."""
+        if self._playback or not self._monitor.inventory:
+            return
+        if isinstance(self._source, Recorded):
+            path = self._source.path
+            self._source = self._source.stop()
+            self.view.recording = False
+            self.notify(f"recorded to {path}", markup=False)
+            return
+        path = Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz"))
+        try:
+            recorder = Recorder(path)
+        except RecordingError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        recorder.write(self._monitor.inventory)
+        self._source = Recorded(self._source, recorder)
+        self.view.recording = True
+        self.notify(f"recording to {path}, redacted; F7 stops", markup=False)
+
+    def stop_recording(self) -> None:
+        """Write the last lines of a recording that a key began."""
+        if isinstance(self._source, Recorded):
+            self._source.stop()
+
+    def action_replay(self, what: str) -> None:
+        """Move in the recording that is shown."""
+        if self._playback:
+            self._playback.do(what)
+            self._draw()
+
+    def action_redraw(self) -> None:
+        """Send the whole screen again."""
+        self.screen.refresh(repaint=True, layout=True)
+
+    def action_go_to(self) -> None:
+        """Ask for a time of the recording, and go there."""
+        playback = self._playback
+        if playback is None:
+            return
+
+        def go(text: str | None) -> None:
+            if text:
+                playback.go_to(text)
+            self._draw()
+
+        self.push_screen(GoTo(), go)
 
     async def action_quit(self) -> None:
         """Leave."""

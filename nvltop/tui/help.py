@@ -17,12 +17,20 @@ nvltop {__version__}: the NVLinks of this machine's GPUs
 
 KEYS
   Up Down PgUp PgDn Home End   select a GPU or a link (mouse: click, wheel)
-  Tab         go between the GPUs and the links of the selected one
-  Enter       links of the selected GPU, and back
+  Enter Tab   into the links of the selected GPU, and back (mouse: double click)
+  Esc         back to the GPUs
   F5 t        matrix or links, where there is no room for both
   Z           pause: the picture stands still, sampling goes on
   Ctrl-L      draw the screen anew         Ctrl-Z  suspend (fg comes back)
+  Ctrl-P      all commands by name
+  F7 r        record into a new file in the current folder (redacted), and stop
   F1 h ?      this help                    F10 q   quit
+
+REPLAY (--replay FILE)
+  Space       stop and go on      .    one picture on     < >  slower, faster
+  g           to a time: 1:30 from the beginning, or 14:02:11 of the day
+  Left Right  10 s back and on    n N  to the next mark, to the one before (! on
+              the timeline: an event, an error that rose, a link that changed)
 
 COLUMNS
   TX, RX      out of and into the GPU of the row, never added up
@@ -34,8 +42,14 @@ COLUMNS
               bridged PCIe cards (12 of 18 on a pair of H100 NVL)
   ERR         link errors since the driver was loaded; red when they rose since
               nvltop was started
-  ?           could not be read; the reason stands below the links
+  ?           could not be read; the reason stands at the end of the last line
+              while the GPU or link is selected
   -           does not exist, such as traffic on a link that is down
+
+SPARKLINES
+  One column a second, the newest whole second at the right; a blank is a second
+  of which nothing is known. The scale is fixed: full is the speed of the link or
+  of the GPU's up links (on nodes without NVLink 64 GB/s, which is PCIe 5.0 x16).
 
 METERS
   TX and RX are all GPUs together. The mark on the bar is the ceiling: what NCCL

@@ -36,6 +36,7 @@ class Main(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,h,question_mark", "app.help", "Help"),
         Binding("f5,t", "swap", "Matrix or links"),
+        Binding("f7,r", "app.record", "Record, or stop"),
         Binding("f10,q", "app.quit", "Quit"),
         Binding("enter", "enter", "Links of the selected GPU, or back"),
         Binding("tab,shift+tab", "enter", "GPUs or links", priority=True),
@@ -47,8 +48,15 @@ class Main(Screen[None]):
         Binding("pagedown", "page(1)", "Page down"),
         Binding("home", f"move(-{ALL})", "First"),
         Binding("end", f"move({ALL})", "Last"),
-        Binding("ctrl+l", "redraw", "Redraw"),
-        Binding("ctrl+z", "app.suspend_process", "Suspend"),
+        Binding("space", "app.replay('pause')", "Replay: stop and go on"),
+        Binding("full_stop", "app.replay('step')", "Replay: one picture on"),
+        Binding("right", "app.replay('forward')", "Replay: 10 s on"),
+        Binding("left", "app.replay('back')", "Replay: 10 s back"),
+        Binding("greater_than_sign", "app.replay('faster')", "Replay: faster"),
+        Binding("less_than_sign", "app.replay('slower')", "Replay: slower"),
+        Binding("g", "app.go_to", "Replay: to a time"),
+        Binding("n", "app.replay('next')", "Replay: to the next mark"),
+        Binding("N", "app.replay('previous')", "Replay: to the mark before"),
     ]
 
     def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
@@ -149,10 +157,6 @@ class Main(Screen[None]):
         """Move the selection by what is seen of the list."""
         focused = self._links if self._view.links_focused else self._gpus
         self.action_move(way * max(1, focused.size.height - 2))
-
-    def action_redraw(self) -> None:
-        """Send the whole screen again."""
-        self.refresh(repaint=True, layout=True)
 
     async def on_click(self, event: events.Click) -> None:
         """Select what is clicked, go into what is clicked twice, press the function bar's keys."""

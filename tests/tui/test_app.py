@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.events import MouseScrollDown, MouseScrollUp
 
 from nvltop.tui.help import Help
 
@@ -139,6 +140,77 @@ async def test_mouse_selects_gpus_links_and_presses_the_bar(app):
         await pilot.click("#keys", offset=(1, 0))
         await pilot.pause()
         assert isinstance(app.screen, Help)
+
+
+async def test_a_double_click_goes_into_the_links_and_escape_back(app):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        await pilot.click("#gpus", offset=(5, 3), times=2)
+        await settle(app, pilot)
+        assert (app.view.gpu, app.view.links_focused, app.main._links.display) == (2, True, True)
+        await pilot.press("escape")
+        assert (app.view.links_focused, app.view.show_links) == (False, False)
+
+
+async def test_a_click_below_the_last_row_selects_nothing(app):
+    app = app("hgx-a100-4")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.click("#links", offset=(5, 20))
+        await pilot.click("#gpus", offset=(5, 0))
+        assert (app.view.gpu, app.view.link, app.view.links_focused) == (0, 0, False)
+
+
+async def test_the_wheel_moves_the_list_under_the_mouse(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        for lines, wheel in (
+            (app.main._gpus, MouseScrollDown),
+            (app.main._links, MouseScrollDown),
+            (app.main._links, MouseScrollDown),
+            (app.main._links, MouseScrollUp),
+        ):
+            x, y = lines.region.offset
+            app.post_message(wheel(None, x, y, 0, 0, 0, False, False, False, x, y))
+            await pilot.pause()
+        assert (app.view.gpu, app.view.link) == (1, 1)
+
+
+async def test_no_links_cannot_have_the_focus(app):
+    app = app("rtx4090-pair")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("enter", "down")
+        await settle(app, pilot)
+        assert (app.view.gpu, app.view.links_focused) == (1, False)
+        assert "no NVLink" in app.main._links.text()
+
+
+async def test_the_palette_knows_the_actions(app):
+    app = app()
+    async with app.run_test(size=(120, 40)):
+        commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
+        assert commands.keys() == {"Help", "Pause", "Matrix or links", "Links", "Record", "Quit"}
+        commands["Pause"]()
+        assert app.view.paused
+
+
+async def test_ctrl_c_quits_even_from_the_help(app):
+    app = app()
+    async with app.run_test() as pilot:
+        await pilot.press("f1", "ctrl+c")
+    assert not app.is_running
+
+
+async def test_before_the_driver_answers_the_screen_says_so(app):
+    app = app()
+    app._source.items.clear()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        assert "waiting for the NVIDIA driver" in app.main._header.text()
+        assert "F10Quit" in app.main._keys.text()
 
 
 async def test_no_driver_ends_with_the_reason(app):

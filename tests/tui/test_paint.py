@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Missing
+from nvltop.model import ErrorCount, Finding, Missing
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.glyphs import ASCII, UNICODE, spark
 from nvltop.tui.paint import bars, gpus, header, links, matrix
 from nvltop.tui.paint.meters import Meter, bar
-from nvltop.tui.paint.row import fit, text_of
+from nvltop.tui.paint.row import fit, sentence, text_of
+from nvltop.tui.paint.status import status
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
 
@@ -60,10 +62,10 @@ def test_gpu_table_at_80_columns(view):
     rows = texts(gpus.table(view("dgx-h100", "idle"), 80, 9, 0))
     assert " ".join(rows[0].split()) == "GPU NAME UTIL% MEM PWR TEMP TX GB/s RX GB/s %SPD LINKS ERR"
     cells = rows[1].split()
-    assert cells[:5] == ["0", "H100", "80GB", "0", "0.5/80G"]
-    assert cells[5].endswith("W")
-    assert cells[6].endswith("°")
-    assert cells[7:] == ["0", "0", "0", "18/18", "0"]
+    assert cells[:6] == ["0", "H100", "80GB", "HBM3", "0", "0.5/80G"]
+    assert cells[6].endswith("W")
+    assert cells[7].endswith("°")
+    assert cells[8:] == ["0", "0", "0", "18/18", "0"]
     assert len(rows) == 9
 
 
@@ -116,6 +118,79 @@ def test_errors_that_moved_are_told_in_the_header_and_marked(view):
 
 def test_a_simulated_node_is_said_to_be_one(view):
     assert "SIMULATED" in texts(header.header(view(), 80))[0]
+
+
+def test_words_are_left_out_by_whole_parts():
+    line = "8 × H100 · driver 570.86.15 · CUDA 12.8"
+    assert sentence(line, 40, UNICODE) == line
+    assert sentence(line, 38, UNICODE) == "8 × H100 · driver 570.86.15"
+    assert sentence(line, 8, UNICODE) == "8 × H100"
+    assert sentence(line, 6, UNICODE) == "8 × H…"
+    assert sentence(line, 6, ASCII) == "8 x H~"
+
+
+@given(st.text(max_size=60), st.integers(0, 40))
+def test_words_never_take_more_than_their_room(line, width):
+    assert len(sentence(line, width, ASCII)) <= width
+    assert sentence(line, width, ASCII).isascii()
+
+
+def test_findings_are_told_worst_first_with_their_count(view):
+    def finding(severity: str, summary: str) -> Finding:
+        return Finding("rule", severity, None, None, summary)
+
+    v = view()
+    v.frame = replace(
+        v.frame, findings=(finding("info", "i"), finding("warning", "w1"), finding("warning", "w2"))
+    )
+    assert header.health(v) == ("2 warnings · w1", "warn")
+    v.frame = replace(v.frame, findings=(*v.frame.findings, finding("critical", "GPU 3 fell off the bus")))
+    assert header.health(v) == ("1 critical · GPU 3 fell off the bus", "error")
+
+
+def test_status_says_why_a_value_of_the_selection_is_unknown(view):
+    v = view("h100-mig")
+    assert status(v) == "GPU 0 ? links: MIG is on"
+    v = view("gb10", "idle")
+    assert status(v) == "GPU 0 ? mem: not supported"
+    assert status(view("dgx-h100")) == ""
+    assert status(view("rtx3090-pair", gpu=1)) == "GPU 1 counts RAW bytes, with protocol"
+
+
+def test_the_reason_stands_on_the_last_line(view):
+    bar, clicks = bars.function_bar(view("h100-mig"), 80, False)
+    assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
+    assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
+        "F1Help",
+        "F5Links",
+        "F7Record",
+        "F10Quit",
+    ]
+
+
+def test_error_kinds_that_counted_are_the_last_to_go(view):
+    v = view("hgx-b200")
+    plain = links.rows(v, 60, 20, 0)[0]
+    assert "DISC" not in text_of(plain)
+    g = v.gpus[0]
+    errors = dict(g.links[3].errors) | {"xmit_discards": ErrorCount(7, 7, 7.0, 1.0)}
+    moved = replace(g, links=(*g.links[:3], replace(g.links[3], errors=errors), *g.links[4:]))
+    v.gpus = (moved, *v.gpus[1:])
+    assert "DISC" in text_of(links.rows(v, 60, 20, 0)[0])
+
+
+def test_a_picture_is_drawn_once_a_second_and_of_whole_seconds(view):
+    v = view(seconds=6.0)
+    key = (v.gpus[0].gpu.uuid, None, "tx")
+    drawn = v.spark(key, 20, 500e9)
+    assert drawn == spark(v.history.tail(key, 21)[:-1], 500e9, UNICODE)
+    assert v.spark(key, 20, 500e9) is drawn
+    v.history.bucket += 1
+    assert v.spark(key, 20, 500e9) == spark(v.history.tail(key, 21)[:-1], 500e9, UNICODE)
+
+
+def test_without_a_scale_only_nothing_can_be_drawn():
+    assert spark([0.0, 5.0, math.nan], Missing("not supported"), UNICODE) == "▁  "
 
 
 def test_ascii_means_ascii(view):

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from nvltop.tui.paint.row import Row, Span, fit, sentence
 from nvltop.tui.paint.status import status
+from nvltop.tui.paint.timeline import timeline
 from nvltop.tui.paint.view import View
 from nvltop.units import age
 
@@ -22,6 +23,8 @@ class Key(NamedTuple):
 HELP: Final = Key("F1", "Help", "app.help")
 MATRIX: Final = Key("F5", "Matrix", "swap")
 LINKS: Final = Key("F5", "Links", "swap")
+RECORD: Final = Key("F7", "Record", "app.record")
+STOP: Final = Key("F7", "Stop", "app.record")
 QUIT: Final = Key("F10", "Quit", "app.quit")
 LABEL: Final = 6
 """Columns of a label, as in htop."""
@@ -35,8 +38,6 @@ def tabs(view: View, width: int) -> Row:
     left: list[Span] = [(" Main ", "tab-current")]
     oldest = max((g.age_s.get("links", 0.0) for g in frame.gpus if g.links), default=0.0)
     right: list[Span] = []
-    if view.replay:
-        left += [(" ", ""), (" REPLAY ", "paused")]
     if view.paused:
         right += [(" PAUSED ", "paused"), (" ", "")]
     elif any(g.stale for g in frame.gpus):
@@ -47,6 +48,10 @@ def tabs(view: View, width: int) -> Row:
     right.append((per_s, "warn" if slowed else ""))
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     right.append((clock + " ", "bold"))
+    if view.recording:
+        left += [(" ", ""), (" REC ", "error")]
+    if view.playing:
+        left += [(" ", ""), *timeline(view.playing, width - sum(len(t) for t, _ in left + right) - 2)]
     gap = width - sum(len(t) for t, _ in left + right)
     return fit([*left, (" " * max(1, gap), ""), *right], width)
 
@@ -60,7 +65,8 @@ def function_bar(view: View, width: int, both: bool) -> tuple[Row, list[tuple[in
     spans: list[Span] = []
     clicks = []
     at = 0
-    for key in (HELP, *swap, QUIT):
+    record = [] if view.playing else [STOP if view.recording else RECORD]
+    for key in (HELP, *swap, *record, QUIT):
         spans += [(key.name, "key"), (key.label.ljust(LABEL), "key-label")]
         end = at + len(key.name) + LABEL
         clicks.append((at, end, key.action))

@@ -62,6 +62,10 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
     sparks = each >= MIN_SPARK
+    if not sparks:
+        columns = [
+            replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
+        ]
     head = " ".join(c.head() for c in columns)
     if sparks:
         scale = "" if linked or each < 14 else " (of 64 GB/s)"
@@ -93,7 +97,7 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     if c.key == "name":
         if g.state != "ok":
             return g.state.upper(), "error"
-        return narrow(short_name(g.gpu.name)), ""
+        return narrow(short_name(g.gpu.name))[: c.width].rstrip(" -"), ""
     if c.key == "bus":
         return (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN), ""
     if c.key == "mem":

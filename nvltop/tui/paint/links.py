@@ -35,27 +35,39 @@ TITLES: Final = {
 STATES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
+SPARK_SHARE: Final = 12
+"""A sparkline keeps at least one column in so many of the pane."""
+ROOMY: Final = 110
+"""From this width on the other end has a column; elsewhere the caption names the selected link's."""
 
 
 def rows(view: View, width: int, height: int, top: int) -> list[Row]:
-    """Draw what the selected link is joined to, and the links from number `top` on."""
+    """Draw the links from number `top` on, and what the selected one is joined to."""
     g = view.selected
     if g is None:
         return [fit([("", "title")], width, "title")]
     if not g.links:
         return _why_none(g, view, width)
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
-    kinds = {kind for link in g.links for kind in link.errors}
+    counted: dict[str, bool] = {}
+    for link in g.links:
+        for kind, error in link.errors.items():
+            counted[kind] = counted.get(kind, False) or error.total != 0
     columns = [
         Column("index", "LNK", 3, 0),
         Column("state", "STATE", 7, 50, left=True),
         Column("tx", "TX GB/s", 7, 0),
         Column("rx", "RX GB/s", 7, 0),
-        *(Column(kind, title, 5, 60 + i) for i, (kind, title) in enumerate(TITLES.items()) if kind in kinds),
+        # A kind that has counted, or could not be read, goes last.
+        *(
+            Column(kind, title, 5, (20 if counted[kind] else 60) + i)
+            for i, (kind, title) in enumerate(TITLES.items())
+            if kind in counted
+        ),
     ]
-    if width >= 110:
+    if width >= ROOMY:
         columns.append(Column("remote", "REMOTE END", 34, 200, left=True))
-    room = width - 2 * (MIN_SPARK + 1)
+    room = width - 2 * (max(MIN_SPARK, width // SPARK_SHARE) + 1)
     columns = choose(columns, room if room > 30 else width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)

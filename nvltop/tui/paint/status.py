@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvltop.model import Counter, GpuFrame, Maybe, Missing, known
+from nvltop.model import Counter, GpuFrame, Maybe, Missing
+from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.row import SEPARATOR
 from nvltop.tui.paint.view import View
 
@@ -22,34 +23,39 @@ def status(view: View) -> str:
     name = f"GPU {g.gpu.index}"
     if g.state != "ok":
         return f"{name}: {g.state_reason}"
-    parts = _unknown(name, _values(g))
+    parts = _unknown(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
     return SEPARATOR.join(parts)
 
 
-def _values(g: GpuFrame) -> dict[str, Maybe[object]]:
+def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
+    """Return what the columns of the GPU table show."""
     gauges, nvlink = g.gauges, g.nvlink
     values: dict[str, Maybe[object]] = {
         "util": gauges.util_percent,
         "mem": gauges.memory_used_bytes,
         "power": gauges.power_w,
         "temp": gauges.temperature_c,
-        "links": nvlink.links_present,
     }
-    if known(nvlink.links_present) and nvlink.links_present > 0:
+    if not linked:
         return values | {
-            "links": nvlink.links_up,
-            "TX": nvlink.tx_bytes_per_s,
-            "RX": nvlink.rx_bytes_per_s,
-            "speed": nvlink.speed_bytes_per_s,
-            "errors": nvlink.errors_total,
+            "PCIe": gauges.pcie_gen,
+            "PCIe TX": g.pcie.tx_bytes_per_s,
+            "PCIe RX": g.pcie.rx_bytes_per_s,
+            "NUMA": g.gpu.numa_node,
         }
+    if isinstance(nvlink.links_present, Missing):
+        return values | {"links": nvlink.links_present}
+    if nvlink.links_present == 0:
+        return values
+    values |= {"links": nvlink.links_up, "errors": nvlink.errors_total}
+    if nvlink.links_up == 0:
+        return values
     return values | {
-        "PCIe": gauges.pcie_gen,
-        "PCIe TX": g.pcie.tx_bytes_per_s,
-        "PCIe RX": g.pcie.rx_bytes_per_s,
-        "NUMA": g.gpu.numa_node,
+        "TX": nvlink.tx_bytes_per_s,
+        "RX": nvlink.rx_bytes_per_s,
+        "speed": nvlink.speed_bytes_per_s,
     }
 
 

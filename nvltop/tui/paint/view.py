@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from nvltop.analysis.history import History, Key
 from nvltop.model import Frame, GpuFrame, Inventory, Maybe, Tick
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
+from nvltop.tui.paint.timeline import Playing
 
 NOTHING = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
@@ -28,22 +29,25 @@ class View:
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
     paused: bool = False
-    replay: bool = False
-    """What is shown is a recording, not this machine now."""
+    recording: bool = False
+    """Everything that is read goes to a file as well."""
+    playing: Playing | None = None
+    """Set if what is shown is a recording, not this machine now."""
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
     _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
-    _sparks_of: int = -1
+    _sparks_of: tuple[History, int] | None = None
 
     def spark(self, key: Key, count: int, scale: Maybe[float]) -> str:
         """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.
 
         A picture that moved with every refresh would be most of what the screen sends.
         """
-        if self._sparks_of != self.history.bucket:
+        now = (self.history, self.history.bucket)
+        if self._sparks_of != now:
             self._sparks.clear()
-            self._sparks_of = self.history.bucket
+            self._sparks_of = now
         drawn = self._sparks.get((key, count, scale))
         if drawn is None:
             drawn = spark(self.history.tail(key, count + 1)[:-1], scale, self.glyphs)

@@ -1,0 +1,79 @@
+"""The keys of a replay, and what the screen is told of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from nvltop.record.replay import Replay
+from nvltop.text import clean
+from nvltop.tui.paint.timeline import Playing
+
+STEP_S: Final = 10.0
+"""What the arrow keys jump."""
+FASTER: Final = 2.0
+
+
+class Playback:
+    """A replay under the user's hands."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._generation = replay.generation
+        self._told = ""
+
+    def rewound(self) -> bool:
+        """Whether items come from the beginning again, so that what was made of them must be dropped."""
+        before, self._generation = self._generation, self._replay.generation
+        return before != self._generation
+
+    def do(self, what: str) -> None:
+        """Obey a key."""
+        replay = self._replay
+        self._told = ""
+        if what == "pause":
+            replay.pause(not replay.paused)
+        elif what == "step":
+            replay.step()
+        elif what == "faster":
+            replay.speed *= FASTER
+        elif what == "slower":
+            replay.speed /= FASTER
+        elif what in ("back", "forward"):
+            replay.jump(replay.position_s + (STEP_S if what == "forward" else -STEP_S))
+        else:
+            mark = replay.jump_to_mark(forward=what == "next")
+            self._told = clean(mark.text) if mark else "nothing more happened"
+
+    def go_to(self, text: str) -> None:
+        """Jump to `M:SS` or seconds from the beginning, or to a time of day `H:MM:SS`."""
+        line = self._replay.timeline
+        try:
+            parts = [int(part) for part in text.strip().split(":")]
+            if len(parts) == 3:
+                hours, minutes, seconds = parts
+                begin = datetime.fromtimestamp(line.start_wall_s)
+                moment = begin.replace(hour=hours, minute=minutes, second=seconds, microsecond=0)
+                if moment < begin.replace(microsecond=0):
+                    moment += timedelta(days=1)  # a recording that goes past midnight
+                to_s = line.at_wall(moment.timestamp())
+            else:
+                minutes, seconds = parts if len(parts) == 2 else (0, *parts)
+                to_s = line.start_s + 60 * minutes + seconds
+        except (ValueError, TypeError, OverflowError):
+            self._told = "no time such as 1:30 or 14:02:11"
+            return
+        self._told = ""
+        self._replay.jump(to_s)
+
+    def playing(self) -> Playing:
+        """Return where the replay stands."""
+        line = self._replay.timeline
+        return Playing(
+            position_s=self._replay.position_s - line.start_s,
+            length_s=line.end_s - line.start_s,
+            speed=self._replay.speed,
+            paused=self._replay.paused,
+            marks=tuple(max(0.0, mark.mono_s - line.start_s) for mark in line.marks),
+            told=self._told,
+        )

@@ -1,0 +1,129 @@
+"""A recording under the user's hands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from nvltop.model import Tick
+from nvltop.record.replay import Replay
+from nvltop.record.writer import Recorder
+from nvltop.settings import Settings
+from nvltop.tui.app import Nvltop
+from nvltop.tui.paint.timeline import Playing, timeline
+
+
+@pytest.fixture
+def recording(bench, tmp_path):
+    """Record forty seconds in which a link fails."""
+    b = bench("dgx-h100", "link-down")
+    path = tmp_path / "run.gz"
+    recorder = Recorder(path)
+    recorder.write(b.inventory)
+    for _ in range(80):
+        b.clock.now += 0.5
+        for reader in b.readers:
+            for reading in reader.read_counters() + reader.read_states():
+                recorder.write(reading)
+        recorder.write(Tick(b.clock.now, 1_790_000_000.0 + b.clock.now, 0.5))
+    recorder.close()
+    return path
+
+
+async def test_keys_move_in_the_recording(recording):
+    clock = [100.0]
+    replay = Replay(recording, clock=lambda: clock[0])
+    app = Nvltop(replay, Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+
+        async def press(key: str) -> Playing:
+            await pilot.press(key)
+            await pilot.pause()
+            return app.view.playing
+
+        assert (await press("space")).paused
+        assert (await press("right")).position_s == pytest.approx(10.0)
+        assert (await press("right")).position_s == pytest.approx(20.0)
+        up = {g.gpu.index: g.nvlink.links_up for g in app.view.gpus}
+        assert up[3] == 17
+        assert (await press("left")).position_s == pytest.approx(10.0)
+        before = (await press("left")).position_s
+        assert before == pytest.approx(0.0)
+        stepped = await press("full_stop")
+        assert stepped.position_s == pytest.approx(0.5, abs=0.51)
+        found = await press("n")
+        assert "link 7" in found.told
+        assert 9.0 < found.position_s < 11.0
+        assert (await press("greater_than_sign")).speed == 2.0
+        assert (await press("less_than_sign")).speed == 1.0
+        assert not (await press("space")).paused
+        await press("right")
+        assert "REPLAY" in app.main._tabs.text()
+        assert "!" in app.main._tabs.text()
+
+
+async def test_g_goes_to_a_time(recording):
+    replay = Replay(recording, clock=lambda: 100.0)
+    app = Nvltop(replay, Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("g", "0", ":", "2", "5", "enter")
+        await pilot.pause()
+        assert app.view.playing.position_s == pytest.approx(25.0)
+        begin = datetime.fromtimestamp(replay.timeline.start_wall_s + 12)
+        await pilot.press("g", *f"{begin:%H:%M:%S}", "enter")
+        await pilot.pause()
+        assert app.view.playing.position_s == pytest.approx(12.0, abs=1.0)
+        await pilot.press("g", *"soon", "enter")
+        await pilot.pause()
+        assert "no time" in app.view.playing.told
+        await pilot.press("g", "escape")
+        await pilot.pause()
+        assert app.screen is app.main
+
+
+async def test_after_a_jump_back_nothing_of_the_future_remains(recording):
+    replay = Replay(recording, clock=lambda: 100.0)
+    app = Nvltop(replay, Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(3):
+            await pilot.press("right")
+        await pilot.pause()
+        assert app.view.gpus[3].nvlink.links_up == 17
+        for _ in range(3):
+            await pilot.press("left")
+        await pilot.press("full_stop", "full_stop", "full_stop")
+        await pilot.pause()
+        assert app.view.gpus[3].nvlink.links_up == 18
+
+
+def test_the_timeline_keeps_to_its_width():
+    playing = Playing(30.0, 120.0, 4.0, False, (0.0, 60.0, 120.0), "xid 74")
+    for width in range(0, 120):
+        text = "".join(text for text, _ in timeline(playing, width))
+        if width > 40:
+            assert len(text) <= width
+    assert "x4 0:30/2:00" in text
+    assert text.count("!") == 3
+    assert text.endswith("xid 74")
+
+
+@pytest.mark.parametrize("key", ["f7", "r"])
+async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app._draw()
+        await pilot.press(key)
+        for _ in range(3):
+            app._source._source.advance(1.0)
+            app._draw()
+        assert "REC" in app.main._tabs.text()
+        assert "F7Stop" in app.main._keys.text()
+        await pilot.press(key)
+        app._draw()
+        assert "REC" not in app.main._tabs.text()
+    (file,) = tmp_path.glob("nvltop-*.gz")
+    replay = Replay(file)
+    assert replay.timeline.end_s > replay.timeline.start_s
+    replay.close()

@@ -1,0 +1,60 @@
+"""Whole screens as text, as a person sees them.
+
+A screen that is meant to look otherwise: delete its file, run this test, look at the file that it wrote.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+SCREENS = Path(__file__).parent / "screens"
+SIZES = [(80, 24), (120, 40), (200, 60)]
+NODES = [
+    ("dgx-h100", "training"),
+    ("rtx3090-pair", "training"),
+    ("rtx4090-pair", "training"),
+]
+
+
+@pytest.fixture
+def utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def seen(screen, height: int) -> str:
+    """Return what the widgets show, put together as on the screen."""
+    lines = [" " * screen.size.width] * height
+    for widget in (screen._header, screen._tabs, screen._gpus, screen._matrix, screen._links, screen._keys):
+        if widget.display:
+            at = widget.region
+            for y in range(at.height):
+                text = widget.render_line(y).text
+                line = lines[at.y + y]
+                lines[at.y + y] = line[: at.x] + text + line[at.x + at.width :]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize(("node", "scenario"), NODES)
+async def test_the_screen_looks_as_it_did(app, utc, node, scenario, size):
+    app = app(node, scenario)
+    async with app.run_test(size=size) as pilot:
+        for _ in range(40):
+            app._source.advance(0.25)
+            app._draw()
+        await pilot.pause()
+        app._draw()
+        text = seen(app.main, size[1])
+    golden = SCREENS / f"{node}-{size[0]}x{size[1]}.txt"
+    if not golden.exists():
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+        pytest.fail(f"{golden.name} was written: look at it")
+    assert text == golden.read_text()
