@@ -61,6 +61,8 @@ class GpuTrack:
     _meter: Meter = field(default_factory=Meter)
     _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
     _problem: str | None = None
+    links_changed: bool = True
+    """A link's state changed since this was last looked at."""
 
     def update(self, reading: Reading, interval_s: float) -> bool:
         """Take a reading; whether it brought new link rates."""
@@ -70,6 +72,9 @@ class GpuTrack:
         if isinstance(data, LinkCounters):
             return self._count(reading, data, interval_s)
         if isinstance(data, LinkStates):
+            self.links_changed = (
+                self.links_changed or self._states is None or self._states.states != data.states
+            )
             self._states = data
         elif isinstance(data, LinkErrors):
             self._count_errors(reading.end_s, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nvltop.model import GpuFrame, Link, Matrix, Maybe, Missing, Pair, RemoteKind, known
 
@@ -11,13 +12,29 @@ NO_LINK = Missing("no NVLink between these two")
 SELF = Missing("the same GPU")
 
 
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The part of the matrix that changes only with links and inventory."""
+
+    matrix: Matrix
+    """Without the traffic of pairs that are joined directly."""
+    direct: tuple[tuple[int, int, tuple[int, ...]], ...]
+    """Positions of two GPUs, and the links that go straight from the first to the second."""
+
+
 def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Matrix:
     """Build the matrix of a node from its links and the PCIe level of each pair."""
+    return with_traffic(topology(gpus, pairs), gpus)
+
+
+def topology(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Topology:
+    """Work out what joins each pair."""
     n = len(gpus)
     cells = [["X"] * n for _ in gpus]
     p2p: list[list[Maybe[str]]] = [["X"] * n for _ in gpus]
     traffic: list[list[Maybe[float]]] = [[SELF] * n for _ in gpus]
     missing: dict[str, str] = {}
+    direct = []
     labels = [f"GPU{g.gpu.index}" for g in gpus]
     for i, a in enumerate(gpus):
         for j, b in enumerate(gpus):
@@ -25,8 +42,8 @@ def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Ma
                 continue
             pair = pairs.get((a.gpu.uuid, b.gpu.uuid))
             p2p[i][j] = pair.p2p_nvlink if pair else Missing("not read yet")
-            direct = links_to(a, b)
-            count = len(direct) or _through_switches(a, b, pair)
+            straight = tuple(link.index for link in links_to(a, b))
+            count = len(straight) or _through_switches(a, b, pair)
             if count:
                 cells[i][j] = f"NV{count}"
             elif pair and known(pair.pcie):
@@ -35,14 +52,27 @@ def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Ma
                 cells[i][j] = "?"
                 why = pair.pcie if pair and isinstance(pair.pcie, Missing) else Missing("not read yet")
                 missing[f"{labels[i]},{labels[j]}"] = why.reason
-            traffic[i][j] = _sum_tx(direct) if direct else (ON_SWITCH if count else NO_LINK)
-    return Matrix(
+            traffic[i][j] = ON_SWITCH if count else NO_LINK
+            if straight:
+                direct.append((i, j, straight))
+    matrix = Matrix(
         labels=tuple(labels),
         cells=tuple(map(tuple, cells)),
         p2p_nvlink=tuple(map(tuple, p2p)),
         pair_tx_bytes_per_s=tuple(map(tuple, traffic)),
         missing=missing,
     )
+    return Topology(matrix, tuple(direct))
+
+
+def with_traffic(topology: Topology, gpus: Sequence[GpuFrame]) -> Matrix:
+    """Return the matrix with the traffic of the pairs that are joined directly."""
+    if not topology.direct:
+        return topology.matrix
+    traffic = [list(row) for row in topology.matrix.pair_tx_bytes_per_s]
+    for i, j, links in topology.direct:
+        traffic[i][j] = _sum_tx([gpus[i].links[k] for k in links])
+    return replace(topology.matrix, pair_tx_bytes_per_s=tuple(map(tuple, traffic)))
 
 
 def links_to(a: GpuFrame, b: GpuFrame) -> list[Link]:

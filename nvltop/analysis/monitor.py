@@ -30,6 +30,7 @@ class Monitor:
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._sequence = 0
+        self._topology: matrix.Topology | None = None
         self._selfcheck = SelfCheck()
 
     @property
@@ -66,6 +67,7 @@ class Monitor:
         if self._inventory:
             inventory = _recognise(inventory, self._inventory)
         self._inventory = inventory
+        self._topology = None
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
@@ -73,6 +75,15 @@ class Monitor:
                 track.gpu = gpu
             else:
                 self._gpus[gpu.uuid] = GpuTrack(gpu)
+
+    def _matrix(self, gpus: tuple[GpuFrame, ...]) -> Matrix:
+        """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
+        tracks = self._gpus.values()
+        if self._topology is None or any(track.links_changed for track in tracks):
+            self._topology = matrix.topology(gpus, self._pairs)
+            for track in tracks:
+                track.links_changed = False
+        return matrix.with_traffic(self._topology, gpus)
 
     def frame(self) -> Frame:
         """Return the node as of the last `Tick`."""
@@ -87,7 +98,7 @@ class Monitor:
             tick=tick,
             started_s=tick.wall_s if self._started_s is None else self._started_s,
             gpus=gpus,
-            matrix=matrix.build(gpus, self._pairs) if gpus else Matrix(),
+            matrix=self._matrix(gpus) if gpus else Matrix(),
             host=self._host,
             cost=self._cost,
             verdict=verdict(inventory, gpus, tick),
