@@ -41,7 +41,7 @@ def node_line(frame: Frame) -> str:
 
 
 def nvlink_line(frame: Frame) -> str:
-    """`NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric completed`."""
+    """`NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric ok`."""
     present = [g.nvlink.links_present for g in frame.gpus]
     unread = next((p for p in present if isinstance(p, Missing)), None)
     if unread and not any(known(p) and p for p in present):
@@ -66,13 +66,21 @@ def nvlink_line(frame: Frame) -> str:
         parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
     if chips:
         parts.append(chips)
-    fabric = sorted({g.fabric.state for g in frame.gpus if known(g.fabric.state)})
+    fabric = sorted({_fabric(g) for g in frame.gpus if known(g.fabric.state)})
     if fabric:
         parts.append("fabric " + ", ".join(fabric))
     cliques = {g.fabric.clique_id for g in frame.gpus if known(g.fabric.cluster_uuid)}
     if cliques:
         parts.append("clique " + ", ".join(sorted(map(str, cliques))) + " (links also leave this tray)")
     return " · ".join(parts)
+
+
+def _fabric(g: GpuFrame) -> str:
+    """Say `ok`, or what the fabric's setting up has come to."""
+    state, status = g.fabric.state, g.fabric.status
+    if state == "completed" and known(status):
+        return "ok" if status == "success" else f"failed ({status})"
+    return _text(state)
 
 
 def _head(frame: Frame) -> str:
