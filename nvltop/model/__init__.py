@@ -4,6 +4,7 @@ Frozen dataclasses without behaviour beyond their invariants. Imports nothing of
 """
 
 from nvltop.model.frame import (
+    Check,
     ErrorCount,
     Finding,
     Frame,
@@ -47,6 +48,7 @@ __all__ = [
     "C2c",
     "C2cTraffic",
     "Call",
+    "Check",
     "Cost",
     "Counter",
     "Data",

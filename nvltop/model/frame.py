@@ -142,8 +142,30 @@ class Finding:
     """UUID."""
     link: int | None
     summary: str
+    """One or two plain sentences: what is wrong and what it means."""
     evidence: Mapping[str, object] = field(default_factory=dict)
+    """What the rule saw: numbers before and after, the window, the age of the data."""
     next_step: str = ""
+    source: str = ""
+    """Whose threshold or meaning it is, such as `DCGM health watch`; `nvltop` for our own."""
+    confidence: str = "certain"
+    """`certain`, `likely`, `possible`."""
+    began_s: float | None = None
+    """Unix time from which on the rule has said so."""
+    ended_s: float | None = None
+    """Unix time at which it stopped; None while it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one family of rules came to, whether it found something or not."""
+
+    name: str
+    """Such as `links up`, `link errors`, `fabric`."""
+    outcome: str
+    """`fine`, `problem`, `unknown`, or `n/a` where the node has nothing of the kind."""
+    detail: str
+    """What was looked at, or why it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +182,10 @@ class Frame:
     cost: Cost = field(default_factory=Cost)
     verdict: Verdict = Verdict("starting", "Waiting for the first readings")
     findings: tuple[Finding, ...] = ()
+    """Worst first."""
+    past_findings: tuple[Finding, ...] = ()
+    """Those that have ended, newest first."""
+    checks: tuple[Check, ...] = ()
     events: tuple[Event, ...] = ()
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
