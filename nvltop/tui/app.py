@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -97,13 +98,23 @@ class Nvltop(App[None]):
         return self.main
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer in the command palette what the keys do."""
-        yield SystemCommand("Help", "Keys, columns and words", self.action_help)
-        yield SystemCommand("Pause", "Let the picture stand still, or go on", self.action_pause)
-        yield SystemCommand("Matrix or links", "Where there is no room for both", self.main.action_swap)
-        yield SystemCommand("Links", "Of the selected GPU, or back", self.main.action_enter)
-        yield SystemCommand("Record", "Into a new file in the current folder, or stop", self.action_record)
-        yield SystemCommand("Quit", "Leave nvltop", self.action_quit)
+        """Offer in the command palette what the keys do now."""
+        offered = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            what = (active.node, binding.action)
+            if binding.description and what not in offered:
+                offered.add(what)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"key {self.get_key_display(binding)}", run)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave a replay's keys to the tabs where there is none."""
+        return (
+            bool(self._playback)
+            if action in ("replay", "go_to")
+            else super().check_action(action, parameters)
+        )
 
     def on_mount(self) -> None:
         """Listen to the source, to signals and to the terminal's end."""

@@ -6,22 +6,17 @@ import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 
 from nvltop.tui.help import Help
+from nvltop.tui.lines import Lines
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
 
+def shown(app, name: str) -> Lines:
+    return app.main.query_one(f"#{name}", Lines)
+
+
 def screen(app) -> str:
-    return "\n".join(
-        lines.text()
-        for lines in (
-            app.main._header,
-            app.main._tabs,
-            app.main._gpus,
-            app.main._matrix,
-            app.main._links,
-            app.main._keys,
-        )
-    )
+    return "\n".join(lines.text() for lines in app.main.query(Lines))
 
 
 async def settle(app, pilot):
@@ -40,9 +35,9 @@ async def test_everything_is_there_at_each_size(app, size):
         for word in ("CPU[", "144/144 links up", "Main", "%SPD", "NV18", "F1Help", "F10Quit"):
             assert word in text
         assert [g.gpu.index for g in app.view.gpus] == list(range(8))
-        assert app.main._gpus.size.height == 9
-        assert app.main._matrix.size.height >= 9
-        assert app.main._links.display == (size[0] >= 100)
+        assert shown(app, "gpus").size.height == 9
+        assert shown(app, "matrix").size.height >= 9
+        assert shown(app, "links").display == (size[0] >= 100)
 
 
 @pytest.mark.parametrize("keys", ["q", "f10"])
@@ -82,22 +77,21 @@ async def test_arrows_and_ends_select_a_gpu(app):
             assert app.view.gpu == gpu
 
 
-@pytest.mark.parametrize("key", ["enter", "tab"])
-async def test_enter_goes_into_the_links_and_back(app, key):
+async def test_enter_goes_into_the_links_and_back(app):
     app = app()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        await pilot.press("down", key)
+        await pilot.press("down", "enter")
         await settle(app, pilot)
-        assert app.main._links.display
-        assert not app.main._matrix.display
+        assert shown(app, "links").display
+        assert not shown(app, "matrix").display
         await pilot.press("down", "down", "end")
         assert app.view.link == 17
-        assert " 17 up" in app.main._links.text()
-        assert "GPU 1 > link 17" in app.main._links.text()
-        await pilot.press(key)
+        assert " 17 up" in shown(app, "links").text()
+        assert "GPU 1 > link 17" in shown(app, "links").text()
+        await pilot.press("escape")
         await settle(app, pilot)
-        assert app.main._matrix.display
+        assert shown(app, "matrix").display
         assert app.view.gpu == 1
 
 
@@ -106,11 +100,11 @@ async def test_f5_swaps_matrix_and_links(app, key):
     app = app()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        assert "F5Links" in app.main._keys.text()
+        assert "F5Links" in shown(app, "keys").text()
         await pilot.press(key)
         await settle(app, pilot)
-        assert app.main._links.display
-        assert "F5Matrix" in app.main._keys.text()
+        assert shown(app, "links").display
+        assert "F5Matrix" in shown(app, "keys").text()
 
 
 async def test_pause_freezes_the_picture_but_not_the_sampling(app):
@@ -118,15 +112,15 @@ async def test_pause_freezes_the_picture_but_not_the_sampling(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot)
         await pilot.press("Z")
-        before, bucket = app.main._gpus.text(), app._history.bucket
+        before, bucket = shown(app, "gpus").text(), app._history.bucket
         app._source.advance(1.0)
         await settle(app, pilot)
-        assert app.main._gpus.text() == before
-        assert "PAUSED" in app.main._tabs.text()
+        assert shown(app, "gpus").text() == before
+        assert "PAUSED" in shown(app, "tabs").text()
         assert app._history.bucket > bucket
         await pilot.press("Z")
         await settle(app, pilot)
-        assert app.main._gpus.text() != before
+        assert shown(app, "gpus").text() != before
 
 
 async def test_mouse_selects_gpus_links_and_presses_the_bar(app):
@@ -148,7 +142,7 @@ async def test_a_double_click_goes_into_the_links_and_escape_back(app):
         await settle(app, pilot)
         await pilot.click("#gpus", offset=(5, 3), times=2)
         await settle(app, pilot)
-        assert (app.view.gpu, app.view.links_focused, app.main._links.display) == (2, True, True)
+        assert (app.view.gpu, app.view.links_focused, shown(app, "links").display) == (2, True, True)
         await pilot.press("escape")
         assert (app.view.links_focused, app.view.show_links) == (False, False)
 
@@ -167,10 +161,10 @@ async def test_the_wheel_moves_the_list_under_the_mouse(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot)
         for lines, wheel in (
-            (app.main._gpus, MouseScrollDown),
-            (app.main._links, MouseScrollDown),
-            (app.main._links, MouseScrollDown),
-            (app.main._links, MouseScrollUp),
+            (shown(app, "gpus"), MouseScrollDown),
+            (shown(app, "links"), MouseScrollDown),
+            (shown(app, "links"), MouseScrollDown),
+            (shown(app, "links"), MouseScrollUp),
         ):
             x, y = lines.region.offset
             app.post_message(wheel(None, x, y, 0, 0, 0, False, False, False, x, y))
@@ -185,15 +179,19 @@ async def test_no_links_cannot_have_the_focus(app):
         await pilot.press("enter", "down")
         await settle(app, pilot)
         assert (app.view.gpu, app.view.links_focused) == (1, False)
-        assert "no NVLink" in app.main._links.text()
+        assert "no NVLink" in shown(app, "links").text()
 
 
-async def test_the_palette_knows_the_actions(app):
+async def test_the_palette_knows_every_action(app):
     app = app()
-    async with app.run_test(size=(120, 40)):
+    async with app.run_test(size=(120, 40)) as pilot:
         commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
-        assert commands.keys() == {"Help", "Pause", "Matrix or links", "Links", "Record", "Quit"}
-        commands["Pause"]()
+        described = {active.binding.description for active in app.screen.active_bindings.values()} - {""}
+        assert commands.keys() == described
+        assert commands.keys() >= {"Help", "Pause", "Record, or stop", "Next tab", "Matrix or links", "Quit"}
+        assert not any("Replay" in title for title in commands)
+        await commands["Pause"]()
+        await pilot.pause()
         assert app.view.paused
 
 
@@ -209,8 +207,8 @@ async def test_before_the_driver_answers_the_screen_says_so(app):
     app._source.items.clear()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        assert "waiting for the NVIDIA driver" in app.main._header.text()
-        assert "F10Quit" in app.main._keys.text()
+        assert "waiting for the NVIDIA driver" in shown(app, "header").text()
+        assert "F10Quit" in shown(app, "keys").text()
 
 
 async def test_no_driver_ends_with_the_reason(app):
@@ -251,7 +249,7 @@ async def test_what_the_worker_has_to_say_is_told(app):
     async with app.run_test(size=(120, 40)) as pilot:
         app._source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"
         await settle(app, pilot)
-        assert "hung" in app.main._header.text()
+        assert "hung" in shown(app, "header").text()
 
 
 async def test_unknown_is_a_question_mark_on_screen(app):
@@ -262,15 +260,15 @@ async def test_unknown_is_a_question_mark_on_screen(app):
         app._source.bench.library.faults["nvmlDeviceGetFieldValues"] = Fault(4, gpu=0)
         app._source.advance(1.0)
         await settle(app, pilot)
-        row = app.main._gpus.text().splitlines()[1]
+        row = shown(app, "gpus").text().splitlines()[1]
         assert row.split()[8:10] == ["?", "?"]
-        assert "no permission" in app.main._links.text()
+        assert "no permission" in shown(app, "links").text()
 
 
 async def test_no_colours_means_none(app):
     app = app(color=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        strips = [app.main._gpus.render_line(y) for y in range(5)]
+        strips = [shown(app, "gpus").render_line(y) for y in range(5)]
         styles = [segment.style for strip in strips for segment in strip if segment.style]
         assert all(style.color is None and style.bgcolor is None for style in styles)

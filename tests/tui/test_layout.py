@@ -5,28 +5,28 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.tui.paint.layout import OTHER_LINES, first_shown, layout
+from nvltop.tui.paint.layout import first_shown, layout
 
 
 def test_24_lines_hold_eight_gpus_and_their_matrix():
-    parts = layout(80, 24, gpus=8, matrix_columns=44, show_links=False)
+    parts = layout(80, 18, gpus=8, matrix_columns=44, show_links=False)
     assert (parts.gpu_lines, parts.both, parts.matrix, parts.links) == (9, False, True, False)
-    assert 24 - OTHER_LINES - parts.gpu_lines == 9
+    assert 18 - parts.gpu_lines == 9
 
 
 def test_more_gpus_than_lines_scroll():
-    assert layout(80, 24, gpus=16, matrix_columns=84, show_links=True).gpu_lines == 9
+    assert layout(80, 18, gpus=16, matrix_columns=84, show_links=True).gpu_lines == 9
 
 
 def test_wide_screens_show_matrix_and_links():
-    parts = layout(120, 40, gpus=8, matrix_columns=44, show_links=False)
+    parts = layout(120, 34, gpus=8, matrix_columns=44, show_links=False)
     assert (parts.both, parts.matrix, parts.links, parts.matrix_columns) == (True, True, True, 45)
 
 
 @given(st.integers(0, 400), st.integers(0, 200), st.integers(0, 64), st.booleans())
 def test_no_size_is_too_small(width, height, gpus, show_links):
     parts = layout(width, height, gpus, 4 + 5 * gpus, show_links)
-    assert 1 <= parts.gpu_lines <= max(1, height - OTHER_LINES, 1)
+    assert 1 <= parts.gpu_lines <= max(1, height)
     assert parts.matrix or parts.links
 
 

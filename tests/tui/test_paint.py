@@ -34,7 +34,8 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
     v = view(node, seconds=2.0)
     for width in (1, 17, 40, 60, 80, 100, 120, 160, 200, 300):
         rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
-        rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width), bars.function_bar(v, width, False)[0]]
+        rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width, ["Main", "Links"], 0)[0]]
+        rows.append(bars.function_bar(v, width, [bars.Key("F5", "Links", "swap")], status(v))[0])
         assert {len(text_of(row)) for row in rows} == {width}
 
 
@@ -158,7 +159,8 @@ def test_status_says_why_a_value_of_the_selection_is_unknown(view):
 
 
 def test_the_reason_stands_on_the_last_line(view):
-    bar, clicks = bars.function_bar(view("h100-mig"), 80, False)
+    v = view("h100-mig")
+    bar, clicks = bars.function_bar(v, 80, [bars.Key("F5", "Links", "swap")], status(v))
     assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
     assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
         "F1Help",

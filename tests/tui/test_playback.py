@@ -11,6 +11,7 @@ from nvltop.record.replay import Replay
 from nvltop.record.writer import Recorder
 from nvltop.settings import Settings
 from nvltop.tui.app import Nvltop
+from nvltop.tui.lines import Lines
 from nvltop.tui.paint.timeline import Playing, timeline
 
 
@@ -59,8 +60,8 @@ async def test_keys_move_in_the_recording(recording):
         assert (await press("less_than_sign")).speed == 1.0
         assert not (await press("space")).paused
         await press("right")
-        assert "REPLAY" in app.main._tabs.text()
-        assert "!" in app.main._tabs.text()
+        assert "REPLAY" in app.main.query_one("#tabs", Lines).text()
+        assert "!" in app.main.query_one("#tabs", Lines).text()
 
 
 async def test_g_goes_to_a_time(recording):
@@ -118,11 +119,11 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
         for _ in range(3):
             app._source._source.advance(1.0)
             app._draw()
-        assert "REC" in app.main._tabs.text()
-        assert "F7Stop" in app.main._keys.text()
+        assert "REC" in app.main.query_one("#tabs", Lines).text()
+        assert "F7Stop" in app.main.query_one("#keys", Lines).text()
         await pilot.press(key)
         app._draw()
-        assert "REC" not in app.main._tabs.text()
+        assert "REC" not in app.main.query_one("#tabs", Lines).text()
     (file,) = tmp_path.glob("nvltop-*.gz")
     replay = Replay(file)
     assert replay.timeline.end_s > replay.timeline.start_s

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nvltop.tui.lines import Lines
+
 SCREENS = Path(__file__).parent / "screens"
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NODES = [
@@ -31,8 +33,8 @@ def utc(monkeypatch):
 def seen(screen, height: int) -> str:
     """Return what the widgets show, put together as on the screen."""
     lines = [" " * screen.size.width] * height
-    for widget in (screen._header, screen._tabs, screen._gpus, screen._matrix, screen._links, screen._keys):
-        if widget.display:
+    for widget in screen.query(Lines):
+        if widget.display and widget.region:
             at = widget.region
             for y in range(at.height):
                 text = widget.render_line(y).text

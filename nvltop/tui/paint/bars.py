@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.tui.paint.row import Row, Span, fit, sentence
-from nvltop.tui.paint.status import status
 from nvltop.tui.paint.timeline import timeline
 from nvltop.tui.paint.view import View
 from nvltop.units import age
+
+Clicks: TypeAlias = "list[tuple[int, int, str]]"
+"""From which column up to which a click does which action."""
 
 
 class Key(NamedTuple):
@@ -21,21 +24,20 @@ class Key(NamedTuple):
 
 
 HELP: Final = Key("F1", "Help", "app.help")
-MATRIX: Final = Key("F5", "Matrix", "swap")
-LINKS: Final = Key("F5", "Links", "swap")
 RECORD: Final = Key("F7", "Record", "app.record")
 STOP: Final = Key("F7", "Stop", "app.record")
 QUIT: Final = Key("F10", "Quit", "app.quit")
 LABEL: Final = 6
 """Columns of a label, as in htop."""
+TIMELINE: Final = 60
+"""Columns that a replay's timeline takes at least."""
 STRETCHED: Final = 1.05
 """From so much longer than asked on, an interval is said to be."""
 
 
-def tabs(view: View, width: int) -> Row:
-    """Draw the tab row: what is shown left; rate, age and clock right."""
+def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
+    """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
     frame = view.frame
-    left: list[Span] = [(" Main ", "tab-current")]
     oldest = max((g.age_s.get("links", 0.0) for g in frame.gpus if g.links), default=0.0)
     right: list[Span] = []
     if view.paused:
@@ -49,28 +51,52 @@ def tabs(view: View, width: int) -> Row:
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     right.append((clock + " ", "bold"))
     if view.recording:
-        left += [(" ", ""), (" REC ", "error")]
+        right.insert(0, (" REC ", "error"))
+    used = sum(len(t) for t, _ in right) + (TIMELINE if view.playing else 1)
+    # Where not all have room, the current one stands for them: half a tab row would hide that there are more.
+    all_fit = used + sum(len(name) + 2 for name in names) <= width
+    left: list[Span] = []
+    clicks = []
+    at = 0
+    for i, name in enumerate(names):
+        if all_fit or i == current:
+            left.append((f" {name} ", "tab-current" if i == current else "tab"))
+            clicks.append((at, at + len(name) + 2, f"show_tab({i})"))
+            at += len(name) + 2
     if view.playing:
         left += [(" ", ""), *timeline(view.playing, width - sum(len(t) for t, _ in left + right) - 2)]
     gap = width - sum(len(t) for t, _ in left + right)
-    return fit([*left, (" " * max(1, gap), ""), *right], width)
+    return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
 
 
-def function_bar(view: View, width: int, both: bool) -> tuple[Row, list[tuple[int, int, str]]]:
-    """Draw the function bar; also from which to which column each action can be clicked.
+def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tuple[Row, Clicks]:
+    """Draw the function bar with a tab's own keys among those of all; also where each can be clicked.
 
-    What is to be said of the selection stands at its right.
+    `words`, on what is selected, stand at its right. Where there is no room for both, keys give way, the last
+    ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
-    swap = [] if both else [MATRIX if view.show_links else LINKS]
+    record = [] if view.playing else [STOP if view.recording else RECORD]
+    keys = sorted([HELP, *own, *record, QUIT], key=_number)
+    words = sentence(words, width // 2, view.glyphs)
+    need = len(words) + 2 if words else 0
+    while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:
+        keys.pop(-2)
     spans: list[Span] = []
     clicks = []
     at = 0
-    record = [] if view.playing else [STOP if view.recording else RECORD]
-    for key in (HELP, *swap, *record, QUIT):
+    for key in keys:
         spans += [(key.name, "key"), (key.label.ljust(LABEL), "key-label")]
-        end = at + len(key.name) + LABEL
-        clicks.append((at, end, key.action))
-        at = end
-    words = sentence(status(view), max(0, width - at - 2), view.glyphs)
+        clicks.append((at, at + _columns(key), key.action))
+        at += _columns(key)
+    words = sentence(words, max(0, width - at - 2), view.glyphs)
     spans.append((words.rjust(width - at - 1) + " ", "key-label"))
     return fit(spans, width), clicks
+
+
+def _columns(key: Key) -> int:
+    return len(key.name) + max(LABEL, len(key.label))
+
+
+def _number(key: Key) -> int:
+    """Return a function key's number; keys without one stand first."""
+    return int(key.name[1:]) if key.name[1:].isdigit() else 0

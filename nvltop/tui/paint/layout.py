@@ -1,15 +1,13 @@
-"""How the lines and columns of the screen are shared out."""
+"""How the lines and columns of the tab Main are shared out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-OTHER_LINES: Final = 6
-"""Header, tab row and function bar."""
 LOWER_LINES: Final = 9
-"""What matrix and links keep if there are more GPUs than lines: at 24 lines eight GPUs and their
-matrix fit exactly."""
+"""What matrix and links keep if there are more GPUs than lines: on a screen of 24 lines, which has 18
+for a tab, eight GPUs and their matrix fit exactly."""
 LINKS_COLUMNS: Final = 56
 """What the links need beside the matrix."""
 BOTH_COLUMNS: Final = 100
@@ -31,11 +29,10 @@ class Layout:
 
 
 def layout(width: int, height: int, gpus: int, matrix_columns: int, show_links: bool) -> Layout:
-    """Give the GPUs as many lines as they need, and the rest to matrix and links."""
-    rest = max(0, height - OTHER_LINES)
+    """Give the GPUs as many of the tab's lines as they need, and the rest to matrix and links."""
     both = width >= max(BOTH_COLUMNS, matrix_columns + LINKS_COLUMNS)
     return Layout(
-        gpu_lines=max(1, min(gpus + 1, rest - min(LOWER_LINES, rest // 2))),
+        gpu_lines=max(1, min(gpus + 1, height - min(LOWER_LINES, height // 2))),
         both=both,
         matrix_columns=matrix_columns + 1 if both else None,
         matrix=both or not show_links,

@@ -1,0 +1,10 @@
+"""The tabs, in the order of the tab row; `nvltop/tui/tab.py` says how one is added."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.tui.tab import Tab
+from nvltop.tui.tabs.overview import Overview
+
+TABS: Final[tuple[type[Tab], ...]] = (Overview,)

@@ -1,0 +1,137 @@
+"""The tab Main: GPUs, matrix, and the links of the selected GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from nvltop.tui.lines import Lines
+from nvltop.tui.paint import gpus, links, matrix
+from nvltop.tui.paint.bars import Key
+from nvltop.tui.paint.layout import Layout, first_shown, layout
+from nvltop.tui.paint.status import status
+from nvltop.tui.paint.view import View
+from nvltop.tui.tab import Tab
+
+
+class Overview(Tab):
+    """GPUs above; matrix and links below, side by side where there is room."""
+
+    DEFAULT_CSS = "Overview { layout: vertical; #lower { height: 1fr; } }"
+    TITLE = "Main"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5,t", "swap", "Matrix or links"),
+        Binding("enter", "enter", "Links of the selected GPU, or back"),
+        Binding("escape", "back", "Back to the GPUs"),
+    ]
+
+    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
+        super().__init__(view, styles)
+        self._gpus = Lines(styles, "gpus")
+        self._matrix = Lines(styles, "matrix")
+        self._links = Lines(styles, "links")
+        self._layout: Layout | None = None
+        self._first_gpu = 0
+        self._first_link = 0
+
+    def compose(self) -> ComposeResult:
+        """Stack the parts."""
+        yield self._gpus
+        with Horizontal(id="lower"):
+            yield self._matrix
+            yield self._links
+
+    def keys(self) -> Sequence[Key]:
+        """Say which of matrix and links F5 would show, where only one is."""
+        if self._layout and self._layout.both:
+            return ()
+        return (Key("F5", "Matrix" if self.view.show_links else "Links", "swap"),)
+
+    def status(self) -> str:
+        """Say why a value of the selected GPU or link is unknown."""
+        return status(self.view)
+
+    def paint(self) -> None:
+        """Draw GPUs, matrix and links, as far as they are seen."""
+        view = self.view
+        if self._arrange():
+            # The widgets get their new sizes first.
+            self.call_after_refresh(self.repaint)
+            return
+        at = self._gpus.size
+        self._first_gpu = first_shown(self._first_gpu, view.gpu, len(view.gpus), at.height - 1)
+        self._gpus.show(gpus.table(view, at.width, at.height, self._first_gpu))
+        if self._matrix.display:
+            at = self._matrix.size
+            first = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
+            self._matrix.show(matrix.rows(view, at.width, at.height, first))
+        if self._links.display:
+            at = self._links.size
+            count = len(view.selected.links) if view.selected else 0
+            self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
+            self._links.show(links.rows(view, at.width, at.height, self._first_link))
+
+    def _arrange(self) -> bool:
+        """Share out the room; whether anything moved."""
+        view = self.view
+        new = layout(*self.size, len(view.gpus), matrix.width(view), view.show_links)
+        if new == self._layout:
+            return False
+        self._layout = new
+        self._gpus.styles.height = new.gpu_lines
+        self._matrix.display = new.matrix
+        self._links.display = new.links
+        self._matrix.styles.width = new.matrix_columns or "1fr"
+        return True
+
+    def action_swap(self) -> None:
+        """Show the links instead of the matrix, or the other way round."""
+        view = self.view
+        view.show_links = not view.show_links
+        view.links_focused = view.links_focused and view.show_links
+        self.repaint()
+
+    def action_enter(self) -> None:
+        """Go into the selected GPU's links, or back out."""
+        self.view.enter(not self.view.show_links)
+        self.repaint()
+
+    def action_back(self) -> None:
+        """Go back to the GPUs."""
+        self.view.enter(False)
+        self.repaint()
+
+    def move(self, by: int) -> None:
+        """Move the selection of the list that has the focus."""
+        self.view.move(by, self.view.links_focused)
+
+    def page_lines(self) -> int:
+        """Return how many rows are seen of the list that has the focus."""
+        return (self._links if self.view.links_focused else self._gpus).size.height - 1
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is clicked, go into what is clicked twice."""
+        x, y = event.screen_offset
+        view = self.view
+        if self._gpus.region.contains(x, y):
+            row = self._first_gpu + y - self._gpus.region.y - 1
+            if self._first_gpu <= row < len(view.gpus):
+                view.gpu, view.links_focused = row, False
+                if event.chain == 2:
+                    view.enter(True)
+        elif self._links.region.contains(x, y) and view.selected:
+            row = self._first_link + y - self._links.region.y - 1
+            if self._first_link <= row < len(view.selected.links):
+                view.link, view.links_focused = row, True
+        self.repaint()
+
+    def wheel(self, event: events.MouseEvent, by: int) -> None:
+        """Move in the list under the mouse."""
+        self.view.move(by, self._links.display and self._links.region.contains(*event.screen_offset))
+        self.repaint()
