@@ -52,4 +52,11 @@ SCENARIOS: Final = {
     "errors": "training, and the error counters of one link rise",
     "link-down": "training, and one link goes down after ten seconds",
     "fabric-stuck": "training, and the GPUs join the NVLink fabric for ever",
+    "gpu-lost": "training, and one GPU falls off the bus after ten seconds",
+    "xid": "training, and one GPU reports an NVLink fault that its peers echo",
+    "slow-driver": "training, and the driver takes 40 ms for each answer about links",
+    "p2p-fallback": "training over PCIe, although NVLink is there",
+    "p2p-dead": "training over PCIe, as no pair of GPUs may use NVLink",
+    "throttled": "training, and one GPU gets too hot after ten seconds",
+    "saturated": "the links at their practical limit all the time",
 }

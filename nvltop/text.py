@@ -23,3 +23,12 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def bus_number(text: str) -> tuple[int, ...] | None:
+    """Return a bus id as numbers, as `00000000:1B:00.0` and `0000:1b:00.0` are one; None if it is none."""
+    try:
+        numbers = tuple(int(part, 16) for part in text.replace(".", ":").split(":"))
+    except ValueError:
+        return None
+    return (0, *numbers) if len(numbers) == 3 else numbers if len(numbers) == 4 else None

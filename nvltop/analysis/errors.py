@@ -9,6 +9,8 @@ from typing import Final
 from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing
 
 WINDOW_S: Final = 60.0
+MINUTES: Final = 30
+"""One-minute windows remembered."""
 
 INFORMATIVE: Final = frozenset({"xmit_discards", "plr_retry_blocks", "link_recovery_successful"})
 """Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
@@ -24,14 +26,21 @@ class CounterTrack:
     changed_s: float | None = None
     """CLOCK_MONOTONIC of the last increase seen."""
     first_s: float = 0.0
-    _steps: deque[tuple[float, int]] = field(default_factory=deque)
-    """Increases of the last minute."""
+    reset_s: float | None = None
+    """CLOCK_MONOTONIC at which it was last seen to have gone down."""
+    _read_s: float = 0.0
+    _steps: deque[tuple[float, int, float]] = field(default_factory=deque)
+    """Increases of the last minute: when, by how much, and how fast (1/s)."""
+    _minutes: int = 0
+    _minute: int = 0
+    """Windows with an increase, as a bit mask whose bit 0 is window number `_minute`."""
     _quiet: ErrorCount | None = None
     """What to show while nothing changes, which is nearly always."""
 
     def update(self, time_s: float, total: Maybe[int]) -> int:
         """Take a count; returns by how much it went up."""
         before, self.total = self.total, total
+        read_s, self._read_s = self._read_s, time_s
         if before != total:
             self._quiet = None
         if isinstance(total, Missing):
@@ -39,21 +48,34 @@ class CounterTrack:
         if self.since_start is None:
             self.since_start, self.first_s = 0, time_s
             return 0
-        if isinstance(before, Missing) or total < before:
-            # A reset: what happened meanwhile is unknown, and a new baseline is no error.
+        if isinstance(before, Missing):
+            return 0
+        if total < before:
+            # What happened meanwhile is unknown, and a new baseline is no error.
+            self.reset_s = time_s
             return 0
         step = total - before
         if step:
             self.since_start += step
             self.changed_s = time_s
-            self._steps.append((time_s, step))
+            self._steps.append((time_s, step, step / max(time_s - read_s, 0.1)))
+            self._shift(time_s)
+            self._minutes |= 1
         return step
+
+    def _shift(self, now_s: float) -> None:
+        """Make bit 0 of the mask the window of `now_s`; windows are counted from the first reading."""
+        minute = int((now_s - self.first_s) // WINDOW_S)
+        if minute > self._minute:
+            self._minutes = (self._minutes << (minute - self._minute)) & ((1 << MINUTES) - 1)
+            self._minute = minute
 
     def rebase(self) -> None:
         """Count from now on; the device's own counter is left alone."""
         if self.since_start is not None:
             self.since_start = 0
-        self.changed_s = self._quiet = None
+        self.changed_s = self.reset_s = self._quiet = None
+        self._minutes = 0
         self._steps.clear()
 
     def at(self, now_s: float) -> ErrorCount:
@@ -61,18 +83,23 @@ class CounterTrack:
         if self._quiet:
             return self._quiet
         if isinstance(self.total, Missing):
-            return ErrorCount(self.total, self.total, self.total, self._age(now_s))
+            return ErrorCount(self.total, self.total, self.total, _age(now_s, self.changed_s))
+        self._shift(now_s)
         while self._steps and now_s - self._steps[0][0] > WINDOW_S:
             self._steps.popleft()
         count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
-            per_min=float(sum(step for _, step in self._steps)),
-            last_change_s=self._age(now_s),
+            per_min=float(sum(step for _, step, _ in self._steps)),
+            last_change_s=_age(now_s, self.changed_s),
+            minutes=self._minutes,
+            peak_per_s=max((fast for _, _, fast in self._steps), default=0.0),
+            reset_s=_age(now_s, self.reset_s),
         )
-        if self.changed_s is None:
+        if self.changed_s is None and self.reset_s is None:
             self._quiet = count
         return count
 
-    def _age(self, now_s: float) -> float | None:
-        return None if self.changed_s is None else max(0.0, now_s - self.changed_s)
+
+def _age(now_s: float, then_s: float | None) -> float | None:
+    return None if then_s is None else max(0.0, now_s - then_s)

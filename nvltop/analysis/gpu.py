@@ -18,6 +18,7 @@ from nvltop.model import (
     Gpu,
     GpuFrame,
     Link,
+    LinkBer,
     LinkCounters,
     LinkErrors,
     LinkState,
@@ -60,6 +61,7 @@ class GpuTrack:
     """End, length and share of speed of each span of the last seconds."""
     _meter: Meter = field(default_factory=Meter)
     _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
+    _ber: LinkBer | None = None
     _problem: str | None = None
     links_changed: bool = True
     """A link's state changed since this was last looked at."""
@@ -87,6 +89,8 @@ class GpuTrack:
                 self._pcie_span = (before, reading.end_s)
         elif isinstance(data, C2cTraffic):
             self._c2c = data
+        elif isinstance(data, LinkBer):
+            self._ber = data
         elif isinstance(data, Fabric):
             self._fabric = data
         return False
@@ -159,6 +163,7 @@ class GpuTrack:
                 recent_s=sum(length for _, length, _ in self._recent),
             ),
             links=links,
+            ber=self._ber,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
             stale=ages.get("links", 0.0) > stale_s,

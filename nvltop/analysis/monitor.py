@@ -8,10 +8,24 @@ from typing import Final
 
 from nvltop.analysis import matrix
 from nvltop.analysis.gpu import GpuTrack
+from nvltop.analysis.health import Health
+from nvltop.analysis.health.claim import Scene
 from nvltop.analysis.rates import gap_s
-from nvltop.analysis.selfcheck import SelfCheck
 from nvltop.analysis.verdict import verdict
-from nvltop.model import Cost, Event, Frame, GpuFrame, Host, Inventory, Item, Matrix, Pair, Reading, Tick
+from nvltop.model import (
+    LISTENING,
+    Cost,
+    Event,
+    Frame,
+    GpuFrame,
+    Host,
+    Inventory,
+    Item,
+    Matrix,
+    Pair,
+    Reading,
+    Tick,
+)
 
 MAX_EVENTS: Final = 1000
 """Events kept; the oldest go first."""
@@ -29,9 +43,12 @@ class Monitor:
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._listening: Event | None = None
         self._sequence = 0
         self._topology: matrix.Topology | None = None
-        self._selfcheck = SelfCheck()
+        self._health = Health()
+        self._frames: tuple[GpuFrame, ...] | None = None
+        """Of the GPUs, as of the last tick; None once anything has been folded since."""
 
     @property
     def inventory(self) -> Inventory | None:
@@ -42,12 +59,18 @@ class Monitor:
         """Fold one item."""
         if self._started_s is None:
             self._started_s = item.wall_s
+        self._frames = None
         if isinstance(item, Reading):
             self._read(item)
         elif isinstance(item, Tick):
             self._tick = item
+            # At ticks and not at frames, so that a replay that shows few of them finds the same.
+            if self._inventory and self._gpus and self._health.due(item.mono_s):
+                self._judge(self._inventory)
         elif isinstance(item, Inventory):
             self._take(item)
+        elif item.kind == LISTENING:
+            self._listening = item
         else:
             self._events.append(item)
 
@@ -85,14 +108,33 @@ class Monitor:
                 track.links_changed = False
         return matrix.with_traffic(self._topology, gpus)
 
+    def _judge(self, inventory: Inventory) -> None:
+        self._health.judge(
+            Scene(
+                inventory=inventory,
+                gpus=self._now(inventory),
+                tick=self._tick,
+                cost=self._cost,
+                events=self._events,
+                listening=self._listening,
+                pairs=self._pairs,
+                memory=self._health.memory,
+            )
+        )
+
+    def _now(self, inventory: Inventory) -> tuple[GpuFrame, ...]:
+        """Return the GPUs as of the last tick."""
+        if self._frames is None:
+            now_s = self._tick.mono_s
+            stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
+            self._frames = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
+        return self._frames
+
     def frame(self) -> Frame:
         """Return the node as of the last `Tick`."""
         tick = self._tick
         inventory = self._inventory or Inventory(tick.mono_s, tick.wall_s)
-        interval_s = max(tick.interval_s, self._cost.interval_s)
-        gpus: tuple[GpuFrame, ...] = tuple(
-            self._gpus[gpu.uuid].frame(tick.mono_s, gap_s(interval_s)) for gpu in inventory.gpus
-        )
+        gpus = self._now(inventory)
         return Frame(
             inventory=inventory,
             tick=tick,
@@ -102,7 +144,9 @@ class Monitor:
             host=self._host,
             cost=self._cost,
             verdict=verdict(inventory, gpus, tick),
-            findings=tuple(self._selfcheck.judge(gpus)),
+            findings=self._health.findings,
+            past_findings=tuple(self._health.past),
+            checks=self._health.checks,
             events=tuple(self._events),
             sequence=self._sequence,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nvltop.model import Gpu, known
+from nvltop.text import bus_number
 
 
 class NoSuchGpuError(LookupError):
@@ -22,18 +23,7 @@ def _find(gpus: Sequence[Gpu], name: str) -> str:
     for gpu in gpus:
         if name == str(gpu.index) or name.lower() == gpu.uuid.lower():
             return gpu.uuid
-        if known(gpu.pci_bus_id) and _bus(name) and _bus(name) == _bus(gpu.pci_bus_id):
+        if known(gpu.pci_bus_id) and bus_number(name) and bus_number(name) == bus_number(gpu.pci_bus_id):
             return gpu.uuid
     there = ", ".join(str(gpu.index) for gpu in gpus)
     raise NoSuchGpuError(f"no GPU {name!r} here; give an index ({there}), a UUID or a PCI bus id")
-
-
-def _bus(text: str) -> tuple[int, ...] | None:
-    """Compare bus ids as numbers: `0000:1b:00.0`, `00000000:1B:00.0` and `1b:00.0` are one."""
-    try:
-        numbers = [int(part, 16) for part in text.replace(".", ":").split(":")]
-    except ValueError:
-        return None
-    if len(numbers) == 3:
-        numbers.insert(0, 0)
-    return tuple(numbers) if len(numbers) == 4 else None

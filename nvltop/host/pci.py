@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+from nvltop.model import Maybe, Missing
+from nvltop.text import bus_number, clean
 
 VENDORS: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
@@ -16,6 +22,36 @@ def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
     devices = list((sys_root / "bus/pci/devices").glob("*"))
     found = {VENDORS.get(_read(d / "vendor")) for d in devices if _read(d / "class")[:6] in DISPLAY_CLASSES}
     return {vendor for vendor in found if vendor}
+
+
+def drivers_gpus(
+    shown: Sequence[str], proc_root: Path = Path("/proc"), dev_root: Path = Path("/dev")
+) -> Maybe[tuple[str, ...]]:
+    """Return the PCI bus ids of the GPUs that the nvidia kernel driver has and that we may use.
+
+    `shown` are those that NVML shows; only the others are tried, by opening their device file. One
+    that a container or a device cgroup (Slurm) keeps from us is none of ours and left out.
+    """
+    found = []
+    root = proc_root / "driver/nvidia/gpus"
+    if not root.is_dir():
+        return Missing("the kernel driver lists no GPUs")
+    numbers = {bus_number(bus) for bus in shown}
+    for entry in sorted(root.iterdir()):
+        number = bus_number(entry.name)
+        minor = re.search(r"Device Minor:\s*(\d+)", _read(entry / "information"))
+        if number and (number in numbers or (minor and _ours(dev_root / f"nvidia{minor.group(1)}"))):
+            found.append(clean(entry.name))
+    return tuple(found)
+
+
+def _ours(device: Path) -> bool:
+    """Whether a device file is not kept from us; one that answers with an I/O error is broken, not hidden."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EIO
+    return True
 
 
 def _read(path: Path) -> str:

@@ -18,6 +18,7 @@ from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, R
 from nvltop.model.missing import GPU_IS_LOST, NOT_READ, NOT_SUPPORTED, Maybe, Missing, known, or_none
 from nvltop.model.reading import (
     GROUPS,
+    LISTENING,
     C2cTraffic,
     Call,
     Cost,
@@ -27,6 +28,7 @@ from nvltop.model.reading import (
     Fabric,
     Gauges,
     Host,
+    LinkBer,
     LinkCounters,
     LinkErrors,
     LinkState,
@@ -43,6 +45,7 @@ Item = Inventory | Reading | Event | Tick
 __all__ = [
     "GPU_IS_LOST",
     "GROUPS",
+    "LISTENING",
     "NOT_READ",
     "NOT_SUPPORTED",
     "C2c",
@@ -64,6 +67,7 @@ __all__ = [
     "Inventory",
     "Item",
     "Link",
+    "LinkBer",
     "LinkCounters",
     "LinkErrors",
     "LinkState",

@@ -15,6 +15,7 @@ from nvltop.model.reading import (
     Fabric,
     Gauges,
     Host,
+    LinkBer,
     LinkState,
     PcieTraffic,
     Scope,
@@ -34,6 +35,12 @@ class ErrorCount:
     """Increases over the last minute."""
     last_change_s: float | None
     """Seconds since the last increase seen; None if none was."""
+    minutes: int = 0
+    """Bit mask of the last 30 one-minute windows with an increase; bit 0 is the current one."""
+    peak_per_s: float = 0.0
+    """Fastest increase between two readings of the last minute."""
+    reset_s: float | None = None
+    """Seconds since the counter was last seen to go down; None if it never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class GpuFrame:
     fabric: Fabric = field(default_factory=Fabric)
     nvlink: NvLink = field(default_factory=NvLink)
     links: tuple[Link, ...] = ()
+    ber: LinkBer | None = None
+    """None on boards that tell none, and before the first reading."""
     span_s: tuple[float, float] | None = None
     """CLOCK_MONOTONIC of the two readings that the link rates are from."""
     pcie_span_s: tuple[float, float] | None = None

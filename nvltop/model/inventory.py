@@ -113,5 +113,11 @@ class Inventory:
     gpus: tuple[Gpu, ...] = ()
     pairs: tuple[Pair, ...] = ()
     problem: Problem | None = None
+    pci_gpus: Maybe[tuple[str, ...]] = NOT_READ
+    """PCI bus ids of the GPUs that the kernel driver has and whose device file we may open."""
+    container: Maybe[bool] = NOT_READ
+    """Whether we run in a container, which may be shown fewer GPUs than there are."""
+    booted_s: Maybe[float] = NOT_READ
+    """Unix time at which the machine was switched on."""
     demo: str | None = None
     """`NODE, SCENARIO` when the node is simulated."""

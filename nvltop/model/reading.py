@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from nvltop.model.missing import NOT_READ, Maybe
 
@@ -69,6 +69,15 @@ class LinkErrors:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkBer:
+    """Bit error rate after correction of each link, as NVML packs it (field 220): bits 0-7 are the
+    negative exponent, 8-11 the mantissa; 15e-255 is none at all.
+    """
+
+    effective: tuple[Maybe[int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """Values of the moment."""
 
@@ -121,6 +130,8 @@ class Fabric:
     bandwidth_mode: Maybe[str] = NOT_READ
     remap_pending: Maybe[bool] = NOT_READ
     remap_failed: Maybe[bool] = NOT_READ
+    remapped_rows: Maybe[int] = NOT_READ
+    """Memory rows replaced for uncorrectable errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +153,21 @@ class Cost:
     """Seconds inside driver calls per second."""
     interval_s: float = 0.0
     """The effective interval of the link counters; longer than asked when sweeps are slow."""
+    sweep_s: float = 0.0
+    """How long reading the link counters of all GPUs takes."""
 
 
 Data: TypeAlias = (
-    LinkCounters | LinkStates | LinkErrors | Gauges | PcieTraffic | C2cTraffic | Fabric | Host | Cost
+    LinkCounters
+    | LinkStates
+    | LinkErrors
+    | LinkBer
+    | Gauges
+    | PcieTraffic
+    | C2cTraffic
+    | Fabric
+    | Host
+    | Cost
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -158,6 +180,7 @@ GROUPS: dict[type[Data], str] = {
     Fabric: "fabric",
     Host: "host",
     Cost: "cost",
+    LinkBer: "ber",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 
@@ -192,9 +215,13 @@ class Event:
     wall_s: float
     gpu: str | None
     kind: str
-    """`xid`, `recovery-action`, `gpu-unavailable`, …"""
+    """`xid`, `recovery-action`, `gpu-unavailable`, …, or `LISTENING`."""
     code: int
     """The XID, or the driver's number for another kind."""
+
+
+LISTENING: Final = "listening"
+"""Kind of the event with which a worker begins to listen; its code is the number of GPUs that tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pynvml
 
-from nvltop.model import LinkErrors, Maybe, Missing, known
+from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
 from nvltop.nvml.device import Device, per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver
 
@@ -30,6 +30,9 @@ NVLINK5: Final = {
     "plr_retry_blocks": 295,
 }
 """Blackwell's counters; scopeId is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
+
+EFFECTIVE_BER: Final = 220
+BER_S: Final = 60.0
 
 PER_LINK: Final = {"replay": 161, "recovery": 162, "crc": 163}
 """Hopper's (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported from Blackwell on."""
@@ -57,6 +60,7 @@ class ErrorReader:
     device: Device
     _way: str | None = field(default=None, init=False)
     _kinds: tuple[str, ...] = field(default=(), init=False)
+    _ber_next_s: float = field(default=0.0, init=False)
 
     def read(self) -> Maybe[LinkErrors]:
         """Read all error counters; kinds that the board cannot count are left out."""
@@ -67,6 +71,17 @@ class ErrorReader:
         if self._way is None:
             return self._probe(self.device.links)
         return self._read(self._way, self._kinds, self.device.links)
+
+    def read_ber(self, now_s: float) -> Maybe[LinkBer] | None:
+        """Read the bit error rates (Blackwell and later) once a minute; None if there is nothing to read."""
+        links = self.device.links
+        if self._way != "nvlink5" or not known(links) or now_s < self._ber_next_s:
+            return None
+        self._ber_next_s = now_s + BER_S
+        values = per_link(self.driver, self.device, (EFFECTIVE_BER,), links)
+        if isinstance(values, Missing):
+            return values
+        return LinkBer(tuple(v.value for v in values[EFFECTIVE_BER]))
 
     @property
     def needs_calls(self) -> bool:

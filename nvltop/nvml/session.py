@@ -81,7 +81,12 @@ class GpuReader:
         """Read the error counters."""
         if self.device.links == 0:
             return []
-        return [self._timed(self.errors.read, lambda why: LinkErrors({}))]
+        readings = [self._timed(self.errors.read, lambda why: LinkErrors({}))]
+        start, wall = time.monotonic(), time.time()
+        ber = self.errors.read_ber(start)
+        if ber is not None and known(ber):
+            readings.append(Reading(self.device.uuid, start, time.monotonic(), wall, ber))
+        return readings
 
     def read_gauges(self) -> list[Reading]:
         """Read utilisation, memory, power and the like; notices a lost GPU."""

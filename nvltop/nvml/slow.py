@@ -63,12 +63,15 @@ class SlowReader:
             lambda: facts.field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION),
         )
         mode = self._refused.ask("bandwidth mode", now, self._bandwidth_mode)
-        pending, failed = (remapped,) * 2 if isinstance(remapped, Missing) else map(bool, remapped[2:4])
+        if isinstance(remapped, Missing):
+            remapped = (remapped,) * 4
+        _, rows, pending, failed = remapped
         common = {
             "recovery_action": action,
             "bandwidth_mode": mode,
-            "remap_pending": pending,
-            "remap_failed": failed,
+            "remap_pending": pending if isinstance(pending, Missing) else bool(pending),
+            "remap_failed": failed if isinstance(failed, Missing) else bool(failed),
+            "remapped_rows": rows,
         }
         if isinstance(info, Missing):
             return Fabric(info, info, info, info, info, info, **common)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.model import (
+    LISTENING,
     Event,
     Frame,
     Inventory,
@@ -105,6 +106,8 @@ class Marker:
         if isinstance(item, Reading):
             return self._of_reading(item)
         if isinstance(item, Event):
+            if item.kind == LISTENING:
+                return []
             return [Mark(item.mono_s, "event", item.gpu or "", f"{item.kind} {item.code}")]
         if isinstance(item, Tick):
             return []

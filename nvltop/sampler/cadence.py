@@ -31,16 +31,17 @@ class Stretch:
     """The effective interval of the link counters."""
 
     asked_s: float
-    _sweep_s: float = field(default=0.0, init=False)
+    sweep_s: float = field(default=0.0, init=False)
+    """How long a sweep takes, smoothed."""
 
     def note(self, sweep_s: float) -> None:
         """Take account of how long a sweep took; one slow sweep counts for little, a series for all."""
-        self._sweep_s += 0.3 * (sweep_s - self._sweep_s)
+        self.sweep_s += 0.3 * (sweep_s - self.sweep_s)
 
     @property
     def interval_s(self) -> float:
         """The asked interval, or longer."""
-        return max(self.asked_s, self._sweep_s / SHARE)
+        return max(self.asked_s, self.sweep_s / SHARE)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from nvltop.model import Cost, Inventory, Item, Missing, Reading
+from nvltop.host.machine import booted_s, in_container
+from nvltop.host.pci import drivers_gpus
+from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import cadence
@@ -57,8 +59,13 @@ class Sampler:
                 return
 
     def _tell(self, inventory: Inventory) -> None:
-        demo = ", ".join(self._job.demo) if self._job.demo else None
-        self._send(replace(inventory, demo=demo))
+        if self._job.demo:
+            self._send(replace(inventory, demo=", ".join(self._job.demo)))
+            return
+        shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
+        self._send(
+            replace(inventory, pci_gpus=drivers_gpus(shown), container=in_container(), booted_s=booted_s())
+        )
 
     def fast(self) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
@@ -95,7 +102,7 @@ class Sampler:
             stretch.note(counters_s)
             now = time.monotonic()
             if cost.at(now):
-                self._send(self._cost(spent, now, stretch.interval_s))
+                self._send(self._cost(spent, now, stretch))
                 spent = (now, self._watch.calls, self._watch.driver_s)
             next_s += stretch.interval_s
             if next_s <= now:
@@ -103,12 +110,13 @@ class Sampler:
                 next_s = now + stretch.interval_s
             self._stop.wait(next_s - now)
 
-    def _cost(self, before: tuple[float, int, float], now: float, interval_s: float) -> Reading:
+    def _cost(self, before: tuple[float, int, float], now: float, stretch: Stretch) -> Reading:
         seconds = max(now - before[0], 1e-3)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=interval_s,
+            interval_s=stretch.interval_s,
+            sweep_s=stretch.sweep_s,
         )
         return Reading(None, now, now, time.time(), cost)
 
@@ -139,6 +147,8 @@ class Sampler:
     def events(self) -> None:
         """Pass on what the driver tells by itself."""
         events = Events(self._session.driver, self._session.readers)
+        # From here on silence means that nothing happened; what was before nobody tells us.
+        self._send(Event(time.monotonic(), time.time(), None, LISTENING, events.registered))
         if not events.registered:
             return
         while not self._stop.is_set():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from nvltop.analysis.selfcheck import TIMES
+from nvltop.analysis.health.numbers import TIMES
 from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.report.text import nvlink_line
@@ -24,7 +24,7 @@ def test_no_rate_is_beyond_the_speed_and_nothing_is_found_wrong(bench, node, sce
                     assert 0 <= rate <= link.speed_bytes_per_s
                 else:
                     assert rate.reason
-    assert frame.findings == ()
+    assert {f.severity for f in frame.findings} <= {"info"}
 
 
 def test_holes_among_the_active_links_of_a_bridged_pair(bench):
@@ -119,7 +119,7 @@ def test_two_ends_that_disagree_for_long_are_told(bench):
         return count // 2 if (gpu, link, way) == (1, 0, "rx") else count
 
     b.library.machine.counter = half
-    found = b.run(TIMES * 0.25 + 4.0).findings
+    found = b.run(TIMES * 2.0).findings
     assert [(f.rule, f.severity, f.link) for f in found] == [("implausible-rate", "unknown", 0)]
     assert "end, GPU 1 link 0" in found[0].summary
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nvltop.nvml.simulated.library import Library
 
 TIMEOUT: Final = 10
+XID_EVENT: Final = 0x8
+HW_THERMAL: Final = 0x40
 LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
 GPM_PCIE: Final = {20: "tx", 21: "rx"}
@@ -158,7 +160,9 @@ def _gauges(lib: Library) -> Table:
         "nvmlDeviceGetPerformanceState": ((P, P), lambda gpu, out: put(c_int, out, 0 if m.busy else 8)),
         "nvmlDeviceGetCurrentClocksEventReasons": (
             (P, P),
-            lambda gpu, out: put(c_ulonglong, out, 0 if m.busy else 1),
+            lambda gpu, out: put(
+                c_ulonglong, out, HW_THERMAL if m.trouble.hot(gpu, lib.t) else 0 if m.busy else 1
+            ),
         ),
         "nvmlDeviceGetCurrPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, gen(gpu))),
         "nvmlDeviceGetCurrPcieLinkWidth": (
@@ -246,7 +250,8 @@ def _topology(lib: Library) -> Table:
     def p2p(a: int, handle: int, index: int, out: int) -> int:
         b = gpu_of(handle)
         ends = node.links[a]
-        linked = not node.mig and any(e.kind == "switch" or (e.kind == "gpu" and e.at == b) for e in ends)
+        refused = node.mig or lib.machine.scenario == "p2p-dead"
+        linked = not refused and any(e.kind == "switch" or (e.kind == "gpu" and e.at == b) for e in ends)
         return put(c_uint, out, 0 if linked or index != 2 else 5)
 
     def fabric(gpu: int, out: int) -> int:
@@ -275,8 +280,17 @@ def _topology(lib: Library) -> Table:
 
 
 def _events(lib: Library) -> Table:
+    coming = lib.machine.trouble.xids()
+
     def wait(events: int, out: int, timeout_ms: int) -> int:
-        lib.idle.wait(timeout_ms / 1000)
+        left_s = timeout_ms / 1000
+        if coming and coming[0][0] - lib.t <= left_s:
+            lib.idle.wait(max(0.0, coming[0][0] - lib.t))
+            _, gpu, code = coming.pop(0)
+            event = pynvml.c_nvmlEventData_t.from_address(out)
+            event.eventType, event.eventData = XID_EVENT, code
+            return put(c_void_p, out, handle_of(gpu))
+        lib.idle.wait(left_s)
         return TIMEOUT
 
     return {

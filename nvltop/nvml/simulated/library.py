@@ -14,6 +14,7 @@ import pynvml
 
 from nvltop.nvml.simulated.fields import ENTRY, Fields
 from nvltop.nvml.simulated.machine import Machine
+from nvltop.nvml.simulated.trouble import GPU_IS_LOST
 
 SUCCESS: Final = 0
 UNKNOWN: Final = 999
@@ -99,6 +100,8 @@ class Library:
                 if takes_gpu and gpu is not None:
                     if not 0 <= gpu < self.machine.node.gpus:
                         return 2
+                    if self.machine.trouble.lost(gpu, self.t):
+                        return GPU_IS_LOST
                     args = (gpu, *args[1:])
                 return body(*args)
             except Exception as crash:  # an exception cannot cross C
@@ -111,6 +114,8 @@ class Library:
 
     def fill_fields(self, gpu: int, count: int, address: int) -> int:
         """Answer `nvmlDeviceGetFieldValues`."""
+        if delay_s := self.machine.trouble.delay_s():
+            self.idle.wait(delay_s)
         size = count * ENTRY.size
         view = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
         self.fields.fill(gpu, view, count, self.t, self.wall_us)

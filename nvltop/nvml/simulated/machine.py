@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from nvltop.nvml.simulated.node import End, Node
+from nvltop.nvml.simulated.node import BLACKWELL, End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
+from nvltop.nvml.simulated.trouble import FAULT_S, OVER_PCIE, Trouble
 
 PEAK: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""
+LIMIT: Final = 0.76
+"""Share of the speed that NCCL reaches at best."""
 PERIOD_S: Final = 2.0
 DUTY: Final = 0.6
 NOISE: Final = 0.01
@@ -18,8 +21,6 @@ RAW_IDLE: Final = 0.3e6
 """Bytes/s that RAW counts on a link without data."""
 PCIE_LANE: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 
-FAULT_S: Final = 10.0
-"""When the fault of a scenario begins."""
 ERROR_S: Final = 4.0
 """How often the faulty link of `errors` counts another one."""
 BASE: Final = 41 << 30
@@ -38,12 +39,16 @@ class Machine:
         lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
         self.faulty = (gpu, lit[min(7, len(lit) - 1)]) if lit else None
         """GPU and link that the scenario's fault is about."""
+        nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
+        self.trouble = Trouble(scenario, gpu, node.gpus, nvlink5)
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
-        if not self.busy or self.node.links[gpu][link].kind == "none":
+        if not self.busy or self.node.links[gpu][link].kind == "none" or self.scenario in OVER_PCIE:
             return Steady()
         speed = self.node.boards[gpu].link_mb_per_s * 1e6
+        if self.scenario == "saturated":
+            return Steady(LIMIT * speed)
         flow: Flow = Bursts(
             low=0.004 * speed,
             high=PEAK * speed * (1 - 0.002 * gpu),
@@ -117,6 +122,8 @@ class Machine:
 
     def temperature_c(self, gpu: int, t: float) -> int:
         """Return the temperature, which follows the load slowly."""
+        if self.trouble.hot(gpu, t):
+            return 88
         return round(31 + 30 * (self.busy) + 2 * math.sin(t / 20 + gpu))
 
     def memory_used(self, gpu: int) -> int:
@@ -129,7 +136,7 @@ class Machine:
             return Steady(2e5)
         board = self.node.boards[gpu]
         top = PCIE_LANE[board.pcie_gen] * board.pcie_width
-        lit = any(end.kind != "none" for end in self.node.links[gpu])
+        lit = any(end.kind != "none" for end in self.node.links[gpu]) and self.scenario not in OVER_PCIE
         share = 0.05 if lit else 0.55
         share *= 1.0 if direction == "tx" else 0.8
         return Bursts(0.01 * top, share * top, PERIOD_S, DUTY, 0.013 * gpu)

@@ -1,0 +1,87 @@
+"""Bit error rates (link-ber): above NVIDIA's limit with traffic, or above it and worse than at the start."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.analysis.health.claim import DCGM, Claim, Family, Opinion, Scene, Step, linked, named
+from nvltop.model import LinkBer, Missing, known
+
+LIMIT: Final = (1, 12)
+"""1e-12, as mantissa and negative exponent (DCGM, DcgmUtilities.cpp)."""
+ZERO: Final = (15, 255)
+"""What a link without errors shows; no rate at all."""
+LITTLE: Final = 0.001
+"""Share of its speed above which a link has traffic."""
+
+
+def decode(packed: int) -> tuple[int, int]:
+    """Return mantissa and negative exponent (nvml.h: bits 11:8 and 7:0)."""
+    return packed >> 8 & 0xF, packed & 0xFF
+
+
+def worse(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether rate `a` is higher than rate `b`; compared as whole numbers, as floats would round."""
+    if a == ZERO or not a[0]:
+        return False
+    if b == ZERO or not b[0]:
+        return True
+    least = max(a[1], b[1])
+    return a[0] * int(10 ** (least - a[1])) > b[0] * int(10 ** (least - b[1]))
+
+
+def written(ber: tuple[int, int]) -> str:
+    """`2e-12`, or `0` for the floor."""
+    return "0" if ber == ZERO or not ber[0] else f"{ber[0]}e-{ber[1]}"
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge the effective bit error rate of every link that has one."""
+    told = [(g, ber) for g in linked(scene) if (ber := g.ber) is not None and _has(ber)]
+    if not told:
+        return (), None
+    claims = []
+    for g, ber in told:
+        first = scene.memory.first_ber.setdefault(g.gpu.uuid, ber)
+        for link in g.links:
+            now = _at(ber, link.index)
+            before = _at(first, link.index)
+            if isinstance(now, Missing) or not worse(now, LIMIT):
+                continue
+            speed, rates = link.speed_bytes_per_s, (link.tx_bytes_per_s, link.rx_bytes_per_s)
+            busy = known(speed) and any(known(r) and r > LITTLE * speed for r in rates)
+            grown = known(before) and worse(now, before)
+            if not busy and not grown:
+                continue
+            claims.append(
+                Claim(
+                    rule="link-ber",
+                    gpu=g.gpu.uuid,
+                    link=link.index,
+                    summary=f"{named(g)} link {link.index} loses {written(now)} of its bits after correction,"
+                    f" above NVIDIA's limit of {written(LIMIT)}",
+                    steps=(Step("critical"),),
+                    polled_s=scene.polled(g, "ber"),
+                    evidence=scene.evidence(
+                        g,
+                        "ber",
+                        effective_ber=written(now),
+                        at_start=written(before) if known(before) else None,
+                    ),
+                    next_step="Drain the GPU and ask for NVIDIA's field diagnostic",
+                    source=DCGM,
+                )
+            )
+    return claims, f"of {sum(len(b.effective) for _, b in told)} links below {written(LIMIT)}"
+
+
+def _has(ber: LinkBer) -> bool:
+    return any(known(packed) for packed in ber.effective)
+
+
+def _at(ber: LinkBer, link: int) -> tuple[int, int] | Missing:
+    packed = ber.effective[link] if link < len(ber.effective) else Missing("not read yet")
+    return packed if isinstance(packed, Missing) else decode(packed)
+
+
+FAMILY: Final = Family("bit error rates", ("link-ber",), judge)

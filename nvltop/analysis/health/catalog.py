@@ -1,0 +1,89 @@
+"""XIDs: NVIDIA's meaning and action for each code (docs.nvidia.com/deploy/xid-errors, October 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+RESET: Final = "Drain the GPU and reset it (`nvidia-smi -r`)"
+RESTART: Final = "Restart the machine"
+SUPPORT: Final = "; if it comes back, run nvidia-bug-report.sh and contact support"
+NVLINK5: Final = (
+    "Keep the full Xid line from `dmesg`, it says what failed; reset the GPU, on a rack check cable and tray"
+)
+APPLICATION: Final = "Look at the program that ran there; the GPU itself may be fine"
+UNPUBLISHED: Final = "NVIDIA publishes no action; keep the full Xid line from `dmesg`"
+SEE_CATALOG: Final = "See NVIDIA's XID catalog, and keep the full Xid line from `dmesg`"
+UNKNOWN_XID: Final = 999
+"""NVML's value for an XID it does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Xid:
+    """One code of the catalog."""
+
+    meaning: str
+    action: str
+    severity: str
+    nvlink: bool = False
+
+
+def _nvlink(meaning: str, action: str = NVLINK5, severity: str = "critical") -> Xid:
+    return Xid(meaning, action, severity, nvlink=True)
+
+
+XIDS: Final[dict[int, Xid]] = {
+    13: Xid("graphics engine exception", APPLICATION, "info"),
+    31: Xid("GPU memory page fault", APPLICATION, "info"),
+    32: Xid("invalid or corrupted push buffer", APPLICATION, "info"),
+    43: Xid("a program's work on the GPU was stopped", APPLICATION, "info"),
+    45: Xid("a program was removed from the GPU", "Follow the other Xids near it, which say why", "info"),
+    48: Xid("double-bit memory error", RESET + SUPPORT, "critical"),
+    63: Xid("a memory row is to be replaced", "Nothing now; the repair ends with the next reset", "info"),
+    64: Xid("a memory row could not be replaced", RESET + SUPPORT, "critical"),
+    74: _nvlink(
+        "NVLink error, here or at the other end",
+        "Keep the full Xid line from `dmesg`; drain both ends and reset them" + SUPPORT,
+    ),
+    79: Xid("the GPU has fallen off the bus", RESTART + SUPPORT, "critical"),
+    92: Xid("many single-bit memory errors", "Nothing now; contact support if it goes on", "info"),
+    94: Xid("memory error, contained to one program", "Restart that program", "warning"),
+    95: Xid("memory error that could not be contained", RESET, "critical"),
+    109: Xid("a context switch timed out", RESET, "warning"),
+    110: Xid("security fault", RESET, "warning"),
+    119: Xid("the GPU's firmware (GSP) did not answer", RESET + "; look for a newer driver", "critical"),
+    120: Xid("error in the GPU's firmware (GSP)", RESET + "; look for a newer driver", "critical"),
+    121: Xid("error on the chip-to-chip link (C2C)", "Nothing now; contact support if it goes on", "warning"),
+    136: _nvlink("a link could not be trained", RESET + ", then check the signal of that link"),
+    137: _nvlink("a program made a forbidden access to a peer over NVLink", APPLICATION, "info"),
+    140: Xid("memory error without recovery", RESET, "critical"),
+    143: Xid("the GPU could not be initialised", RESET, "critical"),
+    144: _nvlink("NVLink 5 fault (SAW)"),
+    145: _nvlink("NVLink 5 fault (RLW)"),
+    146: _nvlink("NVLink 5 fault (TLW)"),
+    147: _nvlink("NVLink 5 fault (TREX)"),
+    148: _nvlink("NVLink 5 fault (NVLPW_CTRL)"),
+    149: _nvlink("NVLink 5 link fault (NETIR)"),
+    150: _nvlink("NVLink 5 fault (MSE)"),
+    154: Xid("the driver changed what it asks to be done", "See the recovery action of this GPU", "info"),
+    155: _nvlink("NVLink fault defined by software", RESET + "; look at the program that ran there"),
+    156: Xid("a resource was taken out of use", "Nothing now", "info"),
+    157: Xid("a resource could not be taken out of use", RESET + SUPPORT, "warning"),
+    158: Xid("fatal timeout of the GPU", RESET, "warning"),
+}
+UNRESOLVED: Final = range(162, 173)
+"""Codes that the catalog lists without an action."""
+
+SOURCES: Final = frozenset({48, 64, 79, 95, 119, 120, 136, 140, 143, 149})
+"""What the GPU that fails itself logs."""
+ECHOES: Final = frozenset({45, 74, 137, 144, 145, 146, 147, 148, 150})
+"""What its peers log because of it (marin-community/marin issue 9086)."""
+
+
+def lookup(code: int) -> Xid:
+    """Return what is published of a code; what is not is said, never guessed."""
+    if code == UNKNOWN_XID:
+        return Xid("an Xid that NVML does not know", SEE_CATALOG, "notice")
+    if code in UNRESOLVED:
+        return Xid("listed without a meaning", UNPUBLISHED, "notice")
+    return XIDS.get(code) or Xid("not in this version's list", SEE_CATALOG, "notice")

@@ -1,0 +1,265 @@
+"""Rules about error counters: increases count, lifetime totals do not (but for one that has run full)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from nvltop.analysis.health.claim import (
+    DCGM,
+    INFO,
+    OURS,
+    Claim,
+    Family,
+    Opinion,
+    Scene,
+    Step,
+    linked,
+    named,
+)
+from nvltop.model import ErrorCount, GpuFrame, Link, Missing, known
+
+LEGACY: Final = ("replay", "recovery")
+CRC: Final = ("crc", "crc_flit", "crc_data")
+NVLINK5: Final = (
+    "malformed_packet",
+    "buffer_overrun",
+    "rcv",
+    "rcv_remote",
+    "rcv_general",
+    "local_link_integrity",
+    "link_recovery",
+    "symbol",
+)
+CHRONIC: Final = ("rcv", "link_recovery", "plr_retry_blocks", "replay", "recovery")
+"""As in nvidia-resiliency-ext's NVLinkWindowHealthCheck: fields 208, 215, 295; older, replay and recovery."""
+CHRONIC_MINUTES: Final = 15
+CHRONIC_CRITICAL: Final = 25
+"""Of the last 30; ours, as there is no published second step."""
+BAD_MINUTES: Final = 3
+"""Of the last 10; more make an error rule critical."""
+CRC_PER_S: Final = 100
+"""DcgmGPUHardwareLimits.h: CRC errors only matter at such rates."""
+FULL: Final = {65535, (1 << 32) - 1, (1 << 64) - 1}
+"""Where counters stop; 65535 was seen on V100."""
+TEN_MINUTES: Final = (1 << 10) - 1
+RESET_TOLD_S: Final = 600.0
+
+WORDS: Final = {
+    "replay": "resends",
+    "recovery": "recoveries",
+    "crc": "CRC errors",
+    "crc_flit": "CRC errors in flits",
+    "crc_data": "CRC errors in data",
+    "ecc_data": "ECC errors",
+    "malformed_packet": "malformed packets",
+    "buffer_overrun": "buffer overruns",
+    "rcv": "receive errors",
+    "rcv_remote": "receive errors told by the other end",
+    "rcv_general": "general receive errors",
+    "local_link_integrity": "integrity errors",
+    "xmit_discards": "discarded packets",
+    "link_recovery": "recoveries",
+    "link_recovery_successful": "successful recoveries",
+    "link_recovery_failed": "failed recoveries",
+    "effective": "errors left after correction",
+    "symbol": "symbol errors",
+    "plr_retry_blocks": "resent blocks",
+}
+"""Each kind of error in plain words, for "GPU 3 link 7: 12 resends"."""
+
+FINISH: Final = (
+    "Let the job finish, watch for Xid 74 in `dmesg`, then drain the GPU and run NVIDIA's field diagnostic"
+)
+WATCH: Final = "It still carries traffic; keep watching, and see whether the rate grows"
+TRAY: Final = FINISH + "; on a rack (NVL72) look at the cable and the tray first"
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge all error counters of all links."""
+    gpus = linked(scene)
+    if not gpus:
+        return (), None
+    claims = [claim for g in gpus for claim in _gpu(scene, g)]
+    kinds = {kind for g in gpus for k in g.links for kind in k.errors}
+    if not kinds:
+        unread = next(
+            (g.nvlink.errors_total for g in gpus if isinstance(g.nvlink.errors_total, Missing)), None
+        )
+        return claims, unread or Missing("no error counter read yet")
+    unread_here = [g for g in gpus if not any(known(e.total) for k in g.links for e in k.errors.values())]
+    if unread_here:
+        why = unread_here[0].nvlink.errors_total
+        return claims, why if isinstance(why, Missing) else Missing("error counters could not be read")
+    return claims, f"{len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links: no increase"
+
+
+def _gpu(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    resets = []
+    for link in g.links:
+        yield from _link(scene, g, link)
+        resets += [e.reset_s for e in link.errors.values() if e.reset_s is not None]
+    if resets and min(resets) < RESET_TOLD_S:
+        yield Claim(
+            rule="counter-reset",
+            gpu=g.gpu.uuid,
+            summary=f"Error counters of {named(g)} were set back; counting goes on from there",
+            steps=INFO,
+            polled_s=scene.polled(g, "errors"),
+            evidence=scene.evidence(g, "errors", reset_ago_s=round(min(resets), 1)),
+            source="a counter that went down",
+        )
+
+
+def _link(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+    for kind, error in link.errors.items():
+        if known(error.total) and error.total in FULL:
+            yield _full(scene, g, link, kind, error.total)
+    if not any(e.minutes for e in link.errors.values()):
+        return
+    yield from _windows(scene, g, link, "link-errors-legacy", LEGACY, FINISH)
+    yield from _windows(scene, g, link, "link-errors-nvl5", NVLINK5, TRAY)
+    yield from _crc(scene, g, link)
+    failed = link.errors.get("link_recovery_failed")
+    if failed and known(failed.since_start) and failed.since_start:
+        yield Claim(
+            rule="recovery-failed",
+            gpu=g.gpu.uuid,
+            link=link.index,
+            summary=f"{named(g)} link {link.index} tried to recover and failed",
+            steps=(Step("critical"),),
+            polled_s=scene.polled(g, "errors"),
+            evidence=_evidence(scene, g, {"link_recovery_failed": failed}),
+            next_step="Drain the GPU and reset it; if it happens again, ask for NVIDIA's field diagnostic",
+            source=f"{DCGM} (field 214)",
+        )
+    yield from _chronic(scene, g, link)
+
+
+def _of(link: Link, kinds: tuple[str, ...]) -> dict[str, ErrorCount]:
+    """Return the counters of these kinds that have moved in the last half hour."""
+    return {kind: link.errors[kind] for kind in kinds if kind in link.errors and link.errors[kind].minutes}
+
+
+def _minutes(errors: Mapping[str, ErrorCount]) -> int:
+    """Return the bit mask of the minutes in which any of them moved; bit 0 is the current one."""
+    mask = 0
+    for error in errors.values():
+        mask |= error.minutes
+    return mask
+
+
+def _evidence(
+    scene: Scene, g: GpuFrame, errors: Mapping[str, ErrorCount], **seen: object
+) -> dict[str, object]:
+    counted: dict[str, object] = {}
+    for kind, error in errors.items():
+        if known(error.total) and known(error.per_min):
+            counted[kind] = {"before": error.total - int(error.per_min), "after": error.total}
+            counted["window_s"] = 60
+    return scene.evidence(g, "errors", **counted, **seen)
+
+
+def _said(errors: Mapping[str, ErrorCount]) -> str:
+    """`12 resends and 3 recoveries`, over the last minute."""
+    parts = [
+        f"{error.per_min:.0f} {WORDS[kind]}"
+        for kind, error in errors.items()
+        if known(error.per_min) and error.per_min
+    ]
+    return " and ".join(parts)
+
+
+def _windows(
+    scene: Scene, g: GpuFrame, link: Link, rule: str, kinds: tuple[str, ...], next_step: str
+) -> Iterator[Claim]:
+    """Any increase in a minute is a warning; more than three such minutes of ten are critical."""
+    errors = _of(link, kinds)
+    minutes = (_minutes(errors) & TEN_MINUTES).bit_count()
+    if not minutes:
+        return
+    said = _said(errors)
+    what = f"had {said} in the last minute" if said else f"had errors in {minutes} of the last 10 minutes"
+    more = f", and errors in {minutes} of the last 10" if said and minutes > BAD_MINUTES else ""
+    yield Claim(
+        rule=rule,
+        gpu=g.gpu.uuid,
+        link=link.index,
+        summary=f"{named(g)} link {link.index} {what}{more}; a healthy link has none",
+        steps=(Step("critical" if minutes > BAD_MINUTES else "warning"),),
+        polled_s=scene.polled(g, "errors"),
+        evidence=_evidence(scene, g, errors, bad_minutes_of_10=minutes),
+        next_step=next_step,
+        source=DCGM,
+    )
+
+
+def _crc(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+    errors = _of(link, CRC)
+    counts = [e.per_min for e in errors.values() if known(e.per_min)]
+    per_min = sum(counts)
+    if not per_min:
+        return
+    peak = max((e.peak_per_s for e in errors.values()), default=0.0)
+    many = peak >= CRC_PER_S
+    tail = "too many for it to work well" if many else "it still carries traffic"
+    yield Claim(
+        rule="link-crc",
+        gpu=g.gpu.uuid,
+        link=link.index,
+        summary=f"{named(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
+        steps=(Step("critical" if many else "warning"),),
+        polled_s=scene.polled(g, "errors"),
+        evidence=_evidence(scene, g, errors, peak_per_s=round(peak, 1)),
+        next_step=FINISH if many else WATCH,
+        source=DCGM,
+    )
+
+
+def _chronic(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+    errors = _of(link, CHRONIC)
+    minutes = _minutes(errors).bit_count()
+    if minutes <= CHRONIC_MINUTES:
+        return
+    yield Claim(
+        rule="link-chronic",
+        gpu=g.gpu.uuid,
+        link=link.index,
+        summary=f"{named(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
+        " links like this have failed within days",
+        steps=(Step("critical" if minutes > CHRONIC_CRITICAL else "warning"),),
+        polled_s=scene.polled(g, "errors"),
+        evidence=_evidence(scene, g, errors, bad_minutes_of_30=minutes),
+        next_step="Plan to take the GPU out at the next drain, and ask for NVIDIA's field diagnostic",
+        source="nvidia-resiliency-ext (more than 15 of 30 one-minute windows)",
+    )
+
+
+def _full(scene: Scene, g: GpuFrame, link: Link, kind: str, total: int) -> Claim:
+    return Claim(
+        rule="counter-saturated",
+        gpu=g.gpu.uuid,
+        link=link.index,
+        summary=f"The count of {WORDS[kind]} of {named(g)} link {link.index} stands at its maximum,"
+        f" {total}: it no longer counts, and this link has had many errors",
+        steps=(Step("warning", polls=2),),
+        polled_s=scene.polled(g, "errors"),
+        evidence=scene.evidence(g, "errors", counter=kind, total=total),
+        next_step="Reset the counters (`nvidia-smi nvlink -r 0`, as root) and see whether they rise again",
+        source=OURS,
+    )
+
+
+FAMILY: Final = Family(
+    "link errors",
+    (
+        "link-errors-legacy",
+        "link-errors-nvl5",
+        "link-crc",
+        "recovery-failed",
+        "link-chronic",
+        "counter-saturated",
+        "counter-reset",
+    ),
+    judge,
+)

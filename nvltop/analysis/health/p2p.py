@@ -1,0 +1,109 @@
+"""Rules about who may talk to whom over NVLink, and who does: p2p-dead, p2p-fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.claim import (
+    Claim,
+    Family,
+    Opinion,
+    Scene,
+    Step,
+    linked,
+    names,
+    up_count,
+)
+from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_share
+from nvltop.model import GpuFrame, Missing, RemoteKind, known
+
+QUIET: Final = 0.01
+"""Share of the speed below which NVLink carries nothing worth the name."""
+FALLBACK_S: Final = 30.0
+
+CAUSES: Final = (
+    "Look in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
+    ' NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, then NCCL_DEBUG=INFO ("via P2P" or "via SHM"), then ACS and IOMMU'
+)
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge P2P status and where the traffic goes."""
+    gpus = [g for g in linked(scene) if up_count(g) and g.gpu.mig is not True]
+    joined = [(a, b) for a in gpus for b in gpus if a is not b and _joined(a, b)]
+    if not joined:
+        return (), None
+    statuses = {
+        (a.gpu.uuid, b.gpu.uuid): pair.p2p_nvlink
+        for a, b in joined
+        if (pair := scene.pairs.get((a.gpu.uuid, b.gpu.uuid)))
+    }
+    unread = next((s for s in statuses.values() if isinstance(s, Missing)), None)
+    allowed = [key for key, status in statuses.items() if status == "OK"]
+    claims = [*_fallback(scene, gpus, allowed)]
+    if unread:
+        return claims, unread
+    if statuses and not allowed:
+        codes = sorted({str(s) for s in statuses.values()})
+        claims.append(
+            Claim(
+                rule="p2p-dead",
+                gpu=None,
+                summary=f"The NVLinks of {names(gpus)} look up, but no pair may use them"
+                f" ({', '.join(codes)}); jobs fall back to PCIe without a word",
+                steps=(Step("critical"),),
+                evidence={"pairs": len(statuses), "pairs_ok": 0, "codes": codes},
+                next_step=CAUSES,
+                source="leptonai/gpud p2p check",
+            )
+        )
+    refused = len(statuses) - len(allowed)
+    text = f"{len(allowed)} of {len(statuses)} directions between linked GPUs may use NVLink"
+    return claims, Missing(f"{text}; {refused} may not") if refused and allowed else text
+
+
+def _joined(a: GpuFrame, b: GpuFrame) -> bool:
+    """Whether links lead from `a` to `b`, straight or through switches."""
+    kinds = [k.remote.kind for k in a.links if k.active]
+    straight = any(k.active and k.remote.gpu == b.gpu.uuid for k in a.links)
+    switched = RemoteKind.SWITCH in kinds and any(
+        k.active and k.remote.kind is RemoteKind.SWITCH for k in b.links
+    )
+    return straight or switched
+
+
+def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
+    over_pcie = [
+        g
+        for g in gpus
+        if known(g.gauges.util_percent)
+        and g.gauges.util_percent >= BUSY_PERCENT
+        and known(g.nvlink.recent_share)
+        and g.nvlink.recent_share < QUIET
+        and pcie_share(g) >= PCIE_BUSY
+    ]
+    uuids = {g.gpu.uuid for g in over_pcie}
+    quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < QUIET for g in gpus)
+    if quiet and any(a in uuids and b in uuids for a, b in allowed):
+        busiest = max(over_pcie, key=pcie_share)
+        yield Claim(
+            rule="p2p-fallback",
+            gpu=None,
+            summary=f"{names(over_pcie)} are busy and talk over PCIe although NVLink is available",
+            steps=(Step("warning", after_s=FALLBACK_S, polls=3),),
+            polled_s=scene.polled(busiest, "gauges"),
+            evidence=scene.evidence(
+                busiest,
+                "pcie",
+                gpus=[g.gpu.index for g in over_pcie],
+                pcie_share_of_busiest=round(pcie_share(busiest), 2),
+                nvlink_share_at_most=QUIET,
+            ),
+            next_step=CAUSES,
+            source="NVIDIA/nccl PR 602",
+            confidence="likely",
+        )
+
+
+FAMILY: Final = Family("P2P over NVLink", ("p2p-dead", "p2p-fallback"), judge)

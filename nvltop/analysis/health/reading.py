@@ -1,0 +1,206 @@
+"""Rules about the reading itself: driver-stuck, monitor-slow, no-read, and what is so by design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.claim import (
+    INFO,
+    OURS,
+    UNKNOWN,
+    Claim,
+    Family,
+    Opinion,
+    Scene,
+    Step,
+    named,
+    names,
+)
+from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, RESET, gap_s
+from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, known
+from nvltop.units import age
+
+SLOW: Final = 0.10
+"""Share of the interval that one sweep over the link counters may take."""
+SLOW_S: Final = 10.0
+LEAST_S: Final = 0.05
+"""A sweep that is over so fast is not slow, however short the interval."""
+PASSING: Final = frozenset({FIRST, GAP, RESET, IMPLAUSIBLE, NOT_READ, Missing("no error counter read yet")})
+"""Reasons that the next readings will end."""
+VIRTUAL: Final = ("passthrough", "vgpu")
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge whether the driver answers, and how fast."""
+    claims = [*_stuck(scene), *_left_out(scene), *_slow(scene)]
+    cost = scene.cost
+    if not cost.calls_per_s:
+        return claims, Missing("not read yet")
+    return claims, f"{cost.calls_per_s:.0f} calls/s take {cost.driver_s_per_s * 1e3:.0f} ms of a second"
+
+
+def _stuck(scene: Scene) -> Iterator[Claim]:
+    heard = scene.memory.heard_s
+    limit = gap_s(max(scene.tick.interval_s, scene.cost.interval_s))
+    silent = 0.0 if heard is None else scene.tick.mono_s - heard
+    waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
+    call = waits[0] if waits else scene.tick.calls[0] if scene.tick.calls else None
+    if silent > limit:
+        where = "" if call is None else f" in {call.function}"
+        yield Claim(
+            rule="driver-stuck",
+            gpu=None,
+            summary=f"The NVIDIA driver has not answered for {age(silent)}{where};"
+            f" the numbers shown are {age(silent)} old",
+            steps=(Step("critical"),),
+            evidence={"silent_s": round(silent, 1), "call": call.function if call else None},
+            next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
+            source="NVIDIA/NVSentinel issue 1574",
+        )
+        return
+    for wait in waits:
+        if wait.gpu is not None:
+            yield _hangs(scene, wait.gpu, wait.function, scene.tick.mono_s - wait.since_s)
+
+
+def _hangs(scene: Scene, index: int, function: str, seconds: float) -> Claim:
+    uuid = next((g.gpu.uuid for g in scene.gpus if g.gpu.index == index), None)
+    return Claim(
+        rule="driver-stuck",
+        gpu=uuid,
+        summary=f"The driver has not answered for GPU {index} for {age(seconds)} ({function});"
+        " what is shown of it is as old",
+        steps=(Step("critical"),),
+        evidence={"silent_s": round(seconds, 1), "call": function},
+        next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
+        source="NVIDIA/NVSentinel issue 1574",
+    )
+
+
+def _left_out(scene: Scene) -> Iterator[Claim]:
+    """A GPU that hung, or that the driver counts but does not open."""
+    for g in scene.gpus:
+        if g.state == "unreadable" and g.gpu.problem:
+            yield Claim(
+                rule="driver-stuck" if "hung" in g.gpu.problem else "no-read",
+                gpu=g.gpu.uuid,
+                summary=f"{named(g)} cannot be read: {g.gpu.problem}",
+                steps=(Step("critical"),) if "hung" in g.gpu.problem else UNKNOWN,
+                evidence={"answer": g.gpu.problem},
+                next_step="Look for Xid 119 or 120 in `dmesg`"
+                if "hung" in g.gpu.problem
+                else "See `nvidia-smi -q` and the rights of /dev/nvidia*",
+            )
+
+
+def _slow(scene: Scene) -> Iterator[Claim]:
+    cost = scene.cost
+    asleep = [g for g in scene.gpus if g.gpu.persistence is False]
+    limit = max(SLOW * scene.tick.interval_s, LEAST_S)
+    if cost.sweep_s > limit:
+        mode = f"; persistence mode is off on {names(asleep)}" if asleep else ""
+        yield Claim(
+            rule="monitor-slow",
+            gpu=None,
+            summary=f"Reading the link counters of all GPUs takes {cost.sweep_s * 1e3:.0f} ms{mode}",
+            steps=(Step("notice", after_s=SLOW_S, polls=3),),
+            polled_s=scene.tick.mono_s,
+            evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
+            next_step="Start nvidia-persistenced, or ask less often (`-d`)"
+            if asleep
+            else "Ask less often (`-d`); see whether other monitors read the driver as well",
+            source=OURS,
+        )
+    elif asleep:
+        yield Claim(
+            rule="monitor-slow",
+            gpu=None,
+            summary=f"Persistence mode is off on {names(asleep)}: the first reading after a pause is slow",
+            steps=INFO,
+            next_step="Start nvidia-persistenced",
+        )
+
+
+def judge_unread(scene: Scene) -> Opinion:
+    """Say where link health is unknown because the counters cannot be read."""
+    claims = [
+        claim for g in scene.gpus if g.state == "ok" and g.gpu.mig is not True for claim in _unread(scene, g)
+    ]
+    linked = [g for g in scene.gpus if g.links]
+    return claims, f"states, traffic and errors of {names(linked)} can be read" if linked else None
+
+
+def _unread(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    link = g.nvlink
+    if isinstance(link.links_present, Missing):
+        what, why = "The NVLinks", link.links_present
+    elif not link.links_present:
+        return
+    elif isinstance(link.links_up, Missing) and all(k.state is LinkState.UNKNOWN for k in g.links):
+        what, why = "The NVLink states", link.links_up
+    elif link.links_up == 0:
+        return
+    elif "links" in g.age_s and isinstance(link.tx_bytes_per_s, Missing) and _lasting(link.tx_bytes_per_s):
+        what, why = "The NVLink traffic counters", link.tx_bytes_per_s
+    elif "errors" in g.age_s and isinstance(link.errors_total, Missing) and _lasting(link.errors_total):
+        what, why = "The NVLink error counters", link.errors_total
+    else:
+        return
+    if not _lasting(why):
+        return
+    denied = why.reason == "no permission"
+    yield Claim(
+        rule="no-read",
+        gpu=g.gpu.uuid,
+        summary=f"{what} of {named(g)} cannot be read ({why.reason}), so link health is unknown",
+        steps=(Step("unknown", polls=2),),
+        polled_s=scene.polled(g, "gauges"),
+        evidence={"answer": why.reason},
+        next_step="Run nvltop with the right to read them, or have the administrator set"
+        " NVreg_RestrictProfilingToAdminUsers=0"
+        if denied
+        else "A newer driver may tell them",
+        source="gpuopenanalytics/pynvml issue 19",
+    )
+
+
+def _lasting(why: Missing) -> bool:
+    """Whether a reason is more than a pause between readings."""
+    return why not in PASSING
+
+
+def judge_design(scene: Scene) -> Opinion:
+    """Say what is so by design, and is no fault."""
+    claims = []
+    mig = [g for g in scene.gpus if g.gpu.mig is True]
+    if mig:
+        claims.append(
+            Claim(
+                "mig-on",
+                mig[0].gpu.uuid if len(mig) == 1 else None,
+                f"MIG is on ({names(mig)}): NVLink between GPUs is off by design",
+                INFO,
+                source="NVIDIA/nccl issue 1716",
+            )
+        )
+    virtual = [g for g in scene.gpus if g.gpu.virtualization in VIRTUAL]
+    if virtual:
+        claims.append(
+            Claim(
+                "in-vm",
+                None,
+                "This is a virtual machine: the NVLink fabric and the switches are managed outside it",
+                INFO,
+                source="NVML virtualization mode",
+            )
+        )
+    counts = [g.nvlink.links_present for g in scene.gpus]
+    if counts and all(known(c) and c == 0 for c in counts):
+        claims.append(Claim("no-nvlink", None, "This node has no NVLink; its GPUs talk over PCIe", INFO))
+    return claims, None
+
+
+FAMILY: Final = Family("driver answers", ("driver-stuck", "monitor-slow"), judge)
+UNREAD: Final = Family("can be read", ("no-read",), judge_unread)
+DESIGN: Final = Family("by design", ("mig-on", "in-vm", "no-nvlink"), judge_design)
