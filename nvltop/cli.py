@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 OK: Final = 0
 FAILED: Final = 1
+USAGE: Final = 2
+CHECK_S: Final = 6.0
+"""Enough for two readings of the error counters, which are read every 5 s."""
 BIG_BYTES: Final = 1 << 20
 """A recording that takes more than a blink to open."""
 INTERRUPTED: Final = 130
@@ -31,10 +34,18 @@ example: nvltop --demo              a simulated DGX H100, without any GPU
 """
 
 
+class CommandError(Exception):
+    """The run ends here; the message is one line for the user."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, and where help is."""
-        self.exit(2, f"nvltop: {message}; see `nvltop --help`\n")
+        raise CommandError(f"{message}; see `nvltop --help`", USAGE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +63,19 @@ def parser() -> argparse.ArgumentParser:
     output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
         "-n", "--max-iterations", type=_count, metavar="N", help="end after N reports or refreshes"
+    )
+    watch = p.add_argument_group("monitoring systems, Slurm prolog, Kubernetes probes")
+    watch.add_argument(
+        "--check",
+        action="store_true",
+        help="print one line and end: 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
+    )
+    watch.add_argument(
+        "--for",
+        dest="seconds",
+        type=_seconds,
+        metavar="SEC",
+        help=f"how long to look, {CHECK_S:g} s unless told; a recording: up to there",
     )
     look = p.add_argument_group("what to show")
     look.add_argument(
@@ -104,6 +128,29 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run nvltop; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _main(arguments)
+    except CommandError as error:
+        if "--check" in arguments:
+            return _no_verdict(str(error))
+        print(f"nvltop: {error}", file=sys.stderr)
+        return error.code
+    except Exception as crash:
+        if "--check" in arguments:
+            return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
+        raise
+
+
+def _no_verdict(why: str) -> int:
+    """End as monitoring systems expect: they read stdout, and take 1 and 2 for verdicts."""
+    from nvltop.report.check import UNKNOWN, line
+
+    print(line(UNKNOWN, why))
+    return UNKNOWN
+
+
+def _main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     for asked, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
         if asked == "list":
@@ -111,19 +158,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
             return OK
     if options.demo and options.demo not in NODES:
-        return _usage(f"no simulated node {options.demo!r}; `nvltop --demo list` names them")
+        raise _usage(f"no simulated node {options.demo!r}; `nvltop --demo list` names them")
     if options.scenario and options.scenario not in SCENARIOS:
-        return _usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
+        raise _usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
     if options.scenario and not options.demo:
-        return _usage("--scenario needs --demo: it says what happens on a simulated node")
-    if options.once + options.json + options.csv > 1:
-        return _usage("--once, --json and --csv exclude each other")
+        raise _usage("--scenario needs --demo: it says what happens on a simulated node")
+    if options.once + options.json + options.csv + options.check > 1:
+        raise _usage("--once, --json, --csv and --check exclude each other")
+    if options.seconds and not options.check:
+        raise _usage("--for needs --check: it says how long to look")
     if options.replay and (options.demo or options.record):
-        return _usage("--replay goes with neither --demo nor --record")
+        raise _usage("--replay goes with neither --demo nor --record")
     if options.record_max and not options.record:
-        return _usage("--record-max needs --record")
+        raise _usage("--record-max needs --record")
     on_screen = (
-        not (options.once or options.json or options.csv) and sys.stdout.isatty() and sys.stdin.isatty()
+        not (options.once or options.json or options.csv or options.check)
+        and sys.stdout.isatty()
+        and sys.stdin.isatty()
     )
     settings = _settings(options, SCREEN_INTERVAL_S if on_screen else REPORT_INTERVAL_S)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
@@ -147,8 +198,7 @@ def _run(
     try:
         source = _source(options, settings, demo, on_screen)
     except RecordingError as error:
-        print(f"nvltop: {error}", file=sys.stderr)
-        return FAILED
+        raise CommandError(str(error), FAILED) from None
     try:
         if on_screen:
             from nvltop.tui.app import run
@@ -158,9 +208,22 @@ def _run(
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
             return int(outcome.code)
-        from nvltop import headless
+        return _report(options, settings, source)
+    finally:
+        if source:
+            source.close()
 
-        write = headless.as_text
+
+def _report(options: argparse.Namespace, settings: Settings, source: Source | None) -> int:
+    """Run without a screen; `source` is None for a recording."""
+    from nvltop import headless
+
+    write = headless.as_text
+    try:
+        if options.check and source:
+            return headless.check(source, settings, options.seconds or CHECK_S)
+        if options.check:
+            return headless.check_recording(options.replay, settings, options.seconds)
         if options.json:
             write = headless.as_json
         elif options.csv:
@@ -168,18 +231,13 @@ def _run(
 
             write = headless.as_csv
             print(head())
-        try:
-            if source is None:
-                headless.replay(options.replay, settings, options.max_iterations, write)
-            else:
-                headless.run(source, settings, options.max_iterations or 1, write)
-        except headless.RunError as failed:
-            print(f"nvltop: {failed}", file=sys.stderr)
-            return failed.code
-        return OK
-    finally:
-        if source:
-            source.close()
+        if source is None:
+            headless.replay(options.replay, settings, options.max_iterations, write)
+        else:
+            headless.run(source, settings, options.max_iterations or 1, write)
+    except headless.RunError as failed:
+        raise CommandError(str(failed), failed.code) from None
+    return OK
 
 
 def _source(
@@ -238,9 +296,8 @@ def _settings(options: argparse.Namespace, default_s: float) -> Settings:
     )
 
 
-def _usage(message: str) -> int:
-    print(f"nvltop: {message}", file=sys.stderr)
-    return 2
+def _usage(message: str) -> CommandError:
+    return CommandError(message, USAGE)
 
 
 def _count(text: str) -> int:

@@ -7,7 +7,7 @@ import select as selectors
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
@@ -16,6 +16,7 @@ from nvltop.model import Frame, Inventory, Problem, Reading, Tick, known
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
+from nvltop.report.check import to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
@@ -61,69 +62,122 @@ def failure(problem: Problem) -> RunError:
     return RunError(f"{problem.summary}; {problem.next_step}", 3)
 
 
-def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
-    """Print `times` frames, an interval apart; the first when rates are known."""
-    monitor = Monitor()
-    progress = _Progress(settings.interval_s)
-    only: list[str] | None = None
-    started = time.monotonic()
-    told = False
-    printed = 0
-    while printed < times:
-        selectors.select([worker.fileno()], [], [], 0.1)
-        for item in worker.drain():
-            monitor.update(item)
+class _Live:
+    """A worker that is read without a screen."""
+
+    def __init__(self, worker: Source, settings: Settings) -> None:
+        self.monitor = Monitor()
+        self.only: list[str] | None = None
+        self.progress = _Progress(settings.interval_s)
+        self._worker = worker
+        self._settings = settings
+        self._begun_s = time.monotonic()
+        self._told = False
+
+    def step(self) -> None:
+        """Fold what arrives within a moment; a driver that does not answer for long ends the run."""
+        selectors.select([self._worker.fileno()], [], [], 0.1)
+        for item in self._worker.drain():
+            self.monitor.update(item)
             if isinstance(item, Inventory):
                 if item.problem:
                     raise failure(item.problem)
-                only = _selected(item, settings)
-                progress.expect(item)
+                self.only = _selected(item, self._settings)
+                self.progress.expect(item)
             elif isinstance(item, Reading):
-                progress.note(item)
-        tick = worker.tick()
-        monitor.update(tick)
-        if not progress.started:
-            waited = time.monotonic() - started
-            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
-            if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
-                raise RunError(
-                    f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
-                )
-            if waited > TELL_S and not told:
-                told = True
-                print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
-        elif progress.complete(printed + 1):
-            print(write(monitor.frame(), only, times > 1), flush=True)
+                self.progress.note(item)
+        tick = self._worker.tick()
+        self.monitor.update(tick)
+        if self.progress.started:
+            return
+        waited = time.monotonic() - self._begun_s
+        where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+        if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
+            raise RunError(
+                f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
+            )
+        if waited > TELL_S and not self._told:
+            self._told = True
+            print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
+
+
+def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
+    """Print `times` frames, an interval apart; the first when rates are known."""
+    live = _Live(worker, settings)
+    printed = 0
+    while printed < times:
+        live.step()
+        if live.progress.complete(printed + 1):
+            print(write(live.monitor.frame(), live.only, times > 1), flush=True)
             printed += 1
+
+
+def check(worker: Source, settings: Settings, seconds: float) -> int:
+    """Look for so long, print one line for a monitoring system, and return its exit code."""
+    live = _Live(worker, settings)
+    begun: float | None = None
+    told = 0.0
+    while begun is None or time.monotonic() - begun < seconds:
+        live.step()
+        if live.progress.started and begun is None:
+            begun = told = time.monotonic()
+        if begun is not None and sys.stderr.isatty() and time.monotonic() - told > TELL_S:
+            told = time.monotonic()
+            print(f"nvltop: {told - begun:.0f} of {seconds:.0f} s looked at", file=sys.stderr)
+    text, code = to_check(live.monitor.frame(), seconds)
+    print(text, flush=True)
+    return code
 
 
 def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
     """Print the last frame of a recording, or its first `times` an interval apart."""
+    printed, next_s, last = 0, None, None
+    for monitor, only, tick in _recorded(path, settings):
+        last = monitor, only
+        if next_s is None:
+            next_s = tick.mono_s + settings.interval_s
+        if times and tick.mono_s >= next_s and printed < times:
+            print(write(monitor.frame(), only, times > 1), flush=True)
+            printed, next_s = printed + 1, next_s + settings.interval_s
+    if last and not times:
+        print(write(last[0].frame(), last[1], False), flush=True)
+
+
+def check_recording(path: str, settings: Settings, seconds: float | None) -> int:
+    """Print the line of a recording as of its end, or after so many seconds; returns its exit code."""
+    begun_s: float | None = None
+    looked_s = 0.0
+    folded = Monitor()
+    for monitor, _, tick in _recorded(path, settings):
+        folded, begun_s = monitor, tick.mono_s if begun_s is None else begun_s
+        looked_s = tick.mono_s - begun_s
+        if seconds is not None and looked_s >= seconds:
+            break
+    text, code = to_check(folded.frame(), looked_s)
+    print(text, flush=True)
+    return code
+
+
+def _recorded(path: str, settings: Settings) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
+    """Fold a recording, stopping at each of its ticks; there is one at least."""
     monitor = Monitor()
     only: list[str] | None = None
-    printed, next_s, ticked = 0, None, False
+    ticked = False
     try:
         with open_recording(path) as recording:
             for item in recording:
                 monitor.update(item)
                 if isinstance(item, Inventory) and not item.problem:
                     only = _selected(item, settings)
-                if not isinstance(item, Tick):
-                    continue
-                ticked = True
-                if next_s is None:
-                    next_s = item.mono_s + settings.interval_s
-                if times and item.mono_s >= next_s and printed < times:
-                    print(write(monitor.frame(), only, times > 1), flush=True)
-                    printed, next_s = printed + 1, next_s + settings.interval_s
+                if isinstance(item, Tick):
+                    ticked = True
+                    yield monitor, only, item
             if recording.warning:
                 print(f"nvltop: {recording.warning}", file=sys.stderr)
     except RecordingError as error:
         raise RunError(str(error)) from None
     if not ticked:
         raise RunError(f"{path}: the recording ends before its first second")
-    if not times:
-        print(write(monitor.frame(), only, False), flush=True)
 
 
 def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:

@@ -1,0 +1,75 @@
+"""A frame as one line for monitoring systems, and its exit code (Monitoring Plugins guidelines)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.model import Frame, known
+
+OK: Final = 0
+WARNING: Final = 1
+CRITICAL: Final = 2
+UNKNOWN: Final = 3
+"""Exit codes; UNKNOWN is everything that is no verdict."""
+
+WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
+CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
+"""A notice is worth a look, not an alarm: it is told and does not count."""
+
+
+def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
+    """Return the line and the exit code; `seconds` is how long was looked."""
+    worst = next((f for f in frame.findings if f.severity in CODES), None)
+    code = CODES[worst.severity] if worst else OK
+    if worst:
+        others = sum(f.severity in CODES for f in frame.findings) - 1
+        text = worst.summary + (f" (and {others} more)" if others else "")
+    else:
+        text = _fine(frame, seconds)
+    return line(code, text, _performance(frame)), code
+
+
+def line(code: int, text: str, performance: str = "") -> str:
+    """`NVLINK OK - text | performance data`; what would end the text early is taken out."""
+    clear = " ".join(text.replace("|", "/").split())
+    return f"NVLINK {WORDS[code]} - {clear}" + (f" | {performance}" if performance else "")
+
+
+def _fine(frame: Frame, seconds: float) -> str:
+    gpus = f"{len(frame.gpus)} GPU{'s' if len(frame.gpus) > 1 else ''}"
+    present = sum(p for g in frame.gpus if known(p := g.nvlink.links_present))
+    up = sum(u for g in frame.gpus if known(u := g.nvlink.links_up))
+    unread = [c.name for c in frame.checks if c.outcome == "unknown"]
+    text = (
+        f"{gpus}, {up} of {present} links up, no errors in {seconds:.0f} s"
+        if present
+        else f"{gpus}, no NVLink"
+    )
+    notices = [f for f in frame.findings if f.severity == "notice"]
+    if notices:
+        text += f"; {notices[0].summary}"
+    return text + (f"; not known: {', '.join(unread)}" if unread else "")
+
+
+def _performance(frame: Frame) -> str:
+    """`label=value[unit];warn;crit;min;max`, only of what could be read."""
+    parts = [
+        f"{severity}={sum(f.severity == severity for f in frame.findings)}" for severity in SEVERITIES[:4]
+    ]
+    nvlinks = [g.nvlink for g in frame.gpus]
+    counts = [(n.links_up, n.links_present) for n in nvlinks]
+    if counts and all(known(up) and known(present) for up, present in counts):
+        present = sum(present for _, present in counts if known(present))
+        parts.append(f"links_up={sum(up for up, _ in counts if known(up))};;;0;{present}")
+    for name, rates in (
+        ("tx", [n.tx_bytes_per_s for n in nvlinks if n.links_up]),
+        ("rx", [n.rx_bytes_per_s for n in nvlinks if n.links_up]),
+    ):
+        # A sum with a part missing is no sum.
+        if rates and all(known(r) for r in rates):
+            parts.append(f"{name}_bytes_per_s={sum(r for r in rates if known(r)):.0f};;;0")
+    errors = [n.errors_since_start for n in nvlinks if n.links_present]
+    if errors and all(known(e) for e in errors):
+        parts.append(f"link_errors={sum(e for e in errors if known(e))};;;0")
+    return " ".join(parts)
