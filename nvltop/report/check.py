@@ -16,14 +16,17 @@ UNKNOWN: Final = 3
 WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
 CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
 """A notice is worth a look, not an alarm: it is told and does not count."""
+PENDING: Final = frozenset({"fabric-not-ready"})
+"""Where even a notice says that it is too early for a verdict."""
 
 
 def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
     """Return the line and the exit code; `seconds` is how long was looked."""
-    worst = next((f for f in frame.findings if f.severity in CODES), None)
-    code = CODES[worst.severity] if worst else OK
+    told = [f for f in frame.findings if f.severity in CODES or f.rule in PENDING]
+    worst = told[0] if told else None
+    code = CODES.get(worst.severity, UNKNOWN) if worst else OK
     if worst:
-        others = sum(f.severity in CODES for f in frame.findings) - 1
+        others = len(told) - 1
         text = worst.summary + (f" (and {others} more)" if others else "")
     else:
         text = _fine(frame, seconds)
@@ -41,11 +44,9 @@ def _fine(frame: Frame, seconds: float) -> str:
     present = sum(p for g in frame.gpus if known(p := g.nvlink.links_present))
     up = sum(u for g in frame.gpus if known(u := g.nvlink.links_up))
     unread = [c.name for c in frame.checks if c.outcome == "unknown"]
-    text = (
-        f"{gpus}, {up} of {present} links up, no errors in {seconds:.0f} s"
-        if present
-        else f"{gpus}, no NVLink"
-    )
+    text = f"{gpus}, no NVLink"
+    if present:
+        text = f"{gpus}, {up} of {present} links up, no errors in {seconds:.0f} s"
     notices = [f for f in frame.findings if f.severity == "notice"]
     if notices:
         text += f"; {notices[0].summary}"
@@ -54,9 +55,8 @@ def _fine(frame: Frame, seconds: float) -> str:
 
 def _performance(frame: Frame) -> str:
     """`label=value[unit];warn;crit;min;max`, only of what could be read."""
-    parts = [
-        f"{severity}={sum(f.severity == severity for f in frame.findings)}" for severity in SEVERITIES[:4]
-    ]
+    severities = [f.severity for f in frame.findings]
+    parts = [f"{severity}={severities.count(severity)}" for severity in SEVERITIES[:4]]
     nvlinks = [g.nvlink for g in frame.gpus]
     counts = [(n.links_up, n.links_present) for n in nvlinks]
     if counts and all(known(up) and known(present) for up, present in counts):

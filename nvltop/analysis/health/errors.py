@@ -46,27 +46,27 @@ TEN_MINUTES: Final = (1 << 10) - 1
 RESET_TOLD_S: Final = 600.0
 
 WORDS: Final = {
-    "replay": "resends",
-    "recovery": "recoveries",
-    "crc": "CRC errors",
-    "crc_flit": "CRC errors in flits",
-    "crc_data": "CRC errors in data",
-    "ecc_data": "ECC errors",
-    "malformed_packet": "malformed packets",
-    "buffer_overrun": "buffer overruns",
-    "rcv": "receive errors",
-    "rcv_remote": "receive errors told by the other end",
-    "rcv_general": "general receive errors",
-    "local_link_integrity": "integrity errors",
-    "xmit_discards": "discarded packets",
-    "link_recovery": "recoveries",
-    "link_recovery_successful": "successful recoveries",
-    "link_recovery_failed": "failed recoveries",
-    "effective": "errors left after correction",
-    "symbol": "symbol errors",
-    "plr_retry_blocks": "resent blocks",
+    "replay": ("resend", "resends"),
+    "recovery": ("recovery", "recoveries"),
+    "crc": ("CRC error", "CRC errors"),
+    "crc_flit": ("CRC error in flits", "CRC errors in flits"),
+    "crc_data": ("CRC error in data", "CRC errors in data"),
+    "ecc_data": ("ECC error", "ECC errors"),
+    "malformed_packet": ("malformed packet", "malformed packets"),
+    "buffer_overrun": ("buffer overrun", "buffer overruns"),
+    "rcv": ("receive error", "receive errors"),
+    "rcv_remote": ("error told by the other end", "errors told by the other end"),
+    "rcv_general": ("general receive error", "general receive errors"),
+    "local_link_integrity": ("integrity error", "integrity errors"),
+    "xmit_discards": ("discarded packet", "discarded packets"),
+    "link_recovery": ("recovery", "recoveries"),
+    "link_recovery_successful": ("successful recovery", "successful recoveries"),
+    "link_recovery_failed": ("failed recovery", "failed recoveries"),
+    "effective": ("error left after correction", "errors left after correction"),
+    "symbol": ("symbol error", "symbol errors"),
+    "plr_retry_blocks": ("resent block", "resent blocks"),
 }
-"""Each kind of error in plain words, for "GPU 3 link 7: 12 resends"."""
+"""One and several of each kind of error in plain words: "GPU 3 link 7 had 12 resends"."""
 
 FINISH: Final = (
     "Let the job finish, watch for Xid 74 in `dmesg`, then drain the GPU and run NVIDIA's field diagnostic"
@@ -163,7 +163,7 @@ def _evidence(
 def _said(errors: Mapping[str, ErrorCount]) -> str:
     """`12 resends and 3 recoveries`, over the last minute."""
     parts = [
-        f"{error.per_min:.0f} {WORDS[kind]}"
+        f"{error.per_min:.0f} {WORDS[kind][error.per_min != 1]}"
         for kind, error in errors.items()
         if known(error.per_min) and error.per_min
     ]
@@ -240,7 +240,7 @@ def _full(scene: Scene, g: GpuFrame, link: Link, kind: str, total: int) -> Claim
         rule="counter-saturated",
         gpu=g.gpu.uuid,
         link=link.index,
-        summary=f"The count of {WORDS[kind]} of {named(g)} link {link.index} stands at its maximum,"
+        summary=f"The count of {WORDS[kind][1]} of {named(g)} link {link.index} stands at its maximum,"
         f" {total}: it no longer counts, and this link has had many errors",
         steps=(Step("warning", polls=2),),
         polled_s=scene.polled(g, "errors"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Finding, Frame, known
+from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.model import Frame, known
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.paint import meters
 from nvltop.tui.paint.row import SEPARATOR, Row, Span, fit, sentence
@@ -13,8 +14,8 @@ from nvltop.tui.paint.view import View
 WORDS: Final = 60
 """Columns that the longest lines of words take, with the blanks before them."""
 WIDE: Final = 160
-SEVERITIES: Final = ("critical", "warning", "notice", "info", "unknown")
-"""Worst first."""
+ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
+"""How each severity is drawn."""
 MARGIN: Final = "  "
 
 
@@ -65,13 +66,16 @@ def _reading(view: View) -> Span | None:
 
 
 def _findings(frame: Frame) -> Span | None:
+    """`1 critical, 2 warnings: ` and the worst of them."""
     told = [f for f in frame.findings if f.severity in SEVERITIES[:3]]
     if not told:
         return None
-    worst: Finding = min(told, key=lambda f: SEVERITIES.index(f.severity))
-    count = sum(f.severity == worst.severity for f in told)
-    name = worst.severity + ("s" if count > 1 and worst.severity != "critical" else "")
-    return f"{count} {name}{SEPARATOR}{worst.summary}", "error" if worst.severity == "critical" else "warn"
+    counts = []
+    for severity in SEVERITIES[:3]:
+        count = sum(f.severity == severity for f in told)
+        if count:
+            counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
+    return f"{', '.join(counts)}: {told[0].summary}", ROLES[told[0].severity]
 
 
 def _lost(frame: Frame) -> Span | None:
