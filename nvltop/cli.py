@@ -98,6 +98,13 @@ def parser() -> argparse.ArgumentParser:
     )
     screen.add_argument("-U", "--no-unicode", "--ascii", action="store_true", help="ASCII characters only")
     screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    screen.add_argument(
+        "--alert",
+        action="append",
+        choices=("bell", "desktop"),
+        default=[],
+        help="tell of new warnings by the terminal's bell, or by a desktop notification (OSC 9, 777)",
+    )
     demo = p.add_argument_group("simulation")
     demo.add_argument(
         "--demo",
@@ -292,6 +299,7 @@ def _settings(options: argparse.Namespace, default_s: float) -> Settings:
         unicode=not options.no_unicode,
         mouse=not options.no_mouse,
         only=options.id,
+        alert=tuple(options.alert),
         max_refreshes=options.max_iterations,
     )
 

@@ -22,5 +22,7 @@ class Settings:
     mouse: bool = True
     only: tuple[str, ...] = ()
     """GPUs to show: index, UUID or PCI bus id; empty for all."""
+    alert: tuple[str, ...] = ()
+    """How a new warning is told: `bell`, `desktop`."""
     max_refreshes: int | None = None
     """End after so many refreshes."""

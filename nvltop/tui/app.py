@@ -26,6 +26,7 @@ from nvltop.record.replay import Replay
 from nvltop.record.writer import Recorder
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
+from nvltop.tui.alerts import Alerts
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
 from nvltop.tui.main import Main
@@ -83,6 +84,7 @@ class Nvltop(App[None]):
         self._settings = settings
         self._monitor = Monitor()
         self._history = History()
+        self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
         self._listening = -1
         self._drawn_at = 0.0
@@ -186,6 +188,8 @@ class Nvltop(App[None]):
             self.view.playing = self._playback.playing()
         frame = self._monitor.frame()
         self._history.add(frame)
+        if (alert := self._alerts.of(frame.findings)) and self._driver and not self._playback:
+            self._driver.write(alert)
         if not self.view.paused:
             self.view.frame = frame
             only = self._only

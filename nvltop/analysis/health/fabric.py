@@ -19,6 +19,7 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.model import GpuFrame, Missing, known
 
+BEFORE_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
 READY_S: Final = 120.0
 """A fabric takes up to so long to set up after a boot."""
 
@@ -70,8 +71,10 @@ def judge(scene: Scene) -> Opinion:
     """Judge the fabric of the GPUs that have one."""
     members = [g for g in scene.gpus if known(g.fabric.state)]
     if not members:
-        unread = first_missing(g.fabric.state for g in scene.gpus)
-        return (), unread if unread and unread.reason not in ("not supported", "not read yet") else None
+        # A GPU older than the fabric is not asked about it by old drivers, either.
+        may = [g for g in scene.gpus if g.gpu.architecture not in BEFORE_FABRIC]
+        unread = first_missing(g.fabric.state for g in may)
+        return (), None if unread and unread.reason == "not supported" else unread
     claims = [*_joining(scene, members)]
     for g in members:
         claims += [*_failed(scene, g), *_health(scene, g)]

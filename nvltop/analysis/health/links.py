@@ -126,10 +126,18 @@ def _fell(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
             scene,
             g,
             link,
-            f"{named(g)} link {link} went down; {up_count(g)} of {before} links are left",
+            f"{named(g)} link {link}{_to(scene, g, link)} went down; {up_count(g)} of {before} links are left,"
+            " so less bandwidth",
             links_up_before=before,
             links_up_after=up_count(g),
         )
+
+
+def _to(scene: Scene, g: GpuFrame, link: int) -> str:
+    """` (to GPU 5)`, where the link goes straight to one."""
+    ends = {other.gpu.uuid: other for other in scene.gpus}
+    there = ends.get(g.links[link].remote.gpu or "") if link < len(g.links) else None
+    return f" (to {named(there)})" if there else ""
 
 
 def _fewer(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
@@ -149,7 +157,8 @@ def _fewer(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
                 scene,
                 g,
                 link,
-                f"{named(g)} link {link} is down; its peers have {most} links, it has {up_count(g)}",
+                f"{named(g)} link {link}{_to(scene, g, link)} is down;"
+                f" its peers have {most} links, it has {up_count(g)}",
                 links_up=up_count(g),
                 links_up_of_peers=most,
             )

@@ -93,7 +93,8 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     none = known(link.links_up) and link.links_up == 0
     old = "dim" if g.stale or g.state != "ok" else ""
     if c.key == "gpu":
-        return str(g.gpu.index), "" if g.state == "ok" else "error"
+        mark, role = view.mark(g.gpu.uuid)
+        return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
     if c.key == "name":
         if g.state != "ok":
             return g.state.upper(), "error"

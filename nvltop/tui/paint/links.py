@@ -79,6 +79,9 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
         spans: list[Span] = []
         for c in columns:
             text, role = _cell(c.key, g, link, index_of)
+            if c.key == "index":
+                mark, role = view.mark(g.gpu.uuid, link.index)
+                text += mark
             spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
         if each >= MIN_SPARK:
             spans += _sparks(g, link, view, each)

@@ -25,13 +25,28 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     more = f" +{n - fits}" if fits < n else ""
     head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits]) + more
     out = [fit([(head, "title")], columns, "title")]
-    chosen = view.selected
+    chosen, gpus = view.selected, view.frame.gpus
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
-        spans: list[Span] = [(numbers[i].rjust(LABEL), "bold" if here else "caption")]
-        spans += [(m.cells[i][j].rjust(CELL), _role(view, i, j)) for j in range(fits)]
+        mark, marked = view.mark(gpus[i].gpu.uuid) if i < len(gpus) else ("", "")
+        spans: list[Span] = [
+            ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
+        ]
+        spans += [((m.cells[i][j] + _mark(view, i, j)).rjust(CELL), _role(view, i, j)) for j in range(fits)]
         out.append(fit(spans, columns))
     return out
+
+
+def _mark(view: View, i: int, j: int) -> str:
+    """Mark a pair that is joined directly by a link about which a rule has found something."""
+    gpus = view.frame.gpus
+    if i == j or max(i, j) >= len(gpus):
+        return ""
+    a, b = gpus[i], gpus[j]
+    for link in a.links:
+        if link.remote.gpu == b.gpu.uuid and (mark := view.mark(a.gpu.uuid, link.index)[0]):
+            return mark
+    return ""
 
 
 def _role(view: View, i: int, j: int) -> str:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from nvltop.analysis.history import History, Key
-from nvltop.model import Frame, GpuFrame, Inventory, Maybe, Tick
+from nvltop.model import Finding, Frame, GpuFrame, Inventory, Maybe, Tick
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
+from nvltop.tui.paint.row import Span
 from nvltop.tui.paint.timeline import Playing
 
+MARKS: Final[dict[str, Span]] = {
+    "critical": ("!", "error"),
+    "warning": ("!", "warn"),
+    "notice": ("!", "caption"),
+    "unknown": ("?", "warn"),
+}
+"""What stands behind the number of a GPU or link, by the worst that was found of it."""
 NOTHING = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
@@ -36,6 +46,8 @@ class View:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
+    _marked: Sequence[Finding] | None = None
+    _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
     _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
     _sparks_of: tuple[History, int] | None = None
 
@@ -53,6 +65,17 @@ class View:
             drawn = spark(self.history.tail(key, count + 1)[:-1], scale, self.glyphs)
             self._sparks[key, count, scale] = drawn
         return drawn
+
+    def mark(self, uuid: str, link: int | None = None) -> Span:
+        """Return the mark of a GPU (with all its links) or a link about which a rule has found something."""
+        if self._marked is not self.frame.findings:
+            self._marked = self.frame.findings
+            self._marks = {}
+            for finding in reversed(self._marked):
+                if finding.gpu and finding.severity in MARKS:
+                    mark = MARKS[finding.severity]
+                    self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
+        return self._marks.get((uuid, link), ("", ""))
 
     def clamp(self) -> None:
         """Keep the selection on rows that there are."""

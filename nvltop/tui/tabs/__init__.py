@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.tui.tab import Tab
+from nvltop.tui.tabs.health import Health
 from nvltop.tui.tabs.overview import Overview
 
-TABS: Final[tuple[type[Tab], ...]] = (Overview,)
+TABS: Final[tuple[type[Tab], ...]] = (Overview, Health)

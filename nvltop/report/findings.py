@@ -1,0 +1,83 @@
+"""Findings, checks and events in words, for every place that shows or writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from nvltop.analysis.health.catalog import lookup
+from nvltop.analysis.health.events import culprits
+from nvltop.model import Event, Finding, Frame
+from nvltop.units import age
+
+NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
+"""Evidence that is not called in words what it is called in JSON."""
+
+
+def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:
+    """`GPU 3 link 7`, `GPU 3`, or `node`."""
+    index = next((g.gpu.index for g in frame.gpus if g.gpu.uuid == gpu), None)
+    if gpu is None:
+        return "node"
+    name = "GPU ?" if index is None else f"GPU {index}"
+    return name if link is None else f"{name} link {link}"
+
+
+def evidence(finding: Finding) -> str:
+    """`replay 12 to 24 · window 60 s · data 1.2s old`; empty if a rule gave none."""
+    return " · ".join(_piece(key, value) for key, value in finding.evidence.items() if value is not None)
+
+
+def _piece(key: str, value: object) -> str:
+    name = NAMES.get(key, key.removesuffix("_s").replace("_", " "))
+    if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
+        return f"{name} {value['before']} to {value['after']}"
+    if key == "age_s" and isinstance(value, (int, float)):
+        return f"data {age(value)} old"
+    if key == "last_unix_s" and isinstance(value, (int, float)):
+        return f"last at {clock(value)}"
+    if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
+        return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
+    if key.endswith("_s") and isinstance(value, (int, float)):
+        return f"{name} {value:g} s"
+    if isinstance(value, (list, tuple)):
+        return f"{name} {', '.join(map(str, value))}"
+    return f"{name} {value}"
+
+
+def clock(wall_s: float | None) -> str:
+    """`14:02:11`; blank if unknown."""
+    if wall_s is None:
+        return ""
+    when = datetime.fromtimestamp(wall_s)
+    return when.strftime("%H:%M:%S")
+
+
+def basis(finding: Finding) -> str:
+    """Say whose judgement it is, and how sure: `DCGM health watch · certain`."""
+    return " · ".join(part for part in (finding.source, finding.confidence) if part)
+
+
+def event_words(event: Event) -> str:
+    """`Xid 79: the GPU has fallen off the bus`, or the driver's word for another event."""
+    if event.kind == "xid":
+        return f"Xid {event.code}: {lookup(event.code).meaning}"
+    return f"{event.kind} {event.code}"
+
+
+def likely_sources(frame: Frame) -> set[str]:
+    """Return the GPUs that likely began a fault which others echo."""
+    return set(culprits(frame.events))
+
+
+def to_lines(frame: Frame) -> list[str]:
+    """Return the findings as text, each with its evidence and next step; empty if there are none."""
+    lines = []
+    for finding in frame.findings:
+        lines.append(f"{finding.severity}: {finding.summary}  [{finding.rule}]")
+        seen = evidence(finding)
+        if seen:
+            lines.append(f"  evidence: {seen}")
+        if finding.next_step:
+            lines.append(f"  next: {finding.next_step}")
+    return lines

@@ -1,0 +1,49 @@
+"""Tells the user of a new finding when the screen is not being looked at: bell, or desktop notification."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from nvltop.model import Finding
+
+LOUD: Final = ("critical", "warning")
+BELL: Final = "\a"
+TITLE: Final = "nvltop"
+
+
+class Alerts:
+    """Remembers what has been told, so that a finding is told once for as long as it lasts."""
+
+    def __init__(self, ways: Sequence[str]) -> None:
+        """Take the ways to tell: `bell`, `desktop`."""
+        self._ways = ways
+        self._told: set[tuple[str, str | None, int | None, str]] = set()
+
+    def of(self, findings: Sequence[Finding]) -> str:
+        """Return what to send to the terminal; empty if nothing new is wrong."""
+        if not self._ways:
+            return ""
+        now = {(f.rule, f.gpu, f.link, f.severity): f for f in findings if f.severity in LOUD}
+        fresh = [f for key, f in now.items() if key not in self._told]
+        self._told = set(now)
+        if not fresh:
+            return ""
+        text = fresh[0].summary + (f" (and {len(fresh) - 1} more)" if len(fresh) > 1 else "")
+        out = BELL if "bell" in self._ways else ""
+        return out + (
+            notification(f"{fresh[0].severity}: {text}", os.environ) if "desktop" in self._ways else ""
+        )
+
+
+def notification(text: str, environ: Mapping[str, str]) -> str:
+    """Return the escapes of a desktop notification: OSC 9 (iTerm2, Windows Terminal, kitty), OSC 777 (others).
+
+    A terminal that knows neither ignores both. Text that comes here is clean of control characters.
+    """
+    escapes = f"\x1b]9;{TITLE}: {text}\a\x1b]777;notify;{TITLE};{text.replace(';', ',')}\a"
+    if "TMUX" not in environ:
+        return escapes
+    # tmux hands on what is wrapped (with `allow-passthrough`), each escape doubled.
+    return "\x1bPtmux;" + escapes.replace("\x1b", "\x1b\x1b") + "\x1b\\"
