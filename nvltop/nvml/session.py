@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pynvml
@@ -28,7 +28,7 @@ from nvltop.model import (
 from nvltop.nvml import inventory
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import Driver
+from nvltop.nvml.driver import UNSUPPORTED, Driver
 from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.gauges import GaugeReader
 from nvltop.nvml.slow import SlowReader
@@ -94,11 +94,13 @@ class GpuReader:
         data = reading.data
         assert isinstance(data, Gauges)
         answers = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
-        self.lost = all(isinstance(a, Missing) for a in answers) and GPU_IS_LOST in answers
-        if self.lost:
-            reading = Reading(
-                reading.gpu, reading.start_s, reading.end_s, reading.wall_s, data, GPU_IS_LOST.reason
-            )
+        # What the board never tells is no sign of trouble, and no sign of life either.
+        unread = [a for a in answers if isinstance(a, Missing) and a not in UNSUPPORTED]
+        silent = not any(known(a) for a in answers)
+        self.lost = silent and GPU_IS_LOST in unread
+        if silent and unread:
+            why = GPU_IS_LOST if self.lost else unread[0]
+            return [replace(reading, problem=why.reason)]
         return [reading]
 
     def read_traffic(self) -> list[Reading]:

@@ -38,7 +38,7 @@ class Alerts:
 
 
 def notification(text: str, environ: Mapping[str, str]) -> str:
-    """Return the escapes of a desktop notification: OSC 9 (iTerm2, Windows Terminal, kitty), OSC 777 (others).
+    """Return the escapes of a desktop notification: OSC 9 (iTerm2, kitty, ConEmu) and OSC 777 (others).
 
     A terminal that knows neither ignores both. Text that comes here is clean of control characters.
     """

@@ -126,8 +126,8 @@ def _fell(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
             scene,
             g,
             link,
-            f"{named(g)} link {link}{_to(scene, g, link)} went down; {up_count(g)} of {before} links are left,"
-            " so less bandwidth",
+            f"{named(g)} link {link}{_to(scene, g, link)} went down;"
+            f" {up_count(g)} of {before} links are left, so less bandwidth",
             links_up_before=before,
             links_up_after=up_count(g),
         )

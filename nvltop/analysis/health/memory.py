@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from nvltop.model import GpuFrame, LinkBer
+from nvltop.analysis.verdict import pcie_share
+from nvltop.model import GpuFrame, LinkBer, Missing
+
+SMOOTH_S: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -24,11 +28,15 @@ class Memory:
     first_ber: dict[str, LinkBer] = field(default_factory=dict)
     """The first bit error rates read of each GPU."""
 
+    pcie_share: dict[str, float] = field(default_factory=dict)
+    """Share of what PCIe can carry, by GPU, smoothed: traffic comes in bursts."""
+    _pcie_s: dict[str, tuple[float, float]] = field(default_factory=dict)
     disagreed: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
 
     def note(self, gpus: Sequence[GpuFrame], now_s: float) -> None:
         """Take a moment."""
+        self._smooth_pcie(gpus, now_s)
         for g in gpus:
             if not g.links or "states" not in g.age_s:
                 continue
@@ -45,3 +53,14 @@ class Memory:
             if g.age_s:
                 heard = now_s - min(g.age_s.values())
                 self.heard_s = heard if self.heard_s is None else max(self.heard_s, heard)
+
+    def _smooth_pcie(self, gpus: Sequence[GpuFrame], now_s: float) -> None:
+        """Follow the PCIe traffic: its mean over the first seconds, then over the last ones."""
+        for g in gpus:
+            if isinstance(g.pcie.tx_bytes_per_s, Missing):
+                continue
+            first_s, last_s = self._pcie_s.setdefault(g.gpu.uuid, (now_s - 1.0, now_s - 1.0))
+            weight = min(1.0, (now_s - last_s) / min(SMOOTH_S, max(now_s - first_s, 1e-3)))
+            before = self.pcie_share.setdefault(g.gpu.uuid, 0.0)
+            self.pcie_share[g.gpu.uuid] = before + weight * (pcie_share(g) - before)
+            self._pcie_s[g.gpu.uuid] = first_s, now_s

@@ -15,7 +15,7 @@ from nvltop.analysis.health.claim import (
     names,
     up_count,
 )
-from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_share
+from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY
 from nvltop.model import GpuFrame, Missing, RemoteKind, known
 
 QUIET: Final = 0.01
@@ -74,6 +74,7 @@ def _joined(a: GpuFrame, b: GpuFrame) -> bool:
 
 
 def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
+    pcie = scene.memory.pcie_share
     over_pcie = [
         g
         for g in gpus
@@ -81,12 +82,12 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
         and g.gauges.util_percent >= BUSY_PERCENT
         and known(g.nvlink.recent_share)
         and g.nvlink.recent_share < QUIET
-        and pcie_share(g) >= PCIE_BUSY
+        and pcie.get(g.gpu.uuid, 0.0) >= PCIE_BUSY
     ]
     uuids = {g.gpu.uuid for g in over_pcie}
     quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < QUIET for g in gpus)
     if quiet and any(a in uuids and b in uuids for a, b in allowed):
-        busiest = max(over_pcie, key=pcie_share)
+        busiest = max(over_pcie, key=lambda g: pcie[g.gpu.uuid])
         yield Claim(
             rule="p2p-fallback",
             gpu=None,
@@ -97,7 +98,7 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
                 busiest,
                 "pcie",
                 gpus=[g.gpu.index for g in over_pcie],
-                pcie_share_of_busiest=round(pcie_share(busiest), 2),
+                pcie_share_of_busiest=round(pcie[busiest.gpu.uuid], 2),
                 nvlink_share_at_most=QUIET,
             ),
             next_step=CAUSES,

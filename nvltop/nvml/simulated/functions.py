@@ -125,6 +125,11 @@ def _gauges(lib: Library) -> Table:
     m = lib.machine
     boards = m.node.boards
 
+    def remapped(gpu: int, outs: tuple[int, ...]) -> int:
+        if boards[gpu].architecture < AMPERE:
+            return NOT_SUPPORTED
+        return sum(put(c_uint, out, 0) for out in outs)
+
     def utilization(gpu: int, out: int) -> int:
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
         rates.gpu, rates.memory = round(100 * m.load(gpu, lib.t)), round(45 * m.load(gpu, lib.t))
@@ -168,6 +173,10 @@ def _gauges(lib: Library) -> Table:
         "nvmlDeviceGetCurrPcieLinkWidth": (
             (P, P),
             lambda gpu, out: put(c_uint, out, boards[gpu].pcie_width),
+        ),
+        "nvmlDeviceGetRemappedRows": (
+            (P, P, P, P, P),
+            lambda gpu, *outs: remapped(gpu, outs),
         ),
         "nvmlDeviceGetPcieThroughput": (
             (P, U, P),

@@ -1,0 +1,78 @@
+"""A simulated node that is looked at once a second, and what is found when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from nvltop.model import LISTENING, Event, Finding, Frame, Inventory
+
+
+@dataclass
+class Watched:
+    """A node, looked at once a second."""
+
+    bench: object
+    """As `tests/conftest.py` makes it."""
+
+    def __post_init__(self) -> None:
+        self.bench.interval_s = 1.0
+        self.bench.monitor.update(Event(self.bench.clock.now, self.wall, None, LISTENING, 8))
+
+    @property
+    def wall(self) -> float:
+        return self.bench.frame().tick.wall_s
+
+    @property
+    def lib(self):
+        return self.bench.library
+
+    def xid(self, gpu: int, code: int) -> None:
+        uuid = self.bench.inventory.gpus[gpu].uuid
+        self.bench.monitor.update(Event(self.bench.clock.now, self.wall, uuid, "xid", code))
+
+    def inventory(self, **changes: object) -> None:
+        """Let the node tell something else of itself."""
+        self.bench.inventory = replace(
+            self.bench.inventory, mono_s=self.bench.clock.now, wall_s=self.wall, **changes
+        )
+        self.bench.monitor.update(self.bench.inventory)
+
+    def gpu(self, index: int, **changes: object) -> None:
+        gpus = list(self.bench.inventory.gpus)
+        gpus[index] = replace(gpus[index], **changes)
+        self.inventory(gpus=tuple(gpus))
+
+    def step(self) -> Frame:
+        self.bench.clock.now += 1.0
+        return self.bench.poll()
+
+    def look(self, seconds: int) -> Frame:
+        """Go on for so long; the last frame."""
+        frame = self.bench.poll()
+        for _ in range(seconds):
+            frame = self.step()
+        return frame
+
+    def until(self, rule: str, most: int, severity: str | None = None) -> tuple[Finding, int]:
+        """Go on until a rule is told; the finding and after how many samples it came."""
+        for sample in range(1, most + 1):
+            frame = self.step()
+            for finding in frame.findings:
+                if finding.rule == rule and severity in (None, finding.severity):
+                    return finding, sample
+        raise AssertionError(f"no {rule} in {most} samples, but {[f.rule for f in frame.findings]}")
+
+    def index(self, finding: Finding) -> int | None:
+        inventory: Inventory = self.bench.inventory
+        return next((g.index for g in inventory.gpus if g.uuid == finding.gpu), None)
+
+
+@pytest.fixture
+def watched(bench) -> Callable[..., Watched]:
+    def switch_on(*args, **kwargs) -> Watched:
+        return Watched(bench(*args, **kwargs))
+
+    return switch_on

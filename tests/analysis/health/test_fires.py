@@ -1,0 +1,603 @@
+"""Every rule: what it must say, after how many samples (one a second), and a near miss that says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nvltop.model import Call, Cost, Reading, Tick
+
+CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
+SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3
+UNSIGNED, WIDE = 1, 3
+
+
+def answer(lib, gpu, field_id, link, value, code=SUCCESS):
+    """Let one field of one link answer `value`, or what `value` returns for the time."""
+    before = lib.fields.tables[gpu][field_id]
+
+    def new(g, scope, t):
+        if g != gpu or (link is not None and scope != link):
+            return before(g, scope, t)
+        return code, WIDE, value(t) if callable(value) else value
+
+    lib.fields.tables[gpu] = {**lib.fields.tables[gpu], field_id: new}
+
+
+def rules(frame):
+    return {f.rule for f in frame.findings if f.severity != "info"}
+
+
+def down(lib, gpu, links, start=0.0):
+    true_up = lib.machine.up
+    lib.machine.up = lambda g, k, t: true_up(g, k, t) and not (g == gpu and k in links and t >= start)
+
+
+# ---- links
+
+
+def test_a_link_that_falls(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    down(w.lib, 3, {7})
+    found, samples = w.until("link-down", 6)
+    assert (w.index(found), found.link, found.severity, samples) == (3, 7, "critical", 3)
+    assert found.evidence["links_up_before"] == 18
+    assert found.evidence["links_up_after"] == 17
+    assert "went down; 17 of 18" in found.summary
+
+
+def test_a_link_that_flickers_for_two_samples_is_not_told(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    true_up = w.lib.machine.up
+    down(w.lib, 3, {7})
+    assert "link-down" not in rules(w.look(1))
+    w.lib.machine.up = true_up
+    assert "link-down" not in rules(w.look(10))
+
+
+def test_a_link_that_was_down_at_the_start_while_its_peers_have_it(watched):
+    w = watched("dgx-h100", prepare=lambda lib: down(lib, 3, {7}))
+    found, samples = w.until("link-down", 6)
+    assert (w.index(found), found.link, samples) == (3, 7, 3)
+    assert "its peers have 18 links, it has 17" in found.summary
+    fewer, _ = w.until("fewer-links", 1)
+    assert (w.index(fewer), fewer.severity) == (3, "warning")
+
+
+def test_a_dark_gpu_among_lit_ones(watched):
+    w = watched("dgx-a100", prepare=lambda lib: down(lib, 6, set(range(12))))
+    found, samples = w.until("fewer-links", 6)
+    assert (w.index(found), samples) == (6, 3)
+    assert "no NVLink up, GPUs of the same model 12" in found.summary
+    assert {w.index(f) for f in w.step().findings if f.severity != "info"} == {6}
+
+
+def test_all_links_of_a_gpu_that_fall_are_one_finding(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    down(w.lib, 2, set(range(18)))
+    found, _ = w.until("link-down", 6)
+    assert (w.index(found), found.link) == (2, None)
+    assert sum(f.rule == "link-down" for f in w.step().findings) == 1
+
+
+def test_a_cube_mesh_without_one_gpu(watched):
+    def gone(lib):
+        true_up = lib.machine.up
+        lib.machine.up = lambda g, k, t: true_up(g, k, t) and lib.machine.end(g, k).at != 7
+        lib.machine.node = replace(lib.machine.node, buses=lib.machine.node.buses[:7])
+
+    w = watched("dgx1-v100", prepare=gone)
+    w.until("link-down", 6)
+    told = {w.index(f) for f in w.step().findings if f.rule in ("link-down", "fewer-links")}
+    assert told == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(
+    ("node", "dark", "links"), [("rtx3090-pair", {3}, "3 of 4"), ("h100-nvl-pair", {15}, "11 of 12")]
+)
+def test_a_bridge_that_gives_a_part_of_its_links(watched, node, dark, links):
+    def part(lib):
+        true_up = lib.machine.up
+        lib.machine.up = lambda g, k, t: true_up(g, k, t) and k not in dark
+
+    w = watched(node, prepare=part)
+    found, samples = w.until("bridge-partial", 6)
+    assert samples == 3
+    assert links in found.summary
+    assert rules(w.step()) == {"bridge-partial"}
+
+
+@pytest.mark.parametrize("links", [{4, 5, 6, 7, 8, 9, 10, 11}, {8, 9, 10, 11}])
+def test_fewer_whole_bridges_are_a_choice(watched, links):
+    def part(lib):
+        true_up = lib.machine.up
+        lib.machine.up = lambda g, k, t: true_up(g, k, t) and k not in links
+
+    assert rules(watched("a100-pcie-pairs", prepare=part).look(6)) == set()
+
+
+@pytest.mark.parametrize(
+    ("links", "severity", "link"), [({7}, "warning", 7), (set(range(18)), "critical", None)]
+)
+def test_links_that_may_carry_nothing(watched, links, severity, link):
+    w = watched("hgx-b200")
+    w.look(2)
+    for k in links:
+        answer(w.lib, 3, 165, k, 3)
+    found, samples = w.until("traffic-disabled", 6)
+    assert (w.index(found), found.link, found.severity, samples) == (3, link, severity, 3)
+
+
+def test_a_link_at_half_speed(watched):
+    w = watched("dgx-h100", prepare=lambda lib: answer(lib, 3, 164, 7, 13281))
+    found, samples = w.until("link-speed", 6)
+    assert (w.index(found), found.link, found.severity, samples) == (3, 7, "warning", 3)
+    assert "13.3 GB/s" in found.summary
+    assert "26.6" in found.summary
+
+
+# ---- error counters
+
+
+def test_replays_warn_and_then_alarm(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    answer(w.lib, 3, 161, 7, lambda t: int(t // 50))
+    found, samples = w.until("link-errors-legacy", 60)
+    assert (w.index(found), found.link, found.severity) == (3, 7, "warning")
+    assert samples <= 50
+    assert found.evidence["replay"] == {"before": 0, "after": 1}
+    worse, _ = w.until("link-errors-legacy", 240, "critical")
+    assert worse.evidence["bad_minutes_of_10"] == 4
+
+
+def test_one_replay_stays_a_warning_and_passes(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    answer(w.lib, 3, 161, 7, 1)
+    w.until("link-errors-legacy", 2, "warning")
+    frame = w.look(700)
+    assert rules(frame) == set()
+    assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 7)]
+    assert frame.past_findings[0].ended_s > frame.past_findings[0].began_s
+
+
+def test_crc_errors_are_judged_by_rate(watched):
+    w = watched("dgx-a100")
+    w.look(3)
+    answer(w.lib, 3, 33, 1, lambda t: int(t))
+    found, _ = w.until("link-crc", 3)
+    assert (w.index(found), found.link, found.severity) == (3, 1, "warning")
+    answer(w.lib, 3, 33, 1, lambda t: 1000 * int(t))
+    worse, _ = w.until("link-crc", 3, "critical")
+    assert worse.evidence["peak_per_s"] >= 100
+    assert rules(w.step()) == {"link-crc"}
+
+
+@pytest.mark.parametrize("field_id", [206, 207, 208, 209, 210, 211, 215, 221])
+def test_errors_of_nvlink_5(watched, field_id):
+    w = watched("hgx-b200")
+    w.look(3)
+    answer(w.lib, 1, field_id, 4, 3)
+    found, samples = w.until("link-errors-nvl5", 3)
+    assert (w.index(found), found.link, found.severity, samples) == (1, 4, "warning", 1)
+    assert "had 3 " in found.summary
+
+
+@pytest.mark.parametrize("field_id", [212, 213, 295, 235])
+def test_counters_without_a_threshold_are_not_judged(watched, field_id):
+    w = watched("hgx-b200")
+    w.look(3)
+    if field_id in w.lib.fields.tables[1]:
+        answer(w.lib, 1, field_id, 4, lambda t: int(t))
+    assert rules(w.look(20)) == set()
+
+
+def test_a_recovery_that_failed(watched):
+    w = watched("hgx-b200")
+    w.look(3)
+    answer(w.lib, 1, 214, 4, 1)
+    found, samples = w.until("recovery-failed", 3)
+    assert (w.index(found), found.link, found.severity, samples) == (1, 4, "critical", 1)
+
+
+def test_a_link_that_misbehaves_for_long(watched):
+    w = watched("gb200-tray")
+    w.look(3)
+    # As one that failed five days later: three recoveries in 21 minutes do not make it chronic.
+    answer(w.lib, 0, 215, 14, lambda t: 505 + int(t // 420))
+    assert "link-chronic" not in rules(w.look(1260))
+    answer(w.lib, 0, 215, 14, lambda t: 508 + int((t - 1263) // 60))
+    found, samples = w.until("link-chronic", 1200, "warning")
+    assert (found.link, found.evidence["bad_minutes_of_30"]) == (14, 16)
+    assert samples > 700
+
+
+def test_a_counter_that_stands_at_its_maximum(watched):
+    w = watched("dgx1-v100", prepare=lambda lib: answer(lib, 3, 46 + 2, None, 65535))
+    found, samples = w.until("counter-saturated", 4)
+    assert (w.index(found), found.link, found.severity) == (3, 2, "warning")
+    assert samples == 2
+
+
+def test_a_counter_that_goes_down_is_a_reset_and_no_error(watched):
+    w = watched("dgx-h100", prepare=lambda lib: answer(lib, 3, 161, 7, 500))
+    w.look(3)
+    answer(w.lib, 3, 161, 7, 0)
+    found, _ = w.until("counter-reset", 3)
+    assert found.severity == "info"
+    assert rules(w.look(20)) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ((15, 255), (2, 12), True),
+        ((15, 255), (1, 12), False),
+        ((15, 255), (9, 13), False),
+        ((15, 255), (11, 13), True),
+        ((15, 255), (15, 255), False),
+    ],
+)
+def test_bit_error_rates(watched, before, after, told):
+    w = watched("hgx-b200")
+    table = w.lib.fields.tables[1]
+    for ber, seconds in ((before, 2), (after, 70)):
+        w.lib.fields.tables[1] = {
+            **table,
+            220: lambda g, link, t, b=ber: (SUCCESS, WIDE, (b[0] << 8 | b[1]) if link == 4 else 0xFFF),
+        }
+        frame = w.look(seconds)
+    assert ("link-ber" in rules(frame)) is told
+
+
+# ---- fabric, recovery, memory
+
+
+def test_a_fabric_that_never_gets_ready(watched):
+    w = watched("dgx-h100", "fabric-stuck")
+    found, samples = w.until("fabric-not-ready", 3)
+    assert (found.severity, samples) == ("notice", 1)
+    found, samples = w.until("fabric-not-ready", 130, "critical")
+    assert 118 <= samples <= 121
+    assert "error 802" in found.summary
+    assert "GPUs 0-7" in found.summary
+
+
+def fabric(lib, **changes):
+    """Let the fabric of GPU 3 say something else."""
+    import pynvml
+
+    types, true_fabric = lib._functions["nvmlDeviceGetGpuFabricInfoV"]
+
+    def changed(gpu, out):
+        code = true_fabric(gpu, out)
+        if gpu == 3 and not code:
+            info = pynvml.c_nvmlGpuFabricInfo_v3_t.from_address(out)
+            for name, value in changes.items():
+                setattr(info, name, value)
+        return code
+
+    lib._functions["nvmlDeviceGetGpuFabricInfoV"] = types, changed
+
+
+HEALTHY_MASK = 0x51AA
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "severity", "word"),
+    [
+        ({"status": 999}, "fabric-failed", "critical", "unknown driver error"),
+        ({"healthMask": HEALTHY_MASK - 1}, "fabric-health", "critical", "degraded bandwidth"),
+        ({"healthMask": HEALTHY_MASK - (1 << 2)}, "fabric-health", "warning", "recovering"),
+        ({"healthMask": HEALTHY_MASK - (1 << 4)}, "fabric-health", "critical", "unhealthy route"),
+        ({"healthMask": HEALTHY_MASK - (1 << 6)}, "fabric-health", "warning", "access timeout"),
+        ({"healthMask": HEALTHY_MASK + (4 << 8)}, "fabric-health", "critical", "too few NVLinks"),
+        ({"healthMask": HEALTHY_MASK + (1 << 14)}, "fabric-health", "critical", "fabric manager"),
+        ({"healthSummary": 2}, "fabric-health", "critical", "unhealthy"),
+        ({"healthSummary": 3}, "fabric-health", "warning", "limited-capacity"),
+    ],
+)
+def test_what_the_fabric_says_of_itself(watched, changes, rule, severity, word):
+    w = watched("hgx-b200", prepare=lambda lib: fabric(lib, **changes))
+    found, samples = w.until(rule, 2)
+    assert (w.index(found), found.severity, samples) == (3, severity, 1)
+    assert word in found.summary
+    assert rules(w.step()) == {rule}
+
+
+@pytest.mark.parametrize("mask", [HEALTHY_MASK, 0x1AA, 0, 0x2])
+def test_healthy_masks(watched, mask):
+    w = watched("hgx-b200", prepare=lambda lib: fabric(lib, healthMask=mask))
+    assert rules(w.look(3)) == set()
+
+
+@pytest.mark.parametrize(
+    ("action", "severity"),
+    [(1, "critical"), (2, "critical"), (3, "warning"), (4, "critical"), (7, "critical"), (9, "critical")],
+)
+def test_what_the_driver_asks_for(watched, action, severity):
+    w = watched("dgx-h100", prepare=lambda lib: answer(lib, 3, 230, None, action))
+    found, samples = w.until("recovery-action", 2)
+    assert (w.index(found), found.severity, samples) == (3, severity, 1)
+    assert found.next_step
+    assert ("number 9" in found.summary) is (action == 9)
+
+
+@pytest.mark.parametrize(
+    ("rows", "severity"),
+    [
+        ((0, 0, 1, 0), "warning"),
+        ((0, 0, 0, 1), "critical"),
+        ((0, 512, 0, 0), "critical"),
+        ((900, 511, 0, 0), None),
+    ],
+)
+def test_memory_repairs(watched, rows, severity):
+    from ctypes import c_uint
+
+    def remapped(gpu, *outs):
+        for out, value in zip(outs, rows if gpu == 3 else (0, 0, 0, 0), strict=True):
+            c_uint.from_address(out).value = value
+        return SUCCESS
+
+    def prepare(lib):
+        types, _ = lib._functions["nvmlDeviceGetRemappedRows"]
+        lib._functions["nvmlDeviceGetRemappedRows"] = types, remapped
+
+    w = watched("dgx-h100", prepare=prepare)
+    if severity is None:
+        assert rules(w.look(3)) == set()
+    else:
+        found, _ = w.until("remap", 2)
+        assert (w.index(found), found.severity) == (3, severity)
+
+
+# ---- P2P
+
+
+def test_no_pair_may_use_nvlink(watched):
+    w = watched("dgx-h100", "p2p-dead")
+    found, samples = w.until("p2p-dead", 2)
+    assert (found.severity, samples) == ("critical", 1)
+    assert "look up, but no pair may use them (NS)" in found.summary
+
+
+def test_one_pair_that_may_not_is_no_finding(watched):
+    w = watched("dgx-h100")
+    first, *rest = w.bench.inventory.pairs
+    w.inventory(pairs=(replace(first, p2p_nvlink="CNS"), *rest))
+    assert rules(w.look(4)) == set()
+
+
+def test_traffic_over_pcie_though_nvlink_is_there(watched):
+    w = watched("dgx-h100", "p2p-fallback")
+    found, samples = w.until("p2p-fallback", 45)
+    assert (found.severity, found.confidence) == ("warning", "likely")
+    assert 30 <= samples <= 35
+    assert "although NVLink is available" in found.summary
+
+
+def test_little_pcie_traffic_is_no_fallback(watched):
+    assert rules(watched("dgx-h100", "idle").look(40)) == set()
+
+
+# ---- XIDs
+
+
+def test_the_gpu_that_began_it_is_named(watched):
+    w = watched("hgx-b200")
+    w.look(2)
+    w.xid(3, 149)
+    for gpu in (0, 1, 2, 4, 5, 6, 7):
+        w.xid(gpu, 145)
+    frame = w.step()
+    told = {w.index(f): f for f in frame.findings if f.rule == "xid-nvlink"}
+    assert set(told) == set(range(8))
+    assert "7 peers reported 145, so GPU 3 is the likely source" in told[3].summary
+    assert told[3].confidence == "likely"
+    assert "echoes the fault of GPU 3" in told[0].summary
+
+
+def test_where_all_report_the_same_nobody_is_named(watched):
+    w = watched("dgx-h100")
+    w.look(2)
+    for gpu in range(8):
+        w.xid(gpu, 74)
+    frame = w.step()
+    assert not any("likely" in f.summary for f in frame.findings)
+    assert {f.severity for f in frame.findings} == {"critical"}
+
+
+@pytest.mark.parametrize(
+    ("code", "rule", "severity"),
+    [
+        (74, "xid-nvlink", "critical"),
+        (149, "xid-nvlink", "critical"),
+        (136, "xid-nvlink", "critical"),
+        (137, "xid-nvlink", "info"),
+        (48, "xid-gpu", "critical"),
+        (64, "xid-gpu", "critical"),
+        (79, "xid-gpu", "critical"),
+        (119, "xid-gpu", "critical"),
+        (94, "xid-gpu", "warning"),
+        (13, "xid-gpu", "info"),
+        (43, "xid-gpu", "info"),
+        (63, "xid-gpu", "info"),
+        (165, "xid-gpu", "notice"),
+        (999, "xid-gpu", "notice"),
+        (4711, "xid-gpu", "notice"),
+    ],
+)
+def test_xids_by_catalog(watched, code, rule, severity):
+    w = watched("dgx-h100")
+    w.look(2)
+    w.xid(5, code)
+    found, samples = w.until(rule, 2)
+    assert (w.index(found), found.severity, samples) == (5, severity, 1)
+    assert found.next_step
+    assert ("Xid 999" in found.summary) is False
+
+
+def test_none_is_said_only_since_we_listen(watched):
+    w = watched("dgx-h100")
+    checks = {c.name: c for c in w.look(2).checks}
+    assert checks["Xids"].outcome == "fine"
+    assert checks["Xids"].detail.startswith("none since ")
+
+
+# ---- GPUs
+
+
+def test_a_lost_gpu(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="gpu-lost")
+    w.look(6)
+    found, _ = w.until("gpu-lost", 2)
+    assert (w.index(found), found.severity) == (3, "critical")
+
+
+def test_a_gpu_on_the_pci_list_that_nvml_does_not_count(watched):
+    w = watched("dgx-h100")
+    shown = tuple(g.pci_bus_id for g in w.bench.inventory.gpus)
+    w.inventory(pci_gpus=shown, container=False)
+    assert rules(w.look(3)) == set()
+    w.inventory(pci_gpus=(*shown, "0000:f0:00.0"))
+    w.step()
+    w.inventory(pci_gpus=(*shown, "0000:f0:00.0"))
+    found, _ = w.until("gpu-lost", 2)
+    assert "0000:f0:00.0" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("module", "container", "told"), [(3, False, True), (8, False, False), (3, True, False)]
+)
+def test_a_hole_among_the_modules(watched, module, container, told):
+    w = watched("hgx-b300")
+    left = tuple(g for g in w.bench.inventory.gpus if g.module_id != module)
+    w.inventory(gpus=left, container=container)
+    assert ("gpu-lost" in rules(w.look(4))) is told
+
+
+@pytest.mark.parametrize("code", [999, NO_PERMISSION])
+def test_a_container_that_lost_its_gpus(watched, code):
+    from nvltop.nvml.simulated import Fault
+
+    w = watched("dgx-h100")
+    w.inventory(container=True)
+    w.look(3)
+    for name in list(w.lib._functions):
+        if name.startswith("nvmlDevice"):
+            w.lib.faults[name] = Fault(code)
+    found, samples = w.until("container-lost", 5)
+    assert (found.severity, samples) == ("critical", 2)
+    assert "daemon-reload" in found.summary
+
+
+def test_a_gpu_that_is_too_hot(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="throttled")
+    found, samples = w.until("throttled", 30)
+    assert (w.index(found), found.severity) == (3, "warning")
+    assert 16 <= samples <= 19  # the fault begins at 10 s, and is told after 10 s more
+
+
+def test_a_short_slowdown_is_not_told(watched):
+    w = watched("dgx-h100")
+    w.look(11)
+    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="throttled")
+    w.look(8)
+    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="training")
+    assert rules(w.look(10)) == set()
+
+
+def width(lib, lanes):
+    from ctypes import c_uint
+
+    types, _ = lib._functions["nvmlDeviceGetCurrPcieLinkWidth"]
+
+    def answer(gpu, out):
+        c_uint.from_address(out).value = lanes if gpu == 2 else 16
+        return SUCCESS
+
+    lib._functions["nvmlDeviceGetCurrPcieLinkWidth"] = types, answer
+
+
+def test_a_narrow_pcie_link_at_work(watched):
+    w = watched("dgx-h100", prepare=lambda lib: width(lib, 8))
+    found, samples = w.until("pcie-degraded", 40)
+    assert (w.index(found), found.severity) == (2, "warning")
+    assert 30 <= samples <= 33
+    assert "x8 instead of x16" in found.summary
+
+
+@pytest.mark.parametrize(("node", "scenario"), [("dgx-h100", "idle"), ("gh200", "training")])
+def test_a_narrow_pcie_link_at_rest_or_without_meaning(watched, node, scenario):
+    w = watched(node, scenario, prepare=lambda lib: width(lib, 8))
+    assert "pcie-degraded" not in rules(w.look(40))
+
+
+# ---- reading
+
+
+def test_a_driver_that_is_silent(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    wall = w.wall
+    for second in range(1, 8):
+        w.bench.clock.now += 1.0
+        tick = Tick(
+            w.bench.clock.now,
+            wall + second,
+            1.0,
+            "stuck",
+            (Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0),),
+        )
+        w.bench.monitor.update(tick)
+        found = w.bench.monitor.frame().findings
+        assert ("driver-stuck" in {f.rule for f in found}) is (second > 5)
+    assert "has not answered for" in found[0].summary
+    assert "nvmlDeviceGetFieldValues" in found[0].summary
+
+
+def test_slow_reading_is_a_notice(watched):
+    w = watched("dgx-h100")
+    for sweep_s, told in ((0.02, False), (0.3, True)):
+        cost = Cost(100.0, 0.1, 1.2, sweep_s)
+        for _ in range(13):
+            now = w.bench.clock.now
+            w.bench.monitor.update(Reading(None, now, now, w.wall, cost))
+            frame = w.step()
+        severities = {f.severity for f in frame.findings if f.rule == "monitor-slow"}
+        assert severities == ({"notice"} if told else set())
+
+
+@pytest.mark.parametrize("code", [NO_PERMISSION, NOT_SUPPORTED])
+def test_counters_that_cannot_be_read_are_unknown_not_fine(watched, code):
+    def refuse(lib):
+        for table in lib.fields.tables:
+            for field_id in (138, 139, 140, 141):
+                table[field_id] = lambda g, s, t: (code, 0, 0)
+
+    w = watched("dgx-h100", prepare=refuse)
+    found, _ = w.until("no-read", 4)
+    assert found.severity == "unknown"
+    assert "link health is unknown" in found.summary
+    assert {c.outcome for c in w.step().checks if c.name == "can be read"} == {"unknown"}
+
+
+def test_what_is_at_its_limit(watched):
+    w = watched("dgx-h100", "saturated")
+    found, samples = w.until("saturated", 60)
+    assert found.severity == "info"
+    assert 30 <= samples <= 45
+
+
+def test_bursts_near_the_limit_are_not_saturated(watched):
+    assert "saturated" not in {f.rule for f in watched("dgx-h100").look(50).findings}
