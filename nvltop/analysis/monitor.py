@@ -16,11 +16,16 @@ from nvltop.model import (
     LISTENING,
     Cost,
     Event,
+    Fabric,
+    Finding,
     Frame,
     GpuFrame,
     Host,
     Inventory,
     Item,
+    LinkBer,
+    LinkErrors,
+    LinkStates,
     Matrix,
     Pair,
     Reading,
@@ -29,6 +34,10 @@ from nvltop.model import (
 
 MAX_EVENTS: Final = 1000
 """Events kept; the oldest go first."""
+
+
+SELDOM: Final = (LinkStates, LinkErrors, LinkBer, Fabric)
+"""Groups that the rules are asked about as soon as they come."""
 
 
 class Monitor:
@@ -47,6 +56,8 @@ class Monitor:
         self._sequence = 0
         self._topology: matrix.Topology | None = None
         self._health = Health()
+        self._news = False
+        """Something has come that rules look at and that comes seldom."""
         self._frames: tuple[GpuFrame, ...] | None = None
         """Of the GPUs, as of the last tick; None once anything has been folded since."""
 
@@ -55,17 +66,24 @@ class Monitor:
         """The newest inventory, None before the first."""
         return self._inventory
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the rules say as of the last tick, worst first."""
+        return self._health.findings
+
     def update(self, item: Item) -> None:
         """Fold one item."""
         if self._started_s is None:
             self._started_s = item.wall_s
         self._frames = None
+        self._news = self._news or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
             self._read(item)
         elif isinstance(item, Tick):
             self._tick = item
             # At ticks and not at frames, so that a replay that shows few of them finds the same.
-            if self._inventory and self._gpus and self._health.due(item.mono_s):
+            if self._inventory and self._gpus and (self._news or self._health.due(item.mono_s)):
+                self._news = False
                 self._judge(self._inventory)
         elif isinstance(item, Inventory):
             self._take(item)
@@ -81,6 +99,7 @@ class Monitor:
             elif isinstance(reading.data, Cost):
                 self._cost = reading.data
             return
+        self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
         if track:
             interval_s = max(self._tick.interval_s, self._cost.interval_s)

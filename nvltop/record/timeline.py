@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nvltop.analysis.monitor import Monitor
 from nvltop.model import (
     LISTENING,
     Event,
-    Frame,
+    Finding,
     Inventory,
     Item,
     LinkErrors,
@@ -25,6 +27,8 @@ from nvltop.record.stream import Progress
 
 MAX_MARKS: Final = 10_000
 """A recording with more going on keeps the first ones."""
+RULES_S: Final = 1200.0
+"""How much of a recording the rules look at when it is opened; the rest is marked as it is played."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,7 +77,8 @@ def scan(path: str | Path, progress: Progress | None = None) -> Timeline:
     """Read a recording from end to end; raise `RecordingError` at what is no recording."""
     timeline: Timeline | None = None
     ticked = False
-    marker = Marker()
+    marker, findings = Marker(), FindingMarker()
+    rules: Monitor | None = Monitor()
     with open_recording(path, progress) as recording:
         for item in recording:
             now_s = time_of(item)
@@ -83,9 +88,13 @@ def scan(path: str | Path, progress: Progress | None = None) -> Timeline:
                 ticked = True
                 timeline.start_s, timeline.start_wall_s = now_s, item.wall_s
             timeline.end_s = max(timeline.end_s, now_s)
-            for mark in marker.marks(item):
-                if len(timeline.marks) < MAX_MARKS:
-                    timeline.marks.append(mark)
+            marks = marker.marks(item)
+            if rules:
+                rules.update(item)
+                if isinstance(item, Tick):
+                    marks += findings.marks(rules.findings, now_s)
+                    rules = rules if now_s - timeline.start_s < RULES_S else None
+            timeline.marks += marks[: max(0, MAX_MARKS - len(timeline.marks))]
         if timeline is None:
             raise RecordingError(f"{path}: holds nothing to replay")
         timeline.marks.sort()
@@ -148,9 +157,9 @@ class FindingMarker:
     def __init__(self) -> None:
         self._open: set[tuple[str, str | None, int | None]] = set()
 
-    def marks(self, frame: Frame) -> list[Mark]:
-        """Return a mark for each finding that the frame before did not have."""
-        now = {(f.rule, f.gpu, f.link): f for f in frame.findings}
-        new = [now[key] for key in now.keys() - self._open]
+    def marks(self, findings: Sequence[Finding], mono_s: float) -> list[Mark]:
+        """Return a mark for each finding above `info` that was not there the time before."""
+        now = {(f.rule, f.gpu, f.link): f for f in findings if f.severity != "info"}
+        new = [f for key, f in now.items() if key not in self._open]
         self._open = set(now)
-        return [Mark(frame.tick.mono_s, "finding", f.gpu or "", f.summary) for f in new]
+        return [Mark(mono_s, "finding", f.gpu or "", f.summary) for f in new]

@@ -59,9 +59,13 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
                 "summary": f.summary,
                 "evidence": dict(f.evidence),
                 "next_step": f.next_step,
+                "source": f.source,
+                "confidence": f.confidence,
+                "since": None if f.began_s is None else utc(f.began_s),
             }
             for f in frame.findings
         ],
+        "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in frame.checks],
         "monitor": {
             "worker": frame.tick.worker,
             "note": frame.tick.note,

@@ -8,6 +8,7 @@ from datetime import datetime
 from nvltop import __version__
 from nvltop.analysis.verdict import share
 from nvltop.model import Frame, GpuFrame, Link, LinkState, Maybe, Missing, RemoteKind, known
+from nvltop.report import findings
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -23,6 +24,7 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
         parts.append(_matrix(frame))
     parts += [_links(g, frame) for g in gpus if g.links]
     parts.append(_unknowns(gpus))
+    parts.append(_health(frame))
     return "\n".join(part for part in parts if part)
 
 
@@ -212,6 +214,21 @@ def _unknowns(gpus: Sequence[GpuFrame]) -> str:
         return ""
     lines = [f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items()]
     return "\n" + "\n".join(["unknown:", *lines])
+
+
+def _health(frame: Frame) -> str:
+    """Say what was found, and else what was looked at."""
+    found = findings.to_lines(frame)
+    fine = [c.name for c in frame.checks if c.outcome == "fine"]
+    if not found and not fine:
+        return ""
+    unread = [f"{c.name} ({c.detail})" for c in frame.checks if c.outcome == "unknown"]
+    lines = ["", "health", *(f"  {line}" for line in found)]
+    if fine:
+        lines.append(f"  fine: {', '.join(fine)}")
+    if unread:
+        lines.append(f"  unknown: {', '.join(unread)}")
+    return "\n".join(lines)
 
 
 def _whole(value: Maybe[float]) -> str:

@@ -185,6 +185,7 @@ class Nvltop(App[None]):
         self._monitor.update(tick)
         self.view.now_s = tick.mono_s
         if self._playback:
+            self._playback.note(self._monitor.findings, tick.mono_s)
             self.view.playing = self._playback.playing()
         frame = self._monitor.frame()
         self._history.add(frame)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from nvltop.model import Finding
 from nvltop.record.replay import Replay
+from nvltop.record.timeline import RULES_S, FindingMarker
 from nvltop.text import clean
 from nvltop.tui.paint.timeline import Playing
 
@@ -20,7 +23,15 @@ class Playback:
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         self._generation = replay.generation
+        self._marker = FindingMarker()
         self._told = ""
+
+    def note(self, findings: Sequence[Finding], mono_s: float) -> None:
+        """Mark what the rules have begun to say where the replay has come to."""
+        for mark in self._marker.marks(findings, mono_s):
+            # Where the rules have looked already, the second time adds nothing.
+            if mono_s - self._replay.timeline.start_s > RULES_S:
+                self._replay.timeline.add(mark)
 
     def rewound(self) -> bool:
         """Whether items come from the beginning again, so that what was made of them must be dropped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from nvltop.analysis.health.claim import INFO, UNKNOWN, Claim, Family, Opinion, Scene, named
+from nvltop.analysis.health.claim import INFO, UNKNOWN, Claim, Family, Opinion, Scene, Step, named
 from nvltop.analysis.rates import IMPLAUSIBLE
 from nvltop.model import GpuFrame, Missing, Scope, known, or_none
 
@@ -87,7 +87,7 @@ def _implausible(scene: Scene, g: GpuFrame, link: int) -> Claim:
         gpu=g.gpu.uuid,
         link=link,
         summary=f"{named(g)} link {link} counts more than it can carry; that is not shown as a rate",
-        steps=UNKNOWN,
+        steps=(Step("unknown", after_s=2.0, polls=3),),
         polled_s=scene.polled(g, "links"),
         evidence=scene.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
         next_step=COMPARE,

@@ -1,0 +1,83 @@
+"""The line for monitoring systems, and its exit code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nvltop.cli import main
+from nvltop.report.check import to_check
+
+PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario", "seconds", "code"),
+    [
+        ("dgx-h100", "training", 8, 0),
+        ("rtx4090-pair", "idle", 8, 0),
+        ("h100-mig", "idle", 8, 0),
+        ("dgx-h100", "errors", 12, 1),
+        ("dgx-h100", "link-down", 16, 2),
+        ("dgx-h100", "p2p-dead", 4, 2),
+        ("dgx-h100", "fabric-stuck", 20, 3),
+        ("dgx-h100", "fabric-stuck", 130, 2),
+    ],
+)
+def test_exit_codes(bench, node, scenario, seconds, code):
+    b = bench(node, scenario)
+    b.interval_s = 1.0
+    line, got = to_check(b.run(seconds), seconds)
+    assert got == code
+    assert line.startswith(f"NVLINK {('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')[code]} - ")
+    text, bar, performance = line.partition(" | ")
+    assert bar
+    assert "\n" not in line
+    assert "|" not in text
+    assert PERFORMANCE.fullmatch(performance), performance
+
+
+def test_what_could_not_be_read_is_no_number(bench):
+    def refuse(lib):
+        for table in lib.fields.tables:
+            for field_id in (138, 139, 140, 141):
+                table[field_id] = lambda g, s, t: (4, 0, 0)
+
+    b = bench(prepare=refuse)
+    b.interval_s = 1.0
+    line, code = to_check(b.run(6), 6)
+    assert code == 3
+    assert "link health is unknown" in line
+    assert "tx_bytes_per_s" not in line
+    assert "links_up=144;;;0;144" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--check", "--bogus"], "unrecognized"),
+        (["--check", "--json"], "exclude each other"),
+        (["--check", "--for", "soon"], "no time such as"),
+        (["--check", "--replay", "no-such-file"], "no-such-file"),
+        (["--check", "--demo", "no-driver"], "not loaded"),
+        (["--check", "--demo", "no-gpu"], "shows no GPU"),
+    ],
+)
+def test_what_is_no_verdict_ends_in_3_with_one_line_on_stdout(capsys, arguments, word):
+    assert main(arguments) == 3
+    out = capsys.readouterr().out
+    assert out.startswith("NVLINK UNKNOWN - ")
+    assert out.count("\n") == 1
+    assert word in out
+
+
+def test_a_crash_is_no_verdict(capsys, monkeypatch):
+    monkeypatch.setattr("nvltop.cli._main", lambda argv: 1 // 0)
+    assert main(["--check"]) == 3
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_for_needs_check(capsys):
+    assert main(["--for", "5"]) == 2
+    assert "--for needs --check" in capsys.readouterr().err

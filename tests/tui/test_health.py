@@ -1,0 +1,115 @@
+"""The Health tab, the marks, and the alerts."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.model import Event, Finding
+from nvltop.report.findings import evidence
+from nvltop.tui.alerts import Alerts, notification
+from nvltop.tui.glyphs import UNICODE
+from nvltop.tui.paint import gpus, health, links, matrix
+from nvltop.tui.paint.row import text_of
+from nvltop.tui.paint.view import View
+
+
+def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
+    b = bench(node, scenario)
+    b.interval_s = 1.0
+    for gpu, code in xids:
+        b.monitor.update(Event(b.clock.now, 1.8e9, b.inventory.gpus[gpu].uuid, "xid", code))
+    frame = b.run(seconds)
+    return View(frame=frame, gpus=frame.gpus, history=b.history)
+
+
+def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):
+    found = health.entries(seen(bench).frame)
+    assert (found[0].state, found[0].where) == ("critical", "GPU 3 link 7")
+    states = [e.state for e in found]
+    assert states.index("fine") > states.index("critical")
+    captions = dict(found[0].details)
+    assert "links up after 17" in captions["Evidence"]
+    assert captions["Next step"]
+    assert "DCGM" in captions["Rule"]
+
+
+def test_a_healthy_node_says_what_was_looked_at(bench):
+    found = health.entries(seen(bench, scenario="training").frame)
+    assert found[0].what == "Nothing found to be wrong"
+    assert any("144 of 144 links up" in e.what for e in found)
+    assert any(e.where == "Xids" and e.state == "unknown" for e in found)
+
+
+def test_events_carry_meaning_action_and_the_likely_source(bench):
+    found = health.entries(seen(bench, "hgx-b200", "training", 4, [(2, 149), (0, 145), (1, 145)]).frame)
+    events = {e.where: e for e in found if e.state == "event"}
+    assert "the likely source" in events["GPU 2"].what
+    assert "likely" not in events["GPU 0"].what
+    assert dict(events["GPU 2"].details)["NVIDIA's action"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_rows_fit(bench, width):
+    found = health.entries(seen(bench).frame)
+    rows = health.rows(found, width, 12, 0, 0, UNICODE) + health.details(found[0], width, 7, UNICODE)
+    assert {len(text_of(row)) for row in rows} == {width}
+    assert len(rows) <= 12 + 7
+
+
+def test_the_selected_finding_is_told_in_whole_sentences(bench):
+    found = health.entries(seen(bench).frame)
+    text = " ".join(text_of(row).strip() for row in health.details(found[0], 60, 12, UNICODE))
+    for _, words in found[0].details:
+        for word in words.split():
+            assert word in text
+
+
+def test_marks_on_gpu_link_and_pair(bench):
+    view = seen(bench, "dgx1-v100")
+    table = [text_of(row) for row in gpus.table(view, 120, 9, 0)]
+    assert [row[:3] for row in table[1:]] == ["  0", "  1", "  2", " 3!", "  4", "  5", "  6", " 7!"]
+    view.gpu = 3
+    marked = [text_of(row)[:3] for row in links.rows(view, 80, 9, 0)]
+    assert " 5!" in marked
+    cells = [text_of(row) for row in matrix.rows(view, 60, 9)]
+    assert cells[4].startswith(" 3!")
+    assert cells[4].rstrip().endswith("!")
+
+
+def finding(rule="link-down", severity="critical", link=7):
+    return Finding(rule, severity, "GPU-a", link, "GPU 3 link 7 went down")
+
+
+def test_a_finding_is_told_once_while_it_lasts():
+    alerts = Alerts(("bell",))
+    assert alerts.of([]) == ""
+    assert alerts.of([finding()]) == "\a"
+    assert alerts.of([finding()]) == ""
+    assert alerts.of([finding(), finding(link=8)]) == "\a"
+    assert alerts.of([]) == ""
+    assert alerts.of([finding()]) == "\a"
+
+
+def test_what_gets_worse_is_told_again_and_a_notice_never():
+    alerts = Alerts(("bell",))
+    assert alerts.of([finding(severity="notice")]) == ""
+    assert alerts.of([finding(severity="warning")]) == "\a"
+    assert alerts.of([finding(severity="critical")]) == "\a"
+
+
+def test_nothing_is_sent_unless_asked_for():
+    assert Alerts(()).of([finding()]) == ""
+
+
+def test_desktop_notifications():
+    assert notification("a; b", {}) == "\x1b]9;nvltop: a; b\a\x1b]777;notify;nvltop;a, b\a"
+    wrapped = notification("a", {"TMUX": "x"})
+    assert wrapped.startswith("\x1bPtmux;\x1b\x1b]9;")
+    assert wrapped.endswith("\x1b\\")
+
+
+def test_evidence_in_words():
+    found = Finding(
+        "r", "info", None, None, "", {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25}
+    )
+    assert evidence(found) == "replay 3 to 9 · window 60 s · data 1.2s old"
