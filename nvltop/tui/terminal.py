@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import locale
 import os
 import select
@@ -65,7 +66,9 @@ def end_by_force(code: int, found: Modes, fd: int = 0) -> None:
     """End in `PATIENCE_S` whatever happens: restoring a stalled terminal's screen would wait for it."""
 
     def force() -> None:
-        termios.tcsetattr(fd, termios.TCSANOW, found)
+        # A terminal that has gone has no modes to put back.
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(fd, termios.TCSANOW, found)
         os._exit(code)
 
     timer = threading.Timer(PATIENCE_S, force)
