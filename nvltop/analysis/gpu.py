@@ -11,6 +11,8 @@ from nvltop.analysis.errors import INFORMATIVE, CounterTrack
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
 from nvltop.analysis.verdict import ceiling, share
 from nvltop.model import (
+    GPU_IS_LOST,
+    NOT_LISTED,
     NOT_READ,
     C2cTraffic,
     Fabric,
@@ -36,6 +38,7 @@ from nvltop.model import (
 KIB = 1024
 LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
+LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 UNLIMITED = float("inf")
 RECENT_S = 10.0
 """Long enough for the pauses between the steps of a job not to look like its end."""
@@ -147,7 +150,7 @@ class GpuTrack:
         links = self._links(now_s)
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
-        state = "ok" if not problem else "lost" if problem == "GPU is lost" else "unreadable"
+        state = "ok" if not problem else "lost" if problem in LOST else "unreadable"
         return GpuFrame(
             gpu=self.gpu,
             state=state,

@@ -14,11 +14,13 @@ from nvltop.analysis.rates import gap_s
 from nvltop.analysis.verdict import verdict
 from nvltop.model import (
     LISTENING,
+    NOT_LISTED,
     Cost,
     Event,
     Fabric,
     Finding,
     Frame,
+    Gpu,
     GpuFrame,
     Host,
     Inventory,
@@ -172,18 +174,25 @@ class Monitor:
 
 
 def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
-    """Give a GPU that no longer opens the name and UUID that its index had before.
+    """Give GPUs that no longer open the name and UUID they had; keep those that are no longer listed.
 
-    Only if no other GPU has taken them: after a loss the indices of the others may have moved.
+    After a loss the indices of the others may have moved, so an index is believed only if no other
+    GPU has taken what it had before; one unknown GPU and one that is missed are the same.
     """
     present = {gpu.uuid for gpu in fresh.gpus}
-    by_index = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
-    return replace(
-        fresh,
-        gpus=tuple(
-            replace(by_index[gpu.index], problem=gpu.problem)
-            if gpu.problem and gpu.index in by_index
-            else gpu
-            for gpu in fresh.gpus
-        ),
-    )
+    missed = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
+    was: dict[int, Gpu] = {}
+    for gpu in fresh.gpus:
+        if gpu.problem and gpu.index in missed:
+            was[gpu.index] = missed.pop(gpu.index)
+    unknown = [gpu.index for gpu in fresh.gpus if gpu.problem and gpu.index not in was]
+    if len(unknown) == 1 and len(missed) == 1:
+        was[unknown[0]] = missed.popitem()[1]
+        unknown = []
+    gpus = [
+        replace(was[g.index], index=g.index, problem=g.problem) if g.index in was else g for g in fresh.gpus
+    ]
+    if not fresh.problem and not unknown:
+        # What is no longer counted keeps its row: that it is gone is the news.
+        gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
+    return replace(fresh, gpus=tuple(gpus))

@@ -15,7 +15,16 @@ from nvltop.model.frame import (
     Verdict,
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
-from nvltop.model.missing import GPU_IS_LOST, NOT_READ, NOT_SUPPORTED, Maybe, Missing, known, or_none
+from nvltop.model.missing import (
+    GPU_IS_LOST,
+    NOT_LISTED,
+    NOT_READ,
+    NOT_SUPPORTED,
+    Maybe,
+    Missing,
+    known,
+    or_none,
+)
 from nvltop.model.reading import (
     GROUPS,
     LISTENING,
@@ -46,6 +55,7 @@ __all__ = [
     "GPU_IS_LOST",
     "GROUPS",
     "LISTENING",
+    "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
     "C2c",

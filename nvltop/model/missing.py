@@ -26,6 +26,7 @@ Maybe: TypeAlias = Union[T, Missing]  # noqa: UP007  (subscripted at run time, b
 NOT_READ: Final = Missing("not read yet")
 NOT_SUPPORTED: Final = Missing("not supported")
 GPU_IS_LOST: Final = Missing("GPU is lost")
+NOT_LISTED: Final = Missing("no longer listed by the driver")
 
 
 def known(value: T | Missing) -> TypeGuard[T]:

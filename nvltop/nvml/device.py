@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
+from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
 from nvltop.nvml.driver import UNSUPPORTED, Driver, FieldValue, within
 
 ARCHITECTURES: Final = {
@@ -62,6 +62,8 @@ def open_device(driver: Driver, index: int) -> Maybe[Device]:
     if isinstance(handle, Missing):
         return handle
     uuid = driver.call(pynvml.nvmlDeviceGetUUID, handle, gpu=index)
+    if uuid == GPU_IS_LOST:
+        return GPU_IS_LOST
     if isinstance(uuid, Missing):
         # A GPU without a readable UUID still needs a name of its own.
         bus_id = _bus_id(driver.call(pynvml.nvmlDeviceGetPciInfo, handle, gpu=index))

@@ -146,11 +146,11 @@ class Session:
         self.inventory = inventory.read_inventory(self.driver, found)
         return self.inventory
 
-    def read_again(self) -> Inventory | None:
-        """Read the inventory anew; None if nothing in it changed."""
+    def read_again(self) -> Maybe[Inventory] | None:
+        """Read the inventory anew; None if nothing in it changed, the reason if it could not be read."""
         found = inventory.find_devices(self.driver, self.leave_out)
         if isinstance(found, Missing):
-            return None
+            return found
         fresh = inventory.read_inventory(self.driver, found)
         old = self.inventory
         if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):

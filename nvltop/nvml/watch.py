@@ -16,7 +16,7 @@ from nvltop.model import Call
 
 SLOT: Final = struct.Struct("<di16s44s")
 """Start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread name, function name."""
-SLOTS: Final = 16
+SLOTS: Final = 64
 SIZE: Final = SLOT.size * SLOTS
 _START: Final = struct.Struct("<d")
 WAITS: Final = frozenset({"nvmlEventSetWait_v2"})

@@ -12,6 +12,8 @@ ERRORS_BY_CALL_S: Final = 30.0
 """Where each error counter costs a call of its own."""
 FABRIC_S: Final = 10.0
 PAIRS_S: Final = 60.0
+SETTLE_S: Final = 1.0
+"""How long after an event the inventory is read again."""
 TRAFFIC_S: Final = 2.0
 FIRST_TRAFFIC_S: Final = 0.5
 SLOW_TURN_S: Final = 0.25

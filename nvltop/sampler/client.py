@@ -10,9 +10,9 @@ import time
 from typing import Final
 
 from nvltop.codec import decode
-from nvltop.model import Cost, Inventory, Item, Reading, Tick
+from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
 from nvltop.nvml.watch import WAITS, Watch, shared_memory
-from nvltop.sampler.protocol import WORKER_MODULE, Job, deadline_s
+from nvltop.sampler.protocol import RELOAD, WORKER_MODULE, Job, deadline_s
 
 CHUNK: Final = 1 << 16
 PIPE_BYTES: Final = 1 << 20
@@ -20,8 +20,12 @@ PIPE_BYTES: Final = 1 << 20
 F_SETPIPE_SZ: Final = 1031
 CALL_TOLD_S: Final = 1.0
 """A call is worth telling of after this long."""
-MAX_WORKERS: Final = 2
-"""The first, and at most one replacement."""
+MAX_STUCK: Final = 1
+"""Workers that may be left behind stuck: each holds the driver, and another one would hang as well."""
+AGAIN_S: Final = 60.0
+"""A worker that ends sooner after its start than this is started again only so long after it."""
+RELOAD_S: Final = 2.0
+"""The same for one that ended because the driver was unloaded or exchanged."""
 
 
 class _Child:
@@ -96,9 +100,11 @@ class Worker:
         self._demo = demo
         self._effective_s = interval_s
         self._started = 1
+        self._started_s = self._heard_s = time.monotonic()
+        self._left_stuck = 0
+        self._crashed = False
         self._answered = False
         self._note = ""
-        self._indices: dict[int, str] = {}
         self._child = _Child(interval_s, demo, ())
 
     def fileno(self) -> int:
@@ -108,6 +114,8 @@ class Worker:
     def drain(self) -> list[Item]:
         """Return the items that have arrived; never blocks."""
         items = self._child.read()
+        if any(isinstance(item, Inventory) or (isinstance(item, Reading) and item.gpu) for item in items):
+            self._heard_s = time.monotonic()
         for item in items:
             if isinstance(item, Inventory):
                 self._answered = True
@@ -123,31 +131,49 @@ class Worker:
             for c in self._child.watch.under_way()
             if now - c.since_s > CALL_TOLD_S and c.function not in WAITS
         )
-        stuck = [c for c in calls if now - c.since_s > deadline_s(self._effective_s)]
+        limit = deadline_s(self._effective_s)
         state = "running" if self._answered else "starting"
         if self._started > 1:
             state = "replaced"
-        if stuck:
-            state = "stuck"
-            if self._started < MAX_WORKERS:
-                hung = tuple(c.gpu for c in stuck if c.gpu is not None)
-                who = f"GPU {', '.join(map(str, hung))}" if hung else "that call"
-                self._replace(hung, f"left out {who}: {stuck[0].function} hung")
-        elif self._child.ended:
+        if self._child.ended:
             state = "ended"
-            if self._started < MAX_WORKERS:
-                code = self._child.process.poll()
-                self._replace(
-                    (), f"the reading process ended by itself (status {code}); it was started again"
-                )
+            self._start_again(now)
+        elif now - self._heard_s > limit and any(now - c.since_s > limit for c in calls):
+            # As long as any GPU answers, those that do not are waited for: they may come back.
+            state = "stuck"
+            if self._left_stuck < MAX_STUCK:
+                self._left_stuck += 1
+                self._leave_out([c for c in calls if now - c.since_s > limit])
         return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, self._note)
 
     def close(self) -> None:
         """Leave the worker; never waits."""
         self._child.abandon()
 
+    def _leave_out(self, stuck: list[Call]) -> None:
+        hung = tuple(c.gpu for c in stuck if c.gpu is not None)
+        who = f"GPU {', '.join(map(str, hung))}" if hung else "that call"
+        self._replace(hung, f"left out {who}: {stuck[0].function} hung")
+
+    def _start_again(self, now: float) -> None:
+        """Start another worker for one that ended by itself; one that ends at once is given time."""
+        code = self._child.process.poll()
+        reload = code == RELOAD
+        lived_s = now - self._started_s
+        if lived_s < (RELOAD_S if reload else AGAIN_S) and (reload or self._crashed):
+            return
+        self._crashed = self._crashed or not reload
+        if reload:
+            note = "the driver was unloaded or exchanged; reading began anew"
+        elif code is not None and code < 0:
+            note = f"the reading process crashed (signal {-code}); it was started again"
+        else:
+            note = f"the reading process ended by itself (status {code}); it was started again"
+        self._replace((), note)
+
     def _replace(self, leave_out: tuple[int, ...], note: str) -> None:
         self._child.abandon()
         self._child = _Child(self._interval_s, self._demo, leave_out)
         self._started += 1
+        self._started_s = self._heard_s = time.monotonic()
         self._note = note

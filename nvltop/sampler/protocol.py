@@ -12,6 +12,11 @@ WORKER_MODULE: Final = "nvltop.sampler.worker"
 WORKER_NAME: Final = "nvltop-worker"
 """What `ps -o comm` shows."""
 
+RELOAD: Final = 75
+"""Exit status of a worker whose driver was unloaded or exchanged: a fresh one is to be started."""
+FAILED: Final = 70
+"""Exit status of a worker of which a thread failed."""
+
 STUCK_INTERVALS: Final = 3.0
 STUCK_S: Final = 5.0
 """A call is stuck after this many intervals, and never before this many seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,36 +12,38 @@ from typing import Any, Final
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.pci import drivers_gpus
 from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
+from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import cadence
 from nvltop.sampler.cadence import Due, Stretch
-from nvltop.sampler.protocol import Job
+from nvltop.sampler.lanes import Lane, Lanes
+from nvltop.sampler.protocol import FAILED, RELOAD, Job
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
 """After a wait that failed at once, as it does while a registered GPU is lost."""
+
+WATCH_S: Final = 0.1
+"""How often the lanes are looked after."""
+GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
+"""NVML is not initialised, the driver is not loaded, library and driver differ: reloaded under us."""
 
 Send = Callable[..., None]
 
 
 def run(job: Job, watch: Watch, send: Send, stop: threading.Event) -> None:
     """Open the driver and read until told to stop; never returns while the main process lives."""
-    threading.current_thread().name = "links"
+    threading.current_thread().name = "inventory"
     if job.demo:
         from nvltop.nvml import simulated
 
         simulated.install(*job.demo)
-    session = connect(watch, job.leave_out)
-    worker = Sampler(job, session, watch, send, stop)
-    worker.open()
-    threading.Thread(target=worker.slow, name="slow", daemon=True).start()
-    threading.Thread(target=worker.events, name="events", daemon=True).start()
-    worker.fast()
+    Sampler(job, connect(watch, job.leave_out), watch, send, stop).run()
 
 
 class Sampler:
-    """Reads one node."""
+    """Reads one node: fast things, slow things, events and the inventory on threads of their own."""
 
     def __init__(self, job: Job, session: Session, watch: Watch, send: Send, stop: threading.Event) -> None:
         self._job = job
@@ -48,7 +51,20 @@ class Sampler:
         self._watch = watch
         self._send = send
         self._stop = stop
-        self._look_again = threading.Event()
+        self._news = threading.Event()
+        """Something happened that the inventory may show."""
+        self._fast = Lanes("links", guarded(self.fast))
+        self._slow = Lanes("slow", guarded(self.slow))
+        self._stretch = Stretch(job.interval_s)
+        """Of the lane that was started last: the one that all but slow GPUs are in."""
+
+    def run(self) -> None:
+        """Open the driver, start the threads, then watch over lanes and inventory."""
+        self.open()
+        self._cover()
+        threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
+        threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
+        self.inventory()
 
     def open(self) -> None:
         """Read the inventory, waiting for a driver if there is none yet."""
@@ -67,15 +83,27 @@ class Sampler:
             replace(inventory, pci_gpus=drivers_gpus(shown), container=in_container(), booted_s=booted_s())
         )
 
-    def fast(self) -> None:
+    def _cover(self) -> None:
+        self._fast.cover(self._session.readers)
+        self._slow.cover(self._session.readers)
+
+    def watchdog(self) -> None:
+        """Keep one GPU from holding up the others, and tell what reading costs."""
+        spent = (time.monotonic(), self._watch.calls, self._watch.driver_s)
+        while not self._stop.wait(WATCH_S):
+            now = time.monotonic()
+            self._fast.split(now)
+            self._slow.split(now)
+            if now - spent[0] >= cadence.COST_S:
+                self._send(self._cost(spent, now))
+                spent = (now, self._watch.calls, self._watch.driver_s)
+
+    def fast(self, lane: Lane) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
-        stretch = Stretch(self._job.interval_s)
+        stretch = self._stretch = Stretch(self._job.interval_s)
         gauges, states = Due(cadence.GAUGES_S), Due(cadence.STATES_S)
-        cost = Due(cadence.COST_S)
-        cost.at(time.monotonic())
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}
-        spent = (time.monotonic(), self._watch.calls, self._watch.driver_s)
         next_s = time.monotonic()
         while not self._stop.is_set():
             start = time.monotonic()
@@ -83,66 +111,84 @@ class Sampler:
             slack = stretch.interval_s / 2
             with_gauges, with_states = gauges.at(start, slack), states.at(start, slack)
             counters_s = 0.0
-            for reader in self._session.readers:
-                if reader.lost and not lost.setdefault(reader.device.uuid, Due(cadence.LOST_S)).at(start):
+            for reader in lane.turn(self._session.readers):
+                uuid, was_lost = reader.device.uuid, reader.lost
+                if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
                     continue
                 begun = time.monotonic()
                 readings = reader.read_counters()
                 counters_s += time.monotonic() - begun
                 if with_states:
                     readings += reader.read_states()
-                if with_gauges or reader.lost:
+                if with_gauges or was_lost:
                     readings += reader.read_gauges()
                 every = cadence.ERRORS_BY_CALL_S if reader.errors.needs_calls else cadence.ERRORS_S
-                due = errors.setdefault(reader.device.uuid, Due(every))
+                due = errors.setdefault(uuid, Due(every))
                 due.every_s = every
                 if due.at(start, slack):
                     readings += reader.read_errors()
+                if reader.lost != was_lost:
+                    self._news.set()
                 self._send(*readings)
             stretch.note(counters_s)
             now = time.monotonic()
-            if cost.at(now):
-                self._send(self._cost(spent, now, stretch))
-                spent = (now, self._watch.calls, self._watch.driver_s)
             next_s += stretch.interval_s
             if next_s <= now:
                 # Missed turns are skipped, not made up for.
                 next_s = now + stretch.interval_s
             self._stop.wait(next_s - now)
 
-    def _cost(self, before: tuple[float, int, float], now: float, stretch: Stretch) -> Reading:
+    def _cost(self, before: tuple[float, int, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=stretch.interval_s,
-            sweep_s=stretch.sweep_s,
+            interval_s=self._stretch.interval_s,
+            sweep_s=self._stretch.sweep_s,
         )
         return Reading(None, now, now, time.time(), cost)
 
-    def slow(self) -> None:
-        """Read PCIe and C2C traffic, the fabric, and now and then the inventory again."""
-        traffic, fabric, pairs = Due(cadence.TRAFFIC_S), Due(cadence.FABRIC_S), Due(cadence.PAIRS_S)
-        pairs.at(time.monotonic())
+    def slow(self, lane: Lane) -> None:
+        """Read PCIe and C2C traffic and the fabric."""
+        traffic, fabric = Due(cadence.TRAFFIC_S), Due(cadence.FABRIC_S)
         # GPM needs two samples for a first value: the second does not wait a whole turn.
-        self._each(GpuReader.read_traffic)
-        self._each(GpuReader.read_fabric)
+        self._each(lane, GpuReader.read_traffic)
+        self._each(lane, GpuReader.read_fabric)
         fabric.at(time.monotonic())
         self._stop.wait(cadence.FIRST_TRAFFIC_S)
         while not self._stop.is_set():
             now = time.monotonic()
             if traffic.at(now):
-                self._each(GpuReader.read_traffic)
+                self._each(lane, GpuReader.read_traffic)
             if fabric.at(now):
-                self._each(GpuReader.read_fabric)
-            if pairs.at(now) and (inventory := self._session.read_again()):
-                self._tell(inventory)
+                self._each(lane, GpuReader.read_fabric)
             self._stop.wait(cadence.SLOW_TURN_S)
 
-    def _each(self, read: Callable[[GpuReader], list[Reading]]) -> None:
-        for reader in self._session.readers:
+    def _each(self, lane: Lane, read: Callable[[GpuReader], list[Reading]]) -> None:
+        for reader in lane.turn(self._session.readers):
             if not reader.lost and not self._stop.is_set():
                 self._send(*read(reader))
+
+    def inventory(self) -> None:
+        """Read the inventory again now and then, and soon after something happened."""
+        while not self._stop.is_set():
+            unread = any(g.problem for g in self._session.inventory.gpus) if self._session.inventory else True
+            self._news.wait(cadence.LOOK_AGAIN_S if unread else cadence.PAIRS_S)
+            if self._news.is_set():
+                # What happened goes on happening for a moment.
+                self._stop.wait(cadence.SETTLE_S)
+                self._news.clear()
+            if self._stop.is_set():
+                return
+            answer = self._session.read_again()
+            if isinstance(answer, Missing):
+                if answer in GONE:
+                    # Only a fresh process loads a fresh library.
+                    os._exit(RELOAD)
+                self._stop.wait(cadence.LOOK_AGAIN_S)
+            elif answer:
+                self._tell(answer)
+                self._cover()
 
     def events(self) -> None:
         """Pass on what the driver tells by itself."""
@@ -157,5 +203,18 @@ class Sampler:
             if not isinstance(event, Missing):
                 item: Item = event
                 self._send(item)
+                self._news.set()
             elif time.monotonic() - begun < EVENT_WAIT_MS / 2000:
                 self._stop.wait(EVENT_BACK_OFF_S)
+
+
+def guarded(work: Callable[..., None]) -> Callable[..., None]:
+    """Let the process end when a thread of it fails: half a worker would show old numbers for ever."""
+
+    def run_guarded(*args: Any) -> None:
+        try:
+            work(*args)
+        except BaseException:
+            os._exit(FAILED)
+
+    return run_guarded

@@ -29,7 +29,21 @@ def test_a_gpu_whose_index_another_has_taken_is_not_mistaken_for_it():
     monitor = Monitor()
     monitor.update(Inventory(0.0, 0.0, gpus=(Gpu(0, "GPU-a"), Gpu(1, "GPU-b"))))
     monitor.update(Inventory(1.0, 1.0, gpus=(Gpu(0, "GPU-b"), refused_gpu(1, Missing("GPU is lost")))))
-    assert [g.gpu.uuid for g in monitor.frame().gpus] == ["GPU-b", "GPU-index-1"]
+    assert [(g.gpu.uuid, g.gpu.index, g.state) for g in monitor.frame().gpus] == [
+        ("GPU-b", 0, "ok"),
+        ("GPU-a", 1, "lost"),
+    ]
+
+
+def test_a_gpu_that_is_no_longer_counted_keeps_its_row_until_it_is_back():
+    monitor = Monitor()
+    monitor.update(Inventory(0.0, 0.0, gpus=(Gpu(0, "GPU-a"), Gpu(1, "GPU-b"))))
+    monitor.update(Inventory(1.0, 1.0, gpus=(Gpu(0, "GPU-b"),)))
+    rows = {g.gpu.uuid: g for g in monitor.frame().gpus}
+    assert (rows["GPU-b"].gpu.index, rows["GPU-b"].state) == (0, "ok")
+    assert (rows["GPU-a"].state, rows["GPU-a"].state_reason) == ("lost", "no longer listed by the driver")
+    monitor.update(Inventory(2.0, 2.0, gpus=(Gpu(0, "GPU-b"), Gpu(1, "GPU-a"))))
+    assert [(g.gpu.uuid, g.state) for g in monitor.frame().gpus] == [("GPU-b", "ok"), ("GPU-a", "ok")]
 
 
 def test_readings_of_unknown_gpus_are_left_alone(bench):

@@ -17,7 +17,7 @@ from nvltop.analysis.health.claim import (
     names,
 )
 from nvltop.analysis.verdict import BUSY_PERCENT
-from nvltop.model import Gpu, Missing, known
+from nvltop.model import GPU_IS_LOST, Gpu, Missing, known
 from nvltop.text import bus_number
 
 HW_THERMAL: Final = 0x40
@@ -43,7 +43,9 @@ def _lost(scene: Scene) -> Iterator[Claim]:
                 rule="gpu-lost",
                 gpu=g.gpu.uuid,
                 summary=f"{named(g)} has stopped answering and is off the bus;"
-                " nothing can run on it until the machine restarts",
+                " nothing can run on it until the machine restarts"
+                if g.state_reason == GPU_IS_LOST.reason
+                else f"{named(g)} is no longer listed by the driver: it is off the bus, or was taken away",
                 steps=(Step("critical"),),
                 evidence=scene.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,

@@ -81,7 +81,10 @@ def meters(frame: Frame) -> list[Meter]:
 def _traffic(caption: str, frame: Frame) -> Meter:
     """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
     out = caption == "TX"
-    linked = [g.nvlink for g in frame.gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
+    # What a GPU sent before it went silent is no part of what the node sends now.
+    fresh = [g for g in frame.gpus if not g.stale and g.state == "ok"]
+    part = " + ?" if len(fresh) < len(frame.gpus) else ""
+    linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     tick: Maybe[float] = NOT_READ
     speeds: list[Maybe[float]]
     if linked:
@@ -90,11 +93,11 @@ def _traffic(caption: str, frame: Frame) -> Meter:
         speeds = [n.speed_bytes_per_s for n in linked]
     else:
         prefix = "PCIe "
-        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in frame.gpus]
-        speeds = [pcie_speed(g) or NOT_READ for g in frame.gpus]
+        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in fresh]
+        speeds = [pcie_speed(g) or NOT_READ for g in fresh]
     total, speed = _sum(rates), _sum(speeds)
     share = total / speed if known(total) and known(speed) and speed else NOT_READ
-    return Meter(caption, share, prefix + rate(total), caption.lower(), tick)
+    return Meter(caption, share, prefix + rate(total) + part, caption.lower(), tick)
 
 
 def _sum(values: list[Maybe[float]]) -> Maybe[float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from nvltop.analysis.monitor import Monitor
 from nvltop.model import LISTENING, Event, Finding, Frame, Inventory
 
 
@@ -39,6 +40,11 @@ class Watched:
             self.bench.inventory, mono_s=self.bench.clock.now, wall_s=self.wall, **changes
         )
         self.bench.monitor.update(self.bench.inventory)
+
+    def begin(self, **changes: object) -> None:
+        """Let the node have been something else from the start."""
+        self.bench.monitor = Monitor()
+        self.inventory(**changes)
 
     def gpu(self, index: int, **changes: object) -> None:
         gpus = list(self.bench.inventory.gpus)

@@ -480,7 +480,7 @@ def test_a_gpu_on_the_pci_list_that_nvml_does_not_count(watched):
 def test_a_hole_among_the_modules(watched, module, container, told):
     w = watched("hgx-b300")
     left = tuple(g for g in w.bench.inventory.gpus if g.module_id != module)
-    w.inventory(gpus=left, container=container)
+    w.begin(gpus=left, container=container)
     assert ("gpu-lost" in rules(w.look(4))) is told
 
 

@@ -108,7 +108,7 @@ def test_links_asleep(watched):
 def test_gpus_hidden_by_a_container(watched, shown):
     w = watched("dgx-h100")
     gpus = w.bench.inventory.gpus[:shown]
-    w.inventory(gpus=gpus, pairs=(), container=True, pci_gpus=tuple(g.pci_bus_id for g in gpus))
+    w.begin(gpus=gpus, pairs=(), container=True, pci_gpus=tuple(g.pci_bus_id for g in gpus))
     assert loud(w.look(LONG)) == []
 
 
@@ -117,7 +117,7 @@ def test_a_virtual_machine_with_some_modules_of_a_board(watched):
     gpus = tuple(
         replace(g, module_id=m) for g, m in zip(w.bench.inventory.gpus[:4], (2, 4, 7, 8), strict=True)
     )
-    w.inventory(gpus=gpus, container=False)
+    w.begin(gpus=gpus, container=False)
     assert loud(w.look(LONG)) == []
 
 
