@@ -107,7 +107,7 @@ def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
     printed = 0
     while printed < times:
         live.step()
-        if live.progress.complete(printed + 1):
+        if live.progress.started and live.progress.complete(printed + 1):
             print(write(live.monitor.frame(), live.only, times > 1), flush=True)
             printed += 1
 
