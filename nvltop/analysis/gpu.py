@@ -145,6 +145,11 @@ class GpuTrack:
                     track = self._errors[link, kind] = CounterTrack()
                 track.update(time_s, count)
 
+    def rebase(self) -> None:
+        """Count errors from now on."""
+        for track in self._errors.values():
+            track.rebase()
+
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
         """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
         links = self._links(now_s)

@@ -94,6 +94,13 @@ class Monitor:
         else:
             self._events.append(item)
 
+    def rebase(self) -> None:
+        """Count errors from now on; the devices' own counters are left alone."""
+        for track in self._gpus.values():
+            track.rebase()
+        self._frames = None
+        self._news = True
+
     def _read(self, reading: Reading) -> None:
         if reading.gpu is None:
             if isinstance(reading.data, Host):

@@ -201,6 +201,11 @@ class Nvltop(App[None]):
         if self._refreshes == self._settings.max_refreshes:
             self._leave(self.outcome)
 
+    def on_errors_baseline(self) -> None:
+        """Count errors from now on."""
+        self._monitor.rebase()
+        self._draw()
+
     def action_help(self) -> None:
         """Show the help."""
         self.push_screen(Help())

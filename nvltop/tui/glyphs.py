@@ -25,10 +25,13 @@ class Glyphs:
     degree: str
     more: str
     """Where a text was cut."""
+    falling: str
+    rising: str
+    """Behind the title of the column that a list is sorted by."""
 
 
-UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…")
-ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~")
+UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△")
+ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^")
 
 
 def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:

@@ -15,6 +15,7 @@ from nvltop.tui import terminal
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import bars, header
 from nvltop.tui.paint.view import View
+from nvltop.tui.prompt import Prompt
 from nvltop.tui.tab import Tab
 from nvltop.tui.tabs import TABS
 
@@ -27,6 +28,7 @@ class Main(Screen[None]):
         #header { height: 4; }
         #tabs { height: 1; }
         #keys { height: 1; dock: bottom; }
+        Prompt { height: 1; dock: bottom; display: none; }
     }
     """
     AUTO_FOCUS = ""
@@ -59,6 +61,7 @@ class Main(Screen[None]):
         self._header = Lines(styles, "header")
         self._tabs = Lines(styles, "tabs")
         self._keys = Lines(styles, "keys")
+        self._prompt = Prompt()
         self.tabs = tuple(tab(view, styles) for tab in TABS)
         self.tab: Tab = self.tabs[0]
         """The current one of the tab row."""
@@ -73,6 +76,7 @@ class Main(Screen[None]):
         yield self._tabs
         yield from self.tabs
         yield self._keys
+        yield self._prompt
 
     def on_mount(self) -> None:
         """Begin with the first tab."""
@@ -131,6 +135,15 @@ class Main(Screen[None]):
             page, self.page = self.page, None
             await page.remove()
         self._show(self.tab)
+
+    def on_tab_asked(self, message: Tab.Asked) -> None:
+        """Ask in the place of the function bar."""
+        self._prompt.ask(message.caption, message.text, message.changed)
+
+    def on_prompt_left(self) -> None:
+        """Go back to the tab."""
+        self.shown.focus()
+        self.paint()
 
     def on_tab_changed(self) -> None:
         """Draw what a key or click changed."""

@@ -29,6 +29,11 @@ COLOR: Final[dict[str, Style]] = {
     "key": Style(),
     "key-label": Style(color="black", bgcolor="cyan"),
     "paused": Style(color="yellow", bgcolor="cyan", bold=True),
+    "heat0": Style(color="bright_black"),
+    "heat1": Style(color="blue", bold=True),
+    "heat2": Style(color="green"),
+    "heat3": Style(color="yellow"),
+    "heat4": Style(color="black", bgcolor="yellow"),
 }
 
 MONO: Final[dict[str, Style]] = dict.fromkeys(COLOR, Style()) | {

@@ -19,7 +19,7 @@ tab row, opened over this one with `open_page` and left with Esc.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from rich.style import Style
@@ -59,6 +59,13 @@ class Tab(Widget, can_focus=True):
             super().__init__()
             self.page = page
 
+    class Asked(Message):
+        """A line of text is wanted of the user."""
+
+        def __init__(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
+            super().__init__()
+            self.caption, self.text, self.changed = caption, text, changed
+
     class Closed(Message):
         """The page is to be left."""
 
@@ -90,6 +97,13 @@ class Tab(Widget, can_focus=True):
     def repaint(self) -> None:
         """Have the change drawn."""
         self.post_message(self.Changed())
+
+    def ask(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
+        """Ask for a line of text in the place of the function bar; `changed` is told while it is typed.
+
+        Enter tells it once more; Esc tells it what stood there before.
+        """
+        self.post_message(self.Asked(caption, text, changed))
 
     def open_page(self, page: Tab) -> None:
         """Show a page instead of this tab, until Esc."""

@@ -84,7 +84,7 @@ def _cells(g: GpuFrame, columns: list[Column], view: View) -> list[Span]:
     spans: list[Span] = []
     for c in columns:
         text, role = _cell(c, g, view)
-        spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
+        spans += [(c.place(text), role), (" ", "")]
     return spans
 
 

@@ -82,7 +82,7 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
             if c.key == "index":
                 mark, role = view.mark(g.gpu.uuid, link.index)
                 text += mark
-            spans += [(text[: c.width].ljust(c.width) if c.left else text.rjust(c.width), role), (" ", "")]
+            spans += [(c.place(text), role), (" ", "")]
         if each >= MIN_SPARK:
             spans += _sparks(g, link, view, each)
         chosen = view.links_focused and i == view.link

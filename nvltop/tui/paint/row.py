@@ -78,7 +78,12 @@ class Column:
 
     def head(self) -> str:
         """Return the title in the column's width."""
-        return self.title[: self.width].ljust(self.width) if self.left else self.title.rjust(self.width)
+        return self.place(self.title)
+
+    def place(self, text: str) -> str:
+        """Return a text in the column's width."""
+        text = text[: self.width]
+        return text.ljust(self.width) if self.left else text.rjust(self.width)
 
 
 def choose(columns: Sequence[Column], width: int) -> list[Column]:

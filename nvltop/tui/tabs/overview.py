@@ -18,6 +18,7 @@ from nvltop.tui.paint.layout import Layout, first_shown, layout
 from nvltop.tui.paint.status import status
 from nvltop.tui.paint.view import View
 from nvltop.tui.tab import Tab
+from nvltop.tui.tabs.link import LinkPage
 
 
 class Overview(Tab):
@@ -27,7 +28,7 @@ class Overview(Tab):
     TITLE = "Main"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5,t", "swap", "Matrix or links"),
-        Binding("enter", "enter", "Links of the selected GPU, or back"),
+        Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
     ]
 
@@ -98,8 +99,13 @@ class Overview(Tab):
         self.repaint()
 
     def action_enter(self) -> None:
-        """Go into the selected GPU's links, or back out."""
-        self.view.enter(not self.view.show_links)
+        """Go into the selected GPU's links, from there into the selected link's page."""
+        view = self.view
+        if view.links_focused and view.selected and view.selected.links:
+            link = view.selected.links[view.link]
+            self.open_page(LinkPage(view, self.styles_of, view.selected.gpu.uuid, link.index))
+            return
+        view.enter(True)
         self.repaint()
 
     def action_back(self) -> None:

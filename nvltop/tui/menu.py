@@ -1,0 +1,48 @@
+"""A list of choices over the screen, as htop's panels at the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+
+class Menu(ModalScreen["str | None"]):
+    """Asks for one of some options; None if the user thinks better of it."""
+
+    CSS = """
+    Menu { align: left top; background: transparent; }
+    Menu > Vertical { width: 26; height: 100%; background: ansi_default; border-right: solid ansi_green; }
+    Menu Static { width: 100%; background: ansi_green; color: ansi_black; }
+    Menu OptionList { height: 1fr; border: none; background: ansi_default; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f10", "dismiss(None)", "Back")]
+
+    def __init__(self, title: str, options: Sequence[tuple[str, str]], chosen: str = "") -> None:
+        """Take the options as (id, text)."""
+        super().__init__()
+        self._title = title
+        self._options = options
+        self._chosen = chosen
+
+    def compose(self) -> ComposeResult:
+        """Show title and options."""
+        with Vertical():
+            yield Static(self._title, markup=False)
+            yield OptionList(*(Option(text, id=name) for name, text in self._options), markup=False)
+
+    def on_mount(self) -> None:
+        """Begin at what is chosen now."""
+        names = [name for name, _ in self._options]
+        if self._chosen in names:
+            self.query_one(OptionList).highlighted = names.index(self._chosen)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Hand the choice over."""
+        self.dismiss(event.option_id)
