@@ -98,5 +98,7 @@ def _columns(key: Key) -> int:
 
 
 def _number(key: Key) -> int:
-    """Return a function key's number; keys without one stand first."""
-    return int(key.name[1:]) if key.name[1:].isdigit() else 0
+    """Return a function key's number; Enter and Esc stand first, letters after all numbers but Quit's."""
+    if key.name[1:].isdigit():
+        return int(key.name[1:])
+    return 9 if len(key.name) == 1 else 0

@@ -116,12 +116,11 @@ def caption(view: View, gpu: int, link: int) -> str:
     g = view.gpus[gpu]
     k = g.links[link]
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
-    parts = [f"GPU {g.gpu.index} > link {k.index} > {remote_name(k, index_of)}", k.state.value]
-    if k.state_reason:
-        parts[-1] += f" ({k.state_reason})"
+    state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
+    parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
     if k.state not in WORDS:
         parts.append(f"TX {rate(k.tx_bytes_per_s)}, RX {rate(k.rx_bytes_per_s)}")
-        parts.append(f"of {gb_per_s(k.speed_bytes_per_s, 0)} GB/s")
         if isinstance(k.tx_bytes_per_s, Missing):
             parts.append(k.tx_bytes_per_s.reason)
-    return SEPARATOR.join(parts)
+        parts.append(f"speed {gb_per_s(k.speed_bytes_per_s, 0)} GB/s")
+    return SEPARATOR.join((*parts, f"to {remote_name(k, index_of)}", LEGEND))

@@ -7,7 +7,8 @@ from typing import Final
 from nvltop.tui.tab import Tab
 from nvltop.tui.tabs.errors import Errors
 from nvltop.tui.tabs.health import Health
+from nvltop.tui.tabs.history import History
 from nvltop.tui.tabs.links import Links
 from nvltop.tui.tabs.overview import Overview
 
-TABS: Final[tuple[type[Tab], ...]] = (Overview, Links, Errors, Health)
+TABS: Final[tuple[type[Tab], ...]] = (Overview, Links, Errors, Health, History)

@@ -135,10 +135,6 @@ class Errors(ListTab[Moved]):
         """Add the baseline."""
         return (*super().keys(), Key("b", "Base", "baseline"))
 
-    def status(self) -> str:
-        """Say what the marks at the right are."""
-        return f"at the right: minutes with an increase, of the last {MINUTES}"
-
     def action_baseline(self) -> None:
         """Count from now on."""
         self.post_message(self.Baseline())

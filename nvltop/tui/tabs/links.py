@@ -47,10 +47,6 @@ class Links(Tab):
         """Say what Enter does."""
         return (Key("Ent", "Open", "enter"),)
 
-    def status(self) -> str:
-        """Explain the words of the cells."""
-        return heat.LEGEND
-
     def move(self, by: int) -> None:
         """Go to another GPU, staying at the link."""
         self.view.move(by, links=False)
