@@ -8,11 +8,21 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from nvltop import __version__
 from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
-from nvltop.settings import MAX_INTERVAL_S, MIN_INTERVAL_S, REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
+from nvltop.settings import (
+    ALERTS,
+    MAX_INTERVAL_S,
+    MIN_INTERVAL_S,
+    REPORT_INTERVAL_S,
+    SCREEN_INTERVAL_S,
+    THEMES,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from nvltop.record.recorded import Source
@@ -98,10 +108,12 @@ def parser() -> argparse.ArgumentParser:
     )
     screen.add_argument("-U", "--no-unicode", "--ascii", action="store_true", help="ASCII characters only")
     screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    screen.add_argument("--theme", choices=THEMES, help="colours (also NVLTOP_THEME)")
+    screen.add_argument("--config", metavar="FILE", help="settings (else ~/.config/nvltop/config.toml)")
     screen.add_argument(
         "--alert",
         action="append",
-        choices=("bell", "desktop"),
+        choices=ALERTS,
         default=[],
         help="tell of new warnings by the terminal's bell, or by a desktop notification (OSC 9, 777)",
     )
@@ -183,7 +195,7 @@ def _main(argv: Sequence[str]) -> int:
         and sys.stdout.isatty()
         and sys.stdin.isatty()
     )
-    settings = _settings(options, SCREEN_INTERVAL_S if on_screen else REPORT_INTERVAL_S)
+    settings = _settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     try:
         return _run(options, settings, demo, on_screen)
@@ -288,20 +300,44 @@ def _reading(path: str) -> Callable[[int, int], None]:
     return progress
 
 
-def _settings(options: argparse.Namespace, default_s: float) -> Settings:
-    asked = options.delay or options.interval or default_s
-    interval_s = min(max(asked, MIN_INTERVAL_S), MAX_INTERVAL_S)
-    if interval_s != asked:
-        print(f"nvltop: interval {asked:g} s is out of range, using {interval_s:g} s", file=sys.stderr)
-    return Settings(
-        interval_s=interval_s,
-        color=not options.no_color and not os.environ.get("NO_COLOR"),
-        unicode=not options.no_unicode,
-        mouse=not options.no_mouse,
+def _settings(options: argparse.Namespace, on_screen: bool) -> Settings:
+    """Put together what the command line, the environment and the config file say, in this order."""
+    settings = Settings(interval_s=SCREEN_INTERVAL_S if on_screen else REPORT_INTERVAL_S)
+    if on_screen:
+        settings = _configured(settings, options.config)
+    asked = options.delay or options.interval
+    if asked:
+        interval_s = min(max(asked, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        if interval_s != asked:
+            print(f"nvltop: interval {asked:g} s is out of range, using {interval_s:g} s", file=sys.stderr)
+        settings = replace(settings, interval_s=interval_s)
+    theme = options.theme or os.environ.get("NVLTOP_THEME", "")
+    if theme in THEMES:
+        settings = replace(settings, theme=theme)
+    if options.no_color or (os.environ.get("NO_COLOR") and not options.theme):
+        settings = replace(settings, theme="monochrome")
+    return replace(
+        settings,
+        unicode=settings.unicode and not options.no_unicode,
+        mouse=settings.mouse and not options.no_mouse,
+        alert=tuple(options.alert) or settings.alert,
         only=options.id,
-        alert=tuple(options.alert),
         max_refreshes=options.max_iterations,
     )
+
+
+def _configured(settings: Settings, asked: str | None) -> Settings:
+    """Return the settings with those of the config file; one that cannot be used is told and left alone."""
+    from nvltop import config
+
+    path = Path(asked) if asked else config.default_path(os.environ)
+    if asked and not path.exists():
+        raise _usage(f"no config file {path}; without --config, {config.default_path(os.environ)} is read")
+    try:
+        settings = config.apply(settings, config.load(path))
+    except config.ConfigError as error:
+        print(f"nvltop: {error}", file=sys.stderr)
+    return replace(settings, config=path)
 
 
 def _usage(message: str) -> CommandError:

@@ -5,6 +5,7 @@ Pure. GB/s is 10^9 bytes per second, as in `nvidia-smi nvlink -s`; memory is in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from nvltop.model import Maybe, Missing
@@ -46,6 +47,28 @@ def rate(value: Maybe[float]) -> str:
         if value >= size * 0.9995:
             return f"{_digits(value / size, 5)} {unit}"
     return f"{value:.0f} B/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What traffic is told in on the screen; reports are always in bytes."""
+
+    name: str = "GB/s"
+    per_byte: int = 1
+
+    def number(self, value: Maybe[float], width: int = 6) -> str:
+        """Return bytes/s in the unit, as `gb_per_s` does."""
+        return gb_per_s(value if isinstance(value, Missing) else value * self.per_byte, width)
+
+    def text(self, value: Maybe[float]) -> str:
+        """Return bytes/s with the unit, as `rate` does."""
+        if isinstance(value, Missing):
+            return UNKNOWN
+        return rate(value * self.per_byte).replace("B/s", self.name[1:])
+
+
+BITS: Final = Unit("Gb/s", 8)
+BYTES: Final = Unit()
 
 
 def percent(value: Maybe[float], width: int = 3) -> str:

@@ -22,6 +22,9 @@ class Source(Protocol):
     def tick(self) -> Tick:
         """Return the clock and the state of the worker."""
 
+    def pace(self, interval_s: float) -> None:
+        """Read so often from now on."""
+
     def close(self) -> None:
         """Leave."""
 
@@ -61,6 +64,10 @@ class Recorded:
         if self._recorder.error:
             tick = replace(tick, note=f"recording stopped: {self._recorder.error}")
         return tick
+
+    def pace(self, interval_s: float) -> None:
+        """Pass it on."""
+        self._source.pace(interval_s)
 
     def close(self) -> None:
         """Leave the source first: nothing waits for it, and the file gets its last lines."""

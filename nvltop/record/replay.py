@@ -63,6 +63,9 @@ class Replay:
         """Return -1: nothing tells when items are due but the clock."""
         return -1
 
+    def pace(self, interval_s: float) -> None:
+        """Do nothing: what was read was read."""
+
     def close(self) -> None:
         """Close the file."""
         if self._recording:

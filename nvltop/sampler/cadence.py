@@ -29,10 +29,17 @@ SHARE: Final = 0.25
 
 
 @dataclass(slots=True)
+class Pace:
+    """The asked interval of the link counters, which can change while they are read."""
+
+    interval_s: float
+
+
+@dataclass(slots=True)
 class Stretch:
     """The effective interval of the link counters."""
 
-    asked_s: float
+    pace: Pace
     sweep_s: float = field(default=0.0, init=False)
     """How long a sweep takes, smoothed."""
 
@@ -43,7 +50,7 @@ class Stretch:
     @property
     def interval_s(self) -> float:
         """The asked interval, or longer."""
-        return max(self.asked_s, self.sweep_s / SHARE)
+        return max(self.pace.interval_s, self.sweep_s / SHARE)
 
 
 @dataclass(slots=True)

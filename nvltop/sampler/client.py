@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -79,6 +80,13 @@ class _Child:
                 self.garbled += 1
         return items
 
+    def tell(self, interval_s: float) -> None:
+        """Tell the worker another interval; one that has ended needs none."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.process.stdin:
+                self.process.stdin.write(f"{interval_s!r}\n".encode())
+                self.process.stdin.flush()
+
     def abandon(self) -> None:
         """Let the worker end by itself when its call returns; it is never killed, never waited for."""
         if self.fd < 0:
@@ -145,6 +153,11 @@ class Worker:
                 self._left_stuck += 1
                 self._leave_out([c for c in calls if now - c.since_s > limit])
         return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, self._note)
+
+    def pace(self, interval_s: float) -> None:
+        """Read link counters so often from now on."""
+        self._interval_s = self._effective_s = interval_s
+        self._child.tell(interval_s)
 
     def close(self) -> None:
         """Leave the worker; never waits."""

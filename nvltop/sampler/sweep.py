@@ -16,7 +16,7 @@ from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import cadence
-from nvltop.sampler.cadence import Due, Stretch
+from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.protocol import FAILED, RELOAD, Job
 
@@ -32,20 +32,22 @@ GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
 Send = Callable[..., None]
 
 
-def run(job: Job, watch: Watch, send: Send, stop: threading.Event) -> None:
+def run(job: Job, watch: Watch, send: Send, stop: threading.Event, pace: Pace) -> None:
     """Open the driver and read until told to stop; never returns while the main process lives."""
     threading.current_thread().name = "inventory"
     if job.demo:
         from nvltop.nvml import simulated
 
         simulated.install(*job.demo)
-    Sampler(job, connect(watch, job.leave_out), watch, send, stop).run()
+    Sampler(job, connect(watch, job.leave_out), watch, send, stop, pace).run()
 
 
 class Sampler:
     """Reads one node: fast things, slow things, events and the inventory on threads of their own."""
 
-    def __init__(self, job: Job, session: Session, watch: Watch, send: Send, stop: threading.Event) -> None:
+    def __init__(
+        self, job: Job, session: Session, watch: Watch, send: Send, stop: threading.Event, pace: Pace
+    ) -> None:
         self._job = job
         self._session = session
         self._watch = watch
@@ -55,7 +57,8 @@ class Sampler:
         """Something happened that the inventory may show."""
         self._fast = Lanes("links", guarded(self.fast))
         self._slow = Lanes("slow", guarded(self.slow))
-        self._stretch = Stretch(job.interval_s)
+        self._pace = pace
+        self._stretch = Stretch(pace)
         """Of the lane that was started last: the one that all but slow GPUs are in."""
 
     def run(self) -> None:
@@ -100,7 +103,7 @@ class Sampler:
 
     def fast(self, lane: Lane) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
-        stretch = self._stretch = Stretch(self._job.interval_s)
+        stretch = self._stretch = Stretch(self._pace)
         gauges, states = Due(cadence.GAUGES_S), Due(cadence.STATES_S)
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}

@@ -18,6 +18,7 @@ from nvltop.host.meters import read_host
 from nvltop.model import Item, Reading
 from nvltop.nvml.watch import WAITS, Watch
 from nvltop.sampler import cadence
+from nvltop.sampler.cadence import Pace
 from nvltop.sampler.protocol import WORKER_NAME, Job, in_microseconds
 
 
@@ -51,15 +52,16 @@ def sample_host(pipe: Pipe, stop: threading.Event) -> None:
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
 
 
-def leave_with_parent(watch: Watch, stop: threading.Event) -> None:
-    """Wait until the main process closes our stdin, then end.
+def listen(watch: Watch, stop: threading.Event, pace: Pace) -> None:
+    """Take what the main process says on our stdin, one interval a line; when it is closed, end.
 
     A driver call under way is waited for: ending the process in the middle of one has been seen to
     take the GPU's firmware down (dcgm-exporter#84).
     """
     with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
+        while said := os.read(0, 4096):
+            with contextlib.suppress(ValueError):
+                pace.interval_s = float(said.split()[-1])
     stop.set()
     while any(call.function not in WAITS for call in watch.under_way()):
         # Polled: a thread stuck in the driver cannot tell us anything.
@@ -76,12 +78,13 @@ def main() -> None:
     os.close(job.watch_fd)
     pipe = Pipe(job.items_fd)
     stop = threading.Event()
-    threading.Thread(target=leave_with_parent, args=(watch, stop), name="parent", daemon=True).start()
+    pace = Pace(job.interval_s)
+    threading.Thread(target=listen, args=(watch, stop, pace), name="parent", daemon=True).start()
     threading.Thread(target=sample_host, args=(pipe, stop), name="host", daemon=True).start()
     # Imported late: the threads above already run while the module loads.
     from nvltop.sampler.sweep import run
 
-    run(job, watch, pipe.send, stop)
+    run(job, watch, pipe.send, stop, pace)
 
 
 if __name__ == "__main__":

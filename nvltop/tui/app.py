@@ -12,13 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
+from nvltop.config import ConfigError, changed, save
 from nvltop.model import Inventory
 from nvltop.record.format import RecordingError
 from nvltop.record.recorded import Recorded
@@ -29,15 +31,20 @@ from nvltop.tui import palette, terminal
 from nvltop.tui.alerts import Alerts
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
+from nvltop.tui.lines import Lines
 from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
 from nvltop.tui.playback import Playback
+from nvltop.tui.setup import Setup
 from nvltop.tui.source import Source
+from nvltop.units import BITS, BYTES
 
 SETTLE_S: Final = 0.02
 """GPUs are read one after the other: drawing waits this long for the rest of the sweep."""
 EARLY: Final = 0.9
 """Share of the interval that lies between two frames at least; a sweep may come a little early."""
+AWAY_S: Final = 1.0
+"""Time between two frames in a terminal that has lost the focus."""
 SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
 
@@ -90,10 +97,51 @@ class Nvltop(App[None]):
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
-        self.view = View(history=self._history, glyphs=terminal.glyphs_for(settings.unicode))
+        self.view = View(history=self._history)
         self.view.recording = isinstance(source, Recorded)
         self._playback = Playback(source) if isinstance(source, Replay) else None
-        self.main = Main(self.view, palette.COLOR if settings.color else palette.MONO)
+        self._styles: dict[str, Style] = {}
+        self.view.show_links = settings.layout == "links"
+        self._use(settings)
+        self.main = Main(self.view, self._styles)
+
+    def _use(self, settings: Settings) -> None:
+        """Let the screen look as it is set."""
+        view = self.view
+        view.glyphs = terminal.glyphs_for(settings.unicode)
+        view.unit = BITS if settings.units == BITS.name else BYTES
+        view.meters = settings.meters
+        view.hidden = frozenset(settings.hidden_columns)
+        self._styles.update(palette.THEMES[settings.theme])
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        before, self._settings = self._settings, settings
+        if settings.interval_s != before.interval_s:
+            self._source.pace(settings.interval_s)
+        if settings.layout != before.layout:
+            self.view.enter(settings.layout == "links")
+        self._alerts = Alerts(settings.alert)
+        self._use(settings)
+        for lines in self.main.query(Lines):
+            lines.forget()
+        self._draw()
+
+    def action_setup(self) -> None:
+        """Show what can be set; written into the config file on leaving."""
+        self.push_screen(Setup(self._settings, self.change), self._save)
+
+    def _save(self, before: Settings | None) -> None:
+        path = self._settings.config
+        changes = changed(before, self._settings) if before else {}
+        if not changes or path is None:
+            return
+        try:
+            save(path, changes)
+        except ConfigError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.notify(f"written to {path}", markup=False)
 
     def get_default_screen(self) -> Screen[None]:
         """Start with the main screen."""
@@ -146,7 +194,9 @@ class Nvltop(App[None]):
         self._fold()
         if self._pending is None:
             loop = asyncio.get_running_loop()
-            due = self._drawn_at + EARLY * self._settings.interval_s
+            # Nobody looks at a terminal without the focus, but it is still to be true.
+            away_s = 0.0 if self.app_focus else AWAY_S
+            due = self._drawn_at + EARLY * max(away_s, self._settings.interval_s)
             self._pending = loop.call_at(max(loop.time() + SETTLE_S, due), self._draw)
 
     def _look(self) -> None:
@@ -195,7 +245,7 @@ class Nvltop(App[None]):
             self.view.frame = frame
             only = self._only
             self.view.gpus = tuple(g for g in frame.gpus if only is None or g.gpu.uuid in only)
-        if self.screen is self.main:
+        if self.screen is self.main or isinstance(self.screen, ModalScreen):
             self.main.paint()
         self._refreshes += 1
         if self._refreshes == self._settings.max_refreshes:

@@ -43,6 +43,11 @@ class Lines(Widget):
         if dirty:
             self.refresh(*dirty)
 
+    def forget(self) -> None:
+        """Draw everything anew, as after a change of the styles."""
+        self._strips.clear()
+        self.refresh()
+
     def text(self) -> str:
         """Return what is shown, without styles."""
         return "\n".join("".join(text for text, _ in row) for row in self._rows)

@@ -34,6 +34,7 @@ class Main(Screen[None]):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,h,question_mark", "app.help", "Help"),
+        Binding("f2,S", "app.setup", "Setup"),
         Binding("f7,r", "app.record", "Record, or stop"),
         Binding("f10,q", "app.quit", "Quit"),
         Binding("tab", "next_tab(1)", "Next tab", priority=True),

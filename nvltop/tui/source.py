@@ -19,5 +19,8 @@ class Source(Protocol):
     def tick(self) -> Tick:
         """Return the clock and the state of the worker."""
 
+    def pace(self, interval_s: float) -> None:
+        """Read link counters so often from now on, where that can be said."""
+
     def close(self) -> None:
         """Leave; never waits."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.model import Inventory, Item, Reading, Tick
-from nvltop.sampler.cadence import Due, Stretch
+from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.client import Worker
 from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
 
@@ -114,7 +114,7 @@ def test_deadline_is_three_intervals_and_never_under_five_seconds():
 
 
 def test_interval_stretches_when_sweeps_are_slow_and_recovers():
-    stretch = Stretch(0.25)
+    stretch = Stretch(Pace(0.25))
     for _ in range(20):
         stretch.note(0.32)
     assert stretch.interval_s == pytest.approx(1.28, rel=0.01)

@@ -266,7 +266,7 @@ async def test_unknown_is_a_question_mark_on_screen(app):
 
 
 async def test_no_colours_means_none(app):
-    app = app(color=False)
+    app = app(theme="monochrome")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
         strips = [shown(app, "gpus").render_line(y) for y in range(5)]

@@ -163,8 +163,8 @@ def test_the_reason_stands_on_the_last_line(view):
     assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
     assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
         "F1Help",
+        "F2Setup",
         "F5Links",
-        "F7Record",
         "F10Quit",
     ]
 

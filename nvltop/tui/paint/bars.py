@@ -24,6 +24,7 @@ class Key(NamedTuple):
 
 
 HELP: Final = Key("F1", "Help", "app.help")
+SETUP: Final = Key("F2", "Setup", "app.setup")
 RECORD: Final = Key("F7", "Record", "app.record")
 STOP: Final = Key("F7", "Stop", "app.record")
 QUIT: Final = Key("F10", "Quit", "app.quit")
@@ -76,7 +77,7 @@ def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tupl
     ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
     record = [] if view.playing else [STOP if view.recording else RECORD]
-    keys = sorted([HELP, *own, *record, QUIT], key=_number)
+    keys = sorted([HELP, SETUP, *own, *record, QUIT], key=_number)
     words = sentence(words, width // 2, view.glyphs)
     need = len(words) + 2 if words else 0
     while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:

@@ -9,7 +9,7 @@ from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
 from nvltop.tui.paint.view import View
-from nvltop.units import UNKNOWN, cell, count, gb_per_s, memory, percent
+from nvltop.units import UNKNOWN, cell, count, memory, percent
 
 NVLINK: Final = (
     Column("gpu", "GPU", 3, 0),
@@ -53,10 +53,15 @@ def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
     linked = has_links(view.gpus)
-    columns = list(NVLINK if linked else PCIE)
+    columns = [
+        replace(c, title=c.title.replace("GB/s", view.unit.name))
+        for c in (NVLINK if linked else PCIE)
+        if c.key not in view.hidden
+    ]
     if width >= ROOMY:
-        columns[1] = replace(columns[1], width=24 if width >= WIDE else 16)
-    if width >= WIDE:
+        name = 24 if width >= WIDE else 16
+        columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
+    if width >= WIDE and BUS.key not in view.hidden:
         columns.append(BUS)
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
@@ -116,15 +121,15 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     if c.key == "pcie_max":
         return f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""
     if c.key == "pcie_tx":
-        return gb_per_s(g.pcie.tx_bytes_per_s), old
+        return view.unit.number(g.pcie.tx_bytes_per_s), old
     if c.key == "pcie_rx":
-        return gb_per_s(g.pcie.rx_bytes_per_s), old
+        return view.unit.number(g.pcie.rx_bytes_per_s), old
     if link.links_present == 0 or (none and c.key in ("tx", "rx", "share")):
         return "-", "dim"
     if c.key == "tx":
-        return gb_per_s(link.tx_bytes_per_s), old
+        return view.unit.number(link.tx_bytes_per_s), old
     if c.key == "rx":
-        return gb_per_s(link.rx_bytes_per_s), old
+        return view.unit.number(link.rx_bytes_per_s), old
     if c.key == "share":
         return percent(share(link)), old
     if c.key == "links":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Final
 
 from nvltop.analysis.health.ledger import SEVERITIES
@@ -26,8 +27,8 @@ def header(view: View, width: int) -> list[Row]:
     left = max(0, min(width // 2, width - WORDS)) if width < WIDE else width * 2 // 5
     words = [_node(frame), (nvlink_line(frame), ""), _verdict(frame), health(view)]
     rows = []
-    for meter, (text, role) in zip(meters.meters(frame), words, strict=True):
-        bar = meters.bar(meter, left, view.glyphs)
+    for meter, (text, role) in zip_longest(meters.meters(view), words):
+        bar = meters.bar(meter, left, view.glyphs) if meter else []
         if bar:
             bar.append((MARGIN, ""))
         room = width - (left + len(MARGIN) if bar else 0)

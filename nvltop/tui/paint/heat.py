@@ -10,7 +10,7 @@ from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.text import remote_name
 from nvltop.tui.paint.row import SEPARATOR, Row, Span, fit, sentence
 from nvltop.tui.paint.view import View
-from nvltop.units import UNKNOWN, gb_per_s, percent, rate
+from nvltop.units import UNKNOWN, percent
 
 LABEL: Final = 8
 """Columns of `GPU 15 TX`, without the word."""
@@ -54,8 +54,8 @@ def rows(view: View, width: int, height: int, at: Window, gpu: int, link: int) -
     head = "GPU".ljust(LABEL) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
     out = [fit([(head, "title")], width, "title")]
     for i, g in enumerate(view.gpus[at.first_gpu : at.first_gpu + at.gpus], at.first_gpu):
-        for way in ("TX", "RX"):
-            out.append(fit(_line(view, g, way, shown, at.cell, link if i == gpu else None), width))
+        chosen = link if i == gpu else None
+        out += [fit(_line(view, g, way, shown, at.cell, chosen), width) for way in ("TX", "RX")]
     del out[height - 1 :]
     out += [fit([], width)] * (height - 1 - len(out))
     return [*out, fit([(sentence(caption(view, gpu, link), width, view.glyphs), "caption")], width)]
@@ -119,8 +119,8 @@ def caption(view: View, gpu: int, link: int) -> str:
     state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
     parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
     if k.state not in WORDS:
-        parts.append(f"TX {rate(k.tx_bytes_per_s)}, RX {rate(k.rx_bytes_per_s)}")
+        parts.append(f"TX {view.unit.text(k.tx_bytes_per_s)}, RX {view.unit.text(k.rx_bytes_per_s)}")
         if isinstance(k.tx_bytes_per_s, Missing):
             parts.append(k.tx_bytes_per_s.reason)
-        parts.append(f"speed {gb_per_s(k.speed_bytes_per_s, 0)} GB/s")
+        parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
     return SEPARATOR.join((*parts, f"to {remote_name(k, index_of)}", LEGEND))

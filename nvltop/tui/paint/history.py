@@ -14,7 +14,6 @@ from nvltop.model import known
 from nvltop.tui.glyphs import UNICODE
 from nvltop.tui.paint.row import SEPARATOR, Row, fit, sentence
 from nvltop.tui.paint.view import View
-from nvltop.units import rate
 
 SPANS: Final = (
     (60, "1 min"),
@@ -60,13 +59,14 @@ def rows(view: View, wanted: Wanted, width: int, height: int) -> list[Row]:
     out = [fit([(title(view, wanted), "title")], width, "title")]
     at_s = view.frame.tick.wall_s - (wanted.cursor + 1) * step
     when = datetime.fromtimestamp(max(0.0, at_s)).strftime("%m-%d %H:%M:%S")
-    told = [f"{way.upper()} {_value(series[way][1][place])}" for way in WAYS]
+    told = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in WAYS]
     words = SEPARATOR.join((when, *told, f"mean of {step} s"))
     out.append(fit([(sentence(words, width, view.glyphs), "value")], width))
     each = max(4, (height - len(out)) // 2)
     top = _full(view, wanted, [v for way in WAYS for v in series[way][1]])
     for way in WAYS:
-        for line in plot(series[way][1], seconds, top, width, each, place, way.upper()):
+        told_in = [v * view.unit.per_byte for v in series[way][1]]
+        for line in plot(told_in, seconds, top * view.unit.per_byte, width, each, place, way.upper()):
             text = line if view.glyphs is UNICODE else line.translate(ASCII)
             out.append(fit([(text, way)], width))
     return out[:height]
@@ -79,11 +79,11 @@ def title(view: View, wanted: Wanted) -> str:
     if wanted.link is not None and not wanted.pcie:
         name += f" > link {wanted.link}"
     what = "PCIe" if wanted.pcie else "NVLink"
-    return f"{what} of {name}, last {SPANS[wanted.span][1]}, GB/s"
+    return f"{what} of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}"
 
 
-def _value(value: float) -> str:
-    return "unknown" if math.isnan(value) else rate(value)
+def _value(view: View, value: float) -> str:
+    return "unknown" if math.isnan(value) else view.unit.text(value)
 
 
 def _full(view: View, wanted: Wanted, values: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from nvltop.tui.paint.chart import bars
 from nvltop.tui.paint.header import ROLES
 from nvltop.tui.paint.row import SEPARATOR, Row, Span, fit, sentence
 from nvltop.tui.paint.view import View
-from nvltop.units import UNKNOWN, age, count, gb_per_s, percent, rate
+from nvltop.units import UNKNOWN, age, count, percent
 
 MIN_CHART, MAX_CHART = 2, 8
 """Lines of each chart."""
@@ -48,7 +48,7 @@ def _narrowed(view: View, spans: list[Span], width: int) -> list[Span]:
 def _facts(view: View, g: GpuFrame, link: Link) -> list[str]:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = link.state.value + (f" ({link.state_reason})" if link.state_reason else "")
-    speed = f"speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s a direction"
+    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name} a direction"
     ages = [
         f"{group} {age(g.age_s[group])} old" for group in ("links", "states", "errors") if group in g.age_s
     ]
@@ -75,8 +75,9 @@ def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: in
         said = f"unknown ({now.reason})"
     else:
         share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
-        said = f"{rate(now)}, {share} % of speed"
-    head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, full is {gb_per_s(speed, 0)} GB/s"
+        said = f"{view.unit.text(now)}, {share} % of speed"
+    full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
+    head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
     values = view.history.tail((g.gpu.uuid, link.index, way), seconds + 1)[:-1]
     lines = bars(values, speed, height, view.glyphs)
     caption = fit([(sentence(head, width, view.glyphs), "caption")], width)

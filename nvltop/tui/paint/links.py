@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.text import remote_name
 from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, narrow, sentence
 from nvltop.tui.paint.view import View
-from nvltop.units import UNKNOWN, count, gb_per_s
+from nvltop.units import UNKNOWN, count
 
 TITLES: Final = {
     "replay": "REPL",
@@ -56,8 +56,8 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     columns = [
         Column("index", "LNK", 3, 0),
         Column("state", "STATE", 7, 50, left=True),
-        Column("tx", "TX GB/s", 7, 0),
-        Column("rx", "RX GB/s", 7, 0),
+        Column("tx", f"TX {view.unit.name}", 7, 0),
+        Column("rx", f"RX {view.unit.name}", 7, 0),
         # A kind that has counted, or could not be read, goes last.
         *(
             Column(kind, title, 5, (20 if counted[kind] else 60) + i)
@@ -78,7 +78,7 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     for i, link in enumerate(g.links[top : top + height - 2], top):
         spans: list[Span] = []
         for c in columns:
-            text, role = _cell(c.key, g, link, index_of)
+            text, role = _cell(view, c.key, g, link, index_of)
             if c.key == "index":
                 mark, role = view.mark(g.gpu.uuid, link.index)
                 text += mark
@@ -104,7 +104,7 @@ def _caption(g: GpuFrame, view: View, index_of: dict[str, int]) -> str:
     if isinstance(tx, Missing):
         return f"{name}: traffic unknown ({tx.reason}){SEPARATOR}to {remote}"
     counts = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "data"
-    speed = f"speed {gb_per_s(link.speed_bytes_per_s, 0)} GB/s"
+    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name}"
     return SEPARATOR.join((f"{name} > {remote}", speed, counts))
 
 
@@ -121,7 +121,7 @@ def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     ]
 
 
-def _cell(key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
+def _cell(view: View, key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
     old = "dim" if g.stale else ""
     if key == "index":
         return str(link.index), ""
@@ -129,9 +129,9 @@ def _cell(key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
         role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
         return STATES.get(link.state, link.state.value), role
     if key == "tx":
-        return _rate(link, link.tx_bytes_per_s), old
+        return _rate(view, link, link.tx_bytes_per_s), old
     if key == "rx":
-        return _rate(link, link.rx_bytes_per_s), old
+        return _rate(view, link, link.rx_bytes_per_s), old
     if key == "remote":
         return narrow(remote_name(link, index_of)), ""
     error = link.errors.get(key)
@@ -141,11 +141,11 @@ def _cell(key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
     return count(error.total), "error" if moved else ""
 
 
-def _rate(link: Link, value: object) -> str:
+def _rate(view: View, link: Link, value: Maybe[float]) -> str:
     # A link that is down has no traffic to read: that is no unknown.
     if link.state is LinkState.DOWN:
         return "-"
-    return gb_per_s(value)  # type: ignore[arg-type]
+    return view.unit.number(value)
 
 
 def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:

@@ -32,7 +32,9 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
         spans: list[Span] = [
             ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
         ]
-        spans += [((m.cells[i][j] + _mark(view, i, j)).rjust(CELL), _role(view, i, j)) for j in range(fits)]
+        spans += [
+            ((m.cells[i][j] + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here)) for j in range(fits)
+        ]
         out.append(fit(spans, columns))
     return out
 
@@ -49,7 +51,14 @@ def _mark(view: View, i: int, j: int) -> str:
     return ""
 
 
-def _role(view: View, i: int, j: int) -> str:
+def cell_at(x: int, y: int, top: int) -> tuple[int, int] | None:
+    """Return row and column of the cell at a place of the drawn matrix."""
+    return (top + y - 1, (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
+
+
+def _role(view: View, i: int, j: int, here: bool) -> str:
+    if here and j == view.column:
+        return "selected"
     m = view.frame.matrix
     cell = m.cells[i][j]
     if i == j:

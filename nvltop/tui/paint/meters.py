@@ -8,11 +8,15 @@ from typing import Final
 from nvltop.analysis.verdict import pcie_speed
 from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
 from nvltop.tui.glyphs import Glyphs
+from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.row import Span
-from nvltop.units import UNKNOWN, gib, rate
+from nvltop.tui.paint.view import View
+from nvltop.units import UNKNOWN, Unit, gib
 
 MIN_WIDTH: Final = 18
 """A narrower bar says nothing and is left out."""
+LINES: Final = 4
+"""Of the header."""
 FRAME: Final = 5
 """Columns of the caption and the brackets."""
 
@@ -55,30 +59,42 @@ def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
     ]
 
 
-def meters(frame: Frame) -> list[Meter]:
-    """Return the four meters from top to bottom."""
-    host = frame.host
-    used, total = host.memory_used_bytes, host.memory_total_bytes
-    cpu = host.cpu_percent
-    return [
-        Meter(
-            "CPU",
-            cpu / 100 if known(cpu) else cpu,
-            f"{cpu:.1f}%" if known(cpu) else UNKNOWN,
-            "cpu",
-        ),
-        Meter(
-            "Mem",
-            used / total if known(used) and known(total) and total else NOT_READ,
-            f"{gib(used)}/{gib(total)}",
-            "memory",
-        ),
-        _traffic("TX", frame),
-        _traffic("RX", frame),
-    ]
+def meters(view: View) -> list[Meter]:
+    """Return the meters that the user wants, from top to bottom."""
+    frame, unit = view.frame, view.unit
+    made = {
+        "cpu": lambda: _cpu(frame),
+        "memory": lambda: _memory(frame),
+        "tx": lambda: _traffic("TX", frame, unit, has_links(frame.gpus)),
+        "rx": lambda: _traffic("RX", frame, unit, has_links(frame.gpus)),
+        "pcie-tx": lambda: _traffic("TX", frame, unit, False),
+        "pcie-rx": lambda: _traffic("RX", frame, unit, False),
+        "power": lambda: _power(frame),
+    }
+    return [made[name]() for name in view.meters[:LINES]]
 
 
-def _traffic(caption: str, frame: Frame) -> Meter:
+def _cpu(frame: Frame) -> Meter:
+    cpu = frame.host.cpu_percent
+    return Meter("CPU", cpu / 100 if known(cpu) else cpu, f"{cpu:.1f}%" if known(cpu) else UNKNOWN, "cpu")
+
+
+def _memory(frame: Frame) -> Meter:
+    used, total = frame.host.memory_used_bytes, frame.host.memory_total_bytes
+    share = used / total if known(used) and known(total) and total else NOT_READ
+    return Meter("Mem", share, f"{gib(used)}/{gib(total)}", "memory")
+
+
+def _power(frame: Frame) -> Meter:
+    """The GPUs' power together, over their limits."""
+    fresh = [g for g in frame.gpus if g.state == "ok"]
+    now, limit = _sum([g.gauges.power_w for g in fresh]), _sum([g.gpu.power_limit_w for g in fresh])
+    share = now / limit if known(now) and known(limit) and limit else NOT_READ
+    text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
+    return Meter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
+
+
+def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> Meter:
     """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
     out = caption == "TX"
     # What a GPU sent before it went silent is no part of what the node sends now.
@@ -87,7 +103,7 @@ def _traffic(caption: str, frame: Frame) -> Meter:
     linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     tick: Maybe[float] = NOT_READ
     speeds: list[Maybe[float]]
-    if linked:
+    if nvlink and linked:
         prefix, tick = "", linked[0].ceiling
         rates = [n.tx_bytes_per_s if out else n.rx_bytes_per_s for n in linked]
         speeds = [n.speed_bytes_per_s for n in linked]
@@ -97,7 +113,7 @@ def _traffic(caption: str, frame: Frame) -> Meter:
         speeds = [pcie_speed(g) or NOT_READ for g in fresh]
     total, speed = _sum(rates), _sum(speeds)
     share = total / speed if known(total) and known(speed) and speed else NOT_READ
-    return Meter(caption, share, prefix + rate(total) + part, caption.lower(), tick)
+    return Meter(caption, share, prefix + unit.text(total) + part, caption.lower(), tick)
 
 
 def _sum(values: list[Maybe[float]]) -> Maybe[float]:

@@ -11,6 +11,7 @@ from nvltop.model import Finding, Frame, GpuFrame, Inventory, Maybe, Tick
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.paint.row import Span
 from nvltop.tui.paint.timeline import Playing
+from nvltop.units import BYTES, Unit
 
 MARKS: Final[dict[str, Span]] = {
     "critical": ("!", "error"),
@@ -29,6 +30,10 @@ class View:
     frame: Frame = NOTHING
     history: History = field(default_factory=History)
     glyphs: Glyphs = UNICODE
+    unit: Unit = BYTES
+    meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
+    hidden: frozenset[str] = frozenset()
+    """Columns of the GPU table that the user does not want."""
     gpus: tuple[GpuFrame, ...] = ()
     """The GPUs to list, in order."""
     gpu: int = 0
@@ -36,6 +41,8 @@ class View:
     link: int = 0
     """Position of the selected link among its GPU's."""
     links_focused: bool = False
+    column: int | None = None
+    """Column of the matrix that is selected, in the row of the selected GPU; None outside the matrix."""
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
     paused: bool = False
@@ -83,6 +90,8 @@ class View:
         links = len(self.selected.links) if self.selected else 0
         self.link = min(self.link, max(0, links - 1))
         self.links_focused = self.links_focused and links > 0
+        if self.column is not None:
+            self.column = min(self.column, max(0, len(self.frame.gpus) - 1))
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""

@@ -19,6 +19,7 @@ from nvltop.tui.paint.status import status
 from nvltop.tui.paint.view import View
 from nvltop.tui.tab import Tab
 from nvltop.tui.tabs.link import LinkPage
+from nvltop.tui.tabs.pair import PairPage
 
 
 class Overview(Tab):
@@ -30,6 +31,9 @@ class Overview(Tab):
         Binding("f5,t", "swap", "Matrix or links"),
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
+        Binding("m", "matrix", "Into the matrix, from cell to cell"),
+        Binding("left", "across(-1)", "Matrix: cell before"),
+        Binding("right", "across(1)", "Matrix: next cell"),
     ]
 
     def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
@@ -40,6 +44,7 @@ class Overview(Tab):
         self._layout: Layout | None = None
         self._first_gpu = 0
         self._first_link = 0
+        self._first_row = 0
 
     def compose(self) -> ComposeResult:
         """Stack the parts."""
@@ -70,8 +75,8 @@ class Overview(Tab):
         self._gpus.show(gpus.table(view, at.width, at.height, self._first_gpu))
         if self._matrix.display:
             at = self._matrix.size
-            first = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
-            self._matrix.show(matrix.rows(view, at.width, at.height, first))
+            self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
+            self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
         if self._links.display:
             at = self._links.size
             count = len(view.selected.links) if view.selected else 0
@@ -101,6 +106,9 @@ class Overview(Tab):
     def action_enter(self) -> None:
         """Go into the selected GPU's links, from there into the selected link's page."""
         view = self.view
+        if view.column is not None:
+            self.open_page(PairPage(view, self.styles_of, self._place(), view.column))
+            return
         if view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
             self.open_page(LinkPage(view, self.styles_of, view.selected.gpu.uuid, link.index))
@@ -108,8 +116,29 @@ class Overview(Tab):
         view.enter(True)
         self.repaint()
 
+    def action_matrix(self) -> None:
+        """Go into the matrix, or back to the GPUs."""
+        view = self.view
+        view.enter(False)
+        view.column = self._place() if view.column is None and view.gpus else None
+        self.repaint()
+
+    def _place(self) -> int:
+        """Return where the selected GPU stands in the matrix, which has all GPUs."""
+        chosen = self.view.selected
+        uuids = [g.gpu.uuid for g in self.view.frame.gpus]
+        return uuids.index(chosen.gpu.uuid) if chosen and chosen.gpu.uuid in uuids else 0
+
+    def action_across(self, by: int) -> None:
+        """Go to another cell of the row."""
+        view = self.view
+        if view.column is not None:
+            view.column = max(0, min(view.column + by, len(view.frame.gpus) - 1))
+            self.repaint()
+
     def action_back(self) -> None:
         """Go back to the GPUs."""
+        self.view.column = None
         self.view.enter(False)
         self.repaint()
 
@@ -131,6 +160,10 @@ class Overview(Tab):
                 view.gpu, view.links_focused = row, False
                 if event.chain == 2:
                     view.enter(True)
+        elif self._matrix.display and self._matrix.region.contains(x, y):
+            cell = matrix.cell_at(x - self._matrix.region.x, y - self._matrix.region.y, self._first_row)
+            if cell and max(cell) < len(view.frame.gpus):
+                self.open_page(PairPage(view, self.styles_of, *cell))
         elif self._links.region.contains(x, y) and view.selected:
             row = self._first_link + y - self._links.region.y - 1
             if self._first_link <= row < len(view.selected.links):

@@ -1,0 +1,52 @@
+"""The page of one cell of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.tui.lines import Lines
+from nvltop.tui.paint import pair
+from nvltop.tui.paint.bars import Key
+from nvltop.tui.paint.view import View
+from nvltop.tui.tab import Tab
+
+
+class PairPage(Tab):
+    """How one GPU reaches another."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,backspace", "close", "Back")]
+
+    def __init__(self, view: View, styles: Mapping[str, Style], row: int, column: int) -> None:
+        super().__init__(view, styles)
+        self._page = Lines(styles, "pair-page")
+        self._row, self._column = row, column
+        self._top = 0
+
+    def compose(self) -> ComposeResult:
+        """Show the page."""
+        yield self._page
+
+    def paint(self) -> None:
+        """Draw the pair as it is now."""
+        at = self._page.size
+        self._page.show(pair.rows(self.view, self._row, self._column, at.width, at.height, self._top))
+
+    def keys(self) -> Sequence[Key]:
+        """Say how to leave."""
+        return (Key("Esc", "Back", "close"),)
+
+    def move(self, by: int) -> None:
+        """Scroll the links."""
+        gpus = self.view.frame.gpus
+        if max(self._row, self._column) < len(gpus):
+            count = len(pair.links_between(gpus[self._row], gpus[self._column]))
+            self._top = max(0, min(self._top + by, count - 1))
+
+    def action_close(self) -> None:
+        """Go back to the tab."""
+        self.post_message(self.Closed())
