@@ -244,12 +244,16 @@ class Nvltop(App[None]):
         if not self.view.paused:
             self.view.frame = frame
             only = self._only
-            self.view.gpus = tuple(g for g in frame.gpus if only is None or g.gpu.uuid in only)
+            self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
             self.main.paint()
         self._refreshes += 1
         if self._refreshes == self._settings.max_refreshes:
             self._leave(self.outcome)
+
+    def on_overview_reordered(self) -> None:
+        """List the GPUs as the user wants them."""
+        self._draw()
 
     def on_errors_baseline(self) -> None:
         """Count errors from now on."""

@@ -16,15 +16,30 @@ TEXT = f"""\
 nvltop {__version__}: the NVLinks of this machine's GPUs
 
 KEYS
-  Up Down PgUp PgDn Home End   select a GPU or a link (mouse: click, wheel)
-  Enter Tab   into the links of the selected GPU, and back (mouse: double click)
-  Esc         back to the GPUs
+  Tab 1-9     next tab, a tab by its number      Shift-Tab  the tab before
+  Up Down PgUp PgDn Home End   select (mouse: click, double click, wheel)
+  Enter       into what is selected: a GPU's links, a link's page, a pair of GPUs
+  Esc         back
+  F2 S        setup: theme, refresh, units, meters, columns; kept in the config file
+  F3 /        search while you type              F4 \\  list only what matches
   F5 t        matrix or links, where there is no room for both
+  F6 > .      sort by a column (or click on its title)      I  invert the order
+  m           Main: into the matrix, Left and Right from cell to cell
+  b           Errors: count from now on; the device's own counters stay
+  + - p l     History: longer, shorter, PCIe or NVLink, the selected link alone
+  Left Right  Links: link to link    History: the cursor    page of a link: its neighbour
   Z           pause: the picture stands still, sampling goes on
   Ctrl-L      draw the screen anew         Ctrl-Z  suspend (fg comes back)
   Ctrl-P      all commands by name
   F7 r        record into a new file in the current folder (redacted), and stop
   F1 h ?      this help                    F10 q   quit
+
+TABS
+  Links       every link: % of its speed, TX over RX; dn down, zz asleep, nt no
+              traffic allowed, ? unknown, ! errors since start or a finding
+  Errors      every error counter that is not 0: lifetime, since start, last change
+  Health      what is wrong with evidence and next step, what is fine, what is unknown
+  History     traffic of node, GPU or link over a minute up to a day
 
 REPLAY (--replay FILE)
   Space       stop and go on      .    one picture on     < >  slower, faster

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 
 from nvltop.tui.lines import Lines
 from nvltop.tui.menu import Menu
-from nvltop.tui.paint.bars import Key
+from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
 from nvltop.tui.paint.layout import first_shown
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit
 from nvltop.tui.paint.view import View
@@ -89,7 +89,7 @@ class ListTab(Tab, Generic[T]):
 
     def keys(self) -> Sequence[Key]:
         """Return the keys of all lists."""
-        return (Key("F3", "Search", "search"), Key("F4", "Filter", "filter"), Key("F6", "SortBy", "sort_by"))
+        return SEARCH, FILTER, SORT
 
     def paint(self) -> None:
         """Draw what is seen of the list."""

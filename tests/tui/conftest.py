@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nvltop.model import Item, Tick
+from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.settings import Settings
 from nvltop.tui.app import Nvltop
@@ -18,7 +18,9 @@ READS = (
     GpuReader.read_gauges,
     GpuReader.read_errors,
     GpuReader.read_traffic,
+    GpuReader.read_fabric,
 )
+HOST = Host(12.5, 412 << 30, 2048 << 30)
 
 
 class Script:
@@ -26,7 +28,8 @@ class Script:
 
     def __init__(self, bench, seconds: float) -> None:
         self.bench = bench
-        self.items: list[Item] = [bench.inventory]
+        now, wall = bench.clock.now, 1_790_000_000.0
+        self.items: list[Item] = [bench.inventory, Event(now, wall, None, LISTENING, 8)]
         self.closed = False
         self.note = ""
         self.advance(seconds)
@@ -38,6 +41,9 @@ class Script:
             for reader in self.bench.readers:
                 for read in READS:
                     self.items += read(reader)
+        now = self.bench.clock.now
+        for data in (HOST, Cost(105.0, 0.02, 0.25, 0.004)):
+            self.items.append(Reading(None, now, now, 1_790_000_000.0, data))
 
     def fileno(self) -> int:
         return -1
@@ -48,6 +54,9 @@ class Script:
 
     def tick(self) -> Tick:
         return Tick(self.bench.clock.now, 1_790_000_000.0, 0.25, "running", (), self.note)
+
+    def pace(self, interval_s: float) -> None:
+        self.interval_s = interval_s
 
     def close(self) -> None:
         self.closed = True

@@ -165,6 +165,7 @@ def test_the_reason_stands_on_the_last_line(view):
         "F1Help",
         "F2Setup",
         "F5Links",
+        "F7Record",
         "F10Quit",
     ]
 

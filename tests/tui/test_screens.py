@@ -1,4 +1,4 @@
-"""Whole screens as text, as a person sees them.
+"""Every tab as text, as a person sees it.
 
 A screen that is meant to look otherwise: delete its file, run this test, look at the file that it wrote.
 """
@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from nvltop.tui.lines import Lines
+from nvltop.tui.tabs import TABS
 
 SCREENS = Path(__file__).parent / "screens"
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NODES = [
     ("dgx-h100", "training"),
+    ("dgx1-v100", "errors"),
     ("rtx3090-pair", "training"),
+    ("gb200-tray", "errors"),
+    ("dgx2", "training"),
     ("rtx4090-pair", "training"),
 ]
 
@@ -45,15 +49,19 @@ def seen(screen, height: int) -> str:
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize(("node", "scenario"), NODES)
-async def test_the_screen_looks_as_it_did(app, utc, node, scenario, size):
+async def test_the_screens_look_as_they_did(app, utc, node, scenario, size):
     app = app(node, scenario)
+    text = ""
     async with app.run_test(size=size) as pilot:
         for _ in range(40):
             app._source.advance(0.25)
             app._draw()
-        await pilot.pause()
-        app._draw()
-        text = seen(app.main, size[1])
+        for number, tab in enumerate(TABS, 1):
+            await pilot.press(str(number))
+            await pilot.pause()
+            app._draw()
+            await pilot.pause()
+            text += f"===== {tab.TITLE}\n{seen(app.main, size[1])}"
     golden = SCREENS / f"{node}-{size[0]}x{size[1]}.txt"
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)

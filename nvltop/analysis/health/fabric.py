@@ -221,4 +221,4 @@ def _plain(value: object) -> object:
 
 
 FAMILY: Final = Family("fabric", ("fabric-not-ready", "fabric-failed", "fabric-health"), judge)
-RECOVERY: Final = Family("repairs asked for", ("recovery-action", "remap"), judge_recovery)
+RECOVERY: Final = Family("repairs", ("recovery-action", "remap"), judge_recovery)

@@ -25,6 +25,10 @@ class Key(NamedTuple):
 
 HELP: Final = Key("F1", "Help", "app.help")
 SETUP: Final = Key("F2", "Setup", "app.setup")
+SEARCH: Final = Key("F3", "Search", "search")
+FILTER: Final = Key("F4", "Filter", "filter")
+SORT: Final = Key("F6", "SortBy", "sort_by")
+"""Of all lists."""
 RECORD: Final = Key("F7", "Record", "app.record")
 STOP: Final = Key("F7", "Stop", "app.record")
 QUIT: Final = Key("F10", "Quit", "app.quit")

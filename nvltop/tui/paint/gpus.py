@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.tui.paint.order import SAME
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, cell, count, memory, percent
@@ -52,6 +53,24 @@ def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
 
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
+    columns, each, linked = _columns(view, width)
+    sparks = each >= MIN_SPARK
+    head = " ".join(_head(c, view) for c in columns)
+    if sparks:
+        scale = "" if linked or each < 14 else " (of 64 GB/s)"
+        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
+    rows = [fit([(head, "title")], width, "title")]
+    for i, g in enumerate(view.gpus[top : top + height - 1], top):
+        spans = _cells(g, columns, view)
+        if sparks:
+            spans += _sparks(g, view, each, linked)
+        chosen = "selected" if not view.links_focused else "unfocused"
+        rows.append(fit(spans, width, chosen if i == view.gpu else None))
+    return rows
+
+
+def _columns(view: View, width: int) -> tuple[list[Column], int, bool]:
+    """Return the columns that fit, the width of each sparkline, and whether they are those of NVLink."""
     linked = has_links(view.gpus)
     columns = [
         replace(c, title=c.title.replace("GB/s", view.unit.name))
@@ -66,23 +85,28 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
-    sparks = each >= MIN_SPARK
-    if not sparks:
+    if each < MIN_SPARK:
         columns = [
             replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
         ]
-    head = " ".join(c.head() for c in columns)
-    if sparks:
-        scale = "" if linked or each < 14 else " (of 64 GB/s)"
-        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
-    rows = [fit([(head, "title")], width, "title")]
-    for i, g in enumerate(view.gpus[top : top + height - 1], top):
-        spans = _cells(g, columns, view)
-        if sparks:
-            spans += _sparks(g, view, each, linked)
-        chosen = "selected" if not view.links_focused else "unfocused"
-        rows.append(fit(spans, width, chosen if i == view.gpu else None))
-    return rows
+    return columns, each, linked
+
+
+def _head(c: Column, view: View) -> str:
+    if view.sort == "gpu" or SAME.get(c.key, c.key) != view.sort:
+        return c.head()
+    mark = view.glyphs.falling if view.falling else view.glyphs.rising
+    return c.place(c.title[: c.width - 1] + mark)
+
+
+def column_at(view: View, x: int, width: int) -> str | None:
+    """Return the key of the column whose title is drawn at `x`."""
+    at = 0
+    for c in _columns(view, width)[0]:
+        if at <= x <= at + c.width:
+            return SAME.get(c.key, c.key)
+        at += c.width + 1
+    return None
 
 
 def _cells(g: GpuFrame, columns: list[Column], view: View) -> list[Span]:

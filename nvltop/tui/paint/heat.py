@@ -19,8 +19,8 @@ NARROW: Final = 3
 LINES: Final = 2
 """Of each GPU."""
 WORDS: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
-LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"), (0.74, "heat3"))
-"""Shares of the speed up to which a cell has a colour; the last is where NCCL's ceilings begin."""
+LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
+"""Shares of the speed up to which a cell has a colour; from the ceiling on it is filled."""
 LEGEND: Final = "% of speed · dn down · zz asleep · nt no traffic allowed · ? unknown · ! errors or a finding"
 
 
@@ -91,7 +91,9 @@ def _cell(view: View, g: GpuFrame, link: Link, way: str) -> Span:
         return UNKNOWN, "warn"
     if g.stale:
         return percent(share, 0), "dim"
-    return percent(share, 0), next((role for limit, role in LEVELS if share < limit), "heat4")
+    ceiling = g.nvlink.ceiling
+    top = "heat4" if known(ceiling) and share >= ceiling else "heat3"
+    return percent(share, 0), next((role for limit, role in LEVELS if share < limit), top)
 
 
 def _share(link: Link, way: str) -> Maybe[float]:

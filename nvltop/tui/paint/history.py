@@ -105,8 +105,10 @@ def plot(
 ) -> list[str]:
     """Return a chart of bytes/s as lines of text; gaps stay gaps, the cursor is an upright line."""
     # A tenth of a second to load, and wanted on this tab alone.
-    from plotext import figure, uncolorize
+    from plotext import figure, terminal, uncolorize
 
+    # The room is the tab's, not what plotext finds the terminal to be.
+    terminal.limit(False, False)
     figure.clear()
     figure.clear.data()
     figure.plot_size(width, height)

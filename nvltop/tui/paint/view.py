@@ -9,6 +9,7 @@ from typing import Final
 from nvltop.analysis.history import History, Key
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Maybe, Tick
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
+from nvltop.tui.paint.order import listed
 from nvltop.tui.paint.row import Span
 from nvltop.tui.paint.timeline import Playing
 from nvltop.units import BYTES, Unit
@@ -38,6 +39,11 @@ class View:
     """The GPUs to list, in order."""
     gpu: int = 0
     """Position of the selected GPU in `gpus`."""
+    words: str = ""
+    """Only GPUs that hold these are listed."""
+    sort: str = "gpu"
+    falling: bool = False
+    """How the GPUs are sorted: see `order.KEYS`."""
     link: int = 0
     """Position of the selected link among its GPU's."""
     links_focused: bool = False
@@ -83,6 +89,15 @@ class View:
                     mark = MARKS[finding.severity]
                     self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
         return self._marks.get((uuid, link), ("", ""))
+
+    def take(self, gpus: Sequence[GpuFrame]) -> None:
+        """List these GPUs, as filter and order say; the selected one stays selected."""
+        chosen = self.selected
+        self.gpus = listed(gpus, self.words, self.sort, self.falling)
+        if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
+            uuids = [g.gpu.uuid for g in self.gpus]
+            if chosen.gpu.uuid in uuids:
+                self.gpu = uuids.index(chosen.gpu.uuid)
 
     def clamp(self) -> None:
         """Keep the selection on rows that there are."""

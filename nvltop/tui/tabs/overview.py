@@ -10,10 +10,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 
 from nvltop.tui.lines import Lines
-from nvltop.tui.paint import gpus, links, matrix
-from nvltop.tui.paint.bars import Key
+from nvltop.tui.menu import Menu
+from nvltop.tui.paint import gpus, links, matrix, order
+from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
 from nvltop.tui.paint.layout import Layout, first_shown, layout
 from nvltop.tui.paint.status import status
 from nvltop.tui.paint.view import View
@@ -28,13 +30,20 @@ class Overview(Tab):
     DEFAULT_CSS = "Overview { layout: vertical; #lower { height: 1fr; } }"
     TITLE = "Main"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f3,slash", "search", "Search a GPU by number, name, bus id"),
+        Binding("f4,backslash", "filter", "List only some GPUs"),
         Binding("f5,t", "swap", "Matrix or links"),
+        Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort the GPUs"),
+        Binding("I", "invert", "Invert the order"),
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
         Binding("m", "matrix", "Into the matrix, from cell to cell"),
         Binding("left", "across(-1)", "Matrix: cell before"),
         Binding("right", "across(1)", "Matrix: next cell"),
     ]
+
+    class Reordered(Message):
+        """The list of GPUs is to be made anew."""
 
     def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
         super().__init__(view, styles)
@@ -55,9 +64,9 @@ class Overview(Tab):
 
     def keys(self) -> Sequence[Key]:
         """Say which of matrix and links F5 would show, where only one is."""
-        if self._layout and self._layout.both:
-            return ()
-        return (Key("F5", "Matrix" if self.view.show_links else "Links", "swap"),)
+        swap = Key("F5", "Matrix" if self.view.show_links else "Links", "swap")
+        both = self._layout is not None and self._layout.both
+        return (SEARCH, FILTER, *(() if both else (swap,)), SORT)
 
     def status(self) -> str:
         """Say why a value of the selected GPU or link is unknown."""
@@ -116,6 +125,43 @@ class Overview(Tab):
         view.enter(True)
         self.repaint()
 
+    def action_search(self) -> None:
+        """Go to the next GPU that holds what is typed."""
+        self.ask("Search", "", self._search)
+
+    def _search(self, words: str) -> None:
+        view = self.view
+        for step in range(len(view.gpus)):
+            place = (view.gpu + step) % len(view.gpus)
+            if words and words.lower() in order.text(view.gpus[place]):
+                view.gpu = place
+                break
+        self.repaint()
+
+    def action_filter(self) -> None:
+        """List only GPUs that hold what is typed."""
+        self.ask("Filter", self.view.words, self._filter)
+
+    def _filter(self, words: str) -> None:
+        self.view.words = words
+        self.post_message(self.Reordered())
+
+    def action_sort_by(self) -> None:
+        """Choose what the GPUs are sorted by."""
+        self.app.push_screen(Menu("Sort by", order.KEYS, self.view.sort), self._sort_by)
+
+    def _sort_by(self, column: str | None) -> None:
+        view = self.view
+        if column in dict(order.KEYS) and column is not None:
+            view.falling = not view.falling if column == view.sort else column not in order.RISING
+            view.sort = column
+        self.post_message(self.Reordered())
+
+    def action_invert(self) -> None:
+        """Turn the order round."""
+        self.view.falling = not self.view.falling
+        self.post_message(self.Reordered())
+
     def action_matrix(self) -> None:
         """Go into the matrix, or back to the GPUs."""
         view = self.view
@@ -156,7 +202,9 @@ class Overview(Tab):
         view = self.view
         if self._gpus.region.contains(x, y):
             row = self._first_gpu + y - self._gpus.region.y - 1
-            if self._first_gpu <= row < len(view.gpus):
+            if y == self._gpus.region.y:
+                self._sort_by(gpus.column_at(view, x - self._gpus.region.x, self._gpus.size.width))
+            elif self._first_gpu <= row < len(view.gpus):
                 view.gpu, view.links_focused = row, False
                 if event.chain == 2:
                     view.enter(True)

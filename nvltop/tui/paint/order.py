@@ -1,0 +1,67 @@
+"""Which GPUs the table lists, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.analysis.verdict import share
+from nvltop.model import GpuFrame, Maybe, known
+
+KEYS: Final = (
+    ("gpu", "GPU"),
+    ("name", "NAME"),
+    ("util", "UTIL%"),
+    ("mem", "MEM"),
+    ("power", "PWR"),
+    ("temp", "TEMP"),
+    ("tx", "TX"),
+    ("rx", "RX"),
+    ("share", "%SPD"),
+    ("links", "LINKS"),
+    ("errors", "ERR"),
+    ("bus", "BUS ID"),
+    ("numa", "NUMA"),
+)
+"""Columns that the table can be sorted by, and their words in the menu."""
+RISING: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
+"""Columns whose least value stands on top at first."""
+SAME: Final = {"pcie_tx": "tx", "pcie_rx": "rx"}
+
+
+def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tuple[GpuFrame, ...]:
+    """Return the GPUs that hold the words, sorted; what is unknown stands last."""
+    found = [g for g in gpus if words.lower() in text(g)]
+    if sort == "gpu" and not falling:
+        return tuple(found)
+    unread = [g for g in found if not known(_value(g, sort))]
+    read = [g for g in found if known(_value(g, sort))]
+    read.sort(key=lambda g: _value(g, sort), reverse=falling)  # type: ignore[arg-type,return-value]
+    return (*read, *unread)
+
+
+def text(g: GpuFrame) -> str:
+    """Return what search and filter look at: number, name, bus id, UUID."""
+    parts = (f"gpu {g.gpu.index}", g.gpu.name, g.gpu.pci_bus_id, g.gpu.uuid)
+    return " ".join(str(part) for part in parts if known(part)).lower()
+
+
+def _value(g: GpuFrame, sort: str) -> Maybe[float | str]:
+    gauges, nvlink = g.gauges, g.nvlink
+    linked = known(nvlink.links_up) and nvlink.links_up > 0
+    values: dict[str, Maybe[float | str]] = {
+        "gpu": g.gpu.index,
+        "name": g.gpu.name,
+        "util": gauges.util_percent,
+        "mem": gauges.memory_used_bytes,
+        "power": gauges.power_w,
+        "temp": gauges.temperature_c,
+        "tx": nvlink.tx_bytes_per_s if linked else g.pcie.tx_bytes_per_s,
+        "rx": nvlink.rx_bytes_per_s if linked else g.pcie.rx_bytes_per_s,
+        "share": share(nvlink),
+        "links": nvlink.links_up,
+        "errors": nvlink.errors_since_start,
+        "bus": g.gpu.pci_bus_id,
+        "numa": g.gpu.numa_node,
+    }
+    return values[sort]

@@ -1,0 +1,196 @@
+"""The config file: what is read from it, what is said of a broken one, what is kept when it is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop import config
+from nvltop.cli import _settings, parser
+from nvltop.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.tui import palette
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "config.toml"
+
+
+def test_every_setting_can_be_read(path):
+    path.write_text(
+        'interval = 0.5\ntheme = "light"\nunits = "Gb/s"\nlayout = "links"\nunicode = false\nmouse = false\n'
+        'alert = ["bell"]\nmeters = ["power", "tx"]\nhidden_columns = ["mem"]\n'
+    )
+    settings = config.apply(Settings(), config.load(path))
+    assert settings == Settings(
+        0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), alert=("bell",)
+    )
+    assert set(config.load(path)) == set(config.CHECKS)
+
+
+def test_without_a_file_the_defaults_hold(path):
+    assert config.load(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ('theme = "light"\ninterval = "fast"\n', 2, "number from 0.1 to 60"),
+        ("interval = 0\n", 1, "number"),
+        ("interval = true\n", 1, "number"),
+        ('\n\ntheme = "pink"\n', 3, "one of default"),
+        ("unicode = 1\n", 1, "true or false"),
+        ('meters = ["cpu", "fuel"]\n', 1, "list of cpu"),
+        ('alert = "bell"\n', 1, "list of bell"),
+        ('colour = "red"\n', 1, "no setting 'colour'"),
+        ("theme = \n", 1, "defaults are used"),
+        ('theme = "light"\nthis is no TOML\n', 2, "defaults are used"),
+        ("[theme]\nname = 1\n", 1, "one of"),
+    ],
+)
+def test_a_broken_file_names_file_and_line_in_one_line(path, text, line, word):
+    path.write_text(text)
+    with pytest.raises(config.ConfigError) as error:
+        config.load(path)
+    message = str(error.value)
+    assert message.startswith(f"{path} line {line}: ")
+    assert word in message
+    assert "\n" not in message
+    assert message.endswith("the defaults are used")
+
+
+def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
+    path.write_bytes(b"theme = \xff\n")
+    with pytest.raises(config.ConfigError, match="not UTF-8"):
+        config.load(path)
+    path.write_bytes(b"#" * (config.MAX_BYTES + 1))
+    with pytest.raises(config.ConfigError, match="larger"):
+        config.load(path)
+    with pytest.raises(config.ConfigError, match="Is a directory"):
+        config.load(tmp_path)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_file_brings_anything_but_settings_or_one_line(tmp_path_factory, raw):
+    path = tmp_path_factory.mktemp("config") / "config.toml"
+    path.write_bytes(raw)
+    told = ""
+    try:
+        config.apply(Settings(), config.load(path))
+    except config.ConfigError as error:
+        told = str(error)
+    assert not told or (told.startswith(str(path)) and "\n" not in told)
+
+
+def test_comments_and_order_are_kept(path):
+    path.write_text('# mine\nunits = "GB/s"  # as nvidia-smi\n\n# dark room\ntheme = "light"\n')
+    config.save(path, {"theme": "default", "interval": 0.5, "meters": ("cpu", "tx")})
+    assert path.read_text() == (
+        '# mine\nunits = "GB/s"  # as nvidia-smi\n\n# dark room\ntheme = "default"\n'
+        'interval = 0.5\nmeters = ["cpu", "tx"]\n'
+    )
+    assert config.load(path)["meters"] == ("cpu", "tx")
+
+
+def test_a_file_that_is_no_toml_is_not_touched(path):
+    path.write_text("this is mine\n")
+    with pytest.raises(config.ConfigError, match="nothing was written"):
+        config.save(path, {"theme": "light"})
+    assert path.read_text() == "this is mine\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(config.ConfigError, match="could not be written"):
+        config.save(tmp_path / "file" / "config.toml", {"theme": "light"})
+
+
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        "interval_s": st.floats(0.1, 60.0),
+        "theme": st.sampled_from(THEMES),
+        "units": st.sampled_from(UNITS),
+        "layout": st.sampled_from(LAYOUTS),
+        "unicode": st.booleans(),
+        "mouse": st.booleans(),
+        "alert": st.lists(st.sampled_from(ALERTS), unique=True).map(tuple),
+        "meters": st.lists(st.sampled_from(METERS), max_size=4).map(tuple),
+        "hidden_columns": st.lists(st.sampled_from(COLUMNS), unique=True).map(tuple),
+    },
+)
+
+
+@given(values)
+def test_what_is_written_is_what_is_read(tmp_path_factory, fields):
+    path = tmp_path_factory.mktemp("config") / "config.toml"
+    before, after = Settings(), Settings(**fields)
+    config.save(path, config.changed(before, after))
+    assert config.apply(before, config.load(path)) == after
+
+
+def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypatch):
+    path.write_text('theme = "light"\ninterval = 2\n')
+
+    def settings(*arguments):
+        return _settings(parser().parse_args(["--config", str(path), *arguments]), True)
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("NVLTOP_THEME", raising=False)
+    assert (settings().theme, settings().interval_s) == ("light", 2.0)
+    monkeypatch.setenv("NVLTOP_THEME", "high-contrast")
+    assert settings().theme == "high-contrast"
+    assert settings("--theme", "colour-blind").theme == "colour-blind"
+    assert settings("--interval", "1").interval_s == 1.0
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert settings().theme == "monochrome"
+    assert settings("--theme", "light").theme == "light"
+    assert settings("-C").theme == "monochrome"
+
+
+def test_reports_do_not_read_it(path):
+    path.write_text("broken")
+    assert _settings(parser().parse_args(["--config", str(path), "--json"]), False).theme == "default"
+
+
+def test_where_it_is_looked_for():
+    assert str(config.default_path({"HOME": "/home/u"})) == "/home/u/.config/nvltop/config.toml"
+    assert str(config.default_path({"XDG_CONFIG_HOME": "/c", "HOME": "/h"})) == "/c/nvltop/config.toml"
+    assert (
+        str(config.default_path({"XDG_CONFIG_HOME": "rel", "HOME": "/h"})) == "/h/.config/nvltop/config.toml"
+    )
+
+
+def test_themes_have_the_same_roles_in_the_terminals_own_colours():
+    assert tuple(palette.THEMES) == THEMES
+    for theme in palette.THEMES.values():
+        assert theme.keys() == palette.DEFAULT.keys()
+        for style in theme.values():
+            for color in (style.color, style.bgcolor):
+                assert color is None or (color.number is not None and color.number < 16)
+
+
+def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
+    for style in palette.MONOCHROME.values():
+        assert style.color is None
+        assert style.bgcolor is None
+    for role in ("ok", "warn", "error", "tx", "rx", "heat1", "heat2", "heat3", "heat4"):
+        style = palette.COLOUR_BLIND[role]
+        names = {c.name for c in (style.color, style.bgcolor) if c}
+        assert not names & {"red", "green", "bright_red", "bright_green"}
+
+
+def test_toml_is_loaded_only_where_there_is_a_file():
+    code = (
+        "import sys; from nvltop.cli import _settings, parser;"
+        "_settings(parser().parse_args([]), True); print('tomlkit' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"HOME": "/nonexistent"}
+    )
+    assert run.stdout.strip() == "False"

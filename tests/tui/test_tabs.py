@@ -1,0 +1,426 @@
+"""Every tab and page under the user's hands: keys, clicks, what they show."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from textual.binding import Binding
+
+from nvltop.tui.help import TEXT
+from nvltop.tui.main import Main
+from nvltop.tui.menu import Menu
+from nvltop.tui.paint import bars
+from nvltop.tui.setup import LINES, Setup
+from nvltop.tui.tabs import TABS
+from nvltop.tui.tabs.link import LinkPage
+from nvltop.tui.tabs.pair import PairPage
+
+TITLES = [tab.TITLE for tab in TABS]
+
+
+def lines(app) -> str:
+    from nvltop.tui.lines import Lines
+
+    return "\n".join(widget.text() for widget in app.main.query(Lines) if widget.display and widget.region)
+
+
+async def settle(app, pilot, seconds: float = 0.25):
+    app._source.advance(seconds)
+    app._draw()
+    await pilot.pause()
+    await pilot.pause()
+
+
+def test_the_order_of_the_tabs():
+    assert TITLES[:2] == ["Main", "Links"]
+    assert TITLES[-1] == "History"
+
+
+async def test_tab_goes_round_and_numbers_go_straight(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        for title in [*TITLES[1:], TITLES[0]]:
+            await pilot.press("tab")
+            await pilot.pause()
+            assert title == app.main.tab.TITLE
+        await pilot.press("shift+tab")
+        await pilot.pause()
+        assert TITLES[-1] == app.main.tab.TITLE
+        for number, title in enumerate(TITLES, 1):
+            await pilot.press(str(number))
+            await pilot.pause()
+            assert title == app.main.tab.TITLE
+
+
+async def test_tabs_and_function_keys_can_be_clicked(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        row = app.main._tabs.text()
+        for title in TITLES:
+            await pilot.click(offset=(row.index(f" {title} ") + 1, 4))
+            await pilot.pause()
+            assert title == app.main.tab.TITLE
+        await pilot.click(offset=(app.main._keys.text().index("F2") + 3, 39))
+        await pilot.pause()
+        assert isinstance(app.screen, Setup)
+
+
+@pytest.mark.parametrize("index", range(len(TABS)), ids=TITLES)
+async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app, index):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(200, 60)) as pilot:
+        await settle(app, pilot, 10.0)
+        await pilot.press(str(index + 1))
+        await settle(app, pilot)
+        for key in (bars.HELP, bars.SETUP, *app.main.shown.keys(), bars.RECORD, bars.QUIT):
+            assert key.name in app.main._keys.text()
+            pressed = {"Ent": "enter", "Esc": "escape"}.get(key.name, key.name.lower())
+            bindings = {
+                b.action
+                for keys in (app.main.shown._bindings, app.main._bindings)
+                for bound in keys.key_to_bindings.values()
+                for b in bound
+                if b.key in (pressed, {"+": "plus", "-": "minus"}.get(pressed, pressed))
+            }
+            assert key.action in bindings, f"{key.name} does not do {key.action}"
+
+
+def written(key: str) -> str:
+    names = {
+        "question_mark": "?", "slash": "/", "backslash": "\\", "greater_than_sign": ">", "full_stop": ".",
+        "less_than_sign": "<", "plus": "+", "minus": "-", "escape": "Esc", "enter": "Enter", "space": "Space",
+        "pageup": "PgUp", "pagedown": "PgDn", "shift+tab": "Shift-Tab",
+    }  # fmt: skip
+    return names.get(key, key if len(key) == 1 else key.replace("ctrl+", "Ctrl-").capitalize())
+
+
+def test_the_help_names_every_key_of_every_tab():
+    unnamed = set()
+    for cls in (Main, *TABS, LinkPage, PairPage):
+        for binding in cls.BINDINGS:
+            assert isinstance(binding, Binding)
+            for key in binding.key.split(","):
+                name = written(key)
+                known = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w])", TEXT, re.I if len(name) > 1 else 0)
+                if not known and not key.isdigit():
+                    unnamed.add(key)
+    assert unnamed <= {"equals_sign", "left_square_bracket", "right_square_bracket", "backspace"}
+
+
+# ---- Links
+
+
+@pytest.mark.parametrize(
+    ("node", "size"), [("dgx-h100", (80, 24)), ("dgx2", (200, 60)), ("rubin", (200, 60))]
+)
+async def test_all_links_are_on_one_screen(app, node, size):
+    app = app(node)
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("2")
+        await settle(app, pilot)
+        heat = app.main.query_one("#heat").text().splitlines()
+        gpus = len(app.view.gpus)
+        assert sum(" TX " in row for row in heat[1:-1]) == gpus
+        assert sum(" RX " in row for row in heat[1:-1]) == gpus
+        links = len(app.view.gpus[0].links)
+        assert heat[0].split()[1:] == [str(k) for k in range(links)]
+        assert len(heat[1].split()) == 2 + links
+
+
+async def test_cells_say_state_by_words_and_errors_by_a_mark(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("2")
+        await settle(app, pilot)
+        rows = app.main.query_one("#heat").text().splitlines()
+        assert re.search(r"\d!", rows[1 + 2 * 3])
+
+
+async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("2", "down", "down", "right", "right", "right")
+        await settle(app, pilot)
+        assert (app.view.gpu, app.view.link) == (2, 3)
+        assert "GPU 2 > link 3: up" in app.main.query_one("#heat").text()
+        await pilot.press("enter")
+        await settle(app, pilot)
+        text = app.main.query_one("#link-page").text()
+        assert text.startswith("GPU 2 > link 3")
+        for word in ("NVSwitch", "speed 26.56 GB/s", "TX ", "RX ", "resends", "since the driver loaded"):
+            assert word in text
+        await pilot.press("right")
+        await settle(app, pilot)
+        assert app.main.query_one("#link-page").text().startswith("GPU 2 > link 4")
+        await pilot.press("escape")
+        await settle(app, pilot)
+        assert app.main.page is None
+
+
+async def test_a_click_selects_a_cell(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("2")
+        await settle(app, pilot)
+        await pilot.click(offset=(8 + 4 * 5 + 1, 5 + 1 + 2 * 4))
+        await settle(app, pilot)
+        assert (app.view.gpu, app.view.link) == (4, 5)
+
+
+async def test_a_node_without_links_says_so(app):
+    app = app("l40s")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("2")
+        await settle(app, pilot)
+        assert "no NVLink" in app.main.query_one("#heat").text()
+        await pilot.press("3")
+        await settle(app, pilot)
+        assert "no NVLink, so no link errors" in lines(app)
+
+
+# ---- Errors
+
+
+async def test_every_counter_that_moved_is_listed_and_sorted(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        rows = app.main.tab._list.text().splitlines()
+        assert [row.split()[0] for row in rows[1:4]] == ["3", "3", "3"]
+        assert "CRC errors" in rows[1]
+        assert "START+▽" in rows[0]
+        await pilot.press("f6")
+        await pilot.pause()
+        assert isinstance(app.screen, Menu)
+        await pilot.press("home", "down", "down", "enter")
+        await settle(app, pilot)
+        kinds = [row[10:30].strip() for row in app.main.tab._list.text().splitlines()[1:4]]
+        assert kinds == sorted(
+            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "resends": "replay"}.get
+        )
+        await pilot.press("I")
+        await settle(app, pilot)
+        assert [r[10:30].strip() for r in app.main.tab._list.text().splitlines()[1:4]] == kinds[::-1]
+
+
+async def test_the_baseline_starts_counting_anew_and_leaves_the_device_alone(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        before = {i.kind: (i.error.total, i.error.since_start) for i in app.main.tab._items}
+        assert before["replay"][1] > 0
+        await pilot.press("b")
+        await settle(app, pilot)
+        after = {i.kind: (i.error.total, i.error.since_start) for i in app.main.tab._items}
+        assert after["replay"][1] < before["replay"][1]
+        assert after["replay"][0] >= before["replay"][0]
+
+
+async def test_search_and_filter_while_typing(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        await pilot.press("slash", *"resen")
+        await settle(app, pilot)
+        assert app.main.tab.chosen.kind == "replay"
+        await pilot.press("enter", "backslash", *"crc")
+        await settle(app, pilot)
+        assert {i.kind for i in app.main.tab._items} == {"crc"}
+        await pilot.press("escape")
+        await settle(app, pilot)
+        assert len(app.main.tab._items) == 3
+        await pilot.press("q")
+
+
+async def test_enter_on_a_counter_opens_its_link(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3", "enter")
+        await settle(app, pilot)
+        assert app.main.query_one("#link-page").text().startswith("GPU 3 > link 7")
+
+
+# ---- Main
+
+
+async def test_the_matrix_cell_by_cell(app):
+    app = app("dgx1-v100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("m", "right", "right", "right", "enter")
+        await settle(app, pilot)
+        text = app.main.query_one("#pair-page").text()
+        assert text.startswith("GPU 0 > GPU 3")
+        assert "NV2: joined straight by 2 links" in text
+        assert text.count("GPU 3 link") == 2
+        await pilot.press("escape", "escape")
+        await settle(app, pilot)
+        assert app.view.column is None
+
+
+async def test_gpus_can_be_sorted_filtered_and_found(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        app.view.gpu = 5
+        await pilot.click(offset=(50, 5))
+        await settle(app, pilot)
+        assert app.view.sort == "tx"
+        rates = [g.nvlink.tx_bytes_per_s for g in app.view.gpus]
+        assert rates == sorted(rates, reverse=True)
+        assert app.view.selected.gpu.index == 5, "the selection stays on its GPU"
+        await pilot.press("f4", *"gpu 3", "enter")
+        await settle(app, pilot)
+        assert [g.gpu.index for g in app.view.gpus] == [3]
+        await pilot.press("backslash", *["backspace"] * 5, "enter", "slash", *"gpu 6", "enter")
+        await settle(app, pilot)
+        assert app.view.selected.gpu.index == 6
+
+
+async def test_pages_of_links_from_main(app):
+    app = app("rtx3090-pair")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("enter", "down", "enter")
+        await settle(app, pilot)
+        assert app.main.query_one("#link-page").text().startswith("GPU 0 > link 1")
+        assert "RAW bytes" in app.main.query_one("#link-page").text()
+
+
+# ---- History
+
+
+async def test_history_spans_targets_and_cursor(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(40):
+            await settle(app, pilot)
+        await pilot.press(str(TITLES.index("History") + 1))
+        await settle(app, pilot)
+        chart = app.main.query_one("#chart")
+        assert "NVLink of all GPUs, last 5 min" in chart.text()
+        await pilot.press("minus", "down", "left", "left")
+        await settle(app, pilot, 1.0)
+        text = chart.text()
+        assert "NVLink of GPU 0, last 1 min" in text
+        assert re.search(r"TX [\d.]+ GB/s · RX [\d.]+ GB/s · mean of 1 s", text)
+        assert any(0x2800 < ord(c) < 0x2900 for c in text), "braille dots of the curve"
+        await pilot.press("p")
+        await settle(app, pilot, 1.0)
+        assert "PCIe of GPU 0" in chart.text()
+        await pilot.press("p", "l")
+        await settle(app, pilot, 1.0)
+        assert "GPU 0 > link 0" in chart.text()
+        for _ in range(6):
+            await pilot.press("plus")
+        await settle(app, pilot, 1.0)
+        assert "last 24 h" in chart.text()
+
+
+# ---- Setup
+
+
+async def test_setup_changes_at_once_and_writes_on_leaving(app, tmp_path):
+    path = tmp_path / "nvltop" / "config.toml"
+    app = app("dgx-h100", config=path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("f2", "right")
+        await settle(app, pilot)
+        assert app._settings.theme == "light"
+        await pilot.press("down", "down", "right")
+        await settle(app, pilot)
+        assert "TX Gb/s" in lines(app)
+        assert not path.exists()
+        await pilot.press("escape")
+        await settle(app, pilot)
+    assert path.read_text().splitlines()[1:] == ['theme = "light"', 'units = "Gb/s"']
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_every_line_of_setup_can_be_turned_both_ways(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("f2")
+        await pilot.pause()
+        for line in LINES:
+            before = line.get(app._settings)
+            await pilot.press("right")
+            assert line.get(app._settings) != before, line.words
+            await pilot.press("left")
+            assert line.get(app._settings) == before, line.words
+            await pilot.press("down")
+        await pilot.press("escape")
+        await settle(app, pilot)
+
+
+async def test_hidden_columns_and_other_meters(app):
+    app = app("dgx-h100", hidden_columns=("mem", "power"), meters=("power", "pcie-tx"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        text = lines(app)
+        assert "PWR" not in text
+        assert "MEM" not in text
+        assert "UTIL%" in text
+        assert "kW]" in text
+        assert "PCIe" in text
+
+
+# ---- sizes
+
+
+async def test_resizing_while_it_runs_never_fails(app):
+    app = app("dgx2", "errors")
+    rng = random.Random(7)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot, 10.0)
+        for width, height in [(1, 1), (40, 10), (300, 80), (2, 60), (200, 1), (20, 3)]:
+            await pilot.resize_terminal(width, height)
+            for index in range(len(TABS)):
+                await pilot.press(str(index + 1))
+                await settle(app, pilot)
+        for _ in range(25):
+            await pilot.resize_terminal(rng.randint(1, 300), rng.randint(1, 80))
+            await pilot.press(rng.choice(["tab", "down", "enter", "escape", "right", "m", "f5"]))
+            await settle(app, pilot)
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("escape", "escape", "1")
+        await settle(app, pilot)
+        assert "TX GB/s" in lines(app)
+
+
+async def test_without_focus_it_is_drawn_once_a_second(app, monkeypatch):
+    app = app()
+    async with app.run_test() as pilot:
+        await settle(app, pilot)
+        loop_times = []
+        app._pending = None
+        monkeypatch.setattr(
+            "asyncio.base_events.BaseEventLoop.call_at",
+            lambda self, when, *rest, **more: loop_times.append(when - app._drawn_at),
+        )
+        for focus, least in ((False, 0.9), (True, 0.0)):
+            app.app_focus = focus
+            app._pending = None
+            app._arrived()
+            assert loop_times[-1] >= least
+        assert loop_times[-1] < 0.9
+        monkeypatch.undo()
+        app._pending = None
