@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing
+from nvltop.model import NOT_READ, ErrorCount, LinkErrors, Maybe, Missing, known
 
 WINDOW_S: Final = 60.0
 MINUTES: Final = 30
@@ -14,6 +15,10 @@ MINUTES: Final = 30
 
 INFORMATIVE: Final = frozenset({"xmit_discards", "plr_retry_blocks", "link_recovery_successful"})
 """Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
+
+
+NONE_YET: Final = Missing("no error counter read yet")
+UNREADABLE: Final = Missing("error counters could not be read")
 
 
 @dataclass(slots=True)
@@ -78,6 +83,11 @@ class CounterTrack:
         self._minutes = 0
         self._steps.clear()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether what there is to show stays the same until the next reading."""
+        return self.changed_s is None and self.reset_s is None
+
     def at(self, now_s: float) -> ErrorCount:
         """Return what to show at `now_s`."""
         if self._quiet:
@@ -96,9 +106,67 @@ class CounterTrack:
             peak_per_s=max((fast for _, _, fast in self._steps), default=0.0),
             reset_s=_age(now_s, self.reset_s),
         )
-        if self.changed_s is None and self.reset_s is None:
+        if self.quiet:
             self._quiet = count
         return count
+
+
+class ErrorTable:
+    """All error counters of one GPU. Most never move, so what is to be shown is kept between frames."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[tuple[int, str], CounterTrack] = {}
+        self._data: LinkErrors | None = None
+        self._counts: dict[int, dict[str, ErrorCount]] | None = None
+        self._moving: list[tuple[int, str, CounterTrack]] = []
+        """Counters whose ages grow from frame to frame."""
+        self._sums: tuple[Maybe[int], Maybe[int]] = (NONE_YET, NONE_YET)
+
+    def update(self, time_s: float, data: LinkErrors) -> None:
+        """Take a reading."""
+        for kind, counts in data.counts.items():
+            for link, count in enumerate(counts):
+                track = self._tracks.get((link, kind))
+                if track is None:
+                    track = self._tracks[link, kind] = CounterTrack()
+                track.update(time_s, count)
+        if data != self._data:
+            self._data, self._counts = data, None
+
+    def rebase(self) -> None:
+        """Count from now on."""
+        for track in self._tracks.values():
+            track.rebase()
+        self._counts = None
+
+    def at(self, now_s: float) -> Mapping[int, Mapping[str, ErrorCount]]:
+        """Return what to show at `now_s`, by link and kind."""
+        if self._counts is None:
+            self._counts = {}
+            for (link, kind), track in self._tracks.items():
+                self._counts.setdefault(link, {})[kind] = track.at(now_s)
+            self._moving = [(*key, track) for key, track in self._tracks.items() if not track.quiet]
+            self._sums = self._add_up()
+        for link, kind, track in self._moving:
+            # Frames of before keep what they were given.
+            self._counts[link] = {**self._counts[link], kind: track.at(now_s)}
+        return self._counts
+
+    @property
+    def sums(self) -> tuple[Maybe[int], Maybe[int]]:
+        """Lifetime and since the start, of the kinds that mean trouble, as of the last `at`."""
+        return self._sums
+
+    def _add_up(self) -> tuple[Maybe[int], Maybe[int]]:
+        counted = [
+            (t.total, t.since_start) for (_, kind), t in self._tracks.items() if kind not in INFORMATIVE
+        ]
+        if not counted:
+            return NONE_YET, NONE_YET
+        totals = [total for total, _ in counted if known(total)]
+        if not totals:
+            return UNREADABLE, UNREADABLE
+        return sum(totals), sum(since or 0 for total, since in counted if known(total))
 
 
 def _age(now_s: float, then_s: float | None) -> float | None:

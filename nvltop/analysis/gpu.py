@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from nvltop.analysis.errors import INFORMATIVE, CounterTrack
+from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
 from nvltop.analysis.verdict import ceiling, share
 from nvltop.model import (
@@ -15,6 +14,7 @@ from nvltop.model import (
     NOT_LISTED,
     NOT_READ,
     C2cTraffic,
+    ErrorCount,
     Fabric,
     Gauges,
     Gpu,
@@ -40,6 +40,7 @@ LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 UNLIMITED = float("inf")
+ACTIVE = (LinkState.UP, LinkState.SLEEP, LinkState.TRAFFIC_DISABLED)
 RECENT_S = 10.0
 """Long enough for the pauses between the steps of a job not to look like its end."""
 
@@ -63,7 +64,7 @@ class GpuTrack:
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     """End, length and share of speed of each span of the last seconds."""
     _meter: Meter = field(default_factory=Meter)
-    _errors: dict[tuple[int, str], CounterTrack] = field(default_factory=dict)
+    _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _problem: str | None = None
     links_changed: bool = True
@@ -82,7 +83,7 @@ class GpuTrack:
             )
             self._states = data
         elif isinstance(data, LinkErrors):
-            self._count_errors(reading.end_s, data)
+            self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
             self._gauges = data
             self._problem = reading.problem
@@ -117,8 +118,27 @@ class GpuTrack:
     def _remember(self, start_s: float, end_s: float) -> None:
         while self._recent and end_s - self._recent[0][0] > RECENT_S:
             self._recent.popleft()
-        if end_s > start_s and known(now := share(self._nvlink(self._links(end_s)))):
+        if end_s > start_s and known(now := self._share()):
             self._recent.append((end_s, end_s - start_s, now))
+
+    def _share(self) -> Maybe[float]:
+        """Return the share of the speed of the last span, without making links and sums to show."""
+        remotes = self.gpu.remotes
+        if isinstance(remotes, Missing) or not self._states:
+            return NOT_READ
+        states = dict(enumerate(self._states.states))
+        lit = [i for i in range(len(remotes)) if states.get(i) is not LinkState.DOWN]
+        speeds = [self._speed(i) for i in lit if states.get(i) in ACTIVE]
+        if not all(known(speed) for speed in speeds):
+            return NOT_READ
+        tx, rx = self._totals(lit)
+        return share(
+            NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=sum(v for v in speeds if known(v)))
+        )
+
+    def _speed(self, link: int) -> Maybe[float]:
+        speeds = self._states.speed_bytes_per_s if self._states else ()
+        return speeds[link] if link < len(speeds) else NOT_READ
 
     def _recent_share(self) -> Maybe[float]:
         seconds = sum(length for _, length, _ in self._recent)
@@ -137,18 +157,9 @@ class GpuTrack:
         limits = (told.get(i, NOT_READ) for i in range(len(data.tx_bytes)))
         return [limit if known(limit) else fastest for limit in limits]
 
-    def _count_errors(self, time_s: float, data: LinkErrors) -> None:
-        for kind, counts in data.counts.items():
-            for link, count in enumerate(counts):
-                track = self._errors.get((link, kind))
-                if track is None:
-                    track = self._errors[link, kind] = CounterTrack()
-                track.update(time_s, count)
-
     def rebase(self) -> None:
         """Count errors from now on."""
-        for track in self._errors.values():
-            track.rebase()
+        self._errors.rebase()
 
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
         """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
@@ -181,14 +192,11 @@ class GpuTrack:
         remotes = self.gpu.remotes
         if isinstance(remotes, Missing):
             return ()
-        errors: dict[int, dict[str, Any]] = {}
-        for (link, kind), track in self._errors.items():
-            errors.setdefault(link, {})[kind] = track.at(now_s)
+        errors = self._errors.at(now_s)
         return tuple(self._link(i, remote, errors.get(i, {})) for i, remote in enumerate(remotes))
 
-    def _link(self, i: int, remote: Remote, errors: dict[str, Any]) -> Link:
+    def _link(self, i: int, remote: Remote, errors: Mapping[str, ErrorCount]) -> Link:
         states = self._states.states if self._states else ()
-        speeds = self._states.speed_bytes_per_s if self._states else ()
         state = states[i] if i < len(states) else (states[0] if len(states) == 1 else NOT_READ)
         tx, rx, tx_total, rx_total = self._traffic(i)
         if state is LinkState.DOWN:
@@ -199,7 +207,7 @@ class GpuTrack:
             index=i,
             state=LinkState.UNKNOWN if isinstance(state, Missing) else state,
             state_reason=state.reason if isinstance(state, Missing) else "",
-            speed_bytes_per_s=speeds[i] if i < len(speeds) else NOT_READ,
+            speed_bytes_per_s=self._speed(i),
             remote=remote,
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
@@ -244,12 +252,8 @@ class GpuTrack:
         speeds = [k.speed_bytes_per_s for k in up]
         no_speed = next((s for s in speeds if isinstance(s, Missing)), None)
         counters = self._counters
-        tx, rx = self._totals([k for k in links if k.state is not LinkState.DOWN])
-        counted = [
-            (e.total, e.since_start) for k in links for kind, e in k.errors.items() if kind not in INFORMATIVE
-        ]
-        readable = [pair for pair in counted if known(pair[0]) and known(pair[1])]
-        no_errors = Missing("error counters could not be read" if counted else "no error counter read yet")
+        tx, rx = self._totals([k.index for k in links if k.state is not LinkState.DOWN])
+        errors_total, errors_since_start = self._errors.sums
         return NvLink(
             links_present=len(links),
             links_up=unread if unread and not up else len(up),
@@ -259,11 +263,11 @@ class GpuTrack:
             rx_bytes_per_s=rx,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
-            errors_total=sum(t for t, _ in readable if known(t)) if readable else no_errors,
-            errors_since_start=sum(s for _, s in readable if known(s)) if readable else no_errors,
+            errors_total=errors_total,
+            errors_since_start=errors_since_start,
         )
 
-    def _totals(self, lit: list[Link]) -> tuple[Maybe[float], Maybe[float]]:
+    def _totals(self, lit: list[int]) -> tuple[Maybe[float], Maybe[float]]:
         """Sum each direction over the links not known to be down; with a part unread there is no sum."""
         counters = self._counters
         if counters is None:
@@ -274,14 +278,14 @@ class GpuTrack:
             nothing = Missing("no link is up")
             return nothing, nothing
         n = len(counters.tx_bytes)
-        return self._sum([k.index for k in lit], lit), self._sum([n + k.index for k in lit], lit)
+        return self._sum(lit, lit), self._sum([n + k for k in lit], lit)
 
-    def _sum(self, positions: list[int], up: list[Link]) -> Maybe[float]:
+    def _sum(self, positions: list[int], lit: list[int]) -> Maybe[float]:
         # A link that claims too much may still be part of a sum that all links together can carry.
         rates = [self._implausible.get(i, self._rates[i]) for i in positions if i < len(self._rates)]
         unread = next((r for r in rates if isinstance(r, Missing)), None)
         if unread or not rates:
             return unread or NOT_READ
         total = float(sum(r for r in rates if known(r)))
-        speed = sum(k.speed_bytes_per_s for k in up if known(k.speed_bytes_per_s))
+        speed = sum(v for i in lit if known(v := self._speed(i)))
         return IMPLAUSIBLE if speed and total > PLAUSIBLE * speed else total
