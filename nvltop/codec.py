@@ -30,8 +30,8 @@ from nvltop.model import (
 from nvltop.text import MAX_LENGTH, clean
 
 MAX_LIST: Final = 1024
-"""GPUs of a node, links of a GPU."""
-LONGER: Final = {"stamp_us": 2 * MAX_LIST, "pairs": MAX_LIST**2}
+"""GPUs of a node, links of a GPU; processes of a node may be more."""
+LONGER: Final = {"stamp_us": 2 * MAX_LIST, "pairs": MAX_LIST**2, "processes": MAX_LIST**2}
 MAX_KINDS: Final = 64
 """Error kinds of a board."""
 MAX_NUMBER: Final = 1 << 80

@@ -10,11 +10,13 @@ from nvltop.analysis import matrix
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
+from nvltop.analysis.jobs import jobs
 from nvltop.analysis.rates import gap_s
 from nvltop.analysis.verdict import verdict
 from nvltop.model import (
     LISTENING,
     NOT_LISTED,
+    NOT_READ,
     Cost,
     Event,
     Fabric,
@@ -29,7 +31,9 @@ from nvltop.model import (
     LinkErrors,
     LinkStates,
     Matrix,
+    Maybe,
     Pair,
+    Processes,
     Reading,
     Tick,
 )
@@ -51,6 +55,7 @@ class Monitor:
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._host = Host()
         self._cost = Cost()
+        self._processes: Maybe[Processes] = NOT_READ
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
@@ -107,6 +112,8 @@ class Monitor:
                 self._host = reading.data
             elif isinstance(reading.data, Cost):
                 self._cost = reading.data
+            elif isinstance(reading.data, Processes):
+                self._processes = reading.data
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
@@ -163,12 +170,13 @@ class Monitor:
         tick = self._tick
         inventory = self._inventory or Inventory(tick.mono_s, tick.wall_s)
         gpus = self._now(inventory)
+        joined = self._matrix(gpus) if gpus else Matrix()
         return Frame(
             inventory=inventory,
             tick=tick,
             started_s=tick.wall_s if self._started_s is None else self._started_s,
             gpus=gpus,
-            matrix=self._matrix(gpus) if gpus else Matrix(),
+            matrix=joined,
             host=self._host,
             cost=self._cost,
             verdict=verdict(inventory, gpus, tick),
@@ -176,6 +184,8 @@ class Monitor:
             past_findings=tuple(self._health.past),
             checks=self._health.checks,
             events=tuple(self._events),
+            processes=self._processes,
+            jobs=jobs(self._processes, gpus, joined),
             sequence=self._sequence,
         )
 

@@ -15,6 +15,7 @@ from nvltop.model.frame import (
     Verdict,
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
+from nvltop.model.job import Ancestor, GpuUse, Job, Process, Processes
 from nvltop.model.missing import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -58,6 +59,7 @@ __all__ = [
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
+    "Ancestor",
     "C2c",
     "C2cTraffic",
     "Call",
@@ -73,9 +75,11 @@ __all__ = [
     "Gauges",
     "Gpu",
     "GpuFrame",
+    "GpuUse",
     "Host",
     "Inventory",
     "Item",
+    "Job",
     "Link",
     "LinkBer",
     "LinkCounters",
@@ -89,6 +93,8 @@ __all__ = [
     "Pair",
     "PcieTraffic",
     "Problem",
+    "Process",
+    "Processes",
     "Reading",
     "Remote",
     "RemoteKind",

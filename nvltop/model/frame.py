@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nvltop.model.inventory import Gpu, Inventory, Remote
+from nvltop.model.job import Job, Processes
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.reading import (
     C2cTraffic,
@@ -196,5 +197,7 @@ class Frame:
     """Those that have ended, newest first."""
     checks: tuple[Check, ...] = ()
     events: tuple[Event, ...] = ()
+    processes: Maybe[Processes] = NOT_READ
+    jobs: tuple[Job, ...] = ()
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe
 
 
@@ -168,6 +169,7 @@ Data: TypeAlias = (
     | Fabric
     | Host
     | Cost
+    | Processes
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -181,6 +183,7 @@ GROUPS: dict[type[Data], str] = {
     Host: "host",
     Cost: "cost",
     LinkBer: "ber",
+    Processes: "processes",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 

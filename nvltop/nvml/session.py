@@ -31,6 +31,7 @@ from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver
 from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.gauges import GaugeReader
+from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
 from nvltop.nvml.watch import Watch
@@ -46,6 +47,7 @@ class GpuReader:
     errors: ErrorReader
     gauges: GaugeReader
     slow: SlowReader
+    processes: ProcessReader
     lost: bool = False
     _unread: set[int] = field(default_factory=set)
 
@@ -59,6 +61,7 @@ class GpuReader:
             ErrorReader(driver, device),
             GaugeReader(driver, device),
             SlowReader(driver, device),
+            ProcessReader(driver, device),
         )
 
     def read_counters(self) -> list[Reading]:

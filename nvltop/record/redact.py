@@ -21,7 +21,7 @@ from nvltop.model import Missing
 
 T = TypeVar("T")
 
-REMOVED: Final = ("host names", "user names", "UUIDs", "serial numbers", "addresses")
+REMOVED: Final = ("host names", "user names", "process arguments", "UUIDs", "serial numbers", "addresses")
 """For the head of what is written."""
 
 BY_FIELD: Final = {
@@ -31,8 +31,12 @@ BY_FIELD: Final = {
     "b": "GPU-a",
     "hostname": "node-",
     "cluster_uuid": "cluster-",
+    "user": "user-",
 }
 """Fields that hold nothing but a name, and what they are called instead."""
+
+LEFT_OUT: Final = {"arguments": Missing("left out")}
+"""Fields that may hold anything, such as a password."""
 
 VERBATIM: Final = frozenset(
     {
@@ -48,6 +52,7 @@ VERBATIM: Final = frozenset(
         "kind",
         "source",
         "group",
+        "group_kind",
         "pcie",
         "p2p_nvlink",
         "state",
@@ -156,7 +161,9 @@ class Redactor:
         changes = {}
         for name in _names(type(value)):
             old = getattr(value, name)
-            if name in VERBATIM:
+            if name in LEFT_OUT:
+                new = LEFT_OUT[name] if type(old) is str else old
+            elif name in VERBATIM:
                 new = old if type(old) is not Missing else self._any(old)
             elif name in BY_FIELD and type(old) is str:
                 if name == "hostname":

@@ -12,7 +12,20 @@ from enum import Enum
 from typing import Any, Final
 
 from nvltop import __version__
-from nvltop.model import NOT_READ, ErrorCount, Frame, GpuFrame, Link, Matrix, Missing, Remote
+from nvltop.model import (
+    NOT_READ,
+    ErrorCount,
+    Frame,
+    GpuFrame,
+    Job,
+    Link,
+    Matrix,
+    Maybe,
+    Missing,
+    Process,
+    Processes,
+    Remote,
+)
 
 SCHEMA: Final = "nvltop/1"
 
@@ -43,8 +56,8 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
         ],
         "matrix": _matrix(frame.matrix),
         "nics": [],
-        "jobs": [],
-        "processes": [],
+        "jobs": [_job(job, index_of) for job in frame.jobs],
+        **_processes(frame.processes, index_of),
         "events": [
             {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
             for e in frame.events
@@ -176,6 +189,59 @@ def _error(count: ErrorCount) -> dict[str, Any]:
         since_start=count.since_start,
         per_min=count.per_min,
         last_change_s=None if count.last_change_s is None else round(count.last_change_s, 3),
+    )
+
+
+def _job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
+    unlinked = job.unlinked
+    return _object(
+        id=job.key,
+        label=job.label,
+        kind=job.kind,
+        user=job.user,
+        pids=list(job.pids),
+        gpus=[index_of[uuid] for uuid in job.gpus],
+        exclusive=list(job.exclusive),
+        tx_bytes_per_s=job.tx_bytes_per_s,
+        rx_bytes_per_s=job.rx_bytes_per_s,
+        exact=job.exact,
+        unlinked=unlinked
+        if isinstance(unlinked, Missing)
+        else [[index_of[a], index_of[b]] for a, b in unlinked],
+    )
+
+
+def _processes(listed: Maybe[Processes], index_of: Mapping[str, int]) -> dict[str, Any]:
+    if isinstance(listed, Missing):
+        return _object(processes=listed, processes_hidden=listed, processes_reason="")
+    reasons = [listed.hidden_reason]
+    if isinstance(listed.unread, Missing):
+        reasons.append(f"a GPU did not tell its processes: {listed.unread.reason}")
+    return {
+        "processes": [_process(p, index_of) for p in listed.processes],
+        "processes_hidden": listed.hidden,
+        "processes_reason": "; ".join(filter(None, reasons)),
+    }
+
+
+def _process(p: Process, index_of: Mapping[str, int]) -> dict[str, Any]:
+    return _object(
+        pid=p.pid,
+        user=p.user,
+        executable=p.executable,
+        arguments=p.arguments,
+        cpu_percent=p.cpu_percent,
+        memory_bytes=p.memory_bytes,
+        started=p.started_s if isinstance(p.started_s, Missing) else utc(p.started_s),
+        gpus=[
+            _object(
+                index=index_of.get(use.gpu),
+                kind=use.kind,
+                memory_bytes=use.memory_bytes,
+                sm_percent=use.sm_percent,
+            )
+            for use in p.uses
+        ],
     )
 
 

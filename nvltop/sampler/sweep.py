@@ -7,18 +7,23 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.pci import drivers_gpus
+from nvltop.host.processes import ProcessTable
 from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
 from nvltop.nvml.driver import REASONS
+from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import cadence
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.protocol import FAILED, RELOAD, Job
+
+if TYPE_CHECKING:
+    from nvltop.nvml.simulated.processes import SimulatedTable
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -66,6 +71,7 @@ class Sampler:
         self.open()
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
+        threading.Thread(target=guarded(self.processes), name="processes", daemon=True).start()
         threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
         self.inventory()
 
@@ -140,6 +146,20 @@ class Sampler:
                 # Missed turns are skipped, not made up for.
                 next_s = now + stretch.interval_s
             self._stop.wait(next_s - now)
+
+    def processes(self) -> None:
+        """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
+        table: ProcessTable | SimulatedTable = ProcessTable()
+        if self._job.demo:
+            from nvltop.nvml.simulated.processes import SimulatedTable
+
+            table = SimulatedTable(time.time())
+        while not self._stop.is_set():
+            start = time.monotonic()
+            lists = [r.processes.read(start) for r in self._session.readers if not r.lost]
+            listed = table.describe(*by_pid(lists))
+            self._send(Reading(None, start, time.monotonic(), time.time(), listed))
+            self._stop.wait(cadence.PROCESSES_S)
 
     def _cost(self, before: tuple[float, int, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)

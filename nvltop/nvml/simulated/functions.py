@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pynvml
 
+from nvltop.nvml.simulated import processes
 from nvltop.nvml.simulated.fields import INVALID_ARGUMENT, NOT_SUPPORTED
 from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_bus, put_text
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
@@ -32,7 +33,7 @@ Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 def functions(lib: Library) -> Table:
     """Return every function that the simulated driver has."""
     table: Table = {}
-    for part in (_system, _identity, _gauges, _links, _topology, _events, _gpm):
+    for part in (_system, _identity, _gauges, _links, _topology, _events, _gpm, processes.functions):
         table |= part(lib)
     return table
 

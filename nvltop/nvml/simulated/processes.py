@@ -1,0 +1,98 @@
+"""The simulated machine's processes: one training job over all GPUs while it is busy, none while idle.
+
+The facts about them are simulated as well, so that a demo never tells of real processes that happen
+to have the same pids.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from ctypes import c_uint, c_ulonglong, c_void_p
+from typing import TYPE_CHECKING, Any, Final
+
+import pynvml
+
+from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes
+from nvltop.nvml.simulated.library import SUCCESS, put
+
+if TYPE_CHECKING:
+    from nvltop.nvml.simulated.library import Library
+
+LAUNCHER: Final = 41000
+"""Pid of the torchrun; the rank on GPU n has the n-th after it."""
+INSUFFICIENT_SIZE: Final = 7
+NOT_FOUND: Final = 6
+RESIDENT: Final = 6 << 30
+RAN_S: Final = 5400.0
+"""How long before the demo the job began."""
+
+
+def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., int]]]:
+    """Return the process functions of the simulated driver."""
+    machine = lib.machine
+
+    def compute(gpu: int, count: int, out: int | None) -> int:
+        if not machine.busy:
+            return put(c_uint, count, 0)
+        room = c_uint.from_address(count).value
+        put(c_uint, count, 1)
+        if not out or room < 1:
+            return INSUFFICIENT_SIZE
+        info = pynvml.c_nvmlProcessInfo_v3_t.from_address(out)
+        info.pid = LAUNCHER + 1 + gpu
+        info.usedGpuMemory = machine.memory_used(gpu)
+        info.gpuInstanceId = info.computeInstanceId = 0xFFFFFFFF
+        return SUCCESS
+
+    def none(gpu: int, count: int, out: int | None) -> int:
+        return put(c_uint, count, 0)
+
+    def utilisation(gpu: int, out: int | None, count: int, seen_us: int) -> int:
+        if not machine.busy:
+            return NOT_FOUND
+        room = c_uint.from_address(count).value
+        put(c_uint, count, 1)
+        if not out or room < 1:
+            return INSUFFICIENT_SIZE
+        sample = pynvml.c_nvmlProcessUtilizationSample_t.from_address(out)
+        ctypes.memset(out, 0, ctypes.sizeof(sample))
+        sample.pid, sample.timeStamp = LAUNCHER + 1 + gpu, lib.wall_us
+        sample.smUtil = round(100 * machine.load(gpu, lib.t))
+        return SUCCESS
+
+    three = (c_void_p, c_void_p, c_void_p)
+    return {
+        "nvmlDeviceGetComputeRunningProcesses_v3": (three, compute),
+        "nvmlDeviceGetGraphicsRunningProcesses_v3": (three, none),
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3": (three, none),
+        "nvmlDeviceGetProcessUtilization": ((*three, c_ulonglong), utilisation),
+    }
+
+
+class SimulatedTable:
+    """Stands where the table of the real processes does."""
+
+    def __init__(self, now_s: float) -> None:
+        """Take the Unix time at which the demo starts."""
+        self._started_s = now_s - RAN_S
+
+    def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
+        """Return the simulated processes; none is hidden."""
+        return Processes(
+            tuple(self._rank(pid, on) for pid, on in sorted(uses.items())),
+            unread=False if unread is None else unread,
+        )
+
+    def _rank(self, pid: int, uses: tuple[GpuUse, ...]) -> Process:
+        return Process(
+            pid=pid,
+            uses=uses,
+            executable="python3",
+            user="ada",
+            arguments="-u train.py --config pretrain.toml",
+            cpu_percent=104.0,
+            memory_bytes=RESIDENT,
+            started_s=self._started_s,
+            ancestors=(Ancestor(LAUNCHER, "torchrun"), Ancestor(1, "systemd")),
+        )
