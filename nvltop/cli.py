@@ -158,7 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as crash:
         if "--check" in arguments:
             return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
-        raise
+        from nvltop.crash import tell
+
+        tell(crash)
+        return FAILED
 
 
 def _no_verdict(why: str) -> int:

@@ -21,6 +21,7 @@ from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.config import ConfigError, changed, save
+from nvltop.crash import write
 from nvltop.model import Inventory
 from nvltop.record.format import RecordingError
 from nvltop.record.recorded import Recorded
@@ -66,6 +67,8 @@ def run(source: Source, settings: Settings) -> Outcome:
     terminal.screen_on_terminal()
     app = Nvltop(source, settings)
     app.run(mouse=settings.mouse)
+    if app.crashed:
+        return Outcome(1, write(app.crashed))
     app.stop_recording()
     return app.outcome
 
@@ -86,6 +89,7 @@ class Nvltop(App[None]):
         super().__init__(ansi_color=True)
         self.animation_level = "none"
         self.outcome = Outcome()
+        self.crashed: Exception | None = None
         self._found = terminal.modes()
         self._source = source
         self._settings = settings
@@ -291,6 +295,14 @@ class Nvltop(App[None]):
         self._source = Recorded(self._source, recorder)
         self.view.recording = True
         self.notify(f"recording to {path}, redacted; F7 stops", markup=False)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)
+        elif self.crashed is None:
+            self.crashed = error
+            self._leave(Outcome(1))
 
     def stop_recording(self) -> None:
         """Write the last lines of a recording that a key began."""

@@ -1,0 +1,79 @@
+"""What is left behind when nvltop itself fails: a short report in a file, without names of host or user."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from nvltop import __version__
+from nvltop.text import clean
+
+PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext", "psutil")
+MAX_CHARS: Final = 20_000
+
+
+def report(error: BaseException) -> str:
+    """Return the report: versions and where it failed; no values, no arguments, no paths of this machine."""
+    lines = [f"nvltop {__version__} failed on {time.strftime('%Y-%m-%d %H:%M:%S')}", ""]
+    lines.append(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    lines.append(f"TERM={clean(os.environ.get('TERM', ''))}")
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{package} not installed")
+    lines.append("")
+    for frame in traceback.extract_tb(error.__traceback__):
+        lines.append(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}")
+        lines.append(f"    {frame.line}")
+    # What the error says may hold anything; its kind and the place tell what is needed.
+    lines.append(type(error).__name__)
+    return "\n".join(lines)[:MAX_CHARS] + "\n"
+
+
+def _short(path: str) -> str:
+    """Return a file's path from its package on."""
+    parts = Path(path).parts
+    for root in ("site-packages", "nvltop"):
+        if root in parts:
+            place = len(parts) - 1 - parts[::-1].index(root)
+            return "/".join(parts[place + (root == "site-packages") :])
+    return parts[-1] if parts else path
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """Return where reports go: the user's state folder (XDG)."""
+    root = environ.get("XDG_STATE_HOME", "")
+    home = Path(environ.get("HOME", "~")).expanduser() / ".local" / "state"
+    return (Path(root) if os.path.isabs(root) else home) / "nvltop"
+
+
+def write(error: BaseException) -> str:
+    """Write the report, readable by its owner alone; returns one line for the user."""
+    text = report(error)
+    what = f"nvltop failed ({type(error).__name__})"
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    for place in (folder(os.environ), Path(tempfile.gettempdir())):
+        path = place / name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            continue
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        return f"{what}; a report for the bug tracker, without names of host or user, is in {path}"
+    return f"{what}; no report could be written:\n{text}"
+
+
+def tell(error: BaseException) -> None:
+    """Write the report and say where it is."""
+    print(f"nvltop: {write(error)}", file=sys.stderr)
