@@ -23,7 +23,7 @@ MAX_CHARS: Final = 20_000
 def report(error: BaseException) -> str:
     """Return the report: versions and where it failed; no values, no arguments, no paths of this machine."""
     lines = [f"nvltop {__version__} failed on {time.strftime('%Y-%m-%d %H:%M:%S')}", ""]
-    lines.append(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    lines.append(f"Python {platform.python_version()}, {os.uname().sysname} {os.uname().release}")
     lines.append(f"TERM={clean(os.environ.get('TERM', ''))}")
     for package in PACKAGES:
         try:

@@ -249,6 +249,7 @@ class GpuTrack:
             )
         unread = next((Missing(k.state_reason) for k in links if k.state is LinkState.UNKNOWN), None)
         up = [k for k in links if k.active]
+        dark = None if up else unread
         speeds = [k.speed_bytes_per_s for k in up]
         no_speed = next((s for s in speeds if isinstance(s, Missing)), None)
         counters = self._counters
@@ -256,8 +257,8 @@ class GpuTrack:
         errors_total, errors_since_start = self._errors.sums
         return NvLink(
             links_present=len(links),
-            links_up=unread if unread and not up else len(up),
-            speed_bytes_per_s=no_speed or float(sum(s for s in speeds if known(s))),
+            links_up=dark or len(up),
+            speed_bytes_per_s=no_speed or dark or float(sum(s for s in speeds if known(s))),
             ceiling=ceiling(self.gpu.nvlink_generation),
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,

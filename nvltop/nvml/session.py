@@ -154,6 +154,7 @@ class Session:
         found = inventory.find_devices(self.driver, self.leave_out)
         if isinstance(found, Missing):
             return found
+        found = replace(found, devices=tuple(map(self._named, found.devices)))
         fresh = inventory.read_inventory(self.driver, found)
         old = self.inventory
         if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):
@@ -167,6 +168,13 @@ class Session:
         )
         self.inventory = fresh
         return fresh
+
+    def _named(self, device: Device) -> Device:
+        """Give a GPU whose UUID cannot be read now the one that it had before, by its PCI bus id."""
+        for gpu in self.inventory.gpus if self.inventory else ():
+            if known(gpu.pci_bus_id) and device.uuid == f"PCI-{gpu.pci_bus_id}":
+                return replace(device, uuid=gpu.uuid)
+        return device
 
     def _failed(self, problem: Problem) -> Inventory:
         self.inventory = inventory.failed_inventory(self.driver, problem)

@@ -1,0 +1,198 @@
+"""Every NVML function that we call, failing in every way, at the start and while running, and healing again.
+
+`python -m pytest tests/robust/test_fault_matrix.py -s` prints how many cases there were.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from nvltop.model import Frame, known
+from nvltop.nvml.simulated import Fault
+from nvltop.report.json import to_json
+from nvltop.report.text import to_text
+
+NODES = ("hgx-h100-4", "rtx3090-pair", "gb200-tray")
+CODES = {
+    "NOT_SUPPORTED": 3,
+    "NO_PERMISSION": 4,
+    "TIMEOUT": 10,
+    "FUNCTION_NOT_FOUND": 13,
+    "GPU_IS_LOST": 15,
+    "RESET_REQUIRED": 16,
+    "UNKNOWN": 999,
+    "a code of tomorrow": 4242,
+}
+FEWER = ("NOT_SUPPORTED", "NO_PERMISSION", "GPU_IS_LOST", "UNKNOWN")
+"""Of the nodes with many links, where a case takes longest."""
+BROKEN = 1
+"""The GPU that fails; the others must not suffer."""
+ZERO_AT_FIRST = (".since_start", ".per_min")
+"""Counts from now on, which rightly begin at 0."""
+REMEMBERED_S = 601.0
+"""What a driver says it does not support is not asked again for so long."""
+
+
+def look(bench, samples: int = 2) -> Frame:
+    for _ in range(samples):
+        bench.clock.now += 1.0
+        frame = bench.poll()
+    return frame
+
+
+def functions(bench) -> list[str]:
+    """Return what this node's reading calls, found by reading it."""
+    bench.session.read_again()
+    look(bench)
+    return sorted(name for name in bench.library.calls if name.startswith("nvmlDevice"))
+
+
+def every_null_has_its_reason(value: Any, path: str = "") -> None:
+    if isinstance(value, dict):
+        missing = value.get("missing", {})
+        for key, inner in value.items():
+            if inner is None and key in missing:
+                assert missing[key], f"{path}.{key}"
+            every_null_has_its_reason(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            every_null_has_its_reason(inner, f"{path}[{i}]")
+    elif isinstance(value, float):
+        assert math.isfinite(value), path
+
+
+def sound(frame: Frame) -> dict[str, Any]:
+    """Check that a frame can be shown and written."""
+    data = to_json(frame)
+    every_null_has_its_reason(json.loads(json.dumps(data, allow_nan=False)))
+    assert to_text(frame)
+    return data
+
+
+def zeros(gpu: dict[str, Any]) -> set[str]:
+    """Return where a GPU shows 0."""
+    found = set()
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}")
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                walk(inner, f"{path}[{i}]")
+        elif value == 0 and not isinstance(value, bool):
+            found.add(path)
+
+    walk(gpu, "")
+    return found
+
+
+def others(frame: Frame) -> list[Any]:
+    """Return what is told of the GPUs that work."""
+    return [
+        (g.state, g.nvlink.links_up, known(g.nvlink.tx_bytes_per_s), known(g.gauges.power_w))
+        for g in frame.gpus
+        if g.gpu.index != BROKEN
+    ]
+
+
+def counted(lib) -> None:
+    """Let every error counter stand above 0, so that a 0 is a lie."""
+    lib.machine.errors = lambda gpu, link, kind, t: 7
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("when", ["at the start", "while running"])
+def test_each_call_each_code(bench, node, when, capsys):
+    clean = bench(node, prepare=counted)
+    names = functions(clean)
+    right = look(clean)
+    whole, calm = others(right), zeros(to_json(right)["gpus"][BROKEN])
+    codes = [CODES[n] for n in FEWER] if node != "rtx3090-pair" else list(CODES.values())
+    cases = 0
+    for name in names:
+        for code in codes:
+            fault = Fault(code, gpu=BROKEN)
+
+            def break_it(lib, name=name, fault=fault):
+                counted(lib)
+                lib.faults[name] = fault
+
+            b = bench(node, prepare=break_it if when == "at the start" else counted)
+            if when == "while running":
+                look(b)
+                break_it(b.library)
+                answer = b.session.read_again()
+                if answer is not None and known(answer):
+                    b.monitor.update(answer)
+            frame = look(b)
+            assert not b.library.crashes, (name, code)
+            data = sound(frame)
+            assert others(frame) == whole, (name, code, when)
+            rows = [g for g in data["gpus"] if g["index"] == BROKEN]
+            assert len(rows) == 1, (name, code, when)
+            # A pause in the traffic may show 0; what failed may not.
+            new = {z for z in zeros(rows[0]) - calm if not z.endswith(ZERO_AT_FIRST) and "age_s" not in z}
+            assert not new, (name, code, when, new)
+            b.library.faults.clear()
+            b.clock.now += REMEMBERED_S
+            answer = b.session.read_again()
+            if answer is not None and known(answer):
+                b.monitor.update(answer)
+            # Where a state costs a call, a quarter of the links is asked at each turn.
+            healed = look(b, 5)
+            assert others(healed) == whole, (name, code, when)
+            row = next(g for g in healed.gpus if g.gpu.index == BROKEN)
+            up = right.gpus[BROKEN].nvlink.links_up
+            assert (row.state, row.nvlink.links_up) == ("ok", up), (name, code)
+            cases += 1
+    assert cases == len(names) * len(codes)
+    with capsys.disabled():
+        print(f" {node}, {when}: {cases} of {cases} survived", end="")
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe\x80", b"\x1b[2J\x1b]0;x\x07", b"", b"[@click=app.quit]x[/]", "\u202eevil".encode()]
+)
+@pytest.mark.parametrize("name", ["nvmlDeviceGetName", "nvmlDeviceGetUUID"])
+def test_garbage_for_text(bench, name, text):
+    import ctypes
+
+    def garble(lib):
+        types, _ = lib._functions[name]
+
+        def answer(gpu, out, size):
+            ctypes.memmove(out, (text if gpu == BROKEN else b"GPU-%d" % gpu) + b"\0", len(text) + 1 or 6)
+            if gpu != BROKEN:
+                ctypes.memmove(out, b"GPU-%d\0" % gpu, 6)
+            return 0
+
+        lib._functions[name] = types, answer
+
+    frame = look(bench("hgx-h100-4", prepare=garble))
+    assert len(frame.gpus) == 4
+    printed = to_text(frame) + json.dumps(sound(frame), ensure_ascii=False)
+    assert all(c.isprintable() or c == "\n" for c in printed)
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, 2**63, 2**32 - 1, 10**18])
+@pytest.mark.parametrize("field_id", [91, 138, 139, 161, 164, 165, 230])
+def test_absurd_numbers(bench, field_id, value):
+    def absurd(lib):
+        table = dict(lib.fields.tables[BROKEN])
+        table[field_id] = lambda g, scope, t: (0, 3, value)
+        lib.fields.tables[BROKEN] = table
+
+    b = bench("hgx-h100-4", prepare=absurd)
+    frame = look(b, 6)
+    assert not b.library.crashes
+    sound(frame)
+    assert others(frame) == others(look(bench("hgx-h100-4"), 6))
+    broken = frame.gpus[BROKEN]
+    for link in broken.links:
+        for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s):
+            assert not known(rate) or rate <= 1.1 * 26562e6

@@ -1,0 +1,81 @@
+"""Hostile names of GPUs and of the host: not one byte of theirs may reach the terminal as a command."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e[@click=app.quit]x[/]\x00\x7f\ud83d"
+HOSTILE = """
+import socket
+socket.gethostname = lambda: {evil!r}
+from nvltop.nvml.simulated import library, nodes
+put = library.put_text
+def hostile(address, size, text):
+    if "H100" in text or text.startswith("GPU-"):
+        text = text[:12] + {evil!r}
+    import ctypes
+    raw = text.encode("utf-8", "surrogatepass")[: size - 1] + b"\\0"
+    ctypes.memmove(address, raw, len(raw))
+    return 0
+from nvltop.nvml.simulated import functions
+functions.put_text = hostile
+"""
+SEQUENCES = re.compile(
+    rb"\x1b(?:\[[0-9;?>=<$ ]*[a-zA-Z@`~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78cM]|P[^\x1b]*\x1b\\)"
+)
+
+
+def test_every_byte_that_a_terminal_gets_across_all_tabs(tmp_path):
+    (tmp_path / "sitecustomize.py").write_bytes(HOSTILE.replace("{evil!r}", ascii(EVIL)).encode())
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.getcwd(), os.environ.get("PYTHONPATH"))))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nvltop", "--demo", "--scenario", "errors"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
+    )  # fmt: skip
+    os.close(slave)
+    received = b""
+
+    def read_until(word: bytes, seconds: float = 20.0) -> None:
+        nonlocal received
+        begin, end = len(received), time.monotonic() + seconds
+        while word not in received[begin:]:
+            assert time.monotonic() < end, f"{word!r} never came"
+            if select.select([master], [], [], 0.2)[0]:
+                received += os.read(master, 1 << 16)
+
+    read_until(b"144/144")
+    for keys, word in (
+        (b"2", b"link 0"), (b"3", b"LIFETIME"), (b"4", b"fine"), (b"5", b"last 5 min"), (b"1", b"UTIL"),
+        (b"\r\r", b"since the driver loaded"), (b"\x1b", b"UTIL"),
+    ):  # fmt: skip
+        os.write(master, keys)
+        read_until(word)
+    os.write(master, b"q")
+    end = time.monotonic() + 10.0
+    while process.poll() is None and time.monotonic() < end:
+        if select.select([master], [], [], 0.1)[0]:
+            try:
+                received += os.read(master, 1 << 16)
+            except OSError:
+                break
+    assert process.wait(5.0) == 0
+    assert rb"\x1b" in received, "the names are shown, made harmless"
+    assert b"pwned\x07" not in received
+    rest = SEQUENCES.sub(b"", received)
+    assert b"\x1b" not in rest, rest[max(0, rest.index(b"\x1b") - 40) : rest.index(b"\x1b") + 40]
+    text = rest.decode("utf-8")
+    assert not {c for c in text if not c.isprintable()} - set("\r\n\x0f\x0e")
+    for osc in re.findall(rb"\x1b\]([^\x07\x1b]*)", received):
+        assert b"pwned" not in osc

@@ -1,0 +1,60 @@
+"""For days: memory, descriptors and threads stay where they are.
+
+A simulated node runs for half an hour in a few seconds, or for `NVLTOP_SOAK_HOURS`, and the slopes are printed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import tracemalloc
+
+import pytest
+
+WARM_UP_S = 400
+"""The finest ring of the history is full after 300 s."""
+MOST_KIB_PER_H = 64.0
+"""The rings of the hour and of the day hold a slot for every bucket from the start: none of this is theirs."""
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def run(bench, seconds: int) -> dict[str, float]:
+    """Run on for so long; returns growth an hour."""
+    bench.interval_s = 1.0
+
+    def step(count: int) -> None:
+        for _ in range(count):
+            bench.clock.now += 1.0
+            bench.poll()
+
+    step(WARM_UP_S)
+    gc.collect()
+    tracemalloc.start()
+    step(60)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0], descriptors(), threading.active_count()
+    step(seconds)
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0], descriptors(), threading.active_count()
+    tracemalloc.stop()
+    hours = seconds / 3600
+    return {
+        "KiB/h": (after[0] - before[0]) / 1024 / hours,
+        "descriptors": after[1] - before[1],
+        "threads": after[2] - before[2],
+    }
+
+
+@pytest.mark.parametrize("scenario", ["training", "errors"])
+def test_nothing_is_left_behind(bench, scenario, capsys):
+    hours = float(os.environ.get("NVLTOP_SOAK_HOURS", "0.5"))
+    slopes = run(bench("rtx3090-pair", scenario), int(3600 * hours))
+    with capsys.disabled():
+        print(f" {scenario}: {slopes['KiB/h']:+.1f} KiB/h", end="")
+    assert slopes["descriptors"] == 0
+    assert slopes["threads"] == 0
+    assert slopes["KiB/h"] < MOST_KIB_PER_H

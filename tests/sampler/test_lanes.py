@@ -1,0 +1,147 @@
+"""One slow GPU has a thread of its own: the others stay live, and it comes back by itself."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+
+import pytest
+
+from nvltop.model import Inventory, Reading
+from nvltop.nvml import session, simulated
+from nvltop.nvml.simulated import Fault
+from nvltop.nvml.watch import Watch
+from nvltop.sampler.cadence import Pace
+from nvltop.sampler.client import Worker
+from nvltop.sampler.lanes import PATIENCE_S, Lane, Lanes
+from nvltop.sampler.protocol import Job
+from nvltop.sampler.sweep import Sampler
+
+PATIENT_S = 20.0
+
+
+class Collected:
+    """What a sampler sends."""
+
+    def __init__(self) -> None:
+        self.items = []
+        self.changed = threading.Condition()
+
+    def send(self, *items) -> None:
+        with self.changed:
+            self.items += items
+            self.changed.notify_all()
+
+    def links(self, since: int = 0) -> set[str]:
+        return {i.gpu for i in self.items[since:] if isinstance(i, Reading) and i.group == "links"}
+
+    def until(self, enough) -> None:
+        with self.changed:
+            assert self.changed.wait_for(enough, PATIENT_S)
+
+
+@pytest.fixture
+def sampler():
+    library = simulated.install("dgx-h100", "training")
+    stop, seen = threading.Event(), Collected()
+    made = Sampler(Job(0, 0, 0.05), session.connect(Watch()), Watch(), seen.send, stop, Pace(0.05))
+    made.open()
+    made._cover()
+    thread = threading.Thread(target=made.watchdog, daemon=True)
+    thread.start()
+    yield library, seen, made
+    stop.set()
+    for fault in library.faults.values():
+        if fault.hang:
+            fault.hang.set()
+    thread.join(PATIENT_S)
+    simulated.uninstall()
+
+
+def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
+    library, seen, made = sampler
+    seen.until(lambda: len(seen.links()) == 8)
+    hang = threading.Event()
+    slow = made._session.readers[4].device.uuid
+    library.faults["nvmlDeviceGetFieldValues"] = Fault(gpu=4, hang=hang)
+    begun, mark = time.monotonic(), len(seen.items)
+    others = seen.links() - {slow}
+    # Two rounds over the others: the first may still be of before.
+    seen.until(lambda: seen.links(mark) >= others)
+    second = len(seen.items)
+    seen.until(lambda: seen.links(second) >= others)
+    assert time.monotonic() - begun < PATIENCE_S + 2.0
+    assert slow not in seen.links(second)
+    hang.set()
+    back = len(seen.items)
+    seen.until(lambda: slow in seen.links(back))
+    assert len(made._fast._lanes) == 2, "one lane more, and no more"
+
+
+def test_a_lane_gives_up_only_what_blocks_it():
+    lane = Lane(["a", "b", "c"])
+    assert lane.blocked_by(1e9) is None
+    lane._at = ("b", 10.0)
+    assert lane.blocked_by(10.0 + PATIENCE_S / 2) is None
+    assert lane.blocked_by(10.0 + 2 * PATIENCE_S) == "b"
+    alone = Lane(["b"])
+    alone._at = ("b", 10.0)
+    assert alone.blocked_by(1e9) is None, "there is nobody to hold up"
+
+
+def test_every_gpu_is_in_one_lane_at_any_time():
+    started = []
+    lanes = Lanes("test", started.append)
+
+    class Reader:
+        def __init__(self, uuid):
+            self.device = type("Device", (), {"uuid": uuid})()
+
+    readers = [Reader(u) for u in "abcdef"]
+    lanes.cover(readers)
+    for slow in "bd":
+        lane = next(lane for lane in lanes._lanes if slow in lane.uuids)
+        lane._at = (slow, 0.0)
+        lanes.split(1e9)
+        assert sorted(u for lane in lanes._lanes for u in lane.uuids) == list("abcdef")
+    lanes.cover([*readers, Reader("new")])
+    assert sorted(u for lane in lanes._lanes for u in lane.uuids) == [*"abcdef", "new"]
+
+
+def arrived(worker: Worker, enough) -> list:
+    items: list = []
+    end = time.monotonic() + PATIENT_S
+    while not enough(items) and time.monotonic() < end:
+        select.select([worker.fileno()], [], [], 0.2)
+        items += worker.drain()
+        worker.tick()
+    assert enough(items)
+    return items
+
+
+def test_the_interval_can_be_changed_while_reading():
+    worker = Worker(5.0, ("rtx3090-pair", "training"))
+    try:
+        arrived(worker, lambda items: any(isinstance(i, Reading) and i.group == "links" for i in items))
+        worker.pace(0.1)
+        begun = time.monotonic()
+        arrived(worker, lambda items: sum(isinstance(i, Reading) and i.group == "links" for i in items) >= 8)
+        assert time.monotonic() - begun < 10.0
+        assert worker.tick().interval_s == 0.1
+    finally:
+        worker.close()
+
+
+def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again():
+    worker = Worker(0.1, ("rtx3090-pair", "gpu-lost"))
+    try:
+        items = arrived(
+            worker,
+            lambda items: any(isinstance(i, Inventory) and any(g.problem for g in i.gpus) for i in items),
+        )
+    finally:
+        worker.close()
+    lost = next(i for i in items if isinstance(i, Reading) and i.problem)
+    again = next(i for i in items if isinstance(i, Inventory) and any(g.problem for g in i.gpus))
+    assert again.mono_s - lost.end_s < 5.0
