@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from nvltop.tui import terminal
 from nvltop.tui.lines import Lines
@@ -18,6 +19,8 @@ from nvltop.tui.paint.view import View
 from nvltop.tui.prompt import Prompt
 from nvltop.tui.tab import Tab
 from nvltop.tui.tabs import TABS
+
+AGAIN_S: Final = 0.03
 
 
 class Main(Screen[None]):
@@ -63,6 +66,8 @@ class Main(Screen[None]):
         self._tabs = Lines(styles, "tabs")
         self._keys = Lines(styles, "keys")
         self._prompt = Prompt()
+        self._again: Timer | None = None
+        """Set while the terminal takes nothing."""
         self.tabs = tuple(tab(view, styles) for tab in TABS)
         self.tab: Tab = self.tabs[0]
         """The current one of the tab row."""
@@ -90,7 +95,12 @@ class Main(Screen[None]):
 
     def paint(self) -> None:
         """Draw the view; only what changed is sent, and nothing while the terminal is stuck."""
-        if not self.is_mounted or (not self.app.is_headless and terminal.stalled()):
+        if not self.is_mounted:
+            return
+        if not self.app.is_headless and terminal.stalled():
+            # Often it is but busy with the frame before: a key's answer does not wait for the next one.
+            if self._again is None:
+                self._again = self.set_timer(AGAIN_S, self._paint_again)
             return
         view, width = self._view, self.size.width
         view.clamp()
@@ -101,6 +111,10 @@ class Main(Screen[None]):
         self.shown.paint()
         row, self._key_clicks = bars.function_bar(view, width, self.shown.keys(), self.shown.status())
         self._keys.show([row])
+
+    def _paint_again(self) -> None:
+        self._again = None
+        self.paint()
 
     def _show(self, tab: Tab) -> None:
         """Let this be what is shown."""

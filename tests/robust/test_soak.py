@@ -1,6 +1,6 @@
 """For days: memory, descriptors and threads stay where they are.
 
-A simulated node runs for half an hour in a few seconds, or for `NVLTOP_SOAK_HOURS`, and the slopes are printed.
+A simulated node runs for half an hour in a few seconds, or for `NVLTOP_SOAK_HOURS`; slopes are printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 WARM_UP_S = 400
 """The finest ring of the history is full after 300 s."""
 MOST_KIB_PER_H = 64.0
-"""The rings of the hour and of the day hold a slot for every bucket from the start: none of this is theirs."""
+"""The rings of the hour and of the day hold a slot for every bucket from the start."""
 
 
 def descriptors() -> int:
