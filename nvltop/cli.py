@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     )
     screen.add_argument("-U", "--no-unicode", "--ascii", action="store_true", help="ASCII characters only")
     screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    screen.add_argument("--readonly", action="store_true", help="no signals to processes")
     screen.add_argument("--theme", choices=THEMES, help="colours (also NVLTOP_THEME)")
     screen.add_argument("--config", metavar="FILE", help="settings (else ~/.config/nvltop/config.toml)")
     screen.add_argument(
@@ -325,6 +326,7 @@ def _settings(options: argparse.Namespace, on_screen: bool) -> Settings:
         mouse=settings.mouse and not options.no_mouse,
         alert=tuple(options.alert) or settings.alert,
         only=options.id,
+        readonly=options.readonly,
         max_refreshes=options.max_iterations,
     )
 

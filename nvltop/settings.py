@@ -40,6 +40,8 @@ class Settings:
     """GPUs to show: index, UUID or PCI bus id; empty for all."""
     alert: tuple[str, ...] = ()
     """How a new warning is told: `bell`, `desktop`."""
+    readonly: bool = False
+    """Nothing on the machine can be changed from the screen."""
     max_refreshes: int | None = None
     """End after so many refreshes."""
     config: Path | None = None

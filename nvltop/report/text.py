@@ -23,6 +23,7 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     if len(frame.gpus) > 1:
         parts.append(_matrix(frame))
     parts += [_links(g, frame) for g in gpus if g.links]
+    parts.append(_jobs(frame))
     parts.append(_unknowns(gpus))
     parts.append(_health(frame))
     return "\n".join(part for part in parts if part)
@@ -214,6 +215,28 @@ def _unknowns(gpus: Sequence[GpuFrame]) -> str:
         return ""
     lines = [f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items()]
     return "\n" + "\n".join(["unknown:", *lines])
+
+
+def _jobs(frame: Frame) -> str:
+    """List the jobs, and say what cannot be seen of the processes."""
+    index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
+    rows = [["JOB", "USER", "PROCESSES", "GPUS", "TX GB/s", "RX GB/s"]]
+    for job in frame.jobs:
+        mark = "" if job.exact else " (shared)"
+        rows.append(
+            [
+                job.label,
+                _text(job.user),
+                str(len(job.pids)),
+                ",".join(index_of.get(uuid, UNKNOWN) for uuid in job.gpus) + mark,
+                gb_per_s(job.tx_bytes_per_s, 0),
+                gb_per_s(job.rx_bytes_per_s, 0),
+            ]
+        )
+    lines = ["", "jobs", table(rows, left=2)] if len(rows) > 1 else []
+    if known(frame.processes) and frame.processes.hidden:
+        lines.append(f"{frame.processes.hidden} processes are hidden: {frame.processes.hidden_reason}")
+    return "\n".join(lines)
 
 
 def _health(frame: Frame) -> str:

@@ -22,7 +22,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.config import ConfigError, changed, save
 from nvltop.crash import write
-from nvltop.model import Inventory
+from nvltop.model import Frame, Inventory
 from nvltop.record.format import RecordingError
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
@@ -134,6 +134,14 @@ class Nvltop(App[None]):
     def action_setup(self) -> None:
         """Show what can be set; written into the config file on leaving."""
         self.push_screen(Setup(self._settings, self.change), self._save)
+
+    def _no_kill(self, frame: Frame) -> str:
+        """Say why processes are out of reach: what is shown is not this machine now, or it was so asked."""
+        if self._playback:
+            return "this is a recording: nothing in it can be signalled"
+        if frame.inventory.demo:
+            return "this node is simulated: its processes are, too"
+        return "--readonly: no signals are sent" if self._settings.readonly else ""
 
     def _save(self, before: Settings | None) -> None:
         path = self._settings.config
@@ -247,6 +255,7 @@ class Nvltop(App[None]):
             self._driver.write(alert)
         if not self.view.paused:
             self.view.frame = frame
+            self.view.no_kill = self._no_kill(frame)
             only = self._only
             self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):

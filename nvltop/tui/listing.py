@@ -42,6 +42,8 @@ class ListTab(Tab, Generic[T]):
         self.sort = self.SORT
         self.descending = self.SORT not in self.TEXT_COLUMNS
         self.filter = ""
+        self.follow = True
+        """Whether the selection stays with its item when the order changes, or with its row."""
         self._found = ""
         self._items: list[T] = []
         self._chosen = 0
@@ -78,6 +80,18 @@ class ListTab(Tab, Generic[T]):
         """Return what stands right of the columns."""
         return []
 
+    def head_of_tail(self) -> str:
+        """Return the title of what stands right of the columns."""
+        return ""
+
+    def line(self, item: T, columns: Sequence[Column], width: int) -> list[Span]:
+        """Return a row."""
+        spans: list[Span] = []
+        for column in columns:
+            text, role = self.cell(item, column)
+            spans += [(column.place(text), role), (" ", "")]
+        return [*spans, *self.tail(item, width - sum(len(text) for text, _ in spans))]
+
     @property
     def chosen(self) -> T | None:
         """The selected item."""
@@ -106,7 +120,8 @@ class ListTab(Tab, Generic[T]):
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
         self._items = items
         places = {self.key(item): i for i, item in enumerate(items)}
-        self._chosen = max(0, min(places.get(self._key, self._chosen), len(items) - 1))
+        place = places.get(self._key, self._chosen) if self.follow else self._chosen
+        self._chosen = max(0, min(place, len(items) - 1))
         self._key = self.key(items[self._chosen]) if items else None
 
     def _title(self, columns: Sequence[Column], width: int) -> Row:
@@ -121,6 +136,7 @@ class ListTab(Tab, Generic[T]):
             self._heads.append((at, at + column.width, column.key))
             spans += [(head, "title"), (" ", "title")]
             at += column.width + 1
+        spans.append((self.head_of_tail(), "title"))
         if self.filter:
             spans.append((f" filter: {self.filter}", "title"))
         return fit(spans, width, "title")
@@ -130,12 +146,7 @@ class ListTab(Tab, Generic[T]):
             return [fit([(self.empty() if not self.filter else "nothing matches the filter", "dim")], width)]
         rows = []
         for i, item in enumerate(self._items[self._first : self._first + max(0, height)], self._first):
-            spans: list[Span] = []
-            for column in columns:
-                text, role = self.cell(item, column)
-                spans += [(column.place(text), role), (" ", "")]
-            left = width - sum(len(text) for text, _ in spans)
-            spans += self.tail(item, left)
+            spans = self.line(item, columns, width)
             rows.append(fit(spans, width, "selected" if i == self._chosen else None))
         return rows
 

@@ -51,6 +51,8 @@ class View:
     """Column of the matrix that is selected, in the row of the selected GPU; None outside the matrix."""
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
+    no_kill: str = ""
+    """Why processes cannot be signalled from here; empty if they can."""
     paused: bool = False
     recording: bool = False
     """Everything that is read goes to a file as well."""

@@ -10,5 +10,6 @@ from nvltop.tui.tabs.health import Health
 from nvltop.tui.tabs.history import History
 from nvltop.tui.tabs.links import Links
 from nvltop.tui.tabs.overview import Overview
+from nvltop.tui.tabs.processes import Processes
 
-TABS: Final[tuple[type[Tab], ...]] = (Overview, Links, Errors, Health, History)
+TABS: Final[tuple[type[Tab], ...]] = (Overview, Links, Errors, Health, Processes, History)
