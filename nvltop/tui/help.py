@@ -22,10 +22,12 @@ KEYS
   Esc         back
   F2 S        setup: theme, refresh, units, meters, columns; kept in the config file
   F3 /        search while you type              F4 \\  list only what matches
-  F5 t        matrix or links, where there is no room for both
+  F5 t        matrix or links, where there is no room for both; Processes: tree
   F6 > .      sort by a column (or click on its title)      I  invert the order
   m           Main: into the matrix, Left and Right from cell to cell
   b           Errors: count from now on; the device's own counters stay
+  F9 k        Processes: signal the selected or the tagged ones, after asking
+  Space U     Processes: tag, untag all      u  only one user's      F  follow
   + - p l     History: longer, shorter, PCIe or NVLink, the selected link alone
   Left Right  Links: link to link    History: the cursor    page of a link: its neighbour
   Z           pause: the picture stands still, sampling goes on
@@ -39,6 +41,7 @@ TABS
               traffic allowed, ? unknown, ! errors since start or a finding
   Errors      every error counter that is not 0: lifetime, since start, last change
   Health      what is wrong with evidence and next step, what is fine, what is unknown
+  Processes   who is on which GPU, grouped by job, with the job's NVLink traffic
   History     traffic of node, GPU or link over a minute up to a day
 
 REPLAY (--replay FILE)

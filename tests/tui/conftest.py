@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
+from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
+from nvltop.nvml.simulated.processes import SimulatedTable
 from nvltop.settings import Settings
 from nvltop.tui.app import Nvltop
 from nvltop.tui.paint.view import View
@@ -32,6 +34,7 @@ class Script:
         self.items: list[Item] = [bench.inventory, Event(now, wall, None, LISTENING, 8)]
         self.closed = False
         self.note = ""
+        self.table = SimulatedTable(1_790_000_000.0)
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
@@ -42,6 +45,8 @@ class Script:
                 for read in READS:
                     self.items += read(reader)
         now = self.bench.clock.now
+        listed = self.table.describe(*by_pid([r.processes.read(now) for r in self.bench.readers]))
+        self.items.append(Reading(None, now, now, 1_790_000_000.0, listed))
         for data in (HOST, Cost(105.0, 0.02, 0.25, 0.004)):
             self.items.append(Reading(None, now, now, 1_790_000_000.0, data))
 

@@ -19,6 +19,7 @@ SHOWN = {
     "Links": ("dgx-h100", "link-down"),
     "Errors": ("dgx-h100", "errors"),
     "Health": ("dgx-h100", "errors"),
+    "Processes": ("dgx-h100", "training"),
     "History": ("dgx1-v100", "training"),
 }
 SIZE = (120, 36)
