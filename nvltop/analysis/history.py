@@ -60,8 +60,7 @@ class _Ring:
         return self._sums[bucket % self._size] / span if span > 0 else math.nan
 
     def tail(self, newest: int, count: int) -> list[float]:
-        if newest > self.newest:
-            self.forget_up_to(newest)
+        # Looking changes nothing: a second that a look had ended would never reach the coarser rings.
         return [self.mean(b) for b in range(newest - count + 1, newest + 1)]
 
 

@@ -1,0 +1,69 @@
+"""The rings hold the same whether somebody looks or not, and means that are true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.history import History, Key
+
+SPANS_S = (60, 300, 3600, 24 * 3600)
+
+
+def told(history: History, key: Key) -> list[str]:
+    """Return all that can be seen of a series; as text, because NaN equals nothing."""
+    return [repr(history.tail(key, 300)), *(repr(history.span([key], s)) for s in SPANS_S)]
+
+
+def test_looking_changes_nothing(bench):
+    frame = bench("rtx3090-pair").run(2)
+    gpu = frame.gpus[0]
+    key: Key = (gpu.gpu.uuid, None, "tx")
+
+    @settings(deadline=None)
+    @given(
+        st.lists(st.tuples(st.floats(0.1, 20), st.booleans()), min_size=1, max_size=60),
+        st.floats(0, 0.09),
+        st.floats(0, 1e12),
+    )
+    def law(polls: list[tuple[float, bool]], lag_s: float, rate: float) -> None:
+        unseen, seen = History(), History()
+        start = now = 1000.0
+        for seconds, look in polls:
+            now += seconds
+            end = now - lag_s
+            moved = replace(
+                gpu, span_s=(start, end), nvlink=replace(gpu.nvlink, tx_bytes_per_s=rate), links=()
+            )
+            polled = replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=now))
+            for history in (unseen, seen):
+                history.add(polled)
+            if look:
+                told(seen, key)
+            start = end
+        assert told(seen, key) == told(unseen, key)
+
+    law()
+
+
+def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
+    # The screen draws a tail just after the second has changed, when readings are a little older.
+    frame = bench("rtx3090-pair").run(2)
+    gpu = frame.gpus[0]
+    key: Key = (gpu.gpu.uuid, None, "tx")
+    history = History()
+    for quarter in range(1, 4 * 3605):
+        end = 6000 + quarter / 4 - 0.01
+        rate = float(int(end) % 15)
+        moved = replace(
+            gpu, span_s=(end - 0.25, end), nvlink=replace(gpu.nvlink, tx_bytes_per_s=rate), links=()
+        )
+        history.add(replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=end + 0.01)))
+        history.tail(key, 60)
+    for span_s, step_s in ((3600, 15), (24 * 3600, 300)):
+        step, means = history.span([key], span_s)
+        assert step == step_s
+        assert means[-10:] == pytest.approx([7.0] * 10, abs=0.01)
