@@ -1,6 +1,6 @@
 """Every NVML function that we call, failing in every way, at the start and while running, and healing again.
 
-`python -m pytest tests/robust/test_fault_matrix.py -s` prints how many cases there were.
+`python -m pytest -n 0 tests/robust/test_fault_matrix.py` prints how many cases there were.
 """
 
 from __future__ import annotations
