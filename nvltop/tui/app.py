@@ -65,6 +65,7 @@ def run(source: Source, settings: Settings) -> Outcome:
     if unfit:
         return Outcome(1, unfit)
     terminal.screen_on_terminal()
+    terminal.give_size()
     app = Nvltop(source, settings)
     app.run(mouse=settings.mouse)
     if app.crashed:

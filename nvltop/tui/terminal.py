@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import locale
 import os
 import select
 import signal
+import struct
 import sys
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from nvltop.tui.glyphs import ASCII, UNICODE, Glyphs
@@ -25,6 +27,10 @@ PATIENCE_S: Final = 2.0
 END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 NO_SCREEN: Final = ("dumb", "emacs")
 """Values of TERM that obey no escape sequences; Textual would send them all the same."""
+C_NAMES: Final = ("C", "POSIX")
+COERCED: Final = "C.UTF-8"
+NO_SIZE: Final = (24, 80)
+"""Rows and columns of a terminal that does not know its size."""
 POOR: Final = ("linux", "vt100", "vt220")
 """Values of TERM whose fonts lack the blocks of sparklines."""
 
@@ -41,7 +47,30 @@ def glyphs_for(unicode: bool) -> Glyphs:
     """Choose the characters: ASCII if asked, or if encoding or terminal cannot show others."""
     encoding = (getattr(sys.__stderr__, "encoding", None) or locale.getpreferredencoding(False)).lower()
     poor = os.environ.get("TERM", "") in POOR
-    return UNICODE if unicode and "utf" in encoding and not poor else ASCII
+    return UNICODE if unicode and "utf" in encoding and not poor and not c_locale(os.environ) else ASCII
+
+
+def c_locale(environ: Mapping[str, str]) -> bool:
+    """Whether the user's locale is C, or none at all: Python then takes UTF-8, tmux and terminals do not.
+
+    Python itself sets LC_CTYPE to C.UTF-8 in that case (PEP 538), so this value alone says nothing.
+    """
+    if everything := environ.get("LC_ALL"):
+        return everything in C_NAMES
+    kind = environ.get("LC_CTYPE", "")
+    if kind and kind != COERCED:
+        return kind in C_NAMES
+    return environ.get("LANG", "") in ("", *C_NAMES)
+
+
+def give_size(fd: int = 1) -> None:
+    """Give a terminal that reports no size one, as screens of none are laid out again and again."""
+    try:
+        rows, columns, *pixels = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+        if not rows or not columns:
+            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *NO_SIZE, *pixels))
+    except OSError:
+        pass  # no terminal: Textual says what it needs
 
 
 def screen_on_terminal() -> None:

@@ -57,7 +57,8 @@ def test_every_byte_that_a_terminal_gets_across_all_tabs(tmp_path):
 
     read_until(b"144/144")
     for keys, word in (
-        (b"2", b"link 0"), (b"3", b"LIFETIME"), (b"4", b"fine"), (b"5", b"COMMAND"), (b"6", b"last 5 min"), (b"1", b"UTIL"),
+        (b"2", b"link 0"), (b"3", b"LIFETIME"), (b"4", b"fine"), (b"5", b"COMMAND"),
+        (b"6", b"last 5 min"), (b"1", b"UTIL"),
         (b"\r\r", b"since the driver loaded"), (b"\x1b", b"UTIL"),
     ):  # fmt: skip
         os.write(master, keys)

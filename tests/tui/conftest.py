@@ -67,6 +67,12 @@ class Script:
         self.closed = True
 
 
+@pytest.fixture(autouse=True)
+def utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the locale that most people have, whatever the machine's is."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
 @pytest.fixture
 def script(bench) -> Callable[..., Script]:
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:

@@ -1,0 +1,42 @@
+"""What a terminal can show, as far as locale and size tell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import termios
+
+import pytest
+
+from nvltop.tui import terminal
+
+
+@pytest.mark.parametrize(
+    ("environ", "c"),
+    [
+        ({}, True),
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LC_CTYPE": "C.UTF-8"}, True),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "en_US.UTF-8"}, False),
+        ({"LANG": "C.UTF-8"}, False),
+        ({"LC_ALL": "C.UTF-8"}, False),
+        ({"LC_CTYPE": "de_DE.UTF-8"}, False),
+    ],
+)
+def test_the_c_locale_has_no_unicode(environ, c):
+    assert terminal.c_locale(environ) is c
+
+
+@pytest.mark.parametrize(("size", "after"), [((0, 0), (24, 80)), ((24, 0), (24, 80)), ((10, 40), (10, 40))])
+def test_a_terminal_without_a_size_is_given_one(size, after):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    terminal.give_size(slave)
+    told = struct.unpack("HHHH", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))
+    assert told[:2] == after
+    os.close(master)
+    os.close(slave)
