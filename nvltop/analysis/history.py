@@ -1,7 +1,8 @@
 """What was drawn a while ago: rates of every GPU and link, in bounded memory.
 
 Three rings a series: the last five minutes by the second, the last hour by 15 s, the last day by five
-minutes. Memory: 828 buckets of two floats, 6.6 kB a series; a DGX H100 has 320 series, about 2 MB.
+minutes. Memory: 828 buckets of two floats, 8 kB a series with all overhead; a DGX H100 has 320 series,
+about 2.6 MB, and no more however long it runs.
 """
 
 from __future__ import annotations

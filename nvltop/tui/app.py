@@ -142,6 +142,8 @@ class Nvltop(App[None]):
             return "this is a recording: nothing in it can be signalled"
         if frame.inventory.demo:
             return "this node is simulated: its processes are, too"
+        if frame.inventory.container is True:
+            return "in a container the driver may tell the host's process numbers: no signals are sent"
         return "--readonly: no signals are sent" if self._settings.readonly else ""
 
     def _save(self, before: Settings | None) -> None:

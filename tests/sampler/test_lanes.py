@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nvltop.model import Inventory, Reading
+from nvltop.model import Inventory, Processes, Reading
 from nvltop.nvml import session, simulated
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.watch import Watch
@@ -145,3 +145,27 @@ def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again():
     lost = next(i for i in items if isinstance(i, Reading) and i.problem)
     again = next(i for i in items if isinstance(i, Inventory) and any(g.problem for g in i.gpus))
     assert again.mono_s - lost.end_s < 5.0
+
+
+def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler, monkeypatch):
+    _, seen, made = sampler
+    entered, release = threading.Event(), threading.Event()
+
+    class Slow:
+        def describe(self, *what):
+            entered.set()
+            release.wait(PATIENT_S)
+            return Processes()
+
+    monkeypatch.setattr("nvltop.sampler.sweep.ProcessTable", Slow)
+    thread = threading.Thread(target=made.processes, daemon=True)
+    thread.start()
+    assert entered.wait(PATIENT_S)
+    for _ in range(3):
+        mark = len(seen.items)
+        seen.until(lambda mark=mark: len(seen.links(mark)) == 8)
+    assert not any(isinstance(i, Reading) and i.group == "processes" for i in seen.items)
+    made._stop.set()
+    release.set()
+    thread.join(PATIENT_S)
+    assert not thread.is_alive()

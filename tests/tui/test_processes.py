@@ -167,6 +167,17 @@ async def test_where_nothing_can_be_signalled_that_is_said(app, sent, settings, 
         assert sent == []
 
 
+async def test_in_a_container_a_number_may_be_another_process(app, sent):
+    app = app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        app._source.bench.inventory = replace(app._source.bench.inventory, container=True)
+        await live(app, pilot)
+        await pilot.press("down", "f9")
+        await pilot.pause()
+        assert not isinstance(app.screen, Menu)
+        assert "host's process numbers" in app.view.no_kill
+
+
 async def test_an_unknown_start_is_no_licence_to_kill(app, sent):
     app = app()
     async with app.run_test(size=(140, 40)) as pilot:

@@ -31,9 +31,24 @@ LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the mac
 
 def judge_presence(scene: Scene) -> Opinion:
     """Judge whether all GPUs answer."""
-    return [*_lost(scene), *_unlisted(scene), *_hole(scene), *_container(scene)], (
+    return [*_mismatch(scene), *_lost(scene), *_unlisted(scene), *_hole(scene), *_container(scene)], (
         f"{len(scene.gpus)} answer" if scene.gpus else Missing("no GPU read yet")
     )
+
+
+def _mismatch(scene: Scene) -> Iterator[Claim]:
+    """A driver that was exchanged under us."""
+    problem = scene.inventory.problem
+    if problem and problem.id == "version-mismatch":
+        yield Claim(
+            rule="lib-mismatch",
+            gpu=None,
+            summary=problem.summary[:1].upper() + problem.summary[1:],
+            steps=(Step("critical"),),
+            evidence={"problem": problem.id},
+            next_step=problem.next_step,
+            source="NVML error 18",
+        )
 
 
 def _lost(scene: Scene) -> Iterator[Claim]:
@@ -194,6 +209,6 @@ def _on_chip(gpu: Gpu) -> bool:
     return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
 
 
-PRESENCE: Final = Family("GPUs present", ("gpu-lost", "container-lost"), judge_presence)
+PRESENCE: Final = Family("GPUs present", ("gpu-lost", "container-lost", "lib-mismatch"), judge_presence)
 CLOCKS: Final = Family("clocks", ("throttled",), judge_clocks)
 PCIE: Final = Family("PCIe links", ("pcie-degraded",), judge_pcie)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import Call, Cost, Reading, Tick
+from nvltop.model import Call, Cost, Problem, Reading, Tick
+from nvltop.nvml.simulated.traffic import Steady
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
 SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3
@@ -601,3 +602,67 @@ def test_what_is_at_its_limit(watched):
 
 def test_bursts_near_the_limit_are_not_saturated(watched):
     assert "saturated" not in {f.rule for f in watched("dgx-h100").look(50).findings}
+
+
+def test_a_driver_that_is_exchanged_while_we_look(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    problem = Problem("version-mismatch", "library and kernel module are different versions", "reboot")
+    w.inventory(gpus=(), pairs=(), problem=problem)
+    found, samples = w.until("lib-mismatch", 2)
+    assert (found.severity, found.next_step, samples) == ("critical", "reboot", 1)
+
+
+# ---- load
+
+
+def spin(machine):
+    """Let all GPUs look busy, draw little and move nothing."""
+    machine._tx = dict.fromkeys(machine._tx, Steady())
+    machine.load = lambda gpu, t: 1.0
+    machine.power_w = lambda gpu, t: 120.0
+    machine.pcie = lambda gpu, way: Steady(1e5)
+
+
+def test_gpus_that_wait_for_each_other(watched):
+    w = watched("dgx-h100", prepare=lambda lib: spin(lib.machine))
+    found, samples = w.until("stuck-collective", 90)
+    assert (found.severity, found.confidence) == ("warning", "likely")
+    assert 60 <= samples <= 75
+    assert "GPUs 0-7 look busy but move no data" in found.summary
+
+
+@pytest.mark.parametrize("changed", ["power", "load", "pcie"])
+def test_gpus_that_compute_or_talk_are_not_stuck(watched, changed):
+    def prepare(lib):
+        spin(lib.machine)
+        if changed == "power":
+            lib.machine.power_w = lambda gpu, t: 500.0
+        elif changed == "load":
+            lib.machine.load = lambda gpu, t: 0.6
+        else:
+            lib.machine.pcie = lambda gpu, way: Steady(20e9)
+
+    assert "stuck-collective" not in rules(watched("dgx-h100", prepare=prepare).look(80))
+
+
+def lag(machine, share, power):
+    """Let GPU 5 move and draw only a share of what the others do."""
+    for (gpu, link), _flow in list(machine._tx.items()):
+        machine._tx[gpu, link] = Steady((share if gpu == 5 else 1.0) * 8e9)
+    true_rx = machine.flow
+    machine.flow = lambda g, k, way: machine._tx[g, k] if way == "rx" else true_rx(g, k, way)
+    machine.power_w = lambda gpu, t: power if gpu == 5 else 600.0
+
+
+def test_one_rank_behind_the_others(watched):
+    w = watched("dgx-h100", prepare=lambda lib: lag(lib.machine, 0.3, 200.0))
+    found, samples = w.until("straggler", 90)
+    assert (w.index(found), found.severity, found.confidence) == (5, "notice", "possible")
+    assert 60 <= samples <= 75
+
+
+@pytest.mark.parametrize(("share", "power"), [(0.7, 200.0), (0.3, 400.0)])
+def test_a_rank_a_little_behind_or_hard_at_work_is_none(watched, share, power):
+    w = watched("dgx-h100", prepare=lambda lib: lag(lib.machine, share, power))
+    assert "straggler" not in rules(w.look(80))
