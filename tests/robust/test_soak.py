@@ -1,6 +1,6 @@
 """For days: memory, descriptors and threads stay where they are.
 
-A simulated node runs for twelve minutes in a few seconds, or for `NVLTOP_SOAK_HOURS`; slopes are printed.
+A simulated node runs for half an hour in a few seconds, or for `NVLTOP_SOAK_HOURS`; slopes are printed.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def run(bench, seconds: int) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("scenario", ["training", "errors"])
+@pytest.mark.parametrize("scenario", ["errors"])
 def test_nothing_is_left_behind(bench, scenario, capsys):
-    hours = float(os.environ.get("NVLTOP_SOAK_HOURS", "0.2"))
+    hours = float(os.environ.get("NVLTOP_SOAK_HOURS", "0.5"))
     slopes = run(bench("rtx3090-pair", scenario), int(3600 * hours))
     with capsys.disabled():
         print(f" {scenario}: {slopes['KiB/h']:+.1f} KiB/h", end="")
