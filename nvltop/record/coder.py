@@ -73,7 +73,9 @@ class Encoder:
 class Decoder:
     """Reads one recording; raises `CodecError` for what is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_s: float = 0.0) -> None:
+        """Take the time of the last `Tick` of the recording before, if this one goes on where it ended."""
+        self.tick_s = after_s
         self._times = Times()
         self._gpus: list[str] = []
         self._bodies: dict[Key, Any] = {}
@@ -82,7 +84,6 @@ class Decoder:
         self._sizes: dict[Key, int] = {}
         self._size = 0
         self._tick: Any = None
-        self._tick_s = 0.0
 
     def item(self, line: object, size: int) -> Item | None:
         """Return the item that a line of `size` bytes stands for; None for a name."""
@@ -114,13 +115,13 @@ class Decoder:
         if not 3 <= len(line) <= 4:
             raise CodecError("not a tick")
         mono_s, wall_s = self._times.read(line[1:3])
-        if mono_s < self._tick_s:
+        if mono_s < self.tick_s:
             raise CodecError("time goes backwards")
         rest = apply(self._tick, line[3]) if len(line) == 4 else self._tick
         if not isinstance(rest, list):
             raise CodecError("not a tick")
         tick = decode(["t", mono_s, wall_s, *rest])
-        self._tick, self._tick_s = rest, mono_s
+        self._tick, self.tick_s = rest, mono_s
         return tick
 
     def _reading(self, line: list[Any], size: int) -> Reading:

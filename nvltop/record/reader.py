@@ -15,6 +15,7 @@ from nvltop.record.coder import Decoder
 from nvltop.record.format import check_header
 from nvltop.record.stream import LineReader, Progress
 
+HEADER: Final = b'{"schema":'
 LONG: Final = 4300
 _ENDLESS_NUMBER: Final = re.compile(rb"[0-9]{%d}" % LONG)
 """Old versions of Python take time with the square of a number's length to read it."""
@@ -62,22 +63,31 @@ class Recording:
         line = next(self._iterator, None)
         if line is None:
             raise self._lines.error("empty, or cut off before the first line was whole")
+        return self._checked(line)
+
+    def _checked(self, line: bytes) -> dict[str, Any]:
         # Another kind of file is no damaged recording.
-        value = self._json(line) if line.startswith(b'{"schema":') else {}
-        if wrong := check_header(value):
+        header: dict[str, Any] = self._json(line) if line.startswith(HEADER) else {}
+        if wrong := check_header(header):
             raise self._lines.error(wrong)
-        header: dict[str, Any] = value
         return header
 
     def _read(self) -> Iterator[Item]:
         decoder = Decoder()
+        again = 0
         for line in self._iterator:
+            if line.startswith(HEADER):
+                again = self._checked(line).get("again", 0)
+                decoder = Decoder(decoder.tick_s)
+                continue
             value = self._json(line)
             try:
                 item = decoder.item(value, len(line))
             except CodecError as error:
                 raise self._lines.error(str(error)) from None
-            if item is not None:
+            if item is not None and again:
+                again -= 1
+            elif item is not None:
                 yield item
         if self._lines.cut:
             self.warning = f"{self.path}: cut off after line {self.line}: {self._lines.cut}"

@@ -12,7 +12,7 @@ import operator
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -21,22 +21,25 @@ from nvltop.model import Missing
 
 T = TypeVar("T")
 
-REMOVED: Final = ("host names", "user names", "process arguments", "UUIDs", "serial numbers", "addresses")
+REMOVED: Final = ("host names", "user names", "UUIDs", "serial numbers", "addresses")
 """For the head of what is written."""
+ARGUMENTS: Final = "process arguments"
 
+GPU: Final = "GPU-a"
+_PLACEHOLDER: Final = re.compile(rf"{GPU}\d+")
 BY_FIELD: Final = {
-    "uuid": "GPU-a",
-    "gpu": "GPU-a",
-    "a": "GPU-a",
-    "b": "GPU-a",
+    "uuid": GPU,
+    "gpu": GPU,
+    "a": GPU,
+    "b": GPU,
     "hostname": "node-",
     "cluster_uuid": "cluster-",
     "user": "user-",
 }
 """Fields that hold nothing but a name, and what they are called instead."""
 
-LEFT_OUT: Final = {"arguments": Missing("left out")}
-"""Fields that may hold anything, such as a password."""
+LEFT_OUT: Final = Missing("left out")
+"""Instead of the arguments of a process, which may hold anything, such as a password."""
 
 VERBATIM: Final = frozenset(
     {
@@ -119,21 +122,37 @@ def host_names(host: str) -> dict[str, str]:
 class Redactor:
     """Replaces names; remembers which by which."""
 
-    def __init__(self, names: dict[str, str] | None = None) -> None:
-        """Take the names to look for in texts and what to call them; those of this machine by default."""
+    def __init__(
+        self, names: dict[str, str] | None = None, arguments: Callable[[str], str] | None = None
+    ) -> None:
+        """Take the names to look for in texts and what to call them; those of this machine by default.
+
+        `arguments` says what is kept of the arguments of a process; nothing unless told.
+        """
+        self._arguments = arguments
+        self.removed = (*REMOVED, ARGUMENTS if arguments is None else f"secrets in {ARGUMENTS}")
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self._texts: dict[str, str] = {}
         self._replace = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
+        self._looked_for: set[str] = set()
         known = local_names() if names is None else names
         for name in sorted(known, key=len, reverse=True):
             self._look_for(name, known[name])
 
     def _look_for(self, name: str, kind: str) -> None:
-        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-        if len(name) >= MIN_NAME and name.lower() not in NO_NAMES and (kind, pattern) not in self._replace:
-            self._replace.append((kind, pattern))
+        if name.lower() in self._looked_for:
+            return
+        self._looked_for.add(name.lower())
+        if len(name) >= MIN_NAME and name.lower() not in NO_NAMES:
+            self._replace.append((kind, re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)))
             self._texts.clear()
+
+    def text(self, text: str) -> str:
+        """Return a text of any length with placeholders instead of what must not be told."""
+        for kind, pattern in self._replace:
+            text = pattern.sub(partial(self._found, kind), text)
+        return text
 
     def __call__(self, value: T) -> T:
         """Return an item, a frame or a part of one, redacted; itself if it has nothing to hide."""
@@ -161,15 +180,20 @@ class Redactor:
         changes = {}
         for name in _names(type(value)):
             old = getattr(value, name)
-            if name in LEFT_OUT:
-                new = LEFT_OUT[name] if type(old) is str else old
+            if name == "arguments" and type(old) is str:
+                new = LEFT_OUT if self._arguments is None else self._text(self._arguments(old))
+            elif name == "executable" and type(old) is str:
+                # A program may write what it likes there, its arguments for one.
+                new = self._text(_base_name(old))
             elif name in VERBATIM:
                 new = old if type(old) is not Missing else self._any(old)
             elif name in BY_FIELD and type(old) is str:
+                # They may stand in texts as well.
                 if name == "hostname":
-                    # It may stand in texts as well.
                     for part, what in host_names(old).items():
                         self._look_for(part, what)
+                elif name == "user":
+                    self._look_for(old, BY_FIELD[name])
                 new = self._placeholder(BY_FIELD[name], old)
             else:
                 new = self._any(old)
@@ -183,9 +207,7 @@ class Redactor:
 
     def _text(self, text: str) -> str:
         if text not in self._texts:
-            new = text
-            for kind, pattern in self._replace:
-                new = pattern.sub(partial(self._found, kind), new)
+            new = self.text(text)
             if len(self._texts) > MAX_TEXTS:
                 self._texts.clear()
             self._texts[text] = text if new == text else new
@@ -195,12 +217,18 @@ class Redactor:
         return self._placeholder(kind, match[0])
 
     def _placeholder(self, kind: str, name: str) -> str:
+        if kind == GPU and _PLACEHOLDER.fullmatch(name):
+            return name  # of a recording, which has been redacted before
         # Names of hosts and users are the same in any case of letters.
         key = kind, name.lower()
         if key not in self._given:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._given[key] = f"{kind}{self._counts[kind]}"
         return self._given[key]
+
+
+def _base_name(executable: str) -> str:
+    return next(iter(executable.split()), "").rpartition("/")[2]
 
 
 def _names(cls: type) -> tuple[str, ...]:

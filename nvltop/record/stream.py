@@ -33,14 +33,15 @@ Progress = Callable[[int, int], None]
 def compressor(path: Path) -> Compress:
     """Return what makes a block of lines a part of the file, by the file's ending."""
     if path.suffix == ".gz":
-        return _gzip
+        return gzip_part
     if path.suffix == ".zst":
         zstd = _zstandard(path)
         return lambda block: bytes(zstd.compress(block, 9))
     return bytes
 
 
-def _gzip(block: bytes) -> bytes:
+def gzip_part(block: bytes) -> bytes:
+    """Pack lines as a whole gzip member."""
     # Filtered: noise has no repetitions, looking for short ones only costs.
     deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
     return deflate.compress(block) + deflate.flush()

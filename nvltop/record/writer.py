@@ -7,7 +7,6 @@ says why.
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import threading
@@ -16,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nvltop import __version__
-from nvltop.model import Event, Inventory, Item, Reading, Tick
-from nvltop.record.coder import Encoder
-from nvltop.record.format import RecordingError, header
-from nvltop.record.redact import REMOVED, Redactor
+from nvltop.model import Item, Reading
+from nvltop.record.format import RecordingError
+from nvltop.record.journal import Journal
+from nvltop.record.redact import Redactor
 from nvltop.record.stream import compressor
 
 BLOCK_S: Final = 10.0
@@ -55,7 +53,7 @@ class Recorder:
         self._pack = compressor(self.path)
         self._block_s = PLAIN_BLOCK_S if self._pack is bytes else BLOCK_S
         self._most = None if max_bytes is None else max_bytes // 2
-        self._newest: dict[object, Item] = {}
+        self._journal = Journal(self._redact.removed)
         self._since_s: float | None = None
         self._disk = _Disk(self.path, rotates=max_bytes is not None)
         self._begin()
@@ -70,10 +68,7 @@ class Recorder:
         if self.error:
             return
         item = self._redact(item)
-        if not isinstance(item, Event):
-            key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
-            self._newest[key] = item
-        self._add(item)
+        self._put(self._journal.lines(item))
         now_s = item.end_s if isinstance(item, Reading) else item.mono_s
         if self._since_s is None:
             self._since_s = now_s
@@ -88,23 +83,14 @@ class Recorder:
 
     def _begin(self) -> None:
         """Begin a file: the header, then what is known so far, so that the file replays on its own."""
-        self._encoder = Encoder()
         self._file_bytes = 0
         self._block: list[bytes] = []
         self._block_bytes = 0
-        self._put(header(__version__, REMOVED))
-        order = {Inventory: 0, Reading: 1, Tick: 2}
-        for item in sorted(self._newest.values(), key=lambda i: order[type(i)]):
-            self._add(item)
+        self._put(self._journal.begin())
 
-    def _add(self, item: Item) -> None:
-        for line in self._encoder.lines(item):
-            self._put(line)
-
-    def _put(self, line: object) -> None:
-        text = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-        self._block.append(text)
-        self._block_bytes += len(text)
+    def _put(self, lines: list[bytes]) -> None:
+        self._block += lines
+        self._block_bytes += sum(map(len, lines))
 
     def _flush(self, last: bool = False) -> None:
         part = self._pack(b"".join(self._block))

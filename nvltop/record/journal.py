@@ -1,0 +1,42 @@
+"""The lines of a recording, and what it takes to begin another one in the middle of a run."""
+
+from __future__ import annotations
+
+import json
+
+from nvltop import __version__
+from nvltop.model import Event, Inventory, Item, Reading, Tick
+from nvltop.record.coder import Encoder
+from nvltop.record.format import header
+
+_ORDER = {Inventory: 0, Reading: 1, Tick: 2}
+
+
+class Journal:
+    """Encodes items, and remembers the newest of each kind."""
+
+    def __init__(self, removed: tuple[str, ...]) -> None:
+        """Take what has been removed from the items, for the header."""
+        self._removed = removed
+        self._newest: dict[object, Item] = {}
+        self._encoder = Encoder()
+
+    def begin(self) -> list[bytes]:
+        """Return a header and what is known so far: from here on the lines can be read on their own."""
+        self._encoder = Encoder()
+        newest = sorted(self._newest.values(), key=lambda item: _ORDER[type(item)])
+        lines = [_line(header(__version__, self._removed, len(newest)))]
+        for item in newest:
+            lines += map(_line, self._encoder.lines(item))
+        return lines
+
+    def lines(self, item: Item) -> list[bytes]:
+        """Return the lines of the next item."""
+        if not isinstance(item, Event):
+            key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
+            self._newest[key] = item
+        return [_line(value) for value in self._encoder.lines(item)]
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,0 +1,75 @@
+"""The last minutes, kept as a recording in memory all the time, so that a snapshot has what led up to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from nvltop.model import Item
+from nvltop.record.journal import Journal
+from nvltop.record.redact import Redactor
+from nvltop.record.stream import gzip_part
+
+LIMIT: Final = 8 << 20
+"""Bytes, packed; more than half an hour of a DGX H100 at four refreshes a second."""
+PART: Final = 1 << 16
+"""Bytes that are packed at a time, which takes some milliseconds."""
+STRETCHES: Final = 16
+"""In how many steps the oldest goes: each stretch can be read without those before it."""
+
+
+class Ring:
+    """Items as they come, redacted and encoded; the oldest are dropped beyond `limit` bytes."""
+
+    def __init__(self, redact: Redactor, limit: int = LIMIT) -> None:
+        self._redact = redact
+        self._limit = limit
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._journal = Journal(self._redact.removed)
+        self._stretches: deque[list[bytes]] = deque()
+        self._size = 0
+        """Packed bytes of all stretches."""
+        self._open: list[bytes] = []
+        self._open_size = 0
+        self._begin_stretch()
+
+    def clear(self) -> None:
+        """Forget everything, as after a jump back in a replay."""
+        self._begin_anew()
+
+    def write(self, item: Item) -> None:
+        """Take an item."""
+        self._put(self._journal.lines(self._redact(item)))
+
+    def recording(self) -> bytes:
+        """Return what is kept as the bytes of a `.gz` recording."""
+        self._pack()
+        return b"".join(part for stretch in self._stretches for part in stretch)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self._size + self._open_size
+
+    def _begin_stretch(self) -> None:
+        self._stretches.append([])
+        self._put(self._journal.begin())
+
+    def _put(self, lines: list[bytes]) -> None:
+        self._open += lines
+        self._open_size += sum(map(len, lines))
+        while len(self._stretches) > 1 and self.size > self._limit:
+            self._size -= sum(map(len, self._stretches.popleft()))
+        if self._open_size >= PART:
+            self._pack()
+            if sum(map(len, self._stretches[-1])) >= self._limit // STRETCHES:
+                self._begin_stretch()
+
+    def _pack(self) -> None:
+        if self._open:
+            part = gzip_part(b"".join(self._open))
+            self._stretches[-1].append(part)
+            self._size += len(part)
+            self._open, self._open_size = [], 0

@@ -1,0 +1,106 @@
+"""The last minutes in memory: what is in them replays like a recording, and they never grow too large."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.model import Cost, Inventory, Process, Processes, Reading, Tick
+from nvltop.record.format import RecordingError
+from nvltop.record.reader import open_recording
+from nvltop.record.redact import Redactor
+from nvltop.record.replay import Replay
+from nvltop.record.ring import Ring
+
+NAMES = {"jdoe": "user-"}
+
+
+def read(path, data: bytes):
+    path.write_bytes(data)
+    with open_recording(path) as recording:
+        items = list(recording)
+    assert recording.warning is None
+    return items
+
+
+def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
+    items, redact = simulate(seconds=8), Redactor(NAMES)
+    ring = Ring(redact)
+    for item in items:
+        ring.write(item)
+    assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in items]
+    # Asking ends nothing.
+    later = Tick(items[-1].mono_s + 1, items[-1].wall_s + 1, 1.0, "stuck")
+    ring.write(later)
+    assert read(tmp_path / "run.gz", ring.recording())[-1] == later
+
+
+def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
+    items, redact, limit = simulate(seconds=90), Redactor(NAMES), 1 << 16
+    ring = Ring(redact, limit)
+    for item in items:
+        ring.write(item)
+        assert ring.size <= limit
+    kept = read(tmp_path / "run.gz", ring.recording())
+    assert len(kept) < len(items)
+    assert isinstance(kept[0], Inventory)
+    groups = {i.group for i in items if isinstance(i, Reading)}
+    ticks = [i for i in kept if isinstance(i, Tick)]
+    assert {i.group for i in kept[: kept.index(ticks[0])] if isinstance(i, Reading)} == groups
+    # After that nothing is missing, and nothing is told twice.
+    tail = kept[kept.index(ticks[1]) :]
+    assert tail == [redact(item) for item in items][-len(tail) :]
+    assert Replay(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 40), max_size=4), limit=st.integers(1 << 10, 1 << 15))
+def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, limit):
+    ring, now = Ring(Redactor(NAMES), limit), 1.0
+    for n in [*cuts, 3]:
+        for i in range(n):
+            now += 0.25
+            ring.write(Reading(None, now, now, 1e9 + now, Cost(float(i), 0.0, 0.25)))
+            ring.write(Tick(now, 1e9 + now, 0.25, "running"))
+        items = read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording())
+        assert not n or items[-1] == Tick(now, 1e9 + now, 0.25, "running")
+
+
+def test_a_recording_cannot_follow_one_that_is_newer(tmp_path, simulate):
+    ring = Ring(Redactor(NAMES))
+    for item in simulate(seconds=1):
+        ring.write(item)
+    alone = ring.recording()
+    with pytest.raises(RecordingError, match="time goes backwards"):
+        read(tmp_path / "run.gz", alone + alone)
+
+
+@pytest.mark.parametrize("again", ["-1", "true", "1.5", '"2"'])
+def test_a_wrong_count_in_a_header(tmp_path, again):
+    head = f'{{"schema":"nvltop-recording/1","removed":[],"again":{again}}}\n'
+    with pytest.raises(RecordingError, match="run:1: a header with a wrong count"):
+        read(tmp_path / "run", head.encode())
+
+
+def test_nothing_private_is_kept(tmp_path):
+    ring = Ring(Redactor(NAMES))
+    secret = Process(
+        1, (), "/opt/jdoe/train.py --password=hunter2", "asmith", "--token hunter2", group_kind="slurm"
+    )
+    ring.write(Reading(None, 1.0, 1.0, 1e9, Processes((secret,), 2, "asmith's are hidden")))
+    text = gzip.decompress(ring.recording()).decode()
+    for word in ("jdoe", "asmith", "hunter2"):
+        assert word not in text
+    assert "train.py" in text
+
+
+def test_clear(tmp_path, simulate):
+    ring = Ring(Redactor(NAMES))
+    for item in simulate(seconds=1):
+        ring.write(item)
+    ring.clear()
+    ring.write(Tick(1.0, 1e9, 1.0, "replay"))
+    assert read(tmp_path / "run.gz", ring.recording()) == [Tick(1.0, 1e9, 1.0, "replay")]
