@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nvltop.model import GpuFrame, Link, Matrix, Maybe, Missing, Pair, RemoteKind, known
+from nvltop.model import GpuFrame, Link, LinkState, Matrix, Maybe, Missing, Pair, RemoteKind, known
 
 ON_SWITCH = Missing("goes through NVSwitch: NVML does not tell the pair")
 NO_LINK = Missing("no NVLink between these two")
@@ -44,8 +44,13 @@ def topology(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) ->
             p2p[i][j] = pair.p2p_nvlink if pair else Missing("not read yet")
             straight = tuple(link.index for link in links_to(a, b))
             count = len(straight) or _through_switches(a, b, pair)
+            unread = None if count else _unread_between(a, b)
             if count:
                 cells[i][j] = f"NV{count}"
+            elif unread:
+                # PCIe would be a claim that no link joins them.
+                cells[i][j] = "?"
+                missing[f"{labels[i]},{labels[j]}"] = unread
             elif pair and known(pair.pcie):
                 cells[i][j] = pair.pcie
             else:
@@ -89,6 +94,16 @@ def _through_switches(a: GpuFrame, b: GpuFrame, pair: Pair | None) -> int:
     if pair and pair.p2p_nvlink == "OK":
         return min(_links_on(a, RemoteKind.UNKNOWN), _links_on(b, RemoteKind.UNKNOWN))
     return 0
+
+
+def _unread_between(a: GpuFrame, b: GpuFrame) -> str | None:
+    """Return why it cannot be told whether a link joins a pair; None if it can."""
+    for g, other in ((a, b), (b, a)):
+        for link in g.links:
+            at_switch = link.remote.kind is RemoteKind.SWITCH
+            if link.state is LinkState.UNKNOWN and (at_switch or link.remote.gpu == other.gpu.uuid):
+                return link.state_reason
+    return None
 
 
 def _links_on(gpu: GpuFrame, kind: RemoteKind) -> int:

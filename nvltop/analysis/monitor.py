@@ -193,9 +193,13 @@ class Monitor:
 def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
     """Give GPUs that no longer open the name and UUID they had; keep those that are no longer listed.
 
+    Without a driver all keep their rows: what they were, and what they did, is still to be seen.
     After a loss the indices of the others may have moved, so an index is believed only if no other
     GPU has taken what it had before; one unknown GPU and one that is missed are the same.
     """
+    if fresh.problem:
+        silent = tuple(replace(gpu, problem=fresh.problem.summary) for gpu in before.gpus)
+        return replace(fresh, gpus=silent, pairs=before.pairs)
     present = {gpu.uuid for gpu in fresh.gpus}
     missed = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
     was: dict[int, Gpu] = {}
@@ -209,7 +213,7 @@ def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
     gpus = [
         replace(was[g.index], index=g.index, problem=g.problem) if g.index in was else g for g in fresh.gpus
     ]
-    if not fresh.problem and not unknown:
+    if not unknown:
         # What is no longer counted keeps its row: that it is gone is the news.
         gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
     return replace(fresh, gpus=tuple(gpus))

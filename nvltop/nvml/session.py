@@ -49,6 +49,8 @@ class GpuReader:
     slow: SlowReader
     processes: ProcessReader
     lost: bool = False
+    silent: bool = False
+    """Nothing that the board usually tells was told at the last reading."""
     _unread: set[int] = field(default_factory=set)
 
     @classmethod
@@ -99,9 +101,9 @@ class GpuReader:
         answers = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
         # What the board never tells is no sign of trouble, and no sign of life either.
         unread = [a for a in answers if isinstance(a, Missing) and a not in UNSUPPORTED]
-        silent = not any(known(a) for a in answers)
-        self.lost = silent and GPU_IS_LOST in unread
-        if silent and unread:
+        self.silent = bool(unread) and not any(known(a) for a in answers)
+        self.lost = self.silent and GPU_IS_LOST in unread
+        if self.silent:
             why = GPU_IS_LOST if self.lost else unread[0]
             return [replace(reading, problem=why.reason)]
         return [reading]

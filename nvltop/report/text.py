@@ -58,7 +58,8 @@ def nvlink_line(frame: Frame) -> str:
     up = sum(u for u in ups if known(u))
     parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
     some = any(isinstance(u, Missing) for u in ups)
-    parts.append(f"{up}{'+?' if some else ''}/{sum(p for p in present if known(p))} links up")
+    counted = f"{up}{'+?' if some else ''}" if up or not some else "?"
+    parts.append(f"{counted}/{sum(p for p in present if known(p))} links up")
     switches = {
         k.remote.pci_bus_id
         for g in frame.gpus
@@ -69,7 +70,7 @@ def nvlink_line(frame: Frame) -> str:
         parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
     if chips:
         parts.append(chips)
-    fabric = sorted({_fabric(g) for g in frame.gpus if known(g.fabric.state)})
+    fabric = sorted({_fabric(g) for g in frame.gpus if g.state == "ok" and known(g.fabric.state)})
     if fabric:
         parts.append("fabric " + ", ".join(fabric))
     cliques = {g.fabric.clique_id for g in frame.gpus if known(g.fabric.cluster_uuid)}

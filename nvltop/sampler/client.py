@@ -27,6 +27,10 @@ AGAIN_S: Final = 60.0
 """A worker that ends sooner after its start than this is started again only so long after it."""
 RELOAD_S: Final = 2.0
 """The same for one that ended because the driver was unloaded or exchanged."""
+EXIT_S: Final = 2.0
+"""How long the status of a worker that has closed its pipe is waited for; it may hang in its exit."""
+NOTED_S: Final = 120.0
+"""How long it is told that a worker was started again; that a GPU is left out is told as long as it is so."""
 
 
 class _Child:
@@ -113,6 +117,7 @@ class Worker:
         self._crashed = False
         self._answered = False
         self._note = ""
+        self._leaves_out = False
         self._child = _Child(interval_s, demo, ())
 
     def fileno(self) -> int:
@@ -152,7 +157,8 @@ class Worker:
             if self._left_stuck < MAX_STUCK:
                 self._left_stuck += 1
                 self._leave_out([c for c in calls if now - c.since_s > limit])
-        return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, self._note)
+        note = self._note if self._leaves_out or now - self._started_s < NOTED_S else ""
+        return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, note)
 
     def pace(self, interval_s: float) -> None:
         """Read link counters so often from now on."""
@@ -171,6 +177,8 @@ class Worker:
     def _start_again(self, now: float) -> None:
         """Start another worker for one that ended by itself; one that ends at once is given time."""
         code = self._child.process.poll()
+        if code is None and now - self._heard_s < EXIT_S:
+            return  # its pipe is closed a moment before its status is there
         reload = code == RELOAD
         lived_s = now - self._started_s
         if lived_s < (RELOAD_S if reload else AGAIN_S) and (reload or self._crashed):
@@ -189,4 +197,4 @@ class Worker:
         self._child = _Child(self._interval_s, self._demo, leave_out)
         self._started += 1
         self._started_s = self._heard_s = time.monotonic()
-        self._note = note
+        self._note, self._leaves_out = note, bool(leave_out)

@@ -121,7 +121,7 @@ class Sampler:
             with_gauges, with_states = gauges.at(start, slack), states.at(start, slack)
             counters_s = 0.0
             for reader in lane.turn(self._session.readers):
-                uuid, was_lost = reader.device.uuid, reader.lost
+                uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.silent
                 if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
                     continue
                 begun = time.monotonic()
@@ -136,7 +136,7 @@ class Sampler:
                 due.every_s = every
                 if due.at(start, slack):
                     readings += reader.read_errors()
-                if reader.lost != was_lost:
+                if reader.silent != was_silent:
                     self._news.set()
                 self._send(*readings)
             stretch.note(counters_s)

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from nvltop.model import Frame, known
+from nvltop.model import Frame, Inventory, Problem, known
 from nvltop.nvml.simulated import Fault
 from nvltop.report.json import to_json
-from nvltop.report.text import to_text
+from nvltop.report.text import nvlink_line, to_text
 
 NODES = ("hgx-h100-4", "rtx3090-pair", "gb200-tray")
 CODES = {
@@ -31,6 +33,7 @@ FEWER = ("NOT_SUPPORTED", "NO_PERMISSION", "GPU_IS_LOST", "UNKNOWN")
 """Of the nodes with many links, where a case takes longest."""
 BROKEN = 1
 """The GPU that fails; the others must not suffer."""
+NO_DRIVER = Problem("no-driver", "the driver is not loaded", "load it")
 ZERO_AT_FIRST = (".since_start", ".per_min")
 """Counts from now on, which rightly begin at 0."""
 REMEMBERED_S = 601.0
@@ -160,8 +163,6 @@ def test_each_call_each_code(bench, node, when, capsys):
 )
 @pytest.mark.parametrize("name", ["nvmlDeviceGetName", "nvmlDeviceGetUUID"])
 def test_garbage_for_text(bench, name, text):
-    import ctypes
-
     def garble(lib):
         types, _ = lib._functions[name]
 
@@ -196,3 +197,63 @@ def test_absurd_numbers(bench, field_id, value):
     for link in broken.links:
         for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s):
             assert not known(rate) or rate <= 1.1 * 26562e6
+
+
+def test_a_driver_that_is_unloaded_and_loaded_again(bench):
+    b = bench("dgx-h100")
+    look(b)
+    gone = {name: Fault(1) for name in functions(b)} | {"nvmlDeviceGetCount_v2": Fault(1)}
+    b.library.faults.update(gone)
+    frame = look(b, 3)
+    assert {g.state for g in frame.gpus} == {"unreadable"}
+    assert not [c for c in frame.checks if c.outcome == "fine"], "nothing is fine because nobody tells"
+    assert {f.rule for f in frame.findings} == {"no-read"}
+    assert {cell for row in frame.matrix.cells for cell in row} == {"X", "?"}
+    assert "?/144 links up" in nvlink_line(frame)
+    sound(frame)
+    # What the fresh worker says at first keeps the rows.
+    b.monitor.update(Inventory(b.clock.now, b.clock.now, problem=NO_DRIVER))
+    frame = look(b)
+    assert [g.state_reason for g in frame.gpus] == ["the driver is not loaded"] * 8
+    b.library.faults.clear()
+    b.monitor.update(replace(b.inventory, mono_s=b.clock.now))
+    frame = look(b, 3)
+    assert frame.findings == ()
+    assert [g.nvlink.links_up for g in frame.gpus] == [18] * 8
+
+
+def put_number(library, name: str, change):
+    """Let `change` have its way with the first number that a function gives, for the GPU it is given."""
+    types, answer = library._functions[name]
+
+    def changed(*arguments):
+        code = answer(*arguments)
+        out = ctypes.cast(arguments[len(arguments) > 1], ctypes.POINTER(ctypes.c_uint))
+        out[0] = change(arguments[0], out[0])
+        return code
+
+    library._functions[name] = types, changed
+
+
+def test_mig_switched_on_while_running(bench):
+    on = False
+    name = "nvmlDeviceGetMigMode"
+    b = bench("dgx-h100", prepare=lambda lib: put_number(lib, name, lambda gpu, _: on and gpu == BROKEN))
+    before = to_json(look(b))["gpus"][BROKEN]
+    on = True
+    b.monitor.update(b.session.read_again())
+    data = sound(look(b, 3))
+    assert (before["mig"], data["gpus"][BROKEN]["mig"]) == (False, True)
+    assert {(f["rule"], f["severity"]) for f in data["findings"]} == {("mig-on", "info")}
+
+
+def test_a_gpu_that_comes_later_gets_a_row(bench):
+    hidden = 1
+    name = "nvmlDeviceGetCount_v2"
+    b = bench("hgx-h100-4", prepare=lambda lib: put_number(lib, name, lambda _, gpus: gpus - hidden))
+    assert len(look(b).gpus) == 3
+    hidden = 0
+    b.monitor.update(b.session.read_again())
+    frame = look(b, 5)
+    assert [g.state for g in frame.gpus] == ["ok"] * 4
+    assert frame.gpus[3].nvlink.links_up == 18

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.model import Inventory, Item, Reading, Tick
+from nvltop.sampler import client
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.client import Worker
 from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
@@ -93,6 +94,33 @@ def test_the_replacement_reads_on(worker):
         worker.drain()
     until(worker, lambda items: "links" in groups(items))
     assert "started again" in worker.tick().note
+
+
+RELOADED_ONCE = """
+import os, sys
+mark = os.environ["MARK"]
+if not os.path.exists(mark):
+    open(mark, "w").close()
+    sys.exit(75)
+from nvltop.sampler.worker import main
+main()
+"""
+
+
+def test_a_worker_whose_driver_was_exchanged_is_followed_by_a_fresh_one(monkeypatch, tmp_path):
+    (tmp_path / "reloaded_once.py").write_text(RELOADED_ONCE)
+    paths = filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    monkeypatch.setattr(client, "WORKER_MODULE", "reloaded_once")
+    source = Worker(0.1, ("dgx-h100", "training"))
+    end = time.monotonic() + PATIENCE_S
+    while source.tick().worker != "replaced" and time.monotonic() < end:
+        select.select([source.fileno()], [], [], 0.5)
+        source.drain()
+    until(source, lambda items: "links" in groups(items))
+    assert source.tick().note == "the driver was unloaded or exchanged; reading began anew"
+    source.close()
 
 
 def test_a_node_without_driver_says_so():

@@ -147,6 +147,24 @@ def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
     t.master = os.open(os.devnull, os.O_RDONLY)
 
 
+def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(terminal, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    fail = (
+        "import sys, nvltop.tui.paint.meters as m, nvltop.cli as c;"
+        "real, left = m.meters, [0] * 8;"
+        "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0;"
+        "sys.exit(c.main(['--demo']))"
+    )
+    t = terminal(command=(sys.executable, "-c", fail))
+    assert t.ended() == 1
+    assert t.restored()
+    [report] = (tmp_path / "nvltop").iterdir()
+    shown = t.received[t.received.rfind(b"\x1b[?1049l") :].decode()
+    assert "nvltop failed (ZeroDivisionError)" in shown
+    assert str(report) in shown
+    assert "Traceback" not in shown
+
+
 def test_no_driver_says_why_and_leaves_the_screen_as_it_was(terminal):
     t = terminal("--demo", "no-driver")
     assert t.ended() == 3

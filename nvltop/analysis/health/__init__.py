@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.health import ber, errors, events, fabric, gpus, links, load, numbers, p2p, reading
-from nvltop.analysis.health.claim import Claim, Family, Looked, Scene
+from nvltop.analysis.health.claim import Claim, Family, Looked, Scene, names
 from nvltop.analysis.health.ledger import Ledger
 from nvltop.analysis.health.memory import Memory
 from nvltop.analysis.rates import gap_s
@@ -67,7 +67,8 @@ class Health:
         self.memory.note(scene.gpus, now_s)
         claims: list[Claim] = []
         for family in FAMILIES:
-            found, self._looked[family.name] = family.judge(scene)
+            found, looked = family.judge(scene)
+            self._looked[family.name] = _of_those_that_answer(looked, scene)
             claims += found
         self._ledger.update(claims, now_s, scene.tick.wall_s, stopped)
         self.findings = self._ledger.findings(now_s)
@@ -77,6 +78,8 @@ class Health:
         checks = []
         for family in FAMILIES:
             looked = self._looked[family.name]
+            if family is reading.DESIGN:
+                continue
             told = [f for f in self.findings if f.rule in family.rules and f.severity != "info"]
             if any(f.severity in TOLD for f in told):
                 checks.append(Check(family.name, "problem", told[0].summary))
@@ -86,6 +89,16 @@ class Health:
                 checks.append(Check(family.name, "unknown", looked.reason))
             elif looked is not None:
                 checks.append(Check(family.name, "fine", looked))
-            elif family.rules != reading.DESIGN.rules:
+            else:
                 checks.append(Check(family.name, "n/a", "nothing of the kind on this node"))
         return checks
+
+
+def _of_those_that_answer(looked: Looked, scene: Scene) -> Looked:
+    """Say which GPUs a family has not looked at: nothing is fine because nobody told of it."""
+    silent = [g for g in scene.gpus if g.state != "ok"]
+    if isinstance(looked, Missing) or not silent:
+        return looked
+    if len(silent) == len(scene.gpus):
+        return Missing(f"no GPU answers ({silent[0].state_reason})")
+    return looked and f"{looked}; {names(silent)} not looked at"

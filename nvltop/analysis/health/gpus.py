@@ -32,7 +32,7 @@ LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the mac
 def judge_presence(scene: Scene) -> Opinion:
     """Judge whether all GPUs answer."""
     return [*_mismatch(scene), *_lost(scene), *_unlisted(scene), *_hole(scene), *_container(scene)], (
-        f"{len(scene.gpus)} answer" if scene.gpus else Missing("no GPU read yet")
+        f"{sum(g.state == 'ok' for g in scene.gpus)} answer" if scene.gpus else Missing("no GPU read yet")
     )
 
 

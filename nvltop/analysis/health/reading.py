@@ -33,7 +33,7 @@ VIRTUAL: Final = ("passthrough", "vgpu")
 
 def judge(scene: Scene) -> Opinion:
     """Judge whether the driver answers, and how fast."""
-    claims = [*_stuck(scene), *_left_out(scene), *_slow(scene)]
+    claims = [*_stuck(scene), *_silent(scene), *_slow(scene)]
     cost = scene.cost
     if not cost.calls_per_s:
         return claims, Missing("not read yet")
@@ -46,7 +46,8 @@ def _stuck(scene: Scene) -> Iterator[Claim]:
     silent = 0.0 if heard is None else scene.tick.mono_s - heard
     waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
     call = waits[0] if waits else scene.tick.calls[0] if scene.tick.calls else None
-    if silent > limit:
+    # A driver that says that it is not there has answered.
+    if silent > limit and not scene.inventory.problem:
         where = "" if call is None else f" in {call.function}"
         yield Claim(
             rule="driver-stuck",
@@ -78,20 +79,24 @@ def _hangs(scene: Scene, index: int, function: str, seconds: float) -> Claim:
     )
 
 
-def _left_out(scene: Scene) -> Iterator[Claim]:
-    """A GPU that hung, or that the driver counts but does not open."""
+def _silent(scene: Scene) -> Iterator[Claim]:
+    """GPUs that hung, that the driver counts but does not open, or that answer nothing but errors."""
+    reasons: dict[str, list[GpuFrame]] = {}
     for g in scene.gpus:
-        if g.state == "unreadable" and g.gpu.problem:
-            yield Claim(
-                rule="driver-stuck" if "hung" in g.gpu.problem else "no-read",
-                gpu=g.gpu.uuid,
-                summary=f"{named(g)} cannot be read: {g.gpu.problem}",
-                steps=(Step("critical"),) if "hung" in g.gpu.problem else UNKNOWN,
-                evidence={"answer": g.gpu.problem},
-                next_step="Look for Xid 119 or 120 in `dmesg`"
-                if "hung" in g.gpu.problem
-                else "See `nvidia-smi -q` and the rights of /dev/nvidia*",
-            )
+        if g.state == "unreadable":
+            reasons.setdefault(g.state_reason, []).append(g)
+    for reason, gpus in reasons.items():
+        hung = "hung" in reason
+        yield Claim(
+            rule="driver-stuck" if hung else "no-read",
+            gpu=gpus[0].gpu.uuid if len(gpus) == 1 else None,
+            summary=f"{names(gpus)} cannot be read: {reason}",
+            steps=(Step("critical"),) if hung else UNKNOWN,
+            evidence=scene.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
+            next_step="Look for Xid 119 or 120 in `dmesg`"
+            if hung
+            else "See `nvidia-smi` and the rights of /dev/nvidia*; it is asked again all the time",
+        )
 
 
 def _slow(scene: Scene) -> Iterator[Claim]:

@@ -159,9 +159,9 @@ def _cell(c: Column, g: GpuFrame, view: View) -> Span:
     if c.key == "links":
         up, present = link.links_up, link.links_present
         short = known(up) and known(present) and 0 < up < present
-        return f"{_text(up)}/{_text(present)}", "warn" if short else ""
+        return f"{_text(up)}/{_text(present)}", "warn" if short else old
     moved = known(link.errors_since_start) and link.errors_since_start > 0
-    return count(link.errors_total), "error" if moved else ""
+    return count(link.errors_total), "error" if moved else old
 
 
 def _sparks(g: GpuFrame, view: View, each: int, linked: bool) -> list[Span]:

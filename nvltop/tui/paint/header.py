@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Final
 
+from nvltop.analysis.health.claim import names
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.model import Frame, known
 from nvltop.report.text import node_line, nvlink_line
@@ -52,7 +53,9 @@ def _verdict(frame: Frame) -> Span:
 
 def health(view: View) -> Span:
     """One line on what stands in the way of reading, on what is wrong, and on link errors."""
-    return _reading(view) or _findings(view.frame) or _lost(view.frame) or _errors(view.frame)
+    frame = view.frame
+    note = (frame.tick.note, "warn") if frame.tick.note else None
+    return _reading(view) or _findings(frame) or note or _lost(frame) or _errors(frame)
 
 
 def _reading(view: View) -> Span | None:
@@ -63,7 +66,7 @@ def _reading(view: View) -> Span | None:
         return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
     if tick.worker == "ended":
         return "the reading process has ended; the numbers are old", "error"
-    return (tick.note, "warn") if tick.note else None
+    return None
 
 
 def _findings(frame: Frame) -> Span | None:
@@ -83,7 +86,7 @@ def _lost(frame: Frame) -> Span | None:
     lost = [g for g in frame.gpus if g.state != "ok"]
     if not lost:
         return None
-    return f"GPU {', '.join(str(g.gpu.index) for g in lost)}: {lost[0].state_reason}", "error"
+    return f"{names(lost)}: {lost[0].state_reason}", "error"
 
 
 def _errors(frame: Frame) -> Span:

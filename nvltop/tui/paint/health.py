@@ -45,7 +45,7 @@ def entries(frame: Frame) -> list[Entry]:
     sources = likely_sources(frame)
     events = [_event(frame, e, sources) for e in reversed(frame.events)]
     if not any(f.severity in ("critical", "warning", "notice") for f in frame.findings):
-        looked = "Nothing found to be wrong" if fine else "Nothing has been checked yet"
+        looked = "Nothing found to be wrong" if fine else "Nothing could be checked yet"
         found.insert(0, Entry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked))
     return [*found, *unknown, *fine, *past, *events, *none]
 
