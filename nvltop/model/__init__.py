@@ -26,6 +26,7 @@ from nvltop.model.missing import (
     known,
     or_none,
 )
+from nvltop.model.nic import Nic, NicPort, NicPorts, Place
 from nvltop.model.reading import (
     GROUPS,
     LISTENING,
@@ -89,9 +90,13 @@ __all__ = [
     "Matrix",
     "Maybe",
     "Missing",
+    "Nic",
+    "NicPort",
+    "NicPorts",
     "NvLink",
     "Pair",
     "PcieTraffic",
+    "Place",
     "Problem",
     "Process",
     "Processes",

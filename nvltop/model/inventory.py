@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.nic import Nic, Place
 
 
 class RemoteKind(str, Enum):
@@ -119,5 +120,9 @@ class Inventory:
     """Whether we run in a container, which may be shown fewer GPUs than there are."""
     booted_s: Maybe[float] = NOT_READ
     """Unix time at which the machine was switched on."""
+    nics: Maybe[tuple[Nic, ...]] = NOT_READ
+    """In the order of `nvidia-smi topo -m`."""
+    gpu_places: tuple[Place, ...] = ()
+    """Where GPUs sit on the PCI bus, those of which sysfs tells it."""
     demo: str | None = None
     """`NODE, SCENARIO` when the node is simulated."""

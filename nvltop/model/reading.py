@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.nic import NicPorts
 
 
 class LinkState(str, Enum):
@@ -170,6 +171,7 @@ Data: TypeAlias = (
     | Host
     | Cost
     | Processes
+    | NicPorts
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -184,6 +186,7 @@ GROUPS: dict[type[Data], str] = {
     Cost: "cost",
     LinkBer: "ber",
     Processes: "processes",
+    NicPorts: "nics",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 

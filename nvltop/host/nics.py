@@ -1,0 +1,170 @@
+"""The node's network interfaces, as sysfs shows them.
+
+RDMA devices (`class/infiniband`) come in the order of `nvidia-smi topo -m`; after them come Ethernet
+interfaces with a PCI function of their own that no RDMA device stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from nvltop.host.places import NOT_ON_PCI, place_of
+from nvltop.host.ports import PortReader
+from nvltop.host.sysfs import names_in, read_text, sys_root
+from nvltop.model import Maybe, Missing, Nic, NicPorts, Place, known
+from nvltop.text import clean
+
+ETHERNET: Final = "1"
+"""ARPHRD_ETHER: what `type` holds."""
+MAX_NICS: Final = 256
+ERRORS_S: Final = 5.0
+"""How often error counters are read; some drivers ask the firmware for each."""
+_NUMBER: Final = re.compile(r"\d+")
+
+
+class NicTable:
+    """Knows which NICs there are, and reads their ports."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Take where sysfs is, by default what `HOST_SYS` says."""
+        self._root = root or sys_root()
+        self._readers: list[PortReader] = []
+        self._seen: object = None
+        self._errors_s: float | None = None
+
+    def changed(self) -> bool:
+        """Whether devices have come or gone since the last `find`; two folders are listed for this."""
+        return self._seen != self._names()
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        return names_in(self._root / "class/infiniband"), names_in(self._root / "class/net")
+
+    def find(self) -> Maybe[tuple[Nic, ...]]:
+        """Return the NICs; `read` reads these from now on."""
+        self._seen = devices, interfaces = self._names()
+        self._readers, self._errors_s = [], None
+        if not (self._root / "class").is_dir():
+            return Missing(f"no sysfs at {clean(str(self._root))}")
+        rdma = in_order([self._rdma(name) for name in devices[:MAX_NICS]])
+        taken = {i for nic in rdma for i in nic.interfaces}
+        plain = [nic for name in interfaces[:MAX_NICS] if (nic := self._ethernet(name, taken))]
+        found = (*rdma, *plain)
+        for nic in found:
+            folder = self._root / ("class/infiniband" if nic.rdma else "class/net") / nic.device
+            self._readers += [
+                PortReader(self._root, nic, port, self._interface(nic, port))
+                for port in (_ports(folder) if nic.rdma else [0])
+            ]
+        return found
+
+    def read(self, now_s: float) -> NicPorts:
+        """Read all ports; error counters at every few calls only, they are repeated in between."""
+        with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_S
+        if with_errors:
+            self._errors_s = now_s
+        ports = [reader.read(with_errors) for reader in self._readers]
+        return NicPorts(tuple(port for port in ports if port))
+
+    def _rdma(self, name: str) -> Nic:
+        folder = self._root / "class/infiniband" / name
+        device = folder / "device"
+        interfaces = names_in(device / "net")
+        for port in _ports(folder):
+            told = read_text(folder / "ports" / str(port) / "gid_attrs/ndevs/0")
+            if known(told) and told and told not in interfaces:
+                interfaces.append(told)  # what stands for the bonded ports
+        interfaces += sorted({self._master(i) for i in interfaces} - {"", *interfaces})
+        return Nic(
+            device=clean(name),
+            rdma=True,
+            place=place_of(device) if device.exists() else NOT_ON_PCI,
+            model=_model(folder, device),
+            virtual=os.path.lexists(device / "physfn"),
+            bond="bond" in name or any(self._bonded(i) for i in interfaces),
+            interfaces=tuple(clean(i) for i in interfaces),
+        )
+
+    def _ethernet(self, name: str, taken: set[str]) -> Nic | None:
+        folder = self._root / "class/net" / name
+        device = folder / "device"
+        if name in taken or not device.exists() or (device / "infiniband").is_dir():
+            return None
+        place: Maybe[Place] = place_of(device)
+        if isinstance(place, Missing) or read_text(folder / "type") != ETHERNET:
+            return None
+        if self._master(name) in taken:
+            return None  # the other half of a bond that has an RDMA device
+        return Nic(
+            device=clean(name),
+            rdma=False,
+            place=place,
+            model=_model(folder, device),
+            virtual=os.path.lexists(device / "physfn"),
+            interfaces=(clean(name),),
+        )
+
+    def _master(self, interface: str) -> str:
+        try:
+            return os.path.basename(os.readlink(self._root / "class/net" / interface / "master"))
+        except OSError:
+            return ""
+
+    def _bonded(self, interface: str) -> bool:
+        return (self._root / "class/net" / interface / "bonding").is_dir()
+
+    def _interface(self, nic: Nic, port: int) -> str:
+        """Return the network interface of a port; empty if that is not clear."""
+        if not nic.rdma:
+            return nic.device
+        told = read_text(self._root / f"class/infiniband/{nic.device}/ports/{port}/gid_attrs/ndevs/0")
+        if known(told) and told:
+            return told
+        return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
+
+
+def _ports(folder: Path) -> list[int]:
+    return sorted(int(name) for name in names_in(folder / "ports") if name.isascii() and name.isdigit())
+
+
+def _model(folder: Path, device: Path) -> str:
+    """Return what devices of one kind have in common."""
+    board = read_text(folder / "board_id")
+    if known(board) and board:
+        return board
+    numbers = [read_text(device / name) for name in ("vendor", "device")]
+    return ":".join(n.removeprefix("0x") for n in numbers if known(n))
+
+
+def in_order(nics: Sequence[Nic]) -> list[Nic]:
+    """Return RDMA devices as `nvidia-smi topo -m` numbers them.
+
+    It takes them in the order in which the drivers have registered them, which sysfs does not tell.
+    What shows in it: devices of one naming are counted on (`mlx5_9` before `mlx5_10`), another naming
+    comes where its first device sits on the bus, bonds are made after all ports are there.
+    """
+    first: dict[str, tuple[int, ...]] = {}
+    for nic in nics:
+        naming = _naming(nic)
+        first[naming] = min(first.get(naming, _bus(nic)), _bus(nic))
+    return sorted(
+        nics,
+        key=lambda nic: (nic.bond, first[_naming(nic)], _naming(nic), *_numbers(nic)),
+    )
+
+
+def _naming(nic: Nic) -> str:
+    return _NUMBER.sub("#", nic.device)
+
+
+def _numbers(nic: Nic) -> Iterator[int]:
+    return (int(n) for n in _NUMBER.findall(nic.device)[:8])
+
+
+def _bus(nic: Nic) -> tuple[int, ...]:
+    if isinstance(nic.place, Missing):
+        return (1 << 32,)
+    return tuple(int(part, 16) for part in re.split("[:.]", nic.place.pci_bus_id))

@@ -1,0 +1,58 @@
+"""Where devices sit on the PCI bus, from the way to their folder in sysfs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from nvltop.host.sysfs import read_count, read_text
+from nvltop.model import Maybe, Missing, Place, known
+from nvltop.text import bus_number
+
+_HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
+_DEVICE: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+NOT_ON_PCI: Final = Missing("not on the PCI bus")
+NO_NODE: Final = Missing("the kernel tells no NUMA node")
+
+
+def place_of(folder: Path) -> Maybe[Place]:
+    """Return where the device of a sysfs folder sits; links on the way are followed."""
+    steps = os.path.realpath(folder).split("/")
+    way = [step for step in steps if _HOST.fullmatch(step) or _DEVICE.fullmatch(step)]
+    if not way or not _DEVICE.fullmatch(way[-1]) or any(step.startswith("usb") for step in steps):
+        return NOT_ON_PCI
+    # Below its PCI function a device may have folders of its own (virtio).
+    own = "/".join(steps[: len(steps) - steps[::-1].index(way[-1])])
+    return Place(way[-1], tuple(way[:-1]), numa_node(Path(own)))
+
+
+def numa_node(folder: Path) -> Maybe[int | None]:
+    """Return the NUMA node of a PCI device; None if the kernel knows no nodes at all.
+
+    A device of which the firmware tells nothing (-1) is on the one node, if there is but one.
+    """
+    node = read_count(folder / "numa_node")
+    if known(node):
+        return node
+    devices = next((p for p in folder.parents if p.name == "devices"), folder)
+    online = read_text(devices / "system/node/online")
+    if isinstance(online, Missing):
+        return None
+    return int(online) if online.isascii() and online.isdigit() else NO_NODE
+
+
+def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
+    """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
+    found = []
+    for bus in buses:
+        number = bus_number(bus)
+        if number:
+            domain, b, device, function = number
+            name = f"{domain:04x}:{b:02x}:{device:02x}.{function:x}"
+            place = place_of(sys_root / "bus/pci/devices" / name)
+            if known(place) and place.bridges:
+                found.append(place)
+    return tuple(found)

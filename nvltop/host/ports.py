@@ -1,0 +1,160 @@
+"""One port of a NIC: state, rate, counters of traffic and errors.
+
+`port_xmit_data` and `port_rcv_data` count words of four bytes, on RoCE as well as on InfiniBand
+(Documentation/ABI/stable/sysfs-class-infiniband). On RoCE they count RDMA only; the rest goes through the
+kernel and is counted by the network interface.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from nvltop.host.sysfs import GARBAGE, GONE, NOT_THERE, read_count, read_text
+from nvltop.model import NOT_SUPPORTED, Maybe, Missing, Nic, NicPort, known
+from nvltop.text import clean
+
+WORD: Final = 4
+"""Bytes that one step of `port_*_data` stands for."""
+STUCK: Final = (1 << 32) - 1
+"""Where the 32-bit counters of old adapters stop."""
+OTHER_BYTES: Final = (("tx_bytes", "rx_bytes"), ("tx_roce_bytes", "rx_roce_bytes"))
+"""Drivers without `port_*_data` (EFA, bnxt_re) count bytes in `hw_counters`."""
+
+ERRORS: Final = (
+    "symbol_error",
+    "link_error_recovery",
+    "link_downed",
+    "port_rcv_errors",
+    "port_rcv_remote_physical_errors",
+    "port_xmit_discards",
+    "local_link_integrity_errors",
+    "excessive_buffer_overrun_errors",
+    "port_xmit_wait",
+)
+"""In `counters`."""
+HW_ERRORS: Final = (
+    "out_of_sequence",
+    "packet_seq_err",
+    "implied_nak_seq_err",
+    "local_ack_timeout_err",
+    "rnr_nak_retry_err",
+    "out_of_buffer",
+    "rx_icrc_encapsulated",
+    "roce_adp_retrans",
+    "np_ecn_marked_roce_packets",
+    "rp_cnp_handled",
+    "to_retransmits",
+    "seq_err_naks_rcvd",
+    "max_retry_exceeded",
+    "retrans_pkts",
+    "retrans_timeout_events",
+    "rx_drops",
+)
+"""In `hw_counters`, each driver has its own of them."""
+NET_ERRORS: Final = ("rx_crc_errors", "rx_errors", "tx_errors", "rx_missed_errors", "tx_carrier_errors")
+"""In `statistics` of an interface."""
+
+_RATE: Final = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) Gb/sec")
+_STATE: Final = re.compile(r"(?:\d+: *)?(\w+)")
+OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "down", "notpresent": "down"}
+
+
+class PortReader:
+    """Reads one port."""
+
+    def __init__(self, root: Path, nic: Nic, port: int, interface: str) -> None:
+        """Take where sysfs is, and the network interface of the port if there is one."""
+        self._nic, self._port = nic, port
+        self._folder = root / "class/infiniband" / nic.device / "ports" / str(port)
+        self._net = root / "class/net" / interface if interface else None
+        self._errors: dict[str, Maybe[int]] = {}
+        self._kinds: list[tuple[str, Path]] | None = None
+        """Error counters that there are, once that is known."""
+
+    def read(self, with_errors: bool) -> NicPort | None:
+        """Read the port; None if it is no longer there."""
+        state = self._state()
+        if state in (GONE, NOT_THERE):
+            return None
+        layer = read_text(self._folder / "link_layer") if self._nic.rdma else "Ethernet"
+        physical = read_text(self._folder / "phys_state") if self._nic.rdma else ""
+        if with_errors:
+            self._errors = self._read_errors(layer)
+        tx, rx = self._traffic()
+        beside = layer == "Ethernet" and self._nic.rdma
+        return NicPort(
+            device=self._nic.device,
+            port=self._port,
+            link_layer=layer,
+            state=state,
+            physical=physical.partition(":")[2].strip() if known(physical) else "",
+            rate_bytes_per_s=self._rate(),
+            tx_bytes=tx,
+            rx_bytes=rx,
+            ip_tx_bytes=self._statistic("tx_bytes") if beside else NOT_SUPPORTED,
+            ip_rx_bytes=self._statistic("rx_bytes") if beside else NOT_SUPPORTED,
+            errors=self._errors,
+        )
+
+    def _state(self) -> Maybe[str]:
+        if self._nic.rdma:
+            text = read_text(self._folder / "state")
+            if isinstance(text, Missing):
+                return text
+            word = _STATE.fullmatch(text)
+            return word[1].lower() if word else Missing(clean(f"the state reads {text!r}", 60))
+        assert self._net is not None
+        text = read_text(self._net / "operstate")
+        if known(text) and text not in OPERSTATE:
+            # Drivers that do not keep it say `unknown`; the carrier then tells.
+            carrier = read_count(self._net / "carrier")
+            return ("active" if carrier else "down") if known(carrier) else Missing("not told by the driver")
+        return OPERSTATE[text] if known(text) else text
+
+    def _rate(self) -> Maybe[float]:
+        if self._nic.rdma:
+            text = read_text(self._folder / "rate")
+            if isinstance(text, Missing):
+                return text
+            told = _RATE.match(text)
+            return float(told[1]) * 1e9 / 8 if told else GARBAGE
+        assert self._net is not None
+        speed = read_count(self._net / "speed")
+        # Without a carrier it is -1, which is no count.
+        return speed * 1e6 / 8 if known(speed) else Missing("not told without a carrier")
+
+    def _traffic(self) -> tuple[Maybe[int], Maybe[int]]:
+        if not self._nic.rdma:
+            return self._statistic("tx_bytes"), self._statistic("rx_bytes")
+        tx, rx = (self._words(name) for name in ("port_xmit_data", "port_rcv_data"))
+        if tx != NOT_THERE or rx != NOT_THERE:
+            return tx, rx
+        for names in OTHER_BYTES:
+            found = [read_count(self._folder / "hw_counters" / name) for name in names]
+            if NOT_THERE not in found:
+                return found[0], found[1]
+        return NOT_SUPPORTED, NOT_SUPPORTED
+
+    def _words(self, name: str) -> Maybe[int]:
+        words = read_count(self._folder / "counters" / name)
+        if isinstance(words, Missing):
+            return words
+        return Missing("the counter has stopped at its end") if words == STUCK else words * WORD
+
+    def _statistic(self, name: str) -> Maybe[int]:
+        return read_count(self._net / "statistics" / name) if self._net else NOT_SUPPORTED
+
+    def _read_errors(self, layer: Maybe[str]) -> dict[str, Maybe[int]]:
+        if self._kinds is None:
+            places = [
+                *((kind, self._folder / "counters" / kind) for kind in ERRORS),
+                *((kind, self._folder / "hw_counters" / kind) for kind in HW_ERRORS),
+            ]
+            if self._net and layer == "Ethernet":
+                # What an Ethernet port counts as `link_downed` in `counters` stays 0.
+                places += [(kind, self._net / "statistics" / kind) for kind in NET_ERRORS]
+                places.append(("carrier_down_count", self._net / "carrier_down_count"))
+            self._kinds = [(kind, path) for kind, path in places if path.exists()]
+        return {kind: read_count(path) for kind, path in self._kinds}

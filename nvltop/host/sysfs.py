@@ -1,0 +1,74 @@
+"""Reading the kernel's files, each answer a value or why there is none.
+
+Containers often see the host's files elsewhere: `HOST_SYS` and `HOST_PROC` say where, as for other
+monitors (`-v /sys:/host/sys:ro -e HOST_SYS=/host/sys`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from nvltop.model import NOT_SUPPORTED, Maybe, Missing
+from nvltop.text import clean
+
+MAX_BYTES: Final = 4096
+"""What sysfs gives at most."""
+MAX_DIGITS: Final = 20
+"""Of a 64-bit count."""
+NO_PERMISSION: Final = Missing("no permission")
+NOT_THERE: Final = Missing("not there")
+GONE: Final = Missing("the device is gone")
+GARBAGE: Final = Missing("the file holds no number")
+_REASONS: Final = {
+    errno.EACCES: NO_PERMISSION,
+    errno.EPERM: NO_PERMISSION,
+    errno.ENOENT: NOT_THERE,
+    errno.ENOTDIR: NOT_THERE,
+    errno.ENODEV: GONE,
+    errno.EINVAL: NOT_SUPPORTED,
+    errno.EOPNOTSUPP: NOT_SUPPORTED,
+}
+
+
+def sys_root() -> Path:
+    """Return where sysfs is."""
+    return Path(os.environ.get("HOST_SYS") or "/sys")
+
+
+def proc_root() -> Path:
+    """Return where procfs is."""
+    return Path(os.environ.get("HOST_PROC") or "/proc")
+
+
+def read_text(path: str | Path) -> Maybe[str]:
+    """Return a file's text without the blanks around it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            raw = os.read(fd, MAX_BYTES)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return _REASONS.get(error.errno or 0) or Missing(clean(os.strerror(error.errno or 0).lower()))
+    return clean(raw.decode(errors="replace").strip())
+
+
+def read_count(path: str | Path) -> Maybe[int]:
+    """Return the count that a file holds."""
+    text = read_text(path)
+    if isinstance(text, Missing):
+        return text
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        return NOT_SUPPORTED if text.startswith("N/A") else GARBAGE
+    return int(text)
+
+
+def names_in(path: Path) -> list[str]:
+    """Return what is in a folder, in the order of the alphabet; nothing if it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []

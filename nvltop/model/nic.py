@@ -1,0 +1,70 @@
+"""Network interfaces: what joins this node to others, and where they sit on the PCI bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nvltop.model.missing import NOT_READ, Maybe
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a PCI device sits."""
+
+    pci_bus_id: str
+    """As the kernel writes it: `0000:1b:00.0`."""
+    bridges: tuple[str, ...]
+    """The way down to it: the host bridge (`pci0000:15`), then every PCI bridge."""
+    numa_node: Maybe[int | None] = NOT_READ
+    """None where the kernel knows no NUMA nodes: then there is but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One RDMA device, or one Ethernet interface that no RDMA device stands for."""
+
+    device: str
+    """Its name: `mlx5_0`, `ens1f0`."""
+    rdma: bool
+    place: Maybe[Place] = NOT_READ
+    """Missing for what is on no PCI bus, such as software RDMA."""
+    model: str = ""
+    """What alike devices have in common: the board's part number, or PCI vendor and device."""
+    virtual: bool = False
+    """A virtual function (SR-IOV)."""
+    bond: bool = False
+    """Several ports made one."""
+    interfaces: tuple[str, ...] = ()
+    """Network interfaces of the same ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class NicPort:
+    """What one port said at one poll; the counters are cumulative."""
+
+    device: str
+    port: int
+    """From 1; 0 for an Ethernet interface without RDMA."""
+    link_layer: Maybe[str] = NOT_READ
+    """`InfiniBand` or `Ethernet`."""
+    state: Maybe[str] = NOT_READ
+    """`active`, `armed`, `init` or `down`."""
+    physical: str = ""
+    """What the port itself is doing, such as `LinkUp`, `Polling`, `Disabled`; empty if not told."""
+    rate_bytes_per_s: Maybe[float] = NOT_READ
+    """What the port runs at now, one direction."""
+    tx_bytes: Maybe[int] = NOT_READ
+    """InfiniBand: all traffic; RoCE: RDMA traffic; else what the interface has sent."""
+    rx_bytes: Maybe[int] = NOT_READ
+    ip_tx_bytes: Maybe[int] = NOT_READ
+    """RoCE: what goes through the kernel beside RDMA."""
+    ip_rx_bytes: Maybe[int] = NOT_READ
+    errors: dict[str, Maybe[int]] = field(default_factory=dict)
+    """By the kernel's name of the counter; only those that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class NicPorts:
+    """One poll of all ports of the node."""
+
+    ports: tuple[NicPort, ...]

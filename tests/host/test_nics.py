@@ -1,0 +1,268 @@
+"""NICs from sysfs trees wired as real machines are, and from trees with everything wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.pcie import LEVELS, level
+from nvltop.host.nics import NicTable, in_order
+from nvltop.host.places import gpu_places
+from nvltop.host.sysfs import read_count
+from nvltop.model import Missing, Nic, Place, known
+from sysfs import Tree, wired
+
+MACHINES = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
+HOST = "pci0000:15"
+SWITCH = (HOST, "0000:15:01.0", "0000:16:00.0")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path / "sys")
+
+
+def found(tree):
+    table = NicTable(tree.root)
+    nics = table.find()
+    assert known(nics)
+    return table, {nic.device: nic for nic in nics}
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=[m["node"] for m in MACHINES])
+def test_levels_are_what_topo_prints(tree, machine):
+    rows = [row.split() for row in machine["rows"]]
+    buses = wired(tree, machine["gpus"], machine["nics"], rows)
+    places = [*gpu_places(tree.root, buses)]
+    assert len(places) == machine["gpus"]
+    nics = NicTable(tree.root).find()
+    assert known(nics)
+    assert [nic.device for nic in nics] == machine["nics"]
+    places += [nic.place for nic in nics]
+    for i, row in enumerate(rows):
+        got = [level(places[i], other) for other in places]
+        expected = [got[j] if cell.startswith("NV") else cell for j, cell in enumerate(row)]
+        assert got[: len(row)] == expected
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ((*SWITCH, "0000:17:00.0"), (*SWITCH, "0000:17:02.0"), "PIX"),
+        ((*SWITCH, "0000:17:00.0"), (*SWITCH, "0000:17:00.0"), "PIX"),
+        ((*SWITCH, "0000:17:00.0"), (*SWITCH, "0000:17:02.0", "0000:19:00.0", "0000:1a:00.0"), "PXB"),
+        ((HOST, "0000:15:01.0"), (HOST, "0000:15:02.0"), "PHB"),
+        ((HOST,), (HOST,), "PHB"),
+        ((HOST, "0000:15:01.0"), ("pci0000:85", "0000:85:01.0"), "NODE"),
+    ],
+    ids=["one switch", "two functions", "a switch behind a switch", "host bridge", "root bus", "two bridges"],
+)
+def test_bridges_between_two_devices(a, b, expected):
+    one, other = Place("0000:18:00.0", a, 0), Place("0000:1b:00.0", b, 0)
+    assert level(one, other) == level(other, one) == expected
+
+
+BRIDGES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5).map(tuple)
+PLACES = st.builds(Place, st.sampled_from("xyz"), BRIDGES, st.sampled_from([0, 1, None, Missing("no")]))
+
+
+@given(PLACES, PLACES)
+def test_nearness_is_mutual_and_nodes_matter_only_beyond_the_host_bridge(a, b):
+    near = level(a, b)
+    assert near == level(b, a)
+    assert isinstance(near, Missing) or near in LEVELS
+    beyond = a.bridges[0] != b.bridges[0] and a.pci_bus_id != b.pci_bus_id
+    assert beyond == (isinstance(near, Missing) or near in ("NODE", "SYS"))
+
+
+def test_no_numa_nodes_at_all_is_one_node(tree):
+    (tree.root / "devices/system/node/online").unlink()
+    tree.pci("0000:18:00.0", ("pci0000:15",), -1)
+    tree.pci("0000:98:00.0", ("pci0000:85",), -1)
+    a, b = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
+    assert level(a, b) == "NODE"
+
+
+def test_a_node_that_is_not_told_is_no_node(tree):
+    tree.pci("0000:18:00.0", ("pci0000:15",), -1)
+    tree.pci("0000:98:00.0", ("pci0000:85",), 1)
+    a, b = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
+    assert isinstance(level(a, b), Missing)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"mlx5_{i}" for i in range(18)],
+        ["mlx5_2", "mlx5_3", "mlx5_10", "mlx5_17", "mlx5_bond_0"],
+        ["ibp14s0", "ibp71s0", "ibp134s0", "ibp195s0", "rocep32s0f0"],
+        ["rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1"],
+    ],
+    ids=["counted on", "bonds last", "one naming after the other", "by domain"],
+)
+def test_order_of_real_machines(names):
+    def bus(name: str, i: int) -> str:
+        return {"ibp14s0": "0000:0e:00.0", "rocep32s0f0": "0000:20:00.0"}.get(
+            name, f"0000:{0x40 + i:02x}:00.0"
+        )
+
+    nics = [
+        Nic(name, True, Place(bus(name, i), (HOST,)), bond="bond" in name) for i, name in enumerate(names)
+    ]
+    assert [nic.device for nic in in_order(nics[::-1])] == names
+
+
+def test_a_port_of_infiniband(tree):
+    port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    (port / "hw_counters").mkdir()
+    (port / "hw_counters/out_of_sequence").write_text("3\n")
+    table, nics = found(tree)
+    (said,) = table.read(0.0).ports
+    assert (said.state, said.physical, said.link_layer) == ("active", "LinkUp", "InfiniBand")
+    assert said.rate_bytes_per_s == 50e9
+    assert (said.tx_bytes, said.rx_bytes) == (4000, 8000), "words of four bytes"
+    assert said.errors == {
+        "symbol_error": 0, "link_downed": 1, "port_rcv_errors": 0, "port_xmit_wait": 7, "out_of_sequence": 3,
+    }  # fmt: skip
+    assert not nics["mlx5_0"].virtual
+    assert nics["mlx5_0"].model == "15b3:1021"
+
+
+def test_error_counters_are_read_seldom(tree):
+    port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    table, _ = found(tree)
+    table.read(0.0)
+    (port / "counters/symbol_error").write_text("9\n")
+    assert table.read(4.0).ports[0].errors["symbol_error"] == 0
+    assert table.read(5.0).ports[0].errors["symbol_error"] == 9
+
+
+def test_roce_counts_rdma_and_the_rest_apart(tree):
+    pci = tree.pci("0000:18:00.0", SWITCH)
+    tree.rdma("mlx5_0", pci, "Ethernet", "200 Gb/sec (4X HDR)")
+    tree.net("ens1np0", pci)
+    table, nics = found(tree)
+    (said,) = table.read(0.0).ports
+    assert list(nics) == ["mlx5_0"], "the interface is no NIC of its own"
+    assert nics["mlx5_0"].interfaces == ("ens1np0",)
+    assert (said.tx_bytes, said.ip_tx_bytes, said.ip_rx_bytes) == (4000, 300, 400)
+    assert said.errors["carrier_down_count"] == 2
+
+
+def test_ethernet_without_rdma(tree):
+    tree.net("eno1", tree.pci("0000:04:00.0", ("pci0000:00", "0000:00:1c.0")), 10000)
+    tree.net("eno2", tree.pci("0000:04:00.1", ("pci0000:00", "0000:00:1c.0")), -1, "down")
+    (tree.root / "class/net/lo").mkdir()
+    tree.net("usb0", tree.pci("0000:00:14.0", ("pci0000:00",)) / "usb1/1-2/1-2:1.0")
+    table, nics = found(tree)
+    assert list(nics) == ["eno1", "eno2"], "no loopback, no network of a management controller"
+    one, two = table.read(0.0).ports
+    assert (one.state, one.rate_bytes_per_s, one.tx_bytes) == ("active", 1.25e9, 300)
+    assert two.state == "down"
+    assert isinstance(two.rate_bytes_per_s, Missing)
+    assert isinstance(two.ip_tx_bytes, Missing)
+
+
+def test_a_virtio_interface_sits_where_its_pci_function_does(tree):
+    pci = tree.pci("0000:00:03.0", ("pci0000:00",))
+    tree.net("ens3", pci / "virtio0", -1, "unknown")
+    (tree.root / "class/net/ens3/carrier").write_text("1\n")
+    table, nics = found(tree)
+    place = nics["ens3"].place
+    assert known(place)
+    assert place.pci_bus_id == "0000:00:03.0"
+    assert table.read(0.0).ports[0].state == "active"
+
+
+def test_a_bond_is_one_nic(tree):
+    first = tree.pci("0000:18:00.0", SWITCH)
+    second = tree.pci("0000:18:00.1", SWITCH)
+    tree.rdma("mlx5_bond_0", first, "Ethernet")
+    for name, pci in (("ens1f0", first), ("ens1f1", second)):
+        tree.master(tree.net(name, pci), "bond0")
+    _, nics = found(tree)
+    assert list(nics) == ["mlx5_bond_0"]
+    assert nics["mlx5_bond_0"].bond
+    assert "bond0" in nics["mlx5_bond_0"].interfaces
+
+
+def test_a_virtual_function_is_told(tree):
+    pci = tree.pci("0000:18:00.2", SWITCH)
+    tree.rdma("mlx5_2", pci)
+    (pci / "physfn").symlink_to("../0000:18:00.0")
+    assert found(tree)[1]["mlx5_2"].virtual
+
+
+def test_drivers_that_count_bytes_elsewhere(tree):
+    port = tree.rdma("rdmap16s27", tree.pci("0000:10:1b.0", SWITCH), "Unspecified", "100 Gb/sec (4X EDR)")
+    for file in (port / "counters").iterdir():
+        file.unlink()
+    (port / "hw_counters").mkdir()
+    for name, value in (("tx_bytes", 11), ("rx_bytes", 22), ("retrans_pkts", 5)):
+        (port / "hw_counters" / name).write_text(f"{value}\n")
+    (said,) = found(tree)[0].read(0.0).ports
+    assert (said.tx_bytes, said.rx_bytes, said.errors) == (11, 22, {"retrans_pkts": 5})
+
+
+@pytest.mark.parametrize("garbage", ["", "-1", "1e3", "0x10", "N/A (no PMA)", "9" * 40, "\x1b[31m7", "٣"])
+def test_garbage_in_files_is_missing_never_a_number(tree, garbage):
+    port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    for name in ("state", "rate", "phys_state", "link_layer", "counters/port_xmit_data"):
+        (port / name).write_text(garbage)
+    (said,) = found(tree)[0].read(0.0).ports
+    assert isinstance(said.tx_bytes, Missing)
+    assert isinstance(said.rate_bytes_per_s, Missing)
+    assert said.rx_bytes == 8000
+    assert "\x1b" not in repr(said)
+
+
+def test_a_counter_that_has_stopped_says_so(tree):
+    port = tree.rdma("mthca0", tree.pci("0000:18:00.0", SWITCH))
+    (port / "counters/port_xmit_data").write_text(f"{2**32 - 1}\n")
+    tx = found(tree)[0].read(0.0).ports[0].tx_bytes
+    assert isinstance(tx, Missing)
+    assert "end" in tx.reason
+
+
+def test_a_counter_that_may_not_be_read_says_so(tree, monkeypatch):
+    port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    opened = os.open
+
+    def refuse(path, flags, *rest):
+        if "counters/port_" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert read_count(port / "counters/port_xmit_data") == Missing("no permission")
+    (said,) = found(tree)[0].read(0.0).ports
+    assert said.tx_bytes == said.rx_bytes == Missing("no permission")
+
+
+def test_a_nic_that_is_pulled_out_is_no_longer_read_and_shows_as_change(tree):
+    tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    tree.rdma("mlx5_1", tree.pci("0000:28:00.0", ("pci0000:25",)))
+    table, _ = found(tree)
+    assert not table.changed()
+    (tree.root / "class/infiniband/mlx5_1").unlink()
+    assert [p.device for p in table.read(0.0).ports] == ["mlx5_0"]
+    assert table.changed()
+    assert list(found(tree)[1]) == ["mlx5_0"]
+
+
+def test_without_sysfs_it_is_unknown_and_without_nics_there_are_none(tree, tmp_path):
+    assert isinstance(NicTable(tmp_path / "nothing").find(), Missing)
+    assert NicTable(tree.root).find() == ()
+
+
+def test_the_root_can_be_elsewhere(tree, monkeypatch):
+    tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
+    monkeypatch.setenv("HOST_SYS", str(tree.root))
+    nics = NicTable().find()
+    assert known(nics)
+    assert [nic.device for nic in nics] == ["mlx5_0"]
