@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sysfs import Tree, wired
 
 from nvltop.analysis.pcie import LEVELS, level
 from nvltop.host.nics import NicTable, in_order
 from nvltop.host.places import gpu_places
 from nvltop.host.sysfs import read_count
 from nvltop.model import Missing, Nic, Place, known
-from sysfs import Tree, wired
 
 MACHINES = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
 HOST = "pci0000:15"
