@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -137,7 +138,8 @@ def _command(handle: psutil.Process) -> tuple[Maybe[str], Maybe[str]]:
         return name, NOT_ALLOWED
     except OSError:
         return name, UNREADABLE
-    return name, clean(" ".join(words[1:]), MAX_ARGUMENTS)
+    # Quoted, so that one can tell where an argument ends: a secret may hold blanks.
+    return name, clean(shlex.join(words[1:]), MAX_ARGUMENTS)
 
 
 def _cpu(handle: psutil.Process) -> Maybe[float]:

@@ -38,7 +38,7 @@ class Process:
     """Base name."""
     user: Maybe[str] = NOT_READ
     arguments: Maybe[str] = NOT_READ
-    """All but the executable, joined by blanks."""
+    """All but the executable, quoted as a shell has them; cut off where they are long."""
     cpu_percent: Maybe[float] = NOT_READ
     """Of one CPU, since the reading before."""
     memory_bytes: Maybe[int] = NOT_READ

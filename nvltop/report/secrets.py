@@ -1,0 +1,84 @@
+"""Takes secrets out of the arguments of a process.
+
+Forms that are known: `--flag=value`, the argument after a flag such as `--api-key`, `KEY=value`, headers
+and JSON (`"token": "…"`), `user:password` of a URL or after `-u`, tokens by their shape, and long random
+text. Where it is in doubt, the rest of an argument goes: one word too few harms nobody.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Final
+
+REMOVED: Final = "***"
+
+_ANYWHERE: Final = re.compile(
+    r"passw|passphrase|passcode|secret|credential|authoriz|cookie|bearer|api_?key|private_?key|access_?key"
+)
+_AT_THE_END: Final = re.compile(r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin)$")
+"""What the name of a flag or variable holds whose value is secret; `max-tokens` and `tokenizer` do not."""
+_NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)[\"']?\s*[=:]\s*")
+_USER: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
+_URL: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
+"""Up to the last `@`, since a password may hold another; or to the end, where the rest may be cut off."""
+_SHAPES: Final = re.compile(
+    r"""\b(?:
+        (?:sk|pk|rk)[-_][\w-]{6,} | (?:gh[opusr]|github_pat|hf|npm|dckr_pat|glpat|nvapi|pypi)[-_][\w-]{6,}
+        | xox[a-z]-[\w-]{6,} | AIza[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{6,} | ya29\.[\w.-]{6,}
+        | eyJ[\w-]{6,}(?:\.[\w-]*)* | [0-9a-fA-F]{32,} | (?=[\w+-]*[0-9])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])[\w+=-]{32,}
+    )""",
+    re.VERBOSE,
+)
+
+
+def without_secrets(arguments: str) -> str:
+    """Return arguments, quoted as a shell has them, with `***` instead of what may be secret."""
+    return " ".join(_without(_split(arguments)))
+
+
+def _split(arguments: str) -> list[str]:
+    # The end may be cut off in the middle of a quotation.
+    for end in ("", "'", '"', "\"'"):
+        try:
+            return shlex.split(arguments + end)
+        except ValueError:
+            continue
+    return arguments.split()
+
+
+def _without(words: Iterable[str]) -> list[str]:
+    """Return the words, quoted where they must be; what was taken out needs no quotes."""
+    kept = []
+    before = ""
+    for word in words:
+        if (_announces(before) and not word.startswith("--")) or (before in _USER and ":" in word):
+            kept.append(REMOVED)
+            before = ""
+            continue
+        new = _inside(word)
+        kept.append(shlex.quote(word) if new == word else new)
+        before = word
+    return kept
+
+
+def _announces(word: str) -> bool:
+    """Whether the next argument is a secret: `--api-key`, `Authorization:`, `--password=`."""
+    return _secret(word.strip("\"'").rstrip("=:").lstrip("-")) if " " not in word else False
+
+
+def _secret(name: str) -> bool:
+    words = re.sub(r"[^a-z0-9]", "_", name.lower())
+    return bool(_ANYWHERE.search(words) or _AT_THE_END.search(words))
+
+
+def _inside(word: str) -> str:
+    """Take out what one argument holds."""
+    for named in _NAMED.finditer(word):
+        if _secret(named[1]) and named.end() < len(word):
+            return _inside(word[: named.start()]) + named[0] + REMOVED
+    if len(inner := word.split()) > 1:
+        # A command line in an argument, as after `sh -c`.
+        return " ".join(_without(inner))
+    return _SHAPES.sub(REMOVED, _URL.sub(f"://{REMOVED}@", word))
