@@ -27,7 +27,8 @@ _SHAPES: Final = re.compile(
     r"""\b(?:
         (?:sk|pk|rk)[-_][\w-]{6,} | (?:gh[opusr]|github_pat|hf|npm|dckr_pat|glpat|nvapi|pypi)[-_][\w-]{6,}
         | xox[a-z]-[\w-]{6,} | AIza[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{6,} | ya29\.[\w.-]{6,}
-        | eyJ[\w-]{6,}(?:\.[\w-]*)* | [0-9a-fA-F]{32,} | (?=[\w+-]*[0-9])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])[\w+=-]{32,}
+        | eyJ[\w-]{6,}(?:\.[\w-]*)* | [0-9a-fA-F]{32,}
+        | (?=[\w+-]*[0-9])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])[\w+=-]{32,}
     )""",
     re.VERBOSE,
 )
