@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from nvltop import __version__
 from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
+from nvltop.export import command as metrics
+from nvltop.export.address import ServeError
 from nvltop.settings import (
     ALERTS,
     MAX_INTERVAL_S,
@@ -25,6 +27,7 @@ from nvltop.settings import (
 )
 
 if TYPE_CHECKING:
+    from nvltop.export.exporter import Exporter
     from nvltop.record.recorded import Source
 
 OK: Final = 0
@@ -142,6 +145,7 @@ def parser() -> argparse.ArgumentParser:
         help="keep the newest SIZE bytes (such as 200M) of a recording",
     )
     record.add_argument("--replay", metavar="FILE", help="show a recording instead of this machine")
+    metrics.add_flags(p)
     p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")
     return p
 
@@ -190,6 +194,10 @@ def _main(argv: Sequence[str]) -> int:
         raise _usage("--once, --json, --csv and --check exclude each other")
     if options.seconds and not options.check:
         raise _usage("--for needs --check: it says how long to look")
+    if options.serve and (options.once or options.json or options.csv or options.check or options.replay):
+        raise _usage("--serve goes with none of --once, --json, --csv, --check and --replay")
+    if options.serve_hostname and not options.serve:
+        raise _usage("--serve-hostname needs --serve")
     if options.replay and (options.demo or options.record):
         raise _usage("--replay goes with neither --demo nor --record")
     if options.record_max and not options.record:
@@ -218,31 +226,40 @@ def _run(
     # Before anything else is imported: the worker starts while the screen's modules load.
     from nvltop.record.format import RecordingError
 
+    exporter = source = None
     try:
+        exporter = metrics.start(options)
         source = _source(options, settings, demo, on_screen)
-    except RecordingError as error:
-        raise CommandError(str(error), FAILED) from None
-    try:
+        if exporter:
+            print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
         if on_screen:
             from nvltop.tui.app import run
 
             assert source is not None
-            outcome = run(source, settings)
+            outcome = run(source, settings, exporter.show if exporter else None)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
             return int(outcome.code)
-        return _report(options, settings, source)
+        return _report(options, settings, source, exporter)
+    except (RecordingError, ServeError) as error:
+        raise CommandError(str(error), FAILED) from None
     finally:
-        if source:
-            source.close()
+        for opened in (source, exporter):
+            if opened:
+                opened.close()
 
 
-def _report(options: argparse.Namespace, settings: Settings, source: Source | None) -> int:
+def _report(
+    options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
+) -> int:
     """Run without a screen; `source` is None for a recording."""
     from nvltop import headless
 
     write = headless.as_text
     try:
+        if exporter and source:
+            headless.serve(source, settings, exporter.show)
+            return OK
         if options.check and source:
             return headless.check(source, settings, options.seconds or CHECK_S)
         if options.check:

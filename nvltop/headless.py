@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select as selectors
+import signal
 import sys
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Final
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.model import Frame, Inventory, Problem, Reading, Tick, known
+from nvltop.model import Frame, Inventory, Problem, Reading, Show, Tick, known
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
@@ -65,12 +66,14 @@ def failure(problem: Problem) -> RunError:
 class _Live:
     """A worker that is read without a screen."""
 
-    def __init__(self, worker: Source, settings: Settings) -> None:
+    def __init__(self, worker: Source, settings: Settings, patient: bool = False) -> None:
+        """Read `worker`; `patient` waits for a driver that does not answer, and outlives one that goes."""
         self.monitor = Monitor()
         self.only: list[str] | None = None
         self.progress = _Progress(settings.interval_s)
         self._worker = worker
         self._settings = settings
+        self._patient = patient
         self._begun_s = time.monotonic()
         self._told = False
 
@@ -80,6 +83,8 @@ class _Live:
         for item in self._worker.drain():
             self.monitor.update(item)
             if isinstance(item, Inventory):
+                if item.problem and self._patient and self.progress.started:
+                    continue
                 if item.problem:
                     raise failure(item.problem)
                 self.only = _selected(item, self._settings)
@@ -88,7 +93,7 @@ class _Live:
                 self.progress.note(item)
         tick = self._worker.tick()
         self.monitor.update(tick)
-        if self.progress.started:
+        if self.progress.started or self._patient:
             return
         waited = time.monotonic() - self._begun_s
         where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
@@ -110,6 +115,21 @@ def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
         if live.progress.started and live.progress.complete(printed + 1):
             print(write(live.monitor.frame(), live.only, times > 1), flush=True)
             printed += 1
+
+
+def serve(worker: Source, settings: Settings, show: Show) -> None:
+    """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: ended.append(number))
+    live = _Live(worker, settings, patient=True)
+    due_s, shown = 0.0, 0
+    while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
+        live.step()
+        if time.monotonic() >= due_s:
+            show(live.monitor.frame(), live.only)
+            due_s, shown = time.monotonic() + settings.interval_s, shown + 1
 
 
 def check(worker: Source, settings: Settings, seconds: float) -> int:

@@ -38,6 +38,7 @@ from nvltop.model import (
 KIB = 1024
 LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
+PER_LINK = Missing("counted per link")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 UNLIMITED = float("inf")
 ACTIVE = (LinkState.UP, LinkState.SLEEP, LinkState.TRAFFIC_DISABLED)
@@ -255,6 +256,7 @@ class GpuTrack:
         counters = self._counters
         tx, rx = self._totals([k.index for k in links if k.state is not LinkState.DOWN])
         errors_total, errors_since_start = self._errors.sums
+        whole = counters is not None and counters.scope is Scope.GPU
         return NvLink(
             links_present=len(links),
             links_up=dark or len(up),
@@ -266,6 +268,8 @@ class GpuTrack:
             scope=counters.scope if counters else NOT_READ,
             errors_total=errors_total,
             errors_since_start=errors_since_start,
+            tx_bytes_total=counters.tx_bytes[0] if whole and counters else PER_LINK,
+            rx_bytes_total=counters.rx_bytes[0] if whole and counters else PER_LINK,
         )
 
     def _totals(self, lit: list[int]) -> tuple[Maybe[float], Maybe[float]]:

@@ -12,6 +12,7 @@ from nvltop.model.frame import (
     Link,
     Matrix,
     NvLink,
+    Show,
     Verdict,
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
@@ -104,6 +105,7 @@ __all__ = [
     "Remote",
     "RemoteKind",
     "Scope",
+    "Show",
     "Tick",
     "Verdict",
     "known",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from nvltop.model.inventory import Gpu, Inventory, Remote
@@ -90,6 +90,9 @@ class NvLink:
     errors_total: Maybe[int] = NOT_READ
     """All error kinds that mean trouble, summed over the links: lifetime."""
     errors_since_start: Maybe[int] = NOT_READ
+    tx_bytes_total: Maybe[int] = NOT_READ
+    """Only where the driver counts all links as one; elsewhere links come and go, and a sum would jump."""
+    rx_bytes_total: Maybe[int] = NOT_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +204,7 @@ class Frame:
     jobs: tuple[Job, ...] = ()
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
+
+
+Show = Callable[[Frame, "list[str] | None"], None]
+"""Takes each frame, and the UUIDs of the GPUs to show; None stands for all."""

@@ -22,7 +22,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.config import ConfigError, changed, save
 from nvltop.crash import write
-from nvltop.model import Frame, Inventory
+from nvltop.model import Frame, Inventory, Show
 from nvltop.record.format import RecordingError
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
@@ -59,14 +59,14 @@ class Outcome:
     """Told after the terminal is restored."""
 
 
-def run(source: Source, settings: Settings) -> Outcome:
-    """Show the screen until the user leaves."""
+def run(source: Source, settings: Settings, show: Show | None = None) -> Outcome:
+    """Show the screen until the user leaves; `show` is given each frame as well."""
     unfit = terminal.unfit()
     if unfit:
         return Outcome(1, unfit)
     terminal.screen_on_terminal()
     terminal.give_size()
-    app = Nvltop(source, settings)
+    app = Nvltop(source, settings, show)
     app.run(mouse=settings.mouse)
     if app.crashed:
         return Outcome(1, write(app.crashed))
@@ -86,7 +86,7 @@ class Nvltop(App[None]):
         Binding("ctrl+z", "suspend_process", "Suspend"),
     ]
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, settings: Settings, show: Show | None = None) -> None:
         super().__init__(ansi_color=True)
         self.animation_level = "none"
         self.outcome = Outcome()
@@ -94,6 +94,7 @@ class Nvltop(App[None]):
         self._found = terminal.modes()
         self._source = source
         self._settings = settings
+        self._show = show
         self._monitor = Monitor()
         self._history = History()
         self._alerts = Alerts(settings.alert)
@@ -254,6 +255,8 @@ class Nvltop(App[None]):
             self.view.playing = self._playback.playing()
         frame = self._monitor.frame()
         self._history.add(frame)
+        if self._show:
+            self._show(frame, self._only)
         if (alert := self._alerts.of(frame.findings)) and self._driver and not self._playback:
             self._driver.write(alert)
         if not self.view.paused:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 
+from nvltop.settings import Settings
+from nvltop.tui.app import Nvltop
 from nvltop.tui.help import Help
 from nvltop.tui.lines import Lines
 
@@ -272,3 +274,15 @@ async def test_no_colours_means_none(app):
         strips = [shown(app, "gpus").render_line(y) for y in range(5)]
         styles = [segment.style for strip in strips for segment in strip if segment.style]
         assert all(style.color is None and style.bgcolor is None for style in styles)
+
+
+async def test_who_is_given_frames_gets_them_even_while_the_picture_stands_still(script):
+    shown = []
+    app = Nvltop(script(), Settings(), lambda frame, only: shown.append((frame, only)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert shown[-1] == (app.view.frame, None)
+        await pilot.press("Z")
+        stands, count = app.view.frame, len(shown)
+        app._draw()
+        assert (app.view.frame, len(shown)) == (stands, count + 1)

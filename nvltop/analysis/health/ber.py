@@ -35,6 +35,12 @@ def written(ber: tuple[int, int]) -> str:
     return "0" if ber == ZERO or not ber[0] else f"{ber[0]}e-{ber[1]}"
 
 
+def ratio(packed: int) -> float:
+    """Return the rate as a number, for those who do not compare it."""
+    mantissa, exponent = ber = decode(packed)
+    return 0.0 if ber == ZERO else mantissa * 10.0**-exponent
+
+
 def judge(scene: Scene) -> Opinion:
     """Judge the effective bit error rate of every link that has one."""
     told = [(g, ber) for g in linked(scene) if (ber := g.ber) is not None and _has(ber)]

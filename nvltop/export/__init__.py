@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: what is exported, the page, and the server that hands it out."""

@@ -1,0 +1,47 @@
+"""The page of a simulated node, read back as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nvltop.export.page import Page
+from nvltop.model import Frame
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def series(text: str) -> Series:
+    """Return all samples; a series that stands there twice is a mistake."""
+    found: Series = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            assert key not in found, f"{key} twice"
+            found[key] = sample.value
+    return found
+
+
+def ours(found: Series) -> Series:
+    """Return what is not of the process itself."""
+    return {key: value for key, value in found.items() if key[0].startswith("nvltop_")}
+
+
+def pick(found: Series, name: str, **labels: str) -> dict[frozenset[tuple[str, str]], float]:
+    """Return the samples of a metric that have these labels."""
+    wanted = set(labels.items())
+    return {k: value for (n, k), value in found.items() if n == name and wanted <= k}
+
+
+@pytest.fixture
+def scraped() -> Callable[..., Series]:
+    """Return a function that gives the series of a frame that is `late_s` old."""
+
+    def scrape(frame: Frame, late_s: float = 0.0, only=None, **how) -> Series:
+        page = Page(clock=lambda: frame.tick.mono_s + late_s, **how)
+        page.show(frame, only)
+        return series(page.get().decode())
+
+    return scrape

@@ -1,0 +1,165 @@
+"""What is exported: numbers as NVML counts them, labels that join, and nothing for what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nvltop.catalogue import NODES
+from nvltop.export.node import MAX_FINDINGS
+from nvltop.model import Call, Finding, Frame, Missing, known
+from nvltop.nvml.session import GpuReader
+from tests.export.conftest import ours, pick
+
+DGX_H100_SERIES = 1600
+"""What README says of a DGX H100."""
+TROUBLED = ("no-gpu", "no-driver", "no-library", "version-mismatch")
+
+
+def test_link_counters_are_those_of_nvml(bench, scraped):
+    b = bench()
+    b.run(2)
+    frame = b.poll(GpuReader.read_counters)
+    found = scraped(frame)
+    for g in frame.gpus:
+        for link in g.links:
+            at = {"UUID": g.gpu.uuid, "link": str(link.index), "counter": "data"}
+            for name, total in (("transmit", link.tx_bytes_total), ("receive", link.rx_bytes_total)):
+                assert list(pick(found, f"nvltop_link_{name}_bytes_total", **at).values()) == [total]
+
+
+def test_series_of_a_gpu_join_with_those_of_dcgm_exporter(bench, scraped):
+    frame = bench().run(1)
+    found = scraped(frame)
+    gpus = {
+        frozenset({("gpu", str(g.gpu.index)), ("UUID", g.gpu.uuid), ("pci_bus_id", g.gpu.pci_bus_id)})
+        for g in frame.gpus
+    }
+    assert set(pick(found, "nvltop_gpu_power_watts")) == gpus
+    joined = {k for (n, k) in found if n == "nvltop_link_receive_bytes_total"}
+    assert {frozenset(p for p in k if p[0] not in ("link", "counter")) for k in joined} == gpus
+
+
+def test_host_name_only_when_asked(bench, scraped):
+    b = bench()
+    frame = replace(b.run(1), inventory=replace(b.inventory, hostname="node-7"))
+    assert not any(key == "Hostname" for _, labels in scraped(frame) for key, _ in labels)
+    named = ours(scraped(frame, hostname=True))
+    assert all(("Hostname", "node-7") in labels for _, labels in named)
+
+
+def test_the_series_of_a_dgx_h100_are_as_many_as_readme_says(bench, scraped):
+    count = len(ours(scraped(bench().run(2))))
+    assert abs(count - DGX_H100_SERIES) < 100
+
+
+@pytest.mark.parametrize("node", [n for n in NODES if n not in TROUBLED])
+def test_every_value_is_there_or_said_to_be_missing(bench, scraped, node):
+    frame = bench(node).run(1)
+    found = scraped(frame)
+    for g in frame.gpus:
+        at = {"UUID": g.gpu.uuid}
+        told = {dict(k)["metric"] for k in pick(found, "nvltop_unreadable", **at)}
+        for name, value in (
+            ("nvltop_nvlink_links", g.nvlink.links_present),
+            ("nvltop_nvlink_speed_bytes_per_second", g.nvlink.speed_bytes_per_s),
+            ("nvltop_gpu_power_watts", g.gauges.power_w),
+            ("nvltop_gpu_memory_used_bytes", g.gauges.memory_used_bytes),
+            ("nvltop_c2c_links", g.gpu.c2c.links),
+        ):
+            assert list(pick(found, name, **at).values()) == ([value] if known(value) else []), name
+            assert (name in told) == (not known(value)), name
+
+
+def test_a_driver_that_counts_only_the_gpus_sum_gives_one_counter_a_gpu(bench, scraped):
+    def repeat(library) -> None:
+        for field_id in (138, 139):
+            total = library.fields.tables[0][field_id]
+            library.fields.tables[0][field_id] = lambda g, _, t, f=total: f(g, 0xFFFFFFFF, t)
+
+    b = bench(prepare=repeat)
+    b.run(2)
+    frame = b.poll(GpuReader.read_counters)
+    found = scraped(frame)
+    assert not pick(found, "nvltop_link_transmit_bytes_total")
+    for g in frame.gpus:
+        at = {"UUID": g.gpu.uuid, "counter": "data"}
+        totals = pick(found, "nvltop_nvlink_receive_bytes_total", **at)
+        assert list(totals.values()) == [g.nvlink.rx_bytes_total]
+        assert g.nvlink.rx_bytes_total > 0
+
+
+def test_a_link_that_is_down_has_no_speed_but_a_state_and_a_finding(bench, scraped):
+    b = bench(scenario="link-down")
+    b.interval_s = 1.0
+    found = scraped(b.run(20))
+    down = [dict(k) for k, value in pick(found, "nvltop_link_active").items() if not value]
+    assert len(down) == 1
+    at = {key: down[0][key] for key in ("gpu", "UUID", "pci_bus_id", "link")}
+    assert pick(found, "nvltop_link_state", state="down", **at)
+    assert list(pick(found, "nvltop_finding", rule="link-down", severity="critical", **at).values()) == [1.0]
+    assert pick(found, "nvltop_findings", severity="critical") == {frozenset({("severity", "critical")}): 1.0}
+
+
+def test_ages_grow_while_nothing_is_read(bench, scraped):
+    frame = bench().run(1)
+    fresh = pick(scraped(frame), "nvltop_reading_age_seconds", group="links", gpu="3")
+    stale = pick(scraped(frame, late_s=42.0), "nvltop_reading_age_seconds", group="links", gpu="3")
+    assert [round(value - 42.0, 3) for value in stale.values()] == list(fresh.values())
+
+
+def test_a_call_that_hangs_is_told_once_with_its_gpu(bench, scraped):
+    frame = bench().run(1)
+    now_s = frame.tick.mono_s
+    hung = [Call(t, "nvmlDeviceGetFieldValues", 3, now_s - s) for t, s in (("links", 8.0), ("slow", 9.5))]
+    found = scraped(replace(frame, tick=replace(frame.tick, worker="stuck", calls=tuple(hung))))
+    assert list(pick(found, "nvltop_driver_call_seconds").values()) == [9.5]
+    assert pick(found, "nvltop_driver_call_seconds", gpu="3", UUID=frame.gpus[3].gpu.uuid)
+    assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
+
+
+def test_only_the_gpus_asked_for(bench, scraped):
+    frame = bench().run(1)
+    found = scraped(frame, only=[frame.gpus[2].gpu.uuid])
+    assert {dict(k)["gpu"] for k in pick(found, "nvltop_gpu_info")} == {"2"}
+
+
+def test_informative_counts_are_no_errors(bench, scraped):
+    found = scraped(bench("hgx-b200").run(1))
+    kinds = {dict(k)["kind"] for k in pick(found, "nvltop_link_errors_total")}
+    others = {dict(k)["kind"] for k in pick(found, "nvltop_link_events_total")}
+    assert "xmit_discards" in others
+    assert kinds
+    assert not kinds & others
+
+
+texts = st.text(max_size=12)
+findings = st.builds(
+    Finding,
+    rule=st.sampled_from(["link-down", "xid-gpu", "throttled"]),
+    severity=st.sampled_from(["critical", "warning", "info", "unknown"]),
+    gpu=st.none() | st.sampled_from(["GPU-a", "GPU-b"]),
+    link=st.none() | st.integers(0, 600),
+    summary=texts,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    found=st.lists(findings, max_size=300, unique_by=lambda f: (f.rule, f.gpu, f.link)),
+    hostname=st.none() | texts,
+)
+def test_whatever_is_found_the_page_can_be_read_and_is_bounded(scraped, small, found, hostname):
+    name = Missing("no") if hostname is None else hostname
+    frame = replace(small, findings=tuple(found), inventory=replace(small.inventory, hostname=name))
+    read = scraped(frame, hostname=True)
+    assert len(pick(read, "nvltop_finding")) == min(len(found), MAX_FINDINGS)
+    assert sum(pick(read, "nvltop_findings").values()) == len(found)
+
+
+@pytest.fixture
+def small(bench) -> Frame:
+    return bench("rtx4090-pair").run(1)

@@ -1,0 +1,133 @@
+"""`--serve` as people start it: real processes, real connections."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.export.conftest import pick, series
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+PATIENCE_S = 20.0
+Start = Callable[..., "tuple[subprocess.Popen[str], str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return a function that starts nvltop, and gives the process and where it serves."""
+    processes = []
+
+    def run(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nvltop", "--serve", "127.0.0.1:0", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        processes.append(process)
+        assert process.stderr
+        assert select.select([process.stderr], [], [], PATIENCE_S)[0]
+        told = re.fullmatch(
+            r"nvltop: metrics on (http://127\.0\.0\.1:\d+/metrics)\n", process.stderr.readline()
+        )
+        assert told
+        return process, told.group(1)
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def scrape(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+        return answer.read().decode()
+
+
+def wait_for(url: str, metric: str) -> str:
+    end = time.monotonic() + PATIENCE_S
+    while f"\n{metric}{{" not in (page := _try(url)):
+        assert time.monotonic() < end, f"no {metric}"
+        select.select([], [], [], 0.2)
+    return page
+
+
+def _try(url: str) -> str:
+    try:
+        return scrape(url)
+    except urllib.error.HTTPError as early:
+        if early.code != 503:
+            raise
+        return ""
+
+
+def test_without_a_terminal_it_serves_until_a_signal(start):
+    process, url = start("--demo", "rtx3090-pair", "--interval", "0.2")
+    page = wait_for(url, "nvltop_link_transmit_bytes_total")
+    assert pick(series(page), "nvltop_node_info", simulated="rtx3090-pair, training")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=PATIENCE_S) == ("", "")
+    assert process.returncode == 0
+
+
+def test_no_driver_at_the_start_ends_with_its_code(start):
+    process, _ = start("--demo", "no-driver")
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 3
+    assert out == ""
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--serve", "nowhere:x", "--demo"), 2, "is no address"),
+        (("--serve", "--demo", "--json"), 2, "--serve goes with none of"),
+        (("--serve", "--check", "--replay", "x"), 3, "--serve goes with none of"),
+        (("--serve-hostname",), 2, "--serve-hostname needs --serve"),
+    ],
+)
+def test_wrong_usage(arguments, code, says):
+    run = subprocess.run(
+        [sys.executable, "-m", "nvltop", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=ENVIRONMENT,
+        check=False,
+    )
+    assert run.returncode == code
+    assert says in run.stdout + run.stderr
+    assert len((run.stdout + run.stderr).splitlines()) == 1
+
+
+def test_without_the_library_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "prometheus_client.py").write_text("raise ImportError('none', name='prometheus_client')\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "nvltop", "--demo", "--serve", ":0"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr == "nvltop: --serve needs prometheus-client: install nvltop[prometheus]\n"
+
+
+def test_the_library_is_loaded_only_to_serve():
+    code = "import sys, nvltop.cli, nvltop.headless; print('prometheus_client' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
