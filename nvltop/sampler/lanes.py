@@ -48,6 +48,11 @@ class Lanes:
         self._work = work
         self._lanes: list[Lane] = []
 
+    @property
+    def newest(self) -> Lane | None:
+        """The lane that was started last: the one that all but slow GPUs are in."""
+        return self._lanes[-1] if self._lanes else None
+
     def cover(self, readers: Sequence[GpuReader]) -> None:
         """Start a lane for the GPUs that have none yet."""
         covered = {uuid for lane in self._lanes for uuid in lane.uuids}

@@ -7,23 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.pci import drivers_gpus
 from nvltop.host.processes import ProcessTable
 from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
 from nvltop.nvml.driver import REASONS
-from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import cadence
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
+from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.protocol import FAILED, RELOAD, Job
-
-if TYPE_CHECKING:
-    from nvltop.nvml.simulated.processes import SimulatedTable
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -62,6 +59,8 @@ class Sampler:
         """Something happened that the inventory may show."""
         self._fast = Lanes("links", guarded(self.fast))
         self._slow = Lanes("slow", guarded(self.slow))
+        self._processes = Lanes("processes", guarded(self.processes))
+        self._lists = ProcessLists(_table(job))
         self._pace = pace
         self._stretch = Stretch(pace)
         """Of the lane that was started last: the one that all but slow GPUs are in."""
@@ -71,7 +70,6 @@ class Sampler:
         self.open()
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
-        threading.Thread(target=guarded(self.processes), name="processes", daemon=True).start()
         threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
         self.inventory()
 
@@ -95,6 +93,7 @@ class Sampler:
     def _cover(self) -> None:
         self._fast.cover(self._session.readers)
         self._slow.cover(self._session.readers)
+        self._processes.cover(self._session.readers)
 
     def watchdog(self) -> None:
         """Keep one GPU from holding up the others, and tell what reading costs."""
@@ -103,6 +102,7 @@ class Sampler:
             now = time.monotonic()
             self._fast.split(now)
             self._slow.split(now)
+            self._processes.split(now)
             if now - spent[0] >= cadence.COST_S:
                 self._send(self._cost(spent, now))
                 spent = (now, self._watch.calls, self._watch.driver_s)
@@ -147,18 +147,16 @@ class Sampler:
                 next_s = now + stretch.interval_s
             self._stop.wait(next_s - now)
 
-    def processes(self) -> None:
+    def processes(self, lane: Lane) -> None:
         """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
-        table: ProcessTable | SimulatedTable = ProcessTable()
-        if self._job.demo:
-            from nvltop.nvml.simulated.processes import SimulatedTable
-
-            table = SimulatedTable(time.time())
         while not self._stop.is_set():
             start = time.monotonic()
-            lists = [r.processes.read(start) for r in self._session.readers if not r.lost]
-            listed = table.describe(*by_pid(lists))
-            self._send(Reading(None, start, time.monotonic(), time.time(), listed))
+            for reader in lane.turn(self._session.readers):
+                if not reader.lost:
+                    self._lists.read(reader)
+            if lane is self._processes.newest:
+                listed = self._lists.describe(self._session.readers)
+                self._send(Reading(None, start, time.monotonic(), time.time(), listed))
             self._stop.wait(cadence.PROCESSES_S)
 
     def _cost(self, before: tuple[float, int, float], now: float) -> Reading:
@@ -229,6 +227,14 @@ class Sampler:
                 self._news.set()
             elif time.monotonic() - begun < EVENT_WAIT_MS / 2000:
                 self._stop.wait(EVENT_BACK_OFF_S)
+
+
+def _table(job: Job) -> Table:
+    if not job.demo:
+        return ProcessTable()
+    from nvltop.nvml.simulated.processes import SimulatedTable
+
+    return SimulatedTable(time.time())
 
 
 def guarded(work: Callable[..., None]) -> Callable[..., None]:

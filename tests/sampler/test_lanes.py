@@ -11,7 +11,9 @@ import pytest
 from nvltop.model import Inventory, Processes, Reading
 from nvltop.nvml import session, simulated
 from nvltop.nvml.simulated import Fault
+from nvltop.nvml.simulated.processes import SimulatedTable
 from nvltop.nvml.watch import Watch
+from nvltop.sampler import listing
 from nvltop.sampler.cadence import Pace
 from nvltop.sampler.client import Worker
 from nvltop.sampler.lanes import PATIENCE_S, Lane, Lanes
@@ -46,6 +48,7 @@ def sampler():
     library = simulated.install("dgx-h100", "training")
     stop, seen = threading.Event(), Collected()
     made = Sampler(Job(0, 0, 0.05), session.connect(Watch()), Watch(), seen.send, stop, Pace(0.05))
+    made._lists = listing.ProcessLists(SimulatedTable(time.time()))
     made.open()
     made._cover()
     thread = threading.Thread(target=made.watchdog, daemon=True)
@@ -133,39 +136,59 @@ def test_the_interval_can_be_changed_while_reading():
         worker.close()
 
 
-def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again():
-    worker = Worker(0.1, ("rtx3090-pair", "gpu-lost"))
-    try:
-        items = arrived(
-            worker,
-            lambda items: any(isinstance(i, Inventory) and any(g.problem for g in i.gpus) for i in items),
-        )
-    finally:
-        worker.close()
-    lost = next(i for i in items if isinstance(i, Reading) and i.problem)
-    again = next(i for i in items if isinstance(i, Inventory) and any(g.problem for g in i.gpus))
+def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again(sampler):
+    library, seen, made = sampler
+    threading.Thread(target=made.inventory, daemon=True).start()
+    seen.until(lambda: len(seen.links()) == 8)
+    for name in tuple(library.calls):
+        if name.startswith("nvmlDevice") and name != "nvmlDeviceGetCount_v2":
+            library.faults[name] = Fault(15, gpu=4)
+
+    def found(kind) -> list:
+        return [i for i in seen.items if isinstance(i, kind)]
+
+    seen.until(lambda: any(g.problem for i in found(Inventory) for g in i.gpus))
+    lost = next(i for i in found(Reading) if i.problem)
+    again = next(i for i in found(Inventory) if any(g.problem for g in i.gpus))
     assert again.mono_s - lost.end_s < 5.0
+    made._stop.set()
+    made._news.set()
 
 
-def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler, monkeypatch):
+def listed(seen, since: int = 0) -> list[Processes]:
+    return [i.data for i in seen.items[since:] if isinstance(i, Reading) and i.group == "processes"]
+
+
+def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler):
     _, seen, made = sampler
+    seen.until(lambda: listed(seen))
     entered, release = threading.Event(), threading.Event()
 
     class Slow:
-        def describe(self, *what):
+        def describe(self, uses, unread):
             entered.set()
             release.wait(PATIENT_S)
             return Processes()
 
-    monkeypatch.setattr("nvltop.sampler.sweep.ProcessTable", Slow)
-    thread = threading.Thread(target=made.processes, daemon=True)
-    thread.start()
+    made._lists._table = Slow()
     assert entered.wait(PATIENT_S)
+    begun = len(seen.items)
     for _ in range(3):
         mark = len(seen.items)
         seen.until(lambda mark=mark: len(seen.links(mark)) == 8)
-    assert not any(isinstance(i, Reading) and i.group == "processes" for i in seen.items)
-    made._stop.set()
+    assert not listed(seen, begun)
     release.set()
-    thread.join(PATIENT_S)
-    assert not thread.is_alive()
+    seen.until(lambda: listed(seen, begun))
+
+
+def test_a_gpu_whose_process_list_hangs_keeps_no_other_list(sampler, monkeypatch):
+    library, seen, made = sampler
+    seen.until(lambda: listed(seen))
+    monkeypatch.setattr(listing, "OLD_S", 1.0)
+    slow = made._session.readers[4].device.uuid
+    library.faults["nvmlDeviceGetComputeRunningProcesses_v3"] = Fault(gpu=4, hang=threading.Event())
+    mark = len(seen.items)
+    seen.until(lambda: any(p.unread == listing.OLD for p in listed(seen, mark)))
+    uses = {u.gpu for p in listed(seen, mark)[-1:] for process in p.processes for u in process.uses}
+    assert len(uses) == 7
+    assert slow not in uses
