@@ -184,6 +184,9 @@ def _main(argv: Sequence[str]) -> int:
             width = max(map(len, names))
             print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
             return OK
+    if (text := metrics.to_print(options)) is not None:
+        print(text)
+        return OK
     if options.demo and options.demo not in NODES:
         raise _usage(f"no simulated node {options.demo!r}; `nvltop --demo list` names them")
     if options.scenario and options.scenario not in SCENARIOS:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from nvltop.export.address import Address, ServeError, listen, parse
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
+
+FILES: Final = {"alerts": "alerts.yml", "dashboard": "dashboard.json"}
+"""What can be printed, and its file in this package."""
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -25,6 +29,16 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--serve-hostname", action="store_true", help="give every sample the label Hostname (dcgm-exporter's)"
     )
+    group.add_argument("--print-alerts", action="store_true", help="print alerting rules and end")
+    group.add_argument("--print-dashboard", action="store_true", help="print a Grafana dashboard and end")
+
+
+def to_print(options: argparse.Namespace) -> str | None:
+    """Return the file that was asked for, None if none was."""
+    for name, file in FILES.items():
+        if getattr(options, f"print_{name}"):
+            return Path(__file__).with_name(file).read_text(encoding="utf-8").rstrip("\n")
+    return None
 
 
 def start(options: argparse.Namespace) -> Exporter | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nvltop import export
 from nvltop.export.page import Page
 from nvltop.model import Frame
 
@@ -45,3 +48,13 @@ def scraped() -> Callable[..., Series]:
         return series(page.get().decode())
 
     return scrape
+
+
+ALERTS = [
+    (name, rule, severities.split("|"))
+    for name, rule, severities in re.findall(
+        r'- alert: (\w+)\n +expr: nvltop_finding\{rule="([\w-]+)",severity=~?"([\w|]+)"\} == 1\n',
+        (Path(export.__file__).parent / "alerts.yml").read_text(),
+    )
+]
+"""Name, rule and severities of each alert on a finding."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +16,7 @@ from nvltop.model import Call, Finding, Frame, Missing, known
 from nvltop.nvml.session import GpuReader
 from tests.export.conftest import ours, pick
 
-DGX_H100_SERIES = 1600
-"""What README says of a DGX H100."""
+README = (Path(__file__).parents[2] / "README.md").read_text()
 TROUBLED = ("no-gpu", "no-driver", "no-library", "version-mismatch")
 
 
@@ -51,9 +52,15 @@ def test_host_name_only_when_asked(bench, scraped):
     assert all(("Hostname", "node-7") in labels for _, labels in named)
 
 
-def test_the_series_of_a_dgx_h100_are_as_many_as_readme_says(bench, scraped):
-    count = len(ours(scraped(bench().run(2))))
-    assert abs(count - DGX_H100_SERIES) < 100
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [("dgx-h100", r"A DGX H100 has about (\d+) series"), ("hgx-b200", r"8 × B200 about (\d+):")],
+)
+def test_a_node_has_as_many_series_as_readme_says(bench, scraped, node, said):
+    told = re.search(said, README)
+    count = len(ours(scraped(bench(node).run(2))))
+    assert told
+    assert round(count, -2) == int(told.group(1))
 
 
 @pytest.mark.parametrize("node", [n for n in NODES if n not in TROUBLED])

@@ -280,7 +280,7 @@ async def test_who_is_given_frames_gets_them_even_while_the_picture_stands_still
     shown = []
     app = Nvltop(script(), Settings(), lambda frame, only: shown.append((frame, only)))
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
+        app._draw()
         assert shown[-1] == (app.view.frame, None)
         await pilot.press("Z")
         stands, count = app.view.frame, len(shown)

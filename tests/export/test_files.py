@@ -1,0 +1,79 @@
+"""The alerting rules and the dashboard: no rule forgotten, nothing in them that is not exported."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nvltop import cli, export
+from nvltop.analysis.health import FAMILIES
+from nvltop.model import Cost
+from tests.export.conftest import ALERTS, ours
+
+FOLDER = Path(export.__file__).parent
+RULES = {rule for family in FAMILIES for rule in family.rules}
+INFORMATION = {
+    "counter-reset",
+    "gpu-total-only",
+    "in-vm",
+    "link-sleep",
+    "mig-on",
+    "no-nvlink",
+    "saturated",
+}
+"""Rules that never say more than `info`."""
+
+
+def test_every_rule_has_an_alert_or_is_information_alone():
+    alerted = [rule for _, rule, _ in ALERTS]
+    assert sorted(alerted + list(INFORMATION)) == sorted(RULES)
+
+
+def test_names_of_alerts_are_those_of_the_rules():
+    for name, rule, _ in ALERTS:
+        assert name == "Nvltop" + "".join(part.capitalize() for part in rule.split("-"))
+
+
+@pytest.fixture
+def exported(bench, scraped) -> set[str]:
+    """Return the names of all metrics that any kind of node has."""
+    names = set()
+    for node in ("dgx-h100", "hgx-b200", "rtx4090-pair"):
+        frame = replace(bench(node, "link-down").run(1), cost=Cost(105.0, 0.02, 0.25, 0.004))
+        names |= {name for name, _ in ours(scraped(frame))}
+    return names | {"nvltop_finding", "process_cpu_seconds_total"}
+
+
+def test_the_dashboard_shows_only_what_is_exported(exported):
+    used = set()
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            used |= set(re.findall(r"\b(?:nvltop|process)_\w+", target["expr"]))
+    # Where a driver counts only a GPU's sum; none of the nodes above does.
+    totals = {"nvltop_nvlink_transmit_bytes_total", "nvltop_nvlink_receive_bytes_total"}
+    assert used - totals <= exported
+    assert len(used) > 10
+
+
+def test_panels_do_not_overlap():
+    cells = set()
+    for panel in json.loads((FOLDER / "dashboard.json").read_text())["panels"]:
+        at = panel["gridPos"]
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                assert x < 24
+                assert (x, y) not in cells
+                cells.add((x, y))
+
+
+@pytest.mark.parametrize(
+    ("flag", "file"), [("--print-alerts", "alerts.yml"), ("--print-dashboard", "dashboard.json")]
+)
+def test_files_are_printed_as_they_are(capsys, flag, file):
+    assert cli.main([flag]) == 0
+    assert capsys.readouterr().out == (FOLDER / file).read_text()

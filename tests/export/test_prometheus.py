@@ -1,0 +1,207 @@
+"""What Prometheus itself says: its linter, its rule tests, and a real server that scrapes several nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nvltop import export
+from nvltop.export.address import Address, listen
+from nvltop.export.exporter import Exporter
+from nvltop.export.page import Page
+from nvltop.model import Frame
+from tests.export.conftest import ALERTS
+
+FOLDER = Path(export.__file__).parent
+PATIENCE_S = 30.0
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("promtool") and shutil.which("prometheus")),
+    reason="promtool and prometheus are not installed (Debian: prometheus)",
+)
+
+
+def promtool(*arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["promtool", *arguments], input=said, capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def watched(bench) -> Callable[[str, str, float], Frame]:
+    """Return a function that gives a node after so many seconds."""
+
+    def watch(node: str, scenario: str, seconds: float) -> Frame:
+        b = bench(node, scenario)
+        b.interval_s = 1.0
+        return b.run(seconds)
+
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario"),
+    [("dgx-h100", "link-down"), ("hgx-b200", "errors"), ("gb200-tray", "training"), ("gb10", "training")],
+)
+def test_the_page_passes_the_linter(watched, node, scenario):
+    frame = watched(node, scenario, 3)
+    frame = replace(frame, inventory=replace(frame.inventory, hostname="node-7"))
+    page = Page(hostname=True, clock=lambda: frame.tick.mono_s)
+    page.show(frame)
+    run = promtool("check", "metrics", said=page.get())
+    complaints = run.stderr.decode().splitlines()
+    # The label is dcgm-exporter's, so that it joins with its series.
+    assert [c for c in complaints if "camelCase" not in c] == []
+    assert run.returncode == (3 if complaints else 0)
+
+
+def test_the_rules_pass_the_linter():
+    run = promtool("check", "rules", str(FOLDER / "alerts.yml"))
+    assert run.returncode == 0, run.stderr
+
+
+def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
+    where = {"gpu": "3", "link": "7", "instance": "node-7"}
+    tests = []
+    for name, rule, severities in ALERTS:
+        told = [{"rule": rule, "severity": s, **where} for s in ("info", *severities)]
+        firing = [
+            {"labels": _written("ALERTS", {"alertname": name, "alertstate": "firing", **labels}), "value": 1}
+            for labels in told[1:]
+        ]
+        tests.append(
+            {
+                "interval": "15s",
+                "input_series": [{"series": _written("nvltop_finding", t), "values": "1 1"} for t in told],
+                "promql_expr_test": [{"expr": "ALERTS", "eval_time": "15s", "exp_samples": firing}],
+            }
+        )
+    check_rules(tmp_path, tests)
+
+
+def test_a_driver_that_stays_away_is_alerted_after_a_minute(tmp_path):
+    labels = {"alertname": "NvltopDriverDown", "rule": "driver-stuck", "severity": "critical"}
+    expected = [("60s", "pending"), ("90s", "firing"), ("105s", None)]
+    states = [
+        {
+            "expr": "ALERTS",
+            "eval_time": at,
+            "exp_samples": [{"labels": _written("ALERTS", {**labels, "alertstate": state}), "value": 1}]
+            if state
+            else [],
+        }
+        for at, state in expected
+    ]
+    up = [{"series": "nvltop_driver_up", "values": "1 0 0 0 0 0 0 1"}]
+    check_rules(tmp_path, [{"interval": "15s", "input_series": up, "promql_expr_test": states}])
+
+
+def check_rules(folder: Path, tests: list[dict[str, object]]) -> None:
+    file = folder / "tests.yml"  # JSON is YAML
+    rules = [str(FOLDER / "alerts.yml")]
+    file.write_text(json.dumps({"rule_files": rules, "evaluation_interval": "15s", "tests": tests}))
+    run = promtool("test", "rules", str(file))
+    assert run.returncode == 0, (run.stdout + run.stderr).decode()
+
+
+def _written(name: str, labels: dict[str, str]) -> str:
+    return f"{name}{{{','.join(f'{key}={json.dumps(value)}' for key, value in labels.items())}}}"
+
+
+class Prometheus:
+    """A server of its own that scrapes and judges several times a second."""
+
+    def __init__(self, folder: Path, targets: list[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        config = {
+            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
+            "rule_files": [str(FOLDER / "alerts.yml")],
+            "scrape_configs": [{"job_name": "nvltop", "static_configs": [{"targets": targets}]}],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        self.process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("w"),
+            env={"PATH": os.environ["PATH"]},
+        )
+
+    def get(self, path: str, **query: str) -> Any:
+        """Return the data of an answer, None if there is none yet."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return None
+
+    def wait(self, path: str, enough: Callable[[Any], bool], **query: str) -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while (data := self.get(path, **query)) is None or not enough(data):
+            assert time.monotonic() < end, f"{path} {query}: {data}"
+            select.select([], [], [], 0.1)
+        return data
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Frame], str]]:
+    """Return a function that serves a frame, and gives its address."""
+    exporters = []
+
+    def serve(frame: Frame) -> str:
+        exporter = Exporter(listen(Address(port=0)))
+        exporters.append(exporter)
+        exporter.show(frame, None)
+        return exporter.url.split("/")[2]
+
+    yield serve
+    for exporter in exporters:
+        exporter.close()
+
+
+def test_a_real_prometheus_scrapes_several_nodes_and_alerts(watched, served, tmp_path):
+    broken = served(watched("dgx-h100", "link-down", 20))
+    whole = served(watched("gb200-tray", "training", 3))
+    plain = served(watched("rtx4090-pair", "training", 3))
+    prometheus = Prometheus(tmp_path, [broken, whole, plain])
+    try:
+        up = prometheus.wait("query", lambda d: len(d["result"]) == 3, query="up == 1")
+        assert {r["metric"]["instance"] for r in up["result"]} == {broken, whole, plain}
+        firing = prometheus.wait("alerts", lambda d: d["alerts"])["alerts"]
+        assert [a["labels"]["alertname"] for a in firing] == ["NvltopLinkDown"]
+        labels = firing[0]["labels"]
+        assert (labels["gpu"], labels["link"], labels["severity"]) == ("3", "7", "critical")
+        assert labels["instance"] == broken
+        assert firing[0]["annotations"]["summary"] == f"GPU 3 link 7 is down ({broken})"
+        total = prometheus.get("query", query="sum by (instance) (nvltop_nvlink_links_active)")
+        counts = {r["metric"]["instance"]: r["value"][1] for r in total["result"]}
+        assert counts == {broken: "143", whole: "72", plain: "0"}
+        for expr in _dashboard():
+            assert prometheus.get("query", query=expr) is not None, expr
+    finally:
+        prometheus.process.terminate()
+        prometheus.process.wait(PATIENCE_S)
+
+
+def _dashboard() -> list[str]:
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    exprs = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [re.sub(r"\$__\w+", "1m", expr).replace("$instance", ".*").replace("$gpu", ".*") for expr in exprs]
