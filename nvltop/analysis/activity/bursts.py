@@ -1,0 +1,198 @@
+"""Bursts of traffic, cut out of a series of rates, and the order in which they repeat.
+
+Pure. What a burst moved is an integral, so neither where its edges fall between two readings nor how
+much the steps of a job tremble changes it: bursts tell gradient accumulation from noise where the
+autocorrelation cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+from nvltop.model import Maybe, Missing
+
+EDGES: Final = (0.15, 0.3, 0.5, 0.65)
+"""Shares of the bursts' level at which they may be cut; two that cut alike are believed."""
+SAME_CUT: Final = 0.05
+SILENCE: Final = 2
+"""Cells that usually part two bursts; of shorter silences some would not be seen."""
+MIN_BURSTS: Final = 4
+PERIODS: Final = 3
+"""So many must have been seen."""
+APART: Final = 3.5
+"""Bursts that follow each other in fewer cells may be images of others between the readings."""
+PAUSE: Final = 3.0
+"""A silence that is so many times longer than the usual one, and rare, is no part of the rhythm."""
+RARE: Final = 1 / 9
+MAX_ORDER: Final = 32
+"""Bursts in one step, at most."""
+EVEN: Final = 0.25
+"""Largest difference (root mean square, over the mean) of distances that repeat."""
+BLUR: Final = 1.0
+"""Cells by which two distances may differ only because a burst is seen in whole cells."""
+BETTER: Final = 2.5
+BETTER_BY: Final = 0.00015
+"""How much worse (in squares) a smaller order may repeat itself than the best, and still be the answer."""
+OUTLIER: Final = 0.3
+MANY: Final = 9
+"""With more bursts than this and a long silence, a period is a step of many parts, or many steps and an
+evaluation: that cannot be told."""
+
+UNSURE: Final = Missing("more than one period fits")
+NO_BEAT: Final = Missing("no bursts that repeat")
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """One stretch of traffic, with half of the silence on either side."""
+
+    at: float
+    """Its middle, in cells."""
+    moved: tuple[float, ...]
+    """By channel, in the unit of the rates times cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Bursts that repeat."""
+
+    period: float
+    """In cells."""
+    order: int
+    """Bursts in one period."""
+    unevenness: float
+    """Difference (root mean square) of the distances one period apart, over the mean distance."""
+    bursts: int
+
+
+def level(values: Sequence[float]) -> float:
+    """Return the rate at which most of the data moved: that of the bursts, however rare they are."""
+    total = sum(values)
+    return sum(v * v for v in values) / total if total > 0 else 0.0
+
+
+def runs(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
+    """Return where a series stands above an edge, as ranges of cells."""
+    found: list[tuple[int, int]] = []
+    start = None
+    for i, v in enumerate(values):
+        if v > edge:
+            if start is None:
+                start = i
+        elif start is not None:
+            found.append((start, i))
+            start = None
+    if start is not None:
+        found.append((start, len(values)))
+    return found
+
+
+def cut(values: Sequence[float]) -> list[tuple[int, int]]:
+    """Return the bursts of a series as ranges of cells; none if it has no silences that part them."""
+    low = sorted(values)[len(values) // 50]
+    high = level([v - low for v in values if v > low])
+    cuts = [runs(values, low + edge * high) for edge in EDGES]
+    # Short silences show at the higher edges only, and then not all of them at the lower ones.
+    alike = [a for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= SAME_CUT * len(a)]
+    most = max(alike, key=len, default=[])
+    gaps = [b[0] - a[1] for a, b in pairwise(most)]
+    return most if len(most) >= MIN_BURSTS and median(gaps) >= SILENCE else []
+
+
+def bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> list[Burst]:
+    """Return the whole bursts; one that stands at either end of the series may be cut off."""
+    ranges = cut(total)
+    bounds = [0, *((a[1] + b[0] + 1) // 2 for a, b in pairwise(ranges)), len(total)]
+    found = []
+    for (start, end), begin, stop in zip(ranges, bounds, bounds[1:], strict=False):
+        if start > 0 and end < len(total):
+            near = range(max(begin, start - 1), min(stop, end + 1))
+            at = sum((i + 0.5) * total[i] for i in near) / sum(total[i] for i in near)
+            found.append(Burst(at, tuple(sum(c[begin:stop]) for c in channels)))
+    return found
+
+
+def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
+    """Return how bursts repeat.
+
+    A distance over one of the `holes` (cells that were not read) says nothing.
+    """
+    distances = [
+        math.nan if any(a.at <= hole <= b.at for hole in holes) else b.at - a.at for a, b in pairwise(found)
+    ]
+    told = [d for d in distances if d == d]
+    if len(found) < MIN_BURSTS or not told or median(told) < APART:
+        return NO_BEAT
+    sizes = _sizes(found)
+    if _smallest(sizes) == 1:
+        # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
+        distances = _without_pauses(distances, PAUSE * median(told))
+    spacing = _spacing(distances, list(sizes))
+    if not spacing:
+        return NO_BEAT
+    blur = (BLUR / (2 * median(told))) ** 2
+    order = max(_smallest(spacing, blur), _smallest({o: s for o, s in sizes.items() if o in spacing}))
+    period = _period(distances, order)
+    if order > MANY and max(told) > PAUSE * median(told):
+        return UNSURE
+    uneven = math.sqrt(spacing[order])
+    return Beat(period, order, uneven, len(found)) if period and uneven <= EVEN else NO_BEAT
+
+
+def _sizes(found: Sequence[Burst]) -> dict[int, float]:
+    """Return by how much bursts differ from those one period earlier in what they move, by order; squared."""
+    mean = sum(sum(b.moved) for b in found) / len(found)
+    scores = {}
+    for order in range(1, min(MAX_ORDER, len(found) // PERIODS) + 1):
+        changes = [
+            min(1.0, sum(abs(p - q) for p, q in zip(a.moved, b.moved, strict=True)) / mean) ** 2
+            for a, b in zip(found, found[order:], strict=False)
+        ]
+        scores[order] = sum(changes) / len(changes)
+    return scores
+
+
+def _without_pauses(distances: Sequence[float], longest: float) -> list[float]:
+    """Forget distances that are long and rare."""
+    told = [d for d in distances if d == d]
+    if sum(d > longest for d in told) > RARE * len(told):
+        return list(distances)
+    return [d if d <= longest else math.nan for d in distances]
+
+
+def _spacing(distances: Sequence[float], orders: Sequence[int]) -> dict[int, float]:
+    """Return by how much distances differ from those one period earlier, by order; squared."""
+    told = [d for d in distances if d == d]
+    pace = sum(told) / len(told)
+    scores = {}
+    for order in orders:
+        changes = [
+            min(1.0, max(0.0, abs(a - b) - BLUR) / pace) ** 2
+            for a, b in zip(distances, distances[order:], strict=False)
+            if a == a and b == b
+        ]
+        if len(changes) >= 2 * order - 1:
+            scores[order] = sum(changes) / len(changes)
+    return scores
+
+
+def _smallest(scores: Mapping[int, float], slack: float = 0.0) -> int:
+    """Return the smallest order that explains about as much as the best."""
+    most = BETTER * min(scores.values()) + BETTER_BY + slack
+    return next(order for order, score in scores.items() if score <= most)
+
+
+def _period(distances: Sequence[float], order: int) -> float:
+    """Return the mean length of so many bursts without a pause between them; 0 if there are none."""
+    spans = [sum(distances[i : i + order]) for i in range(len(distances) - order + 1)]
+    whole = [s for s in spans if s == s]
+    if not whole:
+        return 0.0
+    usual = median(whole)
+    near = [s for s in whole if abs(s - usual) <= OUTLIER * usual]
+    return sum(near) / len(near)

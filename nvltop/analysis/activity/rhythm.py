@@ -1,0 +1,229 @@
+"""The period of a job's traffic: how long one step takes, found from the rates alone.
+
+Pure. Where bursts can be told apart, how they follow each other says it; where the traffic never
+pauses, its autocorrelation does: that has a peak at the period and at its multiples, lower ones at
+parts of it that merely resemble each other (the small bursts of gradient accumulation). The answer is
+the smallest lag that explains as much as any other, and there is none where two fit about as well:
+a wrong step time is worse than none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from statistics import median
+from typing import Final
+
+from nvltop.analysis.activity.bursts import PAUSE, PERIODS, RARE, UNSURE, Beat, beat, bursts, level, runs
+from nvltop.model import Maybe, Missing, known
+
+MIN_CELLS: Final = 4.0
+"""A period of fewer readings cannot be told from the images that sampling makes of faster ones."""
+MAX_S: Final = 60.0
+ALIKE: Final = 0.5
+"""Correlation from which traffic counts as repeating itself."""
+AGAIN: Final = 0.3
+"""And at twice the period, where two jittering steps lie in between."""
+CLEAR: Final = 0.3
+"""How far a peak must stand out of the valleys beside it."""
+EQUAL: Final = 0.045
+"""A lag whose peak is lower than the best by less explains as much."""
+EQUAL_COARSE: Final = 0.12
+"""The same for periods of few readings, whose edges fall between them."""
+NOT_QUITE: Final = 0.02
+"""Lower than the best by so much or more, it may or may not be the answer."""
+FINE: Final = 8.0
+"""Readings per period from which the edges no longer matter."""
+FAST: Final = 0.12
+"""Share of the variance that must be slower than two readings."""
+DEPTH: Final = 0.28
+"""Standard deviation over mean; a smaller ripple may be the image of bursts faster than the readings."""
+PARTS: Final = 12
+"""A period that holds more of what repeats by itself may be a pause that comes again."""
+READ: Final = 0.75
+"""Share of the cells that must have been read."""
+EDGE: Final = 0.15
+"""Share of the bursts' level below which there is silence."""
+
+FLAT: Final = Missing("the traffic hardly changes")
+TOO_FAST: Final = Missing("the traffic changes faster than it is read")
+TOO_SHORT: Final = Missing("not seen for long enough")
+NO_RHYTHM: Final = Missing("the traffic does not repeat itself")
+GAPS: Final = Missing("too many readings are missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """A repetition."""
+
+    period_s: float
+    strength: float
+    """How much one period resembles the next, 0…1."""
+    periods: float
+    """How many have been looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    lag: float
+    height: float
+
+
+def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+    """Find the period of some series of rates, which repeat together.
+
+    Each holds one mean rate per `step_s` seconds, oldest first, NaN where nothing was read; all are of
+    the same length.
+    """
+    total = [sum(column) for column in zip(*channels, strict=True)]
+    first = next((i for i, v in enumerate(total) if v == v), len(total))
+    total = total[first:]
+    told = [v for v in total if v == v]
+    if len(total) < PERIODS * MIN_CELLS:
+        return TOO_SHORT
+    if len(told) < READ * len(total):
+        return GAPS
+    mean = sum(told) / len(told)
+    spread = math.sqrt(sum((v - mean) ** 2 for v in told) / len(told))
+    if mean <= 0 or spread < DEPTH * mean:
+        return FLAT
+    used = _rhythmic(total)
+    waves = [_centred(c[first:], used) for c in channels]
+    found = _by_bursts([c[first:] for c in channels], total)
+    return _agreed(waves, found, step_s)
+
+
+def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[Beat]:
+    holes = [i for i, v in enumerate(total) if v != v]
+    held = [[v if v == v else 0.0 for v in c] for c in channels]
+    return beat(bursts(held, [v if v == v else 0.0 for v in total]), holes)
+
+
+def _rhythmic(total: Sequence[float]) -> list[bool]:
+    """Say which cells belong to the rhythm: those read, and not in a silence that is long and rare."""
+    used = [v == v for v in total]
+    told = [v for v in total if v == v]
+    low = sorted(told)[len(told) // 50]
+    high = level([v - low for v in told if v > low])
+    edge = low + EDGE * high
+    gaps = runs([-v if v == v else -math.inf for v in total], -edge)
+    inner = [(a, b) for a, b in gaps if a > 0 and b < len(total)]
+    if len(inner) < PERIODS:
+        return used
+    usual = median(b - a for a, b in inner)
+    long = [(a, b) for a, b in inner if b - a > PAUSE * usual]
+    if len(long) > RARE * len(inner):
+        long = []
+    # How long a silence at either end was cannot be said.
+    long += [(a, b) for a, b in gaps if (a == 0 or b == len(total)) and b - a > PAUSE * usual]
+    for a, b in long:
+        for i in range(a + (round(usual) if a else 0), b):
+            used[i] = False
+    return used
+
+
+def _centred(values: Sequence[float], used: Sequence[bool]) -> list[float]:
+    """Return a series about its mean, 0 where it says nothing."""
+    told = [v for v, use in zip(values, used, strict=True) if use and v == v]
+    mean = sum(told) / len(told) if told else 0.0
+    return [v - mean if use and v == v else 0.0 for v, use in zip(values, used, strict=True)]
+
+
+def _smooth(x: Sequence[float]) -> list[float]:
+    """Weaken what is near half the sampling rate, where images of faster traffic stand."""
+    return [(a + 2 * b + c) / 4 for a, b, c in zip(x, x[1:], x[2:], strict=False)]
+
+
+def correlation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
+    """Return the correlation of series about 0 with themselves, at lags from 0 to `lags`."""
+    squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
+    energy = list(accumulate(squares, initial=0.0))
+    n = len(energy) - 1
+    found = []
+    for lag in range(min(lags, n - 1) + 1):
+        dot = sum(sum(map(mul, x, x[lag:])) for x in channels)
+        norm = math.sqrt(energy[n - lag] * (energy[n] - energy[lag]))
+        found.append(dot / norm if norm > 0 else 0.0)
+    return found
+
+
+def _agreed(waves: Sequence[Sequence[float]], found: Maybe[Beat], step_s: float) -> Maybe[Rhythm]:
+    """Hold what the bursts say against what the correlation says."""
+    smooth = [_smooth(x) for x in waves]
+    before = sum(v * v for x in waves for v in x)
+    after = sum(v * v for x in smooth for v in x)
+    if after < FAST * before:
+        return TOO_FAST
+    n = len(smooth[0])
+    longest = min(n / PERIODS, MAX_S / step_s * 1.01)
+    # Beyond the longest: only to see that there is nothing that repeats better.
+    r = correlation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
+    if found == UNSURE:
+        return UNSURE
+    if known(found):
+        if not 0.99 * MIN_CELLS <= found.period <= MAX_S / step_s * 1.01:
+            return TOO_FAST if found.period < MIN_CELLS else NO_RHYTHM
+        top = _near(r, found.period, max(1.0, 0.1 * found.period))
+        height = top.height if top else 0.0
+        if height >= AGAIN or found.unevenness < 0.1:
+            periods = found.bursts / found.order
+            return Rhythm(found.period * step_s, max(height, 1 - 2 * found.unevenness), periods)
+    peaks = [p for p in _peaks(r) if p.height >= ALIKE]
+    best = max((p.height for p in peaks), default=0.0)
+    for peak in peaks:
+        short = best - peak.height
+        if short > (EQUAL if peak.lag >= FINE else EQUAL_COARSE):
+            continue
+        if peak.lag < 0.99 * MIN_CELLS:
+            return TOO_FAST
+        if (peak.lag >= FINE and short > NOT_QUITE) or peak.lag > PARTS * peaks[0].lag:
+            return UNSURE
+        if peak.lag > longest:
+            return TOO_SHORT
+        return _verified(peak, r, n, step_s)
+    return NO_RHYTHM
+
+
+def _peaks(r: Sequence[float]) -> list[_Peak]:
+    """Return the local maxima that stand out, by lag."""
+    found = []
+    for lag in range(2, len(r) - 1):
+        if not r[lag - 1] < r[lag] >= r[lag + 1]:
+            continue
+        peak = _top(r, lag)
+        left = min(r[lag // 2 : lag])
+        right = min(r[lag + 1 : lag + max(2, lag // 2) + 1])
+        if peak.height - max(left, right) >= CLEAR:
+            found.append(peak)
+    return found
+
+
+def _top(r: Sequence[float], lag: int) -> _Peak:
+    """Return the top of the parabola through a maximum and its neighbours."""
+    a, b, c = r[lag - 1], r[lag], r[lag + 1]
+    bend = a - 2 * b + c
+    shift = (a - c) / (2 * bend) if bend < 0 else 0.0
+    return _Peak(lag + shift, min(1.0, b - (a - c) * shift / 4))
+
+
+def _near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
+    """Return the highest maximum near a lag."""
+    low, high = max(1, math.ceil(lag - within)), min(len(r) - 2, math.floor(lag + within))
+    tops = [_top(r, i) for i in range(low, high + 1) if r[i - 1] < r[i] >= r[i + 1]]
+    return max(tops, key=lambda p: p.height, default=None)
+
+
+def _verified(peak: _Peak, r: Sequence[float], n: int, step_s: float) -> Maybe[Rhythm]:
+    """See that the peak comes again at its multiples, which also tell it more exactly."""
+    lag = peak.lag
+    for times in range(2, int((len(r) - 2) / lag) + 1):
+        again = _near(r, times * lag, max(1.5, 0.2 * lag))
+        if again is None or again.height < (AGAIN if times == 2 else ALIKE):
+            if times == 2:
+                return NO_RHYTHM
+            break
+        lag = again.lag / times
+    return Rhythm(lag * step_s, peak.height, n / lag)

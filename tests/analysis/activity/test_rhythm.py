@@ -1,0 +1,117 @@
+"""Periods of drawn traffic: the true one, or none; never a part or a multiple of it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.activity.rhythm import FLAT, GAPS, TOO_FAST, TOO_SHORT, rhythm
+from nvltop.model import known
+
+from .patterns import accumulated, cells, paused, plain, random_bursts, two_bursts
+
+STEP_S = 0.25
+WINDOW = 1024
+
+
+def found(flow, step_s=STEP_S, count=WINDOW, noise=0.01):
+    return rhythm([cells(flow, 0.0, step_s, count, noise)], step_s)
+
+
+def period(flow, **kwargs):
+    answer = found(flow, **kwargs)
+    assert known(answer), answer
+    return answer.period_s
+
+
+@pytest.mark.parametrize("true", [1.03, 1.37, 2.0, 3.1, 7.7, 17.0, 31.0, 45.0, 59.0])
+@pytest.mark.parametrize("duty", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+def test_a_burst_a_step(true, duty, jitter):
+    assert period(plain(true, duty, jitter)) == pytest.approx(true, rel=0.015)
+
+
+def test_a_short_step_needs_readings_often_enough():
+    assert period(plain(0.9), step_s=0.2, count=1280) == pytest.approx(0.9, rel=0.01)
+    assert found(plain(0.9)) == TOO_FAST
+
+
+@pytest.mark.parametrize("true", [0.16, 0.2, 0.28, 0.45, 0.6, 0.75])
+@pytest.mark.parametrize("jitter", [0.0, 0.03])
+def test_steps_faster_than_the_readings_have_no_images(true, jitter):
+    assert not known(found(plain(true, jitter=jitter)))
+
+
+@pytest.mark.parametrize(("true", "micro"), [(4, 4), (8, 8), (10, 2), (12, 8), (20, 16), (30, 4), (45, 3)])
+@pytest.mark.parametrize("small", [0.2, 0.4, 0.8])
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+def test_gradient_accumulation_is_one_step(true, micro, small, jitter):
+    assert period(accumulated(true, micro, small, jitter=jitter)) == pytest.approx(true, rel=0.015)
+
+
+@pytest.mark.parametrize(("true", "every", "pause"), [(1.2, 50, 8), (2, 30, 15), (3, 20, 9), (1.5, 100, 20)])
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+def test_evaluations_and_checkpoints_are_no_steps(true, every, pause, jitter):
+    assert period(paused(true, every, pause, jitter=jitter)) == pytest.approx(true, rel=0.015)
+
+
+@pytest.mark.parametrize("true", [2.2, 4.4, 9, 21, 44])
+@pytest.mark.parametrize("second", [0.5, 0.9])
+def test_two_bursts_that_differ_are_one_step(true, second):
+    assert period(two_bursts(true, second)) == pytest.approx(true, rel=0.015)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("gap", [0.5, 2, 8])
+def test_bursts_at_random_have_no_period(gap, seed):
+    assert not known(found(random_bursts(gap, seed=seed)))
+
+
+def test_channels_that_take_turns_keep_their_own_period():
+    """Four stages of a pipeline whose sum repeats four times as often as any of them."""
+    true = 8.0
+    stages = [cells(plain(true, 0.2), -2.0 * k + 8.0, STEP_S, 900) for k in range(4)]
+    answer = rhythm(stages, STEP_S)
+    assert known(answer)
+    assert answer.period_s == pytest.approx(true, rel=0.01)
+
+
+def test_three_periods_are_enough_and_fewer_are_not():
+    flow = plain(10.0, 0.3)
+    assert period(flow, count=160) == pytest.approx(10.0, rel=0.015)
+    assert not known(found(flow, count=96))
+
+
+def test_what_was_not_read_is_left_out():
+    values = cells(plain(3.1, 0.3, 0.02), 0.0, STEP_S, WINDOW)
+    for start in range(40, 1000, 120):
+        values[start : start + 7] = [math.nan] * 7
+    answer = rhythm([values], STEP_S)
+    assert known(answer)
+    assert answer.period_s == pytest.approx(3.1, rel=0.015)
+    values[200:600] = [math.nan] * 400
+    assert rhythm([values], STEP_S) == GAPS
+
+
+def test_silence_where_there_is_nothing_to_tell():
+    assert rhythm([[0.0] * 500], STEP_S) == FLAT
+    assert rhythm([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == FLAT
+    assert rhythm([[1.0, 0.0] * 4], STEP_S) == TOO_SHORT
+    assert not known(rhythm([[math.nan] * 500], STEP_S))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    true=st.floats(1.2, 60.0),
+    duty=st.floats(0.08, 0.5),
+    jitter=st.floats(0.0, 0.03),
+    level=st.floats(1e3, 1e12),
+    seed=st.integers(0, 99),
+)
+def test_the_answer_is_the_step_or_none(true, duty, jitter, level, seed):
+    values = [v * level for v in cells(plain(true, duty, jitter, seed=seed), 0.0, STEP_S, WINDOW, 0.01, seed)]
+    answer = rhythm([values], STEP_S)
+    assert not known(answer) or answer.period_s == pytest.approx(true, rel=0.04)
