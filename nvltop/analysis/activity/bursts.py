@@ -20,7 +20,9 @@ EDGES: Final = (0.15, 0.3, 0.5, 0.65)
 """Shares of the bursts' level at which they may be cut; two that cut alike are believed."""
 SAME_CUT: Final = 0.05
 SILENCE: Final = 2
-"""Cells that usually part two bursts; of shorter silences some would not be seen."""
+"""Cells that part two bursts; of shorter silences some would not be seen."""
+SILENCE_OF_MANY: Final = 3
+"""The same for bursts that differ: what moved is cut well enough to tell them apart."""
 MIN_BURSTS: Final = 4
 PERIODS: Final = 3
 """So many must have been seen."""
@@ -33,15 +35,21 @@ MAX_ORDER: Final = 32
 """Bursts in one step, at most."""
 EVEN: Final = 0.25
 """Largest difference (root mean square, over the mean) of distances that repeat."""
+ALIKE: Final = 0.12
+ENOUGH: Final = 12
+"""Of fewer bursts, those that differ more may be parts of a period not seen often enough."""
 BLUR: Final = 1.0
 """Cells by which two distances may differ only because a burst is seen in whole cells."""
-BETTER: Final = 2.5
+BETTER: Final = 2.0
 BETTER_BY: Final = 0.00015
 """How much worse (in squares) a smaller order may repeat itself than the best, and still be the answer."""
+CHANCE: Final = 80.0
+"""And how much of that is chance, where only a few bursts can be held together."""
 OUTLIER: Final = 0.3
 MANY: Final = 9
 """With more bursts than this and a long silence, a period is a step of many parts, or many steps and an
 evaluation: that cannot be told."""
+PAUSE_OF_MANY: Final = 1.5
 
 UNSURE: Final = Missing("more than one period fits")
 NO_BEAT: Final = Missing("no bursts that repeat")
@@ -49,12 +57,14 @@ NO_BEAT: Final = Missing("no bursts that repeat")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One stretch of traffic, with half of the silence on either side."""
+    """One stretch of traffic, and what follows up to the next."""
 
     at: float
     """Its middle, in cells."""
     moved: tuple[float, ...]
     """By channel, in the unit of the rates times cells."""
+    silence: int = 0
+    """Cells before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +108,28 @@ def cut(values: Sequence[float]) -> list[tuple[int, int]]:
     high = level([v - low for v in values if v > low])
     cuts = [runs(values, low + edge * high) for edge in EDGES]
     # Short silences show at the higher edges only, and then not all of them at the lower ones.
-    alike = [a for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= SAME_CUT * len(a)]
-    most = max(alike, key=len, default=[])
-    gaps = [b[0] - a[1] for a, b in pairwise(most)]
-    return most if len(most) >= MIN_BURSTS and median(gaps) >= SILENCE else []
+    alike = [b for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= SAME_CUT * len(a)]
+    most = max(reversed(alike), key=len, default=[])
+    short = sum(b[0] - a[1] < SILENCE for a, b in pairwise(most))
+    return most if len(most) >= MIN_BURSTS and short <= SAME_CUT * len(most) else []
 
 
 def bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> list[Burst]:
     """Return the whole bursts; one that stands at either end of the series may be cut off."""
     ranges = cut(total)
-    bounds = [0, *((a[1] + b[0] + 1) // 2 for a, b in pairwise(ranges)), len(total)]
+    if not ranges:
+        return []
+    # What follows a burst up to the next belongs to it: a small one in the middle would fall to either side.
+    usual = round(median(b[0] - a[0] for a, b in pairwise(ranges)))
+    stops = [b[0] - 1 for b in ranges[1:]] + [ranges[-1][0] - 1 + usual]
     found = []
-    for (start, end), begin, stop in zip(ranges, bounds, bounds[1:], strict=False):
-        if start > 0 and end < len(total):
-            near = range(max(begin, start - 1), min(stop, end + 1))
+    before = 0
+    for (start, end), stop in zip(ranges, stops, strict=True):
+        if start > 0 and stop <= len(total):
+            near = range(start - 1, min(stop, end + 1))
             at = sum((i + 0.5) * total[i] for i in near) / sum(total[i] for i in near)
-            found.append(Burst(at, tuple(sum(c[begin:stop]) for c in channels)))
+            found.append(Burst(at, tuple(sum(c[start - 1 : stop]) for c in channels), start - before))
+        before = end
     return found
 
 
@@ -129,16 +145,22 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
     if len(found) < MIN_BURSTS or not told or median(told) < APART:
         return NO_BEAT
     sizes = _sizes(found)
-    if _smallest(sizes) == 1:
+    if _smallest(sizes, len(found)) == 1:
         # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
         distances = _without_pauses(distances, PAUSE * median(told))
     spacing = _spacing(distances, list(sizes))
     if not spacing:
         return NO_BEAT
     blur = (BLUR / (2 * median(told))) ** 2
-    order = max(_smallest(spacing, blur), _smallest({o: s for o, s in sizes.items() if o in spacing}))
+    order = max(_smallest(spacing, len(told), blur), _smallest(sizes, len(found)))
+    if order not in spacing or order > len(found) // PERIODS:
+        return UNSURE
     period = _period(distances, order)
-    if order > MANY and max(told) > PAUSE * median(told):
+    if order > 1 and sum(b.silence < SILENCE_OF_MANY for b in found) > SAME_CUT * len(found):
+        return NO_BEAT
+    if order > MANY and max(told) > PAUSE_OF_MANY * median(told):
+        return UNSURE
+    if len(found) < ENOUGH and math.sqrt(sizes[order]) > ALIKE:
         return UNSURE
     uneven = math.sqrt(spacing[order])
     return Beat(period, order, uneven, len(found)) if period and uneven <= EVEN else NO_BEAT
@@ -148,7 +170,7 @@ def _sizes(found: Sequence[Burst]) -> dict[int, float]:
     """Return by how much bursts differ from those one period earlier in what they move, by order; squared."""
     mean = sum(sum(b.moved) for b in found) / len(found)
     scores = {}
-    for order in range(1, min(MAX_ORDER, len(found) // PERIODS) + 1):
+    for order in range(1, min(MAX_ORDER, len(found) // 2) + 1):
         changes = [
             min(1.0, sum(abs(p - q) for p, q in zip(a.moved, b.moved, strict=True)) / mean) ** 2
             for a, b in zip(found, found[order:], strict=False)
@@ -176,14 +198,14 @@ def _spacing(distances: Sequence[float], orders: Sequence[int]) -> dict[int, flo
             for a, b in zip(distances, distances[order:], strict=False)
             if a == a and b == b
         ]
-        if len(changes) >= 2 * order - 1:
+        if len(changes) >= order:
             scores[order] = sum(changes) / len(changes)
     return scores
 
 
-def _smallest(scores: Mapping[int, float], slack: float = 0.0) -> int:
-    """Return the smallest order that explains about as much as the best."""
-    most = BETTER * min(scores.values()) + BETTER_BY + slack
+def _smallest(scores: Mapping[int, float], count: int, slack: float = 0.0) -> int:
+    """Return the smallest order that explains so many values about as well as the best."""
+    most = min((BETTER + CHANCE / (count - o)) * score for o, score in scores.items()) + BETTER_BY + slack
     return next(order for order, score in scores.items() if score <= most)
 
 

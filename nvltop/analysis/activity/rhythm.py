@@ -33,16 +33,29 @@ EQUAL: Final = 0.045
 """A lag whose peak is lower than the best by less explains as much."""
 EQUAL_COARSE: Final = 0.12
 """The same for periods of few readings, whose edges fall between them."""
+IMAGES: Final = 0.1
+"""More of that for traffic that is mostly fast, so that its images disturb the peaks."""
 NOT_QUITE: Final = 0.02
 """Lower than the best by so much or more, it may or may not be the answer."""
 FINE: Final = 8.0
 """Readings per period from which the edges no longer matter."""
+FINE_PARTS: Final = 10.0
+"""The same for each of several bursts in a period."""
+BUMP: Final = 0.02
+BUMP_COARSE: Final = 0.08
+"""By so much a multiple must not stand out of those beside it, or it may be the period."""
+INNER: Final = 0.15
+"""How much worse a part of the period that is more than one burst may fit, and still be an answer as well."""
 FAST: Final = 0.12
 """Share of the variance that must be slower than two readings."""
 DEPTH: Final = 0.28
 """Standard deviation over mean; a smaller ripple may be the image of bursts faster than the readings."""
+BETTER_LATER: Final = 0.1
+"""A longer period, not seen often enough yet, may be the answer if it fits better by so much."""
 PARTS: Final = 12
 """A period that holds more of what repeats by itself may be a pause that comes again."""
+VERY_EVEN: Final = 0.1
+"""Unevenness of bursts that need no correlation to be believed."""
 READ: Final = 0.75
 """Share of the cells that must have been read."""
 EDGE: Final = 0.15
@@ -154,37 +167,81 @@ def _agreed(waves: Sequence[Sequence[float]], found: Maybe[Beat], step_s: float)
     """Hold what the bursts say against what the correlation says."""
     smooth = [_smooth(x) for x in waves]
     before = sum(v * v for x in waves for v in x)
-    after = sum(v * v for x in smooth for v in x)
-    if after < FAST * before:
+    slow = sum(v * v for x in smooth for v in x) / before
+    if slow < FAST:
         return TOO_FAST
     n = len(smooth[0])
     longest = min(n / PERIODS, MAX_S / step_s * 1.01)
     # Beyond the longest: only to see that there is nothing that repeats better.
     r = correlation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
+    peaks = [p for p in _peaks(r) if p.height >= ALIKE]
     if found == UNSURE:
         return UNSURE
-    if known(found):
-        if not 0.99 * MIN_CELLS <= found.period <= MAX_S / step_s * 1.01:
-            return TOO_FAST if found.period < MIN_CELLS else NO_RHYTHM
-        top = _near(r, found.period, max(1.0, 0.1 * found.period))
-        height = top.height if top else 0.0
-        if height >= AGAIN or found.unevenness < 0.1:
-            periods = found.bursts / found.order
-            return Rhythm(found.period * step_s, max(height, 1 - 2 * found.unevenness), periods)
-    peaks = [p for p in _peaks(r) if p.height >= ALIKE]
+    if known(found) and (answer := _confirmed(found, peaks, r, n, step_s)):
+        return answer
+    return _smallest(peaks, r, n, slow, step_s)
+
+
+def _confirmed(
+    found: Beat, peaks: Sequence[_Peak], r: Sequence[float], n: int, step_s: float
+) -> Maybe[Rhythm] | None:
+    """Return what the bursts say; None if the correlation sees nothing of it."""
+    if found.period < 0.99 * MIN_CELLS:
+        return TOO_FAST
+    if found.period * step_s > MAX_S * 1.01:
+        return NO_RHYTHM
+    top = _near(r, found.period, max(1.0, 0.1 * found.period))
+    height = top.height if top else 0.0
+    if height < AGAIN and found.unevenness > VERY_EVEN:
+        return None
+    seen = max((p.height for p in peaks if p.lag <= n / PERIODS), default=height)
+    if any(p.height > max(seen, height) + BETTER_LATER for p in peaks):
+        return UNSURE
+    if found.order > 1 and _divisible(found, peaks, r, seen):
+        return UNSURE
+    return Rhythm(found.period * step_s, max(height, 1 - 2 * found.unevenness), found.bursts / found.order)
+
+
+def _divisible(found: Beat, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
+    """Whether the bursts may differ only because they are cut by readings that are too few for them."""
+    part = found.period / found.order
+    near = EQUAL_COARSE if part < FINE_PARTS else 0.0
+    if any(p.lag < 0.9 * found.period and p.height > best - near for p in peaks):
+        return True
+    top = _near(r, part, max(1.0, 0.2 * part))
+    least = max(best - INNER, (top.height if top else 0.0) + INNER)
+    return any(
+        p.height >= least and abs(found.period / p.lag - round(found.period / p.lag)) < 0.1
+        for p in peaks
+        if part * 1.3 < p.lag < 0.7 * found.period
+    )
+
+
+def _smallest(
+    peaks: Sequence[_Peak], r: Sequence[float], n: int, slow: float, step_s: float
+) -> Maybe[Rhythm]:
+    """Return the smallest lag that explains about as much as the best, if that is beyond doubt."""
     best = max((p.height for p in peaks), default=0.0)
     for peak in peaks:
+        fine = peak.lag >= FINE
         short = best - peak.height
-        if short > (EQUAL if peak.lag >= FINE else EQUAL_COARSE):
+        if short > (EQUAL if fine else EQUAL_COARSE) + IMAGES * (1 - slow):
             continue
         if peak.lag < 0.99 * MIN_CELLS:
             return TOO_FAST
-        if (peak.lag >= FINE and short > NOT_QUITE) or peak.lag > PARTS * peaks[0].lag:
+        if short > (NOT_QUITE if fine else EQUAL) or peak.lag > PARTS * peaks[0].lag:
             return UNSURE
-        if peak.lag > longest:
+        if peak.lag > min(n / PERIODS, MAX_S / step_s * 1.01):
             return TOO_SHORT
-        return _verified(peak, r, n, step_s)
+        return UNSURE if _bumps(peak.lag, r, BUMP if fine else BUMP_COARSE) else _verified(peak, r, n, step_s)
     return NO_RHYTHM
+
+
+def _bumps(lag: float, r: Sequence[float], bump: float) -> bool:
+    """Whether a multiple of a lag fits better than its neighbours."""
+    tops = [_near(r, k * lag, max(1.0, 0.2 * lag)) for k in range(1, int((len(r) - 2) / lag) + 1)]
+    heights = [t.height if t else 0.0 for t in tops]
+    return any(b > max(a, c) + bump for a, b, c in zip(heights, heights[1:], heights[2:], strict=False))
 
 
 def _peaks(r: Sequence[float]) -> list[_Peak]:
