@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from nvltop import __version__
+from nvltop import __version__, oneshot
 from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
@@ -146,6 +146,7 @@ def parser() -> argparse.ArgumentParser:
     )
     record.add_argument("--replay", metavar="FILE", help="show a recording instead of this machine")
     metrics.add_flags(p)
+    oneshot.add_flags(p)
     p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")
     return p
 
@@ -193,23 +194,20 @@ def _main(argv: Sequence[str]) -> int:
         raise _usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
     if options.scenario and not options.demo:
         raise _usage("--scenario needs --demo: it says what happens on a simulated node")
-    if options.once + options.json + options.csv + options.check > 1:
-        raise _usage("--once, --json, --csv and --check exclude each other")
-    if options.seconds and not options.check:
-        raise _usage("--for needs --check: it says how long to look")
-    if options.serve and (options.once or options.json or options.csv or options.check or options.replay):
-        raise _usage("--serve goes with none of --once, --json, --csv, --check and --replay")
+    outputs = (options.once, options.json, options.csv, options.check, options.snapshot is not None)
+    if sum(outputs) > 1:
+        raise _usage("--once, --json, --csv, --check and --snapshot exclude each other")
+    if options.seconds and not (options.check or options.snapshot):
+        raise _usage("--for needs --check or --snapshot: it says how long to look")
+    if options.serve and (any(outputs) or options.replay):
+        raise _usage("--serve goes with none of --once, --json, --csv, --check, --snapshot and --replay")
     if options.serve_hostname and not options.serve:
         raise _usage("--serve-hostname needs --serve")
     if options.replay and (options.demo or options.record):
         raise _usage("--replay goes with neither --demo nor --record")
     if options.record_max and not options.record:
         raise _usage("--record-max needs --record")
-    on_screen = (
-        not (options.once or options.json or options.csv or options.check)
-        and sys.stdout.isatty()
-        and sys.stdin.isatty()
-    )
+    on_screen = not any(outputs) and sys.stdout.isatty() and sys.stdin.isatty()
     settings = _settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     try:
@@ -267,6 +265,8 @@ def _report(
             return headless.check(source, settings, options.seconds or CHECK_S)
         if options.check:
             return headless.check_recording(options.replay, settings, options.seconds)
+        if options.snapshot is not None:
+            return oneshot.run(options, settings, source, options.seconds or CHECK_S)
         if options.json:
             write = headless.as_json
         elif options.csv:
@@ -347,6 +347,8 @@ def _settings(options: argparse.Namespace, on_screen: bool) -> Settings:
         alert=tuple(options.alert) or settings.alert,
         only=options.id,
         readonly=options.readonly,
+        full=options.full,
+        snapshot_on_critical=options.snapshot_on_critical or settings.snapshot_on_critical,
         max_refreshes=options.max_iterations,
     )
 

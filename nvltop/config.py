@@ -126,6 +126,7 @@ CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "unicode": _truth,
     "mouse": _truth,
     "alert": _some_of(ALERTS),
+    "snapshot_on_critical": _truth,
     "meters": _some_of(METERS),
     "hidden_columns": _some_of(COLUMNS),
 }

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from nvltop import __version__
-from nvltop.text import clean
+from nvltop.host.versions import versions
 
-PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext", "psutil")
 MAX_CHARS: Final = 20_000
 
 
 def report(error: BaseException) -> str:
     """Return the report: versions and where it failed; no values, no arguments, no paths of this machine."""
     lines = [f"nvltop {__version__} failed on {time.strftime('%Y-%m-%d %H:%M:%S')}", ""]
-    lines.append(f"Python {platform.python_version()}, {os.uname().sysname} {os.uname().release}")
-    lines.append(f"TERM={clean(os.environ.get('TERM', ''))}")
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            lines.append(f"{package} not installed")
+    lines += [f"{name} {version}" for name, version in versions().items()]
     lines.append("")
     for frame in traceback.extract_tb(error.__traceback__):
         lines.append(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}")

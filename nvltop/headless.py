@@ -9,14 +9,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
+from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.model import Frame, Inventory, Problem, Reading, Show, Tick, known
+from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
+from nvltop.record.redact import Redactor
+from nvltop.record.ring import Ring
 from nvltop.report.check import to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
@@ -26,6 +30,8 @@ from nvltop.settings import Settings
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs."""
 TELL_S: Final = 5.0
+NO_ANSWER_S: Final = 10.0
+"""How long a snapshot waits for a driver that says nothing at all; then this is what it tells."""
 LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
@@ -66,9 +72,17 @@ def failure(problem: Problem) -> RunError:
 class _Live:
     """A worker that is read without a screen."""
 
-    def __init__(self, worker: Source, settings: Settings, patient: bool = False) -> None:
-        """Read `worker`; `patient` waits for a driver that does not answer, and outlives one that goes."""
+    def __init__(
+        self, worker: Source, settings: Settings, patient: bool = False, patience_s: float = START_S
+    ) -> None:
+        """Read `worker`; `patient` waits for a driver that does not answer, and outlives one that goes.
+
+        Who is not waits `patience_s` for its first answer.
+        """
         self.monitor = Monitor()
+        self.taken: Callable[[Item], None] | None = None
+        """Told of every item."""
+        self._patience_s = patience_s
         self.only: list[str] | None = None
         self.progress = _Progress(settings.interval_s)
         self._worker = worker
@@ -81,7 +95,7 @@ class _Live:
         """Fold what arrives within a moment; a driver that does not answer for long ends the run."""
         selectors.select([self._worker.fileno()], [], [], 0.1)
         for item in self._worker.drain():
-            self.monitor.update(item)
+            self._take(item)
             if isinstance(item, Inventory):
                 if item.problem and self._patient and self.progress.started:
                     continue
@@ -92,18 +106,23 @@ class _Live:
             elif isinstance(item, Reading):
                 self.progress.note(item)
         tick = self._worker.tick()
-        self.monitor.update(tick)
+        self._take(tick)
         if self.progress.started or self._patient:
             return
         waited = time.monotonic() - self._begun_s
         where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
-        if waited > START_S or (tick.worker == "ended" and waited > TELL_S):
+        if waited > self._patience_s or (tick.worker == "ended" and waited > TELL_S):
             raise RunError(
                 f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
             )
         if waited > TELL_S and not self._told:
             self._told = True
             print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
+
+    def _take(self, item: Item) -> None:
+        self.monitor.update(item)
+        if self.taken:
+            self.taken(item)
 
 
 def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
@@ -178,8 +197,49 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     return code
 
 
-def _recorded(path: str, settings: Settings) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
-    """Fold a recording, stopping at each of its ticks; there is one at least."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a node, or at a recording, has come to."""
+
+    monitor: Monitor
+    history: History
+    ring: Ring
+    problem: RunError | None = None
+    """Why there is little to see, if so."""
+
+
+def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Look:
+    """Look for so long, or until it is clear that the driver does not answer."""
+    live = _Live(worker, settings, patience_s=NO_ANSWER_S)
+    history, ring = History(), Ring(redact)
+    live.taken = ring.write
+    begun: float | None = None
+    try:
+        while begun is None or time.monotonic() - begun < seconds or not live.progress.complete(1):
+            live.step()
+            history.add(live.monitor.frame())
+            if live.progress.started and begun is None:
+                begun = time.monotonic()
+    except RunError as problem:
+        return Look(live.monitor, history, ring, problem)
+    return Look(live.monitor, history, ring)
+
+
+def look_at_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Look:
+    """Look at a recording up to its end, or for so many seconds of it."""
+    history, ring, begun_s, monitor = History(), Ring(redact), None, Monitor()
+    for monitor, _, tick in _recorded(path, settings, ring.write):
+        history.add(monitor.frame())
+        begun_s = tick.mono_s if begun_s is None else begun_s
+        if seconds is not None and tick.mono_s - begun_s >= seconds:
+            break
+    return Look(monitor, history, ring)
+
+
+def _recorded(
+    path: str, settings: Settings, taken: Callable[[Item], None] | None = None
+) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
+    """Fold a recording, stopping at each of its ticks; there is one at least. `taken` is told every item."""
     monitor = Monitor()
     only: list[str] | None = None
     ticked = False
@@ -187,6 +247,8 @@ def _recorded(path: str, settings: Settings) -> Iterator[tuple[Monitor, list[str
         with open_recording(path) as recording:
             for item in recording:
                 monitor.update(item)
+                if taken:
+                    taken(item)
                 if isinstance(item, Inventory) and not item.problem:
                     only = _selected(item, settings)
                 if isinstance(item, Tick):

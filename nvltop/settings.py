@@ -42,6 +42,10 @@ class Settings:
     """How a new warning is told: `bell`, `desktop`."""
     readonly: bool = False
     """Nothing on the machine can be changed from the screen."""
+    full: bool = False
+    """Snapshots keep the arguments of processes, without secrets."""
+    snapshot_on_critical: bool = False
+    """Write a snapshot when something critical is found."""
     max_refreshes: int | None = None
     """End after so many refreshes."""
     config: Path | None = None

@@ -5,6 +5,8 @@ Pure. GB/s is 10^9 bytes per second, as in `nvidia-smi nvlink -s`; memory is in 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,3 +126,21 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds / 86400:.0f}d"
+
+
+def spark(values: Sequence[float], scale: Maybe[float], levels: str, gap: str) -> str:
+    """Draw values (NaN for a gap) against a fixed scale, one character each, `levels` from nothing to full.
+
+    Whatever is not nothing shows as more than the lowest level; without a scale only nothing can be drawn.
+    """
+    top = len(levels) - 1
+    full = 0.0 if isinstance(scale, Missing) else scale
+    out = []
+    for value in values:
+        if value <= 0:
+            out.append(levels[0])
+        elif math.isnan(value) or full <= 0:
+            out.append(gap)
+        else:
+            out.append(levels[max(1, math.ceil(min(1.0, value / full) * top))])
+    return "".join(out)

@@ -24,11 +24,13 @@ def test_every_setting_can_be_read(path):
     path.write_text(
         'interval = 0.5\ntheme = "light"\nunits = "Gb/s"\nlayout = "links"\nunicode = false\nmouse = false\n'
         'alert = ["bell"]\nmeters = ["power", "tx"]\nhidden_columns = ["mem"]\n'
+        "snapshot_on_critical = true\n"
     )
     settings = config.apply(Settings(), config.load(path))
     assert settings == Settings(
-        0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), alert=("bell",)
-    )
+        0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), alert=("bell",),
+        snapshot_on_critical=True,
+    )  # fmt: skip
     assert set(config.load(path)) == set(config.CHECKS)
 
 

@@ -136,6 +136,7 @@ class Redactor:
         self._texts: dict[str, str] = {}
         self._replace = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
         self._looked_for: set[str] = set()
+        self._gpus_stay = False
         known = local_names() if names is None else names
         for name in sorted(known, key=len, reverse=True):
             self._look_for(name, known[name])
@@ -147,6 +148,18 @@ class Redactor:
         if len(name) >= MIN_NAME and name.lower() not in NO_NAMES:
             self._replace.append((kind, re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)))
             self._texts.clear()
+
+    def but_gpus(self, value: T) -> T:
+        """Return the same with the UUIDs of GPUs in their fields, though not in texts."""
+        self._gpus_stay = True
+        try:
+            return self(value)
+        finally:
+            self._gpus_stay = False
+
+    def alias(self, text: str) -> str:
+        """Return a user's name, or a text, as it is in what has been redacted."""
+        return self._given.get((BY_FIELD["user"], text.lower())) or self.text(text)
 
     def text(self, text: str) -> str:
         """Return a text of any length with placeholders instead of what must not be told."""
@@ -194,7 +207,8 @@ class Redactor:
                         self._look_for(part, what)
                 elif name == "user":
                     self._look_for(old, BY_FIELD[name])
-                new = self._placeholder(BY_FIELD[name], old)
+                kind = BY_FIELD[name]
+                new = old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)
             else:
                 new = self._any(old)
             if new is not old:

@@ -19,12 +19,12 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     """Return a frame as text; `only` names the UUIDs of the GPUs to list."""
     wanted = None if only is None else set(only)
     gpus = [g for g in frame.gpus if wanted is None or g.gpu.uuid in wanted]
-    parts = [_head(frame), _gpu_table(gpus)]
+    parts = [_head(frame), gpu_table(gpus)]
     if len(frame.gpus) > 1:
-        parts.append(_matrix(frame))
+        parts.append("\n" + matrix_table(frame))
     parts += [_links(g, frame) for g in gpus if g.links]
-    parts.append(_jobs(frame))
-    parts.append(_unknowns(gpus))
+    parts.append(_titled("jobs", jobs(frame)))
+    parts.append(_titled("unknown:", unknowns(gpus)))
     parts.append(_health(frame))
     return "\n".join(part for part in parts if part)
 
@@ -111,7 +111,12 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     )
 
 
-def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
+def _titled(title: str, text: str) -> str:
+    return f"\n{title}\n{text}" if text else ""
+
+
+def gpu_table(gpus: Sequence[GpuFrame]) -> str:
+    """Return a row for each GPU."""
     if not gpus:
         return ""
     head = ["GPU", "NAME", "BUS", "UTIL%", "MEM", "W", "°C", "TX GB/s", "RX GB/s", "%SPD", "LINKS", "ERR"]
@@ -144,16 +149,22 @@ def _gpu_table(gpus: Sequence[GpuFrame]) -> str:
     return table(rows, left=3)
 
 
-def _matrix(frame: Frame) -> str:
+def matrix_table(frame: Frame) -> str:
+    """Return the matrix as `nvidia-smi topo -m` has it."""
     m = frame.matrix
     rows = [["", *m.labels], *([label, *row] for label, row in zip(m.labels, m.cells, strict=True))]
-    return "\n" + table(rows)
+    return table(rows)
 
 
 def _links(g: GpuFrame, frame: Frame) -> str:
+    raw = " (RAW: with protocol overhead)" if g.nvlink.counter == "raw" else ""
+    return f"\nGPU {g.gpu.index} links{raw}\n" + link_table(g, frame)
+
+
+def link_table(g: GpuFrame, frame: Frame) -> str:
+    """Return a row for each link of a GPU."""
     index_of = {other.gpu.uuid: other.gpu.index for other in frame.gpus}
     kinds = list(dict.fromkeys(kind for link in g.links for kind in link.errors))
-    raw = " (RAW: with protocol overhead)" if g.nvlink.counter == "raw" else ""
     rows = [["LINK", "STATE", "REMOTE", "SPEED GB/s", "TX GB/s", "RX GB/s", *(k.upper() for k in kinds)]]
     rows += [
         [
@@ -168,7 +179,7 @@ def _links(g: GpuFrame, frame: Frame) -> str:
         ]
         for link in g.links
     ]
-    return f"\nGPU {g.gpu.index} links{raw}\n" + table(rows, left=3)
+    return table(rows, left=3)
 
 
 def remote_name(link: Link, index_of: dict[str, int]) -> str:
@@ -194,7 +205,7 @@ def _error(link: Link, kind: str) -> str:
     return text
 
 
-def _unknowns(gpus: Sequence[GpuFrame]) -> str:
+def unknowns(gpus: Sequence[GpuFrame]) -> str:
     """Say why each `?` of the GPU table is one."""
     reasons: dict[str, list[str]] = {}
     for g in gpus:
@@ -212,13 +223,10 @@ def _unknowns(gpus: Sequence[GpuFrame]) -> str:
         for what, value in named.items():
             if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
-    if not reasons:
-        return ""
-    lines = [f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items()]
-    return "\n" + "\n".join(["unknown:", *lines])
+    return "\n".join(f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items())
 
 
-def _jobs(frame: Frame) -> str:
+def jobs(frame: Frame) -> str:
     """List the jobs, and say what cannot be seen of the processes."""
     index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
     rows = [["JOB", "USER", "PROCESSES", "GPUS", "TX GB/s", "RX GB/s"]]
@@ -234,7 +242,7 @@ def _jobs(frame: Frame) -> str:
                 gb_per_s(job.rx_bytes_per_s, 0),
             ]
         )
-    lines = ["", "jobs", table(rows, left=2)] if len(rows) > 1 else []
+    lines = [table(rows, left=2)] if len(rows) > 1 else []
     if known(frame.processes) and frame.processes.hidden:
         lines.append(f"{frame.processes.hidden} processes are hidden: {frame.processes.hidden_reason}")
     return "\n".join(lines)

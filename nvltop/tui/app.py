@@ -37,6 +37,7 @@ from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
 from nvltop.tui.playback import Playback
 from nvltop.tui.setup import Setup
+from nvltop.tui.shots import Shots
 from nvltop.tui.source import Source
 from nvltop.units import BITS, BYTES
 
@@ -70,7 +71,7 @@ def run(source: Source, settings: Settings, show: Show | None = None) -> Outcome
     app.run(mouse=settings.mouse)
     if app.crashed:
         return Outcome(1, write(app.crashed))
-    app.stop_recording()
+    app.finish_files()
     return app.outcome
 
 
@@ -86,7 +87,14 @@ class Nvltop(App[None]):
         Binding("ctrl+z", "suspend_process", "Suspend"),
     ]
 
-    def __init__(self, source: Source, settings: Settings, show: Show | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        show: Show | None = None,
+        look: tuple[Monitor, History] | None = None,
+    ) -> None:
+        """Go on with `look`, what a run without a screen has come to, if there was one."""
         super().__init__(ansi_color=True)
         self.animation_level = "none"
         self.outcome = Outcome()
@@ -95,8 +103,9 @@ class Nvltop(App[None]):
         self._source = source
         self._settings = settings
         self._show = show
-        self._monitor = Monitor()
-        self._history = History()
+        self._resumed = look is not None
+        self._monitor, self._history = look or (Monitor(), History())
+        self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
         self._listening = -1
@@ -188,6 +197,8 @@ class Nvltop(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
         self._listen()
+        if self._resumed:
+            self.call_after_refresh(self._draw)
         if self._playback:
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
@@ -225,9 +236,11 @@ class Nvltop(App[None]):
         if self._playback and self._playback.rewound():
             self._monitor, self._history = Monitor(), History()
             self.view.history = self._history
+            self._shots.clear()
         while items := self._source.drain():
             for item in items:
                 self._monitor.update(item)
+                self._shots.write(item)
                 if isinstance(item, Inventory):
                     self._take(item)
 
@@ -249,6 +262,8 @@ class Nvltop(App[None]):
         self._listen()
         self._fold()
         self._monitor.update(tick)
+        if not self._playback:
+            self._shots.write(tick)
         self.view.now_s = tick.mono_s
         if self._playback:
             self._playback.note(self._monitor.findings, tick.mono_s)
@@ -266,6 +281,8 @@ class Nvltop(App[None]):
             self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
             self.main.paint()
+        if self._settings.snapshot_on_critical:
+            self._shots.take_if_critical(self.main, self.view, frame, self._history)
         self._refreshes += 1
         if self._refreshes == self._settings.max_refreshes:
             self._leave(self.outcome)
@@ -311,6 +328,15 @@ class Nvltop(App[None]):
         self.view.recording = True
         self.notify(f"recording to {path}, redacted; F7 stops", markup=False)
 
+    def action_snapshot(self) -> None:
+        """Write a snapshot into the current folder; its report also goes to the clipboard."""
+        report = self._shots.take(self.main, self.view, self._monitor.frame(), self._history)
+        if report:
+            self.copy_to_clipboard(report)
+
+    def _tell(self, words: str, failed: bool) -> None:
+        self.notify(words, severity="error" if failed else "information", markup=False)
+
     def _handle_exception(self, error: Exception) -> None:
         """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
         if self.is_headless:
@@ -319,10 +345,11 @@ class Nvltop(App[None]):
             self.crashed = error
             self._leave(Outcome(1))
 
-    def stop_recording(self) -> None:
-        """Write the last lines of a recording that a key began."""
+    def finish_files(self) -> None:
+        """Write the last lines of a recording that a key began, and the last snapshot."""
         if isinstance(self._source, Recorded):
             self._source.stop()
+        self._shots.wait()
 
     def action_replay(self, what: str) -> None:
         """Move in the recording that is shown."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.model import Maybe, Missing
+from nvltop import units
+from nvltop.model import Maybe
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,5 @@ ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^")
 
 
 def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:
-    """Draw values (bytes/s, NaN for a gap) against a fixed scale, one column each.
-
-    Whatever is not nothing shows as more than the lowest level; without a scale only nothing can be drawn.
-    """
-    top = len(glyphs.levels) - 1
-    full = 0.0 if isinstance(scale, Missing) else scale
-    out = []
-    for value in values:
-        if value <= 0:
-            out.append(glyphs.levels[0])
-        elif math.isnan(value) or full <= 0:
-            out.append(glyphs.gap)
-        else:
-            out.append(glyphs.levels[max(1, math.ceil(min(1.0, value / full) * top))])
-    return "".join(out)
+    """Draw values (bytes/s, NaN for a gap) against a fixed scale, one column each."""
+    return units.spark(values, scale, glyphs.levels, glyphs.gap)

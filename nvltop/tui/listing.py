@@ -114,7 +114,7 @@ class ListTab(Tab, Generic[T]):
         self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
 
     def _arrange(self) -> None:
-        wanted = self.filter.lower()
+        wanted = self.view.alias(self.filter).lower()
         items = [item for item in self.items() if not wanted or wanted in self.words(item)]
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
@@ -138,7 +138,7 @@ class ListTab(Tab, Generic[T]):
             at += column.width + 1
         spans.append((self.head_of_tail(), "title"))
         if self.filter:
-            spans.append((f" filter: {self.filter}", "title"))
+            spans.append((f" filter: {self.view.alias(self.filter)}", "title"))
         return fit(spans, width, "title")
 
     def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:

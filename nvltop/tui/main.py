@@ -39,6 +39,7 @@ class Main(Screen[None]):
         Binding("f1,h,question_mark", "app.help", "Help"),
         Binding("f2,S", "app.setup", "Setup"),
         Binding("f7,r", "app.record", "Record, or stop"),
+        Binding("f8,w", "app.snapshot", "Snapshot for a bug report"),
         Binding("f10,q", "app.quit", "Quit"),
         Binding("tab", "next_tab(1)", "Next tab", priority=True),
         Binding("shift+tab", "next_tab(-1)", "Previous tab", priority=True),
@@ -102,6 +103,10 @@ class Main(Screen[None]):
             if self._again is None:
                 self._again = self.set_timer(AGAIN_S, self._paint_again)
             return
+        self.draw()
+
+    def draw(self) -> None:
+        """Give all parts their rows."""
         view, width = self._view, self.size.width
         view.clamp()
         self._header.show(header.header(view, width))

@@ -80,6 +80,7 @@ LINES: Final[tuple[Line, ...]] = (
     *(_meter(slot) for slot in range(SLOTS)),
     *(_shown(column) for column in COLUMNS),
     *(_told(way) for way in ALERTS),
+    _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
 )
 
 

@@ -166,6 +166,7 @@ def test_the_reason_stands_on_the_last_line(view):
         "F2Setup",
         "F5Links",
         "F7Record",
+        "F8Snap",
         "F10Quit",
     ]
 

@@ -31,6 +31,7 @@ SORT: Final = Key("F6", "SortBy", "sort_by")
 """Of all lists."""
 RECORD: Final = Key("F7", "Record", "app.record")
 STOP: Final = Key("F7", "Stop", "app.record")
+SNAP: Final = Key("F8", "Snap", "app.snapshot")
 QUIT: Final = Key("F10", "Quit", "app.quit")
 LABEL: Final = 6
 """Columns of a label, as in htop."""
@@ -81,7 +82,7 @@ def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tupl
     ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
     record = [] if view.playing else [STOP if view.recording else RECORD]
-    keys = sorted([HELP, SETUP, *own, *record, QUIT], key=_number)
+    keys = sorted([HELP, SETUP, *own, *record, SNAP, QUIT], key=_number)
     words = sentence(words, width // 2, view.glyphs)
     need = len(words) + 2 if words else 0
     while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,6 +58,8 @@ class View:
     """Everything that is read goes to a file as well."""
     playing: Playing | None = None
     """Set if what is shown is a recording, not this machine now."""
+    alias: Callable[[str], str] = str
+    """What a user is called, and what is typed, in what is drawn: themselves, unless it is for others."""
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 

@@ -50,7 +50,8 @@ class Processes(ListTab[Entry]):
     def items(self) -> Sequence[Entry]:
         """Return the rows."""
         found = processes.entries(self.view.frame, self._tree and not self.sort)
-        return [e for e in found if not self._user or e.job.user == self._user or _user(e) == self._user]
+        only = self._user and self.view.alias(self._user)
+        return [e for e in found if not only or e.job.user == only or _user(e) == only]
 
     def key(self, item: Entry) -> Hashable:
         """Name a row."""

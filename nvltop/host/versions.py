@@ -1,0 +1,40 @@
+"""What nvltop runs on: the versions that a bug report needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Final
+
+from nvltop import __version__
+from nvltop.text import clean
+
+PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext", "psutil")
+
+
+def versions() -> dict[str, str]:
+    """Return names and versions, of nvltop first; nothing of them names this machine or its users."""
+    system = os.uname()
+    return {
+        "nvltop": __version__,
+        "Python": platform.python_version(),
+        "kernel": clean(f"{system.sysname} {system.release} {system.machine}"),
+        "distribution": _distribution(),
+        **{package: _version(package) for package in PACKAGES},
+        "TERM": clean(os.environ.get("TERM", "")) or "not set",
+    }
+
+
+def _distribution() -> str:
+    try:
+        return clean(platform.freedesktop_os_release()["PRETTY_NAME"])
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,73 @@
+"""`--snapshot`: a snapshot without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvltop.settings import Settings
+
+if TYPE_CHECKING:
+    from nvltop.record.recorded import Source
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Describe the flags of snapshots."""
+    group = parser.add_argument_group("snapshots for bug reports (redacted; in the live screen: F8)")
+    group.add_argument(
+        "--snapshot",
+        nargs="?",
+        const=".",
+        metavar="PATH",
+        help="look for a moment (--for), write report, values, picture and recording into a new folder "
+        "(.tar.gz: an archive), print its path, and end",
+    )
+    group.add_argument(
+        "--full", action="store_true", help="snapshots keep process arguments, with secrets removed"
+    )
+    group.add_argument(
+        "--snapshot-on-critical",
+        action="store_true",
+        help="the live screen writes one by itself when something critical is found, one an hour a rule",
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings, source: Source | None, seconds: float) -> int:
+    """Write a snapshot of what `source` (None: the recording) shows, and print where it is.
+
+    Returns the exit code; raises `RunError` for a recording that cannot be read, and for a disk that
+    takes nothing.
+    """
+    from nvltop.headless import Look, RunError, look, look_at_recording
+    from nvltop.report.snapshot.files import SnapshotError
+    from nvltop.snapshot import contents, redactor
+
+    redact = redactor(settings.full)
+    seen: Look
+    if source is None:
+        seen = look_at_recording(options.replay, settings, options.seconds, redact)
+    else:
+        seen = look(source, settings, seconds, redact)
+    # Only now: while it is loaded, nothing is read.
+    from nvltop.tui.picture import draw
+
+    made = contents(
+        seen.monitor.frame(),
+        seen.history,
+        seen.ring,
+        redact,
+        draw(seen.monitor, seen.history, redact, settings),
+        "--snapshot asked for it",
+        replayed=source is None,
+    )
+    try:
+        print(made.save(Path(options.snapshot)))
+    except SnapshotError as error:
+        raise RunError(str(error)) from None
+    if seen.problem is None:
+        return 0
+    print(f"nvltop: {seen.problem}", file=sys.stderr)
+    # A driver that does not answer is what the snapshot is of; none at all is told as ever.
+    return seen.problem.code if seen.problem.code > 1 else 0

@@ -1,0 +1,112 @@
+"""Writes the files of a snapshot as a folder or a `.tar.gz`: whole or not at all, for its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+ARCHIVES: Final = (".tar.gz", ".tgz")
+EXISTS: Final = "exists already, and a snapshot replaces nothing"
+MOST: Final = 1000
+"""Snapshots of the same second."""
+_TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
+
+
+class SnapshotError(Exception):
+    """The snapshot could not be written; the message is one line for the user."""
+
+
+def name_of(wall_s: float) -> str:
+    """Return what a snapshot of that moment is called: `nvltop-snapshot-20261121-140211`."""
+    return time.strftime("nvltop-snapshot-%Y%m%d-%H%M%S", time.localtime(wall_s))
+
+
+def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
+    """Write the files to a new folder or archive, or in a folder that is there already; return its path.
+
+    Everything is written under another name first, which then changes. Raises `SnapshotError`.
+    """
+    archive = path.name.endswith(ARCHIVES)
+    inside = path.is_dir()
+    name = name_of(wall_s)
+    folder = path if inside else path.parent
+    names = (
+        (folder / f"{name}{f'-{n}' if n > 1 else ''}" for n in range(1, MOST)) if inside else iter((path,))
+    )
+    try:
+        if archive and not inside:
+            return _archive(folder, names, name, files, wall_s)
+        return _folder(folder, names, files)
+    except OSError as error:
+        raise SnapshotError(f"{path}: {error.strerror or error}; no snapshot was written") from None
+
+
+def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> Path:
+    begun = Path(tempfile.mkdtemp(prefix=".nvltop-", dir=parent))
+    try:
+        for name, content in files.items():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            _fill(os.open(begun / name, flags, 0o600), content)
+        return _take(names, lambda to: os.rename(begun, to))
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
+
+
+def _archive(
+    parent: Path, names: Iterator[Path], root: str, files: Mapping[str, bytes], wall_s: float
+) -> Path:
+    packed = to_archive(root, files, wall_s)
+    fd, begun = tempfile.mkstemp(prefix=".nvltop-", dir=parent)
+    try:
+        _fill(fd, packed)
+        return _take(names, lambda to: os.rename(begun, to))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(begun)
+        raise
+
+
+def to_archive(root: str, files: Mapping[str, bytes], wall_s: float) -> bytes:
+    """Return a `.tar.gz` with the files in a folder `root`; it names neither owner nor machine."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"{root}/{name}")
+            info.size, info.mode, info.mtime = len(content), 0o600, int(wall_s)
+            tar.addfile(info, io.BytesIO(content))
+    return gzip.compress(out.getvalue(), mtime=0)
+
+
+def _fill(fd: int, content: bytes) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        # A disk that is full may tell only now.
+        os.fsync(file.fileno())
+
+
+def _take(names: Iterator[Path], rename: Callable[[Path], None]) -> Path:
+    """Give what was written the first of these names that is free."""
+    for name in names:
+        if os.path.lexists(name):
+            continue
+        try:
+            rename(name)
+        except OSError as error:
+            # Another snapshot has just come by the same name.
+            if error.errno in _TAKEN:
+                continue
+            raise
+        return name
+    raise OSError(0, EXISTS)

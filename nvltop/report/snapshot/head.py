@@ -1,0 +1,58 @@
+"""The head of the report: what it is, what is wrong in short, what was removed; and what comes with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.model import Frame
+from nvltop.report.snapshot.given import Snapshot, prose
+from nvltop.report.text import node_line, nvlink_line
+
+LOUD = SEVERITIES[:3]
+
+
+def head(snapshot: Snapshot) -> str:
+    """Return the head."""
+    frame = snapshot.frame
+    removed = ", ".join(snapshot.removed)
+    lines = [
+        f"# nvltop snapshot, {snapshot.when}",
+        "",
+        f"- **Node:** {prose(node_line(frame)) or 'no GPU read yet'}",
+        f"- **NVLink:** {prose(nvlink_line(frame))}",
+        f"- **Wrong:** {prose(in_short(frame))}",
+        f"- **Verdict:** {prose(frame.verdict.summary)}",
+        f"- **Taken because** {prose(snapshot.cause)}",
+        "",
+        f"Removed: {removed}. Placeholders such as `GPU-a1`, `node-1` or `user-1` stand for the same thing "
+        "throughout this snapshot; they cannot be turned back. The clock is the node's own.",
+    ]
+    if snapshot.replayed:
+        lines.insert(2, "**This is a moment of a recording that was replayed, not a live node.**\n")
+    return "\n".join(lines)
+
+
+def in_short(frame: Frame) -> str:
+    """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
+    if frame.inventory.problem:
+        return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
+    counts = Counter(f.severity for f in frame.findings)
+    told = [f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}" for s in LOUD if counts[s]]
+    if told:
+        return f"{', '.join(told)}. {frame.findings[0].summary}"
+    if any(c.outcome == "fine" for c in frame.checks):
+        return "nothing was found"
+    return "nothing could be checked"
+
+
+def files(snapshot: Snapshot) -> str:
+    """Say what else there is and how it is opened."""
+    return "\n".join(
+        (
+            "- `snapshot.json`: all values of this moment, schema `nvltop/1`",
+            "- `screen.svg`: the screen",
+            "- `recording.gz`: the last minutes as they were read; `nvltop --replay` shows them, given the "
+            "folder or the archive that this report is in",
+        )
+    )

@@ -1,0 +1,71 @@
+"""Findings with their evidence, checks, and what the driver told."""
+
+from __future__ import annotations
+
+from nvltop.analysis.health.catalog import lookup
+from nvltop.model import Finding, Frame
+from nvltop.report.findings import basis, clock, event_words, evidence, likely_sources, where
+from nvltop.report.snapshot.given import Snapshot, block, folded, prose
+from nvltop.report.text import table
+
+MAX_EVENTS = 50
+MAX_PAST = 50
+
+
+def findings(snapshot: Snapshot) -> str:
+    """Return what the rules say, worst first, and what they said before."""
+    frame = snapshot.frame
+    parts = [_finding(frame, f) for f in frame.findings]
+    if not parts:
+        parts = ["No rule found anything."]
+    if frame.past_findings:
+        newest = frame.past_findings[:MAX_PAST]
+        rows = [["FROM", "UNTIL", "SEVERITY", "WHERE", "RULE"]]
+        rows += [
+            [clock(f.began_s), clock(f.ended_s), f.severity, where(frame, f.gpu, f.link), f.rule]
+            for f in newest
+        ]
+        more = len(frame.past_findings) - len(newest)
+        title = "Over by now" + (f" (the newest {MAX_PAST}, {more} older ones left out)" if more else "")
+        parts.append(f"{title}:\n\n{block(table(rows, left=5))}")
+    return "\n\n".join(parts)
+
+
+def _finding(frame: Frame, f: Finding) -> str:
+    since = f", since {clock(f.began_s)}" if f.began_s is not None else ""
+    lines = [f"**{f.severity}** at {where(frame, f.gpu, f.link)}{since}: {prose(f.summary)}"]
+    if seen := evidence(f):
+        lines.append(f"- Evidence: {prose(seen)}")
+    if f.next_step:
+        lines.append(f"- Next step: {prose(f.next_step)}")
+    lines.append(f"- Rule: `{f.rule}` ({prose(basis(f))})")
+    return "\n".join((lines[0], "", *lines[1:]))
+
+
+def checks(snapshot: Snapshot) -> str:
+    """Return what is fine and what could not be judged, and why."""
+    told = [c for c in snapshot.frame.checks if c.outcome in ("unknown", "fine")]
+    rows = [[c.outcome, c.name, c.detail] for c in sorted(told, key=lambda c: c.outcome == "fine")]
+    unknown = sum(c.outcome == "unknown" for c in told)
+    if not rows:
+        return ""
+    summary = f"{len(rows) - unknown} fine, {unknown} unknown"
+    return folded(summary, block(table(rows, left=3)))
+
+
+def events(snapshot: Snapshot) -> str:
+    """Return Xids and their kin, oldest first."""
+    frame = snapshot.frame
+    began = clock(frame.started_s)
+    if not frame.events:
+        return f"None since {began}, when nvltop began to listen; earlier ones are in `dmesg`."
+    newest = frame.events[-MAX_EVENTS:]
+    sources = likely_sources(frame)
+    rows = [["TIME", "WHERE", "WHAT", "NVIDIA'S ACTION"]]
+    for event in newest:
+        words = event_words(event) + (" (the likely source)" if event.gpu in sources else "")
+        action = lookup(event.code).action if event.kind == "xid" else ""
+        rows.append([clock(event.wall_s), where(frame, event.gpu), words, action])
+    left_out = len(frame.events) - len(newest)
+    note = f" The newest {MAX_EVENTS}; {left_out} older ones are in `snapshot.json`." if left_out else ""
+    return f"Since {began}, when nvltop began to listen.{note}\n\n{block(table(rows, left=4))}"

@@ -1,0 +1,112 @@
+"""The node: versions, how old the values are, GPUs, how they are joined."""
+
+from __future__ import annotations
+
+from nvltop.model import Frame, Maybe, Missing, known
+from nvltop.report import text
+from nvltop.report.snapshot.given import Snapshot, block
+from nvltop.units import UNKNOWN, age
+
+GROUPS = ("links", "states", "gauges", "errors", "fabric")
+
+
+def versions(snapshot: Snapshot) -> str:
+    """Return versions of driver, libraries and what nvltop runs on."""
+    inventory = snapshot.frame.inventory
+    names: list[tuple[str, Maybe[object]]] = [
+        ("NVIDIA driver", inventory.driver_version),
+        ("NVML", inventory.nvml_version),
+        ("CUDA of the driver", inventory.cuda_driver_version),
+    ]
+    if snapshot.replayed:
+        names.append(("nvltop that replays", snapshot.versions["nvltop"]))
+    else:
+        names += snapshot.versions.items()
+        names.append(("in a container", _yes_or_no(inventory.container)))
+    if inventory.demo:
+        names.append(("SIMULATED node", inventory.demo))
+    return block(text.table([[name, _told(value)] for name, value in names], left=2))
+
+
+def _yes_or_no(value: Maybe[bool]) -> Maybe[str]:
+    return value if isinstance(value, Missing) else "yes" if value else "no"
+
+
+def _told(value: Maybe[object]) -> str:
+    return f"{UNKNOWN} ({value.reason})" if isinstance(value, Missing) else str(value)
+
+
+def reading(snapshot: Snapshot) -> str:
+    """Say how old the values are, whether the driver answers, and what reading costs."""
+    frame = snapshot.frame
+    tick, cost = frame.tick, frame.cost
+    lines = [f"Reading process: {tick.worker}." + (f" {tick.note}." if tick.note else "")]
+    for call in tick.calls:
+        on = "" if call.gpu is None else f" on GPU {call.gpu}"
+        waited = age(max(0.0, tick.mono_s - call.since_s))
+        lines.append(f"The driver has not returned from {call.function}{on} for {waited}.")
+    lines.append(f"Watching for {age(max(0.0, tick.wall_s - frame.started_s))}.")
+    if cost.interval_s:
+        lines.append(
+            f"Asked every {tick.interval_s:g} s, read every {cost.interval_s:g} s: {cost.calls_per_s:.0f} "
+            f"NVML calls and {cost.driver_s_per_s * 1000:.1f} ms in the driver a second."
+        )
+    rows = [["AGE", *(g.upper() for g in GROUPS), "STATE"]]
+    for g in frame.gpus:
+        ages = [age(g.age_s[group]) if group in g.age_s else "-" for group in GROUPS]
+        state = g.state if g.state == "ok" else f"{g.state} ({g.state_reason})"
+        rows.append([f"GPU {g.gpu.index}", *ages, state + (", stale" if g.stale else "")])
+    return block("\n".join([*lines, *(["", text.table(rows)] if frame.gpus else [])]))
+
+
+def gpus(snapshot: Snapshot) -> str:
+    """Return a row for each GPU, and a second table of what is not on the screen."""
+    frame = snapshot.frame
+    if not frame.gpus:
+        return "No GPU has been read."
+    rows = [["GPU", "ID", "NVLINK", "MODULE", "MIG", "VIRTUALIZATION", "PERSISTENCE", "FABRIC", "RECOVERY"]]
+    for g in frame.gpus:
+        gpu, fabric = g.gpu, g.fabric
+        values: list[Maybe[object]] = [
+            gpu.nvlink_generation,
+            gpu.module_id,
+            _yes_or_no(gpu.mig),
+            gpu.virtualization,
+            _yes_or_no(gpu.persistence),
+            fabric.health_summary if known(fabric.health_summary) else fabric.state,
+            fabric.recovery_action,
+        ]
+        rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
+    return block(text.gpu_table(frame.gpus)) + "\n\n" + block(text.table(rows, left=2))
+
+
+def matrix(snapshot: Snapshot) -> str:
+    """Return the matrix, and what stands in the way of peer-to-peer over NVLink."""
+    frame = snapshot.frame
+    if len(frame.gpus) < 2:
+        return ""
+    return block(text.matrix_table(frame)) + "\n\n" + _p2p(frame)
+
+
+def _p2p(frame: Frame) -> str:
+    m = frame.matrix
+    values = [v for i, row in enumerate(m.p2p_nvlink) for j, v in enumerate(row) if i != j]
+    if values and all(v == "OK" for v in values):
+        return "Peer-to-peer over NVLink is OK between all pairs."
+    if not values:
+        return "Whether peer-to-peer works could not be read."
+    rows = [["", *m.labels[: len(m.p2p_nvlink)]]]
+    rows += [
+        [label, *(UNKNOWN if isinstance(v, Missing) else v for v in row)]
+        for label, row in zip(m.labels, m.p2p_nvlink, strict=False)
+    ]
+    reasons = dict.fromkeys(v.reason for v in values if isinstance(v, Missing))
+    why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
+    return "Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` has it:\n\n" + block(text.table(rows) + why)
+
+
+def unknowns(snapshot: Snapshot) -> str:
+    """Say why each `?` is one."""
+    lines = [text.unknowns(snapshot.frame.gpus)]
+    lines += [f"  matrix {pair}: {why}" for pair, why in snapshot.frame.matrix.missing.items()]
+    return block("\n".join(filter(None, lines)))

@@ -1,0 +1,114 @@
+"""A snapshot: one moment and what led up to it, redacted, as files for a bug report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from nvltop.analysis.history import History
+from nvltop.analysis.jobs import jobs
+from nvltop.host.versions import versions
+from nvltop.model import Frame
+from nvltop.record.redact import Redactor
+from nvltop.record.ring import Ring
+from nvltop.report.json import to_json
+from nvltop.report.secrets import without_secrets
+from nvltop.report.snapshot import Snapshot, to_markdown
+from nvltop.report.snapshot.files import save
+
+MINUTES_S: Final = 300.0
+"""What the sparklines reach back."""
+COLUMNS: Final = 60
+WAYS: Final = ("tx", "rx", "pcie_tx", "pcie_rx")
+
+
+def redactor(full: bool) -> Redactor:
+    """Return what takes out the names of this machine and its users; with `full`, arguments stay."""
+    return Redactor(arguments=without_secrets if full else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is to be written."""
+
+    report: str
+    files: dict[str, bytes]
+    wall_s: float
+
+    def save(self, path: Path) -> Path:
+        """Write it; raise `SnapshotError`."""
+        return save(path, self.files, self.wall_s)
+
+
+def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
+    """Return the frame without names; jobs are worked out again, as they are named after what is in them.
+
+    With `uuids`, GPUs keep theirs as what they are looked up by.
+    """
+    told = redact.but_gpus(frame) if uuids else redact(frame)
+    return replace(told, jobs=jobs(told.processes, told.gpus, told.matrix))
+
+
+def contents(
+    frame: Frame,
+    history: History,
+    ring: Ring,
+    redact: Redactor,
+    screen: str,
+    cause: str,
+    replayed: bool = False,
+) -> Contents:
+    """Put together the files of a snapshot; `screen` is the picture, `cause` why it is taken."""
+    told = redacted(frame, redact)
+    step_s, series = _series(frame, told, history)
+    report = to_markdown(
+        Snapshot(
+            frame=told,
+            cause=redact.text(cause),
+            removed=redact.removed,
+            versions=versions(),
+            series=series,
+            step_s=step_s,
+            replayed=replayed,
+        )
+    )
+    values = {**to_json(told), "removed": list(redact.removed), "cause": redact.text(cause)}
+    files = {
+        # What is in them has been redacted part by part; a name that has come in another way goes here.
+        "report.md": redact.text(report).encode("utf-8", "backslashreplace"),
+        "snapshot.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode(
+            "utf-8", "backslashreplace"
+        ),
+        "screen.svg": redact.text(screen).encode("utf-8", "backslashreplace"),
+        "recording.gz": ring.recording(),
+    }
+    return Contents(report, files, frame.tick.wall_s)
+
+
+def _series(
+    frame: Frame, told: Frame, history: History
+) -> tuple[float, dict[tuple[str, str], Sequence[float]]]:
+    """Return seconds of a column, and the last minutes of each GPU by its redacted UUID."""
+    watched_s = max(1.0, frame.tick.wall_s - frame.started_s)
+    wanted_s = min(MINUTES_S, watched_s)
+    series: dict[tuple[str, str], Sequence[float]] = {}
+    step_s = 1.0
+    for real, shown in zip(frame.gpus, told.gpus, strict=True):
+        for way in WAYS:
+            step, values = history.span([(real.gpu.uuid, None, way)], wanted_s)
+            each = max(1, math.ceil(len(values) / COLUMNS))
+            step_s = float(step * each)
+            series[shown.gpu.uuid, way] = _means(values, each)
+    return step_s, series
+
+
+def _means(values: Sequence[float], each: int) -> list[float]:
+    """Return the mean of what is known of each `each` values, counted from the newest."""
+    first = len(values) % each
+    groups = [values[:first]] * bool(first) + [values[i : i + each] for i in range(first, len(values), each)]
+    seen = [[v for v in group if not math.isnan(v)] for group in groups]
+    return [math.fsum(s) / len(s) if s else math.nan for s in seen]

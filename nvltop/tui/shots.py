@@ -1,0 +1,102 @@
+"""Snapshots from the live screen: with what led up to them, by a key or by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from nvltop.analysis.history import History
+from nvltop.model import Finding, Frame, Item
+from nvltop.record.ring import Ring
+from nvltop.report.snapshot.files import SnapshotError
+from nvltop.snapshot import Contents, contents, redactor
+from nvltop.tui import picture
+from nvltop.tui.main import Main
+from nvltop.tui.paint.view import View
+
+AGAIN_S: Final = 3600.0
+"""A rule brings no more than one snapshot in so long."""
+LEAVE_S: Final = 2.0
+"""How long leaving waits for the disk."""
+BUSY: Final = "the snapshot before is still being written"
+BY_KEY: Final = "somebody pressed F8"
+COPIED: Final = "; report.md is on the clipboard, too, if the terminal allows it"
+
+
+class Shots:
+    """Keeps the last minutes, and makes snapshots one at a time; nothing of it waits for driver or disk."""
+
+    def __init__(self, full: bool, replayed: bool, told: Callable[[str, bool], None]) -> None:
+        """Take what is told where a snapshot is, or why there is none (True)."""
+        self._redact = redactor(full)
+        self._ring = Ring(self._redact)
+        self._replayed = replayed
+        self._told = told
+        self._thread: threading.Thread | None = None
+        self._critical = Critical()
+
+    def write(self, item: Item) -> None:
+        """Take an item."""
+        self._ring.write(item)
+
+    def clear(self) -> None:
+        """Forget what was taken, as after a jump back in a replay."""
+        self._ring.clear()
+
+    @property
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def take(self, main: Main, view: View, frame: Frame, history: History, cause: str = BY_KEY) -> str | None:
+        """Begin to write a snapshot into the current folder, and return its report.
+
+        None while another one is being written.
+        """
+        if self._busy:
+            self._told(BUSY, True)
+            return None
+        screen = picture.take(main, view, self._redact)
+        made = contents(frame, history, self._ring, self._redact, screen, cause, self._replayed)
+        work = (made, COPIED if cause is BY_KEY else "", asyncio.get_running_loop())
+        self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
+        self._thread.start()
+        return made.report
+
+    def take_if_critical(self, main: Main, view: View, frame: Frame, history: History) -> None:
+        """Write a snapshot of a critical finding for which there has been none of late."""
+        if self._busy or self._replayed:
+            return
+        if due := self._critical.of(frame.findings, frame.tick.mono_s):
+            self.take(main, view, frame, history, f"something critical was found: {due.summary}")
+
+    def wait(self) -> None:
+        """Let the last one end, for two seconds at most."""
+        if self._thread:
+            self._thread.join(LEAVE_S)
+
+    def _save(self, made: Contents, more: str, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
+        except SnapshotError as error:
+            words, failed = str(error), True
+        with contextlib.suppress(RuntimeError):  # the screen has gone meanwhile
+            loop.call_soon_threadsafe(self._told, words, failed)
+
+
+class Critical:
+    """Remembers for which rules there has been a snapshot."""
+
+    def __init__(self) -> None:
+        self._taken_s: dict[str, float] = {}
+
+    def of(self, findings: Sequence[Finding], now_s: float) -> Finding | None:
+        """Return the critical finding that a snapshot is due for; all that stand beside it are in it, too."""
+        critical = [f for f in findings if f.severity == "critical"]
+        due = [f for f in critical if now_s - self._taken_s.get(f.rule, -AGAIN_S) >= AGAIN_S]
+        if due:
+            self._taken_s.update(dict.fromkeys((f.rule for f in critical), now_s))
+        return due[0] if due else None
