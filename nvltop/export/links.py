@@ -7,7 +7,7 @@ from typing import Final
 
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.health.ber import ratio
-from nvltop.export.sheet import Info, Labels, Metric, Sheet, Value, gpu_labels
+from nvltop.export.sheet import Fresh, Info, Metric, Sheet, Value, gpu_labels
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, Scope
 
 TRANSMIT: Final = Metric("link_transmit_bytes", "Bytes out of the GPU through this link.", "counter")
@@ -35,40 +35,41 @@ def _active(link: Link) -> Maybe[float]:
 
 
 VALUES: Final[tuple[Value[Link], ...]] = (
-    Value(Metric("link_active", "Whether the link is trained: 1 or 0."), _active),
+    Value(Metric("link_active", "Whether the link is trained: 1 or 0."), _active, "states"),
     Value(
         Metric("link_speed_bytes_per_second", "What the link can carry in one direction."),
         lambda k: k.speed_bytes_per_s,
+        "states",
     ),
 )
 
 
-def add_links(sheet: Sheet, gpu: GpuFrame, index_of: Mapping[str, int]) -> None:
-    """Add all links of a GPU; `index_of` names the GPUs at other ends."""
-    labels = gpu_labels(gpu)
+def add_links(sheet: Sheet, gpu: GpuFrame, index_of: Mapping[str, int], late_s: float) -> None:
+    """Add all links of a GPU; `index_of` names the GPUs at other ends, the frame is `late_s` old."""
+    labels, fresh = gpu_labels(gpu), Fresh(gpu, late_s)
     counted = {"counter": gpu.nvlink.counter.value} if not isinstance(gpu.nvlink.counter, Missing) else {}
     whole = gpu.nvlink.scope is Scope.GPU
     if whole:
-        sheet.add(GPU_TRANSMIT, {**labels, **counted}, gpu.nvlink.tx_bytes_total)
-        sheet.add(GPU_RECEIVE, {**labels, **counted}, gpu.nvlink.rx_bytes_total)
+        sheet.add(GPU_TRANSMIT, {**labels, **counted}, fresh.of("links", gpu.nvlink.tx_bytes_total))
+        sheet.add(GPU_RECEIVE, {**labels, **counted}, fresh.of("links", gpu.nvlink.rx_bytes_total))
     info = _remote(index_of)
     for link in gpu.links:
         here = {**labels, "link": str(link.index)}
+        state = fresh.of("states", link.state)
         sheet.add_info(info, link, here)
-        sheet.add(STATE, {**here, "state": link.state.value})
-        sheet.add_values(VALUES, link, here)
+        sheet.add(
+            STATE, {**here, "state": (LinkState.UNKNOWN if isinstance(state, Missing) else state).value}
+        )
+        sheet.add_values(VALUES, link, here, fresh)
         if not whole:
-            sheet.add(TRANSMIT, {**here, **counted}, link.tx_bytes_total)
-            sheet.add(RECEIVE, {**here, **counted}, link.rx_bytes_total)
+            sheet.add(TRANSMIT, {**here, **counted}, fresh.of("links", link.tx_bytes_total))
+            sheet.add(RECEIVE, {**here, **counted}, fresh.of("links", link.rx_bytes_total))
         for kind, count in link.errors.items():
-            sheet.add(EVENTS if kind in INFORMATIVE else ERRORS, {**here, "kind": kind}, count.total)
-    _add_ber(sheet, gpu, labels)
-
-
-def _add_ber(sheet: Sheet, gpu: GpuFrame, labels: Labels) -> None:
+            metric = EVENTS if kind in INFORMATIVE else ERRORS
+            sheet.add(metric, {**here, "kind": kind}, fresh.of("errors", count.total))
     for index, packed in enumerate(gpu.ber.effective if gpu.ber else ()):
-        value = packed if isinstance(packed, Missing) else ratio(packed)
-        sheet.add(BER, {**labels, "link": str(index)}, value)
+        rate = packed if isinstance(packed, Missing) else ratio(packed)
+        sheet.add(BER, {**labels, "link": str(index)}, fresh.of("ber", rate))
 
 
 def _remote(index_of: Mapping[str, int]) -> Info[Link]:

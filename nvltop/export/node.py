@@ -72,7 +72,7 @@ def families(
     for gpu in frame.gpus:
         if wanted is None or gpu.gpu.uuid in wanted:
             add_gpu(sheet, gpu, late_s)
-            add_links(sheet, gpu, index_of)
+            add_links(sheet, gpu, index_of, late_s)
     _add_findings(sheet, frame)
     return sheet.families()
 

@@ -37,6 +37,8 @@ class Value(Generic[T]):
 
     metric: Metric
     of: Callable[[T], Maybe[float]]
+    group: str = ""
+    """Of the readings, as in `age_s`; empty for what does not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,26 @@ class Info(Generic[T]):
 
     metric: Metric
     of: Callable[[T], Mapping[str, object]]
+
+
+TOO_OLD_S: Final = 300.0
+"""After so long Prometheus itself no longer believes a sample."""
+TOO_OLD: Final = Missing("not read for five minutes")
+
+
+class Fresh:
+    """Knows which values of a GPU still say something: a lost GPU's do not, nor those read long ago."""
+
+    def __init__(self, gpu: GpuFrame, late_s: float) -> None:
+        """Look at a GPU of a frame that is `late_s` old."""
+        self._lost = Missing(gpu.state_reason) if gpu.state == "lost" else None
+        self._old = {group for group, age_s in gpu.age_s.items() if age_s + late_s > TOO_OLD_S}
+
+    def of(self, group: str, value: Maybe[T]) -> Maybe[T]:
+        """Return a value of a group of readings, or why it is not told."""
+        if not group or isinstance(value, Missing):
+            return value
+        return self._lost or (TOO_OLD if group in self._old else value)
 
 
 UNREADABLE: Final = Metric(
@@ -80,10 +102,13 @@ class Sheet:
             return
         self._family(metric).samples.append(({**labels, **self._everywhere}, float(value)))
 
-    def add_values(self, values: Iterable[Value[T]], thing: T, labels: Mapping[str, str]) -> None:
-        """Take all numbers of a thing."""
+    def add_values(
+        self, values: Iterable[Value[T]], thing: T, labels: Mapping[str, str], fresh: Fresh | None = None
+    ) -> None:
+        """Take all numbers of a thing, as far as they are fresh."""
         for value in values:
-            self.add(value.metric, labels, value.of(thing))
+            told = value.of(thing)
+            self.add(value.metric, labels, fresh.of(value.group, told) if fresh else told)
 
     def add_info(self, info: Info[T], thing: T, labels: Mapping[str, str]) -> None:
         """Take what a thing is."""

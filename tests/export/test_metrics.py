@@ -118,6 +118,31 @@ def test_ages_grow_while_nothing_is_read(bench, scraped):
     assert [round(value - 42.0, 3) for value in stale.values()] == list(fresh.values())
 
 
+@pytest.mark.parametrize(("late_s", "seen"), [(299.0, True), (301.0, False)])
+def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, seen):
+    b = bench()
+    b.run(1)
+    found = scraped(b.poll(), late_s)
+    for name in ("nvltop_gpu_power_watts", "nvltop_link_transmit_bytes_total", "nvltop_link_errors_total"):
+        assert bool(pick(found, name)) == seen
+        assert bool(pick(found, "nvltop_unreadable", metric=name, reason="not read for five minutes")) != seen
+    assert pick(found, "nvltop_link_state", state="up" if seen else "unknown")
+    assert pick(found, "nvltop_gpu_info")
+    assert pick(found, "nvltop_reading_age_seconds", group="links")
+
+
+def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
+    b = bench(scenario="gpu-lost")
+    found = scraped(b.run(12))
+    (lost,) = (dict(k) for k in pick(found, "nvltop_gpu_state", state="lost"))
+    del lost["state"]
+    for name in ("nvltop_gpu_power_watts", "nvltop_link_active", "nvltop_link_receive_bytes_total"):
+        assert not pick(found, name, **lost)
+        assert pick(found, "nvltop_unreadable", metric=name, reason="GPU is lost", **lost)
+        assert pick(found, name)
+    assert pick(found, "nvltop_finding", rule="gpu-lost", **lost)
+
+
 def test_a_call_that_hangs_is_told_once_with_its_gpu(bench, scraped):
     frame = bench().run(1)
     now_s = frame.tick.mono_s
