@@ -169,7 +169,7 @@ def served() -> Iterator[Callable[[Frame], str]]:
     def serve(frame: Frame) -> str:
         exporter = Exporter(listen(Address(port=0)))
         exporters.append(exporter)
-        exporter.show(frame, None)
+        exporter.show(replace(frame, tick=replace(frame.tick, mono_s=time.monotonic())), None)
         return exporter.url.split("/")[2]
 
     yield serve
