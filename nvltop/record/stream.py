@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
+from nvltop.record.archive import open_bytes
 from nvltop.record.format import MAX_LINE, RecordingError
 
 GZIP: Final = b"\x1f\x8b"
@@ -80,7 +79,7 @@ class LineReader:
     """Lines of a recording, without their ends."""
 
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
-        """Open a file; raise `RecordingError` if that fails."""
+        """Open a file or a snapshot; raise `RecordingError` if that fails."""
         self._path = path
         self._progress = progress
         self.line = 0
@@ -88,12 +87,7 @@ class LineReader:
         self.cut: str | None = None
         """Why the end is missing, if it is."""
         self._read = self._unpacked = 0
-        try:
-            # A pipe or a device has no end that could be waited for.
-            self._file: BinaryIO = open(path, "rb", opener=_open_regular)  # noqa: SIM115
-            self._total = os.fstat(self._file.fileno()).st_size
-        except OSError as error:
-            raise RecordingError(f"{path}: {error.strerror or error}") from None
+        self._file, self._total = open_bytes(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -168,11 +162,3 @@ class LineReader:
                         self.cut = "the file ends in the middle of a part"
                         return
             data = part.unused_data or self._next()
-
-
-def _open_regular(path: str, flags: int) -> int:
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(0, "not a regular file")

@@ -64,7 +64,7 @@ def test_what_is_no_recording(tmp_path, content, message):
 def test_a_file_that_is_not_there_or_no_file(tmp_path):
     with pytest.raises(RecordingError, match=r"x: No such file or directory$"):
         open_recording(tmp_path / "x")
-    with pytest.raises(RecordingError, match="not a regular file"):
+    with pytest.raises(RecordingError, match=r"a folder, but no snapshot: it has no recording.gz$"):
         open_recording(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RecordingError, match="not a regular file"):
