@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select as selectors
 import signal
@@ -138,17 +139,29 @@ def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
 
 def serve(worker: Source, settings: Settings, show: Show) -> None:
     """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
-    ended: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: ended.append(number))
     live = _Live(worker, settings, patient=True)
     due_s, shown = 0.0, 0
-    while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
-        live.step()
-        if time.monotonic() >= due_s:
-            show(live.monitor.frame(), live.only)
-            due_s, shown = time.monotonic() + settings.interval_s, shown + 1
+    with _signals() as ended:
+        while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
+            live.step()
+            if time.monotonic() >= due_s:
+                show(live.monitor.frame(), live.only)
+                due_s, shown = time.monotonic() + settings.interval_s, shown + 1
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the signals that ask to end, but for those ignored from outside (`nohup`)."""
+    came: list[int] = []
+    asked = [
+        n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in asked}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def check(worker: Source, settings: Settings, seconds: float) -> int:

@@ -54,10 +54,14 @@ class Server:
         asyncio.set_event_loop(loop)
         with contextlib.closing(loop):
             serving = asyncio.start_server(self._connected, sock=self._listening, limit=REQUEST_BYTES)
-            loop.run_until_complete(serving)
+            running = loop.run_until_complete(serving)
             loop.run_forever()
-            for task in asyncio.all_tasks(loop):
+            running.close()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
                 task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # Transports that were aborted close their sockets one turn later.
             loop.run_until_complete(asyncio.sleep(0))
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

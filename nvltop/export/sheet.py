@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -96,9 +97,9 @@ class Sheet:
         if isinstance(value, Missing):
             of = {key: labels[key] for key in GPU_LABELS if key in labels}
             at = (metric.name, *of.values())
-            self._missing.setdefault(at, ({**of, "metric": metric.full_name}, Counter()))[1][
-                value.reason
-            ] += 1
+            _, reasons = self._missing.setdefault(at, ({**of, "metric": metric.full_name}, Counter()))
+            # A number in a reason can be the value that was refused: each would make a series of its own.
+            reasons[re.sub(r"\d+", "N", value.reason)] += 1
             return
         self._family(metric).samples.append(({**labels, **self._everywhere}, float(value)))
 

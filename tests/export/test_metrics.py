@@ -90,6 +90,17 @@ def test_every_value_is_there_or_said_to_be_missing(bench, scraped, node):
             assert (name in told) == (not known(value)), name
 
 
+def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
+    frame = bench("gb10").run(1)
+    seen = set()
+    for number in (300, 4711):
+        gauges = replace(frame.gpus[0].gauges, power_w=Missing(f"implausible value {number}"))
+        gpu = replace(frame.gpus[0], gauges=gauges)
+        found = scraped(replace(frame, gpus=(gpu,)))
+        seen |= set(pick(found, "nvltop_unreadable", metric="nvltop_gpu_power_watts"))
+    assert [dict(labels)["reason"] for labels in seen] == ["implausible value N"]
+
+
 def test_a_driver_that_counts_only_the_gpus_sum_gives_one_counter_a_gpu(bench, scraped):
     def repeat(library) -> None:
         for field_id in (138, 139):

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from nvltop import headless
+from nvltop.model import Call, Item, Tick
+from nvltop.settings import Settings
 from tests.export.conftest import pick, series
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
@@ -80,6 +83,57 @@ def test_without_a_terminal_it_serves_until_a_signal(start):
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=PATIENCE_S) == ("", "")
     assert process.returncode == 0
+
+
+class Hung:
+    """A source that has told everything once; since then, no call has come back."""
+
+    def __init__(self, items: list[Item], mono_s: float) -> None:
+        self.items, self.mono_s = items, mono_s
+        self.readable, self.written = os.pipe()
+        os.write(self.written, b"x")
+
+    def fileno(self) -> int:
+        return self.readable
+
+    def drain(self) -> list[Item]:
+        items, self.items = self.items, []
+        if items:
+            os.read(self.readable, 1)
+        return items
+
+    def tick(self) -> Tick:
+        call = Call("links", "nvmlDeviceGetFieldValues", 3, self.mono_s)
+        self.mono_s += 10.0
+        return Tick(self.mono_s, 1_790_000_000.0, 1.0, "stuck", (call,))
+
+    def pace(self, interval_s: float) -> None:
+        raise AssertionError("nobody asked")
+
+    def close(self) -> None:
+        os.close(self.readable)
+        os.close(self.written)
+
+
+def test_while_the_driver_hangs_what_is_known_is_served_with_its_age(bench, scraped):
+    b = bench()
+    items: list[Item] = [b.inventory]
+    for reader in b.readers:
+        items += [
+            *reader.read_counters(),
+            *reader.read_states(),
+            *reader.read_gauges(),
+            *reader.read_errors(),
+        ]
+    source, shown = Hung(items, b.clock.now), []
+    headless.serve(source, Settings(interval_s=0.1, max_refreshes=3), lambda frame, only: shown.append(frame))
+    source.close()
+    found = scraped(shown[-1])
+    assert len(pick(found, "nvltop_link_transmit_bytes_total")) == 144
+    assert min(pick(found, "nvltop_reading_age_seconds", group="links").values()) >= 10
+    assert pick(found, "nvltop_driver_call_seconds", gpu="3", function="nvmlDeviceGetFieldValues")
+    assert pick(found, "nvltop_finding", rule="driver-stuck", severity="critical")
+    assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
 
 
 def test_no_driver_at_the_start_ends_with_its_code(start):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nvltop.export import server
 from nvltop.export.address import Address, listen
@@ -84,6 +87,34 @@ def test_nothing_but_get_metrics(served, request_, status):
     assert answer.startswith(b"HTTP/1.1 " + status) or (status == b"431" and answer == b"")
     assert PAGE not in answer
     assert get(served) == PAGE
+
+
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", b"GET ", b"GET /metrics", b"GET /metrics HTTP/1.1\r\n"])
+)
+def test_whatever_is_asked_there_is_an_answer_and_the_page_only_for_get_metrics(quiet, noise, begun):
+    request = begun + noise
+    answer = quiet._answer(request)
+    asked = re.match(rb"GET /metrics(\?[^ ]*)? HTTP/1\.[^ ]*$", request.partition(b"\r\n")[0], re.DOTALL)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n" if asked else b"HTTP/1.1 40")
+    assert (b"the page" in answer) == bool(asked)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[server.Server]:
+    running = server.Server(listen(Address(port=0)), lambda packed: b"the page", "text/x")
+    yield running
+    running.close()
+
+
+def test_leaving_closes_what_is_open():
+    running = server.Server(listen(Address(port=0)), lambda packed: PAGE, "text/x")
+    with connect(running) as waiting:
+        until(lambda: bool(running._open))
+        running.close()
+        assert waiting.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            connect(running)
 
 
 def test_a_request_that_never_ends_is_cut_off(served):
