@@ -289,6 +289,7 @@ class _Progress:
         self._interval_s = interval_s
         self._linked: set[str] = set()
         self._all: set[str] = set()
+        self._nics = False
         self._counts: Counter[tuple[str | None, str]] = Counter()
         self._first_s: float | None = None
 
@@ -302,6 +303,7 @@ class _Progress:
         usable = [g for g in inventory.gpus if not g.problem]
         self._all = {g.uuid for g in usable}
         self._linked = {g.uuid for g in usable if known(g.remotes) and g.remotes}
+        self._nics = known(inventory.nics) and bool(inventory.nics)
         if self._first_s is None:
             self._first_s = time.monotonic()
 
@@ -320,5 +322,6 @@ class _Progress:
             all(self._counts[uuid, "links"] > frame for uuid in self._linked)
             and all(self._counts[uuid, "pcie"] > 1 for uuid in self._all)
             and all(self._counts[uuid, "fabric"] > 0 for uuid in self._all)
+            and (not self._nics or self._counts[None, "nics"] > 1)
         )
         return enough and now >= due_s

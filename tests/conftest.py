@@ -10,9 +10,10 @@ import pytest
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Frame, Inventory, Reading, Tick
+from nvltop.model import Frame, Inventory, Reading, Tick, known
 from nvltop.nvml import counters, inventory, session, simulated, slow
 from nvltop.nvml.session import GpuReader, Session
+from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.nvml.watch import Watch
 
 WALL = 1_790_000_000.0
@@ -53,7 +54,14 @@ class Bench:
         for reader in self.readers:
             for read in reads or ALL:
                 self.feed(read(reader))
+        if not reads:
+            self.feed([self.read_nics()])
         return self.frame()
+
+    def read_nics(self) -> Reading:
+        """Read the ports of the NICs."""
+        now = self.clock.now
+        return Reading(None, now, now, WALL + now, SimulatedNics(self.library).read(now))
 
     def frame(self) -> Frame:
         self.monitor.update(Tick(self.clock.now, WALL + self.clock.now, self.interval_s))
@@ -98,7 +106,10 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         if prepare:
             prepare(library)
         opened = session.connect(Watch())
-        found = replace(opened.open(), demo=f"{node}, {scenario}")
+        nics = SimulatedNics(library)
+        found = opened.open()
+        places = nics.gpu_places([g.pci_bus_id for g in found.gpus if known(g.pci_bus_id)])
+        found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_places=places)
         monitor = Monitor()
         monitor.update(found)
         return Bench(clock, library, opened, found, monitor, History())

@@ -13,7 +13,20 @@ WINDOW_S: Final = 60.0
 MINUTES: Final = 30
 """One-minute windows remembered."""
 
-INFORMATIVE: Final = frozenset({"xmit_discards", "plr_retry_blocks", "link_recovery_successful"})
+INFORMATIVE: Final = frozenset(
+    {
+        "xmit_discards",
+        "plr_retry_blocks",
+        "link_recovery_successful",
+        "port_xmit_wait",
+        "port_xmit_discards",
+        "np_ecn_marked_roce_packets",
+        "rp_cnp_handled",
+        "out_of_buffer",
+        "rx_drops",
+        "rx_missed_errors",
+    }
+)
 """Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
 
 

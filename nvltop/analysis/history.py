@@ -19,7 +19,8 @@ RINGS: Final = ((1, SECONDS), (15, 240), (300, 288))
 """Seconds of a bucket and number of buckets, finest first."""
 
 Key = tuple[str, "int | None", str]
-"""(GPU UUID, link index or None for the GPU as a whole, `tx`, `rx`, `pcie_tx` or `pcie_rx`)."""
+"""(GPU UUID, link index or None for the GPU as a whole, `tx`, `rx`, `pcie_tx` or `pcie_rx`), or for NICs
+(device, port, `tx` or `rx`)."""
 
 
 class _Ring:
@@ -112,6 +113,14 @@ class History:
                 self._ends[uuid, None, "pcie"] = end
                 self._put((uuid, None, "pcie_tx"), start, end, gpu.pcie.tx_bytes_per_s)
                 self._put((uuid, None, "pcie_rx"), start, end, gpu.pcie.rx_bytes_per_s)
+
+        for nic in frame.nics:
+            key = (nic.nic.device, nic.port.port, "tx")
+            if nic.span_s and self._ends.get(key) != nic.span_s[1]:
+                start, end = nic.span_s
+                self._ends[key] = end
+                self._put(key, start, end, nic.tx_bytes_per_s)
+                self._put((*key[:2], "rx"), start, end, nic.rx_bytes_per_s)
 
     def _put(self, key: Key, start_s: float, end_s: float, rate: Maybe[float]) -> None:
         if known(rate) and end_s > start_s:

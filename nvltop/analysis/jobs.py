@@ -112,7 +112,7 @@ def _unlinked(
     for i, a in enumerate(gpus):
         for b in gpus[i + 1 :]:
             cells = matrix.cells
-            cell = cells[place[a]][place[b]] if len(cells) == len(order) else "?"
+            cell = cells[place[a]][place[b]] if len(matrix.p2p_nvlink) == len(order) else "?"
             if cell == "?":
                 return Missing("how its GPUs are joined could not be read")
             if not cell.startswith("NV"):

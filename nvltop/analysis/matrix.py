@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from nvltop.model import GpuFrame, Link, LinkState, Matrix, Maybe, Missing, Pair, RemoteKind, known
+from nvltop.analysis.pcie import level
+from nvltop.model import (
+    GpuFrame,
+    Inventory,
+    Link,
+    LinkState,
+    Matrix,
+    Maybe,
+    Missing,
+    Nic,
+    Pair,
+    Place,
+    RemoteKind,
+    known,
+)
+from nvltop.text import bus_number
 
 ON_SWITCH = Missing("goes through NVSwitch: NVML does not tell the pair")
 NO_LINK = Missing("no NVLink between these two")
 SELF = Missing("the same GPU")
+NO_PLACE: Final = Missing("sysfs does not tell where the GPU is on the PCI bus")
+NUMBERED: Final = 525
+"""Drivers from this one on number the NICs and explain the numbers in a legend; older ones use names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What `topo -m` shows beside the GPUs."""
+
+    nics: tuple[tuple[Nic, Place], ...] = ()
+    """RDMA devices on the PCI bus."""
+    gpu_places: Mapping[object, Place] = field(default_factory=dict)
+    """By bus number."""
+    numbered: bool = True
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> Around:
+        """Take from an inventory what matters."""
+        nics = inventory.nics if known(inventory.nics) else ()
+        driver = inventory.driver_version
+        major = re.match(r"\d{1,6}", driver) if known(driver) else None
+        return cls(
+            nics=tuple((nic, nic.place) for nic in nics if nic.rdma and known(nic.place)),
+            gpu_places={bus_number(place.pci_bus_id): place for place in inventory.gpu_places},
+            numbered=not major or int(major[0]) >= NUMBERED,
+        )
+
+    def place(self, gpu: GpuFrame) -> Maybe[Place]:
+        """Return where a GPU sits."""
+        bus = gpu.gpu.pci_bus_id
+        return bus if isinstance(bus, Missing) else self.gpu_places.get(bus_number(bus), NO_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +75,9 @@ def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Ma
     return with_traffic(topology(gpus, pairs), gpus)
 
 
-def topology(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Topology:
+def topology(
+    gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair], around: Around | None = None
+) -> Topology:
     """Work out what joins each pair."""
     n = len(gpus)
     cells = [["X"] * n for _ in gpus]
@@ -67,7 +117,37 @@ def topology(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) ->
         pair_tx_bytes_per_s=tuple(map(tuple, traffic)),
         missing=missing,
     )
-    return Topology(matrix, tuple(direct))
+    return Topology(_with_nics(matrix, gpus, around) if around else matrix, tuple(direct))
+
+
+def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], around: Around) -> Matrix:
+    """Add rows and columns of the NICs, by how near they are on the PCI bus."""
+    if not around.nics:
+        return matrix
+    n = len(gpus)
+    names = [nic.device for nic, _ in around.nics]
+    numbers = [f"NIC{i}" for i in range(len(names))]
+    labels = (*matrix.labels, *(numbers if around.numbered else names))
+    places: list[Maybe[Place]] = [around.place(g) for g in gpus]
+    places += [place for _, place in around.nics]
+    missing = dict(matrix.missing)
+    cells = []
+    for i, a in enumerate(places):
+        row = list(matrix.cells[i]) if i < n else []
+        for j in range(len(row), len(places)):
+            cell = "X" if i == j else _level(a, places[j])
+            if isinstance(cell, Missing):
+                missing[f"{labels[i]},{labels[j]}"] = cell.reason
+            row.append(cell if known(cell) else "?")
+        cells.append(tuple(row))
+    legend = dict(zip(numbers, names, strict=True)) if around.numbered else {}
+    return replace(matrix, labels=labels, cells=tuple(cells), missing=missing, legend=legend)
+
+
+def _level(a: Maybe[Place], b: Maybe[Place]) -> Maybe[str]:
+    if isinstance(a, Missing):
+        return a
+    return b if isinstance(b, Missing) else level(a, b)
 
 
 def with_traffic(topology: Topology, gpus: Sequence[GpuFrame]) -> Matrix:

@@ -11,6 +11,7 @@ from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
 from nvltop.analysis.jobs import jobs
+from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
 from nvltop.analysis.verdict import verdict
 from nvltop.model import (
@@ -32,6 +33,8 @@ from nvltop.model import (
     LinkStates,
     Matrix,
     Maybe,
+    NicFrame,
+    NicPorts,
     Pair,
     Processes,
     Reading,
@@ -62,6 +65,8 @@ class Monitor:
         self._listening: Event | None = None
         self._sequence = 0
         self._topology: matrix.Topology | None = None
+        self._around = matrix.Around()
+        self._nics = NicTracks()
         self._health = Health()
         self._news = False
         """Something has come that rules look at and that comes seldom."""
@@ -103,6 +108,7 @@ class Monitor:
         """Count errors from now on; the devices' own counters are left alone."""
         for track in self._gpus.values():
             track.rebase()
+        self._nics.rebase()
         self._frames = None
         self._news = True
 
@@ -114,6 +120,8 @@ class Monitor:
                 self._cost = reading.data
             elif isinstance(reading.data, Processes):
                 self._processes = reading.data
+            elif isinstance(reading.data, NicPorts):
+                self._nics.update(reading, reading.data)
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
@@ -126,6 +134,8 @@ class Monitor:
             inventory = _recognise(inventory, self._inventory)
         self._inventory = inventory
         self._topology = None
+        self._around = matrix.Around.of(inventory)
+        self._nics.take(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
@@ -138,7 +148,7 @@ class Monitor:
         """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
         tracks = self._gpus.values()
         if self._topology is None or any(track.links_changed for track in tracks):
-            self._topology = matrix.topology(gpus, self._pairs)
+            self._topology = matrix.topology(gpus, self._pairs, self._around)
             for track in tracks:
                 track.links_changed = False
         return matrix.with_traffic(self._topology, gpus)
@@ -156,6 +166,12 @@ class Monitor:
                 memory=self._health.memory,
             )
         )
+
+    def _ports(self, joined: Matrix) -> tuple[NicFrame, ...]:
+        """Return the ports of the NICs as of the last tick."""
+        n = len(joined.p2p_nvlink)
+        names = [nic.device for nic, _ in self._around.nics]
+        return self._nics.at(self._tick.mono_s, dict(zip(names, joined.labels[n:], strict=False)))
 
     def _now(self, inventory: Inventory) -> tuple[GpuFrame, ...]:
         """Return the GPUs as of the last tick."""
@@ -177,6 +193,7 @@ class Monitor:
             started_s=tick.wall_s if self._started_s is None else self._started_s,
             gpus=gpus,
             matrix=joined,
+            nics=self._ports(joined),
             host=self._host,
             cost=self._cost,
             verdict=verdict(inventory, gpus, tick),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.places import NOT_ON_PCI, place_of
+from nvltop.host.places import NOT_ON_PCI, gpu_places, place_of
 from nvltop.host.ports import PortReader
 from nvltop.host.sysfs import names_in, read_text, sys_root
 from nvltop.model import Maybe, Missing, Nic, NicPorts, Place, known
@@ -60,6 +60,10 @@ class NicTable:
                 for port in (_ports(folder) if nic.rdma else [0])
             ]
         return found
+
+    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+        """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
+        return gpu_places(self._root, buses)
 
     def read(self, now_s: float) -> NicPorts:
         """Read all ports; error counters at every few calls only, they are repeated in between."""

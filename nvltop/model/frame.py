@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
     Cost,
@@ -121,18 +122,50 @@ class GpuFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class NicFrame:
+    """One port of a NIC, now."""
+
+    nic: Nic
+    port: NicPort
+    """As last read; its state is `gone` if the port no longer is."""
+    label: str = ""
+    """Of the NIC in the matrix, such as `NIC3`; empty if it is not in it."""
+    tx_bytes_per_s: Maybe[float] = NOT_READ
+    rx_bytes_per_s: Maybe[float] = NOT_READ
+    ip_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """What goes through the kernel beside RDMA; only on RoCE."""
+    ip_rx_bytes_per_s: Maybe[float] = NOT_READ
+    errors: Mapping[str, ErrorCount] = field(default_factory=dict)
+    """By the kernel's name of the counter, only those that there are."""
+    span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the two readings that the rates are from."""
+    age_s: float = 0.0
+    """Seconds since the port was read."""
+    stale: bool = False
+    """That is longer ago than it should be."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the port carries traffic, or could."""
+        return self.port.state == "active"
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
-    """The matrix of `nvidia-smi topo -m`, and what else is known per pair. All three are square, by label."""
+    """The matrix of `nvidia-smi topo -m`, and what else is known per pair of GPUs. All are square."""
 
     labels: tuple[str, ...] = ()
+    """GPUs, then NICs."""
     cells: tuple[tuple[str, ...], ...] = ()
-    """`X`, `NV#`, `PIX`, `PXB`, `PHB`, `NODE`, `SYS`, or `?` where it could not be read."""
+    """By label: `X`, `NV#`, `PIX`, `PXB`, `PHB`, `NODE`, `SYS`, or `?` where it could not be read."""
     p2p_nvlink: tuple[tuple[Maybe[str], ...], ...] = ()
-    """`X`, `OK`, or NVML's code for why not."""
+    """By GPU: `X`, `OK`, or NVML's code for why not."""
     pair_tx_bytes_per_s: tuple[tuple[Maybe[float], ...], ...] = ()
-    """From row to column; missing on NVSwitch boards, where NVML cannot know it."""
+    """By GPU, from row to column; missing on NVSwitch boards, where NVML cannot know it."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """`ROW,COLUMN` of each `?` cell and why."""
+    legend: Mapping[str, str] = field(default_factory=dict)
+    """Name of the NIC behind each label, where the labels are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +224,8 @@ class Frame:
     """Unix time of the first item."""
     gpus: tuple[GpuFrame, ...] = ()
     matrix: Matrix = field(default_factory=Matrix)
+    nics: tuple[NicFrame, ...] = ()
+    """Every port of every NIC."""
     host: Host = field(default_factory=Host)
     cost: Cost = field(default_factory=Cost)
     verdict: Verdict = Verdict("starting", "Waiting for the first readings")

@@ -69,6 +69,14 @@ VERBATIM: Final = frozenset(
         "id",
         "labels",
         "cells",
+        "legend",
+        "label",
+        "device",
+        "interfaces",
+        "bridges",
+        "model",
+        "link_layer",
+        "physical",
     }
 )
 """Fields that hold words of NVML or of ours, which must not change when a user is called like one."""

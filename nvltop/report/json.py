@@ -22,6 +22,8 @@ from nvltop.model import (
     Matrix,
     Maybe,
     Missing,
+    NicFrame,
+    Place,
     Process,
     Processes,
     Remote,
@@ -55,7 +57,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
             _gpu(g, index_of, frame.tick.mono_s) for g in frame.gpus if wanted is None or g.gpu.uuid in wanted
         ],
         "matrix": _matrix(frame.matrix),
-        "nics": [],
+        **_nics(frame),
         "jobs": [_job(job, index_of) for job in frame.jobs],
         **_processes(frame.processes, index_of),
         "events": [
@@ -192,6 +194,47 @@ def _error(count: ErrorCount) -> dict[str, Any]:
     )
 
 
+def _nics(frame: Frame) -> dict[str, Any]:
+    listed = frame.inventory.nics
+    if isinstance(listed, Missing) and not frame.nics:
+        return _object(nics=listed)
+    return {"nics": [_nic(port) for port in frame.nics]}
+
+
+def _nic(frame: NicFrame) -> dict[str, Any]:
+    nic, port = frame.nic, frame.port
+    place = nic.place
+    return _object(
+        name=nic.device,
+        label=frame.label,
+        port=port.port,
+        rdma=nic.rdma,
+        link_layer=port.link_layer,
+        state=port.state,
+        physical_state=port.physical,
+        speed_bytes_per_s=port.rate_bytes_per_s,
+        tx_bytes_per_s=frame.tx_bytes_per_s,
+        rx_bytes_per_s=frame.rx_bytes_per_s,
+        ip_tx_bytes_per_s=frame.ip_tx_bytes_per_s,
+        ip_rx_bytes_per_s=frame.ip_rx_bytes_per_s,
+        tx_bytes_total=port.tx_bytes,
+        rx_bytes_total=port.rx_bytes,
+        errors={kind: _error(count) for kind, count in frame.errors.items()},
+        pci_bus_id=place if isinstance(place, Missing) else place.pci_bus_id,
+        numa_node=_numa_node(place),
+        interfaces=list(nic.interfaces),
+        virtual_function=nic.virtual,
+        bond=nic.bond,
+        age_s=round(frame.age_s, 3),
+    )
+
+
+def _numa_node(place: Maybe[Place]) -> Maybe[int]:
+    if isinstance(place, Missing):
+        return place
+    return Missing("the kernel knows no NUMA nodes") if place.numa_node is None else place.numa_node
+
+
 def _job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
     unlinked = job.unlinked
     return _object(
@@ -252,6 +295,8 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
         "p2p_nvlink": [[_value(v) for v in row] for row in matrix.p2p_nvlink],
         "pair_tx_bytes_per_s": [[_value(v) for v in row] for row in matrix.pair_tx_bytes_per_s],
     }
+    if matrix.legend:
+        found["legend"] = dict(matrix.legend)
     missing = {f"cells:{pair}": why for pair, why in matrix.missing.items()}
     for key in ("p2p_nvlink", "pair_tx_bytes_per_s"):
         for i, row in enumerate(getattr(matrix, key)):

@@ -7,7 +7,18 @@ from datetime import datetime
 
 from nvltop import __version__
 from nvltop.analysis.verdict import share
-from nvltop.model import Frame, GpuFrame, Link, LinkState, Maybe, Missing, RemoteKind, known
+from nvltop.model import (
+    ErrorCount,
+    Frame,
+    GpuFrame,
+    Link,
+    LinkState,
+    Maybe,
+    Missing,
+    NicFrame,
+    RemoteKind,
+    known,
+)
 from nvltop.report import findings
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
@@ -20,8 +31,9 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     wanted = None if only is None else set(only)
     gpus = [g for g in frame.gpus if wanted is None or g.gpu.uuid in wanted]
     parts = [_head(frame), gpu_table(gpus)]
-    if len(frame.gpus) > 1:
+    if len(frame.matrix.labels) > 1:
         parts.append("\n" + matrix_table(frame))
+    parts.append(_nics(frame))
     parts += [_links(g, frame) for g in gpus if g.links]
     parts.append(_titled("jobs", jobs(frame)))
     parts.append(_titled("unknown:", unknowns(gpus)))
@@ -153,7 +165,43 @@ def matrix_table(frame: Frame) -> str:
     """Return the matrix as `nvidia-smi topo -m` has it."""
     m = frame.matrix
     rows = [["", *m.labels], *([label, *row] for label, row in zip(m.labels, m.cells, strict=True))]
-    return table(rows)
+    lines = [table(rows)]
+    if m.legend:
+        lines += ["", "NIC Legend:", "", *(f"  {label}: {name}" for label, name in m.legend.items())]
+    return "\n".join(lines)
+
+
+def _nics(frame: Frame) -> str:
+    if not frame.nics:
+        return ""
+    kinds = list(dict.fromkeys(kind for f in frame.nics for kind in f.errors))
+    shown = [k for k in kinds if any(k in f.errors and f.errors[k].total != 0 for f in frame.nics)]
+    rows = [["NIC", "NAME", "TYPE", "STATE", "SPEED GB/s", "TX GB/s", "RX GB/s", *shown]]
+    rows += [
+        [
+            f.label or DASH,
+            nic_name(f),
+            nic_kind(f),
+            _text(f.port.state),
+            *(gb_per_s(v, 0) for v in (f.port.rate_bytes_per_s, f.tx_bytes_per_s, f.rx_bytes_per_s)),
+            *(_counted(f.errors.get(kind)) for kind in shown),
+        ]
+        for f in frame.nics
+    ]
+    return "\nNICs\n" + table(rows, left=4)
+
+
+def nic_name(f: NicFrame) -> str:
+    """`mlx5_0`, or `mlx4_0 port 2` for a further port."""
+    return f.nic.device if f.port.port < 2 else f"{f.nic.device} port {f.port.port}"
+
+
+def nic_kind(f: NicFrame) -> str:
+    """`IB`, `RoCE`, `Eth`, or the driver's own word for what the port speaks."""
+    layer = f.port.link_layer
+    if layer == "Ethernet":
+        return "RoCE" if f.nic.rdma else "Eth"
+    return "IB" if layer == "InfiniBand" else _text(layer)
 
 
 def _links(g: GpuFrame, frame: Frame) -> str:
@@ -196,7 +244,10 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
 
 
 def _error(link: Link, kind: str) -> str:
-    error = link.errors.get(kind)
+    return _counted(link.errors.get(kind))
+
+
+def _counted(error: ErrorCount | None) -> str:
     if error is None:
         return DASH
     text = count(error.total, 0)

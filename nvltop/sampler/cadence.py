@@ -18,6 +18,7 @@ TRAFFIC_S: Final = 2.0
 FIRST_TRAFFIC_S: Final = 0.5
 SLOW_TURN_S: Final = 0.25
 HOST_S: Final = 1.0
+NICS_S: Final = 1.0
 PROCESSES_S: Final = 2.0
 COST_S: Final = 1.0
 LOST_S: Final = 5.0

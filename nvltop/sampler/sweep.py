@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.host.machine import booted_s, in_container
+from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
 from nvltop.host.processes import ProcessTable
+from nvltop.host.sysfs import proc_root
 from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
 from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
@@ -20,6 +22,7 @@ from nvltop.sampler import cadence
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.listing import ProcessLists, Table
+from nvltop.sampler.nics import NicWatch, Ports
 from nvltop.sampler.protocol import FAILED, RELOAD, Job
 
 EVENT_WAIT_MS: Final = 1000
@@ -37,24 +40,35 @@ Send = Callable[..., None]
 def run(job: Job, watch: Watch, send: Send, stop: threading.Event, pace: Pace) -> None:
     """Open the driver and read until told to stop; never returns while the main process lives."""
     threading.current_thread().name = "inventory"
+    nics: Ports = NicTable()
     if job.demo:
         from nvltop.nvml import simulated
+        from nvltop.nvml.simulated.nics import SimulatedNics
 
-        simulated.install(*job.demo)
-    Sampler(job, connect(watch, job.leave_out), watch, send, stop, pace).run()
+        nics = SimulatedNics(simulated.install(*job.demo))
+    session = connect(watch, job.leave_out)
+    Sampler(job, session, watch, send, stop, pace, NicWatch(nics, send, stop)).run()
 
 
 class Sampler:
     """Reads one node: fast things, slow things, events and the inventory on threads of their own."""
 
     def __init__(
-        self, job: Job, session: Session, watch: Watch, send: Send, stop: threading.Event, pace: Pace
+        self,
+        job: Job,
+        session: Session,
+        watch: Watch,
+        send: Send,
+        stop: threading.Event,
+        pace: Pace,
+        nics: NicWatch,
     ) -> None:
         self._job = job
         self._session = session
         self._watch = watch
         self._send = send
         self._stop = stop
+        self._nics = nics
         self._news = threading.Event()
         """Something happened that the inventory may show."""
         self._fast = Lanes("links", guarded(self.fast))
@@ -70,6 +84,7 @@ class Sampler:
         self.open()
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
+        threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()
         threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
         self.inventory()
 
@@ -83,11 +98,16 @@ class Sampler:
 
     def _tell(self, inventory: Inventory) -> None:
         if self._job.demo:
-            self._send(replace(inventory, demo=", ".join(self._job.demo)))
+            self._nics.tell(replace(inventory, demo=", ".join(self._job.demo)))
             return
         shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-        self._send(
-            replace(inventory, pci_gpus=drivers_gpus(shown), container=in_container(), booted_s=booted_s())
+        self._nics.tell(
+            replace(
+                inventory,
+                pci_gpus=drivers_gpus(shown, proc_root()),
+                container=in_container(),
+                booted_s=booted_s(),
+            )
         )
 
     def _cover(self) -> None:

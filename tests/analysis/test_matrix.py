@@ -58,7 +58,8 @@ def alike(n: int, cell: str) -> tuple[tuple[str, ...], ...]:
     ],
 )
 def test_matrix_of_the_node(bench, node, cells):
-    assert bench(node).run(1.0).matrix.cells == cells
+    found = bench(node).run(1.0).matrix.cells
+    assert tuple(row[: len(cells)] for row in found[: len(cells)]) == cells, "GPUs come before NICs"
 
 
 def test_a_fallen_link_leaves_the_pair_with_one_less(bench):

@@ -38,6 +38,7 @@ def items_of(bench, seconds: float, interval_s: float = 0.25) -> list[Item]:
                 items += read(reader)
         now, wall = bench.clock.now, round(1.79e9 + bench.clock.now, 6)
         if second:
+            items.append(bench.read_nics())
             items.append(Reading(None, now, now, wall, Host(noise.uniform(0, 100), 10**9, 10**12)))
             items.append(Reading(None, now, now, wall, Cost(128.0, noise.uniform(0, 0.1), interval_s)))
         items.append(Tick(now, wall, interval_s))

@@ -11,12 +11,14 @@ import pytest
 from nvltop.model import Inventory, Processes, Reading
 from nvltop.nvml import session, simulated
 from nvltop.nvml.simulated import Fault
+from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.nvml.simulated.processes import SimulatedTable
 from nvltop.nvml.watch import Watch
 from nvltop.sampler import listing
 from nvltop.sampler.cadence import Pace
 from nvltop.sampler.client import Worker
 from nvltop.sampler.lanes import PATIENCE_S, Lane, Lanes
+from nvltop.sampler.nics import NicWatch
 from nvltop.sampler.protocol import Job
 from nvltop.sampler.sweep import Sampler
 
@@ -47,7 +49,8 @@ class Collected:
 def sampler():
     library = simulated.install("dgx-h100", "training")
     stop, seen = threading.Event(), Collected()
-    made = Sampler(Job(0, 0, 0.05), session.connect(Watch()), Watch(), seen.send, stop, Pace(0.05))
+    nics = NicWatch(SimulatedNics(library), seen.send, stop)
+    made = Sampler(Job(0, 0, 0.05), session.connect(Watch()), Watch(), seen.send, stop, Pace(0.05), nics)
     made._lists = listing.ProcessLists(SimulatedTable(time.time()))
     made.open()
     made._cover()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nvltop.model import Inventory, Item, Reading, Tick
+from nvltop.model import Inventory, Item, Reading, Tick, known
 from nvltop.sampler import client
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.client import Worker
@@ -41,7 +41,7 @@ def groups(items: list[Item]) -> set[str]:
     return {item.group for item in items if isinstance(item, Reading)}
 
 
-ALL = {"links", "states", "gauges", "errors", "pcie", "c2c", "fabric", "host", "cost"}
+ALL = {"links", "states", "gauges", "errors", "pcie", "c2c", "fabric", "host", "cost", "nics"}
 
 
 def test_every_group_arrives_and_the_inventory_first(worker):
@@ -49,6 +49,8 @@ def test_every_group_arrives_and_the_inventory_first(worker):
     assert isinstance(items[0], Inventory)
     assert items[0].demo == "dgx-h100, training"
     assert len(items[0].gpus) == 8
+    assert known(items[0].nics)
+    assert len(items[0].nics) == 12
     assert worker.tick().worker == "running"
 
 

@@ -44,6 +44,7 @@ class Script:
             for reader in self.bench.readers:
                 for read in READS:
                     self.items += read(reader)
+            self.items.append(self.bench.read_nics())
         now = self.bench.clock.now
         listed = self.table.describe(*by_pid([r.processes.read(now) for r in self.bench.readers]))
         self.items.append(Reading(None, now, now, 1_790_000_000.0, listed))

@@ -98,7 +98,7 @@ async def test_enter_goes_into_the_links_and_back(app):
 
 
 @pytest.mark.parametrize("key", ["f5", "t"])
-async def test_f5_swaps_matrix_and_links(app, key):
+async def test_f5_shows_matrix_links_and_nics_in_turn(app, key):
     app = app()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
@@ -106,7 +106,15 @@ async def test_f5_swaps_matrix_and_links(app, key):
         await pilot.press(key)
         await settle(app, pilot)
         assert shown(app, "links").display
+        assert "F5NICs" in shown(app, "keys").text()
+        await pilot.press(key)
+        await settle(app, pilot)
+        assert not shown(app, "links").display
+        assert "mlx5_0" in shown(app, "below").text()
         assert "F5Matrix" in shown(app, "keys").text()
+        await pilot.press(key)
+        await settle(app, pilot)
+        assert shown(app, "matrix").display
 
 
 async def test_pause_freezes_the_picture_but_not_the_sampling(app):
@@ -190,7 +198,14 @@ async def test_the_palette_knows_every_action(app):
         commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
         described = {active.binding.description for active in app.screen.active_bindings.values()} - {""}
         assert commands.keys() == described
-        assert commands.keys() >= {"Help", "Pause", "Record, or stop", "Next tab", "Matrix or links", "Quit"}
+        assert commands.keys() >= {
+            "Help",
+            "Pause",
+            "Record, or stop",
+            "Next tab",
+            "Matrix, links or NICs",
+            "Quit",
+        }
         assert not any("Replay" in title for title in commands)
         await commands["Pause"]()
         await pilot.pause()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nvltop.nvml.simulated.cards import Cards
+
 PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL, RUBIN = 4, 5, 6, 7, 8, 9, 10, 13
 """NVML's numbers of the architectures."""
 
@@ -76,6 +78,11 @@ class Node:
     """MIG is on: the driver refuses questions about links."""
     no_links_told: bool = False
     """A driver that does not answer NVLink questions on a card without a bridge."""
+    nics: Cards = ()
+    gpus_per_switch: int = 1
+    """GPUs that share a PCIe switch, where NICs hang on it."""
+    gpus_per_host: int = 1
+    """GPUs that share a host bridge."""
     clique: int = 0
     cluster: bytes = bytes(16)
 

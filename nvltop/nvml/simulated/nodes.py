@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from nvltop.nvml.simulated import boards
+from nvltop.nvml.simulated import boards, cards
 from nvltop.nvml.simulated.node import Board, Node
 from nvltop.nvml.simulated.wiring import (
     UNCONNECTED,
@@ -44,6 +44,8 @@ NVL_ACTIVE: Final = (0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15)
 
 BUSES: Final = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
 TWO_SOCKETS: Final = (0, 0, 0, 0, 1, 1, 1, 1)
+FOUR_SOCKETS: Final = (3, 3, 1, 1, 7, 7, 5, 5)
+"""NUMA nodes of a DGX A100, whose processors are cut into four each."""
 CLUSTER: Final = bytes.fromhex("7b1e55aa90024c11a0d3f2c4e6081357")
 
 OLD: Final = ("535.183.01", 12020)
@@ -71,11 +73,11 @@ def alone(board: Board, links: int, driver: tuple[str, int], **what: Any) -> Nod
     return node(board, ((UNCONNECTED,) * links,), driver, **what)
 
 
-def tray(board: Board) -> Node:
+def tray(board: Board, gbit: int) -> Node:
     """Build a compute tray of an NVL72: four GPUs, the rack's switches out of sight."""
     return node(
         board, switched(4, 18, 18), NEW, switches=tuple(range(18)), numa=(0, 0, 1, 1), domain=8,
-        cpus=144, hidden=True, clique=32766, cluster=CLUSTER,
+        cpus=144, hidden=True, clique=32766, cluster=CLUSTER, nics=cards.grace(gbit),
     )  # fmt: skip
 
 
@@ -95,15 +97,25 @@ def dgx2() -> Node:
 
 
 BUILDERS: Final[dict[str, Callable[[], Node]]] = {
-    "dgx-h100": lambda: hgx(boards.H100, 18, 4, MIDDLE),
-    "dgx-h200": lambda: hgx(boards.H200, 18, 4, MIDDLE),
-    "dgx-a100": lambda: hgx(boards.A100, 12, 6, OLD, levels={}),
-    "a800": lambda: hgx(boards.A800, 8, 4, OLD),
+    "dgx-h100": lambda: hgx(boards.H100, 18, 4, MIDDLE, nics=cards.dgx(400, 200, TWO_SOCKETS)),
+    "dgx-h200": lambda: hgx(boards.H200, 18, 4, MIDDLE, nics=cards.dgx(400, 200, TWO_SOCKETS)),
+    "dgx-a100": lambda: hgx(
+        boards.A100, 12, 6, OLD, numa=FOUR_SOCKETS, nics=cards.dgx_a100(FOUR_SOCKETS), gpus_per_switch=2
+    ),
+    "a800": lambda: hgx(boards.A800, 8, 4, OLD, nics=cards.few()),
     "h800": lambda: node(
         boards.H800, thinned(switched(8, 8, 4), 18, range(8)), MIDDLE, switches=(5, 6, 7, 8), cpus=224
     ),
     "dgx1-p100": lambda: node(boards.P100, direct(CUBE_MESH_P100), OLD, cpus=80),
-    "dgx1-v100": lambda: node(boards.V100, direct(CUBE_MESH_V100), OLD, cpus=80),
+    "dgx1-v100": lambda: node(
+        boards.V100,
+        direct(CUBE_MESH_V100),
+        OLD,
+        cpus=80,
+        nics=cards.dgx1(),
+        gpus_per_switch=2,
+        gpus_per_host=4,
+    ),
     "dgx2": dgx2,
     "hgx-a100-4": lambda: node(boards.A100, direct(all_pairs(4, 4)), MIDDLE, numa=(0, 1, 2, 3), cpus=128),
     "hgx-h100-4": lambda: node(boards.H100, direct(all_pairs(4, 6)), MIDDLE, numa=(0, 0, 1, 1), cpus=128),
@@ -117,11 +129,13 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
     ),
     "hgx-h100-vm": lambda: hgx(boards.H100, 18, 4, MIDDLE, hidden=True, virtualization=1),
     "h100-mig": lambda: hgx(boards.H100, 18, 4, MIDDLE, mig=True),
-    "hgx-b200": lambda: hgx(boards.B200, 18, 2, NEW),
-    "hgx-b300": lambda: hgx(boards.B300, 18, 2, NEWEST),
+    "hgx-b200": lambda: hgx(boards.B200, 18, 2, NEW, nics=cards.rails(400, TWO_SOCKETS)),
+    "hgx-b300": lambda: hgx(
+        boards.B300, 18, 2, NEWEST, nics=cards.rails(800, TWO_SOCKETS, model="MT_0000001161")
+    ),
     "gh200": lambda: alone(boards.GH200, 18, MIDDLE, domain=9, cpus=72),
-    "gb200-tray": lambda: tray(boards.GB200),
-    "gb300-tray": lambda: tray(boards.GB300),
+    "gb200-tray": lambda: tray(boards.GB200, 400),
+    "gb300-tray": lambda: tray(boards.GB300, 800),
     "rubin": lambda: hgx(boards.RUBIN_GPU, 36, 6, NEWEST),
     "gb10": lambda: alone(boards.GB10, 0, NEW, domain=0xF, buses=(1,), cpus=20),
     "rtx3090-pair": lambda: node(boards.RTX3090, direct(all_pairs(2, 4)), MIDDLE, near="PHB"),
@@ -129,10 +143,14 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
     "a6000-3": lambda: node(boards.A6000, bridges(3, 4, (0, 1)), MIDDLE),
     "rtx2080s-nobridge": lambda: alone(boards.RTX2080S, 1, NEWEST, no_links_told=True),
     "mixed": a_pair_and_a_4090,
-    "rtx4090-pair": lambda: node(boards.RTX4090, ((), ()), MIDDLE, near="PHB"),
+    "rtx4090-pair": lambda: node(
+        boards.RTX4090, ((), ()), MIDDLE, near="PHB", nics=cards.plain("eno1", gbit=10)
+    ),
     "rtx5090-pair": lambda: node(boards.RTX5090, ((), ()), NEW, near="PHB"),
     "l40s": lambda: alone(boards.L40S, 0, NEWEST),
-    "rtx-pro-6000": lambda: node(boards.RTX_PRO, ((),) * 4, NEW, numa=(0, 0, 1, 1)),
+    "rtx-pro-6000": lambda: node(
+        boards.RTX_PRO, ((),) * 4, NEW, numa=(0, 0, 1, 1), nics=cards.plain("eno1np0", "eno2np1", gbit=25)
+    ),
     "no-gpu": lambda: Node((), (), (), *MIDDLE),
     "no-driver": lambda: Node((), (), (), *MIDDLE, init=9),
     "no-library": lambda: Node((), (), (), *MIDDLE, init=12),

@@ -11,19 +11,31 @@ LABEL = 3
 """Columns of a cell, and of the GPU's number before each row."""
 
 
-def width(view: View) -> int:
-    """Return the columns that the whole matrix takes."""
-    return LABEL + CELL * len(view.frame.matrix.labels) + 1
+def width(view: View, room: int) -> int:
+    """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
+    n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
+    whole = LABEL + CELL * n + 1
+    return whole if whole <= room else LABEL + CELL * gpus + 1
+
+
+def _shown(view: View, columns: int) -> int:
+    """Return how many columns of the matrix fit; one is left to say how many do not."""
+    n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
+    fits = max(0, (columns - LABEL - 1) // CELL)
+    return n if n <= fits else max(min(gpus, fits), fits - 1)
 
 
 def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     """Draw the matrix from row `top` on; columns that do not fit are left out and said to be."""
     m = view.frame.matrix
     n = len(m.labels)
-    fits = max(0, min(n, (columns - LABEL - 1) // CELL))
-    numbers = [label.removeprefix("GPU") for label in m.labels]
+    fits = _shown(view, columns)
+    first_nic = len(m.p2p_nvlink)
+    numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]
+    numbers += [f"N{i}" for i in range(n - first_nic)]
+    head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits])
     more = f" +{n - fits}" if fits < n else ""
-    head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits]) + more
+    head += more if len(head) + len(more) <= columns else ""
     out = [fit([(head, "title")], columns, "title")]
     chosen, gpus = view.selected, view.frame.gpus
     for i in range(top, min(n, top + height - 1)):

@@ -51,6 +51,8 @@ class View:
     """Column of the matrix that is selected, in the row of the selected GPU; None outside the matrix."""
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
+    show_nics: bool = False
+    """On a screen too low for more: the NICs instead of matrix and links."""
     no_kill: str = ""
     """Why processes cannot be signalled from here; empty if they can."""
     paused: bool = False
@@ -123,6 +125,7 @@ class View:
     def enter(self, links: bool) -> None:
         """Show the links and give them the focus, or give it back to the GPUs."""
         self.show_links = self.links_focused = links
+        self.show_nics = False
         self.clamp()
 
     @property

@@ -14,9 +14,9 @@ from textual.message import Message
 
 from nvltop.tui.lines import Lines
 from nvltop.tui.menu import Menu
-from nvltop.tui.paint import gpus, links, matrix, order
+from nvltop.tui.paint import gpus, links, matrix, nics, order
 from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
-from nvltop.tui.paint.layout import Layout, first_shown, layout
+from nvltop.tui.paint.layout import LINKS_COLUMNS, Layout, first_shown, layout
 from nvltop.tui.paint.status import status
 from nvltop.tui.paint.view import View
 from nvltop.tui.tab import Tab
@@ -32,7 +32,7 @@ class Overview(Tab):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3,slash", "search", "Search a GPU by number, name, bus id"),
         Binding("f4,backslash", "filter", "List only some GPUs"),
-        Binding("f5,t", "swap", "Matrix or links"),
+        Binding("f5,t", "swap", "Matrix, links or NICs"),
         Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort the GPUs"),
         Binding("I", "invert", "Invert the order"),
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
@@ -50,6 +50,9 @@ class Overview(Tab):
         self._gpus = Lines(styles, "gpus")
         self._matrix = Lines(styles, "matrix")
         self._links = Lines(styles, "links")
+        self._nics = Lines(styles, "nics")
+        self._below = Lines(styles, "below")
+        """The NICs in the place of matrix and links."""
         self._layout: Layout | None = None
         self._first_gpu = 0
         self._first_link = 0
@@ -58,15 +61,28 @@ class Overview(Tab):
     def compose(self) -> ComposeResult:
         """Stack the parts."""
         yield self._gpus
+        yield self._nics
         with Horizontal(id="lower"):
             yield self._matrix
             yield self._links
+            yield self._below
 
     def keys(self) -> Sequence[Key]:
-        """Say which of matrix and links F5 would show, where only one is."""
-        swap = Key("F5", "Matrix" if self.view.show_links else "Links", "swap")
-        both = self._layout is not None and self._layout.both
-        return (SEARCH, FILTER, *(() if both else (swap,)), SORT)
+        """Say which of matrix, links and NICs F5 would show, where not all are."""
+        following = self._following()
+        swap = () if following is None else (Key("F5", following, "swap"),)
+        return (SEARCH, FILTER, *swap, SORT)
+
+    def _following(self) -> str | None:
+        """Return what F5 would show next."""
+        shown, view = self._layout, self.view
+        nics = shown is not None and 0 < len(view.frame.nics) >= shown.nic_lines
+        both = shown is not None and shown.both
+        if both and not nics:
+            return None
+        if view.show_nics and nics:
+            return "Matrix"
+        return "NICs" if nics and (both or view.show_links) else "Matrix" if view.show_links else "Links"
 
     def status(self) -> str:
         """Say why a value of the selected GPU or link is unknown."""
@@ -91,24 +107,39 @@ class Overview(Tab):
             count = len(view.selected.links) if view.selected else 0
             self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
             self._links.show(links.rows(view, at.width, at.height, self._first_link))
+        for lines in (self._nics, self._below):
+            if lines.display:
+                lines.show(nics.table(view, lines.size.width, lines.size.height))
 
     def _arrange(self) -> bool:
         """Share out the room; whether anything moved."""
         view = self.view
-        new = layout(*self.size, len(view.gpus), matrix.width(view), view.show_links)
+        new = layout(
+            *self.size,
+            len(view.gpus),
+            matrix.width(view, self.size.width - LINKS_COLUMNS),
+            view.show_links,
+            len(view.frame.nics),
+            view.show_nics,
+        )
         if new == self._layout:
             return False
         self._layout = new
         self._gpus.styles.height = new.gpu_lines
         self._matrix.display = new.matrix
         self._links.display = new.links
+        self._nics.display = new.nic_lines > 0
+        self._nics.styles.height = new.nic_lines
+        self._below.display = new.nics_below
         self._matrix.styles.width = new.matrix_columns or "1fr"
         return True
 
     def action_swap(self) -> None:
-        """Show the links instead of the matrix, or the other way round."""
+        """Show the links instead of the matrix, then the NICs, then the matrix again."""
         view = self.view
-        view.show_links = not view.show_links
+        following = self._following()
+        view.show_nics = following == "NICs"
+        view.show_links = following == "Links"
         view.links_focused = view.links_focused and view.show_links
         self.repaint()
 

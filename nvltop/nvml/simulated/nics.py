@@ -1,0 +1,138 @@
+"""The simulated machine's NICs: they stand where those of sysfs do, and carry the job's other half."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, Place
+from nvltop.nvml.simulated.cards import Card
+from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady
+from nvltop.text import bus_number
+
+if TYPE_CHECKING:
+    from nvltop.nvml.simulated.library import Library
+
+BUSY: Final = 0.86
+"""Share of a port's rate that the bursts of a training job reach."""
+PERIOD_S: Final = 2.0
+DUTY: Final = 0.55
+PHASE_S: Final = 0.4
+"""Gradients leave the node after they have been added up in it."""
+STORAGE: Final = 0.3e9
+CONTROL: Final = 40e3
+BASE: Final = 7 << 40
+"""Counters start somewhere else on every port, so that a total is never mistaken for a rate."""
+WAIT_PER_S: Final = 900
+"""Steps a second of `port_xmit_wait` while the port is busy."""
+
+
+class SimulatedNics:
+    """Stands where the table of the real NICs does."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._node = library.machine.node
+
+    def changed(self) -> bool:
+        """Whether devices have come or gone."""
+        return False
+
+    def find(self) -> tuple[Nic, ...]:
+        """Return which NICs there are."""
+        return tuple(
+            Nic(
+                device=card.name,
+                rdma=card.rdma,
+                place=self._place(card),
+                model=card.model,
+                bond="bond" in card.name,
+                interfaces=(card.name,) if not card.rdma else (),
+            )
+            for card in self._node.nics
+        )
+
+    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+        """Return where the GPUs with these bus ids sit."""
+        node = self._node
+        at = {(node.domain, bus, 0, 0): gpu for gpu, bus in enumerate(node.buses)}
+        gpus = [at[number] for bus in buses if (number := bus_number(bus)) in at]
+        return tuple(
+            Place(
+                f"{node.domain:04x}:{node.buses[gpu]:02x}:00.0",
+                (*self._switch(gpu), f"{node.domain:04x}:{node.buses[gpu]:02x}:1f.0"),
+                node.numa[gpu] if node.numa else None,
+            )
+            for gpu in gpus
+        )
+
+    def _switch(self, gpu: int) -> tuple[str, ...]:
+        """Return the way down to the switch that a GPU hangs on; parts are named after their first GPU."""
+        node = self._node
+        domain, bus = node.domain, node.buses[gpu - gpu % node.gpus_per_switch]
+        host = node.buses[gpu - gpu % max(node.gpus_per_switch, node.gpus_per_host)]
+        return f"pci{domain:04x}:{host:02x}", f"{domain:04x}:{bus:02x}:01.0", f"{domain:04x}:{bus:02x}:02.0"
+
+    def _place(self, card: Card) -> Place:
+        domain = self._node.domain
+        own = f"{domain:04x}:{card.bus:02x}:00.{card.function}"
+        port = f"{domain:04x}:{card.bus:02x}:1e.0"
+        if card.gpu is None or card.level == "NODE":
+            bridges: tuple[str, ...] = (f"pci{domain:04x}:{card.bus:02x}", port)
+        else:
+            inner = (f"{domain:04x}:{card.bus:02x}:1d.0",) * (card.level == "PXB")
+            bridges = (*self._switch(card.gpu), *inner, port)
+        return Place(own, bridges, card.numa)
+
+    def read(self, now_s: float) -> NicPorts:
+        """Read all ports."""
+        t = self._library.t
+        return NicPorts(tuple(self._port(i, card, t) for i, card in enumerate(self._node.nics)))
+
+    def _port(self, i: int, card: Card, t: float) -> NicPort:
+        tx, rx = (self._counter(i, card, way, t) for way in (0, 1))
+        beside = card.rdma and card.layer == "Ethernet"
+        ip = BASE + int(CONTROL * t)
+        return NicPort(
+            device=card.name,
+            port=1 if card.rdma else 0,
+            link_layer=card.layer,
+            state="active",
+            physical="LinkUp" if card.rdma else "",
+            rate_bytes_per_s=card.gbit * 1e9 / 8,
+            tx_bytes=tx,
+            rx_bytes=rx,
+            ip_tx_bytes=ip if beside else NOT_SUPPORTED,
+            ip_rx_bytes=ip if beside else NOT_SUPPORTED,
+            errors=self._errors(card, t),
+        )
+
+    def _counter(self, i: int, card: Card, way: int, t: float) -> int:
+        moved = BASE * (1 + 2 * i + way) + self._flow(i, card, way).moved(t)
+        return int(moved) // 4 * 4 if card.rdma else int(moved)
+
+    def _flow(self, i: int, card: Card, way: int) -> Flow:
+        if not card.rdma:
+            return Steady(CONTROL * (1 + way))
+        if not self._library.machine.busy:
+            return Steady()
+        if card.gpu is None:
+            return Steady(STORAGE * way)
+        high = BUSY * card.gbit * 1e9 / 8 * (1 - 0.003 * i)
+        return Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * way)
+
+    def _errors(self, card: Card, t: float) -> dict[str, Maybe[int]]:
+        if not card.rdma:
+            return {"rx_crc_errors": 0, "rx_errors": 0, "tx_errors": 0, "carrier_down_count": 0}
+        busy = self._library.machine.busy and card.gpu is not None
+        found: dict[str, Maybe[int]] = {
+            "symbol_error": 0,
+            "link_error_recovery": 0,
+            "link_downed": 0,
+            "port_rcv_errors": 0,
+            "port_xmit_discards": 0,
+            "port_xmit_wait": int(WAIT_PER_S * t) if busy else 0,
+        }
+        if card.layer == "Ethernet":
+            found |= {"out_of_sequence": 0, "carrier_down_count": 0}
+        return found

@@ -1,0 +1,59 @@
+"""Watches over the NICs: their ports once a second, and whether one has come or gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from nvltop.model import Inventory, Maybe, Nic, NicPorts, Place, Reading, known
+from nvltop.sampler import cadence
+
+
+class Ports(Protocol):
+    """The NICs of this machine, or simulated ones."""
+
+    def changed(self) -> bool:
+        """Whether devices have come or gone since the last `find`."""
+
+    def find(self) -> Maybe[tuple[Nic, ...]]:
+        """Return which there are."""
+
+    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+        """Return where the GPUs with these bus ids sit."""
+
+    def read(self, now_s: float) -> NicPorts:
+        """Read all ports."""
+
+
+class NicWatch:
+    """Adds the NICs to each inventory; sends the newest one again when they have changed."""
+
+    def __init__(self, table: Ports, send: Callable[..., None], stop: threading.Event) -> None:
+        self._table, self._send, self._stop = table, send, stop
+        self._lock = threading.Lock()
+        self._told: Inventory | None = None
+        self._nics: Maybe[tuple[Nic, ...]] | None = None
+
+    def tell(self, inventory: Inventory) -> None:
+        """Send an inventory with what joins its GPUs to other nodes."""
+        with self._lock:
+            if self._nics is None or self._table.changed():
+                self._nics = self._table.find()
+            buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
+            places = self._table.gpu_places(buses)
+            self._told = replace(inventory, nics=self._nics, gpu_places=places)
+            self._send(self._told)
+
+    def run(self) -> None:
+        """Read the ports until told to stop."""
+        while not self._stop.is_set():
+            start = time.monotonic()
+            if self._told and self._table.changed():
+                self.tell(replace(self._told, mono_s=start, wall_s=time.time()))
+            with self._lock:
+                ports = self._table.read(start)
+            self._send(Reading(None, start, time.monotonic(), time.time(), ports))
+            self._stop.wait(cadence.NICS_S)
