@@ -26,6 +26,7 @@ from nvltop.report.check import to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
+from nvltop.sampler.cadence import NICS_S
 from nvltop.settings import Settings
 
 START_S: Final = 60.0
@@ -303,7 +304,8 @@ class _Progress:
         usable = [g for g in inventory.gpus if not g.problem]
         self._all = {g.uuid for g in usable}
         self._linked = {g.uuid for g in usable if known(g.remotes) and g.remotes}
-        self._nics = known(inventory.nics) and bool(inventory.nics)
+        # A run in a hurry does not wait for what is read once a second.
+        self._nics = known(inventory.nics) and bool(inventory.nics) and self._interval_s >= NICS_S
         if self._first_s is None:
             self._first_s = time.monotonic()
 

@@ -104,7 +104,7 @@ def test_ids_choose_what_is_shown():
     run = nvltop("--json", "--interval", "0.2", "--demo", "-i", "1,0000:52:00.0")
     shown = json.loads(run.stdout)
     assert [gpu["index"] for gpu in shown["gpus"]] == [1, 2]
-    assert len(shown["matrix"]["labels"]) == 8, "a view; the node stays whole"
+    assert len(shown["matrix"]["p2p_nvlink"]) == 8, "a view; the node stays whole"
 
 
 def test_text_when_stdout_is_no_terminal():
