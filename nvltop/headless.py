@@ -235,6 +235,10 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
             if live.progress.started and begun is None:
                 begun = time.monotonic()
     except RunError as problem:
+        # The time, and what hangs.
+        tick = worker.tick()
+        live.monitor.update(tick)
+        ring.write(tick)
         return Look(live.monitor, history, ring, problem)
     return Look(live.monitor, history, ring)
 

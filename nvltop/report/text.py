@@ -295,7 +295,8 @@ def jobs(frame: Frame) -> str:
         )
     lines = [table(rows, left=2)] if len(rows) > 1 else []
     if known(frame.processes) and frame.processes.hidden:
-        lines.append(f"{frame.processes.hidden} processes are hidden: {frame.processes.hidden_reason}")
+        several = "es are" if frame.processes.hidden > 1 else " is"
+        lines.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
     return "\n".join(lines)
 
 

@@ -17,7 +17,8 @@ def findings(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     parts = [_finding(frame, f) for f in frame.findings]
     if not parts:
-        parts = ["No rule found anything."]
+        looked = any(c.outcome == "fine" for c in frame.checks)
+        parts = ["No rule found anything." if looked else "Nothing could be checked."]
     if frame.past_findings:
         newest = frame.past_findings[:MAX_PAST]
         rows = [["FROM", "UNTIL", "SEVERITY", "WHERE", "RULE"]]
@@ -57,6 +58,8 @@ def events(snapshot: Snapshot) -> str:
     """Return Xids and their kin, oldest first."""
     frame = snapshot.frame
     began = clock(frame.started_s)
+    if not frame.gpus:
+        return ""
     if not frame.events:
         return f"None since {began}, when nvltop began to listen; earlier ones are in `dmesg`."
     newest = frame.events[-MAX_EVENTS:]

@@ -1,0 +1,319 @@
+"""A snapshot: what is in it, what is in no byte of it, and how it is written."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import gzip
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nvltop.analysis.history import History
+from nvltop.analysis.monitor import Monitor
+from nvltop.headless import look_at_recording
+from nvltop.model import (
+    Ancestor,
+    Call,
+    Event,
+    Frame,
+    GpuUse,
+    Missing,
+    Process,
+    Processes,
+    Reading,
+    Tick,
+    known,
+)
+from nvltop.record.redact import Redactor
+from nvltop.record.ring import Ring
+from nvltop.report.json import to_json
+from nvltop.report.secrets import without_secrets
+from nvltop.report.snapshot import MAX_CHARS
+from nvltop.report.snapshot.files import EXISTS, SnapshotError
+from nvltop.settings import Settings
+from nvltop.snapshot import contents, redacted
+
+NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
+USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"
+POD = "1b2c3d4e-1111-2222-3333-444455556666"
+WORDS = ("Tr0ub4dor", "hunter2", "sk-proj-AbC123xyz789", "ghp_16C7e42F292c69")
+ARGUMENTS = (
+    f"train.py --password={WORDS[0]} --api-key {WORDS[1]} OPENAI={WORDS[2]} "
+    f"https://u:{WORDS[1]}@acme.example/x {WORDS[3]} --data /home/{USER}/run --lr 3e-4"
+)
+
+
+def told(frame: Frame, secret: bool = False) -> Frame:
+    """Return the frame with someone's processes."""
+    uuid = frame.gpus[0].gpu.uuid
+    process = Process(
+        4711, (GpuUse(uuid, "compute", 1 << 30),), f"/home/{USER}/bin/python3.11 --token {WORDS[1]}", USER,
+        ARGUMENTS, 104.0, 6 << 30, frame.tick.wall_s - 60, (Ancestor(4000, f"torchrun of {USER}"),),
+        "kubernetes", POD,
+    )  # fmt: skip
+    other = Process(4712, (GpuUse(uuid, "mps"),), "ok", "root", Missing(f"{USER}'s alone"))
+    return replace(
+        frame,
+        inventory=replace(frame.inventory, hostname=HOST),
+        processes=Processes((process, other), 1, f"{USER} hides them"),
+        tick=replace(frame.tick, note=f"left out GPU of {USER} on {HOST}"),
+    )
+
+
+@pytest.fixture
+def shoot(bench):
+    """Return a function that lets a node run, and makes a snapshot of it."""
+
+    def make(node="dgx-h100", scenario="errors", seconds=6.0, change=told, full=False):
+        b = bench(node, scenario)
+        b.interval_s = 1.0
+        redact = Redactor(NAMES, without_secrets if full else None)
+        ring = Ring(redact)
+        inner = b.monitor.update
+
+        def update(item):
+            inner(item)
+            ring.write(item)
+
+        b.monitor.update = update
+        update(replace(b.inventory, hostname=HOST))
+        frame = b.run(seconds)
+        made = change(frame)
+        if known(made.processes):
+            ring.write(Reading(None, b.clock.now, b.clock.now, made.tick.wall_s, made.processes))
+        return contents(made, b.history, ring, redact, "<svg><text>jdoe</text></svg>", f"{USER} asked"), made
+
+    return make
+
+
+def every_byte(path: Path) -> bytes:
+    """Return a snapshot as it is and unpacked, in whatever way, and its names."""
+    out = [str(path).encode()] if path.is_file() else []
+    files = [path] if path.is_file() else list(path.iterdir())
+    for file in files:
+        data = file.read_bytes()
+        out += [file.name.encode(), data]
+        if data.startswith(b"\x1f\x8b"):
+            out.append(data := gzip.decompress(data))
+        if data[257:262] == b"ustar":
+            with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+                for member in tar:
+                    inner = tar.extractfile(member).read()
+                    out += [inner, gzip.decompress(inner) if inner.startswith(b"\x1f\x8b") else b""]
+    return b"\n".join(out).lower()
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", ["shot", "shot.tar.gz"])
+def test_planted_secrets_are_in_no_byte(shoot, tmp_path, full, name):
+    made, frame = shoot(full=full)
+    everything = every_byte(made.save(tmp_path / name))
+    uuids = [g.gpu.uuid for g in frame.gpus]
+    private = [*WORDS, USER, "jdoe", "aurora", "acme.example", POD, *uuids, *(u[4:] for u in uuids)]
+    for word in private + ([] if full else ["train.py", "3e-4"]):
+        assert word.lower().encode() not in everything, word
+        assert base64.b64encode(word.encode()).rstrip(b"=").lower() not in everything
+    for word in ("gpu-a1", "python3.11", "4711", "node-1", "user-1", "nvidia h100"):
+        assert word.encode() in everything, word
+    assert (b"--lr 3e-4" in everything) is full
+    assert (b"--password=***" in everything) is full
+
+
+def test_the_report_answers_the_first_questions(shoot):
+    made, _ = shoot(seconds=30.0)
+    text = made.report
+    for words in (
+        "driver 570.86.15", "CUDA 12.8", "nvltop ", "Python ", "144/144 links up", "SIMULATED",
+        "**warning** at GPU 3 link 7, since ", "Evidence: replay ", "Next step: ", "`link-errors-legacy`",
+        "NV18", "Peer-to-peer over NVLink is OK between all pairs", "The last 30s", "▇",
+        "GPU 3: 18 of 18 links up",
+        "NVSwitch 00000000:05:00.0", "kubernetes id-1", "user-", "python3.11", "1 process is hidden",
+        "None since ", "Removed: host names, user names, UUIDs, serial numbers, addresses, process arguments",
+    ):  # fmt: skip
+        assert words in text, words
+    values = json.loads(made.files["snapshot.json"])
+    assert values["schema"] == "nvltop/1"
+    assert values["gpus"][3]["uuid"] == "GPU-a4"
+    assert values["removed"][-1] == "process arguments"
+    assert made.files["report.md"].decode() == text
+
+
+def test_what_replays_is_what_was_seen(shoot, tmp_path):
+    made, _ = shoot("hgx-a100-4", "training", change=lambda frame: frame)
+    path = made.save(tmp_path / "x.tar.gz")
+    seen = look_at_recording(str(path), Settings(), None, Redactor({}))
+    again, then = to_json(seen.monitor.frame()), json.loads(made.files["snapshot.json"])
+    for gpu, its in zip(again["gpus"], then["gpus"], strict=True):
+        for group in (gpu, its):
+            del group["age_s"]
+        assert json.loads(json.dumps(gpu)) == its
+    assert json.loads(json.dumps(again["matrix"])) == then["matrix"]
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario"),
+    [
+        ("dgx2", "training"),
+        ("rubin", "errors"),
+        ("rtx4090-pair", "idle"),
+        ("gb10", "idle"),
+        ("h100-mig", "training"),
+    ],
+)
+def test_any_node_fits_into_an_issue(shoot, node, scenario):
+    made, frame = shoot(node, scenario, 2.0, change=lambda frame: frame)
+    assert len(made.report) <= MAX_CHARS
+    assert made.report.count("```") % 2 == 0
+    assert f"{frame.gpus[0].gpu.name}" in made.report
+
+
+def test_hostile_words_cannot_leave_their_place(shoot):
+    hostile = "</details><script>x</script>```[a](http://x)|**b**"
+
+    def change(frame):
+        gpus = tuple(replace(g, gpu=replace(g.gpu, name=hostile)) for g in frame.gpus)
+        process = Process(1, (GpuUse(gpus[0].gpu.uuid, "compute"),), "```", "u")
+        return replace(frame, gpus=gpus, processes=Processes((process,)))
+
+    text = shoot(change=change)[0].report
+    blocks = text.split("```")
+    assert len(blocks) % 2 == 1
+    outside = "".join(blocks[::2])
+    assert "<script>" not in outside.replace("\\<", "")
+    assert "](http" not in outside.replace("\\]", "")
+
+
+def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):
+    def change(frame):
+        call = Call("slow", "nvmlDeviceGetFieldValues", 3, frame.tick.mono_s - 42.0)
+        tick = replace(frame.tick, worker="stuck", calls=(call,))
+        return replace(frame, tick=tick)
+
+    text = shoot(change=change)[0].report
+    assert "Reading process: stuck." in text
+    assert "has not returned from nvmlDeviceGetFieldValues on GPU 3 for 42s." in text
+
+
+def test_before_anything_was_read():
+    ring = Ring(redact := Redactor(NAMES))
+    tick = Tick(12.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
+    ring.write(tick)
+    monitor = Monitor()
+    monitor.update(tick)
+    text = contents(monitor.frame(), History(), ring, redact, "", "test").report
+    assert "has not returned from nvmlInit for 10s" in text
+    assert "No GPU has been read." in text
+
+
+def test_jobs_are_named_after_what_is_left_of_their_processes(shoot):
+    frame = shoot()[1]
+    hidden = redacted(frame, Redactor(NAMES))
+    assert hidden.jobs[0].label == "kubernetes id-1"
+    assert hidden.jobs[0].gpus == ("GPU-a1",)
+    kept = redacted(frame, Redactor(NAMES), uuids=True)
+    assert kept.jobs[0].gpus == (frame.gpus[0].gpu.uuid,)
+
+
+def test_events_and_what_is_over(shoot):
+    def change(frame):
+        uuid = frame.gpus[2].gpu.uuid
+        over = replace(frame.findings[0], ended_s=frame.tick.wall_s) if frame.findings else None
+        events = tuple(Event(1.0, 1e9 + i, uuid, "xid", 79) for i in range(60))
+        return replace(frame, events=events, past_findings=(over,) if over else ())
+
+    text = shoot(seconds=12.0, change=change)[0].report
+    assert "Xid 79" in text
+    assert "The newest 50; 10 older ones are in `snapshot.json`." in text
+
+
+def test_only_its_owner_can_read_it(shoot, tmp_path):
+    os.umask(0)
+    try:
+        folder = shoot()[0].save(tmp_path / "shot")
+    finally:
+        os.umask(0o022)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(f.stat().st_mode) for f in folder.iterdir()} == {0o600}
+    assert {f.name for f in folder.iterdir()} == {"report.md", "snapshot.json", "screen.svg", "recording.gz"}
+    archive = shoot()[0].save(tmp_path / "shot.tar.gz")
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            assert (member.uid, member.uname, member.mode) == (0, "", 0o600)
+            assert member.name.startswith("nvltop-snapshot-2026")
+    assert {p.name for p in tmp_path.iterdir()} == {"shot", "shot.tar.gz"}
+
+
+def test_twice_in_a_second_makes_two(shoot, tmp_path):
+    made = shoot()[0]
+    first, second, third = (made.save(tmp_path) for _ in range(3))
+    assert first.name.startswith("nvltop-snapshot-2026")
+    assert [second.name, third.name] == [f"{first.name}-2", f"{first.name}-3"]
+
+
+@pytest.mark.parametrize("name", ["shot", "shot.tar.gz"])
+def test_nothing_is_replaced_and_no_link_followed(shoot, tmp_path, name):
+    made = shoot()[0]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / name).symlink_to(tmp_path / "not-there")
+    with pytest.raises(SnapshotError, match="exists already, and a snapshot replaces nothing"):
+        made.save(tmp_path / name)
+    assert {p.name for p in tmp_path.iterdir()} == {"elsewhere", name}
+
+
+@pytest.mark.parametrize("name", ["shot", "shot.tar.gz", "."])
+def test_a_full_disk_leaves_nothing_behind(shoot, tmp_path, monkeypatch, name):
+    made = shoot()[0]
+
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SnapshotError, match="No space left on device; no snapshot was written") as caught:
+        made.save(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there(shoot, tmp_path):
+    with pytest.raises(SnapshotError, match="No such file or directory"):
+        shoot()[0].save(tmp_path / "a" / "b")
+
+
+def nvltop(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nvltop", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def test_from_the_command_line(tmp_path):
+    asked = ("--demo", "hgx-a100-4", "--interval", "0.1", "--for", "0.3", "--snapshot")
+    run = nvltop(*asked, str(tmp_path / "x.tar.gz"))
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{tmp_path}/x.tar.gz\n", "")
+    again = nvltop("--replay", str(tmp_path / "x.tar.gz"), "--json")
+    assert len(json.loads(again.stdout)["gpus"]) == 4
+    run = nvltop(*asked, str(tmp_path / "x.tar.gz"))
+    assert run.returncode == 1
+    assert run.stderr == f"nvltop: {tmp_path}/x.tar.gz: {EXISTS}; no snapshot was written\n"
+
+
+def test_without_a_driver_the_snapshot_says_so(tmp_path):
+    run = nvltop("--demo", "no-driver", "--snapshot", str(tmp_path / "x"))
+    assert run.returncode == 3
+    assert run.stdout == f"{tmp_path}/x\n"
+    assert "not loaded" in run.stderr
+    report = (tmp_path / "x" / "report.md").read_text()
+    assert "**Wrong:** the NVIDIA kernel driver is not loaded; look at " in report
+
+
+@pytest.mark.parametrize("more", ["--once", "--json", "--check", "--serve"])
+def test_what_it_does_not_go_with(more):
+    assert nvltop("--snapshot", "--demo", more).returncode == (3 if more == "--check" else 2)

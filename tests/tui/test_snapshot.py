@@ -1,0 +1,253 @@
+"""F8 under the user's hands: a snapshot of what is on the screen, without names, and the screen as before."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import html
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
+from nvltop.record.redact import Redactor
+from nvltop.record.replay import Replay
+from nvltop.settings import Settings
+from nvltop.tui import picture
+from nvltop.tui.app import Nvltop
+from nvltop.tui.lines import Lines
+from nvltop.tui.setup import Setup
+from nvltop.tui.shots import Critical
+from nvltop.tui.tabs import TABS
+
+SIZE = (120, 36)
+PROCESSES = str([tab.TITLE for tab in TABS].index("Processes") + 1)
+SECRETS = ("asmith-lab", "hunter2", "train.py")
+CRITICAL = Finding("gpu-lost", "critical", None, None, "A GPU has gone")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tell(app) -> None:
+    """Have someone's processes on the node."""
+    uses = tuple(GpuUse(g.uuid, "compute", 1 << 30) for g in app._source.bench.inventory.gpus)
+    found = tuple(
+        Process(4700 + i, (use,), "python3", SECRETS[0] if i % 2 else "root", "train.py --password=hunter2")
+        for i, use in enumerate(uses)
+    )
+    now = app._source.bench.clock.now
+    app._source.items.append(Reading(None, now, now, 1_790_000_000.0, Processes(found)))
+    app._draw()
+
+
+def texts(svg: str) -> str:
+    return html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))).replace("\xa0", " ")
+
+
+async def saved(app, pilot, here: Path, count: int = 1) -> list[Path]:
+    app._shots.wait()
+    await pilot.pause()
+    found = sorted(here.glob("nvltop-snapshot-*"))
+    assert len(found) == count
+    return found
+
+
+def seen(screen, height: int) -> str:
+    """Return the screen's text, line by line."""
+    lines = sorted(screen.query(Lines), key=lambda lines: lines.region.x)
+    rows = [(w.region.y + y, w.render_line(y).text) for w in lines if w.region for y in range(w.size.height)]
+    return "\n".join(text for at in range(height) for y, text in rows if y == at)
+
+
+def shown(app) -> list[str]:
+    return [lines.text() for lines in app.main.query(Lines)]
+
+
+@pytest.mark.parametrize("key", ["f8", "w"])
+async def test_f8_writes_what_is_seen_and_copies_the_report(app, here, key):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        await pilot.pause()
+        before = shown(app)
+        await pilot.press(key)
+        [folder] = await saved(app, pilot, here)
+        assert shown(app) == before
+        report = (folder / "report.md").read_text()
+        assert app.clipboard == report
+        assert "somebody pressed F8" in report
+        picture = texts((folder / "screen.svg").read_text())
+        assert "".join(picture.split()) == "nvltop" + "".join(seen(app.main, SIZE[1]).split())
+        [notice] = app._notifications
+        assert f"snapshot in {folder.name}, redacted" in notice.message
+        assert json.loads((folder / "snapshot.json").read_text())["node"]["hostname"] == "node-1"
+    assert Replay(folder).timeline.warning is None
+
+
+async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stays(app, here):
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        tell(app)
+        await pilot.press(PROCESSES, "t", "u", "down", "enter")
+        tab = app.main.tab
+        tab._set_filter("4703")
+        await pilot.pause()
+        before = shown(app)
+        assert SECRETS[0][:8] in " ".join(before)
+        assert "hunter2" in " ".join(before)
+        chosen = tab.chosen
+        assert chosen is not None
+        await pilot.press("f8")
+        [folder] = await saved(app, pilot, here)
+        assert shown(app) == before
+        assert tab.chosen == chosen
+        picture = texts((folder / "screen.svg").read_text())
+        assert "4703" in picture
+        assert "user-" in picture
+        everything = b"".join(
+            gzip.decompress(data) if name.suffix == ".gz" else data
+            for name in folder.iterdir()
+            for data in [name.read_bytes()]
+        )
+        for secret in SECRETS:
+            assert secret.encode() not in everything
+            assert secret[:8].encode() not in everything.replace(b"training", b"")
+
+
+async def test_full_keeps_arguments_without_secrets(app, here):
+    app = app(full=True)
+    async with app.run_test(size=SIZE) as pilot:
+        tell(app)
+        await pilot.press("f8")
+        [folder] = await saved(app, pilot, here)
+        report = (folder / "report.md").read_text()
+        assert "train.py --password=***" in report
+        assert "secrets in process arguments" in report
+
+
+async def test_what_lies_over_the_screen_is_not_in_the_picture(app):
+    """Setup shows a path with the user's name; notices do as well."""
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        app.notify("/home/jdoe/x")
+        app.push_screen(Setup(Settings(), app.change))
+        await pilot.pause()
+        svg = texts(picture.take(app.main, app.view, Redactor({})))
+        assert "jdoe" not in svg
+        assert "Setup:" not in svg
+        assert "18/18" in svg
+
+
+async def test_twice_at_once_is_told(app, here, monkeypatch):
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        monkeypatch.setattr(type(app._shots), "_busy", True)
+        await pilot.press("f8")
+        assert "still being written" in next(iter(app._notifications)).message
+        monkeypatch.undo()
+        assert list(here.iterdir()) == []
+
+
+async def test_a_full_disk_is_told_in_a_word(app, here, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        monkeypatch.setattr(os, "fsync", full)
+        await pilot.press("f8")
+        app._shots.wait()
+        await pilot.pause()
+        [notice] = app._notifications
+        assert notice.severity == "error"
+        assert "No space left on device" in notice.message
+        assert list(here.iterdir()) == []
+
+
+async def test_while_the_driver_hangs(app, here):
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        stuck = app._source.tick()
+        call = Call("links", "nvmlDeviceGetFieldValues", 3, stuck.mono_s - 30)
+        app._source.tick = lambda: replace(stuck, worker="stuck", calls=(call,))
+        app._draw()
+        await pilot.press("f8")
+        [folder] = await saved(app, pilot, here)
+        assert "on GPU 3 for 30s" in (folder / "report.md").read_text()
+        assert "driver silent for 30 s on GPU 3" in texts((folder / "screen.svg").read_text())
+
+
+async def test_before_the_first_answer(here):
+    tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
+    app = Nvltop(picture.Still(tick), Settings())
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        await pilot.press("f8")
+        [folder] = await saved(app, pilot, here)
+        assert "has not returned from nvmlInit for 8.0s" in (folder / "report.md").read_text()
+
+
+async def test_by_itself_when_something_critical_is_found(app, here):
+    for asked, count in ((False, 0), (True, 1)):
+        run = app("hgx-a100-4", "gpu-lost", snapshot_on_critical=asked)
+        async with run.run_test(size=SIZE) as pilot:
+            for _ in range(20):
+                run._source.advance(1.0)
+                run._draw()
+            await saved(run, pilot, here, count)
+            assert run.clipboard == "", "what the person has copied is theirs"
+    assert "something critical was found" in next(here.glob("*/report.md")).read_text()
+
+
+def test_a_rule_has_one_an_hour():
+    critical = Critical()
+    other = replace(CRITICAL, rule="link-down")
+    mild = replace(CRITICAL, severity="warning", rule="power")
+    assert critical.of([mild], 0.0) is None
+    assert critical.of([CRITICAL, other, mild], 1.0) == CRITICAL
+    assert critical.of([other], 2.0) is None, "it was in the one before"
+    assert critical.of([], 1800.0) is None
+    assert critical.of([CRITICAL], 3600.0) is None
+    assert critical.of([CRITICAL], 3601.0) == CRITICAL
+    assert critical.of([mild, other], 3602.0) == other
+
+
+async def test_of_a_replay(app, here):
+    live = app("hgx-a100-4", "training")
+    async with live.run_test(size=SIZE) as pilot:
+        live._draw()
+        await pilot.press("f8")
+        [folder] = await saved(live, pilot, here)
+    replayed = Nvltop(Replay(folder), Settings(snapshot_on_critical=True))
+    async with replayed.run_test(size=SIZE) as pilot:
+        replayed._draw()
+        await pilot.press("f8")
+        folders = await saved(replayed, pilot, here, 2)
+    again = next(f for f in folders if f != folder)
+    assert "a recording that was replayed" in (again / "report.md").read_text()
+    uuids = [g["uuid"] for g in json.loads((again / "snapshot.json").read_text())["gpus"]]
+    assert uuids == ["GPU-a1", "GPU-a2", "GPU-a3", "GPU-a4"]
+
+
+def test_a_picture_without_a_screen(bench):
+    b = bench("dgx-h100", "errors")
+    b.interval_s = 1.0
+    b.run(4.0)
+    svg = picture.draw(b.monitor, b.history, Redactor({}), Settings())
+    assert "https://" not in svg.replace("http://www.w3.org/2000/svg", "")
+    assert 'xml:space="preserve"' in svg
+    text = texts(svg)
+    for words in ("SIMULATED", "NV18", "18/18", "F8"):
+        assert words in text
