@@ -47,6 +47,10 @@ COST: Final[tuple[Value[Cost], ...]] = (
         lambda c: c.driver_s_per_s,
     ),
     Value(
+        Metric("reader_cpu_ratio", "CPU time of the reading process per second; process_* is the other one."),
+        lambda c: c.cpu_s_per_s,
+    ),
+    Value(
         Metric("effective_interval_seconds", "Interval between two readings of the link counters."),
         lambda c: c.interval_s,
     ),

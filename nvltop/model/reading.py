@@ -157,6 +157,8 @@ class Cost:
     """The effective interval of the link counters; longer than asked when sweeps are slow."""
     sweep_s: float = 0.0
     """How long reading the link counters of all GPUs takes."""
+    cpu_s_per_s: Maybe[float] = NOT_READ
+    """CPU seconds of the reading process per second."""
 
 
 Data: TypeAlias = (

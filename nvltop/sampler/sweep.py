@@ -117,7 +117,7 @@ class Sampler:
 
     def watchdog(self) -> None:
         """Keep one GPU from holding up the others, and tell what reading costs."""
-        spent = (time.monotonic(), self._watch.calls, self._watch.driver_s)
+        spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
         while not self._stop.wait(WATCH_S):
             now = time.monotonic()
             self._fast.split(now)
@@ -125,7 +125,7 @@ class Sampler:
             self._processes.split(now)
             if now - spent[0] >= cadence.COST_S:
                 self._send(self._cost(spent, now))
-                spent = (now, self._watch.calls, self._watch.driver_s)
+                spent = (now, self._watch.calls, self._watch.driver_s, time.process_time())
 
     def fast(self, lane: Lane) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
@@ -179,13 +179,14 @@ class Sampler:
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
             self._stop.wait(cadence.PROCESSES_S)
 
-    def _cost(self, before: tuple[float, int, float], now: float) -> Reading:
+    def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
             interval_s=self._stretch.interval_s,
             sweep_s=self._stretch.sweep_s,
+            cpu_s_per_s=(time.process_time() - before[3]) / seconds,
         )
         return Reading(None, now, now, time.time(), cost)
 
