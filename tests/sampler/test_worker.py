@@ -81,6 +81,7 @@ def test_a_dead_child_is_replaced_once_and_told(worker):
         while not worker._child.ended and time.monotonic() < end:
             select.select([worker.fileno()], [], [], 0.5)
             worker.drain()
+        os.waitid(os.P_PID, worker._child.process.pid, os.WEXITED | os.WNOWAIT)
         tick = worker.tick()
         assert tick.worker == expected
     assert isinstance(tick, Tick)
