@@ -143,7 +143,7 @@ def add_gpu(sheet: Sheet, gpu: GpuFrame, late_s: float) -> None:
     labels = gpu_labels(gpu)
     sheet.add_info(GPU, gpu, labels)
     sheet.add(STATE, {**labels, "state": gpu.state})
-    fresh = Fresh(gpu, late_s)
+    fresh = Fresh.gpu(gpu, late_s)
     sheet.add_values(VALUES, gpu, labels, fresh)
     state = fresh.of("fabric", gpu.fabric.state)
     if isinstance(state, Missing):

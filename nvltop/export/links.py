@@ -46,7 +46,7 @@ VALUES: Final[tuple[Value[Link], ...]] = (
 
 def add_links(sheet: Sheet, gpu: GpuFrame, index_of: Mapping[str, int], late_s: float) -> None:
     """Add all links of a GPU; `index_of` names the GPUs at other ends, the frame is `late_s` old."""
-    labels, fresh = gpu_labels(gpu), Fresh(gpu, late_s)
+    labels, fresh = gpu_labels(gpu), Fresh.gpu(gpu, late_s)
     counted = {"counter": gpu.nvlink.counter.value} if not isinstance(gpu.nvlink.counter, Missing) else {}
     whole = gpu.nvlink.scope is Scope.GPU
     if whole:

@@ -9,6 +9,7 @@ from nvltop import __version__
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
+from nvltop.export.nics import add_ports
 from nvltop.export.sheet import Family, Info, Labels, Metric, Sheet, Value, gpu_labels
 from nvltop.model import Cost, Finding, Frame, known
 
@@ -77,6 +78,7 @@ def families(
         if wanted is None or gpu.gpu.uuid in wanted:
             add_gpu(sheet, gpu, late_s)
             add_links(sheet, gpu, index_of, late_s)
+    add_ports(sheet, frame.nics, late_s)
     _add_findings(sheet, frame)
     return sheet.families()
 

@@ -56,12 +56,18 @@ TOO_OLD: Final = Missing("not read for five minutes")
 
 
 class Fresh:
-    """Knows which values of a GPU still say something: a lost GPU's do not, nor those read long ago."""
+    """Knows which values still say something: those of what is lost do not, nor those read long ago."""
 
-    def __init__(self, gpu: GpuFrame, late_s: float) -> None:
+    def __init__(self, ages_s: Mapping[str, float], lost: Missing | None = None) -> None:
+        """Take the age of each group of readings, and why the thing is no longer there if it is not."""
+        self._lost = lost
+        self._old = {group for group, age_s in ages_s.items() if age_s > TOO_OLD_S}
+
+    @classmethod
+    def gpu(cls, gpu: GpuFrame, late_s: float) -> Fresh:
         """Look at a GPU of a frame that is `late_s` old."""
-        self._lost = Missing(gpu.state_reason) if gpu.state == "lost" else None
-        self._old = {group for group, age_s in gpu.age_s.items() if age_s + late_s > TOO_OLD_S}
+        ages_s = {group: age_s + late_s for group, age_s in gpu.age_s.items()}
+        return cls(ages_s, Missing(gpu.state_reason) if gpu.state == "lost" else None)
 
     def of(self, group: str, value: Maybe[T]) -> Maybe[T]:
         """Return a value of a group of readings, or why it is not told."""
@@ -93,9 +99,9 @@ class Sheet:
         self._missing: dict[tuple[str, ...], tuple[Labels, Counter[str]]] = {}
 
     def add(self, metric: Metric, labels: Mapping[str, str], value: Maybe[float] = 1.0) -> None:
-        """Take a sample; one that could not be read is counted for its GPU."""
+        """Take a sample; one that could not be read is counted for its GPU, or its port of a NIC."""
         if isinstance(value, Missing):
-            of = {key: labels[key] for key in GPU_LABELS if key in labels}
+            of = {key: labels[key] for key in (*GPU_LABELS, *PORT_LABELS) if key in labels}
             at = (metric.name, *of.values())
             _, reasons = self._missing.setdefault(at, ({**of, "metric": metric.full_name}, Counter()))
             # A number in a reason can be the value that was refused: each would make a series of its own.
@@ -132,6 +138,10 @@ class Sheet:
 
 GPU_LABELS: Final = ("gpu", "UUID", "pci_bus_id")
 """Called as dcgm-exporter calls them, so that its series and ours join on them."""
+
+
+PORT_LABELS: Final = ("device", "port")
+"""Of a NIC; called as node_exporter calls them."""
 
 
 def gpu_labels(gpu: GpuFrame) -> Labels:

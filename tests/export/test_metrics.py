@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis.errors import INFORMATIVE
+from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
 from nvltop.model import Call, Finding, Frame, Missing, known
 from nvltop.nvml.session import GpuReader
@@ -215,3 +217,38 @@ def test_whatever_is_found_the_page_can_be_read_and_is_bounded(scraped, small, f
 @pytest.fixture
 def small(bench) -> Frame:
     return bench("rtx4090-pair").run(1)
+
+
+def test_ports_of_nics_are_counted_as_the_kernel_does(bench, scraped):
+    frame = bench().run(2)
+    found = scraped(frame)
+    assert frame.nics
+    for f in frame.nics:
+        at = {"device": f.nic.device, "port": str(f.port.port)}
+        assert list(pick(found, "nvltop_nic_port_transmit_bytes_total", **at).values()) == [f.port.tx_bytes]
+        assert list(pick(found, "nvltop_nic_port_active", **at).values()) == [1.0]
+        errors = {dict(k)["kind"] for k in pick(found, "nvltop_nic_port_errors_total", **at)}
+        assert errors
+        assert not errors & INFORMATIVE
+
+
+def test_a_port_that_is_gone_is_down_and_counts_nothing(bench, scraped):
+    frame = bench().run(1)
+    gone = replace(frame.nics[0], port=replace(frame.nics[0].port, state="gone"))
+    found = scraped(replace(frame, nics=(gone, *frame.nics[1:])))
+    at = {"device": gone.nic.device}
+    assert list(pick(found, "nvltop_nic_port_active", **at).values()) == [0.0]
+    assert pick(found, "nvltop_nic_port_state", state="gone", **at)
+    assert not pick(found, "nvltop_nic_port_receive_bytes_total", **at)
+    missing = pick(found, "nvltop_unreadable", metric="nvltop_nic_port_receive_bytes_total", **at)
+    assert list(missing.values()) == [1.0]
+
+
+def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
+    frame = bench().run(1)
+    model = frame.nics[0]
+    many = [replace(model, nic=replace(model.nic, device=f"vf{n}", virtual=True)) for n in range(300)]
+    found = scraped(replace(frame, nics=(*many, *frame.nics)))
+    listed = {dict(k)["device"] for k in pick(found, "nvltop_nic_port_info")}
+    assert len(listed) == MAX_PORTS
+    assert {f.nic.device for f in frame.nics} <= listed
