@@ -8,6 +8,7 @@ from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.model import Frame
 from nvltop.report.snapshot.given import Snapshot, prose
 from nvltop.report.text import node_line, nvlink_line
+from nvltop.units import age
 
 LOUD = SEVERITIES[:3]
 
@@ -33,6 +34,16 @@ def head(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
+def silences(frame: Frame) -> list[str]:
+    """Say which calls of the driver have not returned, the longest one first."""
+    told = []
+    for call in sorted(frame.tick.calls, key=lambda call: call.since_s):
+        on = "" if call.gpu is None else f" on GPU {call.gpu}"
+        waited = age(max(0.0, frame.tick.mono_s - call.since_s))
+        told.append(f"The driver has not returned from {call.function}{on} for {waited}.")
+    return told
+
+
 def in_short(frame: Frame) -> str:
     """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
     if frame.inventory.problem:
@@ -41,6 +52,8 @@ def in_short(frame: Frame) -> str:
     told = [f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}" for s in LOUD if counts[s]]
     if told:
         return f"{', '.join(told)}. {frame.findings[0].summary}"
+    if silent := silences(frame):
+        return silent[0]
     if any(c.outcome == "fine" for c in frame.checks):
         return "nothing was found"
     return "nothing could be checked"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report import text
 from nvltop.report.snapshot.given import Snapshot, block
+from nvltop.report.snapshot.head import silences
 from nvltop.units import UNKNOWN, age
 
 GROUPS = ("links", "states", "gauges", "errors", "fabric")
@@ -41,10 +42,7 @@ def reading(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     tick, cost = frame.tick, frame.cost
     lines = [f"Reading process: {tick.worker}." + (f" {tick.note}." if tick.note else "")]
-    for call in tick.calls:
-        on = "" if call.gpu is None else f" on GPU {call.gpu}"
-        waited = age(max(0.0, tick.mono_s - call.since_s))
-        lines.append(f"The driver has not returned from {call.function}{on} for {waited}.")
+    lines += silences(frame)
     lines.append(f"Watching for {age(max(0.0, tick.wall_s - frame.started_s))}.")
     if cost.interval_s:
         lines.append(
