@@ -32,6 +32,8 @@ from nvltop.settings import Settings
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs."""
 TELL_S: Final = 5.0
+QUIET_S: Final = 0.5
+"""How long the end of a sweep is waited for."""
 NO_ANSWER_S: Final = 10.0
 """How long a snapshot waits for a driver that says nothing at all; then this is what it tells."""
 LATE_S: Final = 5.0
@@ -93,10 +95,14 @@ class _Live:
         self._begun_s = time.monotonic()
         self._told = False
 
-    def step(self) -> None:
-        """Fold what arrives within a moment; a driver that does not answer for long ends the run."""
+    def step(self) -> bool:
+        """Fold what arrives within a moment, and return whether anything has.
+
+        A driver that does not answer for long ends the run.
+        """
         selectors.select([self._worker.fileno()], [], [], 0.1)
-        for item in self._worker.drain():
+        items = self._worker.drain()
+        for item in items:
             self._take(item)
             if isinstance(item, Inventory):
                 if item.problem and self._patient and self.progress.started:
@@ -110,7 +116,7 @@ class _Live:
         tick = self._worker.tick()
         self._take(tick)
         if self.progress.started or self._patient:
-            return
+            return bool(items)
         waited = time.monotonic() - self._begun_s
         where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
         if waited > self._patience_s or (tick.worker == "ended" and waited > TELL_S):
@@ -120,6 +126,7 @@ class _Live:
         if waited > TELL_S and not self._told:
             self._told = True
             print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
+        return bool(items)
 
     def _take(self, item: Item) -> None:
         self.monitor.update(item)
@@ -234,6 +241,11 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
             history.add(live.monitor.frame())
             if live.progress.started and begun is None:
                 begun = time.monotonic()
+        # Not in the middle of a sweep.
+        ends = time.monotonic() + QUIET_S
+        while live.step() and time.monotonic() < ends:
+            pass
+        history.add(live.monitor.frame())
     except RunError as problem:
         # The time, and what hangs.
         tick = worker.tick()

@@ -19,6 +19,7 @@ _ANYWHERE: Final = re.compile(
 )
 _AT_THE_END: Final = re.compile(r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin)$")
 """What the name of a flag or variable holds whose value is secret; `max-tokens` and `tokenizer` do not."""
+_NAME: Final = re.compile(r"[\"']?-*[A-Za-z][\w.-]*[\"']?[=:]?")
 _NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)[\"']?\s*[=:]\s*")
 _USER: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
 _URL: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
@@ -66,7 +67,7 @@ def _without(words: Iterable[str]) -> list[str]:
 
 def _announces(word: str) -> bool:
     """Whether the next argument is a secret: `--api-key`, `Authorization:`, `--password=`."""
-    return _secret(word.strip("\"'").rstrip("=:").lstrip("-")) if " " not in word else False
+    return bool(_NAME.fullmatch(word)) and _secret(word.rstrip("=:\"'"))
 
 
 def _secret(name: str) -> bool:

@@ -33,7 +33,7 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     parts = [_head(frame), gpu_table(gpus)]
     if len(frame.matrix.labels) > 1:
         parts.append("\n" + matrix_table(frame))
-    parts.append(_nics(frame))
+    parts.append(_titled("NICs", nics(frame)))
     parts += [_links(g, frame) for g in gpus if g.links]
     parts.append(_titled("jobs", jobs(frame)))
     parts.append(_titled("unknown:", unknowns(gpus)))
@@ -171,7 +171,8 @@ def matrix_table(frame: Frame) -> str:
     return "\n".join(lines)
 
 
-def _nics(frame: Frame) -> str:
+def nics(frame: Frame) -> str:
+    """Return a row for each port of a NIC."""
     if not frame.nics:
         return ""
     kinds = list(dict.fromkeys(kind for f in frame.nics for kind in f.errors))
@@ -188,7 +189,7 @@ def _nics(frame: Frame) -> str:
         ]
         for f in frame.nics
     ]
-    return "\nNICs\n" + table(rows, left=4)
+    return table(rows, left=4)
 
 
 def nic_name(f: NicFrame) -> str:

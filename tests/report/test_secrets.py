@@ -50,6 +50,11 @@ def test_every_form(form):
     assert told.endswith(" --epochs 7")
 
 
+def test_what_stands_beside_a_secret_stays():
+    told = without_secrets("WANDB_API_KEY=abc https://u:pw@example.org/x --password=abc run -p 8080")
+    assert told == "WANDB_API_KEY=*** https://***@example.org/x --password=*** run -p 8080"
+
+
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize("form", ["{}", "--x={}", "https://example.org/{}/a", "a,{}"])
 def test_tokens_by_their_shape(token, form):

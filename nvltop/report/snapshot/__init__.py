@@ -19,13 +19,14 @@ MAX_CHARS: Final = 60_000
 
 SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
     ("What is wrong", health.findings),
-    ("Checked, and not to be judged", health.checks),
+    ("Checks that are fine, or unknown", health.checks),
     ("Events of the driver", health.events),
     ("Versions", node.versions),
     ("How fresh this is", node.reading),
     ("GPUs", node.gpus),
     ("Traffic of the last minutes", traffic.traffic),
     ("Matrix and peer-to-peer", node.matrix),
+    ("NICs", node.nics),
     ("Link errors", links.errors),
     ("Links", links.links),
     ("Jobs and processes", work.work),

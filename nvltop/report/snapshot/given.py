@@ -35,6 +35,13 @@ class Snapshot:
         moment = datetime.fromtimestamp(self.frame.tick.wall_s).astimezone()
         return moment.isoformat(sep=" ", timespec="seconds")
 
+    def at(self, wall_s: float | None) -> str:
+        """Return a time of the node's clock, with the day unless it is that of the snapshot."""
+        if wall_s is None:
+            return ""
+        then, now = (datetime.fromtimestamp(t) for t in (wall_s, self.frame.tick.wall_s))
+        return then.strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M:%S")
+
 
 def prose(text: str) -> str:
     """Return text that Markdown leaves as it is."""

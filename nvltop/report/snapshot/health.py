@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nvltop.analysis.health.catalog import lookup
-from nvltop.model import Finding, Frame
-from nvltop.report.findings import basis, clock, event_words, evidence, likely_sources, where
+from nvltop.model import Finding
+from nvltop.report.findings import basis, event_words, evidence, likely_sources, where
 from nvltop.report.snapshot.given import Snapshot, block, folded, prose
 from nvltop.report.text import table
 
@@ -15,7 +15,7 @@ MAX_PAST = 50
 def findings(snapshot: Snapshot) -> str:
     """Return what the rules say, worst first, and what they said before."""
     frame = snapshot.frame
-    parts = [_finding(frame, f) for f in frame.findings]
+    parts = [_finding(snapshot, f) for f in frame.findings]
     if not parts:
         looked = any(c.outcome == "fine" for c in frame.checks)
         parts = ["No rule found anything." if looked else "Nothing could be checked."]
@@ -23,7 +23,7 @@ def findings(snapshot: Snapshot) -> str:
         newest = frame.past_findings[:MAX_PAST]
         rows = [["FROM", "UNTIL", "SEVERITY", "WHERE", "RULE"]]
         rows += [
-            [clock(f.began_s), clock(f.ended_s), f.severity, where(frame, f.gpu, f.link), f.rule]
+            [snapshot.at(f.began_s), snapshot.at(f.ended_s), f.severity, where(frame, f.gpu, f.link), f.rule]
             for f in newest
         ]
         more = len(frame.past_findings) - len(newest)
@@ -32,9 +32,9 @@ def findings(snapshot: Snapshot) -> str:
     return "\n\n".join(parts)
 
 
-def _finding(frame: Frame, f: Finding) -> str:
-    since = f", since {clock(f.began_s)}" if f.began_s is not None else ""
-    lines = [f"**{f.severity}** at {where(frame, f.gpu, f.link)}{since}: {prose(f.summary)}"]
+def _finding(snapshot: Snapshot, f: Finding) -> str:
+    since = f", since {snapshot.at(f.began_s)}" if f.began_s is not None else ""
+    lines = [f"**{f.severity}** at {where(snapshot.frame, f.gpu, f.link)}{since}: {prose(f.summary)}"]
     if seen := evidence(f):
         lines.append(f"- Evidence: {prose(seen)}")
     if f.next_step:
@@ -57,7 +57,7 @@ def checks(snapshot: Snapshot) -> str:
 def events(snapshot: Snapshot) -> str:
     """Return Xids and their kin, oldest first."""
     frame = snapshot.frame
-    began = clock(frame.started_s)
+    began = snapshot.at(frame.started_s)
     if not frame.gpus:
         return ""
     if not frame.events:
@@ -68,7 +68,7 @@ def events(snapshot: Snapshot) -> str:
     for event in newest:
         words = event_words(event) + (" (the likely source)" if event.gpu in sources else "")
         action = lookup(event.code).action if event.kind == "xid" else ""
-        rows.append([clock(event.wall_s), where(frame, event.gpu), words, action])
+        rows.append([snapshot.at(event.wall_s), where(frame, event.gpu), words, action])
     left_out = len(frame.events) - len(newest)
     note = f" The newest {MAX_EVENTS}; {left_out} older ones are in `snapshot.json`." if left_out else ""
     return f"Since {began}, when nvltop began to listen.{note}\n\n{block(table(rows, left=4))}"

@@ -24,6 +24,8 @@ def versions(snapshot: Snapshot) -> str:
     else:
         names += snapshot.versions.items()
         names.append(("in a container", _yes_or_no(inventory.container)))
+    if known(inventory.booted_s):
+        names.append(("machine is up for", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
     if inventory.demo:
         names.append(("SIMULATED node", inventory.demo))
     return block(text.table([[name, _told(value)] for name, value in names], left=2))
@@ -83,22 +85,32 @@ def matrix(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     if len(frame.gpus) < 2:
         return ""
-    return block(text.matrix_table(frame)) + "\n\n" + _p2p(frame)
+    return "\n\n".join(filter(None, (block(text.matrix_table(frame)), _p2p(frame))))
+
+
+def nics(snapshot: Snapshot) -> str:
+    """Return a row for each port of a NIC."""
+    return block(text.nics(snapshot.frame))
 
 
 def _p2p(frame: Frame) -> str:
     m = frame.matrix
-    values = [v for i, row in enumerate(m.p2p_nvlink) for j, v in enumerate(row) if i != j]
-    if values and all(v == "OK" for v in values):
-        return "Peer-to-peer over NVLink is OK between all pairs."
-    if not values:
-        return "Whether peer-to-peer works could not be read."
+    joined = [
+        value
+        for cells, row in zip(m.cells, m.p2p_nvlink, strict=False)
+        for cell, value in zip(cells, row, strict=False)
+        if cell.startswith("NV")
+    ]
+    if not joined:
+        return ""
+    if all(value == "OK" for value in joined):
+        return "Peer-to-peer over NVLink is OK between all GPUs that NVLink joins."
     rows = [["", *m.labels[: len(m.p2p_nvlink)]]]
     rows += [
         [label, *(UNKNOWN if isinstance(v, Missing) else v for v in row)]
         for label, row in zip(m.labels, m.p2p_nvlink, strict=False)
     ]
-    reasons = dict.fromkeys(v.reason for v in values if isinstance(v, Missing))
+    reasons = dict.fromkeys(v.reason for row in m.p2p_nvlink for v in row if isinstance(v, Missing))
     why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
     return "Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` has it:\n\n" + block(text.table(rows) + why)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from nvltop.model import Frame, Missing, Process, known
 from nvltop.report import text
-from nvltop.report.findings import clock
 from nvltop.report.snapshot.given import Snapshot, block
-from nvltop.units import UNKNOWN, gib
+from nvltop.units import UNKNOWN, age, gib
 
 MAX_ROWS = 100
 
@@ -22,7 +21,7 @@ def work(snapshot: Snapshot) -> str:
 
 def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
     index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
-    rows = [["PID", "USER", "GPU", "GPU MEM", "STARTED", "COMMAND"]]
+    rows = [["PID", "USER", "GPU", "GPU MEM", "RUNS FOR", "COMMAND"]]
     for p in processes[:MAX_ROWS]:
         used = [use.memory_bytes for use in p.uses]
         memory = gib(sum(u for u in used if known(u))) if all(map(known, used)) else UNKNOWN
@@ -31,11 +30,13 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
             command += f" {p.arguments}"
         on = ",".join(sorted({index_of.get(use.gpu, UNKNOWN) for use in p.uses}))
         user = p.user if known(p.user) else UNKNOWN
-        rows.append(
-            [str(p.pid), user, on, memory, clock(p.started_s) if known(p.started_s) else UNKNOWN, command]
-        )
+        rows.append([str(p.pid), user, on, memory, _runs_for(frame, p), command])
     if len(rows) == 1:
         return ""
     more = len(processes) - MAX_ROWS
     note = f"\n\n{more} more are in `snapshot.json`." if more > 0 else ""
     return block(text.table(rows, left=6)) + note
+
+
+def _runs_for(frame: Frame, p: Process) -> str:
+    return age(max(0.0, frame.tick.wall_s - p.started_s)) if known(p.started_s) else UNKNOWN
