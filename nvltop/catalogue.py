@@ -51,6 +51,7 @@ SCENARIOS: Final = {
     "idle": "nothing runs",
     "errors": "training, and the error counters of one link rise",
     "link-down": "training, and one link goes down after ten seconds",
+    "nic-down": "training, and one NIC loses its link after ten seconds",
     "fabric-stuck": "training, and the GPUs join the NVLink fabric for ever",
     "gpu-lost": "training, and one GPU falls off the bus after ten seconds",
     "xid": "training, and one GPU reports an NVLink fault that its peers echo",

@@ -164,6 +164,7 @@ class Monitor:
                 listening=self._listening,
                 pairs=self._pairs,
                 memory=self._health.memory,
+                nics=self._nics.at(self._tick.mono_s, {}),
             )
         )
 

@@ -94,12 +94,12 @@ class NicTracks:
             return
         now = {nic.device: nic for nic in nics}
         self._present = frozenset(now)
-        taken = {_slot(nic) for nic in nics}
+        taken = {slot(nic) for nic in nics}
         # A function that is switched off, or a port that went into a bond or got another name, is not lost.
         gone = {
             device: nic
             for device, nic in self._nics.items()
-            if device not in now and nic.rdma and not nic.virtual and _slot(nic) not in taken
+            if device not in now and nic.rdma and not nic.virtual and slot(nic) not in taken
         }
         self._nics = now | gone
         self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._nics}
@@ -133,6 +133,6 @@ class NicTracks:
         )
 
 
-def _slot(nic: Nic) -> str:
+def slot(nic: Nic) -> str:
     """Return the card that a NIC is on: its PCI address without the function."""
     return nic.device if isinstance(nic.place, Missing) else nic.place.pci_bus_id.rpartition(".")[0]

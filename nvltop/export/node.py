@@ -121,6 +121,8 @@ def _where(finding: Finding, labels_of: Mapping[str, Labels]) -> Labels:
     labels = {"rule": finding.rule, "severity": finding.severity}
     if finding.gpu is not None:
         labels |= labels_of.get(finding.gpu, {"UUID": finding.gpu})
+    if finding.nic is not None:
+        labels["nic"] = finding.nic
     if finding.link is not None:
         labels["link"] = str(finding.link)
     return labels

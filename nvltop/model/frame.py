@@ -196,6 +196,8 @@ class Finding:
     """Whose threshold or meaning it is, such as `DCGM health watch`; `nvltop` for our own."""
     confidence: str = "certain"
     """`certain`, `likely`, `possible`."""
+    nic: str | None = None
+    """Name of the NIC that it is about; `link` is then the port, where it has several."""
     began_s: float | None = None
     """Unix time from which on the rule has said so."""
     ended_s: float | None = None

@@ -155,11 +155,11 @@ class FindingMarker:
     """Finds where findings begin, frame by frame, by the rules of today."""
 
     def __init__(self) -> None:
-        self._open: set[tuple[str, str | None, int | None]] = set()
+        self._open: set[tuple[str, str | None, int | None, str | None]] = set()
 
     def marks(self, findings: Sequence[Finding], mono_s: float) -> list[Mark]:
         """Return a mark for each finding above `info` that was not there the time before."""
-        now = {(f.rule, f.gpu, f.link): f for f in findings if f.severity != "info"}
+        now = {(f.rule, f.gpu, f.link, f.nic): f for f in findings if f.severity != "info"}
         new = [f for key, f in now.items() if key not in self._open]
         self._open = set(now)
         return [Mark(mono_s, "finding", f.gpu or "", f.summary) for f in new]

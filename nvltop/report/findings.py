@@ -14,6 +14,11 @@ NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of spee
 """Evidence that is not called in words what it is called in JSON."""
 
 
+def about(frame: Frame, finding: Finding) -> str:
+    """`GPU 3 link 7`, `GPU 3`, `mlx5_3`, or `node`: what a finding is about."""
+    return finding.nic or where(frame, finding.gpu, finding.link)
+
+
 def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:
     """`GPU 3 link 7`, `GPU 3`, or `node`."""
     index = next((g.gpu.index for g in frame.gpus if g.gpu.uuid == gpu), None)

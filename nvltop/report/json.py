@@ -71,6 +71,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
                 "severity": f.severity,
                 "gpu": index_of.get(f.gpu or ""),
                 "link": f.link,
+                "nic": f.nic,
                 "summary": f.summary,
                 "evidence": dict(f.evidence),
                 "next_step": f.next_step,

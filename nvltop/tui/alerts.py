@@ -19,13 +19,13 @@ class Alerts:
     def __init__(self, ways: Sequence[str]) -> None:
         """Take the ways to tell: `bell`, `desktop`."""
         self._ways = ways
-        self._told: set[tuple[str, str | None, int | None, str]] = set()
+        self._told: set[tuple[str, str | None, int | None, str | None, str]] = set()
 
     def of(self, findings: Sequence[Finding]) -> str:
         """Return what to send to the terminal; empty if nothing new is wrong."""
         if not self._ways:
             return ""
-        now = {(f.rule, f.gpu, f.link, f.severity): f for f in findings if f.severity in LOUD}
+        now = {(f.rule, f.gpu, f.link, f.nic, f.severity): f for f in findings if f.severity in LOUD}
         fresh = [f for key, f in now.items() if key not in self._told]
         self._told = set(now)
         if not fresh:

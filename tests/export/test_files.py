@@ -22,6 +22,7 @@ INFORMATION = {
     "in-vm",
     "link-sleep",
     "mig-on",
+    "nic-far",
     "no-nvlink",
     "saturated",
 }

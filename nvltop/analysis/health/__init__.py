@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.health import ber, errors, events, fabric, gpus, links, load, numbers, p2p, reading
+from nvltop.analysis.health import ber, errors, events, fabric, gpus, links, load, nics, numbers, p2p, reading
 from nvltop.analysis.health.claim import Claim, Family, Looked, Scene, names
 from nvltop.analysis.health.ledger import Ledger
 from nvltop.analysis.health.memory import Memory
@@ -29,6 +29,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     fabric.RECOVERY,
     gpus.CLOCKS,
     gpus.PCIE,
+    nics.FAMILY,
     load.FAMILY,
     numbers.FAMILY,
     reading.DESIGN,
@@ -64,7 +65,7 @@ class Health:
         now_s = scene.tick.mono_s
         stopped = self._asked_s is not None and now_s - self._asked_s > gap_s(EVERY_S)
         self._asked_s = now_s
-        self.memory.note(scene.gpus, now_s)
+        self.memory.note(scene.gpus, scene.nics, now_s)
         claims: list[Claim] = []
         for family in FAMILIES:
             found, looked = family.judge(scene)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from nvltop.analysis.health.memory import Memory
-from nvltop.model import Cost, Event, GpuFrame, Inventory, Maybe, Missing, Pair, Tick, known
+from nvltop.model import Cost, Event, GpuFrame, Inventory, Maybe, Missing, NicFrame, Pair, Tick, known
 
 HELD: Final = "{held}"
 """Stands in a summary for how long the claim has held."""
@@ -41,6 +41,8 @@ class Claim:
     steps: tuple[Step, ...]
     """Mild to severe; the last one reached counts."""
     link: int | None = None
+    nic: str | None = None
+    """Name of a NIC; `link` is then its port, where it has several."""
     polled_s: float = 0.0
     """CLOCK_MONOTONIC of the reading it is taken from: debounce counts readings, not looks at them."""
     evidence: Mapping[str, object] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Scene:
     events: Sequence[Event]
     pairs: Mapping[tuple[str, str], Pair]
     memory: Memory
+    nics: Sequence[NicFrame] = ()
     listening: Event | None = None
     """Since when the driver's events are waited for; its code is the number of GPUs that tell."""
 

@@ -18,7 +18,7 @@ MAX_PAST: Final = 200
 ENDED_S: Final = 2.0
 """A claim may be missing for so long (one reading late) without its finding ending."""
 
-Where: TypeAlias = "tuple[str, str | None, int | None]"
+Where: TypeAlias = "tuple[str, str | None, int | None, str | None]"
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Ledger:
     def update(self, claims: Iterable[Claim], mono_s: float, wall_s: float, stopped: bool) -> None:
         """Take what is claimed now; `stopped` says that nothing was looked at for a while."""
         for claim in claims:
-            key = (claim.rule, claim.gpu, claim.link)
+            key = (claim.rule, claim.gpu, claim.link, claim.nic)
             held = self._held.get(key)
             if held is None or (stopped and held.severity is None):
                 began_s = wall_s if claim.began_s is None else claim.began_s
@@ -79,6 +79,7 @@ def _finding(held: _Held, now_s: float) -> Finding:
         severity=held.severity or "info",
         gpu=claim.gpu,
         link=claim.link,
+        nic=claim.nic,
         summary=claim.summary.replace(HELD, age(now_s - held.since_s)),
         evidence=claim.evidence,
         next_step=claim.next_step,

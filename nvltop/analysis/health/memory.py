@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import GpuFrame, LinkBer, Missing
+from nvltop.model import GpuFrame, LinkBer, Missing, NicFrame
 
 SMOOTH_S: Final = 10.0
 
@@ -22,6 +22,8 @@ class Memory:
     """CLOCK_MONOTONIC at which a link was last seen active for the first time, after the first look."""
     answered: set[str] = field(default_factory=set)
     """GPUs whose gauges could be read at some time."""
+    active_ports: set[tuple[str, int]] = field(default_factory=set)
+    """Ports of NICs that were active at some time."""
     heard_s: float | None = None
     """CLOCK_MONOTONIC of the newest reading of any GPU."""
 
@@ -34,8 +36,9 @@ class Memory:
     disagreed: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
 
-    def note(self, gpus: Sequence[GpuFrame], now_s: float) -> None:
+    def note(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
+        self.active_ports |= {(f.nic.device, f.port.port) for f in nics if f.active}
         self._smooth_pcie(gpus, now_s)
         for g in gpus:
             if not g.links or "states" not in g.age_s:

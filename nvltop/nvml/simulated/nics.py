@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, Place
 from nvltop.nvml.simulated.cards import Card
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady
+from nvltop.nvml.simulated.trouble import FAULT_S
 from nvltop.text import bus_number
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ PHASE_S: Final = 0.4
 """Gradients leave the node after they have been added up in it."""
 STORAGE: Final = 0.3e9
 CONTROL: Final = 40e3
+IDLE_GBIT: Final = 2.5
+"""What a port without a link tells as its rate."""
 BASE: Final = 7 << 40
 """Counters start somewhere else on every port, so that a total is never mistaken for a rate."""
 WAIT_PER_S: Final = 900
@@ -90,6 +93,7 @@ class SimulatedNics:
         return NicPorts(tuple(self._port(i, card, t) for i, card in enumerate(self._node.nics)))
 
     def _port(self, i: int, card: Card, t: float) -> NicPort:
+        up = not self._down(card, t)
         tx, rx = (self._counter(i, card, way, t) for way in (0, 1))
         beside = card.rdma and card.layer == "Ethernet"
         ip = BASE + int(CONTROL * t)
@@ -97,9 +101,9 @@ class SimulatedNics:
             device=card.name,
             port=1 if card.rdma else 0,
             link_layer=card.layer,
-            state="active",
-            physical="LinkUp" if card.rdma else "",
-            rate_bytes_per_s=card.gbit * 1e9 / 8,
+            state="active" if up else "down",
+            physical=("LinkUp" if up else "Polling") if card.rdma else "",
+            rate_bytes_per_s=(card.gbit if up else IDLE_GBIT) * 1e9 / 8,
             tx_bytes=tx,
             rx_bytes=rx,
             ip_tx_bytes=ip if beside else NOT_SUPPORTED,
@@ -107,7 +111,13 @@ class SimulatedNics:
             errors=self._errors(card, t),
         )
 
+    def _down(self, card: Card, t: float) -> bool:
+        """Whether this is the NIC that the scenario is about, and it has lost its link."""
+        machine = self._library.machine
+        return machine.scenario == "nic-down" and card.gpu == machine.trouble.gpu and t >= FAULT_S
+
     def _counter(self, i: int, card: Card, way: int, t: float) -> int:
+        t = FAULT_S if self._down(card, t) else t
         moved = BASE * (1 + 2 * i + way) + self._flow(i, card, way).moved(t)
         return int(moved) // 4 * 4 if card.rdma else int(moved)
 

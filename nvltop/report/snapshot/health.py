@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nvltop.analysis.health.catalog import lookup
 from nvltop.model import Finding
-from nvltop.report.findings import basis, event_words, evidence, likely_sources, where
+from nvltop.report.findings import about, basis, event_words, evidence, likely_sources, where
 from nvltop.report.snapshot.given import Snapshot, block, folded, prose
 from nvltop.report.text import table
 
@@ -23,7 +23,7 @@ def findings(snapshot: Snapshot) -> str:
         newest = frame.past_findings[:MAX_PAST]
         rows = [["FROM", "UNTIL", "SEVERITY", "WHERE", "RULE"]]
         rows += [
-            [snapshot.at(f.began_s), snapshot.at(f.ended_s), f.severity, where(frame, f.gpu, f.link), f.rule]
+            [snapshot.at(f.began_s), snapshot.at(f.ended_s), f.severity, about(frame, f), f.rule]
             for f in newest
         ]
         more = len(frame.past_findings) - len(newest)
@@ -34,7 +34,7 @@ def findings(snapshot: Snapshot) -> str:
 
 def _finding(snapshot: Snapshot, f: Finding) -> str:
     since = f", since {snapshot.at(f.began_s)}" if f.began_s is not None else ""
-    lines = [f"**{f.severity}** at {where(snapshot.frame, f.gpu, f.link)}{since}: {prose(f.summary)}"]
+    lines = [f"**{f.severity}** at {about(snapshot.frame, f)}{since}: {prose(f.summary)}"]
     if seen := evidence(f):
         lines.append(f"- Evidence: {prose(seen)}")
     if f.next_step:

@@ -9,7 +9,7 @@ from typing import Final
 
 from nvltop.analysis.health.catalog import lookup
 from nvltop.model import Check, Event, Finding, Frame
-from nvltop.report.findings import basis, clock, event_words, evidence, likely_sources, where
+from nvltop.report.findings import about, basis, clock, event_words, evidence, likely_sources, where
 from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.header import ROLES
 from nvltop.tui.paint.row import Row, Span, fit, sentence
@@ -57,7 +57,7 @@ def _finding(frame: Frame, f: Finding) -> Entry:
         state="over" if over else f.severity,
         role="dim" if over else ROLES[f.severity],
         since=clock(f.began_s),
-        where=where(frame, f.gpu, f.link),
+        where=about(frame, f),
         what=f.summary + (f" (until {clock(f.ended_s)})" if over else ""),
         details=(
             ("", f.summary),

@@ -1,0 +1,161 @@
+"""Rules about network interfaces: ports that are down or slow among their like, GPUs without a near one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, names
+from nvltop.analysis.matrix import Around
+from nvltop.analysis.nics import GONE, slot
+from nvltop.analysis.pcie import LEVELS, level
+from nvltop.model import GpuFrame, Missing, NicFrame, known
+
+MIN_UP: Final = 3
+"""So many ports of a kind must be up before one that is not is out of line."""
+MOST_DOWN: Final = 0.25
+"""Share of a kind that may be down and still be the exception; above it, ports are left unused."""
+MIN_FASTER: Final = 2
+LOST: Final = (Step("critical", after_s=2.0),)
+"""Nothing is read of it any more, so no readings can be counted."""
+FELL: Final = (Step("critical", polls=3),)
+FELL_WITHOUT_RDMA: Final = (Step("warning", polls=3),)
+LOOK_AT_CABLE: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
+RENEGOTIATE: Final = (
+    "Reseat cable and transceiver, and see `mlxlink` or `ethtool` for what the ends agreed on"
+)
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge the ports of all NICs, and where they hang."""
+    listed = scene.inventory.nics
+    if isinstance(listed, Missing):
+        return (), listed
+    if not listed and not scene.nics:
+        return (), None
+    if not scene.nics:
+        return (), Missing("no port read yet")
+    claims = [claim for f in scene.nics for claim in (*_down(scene, f), *_slow(scene, f))]
+    claims += _far(scene)
+    ports = [f for f in scene.nics if f.nic.rdma] or list(scene.nics)
+    up = sum(f.active for f in ports)
+    return claims, f"{up} of {len(ports)} {'RDMA ' if ports[0].nic.rdma else ''}ports are up"
+
+
+def _down(scene: Scene, f: NicFrame) -> Iterator[Claim]:
+    """A port that has been up, or that all of its kind but this one are."""
+    key = f.nic.device, f.port.port
+    if f.port.state == GONE:
+        yield _claim(scene, f, f"NIC {f.nic.device} is gone from the machine", LOST)
+    elif f.active or isinstance(f.port.state, Missing):
+        return
+    elif key in scene.memory.active_ports:
+        steps = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
+        yield _claim(scene, f, f"{_named(f)} went down", steps, state=f.port.state, physical=f.port.physical)
+    else:
+        kind = _kind(scene, f)
+        up = sum(other.active for other in kind)
+        if not f.nic.rdma or up < MIN_UP or len(kind) - up > MOST_DOWN * len(kind):
+            return
+        off = f.port.physical == "Disabled"
+        word = "switched off" if off else "down"
+        yield _claim(
+            scene, f,
+            f"{_named(f)} is {word}, while {up} of its kind are up",
+            (Step("notice" if off or _functions(scene, f) > 1 else "warning", polls=3),),
+            confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
+        )  # fmt: skip
+
+
+def _slow(scene: Scene, f: NicFrame) -> Iterator[Claim]:
+    """A port that runs at less than most of its kind."""
+    rate = f.port.rate_bytes_per_s
+    if not f.active or not f.nic.rdma or isinstance(rate, Missing):
+        return
+    rates = Counter(
+        r for other in _kind(scene, f) if other.active and known(r := other.port.rate_bytes_per_s)
+    )
+    usual, count = max(rates.items(), key=lambda item: (item[1], item[0]))
+    if usual <= rate or count < MIN_FASTER:
+        return
+    yield _claim(
+        scene, f,
+        f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
+        (Step("warning", polls=3),),
+        rule="nic-slow", next_step=RENEGOTIATE, confidence="likely",
+        gbit_per_s=rate * 8e-9, usual_gbit_per_s=usual * 8e-9,
+    )  # fmt: skip
+
+
+def _far(scene: Scene) -> Iterator[Claim]:
+    """GPUs whose nearest NIC is behind another processor."""
+    around = Around.of(scene.inventory)
+    own = [place for nic, place in around.nics if not nic.virtual]
+    far: list[GpuFrame] = []
+    for g in scene.gpus:
+        at = around.place(g)
+        levels = [level(at, place) for place in own] if known(at) else []
+        if levels and all(found == LEVELS[-1] for found in levels):
+            far.append(g)
+    if far:
+        yield Claim(
+            rule="nic-far",
+            gpu=far[0].gpu.uuid if len(far) == 1 else None,
+            summary=f"{names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
+            steps=INFO,
+            evidence={"gpus": [g.gpu.index for g in far], "nics": len(own)},
+            next_step="If this is not by design, compare the slots of the NICs with `nvidia-smi topo -m`",
+        )
+
+
+def _claim(
+    scene: Scene,
+    f: NicFrame,
+    summary: str,
+    steps: tuple[Step, ...],
+    *,
+    rule: str = "nic-down",
+    next_step: str = LOOK_AT_CABLE,
+    confidence: str = "certain",
+    **seen: object,
+) -> Claim:
+    return Claim(
+        rule=rule,
+        gpu=None,
+        nic=f.nic.device,
+        link=f.port.port if f.port.port > 1 else None,
+        summary=summary,
+        steps=steps,
+        polled_s=round(scene.tick.mono_s - f.age_s, 3),
+        evidence={**seen, "age_s": round(f.age_s, 1)},
+        next_step=next_step,
+        confidence=confidence,
+    )
+
+
+def _named(f: NicFrame) -> str:
+    port = f" port {f.port.port}" if f.port.port > 1 else ""
+    return f"NIC {f.nic.device}{port}"
+
+
+def _functions(scene: Scene, f: NicFrame) -> int:
+    """Return how many ports the card has that this one is on."""
+    return sum(slot(other.nic) == slot(f.nic) for other in scene.nics if not other.nic.virtual)
+
+
+def _kind(scene: Scene, f: NicFrame) -> list[NicFrame]:
+    """Return the ports of the same model of card with as many ports, this one among them."""
+    return [
+        other
+        for other in scene.nics
+        if other.nic.model == f.nic.model
+        and other.nic.virtual == f.nic.virtual
+        and other.nic.bond == f.nic.bond
+        and other.port.link_layer == f.port.link_layer
+        and other.port.state != GONE
+        and _functions(scene, other) == _functions(scene, f)
+    ]
+
+
+FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge)

@@ -1,0 +1,155 @@
+"""Rules about NICs: what they must say, after how many samples, and near misses that say nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nvltop.model import Missing, NicPorts, Reading, known
+
+
+def loud(frame):
+    return {(f.rule, f.nic) for f in frame.findings if f.severity != "info" and f.rule.startswith("nic-")}
+
+
+@pytest.fixture
+def nics(watched):
+    """Return a function that switches on a node whose ports can be told what to say, by name."""
+
+    def switch_on(node="dgx-h100", **says):
+        w = watched(node)
+        w.says = says
+        honest = w.bench.read_nics
+
+        def read() -> Reading:
+            reading = honest()
+            ports = [
+                replace(p, **w.says.get(p.device, {}))
+                for p in reading.data.ports
+                if w.says.get(p.device, {}) is not None
+            ]
+            return replace(reading, data=NicPorts(tuple(ports)))
+
+        w.bench.read_nics = read
+        return w
+
+    return switch_on
+
+
+DOWN = {"state": "down", "physical": "Polling", "rate_bytes_per_s": 0.3e9}
+
+
+def test_a_port_that_falls(nics):
+    w = nics()
+    w.look(3)
+    w.says = {"mlx5_4": DOWN}
+    found, samples = w.until("nic-down", 6)
+    assert (found.nic, found.severity, samples) == ("mlx5_4", "critical", 3)
+    assert found.summary == "NIC mlx5_4 went down"
+    assert found.evidence["physical"] == "Polling"
+    w.says = {}
+    assert loud(w.look(4)) == set()
+    assert [f.nic for f in w.bench.frame().past_findings] == ["mlx5_4"]
+
+
+def test_two_ports_that_fall_are_two_findings(nics):
+    w = nics()
+    w.look(3)
+    w.says = {"mlx5_4": DOWN, "mlx5_5": DOWN}
+    assert loud(w.look(5)) == {("nic-down", "mlx5_4"), ("nic-down", "mlx5_5")}
+
+
+def test_a_port_that_flickers_is_not_told(nics):
+    w = nics()
+    w.look(3)
+    w.says = {"mlx5_4": DOWN}
+    w.step()
+    w.says = {}
+    assert loud(w.look(5)) == set()
+
+
+def test_a_port_that_was_down_at_the_start_while_its_like_are_up(nics):
+    w = nics(mlx5_4=DOWN)
+    found, _ = w.until("nic-down", 6)
+    assert (found.nic, found.severity, found.confidence) == ("mlx5_4", "warning", "likely")
+    assert "7 of its kind are up" in found.summary
+
+
+def test_a_port_that_is_switched_off_is_a_notice(nics):
+    w = nics(mlx5_4={**DOWN, "physical": "Disabled"})
+    found, _ = w.until("nic-down", 6)
+    assert (found.severity, found.summary.startswith("NIC mlx5_4 is switched off")) == ("notice", True)
+
+
+def test_ports_left_without_a_cable_are_nothing(nics):
+    second_ports = {"mlx5_1": DOWN, "mlx5_7": DOWN}
+    assert loud(nics(**second_ports).look(10)) == set()
+    assert loud(nics(**{f"mlx5_{i}": DOWN for i in (0, 3, 4)}).look(10)) == set()
+
+
+def test_a_port_below_the_rate_of_its_like(nics):
+    w = nics(mlx5_9={"rate_bytes_per_s": 25e9})
+    found, samples = w.until("nic-slow", 6)
+    assert (found.nic, found.severity, samples) == ("mlx5_9", "warning", 3)
+    assert "runs at 200 Gb/s, 7 of its kind at 400 Gb/s" in found.summary
+
+
+def test_slower_cards_of_another_kind_are_by_design(nics):
+    w = nics()
+    assert {p.rate_bytes_per_s for p in w.bench.read_nics().data.ports} == {50e9, 25e9}
+    assert loud(w.look(10)) == set()
+
+
+def test_a_rate_that_is_unknown_is_no_slow_port(nics):
+    assert loud(nics(mlx5_9={"rate_bytes_per_s": Missing("no permission")}).look(6)) == set()
+
+
+def test_a_nic_that_is_pulled_out(nics):
+    w = nics()
+    w.look(3)
+    listed = w.bench.inventory.nics
+    assert known(listed)
+    w.says = {"mlx5_4": None}
+    w.inventory(nics=tuple(nic for nic in listed if nic.device != "mlx5_4"))
+    found, _ = w.until("nic-down", 6)
+    assert (found.nic, found.severity) == ("mlx5_4", "critical")
+    assert "gone" in found.summary
+    frame = w.step()
+    (port,) = [f for f in frame.nics if f.nic.device == "mlx5_4"]
+    assert port.port.state == "gone"
+    assert isinstance(port.tx_bytes_per_s, Missing)
+    assert "mlx5_4" not in frame.matrix.legend.values()
+
+
+def test_a_renamed_nic_is_not_gone(nics):
+    w = nics()
+    w.look(3)
+    listed = w.bench.inventory.nics
+    assert known(listed)
+    w.says = {"mlx5_4": {"device": "rocep72s0"}}
+    w.inventory(nics=tuple(replace(n, device="rocep72s0") if n.device == "mlx5_4" else n for n in listed))
+    frame = w.look(6)
+    assert loud(frame) == set()
+    assert "mlx5_4" not in {f.nic.device for f in frame.nics}
+
+
+def test_gpus_without_a_near_nic_are_information(watched):
+    w = watched("a800")
+    w.begin(nics=tuple(n for n in w.bench.inventory.nics if n.device in ("mlx5_0", "mlx5_1")))
+    frame = w.look(5)
+    (far,) = [f for f in frame.findings if f.rule == "nic-far"]
+    assert (far.severity, far.evidence["gpus"]) == ("info", [4, 5, 6, 7])
+    assert "nic-far" not in {f.rule for f in watched("dgx-h100").look(5).findings}
+
+
+@pytest.mark.parametrize(
+    ("nics_told", "outcome"), [((), "n/a"), (Missing("no sysfs at /host/sys"), "unknown"), (None, "fine")]
+)
+def test_what_the_check_says(watched, nics_told, outcome):
+    w = watched("dgx-h100")
+    if nics_told is not None:
+        w.begin(nics=nics_told)
+        w.bench.read_nics = lambda: Reading(None, 0.0, w.bench.clock.now, 0.0, NicPorts(()))
+    (check,) = [c for c in w.look(5).checks if c.name == "NICs"]
+    assert check.outcome == outcome
