@@ -21,8 +21,10 @@ def loaded(statement: str) -> set[str]:
     [
         ("import nvltop.model, nvltop.codec, nvltop.analysis.monitor, nvltop.analysis.history",
          (*HEAVY, "psutil", "pynvml")),
-        ("import nvltop.cli", (*HEAVY, "psutil", "pynvml")),
+        ("import nvltop.cli", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
         ("import nvltop.record.replay, nvltop.record.recorded", (*HEAVY, "psutil", "pynvml")),
+        ("import nvltop.export.node", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
+        ("import nvltop.export.exporter", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.sampler.worker, nvltop.sampler.sweep", HEAVY),
         ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", HEAVY),

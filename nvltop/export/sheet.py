@@ -12,6 +12,10 @@ from nvltop.model import GpuFrame, Maybe, Missing
 
 PREFIX: Final = "nvltop_"
 Labels: TypeAlias = "dict[str, str]"
+GPU_LABELS: Final = ("gpu", "UUID", "pci_bus_id")
+"""Called as dcgm-exporter calls them, so that its series and ours join on them."""
+PORT_LABELS: Final = ("device", "port")
+"""Of a NIC; called as node_exporter calls them."""
 
 T = TypeVar("T")
 
@@ -134,14 +138,6 @@ class Sheet:
         if family is None:
             family = self._families[metric.name] = Family(metric)
         return family
-
-
-GPU_LABELS: Final = ("gpu", "UUID", "pci_bus_id")
-"""Called as dcgm-exporter calls them, so that its series and ours join on them."""
-
-
-PORT_LABELS: Final = ("device", "port")
-"""Of a NIC; called as node_exporter calls them."""
 
 
 def gpu_labels(gpu: GpuFrame) -> Labels:

@@ -179,9 +179,3 @@ def test_without_the_library_one_line_says_what_to_install(tmp_path):
     )
     assert run.returncode == 1
     assert run.stderr == "nvltop: --serve needs prometheus-client: install nvltop[prometheus]\n"
-
-
-def test_the_library_is_loaded_only_to_serve():
-    code = "import sys, nvltop.cli, nvltop.headless; print('prometheus_client' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"
