@@ -71,7 +71,7 @@ class Fresh:
     def gpu(cls, gpu: GpuFrame, late_s: float) -> Fresh:
         """Look at a GPU of a frame that is `late_s` old."""
         ages_s = {group: age_s + late_s for group, age_s in gpu.age_s.items()}
-        return cls(ages_s, Missing(gpu.state_reason) if gpu.state == "lost" else None)
+        return cls(ages_s, None if gpu.state == "ok" else Missing(gpu.state_reason))
 
     def of(self, group: str, value: Maybe[T]) -> Maybe[T]:
         """Return a value of a group of readings, or why it is not told."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
-from nvltop.model import Call, Finding, Frame, Missing, known
+from nvltop.model import Call, Finding, Frame, Missing, Problem, known
 from nvltop.nvml.session import GpuReader
 from tests.export.conftest import ours, pick
 
@@ -163,6 +163,20 @@ def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
         assert pick(found, "nvltop_unreadable", metric=name, reason="GPU is lost", **lost)
         assert pick(found, name)
     assert pick(found, "nvltop_finding", rule="gpu-lost", **lost)
+
+
+def test_without_a_driver_there_are_no_numbers_but_the_gpus_that_were_there(bench, scraped):
+    b = bench()
+    b.run(1)
+    problem = Problem("no-driver", "the driver is not loaded", "load it")
+    b.monitor.update(replace(b.inventory, gpus=(), problem=problem))
+    found = scraped(b.frame())
+    assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
+    assert len(pick(found, "nvltop_gpu_state", state="unreadable")) == 8
+    assert not pick(found, "nvltop_gpu_power_watts")
+    assert not pick(found, "nvltop_link_transmit_bytes_total")
+    unread = pick(found, "nvltop_unreadable", metric="nvltop_link_transmit_bytes_total")
+    assert list(unread.values()) == [18.0] * 8
 
 
 def test_a_call_that_hangs_is_told_once_with_its_gpu(bench, scraped):
