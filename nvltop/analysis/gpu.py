@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from nvltop.analysis.activity.series import Moved
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
 from nvltop.analysis.verdict import ceiling, share
@@ -64,6 +66,8 @@ class GpuTrack:
     _span: tuple[float, float] | None = None
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     """End, length and share of speed of each span of the last seconds."""
+    moved: Moved | None = None
+    """Traffic of the last span."""
     _meter: Meter = field(default_factory=Meter)
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
@@ -119,23 +123,20 @@ class GpuTrack:
     def _remember(self, start_s: float, end_s: float) -> None:
         while self._recent and end_s - self._recent[0][0] > RECENT_S:
             self._recent.popleft()
-        if end_s > start_s and known(now := self._share()):
-            self._recent.append((end_s, end_s - start_s, now))
-
-    def _share(self) -> Maybe[float]:
-        """Return the share of the speed of the last span, without making links and sums to show."""
         remotes = self.gpu.remotes
         if isinstance(remotes, Missing) or not self._states:
-            return NOT_READ
+            return
+        # Without making links and sums to show.
         states = dict(enumerate(self._states.states))
         lit = [i for i in range(len(remotes)) if states.get(i) is not LinkState.DOWN]
-        speeds = [self._speed(i) for i in lit if states.get(i) in ACTIVE]
-        if not all(known(speed) for speed in speeds):
-            return NOT_READ
         tx, rx = self._totals(lit)
-        return share(
-            NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=sum(v for v in speeds if known(v)))
-        )
+        self.moved = Moved(start_s, end_s, tx if known(tx) else math.nan, rx if known(rx) else math.nan)
+        speeds = [self._speed(i) for i in lit if states.get(i) in ACTIVE]
+        if end_s > start_s and all(known(speed) for speed in speeds):
+            speed = sum(v for v in speeds if known(v))
+            now = share(NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=speed))
+            if known(now):
+                self._recent.append((end_s, end_s - start_s, now))
 
     def _speed(self, link: int) -> Maybe[float]:
         speeds = self._states.speed_bytes_per_s if self._states else ()

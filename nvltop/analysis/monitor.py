@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis import matrix
+from nvltop.analysis.activity.watch import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
@@ -68,6 +69,7 @@ class Monitor:
         self._around = matrix.Around()
         self._nics = NicTracks()
         self._health = Health()
+        self._activities = Activities()
         self._news = False
         """Something has come that rules look at and that comes seldom."""
         self._frames: tuple[GpuFrame, ...] | None = None
@@ -127,7 +129,10 @@ class Monitor:
         track = self._gpus.get(reading.gpu)
         if track:
             interval_s = max(self._tick.interval_s, self._cost.interval_s)
-            self._sequence += track.update(reading, interval_s)
+            if track.update(reading, interval_s):
+                self._sequence += 1
+                if track.moved:
+                    self._activities.note(reading.gpu, track.moved, interval_s)
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -154,10 +159,15 @@ class Monitor:
         return matrix.with_traffic(self._topology, gpus)
 
     def _judge(self, inventory: Inventory) -> None:
+        gpus = self._now(inventory)
+        joined = self._matrix(gpus)
+        interval_s = max(self._tick.interval_s, self._cost.interval_s)
+        running = jobs(self._processes, gpus, joined)
+        self._activities.judge(gpus, running, joined, self._tick.mono_s, interval_s)
         self._health.judge(
             Scene(
                 inventory=inventory,
-                gpus=self._now(inventory),
+                gpus=gpus,
                 tick=self._tick,
                 cost=self._cost,
                 events=self._events,
@@ -204,6 +214,7 @@ class Monitor:
             events=tuple(self._events),
             processes=self._processes,
             jobs=jobs(self._processes, gpus, joined),
+            activity=self._activities.now,
             sequence=self._sequence,
         )
 

@@ -3,6 +3,7 @@
 Frozen dataclasses without behaviour beyond their invariants. Imports nothing of nvltop.
 """
 
+from nvltop.model.activity import Activity, Heartbeat, Rank, Straggler
 from nvltop.model.frame import (
     Check,
     ErrorCount,
@@ -62,6 +63,7 @@ __all__ = [
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
+    "Activity",
     "Ancestor",
     "C2c",
     "C2cTraffic",
@@ -79,6 +81,7 @@ __all__ = [
     "Gpu",
     "GpuFrame",
     "GpuUse",
+    "Heartbeat",
     "Host",
     "Inventory",
     "Item",
@@ -103,11 +106,13 @@ __all__ = [
     "Problem",
     "Process",
     "Processes",
+    "Rank",
     "Reading",
     "Remote",
     "RemoteKind",
     "Scope",
     "Show",
+    "Straggler",
     "Tick",
     "Verdict",
     "known",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from nvltop.model.activity import Activity
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.missing import NOT_READ, Maybe
@@ -239,6 +240,8 @@ class Frame:
     events: tuple[Event, ...] = ()
     processes: Maybe[Processes] = NOT_READ
     jobs: tuple[Job, ...] = ()
+    activity: tuple[Activity, ...] = ()
+    """Of the jobs that use NVLink, and of GPUs that work together without a job being known."""
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
 

@@ -7,8 +7,6 @@ Keys may be added, none is renamed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
-from enum import Enum
 from typing import Any, Final
 
 from nvltop import __version__
@@ -17,17 +15,16 @@ from nvltop.model import (
     ErrorCount,
     Frame,
     GpuFrame,
-    Job,
     Link,
     Matrix,
     Maybe,
     Missing,
     NicFrame,
     Place,
-    Process,
-    Processes,
     Remote,
 )
+from nvltop.report import json_jobs
+from nvltop.report.objects import as_object, as_value, utc
 
 SCHEMA: Final = "nvltop/1"
 
@@ -42,7 +39,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
         "version": __version__,
         "time": utc(frame.tick.wall_s),
         "interval_s": frame.tick.interval_s,
-        "node": _object(
+        "node": as_object(
             driver_version=inventory.driver_version,
             cuda_driver_version=inventory.cuda_driver_version,
             nvml_version=inventory.nvml_version,
@@ -58,8 +55,9 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
         ],
         "matrix": _matrix(frame.matrix),
         **_nics(frame),
-        "jobs": [_job(job, index_of) for job in frame.jobs],
-        **_processes(frame.processes, index_of),
+        "jobs": [json_jobs.job(job, index_of) for job in frame.jobs],
+        "activity": [json_jobs.activity(a, index_of) for a in frame.activity],
+        **json_jobs.processes(frame.processes, index_of),
         "events": [
             {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
             for e in frame.events
@@ -94,7 +92,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
 
 def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, Any]:
     gpu, gauges, nvlink, fabric = g.gpu, g.gauges, g.nvlink, g.fabric
-    return _object(
+    return as_object(
         index=gpu.index,
         name=gpu.name,
         uuid=gpu.uuid,
@@ -119,7 +117,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
         event_reasons=gauges.event_reasons,
         mig=gpu.mig,
         persistence=gpu.persistence,
-        pcie=_object(
+        pcie=as_object(
             gen=gauges.pcie_gen,
             gen_max=gpu.pcie_gen_max,
             width=gauges.pcie_width,
@@ -128,14 +126,14 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             rx_bytes_per_s=g.pcie.rx_bytes_per_s,
             source=g.pcie.source or None,
         ),
-        c2c=_object(
+        c2c=as_object(
             links=gpu.c2c.links,
             links_up=gpu.c2c.links_up,
             speed_bytes_per_s=gpu.c2c.speed_bytes_per_s,
             tx_bytes_per_s=g.c2c.tx_bytes_per_s,
             rx_bytes_per_s=g.c2c.rx_bytes_per_s,
         ),
-        fabric=_object(
+        fabric=as_object(
             state=fabric.state,
             status=fabric.status,
             health=fabric.health_summary,
@@ -144,7 +142,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             clique_id=fabric.clique_id,
         ),
         recovery_action=fabric.recovery_action,
-        nvlink=_object(
+        nvlink=as_object(
             generation=gpu.nvlink_generation,
             links_present=nvlink.links_present,
             links_up=nvlink.links_up,
@@ -163,7 +161,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
 
 
 def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
-    return _object(
+    return as_object(
         index=link.index,
         state=link.state,
         **({"state_reason": link.state_reason} if link.state_reason else {}),
@@ -178,7 +176,7 @@ def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _remote(remote: Remote, index_of: Mapping[str, int]) -> dict[str, Any]:
-    return _object(
+    return as_object(
         kind=remote.kind,
         pci_bus_id=remote.pci_bus_id,
         gpu=index_of.get(remote.gpu) if remote.gpu else None,
@@ -187,7 +185,7 @@ def _remote(remote: Remote, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _error(count: ErrorCount) -> dict[str, Any]:
-    return _object(
+    return as_object(
         total=count.total,
         since_start=count.since_start,
         per_min=count.per_min,
@@ -198,14 +196,14 @@ def _error(count: ErrorCount) -> dict[str, Any]:
 def _nics(frame: Frame) -> dict[str, Any]:
     listed = frame.inventory.nics
     if isinstance(listed, Missing) and not frame.nics:
-        return _object(nics=listed)
+        return as_object(nics=listed)
     return {"nics": [_nic(port) for port in frame.nics]}
 
 
 def _nic(frame: NicFrame) -> dict[str, Any]:
     nic, port = frame.nic, frame.port
     place = nic.place
-    return _object(
+    return as_object(
         name=nic.device,
         label=frame.label,
         port=port.port,
@@ -236,65 +234,12 @@ def _numa_node(place: Maybe[Place]) -> Maybe[int]:
     return Missing("the kernel knows no NUMA nodes") if place.numa_node is None else place.numa_node
 
 
-def _job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
-    unlinked = job.unlinked
-    return _object(
-        id=job.key,
-        label=job.label,
-        kind=job.kind,
-        user=job.user,
-        pids=list(job.pids),
-        gpus=[index_of[uuid] for uuid in job.gpus],
-        exclusive=list(job.exclusive),
-        tx_bytes_per_s=job.tx_bytes_per_s,
-        rx_bytes_per_s=job.rx_bytes_per_s,
-        exact=job.exact,
-        unlinked=unlinked
-        if isinstance(unlinked, Missing)
-        else [[index_of[a], index_of[b]] for a, b in unlinked],
-    )
-
-
-def _processes(listed: Maybe[Processes], index_of: Mapping[str, int]) -> dict[str, Any]:
-    if isinstance(listed, Missing):
-        return _object(processes=listed, processes_hidden=listed, processes_reason="")
-    reasons = [listed.hidden_reason]
-    if isinstance(listed.unread, Missing):
-        reasons.append(f"a GPU did not tell its processes: {listed.unread.reason}")
-    return {
-        "processes": [_process(p, index_of) for p in listed.processes],
-        "processes_hidden": listed.hidden,
-        "processes_reason": "; ".join(filter(None, reasons)),
-    }
-
-
-def _process(p: Process, index_of: Mapping[str, int]) -> dict[str, Any]:
-    return _object(
-        pid=p.pid,
-        user=p.user,
-        executable=p.executable,
-        arguments=p.arguments,
-        cpu_percent=p.cpu_percent,
-        memory_bytes=p.memory_bytes,
-        started=p.started_s if isinstance(p.started_s, Missing) else utc(p.started_s),
-        gpus=[
-            _object(
-                index=index_of.get(use.gpu),
-                kind=use.kind,
-                memory_bytes=use.memory_bytes,
-                sm_percent=use.sm_percent,
-            )
-            for use in p.uses
-        ],
-    )
-
-
 def _matrix(matrix: Matrix) -> dict[str, Any]:
     found: dict[str, Any] = {
         "labels": list(matrix.labels),
         "cells": [list(row) for row in matrix.cells],
-        "p2p_nvlink": [[_value(v) for v in row] for row in matrix.p2p_nvlink],
-        "pair_tx_bytes_per_s": [[_value(v) for v in row] for row in matrix.pair_tx_bytes_per_s],
+        "p2p_nvlink": [[as_value(v) for v in row] for row in matrix.p2p_nvlink],
+        "pair_tx_bytes_per_s": [[as_value(v) for v in row] for row in matrix.pair_tx_bytes_per_s],
     }
     if matrix.legend:
         found["legend"] = dict(matrix.legend)
@@ -307,24 +252,3 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
     if missing:
         found["missing"] = missing
     return found
-
-
-def _object(**values: Any) -> dict[str, Any]:
-    """Return an object whose missing values are null, with their reasons beside them."""
-    found = {key: _value(value) for key, value in values.items()}
-    missing = {key: value.reason for key, value in values.items() if isinstance(value, Missing)}
-    if missing:
-        found["missing"] = missing
-    return found
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, Missing):
-        return None
-    return value.value if isinstance(value, Enum) else value
-
-
-def utc(wall_s: float) -> str:
-    """Return Unix time as `2026-11-20T14:02:11.250Z`."""
-    moment = datetime.fromtimestamp(wall_s, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

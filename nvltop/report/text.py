@@ -19,7 +19,7 @@ from nvltop.model import (
     RemoteKind,
     known,
 )
-from nvltop.report import findings
+from nvltop.report import activity, findings
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -295,6 +295,11 @@ def jobs(frame: Frame) -> str:
             ]
         )
     lines = [table(rows, left=2)] if len(rows) > 1 else []
+    labels = {job.key: job.label for job in frame.jobs}
+    for found in frame.activity:
+        name = labels.get(found.job or "") or f"GPU {','.join(index_of[u] for u in found.gpus)}"
+        if told := activity.words(frame, found):
+            lines.append(f"{name}: {told}")
     if known(frame.processes) and frame.processes.hidden:
         several = "es are" if frame.processes.hidden > 1 else " is"
         lines.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")

@@ -65,6 +65,8 @@ class Burst:
     """By channel, in the unit of the rates times cells."""
     silence: int = 0
     """Cells before it."""
+    whole: bool = True
+    """Whether all of it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,13 @@ def cut(values: Sequence[float]) -> list[tuple[int, int]]:
     return most if len(most) >= MIN_BURSTS and short <= SAME_CUT * len(most) else []
 
 
-def bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> list[Burst]:
-    """Return the whole bursts; one that stands at either end of the series may be cut off."""
+def bursts(
+    channels: Sequence[Sequence[float]], total: Sequence[float], holes: Sequence[int] = ()
+) -> list[Burst]:
+    """Return the bursts but for one at either end of the series, which may be cut off.
+
+    At the `holes`, cells that were not read, the rates are 0.
+    """
     ranges = cut(total)
     if not ranges:
         return []
@@ -128,7 +135,9 @@ def bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> list[
         if start > 0 and stop <= len(total):
             near = range(start - 1, min(stop, end + 1))
             at = sum((i + 0.5) * total[i] for i in near) / sum(total[i] for i in near)
-            found.append(Burst(at, tuple(sum(c[start - 1 : stop]) for c in channels), start - before))
+            moved = tuple(sum(c[start - 1 : stop]) for c in channels)
+            whole = not any(start - 1 <= hole < stop for hole in holes)
+            found.append(Burst(at, moved, start - before, whole))
         before = end
     return found
 
@@ -138,13 +147,11 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
 
     A distance over one of the `holes` (cells that were not read) says nothing.
     """
-    distances = [
-        math.nan if any(a.at <= hole <= b.at for hole in holes) else b.at - a.at for a, b in pairwise(found)
-    ]
+    distances = [b.at - a.at if _unbroken(a, b, holes) else math.nan for a, b in pairwise(found)]
     told = [d for d in distances if d == d]
-    if len(found) < MIN_BURSTS or not told or median(told) < APART:
-        return NO_BEAT
     sizes = _sizes(found)
+    if len(found) < MIN_BURSTS or not sizes or not told or median(told) < APART:
+        return NO_BEAT
     if _smallest(sizes, len(found)) == 1:
         # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
         distances = _without_pauses(distances, PAUSE * median(told))
@@ -160,22 +167,29 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
         return NO_BEAT
     if order > MANY and max(told) > PAUSE_OF_MANY * median(told):
         return UNSURE
-    if len(found) < ENOUGH and math.sqrt(sizes[order]) > ALIKE:
+    if len(found) < ENOUGH and math.sqrt(sizes.get(order, 0.0)) > ALIKE:
         return UNSURE
     uneven = math.sqrt(spacing[order])
     return Beat(period, order, uneven, len(found)) if period and uneven <= EVEN else NO_BEAT
 
 
+def _unbroken(a: Burst, b: Burst, holes: Sequence[int]) -> bool:
+    return a.whole and b.whole and not any(a.at <= hole <= b.at for hole in holes)
+
+
 def _sizes(found: Sequence[Burst]) -> dict[int, float]:
     """Return by how much bursts differ from those one period earlier in what they move, by order; squared."""
-    mean = sum(sum(b.moved) for b in found) / len(found)
+    told = [sum(b.moved) for b in found if b.whole]
+    mean = sum(told) / len(told) if told else 1.0
     scores = {}
     for order in range(1, min(MAX_ORDER, len(found) // 2) + 1):
         changes = [
             min(1.0, sum(abs(p - q) for p, q in zip(a.moved, b.moved, strict=True)) / mean) ** 2
             for a, b in zip(found, found[order:], strict=False)
+            if a.whole and b.whole
         ]
-        scores[order] = sum(changes) / len(changes)
+        if changes:
+            scores[order] = sum(changes) / len(changes)
     return scores
 
 

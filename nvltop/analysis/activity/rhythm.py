@@ -112,7 +112,7 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
 def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[Beat]:
     holes = [i for i, v in enumerate(total) if v != v]
     held = [[v if v == v else 0.0 for v in c] for c in channels]
-    return beat(bursts(held, [v if v == v else 0.0 for v in total]), holes)
+    return beat(bursts(held, [v if v == v else 0.0 for v in total], holes), holes)
 
 
 def _rhythmic(total: Sequence[float]) -> list[bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.model import Frame, Job, Maybe, Missing, Process, known
+from nvltop.report.activity import words
 from nvltop.tui.paint.row import SEPARATOR, Column, narrow
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, age, gib
@@ -74,7 +75,8 @@ def head(view: View, job: Job) -> str:
         a, b = job.unlinked[0]
         more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
-    return narrow(SEPARATOR.join(parts))
+    parts += [words(view.frame, found) for found in view.frame.activity if found.job == job.key]
+    return narrow(SEPARATOR.join(filter(None, parts)))
 
 
 def command(process: Process) -> str:

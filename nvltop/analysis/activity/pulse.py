@@ -1,0 +1,137 @@
+"""The heartbeat of one job over time: found, confirmed, followed, missed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from nvltop.analysis.activity.rhythm import NO_RHYTHM, TOO_SHORT, Rhythm, rhythm
+from nvltop.model import NOT_READ, Heartbeat, Maybe, Missing, known
+
+SEEN_S: Final = 20.0
+"""What was not watched for so long may be a part of something longer."""
+RECENT_PERIODS: Final = 12
+RECENT_S: Final = 24.0
+CHANGED_S: Final = 96.0
+"""How much of the newest is looked at as well, for a job that has changed."""
+MULTIPLE: Final = 0.05
+SAME: Final = 0.08
+"""Two periods that differ by a smaller share are the same."""
+MISSES: Final = 3
+"""A period is given up once it has not been found for so many times."""
+BEFORE_S: Final = 60.0
+KEPT_S: Final = 600.0
+"""The drift is against what was found from so long ago up to so long ago."""
+TOLD: Final = 150
+ENOUGH: Final = 5
+SURE: Final = 0.8
+FAIRLY_SURE: Final = 0.6
+SURE_PERIODS: Final = 6.0
+MAX_PAUSES: Final = 5
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What is known of one job's rhythm."""
+
+    _beat: Rhythm | None = None
+    _why: Missing = NOT_READ
+    _heard: Rhythm | None = None
+    """Found once, not confirmed yet."""
+    _misses: int = 0
+    _told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TOLD))
+    """When a period was found, and which."""
+    _pauses: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_PAUSES))
+    """The last silences that ended, in seconds."""
+    _silent_s: float = 0.0
+
+    @property
+    def period_s(self) -> float | None:
+        """The period, if there is one."""
+        return self._beat.period_s if self._beat else None
+
+    @property
+    def longest_pause_s(self) -> float:
+        """The longest of the last silences that were not the end."""
+        return max(self._pauses, default=0.0)
+
+    def silent(self, seconds: float) -> None:
+        """Take for how long there has been no traffic."""
+        if self._beat and seconds < self._silent_s and self._silent_s > 2 * self._beat.period_s:
+            self._pauses.append(self._silent_s)
+        self._silent_s = seconds
+
+    def listen(self, channels: Sequence[Sequence[float]], step_s: float, now_s: float) -> None:
+        """Look for the rhythm in what was moved up to now."""
+        if self._beat and self._silent_s > 2 * self._beat.period_s:
+            return
+        found = _found(channels, step_s)
+        if isinstance(found, Missing):
+            self._heard = None
+            self._misses += 1
+            if self._misses >= MISSES or not self._beat:
+                self._beat, self._why = None, found
+            return
+        for known_one in (self._beat, self._heard):
+            if known_one and _same(found, known_one):
+                if known_one is self._heard and self._beat and not _same(found, self._beat):
+                    self._told.clear()
+                self._beat, self._heard, self._misses = found, None, 0
+                self._told.append((now_s, found.period_s))
+                return
+        self._heard = found
+        self._misses += 1
+        if not self._beat:
+            self._why = TOO_SHORT
+
+    def heartbeat(self, now_s: float, exact: bool) -> Maybe[Heartbeat]:
+        """Return the heartbeat; `exact` says that no other job moves data on the same GPUs."""
+        beat = self._beat
+        if beat is None:
+            return self._why
+        sure = "possible"
+        if exact and beat.strength >= SURE and beat.periods >= SURE_PERIODS:
+            sure = "certain"
+        elif exact and beat.strength >= FAIRLY_SURE:
+            sure = "likely"
+        return Heartbeat(beat.period_s, sure, self._drift(now_s, beat), self._silent_s)
+
+    def _drift(self, now_s: float, beat: Rhythm) -> Maybe[float]:
+        before = [p for t, p in self._told if BEFORE_S <= now_s - t <= KEPT_S]
+        return beat.period_s / median(before) - 1 if len(before) >= ENOUGH else TOO_SHORT
+
+
+def _same(a: Rhythm, b: Rhythm) -> bool:
+    return abs(a.period_s - b.period_s) <= SAME * b.period_s
+
+
+def _found(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+    """Find the rhythm over the whole window, or in its newest part where the job has changed."""
+    length_s = len(channels[0]) * step_s if channels else 0.0
+    if length_s < SEEN_S:
+        return TOO_SHORT
+    whole = rhythm(channels, step_s)
+    if isinstance(whole, Missing):
+        if whole != NO_RHYTHM or length_s < 1.5 * CHANGED_S:
+            return whole
+        recent = rhythm(_newest(channels, CHANGED_S, step_s), step_s)
+        return recent if known(recent) and recent.period_s * RECENT_PERIODS <= CHANGED_S else whole
+    recent_s = max(RECENT_S, RECENT_PERIODS * whole.period_s)
+    if recent_s > length_s / 2:
+        return whole
+    recent = rhythm(_newest(channels, recent_s, step_s), step_s)
+    return recent if known(recent) and (_same(recent, whole) or _changed(recent, whole)) else whole
+
+
+def _changed(recent: Rhythm, whole: Rhythm) -> bool:
+    """Whether the newest period is another one, not a part or a multiple of the one before."""
+    ratio = recent.period_s / whole.period_s
+    return 0.55 < ratio < 1 or (ratio > 1 and abs(ratio - round(ratio)) > MULTIPLE * ratio)
+
+
+def _newest(channels: Sequence[Sequence[float]], seconds: float, step_s: float) -> list[Sequence[float]]:
+    count = round(seconds / step_s)
+    return [c[-count:] for c in channels]

@@ -1,0 +1,76 @@
+"""Gauges of one GPU over the last minute, for means that a single reading does not give."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nvltop.analysis.verdict import pcie_share
+from nvltop.model import Gauges, GpuFrame, Maybe, Missing, known
+
+KEPT_S: Final = 60.0
+MOST: Final = 120
+"""Samples kept; gauges are read once a second."""
+ENOUGH: Final = 10
+READ: Final = 0.9
+TOO_FEW: Final = Missing("not read often enough yet")
+
+SW_POWER_CAP: Final = 0x4
+SW_THERMAL: Final = 0x20
+HW_THERMAL: Final = 0x40
+POWER_BRAKE: Final = 0x80
+"""Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """One GPU's gauges, newest last."""
+
+    _kept: deque[tuple[float, Gauges, Maybe[float]]] = field(default_factory=lambda: deque(maxlen=MOST))
+    """CLOCK_MONOTONIC, gauges, share of what PCIe can carry."""
+
+    def note(self, g: GpuFrame, now_s: float) -> None:
+        """Take a moment, if its gauges are new."""
+        age_s = g.age_s.get("gauges")
+        if age_s is None:
+            return
+        read_s = round(now_s - age_s, 3)
+        if not self._kept or read_s > self._kept[-1][0]:
+            tx = g.pcie.tx_bytes_per_s
+            self._kept.append((read_s, g.gauges, tx if isinstance(tx, Missing) else pcie_share(g)))
+        while self._kept and now_s - self._kept[0][0] > KEPT_S:
+            self._kept.popleft()
+
+    @property
+    def power_w(self) -> Maybe[float]:
+        """Mean power draw."""
+        return _mean([g.power_w for _, g, _ in self._kept])
+
+    @property
+    def util_percent(self) -> Maybe[float]:
+        """Mean utilisation."""
+        return _mean([g.util_percent for _, g, _ in self._kept])
+
+    @property
+    def sm_clock_mhz(self) -> Maybe[float]:
+        """Mean clock of the SMs."""
+        return _mean([g.sm_clock_mhz for _, g, _ in self._kept])
+
+    @property
+    def pcie(self) -> Maybe[float]:
+        """Mean share of what PCIe can carry."""
+        return _mean([share for _, _, share in self._kept])
+
+    def held(self, reasons: int) -> bool:
+        """Whether the clock was held back for one of some reasons in most of the time."""
+        told = [g.event_reasons for _, g, _ in self._kept]
+        return len(told) >= ENOUGH and 2 * sum(known(r) and bool(r & reasons) for r in told) > len(told)
+
+
+def _mean(values: Sequence[Maybe[float]]) -> Maybe[float]:
+    read = [v for v in values if known(v)]
+    if len(read) < max(ENOUGH, READ * len(values)):
+        return next((v for v in reversed(values) if isinstance(v, Missing)), TOO_FEW)
+    return sum(read) / len(read)

@@ -1,0 +1,85 @@
+"""The traffic of one GPU over the last minutes, in cells of equal length.
+
+Memory: at most `CELLS` cells of three floats a GPU (30 kB), whatever the refresh.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Final, NamedTuple
+
+WINDOW_S: Final = 256.0
+"""Four of the longest periods."""
+CELLS: Final = 2560
+"""Ten a second, for as long."""
+TYPICAL: Final = 0.1
+"""Weight of a span in the usual length of spans."""
+
+
+class Moved(NamedTuple):
+    """What a GPU moved over all its links between two readings; NaN where it is not known."""
+
+    start_s: float
+    end_s: float
+    tx_bytes_per_s: float
+    rx_bytes_per_s: float
+
+
+class Series:
+    """Mean rates by cell; what a span moved is spread over the cells that it crosses."""
+
+    __slots__ = ("_rx", "_seconds", "_size", "_tx", "newest", "step_s", "usual_s")
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+        self._size = min(CELLS, math.ceil(WINDOW_S / step_s))
+        self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
+        self.newest = -1
+        """Number of the newest cell; cell n begins at n times the step of CLOCK_MONOTONIC."""
+        self.usual_s = step_s
+        """How long a span usually is."""
+
+    @property
+    def size(self) -> int:
+        """How many cells are kept."""
+        return self._size
+
+    def add(self, moved: Moved) -> None:
+        """Take what moved between two readings."""
+        step, size = self.step_s, self._size
+        if not moved.end_s > moved.start_s:
+            return
+        self.usual_s += TYPICAL * (moved.end_s - moved.start_s - self.usual_s)
+        self._forget_up_to(int(moved.end_s // step))
+        if moved.tx_bytes_per_s != moved.tx_bytes_per_s or moved.rx_bytes_per_s != moved.rx_bytes_per_s:
+            return
+        start_s = max(moved.start_s, (self.newest - size + 1) * step)
+        cell = int(start_s // step)
+        while cell * step < moved.end_s:
+            seconds = min(moved.end_s, (cell + 1) * step) - max(start_s, cell * step)
+            if seconds > 0:
+                i = cell % size
+                self._tx[i] += moved.tx_bytes_per_s * seconds
+                self._rx[i] += moved.rx_bytes_per_s * seconds
+                self._seconds[i] += seconds
+            cell += 1
+
+    def _forget_up_to(self, cell: int) -> None:
+        for c in range(max(self.newest + 1, cell - self._size + 1), cell + 1):
+            i = c % self._size
+            self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
+        self.newest = max(self.newest, cell)
+
+    def tail(self, end: int, count: int) -> tuple[list[float], list[float]]:
+        """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read."""
+        tx, rx = [math.nan] * count, [math.nan] * count
+        half = self.step_s / 2
+        for k in range(count):
+            cell = end - count + k
+            if cell >= 0 and self.newest - self._size < cell <= self.newest:
+                i = cell % self._size
+                seconds = self._seconds[i]
+                if seconds > half:
+                    tx[k], rx[k] = self._tx[i] / seconds, self._rx[i] / seconds
+        return tx, rx

@@ -1,0 +1,231 @@
+"""What the jobs of a node are doing, kept up to date: traffic in, `Activity` out.
+
+Cost: a few additions for each reading of the counters; about once in `ANALYSE_S` a job is looked at in
+earnest, one at a time. Memory: 40 kB a GPU, a little a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Final
+
+from nvltop.analysis.activity import groups
+from nvltop.analysis.activity.bursts import level
+from nvltop.analysis.activity.communication import Communication, communication
+from nvltop.analysis.activity.groups import Group
+from nvltop.analysis.activity.limit import limit
+from nvltop.analysis.activity.pulse import Pulse
+from nvltop.analysis.activity.ranks import lateness, straggler
+from nvltop.analysis.activity.samples import Samples
+from nvltop.analysis.activity.series import Moved, Series
+from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, Rank, known
+
+ANALYSE_S: Final = 4.0
+LOOK_S: Final = 60.0
+"""What is said of ranks and of the share of communication is of so much time, in whole periods."""
+QUIET: Final = 0.002
+"""Share of the speed below which nothing moves."""
+SILENT: Final = 0.15
+"""Share of the bursts' level below which there is silence."""
+FORGET_S: Final = 1800.0
+"""A job that has moved nothing for so long is not waited for any more."""
+STALE_S: Final = 5.0
+SLOWER: Final = 1.3
+FASTER: Final = 0.7
+MIN_PARTED: Final = 3
+"""Two jobs of two GPUs each are the least that can be told apart."""
+NO_TRAFFIC: Final = Missing("no NVLink traffic")
+NO_FIGURE: Final = Missing("its bursts, or what NVLink does in practice, are not known")
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One job, as far as it was looked at."""
+
+    pulse: Pulse = field(default_factory=Pulse)
+    looked_s: float = float("-inf")
+    edge: float = 0.0
+    """Bytes/s of all its GPUs together, below which there is silence."""
+    active_s: float | None = None
+    """CLOCK_MONOTONIC at which there was traffic last."""
+    activity: Activity | None = None
+
+
+class Activities:
+    """Follows the traffic of every GPU, and the jobs on them."""
+
+    def __init__(self) -> None:
+        self.now: tuple[Activity, ...] = ()
+        """As of the last judgement, in the order of the jobs."""
+        self._step_s = 0.0
+        self._series: dict[str, Series] = {}
+        self._samples: dict[str, Samples] = {}
+        self._jobs: dict[str, _Watched] = {}
+        self._parted: dict[str, list[Group]] = {}
+
+    def note(self, uuid: str, moved: Moved, interval_s: float) -> None:
+        """Take what a GPU moved between two readings, which are meant to come every `interval_s`."""
+        if not self._step_s:
+            self._step_s = interval_s
+        series = self._series.get(uuid)
+        if series is None:
+            series = self._series[uuid] = Series(self._step_s)
+        series.add(moved)
+
+    def judge(
+        self, gpus: Sequence[GpuFrame], jobs: Sequence[Job], matrix: Matrix, now_s: float, interval_s: float
+    ) -> None:
+        """Bring `now` up to date; to be called about once a second."""
+        self._set_step(interval_s)
+        for g in gpus:
+            self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
+        found = groups.by_job(jobs, gpus)
+        taken = frozenset(uuid for group in found for uuid in group.gpus)
+        for joined in groups.by_topology(gpus, matrix, taken):
+            found += self._parted.get(joined.key, [joined])
+        frames = {g.gpu.uuid: g for g in gpus}
+        self._jobs = {group.key: self._jobs.get(group.key) or _Watched() for group in found}
+        for group in found:
+            self._listen(group, now_s)
+        due = [g for g in found if now_s - self._jobs[g.key].looked_s >= ANALYSE_S]
+        if due:
+            group = min(due, key=lambda g: self._jobs[g.key].looked_s)
+            self._look(group, frames, now_s)
+        self.now = tuple(a for group in found if (a := self._told(group, now_s)))
+
+    def _set_step(self, interval_s: float) -> None:
+        """Change the length of the cells if readings have become rarer or denser for good."""
+        if not self._series:
+            return
+        needed = max(interval_s, *(s.usual_s for s in self._series.values()))
+        if not FASTER * self._step_s < needed < SLOWER * self._step_s:
+            self._step_s = needed
+            self._series.clear()
+            for watched in self._jobs.values():
+                watched.pulse, watched.activity = Pulse(), None
+
+    def _end(self, group: Group) -> int:
+        """Return the number of the cell that is not complete yet; 0 if nothing was read."""
+        newest = [s.newest for uuid in group.gpus if (s := self._series.get(uuid))]
+        top = max(newest, default=0)
+        return min((n for n in newest if (top - n) * self._step_s <= STALE_S), default=0)
+
+    def _listen(self, group: Group, now_s: float) -> None:
+        """Note when there was traffic last."""
+        watched, end = self._jobs[group.key], self._end(group)
+        if not end or not watched.edge:
+            return
+        count = max(2, round(2.0 / self._step_s))
+        tails = [s.tail(end, count) for uuid in group.gpus if (s := self._series.get(uuid))]
+        for k in range(count):
+            if sum(tx[k] + rx[k] for tx, rx in tails if tx[k] == tx[k]) > watched.edge:
+                at_s = (end - count + k + 1) * self._step_s
+                watched.active_s = at_s if watched.active_s is None else max(watched.active_s, at_s)
+        if watched.active_s is not None:
+            # As of the newest reading: when the reading stops, that is no silence of the job.
+            watched.pulse.silent(max(0.0, end * self._step_s - watched.active_s))
+
+    def _look(self, group: Group, frames: dict[str, GpuFrame], now_s: float) -> None:
+        """Analyse one job."""
+        watched = self._jobs[group.key]
+        watched.looked_s = now_s
+        end = self._end(group)
+        series = {uuid: s for uuid in group.gpus if (s := self._series.get(uuid))}
+        if not end or not series:
+            return
+        size = next(iter(series.values())).size
+        tails = {uuid: s.tail(end, size - 1) for uuid, s in series.items()}
+        first = min((i for tx, _ in tails.values() for i, v in enumerate(tx) if v == v), default=size)
+        tails = {uuid: (tx[first:], rx[first:]) for uuid, (tx, rx) in tails.items()}
+        busier = {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in tails.items()}
+        if group.job is None and len(group.gpus) > MIN_PARTED:
+            self._part(group, busier)
+        speeds = {u: speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)}
+        top = max((v for own in busier.values() for v in own if v == v), default=0.0)
+        if top <= QUIET * max(speeds.values(), default=0.0):
+            watched.activity = None
+            return
+        total = [sum(c) for c in zip(*(v for both in tails.values() for v in both), strict=True)]
+        watched.edge = SILENT * level([v for v in total if v == v])
+        self._listen(group, now_s)
+        watched.pulse.listen(
+            groups.channels([own for both in tails.values() for own in both]), self._step_s, now_s
+        )
+        watched.activity = self._activity(group, watched, frames, tails, busier)
+
+    def _part(self, group: Group, busier: dict[str, list[float]]) -> None:
+        """See whether GPUs of which no job is known belong to several."""
+        key = group.key
+        if key.startswith("links:") and len(next(iter(busier.values()))) * self._step_s >= LOOK_S:
+            self._parted[key] = groups.by_traffic(group, busier)
+
+    def _activity(
+        self,
+        group: Group,
+        watched: _Watched,
+        frames: dict[str, GpuFrame],
+        tails: dict[str, tuple[list[float], list[float]]],
+        busier: dict[str, list[float]],
+    ) -> Activity:
+        period_s = watched.pulse.period_s
+        look_s = LOOK_S if period_s is None else max(1, round(LOOK_S / period_s)) * period_s
+        count = round(look_s / self._step_s)
+        shares: list[Maybe[Communication]] = []
+        practical: list[float] = []
+        for uuid in tails:
+            nvlink = frames[uuid].nvlink
+            speed, ceiling = nvlink.speed_bytes_per_s, nvlink.ceiling
+            most = speed * (ceiling if known(ceiling) else 1.0) if known(speed) else 0.0
+            practical.append(most if known(ceiling) else 0.0)
+            shares.append(communication(busier[uuid][-count:], most))
+        late = lateness([tx[-count:] for tx, _ in tails.values()], self._step_s)
+        ranks = tuple(
+            self._rank(uuid, busier[uuid][-count:], share, when)
+            for uuid, share, when in zip(tails, shares, late, strict=True)
+        )
+        unread = next((s for s in shares if isinstance(s, Missing)), None)
+        hard = [s.rate / p for s, p in zip(shares, practical, strict=True) if known(s) and s.share and p]
+        waited_for = straggler(ranks, period_s or 0.0, self._step_s) if _one_model(frames, tails) else None
+        share = unread or median(s.share for s in shares if known(s))
+        intensity = median(hard) if hard and len(hard) == len(shares) else NO_FIGURE
+        return Activity(
+            job=group.job.key if group.job else None,
+            gpus=group.gpus,
+            communication=share,
+            intensity=intensity,
+            limit=limit(share, intensity, waited_for, [self._samples[uuid] for uuid in tails]),
+            ranks=ranks,
+            straggler=waited_for,
+        )
+
+    def _rank(
+        self, uuid: str, moved: Sequence[float], share: Maybe[Communication], late_s: Maybe[float]
+    ) -> Rank:
+        read = [v for v in moved if v == v]
+        samples = self._samples[uuid]
+        return Rank(
+            gpu=uuid,
+            moved_bytes_per_s=sum(read) / len(read) if read else NO_TRAFFIC,
+            communication=share if isinstance(share, Missing) else share.share,
+            power_w=samples.power_w,
+            util_percent=samples.util_percent,
+            sm_clock_mhz=samples.sm_clock_mhz,
+            late_s=late_s,
+        )
+
+    def _told(self, group: Group, now_s: float) -> Activity | None:
+        """Return what is known of a job now; None if it moves nothing over NVLink."""
+        watched = self._jobs[group.key]
+        if watched.activity is None:
+            return None
+        beat = watched.pulse.heartbeat(now_s, group.job is None or group.job.exact)
+        if known(beat) and beat.silent_s > FORGET_S:
+            return None
+        return replace(watched.activity, heartbeat=beat)
+
+
+def _one_model(frames: Mapping[str, GpuFrame], uuids: Iterable[str]) -> bool:
+    """Whether the GPUs are alike, so that each may be held against the others."""
+    return len({frames[uuid].gpu.name for uuid in uuids}) == 1

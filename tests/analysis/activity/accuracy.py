@@ -1,0 +1,102 @@
+"""How far the answers are from the truth, for jobs whose truth is known.
+
+`python -m tests.analysis.activity.accuracy` prints the table that stands in `docs/activity.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nvltop.model import Activity, known
+
+from .patterns import Drawn, accumulated, paused, plain, random_bursts, two_bursts
+from .rig import Gpus
+
+
+@dataclass
+class Case:
+    """One job, and what is true of it; None where nothing may be said."""
+
+    name: str
+    flows: list[Drawn]
+    step_s: float | None
+    share: float | None = None
+    seconds: float = 256.0
+    interval_s: float = 0.25
+    options: dict[str, object] = field(default_factory=dict)
+
+
+def cases() -> Iterator[Case]:
+    """Yield the jobs of the table."""
+    yield Case("bursts, 0.9 s, read every 0.2 s", [plain(0.9, 0.4)] * 4, 0.9, 0.4, interval_s=0.2)
+    yield Case("bursts, 0.9 s, read every 0.25 s", [plain(0.9, 0.4)] * 4, None)
+    for step in (1.1, 2.0, 3.7, 8.3, 19.0, 45.0):
+        yield Case(f"bursts, {step:g} s", [plain(step, 0.3)] * 4, step, 0.3)
+    for step in (1.4, 6.0, 30.0):
+        yield Case(f"bursts, {step:g} s, steps tremble by 3 %", [plain(step, 0.4, 0.03)] * 4, step, 0.4)
+    yield Case("little but bursts, 5 s", [plain(5.0, 0.85, 0.01)] * 4, 5.0, 0.85)
+    for step, micro in ((4.0, 2), (10.0, 4), (24.0, 8)):
+        flow = accumulated(step, micro, 0.3, 0.1, 0.01)
+        yield Case(f"gradient accumulation, {step:g} s in {micro} parts", [flow] * 4, step, 0.35 * 0.9)
+    flow = two_bursts(6.0, 0.6, 0.4, 0.01)
+    yield Case("forward and backward, 6 s", [flow] * 4, 6.0, 0.4)
+    yield Case("2 s, evaluation of 12 s every 30 steps", [paused(2.0, 30, 12.0, 0.3, 0.01)] * 4, 2.0)
+    yield Case("1.5 s, checkpoint of 20 s every 60 steps", [paused(1.5, 60, 20.0, 0.3, 0.01)] * 4, 1.5)
+    stages = [shifted(plain(8.0, 0.2, seconds=300.0), 2.0 * k) for k in range(4)]
+    yield Case("pipeline of 4 stages, 8 s", stages, 8.0, 0.2)
+    yield Case(
+        "2.6 s, no reading for 7 s each minute", [plain(2.6, 0.4)] * 4, 2.6, 0.4, options={"lost": gaps}
+    )
+    for faster in (0.3, 0.6):
+        yield Case(f"bursts, {faster:g} s: faster than it is read", [plain(faster, 0.3)] * 4, None)
+    yield Case("bursts at random", [random_bursts(2.0)] * 4, None)
+    yield Case("bursts of 0.1 s every 4 s", [plain(4.0, 0.025)] * 4, 4.0)
+
+
+def shifted(flow: Drawn, by: float) -> Drawn:
+    """Return the same traffic, later."""
+    return Drawn(flow.base, [s + by if s else s for s in flow.starts], flow.sums, flow.levels)
+
+
+def gaps(t: float) -> bool:
+    """Return when nothing is read."""
+    return t % 60.0 < 7.0
+
+
+def answer(case: Case) -> Activity:
+    """Return what is said of a job."""
+    scaled = [Drawn(f.base, f.starts, [3 * v for v in f.sums], [3 * v for v in f.levels]) for f in case.flows]
+    gpus = Gpus(scaled, interval_s=case.interval_s, **case.options)  # type: ignore[arg-type]
+    return gpus.run(case.seconds)[0]
+
+
+def error(found: object, true: float | None) -> str:
+    """Return the error against the truth, in percent of it."""
+    if not isinstance(found, float):
+        return "-"
+    return "wrong" if true is None else f"{100 * (found / true - 1):+.1f} %"
+
+
+def rows() -> list[str]:
+    """Return the table, as Markdown."""
+    out = [
+        "| job | step | found | error | communication | found | error |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for case in cases():
+        found = answer(case)
+        step = found.heartbeat.period_s if known(found.heartbeat) else None
+        share = found.communication if known(found.communication) else None
+        true = [f"{case.step_s:g} s" if case.step_s else "none", f"{case.share:.0%}" if case.share else ""]
+        told = ["-" if step is None else f"{step:.3f} s", "-" if share is None else f"{share:.1%}"]
+        errors = [error(step, case.step_s), error(share, case.share) if case.share else ""]
+        told[1] = told[1] if case.share else ""
+        out.append(
+            "| " + " | ".join([case.name, true[0], told[0], errors[0], true[1], told[1], errors[1]]) + " |"
+        )
+    return out
+
+
+if __name__ == "__main__":
+    print("\n".join(rows()))

@@ -1,0 +1,58 @@
+"""Share of the time in communication against drawn traffic, and no number where none can be known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.activity.communication import GAPS, NO_PAUSE, SHORT, Communication, communication
+from nvltop.model import known
+
+from .patterns import accumulated, cells, plain
+
+MOST = 130.0
+
+
+def found(flow, seconds=240.0, start=0.1):
+    return communication(cells(flow, start, 0.25, round(seconds * 4), 0.01), MOST)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    period=st.floats(2.0, 20.0), duty=st.floats(0.3, 0.8), jitter=st.floats(0, 0.03), start=st.floats(0, 1)
+)
+def test_the_share_is_that_of_the_bursts(period, duty, jitter, start):
+    answer = found(plain(period, duty, jitter), start=start)
+    assert known(answer)
+    # The window holds no whole number of steps.
+    assert answer.share == pytest.approx(duty, abs=0.01 + 0.25 * period / 240.0)
+    assert answer.rate == pytest.approx(100.0, rel=0.05)
+
+
+def test_small_bursts_last_as_long_as_big_ones():
+    answer = found(accumulated(8.0, 4, 0.4))
+    assert known(answer)
+    assert answer.share == pytest.approx(0.35, abs=0.01)
+
+
+def test_bursts_shorter_than_the_readings_tell_no_share():
+    assert found(plain(2.0, 0.1)) == SHORT
+
+
+def test_bursts_that_are_short_but_rare_are_a_small_share():
+    answer = found(plain(20.0, 0.01))
+    assert known(answer)
+    assert answer.share == pytest.approx(0.01, abs=0.005)
+
+
+def test_traffic_without_a_pause_is_one_exchange_only_at_the_limit():
+    assert communication([120.0] * 100, MOST) == Communication(1.0, 120.0)
+    assert communication([40.0] * 100, MOST) == NO_PAUSE
+
+
+def test_nothing_is_no_communication():
+    assert communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
+    assert communication([math.nan] * 50 + [1.0] * 50, MOST) == GAPS

@@ -1,0 +1,108 @@
+"""What is said of jobs that run for minutes: found, followed, missed, told apart, and not said too early."""
+
+from __future__ import annotations
+
+import pytest
+
+from nvltop.analysis.activity.rhythm import TOO_SHORT
+from nvltop.model import Missing, known
+
+from .accuracy import answer, cases
+from .patterns import Drawn, plain
+from .rig import SPEED, Gpus
+
+LOUD = 0.7 * SPEED
+
+
+def loud(flow: Drawn) -> Drawn:
+    return Drawn(
+        flow.base, flow.starts, [v * LOUD / 100 for v in flow.sums], [v * LOUD / 100 for v in flow.levels]
+    )
+
+
+def step(activity) -> float:
+    assert known(activity.heartbeat), activity.heartbeat
+    return activity.heartbeat.period_s
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
+def test_every_job_of_the_table(case):
+    found = answer(case)
+    if known(found.heartbeat):
+        assert case.step_s is not None
+        assert found.heartbeat.period_s == pytest.approx(case.step_s, rel=0.02)
+    else:
+        assert case.step_s is None
+    if case.share and known(found.communication):
+        assert found.communication == pytest.approx(case.share, rel=0.05)
+
+
+def test_nothing_is_said_in_the_first_seconds():
+    (found,) = Gpus([loud(plain(1.0, 0.4))] * 4).run(16.0)
+    assert found.heartbeat == TOO_SHORT
+
+
+def test_a_job_that_slows_down_drifts():
+    flow = Drawn()
+    t = 0.1
+    while t < 500.0:
+        length = 3.0 if t < 350.0 else 3.3
+        flow.burst(t, 0.3 * length, LOUD)
+        t += length
+    gpus = Gpus([flow] * 4)
+    (before,) = gpus.run(340.0, judged_s=300.0)
+    assert step(before) == pytest.approx(3.0, rel=0.01)
+    assert before.heartbeat.drift == pytest.approx(0.0, abs=0.01)
+    (after,) = gpus.run(440.0, judged_s=100.0)
+    assert step(after) == pytest.approx(3.3, rel=0.01)
+    assert after.heartbeat.drift == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_job_that_stops_is_silent_and_keeps_its_step():
+    gpus = Gpus([loud(plain(2.0, 0.4, seconds=60.0))] * 4)
+    (before,) = gpus.run(58.0, judged_s=40.0)
+    assert before.heartbeat.silent_s < 2.0
+    (after,) = gpus.run(120.0, judged_s=60.0)
+    assert step(after) == pytest.approx(2.0, rel=0.01)
+    assert after.heartbeat.silent_s == pytest.approx(58.0, abs=3.0)
+
+
+def test_what_is_not_read_is_no_silence():
+    gpus = Gpus([loud(plain(2.0, 0.4))] * 4, lost=lambda t: t > 60.0)
+    gpus.run(60.0, judged_s=40.0)
+    gpus.now_s = 100.0
+    gpus.judge()
+    (after,) = gpus.watch.now
+    assert after.heartbeat.silent_s < 3.0
+
+
+def test_two_unknown_jobs_on_one_switch_are_told_apart():
+    a, b = loud(plain(2.0, 0.4)), loud(plain(3.1, 0.3))
+    gpus = Gpus([a, a, a, b, b, b])
+    found = gpus.run(240.0, judged_s=60.0)
+    assert [len(f.gpus) for f in found] == [3, 3]
+    assert [step(f) for f in found] == [pytest.approx(2.0, rel=0.01), pytest.approx(3.1, rel=0.01)]
+
+
+def test_idle_gpus_have_no_activity():
+    assert Gpus([Drawn()] * 4).run(60.0) == ()
+
+
+def test_a_new_pace_of_the_readings_begins_anew():
+    gpus = Gpus([loud(plain(3.0, 0.4))] * 4)
+    gpus.run(60.0)
+    gpus.interval_s = 0.5
+    (found,) = gpus.run(64.0) or (None,)
+    assert found is None or isinstance(found.heartbeat, Missing)
+    (found,) = gpus.run(140.0)
+    assert step(found) == pytest.approx(3.0, rel=0.01)
+
+
+def test_memory_is_bounded():
+    gpus = Gpus([loud(plain(2.0, 0.4, seconds=900.0))] * 2)
+    gpus.run(300.0)
+    series = gpus.watch._series["GPU-0"]
+    size = series.size
+    gpus.run(800.0)
+    assert series.size == size == 1024
+    assert len(series.tail(series.newest, 10_000)[0]) == 10_000
