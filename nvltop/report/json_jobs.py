@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from nvltop.model import Activity, Job, Maybe, Missing, Process, Processes
 from nvltop.report.objects import as_object, utc
+
+NO_JOB: Final = Missing("no process of it is seen")
+NO_STRAGGLER: Final = Missing("the others wait for none")
 
 
 def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
@@ -34,16 +37,16 @@ def activity(found: Activity, index_of: Mapping[str, int]) -> dict[str, Any]:
     beat = found.heartbeat
     waited_for = found.straggler
     return as_object(
-        job=found.job,
+        job=found.job or NO_JOB,
         gpus=[index_of.get(uuid) for uuid in found.gpus],
         step_s=beat if isinstance(beat, Missing) else beat.period_s,
-        step_confidence=None if isinstance(beat, Missing) else beat.confidence,
+        step_confidence=beat if isinstance(beat, Missing) else beat.confidence,
         step_drift=beat if isinstance(beat, Missing) else beat.drift,
         silent_s=beat if isinstance(beat, Missing) else round(beat.silent_s, 3),
         communication_share=found.communication,
         communication_intensity=found.intensity,
         limit=found.limit,
-        straggler=index_of.get(waited_for.gpu) if waited_for else None,
+        straggler=index_of.get(waited_for.gpu) if waited_for else NO_STRAGGLER,
         straggler_signs=list(waited_for.signs) if waited_for else [],
         ranks=[
             as_object(
