@@ -41,6 +41,15 @@ def words(frame: Frame, activity: Activity) -> str:
     return SEPARATOR.join(parts)
 
 
+def brief(activity: Activity) -> str:
+    """`step 2 s, 61% of it communication`; empty if no step was found."""
+    beat = activity.heartbeat
+    if not known(beat):
+        return ""
+    share = activity.communication
+    return _step(beat) + (f", {share:.0%} of it communication" if known(share) else "")
+
+
 def _step(beat: Heartbeat) -> str:
     doubt = "" if beat.confidence == "certain" else f" ({beat.confidence})"
     text = f"step {beat.period_s:.3g} s{doubt}"

@@ -16,7 +16,7 @@ from nvltop.analysis.activity.bursts import level
 from nvltop.analysis.activity.communication import Communication, communication
 from nvltop.analysis.activity.groups import Group
 from nvltop.analysis.activity.limit import limit
-from nvltop.analysis.activity.pulse import Pulse
+from nvltop.analysis.activity.pulse import SEEN_S, Pulse
 from nvltop.analysis.activity.ranks import lateness, straggler
 from nvltop.analysis.activity.samples import Samples
 from nvltop.analysis.activity.series import Moved, Series
@@ -144,7 +144,8 @@ class Activities:
             self._part(group, busier)
         speeds = {u: speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)}
         top = max((v for own in busier.values() for v in own if v == v), default=0.0)
-        if top <= QUIET * max(speeds.values(), default=0.0):
+        seen_s = len(next(iter(busier.values()))) * self._step_s
+        if seen_s < SEEN_S or top <= QUIET * max(speeds.values(), default=0.0):
             watched.activity = None
             return
         total = [sum(c) for c in zip(*(v for both in tails.values() for v in both), strict=True)]

@@ -8,6 +8,7 @@ from typing import Final
 from nvltop.analysis.health.claim import names
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.model import Frame, known
+from nvltop.report.activity import brief, of_gpu
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.paint import meters
 from nvltop.tui.paint.row import SEPARATOR, Row, Span, fit, sentence
@@ -52,10 +53,11 @@ def _verdict(frame: Frame) -> Span:
 
 
 def health(view: View) -> Span:
-    """One line on what stands in the way of reading, on what is wrong, and on link errors."""
+    """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    return _reading(view) or _findings(frame) or note or _lost(frame) or _errors(frame)
+    wrong = _reading(view) or _findings(frame) or note or _lost(frame) or _moved(frame)
+    return wrong or _job(view) or _errors(frame)
 
 
 def _reading(view: View) -> Span | None:
@@ -89,7 +91,7 @@ def _lost(frame: Frame) -> Span | None:
     return f"{names(lost)}: {lost[0].state_reason}", "error"
 
 
-def _errors(frame: Frame) -> Span:
+def _moved(frame: Frame) -> Span | None:
     moved = [
         (error.since_start, g.gpu.index, link.index, kind)
         for g in frame.gpus
@@ -97,10 +99,22 @@ def _errors(frame: Frame) -> Span:
         for kind, error in link.errors.items()
         if known(error.since_start) and error.since_start
     ]
-    if moved:
-        since, gpu, link, kind = max(moved, key=lambda m: m[0])
-        more = f", {len(moved) - 1} more" if len(moved) > 1 else ""
-        return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
+    if not moved:
+        return None
+    since, gpu, link, kind = max(moved, key=lambda m: m[0])
+    more = f", {len(moved) - 1} more" if len(moved) > 1 else ""
+    return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
+
+
+def _job(view: View) -> Span | None:
+    """Say what the selected GPU's job is doing, else the first."""
+    frame = view.frame
+    found = of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
+    told = brief(found or frame.activity[0]) if frame.activity else ""
+    return (told, "") if told else None
+
+
+def _errors(frame: Frame) -> Span:
     if any(known(g.nvlink.errors_since_start) for g in frame.gpus):
         return "no link error counted since start", ""
     if any(g.links for g in frame.gpus):

@@ -1,11 +1,10 @@
-"""What is to be said of the selected GPU or link: why a `?` is one, what its numbers count, its job."""
+"""What is to be said of the selected GPU or link: why a `?` is one, and what its numbers count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
-from nvltop.report.activity import of_gpu, words
 from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.row import SEPARATOR
 from nvltop.tui.paint.view import View
@@ -27,9 +26,6 @@ def status(view: View) -> str:
     parts = _unknown(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
-    found = of_gpu(view.frame, g.gpu.uuid)
-    if found and not parts and (told := words(view.frame, found)):
-        parts.append(f"its job: {told}")
     return SEPARATOR.join(parts)
 
 

@@ -38,8 +38,12 @@ def test_every_job_of_the_table(case):
 
 
 def test_nothing_is_said_in_the_first_seconds():
-    (found,) = Gpus([loud(plain(1.0, 0.4))] * 4).run(16.0)
+    gpus = Gpus([loud(plain(1.1, 0.4))] * 4)
+    assert gpus.run(18.0) == ()
+    (found,) = gpus.run(22.5)
     assert found.heartbeat == TOO_SHORT
+    (found,) = gpus.run(34.0)
+    assert step(found) == pytest.approx(1.1, rel=0.01)
 
 
 def test_a_job_that_slows_down_drifts():
