@@ -62,30 +62,32 @@ def contents(
     cause: str,
     replayed: bool = False,
 ) -> Contents:
-    """Put together the files of a snapshot; `screen` is the picture, `cause` why it is taken."""
+    """Put together the files of a snapshot; `screen` is the picture, `cause` why it is taken.
+
+    Names are taken out of what came from outside, not of the texts made of it: a host may be called `gpu1`.
+    """
     told = redacted(frame, redact)
     step_s, series = _series(frame, told, history)
+    why = redact.text(cause)
     report = to_markdown(
         Snapshot(
             frame=told,
-            cause=redact.text(cause),
+            cause=why,
             removed=redact.removed,
-            versions=versions(),
+            versions={name: redact.text(version) for name, version in versions().items()},
             series=series,
             step_s=step_s,
             replayed=replayed,
         )
     )
-    values = {**to_json(told), "removed": list(redact.removed), "cause": redact.text(cause)}
-    files = {
-        # What is in them has been redacted part by part; a name that has come in another way goes here.
-        "report.md": redact.text(report).encode("utf-8", "backslashreplace"),
-        "snapshot.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode(
-            "utf-8", "backslashreplace"
-        ),
-        "screen.svg": redact.text(screen).encode("utf-8", "backslashreplace"),
-        "recording.gz": ring.recording(),
+    values = {**to_json(told), "removed": list(redact.removed), "cause": why}
+    texts = {
+        "report.md": report,
+        "snapshot.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False),
+        "screen.svg": screen,
     }
+    files = {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
+    files["recording.gz"] = ring.recording()
     return Contents(report, files, frame.tick.wall_s)
 
 

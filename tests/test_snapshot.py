@@ -90,7 +90,7 @@ def shoot(bench):
         made = change(frame)
         if known(made.processes):
             ring.write(Reading(None, b.clock.now, b.clock.now, made.tick.wall_s, made.processes))
-        return contents(made, b.history, ring, redact, "<svg><text>jdoe</text></svg>", f"{USER} asked"), made
+        return contents(made, b.history, ring, redact, "<svg></svg>", f"{USER} asked"), made
 
     return make
 
@@ -145,6 +145,14 @@ def test_the_report_answers_the_first_questions(shoot):
     assert values["gpus"][3]["uuid"] == "GPU-a4"
     assert values["removed"][-1] == "process arguments"
     assert made.files["report.md"].decode() == text
+
+
+def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
+    b = bench()
+    frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
+    text = contents(frame, b.history, Ring(redact), redact, "", "gpu1 asked").report
+    assert "GPU0  GPU1  GPU2" in text
+    assert "because** node-2 asked" in text
 
 
 def test_what_replays_is_what_was_seen(shoot, tmp_path):

@@ -104,6 +104,7 @@ MAX_TEXTS: Final = 4096
 """Redacted texts that are remembered."""
 NO_NAMES: Final = frozenset(
     {"root", "nobody", "user", "admin", "localhost", "gpu", "node", "nvidia", "none", "linux"}
+    | {"ubuntu", "debian", "centos", "fedora", "rocky", "core", "opc", "ec2-user", "azureuser"}
 )
 """They tell nothing."""
 

@@ -48,7 +48,9 @@ def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
             return _archive(folder, names, name, files, wall_s)
         return _folder(folder, names, files)
     except OSError as error:
-        raise SnapshotError(f"{path}: {error.strerror or error}; no snapshot was written") from None
+        raise SnapshotError(
+            f"{path.absolute()}: {error.strerror or error}; no snapshot was written"
+        ) from None
 
 
 def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> Path:
