@@ -10,7 +10,7 @@ from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.nics import add_ports
-from nvltop.export.sheet import Family, Info, Labels, Metric, Sheet, Value, gpu_labels
+from nvltop.export.sheet import PORT_LABELS, Family, Info, Labels, Metric, Sheet, Value, gpu_labels
 from nvltop.model import Cost, Finding, Frame, known
 
 MAX_FINDINGS: Final = 200
@@ -113,16 +113,19 @@ def _add_findings(sheet: Sheet, frame: Frame) -> None:
         count = sum(f.severity == severity for f in frame.findings)
         sheet.add(FINDINGS, {"severity": severity}, count)
     labels_of = {g.gpu.uuid: gpu_labels(g) for g in frame.gpus}
+    first_port = {f.nic.device: f.port.port for f in reversed(frame.nics)}
     for finding in frame.findings[:MAX_FINDINGS]:
-        sheet.add(FINDING, _where(finding, labels_of))
+        sheet.add(FINDING, _where(finding, labels_of, first_port))
 
 
-def _where(finding: Finding, labels_of: Mapping[str, Labels]) -> Labels:
+def _where(finding: Finding, labels_of: Mapping[str, Labels], first_port: Mapping[str, int]) -> Labels:
     labels = {"rule": finding.rule, "severity": finding.severity}
     if finding.gpu is not None:
         labels |= labels_of.get(finding.gpu, {"UUID": finding.gpu})
     if finding.nic is not None:
-        labels["nic"] = finding.nic
-    if finding.link is not None:
+        # Of a NIC, `link` is the port; a finding about the first does not name it.
+        port = first_port.get(finding.nic, 1) if finding.link is None else finding.link
+        labels |= dict(zip(PORT_LABELS, (finding.nic, str(port)), strict=True))
+    elif finding.link is not None:
         labels["link"] = str(finding.link)
     return labels

@@ -210,14 +210,15 @@ findings = st.builds(
     rule=st.sampled_from(["link-down", "xid-gpu", "throttled"]),
     severity=st.sampled_from(["critical", "warning", "info", "unknown"]),
     gpu=st.none() | st.sampled_from(["GPU-a", "GPU-b"]),
-    link=st.none() | st.integers(0, 600),
+    link=st.none() | st.integers(2, 600),
+    nic=st.none() | st.sampled_from(["mlx5_0", "mlx5_7", "eth0"]),
     summary=texts,
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    found=st.lists(findings, max_size=300, unique_by=lambda f: (f.rule, f.gpu, f.link)),
+    found=st.lists(findings, max_size=300, unique_by=lambda f: (f.rule, f.gpu, f.link, f.nic)),
     hostname=st.none() | texts,
 )
 def test_whatever_is_found_the_page_can_be_read_and_is_bounded(scraped, small, found, hostname):
@@ -256,6 +257,16 @@ def test_a_port_that_is_gone_is_down_and_counts_nothing(bench, scraped):
     assert not pick(found, "nvltop_nic_port_receive_bytes_total", **at)
     missing = pick(found, "nvltop_unreadable", metric="nvltop_nic_port_receive_bytes_total", **at)
     assert list(missing.values()) == [1.0]
+
+
+def test_a_finding_about_a_port_joins_with_what_is_told_of_it(bench, scraped):
+    b = bench(scenario="nic-down")
+    b.interval_s = 1.0
+    found = scraped(b.run(20))
+    told = [dict(k) for k in pick(found, "nvltop_finding", rule="nic-down")]
+    assert told
+    down = {frozenset(k) for k, value in pick(found, "nvltop_nic_port_active").items() if not value}
+    assert {frozenset({("device", f["device"]), ("port", f["port"])}) for f in told} == down
 
 
 def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
