@@ -15,11 +15,11 @@ from nvltop.model import (
     LinkState,
     Maybe,
     Missing,
-    NicFrame,
     RemoteKind,
     known,
 )
 from nvltop.report import activity, findings
+from nvltop.report.nics import nic_kind, nic_name
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -190,19 +190,6 @@ def nics(frame: Frame) -> str:
         for f in frame.nics
     ]
     return table(rows, left=4)
-
-
-def nic_name(f: NicFrame) -> str:
-    """`mlx5_0`, or `mlx4_0 port 2` for a further port."""
-    return f.nic.device if f.port.port < 2 else f"{f.nic.device} port {f.port.port}"
-
-
-def nic_kind(f: NicFrame) -> str:
-    """`IB`, `RoCE`, `Eth`, or the driver's own word for what the port speaks."""
-    layer = f.port.link_layer
-    if layer == "Ethernet":
-        return "RoCE" if f.nic.rdma else "Eth"
-    return "IB" if layer == "InfiniBand" else _text(layer)
 
 
 def _links(g: GpuFrame, frame: Frame) -> str:

@@ -192,6 +192,10 @@ async def test_a_node_without_links_says_so(app):
 
 async def test_every_counter_that_moved_is_listed_and_sorted(app):
     app = app("dgx-h100", "errors")
+
+    def of_links():
+        return [row for row in app.main.tab._list.text().splitlines()[1:] if row.startswith("   3 ")]
+
     async with app.run_test(size=(160, 40)) as pilot:
         await settle(app, pilot, 20.0)
         await pilot.press("3")
@@ -205,13 +209,32 @@ async def test_every_counter_that_moved_is_listed_and_sorted(app):
         assert isinstance(app.screen, Menu)
         await pilot.press("home", "down", "down", "enter")
         await settle(app, pilot)
-        kinds = [row[10:30].strip() for row in app.main.tab._list.text().splitlines()[1:4]]
+        kinds = [row[10:30].strip() for row in of_links()]
         assert kinds == sorted(
             kinds, key={"CRC errors": "crc", "recoveries": "recovery", "resends": "replay"}.get
         )
         await pilot.press("I")
         await settle(app, pilot)
-        assert [r[10:30].strip() for r in app.main.tab._list.text().splitlines()[1:4]] == kinds[::-1]
+        assert [row[10:30].strip() for row in of_links()] == kinds[::-1]
+
+
+async def test_counters_of_nics_stand_among_them(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        rows = app.main.tab._list.text().splitlines()
+        (waits,) = [row for row in rows if row.endswith("NIC mlx5_3") or " NIC mlx5_3 " in row]
+        assert waits.split()[:2] == ["N3", "1"]
+        assert "waits for credit" in waits
+        assert rows.index(waits) > 3, "below what means trouble"
+        await pilot.press("end", "enter")
+        await settle(app, pilot)
+        assert app.main.page is None, "a NIC has no page"
+        await pilot.press("f4", *"mlx5_3", "enter")
+        await settle(app, pilot)
+        assert [i.owner for i in app.main.tab._items] == ["mlx5_3"]
 
 
 async def test_the_baseline_starts_counting_anew_and_leaves_the_device_alone(app):
@@ -243,7 +266,7 @@ async def test_search_and_filter_while_typing(app):
         assert {i.kind for i in app.main.tab._items} == {"crc"}
         await pilot.press("escape")
         await settle(app, pilot)
-        assert len(app.main.tab._items) == 3
+        assert len([i for i in app.main.tab._items if i.link]) == 3
         await pilot.press("q")
 
 
@@ -331,6 +354,27 @@ async def test_history_spans_targets_and_cursor(app):
             await pilot.press("plus")
         await settle(app, pilot, 1.0)
         assert "last 24 h" in chart.text()
+
+
+async def test_history_of_nics(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(40):
+            await settle(app, pilot)
+        await pilot.press(str(TITLES.index("History") + 1), *["down"] * 9)
+        await settle(app, pilot)
+        chart = app.main.query_one("#chart")
+        assert "traffic of all NICs, last 5 min" in chart.text()
+        told = re.search(r"TX ([\d.]+) GB/s", chart.text())
+        assert told
+        each = [app._history.tail((f"mlx5_{i}", 1, "tx"), 2)[0] for i in range(12)]
+        assert float(told[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
+        await pilot.press("down")
+        await settle(app, pilot, 1.0)
+        assert "traffic of NIC mlx5_0" in chart.text()
+        await pilot.press(*["down"] * 40)
+        await settle(app, pilot, 1.0)
+        assert "traffic of NIC mlx5_11" in chart.text()
 
 
 # ---- Setup

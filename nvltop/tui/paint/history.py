@@ -12,7 +12,7 @@ from nvltop.analysis.history import Key
 from nvltop.analysis.verdict import PCIE_LANE
 from nvltop.model import known
 from nvltop.tui.glyphs import UNICODE
-from nvltop.tui.paint.row import SEPARATOR, Row, fit, sentence
+from nvltop.tui.paint.row import SEPARATOR, Row, fit, narrow, sentence
 from nvltop.tui.paint.view import View
 
 SPANS: Final = (
@@ -26,6 +26,7 @@ SPANS: Final = (
 TICKS: Final = 4
 ASCII: Final = str.maketrans("┌┐└┘├┤┬┴┼│─", "+++++++++|-")
 WAYS: Final = ("tx", "rx")
+ALL_NICS: Final = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Wanted:
     gpu: str | None = None
     """UUID; None for the node."""
     link: int | None = None
+    nic: tuple[str, int] | None = None
+    """Device and port of a NIC; an empty name for all of them."""
     pcie: bool = False
     span: int = 1
     """Place in `SPANS`."""
@@ -44,6 +47,10 @@ class Wanted:
 
 def keys(view: View, wanted: Wanted, way: str) -> list[Key]:
     """Return the series that add up to what is drawn."""
+    if wanted.nic:
+        return [
+            (*at, way) for f in view.frame.nics if wanted.nic in (ALL_NICS, at := (f.nic.device, f.port.port))
+        ]
     name = f"pcie_{way}" if wanted.pcie else way
     if wanted.gpu:
         return [(wanted.gpu, None if wanted.pcie else wanted.link, name)]
@@ -78,6 +85,9 @@ def title(view: View, wanted: Wanted) -> str:
     name = f"GPU {g.gpu.index}" if g else "all GPUs"
     if wanted.link is not None and not wanted.pcie:
         name += f" > link {wanted.link}"
+    if wanted.nic:
+        name = "all NICs" if wanted.nic == ALL_NICS else f"NIC {wanted.nic[0]}"
+        return narrow(f"traffic of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}")
     what = "PCIe" if wanted.pcie else "NVLink"
     return f"{what} of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}"
 
@@ -88,6 +98,10 @@ def _value(view: View, value: float) -> str:
 
 def _full(view: View, wanted: Wanted, values: Sequence[float]) -> float:
     """Return the top of the scale: what the links can carry, or a round number above what they did."""
+    if wanted.nic:
+        ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]
+        rated = sum(r for f in ports if f.active and known(r := f.port.rate_bytes_per_s))
+        return rated or _above(values)
     gpus = [g for g in view.frame.gpus if wanted.gpu in (None, g.gpu.uuid)]
     if wanted.pcie:
         return PCIE_LANE[5] * 16 * max(1, len(gpus))
@@ -96,8 +110,13 @@ def _full(view: View, wanted: Wanted, values: Sequence[float]) -> float:
         if known(speed) and speed:
             return speed
     total = sum(s for g in gpus if known(s := g.nvlink.speed_bytes_per_s))
+    return total or _above(values)
+
+
+def _above(values: Sequence[float]) -> float:
+    """Return a round number above all values."""
     most = max((v for v in values if not math.isnan(v)), default=0.0)
-    return total or max(1e9, 10 ** math.ceil(math.log10(max(most, 1.0))))
+    return max(1e9, math.pow(10.0, math.ceil(math.log10(max(most, 1.0)))))
 
 
 def plot(

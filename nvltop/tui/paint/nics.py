@@ -7,7 +7,7 @@ from typing import Final
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.pcie import LEVELS
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
-from nvltop.report.text import nic_kind, nic_name
+from nvltop.report.nics import nic_kind, nic_name
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, percent
@@ -63,7 +63,7 @@ def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
     port = f.port
     old = "dim" if f.stale or not f.active else ""
     if c.key == "nic":
-        return f"N{f.label[3:]}" if f.label.startswith("NIC") else _number(view, f), "caption"
+        return number(view, f), "caption"
     if c.key == "name":
         return narrow(nic_name(f)), "bold" if chosen else ""
     if c.key == "kind":
@@ -83,8 +83,8 @@ def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
     return _near(view, f), ""
 
 
-def _number(view: View, f: NicFrame) -> str:
-    """Return the column of the matrix that the NIC has under its own name; `-` if none."""
+def number(view: View, f: NicFrame) -> str:
+    """Return the number of the NIC's column in the matrix, such as `N3`; `-` if it has none."""
     m = view.frame.matrix
     labels = m.labels[len(m.p2p_nvlink) :]
     return f"N{labels.index(f.label)}" if f.label in labels else "-"

@@ -1,4 +1,4 @@
-"""The tab Errors: every error counter that ever moved."""
+"""The tab Errors: every error counter that ever moved, of links and of NICs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from textual.message import Message
 
 from nvltop.analysis.errors import INFORMATIVE, MINUTES
 from nvltop.analysis.health.errors import WORDS
-from nvltop.model import ErrorCount, GpuFrame, Link, known
+from nvltop.model import ErrorCount, known
+from nvltop.report.nics import ERROR_WORDS, nic_name
 from nvltop.report.text import remote_name
 from nvltop.tui.listing import ListTab
+from nvltop.tui.paint import nics
 from nvltop.tui.paint.bars import Key
 from nvltop.tui.paint.row import Column, Span, narrow
 from nvltop.tui.tabs.link import LinkPage
@@ -21,17 +23,28 @@ from nvltop.units import age, count
 
 NEVER: Final = 1e12
 """What a counter that has not changed sorts as."""
+BELOW: Final = 1e25
+"""More than any counter holds."""
+NICS: Final = 1 << 20
+"""What the first NIC sorts as: after all GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One counter of one link."""
+    """One counter of one link, or of one port of a NIC."""
 
-    gpu: GpuFrame
-    link: Link
+    owner: str
+    """UUID of the GPU, or name of the NIC."""
+    place: int
+    """What it sorts as: NICs come after GPUs."""
+    label: str
+    index: int
+    """Of the link or port."""
     kind: str
+    words: str
     error: ErrorCount
     remote: str
+    link: bool = True
 
 
 class Errors(ListTab[Moved]):
@@ -46,7 +59,7 @@ class Errors(ListTab[Moved]):
         Column("since", "START+", 7, 0),
         Column("per_min", "PER MIN", 8, 1),
         Column("changed", "CHANGED", 8, 2),
-        Column("remote", "REMOTE END", 34, 4, left=True),
+        Column("remote", "REMOTE END OR NIC", 34, 4, left=True),
     )
     SORT = "since"
     TEXT_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
@@ -60,18 +73,44 @@ class Errors(ListTab[Moved]):
 
     def items(self) -> Sequence[Moved]:
         """Return the counters that are not zero."""
-        index_of = {g.gpu.uuid: g.gpu.index for g in self.view.frame.gpus}
-        return [
-            Moved(g, link, kind, error, narrow(remote_name(link, index_of)))
+        frame = self.view.frame
+        index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+        moved = [
+            Moved(
+                owner=g.gpu.uuid,
+                place=g.gpu.index,
+                label=str(g.gpu.index),
+                index=link.index,
+                kind=kind,
+                words=WORDS[kind][1],
+                error=error,
+                remote=narrow(remote_name(link, index_of)),
+            )
             for g in self.view.gpus
             for link in g.links
             for kind, error in link.errors.items()
             if known(error.total) and error.total
         ]
+        return moved + [
+            Moved(
+                owner=f.nic.device,
+                place=NICS + i,
+                label=nics.number(self.view, f),
+                index=f.port.port,
+                kind=kind,
+                words=ERROR_WORDS.get(kind, kind),
+                error=error,
+                remote=narrow(f"NIC {nic_name(f)}"),
+                link=False,
+            )
+            for i, f in enumerate(frame.nics)
+            for kind, error in f.errors.items()
+            if known(error.total) and error.total
+        ]
 
     def key(self, item: Moved) -> Hashable:
         """Name a counter."""
-        return item.gpu.gpu.uuid, item.link.index, item.kind
+        return item.owner, item.index, item.kind
 
     def value(self, item: Moved, column: str) -> float | str:
         """Return a column's number."""
@@ -81,14 +120,16 @@ class Errors(ListTab[Moved]):
         if column in ("kind", "remote"):
             return item.kind if column == "kind" else item.remote
         values = {
-            "gpu": item.gpu.gpu.index,
-            "link": item.link.index,
+            "gpu": item.place,
+            "link": item.index,
             "total": error.total,
             "since": error.since_start,
             "per_min": error.per_min,
         }
         value = values[column]
-        return float(value) if known(value) else -1.0
+        # What is no trouble by itself (waiting for credit, say) would bury with its counts what is.
+        below = BELOW if item.kind in INFORMATIVE and column in ("total", "since", "per_min") else 0.0
+        return (float(value) if known(value) else -1.0) - below
 
     def cell(self, item: Moved, column: Column) -> Span:
         """Return a column's text."""
@@ -96,12 +137,12 @@ class Errors(ListTab[Moved]):
         rose = known(error.since_start) and error.since_start > 0 and item.kind not in INFORMATIVE
         role = "error" if rose else ""
         if column.key == "gpu":
-            return str(item.gpu.gpu.index), ""
+            return item.label, ""
         if column.key == "link":
-            mark, role = self.view.mark(item.gpu.gpu.uuid, item.link.index)
-            return f"{item.link.index}{mark}", role
+            mark, role = self.view.mark(item.owner, item.index)
+            return f"{item.index}{mark}", role
         if column.key == "kind":
-            return WORDS[item.kind][1], role
+            return item.words, role
         if column.key == "total":
             return count(error.total, 0), role
         if column.key == "since":
@@ -119,17 +160,19 @@ class Errors(ListTab[Moved]):
             return []
         levels = self.view.glyphs.levels
         drawn = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
-        return [("".join(reversed(list(drawn))), "error" if item.error.minutes else "shadow")]
+        bad = item.error.minutes and item.kind not in INFORMATIVE
+        return [("".join(reversed(list(drawn))), "error" if bad else "shadow")]
 
     def empty(self) -> str:
         """Say what was looked at."""
         links = [link for g in self.view.gpus for link in g.links]
         kinds = {kind for link in links for kind in link.errors}
-        if not links:
-            return "no NVLink, so no link errors"
-        if not kinds:
-            return "no error counter could be read yet"
-        return f"all {len(kinds)} kinds of error counters of {len(links)} links stand at 0"
+        ports = [f for f in self.view.frame.nics if f.errors]
+        counted = [f"{len(links)} links"] * bool(kinds) + [f"{len(ports)} ports of NICs"] * bool(ports)
+        if not counted:
+            return "no error counter could be read yet" if links else "no NVLink, so no link errors"
+        kinds |= {kind for f in ports for kind in f.errors}
+        return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} stand at 0"
 
     def keys(self) -> Sequence[Key]:
         """Add the baseline."""
@@ -140,7 +183,6 @@ class Errors(ListTab[Moved]):
         self.post_message(self.Baseline())
 
     def action_enter(self) -> None:
-        """Open the selected counter's link."""
-        if self.chosen:
-            where = self.chosen.gpu.gpu.uuid, self.chosen.link.index
-            self.open_page(LinkPage(self.view, self.styles_of, *where))
+        """Open the selected counter's link; a NIC has no page."""
+        if self.chosen and self.chosen.link:
+            self.open_page(LinkPage(self.view, self.styles_of, self.chosen.owner, self.chosen.index))

@@ -1,4 +1,4 @@
-"""The tab History: TX and RX of node, GPU or link against time, and PCIe."""
+"""The tab History: TX and RX of node, GPU, link or NIC against time, and PCIe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class History(Tab):
         self._chart = Lines(styles, "chart")
         self._wanted = history.Wanted()
         self._row = 0
-        """0 for the node, then the GPUs."""
+        """0 for the node, then the GPUs, then all NICs together and each of them."""
+        self._rows = 1
         self._drawn: object = None
 
     def compose(self) -> ComposeResult:
@@ -46,10 +47,18 @@ class History(Tab):
     def paint(self) -> None:
         """Draw, if a second has passed or anything else is wanted."""
         view, at = self.view, self._chart.size
-        self._row = min(self._row, len(view.gpus))
-        uuid = view.gpus[self._row - 1].gpu.uuid if self._row else None
-        self._wanted = replace(self._wanted, gpu=uuid)
-        now = (self._wanted, at, id(view.history), view.history.bucket, len(view.gpus))
+        gpus = [g.gpu.uuid for g in view.gpus]
+        ports = [(f.nic.device, f.port.port) for f in view.frame.nics]
+        rows: list[tuple[str | None, tuple[str, int] | None]] = [
+            (None, None),
+            *((uuid, None) for uuid in gpus),
+        ]
+        rows += [(None, port) for port in ([history.ALL_NICS, *ports] if ports else [])]
+        self._rows = len(rows)
+        self._row = min(self._row, len(rows) - 1)
+        uuid, nic = rows[self._row]
+        self._wanted = replace(self._wanted, gpu=uuid, nic=nic)
+        now = (self._wanted, at, id(view.history), view.history.bucket, len(rows))
         if now == self._drawn or at.width < 20 or at.height < 6:
             return
         self._drawn = now
@@ -60,8 +69,8 @@ class History(Tab):
         return (Key("+", "Longer", "span(1)"), Key("-", "Short", "span(-1)"), Key("p", "PCIe", "pcie"))
 
     def move(self, by: int) -> None:
-        """Go from the node to its GPUs."""
-        self._row = max(0, min(self._row + by, len(self.view.gpus)))
+        """Go from the node to its GPUs, and on to the NICs."""
+        self._row = max(0, min(self._row + by, self._rows - 1))
         self._wanted = replace(self._wanted, link=None)
 
     def action_cursor(self, by: int) -> None:
