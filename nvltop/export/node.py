@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop import __version__
 from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.export.activity import add_activity
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.nics import add_ports
@@ -74,10 +75,13 @@ def families(
     _add_node(sheet, frame, late_s)
     wanted = None if only is None else set(only)
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+    shown: dict[str, Labels] = {}
     for gpu in frame.gpus:
         if wanted is None or gpu.gpu.uuid in wanted:
             add_gpu(sheet, gpu, late_s)
             add_links(sheet, gpu, index_of, late_s)
+            shown[gpu.gpu.uuid] = gpu_labels(gpu)
+    add_activity(sheet, frame.activity, shown)
     add_ports(sheet, frame.nics, late_s)
     _add_findings(sheet, frame)
     return sheet.families()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nvltop import export
 from nvltop.export.page import Page
-from nvltop.model import Frame
+from nvltop.model import Activity, Frame, Heartbeat, Missing, Rank, Straggler
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -58,3 +59,17 @@ ALERTS = [
     )
 ]
 """Name, rule and severities of each alert on a finding."""
+
+
+def working(frame: Frame) -> Frame:
+    """Let one job run on all GPUs."""
+    gpus = tuple(g.gpu.uuid for g in frame.gpus)
+    job = Activity(
+        "torchrun:812",
+        gpus,
+        heartbeat=Heartbeat(1.25, "likely", drift=Missing("needs a second minute")),
+        limit="nvlink",
+        ranks=tuple(Rank(gpu, communication=0.4, late_s=0.02) for gpu in gpus),
+        straggler=Straggler(gpus[-1], ("draws less power",)),
+    )
+    return replace(frame, activity=(job,))

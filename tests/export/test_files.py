@@ -12,7 +12,7 @@ import pytest
 from nvltop import cli, export
 from nvltop.analysis.health import FAMILIES
 from nvltop.model import Cost
-from tests.export.conftest import ALERTS, ours
+from tests.export.conftest import ALERTS, ours, working
 
 FOLDER = Path(export.__file__).parent
 RULES = {rule for family in FAMILIES for rule in family.rules}
@@ -44,7 +44,7 @@ def exported(bench, scraped) -> set[str]:
     """Return the names of all metrics that any kind of node has."""
     names = set()
     for node in ("dgx-h100", "hgx-b200", "rtx4090-pair"):
-        frame = replace(bench(node, "link-down").run(1), cost=Cost(105.0, 0.02, 0.25, 0.004, 0.01))
+        frame = replace(working(bench(node, "link-down").run(1)), cost=Cost(105.0, 0.02, 0.25, 0.004, 0.01))
         names |= {name for name, _ in ours(scraped(frame))}
     return names | {"nvltop_finding", "process_cpu_seconds_total"}
 

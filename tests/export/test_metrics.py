@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
-from nvltop.model import Call, Finding, Frame, Missing, Problem, known
+from nvltop.model import (
+    Call,
+    Finding,
+    Frame,
+    Missing,
+    Problem,
+    known,
+)
 from nvltop.nvml.session import GpuReader
-from tests.export.conftest import ours, pick
+from tests.export.conftest import ours, pick, working
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 KINDS = (
@@ -277,3 +284,18 @@ def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
     listed = {dict(k)["device"] for k in pick(found, "nvltop_nic_port_info")}
     assert len(listed) == MAX_PORTS
     assert {f.nic.device for f in frame.nics} <= listed
+
+
+def test_what_a_job_does_is_told_by_gpu_and_once(bench, scraped):
+    frame = working(bench().run(1))
+    (job,) = frame.activity
+    again = replace(job, job="process:9", ranks=job.ranks[:1])
+    found = scraped(replace(frame, activity=(job, again)))
+    assert list(pick(found, "nvltop_job_step_seconds").values()) == [1.25] * 8
+    assert list(pick(found, "nvltop_job_communication_ratio", gpu="0").values()) == [0.4]
+    assert {dict(k)["gpu"] for k in pick(found, "nvltop_job_straggler")} == {"7"}
+    assert len(pick(found, "nvltop_job_limit", limit="nvlink")) == 8
+    assert not pick(found, "nvltop_job_step_drift_ratio")
+    assert len(pick(found, "nvltop_unreadable", metric="nvltop_job_step_drift_ratio")) == 8
+    only = scraped(frame, only=job.gpus[:2])
+    assert len(pick(only, "nvltop_job_step_seconds")) == 2
