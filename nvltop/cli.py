@@ -144,7 +144,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="keep the newest SIZE bytes (such as 200M) of a recording",
     )
-    record.add_argument("--replay", metavar="FILE", help="show a recording instead of this machine")
+    record.add_argument(
+        "--replay", metavar="FILE", help="show a recording or a snapshot instead of this machine"
+    )
     metrics.add_flags(p)
     oneshot.add_flags(p)
     p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")

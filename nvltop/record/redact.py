@@ -17,7 +17,8 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from nvltop.model import Missing
+from nvltop.analysis.jobs import LAUNCHERS
+from nvltop.model import Ancestor, Missing
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ class Redactor:
         if name.lower() in self._looked_for:
             return
         self._looked_for.add(name.lower())
-        if len(name) >= MIN_NAME and name.lower() not in NO_NAMES:
+        if len(name) >= MIN_NAME and name.lower() not in NO_NAMES and not name.isdigit():
             self._replace.append((kind, re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)))
             self._texts.clear()
 
@@ -207,6 +208,9 @@ class Redactor:
             elif name == "executable" and type(old) is str:
                 # A program may write what it likes there, its arguments for one.
                 new = self._text(_base_name(old))
+            elif type(value) is Ancestor and name == "name" and old not in LAUNCHERS:
+                # It may be that of a script, which is an argument of its interpreter.
+                new = LEFT_OUT.reason
             elif name in VERBATIM:
                 new = old if type(old) is not Missing else self._any(old)
             elif name in BY_FIELD and type(old) is str:
@@ -215,7 +219,9 @@ class Redactor:
                     for part, what in host_names(old).items():
                         self._look_for(part, what)
                 elif name == "user":
-                    self._look_for(old, BY_FIELD[name])
+                    # Of `CORP\\jdoe` and `jdoe@corp` the name alone as well.
+                    for part in (old, old.rpartition("\\")[2].partition("@")[0]):
+                        self._look_for(part, BY_FIELD[name])
                 kind = BY_FIELD[name]
                 new = old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)
             else:

@@ -8,6 +8,7 @@ import gzip
 import pytest
 
 from nvltop.model import (
+    Ancestor,
     Call,
     Event,
     Fabric,
@@ -20,6 +21,7 @@ from nvltop.model import (
     Missing,
     Pair,
     Problem,
+    Process,
     Reading,
     Remote,
     RemoteKind,
@@ -112,6 +114,27 @@ def test_plain_words_stay(text):
 def test_words_of_ours_stay_whatever_a_user_is_called():
     tick = Tick(1.0, 2.0, 1.0, "running", (), "running late")
     assert Redactor({"running": "user-"})(tick) == Tick(1.0, 2.0, 1.0, "running", (), "user-1 late")
+
+
+def test_of_what_started_a_process_only_launchers_are_told():
+    ancestors = (Ancestor(7, "torchrun"), Ancestor(6, "launch_project_x.py"), Ancestor(5, "mpirun"))
+    told = Redactor({})(Process(8, (), ancestors=ancestors)).ancestors
+    assert [a.name for a in told] == ["torchrun", "left out", "mpirun"]
+    assert [a.pid for a in told] == [7, 6, 5]
+
+
+def test_users_of_a_domain_are_looked_for_without_it():
+    redact = Redactor({})
+    assert redact(Process(1, (), user="CORP\\asmith")).user == "user-1"
+    redact(Process(1, (), user="jdoe@corp"))
+    assert "asmith" not in redact.text("of asmith")
+    assert "jdoe" not in redact.text("of jdoe")
+
+
+def test_a_user_without_a_name_is_no_number_to_look_for():
+    redact = Redactor({})
+    assert redact(Process(1, (), user="1004")).user == "user-1"
+    assert redact.text("took 1004 ms") == "took 1004 ms"
 
 
 def test_what_has_nothing_to_hide_is_not_copied():
