@@ -25,6 +25,7 @@ from nvltop.nvml.session import GpuReader
 from tests.export.conftest import ours, pick, working
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+SMALL = "rtx3090-pair"
 KINDS = (
     "dgx1-p100",
     "dgx-a100",
@@ -39,19 +40,19 @@ KINDS = (
 
 
 def test_link_counters_are_those_of_nvml(bench, scraped):
-    b = bench()
+    b = bench(SMALL)
     b.run(2)
     frame = b.poll(GpuReader.read_counters)
     found = scraped(frame)
     for g in frame.gpus:
         for link in g.links:
-            at = {"UUID": g.gpu.uuid, "link": str(link.index), "counter": "data"}
+            at = {"UUID": g.gpu.uuid, "link": str(link.index), "counter": g.nvlink.counter.value}
             for name, total in (("transmit", link.tx_bytes_total), ("receive", link.rx_bytes_total)):
                 assert list(pick(found, f"nvltop_link_{name}_bytes_total", **at).values()) == [total]
 
 
 def test_series_of_a_gpu_join_with_those_of_dcgm_exporter(bench, scraped):
-    frame = bench().run(1)
+    frame = bench(SMALL).run(1)
     found = scraped(frame)
     gpus = {
         frozenset({("gpu", str(g.gpu.index)), ("UUID", g.gpu.uuid), ("pci_bus_id", g.gpu.pci_bus_id)})
@@ -63,7 +64,7 @@ def test_series_of_a_gpu_join_with_those_of_dcgm_exporter(bench, scraped):
 
 
 def test_host_name_only_when_asked(bench, scraped):
-    b = bench()
+    b = bench(SMALL)
     frame = replace(b.run(1), inventory=replace(b.inventory, hostname="node-7"))
     assert not any(key == "Hostname" for _, labels in scraped(frame) for key, _ in labels)
     named = ours(scraped(frame, hostname=True))
@@ -141,15 +142,15 @@ def test_a_link_that_is_down_has_no_speed_but_a_state_and_a_finding(bench, scrap
 
 
 def test_ages_grow_while_nothing_is_read(bench, scraped):
-    frame = bench().run(1)
-    fresh = pick(scraped(frame), "nvltop_reading_age_seconds", group="links", gpu="3")
-    stale = pick(scraped(frame, late_s=42.0), "nvltop_reading_age_seconds", group="links", gpu="3")
+    frame = bench(SMALL).run(1)
+    fresh = pick(scraped(frame), "nvltop_reading_age_seconds", group="links", gpu="1")
+    stale = pick(scraped(frame, late_s=42.0), "nvltop_reading_age_seconds", group="links", gpu="1")
     assert [round(value - 42.0, 3) for value in stale.values()] == list(fresh.values())
 
 
 @pytest.mark.parametrize(("late_s", "seen"), [(299.0, True), (301.0, False)])
 def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, seen):
-    b = bench()
+    b = bench(SMALL)
     b.run(1)
     found = scraped(b.poll(), late_s)
     for name in ("nvltop_gpu_power_watts", "nvltop_link_transmit_bytes_total", "nvltop_link_errors_total"):
@@ -161,7 +162,7 @@ def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, se
 
 
 def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
-    b = bench(scenario="gpu-lost")
+    b = bench(SMALL, "gpu-lost")
     found = scraped(b.run(12))
     (lost,) = (dict(k) for k in pick(found, "nvltop_gpu_state", state="lost"))
     del lost["state"]
@@ -173,33 +174,33 @@ def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
 
 
 def test_without_a_driver_there_are_no_numbers_but_the_gpus_that_were_there(bench, scraped):
-    b = bench()
+    b = bench(SMALL)
     b.run(1)
     problem = Problem("no-driver", "the driver is not loaded", "load it")
     b.monitor.update(replace(b.inventory, gpus=(), problem=problem))
     found = scraped(b.frame())
     assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
-    assert len(pick(found, "nvltop_gpu_state", state="unreadable")) == 8
+    assert len(pick(found, "nvltop_gpu_state", state="unreadable")) == 2
     assert not pick(found, "nvltop_gpu_power_watts")
     assert not pick(found, "nvltop_link_transmit_bytes_total")
     unread = pick(found, "nvltop_unreadable", metric="nvltop_link_transmit_bytes_total")
-    assert list(unread.values()) == [18.0] * 8
+    assert list(unread.values()) == [4.0] * 2
 
 
 def test_a_call_that_hangs_is_told_once_with_its_gpu(bench, scraped):
-    frame = bench().run(1)
+    frame = bench(SMALL).run(1)
     now_s = frame.tick.mono_s
-    hung = [Call(t, "nvmlDeviceGetFieldValues", 3, now_s - s) for t, s in (("links", 8.0), ("slow", 9.5))]
+    hung = [Call(t, "nvmlDeviceGetFieldValues", 1, now_s - s) for t, s in (("links", 8.0), ("slow", 9.5))]
     found = scraped(replace(frame, tick=replace(frame.tick, worker="stuck", calls=tuple(hung))))
     assert list(pick(found, "nvltop_driver_call_seconds").values()) == [9.5]
-    assert pick(found, "nvltop_driver_call_seconds", gpu="3", UUID=frame.gpus[3].gpu.uuid)
+    assert pick(found, "nvltop_driver_call_seconds", gpu="1", UUID=frame.gpus[1].gpu.uuid)
     assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
 
 
 def test_only_the_gpus_asked_for(bench, scraped):
-    frame = bench().run(1)
-    found = scraped(frame, only=[frame.gpus[2].gpu.uuid])
-    assert {dict(k)["gpu"] for k in pick(found, "nvltop_gpu_info")} == {"2"}
+    frame = bench(SMALL).run(1)
+    found = scraped(frame, only=[frame.gpus[1].gpu.uuid])
+    assert {dict(k)["gpu"] for k in pick(found, "nvltop_gpu_info")} == {"1"}
 
 
 def test_informative_counts_are_no_errors(bench, scraped):
@@ -287,15 +288,15 @@ def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
 
 
 def test_what_a_job_does_is_told_by_gpu_and_once(bench, scraped):
-    frame = working(bench().run(1))
+    frame = working(bench(SMALL).run(1))
     (job,) = frame.activity
     again = replace(job, job="process:9", ranks=job.ranks[:1])
     found = scraped(replace(frame, activity=(job, again)))
-    assert list(pick(found, "nvltop_job_step_seconds").values()) == [1.25] * 8
+    assert list(pick(found, "nvltop_job_step_seconds").values()) == [1.25] * 2
     assert list(pick(found, "nvltop_job_communication_ratio", gpu="0").values()) == [0.4]
-    assert {dict(k)["gpu"] for k in pick(found, "nvltop_job_straggler")} == {"7"}
-    assert len(pick(found, "nvltop_job_limit", limit="nvlink")) == 8
+    assert {dict(k)["gpu"] for k in pick(found, "nvltop_job_straggler")} == {"1"}
+    assert len(pick(found, "nvltop_job_limit", limit="nvlink")) == 2
     assert not pick(found, "nvltop_job_step_drift_ratio")
-    assert len(pick(found, "nvltop_unreadable", metric="nvltop_job_step_drift_ratio")) == 8
-    only = scraped(frame, only=job.gpus[:2])
-    assert len(pick(only, "nvltop_job_step_seconds")) == 2
+    assert len(pick(found, "nvltop_unreadable", metric="nvltop_job_step_drift_ratio")) == 2
+    only = scraped(frame, only=job.gpus[:1])
+    assert len(pick(only, "nvltop_job_step_seconds")) == 1
