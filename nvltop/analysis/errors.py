@@ -160,8 +160,10 @@ class ErrorTable:
                 self._counts.setdefault(link, {})[kind] = track.at(now_s)
             self._moving = [(*key, track) for key, track in self._tracks.items() if not track.quiet]
             self._sums = self._add_up()
-        for link, kind, track in self._moving:
+        if self._moving:
             # Frames of before keep what they were given.
+            self._counts = dict(self._counts)
+        for link, kind, track in self._moving:
             self._counts[link] = {**self._counts[link], kind: track.at(now_s)}
         return self._counts
 

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nvltop.analysis.activity.series import Moved
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
+from nvltop.analysis.rows import LinkRows, Lit
 from nvltop.analysis.verdict import ceiling, share
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
     NOT_READ,
     C2cTraffic,
-    ErrorCount,
     Fabric,
     Gauges,
     Gpu,
     GpuFrame,
-    Link,
     LinkBer,
     LinkCounters,
     LinkErrors,
-    LinkState,
     LinkStates,
     Maybe,
     Missing,
@@ -38,12 +36,11 @@ from nvltop.model import (
 )
 
 KIB = 1024
-LINK_DOWN = Missing("link is down")
-NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 PER_LINK = Missing("counted per link")
+NO_LINK = Missing("no NVLink")
+NO_LINK_UP = Missing("no link is up")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 UNLIMITED = float("inf")
-ACTIVE = (LinkState.UP, LinkState.SLEEP, LinkState.TRAFFIC_DISABLED)
 RECENT_S = 10.0
 """Long enough for the pauses between the steps of a job not to look like its end."""
 
@@ -63,6 +60,10 @@ class GpuTrack:
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
     _implausible: Mapping[int, float] = field(default_factory=dict)
+    _totals: tuple[Maybe[float], Maybe[float]] | None = None
+    """TX and RX of all links; None once a reading has come that they depend on."""
+    _lit: Lit | None = None
+    """The same of the states."""
     _span: tuple[float, float] | None = None
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     """End, length and share of speed of each span of the last seconds."""
@@ -87,6 +88,7 @@ class GpuTrack:
                 self.links_changed or self._states is None or self._states.states != data.states
             )
             self._states = data
+            self._lit = self._totals = None
         elif isinstance(data, LinkErrors):
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
@@ -115,7 +117,7 @@ class GpuTrack:
         span = self._meter.update(reading.start_s, values, data.stamp_us, unit, speeds + speeds, interval_s)
         if span is None:
             return False
-        self._rates, self._implausible = span.rates, span.implausible
+        self._rates, self._implausible, self._totals = span.rates, span.implausible, None
         self._span = (span.start_s, span.end_s)
         self._remember(span.start_s, span.end_s)
         return True
@@ -123,27 +125,16 @@ class GpuTrack:
     def _remember(self, start_s: float, end_s: float) -> None:
         while self._recent and end_s - self._recent[0][0] > RECENT_S:
             self._recent.popleft()
-        remotes = self.gpu.remotes
-        if isinstance(remotes, Missing) or not self._states:
+        if isinstance(self.gpu.remotes, Missing) or not self._states:
             return
-        # Without making links and sums to show.
-        states = dict(enumerate(self._states.states))
-        lit = [i for i in range(len(remotes)) if states.get(i) is not LinkState.DOWN]
-        tx, rx = self._totals(lit)
+        tx, rx = self._sums()
         self.moved = Moved(start_s, end_s, tx if known(tx) else math.nan, rx if known(rx) else math.nan)
-        speeds = [self._speed(i) for i in lit if states.get(i) in ACTIVE]
-        if end_s > start_s and all(known(speed) for speed in speeds):
-            speed = sum(v for v in speeds if known(v))
-            now = share(NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=speed))
-            if known(now):
-                self._recent.append((end_s, end_s - start_s, now))
+        speed = self._lighting().speed_bytes_per_s
+        now = share(NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=speed))
+        if end_s > start_s and known(now):
+            self._recent.append((end_s, end_s - start_s, now))
 
-    def _speed(self, link: int) -> Maybe[float]:
-        speeds = self._states.speed_bytes_per_s if self._states else ()
-        return speeds[link] if link < len(speeds) else NOT_READ
-
-    def _recent_share(self) -> Maybe[float]:
-        seconds = sum(length for _, length, _ in self._recent)
+    def _recent_share(self, seconds: float) -> Maybe[float]:
         if not seconds:
             return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
         return sum(length * part for _, length, part in self._recent) / seconds
@@ -163,12 +154,18 @@ class GpuTrack:
         """Count errors from now on."""
         self._errors.rebase()
 
+    def relist(self, gpu: Gpu) -> None:
+        """Take what a newer inventory says of the GPU."""
+        self.gpu = gpu
+        self._lit = self._totals = None
+
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
         """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
-        links = self._links(now_s)
+        remotes = self.gpu.remotes
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
         state = "ok" if not problem else "lost" if problem in LOST else "unreadable"
+        links = () if isinstance(remotes, Missing) else self._rows(remotes, now_s)
         return GpuFrame(
             gpu=self.gpu,
             state=state,
@@ -178,11 +175,7 @@ class GpuTrack:
             pcie=self._pcie,
             c2c=self._c2c,
             fabric=self._fabric,
-            nvlink=replace(
-                self._nvlink(links),
-                recent_share=self._recent_share(),
-                recent_s=sum(length for _, length, _ in self._recent),
-            ),
+            nvlink=self._nvlink(),
             links=links,
             ber=self._ber,
             span_s=self._span,
@@ -190,108 +183,79 @@ class GpuTrack:
             stale=ages.get("links", 0.0) > stale_s,
         )
 
-    def _links(self, now_s: float) -> tuple[Link, ...]:
+    def _rows(self, remotes: tuple[Remote, ...], now_s: float) -> LinkRows:
+        return LinkRows(remotes, self._lighting(), self._counters, self._rates, self._errors.at(now_s))
+
+    def _lighting(self) -> Lit:
+        if self._lit is None:
+            remotes = self.gpu.remotes
+            self._lit = Lit.of(len(remotes) if known(remotes) else 0, self._states)
+        return self._lit
+
+    def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
-        if isinstance(remotes, Missing):
-            return ()
-        errors = self._errors.at(now_s)
-        return tuple(self._link(i, remote, errors.get(i, {})) for i, remote in enumerate(remotes))
-
-    def _link(self, i: int, remote: Remote, errors: Mapping[str, ErrorCount]) -> Link:
-        states = self._states.states if self._states else ()
-        state = states[i] if i < len(states) else (states[0] if len(states) == 1 else NOT_READ)
-        tx, rx, tx_total, rx_total = self._traffic(i)
-        if state is LinkState.DOWN:
-            # What the counters of a link that is down say differs by driver: an error, or no change.
-            tx = rx = LINK_DOWN
-            tx_total, rx_total = (t if known(t) else LINK_DOWN for t in (tx_total, rx_total))
-        return Link(
-            index=i,
-            state=LinkState.UNKNOWN if isinstance(state, Missing) else state,
-            state_reason=state.reason if isinstance(state, Missing) else "",
-            speed_bytes_per_s=self._speed(i),
-            remote=remote,
-            tx_bytes_per_s=tx,
-            rx_bytes_per_s=rx,
-            tx_bytes_total=tx_total,
-            rx_bytes_total=rx_total,
-            errors=errors,
-        )
-
-    def _traffic(self, i: int) -> tuple[Maybe[float], Maybe[float], Maybe[int], Maybe[int]]:
-        counters = self._counters
-        if counters is None:
-            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
-        if counters.scope is Scope.GPU:
-            return NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK
-        n = len(counters.tx_bytes)
-        if i >= n:
-            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
-        tx, rx = (self._rates[i], self._rates[n + i]) if len(self._rates) == 2 * n else (NOT_READ, NOT_READ)
-        return tx, rx, counters.tx_bytes[i], counters.rx_bytes[i]
-
-    def _nvlink(self, links: tuple[Link, ...]) -> NvLink:
-        remotes = self.gpu.remotes
-        if isinstance(remotes, Missing):
-            return replace(
-                NvLink(*(remotes,) * 7),
-                counter=remotes,
-                scope=remotes,
-                errors_total=remotes,
-                errors_since_start=remotes,
+        seconds = sum(length for _, length, _ in self._recent)
+        why = remotes if isinstance(remotes, Missing) else None if remotes else NO_LINK
+        if why:
+            none = 0 if why is NO_LINK else why
+            return NvLink(
+                links_present=none,
+                links_up=none,
+                speed_bytes_per_s=why,
+                ceiling=why,
+                tx_bytes_per_s=why,
+                rx_bytes_per_s=why,
+                recent_share=self._recent_share(seconds),
+                recent_s=seconds,
+                counter=why,
+                scope=why,
+                errors_total=why,
+                errors_since_start=why,
             )
-        if not links:
-            none = Missing("no NVLink")
-            return replace(
-                NvLink(0, 0, *(none,) * 5),
-                counter=none,
-                scope=none,
-                errors_total=none,
-                errors_since_start=none,
-            )
-        unread = next((Missing(k.state_reason) for k in links if k.state is LinkState.UNKNOWN), None)
-        up = [k for k in links if k.active]
-        dark = None if up else unread
-        speeds = [k.speed_bytes_per_s for k in up]
-        no_speed = next((s for s in speeds if isinstance(s, Missing)), None)
-        counters = self._counters
-        tx, rx = self._totals([k.index for k in links if k.state is not LinkState.DOWN])
+        lit, counters = self._lighting(), self._counters
+        tx, rx = self._sums()
         errors_total, errors_since_start = self._errors.sums
-        whole = counters is not None and counters.scope is Scope.GPU
+        whole = counters if counters and counters.scope is Scope.GPU else None
         return NvLink(
-            links_present=len(links),
-            links_up=dark or len(up),
-            speed_bytes_per_s=no_speed or dark or float(sum(s for s in speeds if known(s))),
+            links_present=len(lit.states),
+            links_up=lit.up,
+            speed_bytes_per_s=lit.speed_bytes_per_s,
             ceiling=ceiling(self.gpu.nvlink_generation),
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
+            recent_share=self._recent_share(seconds),
+            recent_s=seconds,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
             errors_total=errors_total,
             errors_since_start=errors_since_start,
-            tx_bytes_total=counters.tx_bytes[0] if whole and counters else PER_LINK,
-            rx_bytes_total=counters.rx_bytes[0] if whole and counters else PER_LINK,
+            tx_bytes_total=whole.tx_bytes[0] if whole else PER_LINK,
+            rx_bytes_total=whole.rx_bytes[0] if whole else PER_LINK,
         )
 
-    def _totals(self, lit: list[int]) -> tuple[Maybe[float], Maybe[float]]:
+    def _sums(self) -> tuple[Maybe[float], Maybe[float]]:
         """Sum each direction over the links not known to be down; with a part unread there is no sum."""
-        counters = self._counters
+        if self._totals is None:
+            self._totals = self._add_up()
+        return self._totals
+
+    def _add_up(self) -> tuple[Maybe[float], Maybe[float]]:
+        counters, lit = self._counters, self._lighting()
         if counters is None:
             return NOT_READ, NOT_READ
         if counters.scope is Scope.GPU:
             return (self._rates[0], self._rates[1]) if len(self._rates) == 2 else (NOT_READ, NOT_READ)
-        if not lit:
-            nothing = Missing("no link is up")
-            return nothing, nothing
+        if not lit.carrying:
+            return NO_LINK_UP, NO_LINK_UP
         n = len(counters.tx_bytes)
-        return self._sum(lit, lit), self._sum([n + k for k in lit], lit)
+        most = lit.most_bytes_per_s
+        return self._sum(lit.carrying, most), self._sum([n + k for k in lit.carrying], most)
 
-    def _sum(self, positions: list[int], lit: list[int]) -> Maybe[float]:
+    def _sum(self, positions: Sequence[int], most: float) -> Maybe[float]:
         # A link that claims too much may still be part of a sum that all links together can carry.
         rates = [self._implausible.get(i, self._rates[i]) for i in positions if i < len(self._rates)]
         unread = next((r for r in rates if isinstance(r, Missing)), None)
         if unread or not rates:
             return unread or NOT_READ
         total = float(sum(r for r in rates if known(r)))
-        speed = sum(v for i in lit if known(v := self._speed(i)))
-        return IMPLAUSIBLE if speed and total > PLAUSIBLE * speed else total
+        return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total

@@ -1,8 +1,9 @@
 """What was drawn a while ago: rates of every GPU and link, in bounded memory.
 
-Three rings a series: the last five minutes by the second, the last hour by 15 s, the last day by five
-minutes. Memory: 828 buckets of two floats, 8 kB a series with all overhead; a DGX H100 has 320 series,
-about 2.6 MB, and no more however long it runs.
+Three rings: the last five minutes by the second, the last hour by 15 s, the last day by five minutes.
+Series whose values come together share their rings, a bucket being a row of them: so a reading costs
+a few list operations a GPU, however many links it has. Memory: 828 floats a series, 3.3 kB; a DGX H100
+has 320 series, about 1.1 MB, and no more however long it runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.model import Frame, Maybe, known
+from nvltop.analysis.rows import rates
+from nvltop.model import Frame, Maybe, Missing
 
 SECONDS: Final = 300
 RINGS: Final = ((1, SECONDS), (15, 240), (300, 288))
@@ -22,67 +24,99 @@ Key = tuple[str, "int | None", str]
 """(GPU UUID, link index or None for the GPU as a whole, `tx`, `rx`, `pcie_tx` or `pcie_rx`), or for NICs
 (device, port, `tx` or `rx`)."""
 
+Span = tuple[float, float]
+"""Start and end, CLOCK_MONOTONIC."""
+
 
 class _Ring:
-    """Mean of each time-aligned bucket; what a span moved is spread over the buckets that it crosses."""
+    """Means of time-aligned buckets, each a row of values; the newest bucket still fills."""
 
-    __slots__ = ("_size", "_spans", "_step", "_sums", "newest")
+    __slots__ = ("_means", "_size", "_spans", "_sums", "filling", "step", "width")
 
-    def __init__(self, step: int, size: int) -> None:
-        self._step, self._size = step, size
-        self._sums = array("f", bytes(4 * size))
-        self._spans = array("f", bytes(4 * size))
-        self.newest = 0
+    def __init__(self, step: int, size: int, width: int) -> None:
+        self.step, self._size, self.width = step, size, width
+        self._means = array("f", [math.nan]) * (size * width)
+        self._sums = [0.0] * width
+        self._spans = [0.0] * width
+        """Seconds of which each sum is; less than the bucket's where something is unknown."""
+        self.filling = -1
+        """Number of the bucket that fills."""
 
-    def add(self, start_s: float, end_s: float, rate: float) -> None:
-        step = self._step
-        start_s = max(start_s, end_s - (self._size - 1) * step)
-        bucket = int(start_s // step)
-        while bucket * step < end_s:
-            seconds = min(end_s, (bucket + 1) * step) - max(start_s, bucket * step)
-            if seconds > 0:
-                if bucket > self.newest:
-                    self.forget_up_to(bucket)
-                i = bucket % self._size
-                self._sums[i] += rate * seconds
-                self._spans[i] += seconds
-            bucket += 1
+    def add(self, bucket: int, seconds: float, values: Sequence[float]) -> None:
+        """Let values (NaN where unknown) have held for some seconds of a bucket."""
+        if bucket > self.filling:
+            self._turn(bucket)
+        if bucket == self.filling:
+            self._sums = [s + v * seconds if v == v else s for s, v in zip(self._sums, values, strict=True)]
+            self._spans = [t + seconds if v == v else t for t, v in zip(self._spans, values, strict=True)]
 
-    def forget_up_to(self, bucket: int) -> None:
-        size = self._size
-        for b in range(max(self.newest + 1, bucket - size + 1), bucket + 1):
-            self._sums[b % size] = self._spans[b % size] = 0.0
-        self.newest = max(self.newest, bucket)
+    def row(self) -> list[float]:
+        """Return the means of the bucket that fills."""
+        return [s / t if t > 0 else math.nan for s, t in zip(self._sums, self._spans, strict=True)]
 
-    def mean(self, bucket: int) -> float:
+    def _turn(self, bucket: int) -> None:
+        """Close the bucket that fills, and begin another; those between are unknown."""
+        if self.filling >= 0:
+            self._put(self.filling, array("f", self.row()))
+            nothing = array("f", [math.nan]) * self.width
+            for skipped in range(max(self.filling + 1, bucket - self._size + 1), bucket):
+                self._put(skipped, nothing)
+        self._sums = [0.0] * self.width
+        self._spans = [0.0] * self.width
+        self.filling = bucket
+
+    def _put(self, bucket: int, row: array[float]) -> None:
+        at = bucket % self._size * self.width
+        self._means[at : at + self.width] = row
+
+    def mean(self, bucket: int, column: int) -> float:
         """Return the mean of a bucket, NaN if nothing is known of it."""
-        if not 0 <= self.newest - bucket < self._size or bucket < 0:
+        if bucket == self.filling:
+            span = self._spans[column]
+            return self._sums[column] / span if span > 0 else math.nan
+        if not 0 < self.filling - bucket < self._size or bucket < 0:
             return math.nan
-        span = self._spans[bucket % self._size]
-        return self._sums[bucket % self._size] / span if span > 0 else math.nan
+        return self._means[bucket % self._size * self.width + column]
 
-    def tail(self, newest: int, count: int) -> list[float]:
-        # Looking changes nothing: a second that a look had ended would never reach the coarser rings.
-        return [self.mean(b) for b in range(newest - count + 1, newest + 1)]
+    def tail(self, column: int, newest: int, count: int) -> list[float]:
+        """Return the means of `count` buckets up to the newest, oldest first."""
+        return [self.mean(bucket, column) for bucket in range(newest - count + 1, newest + 1)]
 
 
-class _Series:
-    """The rings of one series; a coarser one takes the seconds of the finest as they end."""
+class _Block:
+    """The rings of series whose values come together; a coarser one takes the seconds of the finest."""
 
-    __slots__ = ("rings",)
+    __slots__ = ("end_s", "rings")
 
-    def __init__(self) -> None:
-        self.rings = tuple(_Ring(step, size) for step, size in RINGS)
+    def __init__(self, width: int) -> None:
+        self.rings = tuple(_Ring(step, size, width) for step, size in RINGS)
+        self.end_s = -math.inf
+        """Of the last span taken."""
 
-    def add(self, start_s: float, end_s: float, rate: float) -> None:
-        seconds = self.rings[0]
-        before = seconds.newest
-        seconds.add(start_s, end_s, rate)
-        for second in range(max(before, seconds.newest - SECONDS + 1), seconds.newest):
-            mean = seconds.mean(second)
-            if mean == mean:
-                for ring in self.rings[1:]:
-                    ring.add(second, second + 1, mean)
+    @property
+    def width(self) -> int:
+        return self.rings[0].width
+
+    def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
+        """Spread a span over the seconds that it crosses."""
+        self.end_s = end_s
+        start_s = max(start_s, end_s - (SECONDS - 1))
+        second = int(start_s)
+        while second < end_s:
+            seconds = min(end_s, second + 1) - max(start_s, second)
+            if seconds > 0:
+                if second > self.rings[0].filling:
+                    self._pass_on()
+                self.rings[0].add(second, seconds, values)
+            second += 1
+
+    def _pass_on(self) -> None:
+        """Give the second that ends to the coarser rings."""
+        ended = self.rings[0].filling
+        if ended >= 0:
+            row = self.rings[0].row()
+            for ring in self.rings[1:]:
+                ring.add(ended // ring.step, 1.0, row)
 
 
 class History:
@@ -91,48 +125,57 @@ class History:
     def __init__(self) -> None:
         self.bucket = 0
         """Number of the current second; pictures shift when it changes."""
-        self._series: dict[Key, _Series] = {}
-        self._ends: dict[Key, float] = {}
+        self._blocks: dict[tuple[str, str], _Block] = {}
+        """By GPU and by what is read together: `links` or `pcie`."""
+        self._places: dict[Key, tuple[_Block, int]] = {}
 
     def add(self, frame: Frame) -> None:
         """Take what is new in a frame."""
         self.bucket = max(self.bucket, int(frame.tick.mono_s))
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
-            if gpu.span_s:
-                start, end = gpu.span_s
-                if self._ends.get((uuid, None, "tx")) != end:
-                    self._ends[uuid, None, "tx"] = end
-                    self._put((uuid, None, "tx"), start, end, gpu.nvlink.tx_bytes_per_s)
-                    self._put((uuid, None, "rx"), start, end, gpu.nvlink.rx_bytes_per_s)
-                    for link in gpu.links:
-                        self._put((uuid, link.index, "tx"), start, end, link.tx_bytes_per_s)
-                        self._put((uuid, link.index, "rx"), start, end, link.rx_bytes_per_s)
-            if gpu.pcie_span_s and self._ends.get((uuid, None, "pcie")) != gpu.pcie_span_s[1]:
-                start, end = gpu.pcie_span_s
-                self._ends[uuid, None, "pcie"] = end
-                self._put((uuid, None, "pcie_tx"), start, end, gpu.pcie.tx_bytes_per_s)
-                self._put((uuid, None, "pcie_rx"), start, end, gpu.pcie.rx_bytes_per_s)
-
+            if span_s := self._fresh((uuid, "links"), gpu.span_s):
+                tx, rx = rates(gpu.links)
+                values = [gpu.nvlink.tx_bytes_per_s, *tx, gpu.nvlink.rx_bytes_per_s, *rx]
+                self._take((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
+            if span_s := self._fresh((uuid, "pcie"), gpu.pcie_span_s):
+                values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
+                self._take((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
         for nic in frame.nics:
-            key = (nic.nic.device, nic.port.port, "tx")
-            if nic.span_s and self._ends.get(key) != nic.span_s[1]:
-                start, end = nic.span_s
-                self._ends[key] = end
-                self._put(key, start, end, nic.tx_bytes_per_s)
-                self._put((*key[:2], "rx"), start, end, nic.rx_bytes_per_s)
+            name = nic.nic.device, f"port {nic.port.port}"
+            if span_s := self._fresh(name, nic.span_s):
+                values = [nic.tx_bytes_per_s, nic.rx_bytes_per_s]
+                self._take(name, (nic.port.port,), ("tx", "rx"), span_s, values)
 
-    def _put(self, key: Key, start_s: float, end_s: float, rate: Maybe[float]) -> None:
-        if known(rate) and end_s > start_s:
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = _Series()
-            series.add(start_s, end_s, rate)
+    def _fresh(self, name: tuple[str, str], span_s: Span | None) -> Span | None:
+        """Return a span if it has not been taken yet."""
+        block = self._blocks.get(name)
+        taken = block is not None and span_s is not None and block.end_s == span_s[1]
+        return None if span_s is None or span_s[1] <= span_s[0] or taken else span_s
+
+    def _take(
+        self,
+        name: tuple[str, str],
+        parts: Sequence[int | None],
+        ways: tuple[str, str],
+        span_s: Span,
+        values: Sequence[Maybe[float]],
+    ) -> None:
+        """Take what each part moved over a span, one way and then the other."""
+        block = self._blocks.get(name)
+        if block is None or block.width != len(values):
+            block = self._blocks[name] = _Block(len(values))
+            for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
+                self._places[name[0], part, way] = block, column
+        block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
 
     def tail(self, key: Key, count: int) -> list[float]:
         """Return the last `count` seconds in bytes/s, oldest first; NaN where nothing is known."""
-        series = self._series.get(key)
-        return series.rings[0].tail(self.bucket, count) if series else [math.nan] * count
+        return self._tail(key, 0, self.bucket, count)
+
+    def _tail(self, key: Key, ring: int, newest: int, count: int) -> list[float]:
+        block, column = self._places.get(key, (None, 0))
+        return block.rings[ring].tail(column, newest, count) if block else [math.nan] * count
 
     def span(self, keys: Sequence[Key], seconds: float) -> tuple[int, list[float]]:
         """Return the sum of some series over the last `seconds`, and how many seconds one value is of.
@@ -145,7 +188,6 @@ class History:
         newest = self.bucket // step - 1
         sums = [0.0 if keys else math.nan] * count
         for key in keys:
-            series = self._series.get(key)
-            values = series.rings[ring].tail(newest, count) if series else [math.nan] * count
+            values = self._tail(key, ring, newest, count)
             sums = [a + b for a, b in zip(sums, values, strict=True)]
         return step, sums

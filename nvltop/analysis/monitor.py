@@ -145,7 +145,7 @@ class Monitor:
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
             if track:
-                track.gpu = gpu
+                track.relist(gpu)
             else:
                 self._gpus[gpu.uuid] = GpuTrack(gpu)
 

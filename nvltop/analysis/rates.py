@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from nvltop.model import Maybe, Missing, known
+from nvltop.model import Maybe, Missing
 
 FIRST: Final = Missing("needs a second reading")
 RESET: Final = Missing("the counter was reset")
@@ -136,15 +136,8 @@ class Meter:
             self._open(sample)
             return Span(time_s, time_s, (FIRST,) * len(values))
         self._open(sample)
-        rates: list[Maybe[float]] = []
-        implausible = {}
-        for i, limit in enumerate(limits):
-            rate, plausible = self._rate(i, base, sample, unit, limit)
-            if known(rate) and not plausible:
-                implausible[i] = rate
-                rate = IMPLAUSIBLE
-            rates.append(rate)
-        return Span(base.time_s, time_s, tuple(rates), implausible)
+        rates, implausible = _rates(base, sample, unit, limits)
+        return Span(base.time_s, time_s, rates, implausible)
 
     def _open(self, sample: _Sample) -> None:
         self._base = self._last = sample
@@ -179,23 +172,37 @@ class Meter:
         even = longest - shortest <= 1 or longest <= EVEN * shortest
         return longest if even else 1
 
-    def _rate(
-        self, i: int, base: _Sample, sample: _Sample, unit: int, limit: float
-    ) -> tuple[Maybe[float], bool]:
-        """Return the rate of one counter, and whether its link can carry that much."""
+
+def _rates(
+    base: _Sample, sample: _Sample, unit: int, limits: Sequence[float]
+) -> tuple[tuple[Maybe[float], ...], dict[int, float]]:
+    """Return the rate of each counter, and what those claim that their link cannot carry."""
+    span_s = sample.time_s - base.time_s
+    seconds = elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0]) if _dated(base, sample) else span_s
+    each = _dated(base, sample) and len(sample.stamps_us) == len(limits) == len(base.stamps_us)
+    rates: list[Maybe[float]] = []
+    implausible = {}
+    for i, limit in enumerate(limits):
         before, after = base.values[i], sample.values[i]
         if isinstance(after, Missing):
-            return after, True
+            rates.append(after)
+            continue
         if isinstance(before, Missing):
-            return FIRST, True
-        seconds = elapsed_s(sample.time_s - base.time_s, _stamp(sample, i) - _stamp(base, i))
+            rates.append(FIRST)
+            continue
+        if each:
+            seconds = elapsed_s(span_s, sample.stamps_us[i] - base.stamps_us[i])
         most = limit * PLAUSIBLE * (seconds + SHORT_S)
         change = moved(before, after, unit, most)
         if isinstance(change, Missing):
-            return change, True
-        return change / seconds, change <= most
+            rates.append(change)
+        elif change <= most:
+            rates.append(change / seconds)
+        else:
+            implausible[i] = change / seconds
+            rates.append(IMPLAUSIBLE)
+    return tuple(rates), implausible
 
 
-def _stamp(sample: _Sample, i: int) -> int:
-    stamps = sample.stamps_us
-    return (stamps[i] if len(stamps) > 1 else stamps[0]) if stamps else 0
+def _dated(base: _Sample, sample: _Sample) -> bool:
+    return bool(base.stamps_us and sample.stamps_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nvltop.model.activity import Activity
@@ -67,7 +67,7 @@ class Link:
     @property
     def active(self) -> bool:
         """Whether the link is trained (up, asleep, or trained without traffic)."""
-        return self.state in (LinkState.UP, LinkState.SLEEP, LinkState.TRAFFIC_DISABLED)
+        return self.state.active
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class GpuFrame:
     c2c: C2cTraffic = field(default_factory=C2cTraffic)
     fabric: Fabric = field(default_factory=Fabric)
     nvlink: NvLink = field(default_factory=NvLink)
-    links: tuple[Link, ...] = ()
+    links: Sequence[Link] = ()
     ber: LinkBer | None = None
     """None on boards that tell none, and before the first reading."""
     span_s: tuple[float, float] | None = None

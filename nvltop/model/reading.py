@@ -22,6 +22,11 @@ class LinkState(str, Enum):
     """Trained, but not allowed to carry traffic (value 3, NVML 13.615)."""
     UNKNOWN = "unknown"
 
+    @property
+    def active(self) -> bool:
+        """Whether a link in this state is trained (up, asleep, or trained without traffic)."""
+        return self is not LinkState.DOWN and self is not LinkState.UNKNOWN
+
 
 class Counter(str, Enum):
     """What a throughput counter counts."""

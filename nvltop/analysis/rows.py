@@ -1,0 +1,164 @@
+"""The links of one GPU as columns, of which a `Link` is made when somebody looks at it.
+
+A node has up to a thousand links and a screen shows some twenty: what a frame costs must grow with
+what is seen of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from nvltop.model import (
+    NOT_READ,
+    ErrorCount,
+    Link,
+    LinkCounters,
+    LinkState,
+    LinkStates,
+    Maybe,
+    Missing,
+    Remote,
+    Scope,
+    known,
+)
+
+LINK_DOWN = Missing("link is down")
+NOT_PER_LINK = Missing("the driver tells only the GPU's total")
+
+Errors = Mapping[int, Mapping[str, ErrorCount]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """What the states of a GPU's links come to; worked out once a reading."""
+
+    states: tuple[Maybe[LinkState], ...]
+    """Of each link."""
+    speeds: tuple[Maybe[float], ...]
+    """Of each link, bytes/s one direction."""
+    up: Maybe[int]
+    speed_bytes_per_s: Maybe[float]
+    """Of all links that are up."""
+    carrying: tuple[int, ...]
+    """Links that are not known to be down, which are those whose traffic is summed."""
+    most_bytes_per_s: float
+    """What these can carry, as far as that is known."""
+
+    @classmethod
+    def of(cls, count: int, told: LinkStates | None) -> Lit:
+        """Work it out for so many links."""
+        given = told.states if told else ()
+        # One answer for all is the reason why none could be read.
+        alike = given[0] if len(given) == 1 else NOT_READ
+        states = tuple(given[i] if i < len(given) else alike for i in range(count))
+        told_speeds = told.speed_bytes_per_s if told else ()
+        speeds = tuple(told_speeds[i] if i < len(told_speeds) else NOT_READ for i in range(count))
+        lit = [s for s, state in zip(speeds, states, strict=True) if known(state) and state.active]
+        dark = None if lit else next((s for s in states if isinstance(s, Missing)), None)
+        unread = next((s for s in lit if isinstance(s, Missing)), None) or dark
+        carrying = tuple(i for i, s in enumerate(states) if s is not LinkState.DOWN)
+        return cls(
+            states,
+            speeds,
+            dark or len(lit),
+            unread or float(sum(s for s in lit if known(s))),
+            carrying,
+            sum(s for i in carrying if known(s := speeds[i])),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkRows(Sequence[Link]):
+    """The links of one GPU at one moment."""
+
+    remotes: tuple[Remote, ...]
+    lit: Lit
+    counters: LinkCounters | None
+    rates: tuple[Maybe[float], ...]
+    """Bytes/s of each counter: TX of all links, then RX."""
+    errors: Errors
+    _made: dict[int, Link] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self.remotes)
+
+    @overload
+    def __getitem__(self, index: int) -> Link: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Link, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Link | tuple[Link, ...]:
+        if isinstance(index, slice):
+            return tuple(self._at(i) for i in range(*index.indices(len(self))))
+        i = index + len(self) if index < 0 else index
+        if not 0 <= i < len(self):
+            raise IndexError(index)
+        return self._at(i)
+
+    def __iter__(self) -> Iterator[Link]:
+        return map(self._at, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _at(self, i: int) -> Link:
+        link = self._made.get(i)
+        if link is None:
+            link = self._made[i] = self._link(i)
+        return link
+
+    def _link(self, i: int) -> Link:
+        state = self.lit.states[i]
+        tx, rx, tx_total, rx_total = self._traffic(i)
+        if state is LinkState.DOWN:
+            # What the counters of a link that is down say differs by driver: an error, or no change.
+            tx = rx = LINK_DOWN
+            tx_total, rx_total = (t if known(t) else LINK_DOWN for t in (tx_total, rx_total))
+        return Link(
+            index=i,
+            state=LinkState.UNKNOWN if isinstance(state, Missing) else state,
+            state_reason=state.reason if isinstance(state, Missing) else "",
+            speed_bytes_per_s=self.lit.speeds[i],
+            remote=self.remotes[i],
+            tx_bytes_per_s=tx,
+            rx_bytes_per_s=rx,
+            tx_bytes_total=tx_total,
+            rx_bytes_total=rx_total,
+            errors=self.errors.get(i, {}),
+        )
+
+    def _traffic(self, i: int) -> tuple[Maybe[float], Maybe[float], Maybe[int], Maybe[int]]:
+        counters = self.counters
+        if counters is None:
+            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
+        if counters.scope is Scope.GPU:
+            return NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK
+        n = len(counters.tx_bytes)
+        if i >= n:
+            return NOT_READ, NOT_READ, NOT_READ, NOT_READ
+        tx, rx = (self.rates[i], self.rates[n + i]) if len(self.rates) == 2 * n else (NOT_READ, NOT_READ)
+        return tx, rx, counters.tx_bytes[i], counters.rx_bytes[i]
+
+
+def rates(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
+    """Return TX and RX of each link in bytes/s, without making links of those that are rows."""
+    if not isinstance(links, LinkRows):
+        return [k.tx_bytes_per_s for k in links], [k.rx_bytes_per_s for k in links]
+    n = len(links)
+    counters = links.counters
+    if counters is None or counters.scope is Scope.GPU or len(links.rates) != 2 * len(counters.tx_bytes):
+        return [NOT_READ] * n, [NOT_READ] * n
+    told = len(counters.tx_bytes)
+    down = [i for i in range(n) if links.lit.states[i] is LinkState.DOWN]
+    ways = []
+    for first in (0, told):
+        way = [*links.rates[first : first + min(n, told)], *[NOT_READ] * (n - told)]
+        for i in down:
+            way[i] = LINK_DOWN
+        ways.append(way)
+    return ways[0], ways[1]
