@@ -35,12 +35,10 @@ from nvltop.model import (
     known,
 )
 
-KIB = 1024
 PER_LINK = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 NO_LINK_UP = Missing("no link is up")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
-UNLIMITED = float("inf")
 RECENT_S = 10.0
 """Long enough for the pauses between the steps of a job not to look like its end."""
 
@@ -112,9 +110,8 @@ class GpuTrack:
             self._meter = Meter()
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
-        unit = KIB if all(v % KIB == 0 for v in values if known(v)) else 1
-        speeds = self._limits(data)
-        span = self._meter.update(reading.start_s, values, data.stamp_us, unit, speeds + speeds, interval_s)
+        limits = self._lighting().limits(data)
+        span = self._meter.update(reading.start_s, values, data.stamp_us, limits, interval_s)
         if span is None:
             return False
         self._rates, self._implausible, self._totals = span.rates, span.implausible, None
@@ -138,17 +135,6 @@ class GpuTrack:
         if not seconds:
             return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
         return sum(length * part for _, length, part in self._recent) / seconds
-
-    def _limits(self, data: LinkCounters) -> list[float]:
-        """Return what each counter can move per second; what is not known limits nothing."""
-        speeds = self._states.speed_bytes_per_s if self._states else ()
-        up = [s for s in speeds if known(s)]
-        if data.scope is Scope.GPU:
-            return [sum(up) or UNLIMITED]
-        fastest = max(up, default=UNLIMITED)
-        told = dict(enumerate(speeds))
-        limits = (told.get(i, NOT_READ) for i in range(len(data.tx_bytes)))
-        return [limit if known(limit) else fastest for limit in limits]
 
     def rebase(self) -> None:
         """Count errors from now on."""
@@ -248,14 +234,18 @@ class GpuTrack:
         if not lit.carrying:
             return NO_LINK_UP, NO_LINK_UP
         n = len(counters.tx_bytes)
+        if len(self._rates) != 2 * n:
+            return NOT_READ, NOT_READ
+        carrying = [k for k in lit.carrying if k < n]
         most = lit.most_bytes_per_s
-        return self._sum(lit.carrying, most), self._sum([n + k for k in lit.carrying], most)
+        return self._sum(carrying, most), self._sum([n + k for k in carrying], most)
 
     def _sum(self, positions: Sequence[int], most: float) -> Maybe[float]:
         # A link that claims too much may still be part of a sum that all links together can carry.
-        rates = [self._implausible.get(i, self._rates[i]) for i in positions if i < len(self._rates)]
+        claimed = self._implausible
+        rates = [claimed.get(i, self._rates[i]) if claimed else self._rates[i] for i in positions]
         unread = next((r for r in rates if isinstance(r, Missing)), None)
-        if unread or not rates:
-            return unread or NOT_READ
-        total = float(sum(r for r in rates if known(r)))
+        if unread:
+            return unread
+        total = math.fsum(r for r in rates if known(r))
         return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total

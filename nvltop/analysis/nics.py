@@ -40,7 +40,7 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: Meter = field(default_factory=Meter)
+    meter: Meter = field(default_factory=lambda: Meter(WORD))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: Span = NO_SPAN
     read_s: float = 0.0
@@ -53,7 +53,7 @@ class _Track:
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
         limit = LOOPBACK * (self.fastest or FASTEST)
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        span = self.meter.update(time_s, values, (), WORD, (limit,) * 4, INTERVAL_S)
+        span = self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S)
         if span:
             self.span = span
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from nvltop.model import Maybe, Missing
+from nvltop.model import Maybe, Missing, known
 
 FIRST: Final = Missing("needs a second reading")
 RESET: Final = Missing("the counter was reset")
 GAP: Final = Missing("no reading for too long before this one")
 IMPLAUSIBLE: Final = Missing("implausible rate: more than the link can carry")
 
+KIB: Final = 1024
 PLAUSIBLE: Final = 1.10
 """Share of the speed above which a rate is a fault of the counter, not traffic."""
 SHORT_S: Final = 0.05
@@ -50,6 +51,11 @@ def elapsed_s(monotonic_s: float, stamps_us: float) -> float:
     if stamps_s > 0 and abs(stamps_s - monotonic_s) <= max(STAMP_SLACK_S, STAMP_SLACK * monotonic_s):
         return stamps_s
     return monotonic_s
+
+
+def unit_of(counts: Sequence[Maybe[int]]) -> int:
+    """Return the bytes that counters count in: KiB if all stand at whole ones, else single bytes."""
+    return KIB if all(count % KIB == 0 for count in counts if known(count)) else 1
 
 
 def moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
@@ -92,6 +98,8 @@ class Meter:
     of the truth. Whether a driver does so is learnt from the polls between one move and the next.
     """
 
+    unit: int | None = None
+    """Bytes that the counters count in; where it is not told, it is seen from their values."""
     _base: _Sample | None = field(default=None, init=False)
     """Where the open span began."""
     _last: _Sample | None = field(default=None, init=False)
@@ -106,7 +114,6 @@ class Meter:
         time_s: float,
         values: Sequence[Maybe[int]],
         stamps_us: Sequence[int],
-        unit: int,
         limits: Sequence[float],
         interval_s: float,
     ) -> Span | None:
@@ -136,7 +143,7 @@ class Meter:
             self._open(sample)
             return Span(time_s, time_s, (FIRST,) * len(values))
         self._open(sample)
-        rates, implausible = _rates(base, sample, unit, limits)
+        rates, implausible = _rates(base, sample, self.unit, limits)
         return Span(base.time_s, time_s, rates, implausible)
 
     def _open(self, sample: _Sample) -> None:
@@ -174,7 +181,7 @@ class Meter:
 
 
 def _rates(
-    base: _Sample, sample: _Sample, unit: int, limits: Sequence[float]
+    base: _Sample, sample: _Sample, unit: int | None, limits: Sequence[float]
 ) -> tuple[tuple[Maybe[float], ...], dict[int, float]]:
     """Return the rate of each counter, and what those claim that their link cannot carry."""
     span_s = sample.time_s - base.time_s
@@ -193,7 +200,10 @@ def _rates(
         if each:
             seconds = elapsed_s(span_s, sample.stamps_us[i] - base.stamps_us[i])
         most = limit * PLAUSIBLE * (seconds + SHORT_S)
-        change = moved(before, after, unit, most)
+        if after >= before:
+            change: Maybe[int] = after - before
+        else:
+            change = moved(before, after, unit or unit_of(base.values + sample.values), most)
         if isinstance(change, Missing):
             rates.append(change)
         elif change <= most:

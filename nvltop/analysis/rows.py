@@ -27,6 +27,8 @@ from nvltop.model import (
 LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 
+UNLIMITED = float("inf")
+
 Errors = Mapping[int, Mapping[str, ErrorCount]]
 
 
@@ -45,6 +47,8 @@ class Lit:
     """Links that are not known to be down, which are those whose traffic is summed."""
     most_bytes_per_s: float
     """What these can carry, as far as that is known."""
+    fastest_bytes_per_s: float
+    """The speed of the fastest link; infinite if none is known."""
 
     @classmethod
     def of(cls, count: int, told: LinkStates | None) -> Lit:
@@ -66,7 +70,17 @@ class Lit:
             unread or float(sum(s for s in lit if known(s))),
             carrying,
             sum(s for i in carrying if known(s := speeds[i])),
+            max((s for s in told_speeds if known(s)), default=UNLIMITED),
         )
+
+    def limits(self, data: LinkCounters) -> list[float]:
+        """Return what each counter can move per second, TX and RX; what is not known limits nothing."""
+        if data.scope is Scope.GPU:
+            return [sum(s for s in self.speeds if known(s)) or UNLIMITED] * 2
+        count = len(data.tx_bytes)
+        one_way = [s if known(s) else self.fastest_bytes_per_s for s in self.speeds[:count]]
+        one_way += [self.fastest_bytes_per_s] * (count - len(one_way))
+        return one_way * 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,10 +73,10 @@ def nvlink_line(frame: Frame) -> str:
     counted = f"{up}{'+?' if some else ''}" if up or not some else "?"
     parts.append(f"{counted}/{sum(p for p in present if known(p))} links up")
     switches = {
-        k.remote.pci_bus_id
+        remote.pci_bus_id
         for g in frame.gpus
-        for k in g.links
-        if k.remote.kind is RemoteKind.SWITCH and known(k.remote.pci_bus_id)
+        for remote in (g.gpu.remotes if known(g.gpu.remotes) else ())
+        if remote.kind is RemoteKind.SWITCH and known(remote.pci_bus_id)
     }
     if switches:
         parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")

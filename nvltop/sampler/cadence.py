@@ -21,6 +21,8 @@ HOST_S: Final = 1.0
 NICS_S: Final = 1.0
 PROCESSES_S: Final = 2.0
 COST_S: Final = 1.0
+GATHER_S: Final = 0.02
+"""Readings that come within so short a time are sent together: each sending wakes the main process."""
 LOST_S: Final = 5.0
 """How often a GPU that is lost is asked whether it is back."""
 LOOK_AGAIN_S: Final = 10.0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from nvltop.garbage import settle
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
@@ -82,6 +83,7 @@ class Sampler:
     def run(self) -> None:
         """Open the driver, start the threads, then watch over lanes and inventory."""
         self.open()
+        settle()
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
         threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()
@@ -140,6 +142,7 @@ class Sampler:
             slack = stretch.interval_s / 2
             with_gauges, with_states = gauges.at(start, slack), states.at(start, slack)
             counters_s = 0.0
+            gathered: list[Item] = []
             for reader in lane.turn(self._session.readers):
                 uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.silent
                 if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
@@ -158,7 +161,11 @@ class Sampler:
                     readings += reader.read_errors()
                 if reader.silent != was_silent:
                     self._news.set()
-                self._send(*readings)
+                gathered += readings
+                if time.monotonic() - start > cadence.GATHER_S:
+                    self._send(*gathered)
+                    gathered = []
+            self._send(*gathered)
             stretch.note(counters_s)
             now = time.monotonic()
             next_s += stretch.interval_s

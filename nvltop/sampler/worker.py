@@ -31,6 +31,8 @@ class Pipe:
 
     def send(self, *items: Item) -> None:
         """Write items; waits if the main process is not reading, ends the worker if it is gone."""
+        if not items:
+            return
         data = b"".join(
             json.dumps(encode(in_microseconds(item)), separators=(",", ":"), allow_nan=False).encode() + b"\n"
             for item in items

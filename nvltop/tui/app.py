@@ -22,6 +22,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.config import ConfigError, changed, save
 from nvltop.crash import write
+from nvltop.garbage import settle
 from nvltop.model import Frame, Inventory, Show
 from nvltop.record.format import RecordingError
 from nvltop.record.recorded import Recorded
@@ -45,6 +46,8 @@ SETTLE_S: Final = 0.02
 """GPUs are read one after the other: drawing waits this long for the rest of the sweep."""
 EARLY: Final = 0.9
 """Share of the interval that lies between two frames at least; a sweep may come a little early."""
+STARTED_S: Final = 3.0
+"""When the start is over: all there is to stay has been made."""
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
 SILENT_S: Final = 0.5
@@ -112,6 +115,7 @@ class Nvltop(App[None]):
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
+        self._drawn = 0
         self.view = View(history=self._history)
         self.view.recording = isinstance(source, Recorded)
         self._playback = Playback(source) if isinstance(source, Replay) else None
@@ -203,6 +207,8 @@ class Nvltop(App[None]):
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
         self.set_interval(SILENT_S, self._look)
+        if not self.is_headless:
+            self.set_timer(STARTED_S, settle)
         self.set_interval(terminal.HANGUP_EVERY_S, self._watch_terminal)
 
     def _listen(self) -> None:

@@ -52,6 +52,10 @@ class Lines(Widget):
         """Return what is shown, without styles."""
         return "\n".join("".join(text for text, _ in row) for row in self._rows)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return some lines; there is no border, padding or background that Textual would have to add."""
+        return [self.render_line(y).crop(crop.x, crop.right) for y in crop.line_range]
+
     def render_line(self, y: int) -> Strip:
         """Return one line of the widget."""
         strip = self._strips.get(y)
@@ -79,7 +83,12 @@ def last_change(before: Row, after: Row) -> int:
 
 def _common_end(a: str, b: str) -> int:
     """Return how many characters two texts share at their ends."""
-    n = 0
-    while n < min(len(a), len(b)) and a[-1 - n] == b[-1 - n]:
-        n += 1
-    return n
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        # Comparing slices is far quicker than comparing characters.
+        middle = (low + high + 1) // 2
+        if a[-middle:] == b[-middle:]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -35,6 +35,7 @@ class Main(Screen[None]):
     }
     """
     AUTO_FOCUS = ""
+    BLANK = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,h,question_mark", "app.help", "Help"),
         Binding("f2,S", "app.setup", "Setup"),

@@ -40,6 +40,7 @@ class Tab(Widget, can_focus=True):
 
     DEFAULT_CSS = "Tab { height: 1fr; width: 1fr; display: none; }"
     TITLE: ClassVar[str] = ""
+    BLANK = True  # its lines cover it: Textual need not draw what lies below them
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up"),
         Binding("down", "move(1)", "Down"),

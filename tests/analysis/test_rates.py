@@ -15,8 +15,8 @@ SPEED = 26.562e9
 KIB = 1024
 
 
-def feed(meter: Meter, time_s: float, *values, interval_s: float = 0.25, unit: int = 1):
-    return meter.update(time_s, values, (), unit, [SPEED] * len(values), interval_s)
+def feed(meter: Meter, time_s: float, *values, interval_s: float = 0.25):
+    return meter.update(time_s, values, (), [SPEED] * len(values), interval_s)
 
 
 def test_first_reading_is_a_baseline():
@@ -54,8 +54,8 @@ def test_reset_is_neither_negative_nor_a_spike():
 def test_wrap_is_followed(bits):
     meter = Meter()
     top = KIB << bits
-    feed(meter, 10.0, top - 10**8 // KIB * KIB, unit=KIB)
-    rate = feed(meter, 10.25, 9 * 10**8 // KIB * KIB, unit=KIB).rates[0]
+    feed(meter, 10.0, top - 10**8 // KIB * KIB)
+    rate = feed(meter, 10.25, 9 * 10**8 // KIB * KIB).rates[0]
     assert rate == pytest.approx(4e9, rel=1e-4)
 
 
@@ -142,7 +142,7 @@ def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamp
     def poll(v):
         stamps = (int(t * 1e6),) if stamped else ()
         known_values[t] = v
-        return meter.update(t, [Missing("link is down") if v is None else v], stamps, KIB, [SPEED], 0.25)
+        return meter.update(t, [Missing("link is down") if v is None else v], stamps, [SPEED], 0.25)
 
     poll(value)
     for event, dt, load in steps:

@@ -31,11 +31,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loads", default=",".join(LOADS), metavar="LIST")
     parser.add_argument("--node", default="dgx-h100", help="the simulated node")
     parser.add_argument("--seconds", type=float, default=10.0, help="of steady running, for each case")
-    parser.add_argument(
-        "--library", type=Path, metavar="DIR", help="read this folder's libnvidia-ml.so.1 too"
-    )
-    parser.add_argument("--program", action="append", default=[], metavar="COMMAND",
-                        help="measure another program as well (with --library it sees the same GPUs)")  # fmt: skip
+    parser.add_argument("--library", type=Path, metavar="DIR", help="also with this libnvidia-ml.so.1")
+    parser.add_argument("--program", action="append", default=[], metavar="COMMAND", help="beside another")
     parser.add_argument("--scale", action="store_true", help="only: cost per link and row on larger nodes")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--against", type=Path, metavar="FILE", help="show the ratios to a saved run")
@@ -91,9 +88,7 @@ def commands(options: argparse.Namespace) -> list[Result]:
 
 def main() -> None:
     options = arguments()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, 4 refreshes a second"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, 4 Hz")
     if options.scale:
         from scale import measure_scale
 
@@ -104,9 +99,8 @@ def main() -> None:
     for results in tables:
         print(f"\n{table(results, before)}")
     if options.save:
-        options.save.write_text(
-            json.dumps([asdict(r) for results in tables for r in results], indent=1) + "\n"
-        )
+        saved = [asdict(result) for results in tables for result in results]
+        options.save.write_text(json.dumps(saved, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ QUIET: Final = 0.01
 """Share of the speed below which NVLink carries nothing worth the name."""
 FALLBACK_S: Final = 30.0
 
+SWITCH: Final = "switch"
 CAUSES: Final = (
     "Look in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
     ' NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, then NCCL_DEBUG=INFO ("via P2P" or "via SHM"), then ACS and IOMMU'
@@ -31,7 +32,13 @@ CAUSES: Final = (
 def judge(scene: Scene) -> Opinion:
     """Judge P2P status and where the traffic goes."""
     gpus = [g for g in linked(scene) if up_count(g) and g.gpu.mig is not True]
-    joined = [(a, b) for a in gpus for b in gpus if a is not b and _joined(a, b)]
+    ends = {g.gpu.uuid: _ends(g) for g in gpus}
+    joined = [
+        (a, b)
+        for a in gpus
+        for b in gpus
+        if a is not b and (b.gpu.uuid in ends[a.gpu.uuid] or SWITCH in ends[a.gpu.uuid] & ends[b.gpu.uuid])
+    ]
     if not joined:
         return (), None
     statuses = {
@@ -63,14 +70,11 @@ def judge(scene: Scene) -> Opinion:
     return claims, Missing(f"{text}; {refused} may not") if refused and allowed else text
 
 
-def _joined(a: GpuFrame, b: GpuFrame) -> bool:
-    """Whether links lead from `a` to `b`, straight or through switches."""
-    kinds = [k.remote.kind for k in a.links if k.active]
-    straight = any(k.active and k.remote.gpu == b.gpu.uuid for k in a.links)
-    switched = RemoteKind.SWITCH in kinds and any(
-        k.active and k.remote.kind is RemoteKind.SWITCH for k in b.links
-    )
-    return straight or switched
+def _ends(g: GpuFrame) -> set[str]:
+    """Return where the active links of a GPU lead: GPUs by UUID, and switches."""
+    active = [k.remote for k in g.links if k.active]
+    switches = {SWITCH for remote in active if remote.kind is RemoteKind.SWITCH}
+    return switches | {remote.gpu for remote in active if remote.gpu}
 
 
 def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:

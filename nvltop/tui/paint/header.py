@@ -95,6 +95,7 @@ def _moved(frame: Frame) -> Span | None:
     moved = [
         (error.since_start, g.gpu.index, link.index, kind)
         for g in frame.gpus
+        if known(moving := g.nvlink.errors_since_start) and moving
         for link in g.links
         for kind, error in link.errors.items()
         if known(error.since_start) and error.since_start

@@ -57,6 +57,8 @@ def _mark(view: View, i: int, j: int) -> str:
     if i == j or max(i, j) >= len(gpus):
         return ""
     a, b = gpus[i], gpus[j]
+    if not view.mark(a.gpu.uuid)[0]:
+        return ""
     for link in a.links:
         if link.remote.gpu == b.gpu.uuid and (mark := view.mark(a.gpu.uuid, link.index)[0]):
             return mark

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.tui.glyphs import UNICODE, Glyphs
@@ -12,6 +14,7 @@ Span: TypeAlias = "tuple[str, str]"
 """Text and role. All text is one column a character: it went through `clean()`, and is cut here."""
 Row: TypeAlias = "tuple[Span, ...]"
 
+_WIDE: Final = re.compile(r"[^\x00-\x7f×·°≈…]")
 SEPARATOR: Final = " · "
 """Between the parts of a line of words, the most telling part first."""
 
@@ -46,9 +49,10 @@ def text_of(row: Row) -> str:
 
 def narrow(text: str) -> str:
     """Replace characters that are not one column wide, so that no column is pushed aside."""
-    return "".join(c if c.isascii() or c in "×·°≈…" else "?" for c in text)
+    return _WIDE.sub("?", text)
 
 
+@lru_cache(maxsize=64)  # most words stay the same from frame to frame
 def sentence(line: str, width: int, glyphs: Glyphs) -> str:
     """Fit words into `width`: parts are left out from the end; what is cut all the same is marked as cut.
 

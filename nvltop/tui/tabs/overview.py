@@ -57,6 +57,7 @@ class Overview(Tab):
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
+        self._matrix_shows: object = None
 
     def compose(self) -> ComposeResult:
         """Stack the parts."""
@@ -101,7 +102,7 @@ class Overview(Tab):
         if self._matrix.display:
             at = self._matrix.size
             self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
-            self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
+            self._draw_matrix(at.width, at.height)
         if self._links.display:
             at = self._links.size
             count = len(view.selected.links) if view.selected else 0
@@ -110,6 +111,16 @@ class Overview(Tab):
         for lines in (self._nics, self._below):
             if lines.display:
                 lines.show(nics.table(view, lines.size.width, lines.size.height))
+
+    def _draw_matrix(self, width: int, height: int) -> None:
+        """Draw the matrix if anything that it shows is another: on switches it hardly ever is."""
+        view = self.view
+        m = view.frame.matrix
+        shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
+        place = (width, height, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
+        if self._matrix_shows != (shows, place):
+            self._matrix_shows = (shows, place)
+            self._matrix.show(matrix.rows(view, width, height, self._first_row))
 
     def _arrange(self) -> bool:
         """Share out the room; whether anything moved."""
