@@ -262,5 +262,5 @@ def _base_name(executable: str) -> str:
 
 def _names(cls: type) -> tuple[str, ...]:
     if cls not in _FIELDS:
-        _FIELDS[cls] = tuple(f.name for f in fields(cls))
+        _FIELDS[cls] = tuple(f.name for f in fields(cls) if f.init)
     return _FIELDS[cls]
