@@ -25,7 +25,8 @@ Key = tuple[str, int]
 
 INTERVAL_S: Final = 1.0
 """How often ports are read."""
-WORD: Final = 4
+NO_WRAP: Final = 1 << 40
+"""As the unit of a counter: it begins anew, or stops at its end, but it never wraps."""
 LOOPBACK: Final = 4.0
 """Traffic within an adapter, between its functions, may be this many times what the port can carry."""
 FASTEST: Final = 100e9
@@ -40,7 +41,7 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: Meter = field(default_factory=lambda: Meter(WORD))
+    meter: Meter = field(default_factory=lambda: Meter(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: Span = NO_SPAN
     read_s: float = 0.0

@@ -127,6 +127,8 @@ class NicTable:
         told = read_text(self._root / f"class/infiniband/{nic.device}/ports/{port}/gid_attrs/ndevs/0")
         if known(told) and told:
             return told
+        if nic.bond:
+            return next((i for i in nic.interfaces if self._bonded(i)), "")
         return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
 
 

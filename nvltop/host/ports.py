@@ -122,8 +122,8 @@ class PortReader:
             return float(told[1]) * 1e9 / 8 if told else GARBAGE
         assert self._net is not None
         speed = read_count(self._net / "speed")
-        # Without a carrier it is -1, which is no count.
-        return speed * 1e6 / 8 if known(speed) else Missing("not told without a carrier")
+        # Without a carrier, and on many virtual machines, it is -1, which is no count.
+        return speed * 1e6 / 8 if known(speed) else Missing("the driver tells no speed")
 
     def _traffic(self) -> tuple[Maybe[int], Maybe[int]]:
         if not self._nic.rdma:

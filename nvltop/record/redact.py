@@ -68,12 +68,7 @@ VERBATIM: Final = frozenset(
         "rule",
         "severity",
         "id",
-        "labels",
         "cells",
-        "legend",
-        "label",
-        "device",
-        "interfaces",
         "bridges",
         "model",
         "link_layer",
@@ -81,6 +76,10 @@ VERBATIM: Final = frozenset(
     }
 )
 """Fields that hold words of NVML or of ours, which must not change when a user is called like one."""
+
+LABELS: Final = frozenset({"label", "labels"})
+"""Fields with words of ours, or with names of NICs where an old driver has no other labels."""
+_OURS: Final = re.compile(r"(?:GPU|NIC)\d+")
 
 _HEX: Final = "[0-9a-fA-F]"
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -92,6 +91,8 @@ _PATTERNS: Final = (
     ("mail-", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     ("address-", rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\d.])"),
     ("address-", rf"\b{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}\b"),
+    # NICs can be called after their hardware address or GUID: enx0c42a1b2c3d4, ibx506b4b0300a1b2c3.
+    ("address-", rf"(?<=[a-z]x){_HEX}{{12}}(?:{_HEX}{{4}})?(?![\w])"),
     # Two colons together or seven apart: a PCI bus id has two apart.
     (
         "address-",
@@ -211,6 +212,8 @@ class Redactor:
             elif type(value) is Ancestor and name == "name" and old not in LAUNCHERS:
                 # It may be that of a script, which is an argument of its interpreter.
                 new = LEFT_OUT.reason
+            elif name in LABELS:
+                new = self._labels(old)
             elif name in VERBATIM:
                 new = old if type(old) is not Missing else self._any(old)
             elif name in BY_FIELD and type(old) is str:
@@ -233,6 +236,12 @@ class Redactor:
         return type(value)(
             **{n: changes[n] if n in changes else getattr(value, n) for n in _names(type(value))}
         )
+
+    def _labels(self, value: Any) -> Any:
+        if type(value) is str:
+            return value if _OURS.fullmatch(value) else self._text(value)
+        new = tuple([self._labels(v) for v in value])
+        return value if all(map(operator.is_, value, new)) else new
 
     def _text(self, text: str) -> str:
         if text not in self._texts:

@@ -15,6 +15,7 @@ from nvltop.model import (
     LinkState,
     Maybe,
     Missing,
+    NicFrame,
     RemoteKind,
     known,
 )
@@ -177,7 +178,8 @@ def nics(frame: Frame) -> str:
         return ""
     kinds = list(dict.fromkeys(kind for f in frame.nics for kind in f.errors))
     shown = [k for k in kinds if any(k in f.errors and f.errors[k].total != 0 for f in frame.nics)]
-    rows = [["NIC", "NAME", "TYPE", "STATE", "SPEED GB/s", "TX GB/s", "RX GB/s", *shown]]
+    ip = ("IP TX", "IP RX") if any(nic_kind(f) == "RoCE" for f in frame.nics) else ()
+    rows = [["NIC", "NAME", "TYPE", "STATE", "SPEED GB/s", "TX GB/s", "RX GB/s", *ip, *shown]]
     rows += [
         [
             f.label or DASH,
@@ -185,11 +187,19 @@ def nics(frame: Frame) -> str:
             nic_kind(f),
             _text(f.port.state),
             *(gb_per_s(v, 0) for v in (f.port.rate_bytes_per_s, f.tx_bytes_per_s, f.rx_bytes_per_s)),
+            *(_beside(f)[: len(ip)]),
             *(_counted(f.errors.get(kind)) for kind in shown),
         ]
         for f in frame.nics
     ]
     return table(rows, left=4)
+
+
+def _beside(f: NicFrame) -> tuple[str, str]:
+    """Return what goes through the kernel beside RDMA."""
+    if nic_kind(f) != "RoCE":
+        return DASH, DASH
+    return gb_per_s(f.ip_tx_bytes_per_s, 0), gb_per_s(f.ip_rx_bytes_per_s, 0)
 
 
 def _links(g: GpuFrame, frame: Frame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,7 @@ from nvltop.model import (
     Remote,
     RemoteKind,
     Tick,
+    known,
 )
 from nvltop.record import redact as module
 from nvltop.record.redact import Redactor, local_names
@@ -87,6 +89,22 @@ def test_the_same_thing_has_the_same_name_throughout():
     assert "node-2" in tick.note
     assert "/home/user-1/run" in tick.note
     assert tick.calls == (Call("slow", "nvmlDeviceGetUUID", 0, 2.0),)
+
+
+def test_nics_keep_their_names_but_for_addresses_in_them(bench):
+    node = bench("dgx1-v100")
+    listed = node.inventory.nics
+    guid = "ibx506b4b0300a1b2c3"
+    named = replace(listed[0], device=guid, interfaces=("enx0c42a1b2c3d4", "ens1f0np0"))
+    redact = Redactor({})
+    node.monitor.update(replace(node.inventory, driver_version="440.33.01", nics=(named, *listed[1:])))
+    frame = redact(node.poll())
+    assert known(frame.inventory.nics)
+    assert frame.inventory.nics[0].device == "ibxaddress-1"
+    assert frame.inventory.nics[0].interfaces == ("enxaddress-2", "ens1f0np0")
+    assert frame.matrix.labels[8:10] == ("ibxaddress-1", "mlx5_1")
+    assert frame.inventory.nics[1] == listed[1]
+    assert guid not in repr(frame)
 
 
 def test_the_host_name_of_the_inventory_is_looked_for_in_texts():

@@ -45,7 +45,7 @@ def table(view: View, width: int, height: int) -> list[Row]:
 def _columns(view: View) -> list[Column]:
     unit = view.unit.name
     name = max((len(nic_name(f)) for f in view.frame.nics), default=0)
-    return [
+    columns = [
         Column("nic", "NIC", 4, 0),
         Column("name", "NAME", min(max(8, name), 16), 0, left=True),
         Column("kind", "TYPE", 4, 4, left=True),
@@ -57,6 +57,10 @@ def _columns(view: View) -> list[Column]:
         Column("errors", "ERR", 4, 5),
         Column("near", "NEAREST GPU", 12, 6, left=True),
     ]
+    if any(nic_kind(f) == "RoCE" for f in view.frame.nics):
+        # Told apart: the traffic that goes through the kernel is not RDMA's.
+        columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
+    return columns
 
 
 def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
@@ -76,6 +80,10 @@ def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
         return view.unit.number(f.tx_bytes_per_s), old
     if c.key == "rx":
         return view.unit.number(f.rx_bytes_per_s), old
+    if c.key in ("ip_tx", "ip_rx"):
+        if nic_kind(f) != "RoCE":
+            return "-", "dim"
+        return view.unit.number(f.ip_tx_bytes_per_s if c.key == "ip_tx" else f.ip_rx_bytes_per_s), old
     if c.key == "share":
         return percent(share(f)), old
     if c.key == "errors":

@@ -1,0 +1,63 @@
+"""NICs of a tree are in the inventory and read once a second; what is plugged or pulled is told."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from types import SimpleNamespace
+
+import pytest
+from sysfs import Tree
+
+from nvltop.host.nics import NicTable
+from nvltop.model import Gpu, Inventory, Reading, known
+from nvltop.sampler import cadence
+from nvltop.sampler.nics import NicWatch
+
+BRIDGES = ("pci0000:15", "0000:15:01.0", "0000:16:00.0")
+PATIENT_S = 10.0
+
+
+@pytest.fixture
+def watch(tmp_path, monkeypatch):
+    tree = Tree(tmp_path / "sys")
+    tree.rdma("mlx5_0", tree.pci("0000:18:00.0", (*BRIDGES, "0000:17:00.0")))
+    tree.pci("0000:1b:00.0", (*BRIDGES, "0000:17:01.0"))
+    monkeypatch.setattr(cadence, "NICS_S", 0.02)
+    sent: queue.Queue[Inventory | Reading] = queue.Queue()
+    stop = threading.Event()
+    watch = NicWatch(NicTable(tree.root), sent.put, stop)
+    thread = threading.Thread(target=watch.run, daemon=True)
+    yield SimpleNamespace(tree=tree, tell=watch.tell, sent=sent, start=thread.start)
+    stop.set()
+    if thread.ident:
+        thread.join(PATIENT_S)
+
+
+def first(sent, kind):
+    """Return the next item of a kind."""
+    while not isinstance(item := sent.get(timeout=PATIENT_S), kind):
+        pass
+    return item
+
+
+def test_the_inventory_has_nics_and_places(watch):
+    watch.tell(Inventory(1.0, 2.0, gpus=(Gpu(0, "GPU-a", pci_bus_id="00000000:1B:00.0"),)))
+    told = watch.sent.get_nowait()
+    assert known(told.nics)
+    assert [nic.device for nic in told.nics] == ["mlx5_0"]
+    assert [place.pci_bus_id for place in told.gpu_places] == ["0000:1b:00.0"]
+
+
+def test_a_nic_that_comes_is_told_at_once(watch):
+    watch.tell(Inventory(1.0, 2.0))
+    assert isinstance(watch.sent.get_nowait(), Inventory)
+    watch.start()
+    before = first(watch.sent, Reading)
+    assert [port.device for port in before.data.ports] == ["mlx5_0"]
+    watch.tree.rdma("mlx5_1", watch.tree.pci("0000:28:00.0", ("pci0000:25",)))
+    told = first(watch.sent, Inventory)
+    assert [nic.device for nic in told.nics] == ["mlx5_0", "mlx5_1"]
+    assert told.mono_s > 1.0
+    after = first(watch.sent, Reading)
+    assert [port.device for port in after.data.ports] == ["mlx5_0", "mlx5_1"]
