@@ -205,6 +205,8 @@ def _main(argv: Sequence[str]) -> int:
         raise _usage("--serve goes with none of --once, --json, --csv, --check, --snapshot and --replay")
     if options.serve_hostname and not options.serve:
         raise _usage("--serve-hostname needs --serve")
+    if options.snapshot_on_critical and (any(outputs) or options.replay):
+        raise _usage("--snapshot-on-critical goes with the live screen and with --serve")
     if options.replay and (options.demo or options.record):
         raise _usage("--replay goes with neither --demo nor --record")
     if options.record_max and not options.record:
@@ -261,7 +263,12 @@ def _report(
     write = headless.as_text
     try:
         if exporter and source:
-            headless.serve(source, settings, exporter.show)
+            onlooker = None
+            if settings.snapshot_on_critical:
+                from nvltop.unattended import ByItself
+
+                onlooker = ByItself(settings)
+            headless.serve(source, settings, exporter.show, onlooker)
             return OK
         if options.check and source:
             return headless.check(source, settings, options.seconds or CHECK_S)

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
@@ -145,15 +145,28 @@ def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
             printed += 1
 
 
-def serve(worker: Source, settings: Settings, show: Show) -> None:
+class Onlooker(Protocol):
+    """Told of everything that a long run sees."""
+
+    def take(self, item: Item) -> None:
+        """Take an item."""
+
+    def look(self, monitor: Monitor) -> None:
+        """Look at what the items have come to."""
+
+
+def serve(worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None) -> None:
     """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
     live = _Live(worker, settings, patient=True)
+    live.taken = onlooker.take if onlooker else None
     due_s, shown = 0.0, 0
     with _signals() as ended:
         while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
             live.step()
             if time.monotonic() >= due_s:
                 show(live.monitor.frame(), live.only)
+                if onlooker:
+                    onlooker.look(live.monitor)
                 due_s, shown = time.monotonic() + settings.interval_s, shown + 1
 
 

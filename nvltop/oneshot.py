@@ -30,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--snapshot-on-critical",
         action="store_true",
-        help="the live screen writes one by itself when something critical is found, one an hour a rule",
+        help="screen and --serve write one by themselves of what is critical, one an hour a rule",
     )
 
 

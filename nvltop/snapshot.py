@@ -12,7 +12,7 @@ from typing import Final
 from nvltop.analysis.history import History
 from nvltop.analysis.jobs import jobs
 from nvltop.host.versions import versions
-from nvltop.model import Frame
+from nvltop.model import Finding, Frame
 from nvltop.record.redact import Redactor
 from nvltop.record.ring import Ring
 from nvltop.report.json import to_json
@@ -23,6 +23,8 @@ from nvltop.report.snapshot.files import save
 MINUTES_S: Final = 300.0
 """What the sparklines reach back."""
 COLUMNS: Final = 60
+AGAIN_S: Final = 3600.0
+"""A rule brings no more than one snapshot in so long."""
 WAYS: Final = ("tx", "rx", "pcie_tx", "pcie_rx")
 
 
@@ -114,3 +116,18 @@ def _means(values: Sequence[float], each: int) -> list[float]:
     groups = [values[:first]] * bool(first) + [values[i : i + each] for i in range(first, len(values), each)]
     seen = [[v for v in group if not math.isnan(v)] for group in groups]
     return [math.fsum(s) / len(s) if s else math.nan for s in seen]
+
+
+class Critical:
+    """Remembers for which rules there has been a snapshot."""
+
+    def __init__(self) -> None:
+        self._taken_s: dict[str, float] = {}
+
+    def of(self, findings: Sequence[Finding], now_s: float) -> str:
+        """Return why a snapshot is due, empty if none is; all that is critical at the time is in it."""
+        critical = [f for f in findings if f.severity == "critical"]
+        due = [f for f in critical if now_s - self._taken_s.get(f.rule, -AGAIN_S) >= AGAIN_S]
+        if due:
+            self._taken_s.update(dict.fromkeys((f.rule for f in critical), now_s))
+        return f"something critical was found: {due[0].summary}" if due else ""

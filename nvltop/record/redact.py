@@ -203,7 +203,8 @@ class Redactor:
     def _dataclass(self, value: Any) -> Any:
         changes = {}
         for name in _names(type(value)):
-            old = getattr(value, name)
+            old: Any = getattr(value, name)
+            new: Any
             if name == "arguments" and type(old) is str:
                 new = LEFT_OUT if self._arguments is None else self._text(self._arguments(old))
             elif name == "executable" and type(old) is str:
@@ -225,8 +226,9 @@ class Redactor:
                     # Of `CORP\\jdoe` and `jdoe@corp` the name alone as well.
                     for part in (old, old.rpartition("\\")[2].partition("@")[0]):
                         self._look_for(part, BY_FIELD[name])
-                kind = BY_FIELD[name]
-                new = old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)
+                new = self._field(BY_FIELD[name], old)
+            elif name == "gpus" and all(type(v) is str for v in old):
+                new = tuple([self._field(GPU, v) for v in old])
             else:
                 new = self._any(old)
             if new is not old:
@@ -242,6 +244,9 @@ class Redactor:
             return value if _OURS.fullmatch(value) else self._text(value)
         new = tuple([self._labels(v) for v in value])
         return value if all(map(operator.is_, value, new)) else new
+
+    def _field(self, kind: str, old: str) -> str:
+        return old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)
 
     def _text(self, text: str) -> str:
         if text not in self._texts:

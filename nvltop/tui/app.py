@@ -199,7 +199,8 @@ class Nvltop(App[None]):
         """Listen to the source, to signals and to the terminal's end."""
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
-        terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
+        if not self.is_headless:
+            terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
         self._listen()
         if self._resumed:
             self.call_after_refresh(self._draw)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.history import History
-from nvltop.model import Finding, Frame, Item
+from nvltop.model import Frame, Item
 from nvltop.record.ring import Ring
 from nvltop.report.snapshot.files import SnapshotError
-from nvltop.snapshot import Contents, contents, redactor
+from nvltop.snapshot import Contents, Critical, contents, redactor
 from nvltop.tui import picture
 from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
 
-AGAIN_S: Final = 3600.0
-"""A rule brings no more than one snapshot in so long."""
 LEAVE_S: Final = 2.0
 """How long leaving waits for the disk."""
 BUSY: Final = "the snapshot before is still being written"
@@ -71,7 +69,7 @@ class Shots:
         if self._busy or self._replayed:
             return
         if due := self._critical.of(frame.findings, frame.tick.mono_s):
-            self.take(main, view, frame, history, f"something critical was found: {due.summary}")
+            self.take(main, view, frame, history, due)
 
     def wait(self) -> None:
         """Let the last one end, for two seconds at most."""
@@ -85,18 +83,3 @@ class Shots:
             words, failed = str(error), True
         with contextlib.suppress(RuntimeError):  # the screen has gone meanwhile
             loop.call_soon_threadsafe(self._told, words, failed)
-
-
-class Critical:
-    """Remembers for which rules there has been a snapshot."""
-
-    def __init__(self) -> None:
-        self._taken_s: dict[str, float] = {}
-
-    def of(self, findings: Sequence[Finding], now_s: float) -> Finding | None:
-        """Return the critical finding that a snapshot is due for; all that stand beside it are in it, too."""
-        critical = [f for f in findings if f.severity == "critical"]
-        due = [f for f in critical if now_s - self._taken_s.get(f.rule, -AGAIN_S) >= AGAIN_S]
-        if due:
-            self._taken_s.update(dict.fromkeys((f.rule for f in critical), now_s))
-        return due[0] if due else None

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import (
+    Activity,
     Ancestor,
     Call,
     Event,
@@ -132,6 +133,14 @@ def test_plain_words_stay(text):
 def test_words_of_ours_stay_whatever_a_user_is_called():
     tick = Tick(1.0, 2.0, 1.0, "running", (), "running late")
     assert Redactor({"running": "user-"})(tick) == Tick(1.0, 2.0, 1.0, "running", (), "user-1 late")
+
+
+def test_gpus_are_called_the_same_wherever_they_are_listed():
+    redact = Redactor({})
+    odd = Activity("slurm:1", (UUID, "not a UUID"))
+    gpu = redact(Gpu(0, "not a UUID")).uuid
+    assert redact(odd).gpus == (redact(Gpu(1, UUID)).uuid, gpu)
+    assert redact.but_gpus(odd) == odd
 
 
 def test_of_what_started_a_process_only_launchers_are_told():

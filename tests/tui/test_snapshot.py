@@ -17,11 +17,11 @@ from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tic
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
 from nvltop.settings import Settings
+from nvltop.snapshot import Critical
 from nvltop.tui import picture
 from nvltop.tui.app import Nvltop
 from nvltop.tui.lines import Lines
 from nvltop.tui.setup import Setup
-from nvltop.tui.shots import Critical
 from nvltop.tui.tabs import TABS
 
 SIZE = (120, 36)
@@ -213,15 +213,15 @@ async def test_by_itself_when_something_critical_is_found(app, here):
 
 def test_a_rule_has_one_an_hour():
     critical = Critical()
-    other = replace(CRITICAL, rule="link-down")
+    other = replace(CRITICAL, rule="link-down", summary="A link is down")
     mild = replace(CRITICAL, severity="warning", rule="power")
-    assert critical.of([mild], 0.0) is None
-    assert critical.of([CRITICAL, other, mild], 1.0) == CRITICAL
-    assert critical.of([other], 2.0) is None, "it was in the one before"
-    assert critical.of([], 1800.0) is None
-    assert critical.of([CRITICAL], 3600.0) is None
-    assert critical.of([CRITICAL], 3601.0) == CRITICAL
-    assert critical.of([mild, other], 3602.0) == other
+    assert critical.of([mild], 0.0) == ""
+    assert critical.of([CRITICAL, other, mild], 1.0) == "something critical was found: A GPU has gone"
+    assert critical.of([other], 2.0) == "", "it was in the one before"
+    assert critical.of([], 1800.0) == ""
+    assert critical.of([CRITICAL], 3600.0) == ""
+    assert critical.of([CRITICAL], 3601.0) != ""
+    assert critical.of([mild, other], 3602.0) == "something critical was found: A link is down"
 
 
 async def test_of_a_replay(app, here):

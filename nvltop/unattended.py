@@ -1,0 +1,53 @@
+"""Snapshots of what is critical while metrics are served and nobody looks at a screen."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from nvltop.analysis.history import History
+from nvltop.analysis.monitor import Monitor
+from nvltop.model import Item
+from nvltop.record.ring import Ring
+from nvltop.report.snapshot.files import SnapshotError
+from nvltop.settings import Settings
+from nvltop.snapshot import Contents, Critical, contents, redactor
+
+
+class ByItself:
+    """Writes a snapshot into the current folder when something critical is found."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redact = redactor(settings.full)
+        self._ring = Ring(self._redact)
+        self._history = History()
+        self._critical = Critical()
+
+    def take(self, item: Item) -> None:
+        """Keep an item for what leads up to a snapshot."""
+        self._ring.write(item)
+
+    def look(self, monitor: Monitor) -> None:
+        """Write a snapshot if one is due, and tell on stderr where it is."""
+        frame = monitor.frame()
+        self._history.add(frame)
+        why = self._critical.of(frame.findings, frame.tick.mono_s)
+        if not why:
+            return
+        # Seldom needed, and large.
+        from nvltop.tui.picture import draw
+
+        screen = draw(monitor, self._history, self._redact, self._settings)
+        made = contents(frame, self._history, self._ring, self._redact, screen, why)
+        # A disk that does not answer stops nothing.
+        threading.Thread(target=_save, args=(made, why), name="snapshot", daemon=True).start()
+
+
+def _save(made: Contents, why: str) -> None:
+    try:
+        told = f"{why}: snapshot in {made.save(Path())}"
+    except SnapshotError as error:
+        told = str(error)
+    print(f"nvltop: {told}", file=sys.stderr, flush=True)
