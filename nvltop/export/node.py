@@ -11,7 +11,7 @@ from nvltop.export.activity import add_activity
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.nics import add_ports
-from nvltop.export.sheet import PORT_LABELS, Family, Info, Labels, Metric, Sheet, Value, gpu_labels
+from nvltop.export.sheet import PORT_LABELS, TOO_OLD_S, Family, Info, Labels, Metric, Sheet, Value, gpu_labels
 from nvltop.model import Cost, Finding, Frame, known
 
 MAX_FINDINGS: Final = 200
@@ -83,7 +83,8 @@ def families(
             shown[gpu.gpu.uuid] = gpu_labels(gpu)
     add_activity(sheet, frame.activity, shown)
     add_ports(sheet, frame.nics, late_s)
-    _add_findings(sheet, frame)
+    if late_s <= TOO_OLD_S:
+        _add_judgement(sheet, frame)
     return sheet.families()
 
 
@@ -94,14 +95,11 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
     if tick.worker != "starting":
         sheet.add(DRIVER, {}, float(tick.worker in RUNNING and not frame.inventory.problem))
     sheet.add(GPUS, {}, len(frame.gpus))
-    sheet.add(VERDICT, {"verdict": frame.verdict.id})
     sheet.add(WORKER, {"state": tick.worker})
     sheet.add(AGE, {}, round(late_s, 3))
     sheet.add(INTERVAL, {}, tick.interval_s)
     if cost != Cost():
         sheet.add_values(COST, cost, {})
-    for check in frame.checks:
-        sheet.add(CHECK, {"check": check.name, "outcome": check.outcome})
     labels_of = {g.gpu.index: gpu_labels(g) for g in frame.gpus}
     since: dict[tuple[int | None, str], float] = {}
     for call in tick.calls:
@@ -112,7 +110,10 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
         sheet.add(CALL, {**where, "function": function}, round(tick.mono_s - since_s + late_s, 3))
 
 
-def _add_findings(sheet: Sheet, frame: Frame) -> None:
+def _add_judgement(sheet: Sheet, frame: Frame) -> None:
+    sheet.add(VERDICT, {"verdict": frame.verdict.id})
+    for check in frame.checks:
+        sheet.add(CHECK, {"check": check.name, "outcome": check.outcome})
     for severity in SEVERITIES:
         count = sum(f.severity == severity for f in frame.findings)
         sheet.add(FINDINGS, {"severity": severity}, count)

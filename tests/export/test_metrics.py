@@ -157,6 +157,7 @@ def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, se
         assert bool(pick(found, name)) == seen
         assert bool(pick(found, "nvltop_unreadable", metric=name, reason="not read for five minutes")) != seen
     assert pick(found, "nvltop_link_state", state="up" if seen else "unknown")
+    assert bool(pick(found, "nvltop_verdict")) == bool(pick(found, "nvltop_findings")) == seen
     assert pick(found, "nvltop_gpu_info")
     assert pick(found, "nvltop_reading_age_seconds", group="links")
 

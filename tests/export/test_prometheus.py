@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from nvltop import export
+from nvltop.analysis.health import FAMILIES
 from nvltop.export.address import Address, listen
 from nvltop.export.exporter import Exporter
 from nvltop.export.page import Page
@@ -91,21 +92,42 @@ def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
     check_rules(tmp_path, tests)
 
 
-def test_a_driver_that_stays_away_is_alerted_after_a_minute(tmp_path):
-    labels = {"alertname": "NvltopDriverDown", "rule": "driver-stuck", "severity": "critical"}
-    expected = [("60s", "pending"), ("90s", "firing"), ("105s", None)]
-    states = [
+@pytest.mark.parametrize(
+    ("alert", "labels", "values", "states"),
+    [
+        (
+            "NvltopDriverDown",
+            {"rule": "driver-stuck", "severity": "critical"},
+            ("nvltop_driver_up", "1 0 0 0 0 0 0 1"),
+            {"60s": "pending", "90s": "firing", "105s": None},
+        ),
+        (
+            "NvltopMonitorStuck",
+            {"rule": "monitor-slow", "severity": "warning"},
+            ("nvltop_frame_age_seconds", "0 15 30 45 60 75 0"),
+            {"60s": None, "75s": "firing", "90s": None},
+        ),
+    ],
+)
+def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
+    told = [
         {
             "expr": "ALERTS",
             "eval_time": at,
-            "exp_samples": [{"labels": _written("ALERTS", {**labels, "alertstate": state}), "value": 1}]
+            "exp_samples": [
+                {
+                    "labels": _written("ALERTS", {"alertname": alert, "alertstate": state, **labels}),
+                    "value": 1,
+                }
+            ]
             if state
             else [],
         }
-        for at, state in expected
+        for at, state in states.items()
     ]
-    up = [{"series": "nvltop_driver_up", "values": "1 0 0 0 0 0 0 1"}]
-    check_rules(tmp_path, [{"interval": "15s", "input_series": up, "promql_expr_test": states}])
+    series = [{"series": values[0], "values": values[1]}]
+    check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": told}])
+    assert labels["rule"] in {rule for family in FAMILIES for rule in family.rules}
 
 
 def check_rules(folder: Path, tests: list[dict[str, object]]) -> None:
