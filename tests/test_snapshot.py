@@ -19,6 +19,7 @@ import pytest
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.cli import main
 from nvltop.headless import look_at_recording
 from nvltop.model import (
     Ancestor,
@@ -40,7 +41,7 @@ from nvltop.report.secrets import without_secrets
 from nvltop.report.snapshot import MAX_CHARS
 from nvltop.report.snapshot.files import EXISTS, SnapshotError
 from nvltop.settings import Settings
-from nvltop.snapshot import contents, redacted
+from nvltop.snapshot import Contents, contents, redacted
 
 NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
 USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"
@@ -243,17 +244,19 @@ def test_events_and_what_is_over(shoot):
     assert "The newest 50; 10 older ones are in `snapshot.json`." in text
 
 
-def test_only_its_owner_can_read_it(shoot, tmp_path):
+MADE = Contents("# x", {"report.md": b"# x", "recording.gz": b"\x1f\x8b"}, 1_790_000_000.0)
+
+
+def test_only_its_owner_can_read_it(tmp_path):
     os.umask(0)
     try:
-        folder = shoot()[0].save(tmp_path / "shot")
+        folder = MADE.save(tmp_path / "shot")
+        archive = MADE.save(tmp_path / "shot.tar.gz")
     finally:
         os.umask(0o022)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(f.stat().st_mode) for f in folder.iterdir()} == {0o600}
-    assert {f.name for f in folder.iterdir()} == {"report.md", "snapshot.json", "screen.svg", "recording.gz"}
-    archive = shoot()[0].save(tmp_path / "shot.tar.gz")
-    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == MADE.files
+    assert {stat.S_IMODE(f.stat().st_mode) for f in (archive, *folder.iterdir())} == {0o600}
     with tarfile.open(archive) as tar:
         for member in tar:
             assert (member.uid, member.uname, member.mode) == (0, "", 0o600)
@@ -261,67 +264,87 @@ def test_only_its_owner_can_read_it(shoot, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"shot", "shot.tar.gz"}
 
 
-def test_twice_in_a_second_makes_two(shoot, tmp_path):
-    made = shoot()[0]
-    first, second, third = (made.save(tmp_path) for _ in range(3))
+def test_twice_in_a_second_makes_two(tmp_path):
+    first, second, third = (MADE.save(tmp_path) for _ in range(3))
     assert first.name.startswith("nvltop-snapshot-2026")
     assert [second.name, third.name] == [f"{first.name}-2", f"{first.name}-3"]
 
 
 @pytest.mark.parametrize("name", ["shot", "shot.tar.gz"])
-def test_nothing_is_replaced_and_no_link_followed(shoot, tmp_path, name):
-    made = shoot()[0]
+def test_nothing_is_replaced_and_no_link_followed(tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / name).symlink_to(tmp_path / "not-there")
-    with pytest.raises(SnapshotError, match="exists already, and a snapshot replaces nothing"):
-        made.save(tmp_path / name)
+    with pytest.raises(SnapshotError, match=f"{name}: {EXISTS}; no snapshot was written"):
+        MADE.save(tmp_path / name)
     assert {p.name for p in tmp_path.iterdir()} == {"elsewhere", name}
 
 
 @pytest.mark.parametrize("name", ["shot", "shot.tar.gz", "."])
-def test_a_full_disk_leaves_nothing_behind(shoot, tmp_path, monkeypatch, name):
-    made = shoot()[0]
-
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, name):
     def full(fd):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SnapshotError, match="No space left on device; no snapshot was written") as caught:
-        made.save(tmp_path / name)
+        MADE.save(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there(shoot, tmp_path):
+def test_another_one_that_comes_first_keeps_its_name(tmp_path, monkeypatch):
+    """Two programs may have looked for a free name at the same time."""
+    first = MADE.save(tmp_path)
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    second = MADE.save(tmp_path)
+    assert second.name == f"{first.name}-2"
+    assert len(list(first.iterdir())) == len(list(second.iterdir())) == 2
+    (tmp_path / "x.tgz").write_text("theirs")
+    with pytest.raises(SnapshotError, match=EXISTS):
+        MADE.save(tmp_path / "x.tgz")
+    assert (tmp_path / "x.tgz").read_text() == "theirs"
+
+
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    def refused(source, to):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    archive = MADE.save(tmp_path / "x.tar.gz")
+    assert tarfile.is_tarfile(archive)
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(SnapshotError, match="No such file or directory"):
-        shoot()[0].save(tmp_path / "a" / "b")
-
-
-def nvltop(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nvltop", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        MADE.save(tmp_path / "a" / "b")
 
 
 def test_from_the_command_line(tmp_path):
-    asked = ("--demo", "hgx-a100-4", "--interval", "0.1", "--for", "0.3", "--snapshot")
-    run = nvltop(*asked, str(tmp_path / "x.tar.gz"))
+    asked = ("--demo", "rtx3090-pair", "--interval", "0.1", "--for", "0.1", "--snapshot")
+    command = [sys.executable, "-m", "nvltop", *asked, str(tmp_path / "x.tar.gz")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert (run.returncode, run.stdout, run.stderr) == (0, f"{tmp_path}/x.tar.gz\n", "")
-    again = nvltop("--replay", str(tmp_path / "x.tar.gz"), "--json")
-    assert len(json.loads(again.stdout)["gpus"]) == 4
-    run = nvltop(*asked, str(tmp_path / "x.tar.gz"))
-    assert run.returncode == 1
-    assert run.stderr == f"nvltop: {tmp_path}/x.tar.gz: {EXISTS}; no snapshot was written\n"
+    again = look_at_recording(str(tmp_path / "x.tar.gz"), Settings(), None, Redactor({}))
+    assert [g.gpu.uuid for g in again.monitor.frame().gpus] == ["GPU-a1", "GPU-a2"]
 
 
-def test_without_a_driver_the_snapshot_says_so(tmp_path):
-    run = nvltop("--demo", "no-driver", "--snapshot", str(tmp_path / "x"))
-    assert run.returncode == 3
-    assert run.stdout == f"{tmp_path}/x\n"
-    assert "not loaded" in run.stderr
+def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
+    assert main(["--demo", "no-driver", "--snapshot", str(tmp_path / "x")]) == 3
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path}/x\n"
+    assert "not loaded" in told.err
     report = (tmp_path / "x" / "report.md").read_text()
     assert "**Wrong:** the NVIDIA kernel driver is not loaded; look at " in report
 
 
-@pytest.mark.parametrize("more", ["--once", "--json", "--check", "--serve"])
-def test_what_it_does_not_go_with(more):
-    assert nvltop("--snapshot", "--demo", more).returncode == (3 if more == "--check" else 2)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("--snapshot", more) for more in ("--once", "--json", "--serve")),
+        ("--snapshot-on-critical", "--json"),
+        ("--snapshot-on-critical", "--replay", "x"),
+    ],
+)
+def test_what_they_do_not_go_with(arguments, capsys):
+    assert main(["--demo", *arguments] if "--replay" not in arguments else arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -72,11 +72,24 @@ def _archive(
     fd, begun = tempfile.mkstemp(prefix=".nvltop-", dir=parent)
     try:
         _fill(fd, packed)
-        return _take(names, lambda to: os.rename(begun, to))
+        return _take(names, lambda to: _rename(begun, to))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(begun)
         raise
+
+
+def _rename(begun: str, to: Path) -> None:
+    """Give a file its name, unless another one has it."""
+    try:
+        os.link(begun, to)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: there the name was free a moment ago.
+        os.rename(begun, to)
+    else:
+        os.unlink(begun)
 
 
 def to_archive(root: str, files: Mapping[str, bytes], wall_s: float) -> bytes:
