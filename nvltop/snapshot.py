@@ -17,7 +17,7 @@ from nvltop.record.redact import Redactor
 from nvltop.record.ring import Ring
 from nvltop.report.json import to_json
 from nvltop.report.secrets import without_secrets
-from nvltop.report.snapshot import Snapshot, to_markdown
+from nvltop.report.snapshot import Change, Snapshot, to_markdown
 from nvltop.report.snapshot.files import save
 
 MINUTES_S: Final = 300.0
@@ -79,6 +79,10 @@ def contents(
             versions={name: redact.text(version) for name, version in versions().items()},
             series=series,
             step_s=step_s,
+            changes=[
+                Change(frame.tick.wall_s - frame.tick.mono_s + mark.mono_s, mark.gpu or None, mark.text)
+                for mark in ring.marks
+            ],
             replayed=replayed,
         )
     )

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -138,7 +139,8 @@ def test_the_report_answers_the_first_questions(shoot):
         "NV18", "Peer-to-peer over NVLink is OK between all GPUs that NVLink joins", "The last 30s", "▇",
         "GPU 3: 18 of 18 links up",
         "NVSwitch 00000000:05:00.0", "kubernetes id-1", "user-", "python3.11", "1 process is hidden",
-        "None since ", "Removed: host names, user names, UUIDs, serial numbers, addresses, process arguments",
+        "No Xid and no change since ",
+        "Removed: host names, user names, UUIDs, serial numbers, addresses, process arguments",
     ):  # fmt: skip
         assert words in text, words
     values = json.loads(made.files["snapshot.json"])
@@ -235,13 +237,18 @@ def test_jobs_are_named_after_what_is_left_of_their_processes(shoot):
 def test_events_and_what_is_over(shoot):
     def change(frame):
         uuid = frame.gpus[2].gpu.uuid
-        over = replace(frame.findings[0], ended_s=frame.tick.wall_s) if frame.findings else None
-        events = tuple(Event(1.0, 1e9 + i, uuid, "xid", 79) for i in range(60))
-        return replace(frame, events=events, past_findings=(over,) if over else ())
+        over = replace(frame.findings[0], ended_s=frame.tick.wall_s)
+        events = tuple(Event(1.0, frame.tick.wall_s - 86_400 - i, uuid, "xid", 79) for i in range(60))
+        return replace(frame, events=events, past_findings=(over,))
 
-    text = shoot(seconds=12.0, change=change)[0].report
-    assert "Xid 79" in text
-    assert "The newest 50; 10 older ones are in `snapshot.json`." in text
+    text = shoot("hgx-a100-4", "link-down", 20.0, change)[0].report
+    day = "2026-09-20 14:30:20"
+    assert f"{day}  GPU 2  Xid 79: the GPU has fallen off the bus" in text
+    assert "12 earlier ones are left out." in text
+    changed = re.search(r"^14:30:\d\d +GPU (\d) +link (\d+): up → down$", text, re.MULTILINE)
+    assert changed is not None
+    assert f"**critical** at GPU {changed[1]} link {changed[2]}, since 14:30:" in text
+    assert re.search(r"Over by now:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)
 
 
 MADE = Contents("# x", {"report.md": b"# x", "recording.gz": b"\x1f\x8b"}, 1_790_000_000.0)

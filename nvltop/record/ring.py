@@ -9,6 +9,7 @@ from nvltop.model import Item
 from nvltop.record.journal import Journal
 from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
+from nvltop.record.timeline import Mark, Marker
 
 LIMIT: Final = 8 << 20
 """Bytes, packed; more than half an hour of a DGX H100 at four refreshes a second."""
@@ -16,6 +17,10 @@ PART: Final = 1 << 16
 """Bytes that are packed at a time, which takes some milliseconds."""
 STRETCHES: Final = 16
 """In how many steps the oldest goes: each stretch can be read without those before it."""
+
+KINDS: Final = ("state", "gpu", "inventory")
+"""Of marks that are kept; events and errors are kept elsewhere."""
+MARKS: Final = 200
 
 
 class Ring:
@@ -29,6 +34,9 @@ class Ring:
     def _begin_anew(self) -> None:
         self._journal = Journal(self._redact.removed)
         self._stretches: deque[list[bytes]] = deque()
+        self._marker = Marker()
+        self.marks: deque[Mark] = deque(maxlen=MARKS)
+        """The newest moments worth a word: links and GPUs that changed."""
         self._size = 0
         """Packed bytes of all stretches."""
         self._open: list[bytes] = []
@@ -41,7 +49,9 @@ class Ring:
 
     def write(self, item: Item) -> None:
         """Take an item."""
-        self._put(self._journal.lines(self._redact(item)))
+        item = self._redact(item)
+        self.marks += [mark for mark in self._marker.marks(item) if mark.kind in KINDS]
+        self._put(self._journal.lines(item))
 
     def recording(self) -> bytes:
         """Return what is kept as the bytes of a `.gz` recording."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from nvltop.report.snapshot import head, health, links, node, traffic, work
-from nvltop.report.snapshot.given import Snapshot
+from nvltop.report.snapshot.given import Change, Snapshot
 
-__all__ = ["Snapshot", "to_markdown"]
+__all__ = ["Change", "Snapshot", "to_markdown"]
 
 MAX_CHARS: Final = 60_000
 """GitHub takes 65536 in an issue."""
@@ -20,7 +20,7 @@ MAX_CHARS: Final = 60_000
 SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
     ("What is wrong", health.findings),
     ("Checks that are fine, or unknown", health.checks),
-    ("Events of the driver", health.events),
+    ("What happened", health.events),
     ("Versions", node.versions),
     ("How fresh this is", node.reading),
     ("GPUs", node.gpus),

@@ -6,11 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.model import Frame
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+class Change(NamedTuple):
+    """A link or a GPU that was otherwise from then on."""
+
+    wall_s: float
+    gpu: str | None
+    """UUID; None for the node."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class Snapshot:
     """(UUID, `tx`, `rx`, `pcie_tx` or `pcie_rx`): bytes/s, oldest first, NaN where nothing is known."""
     step_s: float
     """Seconds that one value of a series is of."""
+    changes: Sequence[Change] = ()
+    """Oldest first."""
     replayed: bool = False
     """Whether it is of a recording, which need not be of the machine that `versions` is of."""
 

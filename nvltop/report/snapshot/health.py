@@ -55,20 +55,23 @@ def checks(snapshot: Snapshot) -> str:
 
 
 def events(snapshot: Snapshot) -> str:
-    """Return Xids and their kin, oldest first."""
+    """Return Xids and their kin, and links and GPUs that changed, oldest first."""
     frame = snapshot.frame
-    began = snapshot.at(frame.started_s)
     if not frame.gpus:
         return ""
-    if not frame.events:
-        return f"None since {began}, when nvltop began to listen; earlier ones are in `dmesg`."
-    newest = frame.events[-MAX_EVENTS:]
+    began = snapshot.at(frame.started_s)
     sources = likely_sources(frame)
-    rows = [["TIME", "WHERE", "WHAT", "NVIDIA'S ACTION"]]
-    for event in newest:
+    told = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
+    for event in frame.events:
         words = event_words(event) + (" (the likely source)" if event.gpu in sources else "")
         action = lookup(event.code).action if event.kind == "xid" else ""
-        rows.append([snapshot.at(event.wall_s), where(frame, event.gpu), words, action])
-    left_out = len(frame.events) - len(newest)
-    note = f" The newest {MAX_EVENTS}; {left_out} older ones are in `snapshot.json`." if left_out else ""
-    return f"Since {began}, when nvltop began to listen.{note}\n\n{block(table(rows, left=4))}"
+        told.append((event.wall_s, where(frame, event.gpu), words, action))
+    if not told:
+        return f"No Xid and no change since {began}, when nvltop began; earlier Xids are in `dmesg`."
+    newest = sorted(told)[-MAX_EVENTS:]
+    rows = [["TIME", "WHERE", "WHAT", "NVIDIA'S ACTION"]]
+    rows += [[snapshot.at(wall_s), *rest] for wall_s, *rest in newest]
+    words = f"Since {began}, when nvltop began; earlier Xids are in `dmesg`."
+    if len(told) > len(newest):
+        words += f" {len(told) - len(newest)} earlier ones are left out."
+    return f"{words}\n\n{block(table(rows, left=4))}"
