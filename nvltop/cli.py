@@ -157,7 +157,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run nvltop; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _main(arguments)
+        code = _main(arguments)
+        # What a reader has left is told here and not, in many words, as the interpreter ends.
+        print(end="", flush=True)
+        return code
+    except BrokenPipeError:
+        # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except CommandError as error:
         if "--check" in arguments:
             return _no_verdict(str(error))
@@ -214,15 +224,7 @@ def _main(argv: Sequence[str]) -> int:
     on_screen = not any(outputs) and sys.stdout.isatty() and sys.stdin.isatty()
     settings = _settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
-    try:
-        return _run(options, settings, demo, on_screen)
-    except BrokenPipeError:
-        # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return OK
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return _run(options, settings, demo, on_screen)
 
 
 def _run(

@@ -29,8 +29,9 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--serve-hostname", action="store_true", help="give every sample the label Hostname (dcgm-exporter's)"
     )
-    group.add_argument("--print-alerts", action="store_true", help="print alerting rules and end")
-    group.add_argument("--print-dashboard", action="store_true", help="print a Grafana dashboard and end")
+    files = group.add_mutually_exclusive_group()
+    files.add_argument("--print-alerts", action="store_true", help="print alerting rules and end")
+    files.add_argument("--print-dashboard", action="store_true", help="print a Grafana dashboard and end")
 
 
 def to_print(options: argparse.Namespace) -> str | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,3 +81,18 @@ def test_panels_do_not_overlap():
 def test_files_are_printed_as_they_are(capsys, flag, file):
     assert cli.main([flag]) == 0
     assert capsys.readouterr().out == (FOLDER / file).read_text()
+
+
+@pytest.mark.parametrize("flag", ["--print-alerts", "--print-dashboard", "--demo=list"])
+def test_a_reader_that_has_seen_enough_is_no_failure(flag):
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "nvltop", flag],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=20,
+        check=False,
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (0, b"")
