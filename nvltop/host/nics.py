@@ -53,12 +53,12 @@ class NicTable:
         taken = {i for nic in rdma for i in nic.interfaces}
         plain = [nic for name in interfaces[:MAX_NICS] if (nic := self._ethernet(name, taken))]
         found = (*rdma, *plain)
+        raw = {clean(name): name for name in (*devices, *interfaces)}
         for nic in found:
-            folder = self._root / ("class/infiniband" if nic.rdma else "class/net") / nic.device
-            self._readers += [
-                PortReader(self._root, nic, port, self._interface(nic, port))
-                for port in (_ports(folder) if nic.rdma else [0])
-            ]
+            name = raw[nic.device]
+            for port in _ports(self._root / "class/infiniband" / name) if nic.rdma else [0]:
+                interface = self._interface(nic, name, port)
+                self._readers.append(PortReader(self._root, nic, name, port, raw.get(interface, interface)))
         return found
 
     def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
@@ -120,11 +120,11 @@ class NicTable:
     def _bonded(self, interface: str) -> bool:
         return (self._root / "class/net" / interface / "bonding").is_dir()
 
-    def _interface(self, nic: Nic, port: int) -> str:
+    def _interface(self, nic: Nic, name: str, port: int) -> str:
         """Return the network interface of a port; empty if that is not clear."""
         if not nic.rdma:
             return nic.device
-        told = read_text(self._root / f"class/infiniband/{nic.device}/ports/{port}/gid_attrs/ndevs/0")
+        told = read_text(self._root / f"class/infiniband/{name}/ports/{port}/gid_attrs/ndevs/0")
         if known(told) and told:
             return told
         if nic.bond:

@@ -64,10 +64,10 @@ OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "down", "n
 class PortReader:
     """Reads one port."""
 
-    def __init__(self, root: Path, nic: Nic, port: int, interface: str) -> None:
-        """Take where sysfs is, and the network interface of the port if there is one."""
+    def __init__(self, root: Path, nic: Nic, name: str, port: int, interface: str) -> None:
+        """Take where sysfs is, the NIC's name there, and the network interface of the port, if it has one."""
         self._nic, self._port = nic, port
-        self._folder = root / "class/infiniband" / nic.device / "ports" / str(port)
+        self._folder = root / "class/infiniband" / name / "ports" / str(port)
         self._net = root / "class/net" / interface if interface else None
         self._errors: dict[str, Maybe[int]] = {}
         self._kinds: list[tuple[str, Path]] | None = None

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.host.pci import display_vendors, kernel_module_version, loaded_library_version
+from nvltop.host.sysfs import proc_root, sys_root
 from nvltop.model import C2c, Gpu, Inventory, Maybe, Missing, Pair, Problem, known
 from nvltop.nvml.device import Device, bus_key, describe, open_device
 from nvltop.nvml.driver import NO_PERMISSION, REASONS, Driver
@@ -36,7 +37,7 @@ def start(driver: Driver) -> Problem | None:
 
 def problem_of(failure: Missing, driver: Driver) -> Problem:
     """Say in plain words why NVML could not be used, and what to do."""
-    vendors = display_vendors()
+    vendors = display_vendors(sys_root())
     if failure in (REASONS[12], REASONS[9]) and "NVIDIA" not in vendors:
         other = _other_vendor(vendors)
         if other:
@@ -58,7 +59,7 @@ def problem_of(failure: Missing, driver: Driver) -> Problem:
         return Problem(
             "version-mismatch",
             f"the driver's library ({_driver_part(library)}) and kernel module"
-            f" ({kernel_module_version() or 'version unknown'}) are different versions",
+            f" ({kernel_module_version(proc_root()) or 'version unknown'}) are different versions",
             f"reboot, or unload and reload the nvidia kernel modules; or {DEMO_HINT}",
         )
     if failure == NO_PERMISSION:
@@ -76,7 +77,7 @@ def problem_of(failure: Missing, driver: Driver) -> Problem:
 
 def no_gpu() -> Problem:
     """Say that the driver runs but shows no GPU."""
-    vendors = display_vendors()
+    vendors = display_vendors(sys_root())
     if "NVIDIA" not in vendors and (other := _other_vendor(vendors)):
         return other
     return Problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Missing, NicFrame
+from nvltop.model import Frame, Maybe, Missing, NicFrame
 from nvltop.units import UNKNOWN
 
 ERROR_WORDS: Final = {
@@ -56,3 +56,30 @@ def nic_kind(f: NicFrame) -> str:
     if layer == "Ethernet":
         return "RoCE" if f.nic.rdma else "Eth"
     return "IB" if layer == "InfiniBand" else layer
+
+
+def values(f: NicFrame) -> dict[str, Maybe[object]]:
+    """Return what the row of a NIC shows, by name."""
+    beside: dict[str, Maybe[object]] = {"IP TX": f.ip_tx_bytes_per_s, "IP RX": f.ip_rx_bytes_per_s}
+    return {
+        "type": f.port.link_layer,
+        "state": f.port.state,
+        "speed": f.port.rate_bytes_per_s,
+        "TX": f.tx_bytes_per_s,
+        "RX": f.rx_bytes_per_s,
+        **(beside if nic_kind(f) == "RoCE" else {}),
+        **{ERROR_WORDS.get(kind, kind): error.total for kind, error in f.errors.items()},
+    }
+
+
+def unknowns(frame: Frame) -> list[str]:
+    """Say why each `?` of the NICs is one, a line for each reason."""
+    listed = frame.inventory.nics
+    if isinstance(listed, Missing) and not frame.nics:
+        return [f"NICs: {listed.reason}"]
+    reasons: dict[str, list[str]] = {}
+    for f in frame.nics:
+        for what, value in values(f).items():
+            if isinstance(value, Missing):
+                reasons.setdefault(f"{what}: {value.reason}", []).append(nic_name(f))
+    return [f"NIC {why} ({', '.join(where)})" for why, where in reasons.items()]

@@ -21,6 +21,7 @@ from nvltop.model import (
 )
 from nvltop.report import activity, findings
 from nvltop.report.nics import nic_kind, nic_name
+from nvltop.report.nics import unknowns as nic_unknowns
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -37,7 +38,7 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     parts.append(_titled("NICs", nics(frame)))
     parts += [_links(g, frame) for g in gpus if g.links]
     parts.append(_titled("jobs", jobs(frame)))
-    parts.append(_titled("unknown:", unknowns(gpus)))
+    parts.append(_titled("unknown:", unknowns(frame, gpus)))
     parts.append(_health(frame))
     return "\n".join(part for part in parts if part)
 
@@ -254,8 +255,8 @@ def _counted(error: ErrorCount | None) -> str:
     return text
 
 
-def unknowns(gpus: Sequence[GpuFrame]) -> str:
-    """Say why each `?` of the GPU table is one."""
+def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
+    """Say why each `?` of the tables of GPUs and NICs is one."""
     reasons: dict[str, list[str]] = {}
     for g in gpus:
         named: dict[str, Maybe[object]] = {
@@ -272,7 +273,8 @@ def unknowns(gpus: Sequence[GpuFrame]) -> str:
         for what, value in named.items():
             if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
-    return "\n".join(f"  {why} (GPU {', '.join(where)})" for why, where in reasons.items())
+    lines = [f"{why} (GPU {', '.join(where)})" for why, where in reasons.items()]
+    return "\n".join(f"  {line}" for line in (*lines, *nic_unknowns(frame)))
 
 
 def jobs(frame: Frame) -> str:

@@ -255,6 +255,13 @@ def test_a_nic_that_is_pulled_out_is_no_longer_read_and_shows_as_change(tree):
     assert list(found(tree)[1]) == ["mlx5_0"]
 
 
+def test_a_hostile_name_is_clean_and_the_port_is_read_all_the_same(tree):
+    tree.net("eth\x1b[31m", tree.pci("0000:04:00.0", ("pci0000:00",)))
+    table, nics = found(tree)
+    assert list(nics) == [r"eth\x1b[31m"]
+    assert table.read(0.0).ports[0].tx_bytes == 300
+
+
 def test_without_sysfs_it_is_unknown_and_without_nics_there_are_none(tree, tmp_path):
     assert isinstance(NicTable(tmp_path / "nothing").find(), Missing)
     assert NicTable(tree.root).find() == ()

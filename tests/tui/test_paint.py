@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nvltop.model import ErrorCount, Finding, Missing
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.glyphs import ASCII, UNICODE, spark
-from nvltop.tui.paint import bars, gpus, header, links, matrix
+from nvltop.tui.paint import bars, gpus, header, links, matrix, nics
 from nvltop.tui.paint.meters import Meter, bar
 from nvltop.tui.paint.row import fit, sentence, text_of
 from nvltop.tui.paint.status import status
@@ -34,6 +34,7 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
     v = view(node, seconds=2.0)
     for width in (1, 17, 40, 60, 80, 100, 120, 160, 200, 300):
         rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
+        rows += nics.table(v, width, 9) + nics.table(v, width, 30)
         rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width, ["Main", "Links"], 0)[0]]
         rows.append(bars.function_bar(v, width, [bars.Key("F5", "Links", "swap")], status(v))[0])
         assert {len(text_of(row)) for row in rows} == {width}

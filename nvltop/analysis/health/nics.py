@@ -36,14 +36,15 @@ def judge(scene: Scene) -> Opinion:
         return (), None
     if not scene.nics:
         return (), Missing("no port read yet")
-    claims = [claim for f in scene.nics for claim in (*_down(scene, f), *_slow(scene, f))]
+    kinds = _Kinds(scene)
+    claims = [claim for f in scene.nics for claim in (*_down(scene, f, kinds), *_slow(scene, f, kinds))]
     claims += _far(scene)
     ports = [f for f in scene.nics if f.nic.rdma] or list(scene.nics)
     up = sum(f.active for f in ports)
     return claims, f"{up} of {len(ports)} {'RDMA ' if ports[0].nic.rdma else ''}ports are up"
 
 
-def _down(scene: Scene, f: NicFrame) -> Iterator[Claim]:
+def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """A port that has been up, or that all of its kind but this one are."""
     key = f.nic.device, f.port.port
     if f.port.state == GONE:
@@ -54,7 +55,7 @@ def _down(scene: Scene, f: NicFrame) -> Iterator[Claim]:
         steps = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
         yield _claim(scene, f, f"{_named(f)} went down", steps, state=f.port.state, physical=f.port.physical)
     else:
-        kind = _kind(scene, f)
+        kind = kinds.like(f)
         up = sum(other.active for other in kind)
         if not f.nic.rdma or up < MIN_UP or len(kind) - up > MOST_DOWN * len(kind):
             return
@@ -63,19 +64,17 @@ def _down(scene: Scene, f: NicFrame) -> Iterator[Claim]:
         yield _claim(
             scene, f,
             f"{_named(f)} is {word}, while {up} of its kind are up",
-            (Step("notice" if off or _functions(scene, f) > 1 else "warning", polls=3),),
+            (Step("notice" if off or not kinds.alone(f) else "warning", polls=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
         )  # fmt: skip
 
 
-def _slow(scene: Scene, f: NicFrame) -> Iterator[Claim]:
+def _slow(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """A port that runs at less than most of its kind."""
     rate = f.port.rate_bytes_per_s
     if not f.active or not f.nic.rdma or isinstance(rate, Missing):
         return
-    rates = Counter(
-        r for other in _kind(scene, f) if other.active and known(r := other.port.rate_bytes_per_s)
-    )
+    rates = Counter(r for other in kinds.like(f) if other.active and known(r := other.port.rate_bytes_per_s))
     usual, count = max(rates.items(), key=lambda item: (item[1], item[0]))
     if usual <= rate or count < MIN_FASTER:
         return
@@ -139,23 +138,39 @@ def _named(f: NicFrame) -> str:
     return f"NIC {f.nic.device}{port}"
 
 
-def _functions(scene: Scene, f: NicFrame) -> int:
-    """Return how many ports the card has that this one is on."""
-    return sum(slot(other.nic) == slot(f.nic) for other in scene.nics if not other.nic.virtual)
+class _Kinds:
+    """Which ports are alike: of the same model with as many ports, and as near to a GPU."""
+
+    def __init__(self, scene: Scene) -> None:
+        slots = Counter(slot(f.nic) for f in scene.nics if not f.nic.virtual)
+        near = _nearest(scene)
+        self._of = {id(f): (f.nic.model, f.nic.virtual, f.nic.bond, f.port.link_layer,
+                            slots[slot(f.nic)], near.get(f.nic.device)) for f in scene.nics}  # fmt: skip
+        self._ports: dict[object, list[NicFrame]] = {}
+        for f in scene.nics:
+            if f.port.state != GONE:
+                self._ports.setdefault(self._of[id(f)], []).append(f)
+        self._slots = slots
+
+    def like(self, f: NicFrame) -> list[NicFrame]:
+        """Return the ports that are like this one, itself among them."""
+        return self._ports.get(self._of[id(f)], [])
+
+    def alone(self, f: NicFrame) -> bool:
+        """Whether its card has no other port, which could be meant to stay unused."""
+        return self._slots[slot(f.nic)] <= 1
 
 
-def _kind(scene: Scene, f: NicFrame) -> list[NicFrame]:
-    """Return the ports of the same model of card with as many ports, this one among them."""
-    return [
-        other
-        for other in scene.nics
-        if other.nic.model == f.nic.model
-        and other.nic.virtual == f.nic.virtual
-        and other.nic.bond == f.nic.bond
-        and other.port.link_layer == f.port.link_layer
-        and other.port.state != GONE
-        and _functions(scene, other) == _functions(scene, f)
-    ]
+def _nearest(scene: Scene) -> dict[str, str]:
+    """Return how near each NIC is to the GPU that is nearest to it: those for storage are farther off."""
+    around = Around.of(scene.inventory)
+    gpus = [place for g in scene.gpus if known(place := around.place(g))]
+    found = {}
+    for nic, at in around.nics:
+        levels = [near for place in gpus if known(near := level(at, place))]
+        if levels:
+            found[nic.device] = min(levels, key=LEVELS.index)
+    return found
 
 
 FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge)

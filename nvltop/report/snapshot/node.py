@@ -117,6 +117,6 @@ def _p2p(frame: Frame) -> str:
 
 def unknowns(snapshot: Snapshot) -> str:
     """Say why each `?` is one."""
-    lines = [text.unknowns(snapshot.frame.gpus)]
+    lines = [text.unknowns(snapshot.frame, snapshot.frame.gpus)]
     lines += [f"  matrix {pair}: {why}" for pair, why in snapshot.frame.matrix.missing.items()]
     return block("\n".join(filter(None, lines)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
+from nvltop.report import nics
 from nvltop.tui.paint.gpus import has_links
+from nvltop.tui.paint.nics import nearest
 from nvltop.tui.paint.row import SEPARATOR
 from nvltop.tui.paint.view import View
 
@@ -26,6 +28,10 @@ def status(view: View) -> str:
     parts = _unknown(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
+    near = nearest(view)
+    if near is not None:
+        port = view.frame.nics[near]
+        parts += _unknown(nics.nic_name(port), nics.values(port))
     return SEPARATOR.join(parts)
 
 

@@ -101,6 +101,15 @@ def test_slower_cards_of_another_kind_are_by_design(nics):
     assert loud(w.look(10)) == set()
 
 
+def test_slower_ports_for_storage_are_by_design_even_on_cards_of_the_same_kind(nics):
+    w = nics()
+    listed = w.bench.inventory.nics
+    assert known(listed)
+    w.says = {f"mlx5_{i}": {"link_layer": "InfiniBand"} for i in (1, 2, 7, 8)}
+    w.inventory(nics=tuple(replace(nic, model="one for all") for nic in listed))
+    assert loud(w.look(10)) == set()
+
+
 def test_a_rate_that_is_unknown_is_no_slow_port(nics):
     assert loud(nics(mlx5_9={"rate_bytes_per_s": Missing("no permission")}).look(6)) == set()
 
