@@ -82,5 +82,6 @@ def _inside(word: str) -> str:
             return _inside(word[: named.start()]) + named[0] + REMOVED
     if len(inner := word.split()) > 1:
         # A command line in an argument, as after `sh -c`.
-        return " ".join(_without(inner))
+        told = " ".join(_without(inner))
+        return told if REMOVED in told else word
     return _SHAPES.sub(REMOVED, _URL.sub(f"://{REMOVED}@", word))

@@ -66,7 +66,7 @@ class Shots:
 
     def take_if_critical(self, main: Main, view: View, frame: Frame, history: History) -> None:
         """Write a snapshot of a critical finding for which there has been none of late."""
-        if self._busy or self._replayed:
+        if self._busy or self._replayed or not main.is_mounted:
             return
         if due := self._critical.of(frame.findings, frame.tick.mono_s):
             self.take(main, view, frame, history, due)

@@ -97,7 +97,7 @@ def test_a_secret_that_is_cut_off_is_still_one(cut):
         "-m torch.distributed.run --rdzv-endpoint node-1:29500",
         "--url http://localhost:8080/v1 --dataset s3://bucket/a_b.bin",
         "--layers 0,1,2 --dtype bf16 -u train.py",
-        "'a file' --name 'my run'",
+        "'a file' --name 'my run' -c 'import time; time.sleep(1)'",
         "",
     ],
 )

@@ -189,6 +189,18 @@ async def test_while_the_driver_hangs(app, here):
         assert "driver silent for 30 s on GPU 3" in texts((folder / "screen.svg").read_text())
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 40), (300, 4)])
+async def test_on_a_screen_of_any_size(app, here, size):
+    app = app("rtx3090-pair")
+    async with app.run_test(size=size) as pilot:
+        app._draw()
+        for number in range(1, len(TABS) + 1):
+            await pilot.press(str(number))
+            assert picture.take(app.main, app.view, Redactor({})).startswith("<svg")
+        await pilot.press("f8")
+        await saved(app, pilot, here)
+
+
 async def test_before_the_first_answer(here):
     tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     app = Nvltop(picture.Still(tick), Settings())
