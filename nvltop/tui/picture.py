@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
+import re
 from copy import copy
 from dataclasses import fields
 from typing import Final
@@ -25,11 +27,17 @@ WIDTH: Final = 120
 MIN_HEIGHT: Final = 36
 PER_GPU: Final = 2
 """Lines that a GPU takes in the list and in the matrix."""
+COLUMN: Final = 12.2
+"""Units that Rich gives to a column."""
+_BRAILLE: Final = re.compile(
+    r'<text class="([^"]*)" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*[\u2800-\u28ff][^<]*)</text>'
+)
+_PIECES: Final = re.compile(r"[\u2801-\u28ff]|[^\s\xa0\u2800-\u28ff]+")
 FORMAT: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; \
-font-size: {char_height}px; line-height: {line_height}px; }}
+font-size: 20.27px; line-height: {line_height}px; }}
 .{unique_id}-title {{ font-family: sans-serif; font-size: 18px; font-weight: bold; }}
 {styles}
 </style>
@@ -49,7 +57,8 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 </svg>
 """
 """Rich's own loads fonts from elsewhere, which tells others of whoever looks at a picture; and some viewers
-drop blanks at the beginning of a text that is not said to keep them."""
+drop blanks at the beginning of a text that is not said to keep them. At this size a character of the first
+two fonts is as wide as a column, also for viewers that do not stretch texts."""
 
 
 class Still:
@@ -133,4 +142,17 @@ def _svg(main: Main) -> str:
                 at = region.right
         line.append(Segment(" " * (width - at)))
         console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
-    return console.export_svg(title="nvltop", code_format=FORMAT, unique_id="nvltop")
+    svg = console.export_svg(title="nvltop", code_format=FORMAT, unique_id="nvltop")
+    return _BRAILLE.sub(_placed, svg)
+
+
+def _placed(line: re.Match[str]) -> str:
+    """Give each character of a chart its column.
+
+    No font of fixed width has them, so they come from another one, which is wider.
+    """
+    style, x, y, shown = line.groups()
+    placed = [
+        (float(x) + p.start() * COLUMN, html.escape(p[0])) for p in _PIECES.finditer(html.unescape(shown))
+    ]
+    return "".join(f'<text class="{style}" x="{at:g}" y="{y}">{text}</text>' for at, text in placed)

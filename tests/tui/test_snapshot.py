@@ -147,6 +147,24 @@ async def test_what_lies_over_the_screen_is_not_in_the_picture(app):
         assert "12/12" in svg
 
 
+async def test_a_chart_stands_in_its_columns(app):
+    app = app("rtx3090-pair")
+    async with app.run_test(size=SIZE) as pilot:
+        for _ in range(8):
+            app._source.advance(1.0)
+            app._draw()
+        await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "minus")
+        await pilot.pause()
+        svg = picture.take(app.main, app.view, Redactor({}))
+        lines = [row for row in seen(app.main, SIZE[1]).splitlines() if re.search("[\u2801-\u28ff]", row)]
+        assert lines
+        drawn = re.findall(r'<text class="[^"]*" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([\u2801-\u28ff])<', svg)
+        heights = list(dict.fromkeys(y for _, y, _ in drawn))
+        for row, height in zip(lines, heights, strict=True):
+            told = {round(float(x) / picture.COLUMN): shown for x, y, shown in drawn if y == height}
+            assert told == {i: c for i, c in enumerate(row) if "\u2801" <= c <= "\u28ff"}
+
+
 async def test_twice_at_once_is_told(app, here, monkeypatch):
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
