@@ -104,7 +104,7 @@ class PortReader:
             if isinstance(text, Missing):
                 return text
             word = _STATE.fullmatch(text)
-            return word[1].lower() if word else Missing(clean(f"the state reads {text!r}", 60))
+            return word[1].lower() if word else Missing(clean(f"the state reads {text}", 60))
         assert self._net is not None
         text = read_text(self._net / "operstate")
         if known(text) and text not in OPERSTATE:

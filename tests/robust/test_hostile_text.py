@@ -1,4 +1,4 @@
-"""Hostile names of GPUs and of the host: not one byte of theirs may reach the terminal as a command."""
+"""Hostile names of GPUs, NICs and of the host: not one byte of theirs may reach the terminal as a command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
+
+from sysfs import Tree
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e[@click=app.quit]x[/]\x00\x7f\ud83d"
 HOSTILE = """
@@ -28,21 +31,38 @@ def hostile(address, size, text):
     return 0
 from nvltop.nvml.simulated import functions
 functions.put_text = hostile
+from pathlib import Path
+from nvltop.host.nics import NicTable
+from nvltop.nvml.simulated import nics
+nics.SimulatedNics = lambda library: NicTable(Path({tree!r}))
 """
+NIC = "\x1b]0;pwned\x07\x9b31m\u202e"
+"""What a file can be called, and an interface."""
 SEQUENCES = re.compile(
     rb"\x1b(?:\[[0-9;?>=<$ ]*[a-zA-Z@`~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78cM]|P[^\x1b]*\x1b\\)"
 )
 
 
+def hostile_nics(root: Path) -> None:
+    tree = Tree(root)
+    port = tree.rdma(NIC, tree.pci("0000:18:00.0", ("pci0000:15",)))
+    for name in ("state", "phys_state", "rate", "link_layer", "counters/port_xmit_data"):
+        (port / name).write_bytes(EVIL.encode("utf-8", "surrogatepass"))
+    tree.net(f"eth{NIC}", tree.pci("0000:19:00.0", ("pci0000:15",)))
+
+
 def test_every_byte_that_a_terminal_gets_across_all_tabs(tmp_path):
-    (tmp_path / "sitecustomize.py").write_bytes(HOSTILE.replace("{evil!r}", ascii(EVIL)).encode())
+    hostile_nics(tmp_path / "sys")
+    code = HOSTILE.replace("{evil!r}", ascii(EVIL)).replace("{tree!r}", ascii(str(tmp_path / "sys")))
+    (tmp_path / "sitecustomize.py").write_text(code)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     path = os.pathsep.join(filter(None, (str(tmp_path), os.getcwd(), os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
         [sys.executable, "-m", "nvltop", "--demo", "--scenario", "errors"],
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
+        env=os.environ | {"PYTHONPATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        | {"COLUMNS": "160", "LINES": "40"},
     )  # fmt: skip
     os.close(slave)
     received = b""
@@ -57,7 +77,7 @@ def test_every_byte_that_a_terminal_gets_across_all_tabs(tmp_path):
 
     read_until(b"144/144")
     for keys, word in (
-        (b"2", b"link 0"), (b"3", b"LIFETIME"), (b"4", b"fine"), (b"5", b"COMMAND"),
+        (b"2", b"link 0"), (b"3", rb"NIC eth\x1b]0;pwned"), (b"4", b"fine"), (b"5", b"COMMAND"),
         (b"6", b"last 5 min"), (b"1", b"UTIL"),
         (b"\r\r", b"since the driver loaded"), (b"\x1b", b"UTIL"),
     ):  # fmt: skip
