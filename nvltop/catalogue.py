@@ -59,5 +59,7 @@ SCENARIOS: Final = {
     "p2p-fallback": "training over PCIe, although NVLink is there",
     "p2p-dead": "training over PCIe, as no pair of GPUs may use NVLink",
     "throttled": "training, and one GPU gets too hot after ten seconds",
+    "straggler": "training, and one GPU is slower than the others, which wait for it at each step",
+    "hang": "training, and the job hangs after thirty seconds: one GPU stops, the others spin",
     "saturated": "the links at their practical limit all the time",
 }

@@ -168,6 +168,9 @@ class Monitor:
             Scene(
                 inventory=inventory,
                 gpus=gpus,
+                jobs=running,
+                activity=self._activities.now,
+                imbalances=self._activities.imbalances,
                 tick=self._tick,
                 cost=self._cost,
                 events=self._events,

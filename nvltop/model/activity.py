@@ -18,6 +18,8 @@ class Heartbeat:
     """Change of the period against the minutes before, over the period: 0.02 is two percent slower."""
     silent_s: float = 0.0
     """Seconds since the last traffic; no more than a period while it beats."""
+    stopped_after_s: float = 0.0
+    """A silence that is longer is more than a pause, by what was seen of its pauses so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ SURE: Final = 0.8
 FAIRLY_SURE: Final = 0.6
 SURE_PERIODS: Final = 6.0
 MAX_PAUSES: Final = 5
+STOPPED_S: Final = 30.0
+STOPPED_PERIODS: Final = 4.0
+PAUSES: Final = 2.0
+"""A silence is the end once it is that much longer than any pause before."""
 
 
 @dataclass(slots=True)
@@ -54,19 +58,19 @@ class Pulse:
         return self._beat.period_s if self._beat else None
 
     @property
-    def longest_pause_s(self) -> float:
-        """The longest of the last silences that were not the end."""
-        return max(self._pauses, default=0.0)
+    def stopped(self) -> bool:
+        """Whether it has been silent for longer than between two steps."""
+        return self._beat is not None and self._silent_s > 2 * self._beat.period_s
 
     def silent(self, seconds: float) -> None:
         """Take for how long there has been no traffic."""
-        if self._beat and seconds < self._silent_s and self._silent_s > 2 * self._beat.period_s:
+        if self.stopped and seconds < self._silent_s:
             self._pauses.append(self._silent_s)
         self._silent_s = seconds
 
     def listen(self, channels: Sequence[Sequence[float]], step_s: float, now_s: float) -> None:
         """Look for the rhythm in what was moved up to now."""
-        if self._beat and self._silent_s > 2 * self._beat.period_s:
+        if self.stopped:
             return
         found = _found(channels, step_s)
         if isinstance(found, Missing):
@@ -97,7 +101,8 @@ class Pulse:
             sure = "certain"
         elif exact and beat.strength >= FAIRLY_SURE:
             sure = "likely"
-        return Heartbeat(beat.period_s, sure, self._drift(now_s, beat), self._silent_s)
+        after_s = max(STOPPED_S, STOPPED_PERIODS * beat.period_s, PAUSES * max(self._pauses, default=0.0))
+        return Heartbeat(beat.period_s, sure, self._drift(now_s, beat), self._silent_s, after_s)
 
     def _drift(self, now_s: float, beat: Rhythm) -> Maybe[float]:
         before = [p for t, p in self._told if BEFORE_S <= now_s - t <= KEPT_S]

@@ -20,7 +20,7 @@ LATE: Final = 0.08
 """Share of a period by which one must be late, and at least one cell."""
 ALIKE: Final = 0.4
 """The others may lie so much of the distance apart."""
-POWER: Final = 1.2
+POWER: Final = 1.15
 CLOCK: Final = 0.87
 BUSY: Final = 20.0
 """Percent of utilisation."""
@@ -79,7 +79,7 @@ def _signs(rank: Rank, others: Sequence[Rank], period_s: float, step_s: float) -
     power = _beside(rank, others, lambda r: r.power_w)
     clock = _beside(rank, others, lambda r: r.sm_clock_mhz)
     util = _beside(rank, others, lambda r: r.util_percent)
-    if power and moved and power[0] >= POWER * power[1] and SAME <= moved[0] / max(moved[1], 1.0) <= 1 / SAME:
+    if power and power[0] >= POWER * power[1] and _moves_as_much(rank, others):
         yield f"draws {power[0]:.0f} W, the others {power[1]:.0f} W while they wait"
     if clock and clock[0] <= CLOCK * clock[1]:
         yield f"runs at {clock[0]:.0f} MHz, the others at {clock[1]:.0f} MHz"
@@ -87,6 +87,12 @@ def _signs(rank: Rank, others: Sequence[Rank], period_s: float, step_s: float) -
         yield f"is busy {util[0]:.0f} % of the time, the others {util[1]:.0f} %"
     if moved and power and moved[0] < HALF * moved[1] and power[0] < HALF * power[1]:
         yield f"moves {moved[0] / moved[1]:.0%} of what the others do, at less than half their power"
+
+
+def _moves_as_much(rank: Rank, others: Sequence[Rank]) -> bool:
+    rest = [v for o in others if known(v := o.moved_bytes_per_s)]
+    own = rank.moved_bytes_per_s
+    return known(own) and bool(rest) and own > 0 and SAME <= own / (median(rest) or own) <= 1 / SAME
 
 
 def _beside(

@@ -72,14 +72,20 @@ class Series:
         self.newest = max(self.newest, cell)
 
     def tail(self, end: int, count: int) -> tuple[list[float], list[float]]:
-        """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read."""
-        tx, rx = [math.nan] * count, [math.nan] * count
-        half = self.step_s / 2
-        for k in range(count):
-            cell = end - count + k
-            if cell >= 0 and self.newest - self._size < cell <= self.newest:
-                i = cell % self._size
-                seconds = self._seconds[i]
-                if seconds > half:
-                    tx[k], rx[k] = self._tx[i] / seconds, self._rx[i] / seconds
+        """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.
+
+        `count` is at most `size` less one: the newest cell still fills.
+        """
+        there = max(0, min(count, self.newest + 1 - (end - count)))
+        begin = (end - count) % self._size
+        half, blank = self.step_s / 2, [math.nan] * (count - there)
+        seconds = self._cut(self._seconds, begin, there)
+        tx, rx = (
+            [moved / s if s > half else math.nan for moved, s in zip(part, seconds, strict=True)] + blank
+            for part in (self._cut(self._tx, begin, there), self._cut(self._rx, begin, there))
+        )
         return tx, rx
+
+    def _cut(self, ring: array[float], begin: int, count: int) -> array[float]:
+        after = begin + count - self._size
+        return ring[begin : begin + count] + ring[: max(0, after)]

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity import groups
+from nvltop.analysis.activity.balance import Balance, Imbalance
 from nvltop.analysis.activity.bursts import level
 from nvltop.analysis.activity.communication import Communication, communication
 from nvltop.analysis.activity.groups import Group
@@ -37,6 +38,7 @@ FASTER: Final = 0.7
 MIN_PARTED: Final = 3
 """Two jobs of two GPUs each are the least that can be told apart."""
 NO_TRAFFIC: Final = Missing("no NVLink traffic")
+STANDS_STILL: Final = Missing("it moves nothing now")
 NO_FIGURE: Final = Missing("its bursts, or what NVLink does in practice, are not known")
 
 
@@ -64,6 +66,9 @@ class Activities:
         self._samples: dict[str, Samples] = {}
         self._jobs: dict[str, _Watched] = {}
         self._parted: dict[str, list[Group]] = {}
+        self._balance = Balance()
+        self.imbalances: tuple[Imbalance, ...] = ()
+        """Links that carry less than their like."""
 
     def note(self, uuid: str, moved: Moved, interval_s: float) -> None:
         """Take what a GPU moved between two readings, which are meant to come every `interval_s`."""
@@ -79,6 +84,7 @@ class Activities:
     ) -> None:
         """Bring `now` up to date; to be called about once a second."""
         self._set_step(interval_s)
+        self.imbalances = self._balance.look(gpus)
         for g in gpus:
             self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
         found = groups.by_job(jobs, gpus)
@@ -154,7 +160,10 @@ class Activities:
         watched.pulse.listen(
             groups.channels([own for both in tails.values() for own in both]), self._step_s, now_s
         )
-        watched.activity = self._activity(group, watched, frames, tails, busier)
+        if not watched.pulse.stopped:
+            watched.activity = self._activity(group, watched, frames, tails, busier)
+        elif watched.activity:
+            watched.activity = replace(watched.activity, limit=STANDS_STILL, straggler=None)
 
     def _part(self, group: Group, busier: dict[str, list[float]]) -> None:
         """See whether GPUs of which no job is known belong to several."""

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.health import ber, errors, events, fabric, gpus, links, load, nics, numbers, p2p, reading
+from nvltop.analysis.health import (
+    ber,
+    errors,
+    events,
+    fabric,
+    gpus,
+    job,
+    links,
+    load,
+    nics,
+    numbers,
+    p2p,
+    reading,
+)
 from nvltop.analysis.health.claim import Claim, Family, Looked, Scene, names
 from nvltop.analysis.health.ledger import Ledger
 from nvltop.analysis.health.memory import Memory
@@ -31,6 +44,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     gpus.PCIE,
     nics.FAMILY,
     load.FAMILY,
+    job.FAMILY,
     numbers.FAMILY,
     reading.DESIGN,
 )

@@ -6,8 +6,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from nvltop.analysis.activity.balance import Imbalance
 from nvltop.analysis.health.memory import Memory
-from nvltop.model import Cost, Event, GpuFrame, Inventory, Maybe, Missing, NicFrame, Pair, Tick, known
+from nvltop.model import (
+    Activity,
+    Cost,
+    Event,
+    GpuFrame,
+    Inventory,
+    Job,
+    Maybe,
+    Missing,
+    NicFrame,
+    Pair,
+    Tick,
+    known,
+)
 
 HELD: Final = "{held}"
 """Stands in a summary for how long the claim has held."""
@@ -65,6 +79,9 @@ class Scene:
     pairs: Mapping[tuple[str, str], Pair]
     memory: Memory
     nics: Sequence[NicFrame] = ()
+    jobs: Sequence[Job] = ()
+    activity: Sequence[Activity] = ()
+    imbalances: Sequence[Imbalance] = ()
     listening: Event | None = None
     """Since when the driver's events are waited for; its code is the number of GPUs that tell."""
 

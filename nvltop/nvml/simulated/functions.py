@@ -161,7 +161,7 @@ def _gauges(lib: Library) -> Table:
         ),
         "nvmlDeviceGetClockInfo": (
             (P, U, P),
-            lambda gpu, clock, out: put(c_uint, out, 1755 if m.busy else 345),
+            lambda gpu, clock, out: put(c_uint, out, m.work.clock_mhz(gpu)),
         ),
         "nvmlDeviceGetPerformanceState": ((P, P), lambda gpu, out: put(c_int, out, 0 if m.busy else 8)),
         "nvmlDeviceGetCurrentClocksEventReasons": (

@@ -8,13 +8,12 @@ from typing import Final
 from nvltop.nvml.simulated.node import BLACKWELL, End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
 from nvltop.nvml.simulated.trouble import FAULT_S, OVER_PCIE, Trouble
+from nvltop.nvml.simulated.work import BURST_S, Work
 
 PEAK: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""
 LIMIT: Final = 0.76
 """Share of the speed that NCCL reaches at best."""
-PERIOD_S: Final = 2.0
-DUTY: Final = 0.6
 NOISE: Final = 0.01
 RAW_OVER_DATA: Final = 1.12
 RAW_IDLE: Final = 0.3e6
@@ -41,6 +40,7 @@ class Machine:
         """GPU and link that the scenario's fault is about."""
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
         self.trouble = Trouble(scenario, gpu, node.gpus, nvlink5)
+        self.work = Work(scenario, gpu)
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
@@ -52,13 +52,19 @@ class Machine:
         flow: Flow = Bursts(
             low=0.004 * speed,
             high=PEAK * speed * (1 - 0.002 * gpu),
-            period_s=PERIOD_S,
-            duty=DUTY,
-            phase_s=0.013 * gpu,
+            period_s=self.work.step_s,
+            duty=BURST_S / self.work.step_s,
+            phase_s=self.work.skew_s(gpu),
             noise=NOISE,
             frequency=5.0 + 0.37 * link + 0.11 * gpu,
         )
-        return Until(flow, FAULT_S) if self.scenario == "link-down" and self._goes_down(gpu, link) else flow
+        if self.scenario == "link-down" and self._goes_down(gpu, link):
+            return Until(flow, FAULT_S)
+        return self.ended(flow)
+
+    def ended(self, flow: Flow) -> Flow:
+        """Return traffic of the job, which ends when the job hangs."""
+        return flow if self.work.end_s is None else Until(flow, self.work.end_s)
 
     def _goes_down(self, gpu: int, link: int) -> bool:
         """Whether this is the faulty link, seen from either end."""
@@ -110,15 +116,11 @@ class Machine:
 
     def load(self, gpu: int, t: float) -> float:
         """Return how busy a GPU is, from 0 to 1."""
-        if not self.busy:
-            return 0.0
-        in_burst = (t + 0.013 * gpu) % PERIOD_S < DUTY * PERIOD_S
-        return 0.97 if in_burst else 0.72
+        return self.work.util(gpu, t)
 
     def power_w(self, gpu: int, t: float) -> float:
         """Return the power draw."""
-        limit = self.node.boards[gpu].power_limit_w
-        return limit * (0.11 + 0.82 * self.load(gpu, t) + 0.01 * math.sin(t / 3 + gpu))
+        return self.node.boards[gpu].power_limit_w * self.work.power(gpu, t)
 
     def temperature_c(self, gpu: int, t: float) -> int:
         """Return the temperature, which follows the load slowly."""
@@ -139,10 +141,12 @@ class Machine:
         lit = any(end.kind != "none" for end in self.node.links[gpu]) and self.scenario not in OVER_PCIE
         share = 0.05 if lit else 0.55
         share *= 1.0 if direction == "tx" else 0.8
-        return Bursts(0.01 * top, share * top, PERIOD_S, DUTY, 0.013 * gpu)
+        step_s = self.work.step_s
+        skew_s = self.work.skew_s(gpu)
+        return self.ended(Bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
 
     def c2c(self, gpu: int, direction: str) -> Flow:
         """Return the C2C traffic to the CPU."""
         board = self.node.boards[gpu]
         top = board.c2c_links * board.c2c_mb_per_s * 1e6
-        return Steady((0.2 if direction == "tx" else 0.3) * top * self.busy)
+        return self.ended(Steady((0.2 if direction == "tx" else 0.3) * top * self.busy))

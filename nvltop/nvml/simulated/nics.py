@@ -129,7 +129,8 @@ class SimulatedNics:
         if card.gpu is None:
             return Steady(STORAGE * way)
         high = BUSY * card.gbit * 1e9 / 8 * (1 - 0.003 * i)
-        return Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * way)
+        bursts = Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * way)
+        return self._library.machine.ended(bursts)
 
     def _errors(self, card: Card, t: float) -> dict[str, Maybe[int]]:
         if not card.rdma:

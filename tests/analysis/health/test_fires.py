@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import Call, Cost, Problem, Reading, Tick
-from nvltop.nvml.simulated.traffic import Steady
+from nvltop.nvml.session import GpuReader
+from nvltop.nvml.simulated.traffic import Steady, Until
+from nvltop.nvml.simulated.work import Work
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
 SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3
@@ -646,6 +648,20 @@ def test_gpus_that_compute_or_talk_are_not_stuck(watched, changed):
     assert "stuck-collective" not in rules(watched("dgx-h100", prepare=prepare).look(80))
 
 
+@pytest.mark.parametrize(("power", "util"), [(76.0, 0.0), (400.0, 1.0)])
+def test_the_one_that_the_others_wait_for_is_named(watched, power, util):
+    def prepare(lib):
+        spin(lib.machine)
+        lib.machine.power_w = lambda gpu, t: power if gpu == 6 else 120.0
+        lib.machine.load = lambda gpu, t: util if gpu == 6 else 1.0
+
+    w = watched("dgx-h100", prepare=prepare)
+    found, _ = w.until("stuck-collective", 75)
+    assert "GPUs 0-5, 7 look busy" in found.summary
+    assert f"GPU 6 looks different: {100 * util:.0f} % busy at {power:.0f} W" in found.summary
+    assert found.evidence["different"] == 6
+
+
 def lag(machine, share, power):
     """Let GPU 5 move and draw only a share of what the others do."""
     for (gpu, link), _flow in list(machine._tx.items()):
@@ -659,10 +675,95 @@ def test_one_rank_behind_the_others(watched):
     w = watched("dgx-h100", prepare=lambda lib: lag(lib.machine, 0.3, 200.0))
     found, samples = w.until("straggler", 90)
     assert (w.index(found), found.severity, found.confidence) == (5, "notice", "possible")
-    assert 60 <= samples <= 75
+    assert 60 <= samples <= 80
+    assert "moves 30% of what the others do, at less than half their power" in found.summary
+
+
+def test_one_rank_at_a_lower_clock(watched):
+    w = watched("dgx-h100", "straggler")
+    found, samples = w.until("straggler", 90)
+    assert w.index(found) == 3
+    assert 60 <= samples <= 80
+    assert "runs at 1240 MHz, the others at 1755 MHz" in found.summary
+    assert rules(w.step()) == {"straggler"}
 
 
 @pytest.mark.parametrize(("share", "power"), [(0.7, 200.0), (0.3, 400.0)])
 def test_a_rank_a_little_behind_or_hard_at_work_is_none(watched, share, power):
     w = watched("dgx-h100", prepare=lambda lib: lag(lib.machine, share, power))
     assert "straggler" not in rules(w.look(80))
+
+
+def four_a_second(w, seconds):
+    """Read the counters often enough for steps of two seconds."""
+    w.bench.interval_s = 0.25
+    for _ in range(seconds):
+        for _ in range(3):
+            w.bench.clock.now += 0.25
+            w.bench.poll(GpuReader.read_counters)
+        w.bench.clock.now += 0.25
+        frame = w.bench.poll()
+    return frame
+
+
+def test_a_job_that_hangs(watched):
+    w = watched("hgx-a100-4", "hang")
+    assert rules(four_a_second(w, 58)) == set()
+    frame = four_a_second(w, 6)
+    (found,) = [f for f in frame.findings if f.rule == "heartbeat-stopped"]
+    assert (found.severity, found.confidence) == ("notice", "likely")
+    assert "GPUs 0-3 moved data every 2 s and has not for 3" in found.summary
+    assert found.evidence["step_s"] == pytest.approx(2.0, abs=0.01)
+    found, _ = w.until("stuck-collective", 45)
+    assert found.evidence["different"] == 3
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_pause_or_the_end_of_a_job_is_no_stop(watched, ended):
+    w = watched("hgx-a100-4")
+    four_a_second(w, 32)
+    flows = dict(w.lib.machine._tx)
+    now = w.lib.t
+    w.lib.machine._tx = {at: Until(flow, now) for at, flow in flows.items()}
+    if ended:
+        w.lib.machine.work = Work("idle", 0)
+        w.lib.machine.busy = False
+    for _ in range(10 if ended else 3):
+        assert "heartbeat-stopped" not in rules(four_a_second(w, 8))
+    if not ended:
+        w.lib.machine._tx = flows
+        assert "heartbeat-stopped" not in rules(four_a_second(w, 12))
+
+
+def uneven(share):
+    """Let link 2 of GPU 1 carry a share of what it should."""
+
+    def prepare(lib):
+        machine = lib.machine
+        for gpu, link in machine._tx:
+            machine._tx[gpu, link] = Steady((share if (gpu, link) == (1, 2) else 1.0) * 5e9)
+
+    return prepare
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
+def test_a_link_that_carries_less_than_its_like(watched, node):
+    w = watched(node, prepare=uneven(0.3))
+    found, samples = w.until("link-imbalance", 90)
+    assert 45 <= samples <= 80
+    assert found.severity == "notice"
+    told = {(w.index(f), f.link) for f in w.step().findings if f.rule == "link-imbalance"}
+    assert (1, 2) in told
+    assert len(told) == 2  # the other end, or behind the switch the neighbour, receives as little
+
+
+def test_a_link_that_carries_a_little_less_is_left_alone(watched):
+    assert "link-imbalance" not in rules(watched("dgx-h100", prepare=uneven(0.7)).look(90))
+
+
+def test_links_that_a_job_uses_by_halves_are_left_alone(watched):
+    def halves(lib):
+        for gpu, link in lib.machine._tx:
+            lib.machine._tx[gpu, link] = Steady((0.2 if link % 2 else 1.0) * 5e9)
+
+    assert "link-imbalance" not in rules(watched("dgx-h100", prepare=halves).look(90))

@@ -1,0 +1,215 @@
+"""Rules about jobs: heartbeat-stopped, straggler, stuck-collective, link-imbalance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Final
+
+from nvltop.analysis.activity.groups import Group, by_job
+from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, linked, named, names
+from nvltop.analysis.verdict import pcie_share
+from nvltop.model import Activity, GpuFrame, Heartbeat, known
+
+TOGETHER_S: Final = 60.0
+WAITS_S: Final = 45.0
+"""On top of the time that the means behind it are of."""
+IMBALANCE_S: Final = 15.0
+BUSY: Final = 95.0
+LITTLE_POWER: Final = 0.35
+QUIET: Final = 0.01
+FEW: Final = 0.25
+"""Share of a job's GPUs that may do otherwise while the rest waits."""
+OTHERWISE: Final = 0.15
+"""Share of the median by which one GPU's power must differ to look different."""
+ENDED: Final = 5.0
+"""Percent of utilisation, and share of the memory in percent, of GPUs that a job has left."""
+
+PY_SPY: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge what the jobs do."""
+    gpus = linked(scene)
+    if not gpus:
+        return (), None
+    by_uuid = {g.gpu.uuid: g for g in gpus}
+    claims = [*_stuck(scene, gpus), *_imbalance(scene, by_uuid)]
+    for activity in scene.activity:
+        claims += [*_stopped(scene, by_uuid, activity), *_straggler(scene, by_uuid, activity)]
+    if not scene.activity and not claims:
+        return claims, "no job moves data over NVLink"
+    return claims, "no job stands still, no GPU is waited for, links are used alike"
+
+
+def _stuck(scene: Scene, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
+    """GPUs of one job that spin; where no job is known, all that are free."""
+    groups = by_job(scene.jobs, gpus)
+    taken = {uuid for group in groups for uuid in group.gpus}
+    # Of GPUs of which no job is known, those may belong together that have memory in use.
+    free = [g for g in gpus if g.gpu.uuid not in taken and (_spins(g) or _holds_memory(g))]
+    few = sum(not _spins(g) for g in free) <= max(1, FEW * len(free))
+    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if few or _spins(g))))
+    by_uuid = {g.gpu.uuid: g for g in gpus}
+    for group in groups:
+        members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
+        spinning = [g for g in members if _spins(g)]
+        others = [g for g in members if not _spins(g)]
+        if len(spinning) < 2 or len(others) > max(1, FEW * len(members)):
+            continue
+        odd, how = _odd(spinning, others)
+        hint = f"; {named(odd)} looks different: {how}" if odd else ""
+        yield Claim(
+            rule="stuck-collective",
+            gpu=_first(members, gpus),
+            summary=f"{names(spinning)} look busy but move no data and draw little power:"
+            f" they are probably waiting for each other{hint}",
+            steps=(Step("warning", after_s=TOGETHER_S, polls=10),),
+            polled_s=scene.polled(spinning[0], "gauges"),
+            evidence=scene.evidence(
+                spinning[0],
+                "gauges",
+                gpus=[g.gpu.index for g in spinning],
+                power_w=[g.gauges.power_w for g in spinning if known(g.gauges.power_w)],
+                different=odd.gpu.index if odd else None,
+            ),
+            next_step=PY_SPY if odd is None else f"{PY_SPY}, first on the one on {named(odd)}",
+            source="NVIDIA/nccl issue 968",
+            confidence="likely",
+        )
+
+
+def _first(members: Sequence[GpuFrame], gpus: Sequence[GpuFrame]) -> str | None:
+    """Return the GPU that stands for a job on some of the GPUs; none for one on all."""
+    return None if len(members) == len(gpus) else members[0].gpu.uuid
+
+
+def _spins(g: GpuFrame) -> bool:
+    util, power, limit, share = (
+        g.gauges.util_percent,
+        g.gauges.power_w,
+        g.gpu.power_limit_w,
+        g.nvlink.recent_share,
+    )
+    return (
+        known(util)
+        and known(power)
+        and known(limit)
+        and known(share)
+        and util >= BUSY
+        and power < LITTLE_POWER * limit
+        and share < QUIET
+        and known(g.pcie.tx_bytes_per_s)
+        and pcie_share(g) < QUIET
+    )
+
+
+def _odd(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuFrame | None, str]:
+    """Return the GPU that does otherwise than the rest, and how; None where there is no such one."""
+    if len(others) == 1:
+        g = others[0]
+        util, power = g.gauges.util_percent, g.gauges.power_w
+        if known(util) and known(power):
+            return g, f"{util:.0f} % busy at {power:.0f} W"
+        return g, "it cannot be read"
+    powers = {g.gpu.uuid: p for g in spinning if known(p := g.gauges.power_w)}
+    if others or len(powers) < 3:
+        return None, ""
+    usual = median(powers.values())
+    apart = [g for g in spinning if abs(powers.get(g.gpu.uuid, usual) - usual) > OTHERWISE * usual]
+    if len(apart) != 1:
+        return None, ""
+    return apart[0], f"it draws {powers[apart[0].gpu.uuid]:.0f} W, the others {usual:.0f} W"
+
+
+def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
+    beat = activity.heartbeat
+    members = [by_uuid[uuid] for uuid in activity.gpus if uuid in by_uuid]
+    if not known(beat) or beat.silent_s < beat.stopped_after_s or not members or _left(activity, members):
+        return
+    yield Claim(
+        rule="heartbeat-stopped",
+        gpu=_first(members, list(by_uuid.values())),
+        summary=f"The job on {names(members)} moved data every {beat.period_s:.3g} s and has not for"
+        f" {beat.silent_s:.0f} s: {_looks(members)}",
+        steps=(Step("notice"),),
+        evidence=_seen(beat),
+        next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
+        confidence="likely" if beat.confidence == "certain" else "possible",
+    )
+
+
+def _seen(beat: Heartbeat) -> dict[str, object]:
+    return {
+        "step_s": round(beat.period_s, 3),
+        "silent_s": round(beat.silent_s, 1),
+        "told_after_s": round(beat.stopped_after_s, 1),
+    }
+
+
+def _left(activity: Activity, members: Sequence[GpuFrame]) -> bool:
+    """Whether a job of which no process is seen has ended: its GPUs rest, and their memory is free."""
+    if activity.job:
+        return False
+    return all(known(u := g.gauges.util_percent) and u <= ENDED and not _holds_memory(g) for g in members)
+
+
+def _holds_memory(g: GpuFrame) -> bool:
+    """Whether a program has something on a GPU; also if that cannot be read."""
+    used, total = g.gauges.memory_used_bytes, g.gauges.memory_total_bytes
+    return not (known(used) and known(total)) or used > ENDED / 100 * total
+
+
+def _looks(members: Sequence[GpuFrame]) -> str:
+    """Say what the GPUs do instead."""
+    utils = [u for g in members if known(u := g.gauges.util_percent)]
+    if len(utils) < len(members):
+        return "what its GPUs do instead cannot be read"
+    if min(utils) >= BUSY:
+        return "its GPUs are busy, computing or waiting"
+    return "its GPUs rest" if max(utils) <= ENDED else "some of its GPUs are busy, others not"
+
+
+def _straggler(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
+    found = activity.straggler
+    g = by_uuid.get(found.gpu) if found else None
+    if found is None or g is None:
+        return
+    yield Claim(
+        rule="straggler",
+        gpu=g.gpu.uuid,
+        summary=f"The other GPUs of its job seem to wait for {named(g)}: it " + " and ".join(found.signs),
+        steps=(Step("notice", after_s=WAITS_S, polls=10),),
+        polled_s=scene.polled(g, "gauges"),
+        evidence=scene.evidence(g, "gauges", signs=list(found.signs)),
+        next_step="Compare its clock, temperature and power limit with the others', then its data loader",
+        confidence="likely" if len(found.signs) > 1 else "possible",
+    )
+
+
+def _imbalance(scene: Scene, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
+    for odd in scene.imbalances:
+        g = by_uuid.get(odd.gpu)
+        if g is None:
+            continue
+        way = "sends" if odd.direction == "tx" else "receives"
+        yield Claim(
+            rule="link-imbalance",
+            gpu=odd.gpu,
+            link=odd.link,
+            summary=f"{named(g)} link {odd.link} {way} {odd.bytes_per_s / 1e9:.2f} GB/s,"
+            f" the others that lead there {odd.usual_bytes_per_s / 1e9:.2f}",
+            steps=(Step("notice", after_s=IMBALANCE_S),),
+            evidence={
+                "bytes_per_s": round(odd.bytes_per_s),
+                "usual_bytes_per_s": round(odd.usual_bytes_per_s),
+                "window_s": round(odd.seconds, 1),
+            },
+            next_step="Look at this link's errors and state; if it stays so, reset the GPU once it is free",
+            confidence="possible",
+        )
+
+
+FAMILY: Final = Family(
+    "jobs", ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"), judge
+)

@@ -1,0 +1,62 @@
+"""Cells hold what was moved, whatever the readings were like, and nothing where there were none."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.activity.series import Moved, Series
+
+spans = st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1e11), st.booleans()), min_size=1, max_size=60)
+
+
+@given(spans, st.floats(0, 1e6))
+def test_the_cells_add_up_to_what_was_moved(spans, start):
+    series = Series(0.25)
+    t, moved = start, 0.0
+    for length, rate, _ in spans:
+        series.add(Moved(t, t + length, rate, 2 * rate))
+        moved += length * rate
+        t += length
+    sums = sum(series._tx), sum(series._rx)
+    assert sums[0] == pytest.approx(moved, rel=1e-4, abs=1.0)
+    assert sums[1] == pytest.approx(2 * moved, rel=1e-4, abs=1.0)
+
+
+@given(spans)
+def test_the_newest_cells_are_as_they_were_read(spans):
+    """Against cells worked out one by one."""
+    series = Series(0.25)
+    t, seconds, sums = 100.0, {}, {}
+    for length, rate, read in spans:
+        series.add(Moved(t, t + length, rate if read else math.nan, rate if read else math.nan))
+        for k in range(int(t // 0.25), int((t + length) // 0.25) + 1):
+            part = min(t + length, (k + 1) * 0.25) - max(t, k * 0.25)
+            if read and part > 0:
+                seconds[k] = seconds.get(k, 0.0) + part
+                sums[k] = sums.get(k, 0.0) + part * rate
+        t += length
+    end = series.newest
+    for back, value in enumerate(reversed(series.tail(end, 200)[0]), 1):
+        k = end - back
+        if abs(seconds.get(k, 0.0) - 0.125) < 1e-6:
+            continue
+        if seconds.get(k, 0.0) > 0.125:
+            assert value == pytest.approx(sums[k] / seconds[k], rel=1e-3, abs=1.0)
+        else:
+            assert math.isnan(value)
+
+
+def test_the_ring_forgets_and_a_series_that_lags_has_no_future():
+    series = Series(1.0)
+    for t in range(0, 1000):
+        series.add(Moved(t, t + 1.0, float(t), 0.0))
+    assert series.tail(1000, 255)[0] == [float(t) for t in range(745, 1000)]
+    ahead = series.tail(1010, 100)[0]
+    assert ahead[:90] == [float(t) for t in range(910, 1000)]
+    assert all(math.isnan(v) for v in ahead[90:])
+    series.add(Moved(5000.0, 5001.0, 7.0, 0.0))
+    assert [v for v in series.tail(5001, 200)[0] if v == v] == [7.0]
