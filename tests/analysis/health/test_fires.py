@@ -758,7 +758,7 @@ def test_a_link_that_carries_less_than_its_like(watched, node):
 
 
 def test_a_link_that_carries_a_little_less_is_left_alone(watched):
-    assert "link-imbalance" not in rules(watched("dgx-h100", prepare=uneven(0.7)).look(90))
+    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=uneven(0.7)).look(90))
 
 
 def test_links_that_a_job_uses_by_halves_are_left_alone(watched):
@@ -766,4 +766,4 @@ def test_links_that_a_job_uses_by_halves_are_left_alone(watched):
         for gpu, link in lib.machine._tx:
             lib.machine._tx[gpu, link] = Steady((0.2 if link % 2 else 1.0) * 5e9)
 
-    assert "link-imbalance" not in rules(watched("dgx-h100", prepare=halves).look(90))
+    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=halves).look(90))
