@@ -9,7 +9,7 @@ from typing import Final
 from nvltop.analysis.activity.groups import Group, by_job
 from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, linked, named, names
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import Activity, GpuFrame, Heartbeat, known
+from nvltop.model import Activity, GpuFrame, Heartbeat, Missing, known
 
 TOGETHER_S: Final = 60.0
 WAITS_S: Final = 45.0
@@ -25,6 +25,7 @@ OTHERWISE: Final = 0.15
 ENDED: Final = 5.0
 """Percent of utilisation, and share of the memory in percent, of GPUs that a job has left."""
 
+NOT_YET: Final = Missing("not watched for long enough yet")
 PY_SPY: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
 
 
@@ -38,7 +39,8 @@ def judge(scene: Scene) -> Opinion:
     for activity in scene.activity:
         claims += [*_stopped(scene, by_uuid, activity), *_straggler(scene, by_uuid, activity)]
     if not scene.activity and not claims:
-        return claims, "no job moves data over NVLink"
+        moves = any(known(s := g.nvlink.recent_share) and s >= QUIET for g in gpus)
+        return claims, NOT_YET if moves else "no job moves data over NVLink"
     return claims, "no job stands still, no GPU is waited for, links are used alike"
 
 
