@@ -10,18 +10,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
-from nvltop.record.redact import Redactor
-from nvltop.record.ring import Ring
 from nvltop.report.check import to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
@@ -32,10 +28,6 @@ from nvltop.settings import Settings
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs."""
 TELL_S: Final = 5.0
-QUIET_S: Final = 0.5
-"""How long the end of a sweep is waited for."""
-NO_ANSWER_S: Final = 10.0
-"""How long a snapshot waits for a driver that says nothing at all; then this is what it tells."""
 LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
@@ -73,7 +65,7 @@ def failure(problem: Problem) -> RunError:
     return RunError(f"{problem.summary}; {problem.next_step}", 3)
 
 
-class _Live:
+class Live:
     """A worker that is read without a screen."""
 
     def __init__(
@@ -136,7 +128,7 @@ class _Live:
 
 def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
     """Print `times` frames, an interval apart; the first when rates are known."""
-    live = _Live(worker, settings)
+    live = Live(worker, settings)
     printed = 0
     while printed < times:
         live.step()
@@ -157,7 +149,7 @@ class Onlooker(Protocol):
 
 def serve(worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None) -> None:
     """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
-    live = _Live(worker, settings, patient=True)
+    live = Live(worker, settings, patient=True)
     live.taken = onlooker.take if onlooker else None
     due_s, shown = 0.0, 0
     with _signals() as ended:
@@ -187,7 +179,7 @@ def _signals() -> Iterator[list[int]]:
 
 def check(worker: Source, settings: Settings, seconds: float) -> int:
     """Look for so long, print one line for a monitoring system, and return its exit code."""
-    live = _Live(worker, settings)
+    live = Live(worker, settings)
     begun: float | None = None
     told = 0.0
     while begun is None or time.monotonic() - begun < seconds:
@@ -205,7 +197,7 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
 def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
     """Print the last frame of a recording, or its first `times` an interval apart."""
     printed, next_s, last = 0, None, None
-    for monitor, only, tick in _recorded(path, settings):
+    for monitor, only, tick in recorded(path, settings):
         last = monitor, only
         if next_s is None:
             next_s = tick.mono_s + settings.interval_s
@@ -221,7 +213,7 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     begun_s: float | None = None
     looked_s = 0.0
     folded = Monitor()
-    for monitor, _, tick in _recorded(path, settings):
+    for monitor, _, tick in recorded(path, settings):
         folded, begun_s = monitor, tick.mono_s if begun_s is None else begun_s
         looked_s = tick.mono_s - begun_s
         if seconds is not None and looked_s >= seconds:
@@ -231,55 +223,7 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     return code
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a look at a node, or at a recording, has come to."""
-
-    monitor: Monitor
-    history: History
-    ring: Ring
-    problem: RunError | None = None
-    """Why there is little to see, if so."""
-
-
-def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Look:
-    """Look for so long, or until it is clear that the driver does not answer."""
-    live = _Live(worker, settings, patience_s=NO_ANSWER_S)
-    history, ring = History(), Ring(redact)
-    live.taken = ring.write
-    begun: float | None = None
-    try:
-        while begun is None or time.monotonic() - begun < seconds or not live.progress.complete(1):
-            live.step()
-            history.add(live.monitor.frame())
-            if live.progress.started and begun is None:
-                begun = time.monotonic()
-        # Not in the middle of a sweep.
-        ends = time.monotonic() + QUIET_S
-        while live.step() and time.monotonic() < ends:
-            pass
-        history.add(live.monitor.frame())
-    except RunError as problem:
-        # The time, and what hangs.
-        tick = worker.tick()
-        live.monitor.update(tick)
-        ring.write(tick)
-        return Look(live.monitor, history, ring, problem)
-    return Look(live.monitor, history, ring)
-
-
-def look_at_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Look:
-    """Look at a recording up to its end, or for so many seconds of it."""
-    history, ring, begun_s, monitor = History(), Ring(redact), None, Monitor()
-    for monitor, _, tick in _recorded(path, settings, ring.write):
-        history.add(monitor.frame())
-        begun_s = tick.mono_s if begun_s is None else begun_s
-        if seconds is not None and tick.mono_s - begun_s >= seconds:
-            break
-    return Look(monitor, history, ring)
-
-
-def _recorded(
+def recorded(
     path: str, settings: Settings, taken: Callable[[Item], None] | None = None
 ) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
     """Fold a recording, stopping at each of its ticks; there is one at least. `taken` is told every item."""

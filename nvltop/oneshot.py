@@ -40,7 +40,8 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
     Returns the exit code; raises `RunError` for a recording that cannot be read, and for a disk that
     takes nothing.
     """
-    from nvltop.headless import Look, RunError, look, look_at_recording
+    from nvltop.headless import RunError
+    from nvltop.look import Look, look, look_at_recording
     from nvltop.report.snapshot.files import SnapshotError
     from nvltop.snapshot import contents, redactor
 

@@ -21,7 +21,7 @@ import pytest
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.cli import main
-from nvltop.headless import look_at_recording
+from nvltop.look import look_at_recording
 from nvltop.model import (
     Ancestor,
     Call,

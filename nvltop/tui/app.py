@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -74,8 +74,8 @@ def run(source: Source, settings: Settings, show: Show | None = None) -> Outcome
     app.run(mouse=settings.mouse)
     if app.crashed:
         return Outcome(1, write(app.crashed))
-    app.finish_files()
-    return app.outcome
+    words = app.finish_files()
+    return replace(app.outcome, message=app.outcome.message or words)
 
 
 class Nvltop(App[None]):
@@ -352,11 +352,11 @@ class Nvltop(App[None]):
             self.crashed = error
             self._leave(Outcome(1))
 
-    def finish_files(self) -> None:
-        """Write the last lines of a recording that a key began, and the last snapshot."""
+    def finish_files(self) -> str:
+        """Write the last lines of a recording that a key began, and a snapshot; return what is to be told."""
         if isinstance(self._source, Recorded):
             self._source.stop()
-        self._shots.wait()
+        return self._shots.wait()
 
     def action_replay(self, what: str) -> None:
         """Move in the recording that is shown."""

@@ -36,6 +36,7 @@ class Shots:
         self._told = told
         self._thread: threading.Thread | None = None
         self._critical = Critical()
+        self._untold = ""
 
     def write(self, item: Item) -> None:
         """Take an item."""
@@ -71,15 +72,21 @@ class Shots:
         if due := self._critical.of(frame.findings, frame.tick.mono_s):
             self.take(main, view, frame, history, due)
 
-    def wait(self) -> None:
-        """Let the last one end, for two seconds at most."""
+    def wait(self) -> str:
+        """Let the last one end, for two seconds at most; return what could not be told of it any more."""
         if self._thread:
             self._thread.join(LEAVE_S)
+        return self._untold
 
     def _save(self, made: Contents, more: str, loop: asyncio.AbstractEventLoop) -> None:
         try:
             words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
         except SnapshotError as error:
             words, failed = str(error), True
+        self._untold = words
         with contextlib.suppress(RuntimeError):  # the screen has gone meanwhile
-            loop.call_soon_threadsafe(self._told, words, failed)
+            loop.call_soon_threadsafe(self._tell, words, failed)
+
+    def _tell(self, words: str, failed: bool) -> None:
+        self._untold = ""
+        self._told(words, failed)

@@ -219,6 +219,18 @@ async def test_on_a_screen_of_any_size(app, here, size):
         await saved(app, pilot, here)
 
 
+async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
+    app = app("rtx3090-pair")
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        await pilot.press("f8")
+        await saved(app, pilot, here)
+        assert app.finish_files() == "", "it was told on the screen"
+        app._shots.take(app.main, app.view, app._monitor.frame(), app._history)
+        told = app.finish_files()
+    assert told.startswith(f"snapshot in {next(here.glob('*-2')).name}, redacted")
+
+
 async def test_before_the_first_answer(here):
     tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     app = Nvltop(picture.Still(tick), Settings())
