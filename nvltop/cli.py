@@ -206,9 +206,9 @@ def _main(argv: Sequence[str]) -> int:
         raise _usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
     if options.scenario and not options.demo:
         raise _usage("--scenario needs --demo: it says what happens on a simulated node")
-    outputs = (options.once, options.json, options.csv, options.check, options.snapshot is not None)
-    if sum(outputs) > 1:
-        raise _usage("--once, --json, --csv, --check and --snapshot exclude each other")
+    outputs = (options.json, options.csv, options.check, options.snapshot is not None)
+    if sum(outputs) > 1 or (options.once and (options.check or options.snapshot is not None)):
+        raise _usage("--json, --csv, --check and --snapshot exclude each other")
     if options.seconds and not (options.check or options.snapshot):
         raise _usage("--for needs --check or --snapshot: it says how long to look")
     if options.serve and (any(outputs) or options.replay):

@@ -52,6 +52,7 @@ def in_terminal(
     before, begin_s = used(pid), terminal.now_s
     terminal.read_for(seconds)
     after, end_s = used(pid), terminal.now_s
+    links_kb, links_max_kb = _on_links(terminal, seconds) if ours else (None, None)
     arrows = _latency(terminal, ARROWS) if ours else []
     tabs = _latency(terminal, TABS) if ours else []
     terminal.close(b"q")
@@ -69,6 +70,8 @@ def in_terminal(
             "frames_per_s": len(frames) / took,
             "frame_kb": statistics.median(sizes) / 1e3 if sizes else 0.0,
             "frame_max_kb": max(sizes, default=0) / 1e3,
+            "links_kb_per_s": links_kb,
+            "links_max_kb": links_max_kb,
             "late_percent": None
             if interval_s is None or load == "idle" or (late := late_share(frames, interval_s)) is None
             else 100 * late,
@@ -78,6 +81,18 @@ def in_terminal(
             "tab_ms": _p95(tabs),
         },
     )
+
+
+def _on_links(terminal: PseudoTerminal, seconds: float) -> tuple[float, float]:
+    """Return the kB/s, and the largest frame in kB, of the Links tab; then go back to Main."""
+    terminal.answer_to(*TABS[0])
+    terminal.read_for(1.0)
+    begin_s = terminal.now_s
+    terminal.read_for(seconds / 2)
+    sizes = [size / 1e3 for _, size in terminal.frames(begin_s, terminal.now_s)]
+    took_s = terminal.now_s - begin_s
+    terminal.answer_to(*TABS[1])
+    return sum(sizes) / took_s, max(sizes, default=0.0)
 
 
 def _latency(terminal: PseudoTerminal, keys: Sequence[tuple[bytes, bytes]]) -> list[float]:

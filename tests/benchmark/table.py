@@ -14,6 +14,8 @@ COLUMNS = {
     "frames_per_s": ("frames/s", "{:.1f}"),
     "frame_kb": ("kB/frame", "{:.1f}"),
     "frame_max_kb": ("max kB", "{:.1f}"),
+    "links_kb_per_s": ("Links kB/s", "{:.1f}"),
+    "links_max_kb": ("max kB", "{:.1f}"),
     "late_percent": ("late %", "{:.0f}"),
     "picture_s": ("picture s", "{:.2f}"),
     "live_s": ("live s", "{:.2f}"),
