@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from nvltop.model import Item
+from nvltop.model import Item, LinkCounters, Reading, Tick
 from nvltop.record.journal import Journal
 from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
 from nvltop.record.timeline import Mark, Marker
 
 LIMIT: Final = 8 << 20
-"""Bytes, packed; more than half an hour of a DGX H100 at four refreshes a second."""
+"""Bytes, packed; some two hours of a DGX H100."""
+EVERY_S: Final = 1.0
+"""Time between two readings of link counters that are kept: all of them would cost four times as much."""
+EARLY: Final = 0.9
 PART: Final = 1 << 16
 """Bytes that are packed at a time, which takes some milliseconds."""
 STRETCHES: Final = 16
@@ -39,6 +42,8 @@ class Ring:
         """The newest moments worth a word: links and GPUs that changed."""
         self._size = 0
         """Packed bytes of all stretches."""
+        self._taken_s: dict[str, float] = {}
+        """When the counters of each GPU, and a tick, were taken last."""
         self._open: list[bytes] = []
         self._open_size = 0
         self._begin_stretch()
@@ -48,10 +53,24 @@ class Ring:
         self._begin_anew()
 
     def write(self, item: Item) -> None:
-        """Take an item."""
+        """Take an item; of what is read several times a second, one reading a second."""
+        if not self._is_due(item):
+            return
         item = self._redact(item)
         self.marks += [mark for mark in self._marker.marks(item) if mark.kind in KINDS]
         self._put(self._journal.lines(item))
+
+    def _is_due(self, item: Item) -> bool:
+        if isinstance(item, Tick):
+            key, now_s = "", item.mono_s
+        elif isinstance(item, Reading) and isinstance(item.data, LinkCounters) and item.gpu:
+            key, now_s = item.gpu, item.start_s
+        else:
+            return True
+        if 0 <= now_s - self._taken_s.get(key, -EVERY_S) < EVERY_S * EARLY:
+            return False
+        self._taken_s[key] = now_s
+        return True
 
     def recording(self) -> bytes:
         """Return what is kept as the bytes of a `.gz` recording."""

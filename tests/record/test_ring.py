@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.model import Cost, Inventory, Process, Processes, Reading, Tick
+from nvltop.model import Cost, Inventory, LinkCounters, Process, Processes, Reading, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
@@ -26,33 +26,44 @@ def read(path, data: bytes):
     return items
 
 
+def each_second(items):
+    """Leave out counters and ticks of the three quarters that do not begin a second."""
+    return [
+        item
+        for item in items
+        if not (isinstance(item, Tick) or (isinstance(item, Reading) and isinstance(item.data, LinkCounters)))
+        or round((item.mono_s if isinstance(item, Tick) else item.start_s) * 4) % 4 == 0
+        or item is items[-1]
+    ]
+
+
 def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
     items, redact = simulate(seconds=8), Redactor(NAMES)
     ring = Ring(redact)
     for item in items:
         ring.write(item)
-    assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in items]
+    assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in each_second(items)]
     # Asking ends nothing.
-    later = Tick(items[-1].mono_s + 1, items[-1].wall_s + 1, 1.0, "stuck")
+    later = Tick(round(items[-1].mono_s + 1, 6), items[-1].wall_s + 1, 1.0, "stuck")
     ring.write(later)
     assert read(tmp_path / "run.gz", ring.recording())[-1] == later
 
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
-    items, redact, limit = simulate(seconds=90), Redactor(NAMES), 1 << 16
+    items, redact, limit = simulate(seconds=180), Redactor(NAMES), 1 << 15
     ring = Ring(redact, limit)
     for item in items:
         ring.write(item)
         assert ring.size <= limit
     kept = read(tmp_path / "run.gz", ring.recording())
-    assert len(kept) < len(items)
+    assert len(kept) < len(each_second(items))
     assert isinstance(kept[0], Inventory)
     groups = {i.group for i in items if isinstance(i, Reading)}
     ticks = [i for i in kept if isinstance(i, Tick)]
     assert {i.group for i in kept[: kept.index(ticks[0])] if isinstance(i, Reading)} == groups
     # After that nothing is missing, and nothing is told twice.
     tail = kept[kept.index(ticks[1]) :]
-    assert tail == [redact(item) for item in items][-len(tail) :]
+    assert tail == [redact(item) for item in each_second(items)][-len(tail) :]
     assert Replay(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
 
 
@@ -62,7 +73,7 @@ def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, 
     ring, now = Ring(Redactor(NAMES), limit), 1.0
     for n in [*cuts, 3]:
         for i in range(n):
-            now += 0.25
+            now += 1.0
             ring.write(Reading(None, now, now, 1e9 + now, Cost(float(i), 0.0, 0.25)))
             ring.write(Tick(now, 1e9 + now, 0.25, "running"))
         items = read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording())

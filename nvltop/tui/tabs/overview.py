@@ -10,6 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.message import Message
 
 from nvltop.tui.lines import Lines
@@ -57,7 +58,8 @@ class Overview(Tab):
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
-        self._matrix_shows: object = None
+        self._showing: dict[Lines, object] = {}
+        """What those parts show that hardly ever change."""
 
     def compose(self) -> ComposeResult:
         """Stack the parts."""
@@ -102,7 +104,7 @@ class Overview(Tab):
         if self._matrix.display:
             at = self._matrix.size
             self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
-            self._draw_matrix(at.width, at.height)
+            self._draw_matrix(at)
         if self._links.display:
             at = self._links.size
             count = len(view.selected.links) if view.selected else 0
@@ -110,17 +112,29 @@ class Overview(Tab):
             self._links.show(links.rows(view, at.width, at.height, self._first_link))
         for lines in (self._nics, self._below):
             if lines.display:
-                lines.show(nics.table(view, lines.size.width, lines.size.height))
+                self._draw_nics(lines, lines.size)
 
-    def _draw_matrix(self, width: int, height: int) -> None:
-        """Draw the matrix if anything that it shows is another: on switches it hardly ever is."""
+    def _draw_matrix(self, at: Size) -> None:
         view = self.view
         m = view.frame.matrix
         shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
-        place = (width, height, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
-        if self._matrix_shows != (shows, place):
-            self._matrix_shows = (shows, place)
-            self._matrix.show(matrix.rows(view, width, height, self._first_row))
+        place = (at, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
+        if self._is_new(self._matrix, (shows, place)):
+            self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
+
+    def _draw_nics(self, lines: Lines, at: Size) -> None:
+        view = self.view
+        ports = tuple((f.nic, f.port, f.span_s, f.stale) for f in view.frame.nics)
+        shows = (ports, view.history, view.history.bucket, view.unit)
+        if self._is_new(lines, (shows, at, nics.nearest(view))):
+            lines.show(nics.table(view, at.width, at.height))
+
+    def _is_new(self, lines: Lines, shows: object) -> bool:
+        """Whether a part has to be drawn: most refreshes change nothing of it."""
+        if self._showing.get(lines) == shows:
+            return False
+        self._showing[lines] = shows
+        return True
 
     def _arrange(self) -> bool:
         """Share out the room; whether anything moved."""
