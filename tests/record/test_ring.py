@@ -50,7 +50,7 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
-    items, redact, limit = simulate(seconds=180), Redactor(NAMES), 1 << 15
+    items, redact, limit = simulate(seconds=240), Redactor(NAMES), 1 << 16
     ring = Ring(redact, limit)
     for item in items:
         ring.write(item)
