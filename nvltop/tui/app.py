@@ -31,6 +31,7 @@ from nvltop.record.writer import Recorder
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
 from nvltop.tui.alerts import Alerts
+from nvltop.tui.cost import CountingDriver, OwnCost
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
 from nvltop.tui.lines import Lines
@@ -98,7 +99,7 @@ class Nvltop(App[None]):
         look: tuple[Monitor, History] | None = None,
     ) -> None:
         """Go on with `look`, what a run without a screen has come to, if there was one."""
-        super().__init__(ansi_color=True)
+        super().__init__(ansi_color=True, driver_class=CountingDriver)
         self.animation_level = "none"
         self.outcome = Outcome()
         self.crashed: Exception | None = None
@@ -115,6 +116,7 @@ class Nvltop(App[None]):
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
         self._refreshes = 0
+        self._cost = OwnCost()
         self._drawn = 0
         self.view = View(history=self._history)
         self.view.recording = isinstance(source, Recorded)
@@ -291,6 +293,7 @@ class Nvltop(App[None]):
         if self._settings.snapshot_on_critical:
             self._shots.take_if_critical(self.main, self.view, frame, self._history)
         self._refreshes += 1
+        self._cost.note(self._refreshes)
         if self._refreshes == self._settings.max_refreshes:
             self._leave(self.outcome)
 
@@ -305,7 +308,7 @@ class Nvltop(App[None]):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(Help())
+        self.push_screen(Help(lambda: self._cost.line(self.view.frame.cost)))
 
     def action_pause(self) -> None:
         """Let the picture stand still, or go on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,8 +13,9 @@ from textual.widgets import Static
 
 from nvltop import __version__
 
-TEXT = f"""\
-nvltop {__version__}: the NVLinks of this machine's GPUs
+COST_S: Final = 1.0
+TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
+TEXT = """\
 
 KEYS
   Tab 1-9     next tab, a tab by its number      Shift-Tab  the tab before
@@ -80,6 +82,16 @@ MATRIX
   are there, but peer-to-peer over them is refused. Behind NVSwitches NVML cannot
   tell which pair of GPUs traffic belongs to.
 
+IS NVLINK WORKING, AND IS IT MY BOTTLENECK?
+  The third line of the header answers; Health says what has been checked and what
+  could not be. "Bottleneck" is said from 95 % of the ceiling on, for 8 s.
+
+WHICH GPU IS cuda:3?
+  Rows are in NVML's order, which is that of the PCI bus. CUDA puts the fastest
+  first unless CUDA_DEVICE_ORDER=PCI_BUS_ID, and CUDA_VISIBLE_DEVICES leaves some
+  out and gives the rest new numbers. Compare bus ids: they stand in the table of a
+  wide screen, and torch.cuda.get_device_properties(3) has pci_bus_id.
+
 WHY DOES nccl-tests SAY ANOTHER NUMBER?
   Its busbw is worked out from the size of the data and the algorithm, not from
   bytes on the wire. With NVLS the switches do part of an all-reduce, and fewer
@@ -100,7 +112,18 @@ class Help(Screen[None]):
         Binding("escape,q,f1,h,question_mark,f10,enter", "dismiss", "Close"),
     ]
 
+    def __init__(self, cost: Callable[[], str]) -> None:
+        super().__init__()
+        self._cost = cost
+        self._costs = Static(f"  {cost()}", markup=False)
+
     def compose(self) -> ComposeResult:
         """Show the text."""
         with VerticalScroll():
+            yield Static(TITLE, markup=False)
+            yield self._costs
             yield Static(TEXT, markup=False)
+
+    def on_mount(self) -> None:
+        """Keep the figures current."""
+        self.set_interval(COST_S, lambda: self._costs.update(f"  {self._cost()}"))

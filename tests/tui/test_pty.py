@@ -147,6 +147,15 @@ def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
     t.master = os.open(os.devnull, os.O_RDONLY)
 
 
+def test_the_help_tells_what_watching_costs(terminal):
+    t = terminal("--demo")
+    t.until("of speed")
+    t.type("h")
+    text = t.until("kB/s")
+    assert re.search(r"CPU \d+\.\d% of a core drawing", text)
+    assert re.search(r"[\d.]+ pictures/s", text)
+
+
 def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(terminal, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     fail = (
