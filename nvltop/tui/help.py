@@ -36,7 +36,7 @@ KEYS
   Ctrl-L      draw the screen anew         Ctrl-Z  suspend (fg comes back)
   Ctrl-P      all commands by name
   F7 r        record into a new file in the current folder (redacted), and stop
-  F8 w        write a snapshot for a bug report (redacted) into the current folder
+  F8 w        write a snapshot for a bug report (redacted, in the current folder)
   F1 h ?      this help                    F10 q   quit
 
 TABS
