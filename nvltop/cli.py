@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -73,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
     output = p.add_argument_group("output (a live screen, unless stdout is no terminal)")
     output.add_argument("-1", "--once", action="store_true", help="print one text report and end")
     output.add_argument("--json", action="store_true", help="print JSON (schema nvltop/1) and end")
+    output.add_argument(
+        "--estimate",
+        action="store_true",
+        help="JSON: also estimate what pairs of GPUs send each other through NVSwitches",
+    )
     output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
         "-n", "--max-iterations", type=_count, metavar="N", help="end after N reports or refreshes"
@@ -209,6 +215,8 @@ def _main(argv: Sequence[str]) -> int:
     outputs = (options.json, options.csv, options.check, options.snapshot is not None)
     if sum(outputs) > 1 or (options.once and (options.check or options.snapshot is not None)):
         raise _usage("--json, --csv, --check and --snapshot exclude each other")
+    if options.estimate and not options.json:
+        raise _usage("--estimate needs --json; on the screen, press e")
     if options.seconds and not (options.check or options.snapshot):
         raise _usage("--for needs --check or --snapshot: it says how long to look")
     if options.serve and (any(outputs) or options.replay):
@@ -279,7 +287,7 @@ def _report(
         if options.snapshot is not None:
             return oneshot.run(options, settings, source, options.seconds or CHECK_S)
         if options.json:
-            write = headless.as_json
+            write = partial(headless.as_json, estimated=options.estimate)
         elif options.csv:
             from nvltop.report.csv import head
 

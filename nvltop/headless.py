@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
@@ -40,11 +41,10 @@ class RunError(RuntimeError):
         self.code = code
 
 
-def as_json(frame: Frame, only: list[str] | None, several: bool) -> str:
+def as_json(frame: Frame, only: list[str] | None, several: bool, estimated: bool = False) -> str:
     """Return a frame as JSON: indented for one, one line each for several."""
-    return json.dumps(
-        to_json(frame, only), indent=None if several else 1, ensure_ascii=False, allow_nan=False
-    )
+    values = to_json(frame, only, estimate(frame) if estimated else None)
+    return json.dumps(values, indent=None if several else 1, ensure_ascii=False, allow_nan=False)
 
 
 def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:

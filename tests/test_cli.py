@@ -153,3 +153,8 @@ def test_csv_has_units_in_its_titles_and_a_row_a_link():
     assert "tx_bytes_per_s" in lines[0]
     assert len(lines) == 1 + 4 * (1 + 12)
     assert {line.count(",") for line in lines} == {lines[0].count(",")}
+
+
+def test_an_estimate_is_for_json(capsys):
+    assert main(["--demo", "--estimate", "--once"]) == 2
+    assert "--estimate needs --json" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from nvltop import __version__
+from nvltop.analysis.activity.pairs import Table
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
@@ -29,8 +30,13 @@ from nvltop.report.objects import as_object, as_value, utc
 SCHEMA: Final = "nvltop/1"
 
 
-def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return a frame as JSON values; `only` names the UUIDs of the GPUs to list."""
+def to_json(
+    frame: Frame, only: Iterable[str] | None = None, estimated: Table | None = None
+) -> dict[str, Any]:
+    """Return a frame as JSON values; `only` names the UUIDs of the GPUs to list.
+
+    `estimated` is what pairs of GPUs may exchange, where it was asked for.
+    """
     wanted = None if only is None else set(only)
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     inventory = frame.inventory
@@ -53,7 +59,7 @@ def to_json(frame: Frame, only: Iterable[str] | None = None) -> dict[str, Any]:
         "gpus": [
             _gpu(g, index_of, frame.tick.mono_s) for g in frame.gpus if wanted is None or g.gpu.uuid in wanted
         ],
-        "matrix": _matrix(frame.matrix),
+        "matrix": _matrix(frame.matrix, estimated),
         **_nics(frame),
         "jobs": [json_jobs.job(job, index_of) for job in frame.jobs],
         "activity": [json_jobs.activity(a, index_of) for a in frame.activity],
@@ -234,7 +240,7 @@ def _numa_node(place: Maybe[Place]) -> Maybe[int]:
     return Missing("the kernel knows no NUMA nodes") if place.numa_node is None else place.numa_node
 
 
-def _matrix(matrix: Matrix) -> dict[str, Any]:
+def _matrix(matrix: Matrix, estimated: Table | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "labels": list(matrix.labels),
         "cells": [list(row) for row in matrix.cells],
@@ -244,8 +250,12 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
     if matrix.legend:
         found["legend"] = dict(matrix.legend)
     missing = {f"cells:{pair}": why for pair, why in matrix.missing.items()}
-    for key in ("p2p_nvlink", "pair_tx_bytes_per_s"):
-        for i, row in enumerate(getattr(matrix, key)):
+    tables = {"p2p_nvlink": matrix.p2p_nvlink, "pair_tx_bytes_per_s": matrix.pair_tx_bytes_per_s}
+    if estimated is not None:
+        tables["estimated_pair_tx_bytes_per_s"] = estimated
+        found["estimated_pair_tx_bytes_per_s"] = [[as_value(v) for v in row] for row in estimated]
+    for key, table in tables.items():
+        for i, row in enumerate(table):
             for j, value in enumerate(row):
                 if isinstance(value, Missing):
                     missing[f"{key}:{matrix.labels[i]},{matrix.labels[j]}"] = value.reason

@@ -28,10 +28,12 @@ class Glyphs:
     falling: str
     rising: str
     """Behind the title of the column that a list is sorted by."""
+    about: str
+    """In front of an estimate."""
 
 
-UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△")
-ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^")
+UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△", "≈")
+ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^", "~")
 
 
 def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:

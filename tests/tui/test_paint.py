@@ -210,3 +210,14 @@ def test_sparkline_tells_gap_nothing_little_and_full_apart():
 @given(st.lists(st.floats(0, 1e12) | st.just(math.nan)), st.floats(0, 1e12))
 def test_sparklines_have_a_column_a_second(values, scale):
     assert len(spark(values, scale, UNICODE)) == len(values)
+
+
+def test_pairs_behind_switches_are_estimated_only_when_asked(view):
+    assert "≈" not in "".join(texts(matrix.rows(view(), 90, 10)))
+    head, first, *_ = texts(matrix.rows(view(estimate=True), 150, 10))
+    assert head.startswith("≈")
+    assert "GB/s that the row may send" in head
+    assert first.count("≈") == 7
+    assert "≈" not in "".join(texts(matrix.rows(view("hgx-a100-4", estimate=True), 90, 10))[1:])
+    for width in range(1, 90, 7):
+        assert all(len(text) <= width for text in texts(matrix.rows(view(estimate=True), width, 10)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nvltop.analysis.activity.pairs import Table, estimate
+from nvltop.analysis.matrix import ON_SWITCH
 from nvltop.model import known
 from nvltop.tui.paint.row import Row, Span, fit
 from nvltop.tui.paint.view import View
@@ -36,7 +38,12 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits])
     more = f" +{n - fits}" if fits < n else ""
     head += more if len(head) + len(more) <= columns else ""
+    if view.estimate:
+        head = view.glyphs.about + head[1:]
+        about_it = f" {view.unit.name} that the row may send"
+        head += about_it if len(head) + len(about_it) <= columns else ""
     out = [fit([(head, "title")], columns, "title")]
+    about = estimate(view.frame) if view.estimate else ()
     chosen, gpus = view.selected, view.frame.gpus
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
@@ -45,10 +52,21 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
             ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
         ]
         spans += [
-            ((m.cells[i][j] + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here)) for j in range(fits)
+            ((_cell(view, about, i, j) + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here))
+            for j in range(fits)
         ]
         out.append(fit(spans, columns))
     return out
+
+
+def _cell(view: View, about: Table, i: int, j: int) -> str:
+    """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
+    m = view.frame.matrix
+    if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:
+        sent = about[i][j]
+        if known(sent):
+            return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL - 2]
+    return m.cells[i][j]
 
 
 def _mark(view: View, i: int, j: int) -> str:

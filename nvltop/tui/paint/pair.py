@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.matrix import links_to
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.text import remote_name
@@ -14,7 +15,7 @@ def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
     return links_to(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
 
 
-def facts(frame: Frame, i: int, j: int) -> list[str]:
+def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
     """Say how GPU at place `j` of the matrix is reached from the one at `i`."""
     m = frame.matrix
     a, b = frame.gpus[i], frame.gpus[j]
@@ -31,6 +32,8 @@ def facts(frame: Frame, i: int, j: int) -> list[str]:
     p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status
     traffic = m.pair_tx_bytes_per_s[i][j]
     sent = f"{traffic / 1e9:.1f} GB/s" if known(traffic) else f"unknown ({traffic.reason})"  # type: ignore[union-attr]
+    if estimated and known(about := estimate(frame)[i][j]) and not known(traffic):
+        sent += f"; by an estimate that may be far off {about / 1e9:.1f} GB/s"
     return [
         SEPARATOR.join((first, f"P2P over NVLink: {p2p}")),
         f"GPU {a.gpu.index} sends GPU {b.gpu.index} {sent}",
@@ -45,7 +48,8 @@ def rows(view: View, i: int, j: int, width: int, height: int, top: int) -> list[
     a, b = frame.gpus[i], frame.gpus[j]
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
-    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in facts(frame, i, j)]
+    told = facts(frame, i, j, view.estimate)
+    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in told]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
     out.append(fit([(head, "title")], width, "title"))
     between = [] if i == j else links_between(a, b)

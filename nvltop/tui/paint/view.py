@@ -49,6 +49,8 @@ class View:
     links_focused: bool = False
     column: int | None = None
     """Column of the matrix that is selected, in the row of the selected GPU; None outside the matrix."""
+    estimate: bool = False
+    """The matrix shows what pairs may send each other through NVSwitches."""
     show_links: bool = False
     """On a screen too narrow for both: the links instead of the matrix."""
     show_nics: bool = False

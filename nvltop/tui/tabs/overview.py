@@ -39,6 +39,7 @@ class Overview(Tab):
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
         Binding("m", "matrix", "Into the matrix, from cell to cell"),
+        Binding("e", "estimate", "Matrix: estimate what pairs send through NVSwitches, or not"),
         Binding("left", "across(-1)", "Matrix: cell before"),
         Binding("right", "across(1)", "Matrix: next cell"),
     ]
@@ -223,6 +224,11 @@ class Overview(Tab):
         view = self.view
         view.enter(False)
         view.column = self._place() if view.column is None and view.gpus else None
+        self.repaint()
+
+    def action_estimate(self) -> None:
+        """Show an estimate instead of the number of links, or no longer."""
+        self.view.estimate = not self.view.estimate
         self.repaint()
 
     def _place(self) -> int:

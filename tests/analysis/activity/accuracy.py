@@ -1,6 +1,6 @@
 """How far the answers are from the truth, for jobs whose truth is known.
 
-`python -m tests.analysis.activity.accuracy` prints the table that stands in `docs/activity.md`.
+`python -m tests.analysis.activity.accuracy` prints the tables that stand in `docs/activity.md`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nvltop.analysis.activity.pairs import fit
 from nvltop.model import Activity, known
 
 from .patterns import Drawn, accumulated, paused, plain, random_bursts, two_bursts
@@ -75,28 +76,56 @@ def error(found: object, true: float | None) -> str:
     """Return the error against the truth, in percent of it."""
     if not isinstance(found, float):
         return "-"
-    return "wrong" if true is None else f"{100 * (found / true - 1):+.1f} %"
+    return "wrong" if true is None else f"{100 * (found / true - 1):+.1f}%"
 
 
-def rows() -> list[str]:
-    """Return the table, as Markdown."""
-    out = [
-        "| job | step | found | error | communication | found | error |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+def patterns(n: int = 8) -> Iterator[tuple[str, list[list[float]]]]:
+    """Yield how GPUs may exchange data, as bytes from row to column."""
+    yield "all to all", [[0.0 if i == j else 1.0 for j in range(n)] for i in range(n)]
+    weights = [1.0 + i % 3 for i in range(n)]
+    uneven = [[0.0 if i == j else weights[i] * weights[j] for j in range(n)] for i in range(n)]
+    yield "all to all, some GPUs more than others", uneven
+    tree = [[float(i != j and (i == (j - 1) // 2 or j == (i - 1) // 2)) for j in range(n)] for i in range(n)]
+    yield "tree, both ways", tree
+    yield "ring", [[float(j == (i + 1) % n) for j in range(n)] for i in range(n)]
+    yield "pairs, all at once", [[float(j == i ^ 1) for j in range(n)] for i in range(n)]
+    yield "one pair at a time", [[float((i, j) == (2, 3)) for j in range(n)] for i in range(n)]
+
+
+def misplaced(true: list[list[float]]) -> float:
+    """Return the share of the traffic that the estimate gives to a pair that did not have it."""
+    n = len(true)
+    found = fit([sum(row) for row in true], [sum(row[j] for row in true) for j in range(n)])
+    assert known(found)
+    wrong = sum(abs(found[i][j] - true[i][j]) for i in range(n) for j in range(n))
+    return wrong / 2 / sum(map(sum, true))
+
+
+def pair_rows() -> list[str]:
+    """Return the table of the estimate's errors, as Markdown."""
+    out = ["| traffic of 8 GPUs | put on the wrong pair |", "|---|---:|"]
+    return out + [f"| {name} | {misplaced(true):.0%} |" for name, true in patterns()]
+
+
+HEAD = """\
+| job | step | found | error | communication | found | error |
+|---|---:|---:|---:|---:|---:|---:|"""
+
+
+def row(case: Case, found: Activity) -> str:
+    """Return a line of the table, as Markdown."""
+    step = found.heartbeat.period_s if known(found.heartbeat) else None
+    share = found.communication if known(found.communication) else None
+    cells = [
+        case.name,
+        f"{case.step_s:g} s" if case.step_s else "none",
+        "-" if step is None else f"{step:.2f} s",
+        error(step, case.step_s),
     ]
-    for case in cases():
-        found = answer(case)
-        step = found.heartbeat.period_s if known(found.heartbeat) else None
-        share = found.communication if known(found.communication) else None
-        true = [f"{case.step_s:g} s" if case.step_s else "none", f"{case.share:.0%}" if case.share else ""]
-        told = ["-" if step is None else f"{step:.3f} s", "-" if share is None else f"{share:.1%}"]
-        errors = [error(step, case.step_s), error(share, case.share) if case.share else ""]
-        told[1] = told[1] if case.share else ""
-        out.append(
-            "| " + " | ".join([case.name, true[0], told[0], errors[0], true[1], told[1], errors[1]]) + " |"
-        )
-    return out
+    told = "-" if share is None else f"{share:.1%}"
+    cells += [f"{case.share:.0%}", told, error(share, case.share)] if case.share else ["", "", ""]
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    print("\n".join([HEAD, *(row(case, answer(case)) for case in cases()), "", *pair_rows()]))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nvltop.analysis.activity.rhythm import TOO_SHORT
 from nvltop.model import Missing, known
 
-from .accuracy import answer, cases
+from .accuracy import answer, cases, row
 from .patterns import Drawn, plain
 from .rig import SPEED, Gpus
 
+DOCS = Path(__file__).parents[3] / "docs" / "activity.md"
 LOUD = 0.7 * SPEED
 
 
@@ -35,6 +38,7 @@ def test_every_job_of_the_table(case):
         assert case.step_s is None
     if case.share and known(found.communication):
         assert found.communication == pytest.approx(case.share, rel=0.05)
+    assert row(case, found) in DOCS.read_text(), f"the table is out of date: {row(case, found)}"
 
 
 def test_nothing_is_said_in_the_first_seconds():

@@ -1,0 +1,76 @@
+"""An estimate of what each pair of GPUs exchanges through NVSwitches, where NVML cannot tell.
+
+Pure. What each GPU sends and receives is known; of all ways to join them within a job this takes the one
+that assumes nothing else (the largest entropy, by iterative proportional fitting). It is right where
+everyone talks to everyone, and mostly wrong for rings and pairs that talk at the same time: how wrong
+stands in the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.analysis.activity.groups import by_job, by_topology
+from nvltop.analysis.matrix import ON_SWITCH, SELF
+from nvltop.model import Frame, Maybe, Missing, known
+
+ROUNDS: Final = 30
+OFF: Final = 0.1
+"""Share by which what is sent and what is received may differ."""
+
+SHARED: Final = Missing("a GPU is shared by several jobs")
+ELSEWHERE: Final = Missing("what is sent does not arrive here: it leaves this node, or is still under way")
+NOT_TOGETHER: Final = Missing("not in one job")
+
+Table = tuple[tuple[Maybe[float], ...], ...]
+
+
+def estimate(frame: Frame) -> Table:
+    """Return bytes/s from row to column for the pairs that NVSwitches join; the exact numbers elsewhere."""
+    exact = frame.matrix.pair_tx_bytes_per_s
+    table = [[NOT_TOGETHER if v == ON_SWITCH else v for v in row] for row in exact]
+    place = {g.gpu.uuid: i for i, g in enumerate(frame.gpus)}
+    groups = by_job(frame.jobs, frame.gpus)
+    taken = frozenset(uuid for group in groups for uuid in group.gpus)
+    groups += by_topology(frame.gpus, frame.matrix, taken)
+    for group in groups:
+        at = [place[uuid] for uuid in group.gpus]
+        if any(exact[i][j] not in (ON_SWITCH, SELF) for i in at for j in at):
+            continue
+        shared = group.job is not None and not group.job.exact
+        pairs = (
+            SHARED
+            if shared
+            else fit(
+                [frame.gpus[i].nvlink.tx_bytes_per_s for i in at],
+                [frame.gpus[i].nvlink.rx_bytes_per_s for i in at],
+            )
+        )
+        for a, i in enumerate(at):
+            for b, j in enumerate(at):
+                if i != j:
+                    table[i][j] = pairs if isinstance(pairs, Missing) else pairs[a][b]
+    return tuple(map(tuple, table))
+
+
+def fit(sent: Sequence[Maybe[float]], received: Sequence[Maybe[float]]) -> Maybe[list[list[float]]]:
+    """Return the pairs that explain what each sent and received, as evenly as can be."""
+    unread = next((v for v in (*sent, *received) if isinstance(v, Missing)), None)
+    if unread:
+        return unread
+    out = [v for v in sent if known(v)]
+    into = [v for v in received if known(v)]
+    n, total = len(out), sum(out)
+    if abs(total - sum(into)) > OFF * max(total, sum(into)):
+        return ELSEWHERE
+    into = [v * total / sum(into) for v in into] if total else into
+    pairs = [[0.0 if i == j else 1.0 for j in range(n)] for i in range(n)]
+    for _ in range(ROUNDS):
+        for i, row in enumerate(pairs):
+            scale = out[i] / (sum(row) or 1.0)
+            pairs[i] = [v * scale for v in row]
+        columns = [sum(row[j] for row in pairs) for j in range(n)]
+        scales = [v / (c or 1.0) for v, c in zip(into, columns, strict=True)]
+        pairs = [[v * s for v, s in zip(row, scales, strict=True)] for row in pairs]
+    return pairs
