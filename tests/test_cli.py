@@ -155,6 +155,10 @@ def test_csv_has_units_in_its_titles_and_a_row_a_link():
     assert {line.count(",") for line in lines} == {lines[0].count(",")}
 
 
-def test_an_estimate_is_for_json(capsys):
-    assert main(["--demo", "--estimate", "--once"]) == 2
-    assert "--estimate needs --json" in capsys.readouterr().err
+def test_an_estimate_is_for_json():
+    refused = nvltop("--demo", "--estimate", "--once")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--estimate needs --json" in refused.stderr
+    told = json.loads(nvltop("--demo", "--estimate", "--json").stdout)
+    assert told["matrix"]["estimated_pair_tx_bytes_per_s"][0][1] > 0
+    assert told["matrix"]["pair_tx_bytes_per_s"][0][1] is None
