@@ -13,7 +13,8 @@ from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, percent
 
 MIN_SPARK: Final = 6
-MAX_SPARK: Final = 120
+MAX_SPARK: Final = 20
+"""Every curve is sent anew once a second: a few are enough here, History has more."""
 
 
 def table(view: View, width: int, height: int) -> list[Row]:

@@ -125,8 +125,9 @@ class Overview(Tab):
 
     def _draw_nics(self, lines: Lines, at: Size) -> None:
         view = self.view
-        ports = tuple((f.nic, f.port, f.span_s, f.stale) for f in view.frame.nics)
-        shows = (ports, view.history, view.history.bucket, view.unit)
+        # Once a second, numbers and curves together: they are read no more often.
+        states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
+        shows = (states, view.history, view.history.bucket, view.unit)
         if self._is_new(lines, (shows, at, nics.nearest(view))):
             lines.show(nics.table(view, at.width, at.height))
 
