@@ -14,6 +14,7 @@ from nvltop.text import bus_number
 
 _HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
 _DEVICE: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_SLOT: Final = re.compile(rf"PCI_SLOT_NAME=({_DEVICE.pattern})")
 NOT_ON_PCI: Final = Missing("not on the PCI bus")
 NO_NODE: Final = Missing("the kernel tells no NUMA node")
 
@@ -22,11 +23,24 @@ def place_of(folder: Path) -> Maybe[Place]:
     """Return where the device of a sysfs folder sits; links on the way are followed."""
     steps = os.path.realpath(folder).split("/")
     way = [step for step in steps if _HOST.fullmatch(step) or _DEVICE.fullmatch(step)]
-    if not way or not _DEVICE.fullmatch(way[-1]) or any(step.startswith("usb") for step in steps):
+    if any(step.startswith("usb") for step in steps):
         return NOT_ON_PCI
+    if not way or not _DEVICE.fullmatch(way[-1]):
+        return _by_name(folder)
     # Below its PCI function a device may have folders of its own (virtio).
     own = "/".join(steps[: len(steps) - steps[::-1].index(way[-1])])
     return Place(way[-1], tuple(way[:-1]), numa_node(Path(own)))
+
+
+def _by_name(folder: Path) -> Maybe[Place]:
+    """Return the place of a device whose folder is a copy: what it is called leads to the original."""
+    told = read_text(folder / "uevent")
+    slot = _SLOT.search(told) if known(told) else None
+    root = next((p.parent for p in folder.parents if p.name == "class"), None)
+    original = root / "bus/pci/devices" / slot[1] if root and slot else None
+    if original is None or not original.is_symlink():
+        return NOT_ON_PCI
+    return place_of(original)
 
 
 def numa_node(folder: Path) -> Maybe[int | None]:

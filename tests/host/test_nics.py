@@ -255,6 +255,15 @@ def test_a_nic_that_is_pulled_out_is_no_longer_read_and_shows_as_change(tree):
     assert list(found(tree)[1]) == ["mlx5_0"]
 
 
+def test_a_copied_tree_without_links_leads_to_the_pci_device_by_its_name(tree):
+    tree.pci("0000:18:00.0", SWITCH, 1)
+    tree.write("class/infiniband/mlx5_0/device/uevent", "DRIVER=mlx5_core\nPCI_SLOT_NAME=0000:18:00.0")
+    tree.write("class/infiniband/rxe0/device/uevent", "DRIVER=x")
+    _, nics = found(tree)
+    assert nics["mlx5_0"].place == Place("0000:18:00.0", SWITCH, 1)
+    assert isinstance(nics["rxe0"].place, Missing)
+
+
 def test_a_hostile_name_is_clean_and_the_port_is_read_all_the_same(tree):
     tree.net("eth\x1b[31m", tree.pci("0000:04:00.0", ("pci0000:00",)))
     table, nics = found(tree)

@@ -53,17 +53,20 @@ def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         return
     elif key in scene.memory.active_ports:
         steps = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
-        yield _claim(scene, f, f"{_named(f)} went down", steps, state=f.port.state, physical=f.port.physical)
+        yield _claim(
+            scene, f, f"{_named(f)} {_word(f, 'went down')}", steps,
+            state=f.port.state, physical=f.port.physical,
+        )  # fmt: skip
     else:
         kind = kinds.like(f)
         up = sum(other.active for other in kind)
         if not f.nic.rdma or up < MIN_UP or len(kind) - up > MOST_DOWN * len(kind):
             return
         off = f.port.physical == "Disabled"
-        word = "switched off" if off else "down"
+        word = _word(f, "is switched off" if off else "is down")
         yield _claim(
             scene, f,
-            f"{_named(f)} is {word}, while {up} of its kind are up",
+            f"{_named(f)} {word}, while {up} of its kind are up",
             (Step("notice" if off or not kinds.alone(f) else "warning", polls=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
         )  # fmt: skip
@@ -131,6 +134,12 @@ def _claim(
         next_step=next_step,
         confidence=confidence,
     )
+
+
+def _word(f: NicFrame, down: str) -> str:
+    """Say what a port is that is not active: without a link, or with one and not set up."""
+    waiting = f.port.state in ("init", "armed")
+    return f"has a link but no subnet manager has set it up ({f.port.state})" if waiting else down
 
 
 def _named(f: NicFrame) -> str:

@@ -76,6 +76,14 @@ def test_a_port_that_was_down_at_the_start_while_its_like_are_up(nics):
     assert "7 of its kind are up" in found.summary
 
 
+def test_a_port_that_waits_for_its_subnet_manager(nics):
+    w = nics()
+    w.look(3)
+    w.says = {"mlx5_4": {"state": "init"}}
+    found, _ = w.until("nic-down", 6)
+    assert found.summary == "NIC mlx5_4 has a link but no subnet manager has set it up (init)"
+
+
 def test_a_port_that_is_switched_off_is_a_notice(nics):
     w = nics(mlx5_4={**DOWN, "physical": "Disabled"})
     found, _ = w.until("nic-down", 6)
