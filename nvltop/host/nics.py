@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,7 @@ class NicTable:
         self._readers, self._errors_s = [], None
         if not (self._root / "class").is_dir():
             return Missing(f"no sysfs at {clean(str(self._root))}")
-        rdma = in_order([self._rdma(name) for name in devices[:MAX_NICS]])
+        rdma = in_order({self._rdma(name): self._registered(name) for name in devices[:MAX_NICS]})
         taken = {i for nic in rdma for i in nic.interfaces}
         plain = [nic for name in interfaces[:MAX_NICS] if (nic := self._ethernet(name, taken))]
         found = (*rdma, *plain)
@@ -91,6 +91,14 @@ class NicTable:
             bond="bond" in name or any(self._bonded(i) for i in interfaces),
             interfaces=tuple(clean(i) for i in interfaces),
         )
+
+    def _registered(self, name: str) -> int | None:
+        """Return the number that an RDMA device has been given when its driver registered it."""
+        for verbs in names_in(self._root / "class/infiniband" / name / "device/infiniband_verbs"):
+            number = verbs.removeprefix("uverbs")
+            if number.isascii() and number.isdigit():
+                return int(number)
+        return None
 
     def _ethernet(self, name: str, taken: set[str]) -> Nic | None:
         folder = self._root / "class/net" / name
@@ -145,13 +153,17 @@ def _model(folder: Path, device: Path) -> str:
     return ":".join(n.removeprefix("0x") for n in numbers if known(n))
 
 
-def in_order(nics: Sequence[Nic]) -> list[Nic]:
-    """Return RDMA devices as `nvidia-smi topo -m` numbers them.
+def in_order(registered: Mapping[Nic, int | None]) -> list[Nic]:
+    """Return RDMA devices as `nvidia-smi topo -m` numbers them; given with the numbers of their `uverbs`.
 
-    It takes them in the order in which the drivers have registered them, which sysfs does not tell.
-    What shows in it: devices of one naming are counted on (`mlx5_9` before `mlx5_10`), another naming
-    comes where its first device sits on the bus, bonds are made after all ports are there.
+    It takes them in the order in which the drivers have registered them. Bonds are made after all ports
+    are there, though they get numbers that have become free. Where sysfs lacks the numbers, names tell:
+    devices of one naming are counted on (`mlx5_9` before `mlx5_10`), another naming comes where its
+    first device sits on the bus.
     """
+    nics = list(registered)
+    if all(number is not None for number in registered.values()):
+        return sorted(nics, key=lambda nic: (nic.bond, registered[nic], *_numbers(nic)))
     first: dict[str, tuple[int, ...]] = {}
     for nic in nics:
         naming = _naming(nic)

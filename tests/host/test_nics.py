@@ -114,7 +114,15 @@ def test_order_of_real_machines(names):
     nics = [
         Nic(name, True, Place(bus(name, i), (HOST,)), bond="bond" in name) for i, name in enumerate(names)
     ]
-    assert [nic.device for nic in in_order(nics[::-1])] == names
+    assert [nic.device for nic in in_order(dict.fromkeys(nics[::-1]))] == names
+
+
+def test_order_of_registration_goes_before_names(tree):
+    for number, name, bus in ((1, "mlx5_ib0", 0x18), (0, "mlx5_eth0", 0x9A), (2, "mlx5_ib1", 0x0C)):
+        pci = tree.pci(f"0000:{bus:02x}:00.0", (f"pci0000:{bus - 1:02x}",))
+        tree.rdma(name, pci)
+        (pci / f"infiniband_verbs/uverbs{number}").mkdir(parents=True)
+    assert list(found(tree)[1]) == ["mlx5_eth0", "mlx5_ib0", "mlx5_ib1"]
 
 
 def test_a_port_of_infiniband(tree):
