@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop import config
-from nvltop.cli import _settings, parser
+from nvltop.cli.ask import read_settings
+from nvltop.cli.parser import parser
 from nvltop.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
 from nvltop.tui import palette
 
@@ -140,7 +141,7 @@ def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypa
     path.write_text('theme = "light"\ninterval = 2\n')
 
     def settings(*arguments):
-        return _settings(parser().parse_args(["--config", str(path), *arguments]), True)
+        return read_settings(parser().parse_args(["--config", str(path), *arguments]), True)
 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("NVLTOP_THEME", raising=False)
@@ -157,7 +158,7 @@ def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypa
 
 def test_reports_do_not_read_it(path):
     path.write_text("broken")
-    assert _settings(parser().parse_args(["--config", str(path), "--json"]), False).theme == "default"
+    assert read_settings(parser().parse_args(["--config", str(path), "--json"]), False).theme == "default"
 
 
 def test_where_it_is_looked_for():
@@ -189,8 +190,8 @@ def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
 
 def test_toml_is_loaded_only_where_there_is_a_file():
     code = (
-        "import sys; from nvltop.cli import _settings, parser;"
-        "_settings(parser().parse_args([]), True); print('tomlkit' in sys.modules)"
+        "import sys; from nvltop.cli.ask import read_settings; from nvltop.cli.parser import parser;"
+        "read_settings(parser().parse_args([]), True); print('tomlkit' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"HOME": "/nonexistent"}

@@ -48,7 +48,10 @@ def test_without_a_place_to_write_the_report_is_told(monkeypatch, tmp_path):
 
 
 def test_a_report_without_a_screen_ends_in_one_line(tmp_path):
-    code = "import nvltop.cli as c; c._report = lambda *a: 1 // 0; exit(c.main(['--once', '--demo']))"
+    code = (
+        "import nvltop.cli as c, nvltop.cli.run as r; r._report = lambda *a: 1 // 0;"
+        "exit(c.main(['--once', '--demo']))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, timeout=30, env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},

@@ -156,6 +156,16 @@ def test_the_help_tells_what_watching_costs(terminal):
     assert re.search(r"[\d.]+ pictures/s", text)
 
 
+@pytest.mark.parametrize(
+    ("flag", "word"), [("--once", b"A100"), ("--json", b"nvltop/1"), ("--csv", b"tx_bytes_per_s")]
+)
+def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal, flag, word):
+    t = terminal(flag, "--demo", "hgx-a100-4", "--interval", "0.2")
+    assert t.ended() == 0
+    assert b"\x1b" not in t.received
+    assert word in t.received
+
+
 def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(terminal, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     fail = (

@@ -1,0 +1,67 @@
+"""The command line: what to run, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from nvltop.catalogue import NODES, SCENARIOS
+from nvltop.cli.ask import prints, refuse
+from nvltop.cli.ending import FAILED, INTERRUPTED, OK, CommandError
+from nvltop.cli.parser import parser
+from nvltop.export import command as metrics
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run nvltop; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _main(arguments)
+        # What a reader has left is told here and not, in many words, as the interpreter ends.
+        print(end="", flush=True)
+        return code
+    except BrokenPipeError:
+        # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except CommandError as error:
+        if "--check" in arguments:
+            return _no_verdict(str(error))
+        print(f"nvltop: {error}", file=sys.stderr)
+        return error.code
+    except Exception as crash:
+        if "--check" in arguments:
+            return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
+        from nvltop.crash import tell
+
+        tell(crash)
+        return FAILED
+
+
+def _no_verdict(why: str) -> int:
+    """End as monitoring systems expect: they read stdout, and take 1 and 2 for verdicts."""
+    from nvltop.report.check import UNKNOWN, line
+
+    print(line(UNKNOWN, why))
+    return UNKNOWN
+
+
+def _main(argv: Sequence[str]) -> int:
+    options = parser().parse_args(argv)
+    for asked, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
+        if asked == "list":
+            width = max(map(len, names))
+            print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
+            return OK
+    if (text := metrics.to_print(options)) is not None:
+        print(text)
+        return OK
+    refuse(options)
+    from nvltop.cli.run import run
+
+    return run(options, not prints(options) and sys.stdout.isatty() and sys.stdin.isatty())

@@ -1,0 +1,24 @@
+"""How a run ends: exit codes, and the error that carries one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells report it."""
+
+
+class CommandError(Exception):
+    """The run ends here; the message is one line for the user."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def usage(message: str) -> CommandError:
+    """Return the error for a command line that means nothing."""
+    return CommandError(message, USAGE)

@@ -1,0 +1,134 @@
+"""One run: the source, the exporter and what shows them, put together and taken apart again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from nvltop import oneshot
+from nvltop.catalogue import DEFAULT_SCENARIO
+from nvltop.cli.ask import read_settings
+from nvltop.cli.ending import FAILED, OK, CommandError
+from nvltop.cli.parser import CHECK_S
+from nvltop.export import command as metrics
+from nvltop.export.address import ServeError
+from nvltop.settings import Settings
+
+if TYPE_CHECKING:
+    from nvltop.export.exporter import Exporter
+    from nvltop.record.recorded import Source
+
+BIG_BYTES: Final = 1 << 20
+"""A recording that takes more than a blink to open."""
+
+
+def run(options: argparse.Namespace, on_screen: bool) -> int:
+    """Run what was asked for, and return the exit code; raises `CommandError`."""
+    settings = read_settings(options, on_screen)
+    demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
+    # Before anything else is imported: the worker starts while the screen's modules load.
+    from nvltop.record.format import RecordingError
+
+    exporter = source = None
+    try:
+        exporter = metrics.start(options)
+        source = _source(options, settings, demo, on_screen)
+        if exporter:
+            print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
+        if on_screen:
+            from nvltop.tui import app
+
+            assert source is not None
+            outcome = app.run(source, settings, exporter.show if exporter else None)
+            if outcome.message:
+                print(f"nvltop: {outcome.message}", file=sys.stderr)
+            return int(outcome.code)
+        return _report(options, settings, source, exporter)
+    except (RecordingError, ServeError) as error:
+        raise CommandError(str(error), FAILED) from None
+    finally:
+        for opened in (source, exporter):
+            if opened:
+                opened.close()
+
+
+def _report(
+    options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
+) -> int:
+    """Run without a screen; `source` is None for a recording."""
+    from nvltop import headless
+
+    write = headless.as_text
+    try:
+        if exporter and source:
+            onlooker = None
+            if settings.snapshot_on_critical:
+                from nvltop.unattended import ByItself
+
+                onlooker = ByItself(settings)
+            headless.serve(source, settings, exporter.show, onlooker)
+            return OK
+        if options.check and source:
+            return headless.check(source, settings, options.seconds or CHECK_S)
+        if options.check:
+            return headless.check_recording(options.replay, settings, options.seconds)
+        if options.snapshot is not None:
+            return oneshot.run(options, settings, source, options.seconds or CHECK_S)
+        if options.json:
+            write = partial(headless.as_json, estimated=options.estimate)
+        elif options.csv:
+            from nvltop.report.csv import head
+
+            write = headless.as_csv
+            print(head())
+        if source is None:
+            headless.replay(options.replay, settings, options.max_iterations, write)
+        else:
+            headless.run(source, settings, options.max_iterations or 1, write)
+    except headless.RunError as failed:
+        raise CommandError(str(failed), failed.code) from None
+    return OK
+
+
+def _source(
+    options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
+) -> Source | None:
+    """Start what the items come from; None for a recording that is read without a clock."""
+    if options.replay:
+        if not on_screen:
+            return None
+        from nvltop.record.replay import Replay
+
+        return Replay(options.replay, _reading(options.replay))
+    from nvltop.sampler.client import Worker
+
+    worker = Worker(settings.interval_s, demo)
+    if not options.record:
+        return worker
+    from nvltop.record.format import RecordingError
+    from nvltop.record.recorded import Recorded
+    from nvltop.record.writer import Recorder
+
+    try:
+        return Recorded(worker, Recorder(options.record, options.record_max))
+    except RecordingError:
+        worker.close()
+        raise
+
+
+def _reading(path: str) -> Callable[[int, int], None]:
+    """Return what tells on stderr how far a big file has been read."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        percent = 100 * done // max(total, 1)
+        if total >= BIG_BYTES and sys.stderr.isatty() and (percent > told or done >= total):
+            told = percent
+            end = "\r" if done < total else "\n"
+            print(f"nvltop: reading {path}: {percent} %", end=end, file=sys.stderr, flush=True)
+
+    return progress
