@@ -163,7 +163,8 @@ class Monitor:
         joined = self._matrix(gpus)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
         running = jobs(self._processes, gpus, joined)
-        self._activities.judge(gpus, running, joined, self._tick.mono_s, interval_s)
+        nics = self._nics.at(self._tick.mono_s, {})
+        self._activities.judge(gpus, running, joined, self._tick.mono_s, interval_s, nics)
         self._health.judge(
             Scene(
                 inventory=inventory,
@@ -177,7 +178,7 @@ class Monitor:
                 listening=self._listening,
                 pairs=self._pairs,
                 memory=self._health.memory,
-                nics=self._nics.at(self._tick.mono_s, {}),
+                nics=nics,
             )
         )
 

@@ -64,6 +64,7 @@ class Activity:
     intensity: Maybe[float] = NOT_READ
     """Rate while there is traffic, over what NCCL reaches on this generation."""
     limit: Maybe[str] = NOT_READ
-    """What bounds the job: `nvlink`, `pcie`, `heat`, `power`, `rank`, `none` if nothing seen does."""
+    """What bounds the job: `heat`, `power`, `rank` (see `straggler`), `nic`, `pcie` or `nvlink`; `none` if
+    nothing that is seen does."""
     ranks: tuple[Rank, ...] = ()
     straggler: Straggler | None = None

@@ -14,6 +14,7 @@ DRIFTS: Final = 0.02
 LIMITS: Final = {
     "nvlink": "bound by NVLink",
     "pcie": "bound by PCIe",
+    "nic": "bound by the network",
     "heat": "held back by heat",
     "power": "held back by the power limit",
 }

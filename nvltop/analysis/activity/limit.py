@@ -16,8 +16,8 @@ MOSTLY: Final = 0.8
 HARD: Final = 0.9
 """Share of what NCCL reaches from which the links are what bounds the communication."""
 LITTLE: Final = 0.3
-PCIE_FULL: Final = 0.8
-"""Share of what PCIe can carry, on the mean."""
+FULL: Final = 0.8
+"""Share of what PCIe or a port of a NIC can carry, on the mean."""
 
 UNKNOWN: Final = Missing("the counters do not tell")
 
@@ -27,15 +27,21 @@ def limit(
     intensity: Maybe[float],
     straggler: Straggler | None,
     samples: Sequence[Samples],
+    network: Maybe[float],
 ) -> Maybe[str]:
-    """Return `heat`, `power`, `rank`, `nvlink`, `pcie`, or `none` where nothing seen bounds the job."""
+    """Return what bounds a job: see `Activity.limit`.
+
+    `network` is the share that the busiest port of the NICs carries of what it can.
+    """
     if any(s.held(SW_THERMAL | HW_THERMAL) for s in samples):
         return "heat"
     if any(s.held(POWER_BRAKE) for s in samples):
         return "power"
     if straggler:
         return "rank"
-    if any(known(p := s.pcie) and p >= PCIE_FULL for s in samples):
+    if known(network) and network >= FULL:
+        return "nic"
+    if any(known(p := s.pcie) and p >= FULL for s in samples):
         return "pcie"
     if isinstance(share, Missing):
         return UNKNOWN

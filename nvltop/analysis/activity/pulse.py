@@ -22,6 +22,8 @@ SAME: Final = 0.08
 """Two periods that differ by a smaller share are the same."""
 MISSES: Final = 3
 """A period is given up once it has not been found for so many times."""
+SETTLED: Final = 10
+"""One that was found so often is more than a part of something longer, of which not enough was seen."""
 BEFORE_S: Final = 60.0
 KEPT_S: Final = 600.0
 """The drift is against what was found from so long ago up to so long ago."""
@@ -73,23 +75,25 @@ class Pulse:
         if self.stopped:
             return
         found = _found(channels, step_s)
-        if isinstance(found, Missing):
-            self._heard = None
-            self._misses += 1
-            if self._misses >= MISSES or not self._beat:
-                self._beat, self._why = None, found
-            return
-        for known_one in (self._beat, self._heard):
-            if known_one and _same(found, known_one):
-                if known_one is self._heard and self._beat and not _same(found, self._beat):
-                    self._told.clear()
-                self._beat, self._heard, self._misses = found, None, 0
-                self._told.append((now_s, found.period_s))
-                return
-        self._heard = found
+        if known(found) and self._beat and _same(found, self._beat):
+            self._take(found, now_s)
+        elif known(found) and self._heard and _same(found, self._heard):
+            self._told.clear()
+            self._take(found, now_s)
+        else:
+            self._miss(found)
+
+    def _take(self, found: Rhythm, now_s: float) -> None:
+        self._beat, self._heard, self._misses = found, None, 0
+        self._told.append((now_s, found.period_s))
+
+    def _miss(self, found: Maybe[Rhythm]) -> None:
+        """Doubt the period; one that is not settled yet is given up at once."""
+        self._heard = found if known(found) else None
         self._misses += 1
-        if not self._beat:
-            self._why = TOO_SHORT
+        if not self._beat or self._misses >= MISSES or len(self._told) < SETTLED:
+            self._beat = None
+            self._why = found if isinstance(found, Missing) else TOO_SHORT
 
     def heartbeat(self, now_s: float, exact: bool) -> Maybe[Heartbeat]:
         """Return the heartbeat; `exact` says that no other job moves data on the same GPUs."""
@@ -97,7 +101,7 @@ class Pulse:
         if beat is None:
             return self._why
         sure = "possible"
-        if exact and beat.strength >= SURE and beat.periods >= SURE_PERIODS:
+        if exact and beat.strength >= SURE and beat.periods >= SURE_PERIODS and len(self._told) >= SETTLED:
             sure = "certain"
         elif exact and beat.strength >= FAIRLY_SURE:
             sure = "likely"

@@ -8,6 +8,7 @@ times. A single one that differs from all others, which are alike, is named; els
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -34,16 +35,17 @@ NOT_TOLD: Final = Missing("its bursts cannot be told from those of the others")
 def lateness(sent: Sequence[Sequence[float]], step_s: float) -> list[Maybe[float]]:
     """Return by how many seconds each rank sends after the others, from its rates by cell."""
     total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
-    bounds = cut(total) if total else []
+    bursts = cut(total) if total else []
+    # Up to the middle of the silence: what one sends alone may be too little to count as the burst.
+    bounds = list(pairwise([(a[1] + b[0]) // 2 for a, b in pairwise(bursts)]))
     found: list[Maybe[float]] = []
     for k, own in enumerate(sent):
         others = [s for i, s in enumerate(sent) if i != k]
         late = [
             there - here
             for a, b in bounds
-            if (here := _middle([sum(c) for c in zip(*(s[a : b + 1] for s in others), strict=True)]))
-            is not None
-            and (there := _middle(own[a : b + 1])) is not None
+            if (here := _middle([sum(c) for c in zip(*(s[a:b] for s in others), strict=True)])) is not None
+            and (there := _middle(own[a:b])) is not None
         ]
         found.append(median(late) * step_s if len(late) >= MIN_RANKS else NOT_TOLD)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import Gauges, GpuFrame, Maybe, Missing, known
+from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
 
 KEPT_S: Final = 60.0
 MOST: Final = 120
@@ -67,6 +67,31 @@ class Samples:
         """Whether the clock was held back for one of some reasons in most of the time."""
         told = [g.event_reasons for _, g, _ in self._kept]
         return len(told) >= ENOUGH and 2 * sum(known(r) and bool(r & reasons) for r in told) > len(told)
+
+
+@dataclass(slots=True)
+class Network:
+    """How hard the busiest port of the NICs was used over the last minute."""
+
+    _kept: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST))
+
+    def note(self, nics: Sequence[NicFrame], now_s: float) -> None:
+        """Take a moment."""
+        shares = [
+            max(n.tx_bytes_per_s, n.rx_bytes_per_s) / n.port.rate_bytes_per_s
+            for n in nics
+            if known(n.tx_bytes_per_s) and known(n.rx_bytes_per_s)
+            if known(n.port.rate_bytes_per_s) and n.port.rate_bytes_per_s > 0 and not n.stale
+        ]
+        if shares:
+            self._kept.append((now_s, max(shares)))
+        while self._kept and now_s - self._kept[0][0] > KEPT_S:
+            self._kept.popleft()
+
+    @property
+    def share(self) -> Maybe[float]:
+        """Mean of its share of what it can carry."""
+        return _mean([share for _, share in self._kept])
 
 
 def _mean(values: Sequence[Maybe[float]]) -> Maybe[float]:

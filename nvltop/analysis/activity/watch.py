@@ -19,9 +19,9 @@ from nvltop.analysis.activity.groups import Group
 from nvltop.analysis.activity.limit import limit
 from nvltop.analysis.activity.pulse import SEEN_S, Pulse
 from nvltop.analysis.activity.ranks import lateness, straggler
-from nvltop.analysis.activity.samples import Samples
+from nvltop.analysis.activity.samples import Network, Samples
 from nvltop.analysis.activity.series import Moved, Series
-from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, Rank, known
+from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, NicFrame, Rank, known
 
 ANALYSE_S: Final = 4.0
 LOOK_S: Final = 60.0
@@ -67,6 +67,7 @@ class Activities:
         self._jobs: dict[str, _Watched] = {}
         self._parted: dict[str, list[Group]] = {}
         self._balance = Balance()
+        self._network = Network()
         self.imbalances: tuple[Imbalance, ...] = ()
         """Links that carry less than their like."""
 
@@ -80,11 +81,18 @@ class Activities:
         series.add(moved)
 
     def judge(
-        self, gpus: Sequence[GpuFrame], jobs: Sequence[Job], matrix: Matrix, now_s: float, interval_s: float
+        self,
+        gpus: Sequence[GpuFrame],
+        jobs: Sequence[Job],
+        matrix: Matrix,
+        now_s: float,
+        interval_s: float,
+        nics: Sequence[NicFrame] = (),
     ) -> None:
         """Bring `now` up to date; to be called about once a second."""
         self._set_step(interval_s)
         self.imbalances = self._balance.look(gpus)
+        self._network.note(nics, now_s)
         for g in gpus:
             self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
         found = groups.by_job(jobs, gpus)
@@ -205,7 +213,9 @@ class Activities:
             gpus=group.gpus,
             communication=share,
             intensity=intensity,
-            limit=limit(share, intensity, waited_for, [self._samples[uuid] for uuid in tails]),
+            limit=limit(
+                share, intensity, waited_for, [self._samples[uuid] for uuid in tails], self._network.share
+            ),
             ranks=ranks,
             straggler=waited_for,
         )

@@ -137,7 +137,7 @@ def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> 
         steps=(Step("notice"),),
         evidence=_seen(beat),
         next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
-        confidence="likely" if beat.confidence == "certain" else "possible",
+        confidence="possible" if beat.confidence == "possible" else "likely",
     )
 
 
