@@ -154,7 +154,7 @@ def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
     text = contents(frame, b.history, Ring(redact), redact, "", "gpu1 asked").report
-    assert "GPU0  GPU1  GPU2" in text
+    assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 
 

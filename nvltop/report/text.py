@@ -22,6 +22,7 @@ from nvltop.model import (
 from nvltop.report import activity, findings
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
+from nvltop.report.topology import matrix_table
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -161,16 +162,6 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
             ]
         )
     return table(rows, left=3)
-
-
-def matrix_table(frame: Frame) -> str:
-    """Return the matrix as `nvidia-smi topo -m` has it."""
-    m = frame.matrix
-    rows = [["", *m.labels], *([label, *row] for label, row in zip(m.labels, m.cells, strict=True))]
-    lines = [table(rows)]
-    if m.legend:
-        lines += ["", "NIC Legend:", "", *(f"  {label}: {name}" for label, name in m.legend.items())]
-    return "\n".join(lines)
 
 
 def nics(frame: Frame) -> str:

@@ -52,7 +52,7 @@ def dgx_a100(numa: Sequence[int]) -> Cards:
         Card(f"mlx5_{i}", 200, i, "PXB", numa[i], 0x0C + 0x1A * i, model="MT_0000000223") for i in range(8)
     ]
     ports = [
-        Card(f"mlx5_{8 + i}", 200, None, numa=7, bus=0xE1, function=i, layer="Ethernet", model=STORAGE)
+        Card(f"mlx5_{8 + i}", 200, None, numa=4, bus=0xE1, function=i, layer="Ethernet", model=STORAGE)
         for i in range(2)
     ]
     return (*serving, *ports)

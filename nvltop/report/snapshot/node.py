@@ -6,6 +6,7 @@ from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report import text
 from nvltop.report.snapshot.given import Snapshot, block
 from nvltop.report.snapshot.head import silences
+from nvltop.report.topology import matrix_table
 from nvltop.units import UNKNOWN, age
 
 GROUPS = ("links", "states", "gauges", "errors", "fabric")
@@ -85,7 +86,7 @@ def matrix(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     if len(frame.gpus) < 2:
         return ""
-    return "\n\n".join(filter(None, (block(text.matrix_table(frame)), _p2p(frame))))
+    return "\n\n".join(filter(None, (block(matrix_table(frame)), _p2p(frame))))
 
 
 def nics(snapshot: Snapshot) -> str:
