@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pynvml
 import pytest
 
@@ -176,3 +179,9 @@ def test_old_drivers_without_the_link_count_are_asked_link_by_link(bench):
         del lib.fields.tables[0][91]
 
     assert bench("dgx1-p100", prepare=no_count).run(1.0).gpus[0].nvlink.links_present == 4
+
+
+def test_the_nics_of_the_demo_hang_where_those_of_a_dgx_h100_do(bench):
+    machines = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
+    (real,) = [m for m in machines if m["node"].startswith("DGX H100")]
+    assert [" ".join(row) for row in bench("dgx-h100").run(0.5).matrix.cells] == real["rows"]
