@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from typing import Final
 
 from nvltop import __version__
@@ -34,6 +33,9 @@ def _distribution() -> str:
 
 
 def _version(package: str) -> str:
+    # Takes 3 MB, and is hardly ever needed.
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

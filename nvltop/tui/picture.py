@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import io
 import re
 from copy import copy
@@ -151,6 +150,8 @@ def _placed(line: re.Match[str]) -> str:
 
     No font of fixed width has them, so they come from another one, which is wider.
     """
+    import html
+
     style, x, y, shown = line.groups()
     placed = [
         (float(x) + p.start() * COLUMN, html.escape(p[0])) for p in _PIECES.finditer(html.unescape(shown))

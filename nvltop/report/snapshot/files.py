@@ -8,7 +8,6 @@ import gzip
 import io
 import os
 import shutil
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +93,9 @@ def _rename(begun: str, to: Path) -> None:
 
 def to_archive(root: str, files: Mapping[str, bytes], wall_s: float) -> bytes:
     """Return a `.tar.gz` with the files in a folder `root`; it names neither owner nor machine."""
+    # Takes a megabyte, and is needed only here.
+    import tarfile
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in files.items():
