@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -13,10 +14,22 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.model import Frame, Inventory, Reading, Tick, known
 from nvltop.nvml import counters, inventory, session, simulated, slow
 from nvltop.nvml.session import GpuReader, Session
+from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.nics import SimulatedNics
+from nvltop.nvml.simulated.wiring import switched
 from nvltop.nvml.watch import Watch
 
 WALL = 1_790_000_000.0
+SMALL = {
+    "h100-two": lambda: nodes.node(boards.H100, switched(2, 4, 2), nodes.MIDDLE, switches=(5, 6)),
+    "gb200-two": lambda: nodes.node(
+        boards.GB200, switched(2, 4, 2), nodes.NEW, switches=(5, 6), hidden=True, domain=8,
+        clique=7, cluster=nodes.CLUSTER,
+    ),
+}  # fmt: skip
+"""As their large kin, with what takes time left out: for tests that run for long or very often."""
+# Programs that tests start need not be compiled anew each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Clock:
@@ -92,6 +105,8 @@ ALL = (
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Return a function that switches on a simulated node."""
     clock = Clock()
+    for name, build in SMALL.items():
+        monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only where readings are dated: asyncio and Textual need a clock that runs.
     dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
     for module in (counters, session, slow, inventory):
@@ -103,6 +118,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
         library = simulated.install(node, scenario, clock=clock, wall=dated.time)
+        library.idle.set()  # a slow answer takes no real time
         if prepare:
             prepare(library)
         opened = session.connect(Watch())

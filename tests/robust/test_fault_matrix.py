@@ -18,7 +18,7 @@ from nvltop.nvml.simulated import Fault
 from nvltop.report.json import to_json
 from nvltop.report.text import nvlink_line, to_text
 
-NODES = ("hgx-h100-4", "rtx3090-pair", "gb200-tray")
+NODES = ("h100-two", "rtx3090-pair", "gb200-two")
 CODES = {
     "NOT_SUPPORTED": 3,
     "NO_PERMISSION": 4,
@@ -29,8 +29,6 @@ CODES = {
     "UNKNOWN": 999,
     "a code of tomorrow": 4242,
 }
-FEWER = ("NOT_SUPPORTED", "NO_PERMISSION", "GPU_IS_LOST", "UNKNOWN")
-"""Of the nodes with many links, where a case takes longest."""
 BROKEN = 1
 """The GPU that fails; the others must not suffer."""
 NO_DRIVER = Problem("no-driver", "the driver is not loaded", "load it")
@@ -111,23 +109,23 @@ def counted(lib) -> None:
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize("when", ["at the start", "while running"])
 def test_each_call_each_code(bench, node, when, capsys):
-    clean = bench(node, prepare=counted)
-    names = functions(clean)
-    right = look(clean)
+    b = bench(node, prepare=counted)
+    names = functions(b)
+    right = look(b)
     whole, calm = others(right), zeros(to_json(right)["gpus"][BROKEN])
-    codes = [CODES[n] for n in FEWER] if node != "rtx3090-pair" else list(CODES.values())
     cases = 0
     for name in names:
-        for code in codes:
+        for code in CODES.values():
             fault = Fault(code, gpu=BROKEN)
 
             def break_it(lib, name=name, fault=fault):
                 counted(lib)
                 lib.faults[name] = fault
 
-            b = bench(node, prepare=break_it if when == "at the start" else counted)
-            if when == "while running":
-                look(b)
+            if when == "at the start":
+                b = bench(node, prepare=break_it)
+            else:
+                # One run sees them all, one after the other.
                 break_it(b.library)
                 answer = b.session.read_again()
                 if answer is not None and known(answer):
@@ -153,7 +151,7 @@ def test_each_call_each_code(bench, node, when, capsys):
             up = right.gpus[BROKEN].nvlink.links_up
             assert (row.state, row.nvlink.links_up) == ("ok", up), (name, code)
             cases += 1
-    assert cases == len(names) * len(codes)
+    assert cases == len(names) * len(CODES)
     with capsys.disabled():
         print(f" {node}, {when}: {cases} of {cases} survived", end="")
 
@@ -208,7 +206,7 @@ def test_a_driver_that_is_unloaded_and_loaded_again(bench):
     assert {g.state for g in frame.gpus} == {"unreadable"}
     assert not [c for c in frame.checks if c.outcome == "fine"], "nothing is fine because nobody tells"
     assert {f.rule for f in frame.findings} == {"no-read"}
-    assert {cell for row in frame.matrix.cells for cell in row} == {"X", "?"}
+    assert {cell for row in frame.matrix.cells[:8] for cell in row[:8]} == {"X", "?"}
     assert "?/144 links up" in nvlink_line(frame)
     sound(frame)
     # What the fresh worker says at first keeps the rows.

@@ -78,7 +78,7 @@ class Terminal:
         os.write(self.master, keys.encode())
 
     def ended(self) -> int:
-        end = time.monotonic() + 5.0
+        end = time.monotonic() + PATIENCE_S
         while self.process.poll() is None and time.monotonic() < end:
             self.read(0.05)
         assert self.process.poll() is not None, "still running"

@@ -159,13 +159,13 @@ def test_replays_warn_and_then_alarm(watched):
 
 
 def test_one_replay_stays_a_warning_and_passes(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-two")
     w.look(3)
-    answer(w.lib, 3, 161, 7, 1)
+    answer(w.lib, 1, 161, 3, 1)
     w.until("link-errors-legacy", 2, "warning")
     frame = w.look(700)
     assert rules(frame) == set()
-    assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 7)]
+    assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 3)]
     assert frame.past_findings[0].ended_s > frame.past_findings[0].began_s
 
 
@@ -209,14 +209,14 @@ def test_a_recovery_that_failed(watched):
 
 
 def test_a_link_that_misbehaves_for_long(watched):
-    w = watched("gb200-tray")
+    w = watched("gb200-two")
     w.look(3)
     # As one that failed five days later: three recoveries in 21 minutes do not make it chronic.
-    answer(w.lib, 0, 215, 14, lambda t: 505 + int(t // 420))
+    answer(w.lib, 0, 215, 3, lambda t: 505 + int(t // 420))
     assert "link-chronic" not in rules(w.look(1260))
-    answer(w.lib, 0, 215, 14, lambda t: 508 + int((t - 1263) // 60))
+    answer(w.lib, 0, 215, 3, lambda t: 508 + int((t - 1263) // 60))
     found, samples = w.until("link-chronic", 1200, "warning")
-    assert (found.link, found.evidence["bad_minutes_of_30"]) == (14, 16)
+    assert (found.link, found.evidence["bad_minutes_of_30"]) == (3, 16)
     assert samples > 700
 
 
