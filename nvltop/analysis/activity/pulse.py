@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.rhythm import NO_RHYTHM, TOO_SHORT, Rhythm, rhythm
+from nvltop.analysis.activity.rhythm import FINE, NO_RHYTHM, TOO_SHORT, Rhythm, rhythm
 from nvltop.model import NOT_READ, Heartbeat, Maybe, Missing, known
 
 SEEN_S: Final = 20.0
@@ -17,6 +18,8 @@ RECENT_PERIODS: Final = 12
 RECENT_S: Final = 24.0
 CHANGED_S: Final = 96.0
 """How much of the newest is looked at as well, for a job that has changed."""
+MOST_CELLS: Final = 1024
+"""Four a second for the whole window; more would take long to look through."""
 MULTIPLE: Final = 0.05
 SAME: Final = 0.08
 """Two periods that differ by a smaller share are the same."""
@@ -58,6 +61,11 @@ class Pulse:
     def period_s(self) -> float | None:
         """The period, if there is one."""
         return self._beat.period_s if self._beat else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the period has been found so often that it needs little looking after."""
+        return self._beat is not None and len(self._told) >= SETTLED
 
     @property
     def stopped(self) -> bool:
@@ -122,7 +130,7 @@ def _found(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
     length_s = len(channels[0]) * step_s if channels else 0.0
     if length_s < SEEN_S:
         return TOO_SHORT
-    whole = rhythm(channels, step_s)
+    whole = _rhythm(channels, step_s)
     if isinstance(whole, Missing):
         if whole != NO_RHYTHM or length_s < 1.5 * CHANGED_S:
             return whole
@@ -133,6 +141,24 @@ def _found(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
         return whole
     recent = rhythm(_newest(channels, recent_s, step_s), step_s)
     return recent if known(recent) and (_same(recent, whole) or _changed(recent, whole)) else whole
+
+
+def _rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+    """Find the rhythm; of readings denser than it takes, several together first."""
+    count = len(channels[0])
+    by = math.ceil(count / MOST_CELLS)
+    if by == 1:
+        return rhythm(channels, step_s)
+    found = rhythm([_merged(c, by) for c in channels], by * step_s)
+    if known(found) and found.period_s >= FINE * by * step_s:
+        return found
+    return rhythm([c[-MOST_CELLS:] for c in channels], step_s)
+
+
+def _merged(values: Sequence[float], by: int) -> list[float]:
+    """Return the means of so many cells each, aligned to the newest."""
+    first = len(values) % by
+    return [sum(values[i : i + by]) / by for i in range(first, len(values), by)]
 
 
 def _changed(recent: Rhythm, whole: Rhythm) -> bool:

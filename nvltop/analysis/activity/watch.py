@@ -24,6 +24,7 @@ from nvltop.analysis.activity.series import Moved, Series
 from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, NicFrame, Rank, known
 
 ANALYSE_S: Final = 4.0
+SETTLED_S: Final = 8.0
 LOOK_S: Final = 60.0
 """What is said of ranks and of the share of communication is of so much time, in whole periods."""
 QUIET: Final = 0.002
@@ -53,6 +54,10 @@ class _Watched:
     active_s: float | None = None
     """CLOCK_MONOTONIC at which there was traffic last."""
     activity: Activity | None = None
+
+    def due(self, now_s: float) -> bool:
+        """Whether it is time to look again."""
+        return now_s - self.looked_s >= (SETTLED_S if self.pulse.settled else ANALYSE_S)
 
 
 class Activities:
@@ -103,7 +108,7 @@ class Activities:
         self._jobs = {group.key: self._jobs.get(group.key) or _Watched() for group in found}
         for group in found:
             self._listen(group, now_s)
-        due = [g for g in found if now_s - self._jobs[g.key].looked_s >= ANALYSE_S]
+        due = [g for g in found if self._jobs[g.key].due(now_s)]
         if due:
             group = min(due, key=lambda g: self._jobs[g.key].looked_s)
             self._look(group, frames, now_s)

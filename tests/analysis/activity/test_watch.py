@@ -114,3 +114,11 @@ def test_memory_is_bounded():
     gpus.run(800.0)
     assert series.size == size == 1024
     assert len(series.tail(series.newest, size - 1)[0]) == size - 1
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 1.0])
+def test_other_paces_of_the_readings(interval_s):
+    gpus = Gpus([loud(plain(9.3, 0.35, 0.01))] * 2, interval_s=interval_s)
+    (found,) = gpus.run(200.0)
+    assert step(found) == pytest.approx(9.3, rel=0.02)
+    assert found.communication == pytest.approx(0.35, abs=0.02)
