@@ -52,7 +52,7 @@ def brief(activity: Activity) -> str:
 
 
 def _step(beat: Heartbeat) -> str:
-    doubt = "" if beat.confidence == "certain" else f" ({beat.confidence})"
+    doubt = " (possible)" if beat.confidence == "possible" else ""
     text = f"step {beat.period_s:.3g} s{doubt}"
     if known(beat.drift) and abs(beat.drift) >= DRIFTS:
         text += f" ({beat.drift:+.0%} against the minutes before)"
