@@ -21,16 +21,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=".",
         metavar="PATH",
-        help="look for a moment (--for), write report, values, picture and recording into a new folder "
-        "(.tar.gz: an archive), print its path, and end",
+        help="write report, values, picture and recording into a new folder (.tar.gz: an archive)",
     )
-    group.add_argument(
-        "--full", action="store_true", help="snapshots keep process arguments, with secrets removed"
-    )
+    group.add_argument("--full", action="store_true", help="keep process arguments, with secrets removed")
     group.add_argument(
         "--snapshot-on-critical",
         action="store_true",
-        help="screen and --serve write one by themselves of what is critical, one an hour a rule",
+        help="screen and --serve: write one of what is critical, at most one an hour a rule",
     )
 
 

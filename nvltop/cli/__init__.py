@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -51,6 +52,21 @@ def _no_verdict(why: str) -> int:
     return UNKNOWN
 
 
+def _about_itself(options: argparse.Namespace) -> str | None:
+    """Return completions or the manual page if they were asked for."""
+    if options.print_completion:
+        from nvltop.cli.completion import script
+        from nvltop.cli.flags import flags
+
+        described = parser()
+        return script(options.print_completion, described.prog, flags(described))
+    if options.print_man:
+        from nvltop.cli.man import page
+
+        return page(parser())
+    return None
+
+
 def _main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     for asked, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
@@ -58,7 +74,7 @@ def _main(argv: Sequence[str]) -> int:
             width = max(map(len, names))
             print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
             return OK
-    if (text := metrics.to_print(options)) is not None:
+    if (text := metrics.to_print(options) or _about_itself(options)) is not None:
         print(text)
         return OK
     refuse(options)

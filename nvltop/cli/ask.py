@@ -71,7 +71,7 @@ def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
         settings = replace(settings, theme="monochrome")
     return replace(
         settings,
-        unicode=settings.unicode and not options.no_unicode,
+        unicode=settings.unicode and not options.ascii,
         mouse=settings.mouse and not options.no_mouse,
         alert=tuple(options.alert) or settings.alert,
         only=options.id,

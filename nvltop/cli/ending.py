@@ -10,6 +10,14 @@ USAGE: Final = 2
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 
+EXIT_CODES: Final = {
+    OK: "done",
+    FAILED: "failed while running",
+    USAGE: "wrong usage",
+    3: "no driver, no NVML or no GPU",
+}
+"""What users are told of exit codes; those of `--check` are its own."""
+
 
 class CommandError(Exception):
     """The run ends here; the message is one line for the user."""

@@ -6,20 +6,15 @@ import argparse
 from typing import Final, NoReturn
 
 from nvltop import __version__, oneshot
-from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO
+from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
 from nvltop.cli import values
 from nvltop.cli.ending import usage
 from nvltop.export import command as metrics
 from nvltop.settings import ALERTS, THEMES
 
+SHELLS: Final = ("bash", "zsh", "fish")
 CHECK_S: Final = 6.0
 """Enough for two readings of the error counters, which are read every 5 s."""
-
-EPILOG: Final = """\
-exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 no driver, no NVML or no GPU
-example: nvltop --demo              a simulated DGX H100, without any GPU
-         nvltop --json -n 60        one JSON object a second for a minute
-"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,41 +22,63 @@ class _Parser(argparse.ArgumentParser):
         """Say what is wrong in one line, and where help is."""
         raise usage(f"{message}; see `nvltop --help`")
 
+    def format_help(self) -> str:
+        """Return the text of `--help`."""
+        from nvltop.cli.usage import text
+
+        return text(self)
+
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = _Parser(
         prog="nvltop",
         description="A live dashboard for the NVLinks of this machine's GPUs.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
     )
+    _output(p)
+    _watch(p)
+    _look(p)
+    _screen(p)
+    _simulation(p)
+    _recordings(p)
+    oneshot.add_flags(p)
+    metrics.add_flags(p)
+    _program(p)
+    return p
+
+
+def _output(p: argparse.ArgumentParser) -> None:
     output = p.add_argument_group("output (a live screen, unless stdout is no terminal)")
     output.add_argument("-1", "--once", action="store_true", help="print one text report and end")
     output.add_argument("--json", action="store_true", help="print JSON (schema nvltop/1) and end")
     output.add_argument(
-        "--estimate",
-        action="store_true",
-        help="JSON: also estimate what pairs of GPUs send each other through NVSwitches",
+        "--estimate", action="store_true", help="JSON: estimate traffic of pairs through NVSwitches"
     )
     output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
         "-n", "--max-iterations", type=values.count, metavar="N", help="end after N reports or refreshes"
     )
+
+
+def _watch(p: argparse.ArgumentParser) -> None:
     watch = p.add_argument_group("monitoring systems, Slurm prolog, Kubernetes probes")
     watch.add_argument(
         "--check",
         action="store_true",
-        help="print one line and end: 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
+        help="print one line; ends with 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
     )
     watch.add_argument(
         "--for",
         dest="seconds",
         type=values.seconds,
         metavar="SEC",
-        help=f"how long to look, {CHECK_S:g} s unless told; a recording: up to there",
+        help=f"how long to look ({CHECK_S:g} s); a recording: up to there",
     )
+
+
+def _look(p: argparse.ArgumentParser) -> None:
     look = p.add_argument_group("what to show")
     look.add_argument(
         "-i",
@@ -77,54 +94,75 @@ def parser() -> argparse.ArgumentParser:
         "--delay",
         type=values.tenths,
         metavar="TENTHS",
-        help="refresh interval in tenths of a second (or 250ms, 1s)",
+        help="refresh interval in tenths of a second (or 250ms)",
     )
     pace.add_argument(
-        "--interval", type=values.seconds, metavar="SEC", help="refresh interval in seconds (or 250ms, 1s)"
+        "--interval", type=values.seconds, metavar="SEC", help="refresh interval in seconds (or 250ms)"
     )
+
+
+def _screen(p: argparse.ArgumentParser) -> None:
     screen = p.add_argument_group("screen")
     screen.add_argument(
         "-C", "--no-color", "--no-colour", action="store_true", help="no colours (NO_COLOR is honoured, too)"
     )
-    screen.add_argument("-U", "--no-unicode", "--ascii", action="store_true", help="ASCII characters only")
+    screen.add_argument("-U", "--ascii", "--no-unicode", action="store_true", help="ASCII characters only")
     screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
     screen.add_argument("--readonly", action="store_true", help="no signals to processes")
-    screen.add_argument("--theme", choices=THEMES, help="colours (also NVLTOP_THEME)")
+    screen.add_argument(
+        "--theme", choices=THEMES, metavar="NAME", help=f"{', '.join(THEMES)} (also NVLTOP_THEME)"
+    )
     screen.add_argument("--config", metavar="FILE", help="settings (else ~/.config/nvltop/config.toml)")
     screen.add_argument(
         "--alert",
         action="append",
         choices=ALERTS,
+        metavar="WAY",
         default=[],
-        help="tell of new warnings by the terminal's bell, or by a desktop notification (OSC 9, 777)",
+        help=f"tell of new warnings by {' or '.join(ALERTS)} (OSC 9, 777)",
     )
+
+
+def _simulation(p: argparse.ArgumentParser) -> None:
     demo = p.add_argument_group("simulation")
     demo.add_argument(
         "--demo",
         nargs="?",
         const=DEFAULT_NODE,
+        type=values.Listed(NODES),
         metavar="NODE",
-        help=f"a simulated node, {DEFAULT_NODE} unless named; `list` names them",
+        help=f"a simulated node ({DEFAULT_NODE}); `list` names them",
     )
     demo.add_argument(
         "--scenario",
+        type=values.Listed(SCENARIOS),
         metavar="NAME",
-        help=f"what happens on it, {DEFAULT_SCENARIO} unless named; `list` names them",
+        help=f"what happens on it ({DEFAULT_SCENARIO}); `list` names them",
     )
+
+
+def _recordings(p: argparse.ArgumentParser) -> None:
     record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
-    record.add_argument(
-        "--record", metavar="FILE", help="record what is read to FILE (.gz: compressed; never overwrites)"
-    )
+    record.add_argument("--record", metavar="FILE", help="record into a new FILE (.gz: compressed)")
     record.add_argument(
         "--record-max",
         type=values.size,
         metavar="SIZE",
-        help="keep the newest SIZE bytes (such as 200M) of a recording",
+        help="keep only the newest SIZE bytes (such as 200M)",
     )
-    record.add_argument(
-        "--replay", metavar="FILE", help="show a recording or a snapshot instead of this machine"
+    record.add_argument("--replay", metavar="FILE", help="show a recording or snapshot, not this machine")
+
+
+def _program(p: argparse.ArgumentParser) -> None:
+    itself = p.add_argument_group("nvltop itself")
+    itself.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print completions for {', '.join(SHELLS)}",
     )
-    metrics.add_flags(p)
-    oneshot.add_flags(p)
-    p.add_argument("-V", "--version", action="version", version=f"nvltop {__version__}")
-    return p
+    itself.add_argument("--print-man", action="store_true", help="print the manual page")
+    itself.add_argument(
+        "-V", "--version", action="version", version=f"nvltop {__version__}", help="print the version"
+    )
+    itself.add_argument("-h", "--help", action="help", help="print this help")

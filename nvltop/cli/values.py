@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
+
+
+class Listed:
+    """The type of a name out of a list, or `list`; wrong ones are told later, with how to see the list."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = {**names, "list": "name them all"}
+        """Each with what it is."""
+
+    def __call__(self, text: str) -> str:
+        """Take any text."""
+        return text
 
 
 def count(text: str) -> int:

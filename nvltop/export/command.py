@@ -24,10 +24,10 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         const=Address(),
         type=_address,
         metavar="ADDR:PORT",
-        help=f"serve metrics, on {Address()} unless told; beside the screen, without a terminal alone",
+        help=f"serve metrics, on {Address()} unless told",
     )
     group.add_argument(
-        "--serve-hostname", action="store_true", help="give every sample the label Hostname (dcgm-exporter's)"
+        "--serve-hostname", action="store_true", help="give every sample dcgm-exporter's label Hostname"
     )
     files = group.add_mutually_exclusive_group()
     files.add_argument("--print-alerts", action="store_true", help="print alerting rules and end")

@@ -1,0 +1,73 @@
+"""The words about the command line: help and manual page, from one source."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nvltop.cli import main
+from nvltop.cli.flags import flags
+from nvltop.cli.man import page
+from nvltop.cli.parser import parser
+from nvltop.cli.usage import lines
+
+HEAVY = {"textual", "rich", "plotext", "psutil", "pynvml", "tomlkit", "prometheus_client", "asyncio"}
+OURS = {"nvltop.tui", "nvltop.sampler", "nvltop.analysis", "nvltop.model", "nvltop.cli.run"}
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version", "--print-man", "--print-completion=bash"])
+def test_what_is_only_about_itself_loads_nothing_of_the_program(flag):
+    code = (
+        "import atexit, sys; from nvltop.cli import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
+    )
+    run = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True, check=True)
+    assert "nvltop" in run.stdout
+    assert set(run.stderr.split()) & (HEAVY | OURS) == set()
+
+
+@pytest.mark.parametrize("width", [70, 80, 100])
+def test_the_help_keeps_to_its_width(width):
+    assert max(map(len, lines(parser(), width))) <= width
+
+
+def test_the_help_is_short():
+    shown = list(lines(parser(), 80))
+    begun = [line for line in shown if line.startswith("  -")]
+    assert len(begun) == len(flags(parser()))
+    for flag in begun:
+        below = shown[shown.index(flag) + 1 : shown.index(flag) + 3]
+        assert not all(line.startswith("   ") for line in below), "two lines at most"
+
+
+def test_the_help_fits_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "77")
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "\n".join(lines(parser(), 77)) + "\n"
+
+
+def test_the_readme_names_every_flag():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    for flag in flags(parser()):
+        assert any(f"`{name}" in text for name in flag.names), flag.names
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="there is no groff here")
+def test_the_manual_page_has_every_flag_and_groff_finds_nothing_to_warn_of():
+    run = subprocess.run(
+        ["groff", "-man", "-Tascii", "-P-c", "-P-b", "-P-u", "-ww", "-rLL=100n"],
+        input=page(parser()), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stderr == ""
+    shown = " ".join(run.stdout.split())
+    for flag in flags(parser()):
+        assert ", ".join(flag.names) + flag.argument in shown
+    for section in ("SYNOPSIS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES"):
+        assert re.search(rf"^{section}$", run.stdout, re.MULTILINE)
