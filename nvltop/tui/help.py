@@ -24,9 +24,10 @@ KEYS
   Esc         back
   F2 S        setup: theme, refresh, units, meters, columns; kept in the config file
   F3 /        search while you type              F4 \\  list only what matches
-  F5 t        matrix or links, where there is no room for both; Processes: tree
+  F5 t        matrix, links or NICs, where there is no room for all; Processes: tree
   F6 > .      sort by a column (or click on its title)      I  invert the order
   m           Main: into the matrix, Left and Right from cell to cell
+  e           Main: an estimate of what pairs send through NVSwitches, or not
   b           Errors: count from now on; the device's own counters stay
   F9 k        Processes: signal the selected or the tagged ones, after asking
   Space U     Processes: tag, untag all      u  only one user's      F  follow
@@ -42,10 +43,11 @@ KEYS
 TABS
   Links       every link: % of its speed, TX over RX; dn down, zz asleep, nt no
               traffic allowed, ? unknown, ! errors since start or a finding
-  Errors      every error counter that is not 0: lifetime, since start, last change
+  Errors      every error counter of links and NICs that is not 0: lifetime, since
+              start, last change
   Health      what is wrong with evidence and next step, what is fine, what is unknown
   Processes   who is on which GPU, grouped by job, with the job's NVLink traffic
-  History     traffic of node, GPU or link over a minute up to a day
+  History     traffic of node, GPU, link or NIC over a minute up to a day
 
 REPLAY (--replay FILE)
   Space       stop and go on      .    one picture on     < >  slower, faster
@@ -63,6 +65,8 @@ COLUMNS
               bridged PCIe cards (12 of 18 on a pair of H100 NVL)
   ERR         link errors since the driver was loaded; red when they rose since
               nvltop was started
+  NICs        MAX is what a port can carry; on RoCE TX and RX are RDMA alone, IP TX and
+              IP RX what goes beside it; NEAREST GPU as `nvidia-smi topo -m` has it
   ?           could not be read; the reason stands at the end of the last line
               while the GPU or link is selected
   -           does not exist, such as traffic on a link that is down
