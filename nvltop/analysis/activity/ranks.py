@@ -26,6 +26,8 @@ CLOCK: Final = 0.87
 BUSY: Final = 20.0
 """Percent of utilisation."""
 HALF: Final = 0.5
+NOTHING: Final = 0.02
+"""Share of what the others move below which it takes no part in the job."""
 SAME: Final = 0.75
 """Who works while the others wait moves about what they do."""
 
@@ -85,9 +87,10 @@ def _signs(rank: Rank, others: Sequence[Rank], period_s: float, step_s: float) -
         yield f"draws {power[0]:.0f} W, the others {power[1]:.0f} W while they wait"
     if clock and clock[0] <= CLOCK * clock[1]:
         yield f"runs at {clock[0]:.0f} MHz, the others at {clock[1]:.0f} MHz"
-    if util and abs(util[0] - util[1]) >= BUSY:
+    # The ends of a pipeline have less to do, and move less.
+    if util and abs(util[0] - util[1]) >= BUSY and _moves_as_much(rank, others):
         yield f"is busy {util[0]:.0f} % of the time, the others {util[1]:.0f} %"
-    if moved and power and moved[0] < HALF * moved[1] and power[0] < HALF * power[1]:
+    if moved and power and NOTHING < moved[0] / moved[1] < HALF and power[0] < HALF * power[1]:
         yield f"moves {moved[0] / moved[1]:.0%} of what the others do, at less than half their power"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nvltop.analysis.activity.series import Moved
 from nvltop.analysis.activity.watch import Activities
-from nvltop.model import Activity, Gauges, Gpu, GpuFrame, Link, LinkState, Matrix, NvLink
+from nvltop.model import Activity, Gauges, Gpu, GpuFrame, Job, Link, LinkState, Matrix, NvLink
 
 from .patterns import Drawn
 
@@ -28,6 +28,7 @@ class Gpus:
     gauges: Callable[[int, float], Gauges] = lambda gpu, t: Gauges(
         util_percent=99.0, power_w=600.0, sm_clock_mhz=1900.0, event_reasons=0
     )
+    jobs: Sequence[Job] = ()
     interval_s: float = INTERVAL_S
     jitter_s: float = 0.004
     watch: Activities = field(default_factory=Activities)
@@ -67,7 +68,7 @@ class Gpus:
         row = ["NV18"] * n
         cells = tuple(tuple("X" if i == j else c for j, c in enumerate(row)) for i in range(n))
         matrix = Matrix(labels=tuple(f"GPU{i}" for i in range(n)), cells=cells, p2p_nvlink=cells)
-        self.watch.judge([self.frame(i) for i in range(n)], (), matrix, self.now_s, self.interval_s)
+        self.watch.judge([self.frame(i) for i in range(n)], self.jobs, matrix, self.now_s, self.interval_s)
 
     def frame(self, gpu: int) -> GpuFrame:
         return GpuFrame(

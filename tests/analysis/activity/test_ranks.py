@@ -52,6 +52,8 @@ def test_each_sign_names_the_rank(changes, sign):
         {"sm_clock_mhz": 1750.0},
         {"util_percent": 85.0},
         {"power_w": 640.0, "moved_bytes_per_s": 3e9},
+        {"util_percent": 40.0, "moved_bytes_per_s": 5e8},
+        {"moved_bytes_per_s": 0.0, "power_w": 80.0, "util_percent": 0.0},
         {"power_w": Missing("no permission"), "sm_clock_mhz": Missing("no permission")},
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nvltop.analysis.activity.rhythm import TOO_SHORT
-from nvltop.model import Missing, known
+from nvltop.model import Job, Missing, known
 
 from .accuracy import answer, cases, row
 from .patterns import Drawn, plain
@@ -122,3 +122,27 @@ def test_other_paces_of_the_readings(interval_s):
     (found,) = gpus.run(200.0)
     assert step(found) == pytest.approx(9.3, rel=0.02)
     assert found.communication == pytest.approx(0.35, abs=0.02)
+
+
+def job(key: str, gpus: range, exact: bool = True) -> Job:
+    uuids = tuple(f"GPU-{i}" for i in gpus)
+    return Job(key, key, "torchrun", "ada", (), uuids, (exact,) * len(uuids), 0.0, 0.0, exact, ())
+
+
+def test_two_jobs_whose_processes_are_known():
+    a, b = loud(plain(2.0, 0.4, 0.01)), loud(plain(2.7, 0.3, 0.01))
+    gpus = Gpus([a, a, b, b], jobs=(job("slurm:1", range(2)), job("slurm:2", range(2, 4))))
+    found = gpus.run(150.0, judged_s=80.0)
+    assert [f.job for f in found] == ["slurm:1", "slurm:2"]
+    assert [step(f) for f in found] == [pytest.approx(2.0, rel=0.01), pytest.approx(2.7, rel=0.01)]
+    gpus.jobs = gpus.jobs[1:]
+    gpus.run(152.0)
+    assert gpus.watch.now[0].job == "slurm:2"
+    assert step(gpus.watch.now[0]) == pytest.approx(2.7, rel=0.01)
+
+
+def test_two_jobs_on_the_same_gpus_are_possible_at_most():
+    a = loud(plain(2.0, 0.4, 0.01))
+    gpus = Gpus([a] * 4, jobs=(job("slurm:1", range(4), False), job("slurm:2", range(4), False)))
+    found = gpus.run(150.0, judged_s=100.0)
+    assert {f.heartbeat.confidence for f in found if known(f.heartbeat)} == {"possible"}
