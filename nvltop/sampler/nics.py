@@ -29,31 +29,41 @@ class Ports(Protocol):
 
 
 class NicWatch:
-    """Adds the NICs to each inventory; sends the newest one again when they have changed."""
+    """Adds the NICs to each inventory; sends the newest one again when they have changed.
+
+    Only the thread of `run` reads ports: an adapter whose firmware hangs holds up nobody else.
+    """
 
     def __init__(self, table: Ports, send: Callable[..., None], stop: threading.Event) -> None:
         self._table, self._send, self._stop = table, send, stop
         self._lock = threading.Lock()
+        """Of what was told last; never held while ports are read."""
         self._told: Inventory | None = None
         self._nics: Maybe[tuple[Nic, ...]] | None = None
 
     def tell(self, inventory: Inventory) -> None:
         """Send an inventory with what joins its GPUs to other nodes."""
+        if self._nics is None:
+            self._nics = self._table.find()
         with self._lock:
-            if self._nics is None or self._table.changed():
-                self._nics = self._table.find()
-            buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-            places = self._table.gpu_places(buses)
-            self._told = replace(inventory, nics=self._nics, gpu_places=places)
-            self._send(self._told)
+            self._send_with_nics(inventory, self._nics)
 
     def run(self) -> None:
         """Read the ports until told to stop."""
         while not self._stop.is_set():
             start = time.monotonic()
-            if self._told and self._table.changed():
-                self.tell(replace(self._told, mono_s=start, wall_s=time.time()))
-            with self._lock:
-                ports = self._table.read(start)
+            if self._table.changed():
+                self._nics = self._table.find()
+                with self._lock:
+                    if self._told:
+                        self._send_with_nics(
+                            replace(self._told, mono_s=start, wall_s=time.time()), self._nics
+                        )
+            ports = self._table.read(start)
             self._send(Reading(None, start, time.monotonic(), time.time(), ports))
             self._stop.wait(cadence.NICS_S)
+
+    def _send_with_nics(self, inventory: Inventory, nics: Maybe[tuple[Nic, ...]]) -> None:
+        buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
+        self._told = replace(inventory, nics=nics, gpu_places=self._table.gpu_places(buses))
+        self._send(self._told)

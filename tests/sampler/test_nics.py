@@ -10,7 +10,7 @@ import pytest
 from sysfs import Tree
 
 from nvltop.host.nics import NicTable
-from nvltop.model import Gpu, Inventory, Reading, known
+from nvltop.model import Gpu, Inventory, NicPorts, Reading, known
 from nvltop.sampler import cadence
 from nvltop.sampler.nics import NicWatch
 
@@ -47,6 +47,25 @@ def test_the_inventory_has_nics_and_places(watch):
     assert known(told.nics)
     assert [nic.device for nic in told.nics] == ["mlx5_0"]
     assert [place.pci_bus_id for place in told.gpu_places] == ["0000:1b:00.0"]
+
+
+def test_a_port_that_hangs_does_not_hold_up_the_inventory(watch, monkeypatch):
+    inside, let_go = threading.Event(), threading.Event()
+
+    def hang(table, now_s):
+        inside.set()
+        assert let_go.wait(PATIENT_S)
+        return NicPorts(())
+
+    monkeypatch.setattr(NicTable, "read", hang)
+    watch.tell(Inventory(1.0, 2.0))
+    watch.start()
+    assert inside.wait(PATIENT_S)
+    watch.tell(Inventory(3.0, 4.0, gpus=(Gpu(0, "GPU-a"),)))
+    told = [watch.sent.get_nowait(), watch.sent.get_nowait()]
+    assert [item.mono_s for item in told] == [1.0, 3.0]
+    assert known(told[1].nics)
+    let_go.set()
 
 
 def test_a_nic_that_comes_is_told_at_once(watch):

@@ -36,6 +36,8 @@ def judge(scene: Scene) -> Opinion:
         return (), None
     if not scene.nics:
         return (), Missing("no port read yet")
+    if all(f.stale for f in scene.nics):
+        return (), Missing("ports are no longer read: an adapter or its driver may hang")
     kinds = _Kinds(scene)
     claims = [claim for f in scene.nics for claim in (*_down(scene, f, kinds), *_slow(scene, f, kinds))]
     claims += _far(scene)

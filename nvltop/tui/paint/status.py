@@ -10,6 +10,7 @@ from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.nics import nearest
 from nvltop.tui.paint.row import SEPARATOR
 from nvltop.tui.paint.view import View
+from nvltop.units import age
 
 
 def status(view: View) -> str:
@@ -32,6 +33,8 @@ def status(view: View) -> str:
     if near is not None:
         port = view.frame.nics[near]
         parts += _unknown(nics.nic_name(port), nics.values(port))
+        if port.stale:
+            parts.append(f"NICs were read {age(port.age_s)} ago")
     return SEPARATOR.join(parts)
 
 

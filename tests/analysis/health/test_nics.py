@@ -160,6 +160,15 @@ def test_gpus_without_a_near_nic_are_information(watched):
     assert "nic-far" not in {f.rule for f in watched("dgx-h100").look(5).findings}
 
 
+def test_ports_that_are_no_longer_read_are_not_fine(nics):
+    w = nics()
+    w.look(3)
+    last = w.bench.read_nics()
+    w.bench.read_nics = lambda: last
+    (check,) = [c for c in w.look(10).checks if c.name == "NICs"]
+    assert (check.outcome, "no longer read" in check.detail) == ("unknown", True)
+
+
 @pytest.mark.parametrize(
     ("nics_told", "outcome"), [((), "n/a"), (Missing("no sysfs at /host/sys"), "unknown"), (None, "fine")]
 )
