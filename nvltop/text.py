@@ -6,6 +6,7 @@ from a stranger), so nothing but printable characters passes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 MAX_LENGTH: Final = 4096
@@ -32,3 +33,14 @@ def bus_number(text: str) -> tuple[int, ...] | None:
     except ValueError:
         return None
     return (0, *numbers) if len(numbers) == 3 else numbers if len(numbers) == 4 else None
+
+
+def ranges(numbers: Iterable[int], between: str = ",") -> str:
+    """Write ascending numbers as `0-55,112-167`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return between.join("-".join(map(str, run)) for run in runs)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.text import clean
+from nvltop.text import clean, ranges
 
 
 @given(st.text(st.characters()))
@@ -21,3 +21,11 @@ def test_escape_c1_bidi_and_surrogates_become_visible():
 
 def test_long_text_is_cut():
     assert len(clean("x" * 10000)) == 4096
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_ranges_hold_what_was_put_in(numbers):
+    text = ranges(sorted(numbers))
+    ends = [part.split("-") for part in text.split(",") if part]
+    assert {n for end in ends for n in range(int(end[0]), int(end[-1]) + 1)} == numbers
+    assert len(ends) == len([n for n in numbers if n - 1 not in numbers])

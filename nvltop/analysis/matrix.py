@@ -32,6 +32,13 @@ NUMBERED: Final = 525
 """Drivers from this one on number the NICs and explain the numbers in a legend; older ones use names."""
 
 
+def driver_series(inventory: Inventory) -> int | None:
+    """Return the first number of the driver's version, such as 570; None if it is not known."""
+    version = inventory.driver_version
+    series = re.match(r"\d{1,6}", version) if known(version) else None
+    return int(series[0]) if series else None
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What `topo -m` shows beside the GPUs."""
@@ -46,12 +53,11 @@ class Around:
     def of(cls, inventory: Inventory) -> Around:
         """Take from an inventory what matters."""
         nics = inventory.nics if known(inventory.nics) else ()
-        driver = inventory.driver_version
-        major = re.match(r"\d{1,6}", driver) if known(driver) else None
+        series = driver_series(inventory)
         return cls(
             nics=tuple((nic, nic.place) for nic in nics if nic.rdma and known(nic.place)),
             gpu_places={bus_number(place.pci_bus_id): place for place in inventory.gpu_places},
-            numbered=not major or int(major[0]) >= NUMBERED,
+            numbered=series is None or series >= NUMBERED,
         )
 
     def place(self, gpu: GpuFrame) -> Maybe[Place]:

@@ -75,6 +75,10 @@ class Gpu:
     c2c: C2c = field(default_factory=C2c)
     problem: str | None = None
     """Why the driver would not open this GPU at all, such as `GPU is lost`."""
+    numa_affinity: Maybe[str] = NOT_READ
+    """NUMA nodes whose memory is near, such as `0` or `0,2-17`; `numa_node` is the first of them."""
+    numa_id: Maybe[int] = NOT_READ
+    """The NUMA node that its own memory is, on the boards where it is one (GH200, GB200)."""
 
 
 @dataclass(frozen=True, slots=True)

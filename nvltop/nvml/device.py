@@ -9,6 +9,7 @@ import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
 from nvltop.nvml.driver import UNSUPPORTED, Driver, FieldValue, within
+from nvltop.text import ranges
 
 ARCHITECTURES: Final = {
     2: "kepler",
@@ -38,6 +39,7 @@ C2C_SPEED: Final = 172
 MAX_LINKS: Final = 256
 """A link count above this is garbage, not a board (NVLink 6 has 36)."""
 MIG_HIDES_LINKS: Final = Missing("MIG is on")
+NO_NUMA_NODE: Final = Missing("no NUMA node told")
 _AFFINITY_WORDS: Final = 32
 """64-bit words of CPU mask asked for: room for 2048 CPUs."""
 
@@ -129,14 +131,17 @@ def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
     mode = ask(pynvml.nvmlDeviceGetVirtualizationMode)
     switch_links = field(driver, device.handle, device.index, SWITCH_LINKS)
     remotes = read_remotes(driver, device, uuid_by_bus, switch_links)
+    memory = ask(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)
     return Gpu(
         index=device.index,
         uuid=device.uuid,
         name=ask(pynvml.nvmlDeviceGetName),
         pci_bus_id=_bus_id(ask(pynvml.nvmlDeviceGetPciInfo)),
         architecture=_name(device.architecture, ARCHITECTURES, "arch"),
-        numa_node=_first_bit(ask(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)),
-        cpu_affinity=_cpu_list(ask(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
+        numa_node=_first_bit(memory),
+        numa_affinity=_ranges(memory) or NO_NUMA_NODE,
+        numa_id=within(ask(pynvml.nvmlDeviceGetNumaNodeId), 0, 64 * _AFFINITY_WORDS),
+        cpu_affinity=_ranges(ask(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
         module_id=ask(pynvml.nvmlDeviceGetModuleId),
         minor=ask(pynvml.nvmlDeviceGetMinorNumber),
         virtualization=_name(mode, VIRTUALIZATION, "mode"),
@@ -256,17 +261,9 @@ def _first_bit(words: Any) -> Maybe[int]:
     if isinstance(words, Missing):
         return words
     bits = _bits(words)
-    return bits[0] if bits else Missing("no NUMA node told")
+    return bits[0] if bits else NO_NUMA_NODE
 
 
-def _cpu_list(words: Any) -> Maybe[str]:
-    """Turn a CPU mask into `0-55,112-167`."""
-    if isinstance(words, Missing):
-        return words
-    runs: list[list[int]] = []
-    for cpu in _bits(words):
-        if runs and cpu == runs[-1][-1] + 1:
-            runs[-1][1:] = [cpu]
-        else:
-            runs.append([cpu])
-    return ",".join("-".join(map(str, run)) for run in runs)
+def _ranges(words: Any) -> Maybe[str]:
+    """Turn a mask of CPUs or NUMA nodes into `0-55,112-167`."""
+    return words if isinstance(words, Missing) else ranges(_bits(words))

@@ -49,6 +49,7 @@ VERBATIM: Final = frozenset(
         "cuda_driver_version",
         "pci_bus_id",
         "cpu_affinity",
+        "numa_affinity",
         "architecture",
         "virtualization",
         "nvlink_generation",

@@ -105,6 +105,8 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
         pci_bus_id=gpu.pci_bus_id,
         architecture=gpu.architecture,
         numa_node=gpu.numa_node,
+        numa_affinity=gpu.numa_affinity,
+        gpu_numa_id=gpu.numa_id,
         cpu_affinity=gpu.cpu_affinity,
         module_id=gpu.module_id,
         virtualization=gpu.virtualization,

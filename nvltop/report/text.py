@@ -19,7 +19,7 @@ from nvltop.model import (
     RemoteKind,
     known,
 )
-from nvltop.report import activity, findings
+from nvltop.report import activity, findings, nvlink
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
 from nvltop.report.topology import matrix_table
@@ -27,6 +27,9 @@ from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
 """What does not exist, as against `?`, which was not read."""
+UNKNOWN_END = "unknown"
+LINKS = "links (as `nvidia-smi nvlink -s`; behind it TX and RX in GB/s and the other end)"
+ERRORS = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
 
 
 def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
@@ -34,10 +37,12 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     wanted = None if only is None else set(only)
     gpus = [g for g in frame.gpus if wanted is None or g.gpu.uuid in wanted]
     parts = [_head(frame), gpu_table(gpus)]
-    if len(frame.matrix.labels) > 1:
+    if frame.matrix.labels:
         parts.append("\n" + matrix_table(frame))
     parts.append(_titled("NICs", nics(frame)))
-    parts += [_links(g, frame) for g in gpus if g.links]
+    if any(g.links for g in gpus):
+        parts.append(_titled(LINKS, "\n".join(links(g, frame) for g in gpus)))
+    parts.append(_titled(ERRORS, "\n".join(link_errors(g) for g in gpus if nvlink.errors(g))))
     parts.append(_titled("jobs", jobs(frame)))
     parts.append(_titled("unknown:", unknowns(frame, gpus)))
     parts.append(_health(frame))
@@ -194,30 +199,34 @@ def _beside(f: NicFrame) -> tuple[str, str]:
     return gb_per_s(f.ip_tx_bytes_per_s, 0), gb_per_s(f.ip_rx_bytes_per_s, 0)
 
 
-def _links(g: GpuFrame, frame: Frame) -> str:
-    raw = " (RAW: with protocol overhead)" if g.nvlink.counter == "raw" else ""
-    return f"\nGPU {g.gpu.index} links{raw}\n" + link_table(g, frame)
-
-
-def link_table(g: GpuFrame, frame: Frame) -> str:
-    """Return a row for each link of a GPU."""
+def links(g: GpuFrame, frame: Frame) -> str:
+    """Return the links of a GPU as `nvidia-smi nvlink -s` has them, each with TX, RX and other end behind."""
+    if instead := nvlink.instead_of_links(g):
+        return f"{nvlink.head(g)}\n{instead}"
     index_of = {other.gpu.uuid: other.gpu.index for other in frame.gpus}
-    kinds = list(dict.fromkeys(kind for link in g.links for kind in link.errors))
-    rows = [["LINK", "STATE", "REMOTE", "SPEED GB/s", "TX GB/s", "RX GB/s", *(k.upper() for k in kinds)]]
-    rows += [
-        [
-            str(link.index),
-            link.state.value,
-            remote_name(link, index_of),
-            *(
-                DASH if link.state is LinkState.DOWN else gb_per_s(value, 0)
-                for value in (link.speed_bytes_per_s, link.tx_bytes_per_s, link.rx_bytes_per_s)
-            ),
-            *(_error(link, kind) for kind in kinds),
-        ]
-        for link in g.links
+    raw = " RAW, with protocol overhead" if g.nvlink.counter == "raw" else ""
+    rows = [
+        [nvlink.status(link), *_traffic(link), remote_name(link, index_of), _state(link)] for link in g.links
     ]
-    return table(rows, left=3)
+    return f"{nvlink.head(g)}{raw}\n{table(rows, left=6)}"
+
+
+def _traffic(link: Link) -> tuple[str, ...]:
+    if link.state is LinkState.DOWN:
+        return "", "", "", ""
+    return "TX", gb_per_s(link.tx_bytes_per_s), "RX", gb_per_s(link.rx_bytes_per_s)
+
+
+def _state(link: Link) -> str:
+    """Return the state where `nvidia-smi nvlink -s` has no word for it."""
+    if link.state in (LinkState.UP, LinkState.DOWN):
+        return ""
+    return f"{link.state.value} ({link.state_reason})" if link.state_reason else link.state.value
+
+
+def link_errors(g: GpuFrame) -> str:
+    """Return the error counters of a GPU's links, as `nvidia-smi nvlink -e` has them."""
+    return "\n".join((nvlink.head(g), *nvlink.errors(g)))
 
 
 def remote_name(link: Link, index_of: dict[str, int]) -> str:
@@ -230,11 +239,7 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
     names = {RemoteKind.GPU: "GPU", RemoteKind.SWITCH: "NVSwitch", RemoteKind.NPU: "NPU"}
     if remote.kind in names:
         return f"{names[remote.kind]}{bus}{number}"
-    return f"unknown{bus}" if bus else "unknown"
-
-
-def _error(link: Link, kind: str) -> str:
-    return _counted(link.errors.get(kind))
+    return f"{UNKNOWN_END}{bus}"
 
 
 def _counted(error: ErrorCount | None) -> str:
@@ -247,7 +252,7 @@ def _counted(error: ErrorCount | None) -> str:
 
 
 def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
-    """Say why each `?` of the tables of GPUs and NICs is one."""
+    """Say why each `?` of the tables of GPUs and NICs, and each `N/A` between two of them, is one."""
     reasons: dict[str, list[str]] = {}
     for g in gpus:
         named: dict[str, Maybe[object]] = {
@@ -265,6 +270,7 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
     lines = [f"{why} (GPU {', '.join(where)})" for why, where in reasons.items()]
+    lines += [f"matrix {pair}: {why}" for pair, why in frame.matrix.missing.items()]
     return "\n".join(f"  {line}" for line in (*lines, *nic_unknowns(frame)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pynvml
 
-from nvltop.nvml.simulated import processes
+from nvltop.nvml.simulated import affinity, processes
 from nvltop.nvml.simulated.fields import INVALID_ARGUMENT, NOT_SUPPORTED
 from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_bus, put_text
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
@@ -33,7 +33,8 @@ Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 def functions(lib: Library) -> Table:
     """Return every function that the simulated driver has."""
     table: Table = {}
-    for part in (_system, _identity, _gauges, _links, _topology, _events, _gpm, processes.functions):
+    parts = (_system, _identity, _gauges, _links, _topology, _events, _gpm)
+    for part in (*parts, affinity.functions, processes.functions):
         table |= part(lib)
     return table
 
@@ -62,21 +63,6 @@ def _system(lib: Library) -> Table:
 def _identity(lib: Library) -> Table:
     node = lib.machine.node
 
-    def words(out: int, count: int, bits: range) -> int:
-        array = (c_ulonglong * count).from_address(out)
-        for i in range(count):
-            array[i] = 0
-        for bit in bits:
-            if bit // 64 < count:
-                array[bit // 64] |= 1 << bit % 64
-        return SUCCESS
-
-    def cpus(gpu: int) -> range:
-        nodes = sorted(set(node.numa))
-        share = node.cpus // len(nodes)
-        first = nodes.index(node.numa[gpu]) * share
-        return range(first, first + share)
-
     table: Table = {
         "nvmlDeviceGetName": ((P, P, U), lambda gpu, out, n: put_text(out, n, node.boards[gpu].name)),
         "nvmlDeviceGetUUID": (
@@ -87,11 +73,6 @@ def _identity(lib: Library) -> Table:
         "nvmlDeviceGetArchitecture": (
             (P, P),
             lambda gpu, out: put(c_uint, out, node.boards[gpu].architecture),
-        ),
-        "nvmlDeviceGetCpuAffinity": ((P, U, P), lambda gpu, n, out: words(out, n, cpus(gpu))),
-        "nvmlDeviceGetMemoryAffinity": (
-            (P, U, P, U),
-            lambda gpu, n, out, scope: words(out, n, range(node.numa[gpu], node.numa[gpu] + 1)),
         ),
         "nvmlDeviceGetModuleId": ((P, P), lambda gpu, out: put(c_uint, out, gpu + 1 if node.switches else 0)),
         "nvmlDeviceGetMinorNumber": ((P, P), lambda gpu, out: put(c_uint, out, gpu)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.model import Counter, GpuFrame, LinkState, known
+from nvltop.report import nvlink, text
 from nvltop.report.snapshot.given import Snapshot, block, folded
-from nvltop.report.text import link_table, table
+from nvltop.report.text import table
 from nvltop.units import UNKNOWN, age
 
 MAX_ROWS = 60
@@ -35,7 +36,8 @@ def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
         else "errors unknown"
     )
     title = f"GPU {g.gpu.index}: {up} of {len(g.links)} links up, {errors}{raw}"
-    return folded(title, block(link_table(g, snapshot.frame)))
+    parts = (text.links(g, snapshot.frame), text.link_errors(g) if nvlink.errors(g) else "")
+    return folded(title, block("\n\n".join(filter(None, parts))))
 
 
 def _remarkable(snapshot: Snapshot, g: GpuFrame) -> bool:

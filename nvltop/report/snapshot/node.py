@@ -84,7 +84,7 @@ def gpus(snapshot: Snapshot) -> str:
 def matrix(snapshot: Snapshot) -> str:
     """Return the matrix, and what stands in the way of peer-to-peer over NVLink."""
     frame = snapshot.frame
-    if len(frame.gpus) < 2:
+    if not frame.gpus:
         return ""
     return "\n\n".join(filter(None, (block(matrix_table(frame)), _p2p(frame))))
 
@@ -118,6 +118,4 @@ def _p2p(frame: Frame) -> str:
 
 def unknowns(snapshot: Snapshot) -> str:
     """Say why each `?` is one."""
-    lines = [text.unknowns(snapshot.frame, snapshot.frame.gpus)]
-    lines += [f"  matrix {pair}: {why}" for pair, why in snapshot.frame.matrix.missing.items()]
-    return block("\n".join(filter(None, lines)))
+    return block(text.unknowns(snapshot.frame, snapshot.frame.gpus))

@@ -1,0 +1,109 @@
+"""Links and errors against what `nvidia-smi nvlink` printed on real machines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nvltop.model import ErrorCount, Gpu, GpuFrame, Link, LinkState, Missing, NvLink
+from nvltop.report import nvlink
+from nvltop.report.text import to_text
+
+H100 = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-00000000-0000-0000-0000-000000000000)"
+"""As `nvidia-smi nvlink -s` begins."""
+
+
+def gpu(*links: Link, **more) -> GpuFrame:
+    name = Gpu(0, "GPU-00000000-0000-0000-0000-000000000000", name="NVIDIA H100 80GB HBM3", **more)
+    return GpuFrame(name, links=links, nvlink=NvLink(links_present=len(links)))
+
+
+def test_a_gpu_is_called_as_nvidia_smi_calls_it():
+    assert nvlink.head(gpu()) == H100
+
+
+@pytest.mark.parametrize(
+    ("mb_per_s", "text"),
+    [
+        (26562, "26.562 GB/s"),
+        (25000, "25 GB/s"),
+        (25781, "25.781 GB/s"),
+        (14062, "14.062 GB/s"),
+        (53125, "53.125 GB/s"),
+    ],
+)
+def test_speed_as_nvlink_s_has_it(mb_per_s, text):
+    assert nvlink.status(Link(3, LinkState.UP, speed_bytes_per_s=mb_per_s * 1e6)) == f"\t Link 3: {text}"
+
+
+def test_links_that_are_down_or_unread():
+    assert nvlink.status(Link(4, LinkState.DOWN)) == "\t Link 4: <inactive>"
+    assert nvlink.status(Link(4, LinkState.UP)) == "\t Link 4: N/A"
+    assert nvlink.status(Link(4, LinkState.UNKNOWN, speed_bytes_per_s=26562e6)) == "\t Link 4: N/A"
+    assert nvlink.status(Link(4, LinkState.SLEEP, speed_bytes_per_s=26562e6)) == "\t Link 4: 26.562 GB/s"
+
+
+def test_what_stands_where_there_is_no_link_to_list():
+    up, down = Link(0, LinkState.UP), Link(1, LinkState.DOWN)
+    assert nvlink.instead_of_links(gpu(up, down)) == ""
+    assert nvlink.instead_of_links(gpu(down, down)) == nvlink.ALL_INACTIVE
+    assert nvlink.instead_of_links(gpu()) == nvlink.NO_NVLINK
+    assert nvlink.instead_of_links(gpu(mig=True)) == nvlink.MIG
+    lost = replace(gpu(), nvlink=NvLink(links_present=Missing("GPU is lost")))
+    assert nvlink.instead_of_links(lost) == "N/A (GPU is lost)"
+
+
+@pytest.mark.parametrize("node", ["h100-nvl-pair", "mixed", "gh200", "dgx-a100"])
+def test_the_report_lists_links_as_nvidia_smi_does(bench, node):
+    frame = bench(node).run(2.0)
+    lines = to_text(frame).split("\n")
+    for g in frame.gpus:
+        at = lines.index(nvlink.head(g)) + 1
+        if instead := nvlink.instead_of_links(g):
+            assert lines[at] == instead
+            continue
+        for link, line in zip(g.links, lines[at:], strict=False):
+            assert line.startswith(nvlink.status(link))
+
+
+def count(total: object, **more) -> ErrorCount:
+    return ErrorCount(total, 0, 0.0, None, **more)
+
+
+def test_errors_as_nvlink_e_has_them():
+    """As printed for 8 × V100 SXM2 with a broken trace."""
+    zeros = {kind: count(0) for kind in ("replay", "recovery", "crc")}
+    links = [Link(i, LinkState.UP, errors=zeros) for i in range(6)]
+    links[3] = replace(links[3], errors=zeros | {"replay": count(2353)})
+    assert nvlink.errors(gpu(*links)) == [
+        "\t Link 3: Replay Errors: 2353",
+        "\t Link 3: Recovery Errors: 0",
+        "\t Link 3: CRC Errors: 0",
+        "",
+        "\t Links 0-2, 4-5: Replay/Recovery/CRC Errors: 0",
+    ]
+
+
+def test_an_unread_counter_is_neither_zero_nor_left_out():
+    unread = count(Missing("timed out"))
+    one = Link(0, LinkState.UP, errors={"replay": count(0), "crc": unread})
+    none = Link(1, LinkState.UP, errors={"replay": unread, "crc": unread})
+    assert nvlink.errors(gpu(one, none)) == [
+        "\t Link 0: Replay Errors: 0",
+        "\t Link 0: CRC Errors: N/A",
+        "",
+        "\t Link 1: Replay/CRC Errors: N/A",
+    ]
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "hgx-b200", "dgx-a100", "dgx1-p100"])
+def test_every_counter_of_the_board_has_its_line(bench, node):
+    frame = bench(node, "errors").run(12.0)
+    hurt = [(g, link) for g in frame.gpus for link in g.links if any(e.total for e in link.errors.values())]
+    assert hurt
+    for g, link in hurt:
+        lines = [line for line in nvlink.errors(g) if line.startswith(f"\t Link {link.index}: ")]
+        values = [line.split(": ")[2].split(" ")[0] for line in lines]
+        assert len(lines) == len(link.errors)
+        assert sum(map(int, values)) == sum(e.total for e in link.errors.values())
