@@ -6,7 +6,7 @@ from typing import Final
 
 from nvltop.model import Maybe, Missing, Place
 
-LEVELS: Final = ("X", "PIX", "PXB", "PHB", "NODE", "SYS")
+LEVELS: Final = ("PIX", "PXB", "PHB", "NODE", "SYS")
 """Nearest first."""
 NO_NODE: Final = Missing("the kernel tells no NUMA node")
 
@@ -19,7 +19,7 @@ def level(a: Place, b: Place) -> Maybe[str]:
     `SYS` tell whether both hang on the same NUMA node.
     """
     if a.pci_bus_id == b.pci_bus_id:
-        return "X"
+        return "PIX"  # two devices of one PCI function, such as a subfunction and its parent
     shared = 0
     for one, other in zip(a.bridges, b.bridges, strict=False):
         if one != other:

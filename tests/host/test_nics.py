@@ -45,7 +45,7 @@ def test_levels_are_what_topo_prints(tree, machine):
     assert [nic.device for nic in nics] == machine["nics"]
     places += [nic.place for nic in nics]
     for i, row in enumerate(rows):
-        got = [level(places[i], other) for other in places]
+        got = ["X" if j == i else level(places[i], other) for j, other in enumerate(places)]
         expected = [got[j] if cell.startswith("NV") else cell for j, cell in enumerate(row)]
         assert got[: len(row)] == expected
 
@@ -270,6 +270,19 @@ def test_a_copied_tree_without_links_leads_to_the_pci_device_by_its_name(tree):
     _, nics = found(tree)
     assert nics["mlx5_0"].place == Place("0000:18:00.0", SWITCH, 1)
     assert isinstance(nics["rxe0"].place, Missing)
+
+
+def test_a_subfunction_is_as_near_as_can_be_to_its_parent(tree):
+    pci = tree.pci("0000:18:00.0", SWITCH)
+    tree.rdma("mlx5_0", pci)
+    own = pci / "mlx5_core.sf.2"
+    own.mkdir()
+    tree.rdma("mlx5_1", own)
+    _, nics = found(tree)
+    parent, child = nics["mlx5_0"].place, nics["mlx5_1"].place
+    assert known(parent)
+    assert known(child)
+    assert level(parent, child) == "PIX"
 
 
 def test_a_hostile_name_is_clean_and_the_port_is_read_all_the_same(tree):
