@@ -34,9 +34,12 @@ class Terminal:
         command: Sequence[str] = (sys.executable, "-m", "nvltop"),
         stderr: Path | None = None,
         term: str = "xterm-256color",
+        has_size: bool = True,
+        lang: str = "C.UTF-8",
     ) -> None:
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        if has_size:
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.received = b""
@@ -47,7 +50,7 @@ class Terminal:
             if ignore_hup:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-        environment = os.environ | {"TERM": term, "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        environment = os.environ | {"TERM": term, "COLORTERM": "truecolor", "LANG": lang}
         self.process = subprocess.Popen(
             [*command, *arguments],
             stdin=slave, stdout=slave, stderr=stderr.open("wb") if stderr else slave,
@@ -210,6 +213,25 @@ def test_no_colours_reach_the_terminal_when_none_are_wanted(terminal):
     t.ended()
     colours = re.findall(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m", t.received)
     assert colours == []
+
+
+def test_a_terminal_that_reports_no_size_is_taken_for_a_small_one(terminal):
+    t = terminal("--demo", columns=80, lines=24, has_size=False)
+    text = t.until("144/144")
+    assert "F10Quit" in text
+    t.type("q")
+    assert t.ended() == 0
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", ""])
+def test_a_locale_without_utf8_gets_ascii_alone(terminal, monkeypatch, locale):
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.delenv("LC_CTYPE", raising=False)
+    t = terminal("--demo", lang=locale)
+    t.until("of speed")
+    t.type("q")
+    assert t.ended() == 0
+    assert t.received.isascii()
 
 
 def test_n_refreshes_and_out(terminal):
