@@ -80,6 +80,8 @@ class Beat:
     unevenness: float
     """Difference (root mean square) of the distances one period apart, over the mean distance."""
     bursts: int
+    difference: float
+    """Of what bursts one period apart moved (root mean square), over their mean."""
 
 
 def level(values: Sequence[float]) -> float:
@@ -167,10 +169,13 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
         return NO_BEAT
     if order > MANY and max(told) > PAUSE_OF_MANY * median(told):
         return UNSURE
-    if len(found) < ENOUGH and math.sqrt(sizes.get(order, 0.0)) > ALIKE:
+    difference = math.sqrt(sizes.get(order, 0.0))
+    if len(found) < ENOUGH and difference > ALIKE:
         return UNSURE
     uneven = math.sqrt(spacing[order])
-    return Beat(period, order, uneven, len(found)) if period and uneven <= EVEN else NO_BEAT
+    if not period or uneven > EVEN:
+        return NO_BEAT
+    return Beat(period, order, uneven, len(found), difference)
 
 
 def _unbroken(a: Burst, b: Burst, holes: Sequence[int]) -> bool:

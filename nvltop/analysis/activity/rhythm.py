@@ -50,8 +50,13 @@ FAST: Final = 0.12
 """Share of the variance that must be slower than two readings."""
 DEPTH: Final = 0.28
 """Standard deviation over mean; a smaller ripple may be the image of bursts faster than the readings."""
+SWING: Final = 0.9
+"""Nor is the image as deep as this from its highest to its lowest."""
 BETTER_LATER: Final = 0.1
 """A longer period, not seen often enough yet, may be the answer if it fits better by so much."""
+ALL_ALIKE: Final = 0.06
+MANY_ALIKE: Final = 12
+"""But not where so many bursts differ by no more: then there is nothing longer."""
 PARTS: Final = 12
 """A period that holds more of what repeats by itself may be a pause that comes again."""
 VERY_EVEN: Final = 0.1
@@ -101,7 +106,9 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
         return GAPS
     mean = sum(told) / len(told)
     spread = math.sqrt(sum((v - mean) ** 2 for v in told) / len(told))
-    if mean <= 0 or spread < DEPTH * mean:
+    ranked = sorted(told)
+    swing = ranked[-1 - len(ranked) // 100] - ranked[len(ranked) // 100]
+    if mean <= 0 or (spread < DEPTH * mean and swing < SWING * mean):
         return FLAT
     used = _rhythmic(total)
     waves = [_centred(c[first:], used) for c in channels]
@@ -195,7 +202,8 @@ def _confirmed(
     if height < AGAIN and found.unevenness > VERY_EVEN:
         return None
     seen = max((p.height for p in peaks if p.lag <= n / PERIODS), default=height)
-    if any(p.height > max(seen, height) + BETTER_LATER for p in peaks):
+    doubtful = found.difference > ALL_ALIKE or found.bursts < MANY_ALIKE
+    if doubtful and any(p.height > max(seen, height) + BETTER_LATER for p in peaks):
         return UNSURE
     if found.order > 1 and _divisible(found, peaks, r, seen):
         return UNSURE
