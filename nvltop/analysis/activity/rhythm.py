@@ -41,6 +41,8 @@ FINE: Final = 8.0
 """Readings per period from which the edges no longer matter."""
 FINE_PARTS: Final = 10.0
 """The same for each of several bursts in a period."""
+HALFWAY: Final = 0.2
+"""Correlation half a short period on, between two readings, from which it may be two periods."""
 BUMP: Final = 0.02
 BUMP_COARSE: Final = 0.08
 """By so much a multiple must not stand out of those beside it, or it may be the period."""
@@ -50,6 +52,10 @@ FAST: Final = 0.12
 """Share of the variance that must be slower than two readings."""
 DEPTH: Final = 0.28
 """Standard deviation over mean; a smaller ripple may be the image of bursts faster than the readings."""
+CLEAR_CELLS: Final = 16.0
+"""Readings per period from which images are no concern."""
+FLOOR: Final = 0.2
+MOSTLY: Final = 0.9
 SWING: Final = 0.9
 """Nor is the image as deep as this from its highest to its lowest."""
 BETTER_LATER: Final = 0.1
@@ -113,7 +119,24 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
     used = _rhythmic(total)
     waves = [_centred(c[first:], used) for c in channels]
     found = _by_bursts([c[first:] for c in channels], total)
-    return _agreed(waves, found, step_s)
+    answer = _agreed(waves, found, step_s)
+    if known(answer) and answer.period_s < CLEAR_CELLS * step_s and _may_be_image(total):
+        return TOO_FAST
+    return answer
+
+
+def _may_be_image(total: Sequence[float]) -> bool:
+    """Whether only single cells stand out, as they do when a fast burst now and then misses a reading."""
+    told = sorted(v for v in total if v == v)
+    low, high = told[len(told) // 50], told[-1 - len(told) // 50]
+    middle = (low + high) / 2
+    above = runs([v if v == v else -math.inf for v in total], middle)
+    below = runs([-v if v == v else -math.inf for v in total], -middle)
+    return _single(below) or (low > FLOOR * high and _single(above))
+
+
+def _single(ranges: Sequence[tuple[int, int]]) -> bool:
+    return sum(b - a <= 1 for a, b in ranges) >= MOSTLY * len(ranges)
 
 
 def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[Beat]:
@@ -231,6 +254,9 @@ def _smallest(
     """Return the smallest lag that explains about as much as the best, if that is beyond doubt."""
     best = max((p.height for p in peaks), default=0.0)
     for peak in peaks:
+        half = peak.lag / 2
+        if half < MIN_CELLS and max(r[math.floor(half)], r[math.ceil(half)]) > HALFWAY:
+            return TOO_FAST
         fine = peak.lag >= FINE
         short = best - peak.height
         if short > (EQUAL if fine else EQUAL_COARSE) + IMAGES * (1 - slow):

@@ -126,3 +126,11 @@ def test_the_answer_is_the_step_or_none(true, duty, jitter, level, seed):
     values = [v * level for v in cells(plain(true, duty, jitter, seed=seed), 0.0, STEP_S, WINDOW, 0.01, seed)]
     answer = rhythm([values], STEP_S)
     assert not known(answer) or answer.period_s == pytest.approx(true, rel=0.05)
+
+
+@settings(max_examples=60, deadline=None)
+@given(true=st.floats(0.06, 0.94), duty=st.floats(0.3, 0.9), start=st.floats(0, 1), jitter=st.floats(0, 0.03))
+def test_nothing_is_said_of_steps_too_fast_for_the_readings(true, duty, start, jitter):
+    values = cells(plain(true, duty, jitter, seconds=160.0), start, STEP_S, 560, 0.01)
+    answer = rhythm([values], STEP_S)
+    assert not known(answer), (answer, true)
