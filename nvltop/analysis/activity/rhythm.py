@@ -120,15 +120,23 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
     waves = [_centred(c[first:], used) for c in channels]
     found = _by_bursts([c[first:] for c in channels], total)
     answer = _agreed(waves, found, step_s)
-    if known(answer) and answer.period_s < CLEAR_CELLS * step_s and _may_be_image(total):
+    if known(answer) and _may_be_image(total, answer.period_s / step_s):
         return TOO_FAST
     return answer
 
 
-def _may_be_image(total: Sequence[float]) -> bool:
-    """Whether only single cells stand out, as they do when a fast burst now and then misses a reading."""
+def _may_be_image(total: Sequence[float], period: float) -> bool:
+    """Whether a short period may be the image of a faster one.
+
+    Single cells stand out where a fast burst now and then misses a reading; of a fast ripple, whatever
+    its image, a part remains in every reading.
+    """
+    if period >= CLEAR_CELLS:
+        return False
     told = sorted(v for v in total if v == v)
     low, high = told[len(told) // 50], told[-1 - len(told) // 50]
+    if period < FINE and low > FLOOR * high:
+        return True
     middle = (low + high) / 2
     above = runs([v if v == v else -math.inf for v in total], middle)
     below = runs([-v if v == v else -math.inf for v in total], -middle)
