@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.style import Style
 from textual.app import App, SystemCommand
@@ -203,6 +203,7 @@ class Nvltop(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         if not self.is_headless:
             terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
+        asyncio.get_running_loop().set_exception_handler(self._failed)
         self._listen()
         if self._resumed:
             self.call_after_refresh(self._draw)
@@ -354,6 +355,14 @@ class Nvltop(App[None]):
         elif self.crashed is None:
             self.crashed = error
             self._leave(Outcome(1))
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take failures of the loop's readers and timers as those of messages: asyncio would go on."""
+        error = context.get("exception")
+        if "handle" in context and isinstance(error, Exception):
+            self._handle_exception(error)
+        else:
+            loop.default_exception_handler(context)
 
     def finish_files(self) -> str:
         """Write the last lines of a recording that a key began, and a snapshot; return what is to be told."""

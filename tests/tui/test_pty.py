@@ -169,15 +169,21 @@ def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal, flag, w
     assert word in t.received
 
 
-def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(terminal, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "fail",
+    [
+        "import nvltop.tui.paint.meters as m; real, left = m.meters, [0] * 8;"
+        "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0",
+        "import nvltop.tui.app as a; a.Nvltop._arrived = lambda app: 1 // 0",
+    ],
+    ids=["drawing", "reading"],
+)
+def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(
+    terminal, tmp_path, monkeypatch, fail
+):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    fail = (
-        "import sys, nvltop.tui.paint.meters as m, nvltop.cli as c;"
-        "real, left = m.meters, [0] * 8;"
-        "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0;"
-        "sys.exit(c.main(['--demo']))"
-    )
-    t = terminal(command=(sys.executable, "-c", fail))
+    code = f"{fail}; import sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo']))"
+    t = terminal(command=(sys.executable, "-c", code))
     assert t.ended() == 1
     assert t.restored()
     [report] = (tmp_path / "nvltop").iterdir()
