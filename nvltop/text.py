@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_LENGTH: Final = 4096
+PLAIN: Final = {"×": "x", "·": "-", "°": " ", "≈": "~", "…": "~", "µ": "u", "→": ">"}
+"""What stands for characters of ours where there is only ASCII; as wide, so that columns stay."""
 
 
 def clean(text: str, limit: int = MAX_LENGTH) -> str:
@@ -24,6 +26,14 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def plain(error: UnicodeError) -> tuple[str, int]:
+    """Write what an output's encoding lacks in ASCII; an error handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or _escaped(c) for c in lacking), error.end
 
 
 def bus_number(text: str) -> tuple[int, ...] | None:

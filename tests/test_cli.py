@@ -115,6 +115,19 @@ def test_text_when_stdout_is_no_terminal():
     assert "\x1b" not in run.stdout
 
 
+@pytest.mark.parametrize(
+    ("flags", "encoding"), [(("--ascii",), "utf-8"), ((), "ascii"), ((), "iso-8859-1"), ((), "utf-8")]
+)
+def test_a_report_in_any_encoding(flags, encoding):
+    run = subprocess.run(
+        [sys.executable, "-m", "nvltop", "--demo", "hgx-a100-4", "--once", "--interval", "0.2", *flags],
+        capture_output=True, timeout=60, check=True, env=ENVIRONMENT | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    text = run.stdout.decode("ascii" if flags else encoding)
+    assert ("4 x NVIDIA" if flags or encoding == "ascii" else "4 × NVIDIA") in text
+    assert run.stderr == b""
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)

@@ -1,9 +1,11 @@
 """Nothing that a terminal obeys gets through."""
 
+import codecs
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.text import clean, ranges
+from nvltop.text import PLAIN, clean, plain, ranges
 
 
 @given(st.text(st.characters()))
@@ -21,6 +23,21 @@ def test_escape_c1_bidi_and_surrogates_become_visible():
 
 def test_long_text_is_cut():
     assert len(clean("x" * 10000)) == 4096
+
+
+@given(st.text(st.characters()), st.sampled_from(["ascii", "iso-8859-1", "utf-8"]))
+def test_every_encoding_can_write_every_text(text, encoding):
+    codecs.register_error("plain", plain)
+    written = text.encode(encoding, "plain").decode(encoding)
+    assert all(c in written for c in text if c.isascii())
+    for c in set(text) & set(PLAIN):
+        assert c in written or PLAIN[c] in written
+
+
+def test_our_own_characters_keep_their_width():
+    codecs.register_error("plain", plain)
+    ours = "8 × H100 · 60° · ≈ 1 GB/s · 5 µs …"
+    assert ours.encode("ascii", "plain") == b"8 x H100 - 60  - ~ 1 GB/s - 5 us ~"
 
 
 @given(st.sets(st.integers(0, 300)))

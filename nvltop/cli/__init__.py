@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,11 +15,13 @@ from nvltop.cli.ask import prints, refuse
 from nvltop.cli.ending import FAILED, INTERRUPTED, OK, CommandError
 from nvltop.cli.parser import parser
 from nvltop.export import command as metrics
+from nvltop.text import plain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run nvltop; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _never_fail_on_characters()
     try:
         code = _main(arguments)
         # What a reader has left is told here and not, in many words, as the interpreter ends.
@@ -42,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         tell(crash)
         return FAILED
+
+
+def _never_fail_on_characters() -> None:
+    """Let stdout and stderr write what their encoding lacks in ASCII: not every locale is UTF-8."""
+    codecs.register_error("plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
 
 
 def _no_verdict(why: str) -> int:
@@ -80,4 +92,7 @@ def _main(argv: Sequence[str]) -> int:
     refuse(options)
     from nvltop.cli.run import run
 
-    return run(options, not prints(options) and sys.stdout.isatty() and sys.stdin.isatty())
+    on_screen = not prints(options) and sys.stdout.isatty() and sys.stdin.isatty()
+    if options.ascii and not on_screen and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="ascii", errors="plain")
+    return run(options, on_screen)
