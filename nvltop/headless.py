@@ -16,6 +16,7 @@ from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
+from nvltop.progress import SOON_S, Line, first_reading
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
@@ -27,8 +28,9 @@ from nvltop.sampler.cadence import NICS_S
 from nvltop.settings import Settings
 
 START_S: Final = 60.0
-"""A node with persistence mode off can take this long to wake its GPUs."""
-TELL_S: Final = 5.0
+"""A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
+ENDED_S: Final = 5.0
+"""How long a worker that ended at its start may take to be there again."""
 LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
@@ -73,9 +75,10 @@ class Live:
     ) -> None:
         """Read `worker`; `patient` waits for a driver that does not answer, and outlives one that goes.
 
-        Who is not waits `patience_s` for its first answer.
+        Who is not waits `patience_s` for the answer to one call at the start, however many there are.
         """
         self.monitor = Monitor()
+        self.line = Line()
         self.taken: Callable[[Item], None] | None = None
         """Told of every item."""
         self._patience_s = patience_s
@@ -84,8 +87,8 @@ class Live:
         self._worker = worker
         self._settings = settings
         self._patient = patient
-        self._begun_s = time.monotonic()
-        self._told = False
+        self._begun_s = self._alive_s = time.monotonic()
+        self._newest_s = 0.0
 
     def step(self) -> bool:
         """Fold what arrives within a moment, and return whether anything has.
@@ -103,22 +106,45 @@ class Live:
                     raise failure(item.problem)
                 self.only = _selected(item, self._settings)
                 self.progress.expect(item)
+                self.line.clear()
             elif isinstance(item, Reading):
                 self.progress.note(item)
         tick = self._worker.tick()
         self._take(tick)
-        if self.progress.started or self._patient:
-            return bool(items)
-        waited = time.monotonic() - self._begun_s
-        where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
-        if waited > self._patience_s or (tick.worker == "ended" and waited > TELL_S):
-            raise RunError(
-                f"the NVIDIA driver did not answer in {waited:.0f} s{where}; see `dmesg` for Xid lines"
-            )
-        if waited > TELL_S and not self._told:
-            self._told = True
-            print(f"nvltop: waiting for the NVIDIA driver{where}", file=sys.stderr)
+        if not self.progress.started:
+            self._wait(tick)
         return bool(items)
+
+    def look(self, seconds: float) -> Iterator[None]:
+        """Step for so many seconds from the first reading on, telling how far that is; yield at each step."""
+        begun_s: float | None = None
+        looked_s = 0.0
+        while looked_s < seconds:
+            self.step()
+            yield
+            if self.progress.started:
+                begun_s = begun_s or time.monotonic()
+                looked_s = time.monotonic() - begun_s
+            if looked_s > SOON_S:
+                self.line.tell(f"{looked_s:.0f} of {seconds:g} s looked at")
+
+    def _wait(self, tick: Tick) -> None:
+        """Tell what the first reading waits for; end the run if a call does not come back."""
+        now_s = time.monotonic()
+        newest_s = max((call.since_s for call in tick.calls), default=self._newest_s)
+        if newest_s > self._newest_s:
+            # The call before has come back.
+            self._newest_s, self._alive_s = newest_s, now_s
+        waited_s, silent_s = now_s - self._begun_s, now_s - self._alive_s
+        if waited_s > SOON_S:
+            self.line.tell(first_reading(tick, waited_s))
+        if self._patient:
+            return
+        if silent_s > self._patience_s or (tick.worker == "ended" and waited_s > ENDED_S):
+            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+            raise RunError(
+                f"the NVIDIA driver did not answer in {silent_s:.0f} s{where}; see `dmesg` for Xid lines"
+            )
 
     def _take(self, item: Item) -> None:
         self.monitor.update(item)
@@ -129,12 +155,20 @@ class Live:
 def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
     """Print `times` frames, an interval apart; the first when rates are known."""
     live = Live(worker, settings)
-    printed = 0
-    while printed < times:
-        live.step()
-        if live.progress.started and live.progress.complete(printed + 1):
-            print(write(live.monitor.frame(), live.only, times > 1), flush=True)
-            printed += 1
+    printed, told_s = 0, None
+    with live.line:
+        while printed < times:
+            live.step()
+            if not live.progress.started:
+                continue
+            now_s = time.monotonic()
+            told_s = told_s or now_s
+            if live.progress.complete(printed + 1):
+                live.line.clear()
+                print(write(live.monitor.frame(), live.only, times > 1), flush=True)
+                printed, told_s = printed + 1, now_s
+            elif now_s - told_s > 2 * SOON_S:
+                live.line.tell(f"report {printed + 1} of {times}, measuring for {now_s - told_s:.0f} s")
 
 
 class Onlooker(Protocol):
@@ -152,7 +186,7 @@ def serve(worker: Source, settings: Settings, show: Show, onlooker: Onlooker | N
     live = Live(worker, settings, patient=True)
     live.taken = onlooker.take if onlooker else None
     due_s, shown = 0.0, 0
-    with _signals() as ended:
+    with live.line, _signals() as ended:
         while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
             live.step()
             if time.monotonic() >= due_s:
@@ -180,15 +214,9 @@ def _signals() -> Iterator[list[int]]:
 def check(worker: Source, settings: Settings, seconds: float) -> int:
     """Look for so long, print one line for a monitoring system, and return its exit code."""
     live = Live(worker, settings)
-    begun: float | None = None
-    told = 0.0
-    while begun is None or time.monotonic() - begun < seconds:
-        live.step()
-        if live.progress.started and begun is None:
-            begun = told = time.monotonic()
-        if begun is not None and sys.stderr.isatty() and time.monotonic() - told > TELL_S:
-            told = time.monotonic()
-            print(f"nvltop: {told - begun:.0f} of {seconds:.0f} s looked at", file=sys.stderr)
+    with live.line:
+        for _ in live.look(seconds):
+            pass
     text, code = to_check(live.monitor.frame(), seconds)
     print(text, flush=True)
     return code
@@ -196,12 +224,13 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
 
 def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
     """Print the last frame of a recording, or its first `times` an interval apart."""
-    printed, next_s, last = 0, None, None
-    for monitor, only, tick in recorded(path, settings):
+    printed, next_s, last, line = 0, None, None, Line()
+    for monitor, only, tick in recorded(path, settings, line):
         last = monitor, only
         if next_s is None:
             next_s = tick.mono_s + settings.interval_s
         if times and tick.mono_s >= next_s and printed < times:
+            line.clear()
             print(write(monitor.frame(), only, times > 1), flush=True)
             printed, next_s = printed + 1, next_s + settings.interval_s
     if last and not times:
@@ -212,26 +241,30 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     """Print the line of a recording as of its end, or after so many seconds; returns its exit code."""
     begun_s: float | None = None
     looked_s = 0.0
-    folded = Monitor()
-    for monitor, _, tick in recorded(path, settings):
+    folded, line = Monitor(), Line()
+    for monitor, _, tick in recorded(path, settings, line):
         folded, begun_s = monitor, tick.mono_s if begun_s is None else begun_s
         looked_s = tick.mono_s - begun_s
         if seconds is not None and looked_s >= seconds:
             break
+    line.clear()
     text, code = to_check(folded.frame(), looked_s)
     print(text, flush=True)
     return code
 
 
 def recorded(
-    path: str, settings: Settings, taken: Callable[[Item], None] | None = None
+    path: str, settings: Settings, line: Line, taken: Callable[[Item], None] | None = None
 ) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
-    """Fold a recording, stopping at each of its ticks; there is one at least. `taken` is told every item."""
+    """Fold a recording, stopping at each of its ticks; there is one at least.
+
+    `line` tells how far that is, `taken` is told every item.
+    """
     monitor = Monitor()
     only: list[str] | None = None
     ticked = False
     try:
-        with open_recording(path) as recording:
+        with line, open_recording(path, line.reading(path)) as recording:
             for item in recording:
                 monitor.update(item)
                 if taken:
@@ -241,8 +274,8 @@ def recorded(
                 if isinstance(item, Tick):
                     ticked = True
                     yield monitor, only, item
-            if recording.warning:
-                print(f"nvltop: {recording.warning}", file=sys.stderr)
+        if recording.warning:
+            print(f"nvltop: {recording.warning}", file=sys.stderr)
     except RecordingError as error:
         raise RunError(str(error)) from None
     if not ticked:

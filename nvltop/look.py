@@ -9,6 +9,7 @@ from typing import Final
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.headless import Live, RunError, recorded
+from nvltop.progress import Line
 from nvltop.record.recorded import Source
 from nvltop.record.redact import Redactor
 from nvltop.record.ring import Ring
@@ -36,17 +37,17 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
     live = Live(worker, settings, patience_s=NO_ANSWER_S)
     history, ring = History(), Ring(redact)
     live.taken = ring.write
-    begun: float | None = None
     try:
-        while begun is None or time.monotonic() - begun < seconds or not live.progress.complete(1):
-            live.step()
-            history.add(live.monitor.frame())
-            if live.progress.started and begun is None:
-                begun = time.monotonic()
-        # Not in the middle of a sweep.
-        ends = time.monotonic() + QUIET_S
-        while live.step() and time.monotonic() < ends:
-            pass
+        with live.line:
+            for _ in live.look(seconds):
+                history.add(live.monitor.frame())
+            while not live.progress.complete(1):
+                live.step()
+                history.add(live.monitor.frame())
+            # Not in the middle of a sweep.
+            ends = time.monotonic() + QUIET_S
+            while live.step() and time.monotonic() < ends:
+                pass
         history.add(live.monitor.frame())
     except RunError as problem:
         # The time, and what hangs.
@@ -60,9 +61,11 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
 def look_at_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Look:
     """Look at a recording up to its end, or for so many seconds of it."""
     history, ring, begun_s, monitor = History(), Ring(redact), None, Monitor()
-    for monitor, _, tick in recorded(path, settings, ring.write):
+    line = Line()
+    for monitor, _, tick in recorded(path, settings, line, ring.write):
         history.add(monitor.frame())
         begun_s = tick.mono_s if begun_s is None else begun_s
         if seconds is not None and tick.mono_s - begun_s >= seconds:
             break
+    line.clear()
     return Look(monitor, history, ring)

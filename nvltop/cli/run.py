@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nvltop import oneshot
 from nvltop.catalogue import DEFAULT_SCENARIO
@@ -15,14 +14,12 @@ from nvltop.cli.ending import FAILED, OK, CommandError
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
+from nvltop.progress import Line
 from nvltop.settings import Settings
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
     from nvltop.record.recorded import Source
-
-BIG_BYTES: Final = 1 << 20
-"""A recording that takes more than a blink to open."""
 
 
 def run(options: argparse.Namespace, on_screen: bool) -> int:
@@ -102,7 +99,8 @@ def _source(
             return None
         from nvltop.record.replay import Replay
 
-        return Replay(options.replay, _reading(options.replay))
+        with Line() as line:
+            return Replay(options.replay, line.reading(options.replay))
     from nvltop.sampler.client import Worker
 
     worker = Worker(settings.interval_s, demo)
@@ -117,18 +115,3 @@ def _source(
     except RecordingError:
         worker.close()
         raise
-
-
-def _reading(path: str) -> Callable[[int, int], None]:
-    """Return what tells on stderr how far a big file has been read."""
-    told = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        percent = 100 * done // max(total, 1)
-        if total >= BIG_BYTES and sys.stderr.isatty() and (percent > told or done >= total):
-            told = percent
-            end = "\r" if done < total else "\n"
-            print(f"nvltop: reading {path}: {percent} %", end=end, file=sys.stderr, flush=True)
-
-    return progress

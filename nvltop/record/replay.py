@@ -111,6 +111,11 @@ class Replay:
         return self._next is not None and max(self._reached_s, time_of(self._next)) <= self._position_s
 
     @property
+    def reached_s(self) -> float:
+        """How far the items given so far go; `position_s` is farther while it is `behind`."""
+        return self._reached_s
+
+    @property
     def ended(self) -> bool:
         """Whether all items have been given."""
         return self._next is None

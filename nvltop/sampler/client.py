@@ -20,7 +20,7 @@ PIPE_BYTES: Final = 1 << 20
 """Room in the pipe, so that a screen that pauses does not stop the sampling."""
 F_SETPIPE_SZ: Final = 1031
 CALL_TOLD_S: Final = 1.0
-"""A call is worth telling of after this long."""
+"""A call is worth telling of after this long, once the node has been read."""
 MAX_STUCK: Final = 1
 """Workers that may be left behind stuck: each holds the driver, and another one would hang as well."""
 AGAIN_S: Final = 60.0
@@ -139,10 +139,10 @@ class Worker:
     def tick(self) -> Tick:
         """Return the clock and the worker's state; replaces a worker that is stuck or gone, once."""
         now = time.monotonic()
+        # A slow start is many calls, none of which need be slow by itself.
+        worth_s = CALL_TOLD_S if self._answered else 0.0
         calls = tuple(
-            c
-            for c in self._child.watch.under_way()
-            if now - c.since_s > CALL_TOLD_S and c.function not in WAITS
+            c for c in self._child.watch.under_way() if now - c.since_s > worth_s and c.function not in WAITS
         )
         limit = deadline_s(self._effective_s)
         state = "running" if self._answered else "starting"

@@ -51,6 +51,8 @@ STARTED_S: Final = 3.0
 """When the start is over: all there is to stay has been made."""
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
+FOLD_S: Final = 0.1
+"""How long items are folded at a stretch."""
 SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
 
@@ -115,6 +117,8 @@ class Nvltop(App[None]):
         self._listening = -1
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
+        self._more: asyncio.Handle | None = None
+        """Set while there is more to fold than was folded at a stretch."""
         self._refreshes = 0
         self._cost = OwnCost()
         self._drawn = 0
@@ -247,12 +251,21 @@ class Nvltop(App[None]):
             self._monitor, self._history = Monitor(), History()
             self.view.history = self._history
             self._shots.clear()
+        ends_s = time.monotonic() + FOLD_S
         while items := self._source.drain():
             for item in items:
                 self._monitor.update(item)
                 self._shots.write(item)
                 if isinstance(item, Inventory):
                     self._take(item)
+            if time.monotonic() > ends_s:
+                # Keys and the picture come first; after a long jump in a recording there is much to fold.
+                self._more = self._more or asyncio.get_running_loop().call_soon(self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        self._more = None
+        self._arrived()
 
     def _take(self, inventory: Inventory) -> None:
         problem = inventory.problem

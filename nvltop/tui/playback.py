@@ -15,6 +15,8 @@ from nvltop.tui.paint.timeline import Playing
 STEP_S: Final = 10.0
 """What the arrow keys jump."""
 FASTER: Final = 2.0
+FAR_S: Final = 60.0
+"""What is less behind where it was to jump is there in a moment."""
 
 
 class Playback:
@@ -86,5 +88,12 @@ class Playback:
             speed=self._replay.speed,
             paused=self._replay.paused,
             marks=tuple(max(0.0, mark.mono_s - line.start_s) for mark in line.marks),
-            told=self._told,
+            told=self._behind() or self._told,
         )
+
+    def _behind(self) -> str:
+        """Say how much of a long jump is done."""
+        replay, start_s = self._replay, self._replay.timeline.start_s
+        if not replay.behind or replay.position_s - replay.reached_s < FAR_S:
+            return ""
+        return f"reading, {100 * (replay.reached_s - start_s) / (replay.position_s - start_s):.0f} %"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 
+from nvltop.model import Call, Tick
 from nvltop.settings import Settings
 from nvltop.tui.app import Nvltop
 from nvltop.tui.help import Help
@@ -226,6 +227,24 @@ async def test_before_the_driver_answers_the_screen_says_so(app):
         await settle(app, pilot)
         assert "waiting for the NVIDIA driver" in shown(app, "header").text()
         assert "F10Quit" in shown(app, "keys").text()
+
+
+async def test_a_slow_start_says_which_call_and_q_leaves(app):
+    app = app()
+    source = app._source
+    source.items.clear()
+    first = source.tick()
+    call = Call("inventory", "nvmlDeviceGetNvLinkRemotePciInfo", 1, first.mono_s + 40)
+    later = Tick(first.mono_s + 42, first.wall_s + 42, 0.25, "starting", (call,))
+    async with app.run_test(size=(140, 24)) as pilot:
+        await settle(app, pilot)
+        source.tick = lambda: later
+        await settle(app, pilot)
+        told = shown(app, "header").text()
+        assert "Reading the GPUs for the first time" in told
+        assert "GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 2.0s, 42s in all" in told
+        await pilot.press("q")
+    assert not app.is_running
 
 
 async def test_no_driver_ends_with_the_reason(app):

@@ -128,3 +128,22 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
     replay = Replay(file)
     assert replay.timeline.end_s > replay.timeline.start_s
     replay.close()
+
+
+async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is(recording, monkeypatch):
+    monkeypatch.setattr("nvltop.tui.app.FOLD_S", -1.0)
+    monkeypatch.setattr("nvltop.tui.playback.FAR_S", 1.0)
+    monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
+    replay = Replay(recording, clock=lambda: 100.0)
+    app = Nvltop(replay, Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        replay.pause()
+        replay.jump(replay.timeline.start_s + 35.0)
+        app._draw()
+        assert app.view.playing.told.startswith("reading, ")
+        assert app.view.playing.position_s == pytest.approx(35.0)
+        while replay.behind:
+            await pilot.pause()
+        app._draw()
+        assert app.view.playing.told == ""
+        assert {g.gpu.index: g.nvlink.links_up for g in app.view.gpus}[3] == 17

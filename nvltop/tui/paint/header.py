@@ -8,6 +8,7 @@ from typing import Final
 from nvltop.analysis.health.claim import names
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.model import Frame, known
+from nvltop.progress import SOON_S, first_reading
 from nvltop.report.activity import brief, of_gpu
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.paint import meters
@@ -20,6 +21,7 @@ WIDE: Final = 160
 ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
 """How each severity is drawn."""
 MARGIN: Final = "  "
+STARTING: Final = ("starting", "replaced")
 
 
 def header(view: View, width: int) -> list[Row]:
@@ -62,6 +64,9 @@ def health(view: View) -> Span:
 
 def _reading(view: View) -> Span | None:
     tick = view.frame.tick
+    waited_s = tick.wall_s - view.frame.started_s
+    if not view.frame.gpus and tick.worker in STARTING and waited_s > SOON_S:
+        return first_reading(tick, waited_s), ""
     if tick.calls:
         call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
         where = "" if call.gpu is None else f" on GPU {call.gpu}"

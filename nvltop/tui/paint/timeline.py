@@ -19,7 +19,7 @@ class Playing:
     paused: bool
     marks: tuple[float, ...] = ()
     told: str = ""
-    """What the mark that was jumped to is about."""
+    """What the mark that was jumped to is about, or how far a long jump is."""
 
 
 def timeline(playing: Playing, width: int) -> list[Span]:

@@ -1,0 +1,180 @@
+"""Long work without a screen: a line on the terminal's stderr, which goes away, and never one on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pyte
+import pytest
+
+from nvltop import headless, progress
+from nvltop.model import Call, Tick
+from nvltop.progress import Line, first_reading
+from nvltop.record.writer import Recorder
+from nvltop.settings import Settings
+
+SLOW = ("--demo", "rubin", "--scenario", "slow-driver")
+"""Its first reading takes a few seconds, a bit of which is spent in each call."""
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What has been written to a stderr that is a terminal."""
+    written: list[str] = []
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def fileno(self) -> int:
+            raise OSError
+
+        def write(self, text: str) -> None:
+            written.append(text)
+
+        def flush(self) -> None:
+            pass
+
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=Terminal()))
+    return written
+
+
+def on_terminal(*arguments: str) -> tuple[subprocess.CompletedProcess[bytes], bytes]:
+    """Run nvltop with stderr on a terminal and stdout in a pipe; what each of them got."""
+    master, slave = pty.openpty()
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "nvltop", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, timeout=60, check=False,
+        )  # fmt: skip
+        # There is more than nothing: this comes after whatever was told.
+        os.write(slave, b"END")
+        got = b""
+        while not got.endswith(b"END"):
+            got += os.read(master, 1 << 16)
+    finally:
+        os.close(slave)
+        os.close(master)
+    return run, got
+
+
+def left_over(written: bytes) -> str:
+    """Return what a terminal shows after all that."""
+    screen = pyte.Screen(80, 5)
+    pyte.ByteStream(screen).feed(written)
+    return "\n".join(screen.display).strip()
+
+
+def test_a_slow_start_and_a_check_are_told_on_the_terminal_and_leave_nothing_there():
+    run, written = on_terminal(*SLOW, "--check", "--for", "3")
+    assert run.returncode == 0
+    assert run.stdout.startswith(b"NVLINK OK - 8 GPUs")
+    assert run.stdout.count(b"\n") == 1
+    assert re.search(rb"nvltop: GPU \d: nvmlDeviceGetFieldValues for 0\.\ds, \d\.\ds in all", written)
+    assert b"nvltop: 2 of 3 s looked at" in written
+    assert left_over(written) == "END"
+
+
+def test_nothing_is_told_where_stderr_is_no_terminal():
+    run = subprocess.run(
+        [sys.executable, "-m", "nvltop", *SLOW, "--json", "--interval", "0.2"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.stderr == b""
+    assert len(json.loads(run.stdout)["gpus"]) == 8
+
+
+def test_a_line_overwrites_itself_and_goes_away(told):
+    with Line() as line:
+        line.tell("a long line of words")
+        line.tell("a long line of words")
+        line.tell("short")
+    screen = pyte.Screen(80, 3)
+    stream = pyte.Stream(screen)
+    shown = []
+    for text in told:
+        stream.feed(text)
+        if text:
+            shown.append(screen.display[0].strip())
+    assert shown == ["nvltop: a long line of words", "nvltop: short", ""]
+    assert screen.cursor.x == screen.cursor.y == 0
+
+
+def test_a_line_is_never_wider_than_the_terminal(told):
+    Line().tell("x" * 500)
+    assert len("".join(told).strip("\r")) < progress.COLUMNS
+
+
+def test_a_hostile_file_name_reaches_no_terminal(told):
+    Line().reading("\x1b[2J.gz")(1 << 20, 1 << 21)
+    assert "\x1b" not in "".join(told)
+
+
+def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
+    told, bench, tmp_path, monkeypatch, capsys
+):
+    b, path = bench("h100-nvl-pair"), tmp_path / "run.nvltop"
+    recorder = Recorder(path)
+    later = Tick(b.clock.now + 1, 1e9 + 1, 1.0)
+    for item in (b.inventory, Tick(b.clock.now, 1e9, 1.0), later):
+        recorder.write(item)
+    recorder.close()
+    headless.replay(str(path), Settings(), None, headless.as_text)
+    assert not told
+    monkeypatch.setattr(progress, "BIG_BYTES", 1)
+    monkeypatch.setattr("nvltop.record.stream.CHUNK", 64)
+    headless.replay(str(path), Settings(), None, headless.as_text)
+    assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in told)
+    assert capsys.readouterr().out.count("H100 NVL") >= 2
+    assert left_over("".join(told).encode()) == ""
+
+
+def tick(*calls: Call) -> Tick:
+    return Tick(100.0, 1e9, 1.0, "starting", calls)
+
+
+def test_what_a_slow_start_waits_for():
+    first, second = (
+        Call("inventory", "nvmlInit_v2", None, 60.0),
+        Call("inventory", "nvmlDeviceGetUUID", 3, 97.0),
+    )
+    assert first_reading(tick(), 12.0) == "first reading of the node, 12s in all"
+    assert first_reading(tick(first), 45.0) == "driver: nvmlInit_v2 for 40s, 45s in all"
+    assert first_reading(tick(second), 130.0) == "GPU 3: nvmlDeviceGetUUID for 3.0s, 2m in all"
+
+
+class Starting:
+    """A worker whose first reading takes two minutes: a call a second, until one does not come back."""
+
+    def __init__(self, clock: list[float], stuck_s: float) -> None:
+        self._clock, self._stuck_s = clock, stuck_s
+        self._pipe = os.pipe()
+
+    def fileno(self) -> int:
+        return self._pipe[0]
+
+    def drain(self) -> list[object]:
+        self._clock[0] += 1.0
+        return []
+
+    def tick(self) -> Tick:
+        now_s = self._clock[0]
+        call = Call("inventory", "nvmlDeviceGetNvLinkRemotePciInfo", 1, min(now_s - 0.5, self._stuck_s))
+        return Tick(now_s, now_s, 1.0, "starting", (call,))
+
+
+def test_a_start_is_waited_for_as_long_as_calls_come_back(told, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(headless.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(headless.selectors, "select", lambda *_: ((), (), ()))
+    with pytest.raises(headless.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
+        headless.run(Starting(clock, stuck_s=1300.0), Settings(), 1, headless.as_text)
+    assert clock[0] == pytest.approx(1300.0 + headless.START_S, abs=3.0)
+    assert any("GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 0.5s, 2m in all" in text for text in told)
+    assert left_over("".join(told).encode()) == ""
