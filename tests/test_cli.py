@@ -128,6 +128,17 @@ def test_a_report_in_any_encoding(flags, encoding):
     assert run.stderr == b""
 
 
+@pytest.mark.parametrize("arguments", [("--print-man",), ("--demo", "--json", "--interval", "0.2")])
+def test_a_full_disk_is_one_line_and_exit_code_1(arguments):
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "nvltop", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=ENVIRONMENT, check=False,
+        )  # fmt: skip
+    assert run.returncode == 1
+    assert run.stderr == "nvltop: cannot write: No space left on device\n"
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)

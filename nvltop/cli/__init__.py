@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from nvltop.catalogue import NODES, SCENARIOS
 from nvltop.cli.ask import prints, refuse
@@ -16,6 +18,8 @@ from nvltop.cli.ending import FAILED, INTERRUPTED, OK, CommandError
 from nvltop.cli.parser import parser
 from nvltop.export import command as metrics
 from nvltop.text import plain
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as crash:
         if "--check" in arguments:
             return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
+        if isinstance(crash, OSError) and crash.errno in NO_ROOM:
+            print(f"nvltop: cannot write: {crash.strerror}", file=sys.stderr)
+            return FAILED
         from nvltop.crash import tell
 
         tell(crash)

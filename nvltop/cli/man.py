@@ -10,7 +10,7 @@ from typing import Final
 from nvltop import __version__
 from nvltop.cli.ending import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
-from nvltop.cli.usage import EXAMPLES
+from nvltop.cli.help import EXAMPLES
 
 ABOUT: Final = (
     "Shows what the NVLinks of one machine's GPUs carry, which of them have errors, and whether a job "

@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return the text of `--help`."""
-        from nvltop.cli.usage import text
+        from nvltop.cli.help import text
 
         return text(self)
 
@@ -67,7 +67,7 @@ def _watch(p: argparse.ArgumentParser) -> None:
     watch.add_argument(
         "--check",
         action="store_true",
-        help="print one line; ends with 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
+        help="print one line, end with 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
     )
     watch.add_argument(
         "--for",

@@ -12,9 +12,9 @@ import pytest
 
 from nvltop.cli import main
 from nvltop.cli.flags import flags
+from nvltop.cli.help import lines
 from nvltop.cli.man import page
 from nvltop.cli.parser import parser
-from nvltop.cli.usage import lines
 
 HEAVY = {"textual", "rich", "plotext", "psutil", "pynvml", "tomlkit", "prometheus_client", "asyncio"}
 OURS = {"nvltop.tui", "nvltop.sampler", "nvltop.analysis", "nvltop.model", "nvltop.cli.run"}
