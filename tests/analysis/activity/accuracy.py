@@ -1,6 +1,7 @@
 """How far the answers are from the truth, for jobs whose truth is known.
 
-`python -m tests.analysis.activity.accuracy` prints the tables that stand in `docs/activity.md`.
+`python -m tests.analysis.activity.accuracy` prints the tables of
+`nvltop/analysis/activity/README.md`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from nvltop.report.json import to_json
 
 from .accuracy import misplaced, pair_rows, patterns
 
-DOCS = Path(__file__).parents[3] / "docs" / "activity.md"
+DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
 
 
 @settings(max_examples=25, deadline=None)

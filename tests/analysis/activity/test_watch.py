@@ -13,7 +13,7 @@ from .accuracy import answer, cases, row
 from .patterns import Drawn, plain
 from .rig import SPEED, Gpus
 
-DOCS = Path(__file__).parents[3] / "docs" / "activity.md"
+DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
 LOUD = 0.7 * SPEED
 
 
