@@ -63,8 +63,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         [about] = (name for name in archive.namelist() if name.endswith("/METADATA"))
         metadata = Parser().parsestr(archive.read(about).decode())
-    ours = (path for path in (ROOT / "nvltop").rglob("*") if path.is_file())
-    assert names == {path.relative_to(ROOT).as_posix() for path in ours if "__pycache__" not in path.parts}
+    ours = (p for p in (ROOT / "nvltop").rglob("*") if p.is_file() and p.suffix not in (".md", ".pyc"))
+    assert names == {path.relative_to(ROOT).as_posix() for path in ours}
     assert names >= {"nvltop/py.typed", "nvltop/export/alerts.yml", "nvltop/export/dashboard.json"}
     assert {Path(name).suffix for name in names} == {".py", ".typed", ".yml", ".json"}
     assert metadata["Requires-Python"] == ">=3.10"

@@ -219,5 +219,6 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
     assert "GB/s that the row may send" in head
     assert first.count("≈") == 7
     assert "≈" not in "".join(texts(matrix.rows(view("hgx-a100-4", estimate=True), 90, 10))[1:])
+    estimating = view(estimate=True)
     for width in range(1, 90, 7):
-        assert all(len(text) <= width for text in texts(matrix.rows(view(estimate=True), width, 10)))
+        assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
