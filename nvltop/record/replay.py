@@ -16,7 +16,7 @@ from nvltop.record.timeline import Mark, Timeline, scan, time_of
 
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 64.0
-BATCH: Final = 2000
+BATCH: Final = 200
 """Items given at a time, so that a long jump does not stop the screen."""
 
 

@@ -40,7 +40,7 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     if frame.matrix.labels:
         parts.append("\n" + matrix_table(frame))
     parts.append(_titled("NICs", nics(frame)))
-    if any(g.links for g in gpus):
+    if any(nvlink.instead_of_links(g) != nvlink.NO_NVLINK for g in gpus):
         parts.append(_titled(LINKS, "\n".join(links(g, frame) for g in gpus)))
     parts.append(_titled(ERRORS, "\n".join(link_errors(g) for g in gpus if nvlink.errors(g))))
     parts.append(_titled("jobs", jobs(frame)))

@@ -51,7 +51,7 @@ STARTED_S: Final = 3.0
 """When the start is over: all there is to stay has been made."""
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
-FOLD_S: Final = 0.1
+FOLD_S: Final = 0.05
 """How long items are folded at a stretch."""
 SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
@@ -117,7 +117,7 @@ class Nvltop(App[None]):
         self._listening = -1
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
-        self._more: asyncio.Handle | None = None
+        self._more: asyncio.TimerHandle | None = None
         """Set while there is more to fold than was folded at a stretch."""
         self._refreshes = 0
         self._cost = OwnCost()
@@ -260,7 +260,7 @@ class Nvltop(App[None]):
                     self._take(item)
             if time.monotonic() > ends_s:
                 # Keys and the picture come first; after a long jump in a recording there is much to fold.
-                self._more = self._more or asyncio.get_running_loop().call_soon(self._go_on)
+                self._more = self._more or asyncio.get_running_loop().call_later(SETTLE_S, self._go_on)
                 return
 
     def _go_on(self) -> None:
@@ -283,7 +283,8 @@ class Nvltop(App[None]):
         self._drawn_at = asyncio.get_running_loop().time()
         tick = self._source.tick()
         self._listen()
-        self._fold()
+        if not self._more:
+            self._fold()
         self._monitor.update(tick)
         if not self._playback:
             self._shots.write(tick)
@@ -420,4 +421,6 @@ class Nvltop(App[None]):
         self.outcome = outcome
         if self._found and not self.is_headless:
             terminal.end_by_force(outcome.code, self._found)
+        if self._more:
+            self._more.cancel()
         self.exit()

@@ -64,9 +64,9 @@ def health(view: View) -> Span:
 
 def _reading(view: View) -> Span | None:
     tick = view.frame.tick
-    waited_s = tick.wall_s - view.frame.started_s
-    if not view.frame.gpus and tick.worker in STARTING and waited_s > SOON_S:
-        return first_reading(tick, waited_s), ""
+    if not view.frame.gpus and tick.worker in STARTING:
+        waited_s = tick.wall_s - view.frame.started_s
+        return (first_reading(tick, waited_s), "") if waited_s > SOON_S else None
     if tick.calls:
         call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
