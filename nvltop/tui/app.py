@@ -52,7 +52,7 @@ STARTED_S: Final = 3.0
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
 FOLD_S: Final = 0.05
-"""How long items are folded at a stretch."""
+"""How long items of a recording are folded at a stretch: after a long jump, keys come first."""
 SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
 
@@ -258,8 +258,8 @@ class Nvltop(App[None]):
                 self._shots.write(item)
                 if isinstance(item, Inventory):
                     self._take(item)
-            if time.monotonic() > ends_s:
-                # Keys and the picture come first; after a long jump in a recording there is much to fold.
+            # A replay's clock waits for what is not folded yet; a live one would call the driver silent.
+            if self._playback and time.monotonic() > ends_s:
                 self._more = self._more or asyncio.get_running_loop().call_later(SETTLE_S, self._go_on)
                 return
 

@@ -247,6 +247,16 @@ async def test_a_slow_start_says_which_call_and_q_leaves(app):
     assert not app.is_running
 
 
+async def test_what_has_waited_for_us_is_no_silence_of_the_driver(app, monkeypatch):
+    monkeypatch.setattr("nvltop.tui.app.FOLD_S", -1.0)
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app._draw()
+        await pilot.pause()
+        assert not app._source.drain()
+        assert "no link error counted" in shown(app, "header").text()
+
+
 async def test_no_driver_ends_with_the_reason(app):
     app = app("no-driver")
     async with app.run_test() as pilot:
