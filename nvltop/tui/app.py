@@ -121,7 +121,6 @@ class Nvltop(App[None]):
         """Set while there is more to fold than was folded at a stretch."""
         self._refreshes = 0
         self._cost = OwnCost()
-        self._drawn = 0
         self.view = View(history=self._history)
         self.view.recording = isinstance(source, Recorded)
         self._playback = Playback(source) if isinstance(source, Replay) else None
