@@ -440,7 +440,7 @@ async def test_resizing_while_it_runs_never_fails(app):
             for index in range(len(TABS)):
                 await pilot.press(str(index + 1))
                 await settle(app, pilot)
-        for _ in range(15):
+        for _ in range(10):
             await pilot.resize_terminal(rng.randint(1, 300), rng.randint(1, 80))
             await pilot.press(rng.choice(["tab", "down", "enter", "escape", "right", "m", "f5"]))
             await settle(app, pilot)
