@@ -172,7 +172,7 @@ def save(path: Path, changes: Mapping[str, Any]) -> None:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(tomlkit.dumps(document))
             os.replace(temporary, target)
-        except BaseException:
+        except BaseException:  # whatever ends it, nothing half-written is left
             os.unlink(temporary)
             raise
     except OSError as error:

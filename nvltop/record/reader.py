@@ -33,7 +33,7 @@ class Recording:
         """Set at the end if the file was cut off."""
         try:
             self.header: dict[str, Any] = self._header()
-        except BaseException:
+        except BaseException:  # nobody else has the open file yet
             self.close()
             raise
 

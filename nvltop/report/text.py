@@ -91,7 +91,10 @@ def nvlink_line(frame: Frame) -> str:
     if chips:
         parts.append(chips)
     fabric = sorted({_fabric(g) for g in frame.gpus if g.state == "ok" and known(g.fabric.state)})
-    if fabric:
+    if fabric == ["ok"] and any(f.rule == "fabric-health" for f in frame.findings):
+        # It was set up without an error, and is not well all the same.
+        parts.append("fabric unhealthy")
+    elif fabric:
         parts.append("fabric " + ", ".join(fabric))
     cliques = {g.fabric.clique_id for g in frame.gpus if known(g.fabric.cluster_uuid)}
     if cliques:

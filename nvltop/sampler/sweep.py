@@ -271,7 +271,7 @@ def guarded(work: Callable[..., None]) -> Callable[..., None]:
     def run_guarded(*args: Any) -> None:
         try:
             work(*args)
-        except BaseException:
+        except BaseException:  # any failure at all: the main process starts another worker
             os._exit(FAILED)
 
     return run_guarded

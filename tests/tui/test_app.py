@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
+from textual.widgets import Static
 
 from nvltop.model import Call, Tick
 from nvltop.settings import Settings
@@ -59,6 +60,8 @@ async def test_help_opens_and_closes(app, key):
         await settle(app, pilot)
         await pilot.press(key)
         assert isinstance(app.screen, Help)
+        for part in app.screen.query(Static):
+            assert part.size.height == len(str(part.render()).split("\n")), "no line of it is broken"
         await pilot.press("escape")
         assert not isinstance(app.screen, Help)
 

@@ -59,7 +59,7 @@ def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> 
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             _fill(os.open(begun / name, flags, 0o600), content)
         return _take(names, lambda to: os.rename(begun, to))
-    except BaseException:
+    except BaseException:  # whatever ends it, nothing half-written is left
         shutil.rmtree(begun, ignore_errors=True)
         raise
 
@@ -72,7 +72,7 @@ def _archive(
     try:
         _fill(fd, packed)
         return _take(names, lambda to: _rename(begun, to))
-    except BaseException:
+    except BaseException:  # as above
         with contextlib.suppress(OSError):
             os.unlink(begun)
         raise

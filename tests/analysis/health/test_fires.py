@@ -10,6 +10,7 @@ from nvltop.model import Call, Cost, Problem, Reading, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Steady, Until
 from nvltop.nvml.simulated.work import Work
+from nvltop.report.text import nvlink_line
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
 SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3
@@ -310,7 +311,9 @@ def test_what_the_fabric_says_of_itself(watched, changes, rule, severity, word):
     found, samples = w.until(rule, 2)
     assert (w.index(found), found.severity, samples) == (3, severity, 1)
     assert word in found.summary
-    assert rules(w.step()) == {rule}
+    frame = w.step()
+    assert rules(frame) == {rule}
+    assert "fabric ok" not in nvlink_line(frame)
 
 
 @pytest.mark.parametrize("mask", [HEALTHY_MASK, 0x1AA, 0, 0x2])
