@@ -59,7 +59,6 @@ def contents(
     frame: Frame,
     history: History,
     ring: Ring,
-    redact: Redactor,
     screen: str,
     cause: str,
     replayed: bool = False,
@@ -68,6 +67,7 @@ def contents(
 
     Names are taken out of what came from outside, not of the texts made of it: a host may be called `gpu1`.
     """
+    redact = ring.redact
     told = redacted(frame, redact)
     step_s, series = _series(frame, told, history)
     why = redact.text(cause)

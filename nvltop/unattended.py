@@ -20,8 +20,7 @@ class ByItself:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redact = redactor(settings.full)
-        self._ring = Ring(self._redact)
+        self._ring = Ring(redactor(settings.full))
         self._history = History()
         self._critical = Critical()
 
@@ -39,8 +38,8 @@ class ByItself:
         # Seldom needed, and large.
         from nvltop.tui.picture import draw
 
-        screen = draw(monitor, self._history, self._redact, self._settings)
-        made = contents(frame, self._history, self._ring, self._redact, screen, why)
+        screen = draw(monitor, self._history, self._ring.redact, self._settings)
+        made = contents(frame, self._history, self._ring, screen, why)
         # A disk that does not answer stops nothing.
         threading.Thread(target=_save, args=(made, why), name="snapshot", daemon=True).start()
 

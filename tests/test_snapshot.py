@@ -92,7 +92,7 @@ def shoot(bench):
         made = change(frame)
         if known(made.processes):
             ring.write(Reading(None, b.clock.now, b.clock.now, made.tick.wall_s, made.processes))
-        return contents(made, b.history, ring, redact, "<svg></svg>", f"{USER} asked"), made
+        return contents(made, b.history, ring, "<svg></svg>", f"{USER} asked"), made
 
     return make
 
@@ -153,7 +153,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = contents(frame, b.history, Ring(redact), redact, "", "gpu1 asked").report
+    text = contents(frame, b.history, Ring(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 
@@ -215,12 +215,12 @@ def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):
 
 
 def test_before_anything_was_read():
-    ring = Ring(redact := Redactor(NAMES))
+    ring = Ring(Redactor(NAMES))
     tick = Tick(12.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     ring.write(tick)
     monitor = Monitor()
     monitor.update(tick)
-    text = contents(monitor.frame(), History(), ring, redact, "", "test").report
+    text = contents(monitor.frame(), History(), ring, "", "test").report
     assert "has not returned from nvmlInit for 10s" in text
     assert "No GPU has been read." in text
 

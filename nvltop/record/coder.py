@@ -26,7 +26,9 @@ class Encoder:
     def __init__(self) -> None:
         self._times = Times()
         self._gpus: dict[str, int] = {}
+        self._told: dict[Key, tuple[Data, str | None]] = {}
         self._bodies: dict[Key, Any] = {}
+        """The same as JSON values."""
         self._tracks: dict[Key, tuple[Track, str | None]] = {}
         self._tick: Any = None
 
@@ -64,6 +66,10 @@ class Encoder:
                     return differences
             self._tracks[key] = Track(reading.data), reading.problem
             return [[_body(reading)]]
+        told = reading.data, reading.problem
+        if told == self._told.get(key):
+            return []
+        self._told[key] = told
         body = _body(reading)
         change = diff(self._bodies[key], body) if key in self._bodies else [body]
         self._bodies[key] = body

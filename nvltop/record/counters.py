@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import gcd
 from typing import Any, Final
 
 from nvltop.codec import MAX_NUMBER, CodecError
@@ -22,8 +23,8 @@ UNITS: Final = (1, 1024)
 """Bytes, by the number that stands for the unit."""
 PARTS: Final = 6
 """Stamps, unit, guess for TX, guess for RX, base and number of the residuals."""
-MAX_DIGITS: Final = 4000
-"""What Python reads as one number, less a little (`sys.int_info.default_max_str_digits`)."""
+TOO_LONG: Final = 10**4000
+"""Python reads a little more as one number (`sys.int_info.default_max_str_digits`)."""
 
 
 @dataclass(slots=True)
@@ -45,11 +46,11 @@ class Track:
         if tx is None or rx is None:
             return None
         self.tx_moved, self.rx_moved = tx, rx
-        unit = int(all(m % UNITS[1] == 0 for m in tx + rx + before[0] + before[1]))
+        unit = int(gcd(*tx, *rx, *before[0], *before[1]) % UNITS[1] == 0)
         tx_guess, tx_missed = _guess(tx, before[0], UNITS[unit])
         rx_guess, rx_missed = _guess(rx, before[1], UNITS[unit])
         base, packed = pack(tx_missed + rx_missed)
-        if packed >= 10**MAX_DIGITS:
+        if packed >= TOO_LONG:
             return None
         return [_stamps(now.stamp_us, wall_s), unit, tx_guess, rx_guess, base, packed]
 

@@ -10,6 +10,7 @@ from nvltop.record.coder import Encoder
 from nvltop.record.format import header
 
 _ORDER = {Inventory: 0, Reading: 1, Tick: 2}
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Journal:
@@ -39,4 +40,4 @@ class Journal:
 
 
 def _line(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _JSON.encode(value).encode() + b"\n"

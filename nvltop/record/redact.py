@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from nvltop.analysis.jobs import LAUNCHERS
-from nvltop.model import Ancestor, Missing
+from nvltop.model import Ancestor, Counter, LinkState, Missing, Scope
 
 T = TypeVar("T")
 
@@ -111,7 +111,8 @@ NO_NAMES: Final = frozenset(
 )
 """They tell nothing."""
 
-_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_NAMELESS: Final = frozenset({int, float, bool, type(None), LinkState, Counter, Scope})
+"""Types whose values name nobody: nearly all that is read is of these alone."""
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {}
 
 
@@ -186,13 +187,15 @@ class Redactor:
 
     def _any(self, value: Any) -> Any:
         kind = type(value)
+        if kind in _NAMELESS:
+            return value
         if kind is str:
             return self._text(value)
         if kind is Missing:
             reason = self._text(value.reason)
             return value if reason is value.reason else Missing(reason)
         if kind is tuple:
-            if set(map(type, value)) <= _NUMBERS:
+            if _NAMELESS.issuperset(map(type, value)):
                 return value
             new = tuple([self._any(v) for v in value])
             return value if all(map(operator.is_, value, new)) else new
@@ -205,6 +208,8 @@ class Redactor:
         changes = {}
         for name in _names(type(value)):
             old: Any = getattr(value, name)
+            if type(old) in _NAMELESS:
+                continue
             new: Any
             if name == "arguments" and type(old) is str:
                 new = LEFT_OUT if self._arguments is None else self._text(self._arguments(old))
@@ -261,11 +266,11 @@ class Redactor:
         return self._placeholder(kind, match[0])
 
     def _placeholder(self, kind: str, name: str) -> str:
-        if kind == GPU and _PLACEHOLDER.fullmatch(name):
-            return name  # of a recording, which has been redacted before
         # Names of hosts and users are the same in any case of letters.
         key = kind, name.lower()
         if key not in self._given:
+            if kind == GPU and _PLACEHOLDER.fullmatch(name):
+                return name  # of a recording, which has been redacted before
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._given[key] = f"{kind}{self._counts[kind]}"
         return self._given[key]

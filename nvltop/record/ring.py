@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from nvltop.model import Item, LinkCounters, Reading, Tick
@@ -11,8 +12,11 @@ from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
 from nvltop.record.timeline import Mark, Marker
 
-LIMIT: Final = 8 << 20
-"""Bytes, packed; some two hours of a DGX H100."""
+LIMIT: Final = 3 << 20
+"""Bytes, packed; about an hour of a DGX H100 at work."""
+BURST: Final = 256
+"""Items that are encoded together, which takes some milliseconds: one by one, between other work, each
+would cost three times as much."""
 EVERY_S: Final = 1.0
 """Time between two readings of link counters that are kept: all of them would cost four times as much."""
 EARLY: Final = 0.9
@@ -27,7 +31,7 @@ MARKS: Final = 200
 
 
 class Ring:
-    """Items as they come, redacted and encoded; the oldest are dropped beyond `limit` bytes."""
+    """Items as they come, redacted and encoded some at a time; the oldest go beyond `limit` bytes."""
 
     def __init__(self, redact: Redactor, limit: int = LIMIT) -> None:
         self._redact = redact
@@ -38,27 +42,33 @@ class Ring:
         self._journal = Journal(self._redact.removed)
         self._stretches: deque[list[bytes]] = deque()
         self._marker = Marker()
-        self.marks: deque[Mark] = deque(maxlen=MARKS)
-        """The newest moments worth a word: links and GPUs that changed."""
+        self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._size = 0
         """Packed bytes of all stretches."""
         self._taken_s: dict[str, float] = {}
         """When the counters of each GPU, and a tick, were taken last."""
         self._open: list[bytes] = []
         self._open_size = 0
+        self._waiting: list[Item] = []
+        """The newest items, not looked at yet."""
         self._begin_stretch()
 
     def clear(self) -> None:
         """Forget everything, as after a jump back in a replay."""
         self._begin_anew()
 
-    def write(self, item: Item) -> None:
-        """Take an item; of what is read several times a second, one reading a second."""
-        if not self._is_due(item):
-            return
-        item = self._redact(item)
-        self.marks += [mark for mark in self._marker.marks(item) if mark.kind in KINDS]
-        self._put(self._journal.lines(item))
+    def write(self, *items: Item) -> None:
+        """Take items; of what is read several times a second, one reading a second is kept."""
+        self._waiting += items
+        if len(self._waiting) >= BURST:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for item in filter(self._is_due, waiting):
+            told = self._redact(item)
+            self._marks += [mark for mark in self._marker.marks(told) if mark.kind in KINDS]
+            self._put(self._journal.lines(told))
 
     def _is_due(self, item: Item) -> bool:
         if isinstance(item, Tick):
@@ -72,14 +82,27 @@ class Ring:
         self._taken_s[key] = now_s
         return True
 
+    @property
+    def redact(self) -> Redactor:
+        """What takes names out; it knows all that the items have told, and finds them in texts as well."""
+        self._catch_up()
+        return self._redact
+
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """The newest moments worth a word: links and GPUs that changed."""
+        self._catch_up()
+        return self._marks
+
     def recording(self) -> bytes:
         """Return what is kept as the bytes of a `.gz` recording."""
+        self._catch_up()
         self._pack()
         return b"".join(part for stretch in self._stretches for part in stretch)
 
     @property
     def size(self) -> int:
-        """Bytes that are held."""
+        """Bytes that are held of what has been encoded."""
         return self._size + self._open_size
 
     def _begin_stretch(self) -> None:

@@ -252,9 +252,9 @@ class Nvltop(App[None]):
             self._shots.clear()
         ends_s = time.monotonic() + FOLD_S
         while items := self._source.drain():
+            self._shots.write(*items)
             for item in items:
                 self._monitor.update(item)
-                self._shots.write(item)
                 if isinstance(item, Inventory):
                     self._take(item)
             # A replay's clock waits for what is not folded yet; a live one would call the driver silent.

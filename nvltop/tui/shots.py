@@ -30,17 +30,16 @@ class Shots:
 
     def __init__(self, full: bool, replayed: bool, told: Callable[[str, bool], None]) -> None:
         """Take what is told where a snapshot is, or why there is none (True)."""
-        self._redact = redactor(full)
-        self._ring = Ring(self._redact)
+        self._ring = Ring(redactor(full))
         self._replayed = replayed
         self._told = told
         self._thread: threading.Thread | None = None
         self._critical = Critical()
         self._untold = ""
 
-    def write(self, item: Item) -> None:
-        """Take an item."""
-        self._ring.write(item)
+    def write(self, *items: Item) -> None:
+        """Take items."""
+        self._ring.write(*items)
 
     def clear(self) -> None:
         """Forget what was taken, as after a jump back in a replay."""
@@ -58,8 +57,8 @@ class Shots:
         if self._busy:
             self._told(BUSY, True)
             return None
-        screen = picture.take(main, view, self._redact)
-        made = contents(frame, history, self._ring, self._redact, screen, cause, self._replayed)
+        screen = picture.take(main, view, self._ring.redact)
+        made = contents(frame, history, self._ring, screen, cause, self._replayed)
         work = (made, COPIED if cause is BY_KEY else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
         self._thread.start()

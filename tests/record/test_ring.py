@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.model import Cost, Inventory, LinkCounters, Process, Processes, Reading, Tick
+from nvltop.model import Cost, Counter, Inventory, LinkCounters, Process, Processes, Reading, Scope, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
@@ -16,6 +17,17 @@ from nvltop.record.replay import Replay
 from nvltop.record.ring import Ring
 
 NAMES = {"jdoe": "user-"}
+
+
+def quarters(seconds: int):
+    """Counters of two GPUs, and ticks, four times a second."""
+    items: list = []
+    for quarter in range(4 * seconds + 1):
+        now, moved = 1.0 + quarter / 4, (quarter * 1024,)
+        counters = LinkCounters(Counter.DATA, Scope.LINK, moved, moved)
+        items += [Reading(f"GPU-a{n}", now, now, 1e9 + now, counters) for n in (1, 2)]
+        items += [Tick(now, 1e9 + now, 0.25)]
+    return items
 
 
 def read(path, data: bytes):
@@ -78,6 +90,33 @@ def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, 
             ring.write(Tick(now, 1e9 + now, 0.25, "running"))
         items = read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording())
         assert not n or items[-1] == Tick(now, 1e9 + now, 0.25, "running")
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seconds=st.integers(1, 90),
+    sizes=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    asks=st.booleans(),
+)
+def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds, sizes, asks):
+    items = quarters(seconds)
+    ring, rest = Ring(Redactor(NAMES)), list(items)
+    for size in itertools.cycle(sizes):
+        ring.write(*rest[:size])
+        del rest[:size]
+        if not rest:
+            break
+        if asks:
+            ring.recording()
+    kept = read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording())
+    assert kept == each_second(items)
+
+
+def test_names_of_what_waits_are_known_to_whoever_redacts_texts():
+    ring = Ring(Redactor({}))
+    someone = Process(1, (), "python3", "asmith", "", group_kind="slurm")
+    ring.write(Reading(None, 1.0, 1.0, 1e9, Processes((someone,), 1)))
+    assert ring.redact.text("asmith was here") == "user-1 was here"
 
 
 def test_a_recording_cannot_follow_one_that_is_newer(tmp_path, simulate):
