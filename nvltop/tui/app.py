@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
@@ -34,6 +33,7 @@ from nvltop.tui.alerts import Alerts
 from nvltop.tui.cost import CountingDriver, OwnCost
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
@@ -124,10 +124,10 @@ class Nvltop(App[None]):
         self.view = View(history=self._history)
         self.view.recording = isinstance(source, Recorded)
         self._playback = Playback(source) if isinstance(source, Replay) else None
-        self._styles: dict[str, Style] = {}
+        self._ink = Ink()
         self.view.show_links = settings.layout == "links"
         self._use(settings)
-        self.main = Main(self.view, self._styles)
+        self.main = Main(self.view, self._ink)
 
     def _use(self, settings: Settings) -> None:
         """Let the screen look as it is set."""
@@ -136,7 +136,7 @@ class Nvltop(App[None]):
         view.unit = BITS if settings.units == BITS.name else BYTES
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)
-        self._styles.update(palette.THEMES[settings.theme])
+        self._ink.use(palette.THEMES[settings.theme])
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
@@ -36,9 +36,9 @@ class ListTab(Tab, Generic[T]):
         Binding("I", "invert", "Invert the order"),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
-        self._list = Lines(styles, "list")
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._list = Lines(ink, "list")
         self.sort = self.SORT
         self.descending = self.SORT not in self.TEXT_COLUMNS
         self.filter = ""

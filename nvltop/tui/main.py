@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from rich.style import Style
 from textual import events
+from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.timer import Timer
 
 from nvltop.tui import terminal
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import bars, header
 from nvltop.tui.paint.view import View
@@ -21,6 +22,8 @@ from nvltop.tui.tab import Tab
 from nvltop.tui.tabs import TABS
 
 AGAIN_S: Final = 0.03
+ROWS: Final = (Screen, Tab, Horizontal, Lines)
+"""Widgets that are made of `Lines` only; what else there is may lie above them."""
 
 
 class Main(Screen[None]):
@@ -61,16 +64,17 @@ class Main(Screen[None]):
         Binding("N", "app.replay('previous')", "Replay: to the mark before", priority=True),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
+    def __init__(self, view: View, ink: Ink) -> None:
         super().__init__()
         self._view = view
-        self._header = Lines(styles, "header")
-        self._tabs = Lines(styles, "tabs")
-        self._keys = Lines(styles, "keys")
+        self._ink = ink
+        self._header = Lines(ink, "header")
+        self._tabs = Lines(ink, "tabs")
+        self._keys = Lines(ink, "keys")
         self._prompt = Prompt()
         self._again: Timer | None = None
         """Set while the terminal takes nothing."""
-        self.tabs = tuple(tab(view, styles) for tab in TABS)
+        self.tabs = tuple(tab(view, ink) for tab in TABS)
         self.tab: Tab = self.tabs[0]
         """The current one of the tab row."""
         self.page: Tab | None = None
@@ -108,6 +112,28 @@ class Main(Screen[None]):
 
     def draw(self) -> None:
         """Give all parts their rows."""
+        if self._stands():
+            with self._ink.straight(self.app.console, self._write):
+                self._draw()
+        else:
+            self._draw()
+
+    def _stands(self) -> bool:
+        """Whether nothing but rows is on the screen, all of them where they will stay."""
+        return (
+            self.app.screen is self
+            and not self.app.is_headless
+            and not self._layout_required
+            and all(isinstance(widget, ROWS) for widget in self._compositor.visible_widgets)
+        )
+
+    def _write(self, changes: str) -> None:
+        """Let the terminal show all changes at the same moment, if it can."""
+        whole = f"{SYNC_START}{changes}{SYNC_END}" if self.app._sync_available else changes
+        if self.app._driver:
+            self.app._driver.write(whole)
+
+    def _draw(self) -> None:
         view, width = self._view, self.size.width
         view.clamp()
         self._header.show(header.header(view, width))

@@ -5,7 +5,7 @@ A tab is added by one file and one line: a module of `nvltop/tui/tabs/` with a s
 `nvltop/tui/tabs/__init__.py`, which is the order of the tab row. The subclass gives
 
 - `TITLE`, its word in the tab row;
-- `compose`, its widgets: `Lines`, made with `self.styles_of`, whose rows pure functions of `tui/paint/` draw;
+- `compose`, its widgets: `Lines`, made with `self.ink`, whose rows pure functions of `tui/paint/` draw;
 - `paint`, which brings them up to date from `self.view`. It is called at every frame while the tab is
   shown and never while it is not, so it may format what is seen and must not move widgets without need;
 - `BINDINGS` for its own keys (they come before the screen's), and `keys()` for their places in the
@@ -19,15 +19,15 @@ tab row, opened over this one with `open_page` and left with Esc.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.paint.bars import Key
 from nvltop.tui.paint.view import View
 
@@ -70,11 +70,11 @@ class Tab(Widget, can_focus=True):
     class Closed(Message):
         """The page is to be left."""
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
+    def __init__(self, view: View, ink: Ink) -> None:
         super().__init__()
         self.view = view
-        self.styles_of = styles
-        """Styles by role, for `Lines`."""
+        self.ink = ink
+        """For `Lines`."""
 
     def paint(self) -> None:
         """Draw the view."""

@@ -20,6 +20,8 @@ import pyte
 import pytest
 
 PATIENCE_S = 20.0
+LIVE_BYTES = 15_000
+"""Those of some frames."""
 
 
 class Terminal:
@@ -50,7 +52,9 @@ class Terminal:
             if ignore_hup:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-        environment = os.environ | {"TERM": term, "COLORTERM": "truecolor", "LANG": lang}
+        # A size in the environment would be believed before the terminal's own.
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+        environment |= {"TERM": term, "COLORTERM": "truecolor", "LANG": lang}
         self.process = subprocess.Popen(
             [*command, *arguments],
             stdin=slave, stdout=slave, stderr=stderr.open("wb") if stderr else slave,
@@ -76,6 +80,23 @@ class Terminal:
             if words in text:
                 return text
         raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
+
+    def until_quiet(self, seconds: float) -> None:
+        """Read until nothing has come for so long."""
+        before = -1
+        while before != len(self.received):
+            before = len(self.received)
+            self.read(seconds)
+
+    def cells(self) -> list[tuple[object, ...]]:
+        """Return what is shown, with its styles."""
+        buffer = self.screen.buffer
+        return [
+            (y, x, c.data, c.fg, c.bg, c.bold, c.reverse)
+            for y in range(self.screen.lines)
+            for x in range(self.screen.columns)
+            for c in (buffer[y][x],)
+        ]
 
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
@@ -131,6 +152,33 @@ def test_live_numbers_come_and_q_leaves(terminal, columns, lines):
     assert t.ended() == 0
     assert time.monotonic() - begun < 1.0
     assert t.restored()
+
+
+@pytest.mark.parametrize(("tab", "word"), [("1", "NV18"), ("2", "Open"), ("5", "COMMAND")])
+def test_what_went_straight_to_the_terminal_is_what_a_whole_redraw_shows(terminal, tab, word):
+    t = terminal("--demo", columns=160, lines=45)
+    t.until("of speed")
+    # Through a screen that lies above the rows, and back.
+    t.type("h")
+    t.until("WHAT WATCHING COSTS")
+    t.until_quiet(0.1)
+    t.type("\x1b")
+    t.until("F10Quit")
+    t.type(tab)
+    t.until(word)
+    t.until_quiet(0.1)
+    t.received = b""
+    while len(t.received) < LIVE_BYTES:
+        t.read()
+    assert b"\x1b[1;1H" not in t.received, "Textual drew it"
+    t.type("Z")
+    t.until("PAUSED")
+    t.until_quiet(0.4)
+    shown, t.received = t.cells(), b""
+    t.type("\x0c")
+    t.until_quiet(0.4)
+    assert len(t.received) > 160 * 45
+    assert t.cells() == shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])

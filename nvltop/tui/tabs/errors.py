@@ -185,4 +185,4 @@ class Errors(ListTab[Moved]):
     def action_enter(self) -> None:
         """Open the selected counter's link; a NIC has no page."""
         if self.chosen and self.chosen.link:
-            self.open_page(LinkPage(self.view, self.styles_of, self.chosen.owner, self.chosen.index))
+            self.open_page(LinkPage(self.view, self.ink, self.chosen.owner, self.chosen.index))

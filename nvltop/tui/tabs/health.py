@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 
 from nvltop.model import Check, Event, Finding
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import health
 from nvltop.tui.paint.layout import first_shown
@@ -23,10 +23,10 @@ class Health(Tab):
     DEFAULT_CSS = "Health { layout: vertical; #details { height: 7; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
-        self._list = Lines(styles, "findings")
-        self._details = Lines(styles, "details")
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._list = Lines(ink, "findings")
+        self._details = Lines(ink, "details")
         self._entries: list[health.Entry] = []
         self._of: tuple[Sequence[Finding], Sequence[Finding], Sequence[Check], Sequence[Event]] | None = None
         self._chosen = 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import history
 from nvltop.tui.paint.bars import Key
@@ -31,9 +31,9 @@ class History(Tab):
         Binding("l", "link", "The selected link, or the GPU as a whole"),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
-        self._chart = Lines(styles, "chart")
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._chart = Lines(ink, "chart")
         self._wanted = history.Wanted()
         self._row = 0
         """0 for the node, then the GPUs, then all NICs together and each of them."""

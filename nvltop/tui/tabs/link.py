@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import link
 from nvltop.tui.paint.bars import Key
@@ -25,9 +25,9 @@ class LinkPage(Tab):
         Binding("right", "beside(1)", "Next link"),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style], uuid: str, index: int) -> None:
-        super().__init__(view, styles)
-        self._page = Lines(styles, "link-page")
+    def __init__(self, view: View, ink: Ink, uuid: str, index: int) -> None:
+        super().__init__(view, ink)
+        self._page = Lines(ink, "link-page")
         self._uuid = uuid
         self._index = index
         self._top = 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import heat
 from nvltop.tui.paint.bars import Key
@@ -28,9 +28,9 @@ class Links(Tab):
         Binding("enter", "enter", "Open the link"),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
-        self._map = Lines(styles, "heat")
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._map = Lines(ink, "heat")
         self._at: heat.Window | None = None
 
     def compose(self) -> ComposeResult:
@@ -64,7 +64,7 @@ class Links(Tab):
         """Open the selected link."""
         g = self.view.selected
         if g and self.view.link < len(g.links):
-            self.open_page(LinkPage(self.view, self.styles_of, g.gpu.uuid, g.links[self.view.link].index))
+            self.open_page(LinkPage(self.view, self.ink, g.gpu.uuid, g.links[self.view.link].index))
 
     def on_click(self, event: events.Click) -> None:
         """Select a cell, open it with a second click."""

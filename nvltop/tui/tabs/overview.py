@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +12,7 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.message import Message
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint import gpus, links, matrix, nics, order
@@ -47,13 +47,13 @@ class Overview(Tab):
     class Reordered(Message):
         """The list of GPUs is to be made anew."""
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
-        self._gpus = Lines(styles, "gpus")
-        self._matrix = Lines(styles, "matrix")
-        self._links = Lines(styles, "links")
-        self._nics = Lines(styles, "nics")
-        self._below = Lines(styles, "below")
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._gpus = Lines(ink, "gpus")
+        self._matrix = Lines(ink, "matrix")
+        self._links = Lines(ink, "links")
+        self._nics = Lines(ink, "nics")
+        self._below = Lines(ink, "below")
         """The NICs in the place of matrix and links."""
         self._layout: Layout | None = None
         self._first_gpu = 0
@@ -174,11 +174,11 @@ class Overview(Tab):
         """Go into the selected GPU's links, from there into the selected link's page."""
         view = self.view
         if view.column is not None:
-            self.open_page(PairPage(view, self.styles_of, self._place(), view.column))
+            self.open_page(PairPage(view, self.ink, self._place(), view.column))
             return
         if view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
-            self.open_page(LinkPage(view, self.styles_of, view.selected.gpu.uuid, link.index))
+            self.open_page(LinkPage(view, self.ink, view.selected.gpu.uuid, link.index))
             return
         view.enter(True)
         self.repaint()
@@ -274,7 +274,7 @@ class Overview(Tab):
         elif self._matrix.display and self._matrix.region.contains(x, y):
             cell = matrix.cell_at(x - self._matrix.region.x, y - self._matrix.region.y, self._first_row)
             if cell and max(cell) < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.styles_of, *cell))
+                self.open_page(PairPage(view, self.ink, *cell))
         elif self._links.region.contains(x, y) and view.selected:
             row = self._first_link + y - self._links.region.y - 1
             if self._first_link <= row < len(view.selected.links):

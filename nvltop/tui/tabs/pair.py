@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.paint import pair
 from nvltop.tui.paint.bars import Key
@@ -21,9 +21,9 @@ class PairPage(Tab):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,backspace", "close", "Back")]
 
-    def __init__(self, view: View, styles: Mapping[str, Style], row: int, column: int) -> None:
-        super().__init__(view, styles)
-        self._page = Lines(styles, "pair-page")
+    def __init__(self, view: View, ink: Ink, row: int, column: int) -> None:
+        super().__init__(view, ink)
+        self._page = Lines(ink, "pair-page")
         self._row, self._column = row, column
         self._top = 0
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Final
 
-from rich.style import Style
 from textual.binding import Binding, BindingType
 
 from nvltop.host import kill
 from nvltop.model import Missing, Process, known
+from nvltop.tui.ink import Ink
 from nvltop.tui.listing import ListTab
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint import processes
@@ -41,8 +41,8 @@ class Processes(ListTab[Entry]):
         Binding("F", "follow", "Follow the process, or stay at the row"),
     ]
 
-    def __init__(self, view: View, styles: Mapping[str, Style]) -> None:
-        super().__init__(view, styles)
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
         self._tree = True
         self._user = ""
         self._tagged: set[tuple[int, float]] = set()
