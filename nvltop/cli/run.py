@@ -36,10 +36,10 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
         if exporter:
             print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
         if on_screen:
-            from nvltop.tui import app
+            from nvltop.tui.run import run as show_screen
 
             assert source is not None
-            outcome = app.run(source, settings, exporter.show if exporter else None)
+            outcome = show_screen(source, settings, exporter.show if exporter else None)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
             return int(outcome.code)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.config import ConfigError, changed, save
-from nvltop.crash import write
 from nvltop.garbage import settle
-from nvltop.model import Frame, Inventory, Show
-from nvltop.record.format import RecordingError
+from nvltop.model import Inventory, Show
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
-from nvltop.record.writer import Recorder
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
 from nvltop.tui.alerts import Alerts
-from nvltop.tui.cost import CountingDriver, OwnCost
+from nvltop.tui.commands import offered
+from nvltop.tui.cost import OwnCost
+from nvltop.tui.ending import EndingApp, Outcome
+from nvltop.tui.files import keep, record_or_stop
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
 from nvltop.tui.ink import Ink
@@ -57,31 +52,7 @@ SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the screen ended."""
-
-    code: int = 0
-    message: str = ""
-    """Told after the terminal is restored."""
-
-
-def run(source: Source, settings: Settings, show: Show | None = None) -> Outcome:
-    """Show the screen until the user leaves; `show` is given each frame as well."""
-    unfit = terminal.unfit()
-    if unfit:
-        return Outcome(1, unfit)
-    terminal.screen_on_terminal()
-    terminal.give_size()
-    app = Nvltop(source, settings, show)
-    app.run(mouse=settings.mouse)
-    if app.crashed:
-        return Outcome(1, write(app.crashed))
-    words = app.finish_files()
-    return replace(app.outcome, message=app.outcome.message or words)
-
-
-class Nvltop(App[None]):
+class Nvltop(EndingApp):
     """htop for NVLink."""
 
     TITLE = "nvltop"
@@ -101,11 +72,8 @@ class Nvltop(App[None]):
         look: tuple[Monitor, History] | None = None,
     ) -> None:
         """Go on with `look`, what a run without a screen has come to, if there was one."""
-        super().__init__(ansi_color=True, driver_class=CountingDriver)
+        super().__init__()
         self.animation_level = "none"
-        self.outcome = Outcome()
-        self.crashed: Exception | None = None
-        self._found = terminal.modes()
         self._source = source
         self._settings = settings
         self._show = show
@@ -136,6 +104,7 @@ class Nvltop(App[None]):
         view.unit = BITS if settings.units == BITS.name else BYTES
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)
+        view.readonly = settings.readonly
         self._ink.use(palette.THEMES[settings.theme])
 
     def change(self, settings: Settings) -> None:
@@ -153,29 +122,11 @@ class Nvltop(App[None]):
 
     def action_setup(self) -> None:
         """Show what can be set; written into the config file on leaving."""
-        self.push_screen(Setup(self._settings, self.change), self._save)
+        self.push_screen(Setup(self._settings, self.change), self._keep)
 
-    def _no_kill(self, frame: Frame) -> str:
-        """Say why processes are out of reach: what is shown is not this machine now, or it was so asked."""
-        if self._playback:
-            return "this is a recording: nothing in it can be signalled"
-        if frame.inventory.demo:
-            return "this node is simulated: its processes are, too"
-        if frame.inventory.container is True:
-            return "in a container the driver may tell the host's process numbers: no signals are sent"
-        return "--readonly: no signals are sent" if self._settings.readonly else ""
-
-    def _save(self, before: Settings | None) -> None:
-        path = self._settings.config
-        changes = changed(before, self._settings) if before else {}
-        if not changes or path is None:
-            return
-        try:
-            save(path, changes)
-        except ConfigError as error:
-            self.notify(str(error), severity="error", markup=False)
-        else:
-            self.notify(f"written to {path}", markup=False)
+    def _keep(self, before: Settings | None) -> None:
+        if before:
+            self._tell(*keep(before, self._settings))
 
     def get_default_screen(self) -> Screen[None]:
         """Start with the main screen."""
@@ -183,14 +134,7 @@ class Nvltop(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the command palette what the keys do now."""
-        offered = set()
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            what = (active.node, binding.action)
-            if binding.description and what not in offered:
-                offered.add(what)
-                run = partial(self.run_action, binding.action, active.node)
-                yield SystemCommand(binding.description, f"key {self.get_key_display(binding)}", run)
+        return offered(screen, self)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave a replay's keys to the tabs where there is none."""
@@ -201,12 +145,10 @@ class Nvltop(App[None]):
         )
 
     def on_mount(self) -> None:
-        """Listen to the source, to signals and to the terminal's end."""
+        """Listen to the source, and to what ends the screen."""
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
-        if not self.is_headless:
-            terminal.end_on_signals(lambda number: self._leave(Outcome(128 + number)))
-        asyncio.get_running_loop().set_exception_handler(self._failed)
+        self.watch_ends()
         self._listen()
         if self._resumed:
             self.call_after_refresh(self._draw)
@@ -216,7 +158,6 @@ class Nvltop(App[None]):
         self.set_interval(SILENT_S, self._look)
         if not self.is_headless:
             self.set_timer(STARTED_S, settle)
-        self.set_interval(terminal.HANGUP_EVERY_S, self._watch_terminal)
 
     def _listen(self) -> None:
         """Wait for items on the source's descriptor, which changes when a worker is replaced."""
@@ -269,12 +210,12 @@ class Nvltop(App[None]):
     def _take(self, inventory: Inventory) -> None:
         problem = inventory.problem
         if problem and not self.view.gpus:
-            self._leave(Outcome(3, f"{problem.summary}; {problem.next_step}"))
+            self.leave(Outcome(3, f"{problem.summary}; {problem.next_step}"))
         elif not problem:
             try:
                 self._only = select(inventory.gpus, self._settings.only)
             except NoSuchGpuError as error:
-                self._leave(Outcome(2, str(error)))
+                self.leave(Outcome(2, str(error)))
 
     def _draw(self) -> None:
         """Bring the picture up to date."""
@@ -299,7 +240,6 @@ class Nvltop(App[None]):
             self._driver.write(alert)
         if not self.view.paused:
             self.view.frame = frame
-            self.view.no_kill = self._no_kill(frame)
             only = self._only
             self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
@@ -309,7 +249,7 @@ class Nvltop(App[None]):
         self._refreshes += 1
         self._cost.note(self._refreshes)
         if self._refreshes == self._settings.max_refreshes:
-            self._leave(self.outcome)
+            self.leave(self.outcome)
 
     def on_overview_reordered(self) -> None:
         """List the GPUs as the user wants them."""
@@ -335,22 +275,9 @@ class Nvltop(App[None]):
         """Record into a new file in the current folder, or stop."""
         if self._playback or not self._monitor.inventory:
             return
-        if isinstance(self._source, Recorded):
-            path = self._source.path
-            self._source = self._source.stop()
-            self.view.recording = False
-            self.notify(f"recorded to {path}", markup=False)
-            return
-        path = Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz"))
-        try:
-            recorder = Recorder(path)
-        except RecordingError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        recorder.write(self._monitor.inventory)
-        self._source = Recorded(self._source, recorder)
-        self.view.recording = True
-        self.notify(f"recording to {path}, redacted; F7 stops", markup=False)
+        self._source, words, failed = record_or_stop(self._source, self._monitor.inventory)
+        self.view.recording = isinstance(self._source, Recorded)
+        self._tell(words, failed)
 
     def action_snapshot(self) -> None:
         """Write a snapshot into the current folder; its report also goes to the clipboard."""
@@ -359,23 +286,8 @@ class Nvltop(App[None]):
             self.copy_to_clipboard(report)
 
     def _tell(self, words: str, failed: bool) -> None:
-        self.notify(words, severity="error" if failed else "information", markup=False)
-
-    def _handle_exception(self, error: Exception) -> None:
-        """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
-        if self.is_headless:
-            super()._handle_exception(error)
-        elif self.crashed is None:
-            self.crashed = error
-            self._leave(Outcome(1))
-
-    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take failures of the loop's readers and timers as those of messages: asyncio would go on."""
-        error = context.get("exception")
-        if "handle" in context and isinstance(error, Exception):
-            self._handle_exception(error)
-        else:
-            loop.default_exception_handler(context)
+        if words:
+            self.notify(words, severity="error" if failed else "information", markup=False)
 
     def finish_files(self) -> str:
         """Write the last lines of a recording that a key began, and a snapshot; return what is to be told."""
@@ -395,31 +307,15 @@ class Nvltop(App[None]):
 
     def action_go_to(self) -> None:
         """Ask for a time of the recording, and go there."""
-        playback = self._playback
-        if playback is None:
-            return
+        if self._playback:
+            self.push_screen(GoTo(self._playback.go_to), lambda _: self._draw())
 
-        def go(text: str | None) -> None:
-            if text:
-                playback.go_to(text)
-            self._draw()
+    def close_source(self) -> None:
+        """Let go of the worker, and end what is recorded of it."""
+        self._source.close()
 
-        self.push_screen(GoTo(), go)
-
-    async def action_quit(self) -> None:
-        """Leave."""
-        self._leave(self.outcome)
-
-    def _watch_terminal(self) -> None:
-        if not self.is_headless and terminal.has_gone():
-            # Nothing can be restored where nothing is left; the child ends with our pipe.
-            self._source.close()
-            os._exit(1)
-
-    def _leave(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        if self._found and not self.is_headless:
-            terminal.end_by_force(outcome.code, self._found)
+    def leave(self, outcome: Outcome) -> None:
+        """End; what is not folded yet is left."""
         if self._more:
             self._more.cancel()
-        self.exit()
+        super().leave(outcome)

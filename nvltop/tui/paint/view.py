@@ -55,8 +55,8 @@ class View:
     """On a screen too narrow for both: the links instead of the matrix."""
     show_nics: bool = False
     """On a screen too low for more: the NICs instead of matrix and links."""
-    no_kill: str = ""
-    """Why processes cannot be signalled from here; empty if they can."""
+    readonly: bool = False
+    """Nothing on the machine is to be changed from here."""
     paused: bool = False
     recording: bool = False
     """Everything that is read goes to a file as well."""
@@ -71,6 +71,17 @@ class View:
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
     _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
     _sparks_of: tuple[History, int] | None = None
+
+    @property
+    def no_kill(self) -> str:
+        """Why processes are out of reach; empty if they can be signalled."""
+        if self.playing:
+            return "this is a recording: nothing in it can be signalled"
+        if self.frame.inventory.demo:
+            return "this node is simulated: its processes are, too"
+        if self.frame.inventory.container is True:
+            return "in a container the driver may tell the host's process numbers: no signals are sent"
+        return "--readonly: no signals are sent" if self.readonly else ""
 
     def spark(self, key: Key, count: int, scale: Maybe[float]) -> str:
         """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.

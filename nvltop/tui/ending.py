@@ -1,0 +1,75 @@
+"""How the screen ends: by a key, a signal, a failure of ours, or since its terminal has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from textual.app import App
+
+from nvltop.tui import terminal
+from nvltop.tui.cost import CountingDriver
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the screen ended."""
+
+    code: int = 0
+    message: str = ""
+    """Told after the terminal is restored."""
+
+
+class EndingApp(App[None]):
+    """Ends once, in time, and leaves the terminal as it was found."""
+
+    def __init__(self) -> None:
+        super().__init__(ansi_color=True, driver_class=CountingDriver)
+        self.outcome = Outcome()
+        self.crashed: Exception | None = None
+        self._found = terminal.modes()
+
+    def watch_ends(self) -> None:
+        """Listen to signals, to failures of the loop's callbacks, and for the terminal's end."""
+        asyncio.get_running_loop().set_exception_handler(self._failed)
+        if not self.is_headless:
+            terminal.end_on_signals(lambda number: self.leave(Outcome(128 + number)))
+            self.set_interval(terminal.HANGUP_EVERY_S, self._watch_terminal)
+
+    def leave(self, outcome: Outcome) -> None:
+        """End; what a stalled terminal is still to be sent is not waited for."""
+        self.outcome = outcome
+        if self._found and not self.is_headless:
+            terminal.end_by_force(outcome.code, self._found)
+        self.exit()
+
+    def close_source(self) -> None:
+        """Let go of what is read, where nothing is left to be told to."""
+
+    async def action_quit(self) -> None:
+        """Leave."""
+        self.leave(self.outcome)
+
+    def _watch_terminal(self) -> None:
+        if terminal.has_gone():
+            # Nothing can be restored where nothing is left; the child ends with our pipe.
+            self.close_source()
+            os._exit(1)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)
+        elif self.crashed is None:
+            self.crashed = error
+            self.leave(Outcome(1))
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take failures of the loop's readers and timers as those of messages: asyncio would go on."""
+        error = context.get("exception")
+        if "handle" in context and isinstance(error, Exception):
+            self._handle_exception(error)
+        else:
+            loop.default_exception_handler(context)
