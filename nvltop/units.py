@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from nvltop.model import Maybe, Missing
@@ -102,6 +103,7 @@ def memory(used: Maybe[float], total: Maybe[float]) -> str:
     return f"{left[:-1] if left[-1] == whole[-1] else left}/{whole}"
 
 
+@lru_cache(maxsize=1024)  # most counters stand still from one picture to the next
 def count(value: Maybe[float], width: int = 4) -> str:
     """A count: `12`, `505`, `1.2k`, `36G`."""
     if isinstance(value, Missing):
@@ -135,12 +137,15 @@ def spark(values: Sequence[float], scale: Maybe[float], levels: str, gap: str) -
     """
     top = len(levels) - 1
     full = 0.0 if isinstance(scale, Missing) else scale
-    out = []
-    for value in values:
-        if value <= 0:
-            out.append(levels[0])
-        elif math.isnan(value) or full <= 0:
-            out.append(gap)
-        else:
-            out.append(levels[max(1, math.ceil(min(1.0, value / full) * top))])
-    return "".join(out)
+    if full <= 0:
+        return "".join([levels[0] if value <= 0 else gap for value in values])
+    return "".join(
+        [
+            levels[0]
+            if value <= 0
+            else gap
+            if value != value
+            else levels[math.ceil(min(1.0, value / full) * top) or 1]
+            for value in values
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.segment import Segment
 from textual.geometry import Region
@@ -13,7 +13,11 @@ from textual.widget import Widget
 from nvltop.tui.ink import Ink
 from nvltop.tui.paint.row import Row
 
+Part: TypeAlias = "tuple[int, int]"
+"""From which column up to which."""
 NONE: Final[Row] = ()
+NEAR: Final = 12
+"""Columns that are sent again rather than passed over."""
 
 
 class Lines(Widget):
@@ -34,26 +38,29 @@ class Lines(Widget):
     def show(self, rows: Sequence[Row]) -> None:
         """Show these rows from now on."""
         old, self._rows = self._rows, rows
-        changes = []
+        dirty = []
         for y in range(max(len(old), len(rows))):
             before = old[y] if y < len(old) else NONE
             after = rows[y] if y < len(rows) else NONE
             if before != after:
                 self._strips.pop(y, None)
-                changes.append((y, *changed(before, after)))
-        if not changes:
+                dirty.append((y, changes(before, after)))
+        if not dirty:
             return
         if self._ink.is_straight:
-            self._put(changes)
+            self._put(dirty)
         else:
-            self.refresh(*(Region(0, y, end or self.size.width, 1) for y, _, end in changes))
+            width = self.size.width
+            self.refresh(*(Region(0, y, parts[-1][1] or width, 1) for y, parts in dirty))
 
-    def _put(self, changes: list[tuple[int, int, int]]) -> None:
+    def _put(self, dirty: Sequence[tuple[int, Sequence[Part]]]) -> None:
         at = self.region
         blank = ((" " * at.width, ""),)
-        for y, start, end in changes:
-            if y < at.height:
-                row = self._rows[y] if y < len(self._rows) else blank
+        for y, parts in dirty:
+            if y >= at.height:
+                break
+            row = self._rows[y] if y < len(self._rows) else blank
+            for start, end in parts:
                 self._ink.put(at.x, at.y + y, row, start, min(end or at.width, at.width))
 
     def forget(self) -> None:
@@ -82,24 +89,44 @@ class Lines(Widget):
         return strip
 
 
-def changed(before: Row, after: Row) -> tuple[int, int]:
-    """Return from which up to which column two rows of the same width differ; (0, 0) if their widths do."""
-    width = sum([len(text) for text, _ in after])
-    if width != sum([len(text) for text, _ in before]):
-        return 0, 0
-    start = 0
+def changes(before: Row, after: Row) -> list[Part]:
+    """Return where two different rows of the same width differ; (0, 0) stands for the whole row."""
+    parts: list[Part] = []
+    at = 0
     for (old, role), (new, its) in zip(before, after, strict=False):
-        if old != new or role != its:
-            start += _common_start(old, new) if role == its else 0
+        if len(old) != len(new):
             break
-        start += len(new)
-    end = width
+        if old != new or role != its:
+            start, end = at, at + len(new)
+            if role == its:
+                start, end = start + _common_start(old, new), end - _common_end(old, new)
+            _join(parts, start, max(start, end))
+        at += len(new)
+    if at == sum([len(text) for text, _ in after]) == sum([len(text) for text, _ in before]):
+        return parts
+    return _rest(parts, at, before, after)
+
+
+def _rest(parts: list[Part], at: int, before: Row, after: Row) -> list[Part]:
+    """Add what differs from column `at` on, where the runs of the rows no longer stand below each other."""
+    end = sum([len(text) for text, _ in after])
+    if end != sum([len(text) for text, _ in before]):
+        return [(0, 0)]
     for (old, role), (new, its) in zip(reversed(before), reversed(after), strict=False):
         if old != new or role != its:
             end -= _common_end(old, new) if role == its else 0
             break
         end -= len(new)
-    return start, max(start, end)
+    if at < end:
+        _join(parts, at, end)
+    return parts
+
+
+def _join(parts: list[Part], start: int, end: int) -> None:
+    """Add a part, or make the last one longer: to go to another place takes some bytes, too."""
+    if parts and start - parts[-1][1] < NEAR:
+        start = parts.pop()[0]
+    parts.append((start, end))
 
 
 def _common_start(a: str, b: str) -> int:

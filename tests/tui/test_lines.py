@@ -11,35 +11,45 @@ from rich.console import Console
 
 from nvltop.tui import palette
 from nvltop.tui.ink import Ink
-from nvltop.tui.lines import changed
+from nvltop.tui.lines import changes
 from nvltop.tui.paint.row import fit
 
-WIDTH = 14
-rows = st.lists(st.tuples(st.text("ab ▁", max_size=4), st.sampled_from(["", "tx", "selected"])), max_size=5)
+WIDTH = 40
+rows = st.lists(st.tuples(st.text("ab ▁", max_size=20), st.sampled_from(["", "tx", "selected"])), max_size=5)
 
 
 def cells(row) -> list[tuple[str, str]]:
     return [(character, role) for text, role in row for character in text]
 
 
-@given(rows, rows, st.integers(1, 20))
+@given(rows, rows, st.integers(1, 30))
 def test_outside_what_changed_nothing_differs(before, after, width):
     old, new = fit(before, width), fit(after, width)
-    start, end = changed(old, new)
-    assert cells(old)[:start] + cells(old)[end:] == cells(new)[:start] + cells(new)[end:]
-    assert start < end or old == new
+    left = list(range(width))
+    for start, end in reversed(changes(old, new)):
+        assert 0 <= start < end <= width
+        del left[start:end]
+    assert [cells(old)[x] for x in left] == [cells(new)[x] for x in left]
 
 
 def test_only_from_the_first_change_to_the_last():
     old = fit([("12.3", ""), (" ", ""), ("###", "tx")], 12)
-    assert changed(old, fit([("12.4", ""), (" ", ""), ("###", "tx")], 12)) == (3, 4)
-    assert changed(old, fit([("12.3", ""), (" ", ""), ("##.", "tx")], 12)) == (7, 8)
-    assert changed(old, fit([("12.3", ""), (" ", ""), ("###", "rx")], 12)) == (5, 8)
-    assert changed(old, old) == (12, 12)
+    assert changes(old, fit([("12.4", ""), (" ", ""), ("###", "tx")], 12)) == [(3, 4)]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("##.", "tx")], 12)) == [(7, 8)]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("###", "rx")], 12)) == [(5, 8)]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("####", "tx")], 12)) == [(5, 9)]
+    assert changes(old, old) == []
+
+
+def test_what_lies_far_apart_is_sent_apart():
+    old, new = (fit([(n, ""), ("#" * 20, "tx"), (n, "")], 22) for n in "12")
+    assert changes(old, new) == [(0, 1), (21, 22)]
+    near, by = (fit([(n, ""), ("#" * 5, "tx"), (n, "")], 7) for n in "12")
+    assert changes(near, by) == [(0, 7)]
 
 
 def test_rows_of_other_widths_are_sent_whole():
-    assert changed(fit([("a", "")], 5), fit([("a", "")], 6)) == (0, 0)
+    assert changes(fit([("a", "")], 5), fit([("a", "")], 6)) == [(0, 0)]
 
 
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
@@ -52,7 +62,8 @@ def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
     for picture in pictures:
         row = fit(picture, WIDTH)
         with ink.straight(console, stream.feed):
-            ink.put(2, 1, row, *((0, WIDTH) if picture is pictures[0] else changed(shown, row)))
+            for part in [(0, WIDTH)] if picture is pictures[0] else changes(shown, row):
+                ink.put(2, 1, row, *part)
         shown = row
     return [(c.data, c.fg, c.bg, c.bold) for c in (screen.buffer[1][x] for x in range(screen.columns))]
 

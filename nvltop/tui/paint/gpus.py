@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.order import SAME
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
 from nvltop.tui.paint.view import View
-from nvltop.units import UNKNOWN, cell, count, memory, percent
+from nvltop.units import UNKNOWN, count, memory, percent
 
 NVLINK: Final = (
     Column("gpu", "GPU", 3, 0),
@@ -38,6 +41,7 @@ PCIE: Final = (
     Column("pcie_max", "MAX", 5, 3),
     Column("numa", "NUMA", 4, 4),
 )
+NO_LINK: Final[Span] = ("-", "dim")
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
 ROOMY: Final = 100
@@ -53,127 +57,168 @@ def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
 
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
-    columns, each, linked = _columns(view, width)
-    sparks = each >= MIN_SPARK
-    head = " ".join(_head(c, view) for c in columns)
-    if sparks:
-        scale = "" if linked or each < 14 else " (of 64 GB/s)"
-        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
-    rows = [fit([(head, "title")], width, "title")]
+    shape = _shape(view, width)
+    rows = [shape.title]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
-        spans = _cells(g, columns, view)
-        if sparks:
-            spans += _sparks(g, view, each, linked)
+        spans = _cells(g, shape.columns, view)
+        if shape.spark:
+            spans += _sparks(g, view, shape)
         chosen = "selected" if not view.links_focused else "unfocused"
         rows.append(fit(spans, width, chosen if i == view.gpu else None))
     return rows
 
 
-def _columns(view: View, width: int) -> tuple[list[Column], int, bool]:
-    """Return the columns that fit, the width of each sparkline, and whether they are those of NVLink."""
-    linked = has_links(view.gpus)
+class Shape(NamedTuple):
+    """What stands where in the table."""
+
+    columns: tuple[Column, ...]
+    spark: int
+    """Width of each sparkline; 0 if there is no room for them."""
+    linked: bool
+    """Whether the columns are those of NVLink, or else those of PCIe."""
+    title: Row
+
+
+def _shape(view: View, width: int) -> Shape:
+    return _shaped(
+        has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.falling, view.glyphs
+    )
+
+
+@lru_cache(maxsize=8)  # it is the same from frame to frame
+def _shaped(
+    linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
+) -> Shape:
+    """Choose the columns that fit, and what is left for sparklines."""
     columns = [
-        replace(c, title=c.title.replace("GB/s", view.unit.name))
+        replace(c, title=c.title.replace("GB/s", unit))
         for c in (NVLINK if linked else PCIE)
-        if c.key not in view.hidden
+        if c.key not in hidden
     ]
     if width >= ROOMY:
         name = 24 if width >= WIDE else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
-    if width >= WIDE and BUS.key not in view.hidden:
+    if width >= WIDE and BUS.key not in hidden:
         columns.append(BUS)
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
+    mark = glyphs.falling if falling else glyphs.rising
     if each < MIN_SPARK:
         columns = [
             replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
         ]
-    return columns, each, linked
+    head = " ".join(_head(c, sort, mark) for c in columns)
+    if each >= MIN_SPARK:
+        scale = "" if linked or each < 14 else " (of 64 GB/s)"
+        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
+    title = fit([(head, "title")], width, "title")
+    return Shape(tuple(columns), each if each >= MIN_SPARK else 0, linked, title)
 
 
-def _head(c: Column, view: View) -> str:
-    if view.sort == "gpu" or SAME.get(c.key, c.key) != view.sort:
+def _head(c: Column, sort: str, mark: str) -> str:
+    if sort == "gpu" or SAME.get(c.key, c.key) != sort:
         return c.head()
-    mark = view.glyphs.falling if view.falling else view.glyphs.rising
     return c.place(c.title[: c.width - 1] + mark)
 
 
 def column_at(view: View, x: int, width: int) -> str | None:
     """Return the key of the column whose title is drawn at `x`."""
     at = 0
-    for c in _columns(view, width)[0]:
+    for c in _shape(view, width).columns:
         if at <= x <= at + c.width:
             return SAME.get(c.key, c.key)
         at += c.width + 1
     return None
 
 
-def _cells(g: GpuFrame, columns: list[Column], view: View) -> list[Span]:
+def _cells(g: GpuFrame, columns: tuple[Column, ...], view: View) -> list[Span]:
+    old = "dim" if g.stale or g.state != "ok" else ""
     spans: list[Span] = []
     for c in columns:
-        text, role = _cell(c, g, view)
-        spans += [(c.place(text), role), (" ", "")]
+        text, role = CELLS[c.key](g, view, old)
+        spans.append((c.place(text), role))
+        spans.append((" ", ""))
     return spans
 
 
-def _cell(c: Column, g: GpuFrame, view: View) -> Span:
-    gauges, link = g.gauges, g.nvlink
-    none = known(link.links_up) and link.links_up == 0
-    old = "dim" if g.stale or g.state != "ok" else ""
-    if c.key == "gpu":
-        mark, role = view.mark(g.gpu.uuid)
-        return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
-    if c.key == "name":
-        if g.state != "ok":
-            return g.state.upper(), "error"
-        return narrow(short_name(g.gpu.name))[: c.width].rstrip(" -"), ""
-    if c.key == "bus":
-        return (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN), ""
-    if c.key == "mem":
-        return memory(gauges.memory_used_bytes, gauges.memory_total_bytes), old
-    if c.key == "power":
-        return _number(gauges.power_w, "W"), old
-    if c.key == "temp":
-        return _number(gauges.temperature_c, view.glyphs.degree), old
-    if c.key == "util":
-        return _number(gauges.util_percent), old
-    if c.key == "numa":
-        return _number(g.gpu.numa_node), ""
-    if c.key == "pcie":
-        return f"gen{_text(gauges.pcie_gen)} x{_text(gauges.pcie_width)}", old
-    if c.key == "pcie_max":
-        return f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""
-    if c.key == "pcie_tx":
-        return view.unit.number(g.pcie.tx_bytes_per_s), old
-    if c.key == "pcie_rx":
-        return view.unit.number(g.pcie.rx_bytes_per_s), old
-    if link.links_present == 0 or (none and c.key in ("tx", "rx", "share")):
-        return "-", "dim"
-    if c.key == "tx":
-        return view.unit.number(link.tx_bytes_per_s), old
-    if c.key == "rx":
-        return view.unit.number(link.rx_bytes_per_s), old
-    if c.key == "share":
-        return percent(share(link)), old
-    if c.key == "links":
-        up, present = link.links_up, link.links_present
-        short = known(up) and known(present) and 0 < up < present
-        return f"{_text(up)}/{_text(present)}", "warn" if short else old
+def _gpu(g: GpuFrame, view: View, old: str) -> Span:
+    mark, role = view.mark(g.gpu.uuid)
+    return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
+
+
+def _name(g: GpuFrame, view: View, old: str) -> Span:
+    if g.state != "ok":
+        return g.state.upper(), "error"
+    return narrow(short_name(g.gpu.name)), ""
+
+
+def _tx(g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(g.nvlink.tx_bytes_per_s), old) if _carries(g) else NO_LINK
+
+
+def _rx(g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(g.nvlink.rx_bytes_per_s), old) if _carries(g) else NO_LINK
+
+
+def _share(g: GpuFrame, view: View, old: str) -> Span:
+    return (percent(share(g.nvlink)), old) if _carries(g) else NO_LINK
+
+
+def _carries(g: GpuFrame) -> bool:
+    """Whether there is traffic to tell of, or may be."""
+    return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
+
+
+def _links(g: GpuFrame, view: View, old: str) -> Span:
+    up, present = g.nvlink.links_up, g.nvlink.links_present
+    if present == 0:
+        return NO_LINK
+    short = known(up) and known(present) and 0 < up < present
+    return f"{_text(up)}/{_text(present)}", "warn" if short else old
+
+
+def _errors(g: GpuFrame, view: View, old: str) -> Span:
+    link = g.nvlink
+    if link.links_present == 0:
+        return NO_LINK
     moved = known(link.errors_since_start) and link.errors_since_start > 0
     return count(link.errors_total), "error" if moved else old
 
 
-def _sparks(g: GpuFrame, view: View, each: int, linked: bool) -> list[Span]:
-    if linked:
+Cell: TypeAlias = Callable[[GpuFrame, View, str], Span]
+CELLS: Final[dict[str, Cell]] = {
+    "gpu": _gpu,
+    "name": _name,
+    "bus": lambda g, view, old: (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN, ""),
+    "mem": lambda g, view, old: (memory(g.gauges.memory_used_bytes, g.gauges.memory_total_bytes), old),
+    "power": lambda g, view, old: (_number(g.gauges.power_w, "W"), old),
+    "temp": lambda g, view, old: (_number(g.gauges.temperature_c, view.glyphs.degree), old),
+    "util": lambda g, view, old: (_number(g.gauges.util_percent), old),
+    "numa": lambda g, view, old: (_number(g.gpu.numa_node), ""),
+    "pcie": lambda g, view, old: (f"gen{_text(g.gauges.pcie_gen)} x{_text(g.gauges.pcie_width)}", old),
+    "pcie_max": lambda g, view, old: (f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""),
+    "pcie_tx": lambda g, view, old: (view.unit.number(g.pcie.tx_bytes_per_s), old),
+    "pcie_rx": lambda g, view, old: (view.unit.number(g.pcie.rx_bytes_per_s), old),
+    "tx": _tx,
+    "rx": _rx,
+    "share": _share,
+    "links": _links,
+    "errors": _errors,
+}
+"""What each column shows of a GPU; the last argument is the role of values that may be old."""
+
+
+def _sparks(g: GpuFrame, view: View, shape: Shape) -> list[Span]:
+    if shape.linked:
         ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:
         ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
     uuid = g.gpu.uuid
     return [
-        (view.spark((uuid, None, ways[0]), each, scale), "tx"),
+        (view.spark((uuid, None, ways[0]), shape.spark, scale), "tx"),
         (" ", ""),
-        (view.spark((uuid, None, ways[1]), each, scale), "rx"),
+        (view.spark((uuid, None, ways[1]), shape.spark, scale), "rx"),
     ]
 
 
@@ -187,11 +232,7 @@ def short_name(name: Maybe[str]) -> str:
 
 
 def _number(value: Maybe[float], unit: str = "") -> str:
-    return cell(
-        value,
-        "" if isinstance(value, Missing) else f"{value:.0f}{unit}",
-        1 if isinstance(value, Missing) else 6,
-    ).strip()
+    return UNKNOWN if isinstance(value, Missing) else f"{value:.0f}{unit}"
 
 
 def _text(value: Maybe[object]) -> str:

@@ -29,7 +29,7 @@ def header(view: View, width: int) -> list[Row]:
     frame = view.frame
     # The words answer the user's question, so the bars give way first.
     left = max(0, min(width // 2, width - WORDS)) if width < WIDE else width * 2 // 5
-    words = [_node(frame), (nvlink_line(frame), ""), _verdict(frame), health(view)]
+    words = [_node(view), _nvlink(view), _verdict(frame), health(view)]
     rows = []
     for meter, (text, role) in zip_longest(meters.meters(view), words):
         bar = meters.bar(meter, left, view.glyphs) if meter else []
@@ -40,12 +40,19 @@ def header(view: View, width: int) -> list[Row]:
     return rows
 
 
-def _node(frame: Frame) -> Span:
-    words = node_line(frame).replace("NVIDIA ", "")
+def _node(view: View) -> Span:
+    frame = view.frame
+    words = view.kept("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
     return words or "waiting for the NVIDIA driver", "value"
+
+
+def _nvlink(view: View) -> Span:
+    frame = view.frame
+    of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
+    return view.kept("nvlink", of, lambda: nvlink_line(frame)), ""
 
 
 def _verdict(frame: Frame) -> Span:

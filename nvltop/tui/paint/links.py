@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
-from nvltop.report.text import remote_name
-from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, narrow, sentence
+from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, sentence
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count
 
@@ -48,16 +49,49 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
         return [fit([("", "title")], width, "title")]
     if not g.links:
         return _why_none(g, view, width)
-    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
+    shape = _shaped(width, view.unit.name, _kinds(g.links))
+    out = [shape.title]
+    for i, link in enumerate(g.links[top : top + height - 2], top):
+        spans: list[Span] = []
+        for c in shape.columns:
+            text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
+            spans.append((c.place(text), role))
+            spans.append((" ", ""))
+        if shape.spark:
+            spans += _sparks(g, link, view, shape.spark)
+        chosen = view.links_focused and i == view.link
+        out.append(fit(spans, width, "selected" if chosen else None))
+    caption = sentence(_caption(g, view), width, view.glyphs)
+    return [*out, fit([(caption, "caption")], width)]
+
+
+def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
+    """Return the kinds of errors that any link has, and whether any has counted some or could not be read."""
     counted: dict[str, bool] = {}
-    for link in g.links:
+    for link in links:
         for kind, error in link.errors.items():
             counted[kind] = counted.get(kind, False) or error.total != 0
+    return tuple(counted.items())
+
+
+class Shape(NamedTuple):
+    """What stands where in the table."""
+
+    columns: tuple[Column, ...]
+    spark: int
+    """Width of each sparkline; 0 if there is no room for them."""
+    title: Row
+
+
+@lru_cache(maxsize=8)  # it is the same from frame to frame
+def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape:
+    """Choose the columns that fit, and what is left for sparklines."""
+    counted = dict(kinds)
     columns = [
         Column("index", "LNK", 3, 0),
         Column("state", "STATE", 7, 50, left=True),
-        Column("tx", f"TX {view.unit.name}", 7, 0),
-        Column("rx", f"RX {view.unit.name}", 7, 0),
+        Column("tx", f"TX {unit}", 7, 0),
+        Column("rx", f"RX {unit}", 7, 0),
         # A kind that has counted, or could not be read, goes last.
         *(
             Column(kind, title, 5, (20 if counted[kind] else 60) + i)
@@ -74,28 +108,14 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     head = " ".join(c.head() for c in columns)
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
-    out = [fit([(head, "title")], width, "title")]
-    for i, link in enumerate(g.links[top : top + height - 2], top):
-        spans: list[Span] = []
-        for c in columns:
-            text, role = _cell(view, c.key, g, link, index_of)
-            if c.key == "index":
-                mark, role = view.mark(g.gpu.uuid, link.index)
-                text += mark
-            spans += [(c.place(text), role), (" ", "")]
-        if each >= MIN_SPARK:
-            spans += _sparks(g, link, view, each)
-        chosen = view.links_focused and i == view.link
-        out.append(fit(spans, width, "selected" if chosen else None))
-    caption = sentence(_caption(g, view, index_of), width, view.glyphs)
-    return [*out, fit([(caption, "caption")], width)]
+    return Shape(tuple(columns), each if each >= MIN_SPARK else 0, fit([(head, "title")], width, "title"))
 
 
-def _caption(g: GpuFrame, view: View, index_of: dict[str, int]) -> str:
+def _caption(g: GpuFrame, view: View) -> str:
     """Name the selected link's other end, and say why a value is unknown."""
     link = g.links[min(view.link, len(g.links) - 1)]
     name = f"GPU {g.gpu.index} > link {link.index}"
-    remote = remote_name(link, index_of)
+    remote = view.remote(link)
     tx = link.tx_bytes_per_s
     if link.state_reason:
         return f"{name}: state unknown ({link.state_reason}){SEPARATOR}to {remote}"
@@ -121,31 +141,47 @@ def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     ]
 
 
-def _cell(view: View, key: str, g: GpuFrame, link: Link, index_of: dict[str, int]) -> Span:
-    old = "dim" if g.stale else ""
-    if key == "index":
-        return str(link.index), ""
-    if key == "state":
-        role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
-        return STATES.get(link.state, link.state.value), role
-    if key == "tx":
-        return _rate(view, link, link.tx_bytes_per_s), old
-    if key == "rx":
-        return _rate(view, link, link.rx_bytes_per_s), old
-    if key == "remote":
-        return narrow(remote_name(link, index_of)), ""
-    error = link.errors.get(key)
+def _index(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    mark, role = view.mark(g.gpu.uuid, link.index)
+    return f"{link.index}{mark}", role
+
+
+def _state(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
+    return STATES.get(link.state, link.state.value), role
+
+
+def _tx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return _rate(link.tx_bytes_per_s, g, link, view)
+
+
+def _rx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return _rate(link.rx_bytes_per_s, g, link, view)
+
+
+def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: View) -> Span:
+    # A link that is down has no traffic to read: that is no unknown.
+    text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
+    return text, "dim" if g.stale else ""
+
+
+def _remote(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return view.remote(link), ""
+
+
+def _count(kind: str, g: GpuFrame, link: Link, view: View) -> Span:
+    error = link.errors.get(kind)
     if error is None:
         return "-", "dim"
     moved = known(error.since_start) and error.since_start > 0
     return count(error.total), "error" if moved else ""
 
 
-def _rate(view: View, link: Link, value: Maybe[float]) -> str:
-    # A link that is down has no traffic to read: that is no unknown.
-    if link.state is LinkState.DOWN:
-        return "-"
-    return view.unit.number(value)
+Cell: TypeAlias = Callable[[str, GpuFrame, Link, View], Span]
+CELLS: Final[dict[str, Cell]] = {
+    "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
+}  # fmt: skip
+"""What each column shows of a link; all others are kinds of errors."""
 
 
 def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:

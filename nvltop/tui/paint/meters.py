@@ -43,20 +43,22 @@ def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
     filled = 0
     if known(meter.share) and meter.share > 0:
         filled = max(1, round(min(meter.share, 1.0) * inner))
-    cells = ["|"] * filled + [" "] * (inner - filled)
-    roles = [meter.role] * filled + ["shadow"] * (inner - filled)
-    if known(meter.tick):
-        at = min(inner - 1, round(meter.tick * inner))
-        cells[at], roles[at] = glyphs.tick, "warn"
     text = meter.text[:inner]
-    for i, character in enumerate(text, inner - len(text)):
-        cells[i], roles[i] = character, meter.role if i < filled else "shadow"
-    return [
-        (f"{meter.caption:3}", "caption"),
-        ("[", "bracket"),
-        *zip(cells, roles, strict=True),
-        ("]", "bracket"),
-    ]
+    edge = inner - len(text)
+    line = ("|" * filled).ljust(inner)[:edge] + text
+    tick = min(inner - 1, round(meter.tick * inner)) if known(meter.tick) else inner
+    if tick < edge:
+        drawn = [*_part(line, 0, tick, filled, meter), (glyphs.tick, "warn")]
+        drawn += _part(line, tick + 1, inner, filled, meter)
+    else:
+        drawn = _part(line, 0, inner, filled, meter)
+    return [(f"{meter.caption:3}", "caption"), ("[", "bracket"), *drawn, ("]", "bracket")]
+
+
+def _part(line: str, start: int, end: int, filled: int, meter: Meter) -> list[Span]:
+    """Return a part of a bar, bright as far as it is filled."""
+    middle = max(start, min(filled, end))
+    return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
 
 
 def meters(view: View) -> list[Meter]:

@@ -31,7 +31,7 @@ SAME: Final = {"pcie_tx": "tx", "pcie_rx": "rx"}
 
 def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tuple[GpuFrame, ...]:
     """Return the GPUs that hold the words, sorted; what is unknown stands last."""
-    found = [g for g in gpus if words.lower() in text(g)]
+    found = [g for g in gpus if words.lower() in text(g)] if words else gpus
     if sort == "gpu" and not falling:
         return tuple(found)
     unread = [g for g in found if not known(_value(g, sort))]

@@ -85,9 +85,11 @@ class Column:
         return self.place(self.title)
 
     def place(self, text: str) -> str:
-        """Return a text in the column's width."""
-        text = text[: self.width]
-        return text.ljust(self.width) if self.left else text.rjust(self.width)
+        """Return a text in the column's width; words that are cut do not end in a blank or dash."""
+        if self.left:
+            cut = text[: self.width].rstrip(" -") if len(text) > self.width else text
+            return cut.ljust(self.width)
+        return text[: self.width].rjust(self.width)
 
 
 def choose(columns: Sequence[Column], width: int) -> list[Column]:

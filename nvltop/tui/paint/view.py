@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.analysis.history import History, Key
-from nvltop.model import Finding, Frame, GpuFrame, Inventory, Maybe, Tick
+from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
+from nvltop.report.text import remote_name
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.paint.order import listed
-from nvltop.tui.paint.row import Span
+from nvltop.tui.paint.row import Span, narrow
 from nvltop.tui.paint.timeline import Playing
 from nvltop.units import BYTES, Unit
 
@@ -69,6 +70,10 @@ class View:
 
     _marked: Sequence[Finding] | None = None
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
+    _kept: dict[str, tuple[object, str]] = field(default_factory=dict)
+    _remotes_of: Inventory | None = None
+    _remotes: dict[Remote, str] = field(default_factory=dict)
+    _index_of: dict[str, int] = field(default_factory=dict)
     _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
     _sparks_of: tuple[History, int] | None = None
 
@@ -108,6 +113,24 @@ class View:
                     mark = MARKS[finding.severity]
                     self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
         return self._marks.get((uuid, link), ("", ""))
+
+    def kept(self, name: str, of: object, say: Callable[[], str]) -> str:
+        """Return words that were said last time, unless what they are `of` has changed since."""
+        last = self._kept.get(name)
+        if last is None or last[0] != of:
+            last = self._kept[name] = of, say()
+        return last[1]
+
+    def remote(self, link: Link) -> str:
+        """Name a link's other end."""
+        if self._remotes_of is not self.frame.inventory:
+            self._remotes_of = self.frame.inventory
+            self._remotes.clear()
+            self._index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
+        name = self._remotes.get(link.remote)
+        if name is None:
+            name = self._remotes[link.remote] = narrow(remote_name(link, self._index_of))
+        return name
 
     def take(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
