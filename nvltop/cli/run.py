@@ -14,6 +14,7 @@ from nvltop.cli.ending import FAILED, OK, CommandError
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
+from nvltop.garbage import hold
 from nvltop.progress import Line
 from nvltop.settings import Settings
 
@@ -26,6 +27,8 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     """Run what was asked for, and return the exit code; raises `CommandError`."""
     settings = read_settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
+    if on_screen:
+        hold()
     # Before anything else is imported: the worker starts while the screen's modules load.
     from nvltop.record.format import RecordingError
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import psutil
-
 SAME_S = 0.02
 """Two readings of one process's start differ by less (the kernel counts in ticks of 10 ms)."""
 
@@ -17,6 +15,8 @@ def send(pid: int, started_s: float, number: int) -> str:
     A pidfd holds on to the process while its start is compared; without one (before Linux 5.3) a
     moment stays in which the number could change hands.
     """
+    import psutil  # of the screen, only this needs it, and hardly ever
+
     try:
         fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     except ProcessLookupError:

@@ -14,6 +14,7 @@ import threading
 import time
 
 from nvltop.codec import encode
+from nvltop.garbage import hold
 from nvltop.host.meters import read_host
 from nvltop.model import Item, Reading
 from nvltop.nvml.watch import WAITS, Watch
@@ -73,6 +74,7 @@ def listen(watch: Watch, stop: threading.Event, pace: Pace) -> None:
 
 def main() -> None:
     """Run one worker."""
+    hold()
     job = Job.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)
