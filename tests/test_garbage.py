@@ -17,7 +17,8 @@ stays = rings[0]
 enabled = gc.isenabled()
 del rings, ring
 garbage.settle()
-print(enabled, gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 0, gc.is_tracked(stays), gc.collect())
+print(enabled, gc.isenabled(), gc.get_threshold())
+print(gc.get_freeze_count() > 0, gc.is_tracked(stays), gc.collect())
 """
 
 
