@@ -44,6 +44,9 @@ TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "t": T
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
 _DATA: Final = {name: cls for cls, name in GROUPS.items()}
 
+_WHOLE: Final = {int}
+"""The types in a list of nothing but whole numbers."""
+
 Encoder = Callable[[Any], Any]
 Decoder = Callable[[Any], Any]
 
@@ -81,7 +84,8 @@ def _plain(value: Any) -> Any:
     if kind is Missing:
         return {"?": value.reason}
     if kind is tuple:
-        return [_plain(v) for v in value]
+        # Counters by link are most of what is written, and stand for themselves.
+        return list(value) if set(map(type, value)) == _WHOLE else [_plain(v) for v in value]
     if isinstance(value, Enum):
         return value.value
     if kind is dict:
@@ -106,7 +110,7 @@ def _decoder(hint: Any, field: str) -> Decoder:
     if origin is Union or origin is UnionType:
         return _union(get_args(hint), field)
     if origin is tuple:
-        return _many(_decoder(get_args(hint)[0], field), LONGER.get(field, MAX_LIST))
+        return _many(get_args(hint)[0], field)
     if origin is dict:
         return _mapping(_decoder(get_args(hint)[1], field))
     if is_dataclass(hint) and isinstance(hint, type):
@@ -114,8 +118,12 @@ def _decoder(hint: Any, field: str) -> Decoder:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _choice(hint)
     if hint is int or hint is float:
-        return _number(hint, -MAX_NUMBER if field in SIGNED else 0)
+        return _number(hint, _least(field))
     return _SCALARS[hint]
+
+
+def _least(field: str) -> int:
+    return -MAX_NUMBER if field in SIGNED else 0
 
 
 def _number(kind: type, least: int) -> Decoder:
@@ -181,10 +189,17 @@ def _union(hints: tuple[Any, ...], field: str) -> Decoder:
     return decode_one
 
 
-def _many(decode_one: Decoder, most: int) -> Decoder:
+def _many(hint: Any, field: str) -> Decoder:
+    decode_one = _decoder(hint, field)
+    most, least = LONGER.get(field, MAX_LIST), _least(field)
+    whole = hint is int or get_args(hint) == (int, Missing)
+
     def decode_many(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) > most:
             raise CodecError("not a list of bearable length")
+        if whole and set(map(type, value)) == _WHOLE and least <= min(value) and max(value) < MAX_NUMBER:
+            # The answer of the line below, without a call for each number.
+            return tuple(value)
         return tuple([decode_one(v) for v in value])
 
     return decode_many

@@ -132,6 +132,25 @@ def test_only_numbers_are_numbers(text):
         decode(value)
 
 
+numbers = st.integers(-2, 2) | st.integers(2**79, 2**81) | st.booleans() | st.floats() | st.just({"?": "why"})
+
+
+def taken(values):
+    """The counts that a list stands for; None if it is refused."""
+    value = encode(reading(LinkErrors({"crc": ()})))
+    value[5][1]["crc"] = values
+    try:
+        return decode(value).data.counts["crc"]
+    except CodecError:
+        return None
+
+
+@given(st.lists(numbers, max_size=5))
+def test_a_list_is_taken_or_refused_as_its_members_are(values):
+    members = [taken([v]) for v in values]
+    assert taken(values) == (None if None in members else tuple(v for (v,) in members))
+
+
 def test_what_is_not_finite_is_never_written():
     with pytest.raises(ValueError, match="not finite"):
         encode(reading(Gauges(power_w=float("nan"))))

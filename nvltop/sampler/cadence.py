@@ -23,6 +23,8 @@ PROCESSES_S: Final = 2.0
 COST_S: Final = 1.0
 GATHER_S: Final = 0.02
 """Readings that come within so short a time are sent together: each sending wakes the main process."""
+WAIT_S: Final = 0.25
+"""After a sending, what is of no hurry waits for the next one for so long."""
 LOST_S: Final = 5.0
 """How often a GPU that is lost is asked whether it is back."""
 LOOK_AGAIN_S: Final = 10.0

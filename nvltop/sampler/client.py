@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import time
 from typing import Final
 
-from nvltop.codec import decode
 from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
 from nvltop.nvml.watch import WAITS, Watch, shared_memory
+from nvltop.sampler.pipe import Receiver
 from nvltop.sampler.protocol import RELOAD, WORKER_MODULE, Job, deadline_s
 
 CHUNK: Final = 1 << 16
@@ -59,14 +58,12 @@ class _Child:
         os.close(watch_fd)
         os.set_blocking(items, False)
         self.fd = items
-        self.rest = b""
         self.ended = False
-        self.garbled = 0
-        """Lines that were no items."""
+        self._arriving = Receiver()
 
     def read(self) -> list[Item]:
         """Return the whole items that have arrived."""
-        chunks = [self.rest]
+        chunks = []
         while not self.ended:
             try:
                 chunk = os.read(self.fd, CHUNK)
@@ -74,15 +71,9 @@ class _Child:
                 break
             self.ended = not chunk
             chunks.append(chunk)
-        *lines, self.rest = b"".join(chunks).split(b"\n")
-        items = []
-        for line in lines:
-            try:
-                items.append(decode(json.loads(line)))
-            except ValueError:
-                # What the driver said was garbage beyond what the readers catch: one reading less.
-                self.garbled += 1
-        return items
+            if len(chunk) < CHUNK:
+                break  # the pipe is empty, or ended: the next look tells
+        return self._arriving.take(b"".join(chunks))
 
     def tell(self, interval_s: float) -> None:
         """Tell the worker another interval; one that has ended needs none."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
-
-from nvltop.model import Item, Reading
 
 WORKER_MODULE: Final = "nvltop.sampler.worker"
 WORKER_NAME: Final = "nvltop-worker"
@@ -27,7 +25,7 @@ class Job:
     """What one worker is started for."""
 
     items_fd: int
-    """The worker writes items here, one JSON value a line."""
+    """The worker writes items here."""
     watch_fd: int
     """Shared memory for the calls under way."""
     interval_s: float
@@ -52,11 +50,3 @@ class Job:
 def deadline_s(interval_s: float) -> float:
     """Return after how many seconds without an answer a call counts as stuck."""
     return max(STUCK_INTERVALS * interval_s, STUCK_S)
-
-
-def in_microseconds(item: Item) -> Item:
-    """Return an item with its times in whole microseconds, which recordings keep exactly and in few bytes."""
-    wall_s = round(item.wall_s, 6)
-    if isinstance(item, Reading):
-        return replace(item, start_s=round(item.start_s, 6), end_s=round(item.end_s, 6), wall_s=wall_s)
-    return replace(item, mono_s=round(item.mono_s, 6), wall_s=wall_s)

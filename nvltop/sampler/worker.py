@@ -7,46 +7,22 @@ does not delay the others; each driver call is noted in shared memory while it l
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
 import time
 
-from nvltop.codec import encode
 from nvltop.garbage import hold
 from nvltop.host.meters import read_host
-from nvltop.model import Item, Reading
+from nvltop.model import Reading
 from nvltop.nvml.watch import WAITS, Watch
 from nvltop.sampler import cadence
 from nvltop.sampler.cadence import Pace
-from nvltop.sampler.protocol import WORKER_NAME, Job, in_microseconds
+from nvltop.sampler.pipe import Sender
+from nvltop.sampler.protocol import WORKER_NAME, Job
 
 
-class Pipe:
-    """The way to the main process; whole lines, from any thread."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._lock = threading.Lock()
-
-    def send(self, *items: Item) -> None:
-        """Write items; waits if the main process is not reading, ends the worker if it is gone."""
-        if not items:
-            return
-        data = b"".join(
-            json.dumps(encode(in_microseconds(item)), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-            for item in items
-        )
-        with self._lock:
-            try:
-                while data:
-                    data = data[os.write(self._fd, data) :]
-            except OSError:
-                os._exit(0)
-
-
-def sample_host(pipe: Pipe, stop: threading.Event) -> None:
+def sample_host(pipe: Sender, stop: threading.Event) -> None:
     """Read the host's meters once a second."""
     read_host()
     while not stop.wait(cadence.HOST_S):
@@ -80,7 +56,7 @@ def main() -> None:
         comm.write(WORKER_NAME)
     watch = Watch(job.watch_fd)
     os.close(job.watch_fd)
-    pipe = Pipe(job.items_fd)
+    pipe = Sender(job.items_fd)
     stop = threading.Event()
     pace = Pace(job.interval_s)
     threading.Thread(target=listen, args=(watch, stop, pace), name="parent", daemon=True).start()

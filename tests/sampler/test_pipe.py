@@ -1,0 +1,102 @@
+"""Items pass the pipe whole, in their order and in few bursts."""
+
+from __future__ import annotations
+
+import marshal
+import os
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
+from nvltop.sampler import pipe
+from nvltop.sampler.cadence import WAIT_S
+from nvltop.sampler.pipe import Receiver, Sender, pack
+
+
+def reading(data, gpu="GPU-1", start_s=1.0):
+    return Reading(gpu, start_s, start_s + 0.5, 1.79e9, data)
+
+
+LINKS = reading(LinkCounters(Counter.DATA, Scope.LINK, (1 << 60, 2), (3, Missing("link is down")), (5,)))
+HOST = reading(Host(12.5, 1, 2), gpu=None)
+ITEMS = [LINKS, HOST, Event(2.0, 1.79e9, "GPU-1", "xid", 74), reading(Gauges(power_w=350.5))]
+
+
+@given(st.lists(st.lists(st.sampled_from(ITEMS), max_size=3), max_size=4), st.data())
+def test_bursts_come_whole_in_whatever_pieces(bursts, data):
+    stream = b"".join(map(pack, bursts))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    receiver = Receiver()
+    came = []
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        came += receiver.take(stream[begin:end])
+    assert came == [item for burst in bursts for item in burst]
+    assert receiver.garbled == 0
+
+
+def test_garbage_costs_only_itself():
+    receiver = Receiver()
+    assert receiver.take(pack([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
+    assert receiver.garbled == 1
+
+
+def test_times_are_in_whole_microseconds():
+    (item,) = Receiver().take(pack([reading(Host(), None, 1.0000004)]))
+    assert (item.start_s, item.end_s) == (1.0, 1.5)
+
+
+@pytest.fixture
+def sender(monkeypatch):
+    """A sender whose clock the test moves, and what comes out of its pipe."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(pipe, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    out, into = os.pipe()
+    os.set_blocking(out, False)
+    receiver = Receiver()
+
+    def arrived():
+        try:
+            return receiver.take(os.read(out, 1 << 16))
+        except BlockingIOError:
+            return []
+
+    yield SimpleNamespace(send=Sender(into).send, clock=clock, arrived=arrived)
+    os.close(out)
+    os.close(into)
+
+
+def test_what_is_of_no_hurry_goes_with_the_next_counters(sender):
+    sender.send(LINKS)
+    assert sender.arrived() == [LINKS]
+    sender.send(HOST)
+    assert sender.arrived() == []
+    sender.send(LINKS)
+    assert sender.arrived() == [HOST, LINKS]
+
+
+def test_nothing_waits_for_long_while_anything_is_read(sender):
+    sender.send(HOST)
+    assert sender.arrived() == [HOST]
+    sender.send(HOST)
+    sender.clock.now += 1.1 * WAIT_S
+    sender.send(ITEMS[3])
+    assert sender.arrived() == [HOST, ITEMS[3]]
+
+
+def test_news_comes_at_once(sender):
+    for item in (LINKS, ITEMS[2], LINKS):
+        sender.send(item)
+        assert sender.arrived() == [item]
+
+
+def test_nothing_is_no_burst(sender):
+    sender.send()
+    assert sender.arrived() == []
+
+
+def test_a_burst_is_plain_values():
+    (values,) = marshal.loads(pack([HOST])[4:])
+    assert values == ["r", None, 1.0, 1.5, 1.79e9, ["host", 12.5, 1, 2], None]
