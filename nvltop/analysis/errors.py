@@ -28,7 +28,8 @@ INFORMATIVE: Final = frozenset(
     }
 )
 """Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
-
+FULL: Final = frozenset({65535, (1 << 32) - 1, (1 << 64) - 1})
+"""Where counters stop; 65535 was seen on V100."""
 
 NONE_YET: Final = Missing("no error counter read yet")
 UNREADABLE: Final = Missing("error counters could not be read")
@@ -122,6 +123,33 @@ class CounterTrack:
         if self.quiet:
             self._quiet = count
         return count
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the counters of one GPU come to, for those who look at what stands out."""
+
+    errors: Mapping[int, Mapping[str, ErrorCount]]
+    """By link and kind."""
+    kinds: frozenset[str]
+    read: bool
+    """Whether any of them could be read."""
+    links: tuple[int, ...]
+    """Those with a counter that has moved of late, was set back or stands at its end."""
+
+    @classmethod
+    def of(cls, errors: Mapping[int, Mapping[str, ErrorCount]]) -> Counted:
+        """Look through all counters."""
+        return cls(
+            errors,
+            frozenset(kind for counts in errors.values() for kind in counts),
+            any(known(e.total) for counts in errors.values() for e in counts.values()),
+            tuple(link for link, counts in errors.items() if any(map(_stands_out, counts.values()))),
+        )
+
+
+def _stands_out(count: ErrorCount) -> bool:
+    return bool(count.minutes) or count.reset_s is not None or count.total in FULL
 
 
 class ErrorTable:

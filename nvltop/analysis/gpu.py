@@ -82,11 +82,11 @@ class GpuTrack:
         if isinstance(data, LinkCounters):
             return self._count(reading, data, interval_s)
         if isinstance(data, LinkStates):
-            self.links_changed = (
-                self.links_changed or self._states is None or self._states.states != data.states
-            )
-            self._states = data
-            self._lit = self._totals = None
+            if self._states is None or self._states.states != data.states:
+                self.links_changed = True
+            if self._states != data:
+                self._states = data
+                self._lit = self._totals = None
         elif isinstance(data, LinkErrors):
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
@@ -175,7 +175,7 @@ class GpuTrack:
     def _lighting(self) -> Lit:
         if self._lit is None:
             remotes = self.gpu.remotes
-            self._lit = Lit.of(len(remotes) if known(remotes) else 0, self._states)
+            self._lit = Lit.of(remotes if known(remotes) else (), self._states)
         return self._lit
 
     def _nvlink(self) -> NvLink:

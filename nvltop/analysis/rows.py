@@ -20,6 +20,7 @@ from nvltop.model import (
     Maybe,
     Missing,
     Remote,
+    RemoteKind,
     Scope,
     known,
 )
@@ -28,6 +29,9 @@ LINK_DOWN = Missing("link is down")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 
 UNLIMITED = float("inf")
+SWITCH = "switch"
+"""Where links lead that do not lead straight to a GPU."""
+NO_LINKS: frozenset[int] = frozenset()
 
 Errors = Mapping[int, Mapping[str, ErrorCount]]
 
@@ -49,17 +53,32 @@ class Lit:
     """What these can carry, as far as that is known."""
     fastest_bytes_per_s: float
     """The speed of the fastest link; infinite if none is known."""
+    by_state: Mapping[LinkState, frozenset[int]]
+    """The links in each state that any is in; what could not be read is unknown."""
+    active: frozenset[int]
+    """Links that are trained."""
+    active_speeds: frozenset[float]
+    """The speeds that these tell, which are one and the same on most boards."""
+    ends: frozenset[str]
+    """Where these lead: GPUs by UUID, and `SWITCH`."""
+    direct: tuple[int, ...]
+    """Links that lead straight to a GPU, trained or not."""
 
     @classmethod
-    def of(cls, count: int, told: LinkStates | None) -> Lit:
-        """Work it out for so many links."""
+    def of(cls, remotes: Sequence[Remote], told: LinkStates | None) -> Lit:
+        """Work it out for links that lead there."""
+        count = len(remotes)
         given = told.states if told else ()
         # One answer for all is the reason why none could be read.
         alike = given[0] if len(given) == 1 else NOT_READ
         states = tuple(given[i] if i < len(given) else alike for i in range(count))
         told_speeds = told.speed_bytes_per_s if told else ()
         speeds = tuple(told_speeds[i] if i < len(told_speeds) else NOT_READ for i in range(count))
-        lit = [s for s, state in zip(speeds, states, strict=True) if known(state) and state.active]
+        by_state: dict[LinkState, set[int]] = {}
+        for i, state in enumerate(states):
+            by_state.setdefault(LinkState.UNKNOWN if isinstance(state, Missing) else state, set()).add(i)
+        active = frozenset(i for state, links in by_state.items() if state.active for i in links)
+        lit = [speeds[i] for i in sorted(active)]
         dark = None if lit else next((s for s in states if isinstance(s, Missing)), None)
         unread = next((s for s in lit if isinstance(s, Missing)), None) or dark
         carrying = tuple(i for i, s in enumerate(states) if s is not LinkState.DOWN)
@@ -71,7 +90,20 @@ class Lit:
             carrying,
             sum(s for i in carrying if known(s := speeds[i])),
             max((s for s in told_speeds if known(s)), default=UNLIMITED),
+            {state: frozenset(links) for state, links in by_state.items()},
+            active,
+            frozenset(s for s in lit if known(s)),
+            frozenset(
+                remotes[i].gpu or SWITCH
+                for i in active
+                if remotes[i].gpu or remotes[i].kind is RemoteKind.SWITCH
+            ),
+            tuple(i for i, remote in enumerate(remotes) if remote.gpu),
         )
+
+    def where(self, state: LinkState) -> frozenset[int]:
+        """Return the links in a state."""
+        return self.by_state.get(state, NO_LINKS)
 
     def limits(self, data: LinkCounters) -> list[float]:
         """Return what each counter can move per second, TX and RX; what is not known limits nothing."""
@@ -157,6 +189,20 @@ class LinkRows(Sequence[Link]):
             return NOT_READ, NOT_READ, NOT_READ, NOT_READ
         tx, rx = (self.rates[i], self.rates[n + i]) if len(self.rates) == 2 * n else (NOT_READ, NOT_READ)
         return tx, rx, counters.tx_bytes[i], counters.rx_bytes[i]
+
+
+def lit(links: Sequence[Link]) -> Lit:
+    """Return what the states of links come to, without making links of those that are rows."""
+    if isinstance(links, LinkRows):
+        return links.lit
+    states = tuple(Missing(k.state_reason) if k.state_reason else k.state for k in links)
+    speeds = tuple(k.speed_bytes_per_s for k in links)
+    return Lit.of([k.remote for k in links], LinkStates(states, speeds))
+
+
+def errors(links: Sequence[Link]) -> Errors:
+    """Return the error counters of links by index, likewise."""
+    return links.errors if isinstance(links, LinkRows) else {k.index: k.errors for k in links}
 
 
 def rates(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]]:

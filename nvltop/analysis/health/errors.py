@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from nvltop.analysis.errors import FULL
 from nvltop.analysis.health.claim import (
     DCGM,
     INFO,
@@ -40,8 +41,6 @@ BAD_MINUTES: Final = 3
 """Of the last 10; more make an error rule critical."""
 CRC_PER_S: Final = 100
 """DcgmGPUHardwareLimits.h: CRC errors only matter at such rates."""
-FULL: Final = {65535, (1 << 32) - 1, (1 << 64) - 1}
-"""Where counters stop; 65535 was seen on V100."""
 TEN_MINUTES: Final = (1 << 10) - 1
 RESET_TOLD_S: Final = 600.0
 
@@ -80,23 +79,25 @@ def judge(scene: Scene) -> Opinion:
     gpus = linked(scene)
     if not gpus:
         return (), None
-    claims = [claim for g in gpus for claim in _gpu(scene, g)]
-    kinds = {kind for g in gpus for k in g.links for kind in k.errors}
+    counted = [scene.memory.counted(g) for g in gpus]
+    claims = [claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(scene, g, seen.links)]
+    kinds = frozenset[str]().union(*[seen.kinds for seen in counted])
     if not kinds:
         unread = next(
             (g.nvlink.errors_total for g in gpus if isinstance(g.nvlink.errors_total, Missing)), None
         )
         return claims, unread or Missing("no error counter read yet")
-    unread_here = [g for g in gpus if not any(known(e.total) for k in g.links for e in k.errors.values())]
+    unread_here = [g for g, seen in zip(gpus, counted, strict=True) if not seen.read]
     if unread_here:
         why = unread_here[0].nvlink.errors_total
         return claims, why if isinstance(why, Missing) else Missing("error counters could not be read")
     return claims, f"{len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links: no increase"
 
 
-def _gpu(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _gpu(scene: Scene, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
+    """Judge the links whose counters stand out."""
     resets = []
-    for link in g.links:
+    for link in (g.links[i] for i in links if i < len(g.links)):
         yield from _link(scene, g, link)
         resets += [e.reset_s for e in link.errors.values() if e.reset_s is not None]
     if resets and min(resets) < RESET_TOLD_S:

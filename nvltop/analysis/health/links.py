@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.analysis.health.claim import (
     DCGM,
@@ -20,7 +20,8 @@ from nvltop.analysis.health.claim import (
     named,
     up_count,
 )
-from nvltop.model import GpuFrame, Link, LinkState, Missing, known
+from nvltop.analysis.rows import NO_LINKS, lit
+from nvltop.model import GpuFrame, LinkState, Maybe, Missing, known
 
 POLLS: Final = 3
 """States flicker while links train (NVIDIA/NVSentinel#1701)."""
@@ -59,8 +60,10 @@ def judge(scene: Scene) -> Opinion:
         unread = first_missing(g.nvlink.links_present for g in scene.gpus if g.gpu.mig is not True)
         return (), unread
     judged = [g for g in gpus if g.gpu.mig is not True and "states" in g.age_s]
-    claims = [claim for g in judged for claim in _gpu(scene, g)]
-    why = next((k.state_reason for g in gpus for k in g.links if k.state is LinkState.UNKNOWN), "")
+    most = _most(scene)
+    claims = [claim for g in judged for claim in _gpu(scene, g, most[g.gpu.name])]
+    dim = [g for g in gpus if lit(g.links).where(LinkState.UNKNOWN)]
+    why = next((k.state_reason for g in dim for k in g.links if k.state is LinkState.UNKNOWN), "")
     if why:
         return claims, Missing(why)
     present = sum(len(g.links) for g in gpus)
@@ -68,17 +71,42 @@ def judge(scene: Scene) -> Opinion:
     return claims, f"{up} of {present} links up, and of the speed of their peers"
 
 
-def _gpu(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+class _Most(NamedTuple):
+    """What the GPUs of one model have at most."""
+
+    links_up: int
+    bytes_per_s: float
+    """Of one link."""
+
+
+NOTHING: Final = _Most(0, 0.0)
+
+
+def _most(scene: Scene) -> dict[Maybe[str], _Most]:
+    """Return the most of each model among GPUs that answer and have no MIG."""
+    most: dict[Maybe[str], _Most] = {}
+    for g in scene.gpus:
+        if g.state != "ok" or g.gpu.mig is True:
+            continue
+        before = most.get(g.gpu.name, NOTHING)
+        most[g.gpu.name] = _Most(
+            max(before.links_up, up_count(g) if "states" in g.age_s else 0),
+            max(before.bytes_per_s, *lit(g.links).active_speeds, 0.0),
+        )
+    return most
+
+
+def _gpu(scene: Scene, g: GpuFrame, most: _Most) -> Iterator[Claim]:
     # Sleeping links are not down: on a node at rest they are all it has.
-    fell = sorted(k.index for k in _down(g) if k.index in scene.memory.lit.get(g.gpu.uuid, ()))
+    fell = sorted(lit(g.links).where(LinkState.DOWN) & scene.memory.lit.get(g.gpu.uuid, NO_LINKS))
     yield from _fell(scene, g, fell)
     if optional_bridge(g):
         yield from _bridge(scene, g)
-    elif not settling(scene):
-        yield from _fewer(scene, g, fell)
+    elif up_count(g) + len(fell) < most.links_up and not settling(scene):
+        yield from _fewer(scene, g, fell, most.links_up)
     yield from _disabled(scene, g)
-    yield from _slow(scene, g)
-    asleep = [k.index for k in g.links if k.state is LinkState.SLEEP]
+    yield from _slow(scene, g, most.bytes_per_s)
+    asleep = sorted(lit(g.links).where(LinkState.SLEEP))
     if asleep:
         yield Claim(
             rule="link-sleep",
@@ -88,10 +116,6 @@ def _gpu(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
             polled_s=scene.polled(g, "states"),
             evidence=scene.evidence(g, "states", links=asleep),
         )
-
-
-def _down(g: GpuFrame) -> list[Link]:
-    return [k for k in g.links if k.state is LinkState.DOWN]
 
 
 def _link_down(scene: Scene, g: GpuFrame, link: int | None, summary: str, **seen: object) -> Claim:
@@ -140,17 +164,13 @@ def _to(scene: Scene, g: GpuFrame, link: int) -> str:
     return f" (to {named(there)})" if there else ""
 
 
-def _fewer(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
+def _fewer(scene: Scene, g: GpuFrame, fell: list[int], most: int) -> Iterator[Claim]:
     """Links that peers of the same model have and this GPU has not had since we started."""
-    peers = [p for p in scene.peers(g) if "states" in p.age_s and p.links]
-    counts = [up_count(p) for p in peers]
     # Peers that fell while we watched say nothing of what is normal; the most that any has does.
-    most = max(counts, default=0)
+    whole = [p for p in scene.peers(g) if "states" in p.age_s and up_count(p) == most]
     here = up_count(g) + len(fell)
-    if here >= most:
-        return
-    lit = {k.index for p in peers if up_count(p) == most for k in p.links if k.active}
-    dark = [k.index for k in _down(g) if k.index not in fell and k.index in lit]
+    usual = NO_LINKS.union(*[lit(p.links).active for p in whole])
+    dark = sorted((lit(g.links).where(LinkState.DOWN) & usual).difference(fell))
     if up_count(g) and len(dark) == most - here:
         for link in dark:
             yield _link_down(
@@ -180,7 +200,7 @@ def _bridge(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     """A bridge gives all its links or none."""
     each = min(BRIDGE_LINKS, len(g.links))
     up = up_count(g)
-    if any(k.state is LinkState.UNKNOWN for k in g.links) or up % each == 0:
+    if lit(g.links).where(LinkState.UNKNOWN) or up % each == 0:
         return
     whole = (up // each + 1) * each
     yield Claim(
@@ -195,10 +215,10 @@ def _bridge(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
 
 
 def _disabled(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
-    shut = [k.index for k in g.links if k.state is LinkState.TRAFFIC_DISABLED]
+    shut = sorted(lit(g.links).where(LinkState.TRAFFIC_DISABLED))
     if not shut:
         return
-    whole = len(shut) == sum(k.active for k in g.links)
+    whole = len(shut) == len(lit(g.links).active)
     for link in [None] if whole else shut:
         what = f"All NVLinks of {named(g)} are" if link is None else f"{named(g)} link {link} is"
         yield Claim(
@@ -215,14 +235,12 @@ def _disabled(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
         )
 
 
-def _slow(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _slow(scene: Scene, g: GpuFrame, fastest: float) -> Iterator[Claim]:
     """A link slower than the fastest of the same model here."""
-    same = [g, *scene.peers(g)]
-    told = [s for p in same for k in p.links if k.active and known(s := k.speed_bytes_per_s)]
-    fastest = max(told, default=0.0)
-    for link in g.links:
+    slow = {speed for speed in lit(g.links).active_speeds if 0 < speed < 0.99 * fastest}
+    for link in g.links if slow else ():
         speed = link.speed_bytes_per_s
-        if link.active and known(speed) and 0 < speed < 0.99 * fastest:
+        if link.active and known(speed) and speed in slow:
             yield Claim(
                 rule="link-speed",
                 gpu=g.gpu.uuid,

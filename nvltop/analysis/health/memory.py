@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.analysis.errors import Counted
+from nvltop.analysis.rows import errors, lit
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import GpuFrame, LinkBer, Missing, NicFrame
 
@@ -16,7 +18,7 @@ SMOOTH_S: Final = 10.0
 class Memory:
     """Facts of this run that a single frame does not show."""
 
-    lit: dict[str, set[int]] = field(default_factory=dict)
+    lit: dict[str, frozenset[int]] = field(default_factory=dict)
     """Links that were active at some time, by GPU."""
     new_link_s: float | None = None
     """CLOCK_MONOTONIC at which a link was last seen active for the first time, after the first look."""
@@ -36,6 +38,15 @@ class Memory:
     disagreed: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
 
+    _counted: dict[str, Counted] = field(default_factory=dict)
+
+    def counted(self, g: GpuFrame) -> Counted:
+        """Return what the error counters of a GPU come to; looked through only when one has changed."""
+        now, before = errors(g.links), self._counted.get(g.gpu.uuid)
+        if before is None or before.errors is not now:
+            before = self._counted[g.gpu.uuid] = Counted.of(now)
+        return before
+
     def note(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
         self.active_ports |= {(f.nic.device, f.port.port) for f in nics if f.active}
@@ -44,11 +55,11 @@ class Memory:
             if not g.links or "states" not in g.age_s:
                 continue
             before = self.lit.get(g.gpu.uuid)
-            now = {link.index for link in g.links if link.active}
+            now = lit(g.links).active
             if before is None:
                 self.lit[g.gpu.uuid] = now
             elif now - before:
-                before |= now
+                self.lit[g.gpu.uuid] = before | now
                 self.new_link_s = now_s
         for g in gpus:
             if g.state == "ok" and "gauges" in g.age_s:

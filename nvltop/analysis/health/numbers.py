@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop.analysis.health.claim import INFO, UNKNOWN, Claim, Family, Opinion, Scene, Step, named
 from nvltop.analysis.rates import IMPLAUSIBLE
+from nvltop.analysis.rows import lit, rates
 from nvltop.model import GpuFrame, Missing, Scope, known, or_none
 
 OFF: Final = 0.10
@@ -25,12 +26,12 @@ def judge(scene: Scene) -> Opinion:
     for g in scene.gpus:
         if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
-        for link in g.links:
-            rates = (link.tx_bytes_per_s, link.rx_bytes_per_s)
-            if any(isinstance(r, Missing) and r == IMPLAUSIBLE for r in rates):
-                claims.append(_implausible(scene, g, link.index))
+        tx, rx = rates(g.links)
+        if Missing in map(type, tx + rx):
+            odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE in ways)
+            claims += [_implausible(scene, g, link) for link in odd]
         claims += _ends(scene, g, by_uuid)
-    direct = sum(link.remote.gpu in by_uuid for g in scene.gpus for link in g.links)
+    direct = sum(g.links[i].remote.gpu in by_uuid for g in scene.gpus for i in lit(g.links).direct)
     if direct:
         return claims, f"both ends of {direct // 2} direct links count the same"
     return claims, "no rate above what its link can carry" if any(g.links for g in scene.gpus) else None
@@ -39,7 +40,7 @@ def judge(scene: Scene) -> Opinion:
 def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
     """Hold what a link sends against what its other end receives."""
     disagreed = scene.memory.disagreed
-    for link in g.links:
+    for link in (g.links[i] for i in lit(g.links).direct):
         there = by_uuid.get(link.remote.gpu or "")
         number = link.remote.link
         if there is None or not known(number) or number >= len(there.links) or not g.span_s:

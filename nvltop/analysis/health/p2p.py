@@ -15,14 +15,14 @@ from nvltop.analysis.health.claim import (
     names,
     up_count,
 )
+from nvltop.analysis.rows import SWITCH, lit
 from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY
-from nvltop.model import GpuFrame, Missing, RemoteKind, known
+from nvltop.model import GpuFrame, Missing, known
 
 QUIET: Final = 0.01
 """Share of the speed below which NVLink carries nothing worth the name."""
 FALLBACK_S: Final = 30.0
 
-SWITCH: Final = "switch"
 CAUSES: Final = (
     "Look in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
     ' NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, then NCCL_DEBUG=INFO ("via P2P" or "via SHM"), then ACS and IOMMU'
@@ -32,7 +32,7 @@ CAUSES: Final = (
 def judge(scene: Scene) -> Opinion:
     """Judge P2P status and where the traffic goes."""
     gpus = [g for g in linked(scene) if up_count(g) and g.gpu.mig is not True]
-    ends = {g.gpu.uuid: _ends(g) for g in gpus}
+    ends = {g.gpu.uuid: lit(g.links).ends for g in gpus}
     joined = [
         (a, b)
         for a in gpus
@@ -68,13 +68,6 @@ def judge(scene: Scene) -> Opinion:
     refused = len(statuses) - len(allowed)
     text = f"{len(allowed)} of {len(statuses)} directions between linked GPUs may use NVLink"
     return claims, Missing(f"{text}; {refused} may not") if refused and allowed else text
-
-
-def _ends(g: GpuFrame) -> set[str]:
-    """Return where the active links of a GPU lead: GPUs by UUID, and switches."""
-    active = [k.remote for k in g.links if k.active]
-    switches = {SWITCH for remote in active if remote.kind is RemoteKind.SWITCH}
-    return switches | {remote.gpu for remote in active if remote.gpu}
 
 
 def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
