@@ -9,6 +9,7 @@ from typing import Final
 
 from nvltop.analysis.pcie import level
 from nvltop.model import (
+    Gpu,
     GpuFrame,
     Inventory,
     Link,
@@ -60,9 +61,9 @@ class Around:
             numbered=series is None or series >= NUMBERED,
         )
 
-    def place(self, gpu: GpuFrame) -> Maybe[Place]:
+    def place(self, gpu: Gpu) -> Maybe[Place]:
         """Return where a GPU sits."""
-        bus = gpu.gpu.pci_bus_id
+        bus = gpu.pci_bus_id
         return bus if isinstance(bus, Missing) else self.gpu_places.get(bus_number(bus), NO_PLACE)
 
 
@@ -134,7 +135,7 @@ def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], around: Around) -> Matr
     names = [nic.device for nic, _ in around.nics]
     numbers = [f"NIC{i}" for i in range(len(names))]
     labels = (*matrix.labels, *(numbers if around.numbered else names))
-    places: list[Maybe[Place]] = [around.place(g) for g in gpus]
+    places: list[Maybe[Place]] = [around.place(g.gpu) for g in gpus]
     places += [place for _, place in around.nics]
     missing = dict(matrix.missing)
     cells = []

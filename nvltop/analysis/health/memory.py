@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.analysis.errors import Counted
+from nvltop.analysis.health.layout import Layout
 from nvltop.analysis.rows import errors, lit
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import GpuFrame, LinkBer, Missing, NicFrame
+from nvltop.model import GpuFrame, Inventory, LinkBer, Missing, NicFrame
 
 SMOOTH_S: Final = 10.0
 
@@ -39,6 +40,13 @@ class Memory:
     """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
 
     _counted: dict[str, Counted] = field(default_factory=dict)
+    _layout: Layout | None = None
+
+    def layout(self, inventory: Inventory) -> Layout:
+        """Return how near NICs and GPUs are; worked out again only for another inventory."""
+        if self._layout is None or self._layout.inventory is not inventory:
+            self._layout = Layout.of(inventory)
+        return self._layout
 
     def counted(self, g: GpuFrame) -> Counted:
         """Return what the error counters of a GPU come to; looked through only when one has changed."""

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, names
-from nvltop.analysis.matrix import Around
 from nvltop.analysis.nics import GONE, slot
-from nvltop.analysis.pcie import LEVELS, level
-from nvltop.model import GpuFrame, Missing, NicFrame, known
+from nvltop.model import Missing, NicFrame, known
 
 MIN_UP: Final = 3
 """So many ports of a kind must be up before one that is not is out of line."""
@@ -94,21 +92,15 @@ def _slow(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
 
 def _far(scene: Scene) -> Iterator[Claim]:
     """GPUs whose nearest NIC is behind another processor."""
-    around = Around.of(scene.inventory)
-    own = [place for nic, place in around.nics if not nic.virtual]
-    far: list[GpuFrame] = []
-    for g in scene.gpus:
-        at = around.place(g)
-        levels = [level(at, place) for place in own] if known(at) else []
-        if levels and all(found == LEVELS[-1] for found in levels):
-            far.append(g)
+    layout = scene.memory.layout(scene.inventory)
+    far = [g for g in scene.gpus if g.gpu.uuid in layout.far]
     if far:
         yield Claim(
             rule="nic-far",
             gpu=far[0].gpu.uuid if len(far) == 1 else None,
             summary=f"{names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
             steps=INFO,
-            evidence={"gpus": [g.gpu.index for g in far], "nics": len(own)},
+            evidence={"gpus": [g.gpu.index for g in far], "nics": layout.nics},
             next_step="If this is not by design, compare the slots of the NICs with `nvidia-smi topo -m`",
         )
 
@@ -154,7 +146,7 @@ class _Kinds:
 
     def __init__(self, scene: Scene) -> None:
         slots = Counter(slot(f.nic) for f in scene.nics if not f.nic.virtual)
-        near = _nearest(scene)
+        near = scene.memory.layout(scene.inventory).nearest
         self._of = {id(f): (f.nic.model, f.nic.virtual, f.nic.bond, f.port.link_layer,
                             slots[slot(f.nic)], near.get(f.nic.device)) for f in scene.nics}  # fmt: skip
         self._ports: dict[object, list[NicFrame]] = {}
@@ -170,18 +162,6 @@ class _Kinds:
     def alone(self, f: NicFrame) -> bool:
         """Whether its card has no other port, which could be meant to stay unused."""
         return self._slots[slot(f.nic)] <= 1
-
-
-def _nearest(scene: Scene) -> dict[str, str]:
-    """Return how near each NIC is to the GPU that is nearest to it: those for storage are farther off."""
-    around = Around.of(scene.inventory)
-    gpus = [place for g in scene.gpus if known(place := around.place(g))]
-    found = {}
-    for nic, at in around.nics:
-        levels = [near for place in gpus if known(near := level(at, place))]
-        if levels:
-            found[nic.device] = min(levels, key=LEVELS.index)
-    return found
 
 
 FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge)

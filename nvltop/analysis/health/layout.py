@@ -1,0 +1,37 @@
+"""How near NICs and GPUs are to each other, as an inventory says: it changes no more often than that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nvltop.analysis.matrix import Around
+from nvltop.analysis.pcie import LEVELS, level
+from nvltop.model import Inventory, known
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the GPUs and NICs of a node hang."""
+
+    inventory: Inventory
+    nearest: Mapping[str, str]
+    """How near each NIC is to the GPU that is nearest to it: those for storage are farther off."""
+    far: frozenset[str]
+    """GPUs, by UUID, whose nearest NIC is behind another processor."""
+    nics: int
+    """Of how many NICs that is said."""
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> Layout:
+        """Work it out."""
+        around = Around.of(inventory)
+        gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}
+        own = [at for nic, at in around.nics if not nic.virtual]
+        nearest = {}
+        for nic, at in around.nics:
+            levels = [near for gpu in gpus.values() if known(near := level(at, gpu))]
+            if levels:
+                nearest[nic.device] = min(levels, key=LEVELS.index)
+        far = [uuid for uuid, gpu in gpus.items() if own and all(level(gpu, at) == LEVELS[-1] for at in own)]
+        return cls(inventory, nearest, frozenset(far), len(own))

@@ -1,0 +1,74 @@
+"""What is worked out of columns of links is what looking at each link gives."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.errors import FULL, Counted
+from nvltop.analysis.rows import SWITCH, LinkRows, Lit, errors, lit
+from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
+
+REMOTES = st.sampled_from(
+    [
+        Remote(),
+        Remote(RemoteKind.SWITCH),
+        Remote(RemoteKind.GPU, gpu="GPU-1"),
+        Remote(RemoteKind.GPU, gpu="GPU-2"),
+        Remote(RemoteKind.GPU),
+    ]
+)
+STATES = st.sampled_from([*LinkState, Missing("timed out")])
+SPEEDS = st.sampled_from([0.0, 25e9, 50e9, Missing("not supported")])
+COUNTS = st.builds(
+    ErrorCount,
+    total=st.sampled_from([0, 3, 65535, Missing("not supported")]),
+    since_start=st.just(0),
+    per_min=st.just(0.0),
+    last_change_s=st.none(),
+    minutes=st.sampled_from([0, 0, 4]),
+    reset_s=st.sampled_from([None, None, 2.0]),
+)
+
+
+@st.composite
+def rows(draw) -> LinkRows:
+    links = draw(st.lists(st.tuples(REMOTES, STATES, SPEEDS), max_size=6))
+    remotes, states, speeds = (tuple(link[i] for link in links) for i in range(3))
+    told = draw(st.sampled_from([LinkStates(states, speeds), None])) if links else None
+    counted = draw(
+        st.dictionaries(st.integers(0, len(links)), st.dictionaries(st.sampled_from("ab"), COUNTS))
+    )
+    return LinkRows(remotes, Lit.of(remotes, told), None, (), counted)
+
+
+@given(rows())
+def test_what_the_states_come_to(links):
+    now = lit(links)
+    for state in LinkState:
+        assert sorted(now.where(state)) == [k.index for k in links if k.state is state]
+    assert sorted(now.active) == [k.index for k in links if k.active]
+    assert now.active_speeds == {s for k in links if k.active and known(s := k.speed_bytes_per_s)}
+    leads = {k.remote.gpu or SWITCH for k in links if k.active and (k.remote.gpu or k.remote.kind == SWITCH)}
+    assert now.ends == leads
+    assert list(now.direct) == [k.index for k in links if k.remote.gpu]
+
+
+@given(rows())
+def test_rows_and_links_come_to_the_same(links):
+    made = tuple(links)
+    assert lit(made) == lit(links)
+    assert errors(made) == {k.index: errors(links).get(k.index, {}) for k in links}
+
+
+@given(rows())
+def test_what_the_counters_come_to(links):
+    counted = Counted.of(errors(tuple(links)))
+    counts = {k.index: list(k.errors.values()) for k in links}
+    assert counted.kinds == {kind for k in links for kind in k.errors}
+    assert counted.read == any(known(c.total) for of_link in counts.values() for c in of_link)
+    assert list(counted.links) == [
+        i
+        for i, of_link in counts.items()
+        if any(c.minutes or c.reset_s is not None or (known(c.total) and c.total in FULL) for c in of_link)
+    ]
