@@ -161,18 +161,19 @@ class Nvltop(EndingApp):
 
     def _listen(self) -> None:
         """Wait for items on the source's descriptor, which changes when a worker is replaced."""
-        fd = self._source.fileno()
-        if fd == self._listening:
-            return
-        loop = asyncio.get_running_loop()
+        self._listen_no_more()
+        self._listening = self._source.fileno()
         if self._listening >= 0:
-            loop.remove_reader(self._listening)
-        if fd >= 0:
-            loop.add_reader(fd, self._arrived)
-        self._listening = fd
+            asyncio.get_running_loop().add_reader(self._listening, self._arrived)
+
+    def _listen_no_more(self) -> None:
+        if self._listening >= 0:
+            asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening = -1
 
     def _arrived(self) -> None:
-        self._fold()
+        """Have a picture drawn; what has come, and what comes until then, is folded in one go."""
+        self._listen_no_more()
         if self._pending is None:
             loop = asyncio.get_running_loop()
             # Nobody looks at a terminal without the focus, but it is still to be true.
@@ -199,12 +200,16 @@ class Nvltop(EndingApp):
                 if isinstance(item, Inventory):
                     self._take(item)
             # A replay's clock waits for what is not folded yet; a live one would call the driver silent.
-            if self._playback and time.monotonic() > ends_s:
+            if not self._playback:
+                return
+            if time.monotonic() > ends_s:
                 self._more = self._more or asyncio.get_running_loop().call_later(SETTLE_S, self._go_on)
                 return
 
     def _go_on(self) -> None:
+        """Fold some more of a recording, and have it drawn."""
         self._more = None
+        self._fold()
         self._arrived()
 
     def _take(self, inventory: Inventory) -> None:
@@ -219,12 +224,14 @@ class Nvltop(EndingApp):
 
     def _draw(self) -> None:
         """Bring the picture up to date."""
+        if self._pending:
+            self._pending.cancel()
         self._pending = None
         self._drawn_at = asyncio.get_running_loop().time()
         tick = self._source.tick()
-        self._listen()
         if not self._more:
             self._fold()
+        self._listen()
         self._monitor.update(tick)
         if not self._playback:
             self._shots.write(tick)

@@ -7,22 +7,10 @@ import time
 from collections import deque
 from typing import Final
 
-from textual.drivers.linux_driver import LinuxDriver
-
 from nvltop.model import Cost, known
+from nvltop.tui.driver import Driver
 
 OVER_S: Final = 10.0
-
-
-class CountingDriver(LinuxDriver):
-    """Textual's driver, which counts the bytes that it sends to the terminal."""
-
-    written = 0
-
-    def write(self, data: str) -> None:
-        """Send text to the terminal."""
-        CountingDriver.written += len(data) if data.isascii() else len(data.encode())
-        super().write(data)
 
 
 class OwnCost:
@@ -36,7 +24,7 @@ class OwnCost:
         now = time.monotonic()
         while self._seen and now - self._seen[0][0] > OVER_S:
             self._seen.popleft()
-        self._seen.append((now, time.process_time(), pictures, CountingDriver.written))
+        self._seen.append((now, time.process_time(), pictures, Driver.written))
 
     def line(self, cost: Cost) -> str:
         """Say what it comes to, together with what the reading process tells of itself."""

@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import App
 
 from nvltop.tui import terminal
-from nvltop.tui.cost import CountingDriver
+from nvltop.tui.driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class EndingApp(App[None]):
     """Ends once, in time, and leaves the terminal as it was found."""
 
     def __init__(self) -> None:
-        super().__init__(ansi_color=True, driver_class=CountingDriver)
+        super().__init__(ansi_color=True, driver_class=Driver)
         self.outcome = Outcome()
         self.crashed: Exception | None = None
         self._found = terminal.modes()
