@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, NamedTuple
 
 from nvltop.model import Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import ALL_LINKS, UNSUPPORTED, Driver, FieldValue
+from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.fields import ALL_LINKS, Fields, FieldValues
 
 KIB: Final = 1024
 
@@ -22,6 +24,10 @@ class Source(NamedTuple):
     unit_bytes: int
     counter: Counter
     scope: Scope
+
+    def scopes(self, links: int) -> Sequence[int]:
+        """Return the scopeIds to ask for."""
+        return range(links) if self.scope is Scope.LINK else (ALL_LINKS,)
 
 
 DATA: Final = Source(138, 139, KIB, Counter.DATA, Scope.LINK)
@@ -51,7 +57,12 @@ class Sample(NamedTuple):
     start_s: float
     end_s: float
     wall_s: float
-    values: dict[Source, list[FieldValue]]
+    values: dict[Source, FieldValues]
+
+
+@cache
+def _of_sources(sources: tuple[Source, ...], links: int) -> Fields:
+    return Fields(*((f, scope) for s in sources for f in (s.tx, s.rx) for scope in s.scopes(links)))
 
 
 @dataclass(slots=True)
@@ -94,12 +105,12 @@ class CounterReader:
                 if sample not in UNSUPPORTED:
                     refusal = sample
                 continue
-            if any(known(v.value) for v in sample.values[source]):
+            if any(known(v) for v in sample.values[source].values):
                 self.source = source
                 if source is DATA:
                     self._doubt = sample
                 return [self._reading(sample, source)]
-            unread = [v.value for v in sample.values[source] if isinstance(v.value, Missing)]
+            unread = [v for v in sample.values[source].values if isinstance(v, Missing)]
             refusal = next((r for r in unread if r not in UNSUPPORTED), refusal)
         return [self._missing(refusal)]
 
@@ -124,10 +135,8 @@ class CounterReader:
         """Return what to read instead of DATA per link, or None; DATA may be trusted from now on."""
         moved = _moved(before.values[DATA], now.values[DATA])
         if moved:
-            links = {v.value for v in now.values[DATA][: self._links] if known(v.value)}
-            total = now.values[TOTAL][0].value
-            active = sum(known(v.value) for v in now.values[DATA][: self._links])
-            if active > 1 and links == {total}:
+            links = [v for v in now.values[DATA].values[: self._links] if known(v)]
+            if len(links) > 1 and set(links) == {now.values[TOTAL].values[0]}:
                 return TOTAL
             self._trusted = True
             return None
@@ -139,33 +148,28 @@ class CounterReader:
         return self.device.links if known(self.device.links) else 0
 
     def _sample(self, sources: tuple[Source, ...]) -> Maybe[Sample]:
-        ids = []
-        for source in sources:
-            scopes = range(self._links) if source.scope is Scope.LINK else (ALL_LINKS,)
-            ids += [(source.tx, scope) for scope in scopes] + [(source.rx, scope) for scope in scopes]
-        start = time.monotonic()
-        values = self.driver.fields(self.device.handle, ids, gpu=self.device.index)
-        end, wall = time.monotonic(), time.time()
-        if isinstance(values, Missing):
-            return values
+        asked = _of_sources(sources, self._links)
+        start_s = time.monotonic()
+        answer = asked.read(self.driver, self.device.handle, self.device.index)
+        end_s, wall_s = time.monotonic(), time.time()
+        if isinstance(answer, Missing):
+            return answer
         split = {}
+        begin = 0
         for source in sources:
-            n = 2 * (self._links if source.scope is Scope.LINK else 1)
-            split[source], values = values[:n], values[n:]
-        return Sample(start, end, wall, split)
+            end = begin + 2 * len(source.scopes(self._links))
+            split[source] = answer.part(begin, end)
+            begin = end
+        return Sample(start_s, end_s, wall_s, split)
 
     def _reading(self, sample: Sample, source: Source) -> Reading:
-        values = sample.values[source]
+        values = sample.values[source].values
         unit, n = source.unit_bytes, len(values) // 2
         totals = [
-            v.value
-            if isinstance(v.value, Missing)
-            else v.value * unit
-            if v.value >= 0
-            else Missing(f"implausible value {v.value}")
+            v if isinstance(v, Missing) else v * unit if v >= 0 else Missing(f"implausible value {v}")
             for v in values
         ]
-        stamps = tuple(v.stamp_us for v in values)
+        stamps = tuple(sample.values[source].stamps_us)
         if stamps.count(stamps[0]) == len(stamps):
             stamps = stamps[:1] if stamps[0] > 0 else ()
         return Reading(
@@ -189,10 +193,7 @@ class CounterReader:
         )
 
 
-def _moved(before: list[FieldValue], now: list[FieldValue]) -> int:
+def _moved(before: FieldValues, now: FieldValues) -> int:
     """Return by how much the counters that were read both times went up together."""
-    return sum(
-        max(0, b.value - a.value)
-        for a, b in zip(before, now, strict=True)
-        if known(a.value) and known(b.value)
-    )
+    both = zip(before.values, now.values, strict=True)
+    return sum(max(0, b - a) for a, b in both if known(a) and known(b))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
-from nvltop.nvml.driver import UNSUPPORTED, Driver, FieldValue, within
+from nvltop.nvml.driver import UNSUPPORTED, Driver, within
+from nvltop.nvml.fields import Fields
 from nvltop.text import ranges
 
 ARCHITECTURES: Final = {
@@ -104,20 +106,23 @@ def _link_count(driver: Driver, handle: Any, index: int, mig: bool) -> Maybe[int
 
 def field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
     """Read one field value."""
-    values = driver.fields(handle, [(field_id, scope)], gpu=index)
-    return values if isinstance(values, Missing) else values[0].value
+    answer = Fields((field_id, scope)).read(driver, handle, index)
+    return answer if isinstance(answer, Missing) else answer.values[0]
+
+
+@cache
+def _of_links(field_ids: tuple[int, ...], count: int) -> Fields:
+    return Fields(*((f, link) for f in field_ids for link in range(count)))
 
 
 def per_link(
     driver: Driver, device: Device, field_ids: tuple[int, ...], count: int
-) -> Maybe[dict[int, list[FieldValue]]]:
+) -> Maybe[dict[int, list[Maybe[int]]]]:
     """Read fields whose scopeId is the link, for links 0…`count`-1, in one call."""
-    values = driver.fields(
-        device.handle, [(f, link) for f in field_ids for link in range(count)], gpu=device.index
-    )
-    if isinstance(values, Missing):
-        return values
-    return {f: values[i * count : (i + 1) * count] for i, f in enumerate(field_ids)}
+    answer = _of_links(field_ids, count).read(driver, device.handle, device.index)
+    if isinstance(answer, Missing):
+        return answer
+    return {f: answer.values[i * count : (i + 1) * count] for i, f in enumerate(field_ids)}
 
 
 def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str]) -> Gpu:
@@ -177,7 +182,7 @@ def read_remotes(
     for link in range(device.links):
         kind = driver.call(pynvml.nvmlDeviceGetNvLinkRemoteDeviceType, device.handle, link, gpu=device.index)
         info = driver.call(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, device.handle, link, gpu=device.index)
-        number = numbers if isinstance(numbers, Missing) else numbers[REMOTE_LINK][link].value
+        number = numbers if isinstance(numbers, Missing) else numbers[REMOTE_LINK][link]
         found.append(_remote(kind, info, number, uuid_by_bus, switch_links))
     return tuple(found)
 
@@ -210,7 +215,7 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
     if not device.links:
         return Missing("no NVLink")
     values = per_link(driver, device, (VERSION,), device.links)
-    versions: list[Any] = [] if isinstance(values, Missing) else [v.value for v in values[VERSION]]
+    versions: list[Any] = [] if isinstance(values, Missing) else values[VERSION]
     if not any(known(v) and v for v in versions):
         versions = [
             driver.call(pynvml.nvmlDeviceGetNvLinkVersion, device.handle, link, gpu=device.index)
@@ -233,8 +238,7 @@ def _c2c(driver: Driver, device: Device) -> C2c:
     values = per_link(driver, device, (C2C_STATUS, C2C_SPEED), count)
     if isinstance(values, Missing):
         return C2c(count, values, values)
-    states = [v.value for v in values[C2C_STATUS]]
-    speeds = [v.value for v in values[C2C_SPEED]]
+    states, speeds = values[C2C_STATUS], values[C2C_SPEED]
     missing = next((s for s in states if isinstance(s, Missing)), None)
     if missing:
         return C2c(count, missing, missing)

@@ -5,14 +5,12 @@ Nothing outside `nvltop.nvml` imports `pynvml`. Each call is noted in the `Watch
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from ctypes import sizeof
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Maybe, Missing
+from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Missing
 from nvltop.nvml.watch import Watch
 from nvltop.text import clean
 
@@ -56,26 +54,10 @@ UNSUPPORTED: Final = frozenset(
 )
 """Reasons that will not go away by asking again."""
 
-ALL_LINKS: Final = 0xFFFFFFFF
-"""scopeId that asks for the sum over a GPU's links."""
-
-_ENTRY: Final = struct.Struct("@IIqqIiQ")
-_DOUBLE: Final = struct.Struct("@d")
-_QUAD: Final = struct.Struct("@Q")
-assert _ENTRY.size == sizeof(pynvml.c_nvmlFieldValue_t)
-
 
 def reason(code: int) -> Missing:
     """Return NVML's return code as the reason why a value is missing."""
     return REASONS.get(code) or Missing(f"driver error {code}")
-
-
-class FieldValue(NamedTuple):
-    """One answer of `nvmlDeviceGetFieldValues`."""
-
-    value: Maybe[int]
-    stamp_us: int
-    """NVML's own time of the value (Unix µs), 0 if it gave none."""
 
 
 class Driver:
@@ -96,37 +78,6 @@ class Driver:
         finally:
             self.watch.end(function.__name__, start)
         return clean(answer) if isinstance(answer, str) else answer
-
-    def fields(
-        self, handle: Any, ids: Sequence[tuple[int, int]], gpu: int | None = None
-    ) -> Maybe[list[FieldValue]]:
-        """Read (field id, scope id) pairs in one call; each entry has its own reason if it failed."""
-        answer = self.call(pynvml.nvmlDeviceGetFieldValues, handle, list(ids), gpu=gpu)
-        if isinstance(answer, Missing):
-            return answer
-        return [
-            FieldValue(reason(code) if code else _number(kind, bits), stamp)
-            for _field, _scope, stamp, _latency, kind, code, bits in _ENTRY.iter_unpack(bytes(answer))
-        ]
-
-
-def _number(kind: int, bits: int) -> Maybe[int]:
-    """Pick the member of nvmlValue_t that nvmlValueType_t names."""
-    if kind in (2, 3):
-        return bits
-    if kind == 1:
-        return bits & 0xFFFFFFFF
-    if kind == 6:
-        return bits & 0xFFFF
-    if kind == 4:
-        return bits - (1 << 64) if bits >> 63 else bits
-    if kind == 5:
-        low = bits & 0xFFFFFFFF
-        return low - (1 << 32) if low >> 31 else low
-    if kind == 0:
-        number: float = _DOUBLE.unpack(_QUAD.pack(bits))[0]
-        return int(number) if abs(number) < 2**63 else Missing("implausible value")
-    return Missing(f"unknown value type {kind}")
 
 
 class Refused:

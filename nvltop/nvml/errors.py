@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import pynvml
@@ -10,6 +11,7 @@ import pynvml
 from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
 from nvltop.nvml.device import Device, per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.fields import Fields
 
 BLACKWELL: Final = 10
 HOPPER: Final = 9
@@ -52,6 +54,11 @@ BY_CALL: Final = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc
 """Counter numbers of nvmlDeviceGetNvLinkErrorCounter, for drivers without the fields."""
 
 
+@cache
+def _of_lanes(kinds: tuple[str, ...], links: int) -> Fields:
+    return Fields(*((PER_LANE[kind][link // 6] + link % 6, link) for kind in kinds for link in range(links)))
+
+
 @dataclass(slots=True)
 class ErrorReader:
     """Reads the error counters of one GPU by the way that its board answers, found once."""
@@ -81,7 +88,7 @@ class ErrorReader:
         values = per_link(self.driver, self.device, (EFFECTIVE_BER,), links)
         if isinstance(values, Missing):
             return values
-        return LinkBer(tuple(v.value for v in values[EFFECTIVE_BER]))
+        return LinkBer(tuple(values[EFFECTIVE_BER]))
 
     @property
     def needs_calls(self) -> bool:
@@ -130,23 +137,14 @@ class ErrorReader:
         values = per_link(self.driver, self.device, ids, links)
         if isinstance(values, Missing):
             return values
-        return LinkErrors(
-            {kind: tuple(v.value for v in values[i]) for kind, i in zip(kinds, ids, strict=True)}
-        )
+        return LinkErrors({kind: tuple(values[i]) for kind, i in zip(kinds, ids, strict=True)})
 
     def _lane(self, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
-        ids = [
-            (PER_LANE[kind][link // 6] + link % 6, link)
-            for kind in kinds
-            for link in range(min(links, PER_LANE_LINKS))
-        ]
-        values = self.driver.fields(self.device.handle, ids, gpu=self.device.index)
-        if isinstance(values, Missing):
-            return values
         n = min(links, PER_LANE_LINKS)
-        return LinkErrors(
-            {kind: tuple(v.value for v in values[i * n : (i + 1) * n]) for i, kind in enumerate(kinds)}
-        )
+        answer = _of_lanes(kinds, n).read(self.driver, self.device.handle, self.device.index)
+        if isinstance(answer, Missing):
+            return answer
+        return LinkErrors({kind: tuple(answer.values[i * n : (i + 1) * n]) for i, kind in enumerate(kinds)})
 
     def _call(self, counter: int, links: int) -> tuple[Maybe[int], ...]:
         return tuple(

@@ -70,7 +70,7 @@ class GpuReader:
         """Read the throughput counters; links whose counter changed its answer get their state read again."""
         readings = self.counters.read(lambda: self.states.lit)
         if readings and isinstance(readings[-1].data, LinkCounters):
-            unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if not known(v)}
+            unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if isinstance(v, Missing)}
             if unread != self._unread:
                 self.states.recheck(unread ^ self._unread)
                 self._unread = unread

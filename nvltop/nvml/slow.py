@@ -13,9 +13,10 @@ from nvltop.model import NOT_SUPPORTED, C2cTraffic, Fabric, Maybe, Missing, Pcie
 from nvltop.nvml import device as facts
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused, reason
+from nvltop.nvml.fields import Fields
 
-PCIE_TX_BYTES: Final = 197
-PCIE_RX_BYTES: Final = 198
+PCIE_BYTES: Final = Fields((197, 0), (198, 0))
+"""TX and RX."""
 RECOVERY_ACTION: Final = 230
 
 GPM_PCIE: Final = (20, 21)
@@ -136,13 +137,11 @@ class SlowReader:
         return PcieTraffic(tx / seconds, rx / seconds, "byte-counter")
 
     def _byte_counters(self) -> Any:
-        values = self.driver.fields(
-            self.device.handle, [(PCIE_TX_BYTES, 0), (PCIE_RX_BYTES, 0)], gpu=self.device.index
-        )
-        if isinstance(values, Missing):
-            return values
-        unread = next((v.value for v in values if isinstance(v.value, Missing)), None)
-        return unread or (values[0].value, values[1].value)
+        answer = PCIE_BYTES.read(self.driver, self.device.handle, self.device.index)
+        if isinstance(answer, Missing):
+            return answer
+        unread = next((v for v in answer.values if isinstance(v, Missing)), None)
+        return unread or tuple(answer.values)
 
     def _throughput(self, direction: int) -> Maybe[float]:
         kb = self._refused.ask(

@@ -11,6 +11,7 @@ import pynvml
 from nvltop.model import LinkState, LinkStates, Maybe, Missing, known
 from nvltop.nvml.device import Device, per_link
 from nvltop.nvml.driver import Driver
+from nvltop.nvml.fields import Fields
 
 SPEED: Final = 164
 STATE: Final = 165
@@ -100,8 +101,8 @@ class StateReader:
             states: list[Maybe[LinkState]] = [values] * links
             speeds: list[Maybe[float]] = [values] * links
         else:
-            states = [_state(v.value) for v in values.get(STATE, ())]
-            speeds = [_speed(v.value) for v in values.get(SPEED, ())]
+            states = [_state(v) for v in values.get(STATE, ())]
+            speeds = [_speed(v) for v in values.get(SPEED, ())]
         if STATE in ids:
             self._states = states
         if SPEED in ids:
@@ -118,11 +119,11 @@ class StateReader:
     def _old_speeds(self, links: int) -> list[Maybe[float]]:
         """Read the speeds from the fields with the link's number in their id, else from field 90."""
         n = min(links, LINKS_BY_ID)
-        ids = [(SPEED_BY_ID[link // 6] + link % 6, link) for link in range(n)]
-        values = self.driver.fields(self.device.handle, [*ids, (SPEED_COMMON, 0)], gpu=self.device.index)
-        if isinstance(values, Missing):
-            return [values] * links
-        speeds = [_speed(v.value) for v in values]
+        ids = ((SPEED_BY_ID[link // 6] + link % 6, link) for link in range(n))
+        answer = Fields(*ids, (SPEED_COMMON, 0)).read(self.driver, self.device.handle, self.device.index)
+        if isinstance(answer, Missing):
+            return [answer] * links
+        speeds = [_speed(v) for v in answer.values]
         common = speeds[-1]
         return [speeds[i] if i < n and known(speeds[i]) else common for i in range(links)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pynvml
 import pytest
 
 from nvltop.model import Counter, LinkState, Missing, Scope, known
@@ -215,7 +214,3 @@ def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))
     assert b.inventory.problem.id == problem
     assert "--demo" in b.inventory.problem.next_step
-
-
-def test_pynvml_has_the_field_value_layout_that_we_read():
-    assert [name for name, _ in pynvml.c_nvmlFieldValue_t._fields_][:2] == ["fieldId", "scopeId"]

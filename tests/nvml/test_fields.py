@@ -1,0 +1,91 @@
+"""Columns of field values say what `pynvml` says of each entry."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.model import Missing
+from nvltop.nvml.driver import FUNCTION_NOT_FOUND, Driver, reason
+from nvltop.nvml.fields import Fields
+from nvltop.nvml.watch import Watch
+
+MEMBERS = {1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
+"""Of nvmlValue_t, by nvmlValueType_t; doubles are told apart below."""
+
+entries = st.tuples(
+    st.sampled_from([0, 0, 0, 3, 15, 4711]),
+    st.sampled_from([*MEMBERS, 2, 3, 99]),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**63 - 1),
+)
+
+
+def read(asked, **functions):
+    """What is read of a driver that has no other functions than these."""
+    before, pynvml.nvmlLib = pynvml.nvmlLib, SimpleNamespace(**functions)
+    try:
+        return asked.read(Driver(Watch()), None, 0)
+    finally:
+        pynvml.nvmlLib = before
+
+
+@given(st.lists(entries, min_size=1, max_size=5))
+def test_columns_are_what_the_entries_say(answers):
+    expected = []
+
+    def fill(handle, count, asked):
+        assert [(e.fieldId, e.scopeId) for e in asked] == [(138, k) for k in range(count)]
+        for entry, (code, kind, bits, stamp) in zip(asked, answers, strict=True):
+            entry.nvmlReturn, entry.valueType, entry.timestamp = code, kind, stamp
+            entry.value.ullVal = bits
+            if code:
+                expected.append(reason(code))
+            elif kind in MEMBERS:
+                expected.append(getattr(entry.value, MEMBERS[kind]))
+            else:
+                expected.append(Missing(f"unknown value type {kind}"))
+        return 0
+
+    got = read(Fields(*((138, k) for k in range(len(answers)))), nvmlDeviceGetFieldValues=fill)
+    assert got.values == expected
+    assert got.stamps_us == [stamp for *_, stamp in answers]
+
+
+IMPLAUSIBLE = Missing("implausible value")
+
+
+@pytest.mark.parametrize(
+    ("told", "value"), [(350.7, 350), (-1.0, -1), (1e300, IMPLAUSIBLE), (float("nan"), IMPLAUSIBLE)]
+)
+def test_a_double_is_a_whole_number_or_none(told, value):
+    def fill(handle, count, asked):
+        asked[0].valueType, asked[0].value.dVal = 0, told
+        return 0
+
+    assert read(Fields((138, 0)), nvmlDeviceGetFieldValues=fill).values == [value]
+
+
+def test_an_entry_that_is_left_alone_does_not_tell_its_last_answer():
+    asked = Fields((138, 0))
+    told = iter([7, None])
+
+    def fill(handle, count, entries):
+        value = next(told)
+        if value is not None:
+            entries[0].valueType, entries[0].value.ullVal = 3, value
+        return 0
+
+    assert [read(asked, nvmlDeviceGetFieldValues=fill).values for _ in range(2)] == [[7], [0]]
+
+
+def test_a_driver_without_field_values_is_too_old():
+    assert read(Fields((138, 0))) == FUNCTION_NOT_FOUND
+
+
+def test_a_call_that_fails_has_one_reason():
+    assert read(Fields((138, 0), (138, 1)), nvmlDeviceGetFieldValues=lambda *_: 15) == reason(15)
