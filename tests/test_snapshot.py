@@ -78,6 +78,7 @@ def shoot(bench):
     def make(node="dgx-h100", scenario="errors", seconds=6.0, change=told, full=False):
         b = bench(node, scenario)
         b.interval_s = 1.0
+        b.history = History()
         redact = Redactor(NAMES, without_secrets if full else None)
         ring = Ring(redact)
         inner = b.monitor.update
@@ -153,7 +154,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = contents(frame, b.history, Ring(redact), "", "gpu1 asked").report
+    text = contents(frame, History(), Ring(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nvltop.analysis.history import History
 from nvltop.model import Counter, Missing, known
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.machine import RAW_IDLE, RAW_OVER_DATA
@@ -64,6 +65,7 @@ def test_an_idle_pair_of_3090s_stays_on_data(bench):
 
 def test_history_holds_the_same_bytes(bench):
     b = bench()
+    b.history = History()
     frame = b.run(6.0)
     g = frame.gpus[2]
     flow = b.library.machine.flow(2, 5, "tx")

@@ -12,6 +12,8 @@ import threading
 
 import pytest
 
+from nvltop.analysis.history import History
+
 WARM_UP_S = 400
 """The finest ring of the history is full after 300 s."""
 MOST_BLOCKS_PER_H = 1000
@@ -31,6 +33,7 @@ def held() -> tuple[int, int, int]:
 def run(bench, seconds: int) -> dict[str, float]:
     """Run on for so long; returns growth an hour."""
     bench.interval_s = 1.0
+    bench.history = History()
 
     def step(count: int) -> None:
         for _ in range(count):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nvltop.analysis.history import History
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
@@ -96,6 +97,7 @@ def view(bench) -> Callable[..., View]:
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> View:
         b = bench(node, scenario)
+        b.history = History()
         frame = b.run(seconds)
         return View(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nvltop.analysis.history import History
 from nvltop.model import Event, Finding
 from nvltop.report.findings import evidence
 from nvltop.tui.alerts import Alerts, notification
@@ -19,7 +20,7 @@ def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
     for gpu, code in xids:
         b.monitor.update(Event(b.clock.now, 1.8e9, b.inventory.gpus[gpu].uuid, "xid", code))
     frame = b.run(seconds)
-    return View(frame=frame, gpus=frame.gpus, history=b.history)
+    return View(frame=frame, gpus=frame.gpus, history=History())
 
 
 def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nvltop.analysis.history import History
 from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
@@ -286,6 +287,7 @@ async def test_of_a_replay(app, here):
 def test_a_picture_without_a_screen(bench):
     b = bench("hgx-a100-4", "errors")
     b.interval_s = 1.0
+    b.history = History()
     b.run(4.0)
     svg = picture.draw(b.monitor, b.history, Redactor({}), Settings())
     assert "https://" not in svg.replace("http://www.w3.org/2000/svg", "")
