@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,8 +16,7 @@ from nvltop.settings import Settings
 from nvltop.tui.app import Nvltop
 from nvltop.tui.paint.view import View
 
-READS = (
-    GpuReader.read_counters,
+EVERY_SECOND = (
     GpuReader.read_states,
     GpuReader.read_gauges,
     GpuReader.read_errors,
@@ -39,13 +39,16 @@ class Script:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let the node run on, polled four times a second."""
+        """Let the node run on; counters are read four times a second, all else once, as a sampler does."""
         for _ in range(max(1, round(seconds * 4))):
             self.bench.clock.now += 0.25
+            second = self.bench.clock.now % 1 == 0
             for reader in self.bench.readers:
-                for read in READS:
+                self.items += reader.read_counters()
+                for read in EVERY_SECOND if second else ():
                     self.items += read(reader)
-            self.items.append(self.bench.read_nics())
+            if second:
+                self.items.append(self.bench.read_nics())
         now = self.bench.clock.now
         listed = self.table.describe(*by_pid([r.processes.read(now) for r in self.bench.readers]))
         self.items.append(Reading(None, now, now, 1_790_000_000.0, listed))
@@ -73,6 +76,16 @@ class Script:
 def utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the locale that most people have, whatever the machine's is."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have times shown as on no machine in particular."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
