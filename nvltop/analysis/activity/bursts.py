@@ -229,11 +229,12 @@ def _smallest(scores: Mapping[int, float], count: int, slack: float = 0.0) -> in
 
 
 def _period(distances: Sequence[float], order: int) -> float:
-    """Return the mean length of so many bursts without a pause between them; 0 if there are none."""
+    """Return the mean length of so many bursts without a pause; 0 if there are none, or no usual length."""
     spans = [sum(distances[i : i + order]) for i in range(len(distances) - order + 1)]
     whole = [s for s in spans if s == s]
     if not whole:
         return 0.0
     usual = median(whole)
+    # Of as many short ones as long ones the median lies in between, near none of them.
     near = [s for s in whole if abs(s - usual) <= OUTLIER * usual]
-    return sum(near) / len(near)
+    return sum(near) / len(near) if near else 0.0

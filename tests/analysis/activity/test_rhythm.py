@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.bursts import UNSURE
+from nvltop.analysis.activity.bursts import NO_BEAT, UNSURE, Burst, beat
 from nvltop.analysis.activity.rhythm import FLAT, GAPS, TOO_FAST, TOO_SHORT, rhythm
 from nvltop.model import known
 
@@ -134,3 +135,10 @@ def test_nothing_is_said_of_steps_too_fast_for_the_readings(true, duty, start, j
     values = cells(plain(true, duty, jitter, seconds=160.0), start, STEP_S, 560, 0.01)
     answer = rhythm([values], STEP_S)
     assert not known(answer), (answer, true)
+
+
+@given(times=st.integers(2, 20), short=st.floats(4, 20), longer=st.floats(2, 9))
+def test_of_as_many_short_as_long_distances_none_is_usual(times, short, longer):
+    distances = [short] * times + [longer * short] * times
+    found = [Burst(at, (10.0,), 5) for at in accumulate(distances, initial=0.0)]
+    assert beat(found) == NO_BEAT
