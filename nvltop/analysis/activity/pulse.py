@@ -27,6 +27,10 @@ MISSES: Final = 3
 """A period is given up once it has not been found for so many times."""
 SETTLED: Final = 10
 """One that was found so often is more than a part of something longer, of which not enough was seen."""
+STEADY: Final = 30
+"""One that was found so often has been held against the whole window many times: while its newest part goes
+on like it, that is all that is looked at, once a period, and the whole every `WHOLE_S`."""
+WHOLE_S: Final = 60.0
 BEFORE_S: Final = 60.0
 KEPT_S: Final = 600.0
 """The drift is against what was found from so long ago up to so long ago."""
@@ -56,6 +60,10 @@ class Pulse:
     _pauses: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_PAUSES))
     """The last silences that ended, in seconds."""
     _silent_s: float = 0.0
+    _whole_s: float = 0.0
+    """When the whole window was looked at last."""
+    doubted: bool = False
+    """The newest part was not as expected, so that the whole is to be looked at."""
 
     @property
     def period_s(self) -> float | None:
@@ -72,6 +80,16 @@ class Pulse:
         """Whether it has been silent for longer than between two steps."""
         return self._beat is not None and self._silent_s > 2 * self._beat.period_s
 
+    def wanted_s(self, now_s: float) -> float:
+        """Return how much of the newest traffic `listen` is to be given; infinite for all that is kept."""
+        beat = self._beat
+        steady = len(self._told) >= STEADY and not (self._misses or self.doubted or self.stopped)
+        if beat is None or not steady or now_s - self._whole_s >= WHOLE_S:
+            return math.inf
+        if now_s - self._told[-1][0] < beat.period_s:
+            return 0.0
+        return max(RECENT_S, RECENT_PERIODS * beat.period_s)
+
     def silent(self, seconds: float) -> None:
         """Take for how long there has been no traffic."""
         if self.stopped and seconds < self._silent_s:
@@ -80,9 +98,17 @@ class Pulse:
 
     def listen(self, channels: Sequence[Sequence[float]], step_s: float, now_s: float) -> None:
         """Look for the rhythm in what was moved up to now."""
-        if self.stopped:
+        wanted_s = self.wanted_s(now_s)
+        if self.stopped or not wanted_s:
             return
-        found = _found(channels, step_s)
+        if wanted_s < math.inf:
+            found = rhythm(_newest(channels, wanted_s, step_s), step_s)
+            self.doubted = not (known(found) and self._beat and _same(found, self._beat))
+            if self.doubted:
+                return
+        else:
+            found = _found(channels, step_s)
+            self._whole_s, self.doubted = now_s, False
         if known(found) and self._beat and _same(found, self._beat):
             self._take(found, now_s)
         elif known(found) and self._heard and _same(found, self._heard):

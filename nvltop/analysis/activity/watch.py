@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, inf
 from statistics import median
 from typing import Final
 
@@ -26,7 +27,7 @@ from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, NicFra
 ANALYSE_S: Final = 4.0
 SETTLED_S: Final = 8.0
 LOOK_S: Final = 60.0
-"""What is said of ranks and of the share of communication is of so much time, in whole periods."""
+"""What is said of ranks and of the share of communication is of about so much time."""
 QUIET: Final = 0.002
 """Share of the speed below which nothing moves."""
 SILENT: Final = 0.15
@@ -57,7 +58,7 @@ class _Watched:
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to look again."""
-        return now_s - self.looked_s >= (SETTLED_S if self.pulse.settled else ANALYSE_S)
+        return self.pulse.doubted or now_s - self.looked_s >= (SETTLED_S if self.pulse.settled else ANALYSE_S)
 
 
 class Activities:
@@ -67,6 +68,8 @@ class Activities:
         self.now: tuple[Activity, ...] = ()
         """As of the last judgement, in the order of the jobs."""
         self._step_s = 0.0
+        self._noted: list[tuple[str, Moved]] = []
+        """What has come since the last judgement, by GPU."""
         self._series: dict[str, Series] = {}
         self._samples: dict[str, Samples] = {}
         self._jobs: dict[str, _Watched] = {}
@@ -80,10 +83,16 @@ class Activities:
         """Take what a GPU moved between two readings, which are meant to come every `interval_s`."""
         if not self._step_s:
             self._step_s = interval_s
-        series = self._series.get(uuid)
-        if series is None:
-            series = self._series[uuid] = Series(self._step_s)
-        series.add(moved)
+        self._noted.append((uuid, moved))
+
+    def _take_notes(self) -> None:
+        """Spread what has been noted over the cells, all of it together, which is cheaper than one by one."""
+        for uuid, moved in self._noted:
+            series = self._series.get(uuid)
+            if series is None:
+                series = self._series[uuid] = Series(self._step_s)
+            series.add(moved)
+        self._noted.clear()
 
     def judge(
         self,
@@ -95,6 +104,7 @@ class Activities:
         nics: Sequence[NicFrame] = (),
     ) -> None:
         """Bring `now` up to date; to be called about once a second."""
+        self._take_notes()
         self._set_step(interval_s)
         self.imbalances = self._balance.look(gpus)
         self._network.note(nics, now_s)
@@ -155,21 +165,25 @@ class Activities:
         if not end or not series:
             return
         size = next(iter(series.values())).size
-        tails = {uuid: s.tail(end, size - 1) for uuid, s in series.items()}
+        wanted_s = watched.pulse.wanted_s(now_s)
+        whole = wanted_s == inf
+        count = size - 1 if whole else ceil(max(wanted_s, _look_s(watched.pulse.period_s)) / self._step_s)
+        tails = {uuid: s.tail(end, min(count, size - 1)) for uuid, s in series.items()}
         first = min((i for tx, _ in tails.values() for i, v in enumerate(tx) if v == v), default=size)
         tails = {uuid: (tx[first:], rx[first:]) for uuid, (tx, rx) in tails.items()}
         busier = {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in tails.items()}
-        if group.job is None and len(group.gpus) > MIN_PARTED:
-            self._part(group, busier)
-        speeds = {u: speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)}
-        top = max((v for own in busier.values() for v in own if v == v), default=0.0)
-        seen_s = len(next(iter(busier.values()))) * self._step_s
-        if seen_s < SEEN_S or top <= QUIET * max(speeds.values(), default=0.0):
-            watched.activity = None
-            return
-        total = [sum(c) for c in zip(*(v for both in tails.values() for v in both), strict=True)]
-        watched.edge = SILENT * level([v for v in total if v == v])
-        self._listen(group, now_s)
+        if whole:
+            if group.job is None and len(group.gpus) > MIN_PARTED:
+                self._part(group, busier)
+            speeds = {u: speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)}
+            top = max((v for own in busier.values() for v in own if v == v), default=0.0)
+            seen_s = len(next(iter(busier.values()))) * self._step_s
+            if seen_s < SEEN_S or top <= QUIET * max(speeds.values(), default=0.0):
+                watched.activity = None
+                return
+            total = [sum(c) for c in zip(*(v for both in tails.values() for v in both), strict=True)]
+            watched.edge = SILENT * level([v for v in total if v == v])
+            self._listen(group, now_s)
         watched.pulse.listen(
             groups.channels([own for both in tails.values() for own in both]), self._step_s, now_s
         )
@@ -193,8 +207,7 @@ class Activities:
         busier: dict[str, list[float]],
     ) -> Activity:
         period_s = watched.pulse.period_s
-        look_s = LOOK_S if period_s is None else max(1, round(LOOK_S / period_s)) * period_s
-        count = round(look_s / self._step_s)
+        count = round(_look_s(period_s) / self._step_s)
         shares: list[Maybe[Communication]] = []
         practical: list[float] = []
         for uuid in tails:
@@ -249,6 +262,11 @@ class Activities:
         if known(beat) and beat.silent_s > FORGET_S:
             return None
         return replace(watched.activity, heartbeat=beat)
+
+
+def _look_s(period_s: float | None) -> float:
+    """Return the time that comes nearest to `LOOK_S` in whole periods."""
+    return LOOK_S if period_s is None else max(1, round(LOOK_S / period_s)) * period_s
 
 
 def _one_model(frames: Mapping[str, GpuFrame], uuids: Iterable[str]) -> bool:

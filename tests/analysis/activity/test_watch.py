@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.analysis.activity.rhythm import TOO_SHORT
+from nvltop.analysis.activity import pulse
+from nvltop.analysis.activity.rhythm import TOO_SHORT, rhythm
 from nvltop.model import Job, Missing, known
 
 from .accuracy import answer, cases, row
@@ -64,6 +65,37 @@ def test_a_job_that_slows_down_drifts():
     (after,) = gpus.run(440.0, judged_s=100.0)
     assert step(after) == pytest.approx(3.3, rel=0.01)
     assert after.heartbeat.drift == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_job_that_takes_another_pace_is_followed():
+    flow = Drawn()
+    t = 0.1
+    while t < 500.0:
+        length = 3.0 if t < 400.0 else 7.3
+        flow.burst(t, 0.3 * length, LOUD)
+        t += length
+    gpus = Gpus([flow] * 4)
+    (found,) = gpus.run(400.0, judged_s=0)
+    assert step(found) == pytest.approx(3.0, rel=0.01)
+    (found,) = gpus.run(470.0, judged_s=0)
+    assert step(found) == pytest.approx(7.3, rel=0.01)
+
+
+def test_of_a_steady_rhythm_the_whole_window_is_looked_at_once_a_minute(monkeypatch):
+    lengths: list[float] = []
+
+    def noted(channels, step_s):
+        lengths.append(len(channels[0]) * step_s)
+        return rhythm(channels, step_s)
+
+    monkeypatch.setattr(pulse, "rhythm", noted)
+    gpus = Gpus([loud(plain(2.0, 0.3, seconds=1000.0))] * 4)
+    gpus.run(400.0, judged_s=0)
+    lengths.clear()
+    (found,) = gpus.run(640.0, judged_s=0)
+    assert step(found) == pytest.approx(2.0, rel=0.001)
+    assert sum(seconds > 200.0 for seconds in lengths) == 4
+    assert len(lengths) >= 30
 
 
 def test_a_job_that_stops_is_silent_and_keeps_its_step():
