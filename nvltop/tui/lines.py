@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
-from textual.widget import Widget
 
+from nvltop.tui.bare import Bare
 from nvltop.tui.ink import Ink
 from nvltop.tui.paint.row import Row
 
@@ -20,7 +20,7 @@ NEAR: Final = 12
 """Columns that are sent again rather than passed over."""
 
 
-class Lines(Widget):
+class Lines(Bare):
     """Rows of exactly the widget's width.
 
     A row that did not change is not touched. Of the others the part that did goes straight to the terminal

@@ -9,8 +9,10 @@ from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 
 from nvltop.tui import terminal
 from nvltop.tui.ink import Ink
@@ -38,6 +40,8 @@ class Main(Screen[None]):
     }
     """
     AUTO_FOCUS = ""
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Textual would send the whole screen once more whenever the focus moves."""
     BLANK = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,h,question_mark", "app.help", "Help"),
@@ -153,6 +157,9 @@ class Main(Screen[None]):
         for other in self.query(Tab):
             other.display = other is tab
         tab.focus()
+        if tab.size:
+            # It has been shown before: its rows are right at once, most often.
+            self._draw()
         # The widgets get their sizes first.
         self.call_after_refresh(self.paint)
 

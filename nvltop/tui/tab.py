@@ -25,8 +25,8 @@ from typing import ClassVar, Final
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widget import Widget
 
+from nvltop.tui.bare import Bare
 from nvltop.tui.ink import Ink
 from nvltop.tui.paint.bars import Key
 from nvltop.tui.paint.view import View
@@ -35,7 +35,7 @@ ALL: Final = 1 << 20
 """More rows than any list has."""
 
 
-class Tab(Widget, can_focus=True):
+class Tab(Bare, can_focus=True):
     """Shown while it is the current one; see the module for what a subclass gives."""
 
     DEFAULT_CSS = "Tab { height: 1fr; width: 1fr; display: none; }"
