@@ -6,9 +6,11 @@ import random
 import re
 
 import pytest
+from textual._compositor import Compositor, LayoutUpdate
 from textual.binding import Binding
 
 from nvltop.tui.help import TEXT
+from nvltop.tui.lines import Lines
 from nvltop.tui.main import Main
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint import bars
@@ -21,8 +23,6 @@ TITLES = [tab.TITLE for tab in TABS]
 
 
 def lines(app) -> str:
-    from nvltop.tui.lines import Lines
-
     return "\n".join(widget.text() for widget in app.main.query(Lines) if widget.display and widget.region)
 
 
@@ -53,6 +53,30 @@ async def test_tab_goes_round_and_numbers_go_straight(app):
             await pilot.press(str(number))
             await pilot.pause()
             assert title == app.main.tab.TITLE
+
+
+@pytest.mark.parametrize("number", range(1, len(TITLES) + 1))
+async def test_a_tab_that_was_seen_before_comes_back_whole_and_is_sent_once(app, monkeypatch, number):
+    app, sent = app(), []
+    other = str(number % len(TITLES) + 1)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press(str(number), other)
+        await settle(app, pilot)
+        its = app.main.tabs[number - 1].query(Lines)
+        assert app.main.tabs[number - 1].size == app.main.tab.size
+        render = Compositor.render_update
+
+        def rendered(compositor, **how):
+            update = render(compositor, **how)
+            sent.append((type(update), [widget.text() for widget in its]))
+            return update
+
+        monkeypatch.setattr(Compositor, "render_update", rendered)
+        await pilot.press(str(number))
+        await pilot.pause()
+        assert LayoutUpdate not in [kind for kind, _ in sent], "nothing has to be sent twice"
+        assert sent[0][1] == [widget.text() for widget in its] != [""] * len(its)
 
 
 async def test_tabs_and_function_keys_can_be_clicked(app):
