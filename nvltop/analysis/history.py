@@ -80,14 +80,16 @@ class _Ring:
 
     def tail(self, column: int, newest: int, count: int) -> list[float]:
         """Return the means of `count` buckets up to the newest, oldest first."""
-        oldest = newest - count + 1
-        if not max(0, self.filling - self._size + 1) <= oldest <= newest < self.filling:
+        oldest, closed = newest - count + 1, min(newest, self.filling - 1)
+        if not max(0, self.filling - self._size + 1) <= oldest <= closed:
             return [self.mean(bucket, column) for bucket in range(oldest, newest + 1)]
         first = oldest % self._size * self.width + column
-        last = newest % self._size * self.width + column
+        last = closed % self._size * self.width + column
         if first <= last:
-            return self._means[first : last + 1 : self.width].tolist()
-        return (self._means[first :: self.width] + self._means[column : last + 1 : self.width]).tolist()
+            means = self._means[first : last + 1 : self.width]
+        else:
+            means = self._means[first :: self.width] + self._means[column : last + 1 : self.width]
+        return [*means, *(self.mean(bucket, column) for bucket in range(closed + 1, newest + 1))]
 
 
 class _Block:

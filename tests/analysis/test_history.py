@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.history import History, Key
+from nvltop.analysis.history import History, Key, _Ring
 
 SPANS_S = (60, 300, 3600, 24 * 3600)
 
@@ -67,3 +68,19 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
         step, means = history.span([key], span_s)
         assert step == step_s
         assert means[-10:] == pytest.approx([7.0] * 10, abs=0.01)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.0, 1.5, math.nan])), max_size=40),
+    st.integers(-3, 3),
+    st.integers(1, 12),
+)
+def test_a_tail_is_the_mean_of_each_bucket(steps, newest, count):
+    ring, bucket = _Ring(1, 8, 2), 5
+    for step, value in steps:
+        bucket += step
+        ring.add(bucket, 1.0, [value, 2 * value])
+    newest += bucket
+    for column in range(2):
+        means = [ring.mean(b, column) for b in range(newest - count + 1, newest + 1)]
+        assert repr(ring.tail(column, newest, count)) == repr(means)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -11,7 +11,7 @@ from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.order import SAME
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, memory, percent
 
@@ -60,7 +60,8 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     shape = _shape(view, width)
     rows = [shape.title]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
-        spans = _cells(g, shape.columns, view)
+        before, after = _still(shape, g, view)
+        spans = [*before, *_cells(shape.rates, g, view), *after]
         if shape.spark:
             spans += _sparks(g, view, shape)
         chosen = "selected" if not view.links_focused else "unfocused"
@@ -68,10 +69,24 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
     return rows
 
 
+def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span]]:
+    """Return what stands before and behind the rates; it changes once a second at most."""
+    link = g.nvlink
+    counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
+    of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.mark(g.gpu.uuid)
+    return view.kept(
+        ("gpu", g.gpu.uuid),
+        of,
+        lambda: (joined(_cells(shape.first, g, view)), joined(_cells(shape.last, g, view))),
+    )
+
+
 class Shape(NamedTuple):
     """What stands where in the table."""
 
-    columns: tuple[Column, ...]
+    first: tuple[Column, ...]
+    rates: tuple[Column, ...]
+    last: tuple[Column, ...]
     spark: int
     """Width of each sparkline; 0 if there is no room for them."""
     linked: bool
@@ -113,7 +128,16 @@ def _shaped(
         scale = "" if linked or each < 14 else " (of 64 GB/s)"
         head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return Shape(tuple(columns), each if each >= MIN_SPARK else 0, linked, title)
+    rates = [i for i, c in enumerate(columns) if c.key in RATES]
+    first, last = rates[0], rates[-1] + 1
+    return Shape(
+        tuple(columns[:first]),
+        tuple(columns[first:last]),
+        tuple(columns[last:]),
+        each if each >= MIN_SPARK else 0,
+        linked,
+        title,
+    )
 
 
 def _head(c: Column, sort: str, mark: str) -> str:
@@ -125,14 +149,15 @@ def _head(c: Column, sort: str, mark: str) -> str:
 def column_at(view: View, x: int, width: int) -> str | None:
     """Return the key of the column whose title is drawn at `x`."""
     at = 0
-    for c in _shape(view, width).columns:
+    shape = _shape(view, width)
+    for c in (*shape.first, *shape.rates, *shape.last):
         if at <= x <= at + c.width:
             return SAME.get(c.key, c.key)
         at += c.width + 1
     return None
 
 
-def _cells(g: GpuFrame, columns: tuple[Column, ...], view: View) -> list[Span]:
+def _cells(columns: Sequence[Column], g: GpuFrame, view: View) -> list[Span]:
     old = "dim" if g.stale or g.state != "ok" else ""
     spans: list[Span] = []
     for c in columns:
@@ -207,6 +232,8 @@ CELLS: Final[dict[str, Cell]] = {
     "errors": _errors,
 }
 """What each column shows of a GPU; the last argument is the role of values that may be old."""
+RATES: Final = ("tx", "rx", "share", "pcie_tx", "pcie_rx")
+"""What changes with every reading; these columns stand side by side."""
 
 
 def _sparks(g: GpuFrame, view: View, shape: Shape) -> list[Span]:

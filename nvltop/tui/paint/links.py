@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
-from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, sentence
+from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, joined, sentence
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count
 
@@ -52,11 +52,8 @@ def rows(view: View, width: int, height: int, top: int) -> list[Row]:
     shape = _shaped(width, view.unit.name, _kinds(g.links))
     out = [shape.title]
     for i, link in enumerate(g.links[top : top + height - 2], top):
-        spans: list[Span] = []
-        for c in shape.columns:
-            text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
-            spans.append((c.place(text), role))
-            spans.append((" ", ""))
+        before, after = _still(shape, g, link, view)
+        spans = [*before, *_cells(shape.rates, g, link, view), *after]
         if shape.spark:
             spans += _sparks(g, link, view, shape.spark)
         chosen = view.links_focused and i == view.link
@@ -74,10 +71,33 @@ def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
+def _still(shape: Shape, g: GpuFrame, link: Link, view: View) -> tuple[list[Span], list[Span]]:
+    """Return what stands before and behind the rates; it changes seldom."""
+    uuid = g.gpu.uuid
+    counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
+    of = shape, link.state, counts, view.mark(uuid, link.index), view.remote(link)
+    return view.kept(
+        ("link", uuid, link.index),
+        of,
+        lambda: (joined(_cells(shape.first, g, link, view)), joined(_cells(shape.last, g, link, view))),
+    )
+
+
+def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: View) -> list[Span]:
+    spans: list[Span] = []
+    for c in columns:
+        text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
+        spans.append((c.place(text), role))
+        spans.append((" ", ""))
+    return spans
+
+
 class Shape(NamedTuple):
     """What stands where in the table."""
 
-    columns: tuple[Column, ...]
+    first: tuple[Column, ...]
+    rates: tuple[Column, ...]
+    last: tuple[Column, ...]
     spark: int
     """Width of each sparkline; 0 if there is no room for them."""
     title: Row
@@ -108,7 +128,15 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
     head = " ".join(c.head() for c in columns)
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
-    return Shape(tuple(columns), each if each >= MIN_SPARK else 0, fit([(head, "title")], width, "title"))
+    rates = [i for i, c in enumerate(columns) if c.key in RATES]
+    first, last = rates[0], rates[-1] + 1
+    return Shape(
+        tuple(columns[:first]),
+        tuple(columns[first:last]),
+        tuple(columns[last:]),
+        each if each >= MIN_SPARK else 0,
+        fit([(head, "title")], width, "title"),
+    )
 
 
 def _caption(g: GpuFrame, view: View) -> str:
@@ -182,6 +210,8 @@ CELLS: Final[dict[str, Cell]] = {
     "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
 }  # fmt: skip
 """What each column shows of a link; all others are kinds of errors."""
+RATES: Final = ("tx", "rx")
+"""What changes with every reading; these columns stand side by side."""
 
 
 def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:

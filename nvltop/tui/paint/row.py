@@ -19,26 +19,37 @@ SEPARATOR: Final = " · "
 """Between the parts of a line of words, the most telling part first."""
 
 
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Make spans of the same role that stand side by side one."""
+    out: list[Span] = []
+    run, role = "", ""
+    for text, its in spans:
+        if its == role:
+            run += text
+        elif text:
+            if run:
+                out.append((run, role))
+            run, role = text, its
+    if run:
+        out.append((run, role))
+    return out
+
+
 def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
     """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
-    out: list[Span] = []
-    left = width
-    for text, its in spans:
-        if left <= 0:
-            break
-        text = text[:left]
-        left -= len(text)
-        use = its if role is None else role
-        if out and out[-1][1] == use:
-            out[-1] = (out[-1][0] + text, use)
-        elif text:
-            out.append((text, use))
+    if role is not None:
+        text = "".join([text for text, _ in spans])
+        return ((text[:width].ljust(width), role),) if width > 0 else ()
+    out = joined(spans)
+    left = width - sum([len(text) for text, _ in out])
     if left > 0:
-        pad = "" if role is None else role
-        if out and out[-1][1] == pad:
-            out[-1] = (out[-1][0] + " " * left, pad)
-        else:
-            out.append((" " * left, pad))
+        out = joined([*out, (" " * left, "")])
+    while left < 0:
+        text, its = out.pop()
+        left += len(text)
+        if left > 0:
+            out.append((text[:left], its))
+            break
     return tuple(out)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from nvltop.analysis.history import History, Key
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
@@ -15,6 +15,7 @@ from nvltop.tui.paint.row import Span, narrow
 from nvltop.tui.paint.timeline import Playing
 from nvltop.units import BYTES, Unit
 
+T = TypeVar("T")
 MARKS: Final[dict[str, Span]] = {
     "critical": ("!", "error"),
     "warning": ("!", "warn"),
@@ -70,7 +71,7 @@ class View:
 
     _marked: Sequence[Finding] | None = None
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
-    _kept: dict[str, tuple[object, str]] = field(default_factory=dict)
+    _kept: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
     _index_of: dict[str, int] = field(default_factory=dict)
@@ -114,12 +115,13 @@ class View:
                     self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
         return self._marks.get((uuid, link), ("", ""))
 
-    def kept(self, name: str, of: object, say: Callable[[], str]) -> str:
-        """Return words that were said last time, unless what they are `of` has changed since."""
+    def kept(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
+        """Return what was drawn last time under a name, unless what it is `of` has changed since."""
         last = self._kept.get(name)
         if last is None or last[0] != of:
-            last = self._kept[name] = of, say()
-        return last[1]
+            last = self._kept[name] = of, draw()
+        drawn: T = last[1]
+        return drawn
 
     def remote(self, link: Link) -> str:
         """Name a link's other end."""
