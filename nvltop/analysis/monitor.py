@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
 from nvltop.analysis.activity.watch import Activities
@@ -29,6 +29,7 @@ from nvltop.model import (
     Host,
     Inventory,
     Item,
+    Job,
     LinkBer,
     LinkErrors,
     LinkStates,
@@ -48,6 +49,15 @@ MAX_EVENTS: Final = 1000
 
 SELDOM: Final = (LinkStates, LinkErrors, LinkBer, Fabric)
 """Groups that the rules are asked about as soon as they come."""
+
+
+class _Moment(NamedTuple):
+    """What rules and frames of one tick share."""
+
+    gpus: tuple[GpuFrame, ...]
+    matrix: Matrix
+    nics: tuple[NicFrame, ...]
+    jobs: tuple[Job, ...]
 
 
 class Monitor:
@@ -72,8 +82,8 @@ class Monitor:
         self._activities = Activities()
         self._news = False
         """Something has come that rules look at and that comes seldom."""
-        self._frames: tuple[GpuFrame, ...] | None = None
-        """Of the GPUs, as of the last tick; None once anything has been folded since."""
+        self._moment: _Moment | None = None
+        """As of the last tick; None once anything has been folded since."""
 
     @property
     def inventory(self) -> Inventory | None:
@@ -89,7 +99,7 @@ class Monitor:
         """Fold one item."""
         if self._started_s is None:
             self._started_s = item.wall_s
-        self._frames = None
+        self._moment = None
         self._news = self._news or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
             self._read(item)
@@ -111,7 +121,7 @@ class Monitor:
         for track in self._gpus.values():
             track.rebase()
         self._nics.rebase()
-        self._frames = None
+        self._moment = None
         self._news = True
 
     def _read(self, reading: Reading) -> None:
@@ -159,17 +169,14 @@ class Monitor:
         return matrix.with_traffic(self._topology, gpus)
 
     def _judge(self, inventory: Inventory) -> None:
-        gpus = self._now(inventory)
-        joined = self._matrix(gpus)
+        now = self._now(inventory)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
-        running = jobs(self._processes, gpus, joined)
-        nics = self._nics.at(self._tick.mono_s, {})
-        self._activities.judge(gpus, running, joined, self._tick.mono_s, interval_s, nics)
+        self._activities.judge(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
         self._health.judge(
             Scene(
                 inventory=inventory,
-                gpus=gpus,
-                jobs=running,
+                gpus=now.gpus,
+                jobs=now.jobs,
                 activity=self._activities.now,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
@@ -178,7 +185,7 @@ class Monitor:
                 listening=self._listening,
                 pairs=self._pairs,
                 memory=self._health.memory,
-                nics=nics,
+                nics=now.nics,
             )
         )
 
@@ -188,36 +195,38 @@ class Monitor:
         names = [nic.device for nic, _ in self._around.nics]
         return self._nics.at(self._tick.mono_s, dict(zip(names, joined.labels[n:], strict=False)))
 
-    def _now(self, inventory: Inventory) -> tuple[GpuFrame, ...]:
-        """Return the GPUs as of the last tick."""
-        if self._frames is None:
+    def _now(self, inventory: Inventory) -> _Moment:
+        """Return what there is as of the last tick."""
+        if self._moment is None:
             now_s = self._tick.mono_s
             stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
-            self._frames = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
-        return self._frames
+            gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
+            joined = self._matrix(gpus) if gpus else Matrix()
+            running = jobs(self._processes, gpus, joined)
+            self._moment = _Moment(gpus, joined, self._ports(joined), running)
+        return self._moment
 
     def frame(self) -> Frame:
         """Return the node as of the last `Tick`."""
         tick = self._tick
         inventory = self._inventory or Inventory(tick.mono_s, tick.wall_s)
-        gpus = self._now(inventory)
-        joined = self._matrix(gpus) if gpus else Matrix()
+        now = self._now(inventory)
         return Frame(
             inventory=inventory,
             tick=tick,
             started_s=tick.wall_s if self._started_s is None else self._started_s,
-            gpus=gpus,
-            matrix=joined,
-            nics=self._ports(joined),
+            gpus=now.gpus,
+            matrix=now.matrix,
+            nics=now.nics,
             host=self._host,
             cost=self._cost,
-            verdict=verdict(inventory, gpus, tick),
+            verdict=verdict(inventory, now.gpus, tick),
             findings=self._health.findings,
             past_findings=tuple(self._health.past),
             checks=self._health.checks,
             events=tuple(self._events),
             processes=self._processes,
-            jobs=jobs(self._processes, gpus, joined),
+            jobs=now.jobs,
             activity=self._activities.now,
             sequence=self._sequence,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -33,6 +34,7 @@ FASTEST: Final = 100e9
 """Bytes/s; taken for a port that does not tell its rate."""
 GONE: Final = "gone"
 NO_LONGER: Final = Missing("no longer there")
+NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
 NO_SPAN: Final = Span(0.0, 0.0, (FIRST,) * 4)
 
 
@@ -62,7 +64,7 @@ class _Track:
 
     def frame(self, nic: Nic, label: str, now_s: float, *, there: bool) -> NicFrame:
         tx, rx, ip_tx, ip_rx = self.span.rates if there else (NO_LONGER,) * 4
-        errors: dict[str, ErrorCount] = dict(self.errors.at(now_s).get(0, {}))
+        errors = self.errors.at(now_s).get(0, NO_ERRORS)
         port = self.port if there else replace(self.port, state=GONE, physical="", rate_bytes_per_s=NO_LONGER)
         return NicFrame(
             nic=nic,
@@ -88,6 +90,8 @@ class NicTracks:
         self._present: frozenset[str] = frozenset()
         self._tracks: dict[Key, _Track] = {}
         self._listed: frozenset[Key] = frozenset()
+        self._order: tuple[tuple[Nic, Key], ...] | None = ()
+        """The ports by NIC; None once either has changed."""
 
     def take(self, nics: Maybe[tuple[Nic, ...]]) -> None:
         """Take what an inventory lists."""
@@ -104,6 +108,7 @@ class NicTracks:
         }
         self._nics = now | gone
         self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._nics}
+        self._order = None
 
     def update(self, reading: Reading, ports: NicPorts) -> None:
         """Take a reading of all ports."""
@@ -112,6 +117,7 @@ class NicTracks:
             track = self._tracks.get(key)
             if track is None:
                 track = self._tracks[key] = _Track(port)
+                self._order = None
             track.update(port, reading.end_s)
         self._listed = frozenset((port.device, port.port) for port in ports.ports)
 
@@ -122,15 +128,22 @@ class NicTracks:
 
     def at(self, now_s: float, labels: dict[str, str]) -> tuple[NicFrame, ...]:
         """Return all ports as of `now_s`; `labels` are those of the matrix, by device."""
-        return tuple(
-            self._tracks[key].frame(
-                nic,
-                labels.get(nic.device, ""),
-                now_s,
-                there=nic.device in self._present and key in self._listed,
+        if self._order is None:
+            self._order = tuple(
+                (nic, key)
+                for nic in self._nics.values()
+                for key in sorted(k for k in self._tracks if k[0] == nic.device)
             )
-            for nic in self._nics.values()
-            for key in sorted(k for k in self._tracks if k[0] == nic.device)
+        return tuple(
+            [
+                self._tracks[key].frame(
+                    nic,
+                    labels.get(nic.device, ""),
+                    now_s,
+                    there=nic.device in self._present and key in self._listed,
+                )
+                for nic, key in self._order
+            ]
         )
 
 
