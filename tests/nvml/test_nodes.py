@@ -19,7 +19,9 @@ HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
 @pytest.mark.parametrize("node", HEALTHY)
 @pytest.mark.parametrize("scenario", ["training", "idle"])
 def test_no_rate_is_beyond_the_speed_and_nothing_is_found_wrong(bench, node, scenario):
-    frame = bench(node, scenario).run(4.0)
+    b = bench(node, scenario)
+    frame = b.run(4.0)
+    assert b.library.crashes == []
     for g in frame.gpus:
         for link in g.links:
             for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s):

@@ -54,7 +54,7 @@ def test_links_that_come_up_late_on_a_machine_whose_boot_time_is_hidden(watched)
 
 
 def test_a_fabric_that_is_ready_after_a_while_is_a_notice_at_most(watched):
-    w = watched("dgx-h100", "fabric-stuck")
+    w = watched("h100-two", "fabric-stuck")
     frame = w.look(60)
     assert [f.severity for f in frame.findings] == ["notice"]
     w.lib.machine.scenario = "training"
@@ -63,7 +63,7 @@ def test_a_fabric_that_is_ready_after_a_while_is_a_notice_at_most(watched):
     assert [f.rule for f in frame.past_findings] == ["fabric-not-ready"]
 
 
-@pytest.mark.parametrize("node", ["dgx1-v100", "dgx-a100", "dgx-h100", "hgx-b200"])
+@pytest.mark.parametrize("node", ["dgx1-v100", "hgx-a100-4", "h100-two", "gb200-two"])
 def test_lifetime_counts_above_zero(watched, node):
     def used(lib):
         lib.machine.errors = lambda gpu, link, kind, t: 7 * link + 505
@@ -73,7 +73,7 @@ def test_lifetime_counts_above_zero(watched, node):
     assert any(g.nvlink.errors_total for g in frame.gpus if known(g.nvlink.errors_total))
 
 
-@pytest.mark.parametrize("node", ["dgx1-v100", "dgx-h100", "hgx-b200"])
+@pytest.mark.parametrize("node", ["dgx1-v100", "h100-two", "gb200-two"])
 def test_counters_that_are_reset(watched, node):
     def used(lib):
         lib.machine.errors = lambda gpu, link, kind, t: 505 if t < 10 else 0
@@ -86,7 +86,7 @@ def test_counters_that_are_reset(watched, node):
 @pytest.mark.parametrize("pause_s", [6.0, 3600.0, 200_000.0])
 @pytest.mark.parametrize("scenario", ["training", "idle"])
 def test_suspend(watched, scenario, pause_s):
-    w = watched("dgx-h100", scenario)
+    w = watched("h100-two", scenario)
     w.look(10)
     w.bench.clock.now += pause_s
     for _ in range(LONG):
