@@ -22,12 +22,11 @@ def frames(items):
 
 
 @pytest.mark.parametrize(
-    ("node", "scenario"),
-    [("dgx-h100", scenario) for scenario in SCENARIOS]
-    + [(node, "training") for node in NODES if node != "dgx-h100"],
+    ("node", "scenario", "seconds"),
+    [("hgx-h100-4", scenario, 12) for scenario in SCENARIOS] + [(node, "training", 4) for node in NODES],
 )
-def test_replay_of_the_redacted_is_the_redacted_live(simulate, tmp_path, node, scenario):
-    items = simulate(node, scenario, 12 if node == "dgx-h100" else 4)
+def test_replay_of_the_redacted_is_the_redacted_live(simulate, tmp_path, node, scenario, seconds):
+    items = simulate(node, scenario, seconds)
     redact = Redactor()
     path = tmp_path / "run.gz"
     recorder = Recorder(path, redact=redact)

@@ -18,7 +18,7 @@ from nvltop.tui.paint.timeline import Playing, timeline
 @pytest.fixture
 def recording(bench, tmp_path):
     """Record forty seconds in which a link fails."""
-    b = bench("dgx-h100", "link-down")
+    b = bench("hgx-h100-4", "link-down")
     path = tmp_path / "run.gz"
     recorder = Recorder(path)
     recorder.write(b.inventory)
