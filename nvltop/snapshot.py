@@ -1,4 +1,7 @@
-"""A snapshot: one moment and what led up to it, redacted, as files for a bug report."""
+"""A snapshot: one moment and what led up to it, redacted, as files for a bug report.
+
+What writes the reports is loaded with the first one: most screens that could take one never do.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,7 @@ from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame
 from nvltop.record.redact import Redactor
 from nvltop.record.ring import Ring
-from nvltop.report.json import to_json
 from nvltop.report.secrets import without_secrets
-from nvltop.report.snapshot import Change, Snapshot, to_markdown
-from nvltop.report.snapshot.files import save
 
 MINUTES_S: Final = 300.0
 """What the sparklines reach back."""
@@ -43,6 +43,8 @@ class Contents:
 
     def save(self, path: Path) -> Path:
         """Write it; raise `SnapshotError`."""
+        from nvltop.report.snapshot.files import save
+
         return save(path, self.files, self.wall_s)
 
 
@@ -67,6 +69,9 @@ def contents(
 
     Names are taken out of what came from outside, not of the texts made of it: a host may be called `gpu1`.
     """
+    from nvltop.report.json import to_json
+    from nvltop.report.snapshot import Change, Snapshot, to_markdown
+
     redact = ring.redact
     told = redacted(frame, redact)
     step_s, series = _series(frame, told, history)

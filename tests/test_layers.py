@@ -27,6 +27,7 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.export.exporter", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.sampler.worker, nvltop.sampler.sweep", HEAVY),
+        ("import nvltop.tui.run", ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments")),
         ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", HEAVY),
     ],
 )  # fmt: skip

@@ -12,9 +12,7 @@ from typing import Final
 from nvltop.analysis.history import History
 from nvltop.model import Frame, Item
 from nvltop.record.ring import Ring
-from nvltop.report.snapshot.files import SnapshotError
 from nvltop.snapshot import Contents, Critical, contents, redactor
-from nvltop.tui import picture
 from nvltop.tui.main import Main
 from nvltop.tui.paint.view import View
 
@@ -57,6 +55,8 @@ class Shots:
         if self._busy:
             self._told(BUSY, True)
             return None
+        from nvltop.tui import picture  # with the first one: see `nvltop.snapshot`
+
         screen = picture.take(main, view, self._ring.redact)
         made = contents(frame, history, self._ring, screen, cause, self._replayed)
         work = (made, COPIED if cause is BY_KEY else "", asyncio.get_running_loop())
@@ -78,6 +78,8 @@ class Shots:
         return self._untold
 
     def _save(self, made: Contents, more: str, loop: asyncio.AbstractEventLoop) -> None:
+        from nvltop.report.snapshot.files import SnapshotError
+
         try:
             words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
         except SnapshotError as error:
