@@ -16,7 +16,6 @@ SETTLE_S: Final = 1.0
 """How long after an event the inventory is read again."""
 TRAFFIC_S: Final = 2.0
 FIRST_TRAFFIC_S: Final = 0.5
-SLOW_TURN_S: Final = 0.25
 HOST_S: Final = 1.0
 NICS_S: Final = 1.0
 PROCESSES_S: Final = 2.0
@@ -64,13 +63,13 @@ class Due:
     """Tells when something that is done every so often is due."""
 
     every_s: float
-    _next_s: float = field(default=0.0, init=False)
+    next_s: float = field(default=0.0, init=False)
 
     def at(self, now: float, slack_s: float = 0.0) -> bool:
         """Whether it is due now (or within `slack_s`); if so, the next time is set."""
-        if now + slack_s < self._next_s:
+        if now + slack_s < self.next_s:
             return False
         # Along the old grid, unless that has been left far behind.
-        step = self._next_s + self.every_s
-        self._next_s = step if step > now else now + self.every_s
+        step = self.next_s + self.every_s
+        self.next_s = step if step > now else now + self.every_s
         return True

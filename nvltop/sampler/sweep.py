@@ -30,7 +30,7 @@ EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
 """After a wait that failed at once, as it does while a registered GPU is lost."""
 
-WATCH_S: Final = 0.1
+WATCH_S: Final = 0.25
 """How often the lanes are looked after."""
 GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
 """NVML is not initialised, the driver is not loaded, library and driver differ: reloaded under us."""
@@ -211,7 +211,7 @@ class Sampler:
                 self._each(lane, GpuReader.read_traffic)
             if fabric.at(now):
                 self._each(lane, GpuReader.read_fabric)
-            self._stop.wait(cadence.SLOW_TURN_S)
+            self._stop.wait(max(0.0, min(traffic.next_s, fabric.next_s) - time.monotonic()))
 
     def _each(self, lane: Lane, read: Callable[[GpuReader], list[Reading]]) -> None:
         for reader in lane.turn(self._session.readers):
