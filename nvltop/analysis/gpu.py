@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nvltop.analysis.activity.series import Moved
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
+from nvltop.analysis.recent import Recent
 from nvltop.analysis.rows import LinkRows, Lit
-from nvltop.analysis.verdict import ceiling, share
+from nvltop.analysis.verdict import ceiling, share_of
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -33,14 +33,13 @@ from nvltop.model import (
     Remote,
     Scope,
     known,
+    or_none,
 )
 
 PER_LINK = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 NO_LINK_UP = Missing("no link is up")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
-RECENT_S = 10.0
-"""Long enough for the pauses between the steps of a job not to look like its end."""
 
 
 @dataclass(slots=True)
@@ -63,8 +62,7 @@ class GpuTrack:
     _lit: Lit | None = None
     """The same of the states."""
     _span: tuple[float, float] | None = None
-    _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
-    """End, length and share of speed of each span of the last seconds."""
+    _recent: Recent = field(default_factory=Recent)
     moved: Moved | None = None
     """Traffic of the last span."""
     _meter: Meter = field(default_factory=Meter)
@@ -120,21 +118,18 @@ class GpuTrack:
         return True
 
     def _remember(self, start_s: float, end_s: float) -> None:
-        while self._recent and end_s - self._recent[0][0] > RECENT_S:
-            self._recent.popleft()
-        if isinstance(self.gpu.remotes, Missing) or not self._states:
-            return
-        tx, rx = self._sums()
-        self.moved = Moved(start_s, end_s, tx if known(tx) else math.nan, rx if known(rx) else math.nan)
-        speed = self._lighting().speed_bytes_per_s
-        now = share(NvLink(tx_bytes_per_s=tx, rx_bytes_per_s=rx, speed_bytes_per_s=speed))
-        if end_s > start_s and known(now):
-            self._recent.append((end_s, end_s - start_s, now))
+        used: Maybe[float] = NOT_READ
+        if self._states and known(self.gpu.remotes):
+            tx, rx = self._sums()
+            self.moved = Moved(start_s, end_s, tx if known(tx) else math.nan, rx if known(rx) else math.nan)
+            used = share_of(tx, rx, self._lighting().speed_bytes_per_s)
+        self._recent.add(start_s, end_s, or_none(used))
 
-    def _recent_share(self, seconds: float) -> Maybe[float]:
-        if not seconds:
-            return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
-        return sum(length * part for _, length, part in self._recent) / seconds
+    def _recent_share(self) -> Maybe[float]:
+        share = self._recent.share
+        if share is not None:
+            return share
+        return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
 
     def rebase(self) -> None:
         """Count errors from now on."""
@@ -180,7 +175,6 @@ class GpuTrack:
 
     def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
-        seconds = sum(length for _, length, _ in self._recent)
         why = remotes if isinstance(remotes, Missing) else None if remotes else NO_LINK
         if why:
             none = 0 if why is NO_LINK else why
@@ -191,8 +185,8 @@ class GpuTrack:
                 ceiling=why,
                 tx_bytes_per_s=why,
                 rx_bytes_per_s=why,
-                recent_share=self._recent_share(seconds),
-                recent_s=seconds,
+                recent_share=self._recent_share(),
+                recent_s=self._recent.seconds,
                 counter=why,
                 scope=why,
                 errors_total=why,
@@ -209,8 +203,8 @@ class GpuTrack:
             ceiling=ceiling(self.gpu.nvlink_generation),
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
-            recent_share=self._recent_share(seconds),
-            recent_s=seconds,
+            recent_share=self._recent_share(),
+            recent_s=self._recent.seconds,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
             errors_total=errors_total,
@@ -236,16 +230,19 @@ class GpuTrack:
         n = len(counters.tx_bytes)
         if len(self._rates) != 2 * n:
             return NOT_READ, NOT_READ
-        carrying = [k for k in lit.carrying if k < n]
-        most = lit.most_bytes_per_s
-        return self._sum(carrying, most), self._sum([n + k for k in carrying], most)
+        rates: Sequence[Maybe[float]] = self._rates
+        if self._implausible:
+            # A link that claims too much may still be part of a sum that all links together can carry.
+            rates = [self._implausible.get(i, rate) for i, rate in enumerate(rates)]
+        tx, rx = rates[:n], rates[n:]
+        if not len(lit.carrying) == len(lit.states) == n:
+            tx, rx = ([way[k] for k in lit.carrying if k < n] for way in (tx, rx))
+        return _sum(tx, lit.most_bytes_per_s), _sum(rx, lit.most_bytes_per_s)
 
-    def _sum(self, positions: Sequence[int], most: float) -> Maybe[float]:
-        # A link that claims too much may still be part of a sum that all links together can carry.
-        claimed = self._implausible
-        rates = [claimed.get(i, self._rates[i]) if claimed else self._rates[i] for i in positions]
-        unread = next((r for r in rates if isinstance(r, Missing)), None)
-        if unread:
-            return unread
-        total = math.fsum(r for r in rates if known(r))
-        return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total
+
+def _sum(rates: Sequence[Maybe[float]], most: float) -> Maybe[float]:
+    read = [rate for rate in rates if not isinstance(rate, Missing)]
+    if len(read) < len(rates):
+        return next(rate for rate in rates if isinstance(rate, Missing))
+    total = math.fsum(read)
+    return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total

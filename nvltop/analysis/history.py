@@ -37,18 +37,18 @@ class _Ring:
         self.step, self._size, self.width = step, size, width
         self._means = array("f", [math.nan]) * (size * width)
         self._sums = [0.0] * width
-        self._spans = [0.0] * width
+        self._spans = [0] * width
         """Seconds of which each sum is; less than the bucket's where something is unknown."""
         self.filling = -1
         """Number of the bucket that fills."""
 
-    def add(self, bucket: int, seconds: float, values: Sequence[float]) -> None:
-        """Let values (NaN where unknown) have held for some seconds of a bucket."""
+    def add(self, second: int, values: Sequence[float]) -> None:
+        """Take the means of the next second, NaN where unknown."""
+        bucket = second // self.step
         if bucket > self.filling:
             self._turn(bucket)
-        if bucket == self.filling:
-            self._sums = [s + v * seconds if v == v else s for s, v in zip(self._sums, values, strict=True)]
-            self._spans = [t + seconds if v == v else t for t, v in zip(self._spans, values, strict=True)]
+        self._sums = [s + v if v == v else s for s, v in zip(self._sums, values, strict=True)]
+        self._spans = [t + (v == v) for t, v in zip(self._spans, values, strict=True)]
 
     def row(self) -> list[float]:
         """Return the means of the bucket that fills."""
@@ -62,7 +62,7 @@ class _Ring:
             for skipped in range(max(self.filling + 1, bucket - self._size + 1), bucket):
                 self._put(skipped, nothing)
         self._sums = [0.0] * self.width
-        self._spans = [0.0] * self.width
+        self._spans = [0] * self.width
         self.filling = bucket
 
     def _put(self, bucket: int, row: array[float]) -> None:
@@ -93,18 +93,24 @@ class _Ring:
 
 
 class _Block:
-    """The rings of series whose values come together; a coarser one takes the seconds of the finest."""
+    """The rings of series whose values come together, and the second that still fills.
 
-    __slots__ = ("end_s", "rings")
+    Spans are added up when their second is over: once for all of them, not each as it comes.
+    """
+
+    __slots__ = ("_second", "_spans", "_values", "end_s", "rings", "width")
 
     def __init__(self, width: int) -> None:
+        self.width = width
         self.rings = tuple(_Ring(step, size, width) for step, size in RINGS)
         self.end_s = -math.inf
         """Of the last span taken."""
-
-    @property
-    def width(self) -> int:
-        return self.rings[0].width
+        self._second = -1
+        """Number of the second that fills."""
+        self._spans: list[float] = []
+        """Seconds of it that are known."""
+        self._values: list[Sequence[float]] = []
+        """What held for each of them; NaN where unknown."""
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Spread a span over the seconds that it crosses."""
@@ -114,18 +120,38 @@ class _Block:
         while second < end_s:
             seconds = min(end_s, second + 1) - max(start_s, second)
             if seconds > 0:
-                if second > self.rings[0].filling:
-                    self._pass_on()
-                self.rings[0].add(second, seconds, values)
+                if second > self._second:
+                    self._close(second)
+                if second == self._second:
+                    self._spans.append(seconds)
+                    self._values.append(values)
             second += 1
 
-    def _pass_on(self) -> None:
-        """Give the second that ends to the coarser rings."""
-        ended = self.rings[0].filling
-        if ended >= 0:
-            row = self.rings[0].row()
-            for ring in self.rings[1:]:
-                ring.add(ended // ring.step, 1.0, row)
+    def _close(self, next_second: int) -> None:
+        """Give the second that ends to the rings."""
+        if self._spans:
+            sums, known_s = [0.0] * self.width, sum(self._spans)
+            for values, seconds in zip(self._values, self._spans, strict=True):
+                sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
+            # A sum that something unknown went into is not a number.
+            row = [total / known_s if total == total else self._mean(i) for i, total in enumerate(sums)]
+            for ring in self.rings:
+                ring.add(self._second, row)
+        self._second, self._spans, self._values = next_second, [], []
+
+    def tail(self, ring: int, column: int, newest: int, count: int) -> list[float]:
+        """Return the means of `count` buckets up to the newest, oldest first; seconds may still fill."""
+        means = self.rings[ring].tail(column, newest, count)
+        back = newest - self._second
+        if ring == 0 and 0 <= back < count and self._spans:
+            means[-1 - back] = self._mean(column)
+        return means
+
+    def _mean(self, column: int) -> float:
+        """Return a mean of the second that fills, NaN if nothing is known of it."""
+        values = [values[column] for values in self._values]
+        held = [(v, s) for v, s in zip(values, self._spans, strict=True) if v == v]
+        return sum(v * s for v, s in held) / sum(s for _, s in held) if held else math.nan
 
 
 class History:
@@ -184,7 +210,7 @@ class History:
 
     def _tail(self, key: Key, ring: int, newest: int, count: int) -> list[float]:
         block, column = self._places.get(key, (None, 0))
-        return block.rings[ring].tail(column, newest, count) if block else [math.nan] * count
+        return block.tail(ring, column, newest, count) if block else [math.nan] * count
 
     def span(self, keys: Sequence[Key], seconds: float) -> tuple[int, list[float]]:
         """Return the sum of some series over the last `seconds`, and how many seconds one value is of.

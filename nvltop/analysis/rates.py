@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import sub, truediv
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -47,10 +48,12 @@ def gap_s(interval_s: float) -> float:
 
 def elapsed_s(monotonic_s: float, stamps_us: float) -> float:
     """Return NVML's own time difference if it agrees with ours within 50 ms or 5 %, else ours."""
+    return stamps_us / 1e6 if _agree(monotonic_s, stamps_us) else monotonic_s
+
+
+def _agree(monotonic_s: float, stamps_us: float) -> bool:
     stamps_s = stamps_us / 1e6
-    if stamps_s > 0 and abs(stamps_s - monotonic_s) <= max(STAMP_SLACK_S, STAMP_SLACK * monotonic_s):
-        return stamps_s
-    return monotonic_s
+    return stamps_s > 0 and abs(stamps_s - monotonic_s) <= max(STAMP_SLACK_S, STAMP_SLACK * monotonic_s)
 
 
 def unit_of(counts: Sequence[Maybe[int]]) -> int:
@@ -87,6 +90,11 @@ class _Sample:
     time_s: float
     values: tuple[Maybe[int], ...]
     stamps_us: tuple[int, ...]
+    whole: bool = field(init=False)
+    """Whether every counter could be read."""
+
+    def __post_init__(self) -> None:
+        self.whole = set(map(type, self.values)) == {int}
 
 
 @dataclass(slots=True)
@@ -184,22 +192,22 @@ def _rates(
     base: _Sample, sample: _Sample, unit: int | None, limits: Sequence[float]
 ) -> tuple[tuple[Maybe[float], ...], dict[int, float]]:
     """Return the rate of each counter, and what those claim that their link cannot carry."""
-    span_s = sample.time_s - base.time_s
-    seconds = elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0]) if _dated(base, sample) else span_s
-    each = _dated(base, sample) and len(sample.stamps_us) == len(limits) == len(base.stamps_us)
+    times = _times(base, sample)
+    if base.whole and sample.whole:
+        changes = list(map(sub, sample.values, base.values))
+        if min(changes) >= 0 and max(changes) <= min(limits) * PLAUSIBLE * (min(times) + SHORT_S):
+            # As nearly always, nothing stands out, and the rates are a division of columns.
+            return tuple(map(truediv, changes, times)), {}
     rates: list[Maybe[float]] = []
     implausible = {}
-    for i, limit in enumerate(limits):
-        before, after = base.values[i], sample.values[i]
+    for i, (before, after, seconds) in enumerate(zip(base.values, sample.values, times, strict=True)):
         if isinstance(after, Missing):
             rates.append(after)
             continue
         if isinstance(before, Missing):
             rates.append(FIRST)
             continue
-        if each:
-            seconds = elapsed_s(span_s, sample.stamps_us[i] - base.stamps_us[i])
-        most = limit * PLAUSIBLE * (seconds + SHORT_S)
+        most = limits[i] * PLAUSIBLE * (seconds + SHORT_S)
         if after >= before:
             change: Maybe[int] = after - before
         else:
@@ -214,5 +222,15 @@ def _rates(
     return tuple(rates), implausible
 
 
-def _dated(base: _Sample, sample: _Sample) -> bool:
-    return bool(base.stamps_us and sample.stamps_us)
+def _times(base: _Sample, sample: _Sample) -> list[float]:
+    """Return the seconds between two readings of each counter."""
+    span_s = sample.time_s - base.time_s
+    count = len(sample.values)
+    if not base.stamps_us or not sample.stamps_us:
+        return [span_s] * count
+    if not len(base.stamps_us) == len(sample.stamps_us) == count:
+        return [elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0])] * count
+    each_us = list(map(sub, sample.stamps_us, base.stamps_us))
+    if _agree(span_s, min(each_us)) and _agree(span_s, max(each_us)):
+        return [us / 1e6 for us in each_us]
+    return [elapsed_s(span_s, us) for us in each_us]

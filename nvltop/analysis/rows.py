@@ -63,6 +63,7 @@ class Lit:
     """Where these lead: GPUs by UUID, and `SWITCH`."""
     direct: tuple[int, ...]
     """Links that lead straight to a GPU, trained or not."""
+    _limits: dict[tuple[Scope, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def of(cls, remotes: Sequence[Remote], told: LinkStates | None) -> Lit:
@@ -105,11 +106,16 @@ class Lit:
         """Return the links in a state."""
         return self.by_state.get(state, NO_LINKS)
 
-    def limits(self, data: LinkCounters) -> list[float]:
+    def limits(self, data: LinkCounters) -> Sequence[float]:
         """Return what each counter can move per second, TX and RX; what is not known limits nothing."""
-        if data.scope is Scope.GPU:
+        key = data.scope, len(data.tx_bytes)
+        if key not in self._limits:
+            self._limits[key] = self._work_out_limits(*key)
+        return self._limits[key]
+
+    def _work_out_limits(self, scope: Scope, count: int) -> Sequence[float]:
+        if scope is Scope.GPU:
             return [sum(s for s in self.speeds if known(s)) or UNLIMITED] * 2
-        count = len(data.tx_bytes)
         one_way = [s if known(s) else self.fastest_bytes_per_s for s in self.speeds[:count]]
         one_way += [self.fastest_bytes_per_s] * (count - len(one_way))
         return one_way * 2

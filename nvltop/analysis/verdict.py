@@ -38,12 +38,17 @@ def ceiling(generation: Maybe[str]) -> Maybe[float]:
 
 def share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's rate over the speed of the GPU's up links."""
-    rates = [r for r in (nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s) if known(r)]
+    return share_of(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
+
+
+def share_of(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
+    """Return the busier direction's share of a speed, all in bytes/s."""
+    rates = [r for r in (tx, rx) if known(r)]
     if not rates:
-        return nvlink.tx_bytes_per_s if isinstance(nvlink.tx_bytes_per_s, Missing) else NOT_READ
-    if isinstance(nvlink.speed_bytes_per_s, Missing):
-        return nvlink.speed_bytes_per_s
-    return max(rates) / nvlink.speed_bytes_per_s if nvlink.speed_bytes_per_s else Missing("no link is up")
+        return tx
+    if isinstance(speed, Missing):
+        return speed
+    return max(rates) / speed if speed else Missing("no link is up")
 
 
 def pcie_speed(gpu: GpuFrame) -> float:

@@ -57,7 +57,8 @@ class Watch:
     def under_way(self) -> tuple[Call, ...]:
         """Return the calls that have begun and not come back."""
         found = []
-        for i in range(SLOTS):
+        starts = memoryview(self._memory).cast("d")[:: SLOT.size // _START.size].tolist()
+        for i in [i for i, since in enumerate(starts) if since > 0]:
             since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
             if since > 0:
                 found.append(

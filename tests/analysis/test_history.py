@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.history import History, Key, _Ring
+from nvltop.analysis.history import History, Key, _Block, _Ring
 
 SPANS_S = (60, 300, 3600, 24 * 3600)
 
@@ -79,8 +79,32 @@ def test_a_tail_is_the_mean_of_each_bucket(steps, newest, count):
     ring, bucket = _Ring(1, 8, 2), 5
     for step, value in steps:
         bucket += step
-        ring.add(bucket, 1.0, [value, 2 * value])
+        ring.add(bucket, [value, 2 * value])
     newest += bucket
     for column in range(2):
         means = [ring.mean(b, column) for b in range(newest - count + 1, newest + 1)]
         assert repr(ring.tail(column, newest, count)) == repr(means)
+
+
+spans = st.lists(
+    st.tuples(st.floats(0.05, 3), st.just(math.nan) | st.floats(0, 1e12)), min_size=1, max_size=12
+)
+
+
+@settings(deadline=None)
+@given(spans, st.floats(0, 1))
+def test_a_second_shows_the_mean_of_what_held_in_it(each, begun):
+    block, start = _Block(1), 1000.0 + begun
+    held: dict[int, list[tuple[float, float]]] = {}
+    for length, value in each:
+        block.add(start, start + length, [value])
+        for second in range(int(start), math.ceil(start + length)):
+            part = min(start + length, second + 1) - max(start, second)
+            if part > 0 and value == value:
+                held.setdefault(second, []).append((part, value))
+        start += length
+    newest = math.ceil(start) - 1
+    for back, mean in enumerate(reversed(block.tail(0, 0, newest, 40))):
+        known = held.get(newest - back)
+        wanted = sum(s * v for s, v in known) / sum(s for s, _ in known) if known else math.nan
+        assert mean == pytest.approx(wanted, rel=1e-6, nan_ok=True)

@@ -168,3 +168,29 @@ def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamp
                 assert rate * seconds == pytest.approx(after - before, rel=5e-5, abs=1)
         elif event in ("poll", "late", "still"):
             assert isinstance(rate, Missing)
+
+
+counts = st.lists(
+    st.tuples(st.integers(0, 2**50), st.integers(-(2**33), 2**34), st.integers(-90_000, 90_000)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(counts, st.sampled_from([1e9, 50e9, float("inf")]), st.booleans())
+def test_counters_rate_the_same_in_any_company(each, limit, stamped):
+    """A counter that cannot be read leaves those beside it what they are without it."""
+
+    def rates(count: int, beside: tuple) -> tuple:
+        meter = Meter(unit=1)
+        chosen = each[:count]
+        befores = (*(before for before, _, _ in chosen), *beside)
+        afters = (*(max(0, before + step) for before, step, _ in chosen), *beside)
+        stamps = [1_790_000_000_000_000] * len(befores) if stamped else []
+        later = [s + 250_000 + (each[i][2] if i < count else 0) for i, s in enumerate(stamps)]
+        meter.update(0.0, befores, stamps, [limit] * len(befores), 0.25)
+        span = meter.update(0.25, afters, later, [limit] * len(afters), 0.25)
+        assert span is not None or befores == afters
+        return (span.rates[:count], span.implausible) if span else ()
+
+    assert rates(len(each), ()) == rates(len(each), (Missing("no answer"),))
