@@ -98,8 +98,8 @@ def script(bench) -> Callable[..., Script]:
 
 @pytest.fixture
 def app(script) -> Callable[..., Nvltop]:
-    def make(node: str = "dgx-h100", scenario: str = "training", **settings) -> Nvltop:
-        return Nvltop(script(node, scenario), Settings(**settings))
+    def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 1.0, **settings) -> Nvltop:
+        return Nvltop(script(node, scenario, seconds), Settings(**settings))
 
     return make
 

@@ -103,7 +103,7 @@ async def test_enter_goes_into_the_links_and_back(app):
 
 @pytest.mark.parametrize("key", ["f5", "t"])
 async def test_f5_shows_matrix_links_and_nics_in_turn(app, key):
-    app = app()
+    app = app(seconds=3.0)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
         assert "F5Links" in shown(app, "keys").text()

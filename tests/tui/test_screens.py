@@ -39,7 +39,7 @@ def seen(screen, height: int) -> str:
 
 @pytest.mark.parametrize(("node", "scenario"), NODES)
 async def test_the_screens_look_as_they_did(app, utc, node, scenario):
-    app = app(node, scenario)
+    app = app(node, scenario, seconds=3.0)
     written = []
     async with app.run_test(size=SIZES[0]) as pilot:
         for _ in range(40):

@@ -35,7 +35,7 @@ def test_each_tab_has_a_picture():
 
 @pytest.mark.parametrize("shown", SHOWN, ids=" ".join)
 async def test_the_picture_of_each_tab_is_current(app, utc, shown):
-    app = app(*shown)
+    app = app(*shown, seconds=3.0)
     written = []
     async with app.run_test(size=SIZE) as pilot:
         for _ in range(240):

@@ -6,7 +6,7 @@ Pure. Rates are bytes/s, times seconds since the node was switched on, integrals
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -51,6 +51,11 @@ class Bursts:
     noise: float = 0.0
     frequency: float = 7.3
     """Of the tremble, in rad/s."""
+    _before: float = field(init=False, repr=False)
+    """What the phase skips, which `moved` is asked for too often to work it out anew."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_before", self._since(self.phase_s))
 
     def rate(self, t: float) -> float:
         """Return bytes/s at `t`."""
@@ -61,7 +66,7 @@ class Bursts:
 
     def moved(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
-        return self._since(t + self.phase_s) - self._since(self.phase_s)
+        return self._since(t + self.phase_s) - self._before
 
     def _since(self, s: float) -> float:
         whole, rest = divmod(s, self.period_s)
