@@ -118,9 +118,10 @@ class Sampler:
         self._processes.cover(self._session.readers)
 
     def watchdog(self) -> None:
-        """Keep one GPU from holding up the others, and tell what reading costs."""
+        """Keep one GPU from holding up the others and items from waiting, and tell what reading costs."""
         spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
         while not self._stop.wait(WATCH_S):
+            self._send()  # what has waited long enough for others to go with
             now = time.monotonic()
             self._fast.split(now)
             self._slow.split(now)

@@ -30,11 +30,13 @@ class Collected:
 
     def __init__(self) -> None:
         self.items = []
+        self.looked_after = 0
         self.changed = threading.Condition()
 
     def send(self, *items) -> None:
         with self.changed:
             self.items += items
+            self.looked_after += not items
             self.changed.notify_all()
 
     def links(self, since: int = 0) -> set[str]:
@@ -83,6 +85,11 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
     back = len(seen.items)
     seen.until(lambda: slow in seen.links(back))
     assert len(made._fast._lanes) == 2, "one lane more, and no more"
+
+
+def test_what_waits_to_be_sent_is_looked_after(sampler):
+    _, seen, _ = sampler
+    seen.until(lambda: seen.looked_after >= 2)
 
 
 def test_a_lane_gives_up_only_what_blocks_it():

@@ -86,6 +86,17 @@ def test_nothing_waits_for_long_while_anything_is_read(sender):
     assert sender.arrived() == [HOST, ITEMS[3]]
 
 
+def test_what_has_waited_goes_alone_when_it_is_looked_after(sender):
+    sender.send(LINKS)
+    assert sender.arrived() == [LINKS]
+    sender.send(HOST)
+    sender.send()
+    assert sender.arrived() == []
+    sender.clock.now += 1.1 * WAIT_S
+    sender.send()
+    assert sender.arrived() == [HOST]
+
+
 def test_news_comes_at_once(sender):
     for item in (LINKS, ITEMS[2], LINKS):
         sender.send(item)
