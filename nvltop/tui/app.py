@@ -38,8 +38,6 @@ from nvltop.tui.shots import Shots
 from nvltop.tui.source import Source
 from nvltop.units import BITS, BYTES
 
-SETTLE_S: Final = 0.02
-"""GPUs are read one after the other: drawing waits this long for the rest of the sweep."""
 EARLY: Final = 0.9
 """Share of the interval that lies between two frames at least; a sweep may come a little early."""
 STARTED_S: Final = 3.0
@@ -47,7 +45,8 @@ STARTED_S: Final = 3.0
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
 FOLD_S: Final = 0.05
-"""How long items of a recording are folded at a stretch: after a long jump, keys come first."""
+REST_S: Final = 0.02
+"""How long items of a recording are folded at a stretch, and the pause for keys between two of them."""
 SILENT_S: Final = 0.5
 """How often ages and a silent driver are looked at even if nothing arrives."""
 
@@ -161,10 +160,13 @@ class Nvltop(EndingApp):
 
     def _listen(self) -> None:
         """Wait for items on the source's descriptor, which changes when a worker is replaced."""
+        fd = self._source.fileno()
+        if fd == self._listening:
+            return
         self._listen_no_more()
-        self._listening = self._source.fileno()
-        if self._listening >= 0:
-            asyncio.get_running_loop().add_reader(self._listening, self._arrived)
+        if fd >= 0:
+            asyncio.get_running_loop().add_reader(fd, self._arrived)
+        self._listening = fd
 
     def _listen_no_more(self) -> None:
         if self._listening >= 0:
@@ -172,14 +174,17 @@ class Nvltop(EndingApp):
         self._listening = -1
 
     def _arrived(self) -> None:
-        """Have a picture drawn; what has come, and what comes until then, is folded in one go."""
+        """Draw what has come; if that is too soon, let it wait, and fold it with what comes until then."""
+        loop = asyncio.get_running_loop()
+        # Nobody looks at a terminal without the focus, but it is still to be true.
+        away_s = 0.0 if self.app_focus else AWAY_S
+        due = self._drawn_at + EARLY * max(away_s, self._settings.interval_s)
+        if loop.time() >= due:
+            self._draw()
+            return
         self._listen_no_more()
         if self._pending is None:
-            loop = asyncio.get_running_loop()
-            # Nobody looks at a terminal without the focus, but it is still to be true.
-            away_s = 0.0 if self.app_focus else AWAY_S
-            due = self._drawn_at + EARLY * max(away_s, self._settings.interval_s)
-            self._pending = loop.call_at(max(loop.time() + SETTLE_S, due), self._draw)
+            self._pending = loop.call_at(due, self._draw)
 
     def _look(self) -> None:
         """Draw even though nothing arrived: ages grow, and a silent driver is told."""
@@ -203,7 +208,7 @@ class Nvltop(EndingApp):
             if not self._playback:
                 return
             if time.monotonic() > ends_s:
-                self._more = self._more or asyncio.get_running_loop().call_later(SETTLE_S, self._go_on)
+                self._more = self._more or asyncio.get_running_loop().call_later(REST_S, self._go_on)
                 return
 
     def _go_on(self) -> None:

@@ -102,8 +102,9 @@ def changes(before: Row, after: Row) -> list[Part]:
                 start, end = start + _common_start(old, new), end - _common_end(old, new)
             _join(parts, start, max(start, end))
         at += len(new)
-    if at == sum([len(text) for text, _ in after]) == sum([len(text) for text, _ in before]):
-        return parts
+    else:
+        if len(before) == len(after):
+            return parts
     return _rest(parts, at, before, after)
 
 
