@@ -20,6 +20,8 @@ import pyte
 import pytest
 
 PATIENCE_S = 20.0
+HELD_BYTES = 45_000
+"""What a stalled terminal may hold, and what comes when it goes on."""
 LIVE_BYTES = 15_000
 """Those of some frames."""
 
@@ -336,13 +338,15 @@ def test_a_dumb_terminal_is_told_what_to_use_instead(terminal):
 def test_a_terminal_that_stalls_gets_no_old_frames_and_cannot_keep_it_alive(terminal):
     t = terminal("--demo", "--interval", "0.1", columns=200, lines=60)
     t.until("144/144")
-    # Nobody reads: what the pseudo-terminal holds fills up, and some twenty frames are due.
+    t.type("2")
+    t.until("Open")
+    # Nobody reads, and some forty frames of 2 kB are due.
     with pytest.raises(subprocess.TimeoutExpired):
-        t.process.wait(2.5)
-    before, end = len(t.received), time.monotonic() + 0.25
+        t.process.wait(4.0)
+    held, end = 0, time.monotonic() + 0.4
     while time.monotonic() < end and select.select([t.master], [], [], 0.05)[0]:
-        t.read(0)
-    assert len(t.received) - before < 80_000
+        held += len(os.read(t.master, 1 << 16))
+    assert held < HELD_BYTES
     with pytest.raises(subprocess.TimeoutExpired):
         t.process.wait(2.5)
     t.process.terminate()
