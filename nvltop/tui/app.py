@@ -36,19 +36,14 @@ from nvltop.tui.playback import Playback
 from nvltop.tui.setup import Setup
 from nvltop.tui.shots import Shots
 from nvltop.tui.source import Source
+from nvltop.tui.turns import SILENT_S, Turns
 from nvltop.units import BITS, BYTES
 
-EARLY: Final = 0.9
-"""Share of the interval that lies between two frames at least; a sweep may come a little early."""
 STARTED_S: Final = 3.0
 """When the start is over: all there is to stay has been made."""
-AWAY_S: Final = 1.0
-"""Time between two frames in a terminal that has lost the focus."""
 FOLD_S: Final = 0.05
 REST_S: Final = 0.02
 """How long items of a recording are folded at a stretch, and the pause for keys between two of them."""
-SILENT_S: Final = 0.5
-"""How often ages and a silent driver are looked at even if nothing arrives."""
 
 
 class Nvltop(EndingApp):
@@ -81,9 +76,7 @@ class Nvltop(EndingApp):
         self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
-        self._listening = -1
-        self._drawn_at = 0.0
-        self._pending: asyncio.TimerHandle | None = None
+        self._turns = Turns(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
         self._more: asyncio.TimerHandle | None = None
         """Set while there is more to fold than was folded at a stretch."""
         self._refreshes = 0
@@ -148,49 +141,15 @@ class Nvltop(EndingApp):
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.watch_ends()
-        self._listen()
+        self._turns.listen(self._source.fileno())
         if self._resumed:
             self.call_after_refresh(self._draw)
         if self._playback:
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
-        self.set_interval(SILENT_S, self._look)
+        self.set_interval(SILENT_S, self._turns.look)
         if not self.is_headless:
             self.set_timer(STARTED_S, settle)
-
-    def _listen(self) -> None:
-        """Wait for items on the source's descriptor, which changes when a worker is replaced."""
-        fd = self._source.fileno()
-        if fd == self._listening:
-            return
-        self._listen_no_more()
-        if fd >= 0:
-            asyncio.get_running_loop().add_reader(fd, self._arrived)
-        self._listening = fd
-
-    def _listen_no_more(self) -> None:
-        if self._listening >= 0:
-            asyncio.get_running_loop().remove_reader(self._listening)
-        self._listening = -1
-
-    def _arrived(self) -> None:
-        """Draw what has come; if that is too soon, let it wait, and fold it with what comes until then."""
-        loop = asyncio.get_running_loop()
-        # Nobody looks at a terminal without the focus, but it is still to be true.
-        away_s = 0.0 if self.app_focus else AWAY_S
-        due = self._drawn_at + EARLY * max(away_s, self._settings.interval_s)
-        if loop.time() >= due:
-            self._draw()
-            return
-        self._listen_no_more()
-        if self._pending is None:
-            self._pending = loop.call_at(due, self._draw)
-
-    def _look(self) -> None:
-        """Draw even though nothing arrived: ages grow, and a silent driver is told."""
-        silent_s = asyncio.get_running_loop().time() - self._drawn_at
-        if self._pending is None and silent_s > max(SILENT_S, 2 * self._settings.interval_s) * EARLY:
-            self._draw()
 
     def _fold(self) -> None:
         if self._playback and self._playback.rewound():
@@ -215,7 +174,7 @@ class Nvltop(EndingApp):
         """Fold some more of a recording, and have it drawn."""
         self._more = None
         self._fold()
-        self._arrived()
+        self._turns.arrived()
 
     def _take(self, inventory: Inventory) -> None:
         problem = inventory.problem
@@ -229,14 +188,11 @@ class Nvltop(EndingApp):
 
     def _draw(self) -> None:
         """Bring the picture up to date."""
-        if self._pending:
-            self._pending.cancel()
-        self._pending = None
-        self._drawn_at = asyncio.get_running_loop().time()
+        self._turns.begin()
         tick = self._source.tick()
         if not self._more:
             self._fold()
-        self._listen()
+        self._turns.listen(self._source.fileno())
         self._monitor.update(tick)
         if not self._playback:
             self._shots.write(tick)

@@ -224,7 +224,7 @@ def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal, flag, w
     [
         "import nvltop.tui.paint.meters as m; real, left = m.meters, [0] * 8;"
         "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0",
-        "import nvltop.tui.app as a; a.Nvltop._arrived = lambda app: 1 // 0",
+        "import nvltop.tui.turns as t; t.Turns.arrived = lambda turns: 1 // 0",
     ],
     ids=["drawing", "reading"],
 )

@@ -472,23 +472,3 @@ async def test_resizing_while_it_runs_never_fails(app):
         await pilot.press("escape", "escape", "1")
         await settle(app, pilot)
         assert "TX GB/s" in lines(app)
-
-
-async def test_without_focus_it_is_drawn_once_a_second(app, monkeypatch):
-    app = app()
-    async with app.run_test() as pilot:
-        await settle(app, pilot)
-        loop_times = []
-        app._pending = None
-        monkeypatch.setattr(
-            "asyncio.base_events.BaseEventLoop.call_at",
-            lambda self, when, *rest, **more: loop_times.append(when - app._drawn_at),
-        )
-        for focus, least in ((False, 0.9), (True, 0.0)):
-            app.app_focus = focus
-            app._pending = None
-            app._arrived()
-            assert loop_times[-1] >= least
-        assert loop_times[-1] < 0.9
-        monkeypatch.undo()
-        app._pending = None
