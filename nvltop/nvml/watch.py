@@ -5,6 +5,7 @@ A call that is stuck in the driver can say nothing by itself; what it was called
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -54,13 +55,13 @@ class Watch:
         if function not in WAITS:
             self.driver_s += now - start
 
-    def under_way(self) -> tuple[Call, ...]:
-        """Return the calls that have begun and not come back."""
+    def under_way(self, before_s: float = math.inf) -> tuple[Call, ...]:
+        """Return the calls that have begun (before a time, CLOCK_MONOTONIC) and not come back."""
         found = []
         starts = memoryview(self._memory).cast("d")[:: SLOT.size // _START.size].tolist()
-        for i in [i for i, since in enumerate(starts) if since > 0]:
+        for i in [i for i, since in enumerate(starts) if 0 < since < before_s]:
             since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
-            if since > 0:
+            if 0 < since < before_s:
                 found.append(
                     Call(
                         thread=thread.rstrip(b"\0").decode("ascii", "replace"),

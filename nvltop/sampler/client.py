@@ -132,9 +132,7 @@ class Worker:
         now = time.monotonic()
         # A slow start is many calls, none of which need be slow by itself.
         worth_s = CALL_TOLD_S if self._answered else 0.0
-        calls = tuple(
-            c for c in self._child.watch.under_way() if now - c.since_s > worth_s and c.function not in WAITS
-        )
+        calls = tuple(c for c in self._child.watch.under_way(now - worth_s) if c.function not in WAITS)
         limit = deadline_s(self._effective_s)
         state = "running" if self._answered else "starting"
         if self._started > 1:
