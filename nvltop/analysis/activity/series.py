@@ -29,12 +29,14 @@ class Moved(NamedTuple):
 class Series:
     """Mean rates by cell; what a span moved is spread over the cells that it crosses."""
 
-    __slots__ = ("_rx", "_seconds", "_size", "_tx", "newest", "step_s", "usual_s")
+    __slots__ = ("_rx", "_seconds", "_size", "_tx", "newest", "oldest", "step_s", "usual_s")
 
     def __init__(self, step_s: float) -> None:
         self.step_s = step_s
         self._size = min(CELLS, math.ceil(WINDOW_S / step_s))
         self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
+        self.oldest: int | None = None
+        """Number of the first cell that anything was read of."""
         self.newest = -1
         """Number of the newest cell; cell n begins at n times the step of CLOCK_MONOTONIC."""
         self.usual_s = step_s
@@ -56,6 +58,8 @@ class Series:
             return
         start_s = max(moved.start_s, (self.newest - size + 1) * step)
         cell = int(start_s // step)
+        if self.oldest is None:
+            self.oldest = cell
         while cell * step < moved.end_s:
             seconds = min(moved.end_s, (cell + 1) * step) - max(start_s, cell * step)
             if seconds > 0:

@@ -165,11 +165,12 @@ class Activities:
         if not end or not series:
             return
         size = next(iter(series.values())).size
+        there = end - min((s.oldest for s in series.values() if s.oldest is not None), default=end)
         wanted_s = watched.pulse.wanted_s(now_s)
         whole = wanted_s == inf
-        count = size - 1 if whole else ceil(max(wanted_s, _look_s(watched.pulse.period_s)) / self._step_s)
-        tails = {uuid: s.tail(end, min(count, size - 1)) for uuid, s in series.items()}
-        first = min((i for tx, _ in tails.values() for i, v in enumerate(tx) if v == v), default=size)
+        count = size if whole else ceil(max(wanted_s, _look_s(watched.pulse.period_s)) / self._step_s)
+        tails = {uuid: s.tail(end, max(0, min(count, size - 1, there))) for uuid, s in series.items()}
+        first = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in tails.values())
         tails = {uuid: (tx[first:], rx[first:]) for uuid, (tx, rx) in tails.items()}
         busier = {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in tails.items()}
         if whole:
