@@ -22,6 +22,8 @@ from nvltop.tui.paint.row import Row
 
 PROBE: Final = "x"
 """A text to see the escape sequences round it."""
+MIXED: Final = "mixed"
+"""Stands for the role of parts that have several, and their styles in them."""
 
 
 class Ink:
@@ -31,8 +33,8 @@ class Ink:
         self.styles: dict[str, Style] = {}
         self._sequences: dict[str, tuple[str, str]] = {}
         """What is sent before and after a text, by role."""
-        self._sent: list[str] | None = None
-        """What goes straight to the terminal; None while Textual draws."""
+        self._sent: dict[str, list[str]] | None = None
+        """What goes straight to the terminal, by the role that it all has; None while Textual draws."""
 
     def use(self, theme: Mapping[str, Style]) -> None:
         """Draw in other styles from now on."""
@@ -44,13 +46,18 @@ class Ink:
         """Let what is put down meanwhile be written at once, all of it together."""
         if not self._sequences:
             self._sequences = {role: _around(style, console) for role, style in self.styles.items()}
-        self._sent = []
+            self._sequences[MIXED] = "", ""
+        self._sent = {}
         try:
             yield
         finally:
             sent, self._sent = self._sent, None
         if sent:
-            write("".join(sent))
+            write("".join([text for role, texts in sent.items() for text in self._dressed(role, texts)]))
+
+    def _dressed(self, role: str, texts: list[str]) -> tuple[str, ...]:
+        before, after = self._sequences[role]
+        return before, *texts, after
 
     @property
     def is_straight(self) -> bool:
@@ -60,16 +67,23 @@ class Ink:
     def put(self, x: int, y: int, row: Row, start: int, end: int) -> None:
         """Put a part of a row down; its column 0 stands at `x`, `y` of the screen."""
         assert self._sent is not None
-        self._sent.append(f"\x1b[{y + 1};{x + start + 1}H")
+        runs = []
         at = 0
         for text, role in row:
             after = at + len(text)
             if after > start:
-                before_it, behind_it = self._sequences[role]
-                self._sent.append(f"{before_it}{text[max(0, start - at) : end - at]}{behind_it}")
+                runs.append((text[max(0, start - at) : end - at], role))
             if after >= end:
-                return
+                break
             at = after
+        place = f"\x1b[{y + 1};{x + start + 1}H"
+        if len(runs) == 1:
+            # A style is sent once for all parts that have it, wherever they stand.
+            text, role = runs[0]
+            self._sent.setdefault(role, []).append(place + text)
+        else:
+            texts = ["".join(self._dressed(role, [text])) for text, role in runs]
+            self._sent.setdefault(MIXED, []).append(place + "".join(texts))
 
 
 def _around(style: Style, console: Console) -> tuple[str, str]:
