@@ -22,8 +22,7 @@ import pytest
 PATIENCE_S = 20.0
 HELD_BYTES = 45_000
 """What a stalled terminal may hold, and what comes when it goes on."""
-LIVE_BYTES = 15_000
-"""Those of some frames."""
+PICTURES = 8
 
 
 class Terminal:
@@ -82,6 +81,15 @@ class Terminal:
             if words in text:
                 return text
         raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
+
+    def until_drawn(self, times: int) -> None:
+        """Read until something has come so many times."""
+        end = time.monotonic() + PATIENCE_S
+        while times and time.monotonic() < end:
+            before = len(self.received)
+            self.read()
+            times -= len(self.received) > before
+        assert not times, "nothing is drawn any more"
 
     def until_quiet(self, seconds: float) -> None:
         """Read until nothing has come for so long."""
@@ -170,8 +178,7 @@ def test_what_went_straight_to_the_terminal_is_what_a_whole_redraw_shows(termina
     t.until(word)
     t.until_quiet(0.1)
     t.received = b""
-    while len(t.received) < LIVE_BYTES:
-        t.read()
+    t.until_drawn(PICTURES)
     assert b"\x1b[1;1H" not in t.received, "Textual drew it"
     t.type("Z")
     t.until("PAUSED")
