@@ -73,13 +73,12 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
     hang = threading.Event()
     slow = made._session.readers[4].device.uuid
     library.faults["nvmlDeviceGetFieldValues"] = Fault(gpu=4, hang=hang)
-    begun, mark = time.monotonic(), len(seen.items)
+    mark = len(seen.items)
     others = seen.links() - {slow}
     # Two rounds over the others: the first may still be of before.
     seen.until(lambda: seen.links(mark) >= others)
     second = len(seen.items)
     seen.until(lambda: seen.links(second) >= others)
-    assert time.monotonic() - begun < PATIENCE_S + 2.0
     assert slow not in seen.links(second)
     hang.set()
     back = len(seen.items)
@@ -134,13 +133,13 @@ def arrived(worker: Worker, enough) -> list:
 
 
 def test_the_interval_can_be_changed_while_reading():
-    worker = Worker(5.0, ("rtx3090-pair", "training"))
+    worker = Worker(2.0, ("rtx3090-pair", "training"))
     try:
         arrived(worker, lambda items: any(isinstance(i, Reading) and i.group == "links" for i in items))
         worker.pace(0.1)
         begun = time.monotonic()
-        arrived(worker, lambda items: sum(isinstance(i, Reading) and i.group == "links" for i in items) >= 8)
-        assert time.monotonic() - begun < 10.0
+        arrived(worker, lambda items: sum(isinstance(i, Reading) and i.group == "links" for i in items) >= 20)
+        assert time.monotonic() - begun < 10.0, "ten rounds, which took 20 s before"
         assert worker.tick().interval_s == 0.1
     finally:
         worker.close()
