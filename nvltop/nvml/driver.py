@@ -83,7 +83,7 @@ class Driver:
 class Refused:
     """Remembers what a board does not support, so that it is not asked at every turn."""
 
-    RETRY_S: Final = 6000.0
+    RETRY_S: Final = 600.0
     """A driver reload under us may bring a call to life; rarely worth asking."""
 
     def __init__(self) -> None:
