@@ -153,10 +153,8 @@ def terminal() -> Iterator[type[Terminal]]:
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (200, 60)])
 def test_live_numbers_come_and_q_leaves(terminal, columns, lines):
     t = terminal("--demo", columns=columns, lines=lines)
-    t.until("of speed")
-    text = t.until("NV18")
-    for word in ("CPU[", "144/144 links up", "F10Quit", "of speed", "SIMULATED"):
-        assert word in text
+    for word in ("of speed", "NV18", "CPU[", "144/144 links up", "F10Quit", "SIMULATED"):
+        t.until(word)
     begun = time.monotonic()
     t.type("q")
     assert t.ended() == 0
@@ -280,8 +278,8 @@ def test_no_colours_reach_the_terminal_when_none_are_wanted(terminal):
 
 def test_a_terminal_that_reports_no_size_is_taken_for_a_small_one(terminal):
     t = terminal("--demo", columns=80, lines=24, has_size=False)
-    text = t.until("144/144")
-    assert "F10Quit" in text
+    t.until("144/144")
+    t.until("F10Quit")
     t.type("q")
     assert t.ended() == 0
 
