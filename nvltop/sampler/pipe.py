@@ -11,14 +11,21 @@ import os
 import struct
 import threading
 import time
-from dataclasses import replace
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final
 
 from nvltop.codec import CodecError, decode, encode
-from nvltop.model import Item, LinkCounters, Reading
+from nvltop.model import Event, Inventory, Item, LinkCounters, Reading
 from nvltop.sampler.cadence import WAIT_S
 
 _LENGTH: Final = struct.Struct("<I")
+_TIMES: Final[dict[type, list[int]]] = {
+    kind: [
+        place for place, f in enumerate(fields(kind), 1) if f.name in ("mono_s", "start_s", "end_s", "wall_s")
+    ]
+    for kind in (Event, Inventory, Reading)
+}
+"""Where the times of an item are in what stands for it."""
 
 
 class Sender:
@@ -77,7 +84,7 @@ class Receiver:
 
 def pack(items: list[Item]) -> bytes:
     """Return one burst."""
-    values = marshal.dumps([encode(_in_microseconds(item)) for item in items])
+    values = marshal.dumps([_in_microseconds(item) for item in items])
     return _LENGTH.pack(len(values)) + values
 
 
@@ -86,11 +93,9 @@ def _pressing(item: Item) -> bool:
     return not isinstance(item, Reading) or isinstance(item.data, LinkCounters)
 
 
-def _in_microseconds(item: Item) -> Item:
-    """Return an item with its times in whole microseconds, which recordings keep exactly and in few bytes."""
-    wall_s = round(item.wall_s, 6)
-    if isinstance(item, Reading):
-        # Much faster than `replace`, and there are many.
-        start_s, end_s = round(item.start_s, 6), round(item.end_s, 6)
-        return Reading(item.gpu, start_s, end_s, wall_s, item.data, item.problem)
-    return replace(item, mono_s=round(item.mono_s, 6), wall_s=wall_s)
+def _in_microseconds(item: Item) -> list[Any]:
+    """Encode with times in whole microseconds, which recordings keep exactly and in few bytes."""
+    values = encode(item)
+    for place in _TIMES[type(item)]:
+        values[place] = round(values[place], 6)
+    return values
