@@ -14,7 +14,7 @@ from nvltop.record.timeline import Mark, Marker
 
 LIMIT: Final = 3 << 20
 """Bytes, packed; about an hour of a DGX H100 at work."""
-BURST: Final = 256
+BURST: Final = 128
 """Items that are encoded together, which takes some milliseconds: one by one, between other work, each
 would cost three times as much."""
 EVERY_S: Final = 1.0
