@@ -133,10 +133,11 @@ class Marker:
             self._problems[reading.gpu] = problem
             if problem != was:
                 marks.append(Mark(reading.end_s, "gpu", gpu, problem or "answers again"))
-        # The same object is what the recording tells as unchanged.
-        if before is None or before.data is reading.data:
+        if before is None or not isinstance(reading.data, (LinkErrors, LinkStates)):
             return marks
         old, new = before.data, reading.data
+        if old == new:
+            return marks
         if isinstance(new, LinkErrors) and isinstance(old, LinkErrors):
             for kind, counts in new.counts.items():
                 for link, (a, b) in enumerate(zip(old.counts.get(kind, ()), counts, strict=False)):
