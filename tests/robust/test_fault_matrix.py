@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +35,8 @@ BROKEN = 1
 NO_DRIVER = Problem("no-driver", "the driver is not loaded", "load it")
 ZERO_AT_FIRST = (".since_start", ".per_min")
 """Counts from now on, which rightly begin at 0."""
+NEVER_YET = ".last_change_s"
+"""Null where nothing has changed."""
 REMEMBERED_S = 601.0
 """What a driver says it does not support is not asked again for so long."""
 
@@ -52,7 +55,8 @@ def heals(bench, right: Frame) -> bool:
     for _ in range(5):
         frame = look(bench, 1)
         row = next(g for g in frame.gpus if g.gpu.index == BROKEN)
-        if (row.state, row.nvlink.links_up, others(frame)) == ("ok", up, others(right)):
+        well = (row.state, row.nvlink.links_up, others(frame)) == ("ok", up, others(right))
+        if well and unread(frame) <= unread(right):
             return True
     return False
 
@@ -86,8 +90,8 @@ def sound(frame: Frame) -> dict[str, Any]:
     return data
 
 
-def zeros(gpu: dict[str, Any]) -> set[str]:
-    """Return where a GPU shows 0."""
+def places(gpu: dict[str, Any], wanted: Callable[[Any], bool]) -> set[str]:
+    """Return where a GPU shows a value of some kind."""
     found = set()
 
     def walk(value: Any, path: str) -> None:
@@ -97,11 +101,22 @@ def zeros(gpu: dict[str, Any]) -> set[str]:
         elif isinstance(value, list):
             for i, inner in enumerate(value):
                 walk(inner, f"{path}[{i}]")
-        elif value == 0 and not isinstance(value, bool):
+        elif wanted(value):
             found.add(path)
 
     walk(gpu, "")
     return found
+
+
+def zeros(gpu: dict[str, Any]) -> set[str]:
+    """Return where a GPU shows 0."""
+    return places(gpu, lambda value: value == 0 and not isinstance(value, bool))
+
+
+def unread(frame: Frame) -> set[str]:
+    """Return what is unknown of the GPU that fails."""
+    nulls = places(to_json(frame)["gpus"][BROKEN], lambda value: value is None)
+    return {null for null in nulls if not null.endswith(NEVER_YET)}
 
 
 def others(frame: Frame) -> list[Any]:
