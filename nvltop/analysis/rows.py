@@ -220,7 +220,7 @@ def rates(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]
     if counters is None or counters.scope is Scope.GPU or len(links.rates) != 2 * len(counters.tx_bytes):
         return [NOT_READ] * n, [NOT_READ] * n
     told = len(counters.tx_bytes)
-    down = [i for i in range(n) if links.lit.states[i] is LinkState.DOWN]
+    down = links.lit.where(LinkState.DOWN)
     ways = []
     for first in (0, told):
         way = [*links.rates[first : first + min(n, told)], *[NOT_READ] * (n - told)]

@@ -33,19 +33,16 @@ def judge(scene: Scene) -> Opinion:
     """Judge P2P status and where the traffic goes."""
     gpus = [g for g in linked(scene) if up_count(g) and g.gpu.mig is not True]
     ends = {g.gpu.uuid: lit(g.links).ends for g in gpus}
+    switched = {a for a, leads in ends.items() if SWITCH in leads}
     joined = [
         (a, b)
-        for a in gpus
-        for b in gpus
-        if a is not b and (b.gpu.uuid in ends[a.gpu.uuid] or SWITCH in ends[a.gpu.uuid] & ends[b.gpu.uuid])
+        for a, leads in ends.items()
+        for b in ends
+        if a != b and (b in leads or (a in switched and b in switched))
     ]
     if not joined:
         return (), None
-    statuses = {
-        (a.gpu.uuid, b.gpu.uuid): pair.p2p_nvlink
-        for a, b in joined
-        if (pair := scene.pairs.get((a.gpu.uuid, b.gpu.uuid)))
-    }
+    statuses = {key: pair.p2p_nvlink for key in joined if (pair := scene.pairs.get(key))}
     unread = next((s for s in statuses.values() if isinstance(s, Missing)), None)
     allowed = [key for key, status in statuses.items() if status == "OK"]
     claims = [*_fallback(scene, gpus, allowed)]
