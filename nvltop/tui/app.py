@@ -36,7 +36,7 @@ from nvltop.tui.playback import Playback
 from nvltop.tui.setup import Setup
 from nvltop.tui.shots import Shots
 from nvltop.tui.source import Source
-from nvltop.tui.turns import SILENT_S, Turns
+from nvltop.tui.turns import Turns
 from nvltop.units import BITS, BYTES
 
 STARTED_S: Final = 3.0
@@ -141,13 +141,12 @@ class Nvltop(EndingApp):
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.watch_ends()
-        self._turns.listen(self._source.fileno())
+        self._turns.start(self._source.fileno())
         if self._resumed:
             self.call_after_refresh(self._draw)
         if self._playback:
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
-        self.set_interval(SILENT_S, self._turns.look)
         if not self.is_headless:
             self.set_timer(STARTED_S, settle)
 
@@ -284,6 +283,7 @@ class Nvltop(EndingApp):
 
     def leave(self, outcome: Outcome) -> None:
         """End; what is not folded yet is left."""
+        self._turns.stop()
         if self._more:
             self._more.cancel()
         super().leave(outcome)

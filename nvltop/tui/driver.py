@@ -9,6 +9,7 @@ from typing import Any, Final
 from textual import constants
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 CHUNK: Final = 4096
 ESCAPE_S: Final = constants.ESCAPE_DELAY + 0.02
@@ -21,6 +22,9 @@ class Driver(LinuxDriver):
     Textual's own waits for keys in a thread that looks up ten times a second, for days, and each time takes
     the interpreter from the thread that draws.
     """
+
+    class InputEnded(Message):
+        """No more keys will come."""
 
     written = 0
     """Bytes sent to the terminal so far."""
@@ -50,8 +54,9 @@ class Driver(LinuxDriver):
         except OSError:
             data = b""
         if not data:
-            # The terminal has gone, which is noticed elsewhere; it would be readable for ever.
+            # The end of a file, or of the terminal; it would be readable for ever.
             self._loop.remove_reader(self.fileno)
+            self.send_message(self.InputEnded())
             return
         for event in self._parser.feed(self._decode(data)):
             self.process_message(event)

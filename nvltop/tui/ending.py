@@ -32,11 +32,10 @@ class EndingApp(App[None]):
         self._found = terminal.modes()
 
     def watch_ends(self) -> None:
-        """Listen to signals, to failures of the loop's callbacks, and for the terminal's end."""
+        """Listen to signals, and to failures of the loop's callbacks."""
         asyncio.get_running_loop().set_exception_handler(self._failed)
         if not self.is_headless:
             terminal.end_on_signals(lambda number: self.leave(Outcome(128 + number)))
-            self.set_interval(terminal.HANGUP_EVERY_S, self._watch_terminal)
 
     def leave(self, outcome: Outcome) -> None:
         """End; what a stalled terminal is still to be sent is not waited for."""
@@ -52,7 +51,8 @@ class EndingApp(App[None]):
         """Leave."""
         self.leave(self.outcome)
 
-    def _watch_terminal(self) -> None:
+    def on_driver_input_ended(self) -> None:
+        """End at once if the terminal has gone."""
         if terminal.has_gone():
             # Nothing can be restored where nothing is left; the child ends with our pipe.
             self.close_source()

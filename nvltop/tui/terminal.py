@@ -21,7 +21,6 @@ from nvltop.tui.glyphs import ASCII, UNICODE, Glyphs
 Modes: TypeAlias = "list[Any]"
 """What `termios.tcgetattr` returns."""
 
-HANGUP_EVERY_S: Final = 0.5
 PATIENCE_S: Final = 2.0
 """How long a terminal may take to be restored."""
 END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)

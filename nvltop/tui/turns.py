@@ -11,7 +11,7 @@ EARLY: Final = 0.9
 AWAY_S: Final = 1.0
 """Time between two frames in a terminal that has lost the focus."""
 SILENT_S: Final = 0.5
-"""How often ages and a silent driver are looked at even if nothing arrives."""
+"""How often a picture is drawn at least; at long intervals, at every second of them."""
 
 
 class Turns:
@@ -26,6 +26,19 @@ class Turns:
         self._listening = -1
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+
+    def start(self, fd: int) -> None:
+        """Draw from now on."""
+        self.listen(fd)
+        self._wait(asyncio.get_running_loop().time())
+
+    def stop(self) -> None:
+        """Draw no more."""
+        self._listen_no_more()
+        for timer in (self._pending, self._silence):
+            if timer:
+                timer.cancel()
 
     def listen(self, fd: int) -> None:
         """Wait for items on the source's descriptor, which changes when a worker is replaced."""
@@ -44,9 +57,7 @@ class Turns:
     def arrived(self) -> None:
         """Draw what has come; if that is too soon, let it wait for what comes until then."""
         loop = asyncio.get_running_loop()
-        # Nobody looks at a terminal without the focus, but it is still to be true.
-        away_s = 0.0 if self._focused() else AWAY_S
-        due = self._drawn_at + EARLY * max(away_s, self._interval_s())
+        due = self._drawn_at + EARLY * self._apart_s()
         if loop.time() >= due:
             self._draw()
             return
@@ -54,15 +65,22 @@ class Turns:
         if self._pending is None:
             self._pending = loop.call_at(due, self._draw)
 
-    def look(self) -> None:
-        """Draw even though nothing arrived: ages grow, and a silent driver is told."""
-        silent_s = asyncio.get_running_loop().time() - self._drawn_at
-        if self._pending is None and silent_s > max(SILENT_S, 2 * self._interval_s()) * EARLY:
-            self._draw()
-
     def begin(self) -> None:
         """Take note that a picture is drawn now."""
         if self._pending:
             self._pending.cancel()
         self._pending = None
         self._drawn_at = asyncio.get_running_loop().time()
+        self._wait(self._drawn_at)
+
+    def _wait(self, since: float) -> None:
+        """Draw in a while even though nothing arrives: ages grow, and a silent driver is told."""
+        if self._silence:
+            self._silence.cancel()
+        due = since + max(SILENT_S, 2 * self._apart_s())
+        self._silence = asyncio.get_running_loop().call_at(due, self._draw)
+
+    def _apart_s(self) -> float:
+        """Return the time between two pictures."""
+        # Nobody looks at a terminal without the focus, but it is still to be true.
+        return self._interval_s() if self._focused() else max(AWAY_S, self._interval_s())
