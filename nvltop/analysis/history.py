@@ -139,6 +139,11 @@ class _Block:
                 ring.add(self._second, row)
         self._second, self._spans, self._values = next_second, [], []
 
+    @property
+    def settled(self) -> int:
+        """Number of the last second of which nothing more comes."""
+        return self._second - 1
+
     def tail(self, ring: int, column: int, newest: int, count: int) -> list[float]:
         """Return the means of `count` buckets up to the newest, oldest first; seconds may still fill."""
         means = self.rings[ring].tail(column, newest, count)
@@ -207,6 +212,15 @@ class History:
     def tail(self, key: Key, count: int) -> list[float]:
         """Return the last `count` seconds in bytes/s, oldest first; NaN where nothing is known."""
         return self._tail(key, 0, self.bucket, count)
+
+    def seconds(self, key: Key, newest: int, count: int) -> list[float]:
+        """Return `count` seconds up to number `newest`, as `tail` does."""
+        return self._tail(key, 0, newest, count)
+
+    def settled(self, key: Key) -> int:
+        """Return the number of the last second whose mean does not change any more."""
+        block, _ = self._places.get(key, (None, 0))
+        return block.settled if block else -1
 
     def _tail(self, key: Key, ring: int, newest: int, count: int) -> list[float]:
         block, column = self._places.get(key, (None, 0))

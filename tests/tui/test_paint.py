@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvltop.analysis.history import History
 from nvltop.model import ErrorCount, Finding, Missing
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.glyphs import ASCII, UNICODE, spark
@@ -16,6 +18,7 @@ from nvltop.tui.paint import bars, gpus, header, links, matrix, nics
 from nvltop.tui.paint.meters import Meter, bar
 from nvltop.tui.paint.row import fit, sentence, text_of
 from nvltop.tui.paint.status import status
+from nvltop.tui.paint.view import View
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
 
@@ -222,3 +225,29 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
     estimating = view(estimate=True)
     for width in range(1, 90, 7):
         assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.1, 5.0), st.sampled_from([0.25, 1.0, 3.0]), st.sampled_from([0.0, 2e9, math.nan])
+        ),
+        max_size=30,
+    )
+)
+def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
+    """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
+    history, key = History(), ("mlx5_0", 1, "tx")
+    going_on = View(history=history)
+    now_s, second = 1000.0, 0
+    for step_s, span_s, rate in steps:
+        now_s += step_s
+        port = SimpleNamespace(
+            nic=SimpleNamespace(device="mlx5_0"), port=SimpleNamespace(port=1), rx_bytes_per_s=0.0,
+            span_s=(now_s - span_s - 0.1, now_s - 0.1), tx_bytes_per_s=rate,
+        )  # fmt: skip
+        history.add(SimpleNamespace(tick=SimpleNamespace(mono_s=now_s), gpus=(), nics=(port,)))
+        drawn, anew = going_on.spark(key, 8, 4e9), View(history=history)
+        # It moves once a second; until then it stands still, whatever comes.
+        assert history.bucket == second or drawn == anew.spark(key, 8, 4e9)
+        second = history.bucket

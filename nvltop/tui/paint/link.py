@@ -78,7 +78,7 @@ def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: in
         said = f"{view.unit.text(now)}, {share} % of speed"
     full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
     head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
-    values = view.history.tail((g.gpu.uuid, link.index, way), seconds + 1)[:-1]
+    values = view.history.seconds((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
     lines = bars(values, speed, height, view.glyphs)
     caption = fit([(sentence(head, width, view.glyphs), "caption")], width)
     return [caption, *(fit([(line, way)], width) for line in lines)]

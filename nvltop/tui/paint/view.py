@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from nvltop.analysis.history import History, Key
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
@@ -24,6 +24,16 @@ MARKS: Final[dict[str, Span]] = {
 }
 """What stands behind the number of a GPU or link, by the worst that was found of it."""
 NOTHING = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
+
+
+class _Spark(NamedTuple):
+    """A sparkline as drawn last."""
+
+    newest: int
+    """Number of the second that its last character stands for."""
+    settled: int
+    """Of the last second that was whole then."""
+    text: str
 
 
 @dataclass(slots=True)
@@ -75,8 +85,8 @@ class View:
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
     _index_of: dict[str, int] = field(default_factory=dict)
-    _sparks: dict[tuple[Key, int, Maybe[float]], str] = field(default_factory=dict)
-    _sparks_of: tuple[History, int] | None = None
+    _sparks: dict[tuple[Key, int, Maybe[float]], _Spark] = field(default_factory=dict)
+    _sparks_of: tuple[History | None, Glyphs] = (None, UNICODE)
 
     @property
     def no_kill(self) -> str:
@@ -94,15 +104,22 @@ class View:
 
         A picture that moved with every refresh would be most of what the screen sends.
         """
-        now = (self.history, self.history.bucket)
-        if self._sparks_of != now:
+        history, newest = self.history, self.history.bucket - 1
+        if self._sparks_of[0] is not history or self._sparks_of[1] is not self.glyphs:
             self._sparks.clear()
-            self._sparks_of = now
-        drawn = self._sparks.get((key, count, scale))
-        if drawn is None:
-            drawn = spark(self.history.tail(key, count + 1)[:-1], scale, self.glyphs)
-            self._sparks[key, count, scale] = drawn
-        return drawn
+            self._sparks_of = history, self.glyphs
+        name = key, count, scale
+        drawn = self._sparks.get(name)
+        if drawn is None or not 0 <= newest - drawn.newest < count:
+            drawn = _Spark(newest - count, newest - count, "")
+        if drawn.newest < newest:
+            # It moves left; what was drawn stays, but for seconds that had not been read to their end.
+            first = min(drawn.newest, drawn.settled)
+            kept = drawn.text[: len(drawn.text) - (drawn.newest - first)]
+            fresh = spark(history.seconds(key, newest, newest - first), scale, self.glyphs)
+            drawn = _Spark(newest, min(newest, history.settled(key)), (kept + fresh)[-count:])
+            self._sparks[name] = drawn
+        return drawn.text
 
     def mark(self, uuid: str, link: int | None = None) -> Span:
         """Return the mark of a GPU (with all its links) or a link about which a rule has found something."""
