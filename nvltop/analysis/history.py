@@ -108,9 +108,9 @@ class _Block:
         self._second = -1
         """Number of the second that fills."""
         self._spans: list[float] = []
-        """Seconds of it that are known."""
+        """How much of it each span takes that has come."""
         self._values: list[Sequence[float]] = []
-        """What held for each of them; NaN where unknown."""
+        """What held over each of them; NaN where unknown."""
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Spread a span over the seconds that it crosses."""
@@ -130,11 +130,11 @@ class _Block:
     def _close(self, next_second: int) -> None:
         """Give the second that ends to the rings."""
         if self._spans:
-            sums, known_s = [0.0] * self.width, sum(self._spans)
+            sums, whole_s = [0.0] * self.width, sum(self._spans)
             for values, seconds in zip(self._values, self._spans, strict=True):
                 sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
             # A sum that something unknown went into is not a number.
-            row = [total / known_s if total == total else self._mean(i) for i, total in enumerate(sums)]
+            row = [total / whole_s if total == total else self._mean(i) for i, total in enumerate(sums)]
             for ring in self.rings:
                 ring.add(self._second, row)
         self._second, self._spans, self._values = next_second, [], []
