@@ -27,6 +27,7 @@ class Turns:
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     def start(self, fd: int) -> None:
         """Draw from now on."""
@@ -34,7 +35,8 @@ class Turns:
         self._wait(asyncio.get_running_loop().time())
 
     def stop(self) -> None:
-        """Draw no more."""
+        """Draw no more, whatever arrives: the screens go before the loop does."""
+        self._stopped = True
         self._listen_no_more()
         for timer in (self._pending, self._silence):
             if timer:
@@ -42,7 +44,7 @@ class Turns:
 
     def listen(self, fd: int) -> None:
         """Wait for items on the source's descriptor, which changes when a worker is replaced."""
-        if fd == self._listening:
+        if fd == self._listening or self._stopped:
             return
         self._listen_no_more()
         if fd >= 0:

@@ -366,11 +366,12 @@ def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):
     t.type("\x1a")
     t.until("Stopped")
     t.screen.reset()
-    t.type("fg\n")
+    t.type("fg; exit\n")
     # A line that changed may come before the rest; titles never change, and come only with the whole screen.
     for word in ("F10Quit", "CPU[", "UTIL%", "NV18", "LNK"):
         t.until(word)
     t.type("q")
+    assert t.ended() == 0
 
 
 def test_a_slow_line_can_carry_it(terminal):

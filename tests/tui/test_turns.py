@@ -152,5 +152,7 @@ def test_nothing_is_drawn_after_the_end(on):
     screen = on(0.25)
     screen.arrive(screen.loop.now + 0.01)
     screen.turns.stop()
+    # What ends it may be a part of drawing, which goes on listening.
+    screen.turns.listen(FD)
     assert not screen.loop.timers
     assert not screen.loop.readers
