@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from nvltop.codec import CodecError, decode, encode
 from nvltop.model import Event, Inventory, Item, LinkCounters, Reading
-from nvltop.sampler.cadence import WAIT_S
+from nvltop.sampler.cadence import WAIT_S, Pace
 
 _LENGTH: Final = struct.Struct("<I")
 _TIMES: Final[dict[type, list[int]]] = {
@@ -31,21 +31,23 @@ _TIMES: Final[dict[type, list[int]]] = {
 class Sender:
     """The worker's end; from any thread."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, pace: Pace) -> None:
         self._fd = fd
+        self._pace = pace
         self._lock = threading.Lock()
         self._waiting: list[Item] = []
         self._sent_s = 0.0
 
     def send(self, *items: Item) -> None:
-        """Write items; what nobody waits for goes with the next that are.
+        """Write items; what nobody waits for goes with the next counters, if these come soon.
 
         Waits if the main process is not reading, ends the worker if it is gone.
         """
         with self._lock:
             self._waiting += items
             now = time.monotonic()
-            if self._waiting and (now - self._sent_s > WAIT_S or any(map(_pressing, items))):
+            waited = max(now - self._sent_s, self._pace.interval_s) > WAIT_S
+            if self._waiting and (waited or any(map(_pressing, items))):
                 self._sent_s = now
                 burst, self._waiting = pack(self._waiting), []
                 try:

@@ -56,9 +56,9 @@ def main() -> None:
         comm.write(WORKER_NAME)
     watch = Watch(job.watch_fd)
     os.close(job.watch_fd)
-    pipe = Sender(job.items_fd)
-    stop = threading.Event()
     pace = Pace(job.interval_s)
+    pipe = Sender(job.items_fd, pace)
+    stop = threading.Event()
     threading.Thread(target=listen, args=(watch, stop, pace), name="parent", daemon=True).start()
     threading.Thread(target=sample_host, args=(pipe, stop), name="host", daemon=True).start()
     # Imported late: the threads above already run while the module loads.

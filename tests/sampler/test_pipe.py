@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
 from nvltop.sampler import pipe
-from nvltop.sampler.cadence import WAIT_S
+from nvltop.sampler.cadence import WAIT_S, Pace
 from nvltop.sampler.pipe import Receiver, Sender, pack
 
 
@@ -63,7 +63,8 @@ def sender(monkeypatch):
         except BlockingIOError:
             return []
 
-    yield SimpleNamespace(send=Sender(into).send, clock=clock, arrived=arrived)
+    pace = Pace(WAIT_S)
+    yield SimpleNamespace(send=Sender(into, pace).send, pace=pace, clock=clock, arrived=arrived)
     os.close(out)
     os.close(into)
 
@@ -95,6 +96,13 @@ def test_what_has_waited_goes_alone_when_it_is_looked_after(sender):
     sender.clock.now += 1.1 * WAIT_S
     sender.send()
     assert sender.arrived() == [HOST]
+
+
+def test_nothing_waits_for_counters_that_are_far_off(sender):
+    sender.pace.interval_s = 2 * WAIT_S
+    for item in (LINKS, HOST, ITEMS[3]):
+        sender.send(item)
+        assert sender.arrived() == [item]
 
 
 def test_news_comes_at_once(sender):
