@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from ctypes import sizeof
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pynvml
 
@@ -18,29 +18,28 @@ from nvltop.nvml.driver import Driver, reason
 ALL_LINKS: Final = 0xFFFFFFFF
 """scopeId that asks for the sum over a GPU's links."""
 
-_DOUBLE: Final = struct.Struct("@d")
-_QUAD: Final = struct.Struct("@Q")
-_WIDE: Final = frozenset({2, 3})
-"""nvmlValueType_t of numbers that take all 64 bits, without a sign."""
-
 
 class _Column:
-    """One member of all entries, as plain numbers."""
+    """One member of all entries as plain numbers, which are of that kind in `struct`'s letters."""
 
-    def __init__(self, member: str, code: Literal["I", "q", "Q"]) -> None:
-        at = getattr(pynvml.c_nvmlFieldValue_t, member)
-        assert at.size == struct.calcsize(code)
-        self._code: Literal["I", "q", "Q"] = code
-        self._where = slice(at.offset // at.size, None, sizeof(pynvml.c_nvmlFieldValue_t) // at.size)
+    def __init__(self, member: str, code: Any) -> None:
+        size = struct.calcsize(code)
+        begin = getattr(pynvml.c_nvmlFieldValue_t, member).offset
+        self._code = code
+        self._where = slice(begin // size, None, sizeof(pynvml.c_nvmlFieldValue_t) // size)
 
-    def of(self, entries: bytearray) -> list[int]:
+    def of(self, entries: bytearray) -> list[Any]:
         return memoryview(entries).cast(self._code)[self._where].tolist()
 
 
 _STAMP: Final = _Column("timestamp", "q")
 _KIND: Final = _Column("valueType", "I")
 _CODE: Final = _Column("nvmlReturn", "I")
-_VALUE: Final = _Column("value", "Q")
+_DOUBLE: Final = 0
+_MEMBERS: Final = {
+    kind: _Column("value", code) for kind, code in enumerate(("d", "I", "Q", "Q", "q", "i", "H"))
+}
+"""The member of nvmlValue_t that each nvmlValueType_t names."""
 
 
 class FieldValues(NamedTuple):
@@ -75,14 +74,7 @@ class Fields:
         )
         if isinstance(refusal, Missing):
             return refusal
-        codes, kinds, bits = _CODE.of(memory), _KIND.of(memory), _VALUE.of(memory)
-        values: list[Maybe[int]] = [*bits]
-        if any(codes) or not _WIDE.issuperset(kinds):
-            values = [
-                reason(code) if code else _number(kind, raw)
-                for code, kind, raw in zip(codes, kinds, bits, strict=True)
-            ]
-        return FieldValues(values, _STAMP.of(memory))
+        return FieldValues(_values(memory), _STAMP.of(memory))
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802
@@ -95,20 +87,22 @@ def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # 
         raise pynvml.NVMLError(code)
 
 
-def _number(kind: int, bits: int) -> Maybe[int]:
-    """Pick the member of nvmlValue_t that nvmlValueType_t names."""
-    if kind in (2, 3):
-        return bits
-    if kind == 1:
-        return bits & 0xFFFFFFFF
-    if kind == 6:
-        return bits & 0xFFFF
-    if kind == 4:
-        return bits - (1 << 64) if bits >> 63 else bits
-    if kind == 5:
-        low = bits & 0xFFFFFFFF
-        return low - (1 << 32) if low >> 31 else low
-    if kind == 0:
-        number: float = _DOUBLE.unpack(_QUAD.pack(bits))[0]
-        return int(number) if abs(number) < 2**63 else Missing("implausible value")
-    return Missing(f"unknown value type {kind}")
+def _values(entries: bytearray) -> list[Maybe[int]]:
+    codes, kinds = _CODE.of(entries), _KIND.of(entries)
+    columns = {kind: _of_kind(kind, entries, len(kinds)) for kind in set(kinds)}
+    if len(columns) == 1 and not any(codes):
+        return columns[kinds[0]]
+    return [
+        reason(code) if code else columns[kind][i]
+        for i, (code, kind) in enumerate(zip(codes, kinds, strict=True))
+    ]
+
+
+def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:
+    """Return what the entries say if they are all of one nvmlValueType_t."""
+    if kind not in _MEMBERS:
+        return [Missing(f"unknown value type {kind}")] * count
+    numbers = _MEMBERS[kind].of(entries)
+    if kind != _DOUBLE:
+        return numbers
+    return [int(n) if abs(n) < 2**63 else Missing("implausible value") for n in numbers]
