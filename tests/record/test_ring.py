@@ -14,7 +14,7 @@ from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
-from nvltop.record.ring import Ring
+from nvltop.record.ring import LIMIT, Ring
 
 NAMES = {"jdoe": "user-"}
 
@@ -145,6 +145,16 @@ def test_nothing_private_is_kept(tmp_path):
     for word in ("jdoe", "asmith", "hunter2"):
         assert word not in text
     assert "train.py" in text
+
+
+def test_it_holds_about_an_hour_of_a_dgx_h100_at_work(simulate):
+    ring, sizes = Ring(Redactor(NAMES)), []
+    items = simulate("dgx-h100", seconds=150)
+    for part in (items[: len(items) // 5], items[len(items) // 5 :]):
+        ring.write(*part)
+        ring.recording()
+        sizes.append(ring.size)
+    assert LIMIT / (sizes[1] - sizes[0]) * 120 == pytest.approx(3600, rel=0.25)
 
 
 def test_clear(tmp_path, simulate):
