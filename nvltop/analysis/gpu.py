@@ -74,9 +74,9 @@ class GpuTrack:
 
     def update(self, reading: Reading, interval_s: float) -> bool:
         """Take a reading; whether it brought new link rates."""
-        data = reading.data
-        before = self._read_s.get(reading.group)
-        self._read_s[reading.group] = reading.end_s
+        data, group = reading.data, reading.group
+        before = self._read_s.get(group)
+        self._read_s[group] = reading.end_s
         if isinstance(data, LinkCounters):
             return self._count(reading, data, interval_s)
         if isinstance(data, LinkStates):

@@ -142,7 +142,7 @@ class Meter:
         self._polls += 1
         self._open_polls += 1
         has_moved = last.values != sample.values
-        late = has_moved and self._step() is None and self._open_polls > 1
+        late = has_moved and self._open_polls > 1 and self._step() is None
         if self._keep_open(base, sample, interval_s, has_moved):
             return None
         if late:
