@@ -150,6 +150,10 @@ class Nvltop(EndingApp):
         if not self.is_headless:
             self.set_timer(STARTED_S, settle)
 
+    def on_unmount(self) -> None:
+        """Draw no more, even if nobody has said that it ends."""
+        self._turns.stop()
+
     def _fold(self) -> None:
         if self._playback and self._playback.rewound():
             self._monitor, self._history = Monitor(), History()

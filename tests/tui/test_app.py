@@ -334,3 +334,12 @@ async def test_who_is_given_frames_gets_them_even_while_the_picture_stands_still
         stands, count = app.view.frame, len(shown)
         app._draw()
         assert (app.view.frame, len(shown)) == (stands, count + 1)
+
+
+async def test_nothing_is_drawn_once_it_has_ended(app):
+    app = app()
+    async with app.run_test() as pilot:
+        await settle(app, pilot)
+    app._turns.listen(0)
+    assert app._turns._silence.cancelled()
+    assert app._turns._listening == -1
