@@ -90,7 +90,8 @@ def _signs(rank: Rank, others: Sequence[Rank], period_s: float, step_s: float) -
     # The ends of a pipeline have less to do, and move less.
     if util and abs(util[0] - util[1]) >= BUSY and _moves_as_much(rank, others):
         yield f"is busy {util[0]:.0f} % of the time, the others {util[1]:.0f} %"
-    if moved and power and NOTHING < moved[0] / moved[1] < HALF and power[0] < HALF * power[1]:
+    little = moved and NOTHING * moved[1] < moved[0] < HALF * moved[1]
+    if moved and power and little and power[0] < HALF * power[1]:
         yield f"moves {moved[0] / moved[1]:.0%} of what the others do, at less than half their power"
 
 

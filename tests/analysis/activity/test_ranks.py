@@ -68,6 +68,11 @@ def test_two_that_differ_or_two_in_all_name_none():
     assert straggler(ranks(n=2, odd=1, sm_clock_mhz=1400.0), 2.0, STEP_S) is None
 
 
+def test_of_ranks_that_move_nothing_none_moves_less():
+    still = [replace(rank, moved_bytes_per_s=0.0) for rank in ranks(power_w=150.0)]
+    assert straggler(still, 40.0, STEP_S) is None
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     st.lists(st.floats(400, 700), min_size=3, max_size=8),
