@@ -10,7 +10,7 @@ from nvltop import units
 from nvltop.model import Maybe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # there are two, and each is only itself
 class Glyphs:
     """One set of characters, each one column wide."""
 
