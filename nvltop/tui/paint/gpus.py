@@ -11,7 +11,7 @@ from nvltop.analysis.verdict import PCIE_LANE, share
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.order import SAME
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow, parted
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, memory, percent
 
@@ -84,9 +84,9 @@ def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span
 class Shape(NamedTuple):
     """What stands where in the table."""
 
-    first: tuple[Column, ...]
-    rates: tuple[Column, ...]
-    last: tuple[Column, ...]
+    first: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
     spark: int
     """Width of each sparkline; 0 if there is no room for them."""
     linked: bool
@@ -128,16 +128,7 @@ def _shaped(
         scale = "" if linked or each < 14 else " (of 64 GB/s)"
         head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    rates = [i for i, c in enumerate(columns) if c.key in RATES]
-    first, last = rates[0], rates[-1] + 1
-    return Shape(
-        tuple(columns[:first]),
-        tuple(columns[first:last]),
-        tuple(columns[last:]),
-        each if each >= MIN_SPARK else 0,
-        linked,
-        title,
-    )
+    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, linked, title)
 
 
 def _head(c: Column, sort: str, mark: str) -> str:

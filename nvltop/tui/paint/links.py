@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
-from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, joined, sentence
+from nvltop.tui.paint.row import SEPARATOR, Column, Row, Span, choose, fit, joined, parted, sentence
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count
 
@@ -95,9 +95,9 @@ def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: View) -> li
 class Shape(NamedTuple):
     """What stands where in the table."""
 
-    first: tuple[Column, ...]
-    rates: tuple[Column, ...]
-    last: tuple[Column, ...]
+    first: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
     spark: int
     """Width of each sparkline; 0 if there is no room for them."""
     title: Row
@@ -128,15 +128,8 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
     head = " ".join(c.head() for c in columns)
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
-    rates = [i for i, c in enumerate(columns) if c.key in RATES]
-    first, last = rates[0], rates[-1] + 1
-    return Shape(
-        tuple(columns[:first]),
-        tuple(columns[first:last]),
-        tuple(columns[last:]),
-        each if each >= MIN_SPARK else 0,
-        fit([(head, "title")], width, "title"),
-    )
+    title = fit([(head, "title")], width, "title")
+    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, title)
 
 
 def _caption(g: GpuFrame, view: View) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -109,3 +109,12 @@ def choose(columns: Sequence[Column], width: int) -> list[Column]:
     while sum(c.width + 1 for c in chosen) - 1 > width and any(c.drop for c in chosen):
         chosen.remove(max(chosen, key=lambda c: c.drop))
     return chosen
+
+
+def parted(
+    columns: Sequence[Column], keys: Container[str]
+) -> tuple[Sequence[Column], Sequence[Column], Sequence[Column]]:
+    """Return the columns before those of some keys, these, which stand side by side, and those behind."""
+    places = [i for i, c in enumerate(columns) if c.key in keys]
+    first, last = places[0], places[-1] + 1
+    return columns[:first], columns[first:last], columns[last:]
