@@ -25,6 +25,7 @@ from nvltop.model import (
     LinkStates,
     Missing,
     Reading,
+    Scope,
     Tick,
 )
 from nvltop.text import MAX_LENGTH, clean
@@ -254,10 +255,11 @@ def _fits(decode_one: Decoder, value: Any) -> bool:
 
 
 def _even(data: Any) -> bool:
-    """Whether lists that go by link index are of one length."""
+    """Whether lists that go by link index are of one length, which is 1 for a GPU's total."""
     if isinstance(data, LinkCounters):
         n = len(data.tx_bytes)
-        return len(data.rx_bytes) == n and len(data.stamp_us) in (0, 1, 2 * n)
+        total = data.scope is Scope.GPU
+        return len(data.rx_bytes) == n and len(data.stamp_us) in (0, 1, 2 * n) and (n == 1 or not total)
     return not isinstance(data, LinkStates) or len(data.states) == len(data.speed_bytes_per_s)
 
 

@@ -30,16 +30,20 @@ st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
 st.register_type_strategy(str, st.text(max_size=20).map(clean))
 
-pairs = st.lists(st.tuples(st.from_type(Maybe[int]), st.from_type(Maybe[int])), max_size=4)
+pair = st.tuples(st.from_type(Maybe[int]), st.from_type(Maybe[int]))
 st.register_type_strategy(
     LinkCounters,
     st.builds(
-        lambda counter, scope, both, stamp: LinkCounters(
-            counter, scope, tuple(a for a, _ in both), tuple(b for _, b in both), stamp * 2 * len(both)
+        lambda counter, scoped, stamp: LinkCounters(
+            counter,
+            scoped[0],
+            tuple(a for a, _ in scoped[1]),
+            tuple(b for _, b in scoped[1]),
+            stamp * 2 * len(scoped[1]),
         ),
         st.from_type(Counter),
-        st.from_type(Scope),
-        pairs,
+        st.tuples(st.just(Scope.LINK), st.lists(pair, max_size=4))
+        | st.tuples(st.just(Scope.GPU), st.tuples(pair)),
         st.sampled_from([(), (-5,), (1790000000000000,)]),
     ),
 )
@@ -115,6 +119,8 @@ def reading(data):
         reading(LinkCounters(Counter.DATA, Scope.LINK, (0,) * 1025, ())),
         reading(LinkCounters(Counter.DATA, Scope.LINK, (0, 0), (0,))),
         reading(LinkCounters(Counter.DATA, Scope.LINK, (0, 0), (0, 0), (1, 2, 3))),
+        reading(LinkCounters(Counter.DATA, Scope.GPU, (), ())),
+        reading(LinkCounters(Counter.DATA, Scope.GPU, (0, 0), (0, 0))),
         reading(LinkStates((LinkState.UP,), ())),
         reading(LinkErrors({f"kind {i}": (0,) for i in range(65)})),
         reading(Gauges(power_w=-0.5)),
