@@ -36,7 +36,7 @@ class Series:
         self._size = min(CELLS, math.ceil(WINDOW_S / step_s))
         self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
         self.oldest: int | None = None
-        """Number of the first cell that anything was read of."""
+        """Number of the oldest cell that anything was ever read of."""
         self.newest = -1
         """Number of the newest cell; cell n begins at n times the step of CLOCK_MONOTONIC."""
         self.usual_s = step_s
@@ -58,8 +58,7 @@ class Series:
             return
         start_s = max(moved.start_s, (self.newest - size + 1) * step)
         cell = int(start_s // step)
-        if self.oldest is None:
-            self.oldest = cell
+        self.oldest = cell if self.oldest is None else min(self.oldest, cell)
         while cell * step < moved.end_s:
             seconds = min(moved.end_s, (cell + 1) * step) - max(start_s, cell * step)
             if seconds > 0:
@@ -80,12 +79,15 @@ class Series:
 
         `count` is at most `size` less one: the newest cell still fills.
         """
-        there = max(0, min(count, self.newest + 1 - (end - count)))
-        begin = (end - count) % self._size
-        half, blank = self.step_s / 2, [math.nan] * (count - there)
+        # A GPU that is read before the others is ahead of them: in place of its oldest cells are newer ones.
+        first = min(end, max(end - count, self.newest + 1 - self._size))
+        there = max(0, min(end, self.newest + 1) - first)
+        begin, half = first % self._size, self.step_s / 2
+        before = [math.nan] * (first - (end - count))
+        after = [math.nan] * (count - len(before) - there)
         seconds = self._cut(self._seconds, begin, there)
         tx, rx = (
-            [moved / s if s > half else math.nan for moved, s in zip(part, seconds, strict=True)] + blank
+            before + [m / s if s > half else math.nan for m, s in zip(part, seconds, strict=True)] + after
             for part in (self._cut(self._tx, begin, there), self._cut(self._rx, begin, there))
         )
         return tx, rx

@@ -60,3 +60,23 @@ def test_the_ring_forgets_and_a_series_that_lags_has_no_future():
     assert all(math.isnan(v) for v in ahead[90:])
     series.add(Moved(5000.0, 5001.0, 7.0, 0.0))
     assert [v for v in series.tail(5001, 200)[0] if v == v] == [7.0]
+
+
+def test_cells_that_newer_ones_have_taken_the_place_of_are_gone():
+    """The other GPUs of a job may be some cells behind."""
+    series = Series(1.0)
+    for t in range(600):
+        series.add(Moved(t, t + 1.0, float(t), 0.0))
+    lags = series.newest - 3
+    oldest = series.newest - series.size + 1
+    tail = series.tail(lags, series.size - 1)[0]
+    known = [v for v in tail if v == v]
+    assert known == [float(t) for t in range(oldest, lags)]
+    assert all(math.isnan(v) for v in tail[: len(tail) - len(known)])
+
+
+def test_the_oldest_cell_is_the_oldest_also_if_it_comes_late():
+    series = Series(1.0)
+    series.add(Moved(105.0, 106.0, 1.0, 1.0))
+    series.add(Moved(103.0, 107.0, 1.0, 1.0))
+    assert series.oldest == 103
