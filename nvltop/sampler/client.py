@@ -182,8 +182,9 @@ class Worker:
         self._replace((), note)
 
     def _replace(self, leave_out: tuple[int, ...], note: str) -> None:
-        self._child.abandon()
-        self._child = _Child(self._interval_s, self._demo, leave_out)
+        before, self._child = self._child, _Child(self._interval_s, self._demo, leave_out)
+        # Only now, so that the descriptors differ: who waits on the one notices that it is another.
+        before.abandon()
         self._started += 1
         self._started_s = self._heard_s = time.monotonic()
         self._note, self._leaves_out = note, bool(leave_out)

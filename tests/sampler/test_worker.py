@@ -94,6 +94,7 @@ def test_a_dead_child_is_replaced_once_and_told(worker):
 
 def test_the_replacement_reads_on(worker):
     until(worker, bool)
+    before = worker.fileno()
     os.kill(worker._child.process.pid, signal.SIGSEGV)
     end = time.monotonic() + PATIENCE_S
     while worker.tick().worker != "replaced" and time.monotonic() < end:
@@ -101,6 +102,7 @@ def test_the_replacement_reads_on(worker):
         worker.drain()
     until(worker, lambda items: "links" in groups(items))
     assert "started again" in worker.tick().note
+    assert worker.fileno() != before, "who listens to a descriptor of the same number hears nothing"
 
 
 RELOADED_ONCE = """
