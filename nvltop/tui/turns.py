@@ -77,6 +77,8 @@ class Turns:
 
     def _wait(self, since: float) -> None:
         """Draw in a while even though nothing arrives: ages grow, and a silent driver is told."""
+        if self._stopped:
+            return
         if self._silence:
             self._silence.cancel()
         due = since + max(SILENT_S, 2 * self._apart_s())

@@ -152,7 +152,8 @@ def test_nothing_is_drawn_after_the_end(on):
     screen = on(0.25)
     screen.arrive(screen.loop.now + 0.01)
     screen.turns.stop()
-    # What ends it may be a part of drawing, which goes on listening.
+    # What ends it may be a part of drawing, which goes on listening; a key may come after it.
     screen.turns.listen(FD)
+    screen.turns.begin()
     assert not screen.loop.timers
     assert not screen.loop.readers
