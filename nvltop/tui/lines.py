@@ -55,13 +55,16 @@ class Lines(Bare):
 
     def _put(self, dirty: Sequence[tuple[int, Sequence[Part]]]) -> None:
         at = self.region
+        if not at:
+            return
+        # On a low screen a part of it may lie outside its tab, where another widget stands.
+        seen = self.screen.find_widget(self).visible_region
         blank = ((" " * at.width, ""),)
         for y, parts in dirty:
-            if y >= at.height:
-                break
-            row = self._rows[y] if y < len(self._rows) else blank
-            for start, end in parts:
-                self._ink.put(at.x, at.y + y, row, start, min(end or at.width, at.width))
+            if seen.y <= at.y + y < seen.bottom:
+                row = self._rows[y] if y < len(self._rows) else blank
+                for start, end in parts:
+                    self._ink.put(at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x))
 
     def forget(self) -> None:
         """Draw everything anew, as after a change of the styles."""

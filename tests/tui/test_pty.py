@@ -188,6 +188,15 @@ def test_what_went_straight_to_the_terminal_is_what_a_whole_redraw_shows(termina
     assert t.cells() == shown
 
 
+def test_what_has_no_room_on_a_low_screen_is_not_drawn_over_what_stands_there(terminal):
+    t = terminal("--demo", columns=60, lines=12)
+    t.until("144/144")
+    t.type("4")
+    # The details of the Health tab are higher than the tab.
+    t.until_drawn(PICTURES)
+    assert t.screen.display[4].startswith(" Health ")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
 def test_signals_end_it_with_the_terminal_restored(terminal, number):
     t = terminal("--demo")
