@@ -35,14 +35,24 @@ class EndingApp(App[None]):
         """Listen to signals, and to failures of the loop's callbacks."""
         asyncio.get_running_loop().set_exception_handler(self._failed)
         if not self.is_headless:
-            terminal.end_on_signals(lambda number: self.leave(Outcome(128 + number)))
+            loop = asyncio.get_running_loop()
+            terminal.end_on_signals(lambda number: self._signalled(loop, Outcome(128 + number)))
+
+    def _signalled(self, loop: asyncio.AbstractEventLoop, outcome: Outcome) -> None:
+        """Have the loop end, and see to it that it does not wait for ever to be able to."""
+        self._end_in_time(outcome)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self.leave, outcome)
 
     def leave(self, outcome: Outcome) -> None:
         """End; what a stalled terminal is still to be sent is not waited for."""
         self.outcome = outcome
+        self._end_in_time(outcome)
+        self.exit()
+
+    def _end_in_time(self, outcome: Outcome) -> None:
         if self._found and not self.is_headless:
             terminal.end_by_force(outcome.code, self._found)
-        self.exit()
 
     def close_source(self) -> None:
         """Let go of what is read, where nothing is left to be told to."""

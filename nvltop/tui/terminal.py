@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import locale
@@ -79,10 +78,12 @@ def screen_on_terminal() -> None:
 
 
 def end_on_signals(end: Callable[[int], None]) -> None:
-    """Call `end` with the number of an ending signal; Textual alone leaves the screen behind."""
-    loop = asyncio.get_running_loop()
+    """Call `end` with the number of an ending signal; Textual alone leaves the screen behind.
+
+    It is called at once, between any two lines, as the event loop may be waiting for a stalled terminal.
+    """
     for number in END_SIGNALS:
-        loop.add_signal_handler(number, end, int(number))
+        signal.signal(number, lambda its, _: end(its))
 
 
 def modes(fd: int = 0) -> Modes | None:

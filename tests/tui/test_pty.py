@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -197,6 +198,17 @@ def test_what_has_no_room_on_a_low_screen_is_not_drawn_over_what_stands_there(te
     assert t.screen.display[4].startswith(" Health ")
 
 
+def test_bytes_that_are_no_keys_do_no_harm(terminal):
+    t = terminal("--demo")
+    t.until("144/144")
+    # A character in two pieces, and numbers beyond all characters.
+    for piece in (b"\xc3", b"\xa9", b"\x1b[1114112u", b"\x1b[99999999999999999999u", b"\xff"):
+        os.write(t.master, piece)
+        t.until_drawn(1)
+    t.type("h")
+    t.until("WHAT WATCHING COSTS")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
 def test_signals_end_it_with_the_terminal_restored(terminal, number):
     t = terminal("--demo")
@@ -366,6 +378,34 @@ def test_a_terminal_that_stalls_gets_no_old_frames_and_cannot_keep_it_alive(term
         t.process.wait(2.5)
     t.process.terminate()
     assert t.process.wait(5.0) == 128 + signal.SIGTERM
+
+
+def test_a_terminal_that_stalls_while_keys_are_typed_cannot_keep_it_alive(terminal):
+    t = terminal("--demo", columns=200, lines=60)
+    t.until("144/144")
+    t.type("/")
+    t.until("earch")
+    # Textual draws the line that is typed, whether or not anybody reads, until no key is read any more.
+    os.set_blocking(t.master, False)
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and select.select([], [t.master], [], 1.0)[1]:
+        with contextlib.suppress(BlockingIOError):
+            t.type("g")
+    t.process.terminate()
+    assert t.process.wait(5.0) == 128 + signal.SIGTERM
+
+
+def test_stopped_by_force_and_back_it_gives_the_terminal_back_as_it_was_found(terminal):
+    t = terminal("--demo")
+    t.until("144/144")
+    t.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, t.process.pid, os.WSTOPPED)
+    t.screen.reset()
+    t.process.send_signal(signal.SIGCONT)
+    t.until("NV18")
+    t.type("q")
+    assert t.ended() == 0
+    assert termios.tcgetattr(t.master)[3] & (termios.ECHO | termios.ICANON) == termios.ECHO | termios.ICANON
 
 
 def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):
