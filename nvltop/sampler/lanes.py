@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from nvltop.model import Reading
 from nvltop.nvml.session import GpuReader
 
 PATIENCE_S: Final = 0.4
@@ -33,6 +34,10 @@ class Lane:
                 self._at = uuid, time.monotonic()
                 yield reader
                 self._at = None
+
+    def own(self, readings: Sequence[Reading]) -> list[Reading]:
+        """Return those of its GPUs; of one that has been taken away newer ones have been sent."""
+        return [r for r in readings if r.gpu in self.uuids]
 
     def blocked_by(self, now: float) -> str | None:
         """Return the GPU that the others of this lane have waited for long enough."""

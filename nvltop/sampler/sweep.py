@@ -143,7 +143,7 @@ class Sampler:
             slack = stretch.interval_s / 2
             with_gauges, with_states = gauges.at(start, slack), states.at(start, slack)
             counters_s = 0.0
-            gathered: list[Item] = []
+            gathered: list[Reading] = []
             for reader in lane.turn(self._session.readers):
                 uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.silent
                 if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
@@ -164,9 +164,9 @@ class Sampler:
                     self._news.set()
                 gathered += readings
                 if time.monotonic() - start > cadence.GATHER_S:
-                    self._send(*gathered)
+                    self._send(*lane.own(gathered))
                     gathered = []
-            self._send(*gathered)
+            self._send(*lane.own(gathered))
             stretch.note(counters_s)
             now = time.monotonic()
             next_s += stretch.interval_s

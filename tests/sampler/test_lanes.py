@@ -84,6 +84,11 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
     back = len(seen.items)
     seen.until(lambda: slow in seen.links(back))
     assert len(made._fast._lanes) == 2, "one lane more, and no more"
+    newest = {}
+    for item in [i for i in seen.items if isinstance(i, Reading) and i.gpu]:
+        key = item.gpu, item.group
+        assert item.start_s >= newest.get(key, 0.0), "what was read before the hang comes after what is newer"
+        newest[key] = item.start_s
 
 
 def test_what_waits_to_be_sent_is_looked_after(sampler):
