@@ -112,15 +112,11 @@ class Main(Screen[None]):
             if self._again is None:
                 self._again = self.set_timer(AGAIN_S, self._paint_again)
             return
-        self.draw()
-
-    def draw(self) -> None:
-        """Give all parts their rows."""
         if self._stands():
             with self._ink.straight(self.app.console, self._write):
-                self._draw()
+                self.draw()
         else:
-            self._draw()
+            self.draw()
 
     def _stands(self) -> bool:
         """Whether nothing but rows is on the screen, all of them where they will stay."""
@@ -137,7 +133,8 @@ class Main(Screen[None]):
         if self.app._driver:
             self.app._driver.write(whole)
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Give all parts their rows; Textual sends them later unless they go straight to the terminal."""
         view, width = self._view, self.size.width
         view.clamp()
         self._header.show(header.header(view, width))
@@ -159,7 +156,7 @@ class Main(Screen[None]):
         tab.focus()
         if tab.size:
             # It has been shown before: its rows are right at once, most often.
-            self._draw()
+            self.draw()
         # The widgets get their sizes first.
         self.call_after_refresh(self.paint)
 

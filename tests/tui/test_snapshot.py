@@ -61,6 +61,18 @@ async def saved(app, pilot, here: Path, count: int = 1) -> list[Path]:
     return found
 
 
+async def test_what_is_drawn_for_others_never_goes_to_the_terminal(app, here, monkeypatch):
+    app, sent = app("dgx-h100"), []
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(PROCESSES)
+        tell(app)
+        monkeypatch.setattr(app.main, "_stands", lambda: True)
+        monkeypatch.setattr(app.main, "_write", sent.append)
+        await pilot.press("f8")
+        await saved(app, pilot, here)
+    assert not [text for text in sent if "user" in text]
+
+
 def seen(screen, height: int) -> str:
     """Return the screen's text, line by line."""
     lines = sorted(screen.query(Lines), key=lambda lines: lines.region.x)
