@@ -321,6 +321,23 @@ async def test_the_matrix_cell_by_cell(app):
         assert app.view.column is None
 
 
+async def test_the_matrix_estimates_and_no_longer(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 6.0)
+        matrix = app.main.query_one("#matrix")
+        exact = matrix.text()
+        await pilot.press("e")
+        await settle(app, pilot)
+        first = matrix.text()
+        assert first.startswith("≈")
+        await settle(app, pilot, 1.5)
+        assert matrix.text() != first, "an estimate is of what was read last"
+        await pilot.press("e")
+        await settle(app, pilot)
+        assert matrix.text() == exact
+
+
 async def test_gpus_can_be_sorted_filtered_and_found(app):
     app = app("dgx-h100")
     async with app.run_test(size=(120, 40)) as pilot:

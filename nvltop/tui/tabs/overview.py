@@ -120,22 +120,25 @@ class Overview(Tab):
         m = view.frame.matrix
         shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
         place = (at, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
-        if self._is_new(self._matrix, (shows, place)):
+        # An estimate is of the newest readings.
+        estimated = view.estimate and view.frame.tick.mono_s
+        if self._is_new(self._matrix, (shows, place, estimated)):
             self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
 
     def _draw_nics(self, lines: Lines, at: Size) -> None:
         view = self.view
         # Once a second, numbers and curves together: they are read no more often.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
-        shows = (states, view.history, view.history.bucket, view.unit)
+        shows = (states, view.history, view.history.bucket)
         if self._is_new(lines, (shows, at, nics.nearest(view))):
             lines.show(nics.table(view, at.width, at.height))
 
     def _is_new(self, lines: Lines, shows: object) -> bool:
         """Whether a part has to be drawn: most refreshes change nothing of it."""
-        if self._showing.get(lines) == shows:
+        shown = (shows, self.view.unit, self.view.glyphs)
+        if self._showing.get(lines) == shown:
             return False
-        self._showing[lines] = shows
+        self._showing[lines] = shown
         return True
 
     def _arrange(self) -> bool:
