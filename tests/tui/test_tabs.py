@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from textual._compositor import Compositor, LayoutUpdate
@@ -454,6 +455,22 @@ async def test_every_line_of_setup_can_be_turned_both_ways(app):
             await pilot.press("down")
         await pilot.press("escape")
         await settle(app, pilot)
+
+
+@pytest.mark.parametrize("tab", ["Main", "History"])
+async def test_a_picture_that_stands_still_follows_the_settings(app, tab):
+    app = app("dgx-h100")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press(str(TITLES.index(tab) + 1), "Z")
+        await settle(app, pilot)
+        assert not lines(app).isascii()
+        app.change(replace(app._settings, unicode=False))
+        assert re.findall(r"[^\x00-\x7f]", lines(app)) == []
+        app.change(replace(app._settings, units="Gb/s"))
+        text = lines(app)
+        assert "Gb/s" in text
+        assert "GB/s" not in text
 
 
 async def test_hidden_columns_and_other_meters(app):

@@ -71,9 +71,11 @@ def rows(view: View, wanted: Wanted, width: int, height: int) -> list[Row]:
     out.append(fit([(sentence(words, width, view.glyphs), "value")], width))
     each = max(4, (height - len(out)) // 2)
     top = _full(view, wanted, [v for way in WAYS for v in series[way][1]])
+    marker = "braille" if view.glyphs is UNICODE else "*"
     for way in WAYS:
         told_in = [v * view.unit.per_byte for v in series[way][1]]
-        for line in plot(told_in, seconds, top * view.unit.per_byte, width, each, place, way.upper()):
+        full = top * view.unit.per_byte
+        for line in plot(told_in, seconds, full, width, each, place, way.upper(), marker):
             text = line if view.glyphs is UNICODE else line.translate(ASCII)
             out.append(fit([(text, way)], width))
     return out[:height]
@@ -120,7 +122,14 @@ def _above(values: Sequence[float]) -> float:
 
 
 def plot(
-    values: Sequence[float], seconds: float, full: float, width: int, height: int, cursor: int, caption: str
+    values: Sequence[float],
+    seconds: float,
+    full: float,
+    width: int,
+    height: int,
+    cursor: int,
+    caption: str,
+    marker: str,
 ) -> list[str]:
     """Return a chart of bytes/s as lines of text; gaps stay gaps, the cursor is an upright line."""
     # A tenth of a second to load, and wanted on this tab alone.
@@ -134,7 +143,7 @@ def plot(
     n = len(values)
     times = [-(n - 1 - i) * seconds / max(1, n - 1) for i in range(n)]
     for begin, end in _runs(values):
-        run = figure.signal(times[begin:end], [v / 1e9 for v in values[begin:end]], marker="braille")
+        run = figure.signal(times[begin:end], [v / 1e9 for v in values[begin:end]], marker=marker)
         run.lines()
         figure.draw(run)
     across, up = figure.ruler(axis=0), figure.ruler(axis=1)

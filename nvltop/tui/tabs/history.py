@@ -58,7 +58,7 @@ class History(Tab):
         self._row = min(self._row, len(rows) - 1)
         uuid, nic = rows[self._row]
         self._wanted = replace(self._wanted, gpu=uuid, nic=nic)
-        now = (self._wanted, at, id(view.history), view.history.bucket, len(rows))
+        now = (self._wanted, at, id(view.history), view.history.bucket, len(rows), view.unit, view.glyphs)
         if now == self._drawn or at.width < 20 or at.height < 6:
             return
         self._drawn = now
