@@ -12,8 +12,8 @@ from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
 from nvltop.record.timeline import Mark, Marker
 
-LIMIT: Final = 3 << 20
-"""Bytes, packed; about an hour of a DGX H100 at work."""
+LIMIT: Final = 3 << 19
+"""Bytes, packed; about half an hour of a DGX H100 at work."""
 BURST: Final = 128
 """Items that are encoded together, which takes some milliseconds: one by one, between other work, each
 would cost three times as much."""
@@ -22,7 +22,7 @@ EVERY_S: Final = 1.0
 EARLY: Final = 0.9
 PART: Final = 1 << 16
 """Bytes that are packed at a time, which takes some milliseconds."""
-STRETCHES: Final = 16
+STRETCHES: Final = 8
 """In how many steps the oldest goes: each stretch can be read without those before it."""
 
 KINDS: Final = ("state", "gpu", "inventory")
