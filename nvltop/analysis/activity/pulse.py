@@ -100,6 +100,7 @@ class Pulse:
         """Look for the rhythm in what was moved up to now."""
         wanted_s = self.wanted_s(now_s)
         if self.stopped or not wanted_s:
+            self.doubted = False  # nothing is heard that the whole could tell more of
             return
         if wanted_s < math.inf:
             found = rhythm(_newest(channels, wanted_s, step_s), step_s)

@@ -98,6 +98,19 @@ def test_of_a_steady_rhythm_the_whole_window_is_looked_at_once_a_minute(monkeypa
     assert len(lengths) >= 30
 
 
+def test_of_a_job_that_stands_still_nothing_is_doubted(monkeypatch):
+    gpus = Gpus([loud(plain(2.0, 0.3, seconds=200.0))] * 2)
+    gpus.run(206.0, judged_s=0)
+    (watched,) = gpus.watch._jobs.values()
+    assert watched.pulse.stopped
+    watched.pulse.doubted = True  # it stopped between a look at its newest part and the look at the whole
+    looks: list[float] = []
+    listen = pulse.Pulse.listen
+    monkeypatch.setattr(pulse.Pulse, "listen", lambda *told: (looks.append(told[-1]), listen(*told)))
+    gpus.run(246.0, judged_s=0)
+    assert 4 <= len(looks) <= 6, "every eight seconds, not at every turn"
+
+
 def test_a_job_that_stops_is_silent_and_keeps_its_step():
     gpus = Gpus([loud(plain(2.0, 0.4, seconds=60.0))] * 4)
     (before,) = gpus.run(58.0, judged_s=40.0)
