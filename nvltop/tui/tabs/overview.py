@@ -121,7 +121,7 @@ class Overview(Tab):
         shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
         place = (at, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
         # An estimate is of the newest readings.
-        estimated = view.estimate and view.frame.tick.mono_s
+        estimated = view.frame.tick.mono_s if view.estimate else None
         if self._is_new(self._matrix, (shows, place, estimated)):
             self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
 

@@ -1,0 +1,60 @@
+"""What is kept from picture to picture is what would be drawn anew, whatever has changed in between."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from nvltop import units
+from nvltop.tui.lines import Lines
+from nvltop.tui.paint import gpus, links, row
+from nvltop.tui.paint.view import View
+
+STEPS = 40
+KEYS = (
+    "1", "1", "1", "2", "3", "4", "6", "up", "down", "left", "right", "enter", "escape", "m", "e", "e", "l",
+    "p", "plus", "u", "I", "Z", "end", "home", "E",
+)  # fmt: skip
+CHANGES = (
+    {"units": "Gb/s"}, {"units": "GB/s"}, {"unicode": False}, {"unicode": True},
+    {"hidden_columns": ("mem", "name")}, {"hidden_columns": ()}, {"meters": ("power", "rx")},
+)  # fmt: skip
+
+
+def shown(app) -> dict[str, list[row.Row]]:
+    return {lines.id: list(lines._rows) for lines in app.main.query(Lines) if lines.is_on_screen}
+
+
+def drawn_anew(app) -> dict[str, list[row.Row]]:
+    view, tab, fresh = app.view, app.main.shown, View()
+    for name in ("_marked", "_marks", "_kept", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
+        setattr(view, name, getattr(fresh, name))
+    for kept in (gpus._shaped, links._shaped, row.sentence, units.count):
+        kept.cache_clear()
+    for name, nothing in (("_showing", {}), ("_drawn", None), ("_of", None)):
+        if name in vars(tab):
+            setattr(tab, name, nothing)
+    app.main.draw()
+    return shown(app)
+
+
+@pytest.mark.parametrize(("node", "scenario"), [("gb200-tray", "gpu-lost"), ("mixed", "link-down")])
+async def test_what_stood_still_is_what_is_drawn_anew(app, node, scenario):
+    app, rng = app(node, scenario), random.Random(node)
+    async with app.run_test(size=(150, 40)) as pilot:
+        done = []
+        for _ in range(STEPS):
+            if rng.random() < 0.2:
+                done.append(rng.choice(CHANGES))
+                app.change(replace(app._settings, **done[-1]))
+            else:
+                done.append(rng.choice(KEYS))
+                await pilot.press(done[-1])
+            app._source.advance(rng.choice((0.25, 1.0, 1.0)))
+            app._draw()
+            await pilot.pause()
+            await pilot.pause()
+            before = shown(app)
+            assert before == drawn_anew(app), done
