@@ -36,6 +36,7 @@ _STAMP: Final = _Column("timestamp", "q")
 _KIND: Final = _Column("valueType", "I")
 _CODE: Final = _Column("nvmlReturn", "I")
 _DOUBLE: Final = 0
+_UNANSWERED: Final = Missing("the driver gave no answer")
 _MEMBERS: Final = {
     kind: _Column("value", code) for kind, code in enumerate(("d", "I", "Q", "Q", "q", "i", "H"))
 }
@@ -105,4 +106,8 @@ def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:
     numbers = _MEMBERS[kind].of(entries)
     if kind != _DOUBLE:
         return numbers
-    return [int(n) if abs(n) < 2**63 else Missing("implausible value") for n in numbers]
+    # A call succeeds if any entry was filled: one that is all zero is one that was left alone.
+    return [
+        (int(n) if n or stamp else _UNANSWERED) if abs(n) < 2**63 else Missing("implausible value")
+        for n, stamp in zip(numbers, _STAMP.of(entries), strict=True)
+    ]

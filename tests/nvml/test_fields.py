@@ -70,7 +70,7 @@ def test_a_double_is_a_whole_number_or_none(told, value):
     assert read(Fields((138, 0)), nvmlDeviceGetFieldValues=fill).values == [value]
 
 
-def test_an_entry_that_is_left_alone_does_not_tell_its_last_answer():
+def test_an_entry_that_is_left_alone_tells_neither_its_last_answer_nor_zero():
     asked = Fields((138, 0))
     told = iter([7, None])
 
@@ -80,7 +80,19 @@ def test_an_entry_that_is_left_alone_does_not_tell_its_last_answer():
             entries[0].valueType, entries[0].value.ullVal = 3, value
         return 0
 
-    assert [read(asked, nvmlDeviceGetFieldValues=fill).values for _ in range(2)] == [[7], [0]]
+    assert [read(asked, nvmlDeviceGetFieldValues=fill).values for _ in range(2)] == [
+        [7],
+        [Missing("the driver gave no answer")],
+    ]
+
+
+def test_a_zero_that_was_told_is_zero():
+    def fill(handle, count, entries):
+        entries[0].timestamp = 1_790_000_000_000_000
+        entries[1].valueType = 3
+        return 0
+
+    assert read(Fields((138, 0), (138, 1)), nvmlDeviceGetFieldValues=fill).values == [0, 0]
 
 
 def test_a_driver_without_field_values_is_too_old():
