@@ -33,6 +33,7 @@ class _Spark(NamedTuple):
     """Number of the second that its last character stands for."""
     settled: int
     """Of the last second that was whole then."""
+    scale: Maybe[float]
     text: str
 
 
@@ -85,7 +86,7 @@ class View:
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
     _index_of: dict[str, int] = field(default_factory=dict)
-    _sparks: dict[tuple[Key, int, Maybe[float]], _Spark] = field(default_factory=dict)
+    _sparks: dict[Key, _Spark] = field(default_factory=dict)
     _sparks_of: tuple[History | None, Glyphs] = (None, UNICODE)
 
     @property
@@ -108,17 +109,20 @@ class View:
         if self._sparks_of[0] is not history or self._sparks_of[1] is not self.glyphs:
             self._sparks.clear()
             self._sparks_of = history, self.glyphs
-        name = key, count, scale
-        drawn = self._sparks.get(name)
-        if drawn is None or not 0 <= newest - drawn.newest < count:
-            drawn = _Spark(newest - count, newest - count, "")
+        drawn = self._sparks.get(key)
+        if (
+            drawn is None
+            or (len(drawn.text), drawn.scale) != (count, scale)
+            or not 0 <= newest - drawn.newest < count
+        ):
+            drawn = _Spark(newest - count, newest - count, scale, "")
         if drawn.newest < newest:
             # It moves left; what was drawn stays, but for seconds that had not been read to their end.
             first = min(drawn.newest, drawn.settled)
             kept = drawn.text[: len(drawn.text) - (drawn.newest - first)]
             fresh = spark(history.seconds(key, newest, newest - first), scale, self.glyphs)
-            drawn = _Spark(newest, min(newest, history.settled(key)), (kept + fresh)[-count:])
-            self._sparks[name] = drawn
+            drawn = _Spark(newest, min(newest, history.settled(key)), scale, (kept + fresh)[-count:])
+            self._sparks[key] = drawn
         return drawn.text
 
     def mark(self, uuid: str, link: int | None = None) -> Span:
