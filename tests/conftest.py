@@ -104,9 +104,10 @@ ALL = (
 
 
 @pytest.fixture(autouse=True, scope="session")
-def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep reports of crashes out of the home of whoever runs the tests."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither leave reports of crashes with whoever runs the tests, nor go by their settings."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture

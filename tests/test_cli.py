@@ -139,6 +139,20 @@ def test_a_full_disk_is_one_line_and_exit_code_1(arguments):
     assert run.stderr == "nvltop: cannot write: No space left on device\n"
 
 
+def test_a_terminal_that_goes_as_it_ends_is_no_fault_of_ours():
+    code = (
+        "import os, pty, sys; from nvltop.cli import main\n"
+        "master, slave = pty.openpty()\n"
+        "sys.stdout = os.fdopen(slave, 'w')\n"
+        "os.close(master)\n"
+        "code = main(['--demo', 'list'])\n"
+        "sys.stdout = None\n"
+        "os._exit(code)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert (run.returncode, run.stderr) == (1, "nvltop: cannot write: Input/output error\n")
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)

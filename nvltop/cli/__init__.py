@@ -19,7 +19,8 @@ from nvltop.cli.parser import parser
 from nvltop.export import command as metrics
 from nvltop.text import plain
 
-NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""No room is left, or the disk or terminal has failed or gone: no fault of ours."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as crash:
         if "--check" in arguments:
             return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
-        if isinstance(crash, OSError) and crash.errno in NO_ROOM:
-            print(f"nvltop: cannot write: {crash.strerror}", file=sys.stderr)
+        if isinstance(crash, OSError) and crash.errno in NOT_WRITTEN:
+            with contextlib.suppress(OSError):
+                print(f"nvltop: cannot write: {crash.strerror}", file=sys.stderr)
             return FAILED
         from nvltop.crash import tell
 

@@ -21,7 +21,7 @@ import pyte
 import pytest
 
 PATIENCE_S = 20.0
-HELD_BYTES = 45_000
+HELD_BYTES = 60_000
 """What a stalled terminal may hold, and what comes when it goes on."""
 PICTURES = 8
 
