@@ -140,7 +140,7 @@ def duration(command: Sequence[str], environment: Mapping[str, str], runs: int =
 def environment(library: Path | None) -> dict[str, str]:
     """Return a common terminal's environment, with a library's folder where programs look for NVML first."""
     found = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
-    found["XDG_CONFIG_HOME"] = os.devnull  # nobody's own settings
+    found["XDG_CONFIG_HOME"] = "/nonexistent"  # nobody's own settings
     if library:
         found["LD_LIBRARY_PATH"] = str(library)
     return found

@@ -33,14 +33,15 @@ missing = st.sampled_from([Missing("gone"), Missing("not supported")])
 counts = st.integers(0, 2**74) | st.integers(0, 2**40).map(lambda n: n * 1024) | missing
 times = st.floats(0, 1e9) | st.integers(0, 10**15).map(lambda us: us / 1e6)
 tuples = st.integers(0, 4).flatmap(lambda n: st.tuples(*[counts] * n))
-links = st.integers(0, 4).flatmap(
-    lambda n: st.builds(
+scopes = st.just((Scope.GPU, 1)) | st.tuples(st.just(Scope.LINK), st.integers(0, 4))
+links = scopes.flatmap(
+    lambda scope: st.builds(
         LinkCounters,
         st.sampled_from(Counter),
-        st.sampled_from(Scope),
-        st.tuples(*[counts] * n),
-        st.tuples(*[counts] * n),
-        st.just(()) | st.tuples(*[st.integers(-5, 2**60)] * 2 * n),
+        st.just(scope[0]),
+        st.tuples(*[counts] * scope[1]),
+        st.tuples(*[counts] * scope[1]),
+        st.just(()) | st.tuples(*[st.integers(-5, 2**60)] * 2 * scope[1]),
     )
 )
 gauges = st.builds(Gauges, times | missing, st.integers(0, 9), temperature_c=st.floats(-50, 50) | missing)
