@@ -118,7 +118,7 @@ class View:
             drawn = _Spark(newest - count, newest - count, scale, "")
         if drawn.newest < newest:
             # It moves left; what was drawn stays, but for seconds that had not been read to their end.
-            first = min(drawn.newest, drawn.settled)
+            first = max(newest - count, min(drawn.newest, drawn.settled))
             kept = drawn.text[: len(drawn.text) - (drawn.newest - first)]
             fresh = spark(history.seconds(key, newest, newest - first), scale, self.glyphs)
             drawn = _Spark(newest, min(newest, history.settled(key)), scale, (kept + fresh)[-count:])
