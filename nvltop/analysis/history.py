@@ -209,12 +209,11 @@ class History:
                 self._places[name[0], part, way] = block, column
         block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
 
-    def tail(self, key: Key, count: int) -> list[float]:
-        """Return the last `count` seconds in bytes/s, oldest first; NaN where nothing is known."""
-        return self._tail(key, 0, self.bucket, count)
-
     def seconds(self, key: Key, newest: int, count: int) -> list[float]:
-        """Return `count` seconds up to number `newest`, as `tail` does."""
+        """Return the means of `count` seconds up to number `newest` in bytes/s, oldest first.
+
+        NaN where nothing is known.
+        """
         return self._tail(key, 0, newest, count)
 
     def settled(self, key: Key) -> int:

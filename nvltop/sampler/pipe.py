@@ -70,7 +70,11 @@ class Receiver:
         *bursts, self._rest = (self._rest + chunk).split(b"\n")
         items: list[Item] = []
         for burst in bursts:
-            for value in json.loads(burst):
+            try:
+                values = json.loads(burst)
+            except ValueError:
+                values = None
+            for value in values if isinstance(values, list) else [None]:
                 try:
                     items.append(decode(value))
                 except CodecError:

@@ -16,7 +16,7 @@ SPANS_S = (60, 300, 3600, 24 * 3600)
 
 def told(history: History, key: Key) -> list[str]:
     """Return all that can be seen of a series; as text, because NaN equals nothing."""
-    return [repr(history.tail(key, 300)), *(repr(history.span([key], s)) for s in SPANS_S)]
+    return [repr(history.seconds(key, history.bucket, 300)), *(repr(history.span([key], s)) for s in SPANS_S)]
 
 
 def test_looking_changes_nothing(bench):
@@ -63,7 +63,7 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
             gpu, span_s=(end - 0.25, end), nvlink=replace(gpu.nvlink, tx_bytes_per_s=rate), links=()
         )
         history.add(replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=end + 0.01)))
-        history.tail(key, 60)
+        history.seconds(key, history.bucket, 60)
     for span_s, step_s in ((3600, 15), (24 * 3600, 300)):
         step, means = history.span([key], span_s)
         assert step == step_s

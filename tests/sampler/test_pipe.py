@@ -43,6 +43,13 @@ def test_garbage_costs_only_itself():
     assert receiver.garbled == 1
 
 
+@pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
+def test_a_line_that_is_no_burst_costs_only_itself(garbage):
+    receiver = Receiver()
+    assert receiver.take(pack([LINKS]) + garbage + pack([HOST])) == [LINKS, HOST]
+    assert receiver.garbled == 1
+
+
 def test_times_are_in_whole_microseconds():
     (item,) = Receiver().take(pack([reading(Host(), None, 1.0000004)]))
     assert (item.start_s, item.end_s) == (1.0, 1.5)

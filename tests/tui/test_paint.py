@@ -190,10 +190,10 @@ def test_a_picture_is_drawn_once_a_second_and_of_whole_seconds(view):
     v = view(seconds=6.0)
     key = (v.gpus[0].gpu.uuid, None, "tx")
     drawn = v.spark(key, 20, 500e9)
-    assert drawn == spark(v.history.tail(key, 21)[:-1], 500e9, UNICODE)
+    assert drawn == spark(v.history.seconds(key, v.history.bucket - 1, 20), 500e9, UNICODE)
     assert v.spark(key, 20, 500e9) is drawn
     v.history.bucket += 1
-    assert v.spark(key, 20, 500e9) == spark(v.history.tail(key, 21)[:-1], 500e9, UNICODE)
+    assert v.spark(key, 20, 500e9) == spark(v.history.seconds(key, v.history.bucket - 1, 20), 500e9, UNICODE)
 
 
 def test_without_a_scale_only_nothing_can_be_drawn():
