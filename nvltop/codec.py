@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -227,20 +227,41 @@ def _choice(cls: type[Enum]) -> Decoder:
     return decode_choice
 
 
+NOT_RECORDED: Final = Missing("not recorded by this version")
+"""Stands for a value that a recording of an earlier version does not have."""
+RELEASED_FIELDS: Final = {
+    "Inventory": 15, "Gpu": 22, "Remote": 4, "C2c": 3, "Pair": 4, "Problem": 3, "Nic": 7, "Place": 3,
+    "Reading": 6, "LinkCounters": 5, "LinkStates": 2, "LinkErrors": 1, "LinkBer": 1, "Gauges": 10,
+    "PcieTraffic": 3, "C2cTraffic": 2, "Fabric": 11, "Host": 3, "Cost": 5, "Event": 5, "Tick": 6, "Call": 4,
+    "Processes": 4, "Process": 11, "Ancestor": 2, "GpuUse": 4, "NicPorts": 1, "NicPort": 11,
+}  # fmt: skip
+"""Number of fields of each class in 0.1.0, whose recordings must stay readable. Later versions add fields
+at the end, with a default; a recording with fewer fields than this is damaged, not old."""
+
+
 def _dataclass(cls: type) -> Decoder:
     hints = get_type_hints(cls)
     decoders = [_decoder(hints[f.name], f.name) for f in fields(cls)]
     names = [f.name for f in fields(cls)]
+    least = RELEASED_FIELDS.get(cls.__name__, len(decoders))
+    absent = [
+        NOT_RECORDED if isinstance(f.default, Missing) else f.default
+        for f in fields(cls)[least:]
+        if f.default is not MISSING
+    ]
+    if least + len(absent) != len(decoders):
+        raise TypeError(f"a field that was added to {cls.__name__} needs a default")
 
     def decode_fields(value: Any) -> Any:
-        if type(value) is not list or len(value) != len(decoders):
+        if type(value) is not list or not least <= len(value) <= len(decoders):
             raise CodecError(f"not the fields of {cls.__name__}")
         try:
-            return cls(*[decode_one(v) for decode_one, v in zip(decoders, value, strict=True)])
+            given = [decode_one(v) for decode_one, v in zip(decoders, value, strict=False)]
+            return cls(*given, *absent[len(value) - least :])
         except CodecError as error:
             if ":" in str(error):
                 raise
-            bad = next(n for n, d, v in zip(names, decoders, value, strict=True) if not _fits(d, v))
+            bad = next(n for n, d, v in zip(names, decoders, value, strict=False) if not _fits(d, v))
             raise CodecError(f"{cls.__name__}.{bad}: {error}") from None
 
     return decode_fields
