@@ -142,6 +142,22 @@ class Fabric:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeActivity:
+    """How busy the GPU's units were, as a mean over the time from the reading's start to its end."""
+
+    sm: Maybe[float] = NOT_READ
+    """Share of the time in which a streaming multiprocessor had work, 0…1 (GPM metric 2)."""
+    tensor: Maybe[float] = NOT_READ
+    """Share of the time in which the tensor cores were active, 0…1 (GPM metric 5)."""
+    dram: Maybe[float] = NOT_READ
+    """Share of the memory bandwidth in use, 0…1 (GPM metric 10)."""
+    power_w: Maybe[float] = NOT_READ
+    """Power at the end of the reading, not averaged over a second (field 186)."""
+    source: str = ""
+    """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """The machine around the GPUs."""
 
@@ -179,6 +195,7 @@ Data: TypeAlias = (
     | Cost
     | Processes
     | NicPorts
+    | ComputeActivity
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -194,6 +211,7 @@ GROUPS: dict[type[Data], str] = {
     LinkBer: "ber",
     Processes: "processes",
     NicPorts: "nics",
+    ComputeActivity: "compute",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 
