@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     exporter = source = None
     try:
         exporter = metrics.start(options)
+        begun_s = time.monotonic()
         source = _source(options, settings, demo, on_screen)
         if exporter:
             print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
             from nvltop.tui.run import run as show_screen
 
             assert source is not None
-            outcome = show_screen(source, settings, exporter.show if exporter else None)
+            outcome = show_screen(source, settings, exporter.show if exporter else None, begun_s)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
             return int(outcome.code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import ClassVar, Final
 
@@ -14,17 +14,18 @@ from textual.screen import ModalScreen, Screen
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
-from nvltop.analysis.select import NoSuchGpuError, select
+from nvltop.analysis.select import select
 from nvltop.garbage import settle
-from nvltop.model import Inventory, Show
+from nvltop.model import Inventory, Item, Show
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
 from nvltop.settings import Settings
 from nvltop.tui import palette, terminal
 from nvltop.tui.alerts import Alerts
-from nvltop.tui.commands import offered
+from nvltop.tui.commands import Palette, offered
 from nvltop.tui.cost import OwnCost
-from nvltop.tui.ending import EndingApp, Outcome
+from nvltop.tui.driver import Driver
+from nvltop.tui.ending import EndingApp, Outcome, refused
 from nvltop.tui.files import keep, record_or_stop
 from nvltop.tui.goto import GoTo
 from nvltop.tui.help import Help
@@ -64,13 +65,18 @@ class Nvltop(EndingApp):
         settings: Settings,
         show: Show | None = None,
         look: tuple[Monitor, History] | None = None,
+        arrived: Sequence[Item] = (),
     ) -> None:
-        """Go on with `look`, what a run without a screen has come to, if there was one."""
+        """Go on with `look`, what a run without a screen has come to, if there was one.
+
+        `arrived` is what the source gave before.
+        """
         super().__init__()
         self.animation_level = "none"
         self._source = source
         self._settings = settings
         self._show = show
+        self._arrived = arrived
         self._resumed = look is not None
         self._monitor, self._history = look or (Monitor(), History())
         self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
@@ -128,6 +134,11 @@ class Nvltop(EndingApp):
         """Offer in the command palette what the keys do now."""
         return offered(screen, self)
 
+    def action_command_palette(self) -> None:
+        """Offer all keys by name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave a replay's keys to the tabs where there is none."""
         return (
@@ -142,7 +153,7 @@ class Nvltop(EndingApp):
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.watch_ends()
         self._turns.start(self._source.fileno())
-        if self._resumed:
+        if self._resumed or self._arrived:
             self.call_after_refresh(self._draw)
         if self._playback:
             # Nothing tells when the items of a recording are due but the clock.
@@ -160,7 +171,8 @@ class Nvltop(EndingApp):
             self.view.history = self._history
             self._shots.clear()
         ends_s = time.monotonic() + FOLD_S
-        while items := self._source.drain():
+        while items := self._arrived or self._source.drain():
+            self._arrived = ()
             self._shots.write(*items)
             for item in items:
                 self._monitor.update(item)
@@ -180,14 +192,11 @@ class Nvltop(EndingApp):
         self._turns.arrived()
 
     def _take(self, inventory: Inventory) -> None:
-        problem = inventory.problem
-        if problem and not self.view.gpus:
-            self.leave(Outcome(3, f"{problem.summary}; {problem.next_step}"))
-        elif not problem:
-            try:
-                self._only = select(inventory.gpus, self._settings.only)
-            except NoSuchGpuError as error:
-                self.leave(Outcome(2, str(error)))
+        outcome = refused(inventory, self._settings.only)
+        if not outcome:
+            self._only = select(inventory.gpus, self._settings.only)
+        elif not inventory.problem or not self.view.gpus:
+            self.leave(outcome)
 
     def _draw(self) -> None:
         """Bring the picture up to date."""
@@ -273,7 +282,9 @@ class Nvltop(EndingApp):
             self._draw()
 
     def action_redraw(self) -> None:
-        """Send the whole screen again."""
+        """Send the whole screen again, and what the terminal is to report."""
+        if isinstance(self._driver, Driver):
+            self._driver.send_modes()
         self.screen.refresh(repaint=True, layout=True)
 
     def action_go_to(self) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from textual.app import App
 
+from nvltop.analysis.select import NoSuchGpuError, select
+from nvltop.model import Inventory
 from nvltop.tui import terminal
 from nvltop.tui.driver import Driver
+from nvltop.tui.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,17 @@ class Outcome:
     """Told after the terminal is restored."""
 
 
+def refused(inventory: Inventory, only: Sequence[str]) -> Outcome | None:
+    """Return how a run ends that has nothing to show: no driver, no GPU, or none of those asked for."""
+    if problem := inventory.problem:
+        return Outcome(3, f"{problem.summary}; {problem.next_step}")
+    try:
+        select(inventory.gpus, only)
+    except NoSuchGpuError as error:
+        return Outcome(2, str(error))
+    return None
+
+
 class EndingApp(App[None]):
     """Ends once, in time, and leaves the terminal as it was found."""
 
@@ -29,20 +45,23 @@ class EndingApp(App[None]):
         super().__init__(ansi_color=True, driver_class=Driver)
         self.outcome = Outcome()
         self.crashed: Exception | None = None
-        self._found = terminal.modes()
+        self.guard = Guard()
 
     def watch_ends(self) -> None:
-        """Listen to signals, and to failures of the loop's callbacks."""
+        """Listen to failures of the loop's callbacks."""
         asyncio.get_running_loop().set_exception_handler(self._failed)
-        if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            terminal.end_on_signals(lambda number: self._signalled(loop, Outcome(128 + number)))
 
-    def _signalled(self, loop: asyncio.AbstractEventLoop, outcome: Outcome) -> None:
-        """Have the loop end, and see to it that it does not wait for ever to be able to."""
+    def signalled(self, number: int) -> None:
+        """End on a signal, which comes between any two instructions."""
+        outcome = Outcome(128 + number)
+        driver = self._driver
+        if driver is None:
+            # The terminal has not been touched yet.
+            raise SystemExit(outcome.code)
+        self.outcome = outcome
         self._end_in_time(outcome)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self.leave, outcome)
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            driver._loop.call_soon_threadsafe(self.leave, outcome)
 
     def leave(self, outcome: Outcome) -> None:
         """End; what a stalled terminal is still to be sent is not waited for."""
@@ -51,8 +70,8 @@ class EndingApp(App[None]):
         self.exit()
 
     def _end_in_time(self, outcome: Outcome) -> None:
-        if self._found and not self.is_headless:
-            terminal.end_by_force(outcome.code, self._found)
+        if not self.is_headless:
+            self.guard.end_in_time(outcome.code, self.close_source)
 
     def close_source(self) -> None:
         """Let go of what is read, where nothing is left to be told to."""
@@ -72,7 +91,7 @@ class EndingApp(App[None]):
         """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
         if self.is_headless:
             super()._handle_exception(error)
-        elif self.crashed is None:
+        elif not self._exit and self.crashed is None:  # at the end, screens fail that are half there
             self.crashed = error
             self.leave(Outcome(1))
 

@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from nvltop.tui.prompt import MAX_CHARS
+
 
 class GoTo(ModalScreen[None]):
     """One line of input, obeyed when it is entered."""
@@ -23,7 +25,9 @@ class GoTo(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Show the line."""
-        yield Input(placeholder="1:30 from the beginning, or a time of day such as 14:02:11")
+        yield Input(
+            placeholder="1:30 from the beginning, or a time of day such as 14:02:11", max_length=MAX_CHARS
+        )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Go there, unless nothing was typed."""

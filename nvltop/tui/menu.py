@@ -28,20 +28,20 @@ class Menu(ModalScreen["str | None"]):
         """Take the options as (id, text)."""
         super().__init__()
         self._title = title
-        self._options = options
+        self._names = [name for name, _ in options]
+        self._list = OptionList(*(Option(text, id=name) for name, text in options), markup=False)
         self._chosen = chosen
 
     def compose(self) -> ComposeResult:
         """Show title and options."""
         with Vertical():
             yield Static(self._title, markup=False)
-            yield OptionList(*(Option(text, id=name) for name, text in self._options), markup=False)
+            yield self._list
 
     def on_mount(self) -> None:
         """Begin at what is chosen now."""
-        names = [name for name, _ in self._options]
-        if self._chosen in names:
-            self.query_one(OptionList).highlighted = names.index(self._chosen)
+        if self._chosen in self._names:
+            self._list.highlighted = self._names.index(self._chosen)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Hand the choice over."""

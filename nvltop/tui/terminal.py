@@ -1,34 +1,30 @@
-"""Care of the terminal: what it can show, a clean end on signals, and a terminal that stalls or goes."""
+"""What a terminal can show, how large it is, and whether it takes bytes or has gone."""
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import locale
 import os
 import select
-import signal
 import struct
 import sys
 import termios
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 from nvltop.tui.glyphs import ASCII, UNICODE, Glyphs
 
-Modes: TypeAlias = "list[Any]"
-"""What `termios.tcgetattr` returns."""
-
-PATIENCE_S: Final = 2.0
-"""How long a terminal may take to be restored."""
-END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
-NO_SCREEN: Final = ("dumb", "emacs")
-"""Values of TERM that obey no escape sequences; Textual would send them all the same."""
+NO_SCREEN: Final = ("dumb", "emacs", "unknown")
+"""Values of TERM, in lower case, that obey no escape sequences. Rich takes `dumb` and `unknown` in any case
+for 80 columns and 25 lines, whatever the terminal says."""
 C_NAMES: Final = ("C", "POSIX")
 COERCED: Final = "C.UTF-8"
 NO_SIZE: Final = (24, 80)
 """Rows and columns of a terminal that does not know its size."""
+MAX_SIZE: Final = (500, 1000)
+"""Rows and columns that are used at most: a terminal may report any number up to 65535."""
+SIZE_VARIABLES: Final = ("COLUMNS", "LINES")
+"""Rich and Python believe them before the terminal; who exports them never changes them again."""
 POOR: Final = ("linux", "vt100", "vt220")
 """Values of TERM whose fonts lack the blocks of sparklines."""
 
@@ -36,9 +32,9 @@ POOR: Final = ("linux", "vt100", "vt220")
 def unfit() -> str:
     """Return why this terminal cannot show a live screen; empty if it can."""
     term = os.environ.get("TERM", "")
-    return (
-        f"a terminal with TERM={term} shows no live screen; use --once or --json" if term in NO_SCREEN else ""
-    )
+    if term.lower() not in NO_SCREEN:
+        return ""
+    return f"a terminal with TERM={term} shows no live screen; use --once or --json"
 
 
 def glyphs_for(unicode: bool) -> Glyphs:
@@ -71,38 +67,25 @@ def give_size(fd: int = 1) -> None:
         pass  # no terminal: Textual says what it needs
 
 
+def size(fd: int) -> tuple[int, int]:
+    """Return columns and rows of the terminal behind `fd`, at most `MAX_SIZE`."""
+    try:
+        columns, rows = os.get_terminal_size(fd)
+    except OSError:
+        columns = rows = 0
+    return min(columns or NO_SIZE[1], MAX_SIZE[1]), min(rows or NO_SIZE[0], MAX_SIZE[0])
+
+
+def size_from_terminal() -> None:
+    """Let nobody in this process believe the environment about the size."""
+    for name in SIZE_VARIABLES:
+        os.environ.pop(name, None)
+
+
 def screen_on_terminal() -> None:
     """Let Textual, which draws on stderr, draw on the terminal even if stderr goes to a file."""
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
-
-
-def end_on_signals(end: Callable[[int], None]) -> None:
-    """Call `end` with the number of an ending signal; Textual alone leaves the screen behind.
-
-    It is called at once, between any two lines, as the event loop may be waiting for a stalled terminal.
-    """
-    for number in END_SIGNALS:
-        signal.signal(number, lambda its, _: end(its))
-
-
-def modes(fd: int = 0) -> Modes | None:
-    """Return the terminal's modes, to be put back by `end_by_force`; None where there is no terminal."""
-    return termios.tcgetattr(fd) if os.isatty(fd) else None
-
-
-def end_by_force(code: int, found: Modes, fd: int = 0) -> None:
-    """End in `PATIENCE_S` whatever happens: restoring a stalled terminal's screen would wait for it."""
-
-    def force() -> None:
-        # A terminal that has gone has no modes to put back.
-        with contextlib.suppress(termios.error, OSError):
-            termios.tcsetattr(fd, termios.TCSANOW, found)
-        os._exit(code)
-
-    timer = threading.Timer(PATIENCE_S, force)
-    timer.daemon = True
-    timer.start()
 
 
 def stalled() -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from realterminal import Terminal
 
 from nvltop.analysis.history import History
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
@@ -115,3 +116,16 @@ def view(bench) -> Callable[..., View]:
         return View(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
 
     return make
+
+
+@pytest.fixture
+def terminal() -> Iterator[type[Terminal]]:
+    opened = []
+
+    def start(*arguments: str, **options) -> Terminal:
+        opened.append(Terminal(*arguments, **options))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()

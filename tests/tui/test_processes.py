@@ -125,7 +125,7 @@ async def test_a_signal_is_confirmed_by_name_before_it_is_sent(app, sent):
         await pilot.pause()
         assert isinstance(app.screen, Menu)
         assert app.screen._title == "SIGTERM to 100?"
-        assert "100 python3 train.py" in app.screen._options[1][1]
+        assert "100 python3 train.py" in app.screen._list.get_option_at_index(1).prompt
         await pilot.press("enter")
         await pilot.pause()
         assert sent == [], "No is the first answer"

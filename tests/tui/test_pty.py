@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pty
 import re
 import select
 import signal
@@ -14,141 +13,13 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import pyte
 import pytest
+from realterminal import PATIENCE_S
 
-PATIENCE_S = 20.0
 HELD_BYTES = 60_000
 """What a stalled terminal may hold, and what comes when it goes on."""
 PICTURES = 8
-
-
-class Terminal:
-    """A pseudo-terminal with the program in it."""
-
-    def __init__(
-        self,
-        *arguments: str,
-        columns: int = 120,
-        lines: int = 40,
-        ignore_hup: bool = False,
-        command: Sequence[str] = (sys.executable, "-m", "nvltop"),
-        stderr: Path | None = None,
-        term: str = "xterm-256color",
-        has_size: bool = True,
-        lang: str = "C.UTF-8",
-    ) -> None:
-        self.master, slave = pty.openpty()
-        if has_size:
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.screen = pyte.Screen(columns, lines)
-        self.stream = pyte.ByteStream(self.screen)
-        self.received = b""
-
-        def prepare() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            if ignore_hup:
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-        # A size in the environment would be believed before the terminal's own.
-        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-        environment |= {"TERM": term, "COLORTERM": "truecolor", "LANG": lang}
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=slave, stdout=slave, stderr=stderr.open("wb") if stderr else slave,
-            preexec_fn=prepare, env=environment,
-        )  # fmt: skip
-        os.close(slave)
-
-    def read(self, seconds: float = 0.2) -> None:
-        if select.select([self.master], [], [], seconds)[0]:
-            try:
-                data = os.read(self.master, 1 << 16)
-            except OSError:
-                return
-            self.received += data
-            # pyte does not know these two queries and would print their tails.
-            self.stream.feed(re.sub(rb"\x1b\[[?>=][0-9;]*[$a-zA-Z]+", b"", data))
-
-    def until(self, words: str) -> str:
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            self.read()
-            text = "\n".join(self.screen.display)
-            if words in text:
-                return text
-        raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
-
-    def until_drawn(self, times: int) -> None:
-        """Read until something has come so many times."""
-        end = time.monotonic() + PATIENCE_S
-        while times and time.monotonic() < end:
-            before = len(self.received)
-            self.read()
-            times -= len(self.received) > before
-        assert not times, "nothing is drawn any more"
-
-    def until_quiet(self, seconds: float) -> None:
-        """Read until nothing has come for so long."""
-        before = -1
-        while before != len(self.received):
-            before = len(self.received)
-            self.read(seconds)
-
-    def cells(self) -> list[tuple[object, ...]]:
-        """Return what is shown, with its styles."""
-        buffer = self.screen.buffer
-        return [
-            (y, x, c.data, c.fg, c.bg, c.bold, c.reverse)
-            for y in range(self.screen.lines)
-            for x in range(self.screen.columns)
-            for c in (buffer[y][x],)
-        ]
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def ended(self) -> int:
-        end = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None and time.monotonic() < end:
-            self.read(0.05)
-        assert self.process.poll() is not None, "still running"
-        while select.select([self.master], [], [], 0)[0]:
-            before = len(self.received)
-            self.read(0)
-            if len(self.received) == before:
-                break
-        return self.process.returncode
-
-    def restored(self) -> bool:
-        """Whether the alternate screen, the mouse and the hidden cursor were given back."""
-        modes = (b"1049", b"1000")
-        given_back = [(b"\x1b[?%sh" % mode, b"\x1b[?%sl" % mode) for mode in modes]
-        given_back.append((b"\x1b[?25l", b"\x1b[?25h"))
-        return all(self.received.rfind(off) > self.received.rfind(on) for on, off in given_back)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-
-
-@pytest.fixture
-def terminal() -> Iterator[type[Terminal]]:
-    opened = []
-
-    def start(*arguments: str, **options) -> Terminal:
-        opened.append(Terminal(*arguments, **options))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (200, 60)])
@@ -209,15 +80,6 @@ def test_bytes_that_are_no_keys_do_no_harm(terminal):
     t.until("WHAT WATCHING COSTS")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
-def test_signals_end_it_with_the_terminal_restored(terminal, number):
-    t = terminal("--demo")
-    t.until("144/144")
-    t.process.send_signal(number)
-    assert t.ended() == 128 + number
-    assert t.restored()
-
-
 def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
     t = terminal("--demo", ignore_hup=True)
     t.until("144/144")
@@ -273,7 +135,7 @@ def test_a_failure_of_our_own_gives_the_terminal_back_and_leaves_a_report(
 def test_no_driver_says_why_and_leaves_the_screen_as_it_was(terminal):
     t = terminal("--demo", "no-driver")
     assert t.ended() == 3
-    assert b"nvltop: the NVIDIA kernel driver is not loaded" in t.received
+    assert t.received.startswith(b"nvltop: the NVIDIA kernel driver is not loaded")
 
 
 def test_the_child_is_gone_when_the_program_is(terminal):
@@ -355,8 +217,9 @@ def test_the_screen_is_on_the_terminal_even_if_stderr_is_a_file(terminal, tmp_pa
     assert (tmp_path / "errors").read_bytes() == b""
 
 
-def test_a_dumb_terminal_is_told_what_to_use_instead(terminal):
-    t = terminal("--demo", term="dumb")
+@pytest.mark.parametrize("term", ["dumb", "Dumb", "unknown", "emacs"])
+def test_a_dumb_terminal_is_told_what_to_use_instead(terminal, term):
+    t = terminal("--demo", term=term)
     assert t.ended() == 1
     assert b"--once" in t.received
     assert b"\x1b" not in t.received
@@ -432,3 +295,47 @@ def test_a_slow_line_can_carry_it(terminal):
         while time.monotonic() - begun < seconds:
             t.read(0.1)
     assert (len(t.received) - before) / (time.monotonic() - begun) < 12_000
+
+
+def test_keys_that_come_in_one_go_do_no_harm(terminal):
+    palette, page_down, enter, sort = "\x10", "\x1b[6~", "\r", "\x1b[17~"
+    for keys in (
+        palette + page_down + "\x1b" + sort + palette + enter + enter,
+        "5" + palette + "u" + enter * 3,
+        "S" + page_down + palette + palette + enter * 3,
+        "/" + "x" * 3000 + enter,
+    ):
+        t = terminal("--demo", "rtx3090-pair")
+        t.until("NV4")
+        t.type(keys)
+        t.until_drawn(4)
+        assert t.process.poll() is None, keys
+        t.process.terminate()
+        assert t.ended() == 128 + signal.SIGTERM, keys
+        t.close()
+
+
+def test_the_size_of_the_environment_is_not_believed(terminal):
+    t = terminal("--demo", "rtx3090-pair", columns=100, lines=30, environ={"COLUMNS": "160", "LINES": "50"})
+    t.until("NV4")
+    t.until("F10Quit")
+    assert t.screen.display[29].startswith("F1Help")
+    fcntl.ioctl(t.master, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 80, 0, 0))
+    t.screen.resize(20, 80)
+    t.until("F10Quit")
+    assert t.screen.display[19].startswith("F1Help")
+
+
+def test_only_the_mouse_modes_that_are_used_are_switched_on_and_ctrl_l_does_so_again(terminal):
+    t = terminal("--demo", "rtx3090-pair")
+    t.until("NV4")
+    modes = {int(mode) for mode in re.findall(rb"\x1b\[\?(\d+)h", t.received)}
+    assert modes & {1000, 1002, 1003, 1005, 1006, 1015, 1016, 2048} == {1000, 1006}
+    before = t.received.count(b"\x1b[?1000h\x1b[?1006h")
+    t.type("\x0c")
+    t.until_quiet(0.2)
+    assert t.received.count(b"\x1b[?1000h\x1b[?1006h") > before
+    # A click on a tab needs no report of movements.
+    x = t.screen.display[4].index("Health") + 2
+    t.type(f"\x1b[<0;{x};5M\x1b[<0;{x};5m")
+    t.until("fine")

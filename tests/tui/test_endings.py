@@ -1,0 +1,117 @@
+"""The terminal is given back on every way out, and what it still sends does not reach the shell."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+MOMENTS_S = (0.2, 0.4, 0.5, 0.55, 0.6, 0.7)
+"""Of a start, which takes some half a second here: before the terminal is touched, meanwhile and after."""
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "QUIT", "INT", "ABRT", "USR1", "XCPU"])
+def test_signals_end_it_with_the_terminal_restored(terminal, name):
+    number = signal.Signals[f"SIG{name}"]
+    t = terminal("--demo", "rtx3090-pair", keep=True)
+    t.until("NV4")
+    t.process.send_signal(number)
+    assert t.ended() == 128 + number
+    assert t.restored()
+
+
+def test_a_signal_in_the_first_moments_leaves_the_terminal_as_it_was(terminal):
+    for moment_s in MOMENTS_S:
+        t = terminal("--demo", "rtx3090-pair", keep=True)
+        end = time.monotonic() + moment_s
+        while (left := end - time.monotonic()) > 0:
+            t.read(left)
+        t.process.terminate()
+        assert t.ended() in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        assert t.restored(), (moment_s, t.received)
+        t.close()
+
+
+@pytest.mark.parametrize("answer_s", [0.03, 0.3])
+@pytest.mark.parametrize(
+    "arguments", [("--demo", "no-driver"), ("--demo", "-i", "99"), ("--demo", "-n", "1")]
+)
+def test_late_answers_do_not_reach_the_shell(terminal, arguments, answer_s):
+    t = terminal(*arguments, answer_s=answer_s, keep=True)
+    t.ended()
+    assert t.left_for_the_shell(0.1) == b""
+    assert t.restored()
+
+
+def test_a_report_of_the_mouse_under_way_does_not_reach_the_shell(terminal):
+    t = terminal("--demo", "rtx3090-pair", answer_s=0.1, keep=True)
+    t.until("NV4")
+    t.until_drawn(3)
+    t.type("q")
+    t.send_in(0.05, b"\x1b[<64;5;5M")
+    assert t.ended() == 0
+    assert t.left_for_the_shell(0.1) == b""
+
+
+def test_a_forced_end_of_a_busy_loop_restores_the_terminal(terminal):
+    slow = "import time, nvltop.tui.paint.header as h; real = h.header; "
+    slow += "h.header = lambda *a: time.sleep(9) if stop else real(*a); "
+    code = f"stop = []; {slow} import threading; threading.Timer(1.5, stop.append, [1]).start();"
+    code += "import sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo', 'rtx3090-pair']))"
+    t = terminal(command=(sys.executable, "-c", code), keep=True)
+    t.until("NV4")
+    t.until_quiet(1.0)
+    t.process.terminate()
+    assert t.ended() == 128 + signal.SIGTERM
+    assert t.restored()
+
+
+def test_a_terminal_that_takes_bytes_again_after_a_forced_end_is_restored(terminal):
+    t = terminal("--demo", "--interval", "0.1", columns=200, lines=60, keep=True)
+    t.until("144/144")
+    t.type("2")
+    t.until("Open")
+    # Nobody reads until more is due than the terminal holds.
+    with pytest.raises(subprocess.TimeoutExpired):
+        t.process.wait(2.5)
+    t.process.terminate()
+    assert t.process.wait(5.0) == 128 + signal.SIGTERM
+    t.until_quiet(0.1)
+    assert t.restored()
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        "import threading; real = threading.Thread.start\n"
+        "def start(thread):\n"
+        "    if thread.name.startswith('textual'): raise RuntimeError('cannot start new thread')\n"
+        "    real(thread)\n"
+        "threading.Thread.start = start\n",
+        "import nvltop.tui.driver as d\n"
+        "def write(output, text): raise OSError(5, 'broken')\n"
+        "import threading; threading.Timer(1.0, setattr, [d.Output, 'write', write]).start()\n",
+        "import asyncio; real = asyncio.run\n"
+        "def run(main):\n"
+        "    real(main)\n"
+        "    raise RuntimeError\n"
+        "asyncio.run = run\n",
+    ],
+    ids=["no-thread", "no-output", "after-the-loop"],
+)
+def test_a_failure_of_the_screen_itself_restores_the_terminal(terminal, tmp_path, fail):
+    code = f"{fail}\nimport sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo', 'rtx3090-pair', '-n', '9']))"
+    t = terminal(command=(sys.executable, "-c", code), environ={"XDG_STATE_HOME": str(tmp_path)}, keep=True)
+    t.ended()
+    assert t.restored()
+
+
+def test_without_an_alternate_screen_the_prompt_comes_below_the_picture(terminal):
+    t = terminal("--demo", "rtx3090-pair", "-n", "2", lines=30)
+    t.ended()
+    after = t.received[t.received.rindex(b"\x1b[0m") :]
+    # The last line, one on, and only then the way back to where other terminals had their prompt.
+    assert after.startswith(b"\x1b[0m\x1b[999;1H\r\r\n\x1b[K\x1b[?1049l")
