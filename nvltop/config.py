@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from nvltop import __version__
+from nvltop.home import home
 from nvltop.settings import (
     ALERTS,
     COLUMNS,
@@ -21,32 +24,48 @@ from nvltop.settings import (
     UNITS,
     Settings,
 )
+from nvltop.text import clean
 
 MAX_BYTES: Final = 1 << 20
+MAX_PROBLEMS: Final = 5
+"""Of one file; more would only hide the first."""
+FILE: Final = Path("nvltop", "config.toml")
+NEW: Final = "# Settings of nvltop; written by F2 as well.\n"
 
 
 class ConfigError(ValueError):
-    """The file cannot be used; the message is one line that names file and line."""
+    """The file cannot be written; the message is one line."""
 
 
-def default_path(environ: Mapping[str, str]) -> Path:
-    """Return where the file is looked for."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a config file holds."""
+
+    values: dict[str, Any]
+    """The settings that can be used, by the file's names."""
+    problems: tuple[str, ...] = ()
+    """Why others cannot, each in one line that names file and line."""
+
+
+def default_path(environ: Mapping[str, str]) -> Path | None:
+    """Return where the file is looked for; None for a user without a home folder."""
     root = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(root) if os.path.isabs(root) else Path(environ.get("HOME", "~")).expanduser() / ".config"
-    return base / "nvltop" / "config.toml"
+    if os.path.isabs(root):
+        return Path(root) / FILE
+    at = home(environ)
+    return at / ".config" / FILE if at else None
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return the settings that the file names; empty if there is no file. Raise `ConfigError`."""
+def load(path: Path) -> Found:
+    """Read the file; without one, nothing is set."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = _read(path)
     except FileNotFoundError:
-        return {}
+        return Found({})
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; the defaults are used") from None
+        return _nothing(f"{path}: {error.strerror or error}")
     if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than a config file can be; the defaults are used")
+        return _nothing(f"{path}: larger than a config file can be")
     # Only where there is a file: it takes 30 ms.
     import tomlkit
     from tomlkit.exceptions import ParseError
@@ -55,26 +74,42 @@ def load(path: Path) -> dict[str, Any]:
         text = raw.decode()
         found = tomlkit.parse(text).unwrap()
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8; the defaults are used") from None
+        return _nothing(f"{path}: not UTF-8")
     except ParseError as error:
         what = str(error).partition(" at line")[0]
-        raise ConfigError(f"{path} line {error.line}: {what}; the defaults are used") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}; the defaults are used") from None
-    return {name: _checked(path, text, name, value) for name, value in found.items()}
+        return _nothing(f"{path} line {error.line}: {what}")
+    except (ValueError, RecursionError) as error:
+        return _nothing(f"{path}: {error}")
+    return _checked(path, text, found)
 
 
-def _checked(path: Path, text: str, name: str, value: Any) -> Any:
-    check = CHECKS.get(name)
-    line = _line_of(text, name)
-    if check is None:
-        raise ConfigError(
-            f"{path} line {line}: no setting {name!r}; there are {', '.join(CHECKS)}; the defaults are used"
-        )
-    try:
-        return check(value)
-    except ValueError as error:
-        raise ConfigError(f"{path} line {line}: {name} {error}; the defaults are used") from None
+def _read(path: Path) -> bytes:
+    """Return up to one byte more than `MAX_BYTES`; an empty file for `/dev/null`."""
+    # A pipe or a terminal could be waited for without an end.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(fd, "rb") as file:
+        is_null = os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+        if not is_null and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def _nothing(problem: str) -> Found:
+    return Found({}, (f"{clean(problem)}; the defaults are used",))
+
+
+def _checked(path: Path, text: str, found: Mapping[str, Any]) -> Found:
+    """Return the settings that can be used: a wrong one costs itself alone."""
+    values: dict[str, Any] = {}
+    problems = []
+    for name, value in found.items():
+        try:
+            if name not in CHECKS:
+                raise ValueError(f"no setting of nvltop {__version__}")
+            values[name] = CHECKS[name](value)
+        except ValueError as error:
+            problems.append(clean(f"{path} line {_line_of(text, name)}: {name}: {error}; it is ignored"))
+    return Found(values, tuple(problems[:MAX_PROBLEMS]))
 
 
 def _line_of(text: str, name: str) -> int:
@@ -152,30 +187,55 @@ def changed(before: Settings, after: Settings) -> dict[str, Any]:
 
 
 def save(path: Path, changes: Mapping[str, Any]) -> None:
-    """Write settings into the file, which keeps its comments and its order; raise `ConfigError`.
+    """Write settings into the file, which keeps its comments, order, owner and mode; raise `ConfigError`.
 
-    The file is replaced as a whole or not at all, and only its owner can read it.
+    The file is replaced as a whole or not at all. Only a regular file is, which is ours and may be written;
+    a new one can be read by its owner alone.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        text = path.read_text("utf-8") if path.exists() else "# Settings of nvltop; written by F2 as well.\n"
-        document = tomlkit.parse(text)
-        for name, value in changes.items():
-            document[name] = list(value) if isinstance(value, tuple) else value
-        path.parent.mkdir(parents=True, exist_ok=True)
         # A link is followed: the file it leads to is the one that is meant.
         target = path.resolve()
+        found = _ours(target)
+        document = tomlkit.parse(target.read_text("utf-8") if found else NEW)
+        for name, value in changes.items():
+            document[name] = list(value) if isinstance(value, tuple) else value
+        target.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=".config-")
         try:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(tomlkit.dumps(document))
+                if found:
+                    os.fchown(fd, -1, found.st_gid)
+                    os.fchmod(fd, stat.S_IMODE(found.st_mode))
             os.replace(temporary, target)
         except BaseException:  # whatever ends it, nothing half-written is left
             os.unlink(temporary)
             raise
-    except OSError as error:
-        raise ConfigError(f"{path} could not be written: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(clean(f"{path} was not written: {reason}")) from None
     except (TOMLKitError, ValueError):
-        raise ConfigError(f"{path} is not valid TOML, so nothing was written into it") from None
+        raise ConfigError(clean(f"{path} was not written: it is not valid TOML")) from None
+
+
+def _ours(target: Path) -> os.stat_result | None:
+    """Return the status of the file, None if there is none; raise `OSError` if it is not ours to write."""
+    user = os.geteuid()
+    try:
+        found = os.stat(target, follow_symlinks=False)
+    except FileNotFoundError:
+        # As root, in the home of somebody else: that user could not read it.
+        folder = next(parent for parent in target.parents if parent.exists())
+        if not user and folder.stat().st_uid:
+            raise OSError(0, "its folder belongs to another user") from None
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is not a regular file")
+    if found.st_uid != user:
+        raise OSError(0, "it belongs to another user")
+    if not found.st_mode & stat.S_IWUSR:
+        raise OSError(0, "it is write-protected")
+    return found

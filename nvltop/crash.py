@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from nvltop import __version__
+from nvltop.home import home
 from nvltop.host.versions import versions
+from nvltop.text import clean
 
 MAX_CHARS: Final = 20_000
 
@@ -40,11 +43,15 @@ def _short(path: str) -> str:
     return parts[-1] if parts else path
 
 
-def folder(environ: Mapping[str, str]) -> Path:
-    """Return where reports go: the user's state folder (XDG)."""
+def folders(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where a report may go: the user's state folder (XDG), else the one for temporary files."""
     root = environ.get("XDG_STATE_HOME", "")
-    home = Path(environ.get("HOME", "~")).expanduser() / ".local" / "state"
-    return (Path(root) if os.path.isabs(root) else home) / "nvltop"
+    if os.path.isabs(root):
+        yield Path(root) / "nvltop"
+    elif at := home(environ):
+        yield at / ".local" / "state" / "nvltop"
+    with contextlib.suppress(OSError):  # none can be written
+        yield Path(tempfile.gettempdir())
 
 
 def write(error: BaseException) -> str:
@@ -52,7 +59,7 @@ def write(error: BaseException) -> str:
     text = report(error)
     what = f"nvltop failed ({type(error).__name__})"
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    for place in (folder(os.environ), Path(tempfile.gettempdir())):
+    for place in folders(os.environ):
         path = place / name
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -61,7 +68,9 @@ def write(error: BaseException) -> str:
             continue
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
-        return f"{what}; a report for the bug tracker, without names of host or user, is in {path}"
+        return (
+            f"{what}; a report for the bug tracker, without names of host or user, is in {clean(str(path))}"
+        )
     return f"{what}; no report could be written:\n{text}"
 
 

@@ -50,3 +50,5 @@ class Settings:
     """End after so many refreshes."""
     config: Path | None = None
     """Where changes made on the screen are written; None for nowhere."""
+    config_problems: tuple[str, ...] = ()
+    """What of the config file cannot be used, each in one line."""

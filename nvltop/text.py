@@ -6,6 +6,7 @@ from a stranger), so nothing but printable characters passes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,6 +27,11 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def note(text: str) -> None:
+    """Print one line on stderr, which may be a terminal: `nvltop: text`, without control characters."""
+    print(f"nvltop: {clean(text)}", file=sys.stderr, flush=True)
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from nvltop.settings import (
     THEMES,
     Settings,
 )
+from nvltop.text import note
 
 
 def prints(options: argparse.Namespace) -> bool:
@@ -62,7 +62,7 @@ def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
     if asked:
         interval_s = min(max(asked, MIN_INTERVAL_S), MAX_INTERVAL_S)
         if interval_s != asked:
-            print(f"nvltop: interval {asked:g} s is out of range, using {interval_s:g} s", file=sys.stderr)
+            note(f"interval {asked:g} s is out of range, using {interval_s:g} s")
         settings = replace(settings, interval_s=interval_s)
     theme = options.theme or os.environ.get("NVLTOP_THEME", "")
     if theme in THEMES:
@@ -83,14 +83,16 @@ def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
 
 
 def _configured(settings: Settings, asked: str | None) -> Settings:
-    """Return the settings with those of the config file; one that cannot be used is told and left alone."""
+    """Return the settings with those of the config file; what cannot be used of it is reported."""
     from nvltop import config
 
-    path = Path(asked) if asked else config.default_path(os.environ)
-    if asked and not path.exists():
-        raise usage(f"no config file {path}; without --config, {config.default_path(os.environ)} is read")
-    try:
-        settings = config.apply(settings, config.load(path))
-    except config.ConfigError as error:
-        print(f"nvltop: {error}", file=sys.stderr)
-    return replace(settings, config=path)
+    usual = config.default_path(os.environ)
+    if asked is not None and not os.path.exists(asked):
+        raise usage(f"no config file {asked}; without --config, {usual or 'none'} is read")
+    path = Path(asked) if asked is not None else usual
+    if path is None:
+        return settings
+    found = config.load(path)
+    for problem in found.problems:
+        note(problem)
+    return replace(config.apply(settings, found.values), config=path, config_problems=found.problems)

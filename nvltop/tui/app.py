@@ -20,6 +20,7 @@ from nvltop.model import Inventory, Item, Show
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
 from nvltop.settings import Settings
+from nvltop.text import clean
 from nvltop.tui import palette, terminal
 from nvltop.tui.alerts import Alerts
 from nvltop.tui.commands import Palette, offered
@@ -160,6 +161,8 @@ class Nvltop(EndingApp):
             self.set_interval(self._settings.interval_s, self._draw)
         if not self.is_headless:
             self.set_timer(STARTED_S, settle)
+        for problem in self._settings.config_problems:
+            self._tell(problem, True)
 
     def on_unmount(self) -> None:
         """Draw no more, even if nobody has said that it ends."""
@@ -267,7 +270,7 @@ class Nvltop(EndingApp):
 
     def _tell(self, words: str, failed: bool) -> None:
         if words:
-            self.notify(words, severity="error" if failed else "information", markup=False)
+            self.notify(clean(words), severity="error" if failed else "information", markup=False)
 
     def finish_files(self) -> str:
         """Write the last lines of a recording that a key began, and a snapshot; return what is to be told."""

@@ -32,8 +32,10 @@ def record_or_stop(source: Source, inventory: Inventory) -> tuple[Source, str, b
 def keep(before: Settings, now: Settings) -> tuple[str, bool]:
     """Write changes into the config file; return what to tell, if anything, and whether it failed."""
     changes = changed(before, now)
-    if not changes or now.config is None:
+    if not changes:
         return "", False
+    if now.config is None:
+        return "the settings were not written: you have no home folder", True
     try:
         save(now.config, changes)
     except ConfigError as error:
