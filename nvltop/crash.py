@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 import time
 import traceback
@@ -15,7 +14,7 @@ from typing import Final
 from nvltop import __version__
 from nvltop.home import home
 from nvltop.host.versions import versions
-from nvltop.text import clean
+from nvltop.text import clean, note
 
 MAX_CHARS: Final = 20_000
 
@@ -76,4 +75,5 @@ def write(error: BaseException) -> str:
 
 def tell(error: BaseException) -> None:
     """Write the report and say where it is."""
-    print(f"nvltop: {write(error)}", file=sys.stderr)
+    for line in write(error).splitlines():
+        note(line)

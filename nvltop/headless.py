@@ -6,7 +6,6 @@ import contextlib
 import json
 import select as selectors
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.sampler.cadence import NICS_S
 from nvltop.settings import Settings
+from nvltop.text import note
 
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
@@ -43,10 +43,12 @@ class RunError(RuntimeError):
         self.code = code
 
 
-def as_json(frame: Frame, only: list[str] | None, several: bool, estimated: bool = False) -> str:
+def as_json(
+    frame: Frame, only: list[str] | None, several: bool, estimated: bool = False, ascii_only: bool = False
+) -> str:
     """Return a frame as JSON: indented for one, one line each for several."""
     values = to_json(frame, only, estimate(frame) if estimated else None)
-    return json.dumps(values, indent=None if several else 1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(values, indent=None if several else 1, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def as_text(frame: Frame, only: list[str] | None, several: bool) -> str:
@@ -217,8 +219,13 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
     with live.line:
         for _ in live.look(seconds):
             pass
-    text, code = to_check(live.monitor.frame(), seconds)
-    print(text, flush=True)
+    return _verdict(*to_check(live.monitor.frame(), seconds))
+
+
+def _verdict(text: str, code: int) -> int:
+    """Print the line of `--check`; its exit code holds even if nobody takes the line."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
     return code
 
 
@@ -248,9 +255,7 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
         if seconds is not None and looked_s >= seconds:
             break
     line.clear()
-    text, code = to_check(folded.frame(), looked_s)
-    print(text, flush=True)
-    return code
+    return _verdict(*to_check(folded.frame(), looked_s))
 
 
 def recorded(
@@ -275,7 +280,7 @@ def recorded(
                     ticked = True
                     yield monitor, only, item
         if recording.warning:
-            print(f"nvltop: {recording.warning}", file=sys.stderr)
+            note(recording.warning)
     except RecordingError as error:
         raise RunError(str(error)) from None
     if not ticked:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvltop.settings import Settings
+from nvltop.text import clean, note
 
 if TYPE_CHECKING:
     from nvltop.record.recorded import Source
@@ -60,11 +61,13 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
         replayed=source is None,
     )
     try:
-        print(made.save(Path(options.snapshot)))
+        path = str(made.save(Path(options.snapshot)))
     except SnapshotError as error:
         raise RunError(str(error)) from None
+    # A program that reads it needs the name as it is.
+    print(clean(path) if sys.stdout.isatty() else path)
     if seen.problem is None:
         return 0
-    print(f"nvltop: {seen.problem}", file=sys.stderr)
+    note(str(seen.problem))
     # A driver that does not answer is what the snapshot is of; none at all is told as ever.
     return seen.problem.code if seen.problem.code > 1 else 0

@@ -7,12 +7,15 @@ from a stranger), so nothing but printable characters passes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 MAX_LENGTH: Final = 4096
 PLAIN: Final = {"×": "x", "·": "-", "°": " ", "≈": "~", "…": "~", "µ": "u", "→": ">"}
 """What stands for characters of ours where there is only ASCII; as wide, so that columns stay."""
+
+C_NAMES: Final = ("C", "POSIX")
+COERCED: Final = "C.UTF-8"
 
 
 def clean(text: str, limit: int = MAX_LENGTH) -> str:
@@ -40,6 +43,19 @@ def plain(error: UnicodeError) -> tuple[str, int]:
         raise error
     lacking = error.object[error.start : error.end]
     return "".join(PLAIN.get(c) or _escaped(c) for c in lacking), error.end
+
+
+def c_locale(environ: Mapping[str, str]) -> bool:
+    """Whether the user's locale is C, or none at all: Python then takes UTF-8, tmux and terminals do not.
+
+    Python itself sets LC_CTYPE to C.UTF-8 in that case (PEP 538), so this value alone says nothing.
+    """
+    if everything := environ.get("LC_ALL"):
+        return everything in C_NAMES
+    kind = environ.get("LC_CTYPE", "")
+    if kind and kind != COERCED:
+        return kind in C_NAMES
+    return environ.get("LANG", "") in ("", *C_NAMES)
 
 
 def bus_number(text: str) -> tuple[int, ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from nvltop.record.ring import Ring
 from nvltop.report.snapshot.files import SnapshotError
 from nvltop.settings import Settings
 from nvltop.snapshot import Contents, Critical, contents, redactor
+from nvltop.text import note
 
 
 class ByItself:
@@ -49,4 +49,4 @@ def _save(made: Contents, why: str) -> None:
         told = f"{why}: snapshot in {made.save(Path())}"
     except SnapshotError as error:
         told = str(error)
-    print(f"nvltop: {told}", file=sys.stderr, flush=True)
+    note(told)

@@ -3,73 +3,57 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
-import errno
-import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from nvltop.catalogue import NODES, SCENARIOS
+from nvltop.cli import streams
 from nvltop.cli.ask import prints, refuse
-from nvltop.cli.ending import FAILED, INTERRUPTED, OK, CommandError
+from nvltop.cli.ending import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
 from nvltop.cli.parser import parser
 from nvltop.export import command as metrics
-from nvltop.text import plain
-
-NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""No room is left, or the disk or terminal has failed or gone: no fault of ours."""
+from nvltop.text import clean, note
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run nvltop; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    _never_fail_on_characters()
+    failure: OSError | None = None
+    streams.prepare()
     try:
         code = _main(arguments)
-        # What a reader has left is told here and not, in many words, as the interpreter ends.
-        print(end="", flush=True)
-        return code
+    except SystemExit as ended:  # --help and --version
+        code = int(ended.code or OK)
     except BrokenPipeError:
-        # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return OK
+        code = OK
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
     except CommandError as error:
-        if "--check" in arguments:
-            return _no_verdict(str(error))
-        print(f"nvltop: {error}", file=sys.stderr)
-        return error.code
+        code = _no_verdict(str(error)) if "--check" in arguments else error.code
+        if "--check" not in arguments:
+            note(str(error))
     except Exception as crash:
-        if "--check" in arguments:
-            return _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
-        if isinstance(crash, OSError) and crash.errno in NOT_WRITTEN:
-            with contextlib.suppress(OSError):
-                print(f"nvltop: cannot write: {crash.strerror}", file=sys.stderr)
-            return FAILED
-        from nvltop.crash import tell
+        if isinstance(crash, OSError) and crash.errno in streams.NOT_WRITTEN:
+            code, failure = OK, crash
+        elif "--check" in arguments:
+            code = _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
+        else:
+            from nvltop.crash import tell
 
-        tell(crash)
-        return FAILED
-
-
-def _never_fail_on_characters() -> None:
-    """Let stdout and stderr write what their encoding lacks in ASCII: not every locale is UTF-8."""
-    codecs.register_error("plain", plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="plain")
+            tell(crash)
+            code = FAILED
+    # 1 would be a warning to who called `--check`.
+    return streams.finish(code, NO_VERDICT if "--check" in arguments else FAILED, failure)
 
 
 def _no_verdict(why: str) -> int:
     """End as monitoring systems expect: they read stdout, and take 1 and 2 for verdicts."""
     from nvltop.report.check import UNKNOWN, line
 
-    print(line(UNKNOWN, why))
+    with contextlib.suppress(OSError):
+        print(line(UNKNOWN, clean(why)))
     return UNKNOWN
 
 
@@ -96,12 +80,17 @@ def _main(argv: Sequence[str]) -> int:
             print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
             return OK
     if (text := metrics.to_print(options) or _about_itself(options)) is not None:
+        streams.write_data()
         print(text)
         return OK
     refuse(options)
     from nvltop.cli.run import run
 
     on_screen = not prints(options) and sys.stdout.isatty() and sys.stdin.isatty()
-    if options.ascii and not on_screen and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="ascii", errors="plain")
+    if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
+        raise CommandError("stdout is closed: there is nowhere to write the report to", FAILED)
+    if options.json or options.csv:
+        streams.write_data()
+    elif not on_screen:
+        streams.write_text(options.ascii, os.environ)
     return run(options, on_screen)

@@ -32,6 +32,9 @@ def refuse(options: argparse.Namespace) -> None:
         raise usage(f"no simulated node {options.demo!r}; `nvltop --demo list` names them")
     if options.scenario and options.scenario not in SCENARIOS:
         raise usage(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
+    for name in ("config", "record", "replay", "snapshot"):
+        if getattr(options, name) == "":  # from a script whose variable is not set
+            raise usage(f"--{name} needs a name, not an empty one")
     if options.scenario and not options.demo:
         raise usage("--scenario needs --demo: it says what happens on a simulated node")
     alone = options.check + (options.snapshot is not None)
@@ -39,7 +42,7 @@ def refuse(options: argparse.Namespace) -> None:
         raise usage("--json, --csv, --check and --snapshot exclude each other")
     if options.estimate and not options.json:
         raise usage("--estimate needs --json; on the screen, press e")
-    if options.seconds and not (options.check or options.snapshot):
+    if options.seconds and not (options.check or options.snapshot is not None):
         raise usage("--for needs --check or --snapshot: it says how long to look")
     if options.serve and (prints(options) or options.replay):
         raise usage("--serve goes with none of --once, --json, --csv, --check, --snapshot and --replay")

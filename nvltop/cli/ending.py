@@ -7,6 +7,8 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+NO_VERDICT: Final = 3
+"""Of `--check`."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 

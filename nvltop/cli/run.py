@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from nvltop.export.address import ServeError
 from nvltop.garbage import hold
 from nvltop.progress import Line
 from nvltop.settings import Settings
+from nvltop.text import note
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
@@ -39,14 +39,14 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
         begun_s = time.monotonic()
         source = _source(options, settings, demo, on_screen)
         if exporter:
-            print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
+            note(f"metrics on {exporter.url}")
         if on_screen:
             from nvltop.tui.run import run as show_screen
 
             assert source is not None
             outcome = show_screen(source, settings, exporter.show if exporter else None, begun_s)
-            if outcome.message:
-                print(f"nvltop: {outcome.message}", file=sys.stderr)
+            for line in outcome.message.splitlines():
+                note(line)
             return int(outcome.code)
         return _report(options, settings, source, exporter)
     except (RecordingError, ServeError) as error:
@@ -80,7 +80,7 @@ def _report(
         if options.snapshot is not None:
             return oneshot.run(options, settings, source, options.seconds or CHECK_S)
         if options.json:
-            write = partial(headless.as_json, estimated=options.estimate)
+            write = partial(headless.as_json, estimated=options.estimate, ascii_only=options.ascii)
         elif options.csv:
             from nvltop.report.csv import head
 
@@ -99,7 +99,7 @@ def _source(
     options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
 ) -> Source | None:
     """Start what the items come from; None for a recording that is read without a clock."""
-    if options.replay:
+    if options.replay is not None:
         if not on_screen:
             return None
         from nvltop.record.replay import Replay
@@ -109,7 +109,7 @@ def _source(
     from nvltop.sampler.client import Worker
 
     worker = Worker(settings.interval_s, demo)
-    if not options.record:
+    if options.record is None:
         return worker
     from nvltop.record.format import RecordingError
     from nvltop.record.recorded import Recorded

@@ -28,7 +28,7 @@ _REGULAR: Final = (b"0", b"\0")
 def open_bytes(path: Path) -> tuple[BinaryIO, int]:
     """Open a recording, or the one in a snapshot; also return its size. Raises `RecordingError`."""
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             path = path / RECORDING
             if not os.path.lexists(path):
                 raise RecordingError(f"{path.parent}: a folder, but no snapshot: it has no {RECORDING}")
@@ -46,11 +46,19 @@ def open_bytes(path: Path) -> tuple[BinaryIO, int]:
 
 
 def _open_regular(path: str, flags: int) -> int:
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
     raise OSError(0, "not a regular file")
+
+
+def read_chunk(file: BinaryIO, count: int) -> bytes:
+    """Return up to so many bytes; raise `OSError` where they would have to be waited for, as in /proc."""
+    data: bytes | None = file.read(count)
+    if data is None:
+        raise OSError(0, "not a file with an end")
+    return data
 
 
 def _is_archive(file: BinaryIO) -> bool:
@@ -113,14 +121,14 @@ class _Unpacked:
         return whole[:count]
 
     def _inflated(self, file: BinaryIO) -> Iterator[bytes]:
-        data = file.read(CHUNK)
+        data = read_chunk(file, CHUNK)
         if not data.startswith(b"\x1f\x8b"):
             while data:
                 yield data
-                data = file.read(CHUNK)
+                data = read_chunk(file, CHUNK)
             return
         inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        while not inflate.eof and (data or (data := file.read(CHUNK))):
+        while not inflate.eof and (data or (data := read_chunk(file, CHUNK))):
             try:
                 yield inflate.decompress(data, CHUNK)
             except zlib.error:

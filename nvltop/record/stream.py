@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from nvltop.record.archive import open_bytes
+from nvltop.record.archive import open_bytes, read_chunk
 from nvltop.record.format import MAX_LINE, RecordingError
 
 GZIP: Final = b"\x1f\x8b"
@@ -132,7 +132,7 @@ class LineReader:
 
     def _next(self) -> bytes:
         try:
-            data = self._file.read(CHUNK)
+            data = read_chunk(self._file, CHUNK)
         except OSError as error:
             raise self.error(error.strerror or str(error)) from None
         self._read += len(data)

@@ -84,6 +84,8 @@ class Shots:
             words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
         except SnapshotError as error:
             words, failed = str(error), True
+        except Exception as error:  # better these words than none
+            words, failed = f"no snapshot was written ({type(error).__name__})", True
         self._untold = words
         with contextlib.suppress(RuntimeError):  # the screen has gone meanwhile
             loop.call_soon_threadsafe(self._tell, words, failed)

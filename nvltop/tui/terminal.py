@@ -9,16 +9,14 @@ import select
 import struct
 import sys
 import termios
-from collections.abc import Mapping
 from typing import Final
 
+from nvltop.text import c_locale
 from nvltop.tui.glyphs import ASCII, UNICODE, Glyphs
 
 NO_SCREEN: Final = ("dumb", "emacs", "unknown")
 """Values of TERM, in lower case, that obey no escape sequences. Rich takes `dumb` and `unknown` in any case
 for 80 columns and 25 lines, whatever the terminal says."""
-C_NAMES: Final = ("C", "POSIX")
-COERCED: Final = "C.UTF-8"
 NO_SIZE: Final = (24, 80)
 """Rows and columns of a terminal that does not know its size."""
 MAX_SIZE: Final = (500, 1000)
@@ -42,19 +40,6 @@ def glyphs_for(unicode: bool) -> Glyphs:
     encoding = (getattr(sys.__stderr__, "encoding", None) or locale.getpreferredencoding(False)).lower()
     poor = os.environ.get("TERM", "") in POOR
     return UNICODE if unicode and "utf" in encoding and not poor and not c_locale(os.environ) else ASCII
-
-
-def c_locale(environ: Mapping[str, str]) -> bool:
-    """Whether the user's locale is C, or none at all: Python then takes UTF-8, tmux and terminals do not.
-
-    Python itself sets LC_CTYPE to C.UTF-8 in that case (PEP 538), so this value alone says nothing.
-    """
-    if everything := environ.get("LC_ALL"):
-        return everything in C_NAMES
-    kind = environ.get("LC_CTYPE", "")
-    if kind and kind != COERCED:
-        return kind in C_NAMES
-    return environ.get("LANG", "") in ("", *C_NAMES)
 
 
 def give_size(fd: int = 1) -> None:

@@ -10,6 +10,7 @@ import termios
 
 import pytest
 
+from nvltop.text import c_locale
 from nvltop.tui import terminal
 
 
@@ -28,7 +29,7 @@ from nvltop.tui import terminal
     ],
 )
 def test_the_c_locale_has_no_unicode(environ, c):
-    assert terminal.c_locale(environ) is c
+    assert c_locale(environ) is c
 
 
 @pytest.mark.parametrize(("size", "after"), [((0, 0), (24, 80)), ((24, 0), (24, 80)), ((10, 40), (10, 40))])

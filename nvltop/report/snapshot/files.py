@@ -36,7 +36,7 @@ def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
     Everything is written under another name first, which then changes. Raises `SnapshotError`.
     """
     archive = path.name.endswith(ARCHIVES)
-    inside = path.is_dir()
+    inside = os.path.isdir(path)
     name = name_of(wall_s)
     folder = path if inside else path.parent
     names = (
@@ -48,8 +48,14 @@ def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
         return _folder(folder, names, files)
     except OSError as error:
         raise SnapshotError(
-            f"{path.absolute()}: {error.strerror or error}; no snapshot was written"
+            f"{_absolute(path)}: {error.strerror or error}; no snapshot was written"
         ) from None
+
+
+def _absolute(path: Path) -> Path:
+    with contextlib.suppress(OSError):  # the current folder was removed
+        return path.absolute()
+    return path
 
 
 def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> Path:
