@@ -6,7 +6,9 @@ from a stranger), so nothing but printable characters passes.
 
 from __future__ import annotations
 
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -14,6 +16,8 @@ MAX_LENGTH: Final = 4096
 PLAIN: Final = {"×": "x", "·": "-", "°": " ", "≈": "~", "…": "~", "µ": "u", "→": ">"}
 """What stands for characters of ours where there is only ASCII; as wide, so that columns stay."""
 
+_VARIANTS: Final = re.compile("[\ufe00-\ufe0f]")
+"""Variation selectors: terminals disagree on the width of what they choose."""
 C_NAMES: Final = ("C", "POSIX")
 COERCED: Final = "C.UTF-8"
 
@@ -32,6 +36,34 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def composed(text: str) -> str:
+    """Return text with letters and marks as single characters where there are such, without variants."""
+    return _VARIANTS.sub("", unicodedata.normalize("NFC", text))
+
+
+def columns(character: str) -> int:
+    """Return how many columns of a terminal a character takes: 0 for marks, 2 for wide ones, else 1."""
+    if character.isascii():
+        return 1
+    category = unicodedata.category(character)
+    if category in ("Mn", "Me") or "\u1160" <= character <= "\u11ff":
+        return 0
+    # Python gives characters that do not exist any width.
+    return 2 if category[0] != "C" and unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(columns, text))
+
+
+def in_ascii(text: str) -> str:
+    r"""Return text in ASCII: letters beyond it as `\xNN`, as `clean` writes what is not printable."""
+    if text.isascii():
+        return text
+    return "".join(c if c.isascii() else PLAIN.get(c) or _escaped(c) for c in text)
+
+
 def note(text: str) -> None:
     """Print one line on stderr, which may be a terminal: `nvltop: text`, without control characters."""
     print(f"nvltop: {clean(text)}", file=sys.stderr, flush=True)
@@ -41,8 +73,7 @@ def plain(error: UnicodeError) -> tuple[str, int]:
     """Write what an output's encoding lacks in ASCII; an error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(c) or _escaped(c) for c in lacking), error.end
+    return in_ascii(error.object[error.start : error.end]), error.end
 
 
 def c_locale(environ: Mapping[str, str]) -> bool:

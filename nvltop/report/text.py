@@ -23,6 +23,7 @@ from nvltop.report import activity, findings, nvlink
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
 from nvltop.report.topology import matrix_table
+from nvltop.text import width
 from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
@@ -124,14 +125,13 @@ def _head(frame: Frame) -> str:
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Lay out rows in columns; the first `left` columns are aligned left, the rest right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i < left else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    widths = [max(width(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        blanks = [" " * (widest - width(text)) for text, widest in zip(row, widths, strict=True)]
+        placed = [t + b if i < left else b + t for i, (t, b) in enumerate(zip(row, blanks, strict=True))]
+        lines.append("  ".join(placed).rstrip())
+    return "\n".join(lines)
 
 
 def _titled(title: str, text: str) -> str:

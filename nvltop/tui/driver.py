@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from textual import constants
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from nvltop.text import PLAIN, c_locale, columns
 from nvltop.tui import guard, terminal
 from nvltop.tui.keyboard import PASTE_IDLE_S, Keyboard
 
@@ -33,7 +35,9 @@ class Output:
 
     def __init__(self, file: Any, its: guard.Guard) -> None:
         self._fd = file.fileno()
-        self._encoding, self._errors = file.encoding, file.errors
+        # What is not ours to draw, such as frames of menus, may not fit into the locale.
+        codecs.register_error("cells", _in_cells)
+        self._encoding = "ascii" if c_locale(os.environ) else file.encoding
         self._guard = its
 
     def fileno(self) -> int:
@@ -42,7 +46,7 @@ class Output:
 
     def write(self, text: str) -> None:
         """Send text; waits while the terminal takes nothing."""
-        data = memoryview(text.encode(self._encoding, self._errors))
+        data = memoryview(text.encode(self._encoding, "cells"))
         self._guard.taken |= not self._guard.silent
         while data and not self._guard.silent:
             try:
@@ -52,6 +56,14 @@ class Output:
 
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
+
+
+def _in_cells(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in as many columns; an error handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c, "-" * columns(c)) for c in lacking), error.end
 
 
 class Driver(LinuxDriver):

@@ -18,6 +18,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from nvltop.tui.paint.cells import REST, shown
 from nvltop.tui.paint.row import Row
 
 PROBE: Final = "x"
@@ -67,12 +68,14 @@ class Ink:
     def put(self, x: int, y: int, row: Row, start: int, end: int) -> None:
         """Put a part of a row down; its column 0 stands at `x`, `y` of the screen."""
         assert self._sent is not None
+        if any(REST in text for text, _ in row):
+            start, end = _whole(row, start, end)
         runs = []
         at = 0
         for text, role in row:
             after = at + len(text)
             if after > start:
-                runs.append((text[max(0, start - at) : end - at], role))
+                runs.append((shown(text[max(0, start - at) : end - at]), role))
             if after >= end:
                 break
             at = after
@@ -84,6 +87,13 @@ class Ink:
         else:
             texts = ["".join(self._dressed(role, [text])) for text, role in runs]
             self._sent.setdefault(MIXED, []).append(place + "".join(texts))
+
+
+def _whole(row: Row, start: int, end: int) -> tuple[int, int]:
+    """Widen a part so that no wide character is sent in half."""
+    text = "".join(text for text, _ in row)
+    start -= text[start : start + 1] == REST
+    return start, end + (text[end : end + 1] == REST)
 
 
 def _around(style: Style, console: Console) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from textual.strip import Strip
 
 from nvltop.tui.bare import Bare
 from nvltop.tui.ink import Ink
-from nvltop.tui.paint.row import Row
+from nvltop.tui.paint.cells import shown
+from nvltop.tui.paint.row import Row, text_of
 
 Part: TypeAlias = "tuple[int, int]"
 """From which column up to which."""
@@ -73,7 +74,7 @@ class Lines(Bare):
 
     def text(self) -> str:
         """Return what is shown, without styles."""
-        return "\n".join("".join(text for text, _ in row) for row in self._rows)
+        return "\n".join(text_of(row) for row in self._rows)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return some lines; there is no border, padding or background that Textual would have to add."""
@@ -86,7 +87,7 @@ class Lines(Bare):
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
             styles = self._ink.styles
-            segments = [Segment(text, styles[role]) for text, role in self._rows[y]]
+            segments = [Segment(shown(text), styles[role]) for text, role in self._rows[y]]
             strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
             self._strips[y] = strip
         return strip

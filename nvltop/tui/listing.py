@@ -9,10 +9,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.text import composed
 from nvltop.tui.ink import Ink
 from nvltop.tui.lines import Lines
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
+from nvltop.tui.paint.cells import shown
 from nvltop.tui.paint.layout import first_shown
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit
 from nvltop.tui.paint.view import View
@@ -99,7 +101,7 @@ class ListTab(Tab, Generic[T]):
 
     def words(self, item: T) -> str:
         """Return what search and filter look at."""
-        return " ".join(self.cell(item, column)[0] for column in self.COLUMNS).lower()
+        return " ".join(shown(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
 
     def keys(self) -> Sequence[Key]:
         """Return the keys of all lists."""
@@ -114,7 +116,7 @@ class ListTab(Tab, Generic[T]):
         self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
 
     def _arrange(self) -> None:
-        wanted = self.view.alias(self.filter).lower()
+        wanted = composed(self.view.alias(self.filter)).lower()
         items = [item for item in self.items() if not wanted or wanted in self.words(item)]
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
@@ -170,7 +172,7 @@ class ListTab(Tab, Generic[T]):
         begin = self._chosen + (1 if again else 0)
         for i in range(count if text else 0):
             place = (begin + i) % count
-            if text.lower() in self.words(self._items[place]):
+            if composed(text).lower() in self.words(self._items[place]):
                 self.move(place - self._chosen)
                 break
         self.repaint()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading
+from nvltop.text import width
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint import processes
 from nvltop.tui.tabs import TABS
@@ -214,3 +215,27 @@ def test_gpus_are_named_in_runs(view):
     assert processes.gpus(frame, uuids) == "0-7"
     assert processes.gpus(frame, [uuids[0], uuids[2], uuids[3]]) == "0,2-3"
     assert processes.gpus(frame, ["stranger"]) == "?"
+
+
+async def test_names_in_any_script_stand_in_their_columns(app):
+    app = app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press(NUMBER, "t")
+        names = ("jürgen", "世蓮", "тренер", "ada")
+        commands = ("训练模型", "é-müller", "🚀train", "python3")
+        both = enumerate(zip(names, commands, strict=True))
+        found = tuple(rank(app, i, user=user, executable=command) for i, (user, command) in both)
+        text = await shown(app, pilot, Processes(found))
+        for name in (*names, *commands):
+            assert name in text
+        places = {
+            width(line[: line.index(command)])
+            for line in text.splitlines()
+            for command in commands
+            if f"{command} train.py" in line
+        }
+        assert len(places) == 1
+        await pilot.press("f4", *"训练")
+        await pilot.pause()
+        assert "世蓮" not in app.main.tab._list.text()
+        assert "jürgen" in app.main.tab._list.text()

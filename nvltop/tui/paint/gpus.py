@@ -166,7 +166,7 @@ def _gpu(g: GpuFrame, view: View, old: str) -> Span:
 def _name(g: GpuFrame, view: View, old: str) -> Span:
     if g.state != "ok":
         return g.state.upper(), "error"
-    return narrow(short_name(g.gpu.name)), ""
+    return narrow(short_name(g.gpu.name), view.glyphs), ""
 
 
 def _tx(g: GpuFrame, view: View, old: str) -> Span:

@@ -89,7 +89,7 @@ def title(view: View, wanted: Wanted) -> str:
         name += f" > link {wanted.link}"
     if wanted.nic:
         name = "all NICs" if wanted.nic == ALL_NICS else f"NIC {wanted.nic[0]}"
-        return narrow(f"traffic of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}")
+        return narrow(f"traffic of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs)
     what = "PCIe" if wanted.pcie else "NVLink"
     return f"{what} of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}"
 

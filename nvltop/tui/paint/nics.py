@@ -70,7 +70,7 @@ def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
     if c.key == "nic":
         return number(view, f), "caption"
     if c.key == "name":
-        return narrow(nic_name(f)), "bold" if chosen else ""
+        return narrow(nic_name(f), view.glyphs), "bold" if chosen else ""
     if c.key == "kind":
         return nic_kind(f), ""
     if c.key == "state":

@@ -76,13 +76,13 @@ def head(view: View, job: Job) -> str:
         more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
     parts += [words(view.frame, found) for found in view.frame.activity if found.job == job.key]
-    return narrow(SEPARATOR.join(filter(None, parts)))
+    return narrow(SEPARATOR.join(filter(None, parts)), view.glyphs)
 
 
 def command(process: Process) -> str:
     """Return executable and arguments."""
     name = process.executable if known(process.executable) else UNKNOWN
-    return narrow(f"{name} {process.arguments}" if known(process.arguments) and process.arguments else name)
+    return f"{name} {process.arguments}" if known(process.arguments) and process.arguments else name
 
 
 def value(entry: Entry, column: str, now_s: float) -> Maybe[float | str]:
@@ -120,7 +120,7 @@ def text(frame: Frame, entry: Entry, column: str) -> str:
         return gib(shown)
     if column == "time" and isinstance(shown, float):
         return age(shown)
-    return f"{shown:.0f}" if isinstance(shown, (int, float)) else narrow(shown)
+    return f"{shown:.0f}" if isinstance(shown, (int, float)) else shown
 
 
 def empty(frame: Frame) -> str:

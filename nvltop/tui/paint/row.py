@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from nvltop.text import in_ascii
 from nvltop.tui.glyphs import UNICODE, Glyphs
+from nvltop.tui.paint.cells import cells, shown
 
 Span: TypeAlias = "tuple[str, str]"
-"""Text and role. All text is one column a character: it went through `clean()`, and is cut here."""
+"""Text and role. Text is cells, one a column: it went through `clean()` and `cells()`, and is cut here."""
 Row: TypeAlias = "tuple[Span, ...]"
 
-_WIDE: Final = re.compile(r"[^\x00-\x7f×·°≈…]")
 SEPARATOR: Final = " · "
 """Between the parts of a line of words, the most telling part first."""
 
@@ -38,9 +38,9 @@ def joined(spans: Iterable[Span]) -> list[Span]:
 def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
     """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
     if role is not None:
-        text = "".join([text for text, _ in spans])
+        text = cells("".join([text for text, _ in spans]))
         return ((text[:width].ljust(width), role),) if width > 0 else ()
-    out = joined(spans)
+    out = [(cells(text), its) for text, its in joined(spans)]
     left = width - sum([len(text) for text, _ in out])
     if left > 0:
         out = joined([*out, (" " * left, "")])
@@ -55,12 +55,12 @@ def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
 
 def text_of(row: Row) -> str:
     """Return a row's text without its roles."""
-    return "".join(text for text, _ in row)
+    return shown("".join(text for text, _ in row))
 
 
-def narrow(text: str) -> str:
-    """Replace characters that are not one column wide, so that no column is pushed aside."""
-    return _WIDE.sub("?", text)
+def narrow(text: str, glyphs: Glyphs) -> str:
+    """Return text from outside as cells, so that no column is pushed aside; in ASCII if the screen is."""
+    return cells(text) if glyphs is UNICODE else in_ascii(text)
 
 
 @lru_cache(maxsize=64)  # most words stay the same from frame to frame
@@ -69,15 +69,15 @@ def sentence(line: str, width: int, glyphs: Glyphs) -> str:
 
     Half a number would be a wrong one.
     """
-    parts = narrow(line).split(SEPARATOR)
+    parts = cells(line).split(SEPARATOR)
+    if glyphs is not UNICODE:
+        parts = [in_ascii(shown(part).replace("°", glyphs.degree)) for part in parts]
     while len(parts) > 1 and len(SEPARATOR.join(parts)) > width:
         parts.pop()
     text = SEPARATOR.join(parts)
     if len(text) > width:
         text = text[: max(0, width - 1)] + glyphs.more[: max(0, width)]
-    if glyphs is UNICODE:
-        return text
-    return text.replace("·", glyphs.dot).replace("×", "x").replace("°", glyphs.degree)
+    return text if glyphs is UNICODE else text.replace("·", glyphs.dot)
 
 
 @dataclass(frozen=True, slots=True)

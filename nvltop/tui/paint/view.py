@@ -152,7 +152,7 @@ class View:
             self._index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
         name = self._remotes.get(link.remote)
         if name is None:
-            name = self._remotes[link.remote] = narrow(remote_name(link, self._index_of))
+            name = self._remotes[link.remote] = narrow(remote_name(link, self._index_of), self.glyphs)
         return name
 
     def take(self, gpus: Sequence[GpuFrame]) -> None:

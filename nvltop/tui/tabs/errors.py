@@ -84,7 +84,7 @@ class Errors(ListTab[Moved]):
                 kind=kind,
                 words=WORDS[kind][1],
                 error=error,
-                remote=narrow(remote_name(link, index_of)),
+                remote=narrow(remote_name(link, index_of), self.view.glyphs),
             )
             for g in self.view.gpus
             for link in g.links
@@ -100,7 +100,7 @@ class Errors(ListTab[Moved]):
                 kind=kind,
                 words=ERROR_WORDS.get(kind, kind),
                 error=error,
-                remote=narrow(f"NIC {nic_name(f)}"),
+                remote=narrow(f"NIC {nic_name(f)}", self.view.glyphs),
                 link=False,
             )
             for i, f in enumerate(frame.nics)

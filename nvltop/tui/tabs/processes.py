@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 
 from nvltop.host import kill
 from nvltop.model import Missing, Process, known
+from nvltop.text import composed
 from nvltop.tui.ink import Ink
 from nvltop.tui.listing import ListTab
 from nvltop.tui.menu import Menu
 from nvltop.tui.paint import processes
 from nvltop.tui.paint.bars import Key
 from nvltop.tui.paint.processes import Entry
-from nvltop.tui.paint.row import Column, Span
+from nvltop.tui.paint.row import Column, Span, narrow
 from nvltop.tui.paint.view import View
 
 SIGNALS: Final = tuple(
@@ -67,7 +68,8 @@ class Processes(ListTab[Entry]):
     def cell(self, item: Entry, column: Column) -> Span:
         """Return a column's text."""
         tagged = item.process is not None and _name(item.process) in self._tagged
-        return processes.text(self.view.frame, item, column.key), "warn" if tagged else ""
+        text = narrow(processes.text(self.view.frame, item, column.key), self.view.glyphs)
+        return text, "warn" if tagged else ""
 
     def line(self, item: Entry, columns: Sequence[Column], width: int) -> list[Span]:
         """Draw a job's head over the whole width."""
@@ -77,7 +79,7 @@ class Processes(ListTab[Entry]):
 
     def tail(self, item: Entry, width: int) -> list[Span]:
         """Draw the command."""
-        return [(processes.command(item.process) if item.process else "", "")]
+        return [(narrow(processes.command(item.process), self.view.glyphs) if item.process else "", "")]
 
     def head_of_tail(self) -> str:
         """Name the command."""
@@ -86,7 +88,7 @@ class Processes(ListTab[Entry]):
     def words(self, item: Entry) -> str:
         """Search commands and jobs as well."""
         command = processes.command(item.process) if item.process else ""
-        return f"{super().words(item)} {command} {item.job.label}".lower()
+        return composed(f"{super().words(item)} {command} {item.job.label}").lower()
 
     def empty(self) -> str:
         """Say why there is none."""

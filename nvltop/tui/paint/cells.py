@@ -1,0 +1,80 @@
+"""Text of any script as cells: one character for each column of the terminal.
+
+Rows are cut, padded and compared by the column, which is simple as long as a character is a column. So a
+wide character is followed by `REST`, and a character with marks on it is a single one made for it; `shown`
+turns cells into what is sent. Widths are those of Unicode (UAX #11), as terminals have them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from nvltop.text import columns, composed
+
+REST: Final = "\ue000"
+"""The second column of a wide character. Private use: `clean` lets none through from outside."""
+FIRST_MADE: Final = 0xF0000
+MAX_MADE: Final = 4096
+"""Characters with marks that are told apart; those met later lose their marks."""
+_NARROW: Final = re.compile(
+    r"[\x00-\u02ff\u0370-\u0482\u2010-\u2027\u2190-\u2211\u2248\u2500-\u25fc\u2800-\u28ff]*"
+)
+"""Characters that are one column each and take no marks into account: nearly all there are."""
+_made: dict[str, str] = {}
+"""The character that stands for another one with its marks."""
+_meant: dict[str, str] = {}
+"""The way back."""
+
+
+def cells(text: str) -> str:
+    """Return text as cells; cells stay as they are."""
+    return text if text.isascii() or _NARROW.fullmatch(text) else _cells(text)
+
+
+@lru_cache(maxsize=512)  # names stay the same from frame to frame
+def _cells(text: str) -> str:
+    out: list[str] = []
+    text = composed(text)
+    for i, character in enumerate(text):
+        width = 1 if character in _meant or character == REST else columns(character)
+        if width == 0:
+            _add_mark(out, character)
+        else:
+            out.append(character)
+            if width == 2 and text[i + 1 : i + 2] != REST:
+                out.append(REST)
+    return "".join(out)
+
+
+def _add_mark(out: list[str], mark: str) -> None:
+    """Put a mark on the last character."""
+    place = len(out) - 1 - (bool(out) and out[-1] == REST)
+    if place < 0:
+        return
+    whole = _meant.get(out[place], out[place]) + mark
+    if whole not in _made and len(_made) < MAX_MADE:
+        _made[whole] = made = chr(FIRST_MADE + len(_made))
+        _meant[made] = whole
+    out[place] = _made.get(whole, out[place])
+
+
+def _is_wide(cell: str) -> bool:
+    return columns(_meant.get(cell, cell)[0]) == 2
+
+
+def shown(row: str) -> str:
+    """Return the text of cells, as wide as they are: of a wide character that was cut, a blank."""
+    if row.isascii() or _NARROW.fullmatch(row):
+        return row
+    out = []
+    for i, cell in enumerate(row):
+        if cell == REST:
+            if i == 0:
+                out.append(" ")
+        elif _is_wide(cell) and row[i + 1 : i + 2] != REST:
+            out.append(" ")
+        else:
+            out.append(_meant.get(cell, cell))
+    return "".join(out)
