@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -19,13 +20,18 @@ TAKE_S: Final = 10.0
 """Time for the answer to be taken; Prometheus gives up after as long by default."""
 REQUEST_BYTES: Final = 8192
 CONNECTIONS: Final = 16
+END: Final = b"\r\n\r\n"
+INDEX: Final = b"""<!DOCTYPE html>
+<html lang="en"><title>nvltop</title><h1>nvltop</h1><p><a href="/metrics">Metrics</a></p></html>
+"""
+_WEIGHT: Final = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 Give: TypeAlias = "Callable[[bool], bytes | None]"
 """Returns the page, compressed by gzip if so asked; None if there is none yet."""
 
 
 class Server:
-    """Answers `GET /metrics`, and nothing else."""
+    """Answers GET and HEAD of `/metrics`, and of `/`, which leads there; nothing else."""
 
     def __init__(self, listening: socket.socket, give: Give, content_type: str) -> None:
         """Take a listening socket, and begin to answer."""
@@ -93,11 +99,19 @@ class Server:
             return _response("431 Request Header Fields Too Large", b"")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
             return _response("400 Bad Request", b"")
-        if words[0] != b"GET":
-            return _response("405 Method Not Allowed", b"", "Allow: GET")
-        if words[1].partition(b"?")[0] != b"/metrics":
+        if words[0] not in (b"GET", b"HEAD"):
+            return _response("405 Method Not Allowed", b"", "Allow: GET, HEAD")
+        answer = self._page(words[1].partition(b"?")[0], rest)
+        # RFC 9110, 9.3.2: the headers of the answer to GET, and no content.
+        return answer if words[0] == b"GET" else answer[: answer.index(END) + len(END)]
+
+    def _page(self, path: bytes, headers: bytes) -> bytes:
+        """Return the answer to GET."""
+        if path == b"/":
+            return _response("200 OK", INDEX, "Content-Type: text/html; charset=utf-8")
+        if path != b"/metrics":
             return _response("404 Not Found", b"only /metrics is here\n")
-        packed = _takes_gzip(rest)
+        packed = _takes_gzip(headers)
         try:
             page = self._give(packed)
         except Exception as failure:
@@ -105,8 +119,8 @@ class Server:
             return _response("500 Internal Server Error", f"{type(failure).__name__}\n".encode())
         if page is None:
             return _response("503 Service Unavailable", b"nothing has been read yet\n")
-        headers = [f"Content-Type: {self._content_type}", "Vary: Accept-Encoding"]
-        return _response("200 OK", page, *headers, *(["Content-Encoding: gzip"] if packed else []))
+        kinds = [f"Content-Type: {self._content_type}", "Vary: Accept-Encoding"]
+        return _response("200 OK", page, *kinds, *(["Content-Encoding: gzip"] if packed else []))
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes | None:
@@ -120,11 +134,24 @@ async def _head(reader: asyncio.StreamReader) -> bytes | None:
 
 
 def _takes_gzip(headers: bytes) -> bool:
+    """Whether gzip is among the accepted codings with a weight above 0 (RFC 9110, 12.5.3)."""
+    weights: dict[bytes, float] = {}
     for line in headers.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"accept-encoding":
-            return b"gzip" in (part.strip() for part in value.split(b","))
-    return False
+            for part in value.lower().split(b","):
+                coding, *parameters = (word.strip() for word in part.split(b";"))
+                weights[coding] = _weight(parameters)
+    return weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", 0.0))) > 0
+
+
+def _weight(parameters: list[bytes]) -> float:
+    """Return the quality value: 1 if there is none, 0 if it is no number."""
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            return float(value) if _WEIGHT.fullmatch(value.strip()) else 0.0
+    return 1.0
 
 
 def _response(status: str, body: bytes, *headers: str) -> bytes:

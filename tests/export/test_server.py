@@ -70,11 +70,37 @@ def test_a_page_is_compressed_for_those_who_take_that(served):
 
 
 @pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        (b"gzip;q=1.0", True), (b"GZIP; q=0.5", True), (b"deflate, gzip;q=0.001, *;q=0", True), (b"*", True),
+        (b"gzip;q=0", False), (b"gzip;q=0.000", False), (b"*;q=1, gzip;q=0", False), (b"br", False),
+        (b"", False), (b"gzip;q=x", False), (b"gzip;q=", False), (b"gzipped", False), (b";;,,", False),
+    ],
+)  # fmt: skip
+def test_weights_of_codings_are_obeyed(served, accepted, packed):
+    answer = talk(served, b"GET /metrics HTTP/1.1\r\nAccept-Encoding: " + accepted + b"\r\n\r\n")
+    assert (b"Content-Encoding: gzip" in answer.partition(b"\r\n\r\n")[0]) is packed
+
+
+@pytest.mark.parametrize("path", [b"/metrics", b"/", b"/other"])
+def test_head_is_get_without_its_content(served, path):
+    got = talk(served, b"GET " + path + b" HTTP/1.1\r\n\r\n")
+    head = talk(served, b"HEAD " + path + b" HTTP/1.1\r\n\r\n")
+    assert head == got.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+def test_the_root_leads_to_the_metrics(served):
+    answer = talk(served, b"GET / HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b'href="/metrics"' in answer
+
+
+@pytest.mark.parametrize(
     ("request_", "status"),
     [
         (b"POST /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", b"405"),
-        (b"HEAD /metrics HTTP/1.1\r\n\r\n", b"405"),
-        (b"GET / HTTP/1.1\r\n\r\n", b"404"),
+        (b"HEAD /metrics/ HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET //metrics HTTP/1.1\r\n\r\n", b"404"),
         (b"GET /metrics/../../etc/passwd HTTP/1.1\r\n\r\n", b"404"),
         (b"GET /metrics\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"400"),
