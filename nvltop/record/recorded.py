@@ -41,6 +41,11 @@ class Recorded:
         """The file that is written."""
         return self._recorder.path
 
+    @property
+    def failure(self) -> str:
+        """Why the file is not whole; empty if nothing is known against it."""
+        return str(self._recorder.error or "")
+
     def stop(self) -> Source:
         """End the recording, and return the source."""
         self._recorder.close()
@@ -62,7 +67,7 @@ class Recorded:
         tick = self._source.tick()
         self._recorder.write(tick)
         if self._recorder.error:
-            tick = replace(tick, note=f"recording stopped: {self._recorder.error}")
+            tick = replace(tick, note=str(self._recorder.error))
         return tick
 
     def pace(self, interval_s: float) -> None:

@@ -118,6 +118,8 @@ class _Disk:
             raise self._failure(error) from None
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._given = self._size = self._done = 0
+        self._turned: tuple[int, int] | None = None
+        """Device and inode of the older file that we made."""
         self._thread = threading.Thread(target=self._work, name="record", daemon=True)
         self._thread.start()
 
@@ -146,7 +148,10 @@ class _Disk:
         self._done += len(data)
 
     def rotate(self) -> None:
-        """Make the file the older one and begin a new one."""
+        """Make the file the older one and begin a new one; an older one that is not ours is not replaced."""
+        if os.path.lexists(self.older) and self._turned != _identity(os.lstat(self.older)):
+            raise OSError(0, f"{self.older.name} {EXISTS}")
+        self._turned = _identity(os.fstat(self._fd))
         os.replace(self.path, self.older)
         os.close(self._fd)
         self._fd = -1
@@ -182,3 +187,7 @@ class _Disk:
 
     def _failure(self, error: OSError) -> RecordingError:
         return RecordingError(f"{self.path}: {error.strerror or error}")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

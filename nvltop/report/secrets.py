@@ -15,19 +15,26 @@ from typing import Final
 REMOVED: Final = "***"
 
 _ANYWHERE: Final = re.compile(
-    r"passw|passphrase|passcode|secret|credential|authoriz|cookie|bearer|api_?key|private_?key|access_?key"
+    r"passw|passphrase|passcode|secret|credential|mnemonic|session_?id|webhook|authoriz|cookie|bearer|api_?key|private_?key|access_?key"
 )
-_AT_THE_END: Final = re.compile(r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin)$")
+_AT_THE_END: Final = re.compile(
+    r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin|jwt|creds?|sas|session|(?<!.)code)$"
+)
 """What the name of a flag or variable holds whose value is secret; `max-tokens` and `tokenizer` do not."""
 _NAME: Final = re.compile(r"[\"']?-*[A-Za-z][\w.-]*[\"']?[=:]?")
 _NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)[\"']?\s*[=:]\s*")
+_SHORT: Final = re.compile(r"-[pa]")
+"""Flags that passwords follow, with a blank or without: `sshpass -p`, `mysql -p`, `redis-cli -a`."""
+_SHORT_WITH: Final = re.compile(r"(-p)(?!\d+$).{3,}", re.DOTALL)
 _USER: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
+_WITH_USER: Final = re.compile(r"(--(?:proxy-)?user=|-[uU])[^\s:/]+:.+", re.DOTALL)
 _URL: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
 """Up to the last `@`, since a password may hold another; or to the end, where the rest may be cut off."""
 _SHAPES: Final = re.compile(
     r"""\b(?:
         (?:sk|pk|rk)[-_][\w-]{6,} | (?:gh[opusr]|github_pat|hf|npm|dckr_pat|glpat|nvapi|pypi)[-_][\w-]{6,}
         | xox[a-z]-[\w-]{6,} | AIza[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{6,} | ya29\.[\w.-]{6,}
+        | (?<=hooks\.slack\.com/services/)[\w/-]+ | (?<=/api/webhooks/)[\w/-]+
         | eyJ[\w-]{6,}(?:\.[\w-]*)* | [0-9a-fA-F]{32,}
         | (?=[\w+-]*[0-9])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])[\w+=-]{32,}
     )""",
@@ -55,7 +62,10 @@ def _without(words: Iterable[str]) -> list[str]:
     kept = []
     before = ""
     for word in words:
-        if (_announces(before) and not word.startswith("--")) or (before in _USER and ":" in word):
+        announced = (
+            _announces(before) or (_SHORT.fullmatch(before) and not word.isdigit())
+        ) and not _is_flag(word)
+        if announced or (before in _USER and ":" in word):
             kept.append(REMOVED)
             before = ""
             continue
@@ -63,6 +73,10 @@ def _without(words: Iterable[str]) -> list[str]:
         kept.append(shlex.quote(word) if new == word else new)
         before = word
     return kept
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("--") or bool(re.fullmatch("-[A-Za-z]", word))
 
 
 def _announces(word: str) -> bool:
@@ -77,6 +91,10 @@ def _secret(name: str) -> bool:
 
 def _inside(word: str) -> str:
     """Take out what one argument holds."""
+    if with_user := _WITH_USER.fullmatch(word):
+        return with_user[1] + REMOVED
+    if short := _SHORT_WITH.fullmatch(word):
+        return short[1] + REMOVED
     for named in _NAMED.finditer(word):
         if _secret(named[1]) and named.end() < len(word):
             return _inside(word[: named.start()]) + named[0] + REMOVED

@@ -272,11 +272,16 @@ class Nvltop(EndingApp):
         if words:
             self.notify(clean(words), severity="error" if failed else "information", markup=False)
 
-    def finish_files(self) -> str:
-        """Write the last lines of a recording that a key began, and a snapshot; return what is to be told."""
+    def finish_files(self) -> tuple[str, bool]:
+        """Write the last lines of a recording, and a snapshot.
+
+        Return what is to be reported of them, and whether the recording is not whole.
+        """
+        words, failure = self._shots.wait(), ""
         if isinstance(self._source, Recorded):
             self._source.stop()
-        return self._shots.wait()
+            failure = self._source.failure
+        return "\n".join(filter(None, (words, failure))), bool(failure)
 
     def action_replay(self, what: str) -> None:
         """Move in the recording that is shown."""

@@ -72,6 +72,16 @@ class Lines(Bare):
         self._strips.clear()
         self.refresh()
 
+    def blank(self) -> tuple[Sequence[Row], dict[int, Strip]]:
+        """Show nothing for a moment in which nothing is sent; return what `put_back` takes."""
+        before = self._rows, self._strips
+        self._rows, self._strips = (), {}
+        return before
+
+    def put_back(self, before: tuple[Sequence[Row], dict[int, Strip]]) -> None:
+        """Show again what was shown before `blank`."""
+        self._rows, self._strips = before
+
     def text(self) -> str:
         """Return what is shown, without styles."""
         return "\n".join(text_of(row) for row in self._rows)

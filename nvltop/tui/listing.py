@@ -140,8 +140,13 @@ class ListTab(Tab, Generic[T]):
             at += column.width + 1
         spans.append((self.head_of_tail(), "title"))
         if self.filter:
-            spans.append((f" filter: {self.view.alias(self.filter)}", "title"))
+            spans.append((f" filter: {self._filter_words()}", "title"))
         return fit(spans, width, "title")
+
+    def _filter_words(self) -> str:
+        """Return the filter; in a picture for others, only if it names something that was renamed."""
+        words = self.view.alias(self.filter)
+        return words if words != self.filter or self.view.alias is str else "left out"
 
     def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:
         if not self._items:

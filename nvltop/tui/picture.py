@@ -109,9 +109,12 @@ def take(main: Main, view: View, redact: Redactor) -> str:
     """
     before, tab = copy(view), main.shown
     state = dict(vars(tab))
+    # What is not painted again would keep its names.
+    rows = [(lines, lines.blank()) for lines in main.query(Lines)]
     view.frame = redacted(view.frame, redact, uuids=True)
     view.gpus = tuple(g for old in view.gpus for g in view.frame.gpus if g.gpu.uuid == old.gpu.uuid)
     view.alias = redact.alias
+    tab.forget()
     try:
         main.draw()
         return _svg(main)
@@ -119,6 +122,8 @@ def take(main: Main, view: View, redact: Redactor) -> str:
         for field in fields(view):
             setattr(view, field.name, getattr(before, field.name))
         vars(tab).update(state)
+        for lines, old in rows:
+            lines.put_back(old)
         main.draw()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import time
-from dataclasses import replace
 from typing import Final
 
 from nvltop.crash import write
@@ -46,8 +45,9 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
         app.guard.restore()
     if app.crashed:
         return Outcome(1, write(app.crashed))
-    words = app.finish_files()
-    return replace(app.outcome, message=app.outcome.message or words)
+    words, failed = app.finish_files()
+    outcome = app.outcome
+    return Outcome(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
 
 
 def first_items(source: Source, end_s: float) -> list[Item]:

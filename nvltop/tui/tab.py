@@ -80,6 +80,9 @@ class Tab(Bare, can_focus=True):
         """Draw the view."""
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Let the next `paint` draw all of it: for tabs that leave out what has not changed."""
+
     def keys(self) -> Sequence[Key]:
         """Return this tab's own places in the function bar."""
         return ()

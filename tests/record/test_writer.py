@@ -126,6 +126,18 @@ def test_rotation_keeps_the_newest(tmp_path, simulate):
     assert scan(tmp_path / "run").start_s == last
 
 
+def test_an_older_file_that_somebody_made_meanwhile_is_not_replaced(tmp_path, simulate):
+    items = simulate(seconds=60)
+    recorder = Recorder(tmp_path / "run", max_bytes=1 << 17)
+    (tmp_path / "run.1").write_text("mine")
+    for item in items:
+        recorder.write(item)
+    recorder.close()
+    assert str(recorder.error).endswith("run.1 exists already, and a recording replaces nothing")
+    assert (tmp_path / "run.1").read_text() == "mine"
+    assert items_in(tmp_path / "run")
+
+
 def test_too_little_room_is_refused(tmp_path):
     with pytest.raises(RecordingError, match="at least 64 KiB"):
         Recorder(tmp_path / "run", max_bytes=100)

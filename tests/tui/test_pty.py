@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import resource
 import select
 import signal
 import struct
@@ -339,3 +340,16 @@ def test_only_the_mouse_modes_that_are_used_are_switched_on_and_ctrl_l_does_so_a
     x = t.screen.display[4].index("Health") + 2
     t.type(f"\x1b[<0;{x};5M\x1b[<0;{x};5m")
     t.until("fine")
+
+
+def test_a_recording_that_ends_for_want_of_room_is_reported_after_the_screen(terminal, tmp_path):
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    t = terminal("--demo", "--record", str(tmp_path / "run"), prepare=little_room)
+    t.until("recording stopped")
+    t.type("q")
+    assert t.ended() == 1
+    last = t.received[t.received.rindex(b"\x1b[?1049l") :].decode()
+    assert "nvltop: recording stopped: " in last
+    assert last.count("recording stopped") == 1

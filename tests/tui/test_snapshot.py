@@ -135,6 +135,31 @@ async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stay
             assert secret[:8].encode() not in everything.replace(b"training", b"")
 
 
+async def test_what_is_not_painted_again_is_not_in_the_picture(app):
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        app._draw()
+        stale = Lines(app._ink, "stale")
+        await app.main.mount(stale, before=app.main._keys)
+        stale.show([(("zsecrethost", ""),)])
+        await pilot.pause()
+        assert "zsecrethost" not in texts(picture.take(app.main, app.view, Redactor()))
+        assert stale.text() == "zsecrethost"
+
+
+async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_picture(app):
+    app = app()
+    async with app.run_test(size=SIZE) as pilot:
+        tell(app)
+        await pilot.press(PROCESSES)
+        app.main.tab._set_filter("jsmith")
+        await pilot.pause()
+        assert "filter: jsmith" in app.main.tab._list.text()
+        drawn = texts(picture.take(app.main, app.view, Redactor()))
+        assert "jsmith" not in drawn
+        assert "left out" in drawn
+
+
 async def test_full_keeps_arguments_without_secrets(app, here):
     app = app("hgx-a100-4", full=True)
     async with app.run_test(size=SIZE) as pilot:
@@ -238,9 +263,9 @@ async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
         app._draw()
         await pilot.press("f8")
         await saved(app, pilot, here)
-        assert app.finish_files() == "", "it was told on the screen"
+        assert app.finish_files() == ("", False), "it was told on the screen"
         app._shots.take(app.main, app.view, app._monitor.frame(), app._history)
-        told = app.finish_files()
+        told, _ = app.finish_files()
     assert told.startswith(f"snapshot in {next(here.glob('*-2')).name}, redacted")
 
 

@@ -44,6 +44,10 @@ class History(Tab):
         """Show the charts."""
         yield self._chart
 
+    def forget(self) -> None:
+        """Draw the chart anew."""
+        self._drawn = None
+
     def paint(self) -> None:
         """Draw, if a second has passed or anything else is wanted."""
         view, at = self.view, self._chart.size

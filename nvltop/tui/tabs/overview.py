@@ -92,6 +92,10 @@ class Overview(Tab):
         """Say why a value of the selected GPU or link is unknown."""
         return status(self.view)
 
+    def forget(self) -> None:
+        """Draw matrix and NICs anew."""
+        self._showing = {}
+
     def paint(self) -> None:
         """Draw GPUs, matrix and links, as far as they are seen."""
         view = self.view
