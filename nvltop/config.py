@@ -88,8 +88,9 @@ def _read(path: Path) -> bytes:
     # A pipe or a terminal could be waited for without an end.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(fd, "rb") as file:
-        is_null = os.path.samestat(os.fstat(fd), os.stat(os.devnull))
-        if not is_null and not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        is_null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev
+        if not is_null and not stat.S_ISREG(found.st_mode):
             raise OSError(0, "not a regular file")
         return file.read(MAX_BYTES + 1)
 

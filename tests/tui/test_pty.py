@@ -353,3 +353,27 @@ def test_a_recording_that_ends_for_want_of_room_is_reported_after_the_screen(ter
     last = t.received[t.received.rindex(b"\x1b[?1049l") :].decode()
     assert "nvltop: recording stopped: " in last
     assert last.count("recording stopped") == 1
+
+
+def test_a_user_without_a_home_or_a_name_sees_the_screen(terminal, tmp_path):
+    code = (
+        "import os, pwd, sys\n"
+        "def unknown(user): raise KeyError(user)\n"
+        "pwd.getpwuid = unknown\n"
+        "for name in ('HOME', 'USER', 'LOGNAME', 'LNAME', 'USERNAME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME'):\n"
+        "    os.environ.pop(name, None)\n"
+        "os.chdir(sys.argv.pop(1))\n"
+        "from nvltop.cli import main; sys.exit(main(sys.argv[1:]))\n"
+    )
+    t = terminal(str(tmp_path), "--demo", "rtx3090-pair", command=(sys.executable, "-c", code))
+    t.until("NV4")
+    t.type("S")
+    t.until("Setup")
+    t.type("\x1b[C")
+    t.until_drawn(1)
+    t.type("\x1b")
+    t.until("no home folder")
+    t.type("w")
+    t.until("snapshot in")
+    t.type("q")
+    assert t.ended() == 0
