@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from nvltop.tui.watchdog import Watchdog
+
 Modes: TypeAlias = "list[Any]"
 """What `termios.tcgetattr` returns."""
 
@@ -29,7 +31,7 @@ END_SIGNALS: Final = tuple(
     if hasattr(signal, name)
 )  # fmt: skip
 """Signals whose default action ends the process. SIGSEGV, SIGBUS, SIGFPE and SIGILL are left out: Python
-runs handlers between two instructions, so it would return to the faulty one for ever."""
+runs handlers between two instructions, so it would return to the faulty one for ever. See `Guard.watch`."""
 
 MOUSE_ON: Final = "\x1b[?1000h\x1b[?1006h"
 """Report clicks and the wheel (1000) in the SGR format (1006); movements (1002, 1003) are not used."""
@@ -47,8 +49,7 @@ class Guard:
     """Restores the terminal once; `taken` says whether there is anything to restore."""
 
     def __init__(self, fd: int = 0) -> None:
-        self.taken = False
-        """Set before the first byte of the screen is sent, cleared after the last one was."""
+        self._taken = False
         self.ending = False
         """Set when the process exits soon, whatever happens."""
         self.silent = False
@@ -57,6 +58,25 @@ class Guard:
         """Makes a thread that blocks in writing to the terminal give up; it sees `silent` then."""
         self._fd = fd
         self._found: Modes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
+
+        self._watchdog: Watchdog | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Set before the first byte of the screen is sent, cleared after the last one was."""
+        return self._taken
+
+    @taken.setter
+    def taken(self, taken: bool) -> None:
+        if taken != self._taken and self._watchdog:
+            self._watchdog.tell(taken)
+        self._taken = taken
+
+    def watch(self) -> None:
+        """Have the terminal restored even if this process is killed."""
+        if self._found and sys.__stderr__:
+            leave = f"{ABORT}{REPORTS_OFF}{SCREEN_OFF}"
+            self._watchdog = Watchdog(sys.__stderr__.fileno(), self._found, leave)
 
     def on_signals(self, end: Callable[[int], None]) -> None:
         """Call `end` with the number of each ending signal, at once: the event loop may be blocked."""

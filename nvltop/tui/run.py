@@ -36,6 +36,7 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
         if isinstance(item, Inventory) and (outcome := refused(item, settings.only)):
             return outcome
     app = Nvltop(source, settings, show, arrived=arrived)
+    app.guard.watch()
     app.guard.on_signals(app.signalled)
     try:
         app.run(mouse=settings.mouse)

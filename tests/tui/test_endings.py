@@ -23,6 +23,18 @@ def test_signals_end_it_with_the_terminal_restored(terminal, name):
     assert t.restored()
 
 
+@pytest.mark.parametrize("name", ["SEGV", "KILL"])
+def test_an_end_that_it_cannot_notice_restores_the_terminal_as_well(terminal, name):
+    t = terminal("--demo", "rtx3090-pair", keep=True)
+    t.until("NV4")
+    t.process.send_signal(signal.Signals[f"SIG{name}"])
+    assert t.ended() == -signal.Signals[f"SIG{name}"]
+    end = time.monotonic() + 5.0
+    while not t.restored() and time.monotonic() < end:
+        t.read(0.05)
+    assert t.restored()
+
+
 def test_a_signal_in_the_first_moments_leaves_the_terminal_as_it_was(terminal):
     for moment_s in MOMENTS_S:
         t = terminal("--demo", "rtx3090-pair", keep=True)

@@ -1,0 +1,65 @@
+"""Restores the terminal after an end that a process cannot notice: SIGKILL, a memory fault.
+
+A shell waits for our end of a pipe to close. It is told whether the terminal is ours at that time; it needs
+no more than `printf` and `stty`, has 1.6 MB in memory, and sleeps while nvltop runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import termios
+from typing import Any, Final
+
+SHELL: Final = "/bin/sh"
+PATH: Final = "/usr/bin:/bin"
+SCRIPT: Final = """\
+trap '' HUP INT QUIT TERM
+state=free
+while read -r line; do state=$line; done
+[ "$state" = taken ] || exit 0
+printf '%b' "$1"
+shift
+stty "$@" <&1
+"""
+INPUT: Final = {"ixon": termios.IXON, "ixoff": termios.IXOFF, "icrnl": termios.ICRNL,
+                "inlcr": termios.INLCR, "igncr": termios.IGNCR}  # fmt: skip
+LOCAL: Final = {
+    "echo": termios.ECHO,
+    "icanon": termios.ICANON,
+    "iexten": termios.IEXTEN,
+    "isig": termios.ISIG,
+}
+"""Modes that Textual changes, by the names of `stty`."""
+
+
+class Watchdog:
+    """The shell and our end of its pipe; does nothing where there is no shell."""
+
+    def __init__(self, terminal: int, found: list[Any], leave: str) -> None:
+        """Have `leave` sent to `terminal` and the modes `found` put back, should we end without a word."""
+        self._pipe = -1
+        words = [name if found[0] & bit else f"-{name}" for name, bit in INPUT.items()]
+        words += [name if found[3] & bit else f"-{name}" for name, bit in LOCAL.items()]
+        sent = leave.replace("\\", "\\\\").replace("\x1b", "\\033").replace("\r", "\\r").replace("\n", "\\n")
+        reading, writing = os.pipe()
+        with contextlib.suppress(OSError):
+            subprocess.Popen(
+                [SHELL, "-c", SCRIPT, "nvltop-watchdog", sent, *words],
+                stdin=reading,
+                stdout=terminal,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": PATH},
+                cwd="/",
+                start_new_session=True,
+            ).returncode = 0  # it is not waited for
+            self._pipe, writing = writing, -1
+        for fd in filter(lambda fd: fd >= 0, (reading, writing)):
+            os.close(fd)
+
+    def tell(self, taken: bool) -> None:
+        """Report whether the terminal is ours from now on."""
+        if self._pipe >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._pipe, b"taken\n" if taken else b"free\n")
