@@ -377,3 +377,34 @@ def test_a_user_without_a_home_or_a_name_sees_the_screen(terminal, tmp_path):
     t.until("snapshot in")
     t.type("q")
     assert t.ended() == 0
+
+
+SILENT = """
+import os, sys, time
+from nvltop.model import Tick
+from nvltop.settings import Settings
+from nvltop.tui.run import run
+
+
+class Silent:
+    pipe = os.pipe()
+    def fileno(self): return self.pipe[0]
+    def drain(self): return []
+    def tick(self): return Tick(time.monotonic(), time.time(), 0.25, "starting")
+    def pace(self, interval_s): pass
+    def close(self): pass
+
+
+begun = time.monotonic()
+outcome = run(Silent(), Settings(), begun_s=begun - float(sys.argv[1]))
+sys.exit(outcome.code)
+"""
+
+
+@pytest.mark.parametrize("waited", ["0", "9"])
+def test_a_driver_that_is_slow_to_answer_gets_the_waiting_screen(terminal, waited):
+    t = terminal(waited, command=(sys.executable, "-c", SILENT))
+    t.until("waiting for the NVIDIA driver")
+    t.type("q")
+    assert t.ended() == 0
+    assert t.restored()
