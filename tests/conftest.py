@@ -11,7 +11,7 @@ import pytest
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Frame, Inventory, Reading, Tick, known
+from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
 from nvltop.nvml import counters, inventory, session, simulated, slow
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
@@ -137,6 +137,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_places=places)
         monitor = Monitor()
         monitor.update(found)
+        # As the worker measures it on these drivers, whose counters are always up to date.
+        refresh = CounterRefresh(0.0, 0.0, 0.0, True)
+        monitor.update(Reading(None, clock.now, clock.now, WALL + clock.now, refresh))
         return Bench(clock, library, opened, found, monitor)
 
     yield switch_on

@@ -14,12 +14,15 @@ from nvltop.analysis.health.claim import Scene
 from nvltop.analysis.jobs import jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
+from nvltop.analysis.refresh import Period
 from nvltop.analysis.verdict import verdict
 from nvltop.model import (
     LISTENING,
     NOT_LISTED,
     NOT_READ,
+    Activity,
     Cost,
+    CounterRefresh,
     Event,
     Fabric,
     Finding,
@@ -35,6 +38,7 @@ from nvltop.model import (
     LinkStates,
     Matrix,
     Maybe,
+    Missing,
     NicFrame,
     NicPorts,
     Pair,
@@ -66,6 +70,8 @@ class Monitor:
     def __init__(self) -> None:
         self._inventory: Inventory | None = None
         self._gpus: dict[str, GpuTrack] = {}
+        self._period: Period | None = None
+        """Of the driver's refresh of its link counters."""
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._host = Host()
         self._cost = Cost()
@@ -134,15 +140,29 @@ class Monitor:
                 self._processes = reading.data
             elif isinstance(reading.data, NicPorts):
                 self._nics.update(reading, reading.data)
+            elif isinstance(reading.data, CounterRefresh):
+                self._learn(Period.measured(reading.data))
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
         if track:
             interval_s = max(self._tick.interval_s, self._cost.interval_s)
             if track.update(reading, interval_s):
-                self._sequence += 1
-                if track.moved:
-                    self._activities.note(reading.gpu, track.moved, interval_s)
+                self._follow(track, interval_s)
+
+    def _learn(self, period: Period) -> None:
+        """Take the period at which the driver refreshes its counters."""
+        self._period = period
+        for track in self._gpus.values():
+            if track.learn(period):
+                self._follow(track, max(self._tick.interval_s, self._cost.interval_s))
+
+    def _follow(self, track: GpuTrack, interval_s: float) -> None:
+        """Pass on what a GPU has moved."""
+        self._sequence += 1
+        for moved in track.moved:
+            self._activities.note(track.gpu.uuid, moved, interval_s)
+        track.moved.clear()
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -157,7 +177,7 @@ class Monitor:
             if track:
                 track.relist(gpu)
             else:
-                self._gpus[gpu.uuid] = GpuTrack(gpu)
+                self._gpus[gpu.uuid] = GpuTrack(gpu, self._period)
 
     def _matrix(self, gpus: tuple[GpuFrame, ...]) -> Matrix:
         """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
@@ -172,6 +192,9 @@ class Monitor:
         now = self._now(inventory)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
         self._activities.judge(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
+        for activity in self._activities.now:
+            for uuid in activity.gpus:
+                self._gpus[uuid].follow_step(_step_s(activity))
         self._health.judge(
             Scene(
                 inventory=inventory,
@@ -230,6 +253,14 @@ class Monitor:
             activity=self._activities.now,
             sequence=self._sequence,
         )
+
+
+def _step_s(activity: Activity) -> float | None:
+    """Return the step of a job that goes on, seconds; None if it is not known."""
+    beat = activity.heartbeat
+    if isinstance(beat, Missing) or beat.silent_s > 2 * beat.period_s:
+        return None
+    return beat.period_s
 
 
 def _recognise(fresh: Inventory, before: Inventory) -> Inventory:

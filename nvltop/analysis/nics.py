@@ -43,7 +43,7 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: Meter = field(default_factory=lambda: Meter(NO_WRAP))
+    meter: Meter = field(default_factory=lambda: Meter.current(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: Span = NO_SPAN
     read_s: float = 0.0
@@ -56,8 +56,7 @@ class _Track:
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
         limit = LOOPBACK * (self.fastest or FASTEST)
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        span = self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S)
-        if span:
+        for span in self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S):
             self.span = span
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
         self.errors.update(time_s, LinkErrors(counts))

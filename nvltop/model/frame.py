@@ -63,6 +63,9 @@ class Link:
     rx_bytes_total: Maybe[int] = NOT_READ
     errors: Mapping[str, ErrorCount] = field(default_factory=dict)
     """By kind, only kinds that the board can count."""
+    mean_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Mean over the window of `GpuFrame.mean_span_s`."""
+    mean_rx_bytes_per_s: Maybe[float] = NOT_READ
 
     @property
     def active(self) -> bool:
@@ -95,6 +98,26 @@ class NvLink:
     tx_bytes_total: Maybe[int] = NOT_READ
     """Only where the driver counts all links as one; elsewhere links come and go, and a sum would jump."""
     rx_bytes_total: Maybe[int] = NOT_READ
+    mean_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Mean over the window of `GpuFrame.mean_span_s`: what tables show and sort by."""
+    mean_rx_bytes_per_s: Maybe[float] = NOT_READ
+    peak_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Highest rate between two readings of that window."""
+    peak_rx_bytes_per_s: Maybe[float] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpan:
+    """What the links of one GPU moved between two refreshes of their counters."""
+
+    start_s: float
+    """CLOCK_MONOTONIC."""
+    end_s: float
+    tx_bytes_per_s: Maybe[float]
+    """All links together."""
+    rx_bytes_per_s: Maybe[float]
+    rates: tuple[Maybe[float], ...]
+    """Bytes/s of each counter: TX of every link, then RX; TX and RX alone for `Scope.GPU`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +139,16 @@ class GpuFrame:
     ber: LinkBer | None = None
     """None on boards that tell none, and before the first reading."""
     span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the two readings that the link rates are from."""
+    """CLOCK_MONOTONIC of the start and the end of the time that the newest link rates are means over."""
     pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
     """The link counters are older than they should be."""
+    spans: tuple[LinkSpan, ...] = ()
+    """The last spans, oldest first: more than one may have ended since the frame before."""
+    mean_span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the window that the means of the links are over."""
+    mean_is_step: bool = False
+    """Whether that window is a step of the GPU's job (or several where a step is very short)."""
 
 
 @dataclass(frozen=True, slots=True)

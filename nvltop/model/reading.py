@@ -158,6 +158,27 @@ class ComputeActivity:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterRefresh:
+    """How often the driver refreshes its NVLink counters, measured by reading one GPU in quick succession."""
+
+    shortest_s: float
+    """Shortest time from one refresh to the next; 0 if every reading had new values."""
+    typical_s: float
+    longest_s: float
+    """Longest such time, pauses of the traffic left out."""
+    regular: bool
+    """Whether refreshes come at equal distances."""
+    error_s: float = 0.0
+    """Largest error of the typical time, from the time between two readings."""
+    after_s: float = 0.0
+    """CLOCK_MONOTONIC of the last reading before a refresh …"""
+    until_s: float = 0.0
+    """… and of the first one after it."""
+    calls: int = 0
+    """NVML calls that the measurement has taken so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """The machine around the GPUs."""
 
@@ -196,6 +217,7 @@ Data: TypeAlias = (
     | Processes
     | NicPorts
     | ComputeActivity
+    | CounterRefresh
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -212,6 +234,7 @@ GROUPS: dict[type[Data], str] = {
     Processes: "processes",
     NicPorts: "nics",
     ComputeActivity: "compute",
+    CounterRefresh: "refresh",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 

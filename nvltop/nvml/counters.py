@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,11 @@ def _of_sources(sources: tuple[Source, ...], links: int) -> Fields:
     return Fields(*((f, scope) for s in sources for f in (s.tx, s.rx) for scope in s.scopes(links)))
 
 
+@cache
+def _tx_of(source: Source, links: int) -> Fields:
+    return Fields(*((source.tx, scope) for scope in source.scopes(links)))
+
+
 @dataclass(slots=True)
 class CounterReader:
     """Reads TX and RX counters of one GPU, from the best source that its board has."""
@@ -73,6 +79,10 @@ class CounterReader:
     device: Device
     source: Source | None = field(default=None, init=False)
     """Chosen once; None until a link has answered."""
+    moved_s: float = field(default=-math.inf, init=False)
+    """CLOCK_MONOTONIC of the last reading that had other values than the one before."""
+    _values: list[Maybe[int]] = field(default_factory=list, init=False)
+    """Of the last reading."""
     _trusted: bool = field(default=False, init=False)
     _doubt: Sample | None = field(default=None, init=False)
     """The last sample that had the other counters as well."""
@@ -96,6 +106,13 @@ class CounterReader:
         if isinstance(sample, Missing):
             return [self._missing(sample)]
         return [self._reading(sample, self.source)]
+
+    def sent(self) -> Maybe[list[Maybe[int]]]:
+        """Read TX of all links alone, in one call; safe beside `read` on another thread."""
+        source = self.source or DATA
+        asked = _tx_of(source, self._links)
+        answer = asked.read(self.driver, self.device.handle, self.device.index)
+        return answer if isinstance(answer, Missing) else answer.values
 
     def _choose(self) -> list[Reading]:
         refusal = Missing("not supported")
@@ -164,6 +181,9 @@ class CounterReader:
 
     def _reading(self, sample: Sample, source: Source) -> Reading:
         values = sample.values[source].values
+        if values != self._values:
+            self.moved_s = sample.end_s if self._values else self.moved_s
+            self._values = values
         unit, n = source.unit_bytes, len(values) // 2
         totals = [
             v if isinstance(v, Missing) else v * unit if v >= 0 else Missing(f"implausible value {v}")

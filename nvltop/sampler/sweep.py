@@ -25,6 +25,7 @@ from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.nics import NicWatch, Ports
 from nvltop.sampler.protocol import FAILED, RELOAD, Job
+from nvltop.sampler.refresh import RefreshProbe
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -76,6 +77,7 @@ class Sampler:
         self._slow = Lanes("slow", guarded(self.slow))
         self._processes = Lanes("processes", guarded(self.processes))
         self._lists = ProcessLists(_table(job))
+        self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._pace = pace
         self._stretch = Stretch(pace)
         """Of the lane that was started last: the one that all but slow GPUs are in."""
@@ -87,6 +89,7 @@ class Sampler:
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
         threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()
+        threading.Thread(target=guarded(self._refresh.run), name="refresh", daemon=True).start()
         threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
         self.inventory()
 
@@ -151,6 +154,8 @@ class Sampler:
                 begun = time.monotonic()
                 readings = reader.read_counters()
                 counters_s += time.monotonic() - begun
+                if reader.counters.moved_s >= begun:
+                    self._refresh.note_traffic()
                 if with_states:
                     readings += reader.read_states()
                 if with_gauges or was_lost:
