@@ -75,8 +75,8 @@ class RefreshMeasurement:
             self.done = True
             self.result = CounterRefresh(0.0, 0.0, 0.0, True, 0.0, 0.0, 0.0, self.calls)
             return True
-        if len(self._seen) < 2:
-            return False
+        if len(self._seen) < 2 or self._in_a_row == len(self._seen):
+            return False  # so far the counters may be always up to date
         before, self.result = self.result, self._estimate()
         self.done = len(self._seen) > (ENOUGH_REFRESHES if self.result.regular else MANY_REFRESHES)
         return self.done or _differ(before, self.result)
@@ -85,7 +85,7 @@ class RefreshMeasurement:
         # Those seen before readings came closely enough say little.
         closest_s = min(b - a for a, b in self._seen)
         seen = [w for w in self._seen if w[1] - w[0] <= 2 * closest_s]
-        if len(seen) < 2:
+        if len(seen) <= ENOUGH_WAITS:
             seen = self._seen
         middles = [(a + b) / 2 for a, b in seen]
         waits = [b - a for a, b in pairwise(middles)]

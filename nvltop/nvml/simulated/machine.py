@@ -33,6 +33,8 @@ class Machine:
         self.node = node
         self.scenario = scenario
         self.busy = scenario != "idle"
+        self.refresh_s = 0.0
+        """Seconds from one refresh of the NVLink counters to the next; 0 if they are always current."""
         gpu = min(3, max(0, node.gpus - 1))
         links = len(node.links[gpu]) if node.gpus else 0
         lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
@@ -87,6 +89,8 @@ class Machine:
         base = BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
         if not raw and not self.node.boards[gpu].data_counts:
             return base
+        if self.refresh_s:
+            t = t // self.refresh_s * self.refresh_s
         moved = flow.moved(t)
         return int(base + (moved * RAW_OVER_DATA + RAW_IDLE * t if raw else moved))
 
