@@ -86,8 +86,8 @@ def _job(
         pids=tuple(member.pid for member in members),
         gpus=gpus,
         exclusive=exclusive,
-        tx_bytes_per_s=_sum([frames[uuid].nvlink.tx_bytes_per_s for uuid in gpus]),
-        rx_bytes_per_s=_sum([frames[uuid].nvlink.rx_bytes_per_s for uuid in gpus]),
+        tx_bytes_per_s=_sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
+        rx_bytes_per_s=_sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
         exact=all(exclusive),
         unlinked=_unlinked(gpus, tuple(frames), matrix),
     )

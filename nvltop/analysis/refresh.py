@@ -86,8 +86,8 @@ class RefreshClock:
     def set(self, period: Period) -> None:
         """Take a newer measurement."""
         self.period = period
-        self.regular = period.regular and self._missed < MISSED
-        self._least_s = period.typical_s - period.error_s
+        self.regular = period.regular and period.typical_s > 0 and self._missed < MISSED
+        self._least_s = max(period.typical_s - period.error_s, period.typical_s / 2)
         self._most_s = period.typical_s + period.error_s
         if period.seen and self._follows:
             self._known = period.seen

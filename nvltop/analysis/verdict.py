@@ -41,6 +41,11 @@ def share(nvlink: NvLink) -> Maybe[float]:
     return share_of(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
 
 
+def mean_share(nvlink: NvLink) -> Maybe[float]:
+    """Return the busier direction's mean rate over the speed of the GPU's up links."""
+    return share_of(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)
+
+
 def share_of(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
     """Return the busier direction's share of a speed, all in bytes/s."""
     rates = [r for r in (tx, rx) if known(r)]

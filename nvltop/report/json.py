@@ -161,6 +161,13 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             scope=nvlink.scope,
             ceiling=nvlink.ceiling,
             recent_share=nvlink.recent_share,
+            mean_tx_bytes_per_s=nvlink.mean_tx_bytes_per_s,
+            mean_rx_bytes_per_s=nvlink.mean_rx_bytes_per_s,
+            peak_tx_bytes_per_s=nvlink.peak_tx_bytes_per_s,
+            peak_rx_bytes_per_s=nvlink.peak_rx_bytes_per_s,
+            mean_over_s=round(g.mean_span_s[1] - g.mean_span_s[0], 6) if g.mean_span_s else NOT_READ,
+            mean_is_step=g.mean_is_step,
+            recent_over_s=round(nvlink.recent_s, 3),
             rates_over_s=round(g.span_s[1] - g.span_s[0], 6) if g.span_s else NOT_READ,
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
@@ -179,6 +186,8 @@ def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
         rx_bytes_per_s=link.rx_bytes_per_s,
         tx_bytes_total=link.tx_bytes_total,
         rx_bytes_total=link.rx_bytes_total,
+        mean_tx_bytes_per_s=link.mean_tx_bytes_per_s,
+        mean_rx_bytes_per_s=link.mean_rx_bytes_per_s,
         errors={kind: _error(count) for kind, count in link.errors.items()},
     )
 

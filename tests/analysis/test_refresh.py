@@ -250,6 +250,17 @@ def test_rates_come_at_once_when_the_refresh_is_learned():
     assert learned
 
 
+def test_a_driver_that_keeps_up_may_be_learned_after_many_readings():
+    job, meter, spans = Bursts(1e9, 1.0), Meter(), []
+    for k in range(5):
+        spans += meter.update(START_S + k / 10, (job.moved(START_S + k / 10),), (), (SPEED,), 0.1)
+    spans += meter.learn(Period.measured(CounterRefresh(0.0, 0.0, 0.0, True)))
+    assert [s.rates[0] for s in spans] == [LEARNING, *[pytest.approx(0.8 * SPEED, rel=1e-6)] * 4]
+    assert [(s.start_s, s.end_s) for s in spans[1:]] == [
+        (START_S + k / 10, START_S + (k + 1) / 10) for k in range(4)
+    ]
+
+
 def test_a_counter_that_stands_still_is_zero_even_if_its_refresh_is_not_known():
     meter = Meter()
     shown = [s for k in range(20) for s in meter.update(START_S + k / 4, (7,), (), (SPEED,), 0.25)]

@@ -12,6 +12,7 @@ from nvltop.report.text import remote_name
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.paint.order import listed
 from nvltop.tui.paint.row import Span, narrow
+from nvltop.tui.paint.steady_order import SteadyOrder
 from nvltop.tui.paint.timeline import Playing
 from nvltop.units import BYTES, Unit
 
@@ -80,6 +81,8 @@ class View:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
+    order: SteadyOrder = field(default_factory=SteadyOrder)
+    """Of the GPUs."""
     _marked: Sequence[Finding] | None = None
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
     _kept: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
@@ -158,7 +161,9 @@ class View:
     def take(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
         chosen = self.selected
-        self.gpus = listed(gpus, self.words, self.sort, self.falling)
+        found = listed(gpus, self.words, self.sort, self.falling)
+        by = self.words, self.sort, self.falling
+        self.gpus = tuple(self.order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
         if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
             uuids = [g.gpu.uuid for g in self.gpus]
             if chosen.gpu.uuid in uuids:
@@ -175,6 +180,7 @@ class View:
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""
+        self.order.touch(self.now_s)
         if links:
             self.link = max(0, self.link + by)
         else:
