@@ -46,7 +46,8 @@ def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
     when = utc(frame.tick.wall_s)
     for g in frame.gpus:
         if wanted is None or g.gpu.uuid in wanted:
-            over_s = round(g.span_s[1] - g.span_s[0], 6) if g.span_s and g.span_s[1] > g.span_s[0] else ""
+            span_s = g.span_s or (0.0, 0.0)
+            over_s = round(span_s[1] - span_s[0], 6) or ""
             writer.writerow([*_row(when, g.gpu.index, "", _gpu(g)), over_s])
             writer.writerows([*_row(when, g.gpu.index, link.index, _link(link)), over_s] for link in g.links)
     return out.getvalue().rstrip("\n")

@@ -133,6 +133,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             tx_bytes_per_s=g.pcie.tx_bytes_per_s,
             rx_bytes_per_s=g.pcie.rx_bytes_per_s,
             source=g.pcie.source or None,
+            rates_over_s=_length(g.pcie_span_s),
         ),
         c2c=as_object(
             links=gpu.c2c.links,
@@ -165,14 +166,19 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             mean_rx_bytes_per_s=nvlink.mean_rx_bytes_per_s,
             peak_tx_bytes_per_s=nvlink.peak_tx_bytes_per_s,
             peak_rx_bytes_per_s=nvlink.peak_rx_bytes_per_s,
-            mean_over_s=round(g.mean_span_s[1] - g.mean_span_s[0], 6) if g.mean_span_s else NOT_READ,
+            mean_over_s=_length(g.mean_span_s),
             mean_is_step=g.mean_is_step,
             recent_over_s=round(nvlink.recent_s, 3),
-            rates_over_s=round(g.span_s[1] - g.span_s[0], 6) if g.span_s else NOT_READ,
+            rates_over_s=_length(g.span_s),
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
         links=[_link(link, index_of) for link in g.links],
     )
+
+
+def _length(span_s: tuple[float, float] | None) -> Maybe[float]:
+    """Return how long a span is, seconds."""
+    return round(span_s[1] - span_s[0], 6) if span_s and span_s[1] > span_s[0] else NOT_READ
 
 
 def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
@@ -233,6 +239,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         rx_bytes_per_s=frame.rx_bytes_per_s,
         ip_tx_bytes_per_s=frame.ip_tx_bytes_per_s,
         ip_rx_bytes_per_s=frame.ip_rx_bytes_per_s,
+        rates_over_s=_length(frame.span_s),
         tx_bytes_total=port.tx_bytes,
         rx_bytes_total=port.rx_bytes,
         errors={kind: _error(count) for kind, count in frame.errors.items()},

@@ -32,6 +32,16 @@ LINKS = "links (as `nvidia-smi nvlink -s`; behind it TX and RX in GB/s and the o
 ERRORS = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
 
 
+def _windows(frame: Frame) -> str:
+    """Say what time the rates of the report are means over: those of NVLink, else those of PCIe."""
+    spans = [g.span_s if g.links else g.pcie_span_s for g in frame.gpus]
+    lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
+    if not lengths:
+        return "no rates yet"
+    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
+    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
+
+
 def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     """Return a frame as text; `only` names the UUIDs of the GPUs to list."""
     wanted = None if only is None else set(only)
@@ -114,7 +124,7 @@ def _head(frame: Frame) -> str:
     when = datetime.fromtimestamp(frame.tick.wall_s).astimezone().isoformat(timespec="seconds")
     return "\n".join(
         (
-            f"nvltop {__version__} · {when} · rates over {frame.tick.interval_s:g} s",
+            f"nvltop {__version__} · {when} · {_windows(frame)}",
             node_line(frame),
             nvlink_line(frame),
             frame.verdict.summary,

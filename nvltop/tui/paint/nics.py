@@ -28,6 +28,9 @@ def table(view: View, width: int, height: int) -> list[Row]:
     head = " ".join(c.head() for c in columns)
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+    windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
+    if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
+        head += note
     if len(ports) > height - 1:
         more = f" {min(first + height - 1, len(ports))} of {len(ports)}"
         head = head[: width - len(more)].ljust(width - len(more)) + more
