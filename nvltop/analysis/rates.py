@@ -113,6 +113,13 @@ class _Sample:
     def __post_init__(self) -> None:
         self.whole = set(map(type, self.values)) == {int}
 
+    def moved_since(self, before: _Sample) -> bool:
+        """Whether a counter that could be read both times has another value."""
+        if self.whole and before.whole:
+            return self.values != before.values
+        both = zip(before.values, self.values, strict=True)
+        return any(a != b for a, b in both if isinstance(a, int) and isinstance(b, int))
+
 
 @dataclass(slots=True)
 class Meter:
@@ -167,17 +174,20 @@ class Meter:
         last = self._last
         if last is None or len(last.values) != len(values) or time_s <= last.time_s:
             self._start(sample)
-            return [Span(time_s, time_s, (LEARNING if self.period is None else FIRST,) * len(values))]
+            return [self._no_rates(sample, time_s, LEARNING if self.period is None else FIRST)]
         if time_s - last.time_s > gap_s(interval_s):
             began_s = self._base_s
             self._start(sample)
-            return [Span(min(max(began_s, last.time_s), time_s), time_s, (GAP,) * len(values))]
+            return [self._no_rates(sample, min(max(began_s, last.time_s), time_s), GAP)]
         self._last = sample
-        moved = last.values != sample.values
+        moved = sample.moved_since(last)
         if moved:
             self._moved_s = time_s
         self._polls.add(time_s, moved)
         if self.period is None:
+            if not any(isinstance(value, int) for value in sample.values):
+                self._start(sample)
+                return [self._no_rates(sample, last.time_s, LEARNING)]
             self._waiting.append(sample)
             estimate = self._polls.period(interval_s)
             return self.learn(estimate) if estimate else self._stand(sample)
@@ -198,7 +208,7 @@ class Meter:
         if base is None or not waiting:
             return []
         for before, after in pairwise([base, *waiting]):
-            if before.values != after.values:
+            if after.moved_since(before):
                 clock.add(before.time_s, after.time_s)
         if self._base_s == base.time_s:
             # The first reading was of the refresh before it.
@@ -228,6 +238,12 @@ class Meter:
         self._earliest_s = window.earliest_s
         self._steady.restart(window)
 
+    @staticmethod
+    def _no_rates(sample: _Sample, start_s: float, why: Missing) -> Span:
+        """Return a span without rates: why each counter could not be read, or why there is no rate yet."""
+        rates = tuple(value if isinstance(value, Missing) else why for value in sample.values)
+        return Span(start_s, sample.time_s, rates)
+
     def _current(self) -> bool:
         """Whether the values of a reading are as new as the reading."""
         return self.period is not None and not self.period.longest_s
@@ -250,20 +266,25 @@ class Meter:
         assert period is not None
         if self._current():
             return [self._span(sample, sample.time_s)]
-        moved = last.values != sample.values
+        moved = sample.moved_since(last)
         if moved:
             clock.add(last.time_s, sample.time_s)
         window = clock.last_before(sample.time_s)
         if moved:
             window = Window(max(window.earliest_s, min(last.time_s, window.latest_s)), window.latest_s)
-        total, least_s = _move(base, sample)
-        self._steady.narrow(window, total)
-        if not total:
+        total, least_s, broken = self._move(base, sample)
+        if not broken:
+            self._steady.narrow(window, total)
+        if not total and not broken:
             still_s = sample.time_s - self._base_s
             if still_s <= STANDSTILL * period.typical_s or window.earliest_s - self._base_s < LEAST_SPAN_S:
                 return []
             self._steady.restart(window)
             return [self._span(sample, window.earliest_s)]
+        if broken:
+            # A counter was reset, or is read again: what was moved before that is not known.
+            self._steady.restart(window)
+            return [self._span(sample, max(window.latest_s, self._base_s + LEAST_SPAN_S))]
         if not moved:
             return []
         end_s = self._base_s + self._steady.seconds(total, window, self._base_s)
@@ -278,6 +299,27 @@ class Meter:
         self._steady.close(total)
         return [self._span(sample, max(end_s, start_s + LEAST_SPAN_S), window.earliest_s)]
 
+    def _move(self, base: _Sample, sample: _Sample) -> tuple[int, float, bool]:
+        """Return the bytes that all counters moved since the base, and the least seconds that takes.
+
+        Also return whether any of them was reset, or could be read only one time of the two.
+        """
+        total, least_s, broken = 0, 0.0, False
+        for before, after, limit in zip(base.values, sample.values, sample.limits, strict=True):
+            if isinstance(before, Missing) or isinstance(after, Missing):
+                broken = broken or type(before) is not type(after)
+            elif before != after:
+                change: Maybe[int] = after - before
+                if after < before:
+                    most = limit * PLAUSIBLE * (sample.time_s - self._base_s + SHORT_S)
+                    change = moved(before, after, self.unit or unit_of((before, after)), most)
+                if isinstance(change, Missing):
+                    broken = True
+                else:
+                    total += change
+                    least_s = max(least_s, change / limit)
+        return total, least_s, broken
+
     def _span(self, sample: _Sample, end_s: float, earliest_s: float = math.inf) -> Span:
         """Close the open span with the values of a reading, at a moment that may have been earlier."""
         base, start_s = self._base, self._base_s
@@ -289,22 +331,6 @@ class Meter:
         rates, implausible = _rates(base, sample, seconds, self.unit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return Span(start_s, end_s, rates, implausible)
-
-
-def _move(base: _Sample, sample: _Sample) -> tuple[int, float]:
-    """Return the bytes that all counters moved, and the least seconds that their links need for that."""
-    total, least_s = 0, 0.0
-    for before, after, limit in zip(base.values, sample.values, sample.limits, strict=True):
-        if isinstance(before, int) and isinstance(after, int) and before != after:
-            change = after - before
-            if change > 0:
-                total += change
-                least_s = max(least_s, change / limit)
-            else:
-                total += 1  # a wrap or a reset is a move, too
-        elif type(before) is not type(after):
-            total += 1
-    return total, least_s
 
 
 def _rates(

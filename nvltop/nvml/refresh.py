@@ -18,7 +18,7 @@ READ_EVERY_S: Final = 0.02
 """Time between two readings at first, seconds."""
 CLOSE_S: Final = 0.004
 """Shortest time between two readings, seconds."""
-READINGS: Final = 8
+READINGS: Final = 16
 """Readings to one refresh, once about how often that comes is known."""
 ENOUGH_WAITS: Final = 3
 """Waits from one refresh to the next from which it can be said whether they are alike."""
@@ -26,7 +26,7 @@ UNSURE: Final = 3.0
 """Longest wait to reckon with before that, in those seen: late by half after one that was early by half."""
 EVERY_READING: Final = 4
 """Readings in a row with new values, after which the counters count as always up to date."""
-ENOUGH_REFRESHES: Final = 6
+ENOUGH_REFRESHES: Final = 8
 """Refreshes after which a regular period is known well enough."""
 MANY_REFRESHES: Final = 14
 """Refreshes after which an irregular one is."""

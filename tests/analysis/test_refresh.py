@@ -204,6 +204,51 @@ def test_no_rate_stands_for_long_while_the_counter_moves(driver, interval_s, see
     assert max(b - a for a, b in pairwise(times)) <= most_s
 
 
+EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lost"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    drivers,
+    jobs,
+    st.sampled_from([0.1, 0.25, 1.0]),
+    st.lists(EVENTS, min_size=10, max_size=60),
+    st.floats(0, 1e12).map(int),
+)
+@example(Driver(0.5), Bursts(2.0, 0.6), 0.25, [*[""] * 9, "reset", *[""] * 9], 2 * 10**10)
+def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
+    """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
+    meter = Meter()
+    meter.learn(Period.measured(driver.measured()))
+    # The counter, which is of 2**32 KiB, passes its top when so many bytes more have been moved.
+    time_s, top = START_S, 2**32 * 1024
+    base = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024 + to_top // 1024 * 1024
+    total, count_0 = None, 0.0
+
+    for event in events:
+        time_s += interval_s * {"late": 1.8, "missed": 3.0}.get(event, 1.0)
+        moved = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024
+        if event == "reset":
+            base, total = moved, None
+        count = (moved - base) % top
+        value = Missing("GPU is lost") if event == "lost" else count
+        for span in meter.update(time_s, (value,), (), (SPEED,), interval_s):
+            (rate,) = span.rates
+            assert span.end_s <= time_s + 1e-9
+            if isinstance(rate, Missing):
+                assert rate != IMPLAUSIBLE
+                total = None
+                continue
+            assert 0 <= rate <= 1.01 * SPEED
+            total = None if total is None else total + rate * (span.end_s - span.start_s)
+        if event == "lost" or meter._base is None or meter._base.values[0] != count:
+            continue
+        if total is None:
+            total, count_0 = 0.0, moved
+        else:
+            assert total == pytest.approx(moved - count_0, rel=1e-6, abs=2048)
+
+
 @pytest.mark.parametrize(
     ("refresh_s", "error"), [(0.0, 0.001), (0.04, 0.08), (0.1, 0.06), (0.2, 0.04), (0.5, 0.03), (1.0, 0.02)]
 )
