@@ -205,7 +205,7 @@ class Meter:
         self._clock = clock = RefreshClock(period)
         waiting, base = list(self._waiting), self._base
         self._waiting.clear()
-        if base is None or not waiting:
+        if base is None:
             return []
         for before, after in pairwise([base, *waiting]):
             if after.moved_since(before):
@@ -287,7 +287,8 @@ class Meter:
             return [self._span(sample, max(window.latest_s, self._base_s + LEAST_SPAN_S))]
         if not moved:
             return []
-        end_s = self._base_s + self._steady.seconds(total, window, self._base_s)
+        likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
+        end_s = self._base_s + self._steady.seconds(total, likely, self._base_s)
         end_s = min(max(end_s, window.earliest_s), window.latest_s)
         # More than the links carry in that time: the span ends later, or the one before ended earlier.
         end_s = min(max(end_s, self._base_s + max(least_s, LEAST_SPAN_S)), sample.time_s)
