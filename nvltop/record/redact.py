@@ -74,6 +74,7 @@ VERBATIM: Final = frozenset(
         "model",
         "link_layer",
         "physical",
+        "role",
     }
 )
 """Fields that hold words of NVML or of ours, which must not change when a user is called like one."""
