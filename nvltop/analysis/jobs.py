@@ -28,7 +28,8 @@ LAUNCHERS: Final = {
 STARTERS: Final = frozenset(
     {"bash", "sh", "dash", "zsh", "ksh", "fish", "tcsh", "csh", "busybox", "xonsh", "nu", "pwsh"}
     | {"make", "ninja", "xargs", "parallel", "snakemake", "watch", "script", "expect", "tsp"}
-    | {"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "runsv", "supervisord"}
+    | {"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "runsv", "s6-supervise"}
+    | {"supervisord", "circusd", "pm2", "honcho", "slurmd", "pbs_mom", "sbatchd", "condor_startd", "kubelet"}
     | {"sshd", "login", "tmux", "tmux: server", "screen", "cron", "crond", "atd", "conmon", "ray"}
     | {"containerd-shim", "containerd-shim-runc-v2", "code-server", "node", "jupyter-lab", "jupyter-notebook"}
     | {"jupyterhub-singleuser", "jupyter-server", "jupyter"}

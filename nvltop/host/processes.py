@@ -202,8 +202,8 @@ def _ancestor(handle: psutil.Process) -> Ancestor:
     name = handle.name()
     try:
         words = handle.cmdline()[:3]
-    except (psutil.AccessDenied, OSError):
-        words = []
+    except (psutil.Error, OSError):
+        words = []  # its name says enough to go on with its parent
     program = os.path.basename(words[0]).removeprefix("-") if words else ""
     interpreter = ""
     if name.startswith("python"):
