@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.analysis.nics import data_ports
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
 
@@ -16,9 +17,6 @@ MOST: Final = 120
 ENOUGH: Final = 10
 READ: Final = 0.9
 TOO_FEW: Final = Missing("not read often enough yet")
-
-DATA_BYTES_PER_S: Final = 10e9 / 8
-"""Slower Ethernet ports carry no data of jobs where there are RDMA NICs: 10 Gb/s."""
 
 SW_POWER_CAP: Final = 0x4
 SW_THERMAL: Final = 0x20
@@ -80,11 +78,9 @@ class Network:
 
     def note(self, nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
-        rdma = any(n.nic.rdma and not n.nic.role for n in nics)
         shares = [
             max(n.tx_bytes_per_s, n.rx_bytes_per_s) / n.port.rate_bytes_per_s
-            for n in nics
-            if not n.nic.role and not _management(n, rdma)
+            for n in data_ports(nics)
             if known(n.tx_bytes_per_s) and known(n.rx_bytes_per_s)
             if known(n.port.rate_bytes_per_s) and n.port.rate_bytes_per_s > 0 and not n.stale
         ]
@@ -97,12 +93,6 @@ class Network:
     def share(self) -> Maybe[float]:
         """Mean of its share of what it can carry."""
         return _mean([share for _, share in self._kept])
-
-
-def _management(port: NicFrame, rdma: bool) -> bool:
-    """Whether a port is there to reach the machine: slow Ethernet beside RDMA NICs."""
-    rate = port.port.rate_bytes_per_s
-    return rdma and not port.nic.rdma and known(rate) and rate < DATA_BYTES_PER_S
 
 
 def _mean(values: Sequence[Maybe[float]]) -> Maybe[float]:

@@ -65,6 +65,18 @@ def test_the_management_functions_of_nvswitches_are_not_judged_as_nics(nics):
     assert {f.nic.device for f in w.bench.frame().nics if f.nic.role} == set(roles), "they are still listed"
 
 
+@pytest.mark.parametrize(("gbit", "rdma", "told"), [(1, True, False), (25, True, True), (1, False, True)])
+def test_a_management_port_that_goes_down_is_no_fault_of_the_network(nics, gbit, rdma, told):
+    up = {"link_layer": "Ethernet", "physical": "", "rate_bytes_per_s": gbit * 1e9 / 8}
+    w = nics(mlx5_2=up)
+    listed = w.bench.inventory.nics
+    kept = [replace(nic, rdma=nic.device != "mlx5_2") for nic in listed if rdma or nic.device == "mlx5_2"]
+    w.begin(nics=tuple(kept))
+    w.look(3)
+    w.says = {"mlx5_2": {**up, "state": "down", "rate_bytes_per_s": Missing("the driver tells no speed")}}
+    assert (loud(w.look(5)) == {("nic-down", "mlx5_2")}) == told
+
+
 def test_a_gpu_is_far_only_where_numa_nodes_are_known(nics):
     w = nics("gb200-tray")
     places = {p.pci_bus_id: p for p in w.bench.inventory.gpu_places}
