@@ -225,7 +225,7 @@ class Monitor:
             stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
             gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = jobs(self._processes, gpus, joined)
+            running = jobs(self._processes, gpus, joined, self._activities.partners.bonds)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 

@@ -27,6 +27,24 @@ PCIE_BUSY: Final = 0.20
 """Share of the PCIe link's rate from which PCIe counts as carrying the traffic."""
 PCIE_LANE: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 """Bytes/s of one lane by generation, after line coding."""
+VERDICT_IDS: Final = (
+    "starting",
+    "no-gpu",
+    "degraded",
+    "unknown",
+    "silent",
+    "saturated",
+    "partly",
+    "unclear",
+    "carrying",
+    "pcie",
+    "busy-no-traffic",
+    "idle",
+    "mig",
+    "no-nvlink",
+    "no-link-up",
+)
+"""Every id that a verdict can have."""
 
 
 def ceiling(generation: Maybe[str]) -> Maybe[float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from nvltop.export.sheet import Labels, Metric, Sheet, Value
-from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank
+from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank, known
 
 Of: TypeAlias = "tuple[Activity, Rank]"
 """A job, and one GPU of it."""
@@ -61,10 +61,9 @@ def add_activity(sheet: Sheet, activity: tuple[Activity, ...], labels_of: Mappin
             if labels is None or rank.gpu in told:
                 continue
             told.add(rank.gpu)
-            sheet.add_values(VALUES, (job, rank), labels)
+            # What the analysis does not say is no value that could not be read.
+            sheet.add_values([v for v in VALUES if known(v.of((job, rank)))], (job, rank), labels)
             if job.straggler and job.straggler.gpu == rank.gpu:
                 sheet.add(STRAGGLER, labels)
-            if isinstance(job.limit, Missing):
-                sheet.add(LIMIT, labels, job.limit)
-            else:
+            if known(job.limit):
                 sheet.add(LIMIT, {**labels, "limit": job.limit})

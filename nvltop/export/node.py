@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop import __version__
 from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.activity import add_activity
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
@@ -30,7 +31,9 @@ NODE: Final[Info[Frame]] = Info(
 )
 DRIVER: Final = Metric("driver_up", "Whether the driver can be read: 1 or 0.")
 GPUS: Final = Metric("gpus", "GPUs of the node, lost ones included.")
-VERDICT: Final = Metric("verdict", "Always 1; `verdict` says whether NVLink works and is the bottleneck.")
+VERDICT: Final = Metric(
+    "verdict", "Whether NVLink works and is the bottleneck: 1 for the verdict now, 0 for all others."
+)
 FINDINGS: Final = Metric("findings", "Findings of the health rules, by severity.")
 FINDING: Final = Metric("finding", "Always 1: what a health rule says now; `link` is empty for a whole GPU.")
 CHECK: Final = Metric(
@@ -111,7 +114,8 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
 
 
 def _add_judgement(sheet: Sheet, frame: Frame) -> None:
-    sheet.add(VERDICT, {"verdict": frame.verdict.id})
+    for verdict in VERDICT_IDS:
+        sheet.add(VERDICT, {"verdict": verdict}, float(verdict == frame.verdict.id))
     for check in frame.checks:
         sheet.add(CHECK, {"check": check.name, "outcome": check.outcome})
     for severity in SEVERITIES:

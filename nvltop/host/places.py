@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.host.sysfs import read_count, read_text
-from nvltop.model import Maybe, Missing, Place, known
+from nvltop.model import NO_NODE, Maybe, Missing, Place, known
 from nvltop.text import bus_number
 
 _HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
 _DEVICE: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _SLOT: Final = re.compile(rf"PCI_SLOT_NAME=({_DEVICE.pattern})")
 NOT_ON_PCI: Final = Missing("not on the PCI bus")
-NO_NODE: Final = Missing("the kernel tells no NUMA node")
 
 
 def place_of(folder: Path) -> Maybe[Place]:
@@ -44,18 +43,16 @@ def _by_name(folder: Path) -> Maybe[Place]:
 
 
 def numa_node(folder: Path) -> Maybe[int | None]:
-    """Return the NUMA node of a PCI device; None if the kernel knows no nodes at all.
+    """Return the NUMA node of a PCI device; None if it has none on a machine with at most one node.
 
-    A device of which the firmware tells nothing (-1) is on the one node, if there is but one.
+    Firmware that assigns no node makes the kernel say -1.
     """
     node = read_count(folder / "numa_node")
     if known(node):
         return node
     devices = next((p for p in folder.parents if p.name == "devices"), folder)
     online = read_text(devices / "system/node/online")
-    if isinstance(online, Missing):
-        return None
-    return int(online) if online.isascii() and online.isdigit() else NO_NODE
+    return None if isinstance(online, Missing) or online.isdigit() else NO_NODE
 
 
 def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:

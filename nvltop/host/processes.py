@@ -25,15 +25,31 @@ FORBIDDEN: Final = "/proc is mounted so that only their owner sees them (hidepid
 NOT_ALLOWED: Final = Missing("only its owner and root may read this")
 UNREADABLE: Final = Missing("/proc could not be read")
 
+_END: Final = r"(?:\.slice|\.service|\.scope)?(?:[:/]|$)"
+"""What may follow an id: systemd's suffix, then the end of the path's part. A colon separates it from the
+container's id where the runtime was not told to use systemd (`…slice:cri-containerd:<id>`)."""
 GROUPS: Final = (
     ("slurm", re.compile(r"/job_(\d+)(?:/|$)")),
+    # IBM Spectrum LSF: /lsf/<cluster>/job.<job>[<index>].<pid>.<time>
+    ("lsf", re.compile(r"/lsf/[^/]+/job\.(\d+(?:\[\d+\])?)(?:[./]|$)")),
+    # OpenPBS and PBS Pro, hook `pbs_cgroups`; older ones `pbspro.slice/pbspro-<job>.<server>.slice`; Torque.
+    # systemd writes brackets as \x5b and \x5d.
+    (
+        "pbs",
+        re.compile(
+            r"/(?:pbs_jobs\.service/(?:jobid|jobs)|pbspro|torque|pbspro\.slice)/(?:pbspro-)?"
+            r"(\d+(?:\[\d+\]|\\x5b\d+\\x5d)?)(?:[./]|$)"
+        ),
+    ),
+    # HTCondor names a cgroup after the slot: condor_var_lib_condor_execute_slot1_3@<host>
+    ("htcondor", re.compile(r"/condor_[^/]*?(slot\d+(?:_\d+)?)(?:@[^/]*)?(?:[./]|$)")),
     (
         "kubernetes",
-        re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?(?:/|$)"),
+        re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})" + _END),
     ),
-    ("container", re.compile(r"(?:/|-)([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:/|$)")),
+    ("container", re.compile(r"[/:-]([0-9a-f]{12})[0-9a-f]{52}" + _END)),
 )
-"""What stands in a cgroup path, most telling first."""
+"""What a cgroup path contains, most specific first. A static pod has a hash of 32 digits as its UID."""
 
 
 def group_of(cgroup: str) -> tuple[str, str]:
@@ -41,8 +57,12 @@ def group_of(cgroup: str) -> tuple[str, str]:
     for kind, pattern in GROUPS:
         found = pattern.search(cgroup.replace("\n", "/\n"))
         if found:
-            return kind, found[1].replace("_", "-")
+            return kind, found[1].replace("_", "-") if kind == "kubernetes" else _unescaped(found[1])
     return "", ""
+
+
+def _unescaped(unit: str) -> str:
+    return unit.replace("\\x5b", "[").replace("\\x5d", "]")
 
 
 class ProcessTable:
@@ -97,6 +117,7 @@ class ProcessTable:
                 ancestors=_ancestors(handle),
                 group_kind=kind,
                 group_id=group,
+                session=self._session(pid),
             )
         return handle, facts
 
@@ -105,6 +126,14 @@ class ProcessTable:
             return (self._proc / str(pid) / "cgroup").read_text(errors="replace")
         except OSError:
             return ""
+
+    def _session(self, pid: int) -> int:
+        """Return the session id of a process, 0 if it cannot be read (proc(5), field 6 of `stat`)."""
+        try:
+            fields = (self._proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            return int(fields[3])
+        except (OSError, ValueError, IndexError):
+            return 0
 
 
 def _why_hidden(pid: int) -> str:
@@ -161,23 +190,30 @@ def _ancestors(handle: psutil.Process) -> tuple[Ancestor, ...]:
     try:
         parent = handle.parent()
         while parent is not None and len(found) < MAX_ANCESTORS:
-            found.append(Ancestor(parent.pid, _script(parent)))
+            found.append(_ancestor(parent))
             parent = parent.parent()
     except (psutil.Error, OSError):
         pass  # as far up as may be seen
     return tuple(found)
 
 
-def _script(handle: psutil.Process) -> str:
-    """Return the name of a program, or of the script that an interpreter runs (`torchrun` is one)."""
+def _ancestor(handle: psutil.Process) -> Ancestor:
+    """Return a process by its name, or by that of the script that it runs (`torchrun` is one)."""
     name = handle.name()
+    try:
+        words = handle.cmdline()[:3]
+    except (psutil.Error, OSError):
+        words = []  # its name says enough to go on with its parent
+    program = os.path.basename(words[0]).removeprefix("-") if words else ""
+    interpreter = ""
     if name.startswith("python"):
-        try:
-            words = handle.cmdline()[1:3]
-        except (psutil.AccessDenied, OSError):
-            words = []
-        if words[:1] == ["-m"]:
-            name = words[-1]
-        elif words and not words[0].startswith("-"):
-            name = os.path.basename(words[0])
-    return clean(name)
+        script = ""
+        if words[1:2] == ["-m"]:
+            script = words[-1]
+        elif len(words) > 1 and not words[1].startswith("-"):
+            script = os.path.basename(words[1])
+        if script:
+            name, interpreter = script, program
+    elif program != name and any(os.path.basename(word).startswith(name) for word in words[1:]):
+        interpreter = program  # the kernel names a process that runs a script after the script
+    return Ancestor(handle.pid, clean(name), clean(interpreter))

@@ -30,7 +30,7 @@ from nvltop.model.missing import (
     known,
     or_none,
 )
-from nvltop.model.nic import Nic, NicPort, NicPorts, Place
+from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, Place
 from nvltop.model.reading import (
     GROUPS,
     LISTENING,
@@ -63,9 +63,11 @@ __all__ = [
     "GPU_IS_LOST",
     "GROUPS",
     "LISTENING",
+    "LPF",
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
+    "NO_NODE",
     "Activity",
     "Ancestor",
     "C2c",

@@ -26,6 +26,8 @@ class Ancestor:
 
     pid: int
     name: str
+    interpreter: str = ""
+    """Base name of the program that runs it where `name` is that of a script; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,13 @@ class Process:
     ancestors: tuple[Ancestor, ...] = ()
     """Parent first, as far up as could be seen."""
     group_kind: str = ""
-    """`slurm`, `kubernetes` or `container` where the cgroup path tells, else empty."""
+    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes` or `container` where the cgroup path names one of
+    them, else empty."""
     group_id: str = ""
-    """SLURM's job number, the pod's UID or the start of the container's id."""
+    """The batch system's job number (of HTCondor the slot), the pod's UID or the start of the container's
+    id."""
+    session: int = 0
+    """Session id, which is the pid of the session's first process; 0 if it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ class Job:
     """Kind and number, such as `slurm:4711` or `torchrun:812`; the same as long as the job runs."""
     label: str
     kind: str
-    """`slurm`, `kubernetes`, `container`, `torchrun`, `mpirun`, `srun`, … or `process`."""
+    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes`, `container`, `torchrun`, `mpirun`, `srun`, … or
+    `process`."""
     user: Maybe[str]
     pids: tuple[int, ...]
     gpus: tuple[str, ...]
@@ -86,3 +93,6 @@ class Job:
     exact: bool
     unlinked: Maybe[tuple[tuple[str, str], ...]]
     """Pairs of its GPUs (UUIDs) without NVLink between them."""
+    parts: tuple[str, ...] = ()
+    """By entry of `gpus`: the key that each process would have alone, where only their traffic makes them
+    one job; empty for any other job."""

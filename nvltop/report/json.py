@@ -247,6 +247,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         numa_node=_numa_node(place),
         interfaces=list(nic.interfaces),
         virtual_function=nic.virtual,
+        role=nic.role or "data",
         bond=nic.bond,
         age_s=round(frame.age_s, 3),
     )

@@ -27,6 +27,7 @@ KEYS
   F5 t        matrix, links or NICs, where not all fit; Processes: tree
   F6 > .      sort by a column (or click on its title)   I  invert the order
   m           Main: into the matrix, Left and Right from cell to cell
+  ] [         Main: the NICs after and before those that are seen
   e           Main: an estimate of what pairs send through NVSwitches, or not
   b           Errors: count from now on; the device's own counters stay
   F9 k        Processes: signal the selected or the tagged ones, after asking

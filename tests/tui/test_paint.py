@@ -63,6 +63,19 @@ def test_80_columns_keep_the_verdict_whole(view):
     assert v.frame.verdict.summary in texts(header.header(v, 80))[2]
 
 
+@pytest.mark.parametrize("width", [20, 40, 80, 90, 120, 160, 200])
+@pytest.mark.parametrize(
+    ("top", "height", "words"), [(0, 9, "1-8 of 16"), (8, 9, "9-16 of 16"), (3, 2, "4-4 of 16")]
+)
+def test_gpus_that_are_not_seen_are_counted(view, width, top, height, words):
+    v = view("dgx2", seconds=1.0)
+    head = texts(gpus.table(v, width, height, top))[0]
+    assert f" {words} " in f"{head} "
+    rest = head.replace(words, "").split()
+    assert set(rest) <= set(texts(gpus.table(v, width, 17, 0))[0].split()), "no title is cut"
+    assert " of 16" not in texts(gpus.table(v, width, 17, 0))[0]
+
+
 def test_gpu_table_at_80_columns(view):
     rows = texts(gpus.table(view("dgx-h100", "idle"), 80, 9, 0))
     assert " ".join(rows[0].split()) == "GPU NAME UTIL% MEM PWR TEMP TX GB/s RX GB/s %SPD LINKS ERR"
@@ -84,7 +97,7 @@ def test_a_node_without_nvlink_has_pcie_columns_instead(view):
 def test_columns_are_dropped_never_cut(view):
     v = view()
     for width in range(20, 120):
-        for title in texts(gpus.table(v, width, 2, 0))[0].split():
+        for title in texts(gpus.table(v, width, 9, 0))[0].split():
             assert title in {
                 "GPU",
                 "NAME",

@@ -322,6 +322,30 @@ async def test_the_matrix_cell_by_cell(app):
         assert app.view.column is None
 
 
+async def test_columns_of_the_matrix_and_nics_that_do_not_fit_are_reached(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot, 3.0)
+        matrix = app.main.query_one("#matrix")
+        assert matrix.text().split("\n")[0].split()[-2:] == ["N5", "+6"]
+        await pilot.press("m", *["right"] * 30)
+        await settle(app, pilot)
+        assert matrix.text().split("\n")[0].split()[-2:] == ["N11", "+6"]
+        await pilot.press("enter")
+        await settle(app, pilot)
+        assert not app.main.query("#pair-page"), "NVLink does not lead to a NIC"
+        await pilot.press("escape", "f5", "f5")
+        await settle(app, pilot)
+        nics = app.main.query_one("#below")
+        assert nics.text().split("\n")[0].endswith("1-8/12")
+        await pilot.press("right_square_bracket")
+        await settle(app, pilot)
+        assert nics.text().split("\n")[0].endswith("5-12/12")
+        await pilot.press("right_square_bracket", "left_square_bracket")
+        await settle(app, pilot)
+        assert nics.text().split("\n")[0].endswith("1-8/12")
+
+
 async def test_the_matrix_estimates_and_no_longer(app):
     app = app("dgx-h100")
     async with app.run_test(size=(120, 40)) as pilot:

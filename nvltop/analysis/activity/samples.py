@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.analysis.nics import data_ports
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
 
@@ -79,7 +80,7 @@ class Network:
         """Take a moment."""
         shares = [
             max(n.tx_bytes_per_s, n.rx_bytes_per_s) / n.port.rate_bytes_per_s
-            for n in nics
+            for n in data_ports(nics)
             if known(n.tx_bytes_per_s) and known(n.rx_bytes_per_s)
             if known(n.port.rate_bytes_per_s) and n.port.rate_bytes_per_s > 0 and not n.stale
         ]

@@ -18,6 +18,7 @@ from nvltop.analysis.activity.bursts import level
 from nvltop.analysis.activity.communication import Communication, communication
 from nvltop.analysis.activity.groups import Group
 from nvltop.analysis.activity.limit import limit
+from nvltop.analysis.activity.partners import Partners
 from nvltop.analysis.activity.pulse import SEEN_S, Pulse
 from nvltop.analysis.activity.ranks import lateness, straggler
 from nvltop.analysis.activity.samples import Network, Samples
@@ -76,6 +77,8 @@ class Activities:
         self._parted: dict[str, list[Group]] = {}
         self._balance = Balance()
         self._network = Network()
+        self.partners = Partners()
+        """Processes that their traffic makes one job."""
         self.imbalances: tuple[Imbalance, ...] = ()
         """Links that carry less than their like."""
 
@@ -110,6 +113,7 @@ class Activities:
         self._network.note(nics, now_s)
         for g in gpus:
             self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
+        self.partners.compare(jobs, gpus, matrix, self._traffic, now_s)
         found = groups.by_job(jobs, gpus)
         taken = frozenset(uuid for group in found for uuid in group.gpus)
         for joined in groups.by_topology(gpus, matrix, taken):
@@ -140,6 +144,13 @@ class Activities:
         newest = [s.newest for uuid in group.gpus if (s := self._series.get(uuid))]
         top = max(newest, default=0)
         return min((n for n in newest if (top - n) * self._step_s <= STALE_S), default=0)
+
+    def _traffic(self, gpus: Sequence[str]) -> tuple[dict[str, list[float]], float]:
+        """Return the busier direction of some GPUs over the whole window, and the length of a cell."""
+        series = {uuid: s for uuid in gpus if (s := self._series.get(uuid))}
+        end = self._end(Group("", None, tuple(gpus)))
+        tails = {uuid: s.tail(end, s.size - 1) for uuid, s in series.items()} if end else {}
+        return {u: [max(a, b) for a, b in zip(*both, strict=True)] for u, both in tails.items()}, self._step_s
 
     def _listen(self, group: Group, now_s: float) -> None:
         """Note when there was traffic last."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nvltop.analysis.matrix import Around
 from nvltop.analysis.pcie import LEVELS, level
-from nvltop.model import Inventory, known
+from nvltop.model import Inventory, Place, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,20 @@ class Layout:
         """Work it out."""
         around = Around.of(inventory)
         gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}
-        own = [at for nic, at in around.nics if not nic.virtual]
+        own = [at for nic, at in around.nics if not nic.virtual and not nic.role]
         nearest = {}
         for nic, at in around.nics:
             levels = [near for gpu in gpus.values() if known(near := level(at, gpu))]
             if levels:
                 nearest[nic.device] = min(levels, key=LEVELS.index)
-        far = [uuid for uuid, gpu in gpus.items() if own and all(level(gpu, at) == LEVELS[-1] for at in own)]
+        far = [
+            uuid
+            for uuid, gpu in gpus.items()
+            if own and all(level(gpu, at) == LEVELS[-1] and _on_nodes(gpu, at) for at in own)
+        ]
         return cls(inventory, nearest, frozenset(far), len(own))
+
+
+def _on_nodes(*places: Place) -> bool:
+    """Whether the NUMA nodes of all devices are known, so that they can be compared."""
+    return all(known(place.numa_node) and place.numa_node is not None for place in places)

@@ -8,6 +8,7 @@ from typing import Final
 
 from nvltop.analysis.errors import Counted
 from nvltop.analysis.health.layout import Layout
+from nvltop.analysis.nics import data_ports
 from nvltop.analysis.rows import errors, lit
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import GpuFrame, Inventory, LinkBer, Missing, NicFrame
@@ -26,7 +27,7 @@ class Memory:
     answered: set[str] = field(default_factory=set)
     """GPUs whose gauges could be read at some time."""
     active_ports: set[tuple[str, int]] = field(default_factory=set)
-    """Ports of NICs that were active at some time."""
+    """Ports that carry data of jobs and were active at some time."""
     heard_s: float | None = None
     """CLOCK_MONOTONIC of the newest reading of any GPU."""
 
@@ -57,7 +58,7 @@ class Memory:
 
     def note(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
-        self.active_ports |= {(f.nic.device, f.port.port) for f in nics if f.active}
+        self.active_ports |= {(f.nic.device, f.port.port) for f in data_ports(nics) if f.active}
         self._smooth_pcie(gpus, now_s)
         for g in gpus:
             if not g.links or "states" not in g.age_s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, names
@@ -28,6 +29,8 @@ RENEGOTIATE: Final = (
 def judge(scene: Scene) -> Opinion:
     """Judge the ports of all NICs, and where they hang."""
     listed = scene.inventory.nics
+    # Management functions of NVSwitches have no cable; what their state says is a matter of the fabric.
+    scene = replace(scene, nics=tuple(f for f in scene.nics if not f.nic.role))
     if isinstance(listed, Missing):
         return (), listed
     if not listed and not scene.nics:

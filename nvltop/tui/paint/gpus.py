@@ -11,7 +11,7 @@ from nvltop.analysis.verdict import PCIE_LANE, mean_share
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.order import SAME
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow, parted
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow, overlaid, parted, text_of
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, memory, percent
 
@@ -60,7 +60,7 @@ def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
     shape = _shape(view, width)
-    rows = [shape.title]
+    rows = [_title(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
         before, after = _still(shape, g, view)
         spans = [*before, *_cells(shape.rates, g, view), *after]
@@ -69,6 +69,22 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
         chosen = "selected" if not view.links_focused else "unfocused"
         rows.append(fit(spans, width, chosen if i == view.gpu else None))
     return rows
+
+
+def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
+    """Return the titles of the columns, with the number of GPUs if not all are seen."""
+    if last - top >= count:
+        return shape.title
+    words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
+    text, end = text_of(shape.title), width
+    if not shape.spark:
+        # There is nothing but columns: behind a short title is room.
+        start = 0
+        for c in (*shape.first, *shape.rates, *shape.last):
+            if c.left and c.width >= len(c.title) + len(words):
+                end = start + c.width
+            start += c.width + 1
+    return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
 
 
 def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span]]:

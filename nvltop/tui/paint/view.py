@@ -69,6 +69,8 @@ class View:
     """On a screen too narrow for both: the links instead of the matrix."""
     show_nics: bool = False
     """On a screen too low for more: the NICs instead of matrix and links."""
+    nic_page: int = 0
+    """Pages of the NICs that were turned from those nearest to the selected GPU."""
     readonly: bool = False
     """Nothing on the machine is to be changed from here."""
     paused: bool = False
@@ -176,7 +178,7 @@ class View:
         self.link = min(self.link, max(0, links - 1))
         self.links_focused = self.links_focused and links > 0
         if self.column is not None:
-            self.column = min(self.column, max(0, len(self.frame.gpus) - 1))
+            self.column = min(self.column, max(0, len(self.frame.matrix.labels) - 1))
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""
@@ -185,6 +187,7 @@ class View:
             self.link = max(0, self.link + by)
         else:
             self.gpu = max(0, self.gpu + by)
+            self.nic_page = 0
         self.clamp()
 
     def enter(self, links: bool) -> None:

@@ -13,7 +13,19 @@ from nvltop.analysis.activity.samples import (
     Network,
     Samples,
 )
-from nvltop.model import Gauges, Gpu, GpuFrame, Missing, Nic, NicFrame, NicPort, PcieTraffic, Straggler, known
+from nvltop.model import (
+    LPF,
+    Gauges,
+    Gpu,
+    GpuFrame,
+    Missing,
+    Nic,
+    NicFrame,
+    NicPort,
+    PcieTraffic,
+    Straggler,
+    known,
+)
 
 NOT_TOLD = Missing("not told")
 
@@ -71,3 +83,30 @@ def test_the_busiest_port_over_a_minute():
     for t in range(200):
         network.note([port("a", 0.1), port("b", 0.9 if t >= 140 else 0.0)], float(t))
     assert network.share == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rdma", "gbit", "role", "share"),
+    [
+        (True, 1.0, "", 0.1),
+        (True, 10.0, "", 0.9),  # a port that may carry data
+        (False, 1.0, "", 0.9),  # all that the machine has
+        (False, 100.0, LPF, 0.1),
+    ],
+    ids=["management", "fast", "no RDMA", "NVSwitch"],
+)
+def test_a_port_without_data_does_not_bound_a_job(rdma, gbit, role, share):
+    def port(name, gbit, share, *, rdma=True, role=""):
+        rate = gbit * 1e9 / 8
+        return NicFrame(
+            Nic(name, rdma, role=role),
+            NicPort(name, 1, rate_bytes_per_s=rate),
+            tx_bytes_per_s=share * rate,
+            rx_bytes_per_s=0.0,
+        )
+
+    network = Network()
+    for t in range(30):
+        ports = [port("mlx5_0", 400.0, 0.1)] if rdma or role else []
+        network.note([*ports, port("eno1", gbit, 0.9, rdma=bool(role), role=role)], float(t))
+    assert network.share == pytest.approx(share)

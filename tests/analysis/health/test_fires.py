@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import Call, Cost, Problem, Reading, Tick
+from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Steady, Until
 from nvltop.nvml.simulated.work import Work
@@ -719,6 +719,22 @@ def test_a_job_that_hangs(watched):
     assert found.evidence["step_s"] == pytest.approx(2.0, abs=0.01)
     found, _ = w.until("stuck-collective", 45)
     assert found.evidence["different"] == 3
+
+
+def test_ranks_that_nothing_started_together_hang_together(watched):
+    w = watched("hgx-a100-4", "hang")
+    ranks = [
+        Process(
+            i, (GpuUse(g.uuid, "compute"),), "python3", "ada", ancestors=(Ancestor(9, "bash"),), session=9
+        )
+        for i, g in enumerate(w.bench.inventory.gpus, 100)
+    ]
+    now = w.bench.clock.now
+    w.bench.monitor.update(Reading(None, now, now, w.wall, Processes(tuple(ranks))))
+    found, _ = w.until("stuck-collective", 150)
+    assert found.evidence["different"] == 3
+    (job,) = w.bench.frame().jobs
+    assert (job.label, job.pids, job.exact) == ("python3 100", (100, 101, 102, 103), True)
 
 
 @pytest.mark.parametrize("ended", [True, False])
