@@ -145,6 +145,7 @@ def _job(
     exclusive = tuple(all_seen and len(sharers[uuid]) == 1 for uuid in gpus)
     users = {member.user for member in members}
     shown = number[:8] if kind == "kubernetes" else number
+    windows = [frames[uuid].mean_span_s for uuid in gpus]
     return Job(
         key=f"{kind}:{number}",
         label=f"{_name(int(number), members)} {shown}".strip() if kind == "process" else f"{kind} {shown}",
@@ -156,6 +157,7 @@ def _job(
         tx_bytes_per_s=_sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
         rx_bytes_per_s=_sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
         exact=all(exclusive),
+        mean_over_s=max((b - a for a, b in filter(None, windows)), default=0.0),
         unlinked=_unlinked(gpus, tuple(frames), matrix),
         parts=tuple(parts.get(uuid, "") for uuid in gpus) if parts else (),
     )

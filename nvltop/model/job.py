@@ -88,11 +88,13 @@ class Job:
     exclusive: tuple[bool, ...]
     """By entry of `gpus`: whether no other job, nor a process unseen, is on that GPU."""
     tx_bytes_per_s: Maybe[float]
-    """NVLink traffic of its GPUs together; the job's own only if `exact`."""
+    """NVLink traffic of its GPUs together, as a mean over `mean_over_s`; the job's own only if `exact`."""
     rx_bytes_per_s: Maybe[float]
     exact: bool
     unlinked: Maybe[tuple[tuple[str, str], ...]]
     """Pairs of its GPUs (UUIDs) without NVLink between them."""
+    mean_over_s: float = 0.0
+    """Longest window of its GPUs' means, seconds."""
     parts: tuple[str, ...] = ()
     """By entry of `gpus`: the key that each process would have alone, where only their traffic makes them
     one job; empty for any other job."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nvltop.model import Activity, Job, Maybe, Missing, Process, Processes
+from nvltop.model import NOT_READ, Activity, Job, Maybe, Missing, Process, Processes
 from nvltop.report.objects import as_object, utc
 
 NO_JOB: Final = Missing("no process of it is seen")
@@ -25,6 +25,7 @@ def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
         exclusive=list(job.exclusive),
         tx_bytes_per_s=job.tx_bytes_per_s,
         rx_bytes_per_s=job.rx_bytes_per_s,
+        mean_over_s=round(job.mean_over_s, 6) or NOT_READ,
         exact=job.exact,
         unlinked=unlinked
         if isinstance(unlinked, Missing)
