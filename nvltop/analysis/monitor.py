@@ -146,7 +146,7 @@ class Monitor:
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
         if track:
-            interval_s = max(self._tick.interval_s, self._cost.interval_s)
+            interval_s = self._interval_of(track.gpu)
             if track.update(reading, interval_s):
                 self._follow(track, interval_s)
 
@@ -163,6 +163,10 @@ class Monitor:
         for moved in track.moved:
             self._activities.note(track.gpu.uuid, moved, interval_s)
         track.moved.clear()
+
+    def _interval_of(self, gpu: Gpu) -> float:
+        """Return how often the link counters of a GPU are read, in seconds."""
+        return max(self._tick.interval_s, self._cost.interval_of(gpu.index))
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -222,8 +226,9 @@ class Monitor:
         """Return what there is as of the last tick."""
         if self._moment is None:
             now_s = self._tick.mono_s
-            stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
-            gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
+            gpus = tuple(
+                self._gpus[gpu.uuid].frame(now_s, gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+            )
             joined = self._matrix(gpus) if gpus else Matrix()
             running = jobs(self._processes, gpus, joined)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)

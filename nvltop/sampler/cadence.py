@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.sampler.protocol import deadline_s
+
 GAUGES_S: Final = 1.0
 STATES_S: Final = 1.0
 ERRORS_S: Final = 5.0
@@ -42,15 +44,24 @@ class Pace:
 
 @dataclass(slots=True)
 class Stretch:
-    """The effective interval of the link counters."""
+    """The effective interval of the link counters that one thread reads."""
 
     pace: Pace
     sweep_s: float = field(default=0.0, init=False)
-    """How long a sweep takes, smoothed."""
+    """How long a sweep takes: the smoothed median of three."""
+    _before: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+    """Seconds that the last two sweeps took."""
 
     def note(self, sweep_s: float) -> None:
-        """Take account of how long a sweep took; one slow sweep counts for little, a series for all."""
-        self.sweep_s += 0.3 * (sweep_s - self.sweep_s)
+        """Take account of how long a sweep took.
+
+        A single slow sweep has no weight, since a call in it hung; of a series each counts. None counts
+        for more than the time after which a call is stuck.
+        """
+        sweep_s = min(sweep_s, deadline_s(self.pace.interval_s))
+        median_s = sorted((*self._before, sweep_s))[1]
+        self._before = (self._before[1], sweep_s)
+        self.sweep_s += 0.3 * (median_s - self.sweep_s)
 
     @property
     def interval_s(self) -> float:
