@@ -17,9 +17,12 @@ PAIRS_S: Final = 60.0
 SETTLE_S: Final = 1.0
 """How long after an event the inventory is read again."""
 TRAFFIC_S: Final = 2.0
-FIRST_TRAFFIC_S: Final = 0.5
+FIRST_TRAFFIC_S: Final = 0.2
+"""Seconds to the second reading, with which GPM gives its first values (it needs 0.1 s)."""
 HOST_S: Final = 1.0
 NICS_S: Final = 1.0
+FIRST_NICS_S: Final = 0.5
+"""Seconds to the second reading, with which there are rates: a report after 1 s has them."""
 PROCESSES_S: Final = 2.0
 COST_S: Final = 1.0
 GATHER_S: Final = 0.02
@@ -74,7 +77,7 @@ class Due:
     """Tells when something that is done every so often is due."""
 
     every_s: float
-    next_s: float = field(default=0.0, init=False)
+    next_s: float = 0.0
 
     def at(self, now: float, slack_s: float = 0.0) -> bool:
         """Whether it is due now (or within `slack_s`); if so, the next time is set."""
