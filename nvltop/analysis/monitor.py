@@ -148,9 +148,8 @@ class Monitor:
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
-        if track:
-            if track.update(reading, self._interval_of(track.gpu)):
-                self._follow(track)
+        if track and track.update(reading, self._interval_of(track.gpu)):
+            self._follow(track)
 
     def _learn(self, period: Period) -> None:
         """Take the period at which the driver refreshes its counters."""
