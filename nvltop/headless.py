@@ -8,14 +8,14 @@ import select as selectors
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
+from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick
+from nvltop.pacing import ReportPacer
 from nvltop.progress import SOON_S, Line, first_reading
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
@@ -24,15 +24,13 @@ from nvltop.report.check import to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.cadence import NICS_S
+from nvltop.sampler.cadence import Due
 from nvltop.settings import Settings
 
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
 ENDED_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
-LATE_S: Final = 5.0
-"""How long after its time a reading is waited for; then the frame says that it is missing."""
 
 
 class RunError(RuntimeError):
@@ -83,7 +81,7 @@ class Live:
         """Told of every item."""
         self._patience_s = patience_s
         self.only: list[str] | None = None
-        self.progress = _Progress(settings.interval_s)
+        self.pacer = ReportPacer(settings.interval_s)
         self._worker = worker
         self._settings = settings
         self._patient = patient
@@ -95,23 +93,24 @@ class Live:
 
         A driver that does not answer for long ends the run.
         """
-        selectors.select([self._worker.fileno()], [], [], 0.1)
+        wait_s = self.pacer.wait_s(time.monotonic())
+        selectors.select([self._worker.fileno()], [], [], wait_s)
         items = self._worker.drain()
+        tick = self._worker.tick()
         for item in items:
             self._take(item)
             if isinstance(item, Inventory):
-                if item.problem and self._patient and self.progress.started:
+                if item.problem and self._patient and self.pacer.started:
                     continue
                 if item.problem:
                     raise failure(item.problem)
                 self.only = _selected(item, self._settings)
-                self.progress.expect(item)
+                self.pacer.expect(item, tick.mono_s)
                 self.line.clear()
             elif isinstance(item, Reading):
-                self.progress.note(item)
-        tick = self._worker.tick()
+                self.pacer.note(item, tick.mono_s)
         self._take(tick)
-        if not self.progress.started:
+        if not self.pacer.started:
             self._wait(tick)
         return bool(items)
 
@@ -122,7 +121,7 @@ class Live:
         while looked_s < seconds:
             self.step()
             yield
-            if self.progress.started:
+            if self.pacer.started:
                 begun_s = begun_s or time.monotonic()
                 looked_s = time.monotonic() - begun_s
             if looked_s > SOON_S:
@@ -153,17 +152,17 @@ class Live:
 
 
 def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
-    """Print `times` frames, an interval apart; the first when rates are known."""
+    """Print `times` frames, an interval apart; the first with the second reading, when there are rates."""
     live = Live(worker, settings)
     printed, told_s = 0, None
     with live.line:
         while printed < times:
             live.step()
-            if not live.progress.started:
+            if not live.pacer.started:
                 continue
             now_s = time.monotonic()
             told_s = told_s or now_s
-            if live.progress.complete(printed + 1):
+            if live.pacer.due(now_s):
                 live.line.clear()
                 print(write(live.monitor.frame(), live.only, times > 1), flush=True)
                 printed, told_s = printed + 1, now_s
@@ -224,15 +223,16 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
 
 def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
     """Print the last frame of a recording, or its first `times` an interval apart."""
-    printed, next_s, last, line = 0, None, None, Line()
+    printed, last, line = 0, None, Line()
+    due: Due | None = None
     for monitor, only, tick in recorded(path, settings, line):
         last = monitor, only
-        if next_s is None:
-            next_s = tick.mono_s + settings.interval_s
-        if times and tick.mono_s >= next_s and printed < times:
+        if due is None:
+            due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
+        if times and printed < times and due.at(tick.mono_s):
             line.clear()
             print(write(monitor.frame(), only, times > 1), flush=True)
-            printed, next_s = printed + 1, next_s + settings.interval_s
+            printed += 1
     if last and not times:
         print(write(last[0].frame(), last[1], False), flush=True)
 
@@ -287,49 +287,3 @@ def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:
         return select(inventory.gpus, settings.only)
     except NoSuchGpuError as error:
         raise RunError(str(error), 2) from None
-
-
-class _Progress:
-    """Knows when every GPU has told enough for the next frame."""
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._linked: set[str] = set()
-        self._all: set[str] = set()
-        self._nics = False
-        self._counts: Counter[tuple[str | None, str]] = Counter()
-        self._first_s: float | None = None
-
-    @property
-    def started(self) -> bool:
-        """Whether the inventory has come."""
-        return self._first_s is not None
-
-    def expect(self, inventory: Inventory) -> None:
-        """Take the GPUs of the node."""
-        usable = [g for g in inventory.gpus if not g.problem]
-        self._all = {g.uuid for g in usable}
-        self._linked = {g.uuid for g in usable if known(g.remotes) and g.remotes}
-        # A run in a hurry does not wait for what is read once a second.
-        self._nics = known(inventory.nics) and bool(inventory.nics) and self._interval_s >= NICS_S
-        if self._first_s is None:
-            self._first_s = time.monotonic()
-
-    def note(self, reading: Reading) -> None:
-        """Count a reading."""
-        self._counts[reading.gpu, reading.group] += 1
-
-    def complete(self, frame: int) -> bool:
-        """Whether frame number `frame` (from 1) can be printed."""
-        assert self._first_s is not None
-        due_s = self._first_s + frame * self._interval_s
-        now = time.monotonic()
-        if now > due_s + LATE_S:
-            return True
-        enough = (
-            all(self._counts[uuid, "links"] > frame for uuid in self._linked)
-            and all(self._counts[uuid, "pcie"] > 1 for uuid in self._all)
-            and all(self._counts[uuid, "fabric"] > 0 for uuid in self._all)
-            and (not self._nics or self._counts[None, "nics"] > 1)
-        )
-        return enough and now >= due_s

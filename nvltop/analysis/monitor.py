@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from math import isnan
 from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
@@ -86,6 +87,8 @@ class Monitor:
         self._nics = NicTracks()
         self._health = Health()
         self._activities = Activities()
+        self._shown: dict[str, bool] = {}
+        """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
         self._news = False
         """Something has come that rules look at and that comes seldom."""
         self._moment: _Moment | None = None
@@ -145,24 +148,33 @@ class Monitor:
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
-        if track:
-            interval_s = max(self._tick.interval_s, self._cost.interval_s)
-            if track.update(reading, interval_s):
-                self._follow(track, interval_s)
+        if track and track.update(reading, self._interval_of(track.gpu)):
+            self._follow(track)
 
     def _learn(self, period: Period) -> None:
         """Take the period at which the driver refreshes its counters."""
         self._period = period
         for track in self._gpus.values():
             if track.learn(period):
-                self._follow(track, max(self._tick.interval_s, self._cost.interval_s))
+                self._follow(track)
 
-    def _follow(self, track: GpuTrack, interval_s: float) -> None:
+    def _follow(self, track: GpuTrack) -> None:
         """Pass on what a GPU has moved."""
         self._sequence += 1
+        uuid, interval_s = track.gpu.uuid, self._interval_of(track.gpu)
         for moved in track.moved:
-            self._activities.note(track.gpu.uuid, moved, interval_s)
-        track.moved.clear()
+            self._activities.note(uuid, moved, interval_s)
+        if track.moved:
+            shown = not isnan(track.moved[-1].tx_bytes_per_s)
+            if shown is not self._shown.get(uuid):
+                # Rates that come or go are news to the rule that says what can be read.
+                self._shown[uuid] = shown
+                self._news = True
+            track.moved.clear()
+
+    def _interval_of(self, gpu: Gpu) -> float:
+        """Return how often the link counters of a GPU are read, in seconds."""
+        return max(self._tick.interval_s, self._cost.interval_of(gpu.index))
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -222,8 +234,9 @@ class Monitor:
         """Return what there is as of the last tick."""
         if self._moment is None:
             now_s = self._tick.mono_s
-            stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
-            gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
+            gpus = tuple(
+                self._gpus[gpu.uuid].frame(now_s, gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+            )
             joined = self._matrix(gpus) if gpus else Matrix()
             running = jobs(self._processes, gpus, joined, self._activities.partners.bonds)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)

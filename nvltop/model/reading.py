@@ -189,6 +189,15 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuInterval:
+    """The effective interval of one GPU's link counters."""
+
+    gpu: int
+    """NVML index."""
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What reading cost over the last second or so."""
 
@@ -196,11 +205,17 @@ class Cost:
     driver_s_per_s: float = 0.0
     """Seconds inside driver calls per second."""
     interval_s: float = 0.0
-    """The effective interval of the link counters; longer than asked when sweeps are slow."""
+    """The effective interval of the link counters of most GPUs; longer than asked when sweeps are slow."""
     sweep_s: float = 0.0
-    """How long reading the link counters of all GPUs takes."""
+    """How long one sweep over the link counters of these GPUs takes."""
     cpu_s_per_s: Maybe[float] = NOT_READ
     """CPU seconds of the reading process per second."""
+    other_intervals: tuple[GpuInterval, ...] = ()
+    """The GPUs that a thread of their own reads at another interval than `interval_s`."""
+
+    def interval_of(self, gpu: int) -> float:
+        """Return the effective interval of a GPU's link counters in seconds, by NVML index."""
+        return next((o.interval_s for o in self.other_intervals if o.gpu == gpu), self.interval_s)
 
 
 Data: TypeAlias = (

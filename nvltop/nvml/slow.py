@@ -17,6 +17,8 @@ from nvltop.nvml.fields import Fields
 
 PCIE_BYTES: Final = Fields((197, 0), (198, 0))
 """TX and RX."""
+SLOW_S: Final = 0.5
+"""Seconds from which a call takes too long for a rate; readings of the byte counters are 2 s apart."""
 RECOVERY_ACTION: Final = 230
 
 GPM_PCIE: Final = (20, 21)
@@ -124,6 +126,9 @@ class SlowReader:
         now = time.monotonic()
         values = self._refused.ask("pcie bytes", now, self._byte_counters)
         if isinstance(values, Missing):
+            return None
+        if time.monotonic() - now > SLOW_S:
+            self._bytes = None  # nobody knows when in that time the driver took the counts
             return None
         before, self._bytes = self._bytes, (now, *values)
         self._wide = self._wide or max(values) >= 1 << 32

@@ -54,9 +54,13 @@ class Lanes:
         self._lanes: list[Lane] = []
 
     @property
-    def newest(self) -> Lane | None:
-        """The lane that was started last: the one that all but slow GPUs are in."""
-        return self._lanes[-1] if self._lanes else None
+    def largest(self) -> Lane | None:
+        """The lane with the most GPUs; of equal ones the newest, which is not the one that was slow."""
+        return max(reversed(self._lanes), key=lambda lane: len(lane.uuids), default=None)
+
+    def lane_of(self, uuid: str) -> Lane | None:
+        """Return the lane that reads a GPU."""
+        return next((lane for lane in self._lanes if uuid in lane.uuids), None)
 
     def cover(self, readers: Sequence[GpuReader]) -> None:
         """Start a lane for the GPUs that have none yet."""

@@ -50,6 +50,7 @@ class NicWatch:
 
     def run(self) -> None:
         """Read the ports until told to stop."""
+        every_s = cadence.FIRST_NICS_S
         while not self._stop.is_set():
             start = time.monotonic()
             if self._table.changed():
@@ -61,7 +62,8 @@ class NicWatch:
                         )
             ports = self._table.read(start)
             self._send(Reading(None, start, time.monotonic(), time.time(), ports))
-            self._stop.wait(cadence.NICS_S)
+            self._stop.wait(every_s)
+            every_s = cadence.NICS_S
 
     def _send_with_nics(self, inventory: Inventory, nics: Maybe[tuple[Nic, ...]]) -> None:
         buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]

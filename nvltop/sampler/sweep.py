@@ -15,7 +15,18 @@ from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
 from nvltop.host.processes import ProcessTable
 from nvltop.host.sysfs import proc_root
-from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
+from nvltop.model import (
+    LISTENING,
+    Cost,
+    Event,
+    GpuInterval,
+    Inventory,
+    Item,
+    LinkCounters,
+    Missing,
+    Reading,
+    known,
+)
 from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
@@ -33,6 +44,10 @@ EVENT_BACK_OFF_S: Final = 5.0
 
 WATCH_S: Final = 0.25
 """How often the lanes are looked after."""
+HICCUP: Final = 0.5
+"""Share of the interval from which a call takes too long for its counters to be of one moment."""
+USUAL: Final = 4.0
+"""A call takes longer than usual if it takes this many times as long as the one before."""
 GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
 """NVML is not initialised, the driver is not loaded, library and driver differ: reloaded under us."""
 
@@ -79,8 +94,8 @@ class Sampler:
         self._lists = ProcessLists(_table(job))
         self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._pace = pace
-        self._stretch = Stretch(pace)
-        """Of the lane that was started last: the one that all but slow GPUs are in."""
+        self._stretches: dict[Lane, Stretch] = {}
+        """The effective interval of each lane that reads link counters."""
 
     def run(self) -> None:
         """Open the driver, start the threads, then watch over lanes and inventory."""
@@ -135,7 +150,8 @@ class Sampler:
 
     def fast(self, lane: Lane) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
-        stretch = self._stretch = Stretch(self._pace)
+        stretch = self._stretches[lane] = Stretch(self._pace)
+        calls_s: dict[str, float] = {}
         gauges, states = Due(cadence.GAUGES_S), Due(cadence.STATES_S)
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}
@@ -152,7 +168,7 @@ class Sampler:
                 if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
                     continue
                 begun = time.monotonic()
-                readings = reader.read_counters()
+                readings = _read_counters(reader, stretch.interval_s, calls_s)
                 counters_s += time.monotonic() - begun
                 if reader.counters.moved_s >= begun:
                     self._refresh.note_traffic()
@@ -187,21 +203,35 @@ class Sampler:
             for reader in lane.turn(self._session.readers):
                 if not reader.lost:
                     self._lists.read(reader)
-            if lane is self._processes.newest:
+            if lane is self._processes.largest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
             self._stop.wait(cadence.PROCESSES_S)
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
+        most = self._stretch_of(self._fast.largest)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=self._stretch.interval_s,
-            sweep_s=self._stretch.sweep_s,
+            interval_s=most.interval_s,
+            sweep_s=most.sweep_s,
             cpu_s_per_s=(time.process_time() - before[3]) / seconds,
+            other_intervals=self._other_intervals(most.interval_s),
         )
         return Reading(None, now, now, time.time(), cost)
+
+    def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
+        """Return the GPUs whose link counters are not read every `interval_s`."""
+        intervals = [
+            GpuInterval(r.device.index, self._stretch_of(self._fast.lane_of(r.device.uuid)).interval_s)
+            for r in self._session.readers
+        ]
+        return tuple(i for i in intervals if i.interval_s != interval_s)
+
+    def _stretch_of(self, lane: Lane | None) -> Stretch:
+        stretch = self._stretches.get(lane) if lane else None
+        return stretch or Stretch(self._pace)  # the lane's thread has not begun yet
 
     def slow(self, lane: Lane) -> None:
         """Read PCIe and C2C traffic and the fabric."""
@@ -261,6 +291,25 @@ class Sampler:
                 self._news.set()
             elif time.monotonic() - begun < EVENT_WAIT_MS / 2000:
                 self._stop.wait(EVENT_BACK_OFF_S)
+
+
+def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, float]) -> list[Reading]:
+    """Read a GPU's link counters; again if the call took far longer than usual, as one does that hung.
+
+    Nobody knows when in that time the driver took the counts, so that the rate would be wrong: too high by
+    what was moved while the call hung. `calls_s` holds how long the call before took, by UUID.
+    """
+    readings = reader.read_counters()
+    uuid, took_s = reader.device.uuid, _call_s(readings)
+    if took_s > max(HICCUP * interval_s, USUAL * calls_s.get(uuid, took_s)):
+        readings = reader.read_counters()
+        took_s = _call_s(readings)
+    calls_s[uuid] = took_s
+    return readings
+
+
+def _call_s(readings: list[Reading]) -> float:
+    return max((r.end_s - r.start_s for r in readings if isinstance(r.data, LinkCounters)), default=0.0)
 
 
 def _table(job: Job) -> Table:

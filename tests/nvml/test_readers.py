@@ -214,3 +214,24 @@ def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))
     assert b.inventory.problem.id == problem
     assert "--demo" in b.inventory.problem.next_step
+
+
+def test_pcie_bytes_of_a_call_that_hung_make_no_rate(bench):
+    b = bench("hgx-b200")
+    reader, sources, rates = b.readers[0], [], []
+
+    class Hang:
+        def wait(self) -> None:
+            b.clock.now += 15.0
+
+    for reading in range(12):
+        b.clock.now += 2.0
+        b.library.faults["nvmlDeviceGetFieldValues"] = Fault(hang=Hang() if reading == 6 else None)
+        pcie = reader.read_traffic()[0].data
+        sources.append(pcie.source)
+        rates.append(pcie.tx_bytes_per_s)
+    assert sources[3] == sources[-1] == "byte-counter"
+    assert sources[6] != "byte-counter"
+    assert sources[7] != "byte-counter"
+    steady = [rate for rate, source in zip(rates, sources, strict=True) if source == "byte-counter"]
+    assert max(steady) < 2 * min(steady)

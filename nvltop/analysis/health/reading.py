@@ -14,6 +14,7 @@ from nvltop.analysis.health.claim import (
     Opinion,
     Scene,
     Step,
+    first_missing,
     named,
     names,
 )
@@ -133,7 +134,23 @@ def judge_unread(scene: Scene) -> Opinion:
         claim for g in scene.gpus if g.state == "ok" and g.gpu.mig is not True for claim in _unread(scene, g)
     ]
     linked = [g for g in scene.gpus if g.links]
-    return claims, f"states, traffic and errors of {names(linked)} can be read" if linked else None
+    if not linked:
+        return claims, None
+    unread = {g.gpu.index: why for g in linked if (why := _not_now(g))}
+    if unread:
+        hidden = [g for g in linked if g.gpu.index in unread]
+        return claims, Missing(f"{names(hidden)}: {unread[hidden[0].gpu.index]}")
+    return claims, f"states, traffic and errors of {names(linked)} can be read"
+
+
+def _not_now(g: GpuFrame) -> str | None:
+    """Return why the traffic of a GPU cannot be shown at this moment, or None if it is shown."""
+    if g.state != "ok" or g.gpu.mig is True or g.nvlink.links_up == 0:
+        return None
+    if g.stale:
+        return f"link counters not read for {age(g.age_s['links'])}"
+    unread = first_missing((g.nvlink.tx_bytes_per_s, g.nvlink.rx_bytes_per_s))
+    return unread.reason if unread else None
 
 
 def _unread(scene: Scene, g: GpuFrame) -> Iterator[Claim]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick
+from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick, known
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Steady, Until
 from nvltop.nvml.simulated.work import Work
@@ -596,6 +596,41 @@ def test_counters_that_cannot_be_read_are_unknown_not_fine(watched, code):
     assert found.severity == "unknown"
     assert "link health is unknown" in found.summary
     assert {c.outcome for c in w.step().checks if c.name == "can be read"} == {"unknown"}
+
+
+def test_a_gpu_whose_traffic_is_not_shown_is_not_called_readable(watched):
+    w = watched("dgx-h100")
+    w.look(3)
+    said = {}
+    for second in range(12):
+        w.bench.clock.now += 1.0
+        hangs = 2 <= second < 10
+        w.bench.feed(
+            [r for i, g in enumerate(w.bench.readers) if i != 4 or not hangs for r in g.read_counters()]
+        )
+        frame = w.bench.frame()
+        said[second] = next(c for c in frame.checks if c.name == "can be read")
+        shown = known(frame.gpus[4].nvlink.tx_bytes_per_s) and not frame.gpus[4].stale
+        assert (said[second].outcome == "fine") is shown, second
+    assert said[5].outcome == "fine", "a pause of 4 s is none to speak of"
+    assert said[8].detail == "GPU 4: link counters not read for 7.0s"
+    assert said[10].detail == "GPU 4: no reading for too long before this one"
+    assert said[11].outcome == "fine"
+
+
+def test_the_rules_are_asked_as_soon_as_rates_come_or_go(watched):
+    """Else the line would say for up to a second what the rows beside it no longer do."""
+    w = watched("dgx-h100")
+    w.look(3)
+    w.bench.interval_s = 0.25
+    seen = set()
+    for sample in range(20):
+        w.bench.clock.now += 6.0 if sample == 10 else 0.25
+        frame = w.bench.poll(GpuReader.read_counters)
+        readable = next(c for c in frame.checks if c.name == "can be read")
+        seen.add(readable.outcome)
+        assert (readable.outcome == "fine") is known(frame.gpus[4].nvlink.tx_bytes_per_s)
+    assert seen == {"fine", "unknown"}
 
 
 def test_what_is_at_its_limit(watched):
