@@ -11,12 +11,14 @@ from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
 from nvltop.analysis.recent import Recent
 from nvltop.analysis.rows import LinkRows, Lit
+from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.verdict import ceiling, share_of
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
     NOT_READ,
     C2cTraffic,
+    ComputeActivity,
     Fabric,
     Gauges,
     Gpu,
@@ -53,6 +55,9 @@ class GpuTrack:
     _pcie_span: tuple[float, float] | None = None
     _c2c: C2cTraffic = field(default_factory=C2cTraffic)
     _fabric: Fabric = field(default_factory=Fabric)
+    _compute: ComputeActivity = field(default_factory=ComputeActivity)
+    _compute_span: tuple[float, float] | None = None
+    _throttled: ThrottleTimes = field(default_factory=ThrottleTimes)
     _states: LinkStates | None = None
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
@@ -89,6 +94,7 @@ class GpuTrack:
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
             self._gauges = data
+            self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
         elif isinstance(data, PcieTraffic):
             self._pcie = data
@@ -100,6 +106,9 @@ class GpuTrack:
             self._ber = data
         elif isinstance(data, Fabric):
             self._fabric = data
+        elif isinstance(data, ComputeActivity):
+            self._compute = data
+            self._compute_span = (reading.start_s, reading.end_s)
         return False
 
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
@@ -162,6 +171,9 @@ class GpuTrack:
             span_s=self._span,
             pcie_span_s=self._pcie_span,
             stale=ages.get("links", 0.0) > stale_s,
+            compute=self._compute,
+            compute_span_s=self._compute_span,
+            throttling=self._throttled.shares,
         )
 
     def _rows(self, remotes: tuple[Remote, ...], now_s: float) -> LinkRows:

@@ -19,6 +19,7 @@ from nvltop.model import (
     LISTENING,
     NOT_LISTED,
     NOT_READ,
+    ComputeActivity,
     Cost,
     Event,
     Fabric,
@@ -143,6 +144,8 @@ class Monitor:
                 self._sequence += 1
                 if track.moved:
                     self._activities.note(reading.gpu, track.moved, interval_s)
+            elif isinstance(reading.data, ComputeActivity):
+                self._activities.note_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:

@@ -15,6 +15,7 @@ from nvltop.model.frame import (
     NicFrame,
     NvLink,
     Show,
+    Throttling,
     Verdict,
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
@@ -115,6 +116,7 @@ __all__ = [
     "Scope",
     "Show",
     "Straggler",
+    "Throttling",
     "Tick",
     "Verdict",
     "known",
