@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.nvml.simulated.node import BLACKWELL, End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
 from nvltop.nvml.simulated.trouble import FAULT_S, OVER_PCIE, Trouble
-from nvltop.nvml.simulated.work import BURST_S, Work
+from nvltop.nvml.simulated.work import BURST_S, Phase, Work
 
 PEAK: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""
@@ -24,6 +24,9 @@ ERROR_S: Final = 4.0
 """How often the faulty link of `errors` counts another one."""
 BASE: Final = 41 << 30
 """Counters start somewhere else on every link, so that a total is never mistaken for a rate."""
+
+THROTTLED_BEFORE_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_thermal": 0.0, "power_brake": 0.0}
+"""What the driver had counted before the machine was switched on."""
 
 
 class Machine:
@@ -41,6 +44,8 @@ class Machine:
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
         self.trouble = Trouble(scenario, gpu, node.gpus, nvlink5)
         self.work = Work(scenario, gpu)
+        self._activity = {(g, u): self.work.activity(g, u) for g in range(node.gpus) for u in Phase._fields}
+        self._power = [self.work.power(g) for g in range(node.gpus)]
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
@@ -116,11 +121,26 @@ class Machine:
 
     def load(self, gpu: int, t: float) -> float:
         """Return how busy a GPU is, from 0 to 1."""
-        return self.work.util(gpu, t)
+        return self._activity[gpu, "util"].rate(t)
+
+    def mean(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
+        """Return how busy a unit of a GPU was between two times, from 0 to 1; see `Phase`."""
+        activity = self._activity[gpu, unit]
+        return (activity.moved(end_s) - activity.moved(start_s)) / (end_s - start_s)
 
     def power_w(self, gpu: int, t: float) -> float:
-        """Return the power draw."""
-        return self.node.boards[gpu].power_limit_w * self.work.power(gpu, t)
+        """Return the power draw of the moment."""
+        return self.node.boards[gpu].power_limit_w * self._power[gpu].rate(t)
+
+    def mean_power_w(self, gpu: int, t: float) -> float:
+        """Return the power draw over the last second."""
+        power = self._power[gpu]
+        return self.node.boards[gpu].power_limit_w * (power.moved(t) - power.moved(t - 1.0))
+
+    def throttled_s(self, gpu: int, reason: str, t: float) -> float:
+        """Return the seconds since the driver loaded in which the clocks were throttled for a reason."""
+        now_s = t - FAULT_S if reason == "hw_thermal" and self.trouble.hot(gpu, t) else 0.0
+        return THROTTLED_BEFORE_S[reason] + now_s
 
     def temperature_c(self, gpu: int, t: float) -> int:
         """Return the temperature, which follows the load slowly."""
