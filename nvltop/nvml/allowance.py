@@ -25,6 +25,9 @@ ENOUGH: Final = 3
 STOP_S: Final = 2.0
 """A reading that fits only this seldom is not taken at all."""
 TRY_AGAIN_S: Final = 600.0
+BUSY_S: Final = 60.0
+"""How long a reading is left alone that takes too long itself, and one that others leave no time for."""
+SELDOM: Final = "is read every"
 
 
 class Allowance:
@@ -36,8 +39,11 @@ class Allowance:
         self._optional_s = 0.0
         """Seconds spent in optional readings so far."""
         self._since: tuple[float, float] | None = None
+        self._last = 0.0
+        """Share of the time that all other calls took in the last window."""
         self.others = 0.0
-        """Share of the time that all other calls on this GPU take."""
+        """The same, and of the last two windows the smaller: a reading that is due once in a while, or one
+        that was interrupted, is no load."""
 
     def measure(self, now: float) -> None:
         """Measure what the other calls take; to be called at least every few seconds."""
@@ -46,7 +52,8 @@ class Allowance:
             if self._since and now - self._since[0] < WINDOW_S:
                 return
             if self._since:
-                self.others = max(0.0, (spent_s - self._since[1]) / (now - self._since[0]))
+                last = max(0.0, (spent_s - self._since[1]) / (now - self._since[0]))
+                self.others, self._last = min(last, self._last), last
             self._since = now, spent_s
 
     def spend(self, seconds: float) -> None:
@@ -69,38 +76,37 @@ class PacedReading:
     def __init__(self, allowance: Allowance, name: str) -> None:
         self._allowance, self._name = allowance, name
         self._costs: deque[float] = deque(maxlen=COSTS)
-        self._last_s = self._stopped_s = -math.inf
+        self._last_s = self._stopped_until_s = -math.inf
         self.note = ""
         """Why the reading is taken seldom or not at all; empty if it is taken whenever it is due."""
 
-    def due(self, now: float, every_s: float) -> bool:
-        """Whether to read now, if it is wanted every `every_s`."""
+    def due(self, now: float, every_s: float, turn_s: float) -> bool:
+        """Whether to read now, if it is wanted every `every_s` and this is asked every `turn_s`."""
         if self.stopped(now):
             return False
+        fits_s = self._fits_s
+        if fits_s >= STOP_S:
+            self._stopped_until_s = now + (TRY_AGAIN_S if self._costly else BUSY_S)
+            self.note = f"{self._name} is not read: {self._why}"
+            self._costs.clear()
+            return False
+        if fits_s <= max(every_s, turn_s):
+            self.note = "" if len(self._costs) >= ENOUGH else self.note
+        elif not self.note or SELDOM not in self.note:
+            seconds = round(20 * turn_s * math.ceil(fits_s / turn_s)) / 20
+            self.note = f"{self._name} {SELDOM} {seconds:g} s: {self._why}"
         # A little early rather than a whole turn late.
-        return now - self._last_s >= 0.9 * max(every_s, self._fits_s)
+        return now - self._last_s >= 0.9 * max(every_s, fits_s)
 
     def stopped(self, now: float) -> bool:
         """Whether the reading takes so long that it is left alone for some minutes."""
-        return now - self._stopped_s < TRY_AGAIN_S
+        return now < self._stopped_until_s
 
-    def took(self, seconds: float, now: float, every_s: float) -> None:
+    def took(self, seconds: float, now: float) -> None:
         """Note that a reading was taken now, and how long it was in the driver."""
         self._allowance.spend(seconds)
         self._costs.append(seconds)
         self._last_s = now
-        fits_s = self._fits_s
-        if len(self._costs) < ENOUGH:
-            return
-        if fits_s >= STOP_S:
-            self._stopped_s = now
-            self.note = f"{self._name} is not read: {self._why}"
-            self._costs.clear()
-        elif fits_s <= every_s:
-            self.note = ""
-        elif not self.note or "every" not in self.note:
-            turns = math.ceil(fits_s / every_s)
-            self.note = f"{self._name} is read every {turns * every_s:.2g} s: {self._why}"
 
     @property
     def _fits_s(self) -> float:
@@ -111,7 +117,12 @@ class PacedReading:
         return median(self._costs) / left if left else math.inf
 
     @property
+    def _costly(self) -> bool:
+        """Whether it is the reading itself that takes long, and not the other calls."""
+        return self._allowance.left >= ALLOWED / 2
+
+    @property
     def _why(self) -> str:
-        if self._allowance.left < ALLOWED / 2:
-            return f"other driver calls on this GPU take {100 * self._allowance.others:.1f} % of the time"
-        return f"it takes {1000 * median(self._costs):.1f} ms in the driver"
+        if self._costly:
+            return f"it takes {1000 * median(self._costs):.1f} ms in the driver"
+        return f"other driver calls on this GPU take {100 * self._allowance.others:.1f} % of the time"

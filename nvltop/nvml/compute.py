@@ -30,6 +30,7 @@ UTILIZATION_S: Final = 1.0
 POWERS: Final = 32
 """Powers kept until the utilisation samples of the same time come."""
 NEEDS_GPM: Final = Missing("needs GPM")
+TOO_SLOW: Final = Missing("would take too long in the driver")
 NO_TRAFFIC: Final = Missing("only read while NVLink carries traffic")
 
 
@@ -71,11 +72,10 @@ class ComputeReader:
             power_w = float(f"{power_w:.3g}")
             self._powers.append((counters.start_s, power_w))
         if self._gpm.refusal(now) is None:
-            interval_s = counters.start_s - start_s
-            if self._gpm_pace.due(now, 0.0):
+            if self._gpm_pace.due(now, 0.0, counters.start_s - start_s):
                 span = self._stream.read(METRICS, LONGEST_S)
                 if span is not TOO_SOON:
-                    self._gpm_pace.took(time.monotonic() - now, now, interval_s)
+                    self._gpm_pace.took(time.monotonic() - now, now)
                 return [self._from_gpm(span, power_w)] if isinstance(span, GpmSpan) else []
             if not self._gpm_pace.stopped(now):
                 return []
@@ -129,11 +129,13 @@ class ComputeReader:
         Where the driver has none, the power between two readings of the counters is all there is.
         """
         spans: list[UtilizationSpan] = []
-        if self._utilization_pace.due(now, UTILIZATION_S):
+        if self._utilization_pace.due(now, UTILIZATION_S, end_s - start_s):
             answer = self._utilization.read()
-            self._utilization_pace.took(time.monotonic() - now, now, UTILIZATION_S)
+            self._utilization_pace.took(time.monotonic() - now, now)
             self._no_samples = answer if isinstance(answer, Missing) else None
             spans = [] if isinstance(answer, Missing) else answer
+        elif self._utilization_pace.stopped(now):
+            self._no_samples = TOO_SLOW
         note = self._note
         if self._no_samples:
             data = ComputeActivity(self._no_samples, NEEDS_GPM, NEEDS_GPM, power_w, "", note)
