@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.nvml.simulated.node import BLACKWELL, End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
 from nvltop.nvml.simulated.trouble import FAULT_S, OVER_PCIE, Trouble
-from nvltop.nvml.simulated.work import BURST_S, Phase, Work
+from nvltop.nvml.simulated.work import BURST_S, Work
 
 PEAK: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""
@@ -44,8 +44,6 @@ class Machine:
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
         self.trouble = Trouble(scenario, gpu, node.gpus, nvlink5)
         self.work = Work(scenario, gpu)
-        self._activity = {(g, u): self.work.activity(g, u) for g in range(node.gpus) for u in Phase._fields}
-        self._power = [self.work.power(g) for g in range(node.gpus)]
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
@@ -121,21 +119,20 @@ class Machine:
 
     def load(self, gpu: int, t: float) -> float:
         """Return how busy a GPU is, from 0 to 1."""
-        return self._activity[gpu, "util"].rate(t)
+        return self.work.activity(gpu, "util").rate(t)
 
     def mean(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
         """Return how busy a unit of a GPU was between two times, from 0 to 1; see `Phase`."""
-        activity = self._activity[gpu, unit]
+        activity = self.work.activity(gpu, unit)
         return (activity.moved(end_s) - activity.moved(start_s)) / (end_s - start_s)
 
     def power_w(self, gpu: int, t: float) -> float:
         """Return the power draw of the moment."""
-        return self.node.boards[gpu].power_limit_w * self._power[gpu].rate(t)
+        return self.node.boards[gpu].power_limit_w * self.work.power(gpu).rate(t)
 
     def mean_power_w(self, gpu: int, t: float) -> float:
-        """Return the power draw over the last second."""
-        power = self._power[gpu]
-        return self.node.boards[gpu].power_limit_w * (power.moved(t) - power.moved(t - 1.0))
+        """Return the power draw over the last second, from twenty moments of it."""
+        return sum(self.power_w(gpu, t - k / 20) for k in range(20)) / 20
 
     def throttled_s(self, gpu: int, reason: str, t: float) -> float:
         """Return the seconds since the driver loaded in which the clocks were throttled for a reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 from nvltop.nvml.simulated.traffic import Cycle, Flow, Sine, Steady, Sum, Then
@@ -88,14 +89,7 @@ class Work:
 
     def activity(self, gpu: int, unit: str) -> Flow:
         """Return over time how busy a GPU is, `unit` being a field of `Phase`."""
-        levels = tuple((end_s, getattr(phase, unit)) for end_s, phase in self.step(gpu))
-        flow: Flow = Cycle(levels, self.skew_s(gpu))
-        # Only where the noise keeps a share within its range, so that means stay exact.
-        if unit in UNITS and all(TREMBLE <= level <= 1 - TREMBLE for _, level in levels):
-            flow = Sum(flow, Sine(TREMBLE, 3.1 + 0.17 * gpu))
-        if self.end_s is None:
-            return flow
-        return Then(flow, self.end_s, Steady(getattr(REST if gpu == self.odd else SPIN, unit)))
+        return _activity(self, gpu, unit)
 
     def clock_mhz(self, gpu: int) -> int:
         """Return the clock of the SMs."""
@@ -111,3 +105,15 @@ class Work:
             Sine(0.01, 1 / 3, gpu),
             factors=(1, POWER_RANGE, 1),
         )
+
+
+@cache
+def _activity(work: Work, gpu: int, unit: str) -> Flow:
+    levels = tuple((end_s, getattr(phase, unit)) for end_s, phase in work.step(gpu))
+    flow: Flow = Cycle(levels, work.skew_s(gpu))
+    # Only where the noise keeps a share within its range, so that means stay exact.
+    if unit in UNITS and all(TREMBLE <= level <= 1 - TREMBLE for _, level in levels):
+        flow = Sum(flow, Sine(TREMBLE, 3.1 + 0.17 * gpu))
+    if work.end_s is None:
+        return flow
+    return Then(flow, work.end_s, Steady(getattr(REST if gpu == work.odd else SPIN, unit)))
