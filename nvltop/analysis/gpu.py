@@ -108,7 +108,8 @@ class GpuTrack:
             self._fabric = data
         elif isinstance(data, ComputeActivity):
             self._compute = data
-            self._compute_span = (reading.start_s, reading.end_s)
+            spans = reading.end_s > reading.start_s
+            self._compute_span = (reading.start_s, reading.end_s) if spans else None
         return False
 
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:

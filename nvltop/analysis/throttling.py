@@ -30,7 +30,7 @@ class ThrottleTimes:
         """Take the times of a reading that ended at `end_s` (CLOCK_MONOTONIC)."""
         times = (gauges.power_cap_s, gauges.sw_thermal_s, gauges.hw_thermal_s, gauges.power_brake_s)
         if self._kept and end_s <= self._kept[-1][0]:
-            self._kept.clear()
+            return
         self._kept.append((end_s, times))
         while len(self._kept) > 2 and end_s - self._kept[1][0] >= OVER_S:
             self._kept.popleft()

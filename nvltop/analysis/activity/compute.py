@@ -46,13 +46,12 @@ class ComputeSeries:
         return len(self._rows) // _WIDTH
 
     def add(self, start_s: float, end_s: float, data: ComputeActivity) -> None:
-        """Take a reading; one that does not follow the newest in time begins the series anew."""
+        """Take a reading; one that is older than the newest, or has no length, is none."""
         newest = self.newest
-        if data.source != self.source or (newest and end_s <= newest.end_s):
-            self._rows, self._next = array("d"), 0
-        self.source = data.source
-        if not end_s > start_s:
+        if not end_s > start_s or (newest and end_s <= newest.end_s):
             return
+        if data.source != self.source:
+            self._rows, self._next, self.source = array("d"), 0, data.source
         values = (_number(v) for v in (data.sm, data.tensor, data.dram, data.power_w))
         row = array("d", (start_s, end_s, *values))
         if len(self) < READINGS:
