@@ -27,7 +27,6 @@ STOP_S: Final = 2.0
 TRY_AGAIN_S: Final = 600.0
 BUSY_S: Final = 60.0
 """How long a reading is left alone that takes too long itself, and one that others leave no time for."""
-SELDOM: Final = "is read every"
 
 
 class Allowance:
@@ -77,6 +76,8 @@ class PacedReading:
         self._allowance, self._name = allowance, name
         self._costs: deque[float] = deque(maxlen=COSTS)
         self._last_s = self._stopped_until_s = -math.inf
+        self._noted_s = 0.0
+        """Seconds between two readings that the note names."""
         self.note = ""
         """Why the reading is taken seldom or not at all; empty if it is taken whenever it is due."""
 
@@ -89,12 +90,16 @@ class PacedReading:
             self._stopped_until_s = now + (TRY_AGAIN_S if self._costly else BUSY_S)
             self.note = f"{self._name} is not read: {self._why}"
             self._costs.clear()
+            self._noted_s = 0.0
             return False
+        seconds = round(20 * turn_s * math.ceil(fits_s / turn_s)) / 20
         if fits_s <= max(every_s, turn_s):
-            self.note = "" if len(self._costs) >= ENOUGH else self.note
-        elif not self.note or SELDOM not in self.note:
-            seconds = round(20 * turn_s * math.ceil(fits_s / turn_s)) / 20
-            self.note = f"{self._name} {SELDOM} {seconds:g} s: {self._why}"
+            if len(self._costs) >= ENOUGH:
+                self.note, self._noted_s = "", 0.0
+        elif not 0.6 * self._noted_s <= seconds <= self._noted_s:
+            # Not at each change to less, since each change is sent and recorded.
+            self._noted_s = seconds
+            self.note = f"{self._name} is read every {seconds:g} s: {self._why}"
         # A little early rather than a whole turn late.
         return now - self._last_s >= 0.9 * max(every_s, fits_s)
 

@@ -246,7 +246,7 @@ def slow(library, clock, name, seconds):
     ("ms", "span_s", "note"),
     [
         (0.5, (0.25, 0.26), ""),
-        (4.0, (0.5, 0.75), "GPM is read every 0.5 s: it takes 4.0 ms in the driver"),
+        (4.0, (0.5, 0.75), "GPM is read every 0.75 s: it takes 4.0 ms in the driver"),
         (60.0, None, "GPM is not read: it takes 60.0 ms in the driver"),
     ],
 )
