@@ -47,7 +47,8 @@ class GaugeReader:
         """Read all gauges."""
         if self._turn % REASONS_EVERY == 0:
             self._reasons = self._event_reasons(now)
-        if self._turn % LINK_EVERY == 0:
+        unread = any(isinstance(v, Missing) for v in self._link)
+        if self._turn % (REASONS_EVERY if unread else LINK_EVERY) == 0:
             self._link = (
                 self._ask(now, pynvml.nvmlDeviceGetPerformanceState),
                 within(self._ask(now, pynvml.nvmlDeviceGetCurrPcieLinkGeneration), 1, 16),

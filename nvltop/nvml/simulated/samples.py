@@ -28,7 +28,7 @@ SAMPLE_S: Final = 1 / 6
 KEPT: Final = 100
 """Samples that the driver keeps, and how far they are apart."""
 UNSIGNED_INT: Final = 1
-NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE = 3, 6, 7
+INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE = 2, 3, 6, 7
 P, U = c_void_p, c_uint
 
 Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
@@ -86,8 +86,7 @@ def _gpm(lib: Library) -> Table:
         return put(c_void_p, out, ctypes.addressof(sample))
 
     def free(address: int) -> int:
-        del taken[address]
-        return SUCCESS
+        return SUCCESS if taken.pop(address, None) else INVALID_ARGUMENT
 
     def support(handle: int, out: int) -> int:
         pynvml.c_nvmlGpmSupport_t.from_address(out).isSupportedDevice = 1
