@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.model import NOT_READ, Gauges, Maybe, Missing, Throttling
+from nvltop.model import NOT_READ, Gauges, Maybe, Missing, Throttling, known
 
 OVER_S: Final = 10.0
 """Seconds that the shares are over, once the readings go back as far."""
@@ -31,6 +31,9 @@ class ThrottleTimes:
         times = (gauges.power_cap_s, gauges.sw_thermal_s, gauges.hw_thermal_s, gauges.power_brake_s)
         if self._kept and end_s <= self._kept[-1][0]:
             return
+        if self._kept and list(map(known, times)) != list(map(known, self._kept[-1][1])):
+            # What can be read now and could not before has its first share after the next reading.
+            self._kept.clear()
         self._kept.append((end_s, times))
         while len(self._kept) > 2 and end_s - self._kept[1][0] >= OVER_S:
             self._kept.popleft()
@@ -51,8 +54,7 @@ class ThrottleTimes:
 def _share(before: Maybe[float], now: Maybe[float], over_s: float) -> Maybe[float]:
     if isinstance(now, Missing):
         return now
-    if isinstance(before, Missing):
-        return NOT_READ
+    assert known(before)
     share = (now - before) / over_s
     if share < 0:
         return _WAS_RESET

@@ -32,13 +32,22 @@ def test_the_share_is_over_the_last_seconds():
     assert (shares.power_cap, shares.sw_thermal) == (pytest.approx(0.75), 0.0)
 
 
+def test_what_could_not_be_read_for_a_while_has_a_share_from_the_second_reading_on():
+    kept = ThrottleTimes()
+    for k, total in enumerate([10.0, Missing("timed out"), 11.0, 11.5]):
+        kept.add(100.0 + k, times(total))
+        if k == 2:
+            assert kept.shares.power_cap == NOT_READ
+    assert (kept.shares.power_cap, kept.shares.over_s) == (0.5, 1.0)
+
+
 @pytest.mark.parametrize(
     ("now", "share"),
     [
         (11.03, 1.0),  # the two times are not read at quite the same instant
         (12.0, Missing("implausible value")),
         (3.0, Missing("the driver's count was reset")),
-        (NOT_SUPPORTED, NOT_SUPPORTED),
+        (Missing("timed out"), Missing("timed out")),
     ],
 )
 def test_what_cannot_be_is_not_shown(now, share):
