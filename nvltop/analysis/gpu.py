@@ -15,12 +15,14 @@ from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter, Span
 from nvltop.analysis.recent import Recent
 from nvltop.analysis.refresh import Period
 from nvltop.analysis.rows import UNREAD_PART, LinkRows, Lit
+from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.verdict import ceiling, share_of
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
     NOT_READ,
     C2cTraffic,
+    ComputeActivity,
     Fabric,
     Gauges,
     Gpu,
@@ -62,6 +64,9 @@ class GpuTrack:
     _pcie_span: tuple[float, float] | None = None
     _c2c: C2cTraffic = field(default_factory=C2cTraffic)
     _fabric: Fabric = field(default_factory=Fabric)
+    _compute: ComputeActivity = field(default_factory=ComputeActivity)
+    _compute_span: tuple[float, float] | None = None
+    _throttled: ThrottleTimes = field(default_factory=ThrottleTimes)
     _states: LinkStates | None = None
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
@@ -106,6 +111,7 @@ class GpuTrack:
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
             self._gauges = data
+            self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
         elif isinstance(data, PcieTraffic):
             self._pcie = data
@@ -117,6 +123,10 @@ class GpuTrack:
             self._ber = data
         elif isinstance(data, Fabric):
             self._fabric = data
+        elif isinstance(data, ComputeActivity):
+            self._compute = data
+            spans = reading.end_s > reading.start_s
+            self._compute_span = (reading.start_s, reading.end_s) if spans else None
         return False
 
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
@@ -209,6 +219,9 @@ class GpuTrack:
             spans=tuple(self._spans),
             mean_span_s=self._means.span_s,
             mean_is_step=self._means.is_step,
+            compute=self._compute,
+            compute_span_s=self._compute_span,
+            throttling=self._throttled.shares,
         )
 
     def _rows(self, remotes: tuple[Remote, ...], now_s: float) -> LinkRows:

@@ -22,6 +22,7 @@ from nvltop.model import (
     NOT_LISTED,
     NOT_READ,
     Activity,
+    ComputeActivity,
     Cost,
     CounterRefresh,
     Event,
@@ -150,6 +151,8 @@ class Monitor:
         track = self._gpus.get(reading.gpu)
         if track and track.update(reading, self._interval_of(track.gpu)):
             self._follow(track)
+        elif track and isinstance(reading.data, ComputeActivity):
+            self._activities.note_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
 
     def _learn(self, period: Period) -> None:
         """Take the period at which the driver refreshes its counters."""

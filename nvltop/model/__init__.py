@@ -16,6 +16,7 @@ from nvltop.model.frame import (
     NicFrame,
     NvLink,
     Show,
+    Throttling,
     Verdict,
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
@@ -123,6 +124,7 @@ __all__ = [
     "Scope",
     "Show",
     "Straggler",
+    "Throttling",
     "Tick",
     "Verdict",
     "known",

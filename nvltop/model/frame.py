@@ -12,6 +12,7 @@ from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
+    ComputeActivity,
     Cost,
     Counter,
     Event,
@@ -121,6 +122,22 @@ class LinkSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttling:
+    """Share of the last seconds, 0…1, in which the driver throttled the clocks, by reason.
+
+    The driver counts these times (`Gauges.power_cap_s` and the like), so nothing between two readings is
+    missed. Several reasons can apply at once: the shares do not add up.
+    """
+
+    over_s: Maybe[float] = NOT_READ
+    """Length in seconds of the time that the shares refer to."""
+    power_cap: Maybe[float] = NOT_READ
+    sw_thermal: Maybe[float] = NOT_READ
+    hw_thermal: Maybe[float] = NOT_READ
+    power_brake: Maybe[float] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
 class GpuFrame:
     """One GPU, now."""
 
@@ -149,6 +166,10 @@ class GpuFrame:
     """CLOCK_MONOTONIC of the window that the means of the links are over."""
     mean_is_step: bool = False
     """Whether that window is a step of the GPU's job (or several where a step is very short)."""
+    compute: ComputeActivity = field(default_factory=ComputeActivity)
+    compute_span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the span that `compute` is the mean of."""
+    throttling: Throttling = field(default_factory=Throttling)
 
 
 @dataclass(frozen=True, slots=True)

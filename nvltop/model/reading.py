@@ -99,6 +99,14 @@ class Gauges:
     """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
     pcie_gen: Maybe[int] = NOT_READ
     pcie_width: Maybe[int] = NOT_READ
+    power_cap_s: Maybe[float] = NOT_READ
+    """Seconds since the driver loaded in which the power limit throttled the clocks (field 74)."""
+    sw_thermal_s: Maybe[float] = NOT_READ
+    """Likewise the driver's thermal limit (field 269)."""
+    hw_thermal_s: Maybe[float] = NOT_READ
+    """Likewise the hardware's thermal slowdown (field 270)."""
+    power_brake_s: Maybe[float] = NOT_READ
+    """Likewise the external power brake (field 271)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,10 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class ComputeActivity:
-    """How busy the GPU's units were, as a mean over the time from the reading's start to its end."""
+    """How busy the GPU's units were, as a mean over the time from the reading's start to its end.
+
+    Every 2 s where GPM answers; at the interval of the link counters while NVLink carries traffic.
+    """
 
     sm: Maybe[float] = NOT_READ
     """Share of the time in which a streaming multiprocessor had work, 0…1 (GPM metric 2)."""
@@ -154,7 +165,10 @@ class ComputeActivity:
     power_w: Maybe[float] = NOT_READ
     """Power at the end of the reading, not averaged over a second (field 186)."""
     source: str = ""
-    """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then)."""
+    """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then, as the share of the
+    time in which any kernel ran). Empty if neither answers."""
+    note: str = ""
+    """Why GPM is not read, or less often than the link counters, and what to do; mostly empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,13 @@ from nvltop.model import (
     or_none,
 )
 from nvltop.nvml import inventory
+from nvltop.nvml.compute import ComputeReader
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver
 from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.gauges import GaugeReader
+from nvltop.nvml.gpm import Gpm, GpmStream
 from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
@@ -48,6 +50,7 @@ class GpuReader:
     gauges: GaugeReader
     slow: SlowReader
     processes: ProcessReader
+    compute: ComputeReader
     lost: bool = False
     silent: bool = False
     """Nothing that the board usually tells was told at the last reading."""
@@ -56,24 +59,30 @@ class GpuReader:
     @classmethod
     def of(cls, driver: Driver, device: Device) -> GpuReader:
         """Make the readers of a GPU."""
+        gpm = Gpm(driver, device)
         return cls(
             device,
             CounterReader(driver, device),
             StateReader(driver, device),
             ErrorReader(driver, device),
             GaugeReader(driver, device),
-            SlowReader(driver, device),
+            SlowReader(driver, device, GpmStream(gpm)),
             ProcessReader(driver, device),
+            ComputeReader(driver, device, gpm),
         )
 
     def read_counters(self) -> list[Reading]:
-        """Read the throughput counters; links whose counter changed its answer get their state read again."""
-        readings = self.counters.read(lambda: self.states.lit)
+        """Read the throughput counters, and the compute activity of the same time while there is traffic.
+
+        Links whose counter changed its answer get their state read again.
+        """
+        readings = self.counters.read(lambda: self.states.lit, with_power=self.compute.busy)
         if readings and isinstance(readings[-1].data, LinkCounters):
             unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if isinstance(v, Missing)}
             if unread != self._unread:
                 self.states.recheck(unread ^ self._unread)
                 self._unread = unread
+            readings += self.compute.fast(readings[-1], self.counters.power_w)
         return readings
 
     def read_states(self) -> list[Reading]:
@@ -109,11 +118,13 @@ class GpuReader:
         return [reading]
 
     def read_traffic(self) -> list[Reading]:
-        """Read PCIe and C2C throughput."""
+        """Read PCIe and C2C throughput, and with it the compute activity of a GPU without NVLink traffic."""
         start = time.monotonic()
-        pcie, c2c = self.slow.traffic()
+        traffic = self.slow.traffic()
         end, wall = time.monotonic(), time.time()
-        return [Reading(self.device.uuid, start, end, wall, data) for data in (pcie, c2c)]
+        read = [data for data in (traffic.pcie, traffic.c2c) if data]
+        readings = [Reading(self.device.uuid, start, end, wall, data) for data in read]
+        return readings + self.compute.slow(traffic.span, traffic.power_w)
 
     def read_fabric(self) -> list[Reading]:
         """Read the fabric's state and what the driver asks for."""

@@ -37,6 +37,8 @@ class Watch:
         """Driver calls so far."""
         self.driver_s = 0.0
         """Seconds spent inside them."""
+        self.spent_s: dict[int, float] = {}
+        """The same by GPU (NVML index)."""
 
     def begin(self, function: str, gpu: int | None) -> float:
         """Note that this thread is about to call `function`; returns the start time."""
@@ -46,14 +48,16 @@ class Watch:
         SLOT.pack_into(self._memory, offset, now, index, name, function.encode()[:44])
         return now
 
-    def end(self, function: str, start: float) -> None:
-        """Note that the call came back."""
+    def end(self, function: str, start: float, gpu: int | None = None) -> None:
+        """Note that the call, which was about `gpu`, came back."""
         now = time.monotonic()
         _START.pack_into(self._memory, self._slot()[0], 0.0)
         # Two threads may lose a count between them; it is a cost figure, not a reading.
         self.calls += 1
         if function not in WAITS:
             self.driver_s += now - start
+            if gpu is not None:
+                self.spent_s[gpu] = self.spent_s.get(gpu, 0.0) + now - start
 
     def under_way(self, before_s: float = math.inf) -> tuple[Call, ...]:
         """Return the calls that have begun (before a time, CLOCK_MONOTONIC) and not come back."""

@@ -142,6 +142,14 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             tx_bytes_per_s=g.c2c.tx_bytes_per_s,
             rx_bytes_per_s=g.c2c.rx_bytes_per_s,
         ),
+        compute=_compute(g),
+        throttling=as_object(
+            over_s=g.throttling.over_s,
+            power_cap_share=g.throttling.power_cap,
+            sw_thermal_share=g.throttling.sw_thermal,
+            hw_thermal_share=g.throttling.hw_thermal,
+            power_brake_share=g.throttling.power_brake,
+        ),
         fabric=as_object(
             state=fabric.state,
             status=fabric.status,
@@ -179,6 +187,19 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
 def _length(span_s: tuple[float, float] | None) -> Maybe[float]:
     """Return how long a span is, seconds."""
     return round(span_s[1] - span_s[0], 6) if span_s and span_s[1] > span_s[0] else NOT_READ
+
+
+def _compute(g: GpuFrame) -> dict[str, Any]:
+    compute, span_s = g.compute, g.compute_span_s
+    return as_object(
+        sm_share=compute.sm,
+        tensor_share=compute.tensor,
+        dram_share=compute.dram,
+        power_w=compute.power_w,
+        source=compute.source or None,
+        over_s=_length(span_s),
+        **({"note": compute.note} if compute.note else {}),
+    )
 
 
 def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:

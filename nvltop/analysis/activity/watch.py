@@ -1,7 +1,7 @@
 """What the jobs of a node are doing, kept up to date: traffic in, `Activity` out.
 
 Cost: a few additions for each reading of the counters; about once in `ANALYSE_S` a job is looked at in
-earnest, one at a time. Memory: 40 kB a GPU, a little a job.
+earnest, one at a time. Memory: 90 kB a GPU, a little a job.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nvltop.analysis.activity import groups
 from nvltop.analysis.activity.balance import Balance, Imbalance
 from nvltop.analysis.activity.bursts import level
 from nvltop.analysis.activity.communication import Communication, communication
+from nvltop.analysis.activity.compute import ComputeSeries
 from nvltop.analysis.activity.groups import Group
 from nvltop.analysis.activity.limit import limit
 from nvltop.analysis.activity.partners import Partners
@@ -23,7 +24,18 @@ from nvltop.analysis.activity.pulse import SEEN_S, Pulse
 from nvltop.analysis.activity.ranks import lateness, straggler
 from nvltop.analysis.activity.samples import Network, Samples
 from nvltop.analysis.activity.series import Moved, Series
-from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, NicFrame, Rank, known
+from nvltop.model import (
+    Activity,
+    ComputeActivity,
+    GpuFrame,
+    Job,
+    Matrix,
+    Maybe,
+    Missing,
+    NicFrame,
+    Rank,
+    known,
+)
 
 ANALYSE_S: Final = 4.0
 SETTLED_S: Final = 8.0
@@ -73,6 +85,8 @@ class Activities:
         """What has come since the last judgement, by GPU."""
         self._series: dict[str, Series] = {}
         self._samples: dict[str, Samples] = {}
+        self.computed: dict[str, ComputeSeries] = {}
+        """How busy each GPU was, by UUID; GPUs of which nothing was read are not in it."""
         self._jobs: dict[str, _Watched] = {}
         self._parted: dict[str, list[Group]] = {}
         self._balance = Balance()
@@ -87,6 +101,10 @@ class Activities:
         if not self._step_s:
             self._step_s = interval_s
         self._noted.append((uuid, moved))
+
+    def note_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
+        """Take how busy a GPU was between two times (CLOCK_MONOTONIC)."""
+        self.computed.setdefault(uuid, ComputeSeries()).add(start_s, end_s, data)
 
     def _take_notes(self) -> None:
         """Spread what has been noted over the cells, all of it together, which is cheaper than one by one."""
