@@ -31,6 +31,8 @@ START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
 ENDED_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
+STEP_S: Final = 0.1
+"""How long items are waited for before the clock is looked at again."""
 LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
@@ -95,7 +97,7 @@ class Live:
 
         A driver that does not answer for long ends the run.
         """
-        selectors.select([self._worker.fileno()], [], [], 0.1)
+        self._await_items(STEP_S)
         items = self._worker.drain()
         for item in items:
             self._take(item)
@@ -114,6 +116,11 @@ class Live:
         if not self.progress.started:
             self._wait(tick)
         return bool(items)
+
+    def _await_items(self, seconds: float) -> None:
+        """Wait until items are there, or for so long; while there is no worker, none come."""
+        fd = self._worker.fileno()
+        selectors.select([fd] if fd >= 0 else [], [], [], seconds)
 
     def look(self, seconds: float) -> Iterator[None]:
         """Step for so many seconds from the first reading on, telling how far that is; yield at each step."""
@@ -140,8 +147,13 @@ class Live:
             self.line.tell(first_reading(tick, waited_s))
         if self._patient:
             return
-        if silent_s > self._patience_s or (tick.worker == "ended" and waited_s > ENDED_S):
-            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+        if tick.worker == "ended" and waited_s > ENDED_S:
+            raise RunError(tick.note or "nvltop's reading process has ended")
+        if silent_s > self._patience_s:
+            if not tick.calls:
+                # No call is under way, so the driver is not what keeps us waiting.
+                raise RunError(f"nvltop's reading process has sent nothing in {silent_s:.0f} s")
+            where = f": {tick.calls[0].function} has not answered"
             raise RunError(
                 f"the NVIDIA driver did not answer in {silent_s:.0f} s{where}; see `dmesg` for Xid lines"
             )

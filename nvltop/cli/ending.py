@@ -7,6 +7,7 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+NO_DRIVER: Final = 3
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 
@@ -14,7 +15,7 @@ EXIT_CODES: Final = {
     OK: "done",
     FAILED: "failed while running",
     USAGE: "wrong usage",
-    3: "no driver, no NVML or no GPU",
+    NO_DRIVER: "no driver, no NVML or no GPU",
 }
 """What users are told of exit codes; those of `--check` are its own."""
 

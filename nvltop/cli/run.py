@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nvltop import oneshot
 from nvltop.catalogue import DEFAULT_SCENARIO
 from nvltop.cli.ask import read_settings
-from nvltop.cli.ending import FAILED, OK, CommandError
+from nvltop.cli.ending import FAILED, NO_DRIVER, OK, CommandError
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
@@ -104,9 +104,12 @@ def _source(
 
         with Line() as line:
             return Replay(options.replay, line.reading(options.replay))
-    from nvltop.sampler.client import Worker
+    from nvltop.sampler.client import Worker, WorkerError
 
-    worker = Worker(settings.interval_s, demo)
+    try:
+        worker = Worker(settings.interval_s, demo)
+    except WorkerError as error:
+        raise CommandError(str(error), NO_DRIVER) from None
     if not options.record:
         return worker
     from nvltop.record.format import RecordingError

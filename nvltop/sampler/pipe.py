@@ -64,6 +64,8 @@ class Receiver:
         self._rest = b""
         self.garbled = 0
         """Items that were none: what the driver said was garbage beyond what the readers catch."""
+        self.refused = ""
+        """Why the last of them was refused."""
 
     def take(self, chunk: bytes) -> list[Item]:
         """Return the items that are whole with this chunk."""
@@ -77,8 +79,9 @@ class Receiver:
             for value in values if isinstance(values, list) else [None]:
                 try:
                     items.append(decode(value))
-                except CodecError:
+                except CodecError as error:
                     self.garbled += 1  # it costs only itself
+                    self.refused = str(error)
         return items
 
 

@@ -24,7 +24,7 @@ from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.nics import NicWatch, Ports
-from nvltop.sampler.protocol import FAILED, RELOAD, Job
+from nvltop.sampler.protocol import RELOAD, Job, guarded
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -264,15 +264,3 @@ def _table(job: Job) -> Table:
     from nvltop.nvml.simulated.processes import SimulatedTable
 
     return SimulatedTable(time.time())
-
-
-def guarded(work: Callable[..., None]) -> Callable[..., None]:
-    """Let the process end when a thread of it fails: half a worker would show old numbers for ever."""
-
-    def run_guarded(*args: Any) -> None:
-        try:
-            work(*args)
-        except BaseException:  # any failure at all: the main process starts another worker
-            os._exit(FAILED)
-
-    return run_guarded

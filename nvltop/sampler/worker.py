@@ -1,7 +1,7 @@
 """The worker process: reads NVML and the host, writes items to its pipe, ends when the pipe does.
 
-Run as `python -m nvltop.sampler.worker JOB`. One thread per clock, so that a slow call of one kind
-does not delay the others; each driver call is noted in shared memory while it lasts.
+`launch` starts it. One thread per clock, so that a slow call of one kind does not delay the others; each
+driver call is noted in shared memory while it lasts. When it fails, the last line on its stderr says why.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from nvltop.garbage import hold
 from nvltop.host.meters import read_host
 from nvltop.model import Reading
 from nvltop.nvml.watch import WAITS, Watch
-from nvltop.sampler import cadence
+from nvltop.sampler import cadence, waiting
 from nvltop.sampler.cadence import Pace
 from nvltop.sampler.pipe import Sender
-from nvltop.sampler.protocol import WORKER_NAME, Job
+from nvltop.sampler.protocol import BEAT_S, WORKER_NAME, Job, guarded
+
+
+def beat(watch: Watch, stop: threading.Event) -> None:
+    """Note now and then that this process runs, which one that is stopped or frozen does not."""
+    watch.beat()
+    while not stop.wait(BEAT_S):
+        watch.beat()
 
 
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
@@ -42,14 +49,22 @@ def listen(watch: Watch, stop: threading.Event, pace: Pace) -> None:
             with contextlib.suppress(ValueError):
                 pace.interval_s = float(said.split()[-1])
     stop.set()
-    while any(call.function not in WAITS for call in watch.under_way()):
+    waited = None
+    while calls := [call for call in watch.under_way() if call.function not in WAITS]:
+        if waited is None and time.monotonic() - min(call.since_s for call in calls) > waiting.WORTH_S:
+            longest = min(calls, key=lambda call: call.since_s)
+            waited = waiting.announce(longest.gpu)
         # Polled: a thread stuck in the driver cannot tell us anything.
         time.sleep(0.02)
     os._exit(0)
 
 
 def main() -> None:
-    """Run one worker."""
+    """Run one worker; when it fails, write why to stderr and end the process, whatever its threads are in."""
+    guarded(_run)()
+
+
+def _run() -> None:
     hold()
     job = Job.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
@@ -59,13 +74,15 @@ def main() -> None:
     pace = Pace(job.interval_s)
     pipe = Sender(job.items_fd, pace)
     stop = threading.Event()
-    threading.Thread(target=listen, args=(watch, stop, pace), name="parent", daemon=True).start()
-    threading.Thread(target=sample_host, args=(pipe, stop), name="host", daemon=True).start()
+    for name, work in (
+        ("beat", lambda: beat(watch, stop)),
+        ("parent", lambda: listen(watch, stop, pace)),
+        ("host", lambda: sample_host(pipe, stop)),
+    ):
+        threading.Thread(target=guarded(work), name=name, daemon=True).start()
     # Imported late: the threads above already run while the module loads.
     from nvltop.sampler.sweep import run
 
     run(job, watch, pipe.send, stop, pace)
-
-
-if __name__ == "__main__":
-    main()
+    # Told to stop: `listen` ends the process, once no thread is in a driver call.
+    threading.Event().wait()

@@ -1,0 +1,96 @@
+"""Workers that a run has left behind in a driver call: they say so, and later runs find them.
+
+A call that hangs can be neither cancelled nor killed without harm, so a run on a driver that hangs leaves
+its worker behind. A monitoring system that starts `nvltop --check` every few seconds would leave one each
+time, until the machine has no memory left. So a worker that waits without a parent listens on an abstract
+Unix socket named after its user, its process and the GPU. It answers nothing there: that it exists is all
+it says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+from pathlib import Path
+from typing import Final, NamedTuple
+
+NAME: Final = "nvltop-waits"
+MOST: Final = 4
+"""Workers of earlier runs that may wait for single GPUs; with more, no further one is started."""
+WORTH_S: Final = 2.0
+"""A call that has been under way for this long is one that a worker is left behind in."""
+_CREDENTIALS: Final = struct.Struct("3i")
+"""`struct ucred`: process, user, group."""
+
+
+class Waiting(NamedTuple):
+    """A worker of an earlier run that a driver call has not returned to."""
+
+    pid: int
+    gpu: int | None
+    """NVML index; None if the call concerns no single GPU."""
+
+
+def announce(gpu: int | None) -> socket.socket | None:
+    """Say that this process waits; as long as the returned socket is open. None if that is not possible."""
+    listening = None
+    try:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(_address(f"{os.getpid()}-{'driver' if gpu is None else gpu}"))
+        listening.listen(1)
+    except OSError:
+        if listening:
+            listening.close()
+        return None
+    return listening
+
+
+def earlier(sockets: Path = Path("/proc/net/unix")) -> list[Waiting]:
+    """Return the workers of this user that wait without a parent; none if the list cannot be read."""
+    pattern = re.compile(rf"@({NAME}-{os.getuid()}-(\d+)-(driver|\d+))$", re.MULTILINE)
+    try:
+        text = sockets.read_text(errors="replace")
+    except OSError:
+        return []
+    found = {}
+    for match in pattern.finditer(text):
+        name, pid, gpu = match.groups()
+        if _is_ours(name, int(pid)):
+            found[int(pid)] = Waiting(int(pid), None if gpu == "driver" else int(gpu))
+    return list(found.values())
+
+
+def refusal(waiting: list[Waiting]) -> str:
+    """Return why no further worker may be started, empty if one may."""
+    if len(waiting) < MOST and all(w.gpu is not None for w in waiting):
+        return ""
+    which = ", ".join(str(w.pid) for w in waiting[:MOST])
+    return (
+        f"an earlier nvltop still waits for the NVIDIA driver to return from a call (process {which});"
+        " look for Xid 119 or 120 in `dmesg`"
+    )
+
+
+def _address(rest: str) -> str:
+    return f"\0{NAME}-{os.getuid()}-{rest}"
+
+
+def _is_ours(name: str, pid: int) -> bool:
+    """Whether the process that a name names has it, and is this user's: anybody may take a name."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.setblocking(False)
+            asking.connect(f"\0{name}")
+            raw = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except BlockingIOError:
+            # Its queue is full: others have asked. Whose it is, the kernel's list of processes says.
+            try:
+                return os.stat(f"/proc/{pid}").st_uid == os.getuid()
+            except OSError:
+                return False
+        except OSError:
+            return False
+    owner, user, _ = _CREDENTIALS.unpack(raw)
+    return bool(owner == pid and user == os.getuid())
