@@ -20,7 +20,7 @@ from nvltop.progress import SOON_S, Line, first_reading
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
-from nvltop.report.check import to_check
+from nvltop.report.check import answered_within, to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
@@ -33,6 +33,8 @@ ENDED_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
 STEP_S: Final = 0.1
 """How long items are waited for before the clock is looked at again."""
+SILENT_S: Final = 7.0
+"""How long a check waits at its end for GPUs that have not answered since; then there is a finding of it."""
 LATE_S: Final = 5.0
 """How long after its time a reading is waited for; then the frame says that it is missing."""
 
@@ -229,6 +231,12 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
     with live.line:
         for _ in live.look(seconds):
             pass
+        # A driver that has stopped answering just now is silent for long enough to say so.
+        ends_s = time.monotonic()
+        while (late_s := time.monotonic() - ends_s) < SILENT_S:
+            live.step()
+            if answered_within(live.monitor.frame(), late_s):
+                break
     text, code = to_check(live.monitor.frame(), seconds)
     print(text, flush=True)
     return code

@@ -119,7 +119,7 @@ class GpuFrame:
     """CLOCK_MONOTONIC of the two readings that the link rates are from."""
     pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
-    """The link counters are older than they should be."""
+    """The link counters (without NVLink: all values) are older than they should be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def refusal(waiting: list[Waiting]) -> str:
     """Return why no further worker may be started, empty if one may."""
     if len(waiting) < MOST and all(w.gpu is not None for w in waiting):
         return ""
-    which = ", ".join(str(w.pid) for w in waiting[:MOST])
+    which = ", ".join(str(w.pid) for w in waiting)
     return (
         f"an earlier nvltop still waits for the NVIDIA driver to return from a call (process {which});"
         " look for Xid 119 or 120 in `dmesg`"

@@ -38,11 +38,11 @@ def sample_host(pipe: Sender, stop: threading.Event) -> None:
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
 
 
-def listen(watch: Watch, stop: threading.Event, pace: Pace) -> None:
+def listen(watch: Watch, stop: threading.Event, pace: Pace, waits: bool) -> None:
     """Take what the main process says on our stdin, one interval a line; when it is closed, end.
 
-    A driver call under way is waited for: ending the process in the middle of one has been seen to
-    take the GPU's firmware down (dcgm-exporter#84).
+    A driver call under way is waited for, if `waits`: ending the process in the middle of one has been seen
+    to take the GPU's firmware down (dcgm-exporter#84).
     """
     with contextlib.suppress(OSError):
         while said := os.read(0, 4096):
@@ -50,7 +50,7 @@ def listen(watch: Watch, stop: threading.Event, pace: Pace) -> None:
                 pace.interval_s = float(said.split()[-1])
     stop.set()
     waited = None
-    while calls := [call for call in watch.under_way() if call.function not in WAITS]:
+    while waits and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
         if waited is None and time.monotonic() - min(call.since_s for call in calls) > waiting.WORTH_S:
             longest = min(calls, key=lambda call: call.since_s)
             waited = waiting.announce(longest.gpu)
@@ -76,7 +76,7 @@ def _run() -> None:
     stop = threading.Event()
     for name, work in (
         ("beat", lambda: beat(watch, stop)),
-        ("parent", lambda: listen(watch, stop, pace)),
+        ("parent", lambda: listen(watch, stop, pace, waits=job.demo is None)),
         ("host", lambda: sample_host(pipe, stop)),
     ):
         threading.Thread(target=guarded(work), name=name, daemon=True).start()

@@ -79,7 +79,9 @@ def _reading(view: View) -> Span | None:
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
         return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
     if tick.worker == "ended":
-        return "the reading process has ended; the numbers are old", "error"
+        return tick.note or "nvltop's reading process has ended", "error"
+    if tick.worker == "paused":
+        return "nvltop's reading process does not run; the numbers are old", "error"
     return None
 
 
