@@ -14,7 +14,7 @@ import time
 
 from nvltop.garbage import hold
 from nvltop.host.meters import read_host
-from nvltop.model import Reading
+from nvltop.model import Inventory, Reading
 from nvltop.nvml.watch import WAITS, Watch
 from nvltop.sampler import cadence, waiting
 from nvltop.sampler.cadence import Pace
@@ -80,9 +80,15 @@ def _run() -> None:
         ("host", lambda: sample_host(pipe, stop)),
     ):
         threading.Thread(target=guarded(work), name=name, daemon=True).start()
-    # Imported late: the threads above already run while the module loads.
-    from nvltop.sampler.sweep import run
+    # Imported late: the threads above already run while the modules load.
+    from nvltop.nvml.binding import wrong_binding
 
-    run(job, watch, pipe.send, stop, pace)
+    problem = wrong_binding()
+    if problem:
+        pipe.send(Inventory(time.monotonic(), time.time(), problem=problem))
+    else:
+        from nvltop.sampler.sweep import run
+
+        run(job, watch, pipe.send, stop, pace)
     # Told to stop: `listen` ends the process, once no thread is in a driver call.
     threading.Event().wait()
