@@ -43,6 +43,8 @@ from nvltop.model import (
     Tick,
 )
 
+MAX_GPUS: Final = 1024
+"""Rows of a node, those of GPUs that are no longer listed included."""
 MAX_EVENTS: Final = 1000
 """Events kept; the oldest go first."""
 
@@ -152,6 +154,9 @@ class Monitor:
         self._around = matrix.Around.of(inventory)
         self._nics.take(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
+        if len(self._gpus) > 2 * MAX_GPUS:
+            listed = {gpu.uuid for gpu in inventory.gpus}
+            self._gpus = {uuid: track for uuid, track in self._gpus.items() if uuid in listed}
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
             if track:
@@ -258,4 +263,4 @@ def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
     if not unknown:
         # What is no longer counted keeps its row: that it is gone is the news.
         gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
-    return replace(fresh, gpus=tuple(gpus))
+    return replace(fresh, gpus=tuple(gpus[:MAX_GPUS]))

@@ -12,7 +12,7 @@ import pynvml
 from nvltop.model import NOT_SUPPORTED, C2cTraffic, Fabric, Maybe, Missing, PcieTraffic, known
 from nvltop.nvml import device as facts
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused, reason
+from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused, reason, within
 from nvltop.nvml.fields import Fields
 
 PCIE_BYTES: Final = Fields((197, 0), (198, 0))
@@ -23,6 +23,8 @@ GPM_PCIE: Final = (20, 21)
 GPM_C2C: Final = (100, 101)
 """Total TX and RX of PCIe and of C2C, in MiB/s."""
 MIB: Final = 1 << 20
+MOST_MIB: Final = 1e8
+"""MiB/s that no PCIe or C2C link carries (a hundred TB/s)."""
 
 FABRIC_STATES: Final = {1: "not-started", 2: "in-progress", 3: "completed"}
 HEALTH: Final = {1: "healthy", 2: "unhealthy", 3: "limited-capacity"}
@@ -171,7 +173,7 @@ class SlowReader:
         if isinstance(answer, Missing):
             return (answer,) * len(metrics)
         return tuple(
-            reason(slot.nvmlReturn) if slot.nvmlReturn else slot.value * MIB
+            reason(slot.nvmlReturn) if slot.nvmlReturn else _bytes(slot.value)
             for slot in request.metrics[: len(metrics)]
         )
 
@@ -195,6 +197,12 @@ class SlowReader:
             return taken
         self._samples.append(buffer)
         return True
+
+
+def _bytes(mib: float) -> Maybe[float]:
+    """Turn MiB/s into bytes/s; GPM gives quotients of two samples, which need not be numbers."""
+    value: Maybe[float] = within(mib, 0, MOST_MIB)
+    return value * MIB if known(value) else value
 
 
 def _uuid(raw: bytes) -> Maybe[str]:

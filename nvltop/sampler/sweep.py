@@ -137,7 +137,7 @@ class Sampler:
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}
         next_s = time.monotonic()
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             # A turn early rather than a whole interval late.
             slack = stretch.interval_s / 2
@@ -177,7 +177,7 @@ class Sampler:
 
     def processes(self, lane: Lane) -> None:
         """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             for reader in lane.turn(self._session.readers):
                 if not reader.lost:
@@ -206,7 +206,7 @@ class Sampler:
         self._each(lane, GpuReader.read_fabric)
         fabric.at(time.monotonic())
         self._stop.wait(cadence.FIRST_TRAFFIC_S)
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             now = time.monotonic()
             if traffic.at(now):
                 self._each(lane, GpuReader.read_traffic)
