@@ -51,6 +51,8 @@ class Process:
     """`slurm`, `kubernetes` or `container` where the cgroup path tells, else empty."""
     group_id: str = ""
     """SLURM's job number, the pod's UID or the start of the container's id."""
+    start_ticks: Maybe[int] = NOT_READ
+    """Field 22 of /proc/PID/stat (clock ticks since boot): what a signal is sent by, with `pid`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ FIRST_TRAFFIC_S: Final = 0.5
 HOST_S: Final = 1.0
 NICS_S: Final = 1.0
 PROCESSES_S: Final = 2.0
+PROCESSES_SHARE: Final = 0.02
+"""Share of one CPU that describing the processes may take."""
 COST_S: Final = 1.0
 GATHER_S: Final = 0.02
 """Readings that come within so short a time are sent together: each sending wakes the main process."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.garbage import settle
+from nvltop.host.attempt import attempt
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
@@ -106,8 +107,8 @@ class Sampler:
         self._nics.tell(
             replace(
                 inventory,
-                pci_gpus=drivers_gpus(shown, proc_root()),
-                container=in_container(),
+                pci_gpus=attempt(lambda: drivers_gpus(shown, proc_root()), "/proc/driver/nvidia"),
+                container=attempt(in_container, "/proc"),
                 booted_s=booted_s(),
             )
         )
@@ -182,10 +183,13 @@ class Sampler:
             for reader in lane.turn(self._session.readers):
                 if not reader.lost:
                     self._lists.read(reader)
+            begun_cpu_s = time.thread_time()
             if lane is self._processes.newest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            self._stop.wait(cadence.PROCESSES_S)
+            # Thousands of processes are read less often, so that they cost no more than a few percent.
+            spent_s = time.thread_time() - begun_cpu_s
+            self._stop.wait(max(cadence.PROCESSES_S, spent_s / cadence.PROCESSES_SHARE))
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
