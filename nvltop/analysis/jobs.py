@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known
@@ -46,6 +47,33 @@ def jobs(processes: Maybe[Processes], gpus: Sequence[GpuFrame], matrix: Matrix) 
     frames = {g.gpu.uuid: g for g in gpus}
     found = [_job(key, members, sharers, frames, matrix, all_seen) for key, members in groups.items()]
     return tuple(sorted(found, key=lambda job: (-len(job.gpus), job.key)))
+
+
+class Jobs:
+    """The jobs of one moment after the other: put together only when processes or links have changed."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._jobs: tuple[Job, ...] = ()
+
+    def at(self, processes: Maybe[Processes], gpus: Sequence[GpuFrame], matrix: Matrix) -> tuple[Job, ...]:
+        """Return the jobs with the traffic of this moment."""
+        of = (processes, matrix.cells, *(g.gpu.uuid for g in gpus))
+        if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
+            self._of, self._jobs = of, jobs(processes, gpus, matrix)
+            return self._jobs
+        frames = {g.gpu.uuid: g.nvlink for g in gpus}
+        rates: dict[tuple[str, ...], tuple[Maybe[float], Maybe[float]]] = {}
+        for used in {job.gpus for job in self._jobs}:
+            rates[used] = (
+                _sum([frames[uuid].tx_bytes_per_s for uuid in used]),
+                _sum([frames[uuid].rx_bytes_per_s for uuid in used]),
+            )
+        self._jobs = tuple(
+            replace(job, tx_bytes_per_s=rates[job.gpus][0], rx_bytes_per_s=rates[job.gpus][1])
+            for job in self._jobs
+        )
+        return self._jobs
 
 
 def _group(process: Process, on_gpu: set[int]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from nvltop.analysis.activity.watch import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
 from nvltop.analysis.verdict import verdict
@@ -72,6 +72,7 @@ class Monitor:
         self._host = Host()
         self._cost = Cost()
         self._processes: Maybe[Processes] = NOT_READ
+        self._jobs = Jobs()
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
@@ -207,7 +208,7 @@ class Monitor:
             stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
             gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = jobs(self._processes, gpus, joined)
+            running = self._jobs.at(self._processes, gpus, joined)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 

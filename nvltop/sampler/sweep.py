@@ -187,9 +187,10 @@ class Sampler:
             if lane is self._processes.newest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            # Thousands of processes are read less often, so that they cost no more than a few percent.
+            # Thousands of processes are read less often, so that they cost a few percent at most.
             spent_s = time.thread_time() - begun_cpu_s
-            self._stop.wait(max(cadence.PROCESSES_S, spent_s / cadence.PROCESSES_SHARE))
+            pause_s = max(cadence.PROCESSES_S, spent_s / cadence.PROCESSES_SHARE)
+            self._stop.wait(min(pause_s, cadence.PROCESSES_MOST_S))
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
