@@ -59,7 +59,7 @@ class Worker:
         self._answered = False
         self._note = ""
         self._refused_note = ("", -NOTED_S)
-        self._leave_out = tuple(sorted({w.gpu for w in self._earlier if w.gpu is not None}))
+        self._leave_out = tuple(sorted({gpu for w in self._earlier for gpu in w.gpus}))
         self._child: Child | None = None
         self._start(
             f"left out {_gpus(self._leave_out)}: a call of an earlier nvltop hangs" if self._leave_out else ""

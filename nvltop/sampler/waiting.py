@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -29,16 +30,20 @@ class Waiting(NamedTuple):
     """A worker of an earlier run that a driver call has not returned to."""
 
     pid: int
-    gpu: int | None
-    """NVML index; None if the call concerns no single GPU."""
+    gpus: tuple[int, ...]
+    """NVML indices; empty if a call concerns no single GPU."""
 
 
-def announce(gpu: int | None) -> socket.socket | None:
-    """Say that this process waits; as long as the returned socket is open. None if that is not possible."""
+def announce(gpus: Collection[int | None]) -> socket.socket | None:
+    """Say that this process waits for GPUs (None: for the driver itself), while the returned socket is open.
+
+    None if that is not possible.
+    """
+    whom = "driver" if None in gpus else "+".join(str(gpu) for gpu in gpus)
     listening = None
     try:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(_address(f"{os.getpid()}-{'driver' if gpu is None else gpu}"))
+        listening.bind(f"\0{NAME}-{os.getuid()}-{os.getpid()}-{whom}")
         listening.listen(1)
     except OSError:
         if listening:
@@ -49,32 +54,28 @@ def announce(gpu: int | None) -> socket.socket | None:
 
 def earlier(sockets: Path = Path("/proc/net/unix")) -> list[Waiting]:
     """Return the workers of this user that wait without a parent; none if the list cannot be read."""
-    pattern = re.compile(rf"@({NAME}-{os.getuid()}-(\d+)-(driver|\d+))$", re.MULTILINE)
+    pattern = re.compile(rf"@({NAME}-{os.getuid()}-(\d+)-(driver|[\d+]+))$", re.MULTILINE)
     try:
         text = sockets.read_text(errors="replace")
     except OSError:
         return []
     found = {}
     for match in pattern.finditer(text):
-        name, pid, gpu = match.groups()
+        name, pid, whom = match.groups()
         if _is_ours(name, int(pid)):
-            found[int(pid)] = Waiting(int(pid), None if gpu == "driver" else int(gpu))
+            found[int(pid)] = Waiting(int(pid), () if whom == "driver" else tuple(map(int, whom.split("+"))))
     return list(found.values())
 
 
 def refusal(waiting: list[Waiting]) -> str:
     """Return why no further worker may be started, empty if one may."""
-    if len(waiting) < MOST and all(w.gpu is not None for w in waiting):
+    if len(waiting) < MOST and all(w.gpus for w in waiting):
         return ""
     which = ", ".join(str(w.pid) for w in waiting)
     return (
         f"an earlier nvltop still waits for the NVIDIA driver to return from a call (process {which});"
         " look for Xid 119 or 120 in `dmesg`"
     )
-
-
-def _address(rest: str) -> str:
-    return f"\0{NAME}-{os.getuid()}-{rest}"
 
 
 def _is_ours(name: str, pid: int) -> bool:

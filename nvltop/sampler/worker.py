@@ -52,8 +52,7 @@ def listen(watch: Watch, stop: threading.Event, pace: Pace, waits: bool) -> None
     waited = None
     while waits and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
         if waited is None and time.monotonic() - min(call.since_s for call in calls) > waiting.WORTH_S:
-            longest = min(calls, key=lambda call: call.since_s)
-            waited = waiting.announce(longest.gpu)
+            waited = waiting.announce({call.gpu for call in calls})
         # Polled: a thread stuck in the driver cannot tell us anything.
         time.sleep(0.02)
     os._exit(0)

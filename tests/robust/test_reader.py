@@ -180,7 +180,7 @@ def test_a_worker_that_waits_for_the_driver_without_a_parent_is_found(start):
     end = time.monotonic() + PATIENCE_S
     while not (found := [w for w in waiting.earlier() if w.pid == pid]) and time.monotonic() < end:
         time.sleep(0.05)
-    assert found == [waiting.Waiting(pid, None)]
+    assert found == [waiting.Waiting(pid, ())]
     with pytest.raises(WorkerError, match=f"an earlier nvltop still waits .*process {pid}"):
         Worker(0.1)
     # It ends when its call returns, and then nothing stands in the way.
@@ -189,10 +189,10 @@ def test_a_worker_that_waits_for_the_driver_without_a_parent_is_found(start):
 
 
 def test_gpus_that_earlier_runs_wait_for_are_left_out(monkeypatch):
-    waits = [waiting.Waiting(10, 3), waiting.Waiting(11, 5), waiting.Waiting(12, 3)]
+    waits = [waiting.Waiting(10, (3,)), waiting.Waiting(11, (3, 5)), waiting.Waiting(12, (3,))]
     assert waiting.refusal(waits) == ""
-    assert waiting.refusal([*waits, waiting.Waiting(13, None)])
-    assert waiting.refusal([*waits, waiting.Waiting(13, 0)])
+    assert waiting.refusal([*waits, waiting.Waiting(13, ())])
+    assert waiting.refusal([*waits, waiting.Waiting(13, (0,))])
     monkeypatch.setattr(waiting, "earlier", lambda: waits)
     jobs = []
     monkeypatch.setattr(client, "Child", lambda interval_s, demo, leave_out: jobs.append(leave_out))
@@ -202,8 +202,8 @@ def test_gpus_that_earlier_runs_wait_for_are_left_out(monkeypatch):
 
 
 def test_a_socket_of_another_process_is_nobodys_word(tmp_path):
-    listening = waiting.announce(2)
-    assert waiting.Waiting(os.getpid(), 2) in waiting.earlier()
+    listening = waiting.announce({2, 4})
+    assert waiting.Waiting(os.getpid(), (2, 4)) in waiting.earlier()
     listening.close()
     listed = tmp_path / "unix"
     listed.write_text(f"0: 2 0 0 1 1 5 @{waiting.NAME}-{os.getuid()}-1-driver\n")

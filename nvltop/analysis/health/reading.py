@@ -44,8 +44,9 @@ def _stuck(scene: Scene) -> Iterator[Claim]:
     silence = scene.memory.silence
     limit = gap_s(max(scene.tick.interval_s, scene.cost.interval_s))
     waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
-    # A driver that says that it is not there has answered.
-    if silence.unread_s > limit and not scene.inventory.problem:
+    # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
+    readable = not scene.inventory.problem and any(g.state == "ok" for g in scene.gpus)
+    if silence.unread_s > limit and readable:
         if silence.driver_s <= limit or not silence.hung_in:
             yield _reader_gone(scene.tick, silence.unread_s)
             return
