@@ -71,6 +71,8 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
     """Judge the node as it is now."""
     if inventory.problem:
         return Verdict("no-gpu", inventory.problem.summary)
+    if not gpus and tick.worker == "ended":
+        return Verdict("unknown", "Cannot tell: nvltop's reading process has ended")
     if not gpus:
         return Verdict("starting", "Reading the GPUs for the first time")
     fresh = [g for g in gpus if not g.stale]

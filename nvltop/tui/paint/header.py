@@ -46,7 +46,8 @@ def _node(view: View) -> Span:
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
-    return words or "waiting for the NVIDIA driver", "value"
+    waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
+    return words or waiting, "value"
 
 
 def _nvlink(view: View) -> Span:
