@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select as selectors
 import signal
 import sys
@@ -237,8 +238,16 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
             live.step()
             if answered_within(live.monitor.frame(), late_s):
                 break
-    text, code = to_check(live.monitor.frame(), seconds)
-    print(text, flush=True)
+    return _verdict(*to_check(live.monitor.frame(), seconds))
+
+
+def _verdict(text: str, code: int) -> int:
+    """Print a verdict and return its code, which holds even if nobody reads the text."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # What could not be written is not tried again as the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
 
 
@@ -268,9 +277,7 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
         if seconds is not None and looked_s >= seconds:
             break
     line.clear()
-    text, code = to_check(folded.frame(), looked_s)
-    print(text, flush=True)
-    return code
+    return _verdict(*to_check(folded.frame(), looked_s))
 
 
 def recorded(

@@ -9,6 +9,7 @@ it says.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -22,6 +23,10 @@ MOST: Final = 4
 """Workers of earlier runs that may wait for single GPUs; with more, no further one is started."""
 WORTH_S: Final = 2.0
 """A call that has been under way for this long is one that a worker is left behind in."""
+MAX_ASKING: Final = 64
+"""Runs that may ask at the same time; each is answered within a moment."""
+MAX_LIST: Final = 1 << 24
+"""Characters of the kernel's list of sockets that are looked through."""
 _CREDENTIALS: Final = struct.Struct("3i")
 """`struct ucred`: process, user, group."""
 
@@ -44,7 +49,8 @@ def announce(gpus: Collection[int | None]) -> socket.socket | None:
     try:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(f"\0{NAME}-{os.getuid()}-{os.getpid()}-{whom}")
-        listening.listen(1)
+        listening.listen(MAX_ASKING)
+        listening.setblocking(False)
     except OSError:
         if listening:
             listening.close()
@@ -52,11 +58,20 @@ def announce(gpus: Collection[int | None]) -> socket.socket | None:
     return listening
 
 
+def answer(listening: socket.socket) -> None:
+    """Let go of those who have asked whose socket this is: the kernel has told them."""
+    with contextlib.suppress(OSError):
+        while True:
+            asking, _ = listening.accept()
+            asking.close()
+
+
 def earlier(sockets: Path = Path("/proc/net/unix")) -> list[Waiting]:
     """Return the workers of this user that wait without a parent; none if the list cannot be read."""
     pattern = re.compile(rf"@({NAME}-{os.getuid()}-(\d+)-(driver|[\d+]+))$", re.MULTILINE)
     try:
-        text = sockets.read_text(errors="replace")
+        with sockets.open(errors="replace") as file:
+            text = file.read(MAX_LIST)
     except OSError:
         return []
     found = {}
@@ -85,12 +100,6 @@ def _is_ours(name: str, pid: int) -> bool:
             asking.setblocking(False)
             asking.connect(f"\0{name}")
             raw = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        except BlockingIOError:
-            # Its queue is full: others have asked. Whose it is, the kernel's list of processes says.
-            try:
-                return os.stat(f"/proc/{pid}").st_uid == os.getuid()
-            except OSError:
-                return False
         except OSError:
             return False
     owner, user, _ = _CREDENTIALS.unpack(raw)

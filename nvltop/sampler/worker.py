@@ -53,6 +53,8 @@ def listen(watch: Watch, stop: threading.Event, pace: Pace, waits: bool) -> None
     while waits and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
         if waited is None and time.monotonic() - min(call.since_s for call in calls) > waiting.WORTH_S:
             waited = waiting.announce({call.gpu for call in calls})
+        if waited:
+            waiting.answer(waited)
         # Polled: a thread stuck in the driver cannot tell us anything.
         time.sleep(0.02)
     os._exit(0)
