@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select as selectors
 import signal
 import sys
@@ -20,7 +21,7 @@ from nvltop.progress import SOON_S, Line, first_reading
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
-from nvltop.report.check import to_check
+from nvltop.report.check import answered_within, to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
@@ -31,6 +32,8 @@ START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
 ENDED_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
+SILENT_S: Final = 7.0
+"""How long a check waits at its end for GPUs that have not answered since; then there is a finding of it."""
 
 
 class RunError(RuntimeError):
@@ -93,8 +96,7 @@ class Live:
 
         A driver that does not answer for long ends the run.
         """
-        wait_s = self.pacer.wait_s(time.monotonic())
-        selectors.select([self._worker.fileno()], [], [], wait_s)
+        self._await_items(self.pacer.wait_s(time.monotonic()))
         items = self._worker.drain()
         tick = self._worker.tick()
         for item in items:
@@ -113,6 +115,11 @@ class Live:
         if not self.pacer.started:
             self._wait(tick)
         return bool(items)
+
+    def _await_items(self, seconds: float) -> None:
+        """Wait until items are there, or for so long; while there is no worker, none come."""
+        fd = self._worker.fileno()
+        selectors.select([fd] if fd >= 0 else [], [], [], seconds)
 
     def look(self, seconds: float) -> Iterator[None]:
         """Step for so many seconds from the first reading on, telling how far that is; yield at each step."""
@@ -139,8 +146,13 @@ class Live:
             self.line.tell(first_reading(tick, waited_s))
         if self._patient:
             return
-        if silent_s > self._patience_s or (tick.worker == "ended" and waited_s > ENDED_S):
-            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+        if tick.worker == "ended" and waited_s > ENDED_S:
+            raise RunError(tick.note or "nvltop's reading process has ended")
+        if silent_s > self._patience_s:
+            if not tick.calls:
+                # No call is under way, so the driver is not what keeps us waiting.
+                raise RunError(f"nvltop's reading process has sent nothing in {silent_s:.0f} s")
+            where = f": {tick.calls[0].function} has not answered"
             raise RunError(
                 f"the NVIDIA driver did not answer in {silent_s:.0f} s{where}; see `dmesg` for Xid lines"
             )
@@ -216,8 +228,22 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
     with live.line:
         for _ in live.look(seconds):
             pass
-    text, code = to_check(live.monitor.frame(), seconds)
-    print(text, flush=True)
+        # A driver that has stopped answering just now is silent for long enough to say so.
+        ends_s = time.monotonic()
+        while (late_s := time.monotonic() - ends_s) < SILENT_S:
+            live.step()
+            if answered_within(live.monitor.frame(), late_s):
+                break
+    return _verdict(*to_check(live.monitor.frame(), seconds))
+
+
+def _verdict(text: str, code: int) -> int:
+    """Print a verdict and return its code, which holds even if nobody reads the text."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # What could not be written is not tried again as the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
 
 
@@ -248,9 +274,7 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
         if seconds is not None and looked_s >= seconds:
             break
     line.clear()
-    text, code = to_check(folded.frame(), looked_s)
-    print(text, flush=True)
-    return code
+    return _verdict(*to_check(folded.frame(), looked_s))
 
 
 def recorded(

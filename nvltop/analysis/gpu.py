@@ -194,7 +194,7 @@ class GpuTrack:
         self._lit = self._totals = None
 
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
-        """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
+        """Return what to show at `now_s`; `stale` if link counters, or all, are older than `stale_s`."""
         self._settle()
         remotes = self.gpu.remotes
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
@@ -215,7 +215,7 @@ class GpuTrack:
             ber=self._ber,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
-            stale=ages.get("links", 0.0) > stale_s,
+            stale=ages.get("links", min(ages.values(), default=0.0)) > stale_s,
             spans=tuple(self._spans),
             mean_span_s=self._means.span_s,
             mean_is_step=self._means.is_step,

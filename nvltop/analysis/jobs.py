@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known
@@ -95,6 +96,45 @@ def partners_of(found: Sequence[Job]) -> dict[str, str]:
     return {part: job.key for job in found for part in job.parts if part}
 
 
+class Jobs:
+    """The jobs of one moment after the other: put together only when processes or links have changed."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._jobs: tuple[Job, ...] = ()
+
+    def at(
+        self,
+        processes: Maybe[Processes],
+        gpus: Sequence[GpuFrame],
+        matrix: Matrix,
+        partners: Mapping[str, str] = NO_PARTNERS,
+    ) -> tuple[Job, ...]:
+        """Return the jobs with the traffic of this moment; `partners` as for `jobs`."""
+        of = (processes, matrix.cells, dict(partners), *(g.gpu.uuid for g in gpus))
+        if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
+            self._of, self._jobs = of, jobs(processes, gpus, matrix, partners)
+            return self._jobs
+        frames = {g.gpu.uuid: g for g in gpus}
+        traffic = {used: _traffic(used, frames) for used in {job.gpus for job in self._jobs}}
+        self._jobs = tuple(
+            replace(job, tx_bytes_per_s=tx, rx_bytes_per_s=rx, mean_over_s=over_s)
+            for job in self._jobs
+            for tx, rx, over_s in (traffic[job.gpus],)
+        )
+        return self._jobs
+
+
+def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe[float], Maybe[float], float]:
+    """Return the mean TX and RX of some GPUs together, and the longest window of these means, seconds."""
+    windows = [frames[uuid].mean_span_s for uuid in gpus]
+    return (
+        _sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
+        _sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
+        max((b - a for a, b in filter(None, windows)), default=0.0),
+    )
+
+
 def _group(process: Process, on_gpu: Mapping[int, Process]) -> tuple[str, str]:
     """Return kind and id of the job a process belongs to."""
     if process.group_kind in BATCH:
@@ -145,7 +185,7 @@ def _job(
     exclusive = tuple(all_seen and len(sharers[uuid]) == 1 for uuid in gpus)
     users = {member.user for member in members}
     shown = number[:8] if kind == "kubernetes" else number
-    windows = [frames[uuid].mean_span_s for uuid in gpus]
+    tx, rx, over_s = _traffic(gpus, frames)
     return Job(
         key=f"{kind}:{number}",
         label=f"{_name(int(number), members)} {shown}".strip() if kind == "process" else f"{kind} {shown}",
@@ -154,10 +194,10 @@ def _job(
         pids=tuple(member.pid for member in members),
         gpus=gpus,
         exclusive=exclusive,
-        tx_bytes_per_s=_sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
-        rx_bytes_per_s=_sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
+        tx_bytes_per_s=tx,
+        rx_bytes_per_s=rx,
         exact=all(exclusive),
-        mean_over_s=max((b - a for a, b in filter(None, windows)), default=0.0),
+        mean_over_s=over_s,
         unlinked=_unlinked(gpus, tuple(frames), matrix),
         parts=tuple(parts.get(uuid, "") for uuid in gpus) if parts else (),
     )

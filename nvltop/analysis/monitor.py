@@ -12,7 +12,7 @@ from nvltop.analysis.activity.watch import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
 from nvltop.analysis.refresh import Period
@@ -49,6 +49,8 @@ from nvltop.model import (
     Tick,
 )
 
+MAX_GPUS: Final = 1024
+"""Rows of a node, those of GPUs that are no longer listed included."""
 MAX_EVENTS: Final = 1000
 """Events kept; the oldest go first."""
 
@@ -78,6 +80,7 @@ class Monitor:
         self._host = Host()
         self._cost = Cost()
         self._processes: Maybe[Processes] = NOT_READ
+        self._jobs = Jobs()
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
@@ -187,6 +190,9 @@ class Monitor:
         self._around = matrix.Around.of(inventory)
         self._nics.take(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
+        if len(self._gpus) > 2 * MAX_GPUS:
+            listed = {gpu.uuid for gpu in inventory.gpus}
+            self._gpus = {uuid: track for uuid, track in self._gpus.items() if uuid in listed}
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
             if track:
@@ -241,7 +247,7 @@ class Monitor:
                 self._gpus[gpu.uuid].frame(now_s, gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
             )
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = jobs(self._processes, gpus, joined, self._activities.partners.bonds)
+            running = self._jobs.at(self._processes, gpus, joined, self._activities.partners.bonds)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 
@@ -305,4 +311,4 @@ def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
     if not unknown:
         # What is no longer counted keeps its row: that it is gone is the news.
         gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
-    return replace(fresh, gpus=tuple(gpus))
+    return replace(fresh, gpus=tuple(gpus[:MAX_GPUS]))

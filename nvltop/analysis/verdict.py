@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.model import NOT_READ, GpuFrame, Inventory, Maybe, Missing, NvLink, Tick, Verdict, known
+from nvltop.units import age
 
 CEILINGS: Final = {
     "2.0": 20.0 / 25.781,
@@ -93,8 +94,16 @@ def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdi
     """Judge the node as it is now."""
     if inventory.problem:
         return Verdict("no-gpu", inventory.problem.summary)
+    if not gpus and tick.worker == "ended":
+        return Verdict("unknown", "Cannot tell: nvltop's reading process has ended")
     if not gpus:
         return Verdict("starting", "Reading the GPUs for the first time")
+    fresh = [g for g in gpus if not g.stale]
+    if not fresh:
+        # Old numbers make no verdict.
+        unread_s = min(min(g.age_s.values()) for g in gpus)
+        return Verdict("unknown", f"Cannot tell: nothing has been read for {age(unread_s)}")
+    gpus = fresh
     linked = [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     if not linked:
         return _without_links(gpus)

@@ -143,14 +143,18 @@ def _simulation(p: argparse.ArgumentParser) -> None:
 
 def _recordings(p: argparse.ArgumentParser) -> None:
     record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
-    record.add_argument("--record", metavar="FILE", help="record into a new FILE (.gz: compressed)")
+    record.add_argument(
+        "--record", type=values.file, metavar="FILE", help="record into a new FILE (.gz: compressed)"
+    )
     record.add_argument(
         "--record-max",
         type=values.size,
         metavar="SIZE",
         help="keep only the newest SIZE bytes (such as 200M)",
     )
-    record.add_argument("--replay", metavar="FILE", help="show a recording or snapshot, not this machine")
+    record.add_argument(
+        "--replay", type=values.file, metavar="FILE", help="show a recording or snapshot, not this machine"
+    )
 
 
 def _program(p: argparse.ArgumentParser) -> None:

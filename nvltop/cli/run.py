@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from nvltop import oneshot
 from nvltop.catalogue import DEFAULT_SCENARIO
 from nvltop.cli.ask import read_settings
-from nvltop.cli.ending import FAILED, OK, CommandError
+from nvltop.cli.ending import FAILED, NO_DRIVER, OK, CommandError, in_order
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
@@ -20,6 +21,7 @@ from nvltop.settings import Settings
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
+    from nvltop.record.format import RecordingError
     from nvltop.record.recorded import Source
 
 
@@ -29,13 +31,35 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     if on_screen:
         hold()
+    with contextlib.ExitStack() as opened:
+        if options.record and not on_screen:
+            opened.enter_context(in_order())
+        code, source = _run(options, settings, demo, on_screen, opened)
+    # Only now: what was left to write is written, or is not.
+    if options.record and (failed := _not_recorded(source)):
+        print(f"nvltop: {failed}", file=sys.stderr)
+        return code if code or options.check else FAILED
+    return code
+
+
+def _run(
+    options: argparse.Namespace,
+    settings: Settings,
+    demo: tuple[str, str] | None,
+    on_screen: bool,
+    opened: contextlib.ExitStack,
+) -> tuple[int, Source | None]:
+    """Run, with what is to be closed in `opened`; returns the exit code and the source."""
     # Before anything else is imported: the worker starts while the screen's modules load.
     from nvltop.record.format import RecordingError
 
-    exporter = source = None
     try:
         exporter = metrics.start(options)
+        if exporter:
+            opened.callback(exporter.close)
         source = _source(options, settings, demo, on_screen)
+        if source:
+            opened.callback(source.close)
         if exporter:
             print(f"nvltop: metrics on {exporter.url}", file=sys.stderr, flush=True)
         if on_screen:
@@ -45,14 +69,17 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
             outcome = show_screen(source, settings, exporter.show if exporter else None)
             if outcome.message:
                 print(f"nvltop: {outcome.message}", file=sys.stderr)
-            return int(outcome.code)
-        return _report(options, settings, source, exporter)
+            return int(outcome.code), source
+        return _report(options, settings, source, exporter), source
     except (RecordingError, ServeError) as error:
         raise CommandError(str(error), FAILED) from None
-    finally:
-        for opened in (source, exporter):
-            if opened:
-                opened.close()
+
+
+def _not_recorded(source: Source | None) -> RecordingError | None:
+    """Return why the end of what was to be recorded is missing, if it is."""
+    from nvltop.record.recorded import Recorded
+
+    return source.error if isinstance(source, Recorded) else None
 
 
 def _report(
@@ -104,9 +131,12 @@ def _source(
 
         with Line() as line:
             return Replay(options.replay, line.reading(options.replay))
-    from nvltop.sampler.client import Worker
+    from nvltop.sampler.client import Worker, WorkerError
 
-    worker = Worker(settings.interval_s, demo)
+    try:
+        worker = Worker(settings.interval_s, demo)
+    except WorkerError as error:
+        raise CommandError(str(error), NO_DRIVER) from None
     if not options.record:
         return worker
     from nvltop.record.format import RecordingError

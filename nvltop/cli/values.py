@@ -26,6 +26,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def file(text: str) -> str:
+    """Return the name of a file; an empty one comes of a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return text
+
+
 def size(text: str) -> int:
     """Return bytes; `200M` and `1GB` are powers of 1000."""
     match = re.fullmatch(r"([0-9]+)([kMGT]?)B?", text)

@@ -95,7 +95,8 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
     tick, cost = frame.tick, frame.cost
     sheet.add(BUILD, {"version": __version__})
     sheet.add_info(NODE, frame, {})
-    if tick.worker != "starting":
+    # While our own worker does not run, nothing is known of the driver.
+    if tick.worker not in ("starting", "paused", "ended"):
         sheet.add(DRIVER, {}, float(tick.worker in RUNNING and not frame.inventory.problem))
     sheet.add(GPUS, {}, len(frame.gpus))
     sheet.add(WORKER, {"state": tick.worker})

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from nvltop.model import Maybe, Missing
+from nvltop.host.attempt import attempt
+from nvltop.model import Maybe
 
+MAX_TIME_S: Final = 1e11
+"""Unix time in which no machine is switched on (the year 5138)."""
+MAX_BYTES: Final = 1 << 20
+"""Of a list of mounts, which can be long."""
+MACHINES_PIDS: Final = "pid:[4026531836]"
+"""The initial PID namespace (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
 MARKS: Final = (".dockerenv", "run/.containerenv")
 """Files that Docker and Podman leave in the root of a container."""
 GROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/garden/", "/ecs/")
@@ -17,15 +25,19 @@ GROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/gard
 
 def booted_s() -> Maybe[float]:
     """Return the Unix time at which the machine was switched on."""
-    try:
-        return float(psutil.boot_time())
-    except (OSError, RuntimeError, ValueError) as error:
-        return Missing(f"/proc/stat: {error}")
+    return attempt(_boot_time, "/proc/stat")
+
+
+def _boot_time() -> float:
+    booted_s = float(psutil.boot_time())
+    if not 0 < booted_s < MAX_TIME_S:
+        raise ValueError(f"implausible value {booted_s:g}")
+    return booted_s
 
 
 def in_container(root: Path = Path("/")) -> bool:
-    """Whether we run in a container, by its marks, its cgroup or the file system of its root."""
-    if any((root / mark).exists() for mark in MARKS):
+    """Whether we run in a container: by its marks, process ids of its own, its cgroup or its root."""
+    if any(os.path.lexists(root / mark) for mark in MARKS) or _has_own_processes(root):
         return True
     if any(group in _read(root / "proc/1/cgroup") for group in GROUPS):
         return True
@@ -33,8 +45,17 @@ def in_container(root: Path = Path("/")) -> bool:
     return any(fields[1:3] == ["/", "overlay"] for fields in mounts)
 
 
+def _has_own_processes(root: Path) -> bool:
+    """Whether process ids are not those of the machine, as in containers without any other mark."""
+    try:
+        return os.readlink(root / "proc/self/ns/pid") != MACHINES_PIDS
+    except OSError:
+        return False
+
+
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES).decode(errors="replace")
     except OSError:
         return ""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nvltop.host.attempt import attempt
 from nvltop.host.places import NOT_ON_PCI, gpu_places, place_of
 from nvltop.host.ports import PortReader
 from nvltop.host.sysfs import names_in, read_text, sys_root
-from nvltop.model import LPF, Maybe, Missing, Nic, NicPorts, Place, known
+from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, Place, known
 from nvltop.text import clean
 
 ETHERNET: Final = "1"
@@ -78,7 +80,7 @@ class NicTable:
         with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_S
         if with_errors:
             self._errors_s = now_s
-        ports = [reader.read(with_errors) for reader in self._readers]
+        ports = [_read_port(reader, with_errors) for reader in self._readers]
         return NicPorts(tuple(port for port in ports if port))
 
     def _rdma(self, name: str) -> Nic:
@@ -158,6 +160,12 @@ class NicTable:
         if nic.bond:
             return next((i for i in nic.interfaces if self._bonded(i)), "")
         return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
+
+
+def _read_port(reader: PortReader, with_errors: bool) -> NicPort | None:
+    """Read a port; whatever its driver does costs this port only."""
+    port = attempt(partial(reader.read, with_errors), "/sys")
+    return reader.unread(port) if isinstance(port, Missing) else port
 
 
 def _ports(folder: Path) -> list[int]:

@@ -106,6 +106,10 @@ class PortReader:
             errors=self._errors,
         )
 
+    def unread(self, why: Missing) -> NicPort:
+        """Return the port if nothing of it can be read."""
+        return NicPort(self._nic.device, self._port, why, why, "", why, why, why, why, why)
+
     def _state(self) -> Maybe[str]:
         if self._nic.rdma:
             text = read_text(self._folder / "state")

@@ -159,7 +159,7 @@ class GpuFrame:
     """CLOCK_MONOTONIC of the start and the end of the time that the newest link rates are means over."""
     pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
-    """The link counters are older than they should be."""
+    """The link counters (without NVLink: all values) are older than they should be."""
     spans: tuple[LinkSpan, ...] = ()
     """The last spans, oldest first: more than one may have ended since the frame before."""
     mean_span_s: tuple[float, float] | None = None

@@ -98,7 +98,8 @@ class Problem:
     """Why there are no GPUs to show."""
 
     id: str
-    """`no-library`, `no-driver`, `version-mismatch`, `no-permission`, `no-gpu`, `init-failed`."""
+    """`no-library`, `no-driver`, `version-mismatch`, `no-permission`, `no-gpu`, `init-failed` or
+    `wrong-pynvml`."""
     summary: str
     next_step: str
 

@@ -57,6 +57,8 @@ class Process:
     id."""
     session: int = 0
     """Session id, which is the pid of the session's first process; 0 if it was not read."""
+    start_ticks: Maybe[int] = NOT_READ
+    """Field 22 of /proc/PID/stat (clock ticks since boot): what a signal is sent by, with `pid`."""
 
 
 @dataclass(frozen=True, slots=True)

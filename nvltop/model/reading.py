@@ -316,7 +316,7 @@ class Call:
     gpu: int | None
     """NVML index."""
     since_s: float
-    """CLOCK_MONOTONIC."""
+    """CLOCK_MONOTONIC; later by the time in which nvltop was paused meanwhile, if it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +328,7 @@ class Tick:
     interval_s: float
     """Asked refresh interval."""
     worker: str = "running"
-    """`starting`, `running`, `stuck`, `ended`, `replaced`, or `replay`."""
+    """`starting`, `running`, `stuck`, `paused` (stopped or starved), `ended`, `replaced`, or `replay`."""
     calls: tuple[Call, ...] = ()
     """Calls that have been going on for more than a second."""
     note: str = ""

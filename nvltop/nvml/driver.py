@@ -114,4 +114,6 @@ def within(value: Any, low: float, high: float) -> Any:
     """Return `value`, or `Missing` if no such quantity can be outside [`low`, `high`]."""
     if isinstance(value, Missing) or low <= value <= high:
         return value
-    return Missing(f"implausible value {value}")
+    return Missing(
+        clean(f"implausible value {value:g}" if isinstance(value, float) else f"implausible value {value}")
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -37,6 +38,9 @@ from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
 from nvltop.nvml.watch import Watch
+
+MAX_RENAMED: Final = 2
+"""Times that a GPU may come back with another UUID (one was exchanged, or a vGPU made again)."""
 
 
 @dataclass(slots=True)
@@ -149,6 +153,8 @@ class Session:
     leave_out: Collection[int] = ()
     readers: tuple[GpuReader, ...] = ()
     inventory: Inventory | None = None
+    _renamed: Counter[int] = field(default_factory=Counter)
+    """How often the GPU with an NVML index has had another UUID than before."""
 
     def open(self) -> Inventory:
         """Initialise NVML and read the inventory; its `problem` says why if that failed."""
@@ -167,7 +173,7 @@ class Session:
         found = inventory.find_devices(self.driver, self.leave_out)
         if isinstance(found, Missing):
             return found
-        found = replace(found, devices=tuple(map(self._named, found.devices)))
+        found = replace(found, devices=self._steady(tuple(map(self._named, found.devices))))
         fresh = inventory.read_inventory(self.driver, found)
         old = self.inventory
         if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):
@@ -188,6 +194,20 @@ class Session:
             if known(gpu.pci_bus_id) and device.uuid == f"PCI-{gpu.pci_bus_id}":
                 return replace(device, uuid=gpu.uuid)
         return device
+
+    def _steady(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        """Let a GPU keep its UUID if that changes all the time: each new one would be a new GPU, for ever."""
+        listed = {device.uuid for device in devices}
+        before = {reader.device.index: reader.device.uuid for reader in self.readers}
+        steady = []
+        for device in devices:
+            old = before.get(device.index, device.uuid)
+            if old != device.uuid and old not in listed:
+                self._renamed[device.index] += 1
+                if self._renamed[device.index] > MAX_RENAMED:
+                    device = replace(device, uuid=old)
+            steady.append(device)
+        return tuple(steady)
 
     def _failed(self, problem: Problem) -> Inventory:
         self.inventory = inventory.failed_inventory(self.driver, problem)

@@ -18,8 +18,10 @@ from nvltop.model import Call
 SLOT: Final = struct.Struct("<di16s44s")
 """Start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread name, function name."""
 SLOTS: Final = 64
-SIZE: Final = SLOT.size * SLOTS
+BEAT_AT: Final = SLOT.size * SLOTS
+"""Where the time of the worker's last heartbeat stands, as a double."""
 _START: Final = struct.Struct("<d")
+SIZE: Final = BEAT_AT + _START.size
 WAITS: Final = frozenset({"nvmlEventSetWait_v2"})
 """Calls that wait by design: no cost, never stuck, and harmless to end in."""
 
@@ -62,7 +64,7 @@ class Watch:
     def under_way(self, before_s: float = math.inf) -> tuple[Call, ...]:
         """Return the calls that have begun (before a time, CLOCK_MONOTONIC) and not come back."""
         found = []
-        starts = memoryview(self._memory).cast("d")[:: SLOT.size // _START.size].tolist()
+        starts = memoryview(self._memory)[:BEAT_AT].cast("d")[:: SLOT.size // _START.size].tolist()
         for i in [i for i, since in enumerate(starts) if 0 < since < before_s]:
             since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
             if 0 < since < before_s:
@@ -75,6 +77,16 @@ class Watch:
                     )
                 )
         return tuple(found)
+
+    def beat(self) -> None:
+        """Note that the worker runs."""
+        _START.pack_into(self._memory, BEAT_AT, time.monotonic())
+
+    @property
+    def beat_s(self) -> float:
+        """CLOCK_MONOTONIC of the worker's last heartbeat; 0 before the first."""
+        beat_s: float = _START.unpack_from(self._memory, BEAT_AT)[0]
+        return beat_s
 
     def _slot(self) -> tuple[int, bytes]:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nvltop.model import Item, Tick
+from nvltop.record.format import RecordingError
 from nvltop.record.writer import Recorder
 
 
@@ -41,6 +42,11 @@ class Recorded:
         """The file that is written."""
         return self._recorder.path
 
+    @property
+    def error(self) -> RecordingError | None:
+        """Why recording has stopped before its end, if it has."""
+        return self._recorder.error
+
     def stop(self) -> Source:
         """End the recording, and return the source."""
         self._recorder.close()
@@ -62,7 +68,7 @@ class Recorded:
         tick = self._source.tick()
         self._recorder.write(tick)
         if self._recorder.error:
-            tick = replace(tick, note=f"recording stopped: {self._recorder.error}")
+            tick = replace(tick, note=str(self._recorder.error))
         return tick
 
     def pace(self, interval_s: float) -> None:

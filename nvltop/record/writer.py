@@ -110,6 +110,8 @@ class _Disk:
         self.path = path
         self.older = path.with_name(f"{path.name}.1")
         self.error: RecordingError | None = None
+        self._made: tuple[int, int] | None = None
+        """The older file that we have made, if any."""
         if rotates and os.path.lexists(self.older):
             raise RecordingError(f"{self.older}: {EXISTS}")
         try:
@@ -147,11 +149,23 @@ class _Disk:
 
     def rotate(self) -> None:
         """Make the file the older one and begin a new one."""
+        if self._which(self.older) != self._made:
+            raise OSError(0, f"{self.older} {EXISTS}")
         os.replace(self.path, self.older)
+        self._made = self._which(self.older)
         os.close(self._fd)
         self._fd = -1
         self._fd = self._create(self.path)
         self._size = 0
+
+    @staticmethod
+    def _which(path: Path) -> tuple[int, int] | None:
+        """Return which file has a name, None if none has."""
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def close(self, wait_s: float) -> None:
         """End the thread."""

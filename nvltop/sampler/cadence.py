@@ -24,6 +24,10 @@ NICS_S: Final = 1.0
 FIRST_NICS_S: Final = 0.5
 """Seconds to the second reading, with which there are rates: a report after 1 s has them."""
 PROCESSES_S: Final = 2.0
+PROCESSES_SHARE: Final = 0.01
+"""Share of one CPU that describing the processes may take; what the main process makes of it takes thrice."""
+PROCESSES_MOST_S: Final = 8.0
+"""No list is described later than this, however many processes there are."""
 COST_S: Final = 1.0
 GATHER_S: Final = 0.02
 """Readings that come within so short a time are sent together: each sending wakes the main process."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.garbage import settle
+from nvltop.host.attempt import attempt
 from nvltop.host.machine import booted_s, in_container
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
@@ -35,7 +36,7 @@ from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.nics import NicWatch, Ports
-from nvltop.sampler.protocol import FAILED, RELOAD, Job
+from nvltop.sampler.protocol import RELOAD, Job, guarded
 from nvltop.sampler.refresh import RefreshProbe
 
 EVENT_WAIT_MS: Final = 1000
@@ -124,8 +125,8 @@ class Sampler:
         self._nics.tell(
             replace(
                 inventory,
-                pci_gpus=drivers_gpus(shown, proc_root()),
-                container=in_container(),
+                pci_gpus=attempt(lambda: drivers_gpus(shown, proc_root()), "/proc/driver/nvidia"),
+                container=attempt(in_container, "/proc"),
                 booted_s=booted_s(),
             )
         )
@@ -156,7 +157,7 @@ class Sampler:
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}
         next_s = time.monotonic()
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             # A turn early rather than a whole interval late.
             slack = stretch.interval_s / 2
@@ -198,15 +199,19 @@ class Sampler:
 
     def processes(self, lane: Lane) -> None:
         """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             for reader in lane.turn(self._session.readers):
                 if not reader.lost:
                     self._lists.read(reader)
+            begun_cpu_s = time.thread_time()
             if lane is self._processes.largest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            self._stop.wait(cadence.PROCESSES_S)
+            # Thousands of processes are read less often, so that they cost a few percent at most.
+            spent_s = time.thread_time() - begun_cpu_s
+            pause_s = max(cadence.PROCESSES_S, spent_s / cadence.PROCESSES_SHARE)
+            self._stop.wait(min(pause_s, cadence.PROCESSES_MOST_S))
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
@@ -241,7 +246,7 @@ class Sampler:
         self._each(lane, GpuReader.read_fabric)
         fabric.at(time.monotonic())
         self._stop.wait(cadence.FIRST_TRAFFIC_S)
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             now = time.monotonic()
             if traffic.at(now):
                 self._each(lane, GpuReader.read_traffic)
@@ -318,15 +323,3 @@ def _table(job: Job) -> Table:
     from nvltop.nvml.simulated.processes import SimulatedTable
 
     return SimulatedTable(time.time())
-
-
-def guarded(work: Callable[..., None]) -> Callable[..., None]:
-    """Let the process end when a thread of it fails: half a worker would show old numbers for ever."""
-
-    def run_guarded(*args: Any) -> None:
-        try:
-            work(*args)
-        except BaseException:  # any failure at all: the main process starts another worker
-            os._exit(FAILED)
-
-    return run_guarded

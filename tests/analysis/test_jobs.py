@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import Jobs, jobs
 from nvltop.host.processes import ELSEWHERE, ProcessTable, group_of
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading, known
 from nvltop.nvml.processes import by_pid
@@ -207,3 +207,15 @@ def test_arguments_and_user_go_base_name_and_pid_stay():
     assert (told.pid, told.executable) == (7, "python3")
     assert told.user != "ada"
     assert told.arguments == Missing("left out")
+
+
+def test_what_is_kept_of_jobs_is_what_is_worked_out_anew(bench):
+    b, kept = bench(), Jobs()
+    found = listed(b)
+    for step in range(6):
+        b.clock.now += 0.25
+        frame = b.poll()
+        if step == 4:
+            found = replace(found, processes=found.processes[:3])
+        assert kept.at(found, frame.gpus, frame.matrix) == jobs(found, frame.gpus, frame.matrix)
+    assert kept.at(Missing("no"), frame.gpus, frame.matrix) == ()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
 from nvltop.cli import main
+from nvltop.model import Missing
 from nvltop.report.check import to_check
 
 PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
@@ -81,3 +86,46 @@ def test_a_crash_is_no_verdict(capsys, monkeypatch):
 def test_for_needs_check(capsys):
     assert main(["--for", "5"]) == 2
     assert "--for needs --check" in capsys.readouterr().err
+
+
+def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):
+    command = [sys.executable, "-m", "nvltop", "--demo", "dgx-h100", "--scenario", "p2p-dead", "--check"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    for out in (writing, full):
+        done = subprocess.run(
+            [*command, "--for", "1"], stdout=out, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+        os.close(out)
+        assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_what_was_not_read_to_the_end_is_no_verdict(bench):
+    b = bench()
+    b.interval_s = 1.0
+    frame = b.run(6.0)
+    assert to_check(frame, 6)[1] == 0
+    old = replace(frame, gpus=(*frame.gpus[:7], replace(frame.gpus[7], stale=True)))
+    line, code = to_check(old, 6)
+    assert code == 3
+    assert "1 of 8 GPUs have not been read for" in line
+    assert "tx_bytes_per_s" not in line
+    for worker in ("ended", "paused"):
+        line, code = to_check(replace(frame, tick=replace(frame.tick, worker=worker, note="")), 6)
+        assert (code, "reading process does not run" in line) == (3, True)
+    unread = replace(frame.gpus[0], nvlink=replace(frame.gpus[0].nvlink, links_up=Missing("not read yet")))
+    line, code = to_check(replace(frame, gpus=(unread, *frame.gpus[1:])), 6)
+    assert code == 3
+    assert "? of 144 links up" in line
+    no_errors = {k: v for k, v in frame.gpus[0].age_s.items() if k != "errors"}
+    line, code = to_check(replace(frame, gpus=(replace(frame.gpus[0], age_s=no_errors), *frame.gpus[1:])), 6)
+    assert code == 3
+    assert "error counters could not be read" in line
+
+
+def test_over_what_time_no_error_was_counted(bench):
+    b = bench()
+    b.interval_s = 1.0
+    assert "error counters read once" in to_check(b.poll(), 0)[0]
+    assert "no errors in 6 s" in to_check(b.run(6.0), 6)[0]

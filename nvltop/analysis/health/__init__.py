@@ -80,6 +80,7 @@ class Health:
         stopped = self._asked_s is not None and now_s - self._asked_s > gap_s(EVERY_S)
         self._asked_s = now_s
         self.memory.note(scene.gpus, scene.nics, now_s)
+        self.memory.silence.note(scene.tick, self.memory.heard_s)
         claims: list[Claim] = []
         for family in FAMILIES:
             found, looked = family.judge(scene)
@@ -111,9 +112,9 @@ class Health:
 
 def _of_those_that_answer(looked: Looked, scene: Scene) -> Looked:
     """Say which GPUs a family has not looked at: nothing is fine because nobody told of it."""
-    silent = [g for g in scene.gpus if g.state != "ok"]
+    silent = [g for g in scene.gpus if g.state != "ok" or g.stale]
     if isinstance(looked, Missing) or not silent:
         return looked
     if len(silent) == len(scene.gpus):
-        return Missing(f"no GPU answers ({silent[0].state_reason})")
+        return Missing(f"no GPU answers ({silent[0].state_reason or 'what was read is old'})")
     return looked and f"{looked}; {names(silent)} not looked at"

@@ -8,6 +8,7 @@ from typing import Final
 
 from nvltop.analysis.errors import Counted
 from nvltop.analysis.health.layout import Layout
+from nvltop.analysis.health.silence import Silence
 from nvltop.analysis.nics import data_ports
 from nvltop.analysis.rows import errors, lit
 from nvltop.analysis.verdict import pcie_share
@@ -30,6 +31,7 @@ class Memory:
     """Ports that carry data of jobs and were active at some time."""
     heard_s: float | None = None
     """CLOCK_MONOTONIC of the newest reading of any GPU."""
+    silence: Silence = field(default_factory=Silence)
 
     first_ber: dict[str, LinkBer] = field(default_factory=dict)
     """The first bit error rates read of each GPU."""

@@ -1,4 +1,4 @@
-"""Rules about the reading itself: driver-stuck, monitor-slow, no-read, and what is so by design."""
+"""Rules about the reading itself: driver-stuck, reader-gone, monitor-slow, no-read, what is so by design."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nvltop.analysis.health.claim import (
     names,
 )
 from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, RESET, gap_s
-from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, known
+from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Tick, known
 from nvltop.units import age
 
 SLOW: Final = 0.10
@@ -42,21 +42,23 @@ def judge(scene: Scene) -> Opinion:
 
 
 def _stuck(scene: Scene) -> Iterator[Claim]:
-    heard = scene.memory.heard_s
+    silence = scene.memory.silence
     limit = gap_s(max(scene.tick.interval_s, scene.cost.interval_s))
-    silent = 0.0 if heard is None else scene.tick.mono_s - heard
     waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
-    call = waits[0] if waits else scene.tick.calls[0] if scene.tick.calls else None
-    # A driver that says that it is not there has answered.
-    if silent > limit and not scene.inventory.problem:
-        where = "" if call is None else f" in {call.function}"
+    # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
+    readable = not scene.inventory.problem and any(g.state == "ok" for g in scene.gpus)
+    if silence.unread_s > limit and readable:
+        if silence.driver_s <= limit or not silence.hung_in:
+            yield _reader_gone(scene.tick, silence.unread_s)
+            return
+        silent = silence.driver_s
         yield Claim(
             rule="driver-stuck",
             gpu=None,
-            summary=f"The NVIDIA driver has not answered for {age(silent)}{where};"
+            summary=f"The NVIDIA driver has not answered for {age(silent)} in {silence.hung_in};"
             f" the numbers shown are {age(silent)} old",
             steps=(Step("critical"),),
-            evidence={"silent_s": round(silent, 1), "call": call.function if call else None},
+            evidence={"silent_s": round(silent, 1), "call": silence.hung_in},
             next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
             source="NVIDIA/NVSentinel issue 1574",
         )
@@ -64,6 +66,27 @@ def _stuck(scene: Scene) -> Iterator[Claim]:
     for wait in waits:
         if wait.gpu is not None:
             yield _hangs(scene, wait.gpu, wait.function, scene.tick.mono_s - wait.since_s)
+
+
+def _reader_gone(tick: Tick, unread_s: float) -> Claim:
+    """Say that we have stopped reading: nothing is known of the driver, good or bad."""
+    if tick.worker == "ended":
+        why = tick.note or "nvltop's reading process has ended"
+        next_step = "Report it with this line; the driver and the GPUs need not have a fault"
+    elif tick.worker == "paused":
+        why = "nvltop's reading process does not run (stopped, frozen, or without CPU time)"
+        next_step = "See whether it is stopped (`ps -o stat,cmd`) and whether the machine is overloaded"
+    else:
+        why = "nvltop's reading process sends nothing, and no driver call holds it up"
+        next_step = "See whether the machine is overloaded; `nvidia-smi` tells whether the driver answers"
+    return Claim(
+        rule="reader-gone",
+        gpu=None,
+        summary=f"{why}; the numbers shown are {age(unread_s)} old",
+        steps=UNKNOWN,
+        evidence={"unread_s": round(unread_s, 1), "worker": tick.worker},
+        next_step=next_step,
+    )
 
 
 def _hangs(scene: Scene, index: int, function: str, seconds: float) -> Claim:
@@ -223,6 +246,6 @@ def judge_design(scene: Scene) -> Opinion:
     return claims, None
 
 
-FAMILY: Final = Family("driver answers", ("driver-stuck", "monitor-slow"), judge)
+FAMILY: Final = Family("driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), judge)
 UNREAD: Final = Family("can be read", ("no-read",), judge_unread)
 DESIGN: Final = Family("by design", ("mig-on", "in-vm", "no-nvlink"), judge_design)

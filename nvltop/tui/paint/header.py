@@ -46,7 +46,8 @@ def _node(view: View) -> Span:
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
-    return words or "waiting for the NVIDIA driver", "value"
+    waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
+    return words or waiting, "value"
 
 
 def _nvlink(view: View) -> Span:
@@ -79,7 +80,9 @@ def _reading(view: View) -> Span | None:
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
         return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
     if tick.worker == "ended":
-        return "the reading process has ended; the numbers are old", "error"
+        return tick.note or "nvltop's reading process has ended", "error"
+    if tick.worker == "paused":
+        return "nvltop's reading process does not run; the numbers are old", "error"
     return None
 
 
