@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
+from nvltop.analysis.verdict import ACTIVE
 from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick
 from nvltop.pacing import ReportPacer
 from nvltop.progress import SOON_S, Line, first_reading
@@ -26,7 +27,7 @@ from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.sampler.cadence import Due
-from nvltop.settings import Settings
+from nvltop.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
@@ -163,11 +164,17 @@ class Live:
             self.taken(item)
 
 
-def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
-    """Print `times` frames, an interval apart; the first with the second reading, when there are rates."""
+def run(worker: Source, settings: Settings, times: int, write: Format, seconds: float | None = None) -> None:
+    """Print `times` frames, an interval apart; the first when rates are known, or after `seconds`."""
     live = Live(worker, settings)
     printed, told_s = 0, None
     with live.line:
+        if seconds is not None:
+            for _ in live.look(seconds):
+                pass
+            live.line.clear()
+            print(write(live.monitor.frame(), live.only, times > 1), flush=True)
+            printed = 1
         while printed < times:
             live.step()
             if not live.pacer.started:
@@ -192,18 +199,34 @@ class Onlooker(Protocol):
         """Look at what the items have come to."""
 
 
-def serve(worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None) -> None:
-    """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
+def wanted_interval_s(frame: Frame) -> float:
+    """Return how often link counters are to be read: densely while a job may have steps to be seen."""
+    works = bool(frame.jobs) or any(j.state in ACTIVE for j in frame.judgements)
+    return SCREEN_INTERVAL_S if works else REPORT_INTERVAL_S
+
+
+def serve(
+    worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None, adapt: bool = False
+) -> None:
+    """Show frames at the interval until a signal, or `max_refreshes`, ends it.
+
+    With `adapt`, link counters are read as often as the work on the GPUs calls for.
+    """
     live = Live(worker, settings, patient=True)
+    interval_s = settings.interval_s
     live.taken = onlooker.take if onlooker else None
     due_s, shown = 0.0, 0
     with live.line, _signals() as ended:
         while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
             live.step()
             if time.monotonic() >= due_s:
-                show(live.monitor.frame(), live.only)
+                frame = live.monitor.frame()
+                show(frame, live.only)
                 if onlooker:
                     onlooker.look(live.monitor)
+                if adapt and (wanted_s := wanted_interval_s(frame)) != interval_s:
+                    interval_s = wanted_s
+                    worker.pace(interval_s)
                 due_s, shown = time.monotonic() + settings.interval_s, shown + 1
 
 
@@ -247,14 +270,23 @@ def _verdict(text: str, code: int) -> int:
     return code
 
 
-def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
-    """Print the last frame of a recording, or its first `times` an interval apart."""
+def replay(
+    path: str, settings: Settings, times: int | None, write: Format, seconds: float | None = None
+) -> None:
+    """Print the last frame of a recording, or its first `times` an interval apart.
+
+    With `seconds`, the recording is read up to there only.
+    """
     printed, last, line = 0, None, Line()
     due: Due | None = None
+    end_s: float | None = None
     for monitor, only, tick in recorded(path, settings, line):
         last = monitor, only
         if due is None:
             due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
+            end_s = None if seconds is None else tick.mono_s + seconds
+        if end_s is not None and tick.mono_s >= end_s:
+            break
         if times and printed < times and due.at(tick.mono_s):
             line.clear()
             print(write(monitor.frame(), only, times > 1), flush=True)

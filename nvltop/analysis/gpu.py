@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
-from nvltop.analysis.activity.series import Moved
+from nvltop.analysis.activity.series import Moved, Toward
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.means import Means
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter, Span
@@ -170,7 +170,7 @@ class GpuTrack:
         tx, rx = self._sums()
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
-            self.moved.append(Moved(start_s, end_s, _number(tx), _number(rx)))
+            self.moved.append(Moved(start_s, end_s, _number(tx), _number(rx), self._toward()))
             used = share_of(tx, rx, self._lighting().speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
@@ -288,6 +288,20 @@ class GpuTrack:
         if self._totals is None:
             self._totals = self._add_up()
         return self._totals
+
+    def _toward(self) -> tuple[Toward, ...]:
+        """Return the traffic by remote GPU on boards without NVSwitches; a part unread leaves one out."""
+        counters, n = self._counters, len(self._rates) // 2
+        if counters is None or counters.scope is not Scope.LINK:
+            return ()
+        found = []
+        for uuid, links, speed in self._lighting().toward:
+            if links[-1] < n:
+                tx = [r for i in links if known(r := self._rates[i])]
+                rx = [r for i in links if known(r := self._rates[n + i])]
+                if len(tx) == len(rx) == len(links):
+                    found.append(Toward(uuid, math.fsum(tx), math.fsum(rx), speed))
+        return tuple(found)
 
     def _add_up(self) -> tuple[Maybe[float], Maybe[float]]:
         counters, lit = self._counters, self._lighting()

@@ -47,6 +47,7 @@ from nvltop.model import (
     Processes,
     Reading,
     Tick,
+    Verdict,
 )
 
 MAX_GPUS: Final = 1024
@@ -83,6 +84,8 @@ class Monitor:
         self._jobs = Jobs()
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
+        self._first_s: float | None = None
+        """CLOCK_MONOTONIC of the first reading of link counters."""
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._listening: Event | None = None
         self._sequence = 0
@@ -152,6 +155,8 @@ class Monitor:
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
+        if track and self._first_s is None and reading.group == "links":
+            self._first_s = reading.end_s
         if track and track.update(reading, self._interval_of(track.gpu)):
             self._follow(track)
         elif track and isinstance(reading.data, ComputeActivity):
@@ -222,6 +227,7 @@ class Monitor:
                 gpus=now.gpus,
                 jobs=now.jobs,
                 activity=self._activities.now,
+                judgements=self._activities.judgements,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
                 cost=self._cost,
@@ -251,6 +257,19 @@ class Monitor:
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 
+    def _answer(self, inventory: Inventory, now: _Moment) -> Verdict:
+        """Return the verdict, from the same analysis as the findings."""
+        watched_s = 0.0 if self._first_s is None else max(0.0, self._tick.mono_s - self._first_s)
+        return verdict(
+            inventory,
+            now.gpus,
+            self._tick,
+            self._activities.judgements,
+            self._health.findings,
+            now.jobs,
+            watched_s,
+        )
+
     def frame(self) -> Frame:
         """Return the node as of the last `Tick`."""
         tick = self._tick
@@ -265,7 +284,7 @@ class Monitor:
             nics=now.nics,
             host=self._host,
             cost=self._cost,
-            verdict=verdict(inventory, now.gpus, tick),
+            verdict=self._answer(inventory, now),
             findings=self._health.findings,
             past_findings=tuple(self._health.past),
             checks=self._health.checks,
@@ -273,6 +292,8 @@ class Monitor:
             processes=self._processes,
             jobs=now.jobs,
             activity=self._activities.now,
+            judgements=self._activities.judgements,
+            at_limit_s=tuple(self._activities.at_limit_s.items()),
             sequence=self._sequence,
         )
 

@@ -64,6 +64,9 @@ class Lit:
     """Where these lead: GPUs by UUID, and `SWITCH`."""
     direct: tuple[int, ...]
     """Links that lead straight to a GPU, trained or not."""
+    toward: tuple[tuple[str, tuple[int, ...], float], ...] = ()
+    """Of active links that lead straight to GPUs of this node: the GPU's UUID, the links, and their speed in
+    bytes/s, one direction; without those of unknown speed."""
     _limits: dict[tuple[Scope, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
@@ -101,6 +104,7 @@ class Lit:
                 if remotes[i].gpu or remotes[i].kind is RemoteKind.SWITCH
             ),
             tuple(i for i, remote in enumerate(remotes) if remote.gpu),
+            _toward(remotes, speeds, active),
         )
 
     def where(self, state: LinkState) -> frozenset[int]:
@@ -120,6 +124,20 @@ class Lit:
         one_way = [s if known(s) else self.fastest_bytes_per_s for s in self.speeds[:count]]
         one_way += [self.fastest_bytes_per_s] * (count - len(one_way))
         return one_way * 2
+
+
+def _toward(
+    remotes: Sequence[Remote], speeds: Sequence[Maybe[float]], active: frozenset[int]
+) -> tuple[tuple[str, tuple[int, ...], float], ...]:
+    """Group active links by the GPU that they lead to; see `Lit.toward`."""
+    links: dict[str, list[int]] = {}
+    total: dict[str, float] = {}
+    for i in sorted(active):
+        uuid, speed = remotes[i].gpu, speeds[i]
+        if uuid and known(speed):
+            links.setdefault(uuid, []).append(i)
+            total[uuid] = total.get(uuid, 0.0) + speed
+    return tuple((uuid, tuple(own), total[uuid]) for uuid, own in links.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

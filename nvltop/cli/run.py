@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nvltop import oneshot
 from nvltop.catalogue import DEFAULT_SCENARIO
-from nvltop.cli.ask import read_settings
+from nvltop.cli.ask import asked_interval, read_settings
 from nvltop.cli.ending import FAILED, NO_DRIVER, OK, CommandError, in_order
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
@@ -96,7 +96,7 @@ def _report(
                 from nvltop.unattended import ByItself
 
                 onlooker = ByItself(settings)
-            headless.serve(source, settings, exporter.show, onlooker)
+            headless.serve(source, settings, exporter.show, onlooker, adapt=not asked_interval(options))
             return OK
         if options.check and source:
             return headless.check(source, settings, options.seconds or CHECK_S)
@@ -112,9 +112,9 @@ def _report(
             write = headless.as_csv
             print(head())
         if source is None:
-            headless.replay(options.replay, settings, options.max_iterations, write)
+            headless.replay(options.replay, settings, options.max_iterations, write, options.seconds)
         else:
-            headless.run(source, settings, options.max_iterations or 1, write)
+            headless.run(source, settings, options.max_iterations or 1, write, options.seconds)
     except headless.RunError as failed:
         raise CommandError(str(failed), failed.code) from None
     return OK

@@ -48,8 +48,24 @@ VALUES: Final[tuple[Value[Of], ...]] = (
 )
 STRAGGLER: Final = Metric("job_straggler", "Always 1: the others of the job wait for this GPU.")
 LIMIT: Final = Metric(
-    "job_limit", "Always 1; `limit` is what bounds the job: nvlink, pcie, heat, power, rank or none."
+    "job_limit",
+    "Always 1; `limit` is what bounds the job first: nvlink, pcie, nic, heat, power, rank, host or none.",
 )
+
+
+AT_LIMIT: Final = Metric(
+    "nvlink_at_limit_seconds",
+    "Time in which the busier direction of the GPU's most used links carried 85 % or more of what NCCL"
+    " reaches (74 % on Hopper and 64 % on Blackwell with NVSwitches, where NVLS ends), since the start.",
+    "counter",
+)
+
+
+def add_at_limit(sheet: Sheet, seconds: Mapping[str, float], labels_of: Mapping[str, Labels]) -> None:
+    """Add the seconds at the limit of each GPU."""
+    for uuid, labels in labels_of.items():
+        if uuid in seconds:
+            sheet.add(AT_LIMIT, labels, round(seconds[uuid], 3))
 
 
 def add_activity(sheet: Sheet, activity: tuple[Activity, ...], labels_of: Mapping[str, Labels]) -> None:

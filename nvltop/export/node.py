@@ -8,7 +8,7 @@ from typing import Final
 from nvltop import __version__
 from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.analysis.verdict import VERDICT_IDS
-from nvltop.export.activity import add_activity
+from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.nics import add_ports
@@ -85,6 +85,7 @@ def families(
             add_links(sheet, gpu, index_of, late_s)
             shown[gpu.gpu.uuid] = gpu_labels(gpu)
     add_activity(sheet, frame.activity, shown)
+    add_at_limit(sheet, dict(frame.at_limit_s), shown)
     add_ports(sheet, frame.nics, late_s)
     if late_s <= TOO_OLD_S:
         _add_judgement(sheet, frame)

@@ -3,7 +3,7 @@
 Frozen dataclasses without behaviour beyond their invariants. Imports nothing of nvltop.
 """
 
-from nvltop.model.activity import Activity, Heartbeat, Rank, Straggler
+from nvltop.model.activity import Activity, Heartbeat, Judgement, Limit, Overlap, Rank, Straggler
 from nvltop.model.frame import (
     Check,
     ErrorCount,
@@ -96,6 +96,8 @@ __all__ = [
     "Inventory",
     "Item",
     "Job",
+    "Judgement",
+    "Limit",
     "Link",
     "LinkBer",
     "LinkCounters",
@@ -111,6 +113,7 @@ __all__ = [
     "NicPort",
     "NicPorts",
     "NvLink",
+    "Overlap",
     "Pair",
     "PcieTraffic",
     "Place",

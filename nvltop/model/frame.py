@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nvltop.model.activity import Activity
+from nvltop.model.activity import Activity, Judgement
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.missing import NOT_READ, Maybe
@@ -224,8 +224,17 @@ class Verdict:
     """The answer to "is NVLink working, and is it my bottleneck?"."""
 
     id: str
-    """`starting`, `idle`, `carrying`, `saturated`, `busy-no-traffic`, `pcie`, `no-nvlink`, `unknown`, …"""
+    """One of `VERDICT_IDS` (nvltop/analysis/verdict.py)."""
     summary: str
+    """One or two sentences."""
+    headline: str = ""
+    """At most 45 characters."""
+    watched_s: float = 0.0
+    """How long the traffic has been read, in seconds."""
+    judgement: Judgement | None = None
+    """The numbers that it is made from: those of the most limited job."""
+    others: int = 0
+    """Other jobs that use NVLink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +301,10 @@ class Frame:
     jobs: tuple[Job, ...] = ()
     activity: tuple[Activity, ...] = ()
     """Of the jobs that use NVLink, and of GPUs that work together without a job being known."""
+    judgements: tuple[Judgement, ...] = ()
+    """Whether NVLink limits each job, and each GPU that belongs to none."""
+    at_limit_s: tuple[tuple[str, float], ...] = ()
+    """UUID of a GPU, and the seconds since the start in which its links were at or near their limit."""
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
 

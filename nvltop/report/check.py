@@ -83,6 +83,8 @@ def _fine(frame: Frame, seconds: float) -> str:
     notices = [f for f in frame.findings if f.severity == "notice"]
     if notices:
         text += f"; {notices[0].summary}"
+    if frame.verdict.headline:
+        text += f"; {frame.verdict.headline}"
     return text + (f"; not known: {', '.join(unread)}" if unread else "")
 
 

@@ -68,7 +68,8 @@ def to_json(
             {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
             for e in frame.events
         ],
-        "verdict": {"id": frame.verdict.id, "summary": frame.verdict.summary},
+        "verdict": json_jobs.verdict(frame, index_of),
+        "judgements": [json_jobs.judgement(j, index_of) for j in frame.judgements],
         "findings": [
             {
                 "rule": f.rule,

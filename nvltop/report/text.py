@@ -127,9 +127,20 @@ def _head(frame: Frame) -> str:
             f"nvltop {__version__} · {when} · {_windows(frame)}",
             node_line(frame),
             nvlink_line(frame),
-            frame.verdict.summary,
+            *_verdict(frame),
         )
     )
+
+
+def _verdict(frame: Frame) -> list[str]:
+    """Return headline and sentence of the verdict, and how long it was watched."""
+    found = frame.verdict
+    lines = [found.headline]
+    if found.summary != found.headline:
+        lines.append(found.summary)
+    if watched := activity.watched(frame):
+        lines.append(watched)
+    return lines
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:

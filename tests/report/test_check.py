@@ -85,7 +85,7 @@ def test_a_crash_is_no_verdict(capsys, monkeypatch):
 
 def test_for_needs_check(capsys):
     assert main(["--for", "5"]) == 2
-    assert "--for needs --check" in capsys.readouterr().err
+    assert "--for goes with" in capsys.readouterr().err
 
 
 def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):

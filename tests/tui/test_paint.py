@@ -60,7 +60,7 @@ def test_unknown_meter_is_empty_and_says_so():
 
 def test_80_columns_keep_the_verdict_whole(view):
     v = view()
-    assert v.frame.verdict.summary in texts(header.header(v, 80))[2]
+    assert v.frame.verdict.headline in texts(header.header(v, 80))[2]
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 90, 120, 160, 200])

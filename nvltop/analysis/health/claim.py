@@ -15,6 +15,7 @@ from nvltop.model import (
     GpuFrame,
     Inventory,
     Job,
+    Judgement,
     Maybe,
     Missing,
     NicFrame,
@@ -81,6 +82,7 @@ class Scene:
     nics: Sequence[NicFrame] = ()
     jobs: Sequence[Job] = ()
     activity: Sequence[Activity] = ()
+    judgements: Sequence[Judgement] = ()
     imbalances: Sequence[Imbalance] = ()
     listening: Event | None = None
     """Since when the driver's events are waited for; its code is the number of GPUs that tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from statistics import median
 from typing import Final
 
@@ -16,6 +16,8 @@ WAITS_S: Final = 45.0
 """On top of the time that the means behind it are of."""
 IMBALANCE_S: Final = 15.0
 BUSY: Final = 95.0
+SILENT_S: Final = 10.0
+"""Silence of a job from which what its GPUs move is no part of its work."""
 LITTLE_POWER: Final = 0.35
 QUIET: Final = 0.01
 FEW: Final = 0.25
@@ -48,22 +50,25 @@ def _stuck(scene: Scene, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     """GPUs of one job that spin; where no job is known, all that are free."""
     groups = by_job(scene.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
+    # A hung job may poll: what it moves then is little beside what it moved before.
+    silent = {uuid for j in scene.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
+    spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
     # Of GPUs of which no job is known, those may belong together that have memory in use.
-    free = [g for g in gpus if g.gpu.uuid not in taken and (_spins(g) or _holds_memory(g))]
-    few = sum(not _spins(g) for g in free) <= max(1, FEW * len(free))
-    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if few or _spins(g))))
+    free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
+    few = sum(g.gpu.uuid not in spins for g in free) <= max(1, FEW * len(free))
+    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if few or g.gpu.uuid in spins)))
     by_uuid = {g.gpu.uuid: g for g in gpus}
     for group in groups:
         members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
-        spinning = [g for g in members if _spins(g)]
-        others = [g for g in members if not _spins(g)]
+        spinning = [g for g in members if g.gpu.uuid in spins]
+        others = [g for g in members if g.gpu.uuid not in spins]
         if len(spinning) < 2 or len(others) > max(1, FEW * len(members)):
             continue
         odd, how = _odd(spinning, others)
         hint = f"; {named(odd)} looks different: {how}" if odd else ""
         yield Claim(
             rule="stuck-collective",
-            gpu=_first(members, gpus),
+            gpu=odd.gpu.uuid if odd else _first(members, gpus),
             summary=f"{names(spinning)} look busy but move no data and draw little power:"
             f" they are probably waiting for each other{hint}",
             steps=(Step("warning", after_s=TOGETHER_S, polls=10),),
@@ -86,7 +91,8 @@ def _first(members: Sequence[GpuFrame], gpus: Sequence[GpuFrame]) -> str | None:
     return None if len(members) == len(gpus) else members[0].gpu.uuid
 
 
-def _spins(g: GpuFrame) -> bool:
+def _spins(g: GpuFrame, silent: Container[str]) -> bool:
+    """Whether a GPU looks busy, draws little power and moves nothing."""
     util, power, limit, share = (
         g.gauges.util_percent,
         g.gauges.power_w,
@@ -100,7 +106,7 @@ def _spins(g: GpuFrame) -> bool:
         and known(share)
         and util >= BUSY
         and power < LITTLE_POWER * limit
-        and share < QUIET
+        and (share < QUIET or g.gpu.uuid in silent)
         and known(g.pcie.tx_bytes_per_s)
         and pcie_share(g) < QUIET
     )

@@ -20,6 +20,8 @@ WORDS: Final = 60
 WIDE: Final = 160
 ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
 """How each severity is drawn."""
+WARNS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
+"""Verdicts that ask for attention."""
 MARGIN: Final = "  "
 STARTING: Final = ("starting", "replaced")
 
@@ -57,9 +59,15 @@ def _nvlink(view: View) -> Span:
 
 
 def _verdict(frame: Frame) -> Span:
-    if frame.verdict.id in ("saturated", "pcie", "unknown", "no-gpu"):
-        return frame.verdict.summary, "warn"
-    return frame.verdict.summary, "ok" if frame.verdict.id == "carrying" else ""
+    found = frame.verdict
+    if found.id == "degraded":
+        return found.headline, "error"
+    if found.id in WARNS:
+        return found.headline, "warn"
+    # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
+    wrong = any(f.severity in SEVERITIES[:2] for f in frame.findings)
+    limited = found.judgement is not None and bool(found.judgement.limits)
+    return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
 def health(view: View) -> Span:
@@ -126,7 +134,7 @@ def _job(view: View) -> Span | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
     found = of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
-    told = brief(found or frame.activity[0]) if frame.activity else ""
+    told = brief(frame, found or frame.activity[0]) if frame.activity else ""
     return (told, "") if told else None
 
 
