@@ -295,6 +295,7 @@ class Monitor:
             judgements=self._activities.judgements,
             at_limit_s=tuple(self._activities.at_limit_s.items()),
             sequence=self._sequence,
+            pending=self._health.pending,
         )
 
 

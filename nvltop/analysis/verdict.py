@@ -151,7 +151,7 @@ def verdict(
     if fault is None:
         return found
     summary = f"{fault.summary}. {found.summary}"
-    return Verdict("degraded", summary, _fault(fault, gpus), watched_s, found.judgement, found.others)
+    return Verdict("degraded", summary, fault.headline, watched_s, found.judgement, found.others)
 
 
 def _plain(which: str, summary: str, headline: str = "") -> Verdict:
@@ -164,30 +164,6 @@ def _breaks(finding: Finding) -> bool:
         return True
     # A driver that does not answer says nothing of the links: then the numbers are old, and unknown.
     return finding.severity == "critical" and finding.nic is None and finding.rule != "driver-stuck"
-
-
-def _fault(finding: Finding, gpus: Sequence[GpuFrame]) -> str:
-    """Return the headline of a fault."""
-    g = next((g for g in gpus if g.gpu.uuid == finding.gpu), None)
-    where = f" on GPU {g.gpu.index}" if g else ""
-    rule, xid = finding.rule, finding.evidence.get("xid")
-    if rule == "gpu-lost":
-        return f"GPU {g.gpu.index} is lost: off the bus" if g else "A GPU is lost: off the bus"
-    if rule in ("xid-nvlink", "xid-gpu"):
-        what = "NVLink" if rule == "xid-nvlink" else "GPU"
-        return answer.fitting([f"{what} fault{f': Xid {xid}' if xid else ''}{where}"])
-    if rule == READY:
-        return "NVLink fabric not ready: CUDA error 802"
-    if rule.startswith("fabric"):
-        return answer.fitting([f"NVLink fabric fault{where}"])
-    if rule == "p2p-dead":
-        return "NVLink unusable: no pair may use it"
-    if g and finding.link is not None:
-        up, present = g.nvlink.links_up, g.nvlink.links_present
-        left = f" ({up}/{present} up)" if rule == "link-down" and known(up) and known(present) else ""
-        state = "is down" if rule == "link-down" else "has errors"
-        return answer.fitting([f"GPU {g.gpu.index} link {finding.link} {state}{left}"])
-    return answer.fitting([finding.summary, f"NVLink degraded{where}: {rule}", f"Fault{where}: {rule}"])
 
 
 def _of_jobs(

@@ -37,7 +37,7 @@ VERDICT: Final = Metric(
 FINDINGS: Final = Metric("findings", "Findings of the health rules, by severity.")
 FINDING: Final = Metric("finding", "Always 1: what a health rule says now; `link` is empty for a whole GPU.")
 CHECK: Final = Metric(
-    "check", "Always 1; `outcome` of a family of health rules: fine, problem, unknown, n/a."
+    "check", "Always 1; `outcome` of a family of health rules: fine, problem, pending, unknown, n/a."
 )
 CALL: Final = Metric("driver_call_seconds", "How long a driver call has been going on, if longer than 1 s.")
 WORKER: Final = Metric("worker", "Always 1; `state` of the process that reads NVML.")

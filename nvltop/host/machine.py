@@ -9,7 +9,7 @@ from typing import Final
 import psutil
 
 from nvltop.host.attempt import attempt
-from nvltop.model import Maybe
+from nvltop.model import Maybe, Missing
 
 MAX_TIME_S: Final = 1e11
 """Unix time in which no machine is switched on (the year 5138)."""
@@ -23,6 +23,14 @@ GROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/gard
 """What the cgroup path of a container's processes holds."""
 
 
+DRIVER_THREADS: Final = ("nvidia-modeset", "UVM ", "nv_queue", "nv_open_q")
+"""Beginnings of the names of kernel threads that NVIDIA's modules start when they are loaded (`ps -e`)."""
+KTHREADD: Final = 2
+"""Process id of the parent of all kernel threads."""
+START_TIME: Final = 22
+"""Number of the field in /proc/PID/stat with the start time in clock ticks since boot (proc(5))."""
+
+
 def booted_s() -> Maybe[float]:
     """Return the Unix time at which the machine was switched on."""
     return attempt(_boot_time, "/proc/stat")
@@ -33,6 +41,36 @@ def _boot_time() -> float:
     if not 0 < booted_s < MAX_TIME_S:
         raise ValueError(f"implausible value {booted_s:g}")
     return booted_s
+
+
+def driver_loaded_s(proc: Path, boot_s: Maybe[float]) -> Maybe[float]:
+    """Return the Unix time at which the NVIDIA kernel modules were loaded.
+
+    It is the start time of their oldest kernel thread. sysfs and procfs do not have it: the times of their
+    files are those of the first look at them. In a container kernel threads are hidden.
+    """
+    if isinstance(boot_s, Missing):
+        return boot_s
+    children = _read(proc / f"{KTHREADD}/task/{KTHREADD}/children").split()
+    ticks = [
+        _start_ticks(proc / pid) for pid in children if _read(proc / pid / "comm").startswith(DRIVER_THREADS)
+    ]
+    started = [t for t in ticks if t is not None]
+    if not started:
+        return Missing("no kernel thread of the driver is visible")
+    return boot_s + min(started) / os.sysconf("SC_CLK_TCK")
+
+
+def _start_ticks(process: Path) -> int | None:
+    # The name, in parentheses, may hold blanks; the fields after it do not.
+    fields = _read(process / "stat").rpartition(")")[2].split()
+    index = START_TIME - 3  # the fields after the name begin with number 3
+    return int(fields[index]) if len(fields) > index and fields[index].isdigit() else None
+
+
+def in_wsl(proc: Path) -> bool:
+    """Whether this is Windows Subsystem for Linux: its kernels have `microsoft` in their release."""
+    return any("microsoft" in _read(proc / file).lower() for file in ("sys/kernel/osrelease", "version"))
 
 
 def in_container(root: Path = Path("/")) -> bool:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import read_count, read_text
-from nvltop.model import NO_NODE, Maybe, Missing, Place, known
+from nvltop.host.sysfs import GARBAGE, read_count, read_text
+from nvltop.model import NO_NODE, NOT_READ, Maybe, Missing, Place, known
 from nvltop.text import bus_number
 
 _HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
 _DEVICE: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _SLOT: Final = re.compile(rf"PCI_SLOT_NAME=({_DEVICE.pattern})")
+_GENERATIONS: Final[dict[str, Maybe[int]]] = {
+    "2.5": 1,
+    "5": 2,
+    "5.0": 2,
+    "8": 3,
+    "8.0": 3,
+    "16": 4,
+    "16.0": 4,
+    "32": 5,
+    "32.0": 5,
+    "64": 6,
+    "64.0": 6,
+}
+"""PCIe generation by GT/s, as in `8.0 GT/s PCIe` (older kernels: `8 GT/s`)."""
 NOT_ON_PCI: Final = Missing("not on the PCI bus")
 
 
@@ -65,5 +80,15 @@ def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
             name = f"{domain:04x}:{b:02x}:{device:02x}.{function:x}"
             place = place_of(sys_root / "bus/pci/devices" / name)
             if known(place) and place.bridges:
-                found.append(place)
+                found.append(_with_port(place, sys_root / "bus/pci/devices" / place.bridges[-1]))
     return tuple(found)
+
+
+def _with_port(place: Place, port: Path) -> Place:
+    """Add what the PCIe port above a device supports, which is the limit of its slot."""
+    width = read_count(port / "max_link_width")
+    speed = read_text(port / "max_link_speed")
+    gen = (
+        speed if isinstance(speed, Missing) else _GENERATIONS.get(speed.split()[0] if speed else "", GARBAGE)
+    )
+    return replace(place, port_width=NOT_READ if width == 0 else width, port_gen=gen)

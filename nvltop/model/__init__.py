@@ -5,6 +5,7 @@ Frozen dataclasses without behaviour beyond their invariants. Imports nothing of
 
 from nvltop.model.activity import Activity, Heartbeat, Judgement, Limit, Overlap, Rank, Straggler
 from nvltop.model.frame import (
+    MAX_HEADLINE,
     Check,
     ErrorCount,
     Finding,
@@ -15,6 +16,7 @@ from nvltop.model.frame import (
     Matrix,
     NicFrame,
     NvLink,
+    Pending,
     Show,
     Throttling,
     Verdict,
@@ -66,6 +68,7 @@ __all__ = [
     "GROUPS",
     "LISTENING",
     "LPF",
+    "MAX_HEADLINE",
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
@@ -116,6 +119,7 @@ __all__ = [
     "Overlap",
     "Pair",
     "PcieTraffic",
+    "Pending",
     "Place",
     "Problem",
     "Process",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from nvltop.model.activity import Activity, Judgement
 from nvltop.model.inventory import Gpu, Inventory, Remote
@@ -237,6 +238,10 @@ class Verdict:
     """Other jobs that use NVLink."""
 
 
+MAX_HEADLINE: Final = 45
+"""Characters of a headline: the WHAT column of the Health tab at 80 columns has 46."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing a health rule says."""
@@ -248,7 +253,7 @@ class Finding:
     """UUID."""
     link: int | None
     summary: str
-    """One or two plain sentences: what is wrong and what it means."""
+    """One full sentence: what is wrong and what it means."""
     evidence: Mapping[str, object] = field(default_factory=dict)
     """What the rule saw: numbers before and after, the window, the age of the data."""
     next_step: str = ""
@@ -262,18 +267,39 @@ class Finding:
     """Unix time from which on the rule has said so."""
     ended_s: float | None = None
     """Unix time at which it stopped; None while it lasts."""
+    headline: str = ""
+    """The finding in at most `MAX_HEADLINE` characters, for rows and the header; the rules always set it."""
+    key: str = ""
+    """Identifies the finding while it lasts. A finding about several links of a GPU keeps its key when a
+    link joins or leaves."""
+    caused_by: str | None = None
+    """Key of the root finding that this one follows from; None for a finding that stands on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A condition that is seen now and is not a finding yet, because its delay has not passed."""
+
+    finding: Finding
+    """The finding that it becomes, with the severity that it gets then."""
+    wait_s: float
+    """Seconds until then at the earliest; 0 where only more readings that agree are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one family of rules came to, whether it found something or not."""
+    """The outcome of one family of rules, whether it found something or not."""
 
     name: str
-    """Such as `links up`, `link errors`, `fabric`."""
+    """Such as `links`, `link errors`, `fabric`."""
     outcome: str
-    """`fine`, `problem`, `unknown`, or `n/a` where the node has nothing of the kind."""
+    """`problem`: a finding stands. `pending`: a condition that would be a finding is seen, its delay has not
+    passed. `unknown`: the values could not be read. `fine`: none of the conditions was seen while nvltop
+    watched. `n/a`: the node has nothing of the kind."""
     detail: str
-    """What was looked at, or why it is unknown."""
+    """The worst finding, what is pending and for how long more, why it is unknown, or what was examined."""
+    watched_s: float = 0.0
+    """For how many seconds the family has been examined without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +333,8 @@ class Frame:
     """UUID of a GPU, and the seconds since the start in which its links were at or near their limit."""
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
+    pending: tuple[Pending, ...] = ()
+    """Conditions whose delay has not passed, worst first."""
 
 
 Show = Callable[[Frame, "list[str] | None"], None]

@@ -24,6 +24,10 @@ class Place:
     """The way down to it: the host bridge (`pci0000:15`), then every PCI bridge."""
     numa_node: Maybe[int | None] = NOT_READ
     """None where the machine has one NUMA node and the device none, or the kernel knows none at all."""
+    port_width: Maybe[int] = NOT_READ
+    """Lanes of the PCIe port above it, which is the slot's limit (`max_link_width` in sysfs); GPUs only."""
+    port_gen: Maybe[int] = NOT_READ
+    """PCIe generation that the port above it supports (`max_link_speed` in sysfs); GPUs only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ SLOW_S: Final = 0.5
 """Seconds from which a call takes too long for a rate; readings of the byte counters are 2 s apart."""
 RECOVERY_ACTION: Final = 230
 
+NOT_REPORTED: Final = Missing("not reported by this driver")
+
 GPM_PCIE: Final = (20, 21)
 GPM_C2C: Final = (100, 101)
 """Total TX and RX of PCIe and of C2C, in MiB/s."""
@@ -98,6 +100,9 @@ class SlowReader:
             now,
             lambda: facts.field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION),
         )
+        if action in UNSUPPORTED and action != NOT_SUPPORTED:
+            # A driver that does not know the field refuses it in several ways, as an invalid argument, too.
+            action = NOT_REPORTED
         mode = self._refused.ask("bandwidth mode", now, self._bandwidth_mode)
         if isinstance(remapped, Missing):
             remapped = (remapped,) * 4

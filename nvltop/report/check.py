@@ -17,22 +17,31 @@ UNKNOWN: Final = 3
 
 WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
 CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
-"""A notice is worth a look, not an alarm: it is told and does not count."""
-PENDING: Final = frozenset({"fabric-not-ready"})
-"""Where even a notice says that it is too early for a verdict."""
+"""Severities that decide the exit code: a notice is worth a look, not an alarm."""
 
 
 def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
-    """Return the line and the exit code; `seconds` is how long was looked."""
-    told = [f for f in frame.findings if f.severity in CODES or f.rule in PENDING]
-    worst = told[0] if told else None
-    unread = _unread(frame)
-    code = CODES.get(worst.severity, UNKNOWN) if worst else UNKNOWN if unread else OK
-    if worst:
-        others = len(told) - 1
-        text = worst.summary + (f" (and {others} more)" if others else "")
+    """Return the line and the exit code; `seconds` is for how long the node was watched.
+
+    Critical (2) counts before warning (1), that before everything that is no verdict (3): values that could
+    not be read, and a condition that is seen and will be a warning or worse once its delay has passed. What
+    follows from another finding is not counted.
+    """
+    counted = [f for f in frame.findings if f.severity in CODES and f.caused_by is None]
+    counted.sort(key=lambda f: SEVERITIES.index(f.severity))
+    coming = [p for p in frame.pending if CODES.get(p.finding.severity, UNKNOWN) in (CRITICAL, WARNING)]
+    if counted and (counted[0].severity != "unknown" or not coming):
+        others = len(counted) - 1
+        text = counted[0].summary + (f" (and {others} more)" if others else "")
+        code = CODES[counted[0].severity]
+    elif coming:
+        text = f"too early for a verdict after {seconds:.0f} s: {coming[0].finding.summary}"
+        text += f"; {coming[0].finding.severity} in {coming[0].wait_s:.0f} s if it lasts (`--for`)"
+        code = UNKNOWN
+    elif unread := _unread(frame):
+        text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
     else:
-        text = (f"{unread}; " if unread else "") + _fine(frame, seconds)
+        text, code = _fine(frame, seconds), OK
     return line(code, text, _performance(frame)), code
 
 
@@ -80,7 +89,7 @@ def _fine(frame: Frame, seconds: float) -> str:
     text = f"{gpus}, no NVLink"
     if present:
         text = f"{gpus}, {up} of {present} links up, {_errors(frame, seconds)}"
-    notices = [f for f in frame.findings if f.severity == "notice"]
+    notices = [f for f in frame.findings if f.severity == "notice" and f.caused_by is None]
     if notices:
         text += f"; {notices[0].summary}"
     if frame.verdict.headline:
@@ -97,7 +106,7 @@ def _errors(frame: Frame, seconds: float) -> str:
 
 def _performance(frame: Frame) -> str:
     """`label=value[unit];warn;crit;min;max`, only of what could be read."""
-    severities = [f.severity for f in frame.findings]
+    severities = [f.severity for f in frame.findings if f.caused_by is None]
     parts = [f"{severity}={severities.count(severity)}" for severity in SEVERITIES[:4]]
     if any(g.stale for g in frame.gpus):
         return " ".join(parts)  # old numbers are no performance data

@@ -83,10 +83,29 @@ def to_json(
                 "source": f.source,
                 "confidence": f.confidence,
                 "since": None if f.began_s is None else utc(f.began_s),
+                "headline": f.headline,
+                "key": f.key,
+                "caused_by": f.caused_by,
             }
             for f in frame.findings
         ],
-        "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in frame.checks],
+        "pending": [
+            {
+                "rule": p.finding.rule,
+                "severity": p.finding.severity,
+                "gpu": index_of.get(p.finding.gpu or ""),
+                "link": p.finding.link,
+                "nic": p.finding.nic,
+                "headline": p.finding.headline,
+                "summary": p.finding.summary,
+                "wait_s": round(p.wait_s, 1),
+            }
+            for p in frame.pending
+        ],
+        "checks": [
+            {"name": c.name, "outcome": c.outcome, "detail": c.detail, "watched_s": c.watched_s}
+            for c in frame.checks
+        ],
         "monitor": {
             "worker": frame.tick.worker,
             "note": frame.tick.note,

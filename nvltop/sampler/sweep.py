@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nvltop.garbage import settle
 from nvltop.host.attempt import attempt
-from nvltop.host.machine import booted_s, in_container
+from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
 from nvltop.host.processes import ProcessTable
@@ -38,6 +38,7 @@ from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.nics import NicWatch, Ports
 from nvltop.sampler.protocol import RELOAD, Job, guarded
 from nvltop.sampler.refresh import RefreshProbe
+from nvltop.sampler.wsl import without_links
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -122,14 +123,16 @@ class Sampler:
             self._nics.tell(replace(inventory, demo=", ".join(self._job.demo)))
             return
         shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-        self._nics.tell(
-            replace(
-                inventory,
-                pci_gpus=attempt(lambda: drivers_gpus(shown, proc_root()), "/proc/driver/nvidia"),
-                container=attempt(in_container, "/proc"),
-                booted_s=booted_s(),
-            )
+        boot_s, proc = booted_s(), proc_root()
+        told = replace(
+            inventory,
+            pci_gpus=attempt(lambda: drivers_gpus(shown, proc), "/proc/driver/nvidia"),
+            container=attempt(in_container, "/proc"),
+            booted_s=boot_s,
+            driver_loaded_s=driver_loaded_s(proc, boot_s),
+            wsl=in_wsl(proc),
         )
+        self._nics.tell(without_links(told))
 
     def _cover(self) -> None:
         self._fast.cover(self._session.readers)

@@ -375,3 +375,18 @@ def test_the_root_can_be_elsewhere(tree, monkeypatch):
     nics = NicTable().find()
     assert known(nics)
     assert [nic.device for nic in nics] == ["mlx5_0"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "gen"),
+    [("8.0 GT/s PCIe", 3), ("16 GT/s", 4), ("2.5 GT/s PCIe", 1), ("Unknown", None), ("", None), (None, None)],
+)
+def test_the_port_above_a_gpu_is_the_limit_of_its_slot(tree, speed, gen):
+    port = tree.pci("0000:17:00.0", ["pci0000:16"])
+    tree.pci("0000:18:00.0", ["pci0000:16", "0000:17:00.0"])
+    tree.write(port / "max_link_width", 8)
+    if speed is not None:
+        tree.write(port / "max_link_speed", speed)
+    (place,) = gpu_places(tree.root, ["00000000:18:00.0"])
+    assert place.port_width == 8
+    assert (place.port_gen if known(place.port_gen) else None) == gen

@@ -129,7 +129,7 @@ def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
 def test_errors_that_moved_are_told_in_the_header_and_marked(view):
     v = view("dgx-h100", "errors", 30.0)
     assert "GPU 3 link 7" in header.health(v)[0]
-    assert "resends in the last minute" in header.health(v)[0]
+    assert "replays/min" in header.health(v)[0]
     spans = gpus.table(v, 80, 9, 0)[4]
     assert any(role == "error" and text.strip() for text, role in spans)
 
@@ -155,7 +155,7 @@ def test_words_never_take_more_than_their_room(line, width):
 
 def test_findings_are_told_worst_first_with_their_count(view):
     def finding(severity: str, summary: str) -> Finding:
-        return Finding("rule", severity, None, None, summary)
+        return Finding("rule", severity, None, None, "A sentence", headline=summary)
 
     v = view()
     warnings = (finding("warning", "w1"), finding("warning", "w2"), finding("info", "i"))

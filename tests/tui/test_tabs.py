@@ -179,7 +179,7 @@ async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
         await settle(app, pilot)
         text = app.main.query_one("#link-page").text()
         assert text.startswith("GPU 2 > link 3")
-        for word in ("NVSwitch", "speed 26.56 GB/s", "TX ", "RX ", "resends", "since the driver loaded"):
+        for word in ("NVSwitch", "speed 26.56 GB/s", "TX ", "RX ", "replays", "since the driver loaded"):
             assert word in text
         await pilot.press("right")
         await settle(app, pilot)
@@ -236,7 +236,7 @@ async def test_every_counter_that_moved_is_listed_and_sorted(app):
         await settle(app, pilot)
         kinds = [row[10:30].strip() for row in of_links()]
         assert kinds == sorted(
-            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "resends": "replay"}.get
+            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "replays": "replay"}.get
         )
         await pilot.press("I")
         await settle(app, pilot)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nvltop.analysis.matrix import Around
 from nvltop.analysis.pcie import LEVELS, level
 from nvltop.model import Inventory, Place, known
+from nvltop.text import bus_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Layout:
     """GPUs, by UUID, whose nearest NIC is behind another processor."""
     nics: int
     """Of how many NICs that is said."""
+    ports: Mapping[str, Place]
+    """The place of each GPU that has one, with the limits of its slot, by UUID."""
 
     @classmethod
     def of(cls, inventory: Inventory) -> Layout:
@@ -38,7 +41,13 @@ class Layout:
             for uuid, gpu in gpus.items()
             if own and all(level(gpu, at) == LEVELS[-1] and _on_nodes(gpu, at) for at in own)
         ]
-        return cls(inventory, nearest, frozenset(far), len(own))
+        by_bus = {bus_number(place.pci_bus_id): place for place in inventory.gpu_places}
+        ports = {
+            g.uuid: place
+            for g in inventory.gpus
+            if known(g.pci_bus_id) and (place := by_bus.get(bus_number(g.pci_bus_id)))
+        }
+        return cls(inventory, nearest, frozenset(far), len(own), ports)
 
 
 def _on_nodes(*places: Place) -> bool:

@@ -52,6 +52,7 @@ def _saturated(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="saturated",
             gpu=j.gpu or (None if several else j.gpus[0]),
+            headline=answer.headline(j, index_of),
             summary=answer.summary(j, index_of, jobs),
             steps=(Step("info", after_s=SATURATED_S, polls=3),),
             polled_s=scene.polled(g, "links"),
@@ -68,4 +69,4 @@ def _saturated(scene: Scene) -> Iterator[Claim]:
         )
 
 
-FAMILY: Final = Family("load", ("saturated",), judge)
+FAMILY: Final = Family("load", ("saturated",), judge, SATURATED_S)

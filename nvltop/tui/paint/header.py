@@ -95,16 +95,24 @@ def _reading(view: View) -> Span | None:
 
 
 def _findings(frame: Frame) -> Span | None:
-    """`1 critical, 2 warnings: ` and the worst of them."""
-    told = [f for f in frame.findings if f.severity in SEVERITIES[:3]]
-    if not told:
+    """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
+
+    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `.
+    """
+    found = [f for f in frame.findings if f.severity in SEVERITIES[:3] and f.caused_by is None]
+    if not found:
         return None
     counts = []
     for severity in SEVERITIES[:3]:
-        count = sum(f.severity == severity for f in told)
+        count = sum(f.severity == severity for f in found)
         if count:
             counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
-    return f"{', '.join(counts)}: {told[0].summary}", ROLES[told[0].severity]
+    worst = min(found, key=lambda f: SEVERITIES.index(f.severity))
+    line = f"{', '.join(counts)}: {worst.headline}"
+    if len(line) > WORDS - len(MARGIN):
+        more = f" +{len(found) - 1}" if len(found) > 1 else ""
+        line = f"{worst.severity}{more}: {worst.headline}"
+    return line, ROLES[worst.severity]
 
 
 def _lost(frame: Frame) -> Span | None:

@@ -151,11 +151,7 @@ def _caption(g: GpuFrame, view: View) -> str:
 
 def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     present = g.nvlink.links_present
-    why = (
-        f"links unknown: {present.reason}"
-        if isinstance(present, Missing)
-        else "this GPU has no NVLink; it talks over PCIe"
-    )
+    why = f"links unknown: {present.reason}" if isinstance(present, Missing) else "this GPU has no NVLink"
     return [
         fit([(f"GPU {g.gpu.index}", "title")], width, "title"),
         fit([(sentence(why, width, view.glyphs), "")], width),

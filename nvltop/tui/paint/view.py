@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from nvltop.analysis.history import History, Key
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
+from nvltop.report.findings import links_of
 from nvltop.report.text import remote_name
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.paint.order import listed
@@ -138,7 +139,7 @@ class View:
             for finding in reversed(self._marked):
                 if finding.gpu and finding.severity in MARKS:
                     mark = MARKS[finding.severity]
-                    self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
+                    self._marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
         return self._marks.get((uuid, link), ("", ""))
 
     def kept(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
