@@ -1,7 +1,18 @@
-"""`python -m nvltop`."""
+"""The program: `nvltop` and `python -m nvltop`."""
 
 import sys
 
-from nvltop.cli import main
+from nvltop.importpath import leave_out_current_folder
 
-sys.exit(main())
+
+def main() -> int:
+    """Run nvltop with nothing loaded from the current folder; returns the exit code."""
+    leave_out_current_folder()
+    # Only now: these import much of the standard library.
+    from nvltop.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

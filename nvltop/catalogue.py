@@ -48,6 +48,7 @@ NODES: Final = {
 
 SCENARIOS: Final = {
     "training": "bursts of all-reduce traffic, as a training job makes them",
+    "overlapped": "training, and the traffic is hidden behind compute",
     "idle": "nothing runs",
     "errors": "training, and the error counters of one link rise",
     "link-down": "training, and one link goes down after ten seconds",

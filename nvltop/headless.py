@@ -7,32 +7,33 @@ import json
 import select as selectors
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from nvltop.analysis.activity.pairs import estimate
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick, known
+from nvltop.analysis.verdict import ACTIVE
+from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick
+from nvltop.pacing import ReportPacer
 from nvltop.progress import SOON_S, Line, first_reading
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.recorded import Source
-from nvltop.report.check import to_check
+from nvltop.report.check import answered_within, to_check
 from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.cadence import NICS_S
-from nvltop.settings import Settings
+from nvltop.sampler.cadence import Due
+from nvltop.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.text import note
 
 START_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
 ENDED_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
-LATE_S: Final = 5.0
-"""How long after its time a reading is waited for; then the frame says that it is missing."""
+SILENT_S: Final = 7.0
+"""How long a check waits at its end for GPUs that have not answered since; then there is a finding of it."""
 
 
 class RunError(RuntimeError):
@@ -85,7 +86,7 @@ class Live:
         """Told of every item."""
         self._patience_s = patience_s
         self.only: list[str] | None = None
-        self.progress = _Progress(settings.interval_s)
+        self.pacer = ReportPacer(settings.interval_s)
         self._worker = worker
         self._settings = settings
         self._patient = patient
@@ -97,25 +98,30 @@ class Live:
 
         A driver that does not answer for long ends the run.
         """
-        selectors.select([self._worker.fileno()], [], [], 0.1)
+        self._await_items(self.pacer.wait_s(time.monotonic()))
         items = self._worker.drain()
+        tick = self._worker.tick()
         for item in items:
             self._take(item)
             if isinstance(item, Inventory):
-                if item.problem and self._patient and self.progress.started:
+                if item.problem and self._patient and self.pacer.started:
                     continue
                 if item.problem:
                     raise failure(item.problem)
                 self.only = _selected(item, self._settings)
-                self.progress.expect(item)
+                self.pacer.expect(item, tick.mono_s)
                 self.line.clear()
             elif isinstance(item, Reading):
-                self.progress.note(item)
-        tick = self._worker.tick()
+                self.pacer.note(item, tick.mono_s)
         self._take(tick)
-        if not self.progress.started:
+        if not self.pacer.started:
             self._wait(tick)
         return bool(items)
+
+    def _await_items(self, seconds: float) -> None:
+        """Wait until items are there, or for so long; while there is no worker, none come."""
+        fd = self._worker.fileno()
+        selectors.select([fd] if fd >= 0 else [], [], [], seconds)
 
     def look(self, seconds: float) -> Iterator[None]:
         """Step for so many seconds from the first reading on, telling how far that is; yield at each step."""
@@ -124,7 +130,7 @@ class Live:
         while looked_s < seconds:
             self.step()
             yield
-            if self.progress.started:
+            if self.pacer.started:
                 begun_s = begun_s or time.monotonic()
                 looked_s = time.monotonic() - begun_s
             if looked_s > SOON_S:
@@ -142,8 +148,13 @@ class Live:
             self.line.tell(first_reading(tick, waited_s))
         if self._patient:
             return
-        if silent_s > self._patience_s or (tick.worker == "ended" and waited_s > ENDED_S):
-            where = f": {tick.calls[0].function} has not answered" if tick.calls else ""
+        if tick.worker == "ended" and waited_s > ENDED_S:
+            raise RunError(tick.note or "nvltop's reading process has ended")
+        if silent_s > self._patience_s:
+            if not tick.calls:
+                # No call is under way, so the driver is not what keeps us waiting.
+                raise RunError(f"nvltop's reading process has sent nothing in {silent_s:.0f} s")
+            where = f": {tick.calls[0].function} has not answered"
             raise RunError(
                 f"the NVIDIA driver did not answer in {silent_s:.0f} s{where}; see `dmesg` for Xid lines"
             )
@@ -154,18 +165,24 @@ class Live:
             self.taken(item)
 
 
-def run(worker: Source, settings: Settings, times: int, write: Format) -> None:
-    """Print `times` frames, an interval apart; the first when rates are known."""
+def run(worker: Source, settings: Settings, times: int, write: Format, seconds: float | None = None) -> None:
+    """Print `times` frames, an interval apart; the first when rates are known, or after `seconds`."""
     live = Live(worker, settings)
     printed, told_s = 0, None
     with live.line:
+        if seconds is not None:
+            for _ in live.look(seconds):
+                pass
+            live.line.clear()
+            print(write(live.monitor.frame(), live.only, times > 1), flush=True)
+            printed = 1
         while printed < times:
             live.step()
-            if not live.progress.started:
+            if not live.pacer.started:
                 continue
             now_s = time.monotonic()
             told_s = told_s or now_s
-            if live.progress.complete(printed + 1):
+            if live.pacer.due(now_s):
                 live.line.clear()
                 print(write(live.monitor.frame(), live.only, times > 1), flush=True)
                 printed, told_s = printed + 1, now_s
@@ -183,18 +200,34 @@ class Onlooker(Protocol):
         """Look at what the items have come to."""
 
 
-def serve(worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None) -> None:
-    """Show frames at the interval until a signal, or `max_refreshes`, ends it."""
+def wanted_interval_s(frame: Frame) -> float:
+    """Return how often link counters are to be read: densely while a job may have steps to be seen."""
+    works = bool(frame.jobs) or any(j.state in ACTIVE for j in frame.judgements)
+    return SCREEN_INTERVAL_S if works else REPORT_INTERVAL_S
+
+
+def serve(
+    worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None, adapt: bool = False
+) -> None:
+    """Show frames at the interval until a signal, or `max_refreshes`, ends it.
+
+    With `adapt`, link counters are read as often as the work on the GPUs calls for.
+    """
     live = Live(worker, settings, patient=True)
+    interval_s = settings.interval_s
     live.taken = onlooker.take if onlooker else None
     due_s, shown = 0.0, 0
     with live.line, _signals() as ended:
         while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
             live.step()
             if time.monotonic() >= due_s:
-                show(live.monitor.frame(), live.only)
+                frame = live.monitor.frame()
+                show(frame, live.only)
                 if onlooker:
                     onlooker.look(live.monitor)
+                if adapt and (wanted_s := wanted_interval_s(frame)) != interval_s:
+                    interval_s = wanted_s
+                    worker.pace(interval_s)
                 due_s, shown = time.monotonic() + settings.interval_s, shown + 1
 
 
@@ -219,27 +252,43 @@ def check(worker: Source, settings: Settings, seconds: float) -> int:
     with live.line:
         for _ in live.look(seconds):
             pass
+        # A driver that has stopped answering just now is silent for long enough to say so.
+        ends_s = time.monotonic()
+        while (late_s := time.monotonic() - ends_s) < SILENT_S:
+            live.step()
+            if answered_within(live.monitor.frame(), late_s):
+                break
     return _verdict(*to_check(live.monitor.frame(), seconds))
 
 
 def _verdict(text: str, code: int) -> int:
-    """Print the line of `--check`; its exit code holds even if nobody takes the line."""
+    """Print a verdict and return its code, which holds even if nobody takes the text."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
     return code
 
 
-def replay(path: str, settings: Settings, times: int | None, write: Format) -> None:
-    """Print the last frame of a recording, or its first `times` an interval apart."""
-    printed, next_s, last, line = 0, None, None, Line()
+def replay(
+    path: str, settings: Settings, times: int | None, write: Format, seconds: float | None = None
+) -> None:
+    """Print the last frame of a recording, or its first `times` an interval apart.
+
+    With `seconds`, the recording is read up to there only.
+    """
+    printed, last, line = 0, None, Line()
+    due: Due | None = None
+    end_s: float | None = None
     for monitor, only, tick in recorded(path, settings, line):
         last = monitor, only
-        if next_s is None:
-            next_s = tick.mono_s + settings.interval_s
-        if times and tick.mono_s >= next_s and printed < times:
+        if due is None:
+            due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
+            end_s = None if seconds is None else tick.mono_s + seconds
+        if end_s is not None and tick.mono_s >= end_s:
+            break
+        if times and printed < times and due.at(tick.mono_s):
             line.clear()
             print(write(monitor.frame(), only, times > 1), flush=True)
-            printed, next_s = printed + 1, next_s + settings.interval_s
+            printed += 1
     if last and not times:
         print(write(last[0].frame(), last[1], False), flush=True)
 
@@ -292,49 +341,3 @@ def _selected(inventory: Inventory, settings: Settings) -> list[str] | None:
         return select(inventory.gpus, settings.only)
     except NoSuchGpuError as error:
         raise RunError(str(error), 2) from None
-
-
-class _Progress:
-    """Knows when every GPU has told enough for the next frame."""
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._linked: set[str] = set()
-        self._all: set[str] = set()
-        self._nics = False
-        self._counts: Counter[tuple[str | None, str]] = Counter()
-        self._first_s: float | None = None
-
-    @property
-    def started(self) -> bool:
-        """Whether the inventory has come."""
-        return self._first_s is not None
-
-    def expect(self, inventory: Inventory) -> None:
-        """Take the GPUs of the node."""
-        usable = [g for g in inventory.gpus if not g.problem]
-        self._all = {g.uuid for g in usable}
-        self._linked = {g.uuid for g in usable if known(g.remotes) and g.remotes}
-        # A run in a hurry does not wait for what is read once a second.
-        self._nics = known(inventory.nics) and bool(inventory.nics) and self._interval_s >= NICS_S
-        if self._first_s is None:
-            self._first_s = time.monotonic()
-
-    def note(self, reading: Reading) -> None:
-        """Count a reading."""
-        self._counts[reading.gpu, reading.group] += 1
-
-    def complete(self, frame: int) -> bool:
-        """Whether frame number `frame` (from 1) can be printed."""
-        assert self._first_s is not None
-        due_s = self._first_s + frame * self._interval_s
-        now = time.monotonic()
-        if now > due_s + LATE_S:
-            return True
-        enough = (
-            all(self._counts[uuid, "links"] > frame for uuid in self._linked)
-            and all(self._counts[uuid, "pcie"] > 1 for uuid in self._all)
-            and all(self._counts[uuid, "fabric"] > 0 for uuid in self._all)
-            and (not self._nics or self._counts[None, "nics"] > 1)
-        )
-        return enough and now >= due_s

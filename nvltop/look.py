@@ -41,7 +41,7 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
         with live.line:
             for _ in live.look(seconds):
                 history.add(live.monitor.frame())
-            while not live.progress.complete(1):
+            while not live.pacer.due(time.monotonic()):
                 live.step()
                 history.add(live.monitor.frame())
             # Not in the middle of a sweep.

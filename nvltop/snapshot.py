@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.history import History
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import jobs, partners_of
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame
 from nvltop.record.redact import Redactor
@@ -54,7 +54,7 @@ def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
     With `uuids`, GPUs keep theirs as what they are looked up by.
     """
     told = redact.but_gpus(frame) if uuids else redact(frame)
-    return replace(told, jobs=jobs(told.processes, told.gpus, told.matrix))
+    return replace(told, jobs=jobs(told.processes, told.gpus, told.matrix, partners_of(told.jobs)))
 
 
 def contents(

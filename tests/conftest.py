@@ -11,8 +11,8 @@ import pytest
 
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Frame, Inventory, Reading, Tick, known
-from nvltop.nvml import counters, inventory, session, simulated, slow
+from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
+from nvltop.nvml import compute, counters, gpm, inventory, session, simulated, slow, utilization, watch
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.nics import SimulatedNics
@@ -118,7 +118,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only where readings are dated: asyncio and Textual need a clock that runs.
     dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
-    for module in (counters, session, slow, inventory):
+    for module in (compute, counters, gpm, inventory, session, slow, utilization, watch):
         monkeypatch.setattr(module, "time", dated)
 
     def switch_on(
@@ -137,6 +137,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_places=places)
         monitor = Monitor()
         monitor.update(found)
+        # As the worker measures it on these drivers, whose counters are always up to date.
+        refresh = CounterRefresh(0.0, 0.0, 0.0, True)
+        monitor.update(Reading(None, clock.now, clock.now, WALL + clock.now, refresh))
         return Bench(clock, library, opened, found, monitor)
 
     yield switch_on

@@ -200,3 +200,16 @@ def test_an_estimate_is_for_json():
     told = json.loads(nvltop("--demo", "--estimate", "--json").stdout)
     assert told["matrix"]["estimated_pair_tx_bytes_per_s"][0][1] > 0
     assert told["matrix"]["pair_tx_bytes_per_s"][0][1] is None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "answer", "headline"),
+    [("saturated", "saturated", "NVLink limits the job"), ("idle", "idle", "Idle")],
+)
+def test_json_watches_for_as_long_as_it_is_told(scenario, answer, headline):
+    """End to end: worker, pipe, analysis, output."""
+    run = nvltop("--json", "--for", "8", "--demo", "--scenario", scenario)
+    verdict = json.loads(run.stdout)["verdict"]
+    assert verdict["id"] == answer
+    assert verdict["headline"].startswith(headline)
+    assert verdict["watched_s"] == pytest.approx(8.0, abs=1.5)

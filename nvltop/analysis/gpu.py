@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from typing import Final
 
-from nvltop.analysis.activity.series import Moved
+from nvltop.analysis.activity.series import Moved, Toward
 from nvltop.analysis.errors import ErrorTable
-from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter
+from nvltop.analysis.means import Means
+from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter, Span
 from nvltop.analysis.recent import Recent
-from nvltop.analysis.rows import LinkRows, Lit
+from nvltop.analysis.refresh import Period
+from nvltop.analysis.rows import UNREAD_PART, LinkRows, Lit
+from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.verdict import ceiling, share_of
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
     NOT_READ,
     C2cTraffic,
+    ComputeActivity,
     Fabric,
     Gauges,
     Gpu,
@@ -24,6 +30,7 @@ from nvltop.model import (
     LinkBer,
     LinkCounters,
     LinkErrors,
+    LinkSpan,
     LinkStates,
     Maybe,
     Missing,
@@ -40,6 +47,8 @@ PER_LINK = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 NO_LINK_UP = Missing("no link is up")
 LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
+KEPT_SPANS: Final = 32
+"""Spans that a frame carries: three seconds at the shortest interval, more than two frames are apart."""
 
 
 @dataclass(slots=True)
@@ -47,12 +56,17 @@ class GpuTrack:
     """The state behind one `GpuFrame`."""
 
     gpu: Gpu
+    period: InitVar[Period | None] = None
+    """Of the driver's refresh of its link counters, if it is known."""
     _read_s: dict[str, float] = field(default_factory=dict)
     _gauges: Gauges = field(default_factory=Gauges)
     _pcie: PcieTraffic = field(default_factory=PcieTraffic)
     _pcie_span: tuple[float, float] | None = None
     _c2c: C2cTraffic = field(default_factory=C2cTraffic)
     _fabric: Fabric = field(default_factory=Fabric)
+    _compute: ComputeActivity = field(default_factory=ComputeActivity)
+    _compute_span: tuple[float, float] | None = None
+    _throttled: ThrottleTimes = field(default_factory=ThrottleTimes)
     _states: LinkStates | None = None
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
@@ -63,14 +77,22 @@ class GpuTrack:
     """The same of the states."""
     _span: tuple[float, float] | None = None
     _recent: Recent = field(default_factory=Recent)
-    moved: Moved | None = None
-    """Traffic of the last span."""
+    moved: list[Moved] = field(default_factory=list)
+    """Traffic of the spans that have ended; whoever uses it empties it."""
+    _unsettled: tuple[float, float] | None = None
+    """Start and end of the newest span, until it is taken into `_spans` and `_means`."""
+    _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=KEPT_SPANS))
+    _means: Means = field(default_factory=Means)
     _meter: Meter = field(default_factory=Meter)
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _problem: str | None = None
     links_changed: bool = True
     """A link's state changed since this was last looked at."""
+
+    def __post_init__(self, period: Period | None) -> None:
+        if period:
+            self._meter.learn(period)
 
     def update(self, reading: Reading, interval_s: float) -> bool:
         """Take a reading; whether it brought new link rates."""
@@ -89,6 +111,7 @@ class GpuTrack:
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
             self._gauges = data
+            self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
         elif isinstance(data, PcieTraffic):
             self._pcie = data
@@ -100,28 +123,54 @@ class GpuTrack:
             self._ber = data
         elif isinstance(data, Fabric):
             self._fabric = data
+        elif isinstance(data, ComputeActivity):
+            self._compute = data
+            spans = reading.end_s > reading.start_s
+            self._compute_span = (reading.start_s, reading.end_s) if spans else None
         return False
 
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
         before = self._counters
         if before and (before.counter, before.scope) != (data.counter, data.scope):
-            self._meter = Meter()
+            period, self._meter = self._meter.period, Meter()
+            if period:
+                self._meter.learn(period)
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
         limits = self._lighting().limits(data)
-        span = self._meter.update(reading.start_s, values, data.stamp_us, limits, interval_s)
-        if span is None:
-            return False
-        self._rates, self._implausible, self._totals = span.rates, span.implausible, None
-        self._span = (span.start_s, span.end_s)
-        self._remember(span.start_s, span.end_s)
-        return True
+        return self._take(self._meter.update(reading.start_s, values, data.stamp_us, limits, interval_s))
+
+    def learn(self, period: Period) -> bool:
+        """Take the period at which the driver refreshes its counters; return whether rates came of it."""
+        return self._take(self._meter.learn(period))
+
+    def _take(self, spans: Sequence[Span]) -> bool:
+        """Take the spans that a reading has closed, oldest first; return whether there are any."""
+        for span in spans:
+            self._settle()
+            self._rates, self._implausible, self._totals = span.rates, span.implausible, None
+            self._span = self._unsettled = (span.start_s, span.end_s)
+            self._remember(span.start_s, span.end_s)
+        return bool(spans)
+
+    def _settle(self) -> None:
+        """Take the newest span into means and frames, with the link states that were read after it.
+
+        The counters of a link that has gone down fail before its state is read.
+        """
+        if self._unsettled is None:
+            return
+        (start_s, end_s), self._unsettled = self._unsettled, None
+        tx, rx = self._sums()
+        self._spans.append(LinkSpan(start_s, end_s, tx, rx, self._rates))
+        if end_s > start_s:
+            self._means.add(start_s, end_s, [_number(tx), _number(rx), *map(_number, self._rates)])
 
     def _remember(self, start_s: float, end_s: float) -> None:
+        tx, rx = self._sums()
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
-            tx, rx = self._sums()
-            self.moved = Moved(start_s, end_s, tx if known(tx) else math.nan, rx if known(rx) else math.nan)
+            self.moved.append(Moved(start_s, end_s, _number(tx), _number(rx), self._toward()))
             used = share_of(tx, rx, self._lighting().speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
@@ -130,6 +179,10 @@ class GpuTrack:
         if share is not None:
             return share
         return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
+
+    def follow_step(self, step_s: float | None) -> None:
+        """Take means over a step of the GPU's job from now on; over two seconds if None."""
+        self._means.set_window(step_s)
 
     def rebase(self) -> None:
         """Count errors from now on."""
@@ -141,7 +194,8 @@ class GpuTrack:
         self._lit = self._totals = None
 
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
-        """Return what to show at `now_s`; link counters older than `stale_s` are marked."""
+        """Return what to show at `now_s`; `stale` if link counters, or all, are older than `stale_s`."""
+        self._settle()
         remotes = self.gpu.remotes
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
@@ -161,11 +215,18 @@ class GpuTrack:
             ber=self._ber,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
-            stale=ages.get("links", 0.0) > stale_s,
+            stale=ages.get("links", min(ages.values(), default=0.0)) > stale_s,
+            spans=tuple(self._spans),
+            mean_span_s=self._means.span_s,
+            mean_is_step=self._means.is_step,
+            compute=self._compute,
+            compute_span_s=self._compute_span,
+            throttling=self._throttled.shares,
         )
 
     def _rows(self, remotes: tuple[Remote, ...], now_s: float) -> LinkRows:
-        return LinkRows(remotes, self._lighting(), self._counters, self._rates, self._errors.at(now_s))
+        errors, means = self._errors.at(now_s), self._means.means[2:]
+        return LinkRows(remotes, self._lighting(), self._counters, self._rates, errors, means)
 
     def _lighting(self) -> Lit:
         if self._lit is None:
@@ -185,6 +246,10 @@ class GpuTrack:
                 ceiling=why,
                 tx_bytes_per_s=why,
                 rx_bytes_per_s=why,
+                mean_tx_bytes_per_s=why,
+                mean_rx_bytes_per_s=why,
+                peak_tx_bytes_per_s=why,
+                peak_rx_bytes_per_s=why,
                 recent_share=self._recent_share(),
                 recent_s=self._recent.seconds,
                 counter=why,
@@ -194,6 +259,7 @@ class GpuTrack:
             )
         lit, counters = self._lighting(), self._counters
         tx, rx = self._sums()
+        means, peaks = self._means.means, self._means.peaks
         errors_total, errors_since_start = self._errors.sums
         whole = counters if counters and counters.scope is Scope.GPU else None
         return NvLink(
@@ -211,6 +277,10 @@ class GpuTrack:
             errors_since_start=errors_since_start,
             tx_bytes_total=whole.tx_bytes[0] if whole else PER_LINK,
             rx_bytes_total=whole.rx_bytes[0] if whole else PER_LINK,
+            mean_tx_bytes_per_s=_value(means, 0, tx),
+            mean_rx_bytes_per_s=_value(means, 1, rx),
+            peak_tx_bytes_per_s=_value(peaks, 0, tx),
+            peak_rx_bytes_per_s=_value(peaks, 1, rx),
         )
 
     def _sums(self) -> tuple[Maybe[float], Maybe[float]]:
@@ -218,6 +288,20 @@ class GpuTrack:
         if self._totals is None:
             self._totals = self._add_up()
         return self._totals
+
+    def _toward(self) -> tuple[Toward, ...]:
+        """Return the traffic by remote GPU on boards without NVSwitches; a part unread leaves one out."""
+        counters, n = self._counters, len(self._rates) // 2
+        if counters is None or counters.scope is not Scope.LINK:
+            return ()
+        found = []
+        for uuid, links, speed in self._lighting().toward:
+            if links[-1] < n:
+                tx = [r for i in links if known(r := self._rates[i])]
+                rx = [r for i in links if known(r := self._rates[n + i])]
+                if len(tx) == len(rx) == len(links):
+                    found.append(Toward(uuid, math.fsum(tx), math.fsum(rx), speed))
+        return tuple(found)
 
     def _add_up(self) -> tuple[Maybe[float], Maybe[float]]:
         counters, lit = self._counters, self._lighting()
@@ -246,3 +330,14 @@ def _sum(rates: Sequence[Maybe[float]], most: float) -> Maybe[float]:
         return next(rate for rate in rates if isinstance(rate, Missing))
     total = math.fsum(read)
     return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total
+
+
+def _number(value: Maybe[float]) -> float:
+    return math.nan if isinstance(value, Missing) else value
+
+
+def _value(values: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:
+    """Return a mean; where it is unknown, the reason that the newest reading gives."""
+    if column < len(values) and values[column] == values[column]:
+        return values[column]
+    return newest if isinstance(newest, Missing) else UNREAD_PART

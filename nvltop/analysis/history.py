@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.rows import rates
+from nvltop.analysis.rows import by_link
 from nvltop.model import Frame, Maybe, Missing
 
 SECONDS: Final = 300
@@ -174,10 +174,11 @@ class History:
         self.bucket = max(self.bucket, int(frame.tick.mono_s))
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
-            if span_s := self._fresh((uuid, "links"), gpu.span_s):
-                tx, rx = rates(gpu.links)
-                values = [gpu.nvlink.tx_bytes_per_s, *tx, gpu.nvlink.rx_bytes_per_s, *rx]
-                self._take((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
+            for span in gpu.spans:
+                if span_s := self._fresh((uuid, "links"), (span.start_s, span.end_s)):
+                    tx, rx = by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
+                    values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
+                    self._take((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
             if span_s := self._fresh((uuid, "pcie"), gpu.pcie_span_s):
                 values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
                 self._take((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
@@ -190,7 +191,7 @@ class History:
     def _fresh(self, name: tuple[str, str], span_s: Span | None) -> Span | None:
         """Return a span if it has not been taken yet."""
         block = self._blocks.get(name)
-        taken = block is not None and span_s is not None and block.end_s == span_s[1]
+        taken = block is not None and span_s is not None and block.end_s >= span_s[1]
         return None if span_s is None or span_s[1] <= span_s[0] or taken else span_s
 
     def _take(

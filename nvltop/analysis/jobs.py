@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known
@@ -25,17 +26,56 @@ LAUNCHERS: Final = {
     "deepspeed": "deepspeed",
 }
 """Names of programs that start the ranks of a job, and what the job is called after them."""
+STARTERS: Final = frozenset(
+    {"bash", "sh", "dash", "zsh", "ksh", "fish", "tcsh", "csh", "busybox", "xonsh", "nu", "pwsh"}
+    | {"make", "ninja", "xargs", "parallel", "snakemake", "watch", "script", "expect", "tsp"}
+    | {"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "runsv", "s6-supervise"}
+    | {"supervisord", "circusd", "pm2", "honcho", "slurmd", "pbs_mom", "sbatchd", "condor_startd", "kubelet"}
+    | {"sshd", "login", "tmux", "tmux: server", "screen", "cron", "crond", "atd", "conmon", "ray"}
+    | {"containerd-shim", "containerd-shim-runc-v2", "code-server", "node", "jupyter-lab", "jupyter-notebook"}
+    | {"jupyterhub-singleuser", "jupyter-server", "jupyter"}
+)
+"""Names of programs that start unrelated commands: two children of one need not belong together."""
+WRAPPERS: Final = frozenset(
+    {"sudo", "su", "env", "nohup", "setsid", "timeout", "time", "nice", "ionice", "chrt", "taskset"}
+    | {"numactl", "numawrap", "stdbuf", "nsys", "ncu", "strace", "gdb", "catchsegv", "raylet"}
+    | {"conda", "mamba", "micromamba", "uv", "poetry", "pixi", "pdm", "hatch", "pipenv"}
+)
+"""Names of programs that run one command for whoever called them, and join nothing by themselves. Ray's
+`raylet` starts the workers of all jobs of a node, but it is itself a child of the program that called
+`ray.init()`, if one did."""
+PROGRAMS: Final = STARTERS | WRAPPERS | frozenset(LAUNCHERS)
+"""Names of programs on which the grouping depends."""
+BATCH: Final = ("slurm", "lsf", "pbs", "htcondor", "kubernetes")
+"""Kinds of cgroups that are a job each; a container may hold several."""
 SEVERAL: Final = Missing("several users")
+NO_PARTNERS: Final[Mapping[str, str]] = {}
 
 
-def jobs(processes: Maybe[Processes], gpus: Sequence[GpuFrame], matrix: Matrix) -> tuple[Job, ...]:
-    """Return the jobs, the one with most GPUs first."""
+def jobs(
+    processes: Maybe[Processes],
+    gpus: Sequence[GpuFrame],
+    matrix: Matrix,
+    partners: Mapping[str, str] = NO_PARTNERS,
+) -> tuple[Job, ...]:
+    """Return the jobs, the one with most GPUs first.
+
+    `partners` maps the key of a process that stands alone to the key of the job to which its traffic
+    shows that it belongs.
+    """
     if isinstance(processes, Missing):
         return ()
     groups: dict[tuple[str, str], list[Process]] = {}
-    on_gpu = {p.pid for p in processes.processes}
+    on_gpu = {p.pid: p for p in processes.processes}
+    parts: dict[tuple[str, str], dict[str, str]] = {}
     for process in processes.processes:
-        groups.setdefault(_group(process, on_gpu), []).append(process)
+        kind, number = _group(process, on_gpu)
+        own = f"{kind}:{number}"
+        joined = partners.get(own)
+        if joined:
+            number = joined.partition(":")[2]
+            parts.setdefault((kind, number), {}).update(dict.fromkeys((u.gpu for u in process.uses), own))
+        groups.setdefault((kind, number), []).append(process)
     sharers: dict[str, set[tuple[str, str]]] = {}
     for key, members in groups.items():
         for member in members:
@@ -44,13 +84,60 @@ def jobs(processes: Maybe[Processes], gpus: Sequence[GpuFrame], matrix: Matrix) 
     # Whoever is unseen may be on any GPU.
     all_seen = not processes.hidden and known(processes.unread)
     frames = {g.gpu.uuid: g for g in gpus}
-    found = [_job(key, members, sharers, frames, matrix, all_seen) for key, members in groups.items()]
+    found = [
+        _job(key, members, sharers, frames, matrix, all_seen, parts.get(key, {}))
+        for key, members in groups.items()
+    ]
     return tuple(sorted(found, key=lambda job: (-len(job.gpus), job.key)))
 
 
-def _group(process: Process, on_gpu: set[int]) -> tuple[str, str]:
+def partners_of(found: Sequence[Job]) -> dict[str, str]:
+    """Return the `partners` that make processes the jobs that they are."""
+    return {part: job.key for job in found for part in job.parts if part}
+
+
+class Jobs:
+    """The jobs of one moment after the other: put together only when processes or links have changed."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._jobs: tuple[Job, ...] = ()
+
+    def at(
+        self,
+        processes: Maybe[Processes],
+        gpus: Sequence[GpuFrame],
+        matrix: Matrix,
+        partners: Mapping[str, str] = NO_PARTNERS,
+    ) -> tuple[Job, ...]:
+        """Return the jobs with the traffic of this moment; `partners` as for `jobs`."""
+        of = (processes, matrix.cells, dict(partners), *(g.gpu.uuid for g in gpus))
+        if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
+            self._of, self._jobs = of, jobs(processes, gpus, matrix, partners)
+            return self._jobs
+        frames = {g.gpu.uuid: g for g in gpus}
+        traffic = {used: _traffic(used, frames) for used in {job.gpus for job in self._jobs}}
+        self._jobs = tuple(
+            replace(job, tx_bytes_per_s=tx, rx_bytes_per_s=rx, mean_over_s=over_s)
+            for job in self._jobs
+            for tx, rx, over_s in (traffic[job.gpus],)
+        )
+        return self._jobs
+
+
+def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe[float], Maybe[float], float]:
+    """Return the mean TX and RX of some GPUs together, and the longest window of these means, seconds."""
+    windows = [frames[uuid].mean_span_s for uuid in gpus]
+    return (
+        _sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
+        _sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
+        max((b - a for a, b in filter(None, windows)), default=0.0),
+    )
+
+
+def _group(process: Process, on_gpu: Mapping[int, Process]) -> tuple[str, str]:
     """Return kind and id of the job a process belongs to."""
-    if process.group_kind in ("slurm", "kubernetes"):
+    if process.group_kind in BATCH:
         return process.group_kind, process.group_id
     # The outermost launcher: mpirun may start torchrun, not the other way round.
     for ancestor in reversed(process.ancestors):
@@ -59,8 +146,28 @@ def _group(process: Process, on_gpu: set[int]) -> tuple[str, str]:
             return kind, str(ancestor.pid)
     if process.group_kind:
         return process.group_kind, process.group_id
-    root = next((a.pid for a in reversed(process.ancestors) if a.pid in on_gpu), process.pid)
-    return "process", str(root)
+    outermost = next((on_gpu[a.pid] for a in reversed(process.ancestors) if a.pid in on_gpu), process)
+    return "process", str(_program(outermost))
+
+
+def _program(process: Process) -> int:
+    """Return the pid of the program that started a process as a part of itself (multiprocessing, vLLM).
+
+    That is the outermost ancestor of its session to which no shell or other starter of unrelated
+    commands stands in between; the process itself if there is none.
+    """
+    root = process.pid
+    if process.session in (0, process.pid):
+        return root
+    for ancestor in process.ancestors:
+        names = {ancestor.name, ancestor.interpreter}
+        if names & STARTERS or (ancestor.pid == 1 != process.session):
+            break
+        if not names & WRAPPERS:
+            root = ancestor.pid
+        if ancestor.pid == process.session:
+            break
+    return root
 
 
 def _job(
@@ -70,27 +177,37 @@ def _job(
     frames: Mapping[str, GpuFrame],
     matrix: Matrix,
     all_seen: bool,
+    parts: Mapping[str, str],
 ) -> Job:
     kind, number = key
     used = {use.gpu for member in members for use in member.uses}
     gpus = tuple(uuid for uuid in frames if uuid in used)
     exclusive = tuple(all_seen and len(sharers[uuid]) == 1 for uuid in gpus)
     users = {member.user for member in members}
-    name = next((m.executable for m in members if known(m.executable)), "")
     shown = number[:8] if kind == "kubernetes" else number
+    tx, rx, over_s = _traffic(gpus, frames)
     return Job(
         key=f"{kind}:{number}",
-        label=f"{name} {shown}".strip() if kind == "process" else f"{kind} {shown}",
+        label=f"{_name(int(number), members)} {shown}".strip() if kind == "process" else f"{kind} {shown}",
         kind=kind,
         user=users.pop() if len(users) == 1 else SEVERAL,
         pids=tuple(member.pid for member in members),
         gpus=gpus,
         exclusive=exclusive,
-        tx_bytes_per_s=_sum([frames[uuid].nvlink.tx_bytes_per_s for uuid in gpus]),
-        rx_bytes_per_s=_sum([frames[uuid].nvlink.rx_bytes_per_s for uuid in gpus]),
+        tx_bytes_per_s=tx,
+        rx_bytes_per_s=rx,
         exact=all(exclusive),
+        mean_over_s=over_s,
         unlinked=_unlinked(gpus, tuple(frames), matrix),
+        parts=tuple(parts.get(uuid, "") for uuid in gpus) if parts else (),
     )
+
+
+def _name(root: int, members: Sequence[Process]) -> str:
+    """Return the name of the process or program that a job is called after."""
+    names = {a.pid: a.name for m in members for a in m.ancestors}
+    names |= {m.pid: m.executable for m in members if known(m.executable)}
+    return names.get(root) or next((m.executable for m in members if known(m.executable)), "")
 
 
 def _sum(rates: Sequence[Maybe[float]]) -> Maybe[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from math import isnan
 from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
@@ -11,15 +12,19 @@ from nvltop.analysis.activity.watch import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
+from nvltop.analysis.refresh import Period
 from nvltop.analysis.verdict import verdict
 from nvltop.model import (
     LISTENING,
     NOT_LISTED,
     NOT_READ,
+    Activity,
+    ComputeActivity,
     Cost,
+    CounterRefresh,
     Event,
     Fabric,
     Finding,
@@ -35,14 +40,18 @@ from nvltop.model import (
     LinkStates,
     Matrix,
     Maybe,
+    Missing,
     NicFrame,
     NicPorts,
     Pair,
     Processes,
     Reading,
     Tick,
+    Verdict,
 )
 
+MAX_GPUS: Final = 1024
+"""Rows of a node, those of GPUs that are no longer listed included."""
 MAX_EVENTS: Final = 1000
 """Events kept; the oldest go first."""
 
@@ -66,12 +75,17 @@ class Monitor:
     def __init__(self) -> None:
         self._inventory: Inventory | None = None
         self._gpus: dict[str, GpuTrack] = {}
+        self._period: Period | None = None
+        """Of the driver's refresh of its link counters."""
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._host = Host()
         self._cost = Cost()
         self._processes: Maybe[Processes] = NOT_READ
+        self._jobs = Jobs()
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
+        self._first_s: float | None = None
+        """CLOCK_MONOTONIC of the first reading of link counters."""
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._listening: Event | None = None
         self._sequence = 0
@@ -80,6 +94,8 @@ class Monitor:
         self._nics = NicTracks()
         self._health = Health()
         self._activities = Activities()
+        self._shown: dict[str, bool] = {}
+        """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
         self._news = False
         """Something has come that rules look at and that comes seldom."""
         self._moment: _Moment | None = None
@@ -134,15 +150,42 @@ class Monitor:
                 self._processes = reading.data
             elif isinstance(reading.data, NicPorts):
                 self._nics.update(reading, reading.data)
+            elif isinstance(reading.data, CounterRefresh):
+                self._learn(Period.measured(reading.data))
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
-        if track:
-            interval_s = max(self._tick.interval_s, self._cost.interval_s)
-            if track.update(reading, interval_s):
-                self._sequence += 1
-                if track.moved:
-                    self._activities.note(reading.gpu, track.moved, interval_s)
+        if track and self._first_s is None and reading.group == "links":
+            self._first_s = reading.end_s
+        if track and track.update(reading, self._interval_of(track.gpu)):
+            self._follow(track)
+        elif track and isinstance(reading.data, ComputeActivity):
+            self._activities.note_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
+
+    def _learn(self, period: Period) -> None:
+        """Take the period at which the driver refreshes its counters."""
+        self._period = period
+        for track in self._gpus.values():
+            if track.learn(period):
+                self._follow(track)
+
+    def _follow(self, track: GpuTrack) -> None:
+        """Pass on what a GPU has moved."""
+        self._sequence += 1
+        uuid, interval_s = track.gpu.uuid, self._interval_of(track.gpu)
+        for moved in track.moved:
+            self._activities.note(uuid, moved, interval_s)
+        if track.moved:
+            shown = not isnan(track.moved[-1].tx_bytes_per_s)
+            if shown is not self._shown.get(uuid):
+                # Rates that come or go are news to the rule that says what can be read.
+                self._shown[uuid] = shown
+                self._news = True
+            track.moved.clear()
+
+    def _interval_of(self, gpu: Gpu) -> float:
+        """Return how often the link counters of a GPU are read, in seconds."""
+        return max(self._tick.interval_s, self._cost.interval_of(gpu.index))
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -152,12 +195,15 @@ class Monitor:
         self._around = matrix.Around.of(inventory)
         self._nics.take(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
+        if len(self._gpus) > 2 * MAX_GPUS:
+            listed = {gpu.uuid for gpu in inventory.gpus}
+            self._gpus = {uuid: track for uuid, track in self._gpus.items() if uuid in listed}
         for gpu in inventory.gpus:
             track = self._gpus.get(gpu.uuid)
             if track:
                 track.relist(gpu)
             else:
-                self._gpus[gpu.uuid] = GpuTrack(gpu)
+                self._gpus[gpu.uuid] = GpuTrack(gpu, self._period)
 
     def _matrix(self, gpus: tuple[GpuFrame, ...]) -> Matrix:
         """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
@@ -172,12 +218,16 @@ class Monitor:
         now = self._now(inventory)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
         self._activities.judge(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
+        for activity in self._activities.now:
+            for uuid in activity.gpus:
+                self._gpus[uuid].follow_step(_step_s(activity))
         self._health.judge(
             Scene(
                 inventory=inventory,
                 gpus=now.gpus,
                 jobs=now.jobs,
                 activity=self._activities.now,
+                judgements=self._activities.judgements,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
                 cost=self._cost,
@@ -199,12 +249,26 @@ class Monitor:
         """Return what there is as of the last tick."""
         if self._moment is None:
             now_s = self._tick.mono_s
-            stale_s = gap_s(max(self._tick.interval_s, self._cost.interval_s))
-            gpus = tuple(self._gpus[gpu.uuid].frame(now_s, stale_s) for gpu in inventory.gpus)
+            gpus = tuple(
+                self._gpus[gpu.uuid].frame(now_s, gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+            )
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = jobs(self._processes, gpus, joined)
+            running = self._jobs.at(self._processes, gpus, joined, self._activities.partners.bonds)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
+
+    def _answer(self, inventory: Inventory, now: _Moment) -> Verdict:
+        """Return the verdict, from the same analysis as the findings."""
+        watched_s = 0.0 if self._first_s is None else max(0.0, self._tick.mono_s - self._first_s)
+        return verdict(
+            inventory,
+            now.gpus,
+            self._tick,
+            self._activities.judgements,
+            self._health.findings,
+            now.jobs,
+            watched_s,
+        )
 
     def frame(self) -> Frame:
         """Return the node as of the last `Tick`."""
@@ -220,7 +284,7 @@ class Monitor:
             nics=now.nics,
             host=self._host,
             cost=self._cost,
-            verdict=verdict(inventory, now.gpus, tick),
+            verdict=self._answer(inventory, now),
             findings=self._health.findings,
             past_findings=tuple(self._health.past),
             checks=self._health.checks,
@@ -228,8 +292,19 @@ class Monitor:
             processes=self._processes,
             jobs=now.jobs,
             activity=self._activities.now,
+            judgements=self._activities.judgements,
+            at_limit_s=tuple(self._activities.at_limit_s.items()),
             sequence=self._sequence,
+            pending=self._health.pending,
         )
+
+
+def _step_s(activity: Activity) -> float | None:
+    """Return the step of a job that goes on, seconds; None if it is not known."""
+    beat = activity.heartbeat
+    if isinstance(beat, Missing) or beat.silent_s > 2 * beat.period_s:
+        return None
+    return beat.period_s
 
 
 def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
@@ -258,4 +333,4 @@ def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
     if not unknown:
         # What is no longer counted keeps its row: that it is gone is the news.
         gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
-    return replace(fresh, gpus=tuple(gpus))
+    return replace(fresh, gpus=tuple(gpus[:MAX_GPUS]))

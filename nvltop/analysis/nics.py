@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -32,6 +32,8 @@ LOOPBACK: Final = 4.0
 """Traffic within an adapter, between its functions, may be this many times what the port can carry."""
 FASTEST: Final = 100e9
 """Bytes/s; taken for a port that does not tell its rate."""
+DATA_BYTES_PER_S: Final = 10e9 / 8
+"""10 Gb/s: slower Ethernet ports beside RDMA NICs are there to manage the machine."""
 GONE: Final = "gone"
 NO_LONGER: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
@@ -43,7 +45,7 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: Meter = field(default_factory=lambda: Meter(NO_WRAP))
+    meter: Meter = field(default_factory=lambda: Meter.current(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: Span = NO_SPAN
     read_s: float = 0.0
@@ -56,8 +58,7 @@ class _Track:
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
         limit = LOOPBACK * (self.fastest or FASTEST)
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        span = self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S)
-        if span:
+        for span in self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S):
             self.span = span
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
         self.errors.update(time_s, LinkErrors(counts))
@@ -150,3 +151,14 @@ class NicTracks:
 def slot(nic: Nic) -> str:
     """Return the card that a NIC is on: its PCI address without the function."""
     return nic.device if isinstance(nic.place, Missing) else nic.place.pci_bus_id.rpartition(".")[0]
+
+
+def data_ports(ports: Sequence[NicFrame]) -> list[NicFrame]:
+    """Return the ports that may carry data of jobs: no NVSwitch's, and no management port of the machine."""
+    rdma = any(f.nic.rdma and not f.nic.role for f in ports)
+    return [f for f in ports if not f.nic.role and (f.nic.rdma or not rdma or not _slow(f))]
+
+
+def _slow(f: NicFrame) -> bool:
+    rate = f.port.rate_bytes_per_s
+    return known(rate) and rate < DATA_BYTES_PER_S

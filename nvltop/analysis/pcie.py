@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Maybe, Missing, Place
+from nvltop.model import NO_NODE, Maybe, Missing, Place
 
 LEVELS: Final = ("PIX", "PXB", "PHB", "NODE", "SYS")
 """Nearest first."""
-NO_NODE: Final = Missing("the kernel tells no NUMA node")
 
 
 def level(a: Place, b: Place) -> Maybe[str]:
@@ -16,7 +15,8 @@ def level(a: Place, b: Place) -> Maybe[str]:
 
     `PIX` is at most one PCIe switch: a switch is its upstream port, which both ways share, and a
     downstream port for each device. `PXB` is more of them, `PHB` the host bridge; beyond it `NODE` and
-    `SYS` tell whether both hang on the same NUMA node.
+    `SYS` tell whether both hang on the same NUMA node. Two devices without one are on the same if the
+    machine has but one.
     """
     if a.pci_bus_id == b.pci_bus_id:
         return "PIX"  # two devices of one PCI function, such as a subfunction and its parent
@@ -29,9 +29,9 @@ def level(a: Place, b: Place) -> Maybe[str]:
         return "PIX" if max(len(a.bridges), len(b.bridges)) - shared <= 1 else "PXB"
     if shared == 1:
         return "PHB"
-    for place in (a, b):
-        if isinstance(place.numa_node, Missing):
-            return place.numa_node
-    if a.numa_node == b.numa_node:
-        return "NODE"
-    return NO_NODE if None in (a.numa_node, b.numa_node) else "SYS"
+    nodes = (a.numa_node, b.numa_node)
+    unread = next((n for n in nodes if isinstance(n, Missing) and n != NO_NODE), None)
+    if unread:
+        return unread
+    # A device without a node (-1) is on none of the others' (NCCL, NVIDIA/nccl issue 1453).
+    return "NODE" if nodes[0] == nodes[1] != NO_NODE else "SYS"

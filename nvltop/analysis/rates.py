@@ -1,21 +1,34 @@
-"""Two cumulative counts make a rate, and only where they can be trusted to.
+"""Rates of cumulative counters.
 
-Pure. Wraps, resets, gaps and drivers that move their counters only every so often are told apart
-here; a rate is never negative, and its integral is what the counters moved.
+Pure. Wraps, resets, gaps and counters that the driver refreshes only now and then are told apart here.
+A rate is never negative, and its integral over time is what the counter moved.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import sub, truediv
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from nvltop.analysis.refresh import (
+    CURRENT,
+    LONGEST_REFRESH_S,
+    STANDSTILL,
+    Period,
+    PollEstimate,
+    RefreshClock,
+    SteadyRate,
+    Window,
+)
 from nvltop.model import Maybe, Missing, known
 
 FIRST: Final = Missing("needs a second reading")
+LEARNING: Final = Missing("learning the driver's refresh")
 RESET: Final = Missing("the counter was reset")
 GAP: Final = Missing("no reading for too long before this one")
 IMPLAUSIBLE: Final = Missing("implausible rate: more than the link can carry")
@@ -29,14 +42,15 @@ SHORT_S: Final = 0.05
 MIN_WRAP_BITS: Final = 32
 STAMP_SLACK_S: Final = 0.05
 STAMP_SLACK: Final = 0.05
-LEARN_S: Final = 0.95
-"""Until the driver's refresh is known, counters may stand still for so long without meaning 0."""
-LEARN_STEPS: Final = 12
-MAX_STEP: Final = 10
-"""Waits of more polls than this are pauses of the traffic, no refreshes."""
-EVEN: Final = 1.7
-OPEN_S: Final = 2.5
-"""No span stays open for longer, unless the driver's refresh is slower still."""
+FULL_SPEED: Final = 1.005
+"""Share of the speed that a span may show before it is held open; the rest is for rounding."""
+LEAST_SPAN_S: Final = 0.01
+"""Shorter spans are left open: their length is not known well enough."""
+HELD: Final = 3.0
+"""A span that more was moved in than its links can carry is held open for this many refreshes (or
+intervals, if those are longer) at most."""
+MAX_WAITING: Final = 64
+"""Readings kept while the driver's refresh is being learned."""
 GAP_INTERVALS: Final = 3.0
 GAP_S: Final = 5.0
 
@@ -90,32 +104,58 @@ class _Sample:
     time_s: float
     values: tuple[Maybe[int], ...]
     stamps_us: tuple[int, ...]
+    limits: Sequence[float] = ()
+    """Most bytes/s of each counter."""
+    interval_s: float = 0.0
     whole: bool = field(init=False)
     """Whether every counter could be read."""
 
     def __post_init__(self) -> None:
         self.whole = set(map(type, self.values)) == {int}
 
+    def moved_since(self, before: _Sample) -> bool:
+        """Whether a counter that could be read both times has another value."""
+        if self.whole and before.whole:
+            return self.values != before.values
+        both = zip(before.values, self.values, strict=True)
+        return any(a != b for a, b in both if isinstance(a, int) and isinstance(b, int))
+
 
 @dataclass(slots=True)
 class Meter:
     """Rates of a GPU's counters, which the driver refreshes together.
 
-    Some drivers move the counters only every so often. A poll that finds none of them moved then
-    says nothing: the span stays open until they move, so that the rate is neither 0 nor a multiple
-    of the truth. Whether a driver does so is learnt from the polls between one move and the next.
+    A reading shows the counters as of the driver's last refresh. A span therefore ends at a refresh, not
+    at a reading: its end lies in the window that `RefreshClock` gives, at the place where the traffic
+    goes on as steadily as the readings allow. A counter that stands still within one refresh keeps the
+    span open; one that stands still for longer closes it with a rate of 0.
     """
 
     unit: int | None = None
-    """Bytes that the counters count in; where it is not told, it is seen from their values."""
+    """Bytes that the counters count in; if None, it is seen from their values."""
+    period: Period | None = field(default=None, init=False)
+    """Of the driver's refresh; None until it is known."""
+    _clock: RefreshClock | None = field(default=None, init=False)
+    _polls: PollEstimate = field(default_factory=PollEstimate, init=False)
+    _steady: SteadyRate = field(default_factory=SteadyRate, init=False)
     _base: _Sample | None = field(default=None, init=False)
-    """Where the open span began."""
+    """Holds the counters at the end of the last closed span."""
+    _base_s: float = field(default=0.0, init=False)
+    """End of that span, CLOCK_MONOTONIC."""
+    _earliest_s: float = field(default=0.0, init=False)
+    """Earliest moment at which it may have ended."""
     _last: _Sample | None = field(default=None, init=False)
-    _steps: deque[int] = field(default_factory=lambda: deque(maxlen=LEARN_STEPS), init=False)
-    """Polls from each move to the next."""
-    _polls: int = field(default=0, init=False)
-    """Polls since the last move, or since the span was opened without one."""
-    _open_polls: int = field(default=0, init=False)
+    _moved_s: float = field(default=0.0, init=False)
+    """Time of the first reading since which nothing has moved."""
+    _waiting: deque[_Sample] = field(default_factory=lambda: deque(maxlen=MAX_WAITING), init=False)
+    """Readings since the first one, while the period is not known."""
+
+    @classmethod
+    def current(cls, unit: int | None = None) -> Meter:
+        """Return a meter for counters that are as new as each reading of them."""
+        meter = cls(unit)
+        meter.learn(CURRENT)
+        return meter
 
     def update(
         self,
@@ -124,75 +164,181 @@ class Meter:
         stamps_us: Sequence[int],
         limits: Sequence[float],
         interval_s: float,
-    ) -> Span | None:
-        """Take a reading; the span that it closes, or None while the driver has not moved the counters.
+    ) -> list[Span]:
+        """Take a reading; return the spans that it closes, oldest first.
 
-        `limits` are the bytes/s that each counter may at most show. `stamps_us` is empty, one for
-        all, or one per counter.
+        `limits` are the bytes/s that each counter may show at most. `stamps_us` is empty, one for all, or
+        one per counter. A span whose rates are all missing says why there are none.
         """
-        sample = _Sample(time_s, tuple(values), tuple(stamps_us))
-        base, last = self._base, self._last
-        if base is None or last is None or len(base.values) != len(values) or time_s <= last.time_s:
-            self._open(sample)
-            return Span(time_s, time_s, (FIRST,) * len(values))
+        sample = _Sample(time_s, tuple(values), tuple(stamps_us), limits, interval_s)
+        last = self._last
+        if last is None or len(last.values) != len(values) or time_s <= last.time_s:
+            self._start(sample)
+            return [self._no_rates(sample, time_s, LEARNING if self.period is None else FIRST)]
         if time_s - last.time_s > gap_s(interval_s):
-            self._open(sample)
-            return Span(last.time_s, time_s, (GAP,) * len(values))
+            began_s = self._base_s
+            self._start(sample)
+            return [self._no_rates(sample, min(max(began_s, last.time_s), time_s), GAP)]
         self._last = sample
-        self._polls += 1
-        self._open_polls += 1
-        has_moved = last.values != sample.values
-        late = has_moved and self._open_polls > 1 and self._step() is None
-        if self._keep_open(base, sample, interval_s, has_moved):
-            return None
-        if late:
-            # The first refresh seen of a driver that is slower than we are: how much of it lies
-            # before the first reading cannot be told.
-            self._open(sample)
-            return Span(time_s, time_s, (FIRST,) * len(values))
-        self._open(sample)
-        rates, implausible = _rates(base, sample, self.unit, limits)
-        return Span(base.time_s, time_s, rates, implausible)
+        moved = sample.moved_since(last)
+        if moved:
+            self._moved_s = time_s
+        self._polls.add(time_s, moved)
+        if self.period is None:
+            if not any(isinstance(value, int) for value in sample.values):
+                self._start(sample)
+                return [self._no_rates(sample, last.time_s, LEARNING)]
+            self._waiting.append(sample)
+            estimate = self._polls.period(interval_s)
+            return self.learn(estimate) if estimate else self._stand(sample)
+        if moved and self._polls.refutes(self.period):
+            self.period = self._polls.period(interval_s) or CURRENT
+            self._clock = RefreshClock(self.period)
+        return self._close(last, sample)
 
-    def _open(self, sample: _Sample) -> None:
+    def learn(self, period: Period) -> list[Span]:
+        """Take the period of the driver's refresh; return the spans that this closes."""
+        self.period = period
+        if self._clock:
+            self._clock.set(period)
+            return []
+        self._clock = clock = RefreshClock(period)
+        waiting, base = list(self._waiting), self._base
+        self._waiting.clear()
+        if base is None:
+            return []
+        for before, after in pairwise([base, *waiting]):
+            if after.moved_since(before):
+                clock.add(before.time_s, after.time_s)
+        if self._base_s == base.time_s:
+            # The first reading was of the refresh before it.
+            window = clock.last_before(base.time_s)
+            earliest_s = max(window.earliest_s, base.time_s - period.typical_s)
+            self._set_base(Window(earliest_s, max(earliest_s, window.latest_s)))
+        spans = []
+        self._last = base
+        for before, after in pairwise([base, *waiting]):
+            self._last = after
+            spans += self._close(before, after)
+        return spans
+
+    def _start(self, sample: _Sample) -> None:
         self._base = self._last = sample
-        self._open_polls = 0
+        self._moved_s = sample.time_s
+        self._waiting.clear()
+        self._polls.forget()
+        window = Window(sample.time_s, sample.time_s)
+        if self._clock and not self._current():
+            window = self._clock.last_before(sample.time_s)
+        self._set_base(window)
 
-    def _keep_open(self, base: _Sample, sample: _Sample, interval_s: float, has_moved: bool) -> bool:
-        """Whether to wait for the next poll, the driver refreshing less often than we ask."""
-        polls = self._polls
-        if has_moved:
-            self._polls = 0
-            if polls <= MAX_STEP:
-                self._steps.append(polls)
-        longest = self._step()
-        if longest is None:
-            waiting = not has_moved and sample.time_s - base.time_s < LEARN_S
-        elif longest == 1:
-            waiting = False
+    def _set_base(self, window: Window) -> None:
+        """Begin a span at a refresh in that window."""
+        self._base_s = (window.earliest_s + window.latest_s) / 2
+        self._earliest_s = window.earliest_s
+        self._steady.restart(window)
+
+    @staticmethod
+    def _no_rates(sample: _Sample, start_s: float, why: Missing) -> Span:
+        """Return a span without rates: why each counter could not be read, or why there is no rate yet."""
+        rates = tuple(value if isinstance(value, Missing) else why for value in sample.values)
+        return Span(start_s, sample.time_s, rates)
+
+    def _current(self) -> bool:
+        """Whether the values of a reading are as new as the reading."""
+        return self.period is not None and not self.period.longest_s
+
+    def _stand(self, sample: _Sample) -> list[Span]:
+        """Return a span without traffic while the period is not known, if it is longer than any refresh."""
+        until_s = sample.time_s - LONGEST_REFRESH_S
+        if sample.time_s - self._moved_s <= STANDSTILL * LONGEST_REFRESH_S or until_s <= self._base_s:
+            return []
+        if self._base is None or self._base.values != sample.values:
+            return []
+        self._waiting.clear()
+        return [self._span(sample, until_s)]
+
+    def _close(self, last: _Sample, sample: _Sample) -> list[Span]:
+        """Return the span that a reading closes, if it does."""
+        base, clock, period = self._base, self._clock, self.period
+        assert base is not None
+        assert clock is not None
+        assert period is not None
+        if self._current():
+            return [self._span(sample, sample.time_s)]
+        moved = sample.moved_since(last)
+        if moved:
+            clock.add(last.time_s, sample.time_s)
+        window = clock.last_before(sample.time_s)
+        if moved:
+            window = Window(max(window.earliest_s, min(last.time_s, window.latest_s)), window.latest_s)
+        total, least_s, broken = self._move(base, sample)
+        if not broken:
+            self._steady.narrow(window, total)
+        if not total and not broken:
+            still_s = sample.time_s - self._base_s
+            if still_s <= STANDSTILL * period.typical_s or window.earliest_s - self._base_s < LEAST_SPAN_S:
+                return []
+            self._steady.restart(window)
+            return [self._span(sample, window.earliest_s)]
+        if broken:
+            # A counter was reset, or is read again: what was moved before that is not known.
+            self._steady.restart(window)
+            return [self._span(sample, max(window.latest_s, self._base_s + LEAST_SPAN_S))]
+        if not moved:
+            return []
+        likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
+        end_s = self._base_s + self._steady.seconds(total, likely, self._base_s)
+        end_s = min(max(end_s, window.earliest_s), window.latest_s)
+        # More than the links carry in that time: the span ends later, or the one before ended earlier.
+        end_s = min(max(end_s, self._base_s + max(least_s, LEAST_SPAN_S)), sample.time_s)
+        start_s = max(min(self._base_s, end_s - least_s), self._earliest_s)
+        too_short = least_s > FULL_SPEED * (end_s - start_s) or end_s - start_s < LEAST_SPAN_S
+        if too_short and sample.time_s - self._base_s < HELD * max(period.longest_s, sample.interval_s):
+            return []
+        self._base_s = start_s
+        self._steady.close(total)
+        return [self._span(sample, max(end_s, start_s + LEAST_SPAN_S), window.earliest_s)]
+
+    def _move(self, base: _Sample, sample: _Sample) -> tuple[int, float, bool]:
+        """Return the bytes that all counters moved since the base, and the least seconds that takes.
+
+        Also return whether any of them was reset, or could be read only one time of the two.
+        """
+        total, least_s, broken = 0, 0.0, False
+        for before, after, limit in zip(base.values, sample.values, sample.limits, strict=True):
+            if isinstance(before, Missing) or isinstance(after, Missing):
+                broken = broken or type(before) is not type(after)
+            elif before != after:
+                change: Maybe[int] = after - before
+                if after < before:
+                    most = limit * PLAUSIBLE * (sample.time_s - self._base_s + SHORT_S)
+                    change = moved(before, after, self.unit or unit_of((before, after)), most)
+                if isinstance(change, Missing):
+                    broken = True
+                else:
+                    total += change
+                    least_s = max(least_s, change / limit)
+        return total, least_s, broken
+
+    def _span(self, sample: _Sample, end_s: float, earliest_s: float = math.inf) -> Span:
+        """Close the open span with the values of a reading, at a moment that may have been earlier."""
+        base, start_s = self._base, self._base_s
+        assert base is not None
+        if self._current() and start_s == base.time_s:
+            seconds = _times(base, sample)
         else:
-            # A span that ends at the longest wait holds a whole number of refreshes; one that ends
-            # at a shorter wait is up to a poll off.
-            open_s = max(OPEN_S, 2 * longest * interval_s)
-            early = min(polls, self._open_polls) < longest and sample.time_s - base.time_s < open_s
-            waiting = early if has_moved else polls <= longest
-        return waiting
-
-    def _step(self) -> int | None:
-        """Return the longest refresh of the driver in polls, 1 if it keeps up; None if not known yet."""
-        if len(self._steps) < LEARN_STEPS // 3:
-            return None
-        longest, shortest = max(self._steps), min(self._steps)
-        # Refreshes come evenly. Waits of very different length are traffic that pauses.
-        even = longest - shortest <= 1 or longest <= EVEN * shortest
-        return longest if even else 1
+            seconds = [end_s - start_s] * len(sample.values)
+        rates, implausible = _rates(base, sample, seconds, self.unit)
+        self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
+        return Span(start_s, end_s, rates, implausible)
 
 
 def _rates(
-    base: _Sample, sample: _Sample, unit: int | None, limits: Sequence[float]
+    base: _Sample, sample: _Sample, times: Sequence[float], unit: int | None
 ) -> tuple[tuple[Maybe[float], ...], dict[int, float]]:
     """Return the rate of each counter, and what those claim that their link cannot carry."""
-    times = _times(base, sample)
+    limits = sample.limits
     if base.whole and sample.whole:
         changes = list(map(sub, sample.values, base.values))
         if min(changes) >= 0 and max(changes) <= min(limits) * PLAUSIBLE * (min(times) + SHORT_S):

@@ -26,6 +26,7 @@ from nvltop.model import (
 )
 
 LINK_DOWN = Missing("link is down")
+UNREAD_PART = Missing("part of the time could not be read")
 NOT_PER_LINK = Missing("the driver tells only the GPU's total")
 
 UNLIMITED = float("inf")
@@ -63,6 +64,9 @@ class Lit:
     """Where these lead: GPUs by UUID, and `SWITCH`."""
     direct: tuple[int, ...]
     """Links that lead straight to a GPU, trained or not."""
+    toward: tuple[tuple[str, tuple[int, ...], float], ...] = ()
+    """Of active links that lead straight to GPUs of this node: the GPU's UUID, the links, and their speed in
+    bytes/s, one direction; without those of unknown speed."""
     _limits: dict[tuple[Scope, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
@@ -100,6 +104,7 @@ class Lit:
                 if remotes[i].gpu or remotes[i].kind is RemoteKind.SWITCH
             ),
             tuple(i for i, remote in enumerate(remotes) if remote.gpu),
+            _toward(remotes, speeds, active),
         )
 
     def where(self, state: LinkState) -> frozenset[int]:
@@ -121,6 +126,20 @@ class Lit:
         return one_way * 2
 
 
+def _toward(
+    remotes: Sequence[Remote], speeds: Sequence[Maybe[float]], active: frozenset[int]
+) -> tuple[tuple[str, tuple[int, ...], float], ...]:
+    """Group active links by the GPU that they lead to; see `Lit.toward`."""
+    links: dict[str, list[int]] = {}
+    total: dict[str, float] = {}
+    for i in sorted(active):
+        uuid, speed = remotes[i].gpu, speeds[i]
+        if uuid and known(speed):
+            links.setdefault(uuid, []).append(i)
+            total[uuid] = total.get(uuid, 0.0) + speed
+    return tuple((uuid, tuple(own), total[uuid]) for uuid, own in links.items())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkRows(Sequence[Link]):
     """The links of one GPU at one moment."""
@@ -131,6 +150,8 @@ class LinkRows(Sequence[Link]):
     rates: tuple[Maybe[float], ...]
     """Bytes/s of each counter: TX of all links, then RX."""
     errors: Errors
+    means: Sequence[float] = ()
+    """Mean of each counter over the window of the GPU's means, NaN where it is unknown."""
     _made: dict[int, Link] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -167,9 +188,10 @@ class LinkRows(Sequence[Link]):
     def _link(self, i: int) -> Link:
         state = self.lit.states[i]
         tx, rx, tx_total, rx_total = self._traffic(i)
+        mean_tx, mean_rx = self._mean(i, tx), self._mean(len(self.means) // 2 + i, rx)
         if state is LinkState.DOWN:
             # What the counters of a link that is down say differs by driver: an error, or no change.
-            tx = rx = LINK_DOWN
+            tx = rx = mean_tx = mean_rx = LINK_DOWN
             tx_total, rx_total = (t if known(t) else LINK_DOWN for t in (tx_total, rx_total))
         return Link(
             index=i,
@@ -182,7 +204,16 @@ class LinkRows(Sequence[Link]):
             tx_bytes_total=tx_total,
             rx_bytes_total=rx_total,
             errors=self.errors.get(i, {}),
+            mean_tx_bytes_per_s=mean_tx,
+            mean_rx_bytes_per_s=mean_rx,
         )
+
+    def _mean(self, column: int, newest: Maybe[float]) -> Maybe[float]:
+        """Return the mean of a counter; where there is none, what the newest reading gives."""
+        if len(self.means) != len(self.rates) or self.counters is None or self.counters.scope is Scope.GPU:
+            return newest
+        value = self.means[column]
+        return value if value == value else newest if isinstance(newest, Missing) else UNREAD_PART
 
     def _traffic(self, i: int) -> tuple[Maybe[float], Maybe[float], Maybe[int], Maybe[int]]:
         counters = self.counters
@@ -215,15 +246,20 @@ def rates(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]
     """Return TX and RX of each link in bytes/s, without making links of those that are rows."""
     if not isinstance(links, LinkRows):
         return [k.tx_bytes_per_s for k in links], [k.rx_bytes_per_s for k in links]
-    n = len(links)
-    counters = links.counters
-    if counters is None or counters.scope is Scope.GPU or len(links.rates) != 2 * len(counters.tx_bytes):
-        return [NOT_READ] * n, [NOT_READ] * n
-    told = len(counters.tx_bytes)
-    down = links.lit.where(LinkState.DOWN)
+    if links.counters is None or links.counters.scope is Scope.GPU:
+        return [NOT_READ] * len(links), [NOT_READ] * len(links)
+    return by_link(links, links.rates)
+
+
+def by_link(
+    links: Sequence[Link], rates: Sequence[Maybe[float]]
+) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
+    """Split rates by counter (TX of every link, then RX) into TX and RX by link, of those not down."""
+    n, read = len(links), len(rates) // 2
+    down = lit(links).where(LinkState.DOWN)
     ways = []
-    for first in (0, told):
-        way = [*links.rates[first : first + min(n, told)], *[NOT_READ] * (n - told)]
+    for first in (0, read):
+        way = [*rates[first : first + min(n, read)], *[NOT_READ] * (n - read)]
         for i in down:
             way[i] = LINK_DOWN
         ways.append(way)

@@ -1,11 +1,29 @@
-"""The one line that answers "is NVLink working, and is it my bottleneck?", as far as rates can tell."""
+"""What links can carry, and the one line that answers "is NVLink working, and is it my bottleneck?".
+
+The answer is that of the most limited job (`activity/`), after the faults of the node.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nvltop.model import NOT_READ, GpuFrame, Inventory, Maybe, Missing, NvLink, Tick, Verdict, known
+from nvltop.analysis import answer
+from nvltop.analysis.rates import FIRST, LEARNING
+from nvltop.model import (
+    Finding,
+    GpuFrame,
+    Inventory,
+    Job,
+    Judgement,
+    Maybe,
+    Missing,
+    NvLink,
+    Tick,
+    Verdict,
+    known,
+)
+from nvltop.units import age
 
 CEILINGS: Final = {
     "2.0": 20.0 / 25.781,
@@ -16,17 +34,31 @@ CEILINGS: Final = {
 }
 """What NCCL reaches of NVML's speed per link, by generation (nccl src/graph/topo.h; GB/s over GB/s)."""
 
-NEAR: Final = 0.95
-"""Share of the ceiling from which NVLink counts as the limit."""
-SUSTAINED_S: Final = 8.0
-"""A burst at the limit is what NVLink is for; only a lasting one makes it the bottleneck."""
-IDLE: Final = 0.002
-"""Share of the speed below which links count as idle."""
+NO_RATES_YET: Final = frozenset({FIRST.reason, LEARNING.reason})
+"""Reason for a rate to be missing at the start."""
 BUSY_PERCENT: Final = 50.0
 PCIE_BUSY: Final = 0.20
 """Share of the PCIe link's rate from which PCIe counts as carrying the traffic."""
 PCIE_LANE: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 """Bytes/s of one lane by generation, after line coding."""
+VERDICT_IDS: Final = (
+    "starting",
+    "no-gpu",
+    "degraded",
+    "unknown",
+    "silent",
+    "saturated",
+    "partly",
+    "unclear",
+    "carrying",
+    "pcie",
+    "busy-no-traffic",
+    "idle",
+    "mig",
+    "no-nvlink",
+    "no-link-up",
+)
+"""Every id that a verdict can have."""
 
 
 def ceiling(generation: Maybe[str]) -> Maybe[float]:
@@ -39,6 +71,11 @@ def ceiling(generation: Maybe[str]) -> Maybe[float]:
 def share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's rate over the speed of the GPU's up links."""
     return share_of(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
+
+
+def mean_share(nvlink: NvLink) -> Maybe[float]:
+    """Return the busier direction's mean rate over the speed of the GPU's up links."""
+    return share_of(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)
 
 
 def share_of(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
@@ -66,58 +103,130 @@ def pcie_share(gpu: GpuFrame) -> float:
     return max(rates) / speed if rates and speed else 0.0
 
 
-def verdict(inventory: Inventory, gpus: Sequence[GpuFrame], tick: Tick) -> Verdict:
-    """Judge the node as it is now."""
+IDS: Final = {
+    "silent": "silent",
+    "limits": "saturated",
+    "limits-part": "partly",
+    "may-limit": "partly",
+    "unclear": "unclear",
+    "below": "carrying",
+    "hidden": "carrying",
+    "light": "carrying",
+    "no-traffic": "busy-no-traffic",
+    "unknown": "unknown",
+    "idle": "idle",
+}
+"""The verdict id of each state of a job, the most limited state first."""
+ACTIVE: Final = frozenset(IDS) - {"idle", "unknown", "no-traffic"}
+"""States of jobs that use NVLink, or did just now."""
+READY: Final = "fabric-not-ready"
+"""A rule that makes NVLink unusable, however mild it is while it is new."""
+NO_DATA: Final = ("stuck", "ended")
+
+
+def verdict(
+    inventory: Inventory,
+    gpus: Sequence[GpuFrame],
+    tick: Tick,
+    judgements: Sequence[Judgement] = (),
+    findings: Sequence[Finding] = (),
+    jobs: Sequence[Job] = (),
+    watched_s: float = 0.0,
+) -> Verdict:
+    """Judge the node as it is now; `watched_s` is how long the traffic has been read."""
     if inventory.problem:
-        return Verdict("no-gpu", inventory.problem.summary)
+        return _plain("no-gpu", inventory.problem.summary)
+    if not gpus and tick.worker == "ended":
+        return _plain("unknown", "Cannot tell: nvltop's reading process has ended")
     if not gpus:
-        return Verdict("starting", "Reading the GPUs for the first time")
+        return _plain("starting", "Reading the GPUs for the first time")
+    if all(g.stale for g in gpus):
+        # Old numbers make no verdict.
+        unread_s = min(min(g.age_s.values(), default=0.0) for g in gpus)
+        old = f"Cannot tell: nothing has been read for {age(unread_s)}"
+        found = Verdict("unknown", old, "Unknown: the data is old", watched_s)
+    else:
+        found = _of_jobs([g for g in gpus if not g.stale], tick, judgements, jobs, watched_s)
+    fault = next((f for f in findings if _breaks(f)), None)
+    if fault is None:
+        return found
+    summary = f"{fault.summary}. {found.summary}"
+    return Verdict("degraded", summary, fault.headline, watched_s, found.judgement, found.others)
+
+
+def _plain(which: str, summary: str, headline: str = "") -> Verdict:
+    return Verdict(which, summary, headline or answer.fitting([summary]))
+
+
+def _breaks(finding: Finding) -> bool:
+    """Whether a finding says that NVLink, or a GPU, does not work."""
+    if finding.rule == READY:
+        return True
+    # A driver that does not answer says nothing of the links: then the numbers are old, and unknown.
+    return finding.severity == "critical" and finding.nic is None and finding.rule != "driver-stuck"
+
+
+def _of_jobs(
+    gpus: Sequence[GpuFrame],
+    tick: Tick,
+    judgements: Sequence[Judgement],
+    jobs: Sequence[Job],
+    watched_s: float,
+) -> Verdict:
     linked = [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     if not linked:
         return _without_links(gpus)
-    shares = [(s, g) for g in linked if known(s := g.nvlink.recent_share)]
-    if not shares:
-        why = next((s for g in linked if isinstance(s := share(g.nvlink), Missing)), NOT_READ)
-        if why.reason == "needs a second reading":
-            return Verdict("starting", "Measuring: a rate needs two readings")
-        return Verdict("unknown", f"Cannot tell: NVLink traffic unknown ({why.reason})")
-    top, gpu = max(shares, key=lambda pair: pair[0])
+    order = list(IDS)
+    told = sorted(judgements, key=lambda j: (order.index(j.state), -answer.cost(j)))
+    if not told:
+        return _plain("starting", "Measuring: a rate needs two readings")
+    top = told[0]
+    index_of = {g.gpu.uuid: g.gpu.index for g in gpus}
+    if top.state == "unknown" and top.why in NO_RATES_YET:
+        return _plain("starting", f"Measuring: {top.why}")
+    if top.state == "unknown" and tick.worker in NO_DATA:
+        why = "the driver does not answer" if tick.worker == "stuck" else "the reading process has ended"
+        return Verdict(
+            "unknown", f"Cannot tell: {why}; {top.why}", "Unknown: the data is old", watched_s, top
+        )
+    if top.state in ("no-traffic", "idle"):
+        return _without_traffic(gpus, top, index_of, watched_s)
+    others = sum(j.state in ACTIVE for j in told[1:])
+    suffix = f" (+{others} job{'s' if others > 1 else ''})" if others else ""
+    words = answer.summary(top, index_of, {job.key: job for job in jobs})
+    return Verdict(IDS[top.state], words, answer.headline(top, index_of, suffix), watched_s, top, others)
+
+
+def _without_traffic(
+    gpus: Sequence[GpuFrame], top: Judgement, index_of: Mapping[str, int], watched_s: float
+) -> Verdict:
+    """Say what GPUs do that move next to nothing over NVLink."""
+    words = answer.summary(top, index_of, {})
     busy = [g for g in gpus if known(g.gauges.util_percent) and g.gauges.util_percent >= BUSY_PERCENT]
-    where = f"GPU {gpu.gpu.index}"
-    if top >= IDLE:
-        limit = gpu.nvlink.ceiling
-        if known(limit) and top >= NEAR * limit:
-            if gpu.nvlink.recent_s >= SUSTAINED_S:
-                return Verdict("saturated", f"NVLink is the bottleneck: {where} at {top:.0%} of speed")
-            return Verdict("carrying", f"NVLink near its limit for now: {where} at {top:.0%} of speed")
-        if known(limit):
-            return Verdict("carrying", f"NVLink works, no bottleneck: {where} at {top:.0%} of speed")
-        return Verdict("carrying", f"NVLink carries traffic: {where} at {top:.0%} of speed")
-    over_pcie = [g for g in busy if pcie_share(g) >= PCIE_BUSY]
-    if len(over_pcie) > 1:
-        return Verdict("pcie", "GPUs are busy; their traffic goes over PCIe, not NVLink")
-    if len(busy) > 1:
-        return Verdict("busy-no-traffic", "GPUs are busy, NVLink carries nothing now")
+    if busy and top.over_pcie > 1:
+        text = "GPUs are busy; their traffic goes over PCIe, not NVLink"
+        return Verdict("pcie", text, "GPUs use PCIe, not NVLink", watched_s, top)
     if busy:
-        return Verdict("busy-no-traffic", "One GPU is busy, NVLink carries nothing now")
-    return Verdict("idle", "Idle: GPUs and NVLink carry next to nothing")
+        who = "GPUs are" if len(busy) > 1 else "One GPU is"
+        return Verdict("busy-no-traffic", words, f"{who} busy, NVLink carries nothing", watched_s, top)
+    return Verdict("idle", words, answer.headline(top, index_of), watched_s, top)
 
 
 def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
     if any(g.gpu.mig is True for g in gpus):
-        return Verdict("mig", "MIG is on: no NVLink between GPUs, by design")
+        return _plain("mig", "MIG is on: no NVLink between GPUs, by design")
     if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in gpus):
-        return Verdict("no-nvlink", "GB10: one chip, one pool of memory, nothing to link")
+        return _plain("no-nvlink", "GB10: one chip, one pool of memory, nothing to link")
     counts = [g.nvlink.links_present for g in gpus]
     if all(known(c) and c == 0 for c in counts):
         if len(gpus) == 1:
-            return Verdict("no-nvlink", "No NVLink: this GPU talks over PCIe")
-        return Verdict("no-nvlink", "No NVLink: these GPUs talk over PCIe")
+            return _plain("no-nvlink", "No NVLink: this GPU talks over PCIe")
+        return _plain("no-nvlink", "No NVLink: these GPUs talk over PCIe")
     unread = [c for c in counts if isinstance(c, Missing)]
     if unread:
-        return Verdict("unknown", f"Cannot tell: links unknown ({unread[0].reason})")
+        return _plain("unknown", f"Cannot tell: links unknown ({unread[0].reason})")
     ups = [g.nvlink.links_up for g in gpus]
     missing = [u for u in ups if isinstance(u, Missing)]
     if missing:
-        return Verdict("unknown", f"Cannot tell: link states unknown ({missing[0].reason})")
-    return Verdict("no-link-up", "No NVLink is up: not connected, or down")
+        return _plain("unknown", f"Cannot tell: link states unknown ({missing[0].reason})")
+    return _plain("no-link-up", "No NVLink is up: not connected, or down")

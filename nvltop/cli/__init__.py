@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             note(str(error))
     except Exception as crash:
         if isinstance(crash, OSError) and crash.errno in streams.NOT_WRITTEN:
-            code, failure = OK, crash
+            code, failure = NO_VERDICT if "--check" in arguments else FAILED, crash
         elif "--check" in arguments:
             code = _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
         else:
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             tell(crash)
             code = FAILED
-    # 1 would be a warning to who called `--check`.
-    return streams.finish(code, NO_VERDICT if "--check" in arguments else FAILED, failure)
+    # The code of `--check` holds even if its line is lost: 1 would be a warning to who called it.
+    return streams.finish(code, OK if "--check" in arguments else FAILED, failure)
 
 
 def _no_verdict(why: str) -> int:

@@ -42,8 +42,8 @@ def refuse(options: argparse.Namespace) -> None:
         raise usage("--json, --csv, --check and --snapshot exclude each other")
     if options.estimate and not options.json:
         raise usage("--estimate needs --json; on the screen, press e")
-    if options.seconds and not (options.check or options.snapshot is not None):
-        raise usage("--for needs --check or --snapshot: it says how long to look")
+    if options.seconds and (options.csv or not prints(options)):
+        raise usage("--for goes with --once, --json, --check and --snapshot: it says how long to watch")
     if options.serve and (prints(options) or options.replay):
         raise usage("--serve goes with none of --once, --json, --csv, --check, --snapshot and --replay")
     if options.serve_hostname and not options.serve:
@@ -56,12 +56,20 @@ def refuse(options: argparse.Namespace) -> None:
         raise usage("--record-max needs --record")
 
 
+def asked_interval(options: argparse.Namespace) -> float | None:
+    """Return the interval that was asked for, in seconds; None if none was."""
+    asked: float | None = options.delay or options.interval
+    return asked
+
+
 def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
     """Put together what the command line, the environment and the config file say, in this order."""
-    settings = Settings(interval_s=SCREEN_INTERVAL_S if on_screen else REPORT_INTERVAL_S)
+    # Who asks to watch for longer wants to see steps, which take dense readings.
+    watches = on_screen or (options.seconds and (options.once or options.json))
+    settings = Settings(interval_s=SCREEN_INTERVAL_S if watches else REPORT_INTERVAL_S)
     if on_screen:
         settings = _configured(settings, options.config)
-    asked = options.delay or options.interval
+    asked = asked_interval(options)
     if asked:
         interval_s = min(max(asked, MIN_INTERVAL_S), MAX_INTERVAL_S)
         if interval_s != asked:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import Final
 
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+NO_DRIVER: Final = 3
 NO_VERDICT: Final = 3
 """Of `--check`."""
 INTERRUPTED: Final = 130
@@ -16,7 +22,7 @@ EXIT_CODES: Final = {
     OK: "done",
     FAILED: "failed while running",
     USAGE: "wrong usage",
-    3: "no driver, no NVML or no GPU",
+    NO_DRIVER: "no driver, no NVML or no GPU",
 }
 """What users are told of exit codes; those of `--check` are its own."""
 
@@ -32,3 +38,24 @@ class CommandError(Exception):
 def usage(message: str) -> CommandError:
     """Return the error for a command line that means nothing."""
     return CommandError(message, USAGE)
+
+
+@contextlib.contextmanager
+def in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the run as an exit does, so that files get their last lines.
+
+    Signals that are ignored from outside (`nohup`) stay ignored; a second one ends the process at once.
+    """
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

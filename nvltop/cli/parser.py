@@ -74,7 +74,7 @@ def _watch(p: argparse.ArgumentParser) -> None:
         dest="seconds",
         type=values.seconds,
         metavar="SEC",
-        help=f"how long to look ({CHECK_S:g} s); a recording: up to there",
+        help=f"watch for so long first (--check: {CHECK_S:g} s); a recording: up to there",
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nvltop import oneshot
 from nvltop.catalogue import DEFAULT_SCENARIO
-from nvltop.cli.ask import read_settings
-from nvltop.cli.ending import FAILED, OK, CommandError
+from nvltop.cli.ask import asked_interval, read_settings
+from nvltop.cli.ending import FAILED, NO_DRIVER, OK, CommandError, in_order
 from nvltop.cli.parser import CHECK_S
 from nvltop.export import command as metrics
 from nvltop.export.address import ServeError
@@ -21,6 +22,7 @@ from nvltop.text import note
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
+    from nvltop.record.format import RecordingError
     from nvltop.record.recorded import Source
 
 
@@ -30,14 +32,36 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     if on_screen:
         hold()
+    with contextlib.ExitStack() as opened:
+        if options.record and not on_screen:
+            opened.enter_context(in_order())
+        code, source = _run(options, settings, demo, on_screen, opened)
+    # Only now: what was left to write is written, or is not. The screen has reported its recordings itself.
+    if not on_screen and (failed := _not_recorded(source)):
+        note(str(failed))
+        return code if code or options.check else FAILED
+    return code
+
+
+def _run(
+    options: argparse.Namespace,
+    settings: Settings,
+    demo: tuple[str, str] | None,
+    on_screen: bool,
+    opened: contextlib.ExitStack,
+) -> tuple[int, Source | None]:
+    """Run, with what is to be closed in `opened`; returns the exit code and the source."""
     # Before anything else is imported: the worker starts while the screen's modules load.
     from nvltop.record.format import RecordingError
 
-    exporter = source = None
     try:
         exporter = metrics.start(options)
         begun_s = time.monotonic()
+        if exporter:
+            opened.callback(exporter.close)
         source = _source(options, settings, demo, on_screen)
+        if source:
+            opened.callback(source.close)
         if exporter:
             note(f"metrics on {exporter.url}")
         if on_screen:
@@ -47,14 +71,17 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
             outcome = show_screen(source, settings, exporter.show if exporter else None, begun_s)
             for line in outcome.message.splitlines():
                 note(line)
-            return int(outcome.code)
-        return _report(options, settings, source, exporter)
+            return int(outcome.code), source
+        return _report(options, settings, source, exporter), source
     except (RecordingError, ServeError) as error:
         raise CommandError(str(error), FAILED) from None
-    finally:
-        for opened in (source, exporter):
-            if opened:
-                opened.close()
+
+
+def _not_recorded(source: Source | None) -> RecordingError | None:
+    """Return why the end of what was to be recorded is missing, if it is."""
+    from nvltop.record.recorded import Recorded
+
+    return source.error if isinstance(source, Recorded) else None
 
 
 def _report(
@@ -71,7 +98,7 @@ def _report(
                 from nvltop.unattended import ByItself
 
                 onlooker = ByItself(settings)
-            headless.serve(source, settings, exporter.show, onlooker)
+            headless.serve(source, settings, exporter.show, onlooker, adapt=not asked_interval(options))
             return OK
         if options.check and source:
             return headless.check(source, settings, options.seconds or CHECK_S)
@@ -87,9 +114,9 @@ def _report(
             write = headless.as_csv
             print(head())
         if source is None:
-            headless.replay(options.replay, settings, options.max_iterations, write)
+            headless.replay(options.replay, settings, options.max_iterations, write, options.seconds)
         else:
-            headless.run(source, settings, options.max_iterations or 1, write)
+            headless.run(source, settings, options.max_iterations or 1, write, options.seconds)
     except headless.RunError as failed:
         raise CommandError(str(failed), failed.code) from None
     return OK
@@ -106,9 +133,12 @@ def _source(
 
         with Line() as line:
             return Replay(options.replay, line.reading(options.replay))
-    from nvltop.sampler.client import Worker
+    from nvltop.sampler.client import Worker, WorkerError
 
-    worker = Worker(settings.interval_s, demo)
+    try:
+        worker = Worker(settings.interval_s, demo)
+    except WorkerError as error:
+        raise CommandError(str(error), NO_DRIVER) from None
     if options.record is None:
         return worker
     from nvltop.record.format import RecordingError

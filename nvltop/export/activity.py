@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from nvltop.export.sheet import Labels, Metric, Sheet, Value
-from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank
+from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank, known
 
 Of: TypeAlias = "tuple[Activity, Rank]"
 """A job, and one GPU of it."""
@@ -48,8 +48,24 @@ VALUES: Final[tuple[Value[Of], ...]] = (
 )
 STRAGGLER: Final = Metric("job_straggler", "Always 1: the others of the job wait for this GPU.")
 LIMIT: Final = Metric(
-    "job_limit", "Always 1; `limit` is what bounds the job: nvlink, pcie, heat, power, rank or none."
+    "job_limit",
+    "Always 1; `limit` is what bounds the job first: nvlink, pcie, nic, heat, power, rank, host or none.",
 )
+
+
+AT_LIMIT: Final = Metric(
+    "nvlink_at_limit_seconds",
+    "Time in which the busier direction of the GPU's most used links carried 85 % or more of what NCCL"
+    " reaches (74 % on Hopper and 64 % on Blackwell with NVSwitches, where NVLS ends), since the start.",
+    "counter",
+)
+
+
+def add_at_limit(sheet: Sheet, seconds: Mapping[str, float], labels_of: Mapping[str, Labels]) -> None:
+    """Add the seconds at the limit of each GPU."""
+    for uuid, labels in labels_of.items():
+        if uuid in seconds:
+            sheet.add(AT_LIMIT, labels, round(seconds[uuid], 3))
 
 
 def add_activity(sheet: Sheet, activity: tuple[Activity, ...], labels_of: Mapping[str, Labels]) -> None:
@@ -61,10 +77,9 @@ def add_activity(sheet: Sheet, activity: tuple[Activity, ...], labels_of: Mappin
             if labels is None or rank.gpu in told:
                 continue
             told.add(rank.gpu)
-            sheet.add_values(VALUES, (job, rank), labels)
+            # What the analysis does not say is no value that could not be read.
+            sheet.add_values([v for v in VALUES if known(v.of((job, rank)))], (job, rank), labels)
             if job.straggler and job.straggler.gpu == rank.gpu:
                 sheet.add(STRAGGLER, labels)
-            if isinstance(job.limit, Missing):
-                sheet.add(LIMIT, labels, job.limit)
-            else:
+            if known(job.limit):
                 sheet.add(LIMIT, {**labels, "limit": job.limit})

@@ -134,7 +134,8 @@ FABRIC: Final[Info[GpuFrame]] = Info(
         "clique_id": g.fabric.clique_id,
     },
 )
-STATE: Final = Metric("gpu_state", "Always 1; `state` is ok, lost or unreadable.")
+STATE: Final = Metric("gpu_state", "1 for the state of the GPU, 0 for all others.")
+STATES: Final = ("ok", "lost", "unreadable")
 AGE: Final = Metric("reading_age_seconds", "Time since a group of values was read.")
 
 
@@ -142,7 +143,7 @@ def add_gpu(sheet: Sheet, gpu: GpuFrame, late_s: float) -> None:
     """Add one GPU; its ages grow by how late the frame is looked at."""
     labels = gpu_labels(gpu)
     sheet.add_info(GPU, gpu, labels)
-    sheet.add(STATE, {**labels, "state": gpu.state})
+    sheet.add_state(STATE, labels, STATES, gpu.state)
     fresh = Fresh.gpu(gpu, late_s)
     sheet.add_values(VALUES, gpu, labels, fresh)
     state = fresh.of("fabric", gpu.fabric.state)

@@ -26,7 +26,8 @@ ERRORS: Final = Metric(
 EVENTS: Final = Metric(
     "link_events", "Counts of a link by kind that have no threshold and are no errors as such.", "counter"
 )
-STATE: Final = Metric("link_state", "Always 1; `state` is up, sleep, traffic-disabled, down or unknown.")
+STATE: Final = Metric("link_state", "1 for the state of the link, 0 for all others.")
+STATES: Final = tuple(state.value for state in LinkState)
 BER: Final = Metric("link_bit_error_ratio", "Bits lost after correction.")
 
 
@@ -57,9 +58,8 @@ def add_links(sheet: Sheet, gpu: GpuFrame, index_of: Mapping[str, int], late_s: 
         here = {**labels, "link": str(link.index)}
         state = fresh.of("states", link.state)
         sheet.add_info(info, link, here)
-        sheet.add(
-            STATE, {**here, "state": (LinkState.UNKNOWN if isinstance(state, Missing) else state).value}
-        )
+        told = LinkState.UNKNOWN if isinstance(state, Missing) else state
+        sheet.add_state(STATE, here, STATES, told.value)
         sheet.add_values(VALUES, link, here, fresh)
         if not whole:
             sheet.add(TRANSMIT, {**here, **counted}, fresh.of("links", link.tx_bytes_total))

@@ -24,9 +24,11 @@ PORT: Final[Info[NicFrame]] = Info(
         "numa_node": f.nic.place.numa_node if known(f.nic.place) else None,
         "interface": ",".join(f.nic.interfaces),
         "virtual": f.nic.virtual,
+        "role": f.nic.role or "data",
     },
 )
-STATE: Final = Metric("nic_port_state", "Always 1; `state` is active, armed, init, down or gone.")
+STATE: Final = Metric("nic_port_state", "1 for the state of the port, 0 for all others.")
+STATES: Final = ("active", "armed", "init", "down", GONE)
 ERRORS: Final = Metric("nic_port_errors", "Errors by the kernel's name of the counter.", "counter")
 EVENTS: Final = Metric(
     "nic_port_events",
@@ -75,14 +77,14 @@ BESIDE: Final[tuple[Value[NicFrame], ...]] = (
 
 def add_ports(sheet: Sheet, ports: Iterable[NicFrame], late_s: float) -> None:
     """Add the ports of a frame that is `late_s` old."""
-    for f in sorted(ports, key=lambda f: f.nic.virtual)[:MAX_PORTS]:
+    for f in sorted(ports, key=lambda f: (f.nic.virtual, bool(f.nic.role)))[:MAX_PORTS]:
         labels = dict(zip(PORT_LABELS, (f.nic.device, str(f.port.port)), strict=True))
         age_s = f.age_s + late_s
         gone = Missing("no longer there") if f.port.state == GONE else None
         fresh = Fresh({GROUP: age_s}, gone)
         sheet.add_info(PORT, f, labels)
         if known(f.port.state):
-            sheet.add(STATE, {**labels, "state": f.port.state})
+            sheet.add_state(STATE, labels, STATES, f.port.state)
         sheet.add_values(VALUES, f, labels, fresh)
         if f.nic.rdma and f.port.link_layer == "Ethernet":
             sheet.add_values(BESIDE, f, labels, fresh)

@@ -7,7 +7,8 @@ from typing import Final
 
 from nvltop import __version__
 from nvltop.analysis.health.ledger import SEVERITIES
-from nvltop.export.activity import add_activity
+from nvltop.analysis.verdict import VERDICT_IDS
+from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.nics import add_ports
@@ -30,11 +31,13 @@ NODE: Final[Info[Frame]] = Info(
 )
 DRIVER: Final = Metric("driver_up", "Whether the driver can be read: 1 or 0.")
 GPUS: Final = Metric("gpus", "GPUs of the node, lost ones included.")
-VERDICT: Final = Metric("verdict", "Always 1; `verdict` says whether NVLink works and is the bottleneck.")
+VERDICT: Final = Metric(
+    "verdict", "Whether NVLink works and is the bottleneck: 1 for the verdict now, 0 for all others."
+)
 FINDINGS: Final = Metric("findings", "Findings of the health rules, by severity.")
 FINDING: Final = Metric("finding", "Always 1: what a health rule says now; `link` is empty for a whole GPU.")
 CHECK: Final = Metric(
-    "check", "Always 1; `outcome` of a family of health rules: fine, problem, unknown, n/a."
+    "check", "Always 1; `outcome` of a family of health rules: fine, problem, pending, unknown, n/a."
 )
 CALL: Final = Metric("driver_call_seconds", "How long a driver call has been going on, if longer than 1 s.")
 WORKER: Final = Metric("worker", "Always 1; `state` of the process that reads NVML.")
@@ -82,6 +85,7 @@ def families(
             add_links(sheet, gpu, index_of, late_s)
             shown[gpu.gpu.uuid] = gpu_labels(gpu)
     add_activity(sheet, frame.activity, shown)
+    add_at_limit(sheet, dict(frame.at_limit_s), shown)
     add_ports(sheet, frame.nics, late_s)
     if late_s <= TOO_OLD_S:
         _add_judgement(sheet, frame)
@@ -92,7 +96,8 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
     tick, cost = frame.tick, frame.cost
     sheet.add(BUILD, {"version": __version__})
     sheet.add_info(NODE, frame, {})
-    if tick.worker != "starting":
+    # While our own worker does not run, nothing is known of the driver.
+    if tick.worker not in ("starting", "paused", "ended"):
         sheet.add(DRIVER, {}, float(tick.worker in RUNNING and not frame.inventory.problem))
     sheet.add(GPUS, {}, len(frame.gpus))
     sheet.add(WORKER, {"state": tick.worker})
@@ -111,7 +116,8 @@ def _add_node(sheet: Sheet, frame: Frame, late_s: float) -> None:
 
 
 def _add_judgement(sheet: Sheet, frame: Frame) -> None:
-    sheet.add(VERDICT, {"verdict": frame.verdict.id})
+    for verdict in VERDICT_IDS:
+        sheet.add(VERDICT, {"verdict": verdict}, float(verdict == frame.verdict.id))
     for check in frame.checks:
         sheet.add(CHECK, {"check": check.name, "outcome": check.outcome})
     for severity in SEVERITIES:

@@ -17,6 +17,10 @@ GPU_LABELS: Final = ("gpu", "UUID", "pci_bus_id")
 PORT_LABELS: Final = ("device", "port")
 """Of a NIC; called as node_exporter calls them."""
 
+_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9])\d+|\d+(?![A-Za-z0-9])")
+"""A number in a reason can be the value that was refused, and each would make a series of its own; a digit
+between letters is part of a name (C2C)."""
+
 T = TypeVar("T")
 
 
@@ -108,10 +112,17 @@ class Sheet:
             of = {key: labels[key] for key in (*GPU_LABELS, *PORT_LABELS) if key in labels}
             at = (metric.name, *of.values())
             _, reasons = self._missing.setdefault(at, ({**of, "metric": metric.full_name}, Counter()))
-            # A number in a reason can be the value that was refused: each would make a series of its own.
-            reasons[re.sub(r"\d+", "N", value.reason)] += 1
+            reasons[_NUMBER.sub("N", value.reason)] += 1
             return
         self._family(metric).samples.append(({**labels, **self._everywhere}, float(value)))
+
+    def add_state(self, metric: Metric, labels: Mapping[str, str], states: Iterable[str], now: str) -> None:
+        """Take the state that a thing is in: 1 for this one and 0 for all others, under the label `state`.
+
+        A series that exists only while its state lasts has no share of the time: `avg_over_time` is 1.
+        """
+        for state in dict.fromkeys((*states, now)):
+            self.add(metric, {**labels, "state": state}, float(state == now))
 
     def add_values(
         self, values: Iterable[Value[T]], thing: T, labels: Mapping[str, str], fresh: Fresh | None = None

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 
-SAME_S = 0.02
-"""Two readings of one process's start differ by less (the kernel counts in ticks of 10 ms)."""
+from nvltop.host.procfs import read_stat
 
 
-def send(pid: int, started_s: float, number: int) -> str:
+def send(pid: int, start_ticks: int, number: int) -> str:
     """Send a signal; returns why it could not be sent, empty if it was.
 
-    A pidfd holds on to the process while its start is compared; without one (before Linux 5.3) a
-    moment stays in which the number could change hands.
+    A process is known by when it started, in the kernel's ticks since boot (field 22 of /proc/PID/stat),
+    which do not move when the clock is set. A pidfd holds on to it while that is compared; without one
+    (before Linux 5.3) a moment stays in which the number could change hands.
     """
-    import psutil  # of the screen, only this needs it, and hardly ever
-
     try:
         fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     except ProcessLookupError:
@@ -24,16 +22,18 @@ def send(pid: int, started_s: float, number: int) -> str:
     except OSError:
         fd = -1
     try:
-        if abs(psutil.Process(pid).create_time() - started_s) > SAME_S:
+        if read_stat(pid).start_ticks != start_ticks:
             return f"process {pid} has ended, another one has its number"
         if fd >= 0 and hasattr(signal, "pidfd_send_signal"):
             signal.pidfd_send_signal(fd, number)
         else:
             os.kill(pid, number)
-    except (ProcessLookupError, psutil.NoSuchProcess):
+    except (ProcessLookupError, FileNotFoundError):
         return f"process {pid} has ended"
-    except (PermissionError, psutil.AccessDenied):
+    except PermissionError:
         return f"not permitted to signal process {pid}: it belongs to another user"
+    except (OSError, ValueError):
+        return f"process {pid}: /proc does not tell which process it is"
     finally:
         if fd >= 0:
             os.close(fd)

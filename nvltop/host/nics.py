@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nvltop.host.attempt import attempt
 from nvltop.host.places import NOT_ON_PCI, gpu_places, place_of
 from nvltop.host.ports import PortReader
 from nvltop.host.sysfs import names_in, read_text, sys_root
-from nvltop.model import Maybe, Missing, Nic, NicPorts, Place, known
+from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, Place, known
 from nvltop.text import clean
 
 ETHERNET: Final = "1"
@@ -23,6 +25,12 @@ ETHERNET: Final = "1"
 MAX_NICS: Final = 256
 ERRORS_S: Final = 5.0
 """How often error counters are read; some drivers ask the firmware for each."""
+MELLANOX: Final = "0x15b3"
+"""PCI vendor of ConnectX adapters."""
+SWITCH_MODEL: Final = b"SW_MNG"
+"""What the vital product data of an NVSwitch's management function contains; that of an adapter of the same
+PCI device id (15b3:1021) does not (fabric manager's start script)."""
+VPD_BYTES: Final = 1024
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -35,6 +43,8 @@ class NicTable:
         self._readers: list[PortReader] = []
         self._seen: object = None
         self._errors_s: float | None = None
+        self._roles: dict[str, str] = {}
+        """By sysfs folder of the PCI function: reading its vital product data takes the firmware's time."""
 
     def changed(self) -> bool:
         """Whether devices have come or gone since the last `find`; two folders are listed for this."""
@@ -70,7 +80,7 @@ class NicTable:
         with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_S
         if with_errors:
             self._errors_s = now_s
-        ports = [reader.read(with_errors) for reader in self._readers]
+        ports = [_read_port(reader, with_errors) for reader in self._readers]
         return NicPorts(tuple(port for port in ports if port))
 
     def _rdma(self, name: str) -> Nic:
@@ -90,7 +100,17 @@ class NicTable:
             virtual=os.path.lexists(device / "physfn"),
             bond="bond" in name or any(self._bonded(i) for i in interfaces),
             interfaces=tuple(clean(i) for i in interfaces),
+            role=self._role(folder, device),
         )
+
+    def _role(self, folder: Path, device: Path) -> str:
+        """Return the role of an RDMA device; only root can see that it manages an NVSwitch."""
+        if read_text(device / "vendor") != MELLANOX or read_text(folder / "ports/1/link_layer") == "Ethernet":
+            return ""
+        function = os.path.realpath(device)
+        if function not in self._roles:
+            self._roles[function] = LPF if SWITCH_MODEL in _head(device / "vpd") else ""
+        return self._roles[function]
 
     def _registered(self, name: str) -> int | None:
         """Return the number that an RDMA device has been given when its driver registered it."""
@@ -108,6 +128,8 @@ class NicTable:
         place: Maybe[Place] = place_of(device)
         if isinstance(place, Missing) or read_text(folder / "type") != ETHERNET:
             return None
+        if (folder / "phy80211").exists():
+            return None  # Wi-Fi
         if self._master(name) in taken:
             return None  # the other half of a bond that has an RDMA device
         return Nic(
@@ -140,8 +162,23 @@ class NicTable:
         return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
 
 
+def _read_port(reader: PortReader, with_errors: bool) -> NicPort | None:
+    """Read a port; whatever its driver does costs this port only."""
+    port = attempt(partial(reader.read, with_errors), "/sys")
+    return reader.unread(port) if isinstance(port, Missing) else port
+
+
 def _ports(folder: Path) -> list[int]:
     return sorted(int(name) for name in names_in(folder / "ports") if name.isascii() and name.isdigit())
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, none if it cannot be read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(VPD_BYTES) or b""
+    except OSError:
+        return b""
 
 
 def _model(folder: Path, device: Path) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nvltop.model import Maybe, Missing
+from nvltop.host.sysfs import names_in, read_text
+from nvltop.model import Maybe, Missing, known
 from nvltop.text import bus_number, clean
 
 VENDORS: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
@@ -19,7 +20,8 @@ DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
 
 def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
     """Return the vendors of the node's GPUs: `NVIDIA`, `AMD`, `Intel`."""
-    devices = list((sys_root / "bus/pci/devices").glob("*"))
+    folder = sys_root / "bus/pci/devices"
+    devices = [folder / name for name in names_in(folder)]
     found = {VENDORS.get(_read(d / "vendor")) for d in devices if _read(d / "class")[:6] in DISPLAY_CLASSES}
     return {vendor for vendor in found if vendor}
 
@@ -34,14 +36,14 @@ def drivers_gpus(
     """
     found = []
     root = proc_root / "driver/nvidia/gpus"
-    if not root.is_dir():
+    if not os.path.isdir(root):
         return Missing("the kernel driver lists no GPUs")
     numbers = {bus_number(bus) for bus in shown}
-    for entry in sorted(root.iterdir()):
-        number = bus_number(entry.name)
-        minor = re.search(r"Device Minor:\s*(\d+)", _read(entry / "information"))
+    for name in names_in(root):
+        number = bus_number(name)
+        minor = re.search(r"Device Minor:\s*(\d+)", _read(root / name / "information"))
         if number and (number in numbers or (minor and _ours(dev_root / f"nvidia{minor.group(1)}"))):
-            found.append(clean(entry.name))
+            found.append(clean(name))
     return tuple(found)
 
 
@@ -55,19 +57,13 @@ def _ours(device: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+    text = read_text(path)
+    return text if known(text) else ""
 
 
 def kernel_module_version(proc_root: Path = Path("/proc")) -> str | None:
     """Return the version of the loaded nvidia kernel module, such as `570.124.06`."""
-    try:
-        text = (proc_root / "driver/nvidia/version").read_text(errors="replace")
-    except OSError:
-        return None
-    match = re.search(r"Kernel Module\D*([0-9]+(?:\.[0-9]+)+)", text)
+    match = re.search(r"Kernel Module\D*([0-9]+(?:\.[0-9]+)+)", _read(proc_root / "driver/nvidia/version"))
     return match.group(1) if match else None
 
 

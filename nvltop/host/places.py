@@ -5,18 +5,32 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import read_count, read_text
-from nvltop.model import Maybe, Missing, Place, known
+from nvltop.host.sysfs import GARBAGE, read_count, read_text
+from nvltop.model import NO_NODE, NOT_READ, Maybe, Missing, Place, known
 from nvltop.text import bus_number
 
 _HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
 _DEVICE: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _SLOT: Final = re.compile(rf"PCI_SLOT_NAME=({_DEVICE.pattern})")
+_GENERATIONS: Final[dict[str, Maybe[int]]] = {
+    "2.5": 1,
+    "5": 2,
+    "5.0": 2,
+    "8": 3,
+    "8.0": 3,
+    "16": 4,
+    "16.0": 4,
+    "32": 5,
+    "32.0": 5,
+    "64": 6,
+    "64.0": 6,
+}
+"""PCIe generation by GT/s, as in `8.0 GT/s PCIe` (older kernels: `8 GT/s`)."""
 NOT_ON_PCI: Final = Missing("not on the PCI bus")
-NO_NODE: Final = Missing("the kernel tells no NUMA node")
 
 
 def place_of(folder: Path) -> Maybe[Place]:
@@ -44,18 +58,16 @@ def _by_name(folder: Path) -> Maybe[Place]:
 
 
 def numa_node(folder: Path) -> Maybe[int | None]:
-    """Return the NUMA node of a PCI device; None if the kernel knows no nodes at all.
+    """Return the NUMA node of a PCI device; None if it has none on a machine with at most one node.
 
-    A device of which the firmware tells nothing (-1) is on the one node, if there is but one.
+    Firmware that assigns no node makes the kernel say -1.
     """
     node = read_count(folder / "numa_node")
     if known(node):
         return node
     devices = next((p for p in folder.parents if p.name == "devices"), folder)
     online = read_text(devices / "system/node/online")
-    if isinstance(online, Missing):
-        return None
-    return int(online) if online.isascii() and online.isdigit() else NO_NODE
+    return None if isinstance(online, Missing) or online.isdigit() else NO_NODE
 
 
 def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
@@ -68,5 +80,15 @@ def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
             name = f"{domain:04x}:{b:02x}:{device:02x}.{function:x}"
             place = place_of(sys_root / "bus/pci/devices" / name)
             if known(place) and place.bridges:
-                found.append(place)
+                found.append(_with_port(place, sys_root / "bus/pci/devices" / place.bridges[-1]))
     return tuple(found)
+
+
+def _with_port(place: Place, port: Path) -> Place:
+    """Add what the PCIe port above a device supports, which is the limit of its slot."""
+    width = read_count(port / "max_link_width")
+    speed = read_text(port / "max_link_speed")
+    gen = (
+        speed if isinstance(speed, Missing) else _GENERATIONS.get(speed.split()[0] if speed else "", GARBAGE)
+    )
+    return replace(place, port_width=NOT_READ if width == 0 else width, port_gen=gen)

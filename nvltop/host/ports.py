@@ -8,6 +8,7 @@ kernel and is counted by the network interface.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,15 @@ WORD: Final = 4
 """Bytes that one step of `port_*_data` stands for."""
 STUCK: Final = (1 << 32) - 1
 """Where the 32-bit counters of old adapters stop."""
-OTHER_BYTES: Final = (("tx_bytes", "rx_bytes"), ("tx_roce_bytes", "rx_roce_bytes"))
-"""Drivers without `port_*_data` (EFA, bnxt_re) count bytes in `hw_counters`."""
+OTHER_BYTES: Final = (
+    (("tx_bytes",), ("rx_bytes",)),
+    (("tx_roce_bytes",), ("rx_roce_bytes",)),
+    (("ip4OutOctets", "ip6OutOctets"), ("ip4InOctets", "ip6InOctets")),
+    (("hw_tx_bytes_cnt",), ("hw_rx_bytes_cnt",)),
+)
+"""Drivers without `port_*_data` (EFA, bnxt_re, irdma, erdma) count bytes in `hw_counters`: names for TX and
+RX, whose counts are added up. irdma counts RDMA over IPv4 and IPv6 apart
+(drivers/infiniband/hw/irdma/verbs.c, erdma/erdma_verbs.c)."""
 
 ERRORS: Final = (
     "symbol_error",
@@ -98,6 +106,10 @@ class PortReader:
             errors=self._errors,
         )
 
+    def unread(self, why: Missing) -> NicPort:
+        """Return the port if nothing of it can be read."""
+        return NicPort(self._nic.device, self._port, why, why, "", why, why, why, why, why)
+
     def _state(self) -> Maybe[str]:
         if self._nic.rdma:
             text = read_text(self._folder / "state")
@@ -131,11 +143,21 @@ class PortReader:
         tx, rx = (self._words(name) for name in ("port_xmit_data", "port_rcv_data"))
         if tx != NOT_THERE or rx != NOT_THERE:
             return tx, rx
-        for names in OTHER_BYTES:
-            found = [read_count(self._folder / "hw_counters" / name) for name in names]
-            if NOT_THERE not in found:
-                return found[0], found[1]
+        for tx_names, rx_names in OTHER_BYTES:
+            tx, rx = self._sum(tx_names), self._sum(rx_names)
+            if NOT_THERE not in (tx, rx):
+                return tx, rx
         return NOT_SUPPORTED, NOT_SUPPORTED
+
+    def _sum(self, names: Sequence[str]) -> Maybe[int]:
+        """Add up counters of `hw_counters`; one that cannot be read makes the sum unknown."""
+        total = 0
+        for name in names:
+            count = read_count(self._folder / "hw_counters" / name)
+            if isinstance(count, Missing):
+                return count
+            total += count
+        return total
 
     def _words(self, name: str) -> Maybe[int]:
         words = read_count(self._folder / "counters" / name)

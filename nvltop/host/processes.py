@@ -6,15 +6,16 @@ Arguments are read, the environment never is.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
+import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from nvltop.host.procfs import PROC, TICKS_PER_S, Stat, read_file, read_stat, read_user, read_words
 from nvltop.model import Ancestor, GpuUse, Maybe, Missing, Process, Processes
 from nvltop.text import clean
 
@@ -24,16 +25,38 @@ ELSEWHERE: Final = "in another PID namespace (outside this container), or just e
 FORBIDDEN: Final = "/proc is mounted so that only their owner sees them (hidepid)"
 NOT_ALLOWED: Final = Missing("only its owner and root may read this")
 UNREADABLE: Final = Missing("/proc could not be read")
+ILLEGIBLE: Final = "their entries in /proc cannot be read"
+FIRST: Final = Missing("needs a second reading")
+SHORT_S: Final = 0.1
+"""CPU time is counted in ticks of 10 ms: over less than this, its share says nothing."""
+MAX_NAME: Final = 15
+"""Bytes of a name that the kernel keeps."""
 
+_END: Final = r"(?:\.slice|\.service|\.scope)?(?:[:/]|$)"
+"""What may follow an id: systemd's suffix, then the end of the path's part. A colon separates it from the
+container's id where the runtime was not told to use systemd (`…slice:cri-containerd:<id>`)."""
 GROUPS: Final = (
     ("slurm", re.compile(r"/job_(\d+)(?:/|$)")),
+    # IBM Spectrum LSF: /lsf/<cluster>/job.<job>[<index>].<pid>.<time>
+    ("lsf", re.compile(r"/lsf/[^/]+/job\.(\d+(?:\[\d+\])?)(?:[./]|$)")),
+    # OpenPBS and PBS Pro, hook `pbs_cgroups`; older ones `pbspro.slice/pbspro-<job>.<server>.slice`; Torque.
+    # systemd writes brackets as \x5b and \x5d.
+    (
+        "pbs",
+        re.compile(
+            r"/(?:pbs_jobs\.service/(?:jobid|jobs)|pbspro|torque|pbspro\.slice)/(?:pbspro-)?"
+            r"(\d+(?:\[\d+\]|\\x5b\d+\\x5d)?)(?:[./]|$)"
+        ),
+    ),
+    # HTCondor names a cgroup after the slot: condor_var_lib_condor_execute_slot1_3@<host>
+    ("htcondor", re.compile(r"/condor_[^/]*?(slot\d+(?:_\d+)?)(?:@[^/]*)?(?:[./]|$)")),
     (
         "kubernetes",
-        re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?(?:/|$)"),
+        re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})" + _END),
     ),
-    ("container", re.compile(r"(?:/|-)([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:/|$)")),
+    ("container", re.compile(r"[/:-]([0-9a-f]{12})[0-9a-f]{52}" + _END)),
 )
-"""What stands in a cgroup path, most telling first."""
+"""What a cgroup path contains, most specific first. A static pod has a hash of 32 digits as its UID."""
 
 
 def group_of(cgroup: str) -> tuple[str, str]:
@@ -41,76 +64,139 @@ def group_of(cgroup: str) -> tuple[str, str]:
     for kind, pattern in GROUPS:
         found = pattern.search(cgroup.replace("\n", "/\n"))
         if found:
-            return kind, found[1].replace("_", "-")
+            return kind, found[1].replace("_", "-") if kind == "kubernetes" else _unescaped(found[1])
     return "", ""
 
 
-class ProcessTable:
-    """Remembers what does not change about a process, so that a reading costs little."""
+def _unescaped(unit: str) -> str:
+    return unit.replace("\\x5b", "[").replace("\\x5d", "]")
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
+
+@dataclass(slots=True)
+class _Met:
+    """A process that was met before."""
+
+    stat: Stat
+    at_s: float
+    """CLOCK_MONOTONIC of `stat`."""
+    facts: Process
+    cpu_percent: Maybe[float] = FIRST
+
+
+class ProcessTable:
+    """Remembers what does not change about a process: one file is read of each process at each reading."""
+
+    def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
-        self._known: dict[int, tuple[psutil.Process, Process]] = {}
+        self._met: dict[int, _Met] = {}
+        self._users: dict[int, str] = {}
 
     def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
         """Return the processes that can be seen, and how many cannot, and why."""
-        self._known = {pid: entry for pid, entry in self._known.items() if pid in uses}
+        self._met = {pid: met for pid, met in self._met.items() if pid in uses}
         seen = []
         hidden: list[str] = []
         for pid, on in sorted(uses.items()):
-            process = self._describe(pid)
-            if process:
-                seen.append(replace(process, uses=on))
-            else:
-                hidden.append(_why_hidden(pid))
+            try:
+                seen.append(replace(self._describe(pid), uses=on))
+            except Exception as error:  # whatever /proc says or lacks costs this process only
+                self._met.pop(pid, None)
+                hidden.append(_why_hidden(pid, error))
         return Processes(
             tuple(seen), len(hidden), "; ".join(dict.fromkeys(hidden)), False if unread is None else unread
         )
 
-    def _describe(self, pid: int) -> Process | None:
-        try:
-            entry = self._known.get(pid)
-            if entry is None or not entry[0].is_running():
-                # A pid given to someone else is someone else.
-                entry = self._known[pid] = self._meet(pid)
-            handle, facts = entry
-            with handle.oneshot():
-                return replace(facts, cpu_percent=_cpu(handle), memory_bytes=_resident(handle))
-        except (psutil.NoSuchProcess, ProcessLookupError, ValueError, OverflowError):
-            self._known.pop(pid, None)
-            return None
-
-    def _meet(self, pid: int) -> tuple[psutil.Process, Process]:
+    def _describe(self, pid: int) -> Process:
         if pid <= 0:
-            raise psutil.NoSuchProcess(pid)
-        handle = psutil.Process(pid)
-        with handle.oneshot():
-            kind, group = group_of(self._cgroup(pid))
-            executable, arguments = _command(handle)
-            facts = Process(
-                pid=pid,
-                uses=(),
-                executable=executable,
-                user=_user(handle),
-                arguments=arguments,
-                started_s=handle.create_time(),
-                ancestors=_ancestors(handle),
-                group_kind=kind,
-                group_id=group,
-            )
-        return handle, facts
+            raise ProcessLookupError
+        now_s, stat = time.monotonic(), read_stat(pid, self._proc)
+        met = self._met.get(pid)
+        # A number given to someone else is someone else; another name is another program (`exec`).
+        if met is None or (met.stat.start_ticks, met.stat.name) != (stat.start_ticks, stat.name):
+            met = self._met[pid] = _Met(stat, now_s, self._meet(pid, stat))
+        elif now_s - met.at_s >= SHORT_S:
+            ticks = max(0, stat.cpu_ticks - met.stat.cpu_ticks)
+            met.cpu_percent = 100.0 * ticks / TICKS_PER_S / (now_s - met.at_s)
+            met.stat, met.at_s = stat, now_s
+        return replace(met.facts, cpu_percent=met.cpu_percent, memory_bytes=stat.resident_bytes)
+
+    def _meet(self, pid: int, stat: Stat) -> Process:
+        kind, group = group_of(self._cgroup(pid))
+        words = self._words(pid)
+        return Process(
+            pid=pid,
+            uses=(),
+            executable=_executable(stat.name, words),
+            user=self._user(pid),
+            # Quoted, so that one can tell where an argument ends: a secret may hold blanks.
+            arguments=words if isinstance(words, Missing) else clean(shlex.join(words[1:]), MAX_ARGUMENTS),
+            started_s=_started_s(stat.start_ticks),
+            ancestors=self._ancestors(stat),
+            group_kind=kind,
+            group_id=group,
+            session=stat.session,
+            start_ticks=stat.start_ticks,
+        )
 
     def _cgroup(self, pid: int) -> str:
         try:
-            return (self._proc / str(pid) / "cgroup").read_text(errors="replace")
+            return read_file(pid, "cgroup", self._proc).decode(errors="replace")
         except OSError:
             return ""
 
+    def _words(self, pid: int) -> Maybe[list[str]]:
+        try:
+            return read_words(pid, self._proc)
+        except PermissionError:
+            return NOT_ALLOWED
+        except OSError:
+            return UNREADABLE
 
-def _why_hidden(pid: int) -> str:
+    def _user(self, pid: int) -> Maybe[str]:
+        try:
+            number = read_user(pid, self._proc)
+        except PermissionError:
+            return NOT_ALLOWED
+        except (OSError, ValueError):
+            return UNREADABLE
+        if number not in self._users:
+            # Once for each user: the answer can come from a directory server.
+            try:
+                self._users[number] = clean(pwd.getpwuid(number).pw_name)
+            except (KeyError, OSError, OverflowError):
+                self._users[number] = str(number)  # in containers, users often have no names
+        return self._users[number]
+
+    def _ancestors(self, stat: Stat) -> tuple[Ancestor, ...]:
+        found: list[Ancestor] = []
+        try:
+            while stat.parent > 0 and len(found) < MAX_ANCESTORS:
+                parent = read_stat(stat.parent, self._proc)
+                if parent.start_ticks > stat.start_ticks:
+                    break  # the parent has ended, and another one has its number
+                words = self._words(stat.parent)
+                found.append(_ancestor(stat.parent, _executable(parent.name, words), words))
+                stat = parent
+        except (OSError, ValueError):
+            pass  # as far up as may be seen
+        return tuple(found)
+
+
+def _started_s(start_ticks: int) -> Maybe[float]:
+    """Return the Unix time of a number of ticks after boot."""
+    try:
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / TICKS_PER_S
+    except OSError:
+        return UNREADABLE
+    return round(time.time() - max(0.0, age_s), 2)
+
+
+def _why_hidden(pid: int, error: Exception) -> str:
     try:
         if pid > 0:
             os.kill(pid, 0)  # signal 0 asks whether there is one, and does nothing
+            # There is one, and we may signal it.
+            return ELSEWHERE if isinstance(error, (FileNotFoundError, ProcessLookupError)) else ILLEGIBLE
     except PermissionError:
         return FORBIDDEN
     except (OSError, OverflowError):
@@ -118,66 +204,28 @@ def _why_hidden(pid: int) -> str:
     return ELSEWHERE
 
 
-def _user(handle: psutil.Process) -> Maybe[str]:
-    try:
-        return clean(handle.username())
-    except psutil.AccessDenied:
-        return NOT_ALLOWED
-    except (OSError, KeyError):
-        return UNREADABLE
-
-
-def _command(handle: psutil.Process) -> tuple[Maybe[str], Maybe[str]]:
-    try:
-        name: Maybe[str] = clean(handle.name())
-    except (psutil.AccessDenied, OSError):
-        name = UNREADABLE
-    try:
-        words = handle.cmdline()
-    except psutil.AccessDenied:
-        return name, NOT_ALLOWED
-    except OSError:
-        return name, UNREADABLE
-    # Quoted, so that one can tell where an argument ends: a secret may hold blanks.
-    return name, clean(shlex.join(words[1:]), MAX_ARGUMENTS)
-
-
-def _cpu(handle: psutil.Process) -> Maybe[float]:
-    try:
-        return max(0.0, handle.cpu_percent())
-    except (psutil.AccessDenied, OSError):
-        return UNREADABLE
-
-
-def _resident(handle: psutil.Process) -> Maybe[int]:
-    try:
-        return int(handle.memory_info().rss)
-    except (psutil.AccessDenied, OSError):
-        return UNREADABLE
-
-
-def _ancestors(handle: psutil.Process) -> tuple[Ancestor, ...]:
-    found: list[Ancestor] = []
-    try:
-        parent = handle.parent()
-        while parent is not None and len(found) < MAX_ANCESTORS:
-            found.append(Ancestor(parent.pid, _script(parent)))
-            parent = parent.parent()
-    except (psutil.Error, OSError):
-        pass  # as far up as may be seen
-    return tuple(found)
-
-
-def _script(handle: psutil.Process) -> str:
-    """Return the name of a program, or of the script that an interpreter runs (`torchrun` is one)."""
-    name = handle.name()
-    if name.startswith("python"):
-        try:
-            words = handle.cmdline()[1:3]
-        except (psutil.AccessDenied, OSError):
-            words = []
-        if words[:1] == ["-m"]:
-            name = words[-1]
-        elif words and not words[0].startswith("-"):
-            name = os.path.basename(words[0])
+def _executable(name: str, words: Maybe[list[str]]) -> str:
+    """Return the name of a program; where the kernel has cut it off, the command line has the rest."""
+    if len(name.encode()) >= MAX_NAME and not isinstance(words, Missing) and words:
+        whole = os.path.basename(words[0])
+        if whole.startswith(name):
+            name = whole
     return clean(name)
+
+
+def _ancestor(pid: int, name: str, words: Maybe[list[str]]) -> Ancestor:
+    """Return a process by its name, or by that of the script that it runs (`torchrun` is one)."""
+    given = [] if isinstance(words, Missing) else words[:3]
+    program = os.path.basename(given[0]).removeprefix("-") if given else ""
+    interpreter = ""
+    if name.startswith("python"):
+        script = ""
+        if given[1:2] == ["-m"]:
+            script = given[-1]
+        elif len(given) > 1 and not given[1].startswith("-"):
+            script = os.path.basename(given[1])
+        if script:
+            name, interpreter = script, program
+    elif program != name and any(os.path.basename(word).startswith(name) for word in given[1:]):
+        interpreter = program  # the kernel names a process that runs a script after the script
+    return Ancestor(pid, clean(name), clean(interpreter))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from nvltop.model.activity import Activity
+from nvltop.model.activity import Activity, Judgement
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
+    ComputeActivity,
     Cost,
     Counter,
     Event,
@@ -63,6 +65,9 @@ class Link:
     rx_bytes_total: Maybe[int] = NOT_READ
     errors: Mapping[str, ErrorCount] = field(default_factory=dict)
     """By kind, only kinds that the board can count."""
+    mean_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Mean over the window of `GpuFrame.mean_span_s`."""
+    mean_rx_bytes_per_s: Maybe[float] = NOT_READ
 
     @property
     def active(self) -> bool:
@@ -95,6 +100,42 @@ class NvLink:
     tx_bytes_total: Maybe[int] = NOT_READ
     """Only where the driver counts all links as one; elsewhere links come and go, and a sum would jump."""
     rx_bytes_total: Maybe[int] = NOT_READ
+    mean_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Mean over the window of `GpuFrame.mean_span_s`: what tables show and sort by."""
+    mean_rx_bytes_per_s: Maybe[float] = NOT_READ
+    peak_tx_bytes_per_s: Maybe[float] = NOT_READ
+    """Highest rate between two readings of that window."""
+    peak_rx_bytes_per_s: Maybe[float] = NOT_READ
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpan:
+    """What the links of one GPU moved between two refreshes of their counters."""
+
+    start_s: float
+    """CLOCK_MONOTONIC."""
+    end_s: float
+    tx_bytes_per_s: Maybe[float]
+    """All links together."""
+    rx_bytes_per_s: Maybe[float]
+    rates: tuple[Maybe[float], ...]
+    """Bytes/s of each counter: TX of every link, then RX; TX and RX alone for `Scope.GPU`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """Share of the last seconds, 0…1, in which the driver throttled the clocks, by reason.
+
+    The driver counts these times (`Gauges.power_cap_s` and the like), so nothing between two readings is
+    missed. Several reasons can apply at once: the shares do not add up.
+    """
+
+    over_s: Maybe[float] = NOT_READ
+    """Length in seconds of the time that the shares refer to."""
+    power_cap: Maybe[float] = NOT_READ
+    sw_thermal: Maybe[float] = NOT_READ
+    hw_thermal: Maybe[float] = NOT_READ
+    power_brake: Maybe[float] = NOT_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +157,20 @@ class GpuFrame:
     ber: LinkBer | None = None
     """None on boards that tell none, and before the first reading."""
     span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the two readings that the link rates are from."""
+    """CLOCK_MONOTONIC of the start and the end of the time that the newest link rates are means over."""
     pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
-    """The link counters are older than they should be."""
+    """The link counters (without NVLink: all values) are older than they should be."""
+    spans: tuple[LinkSpan, ...] = ()
+    """The last spans, oldest first: more than one may have ended since the frame before."""
+    mean_span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the window that the means of the links are over."""
+    mean_is_step: bool = False
+    """Whether that window is a step of the GPU's job (or several where a step is very short)."""
+    compute: ComputeActivity = field(default_factory=ComputeActivity)
+    compute_span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the span that `compute` is the mean of."""
+    throttling: Throttling = field(default_factory=Throttling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +225,21 @@ class Verdict:
     """The answer to "is NVLink working, and is it my bottleneck?"."""
 
     id: str
-    """`starting`, `idle`, `carrying`, `saturated`, `busy-no-traffic`, `pcie`, `no-nvlink`, `unknown`, …"""
+    """One of `VERDICT_IDS` (nvltop/analysis/verdict.py)."""
     summary: str
+    """One or two sentences."""
+    headline: str = ""
+    """At most 45 characters."""
+    watched_s: float = 0.0
+    """How long the traffic has been read, in seconds."""
+    judgement: Judgement | None = None
+    """The numbers that it is made from: those of the most limited job."""
+    others: int = 0
+    """Other jobs that use NVLink."""
+
+
+MAX_HEADLINE: Final = 45
+"""Characters of a headline: the WHAT column of the Health tab at 80 columns has 46."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +253,7 @@ class Finding:
     """UUID."""
     link: int | None
     summary: str
-    """One or two plain sentences: what is wrong and what it means."""
+    """One full sentence: what is wrong and what it means."""
     evidence: Mapping[str, object] = field(default_factory=dict)
     """What the rule saw: numbers before and after, the window, the age of the data."""
     next_step: str = ""
@@ -203,18 +267,39 @@ class Finding:
     """Unix time from which on the rule has said so."""
     ended_s: float | None = None
     """Unix time at which it stopped; None while it lasts."""
+    headline: str = ""
+    """The finding in at most `MAX_HEADLINE` characters, for rows and the header; the rules always set it."""
+    key: str = ""
+    """Identifies the finding while it lasts. A finding about several links of a GPU keeps its key when a
+    link joins or leaves."""
+    caused_by: str | None = None
+    """Key of the root finding that this one follows from; None for a finding that stands on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A condition that is seen now and is not a finding yet, because its delay has not passed."""
+
+    finding: Finding
+    """The finding that it becomes, with the severity that it gets then."""
+    wait_s: float
+    """Seconds until then at the earliest; 0 where only more readings that agree are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one family of rules came to, whether it found something or not."""
+    """The outcome of one family of rules, whether it found something or not."""
 
     name: str
-    """Such as `links up`, `link errors`, `fabric`."""
+    """Such as `links`, `link errors`, `fabric`."""
     outcome: str
-    """`fine`, `problem`, `unknown`, or `n/a` where the node has nothing of the kind."""
+    """`problem`: a finding stands. `pending`: a condition that would be a finding is seen, its delay has not
+    passed. `unknown`: the values could not be read. `fine`: none of the conditions was seen while nvltop
+    watched. `n/a`: the node has nothing of the kind."""
     detail: str
-    """What was looked at, or why it is unknown."""
+    """The worst finding, what is pending and for how long more, why it is unknown, or what was examined."""
+    watched_s: float = 0.0
+    """For how many seconds the family has been examined without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +327,14 @@ class Frame:
     jobs: tuple[Job, ...] = ()
     activity: tuple[Activity, ...] = ()
     """Of the jobs that use NVLink, and of GPUs that work together without a job being known."""
+    judgements: tuple[Judgement, ...] = ()
+    """Whether NVLink limits each job, and each GPU that belongs to none."""
+    at_limit_s: tuple[tuple[str, float], ...] = ()
+    """UUID of a GPU, and the seconds since the start in which its links were at or near their limit."""
     sequence: int = 0
     """Counts frames that brought new link rates; a series takes one value per step."""
+    pending: tuple[Pending, ...] = ()
+    """Conditions whose delay has not passed, worst first."""
 
 
 Show = Callable[[Frame, "list[str] | None"], None]

@@ -98,7 +98,8 @@ class Problem:
     """Why there are no GPUs to show."""
 
     id: str
-    """`no-library`, `no-driver`, `version-mismatch`, `no-permission`, `no-gpu`, `init-failed`."""
+    """`no-library`, `no-driver`, `version-mismatch`, `no-permission`, `no-gpu`, `init-failed` or
+    `wrong-pynvml`."""
     summary: str
     next_step: str
 
@@ -130,3 +131,7 @@ class Inventory:
     """Where GPUs sit on the PCI bus, those of which sysfs tells it."""
     demo: str | None = None
     """`NODE, SCENARIO` when the node is simulated."""
+    driver_loaded_s: Maybe[float] = NOT_READ
+    """Unix time at which the NVIDIA kernel modules were loaded."""
+    wsl: Maybe[bool] = NOT_READ
+    """Whether this is Windows Subsystem for Linux, where NVML does not report NVLink."""

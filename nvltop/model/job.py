@@ -26,6 +26,8 @@ class Ancestor:
 
     pid: int
     name: str
+    interpreter: str = ""
+    """Base name of the program that runs it where `name` is that of a script; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,15 @@ class Process:
     ancestors: tuple[Ancestor, ...] = ()
     """Parent first, as far up as could be seen."""
     group_kind: str = ""
-    """`slurm`, `kubernetes` or `container` where the cgroup path tells, else empty."""
+    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes` or `container` where the cgroup path names one of
+    them, else empty."""
     group_id: str = ""
-    """SLURM's job number, the pod's UID or the start of the container's id."""
+    """The batch system's job number (of HTCondor the slot), the pod's UID or the start of the container's
+    id."""
+    session: int = 0
+    """Session id, which is the pid of the session's first process; 0 if it was not read."""
+    start_ticks: Maybe[int] = NOT_READ
+    """Field 22 of /proc/PID/stat (clock ticks since boot): what a signal is sent by, with `pid`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ class Job:
     """Kind and number, such as `slurm:4711` or `torchrun:812`; the same as long as the job runs."""
     label: str
     kind: str
-    """`slurm`, `kubernetes`, `container`, `torchrun`, `mpirun`, `srun`, … or `process`."""
+    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes`, `container`, `torchrun`, `mpirun`, `srun`, … or
+    `process`."""
     user: Maybe[str]
     pids: tuple[int, ...]
     gpus: tuple[str, ...]
@@ -81,8 +90,13 @@ class Job:
     exclusive: tuple[bool, ...]
     """By entry of `gpus`: whether no other job, nor a process unseen, is on that GPU."""
     tx_bytes_per_s: Maybe[float]
-    """NVLink traffic of its GPUs together; the job's own only if `exact`."""
+    """NVLink traffic of its GPUs together, as a mean over `mean_over_s`; the job's own only if `exact`."""
     rx_bytes_per_s: Maybe[float]
     exact: bool
     unlinked: Maybe[tuple[tuple[str, str], ...]]
     """Pairs of its GPUs (UUIDs) without NVLink between them."""
+    mean_over_s: float = 0.0
+    """Longest window of its GPUs' means, seconds."""
+    parts: tuple[str, ...] = ()
+    """By entry of `gpus`: the key that each process would have alone, where only their traffic makes them
+    one job; empty for any other job."""

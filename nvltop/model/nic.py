@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.missing import NOT_READ, Maybe, Missing
+
+NO_NODE: Final = Missing("the kernel tells no NUMA node")
+"""The NUMA node of a device to which the firmware assigns none (-1), on a machine with several."""
+LPF: Final = "lpf"
+"""Role of an NVSwitch's management function (limited port function, HGX B200 and B300): an InfiniBand device
+through which NVLSM reaches the switch. It has no cable and carries no data of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +23,11 @@ class Place:
     bridges: tuple[str, ...]
     """The way down to it: the host bridge (`pci0000:15`), then every PCI bridge."""
     numa_node: Maybe[int | None] = NOT_READ
-    """None where the kernel knows no NUMA nodes: then there is but one."""
+    """None where the machine has one NUMA node and the device none, or the kernel knows none at all."""
+    port_width: Maybe[int] = NOT_READ
+    """Lanes of the PCIe port above it, which is the slot's limit (`max_link_width` in sysfs); GPUs only."""
+    port_gen: Maybe[int] = NOT_READ
+    """PCIe generation that the port above it supports (`max_link_speed` in sysfs); GPUs only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Nic:
     """Several ports made one."""
     interfaces: tuple[str, ...] = ()
     """Network interfaces of the same ports."""
+    role: str = ""
+    """`lpf` for the management function of an NVSwitch; empty for a NIC that carries data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,14 @@ class Gauges:
     """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
     pcie_gen: Maybe[int] = NOT_READ
     pcie_width: Maybe[int] = NOT_READ
+    power_cap_s: Maybe[float] = NOT_READ
+    """Seconds since the driver loaded in which the power limit throttled the clocks (field 74)."""
+    sw_thermal_s: Maybe[float] = NOT_READ
+    """Likewise the driver's thermal limit (field 269)."""
+    hw_thermal_s: Maybe[float] = NOT_READ
+    """Likewise the hardware's thermal slowdown (field 270)."""
+    power_brake_s: Maybe[float] = NOT_READ
+    """Likewise the external power brake (field 271)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,10 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class ComputeActivity:
-    """How busy the GPU's units were, as a mean over the time from the reading's start to its end."""
+    """How busy the GPU's units were, as a mean over the time from the reading's start to its end.
+
+    Every 2 s where GPM answers; at the interval of the link counters while NVLink carries traffic.
+    """
 
     sm: Maybe[float] = NOT_READ
     """Share of the time in which a streaming multiprocessor had work, 0…1 (GPM metric 2)."""
@@ -154,7 +165,31 @@ class ComputeActivity:
     power_w: Maybe[float] = NOT_READ
     """Power at the end of the reading, not averaged over a second (field 186)."""
     source: str = ""
-    """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then)."""
+    """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then, as the share of the
+    time in which any kernel ran). Empty if neither answers."""
+    note: str = ""
+    """Why GPM is not read, or less often than the link counters, and what to do; mostly empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRefresh:
+    """How often the driver refreshes its NVLink counters, measured by reading one GPU in quick succession."""
+
+    shortest_s: float
+    """Shortest time from one refresh to the next; 0 if every reading had new values."""
+    typical_s: float
+    longest_s: float
+    """Longest such time, pauses of the traffic left out."""
+    regular: bool
+    """Whether refreshes come at equal distances."""
+    error_s: float = 0.0
+    """Largest error of the typical time, from the time between two readings."""
+    after_s: float = 0.0
+    """CLOCK_MONOTONIC of the last reading before a refresh …"""
+    until_s: float = 0.0
+    """… and of the first one after it."""
+    calls: int = 0
+    """NVML calls that the measurement has taken so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +203,15 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuInterval:
+    """The effective interval of one GPU's link counters."""
+
+    gpu: int
+    """NVML index."""
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What reading cost over the last second or so."""
 
@@ -175,11 +219,17 @@ class Cost:
     driver_s_per_s: float = 0.0
     """Seconds inside driver calls per second."""
     interval_s: float = 0.0
-    """The effective interval of the link counters; longer than asked when sweeps are slow."""
+    """The effective interval of the link counters of most GPUs; longer than asked when sweeps are slow."""
     sweep_s: float = 0.0
-    """How long reading the link counters of all GPUs takes."""
+    """How long one sweep over the link counters of these GPUs takes."""
     cpu_s_per_s: Maybe[float] = NOT_READ
     """CPU seconds of the reading process per second."""
+    other_intervals: tuple[GpuInterval, ...] = ()
+    """The GPUs that a thread of their own reads at another interval than `interval_s`."""
+
+    def interval_of(self, gpu: int) -> float:
+        """Return the effective interval of a GPU's link counters in seconds, by NVML index."""
+        return next((o.interval_s for o in self.other_intervals if o.gpu == gpu), self.interval_s)
 
 
 Data: TypeAlias = (
@@ -196,6 +246,7 @@ Data: TypeAlias = (
     | Processes
     | NicPorts
     | ComputeActivity
+    | CounterRefresh
 )
 
 GROUPS: dict[type[Data], str] = {
@@ -212,6 +263,7 @@ GROUPS: dict[type[Data], str] = {
     Processes: "processes",
     NicPorts: "nics",
     ComputeActivity: "compute",
+    CounterRefresh: "refresh",
 }
 """The name of each group of values, as in the JSON's `age_s` and in recordings."""
 
@@ -264,7 +316,7 @@ class Call:
     gpu: int | None
     """NVML index."""
     since_s: float
-    """CLOCK_MONOTONIC."""
+    """CLOCK_MONOTONIC; later by the time in which nvltop was paused meanwhile, if it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +328,7 @@ class Tick:
     interval_s: float
     """Asked refresh interval."""
     worker: str = "running"
-    """`starting`, `running`, `stuck`, `ended`, `replaced`, or `replay`."""
+    """`starting`, `running`, `stuck`, `paused` (stopped or starved), `ended`, `replaced`, or `replay`."""
     calls: tuple[Call, ...] = ()
     """Calls that have been going on for more than a second."""
     note: str = ""

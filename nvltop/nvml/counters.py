@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
-from nvltop.model import Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
+from nvltop.model import NOT_READ, Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused
 from nvltop.nvml.fields import ALL_LINKS, Fields, FieldValues
+from nvltop.nvml.power import INSTANT, watts
 
 KIB: Final = 1024
 
@@ -61,8 +63,14 @@ class Sample(NamedTuple):
 
 
 @cache
-def _of_sources(sources: tuple[Source, ...], links: int) -> Fields:
-    return Fields(*((f, scope) for s in sources for f in (s.tx, s.rx) for scope in s.scopes(links)))
+def _of_sources(sources: tuple[Source, ...], links: int, with_power: bool) -> Fields:
+    counters = [(f, scope) for s in sources for f in (s.tx, s.rx) for scope in s.scopes(links)]
+    return Fields(*counters, *([(INSTANT, 0)] if with_power else []))
+
+
+@cache
+def _tx_of(source: Source, links: int) -> Fields:
+    return Fields(*((source.tx, scope) for scope in source.scopes(links)))
 
 
 @dataclass(slots=True)
@@ -73,16 +81,27 @@ class CounterReader:
     device: Device
     source: Source | None = field(default=None, init=False)
     """Chosen once; None until a link has answered."""
+    moved_s: float = field(default=-math.inf, init=False)
+    """CLOCK_MONOTONIC of the last reading that had other values than the one before."""
+    _values: list[Maybe[int]] = field(default_factory=list, init=False)
+    """Of the last reading."""
     _trusted: bool = field(default=False, init=False)
     _doubt: Sample | None = field(default=None, init=False)
     """The last sample that had the other counters as well."""
+    power_w: Maybe[float] = field(default=NOT_READ, init=False)
+    """Power at the last reading, if it was asked for."""
+    _with_power: bool = field(default=False, init=False)
+    _no_power: tuple[float, Missing] | None = field(default=None, init=False)
+    """Until when not to ask for the power, and why."""
 
-    def read(self, lit: Callable[[], bool]) -> list[Reading]:
+    def read(self, lit: Callable[[], bool], *, with_power: bool = False) -> list[Reading]:
         """Read the counters; two readings where the second shows what the first should have been of.
 
         `lit` tells whether any link is up: the counters of links that are down answer like counters
-        that do not exist, and the sum over no link at all answers 0.
+        that do not exist, and the sum over no link at all answers 0. With `with_power` the same call also
+        asks for the power of the moment.
         """
+        self._with_power, self.power_w = with_power, NOT_READ
         if isinstance(self.device.links, Missing):
             return [self._missing(self.device.links)]
         if not self.device.links:
@@ -96,6 +115,13 @@ class CounterReader:
         if isinstance(sample, Missing):
             return [self._missing(sample)]
         return [self._reading(sample, self.source)]
+
+    def sent(self) -> Maybe[list[Maybe[int]]]:
+        """Read TX of all links alone, in one call; safe beside `read` on another thread."""
+        source = self.source or DATA
+        asked = _tx_of(source, self._links)
+        answer = asked.read(self.driver, self.device.handle, self.device.index)
+        return answer if isinstance(answer, Missing) else answer.values
 
     def _choose(self) -> list[Reading]:
         refusal = Missing("not supported")
@@ -148,11 +174,29 @@ class CounterReader:
         return self.device.links if known(self.device.links) else 0
 
     def _sample(self, sources: tuple[Source, ...]) -> Maybe[Sample]:
-        asked = _of_sources(sources, self._links)
+        if not self._with_power:
+            return self._ask(sources, with_power=False)
+        now = time.monotonic()
+        if self._no_power and now < self._no_power[0]:
+            self.power_w = self._no_power[1]
+            return self._ask(sources, with_power=False)
+        sample = self._ask(sources, with_power=True)
+        if self.power_w in UNSUPPORTED:
+            self._no_power = now + Refused.RETRY_S, self.power_w
+        if isinstance(self.power_w, Missing) and not _answered(sample):
+            # Drivers are known that answer nothing at all if one entry does not suit them.
+            sample = self._ask(sources, with_power=False)
+            if _answered(sample):
+                self._no_power = now + Refused.RETRY_S, self.power_w
+        return sample
+
+    def _ask(self, sources: tuple[Source, ...], with_power: bool) -> Maybe[Sample]:
+        asked = _of_sources(sources, self._links, with_power)
         start_s = time.monotonic()
         answer = asked.read(self.driver, self.device.handle, self.device.index)
         end_s, wall_s = time.monotonic(), time.time()
         if isinstance(answer, Missing):
+            self.power_w = answer if with_power else self.power_w
             return answer
         split = {}
         begin = 0
@@ -160,10 +204,15 @@ class CounterReader:
             end = begin + 2 * len(source.scopes(self._links))
             split[source] = answer.part(begin, end)
             begin = end
+        if with_power:
+            self.power_w = watts(answer.values[-1])
         return Sample(start_s, end_s, wall_s, split)
 
     def _reading(self, sample: Sample, source: Source) -> Reading:
         values = sample.values[source].values
+        if values != self._values:
+            self.moved_s = sample.end_s if self._values else self.moved_s
+            self._values = values
         unit, n = source.unit_bytes, len(values) // 2
         totals = [
             v if isinstance(v, Missing) else v * unit if v >= 0 else Missing(f"implausible value {v}")
@@ -191,6 +240,11 @@ class CounterReader:
             wall_s=wall,
             data=LinkCounters(source.counter, source.scope, (why,) * n, (why,) * n),
         )
+
+
+def _answered(sample: Maybe[Sample]) -> bool:
+    """Whether any counter was read."""
+    return known(sample) and any(known(v) for answer in sample.values.values() for v in answer.values)
 
 
 def _moved(before: FieldValues, now: FieldValues) -> int:

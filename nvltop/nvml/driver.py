@@ -17,6 +17,7 @@ from nvltop.text import clean
 INVALID_ARGUMENT: Final = Missing("invalid argument")
 NO_PERMISSION: Final = Missing("no permission")
 FUNCTION_NOT_FOUND: Final = Missing("driver is too old for this")
+IMPLAUSIBLE: Final = Missing("implausible value")
 UNDECODABLE: Final = Missing("the driver's text is not valid UTF-8")
 
 REASONS: Final[dict[int, Missing]] = {
@@ -65,6 +66,15 @@ class Driver:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
+        self._branch: int | None = None
+
+    def branch(self) -> int | None:
+        """Return the driver's branch, such as 580; None if that cannot be read."""
+        if self._branch is None:
+            version = self.call(pynvml.nvmlSystemGetDriverVersion)
+            number = version.partition(".")[0] if isinstance(version, str) else ""
+            self._branch = int(number) if number.isdecimal() else None
+        return self._branch
 
     def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
         """Call a `pynvml` function; the answer, or `Missing` with the reason of the failure."""
@@ -76,7 +86,7 @@ class Driver:
         except UnicodeDecodeError:
             return UNDECODABLE
         finally:
-            self.watch.end(function.__name__, start)
+            self.watch.end(function.__name__, start, gpu)
         return clean(answer) if isinstance(answer, str) else answer
 
 
@@ -104,4 +114,6 @@ def within(value: Any, low: float, high: float) -> Any:
     """Return `value`, or `Missing` if no such quantity can be outside [`low`, `high`]."""
     if isinstance(value, Missing) or low <= value <= high:
         return value
-    return Missing(f"implausible value {value}")
+    return Missing(
+        clean(f"implausible value {value:g}" if isinstance(value, float) else f"implausible value {value}")
+    )

@@ -36,6 +36,8 @@ _STAMP: Final = _Column("timestamp", "q")
 _KIND: Final = _Column("valueType", "I")
 _CODE: Final = _Column("nvmlReturn", "I")
 _DOUBLE: Final = 0
+_SIGNED: Final = (4, 5)
+"""Values of nvmlValueType_t whose numbers have a sign."""
 _UNANSWERED: Final = Missing("the driver gave no answer")
 _MEMBERS: Final = {
     kind: _Column("value", code) for kind, code in enumerate(("d", "I", "Q", "Q", "q", "i", "H"))
@@ -104,10 +106,13 @@ def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:
     if kind not in _MEMBERS:
         return [Missing(f"unknown value type {kind}")] * count
     numbers = _MEMBERS[kind].of(entries)
+    if kind in _SIGNED:
+        # No field that we read can be less than nothing.
+        return [n if n >= 0 else Missing(f"implausible value {n}") for n in numbers]
     if kind != _DOUBLE:
         return numbers
     # A call succeeds if any entry was filled: one that is all zero is one that was left alone.
     return [
-        (int(n) if n or stamp else _UNANSWERED) if abs(n) < 2**63 else Missing("implausible value")
+        (int(n) if n or stamp else _UNANSWERED) if 0 <= n < 2**63 else Missing("implausible value")
         for n, stamp in zip(numbers, _STAMP.of(entries), strict=True)
     ]

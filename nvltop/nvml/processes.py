@@ -6,7 +6,8 @@ boards or users that NVML does not answer, a value is missing and not 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from ctypes import byref, c_uint, c_ulonglong
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -17,24 +18,63 @@ from nvltop.model import GpuUse, Maybe, Missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, Refused, within
 
-LISTS: Final = (
+ROOM: Final = 64
+"""Entries that fit into the first answer; `pynvml` asks for their number by a call of its own."""
+MOST: Final = 1 << 16
+"""Processes on one GPU; more is garbage."""
+GROWTHS: Final = 4
+"""How often an answer that did not fit is asked for again with more room."""
+
+
+def _calling(name: str, entry: Any) -> Callable[[Any], list[Any]]:
+    """Return a function that lists the processes of a GPU, in one call where they fit."""
+
+    def listed(handle: Any) -> list[Any]:
+        return _fill(name, entry, lambda function, entries, count: function(handle, count, entries))
+
+    listed.__name__ = name
+    return listed
+
+
+def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[Any]:
+    """Let the driver fill an array, with more room if it asks for that."""
+    try:
+        function = getattr(pynvml.nvmlLib, name)
+    except AttributeError:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
+    room = ROOM
+    for _ in range(GROWTHS):
+        entries, count = (entry * room)(), c_uint(room)
+        code = call(function, entries, byref(count))
+        if code != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
+            break
+        # More may have started by the time of the next call.
+        room = min(max(2 * room, 2 * count.value), MOST)
+    if code:
+        raise pynvml.NVMLError(code)
+    return entries[: min(count.value, room)]  # type: ignore[no-any-return]
+
+
+def nvmlDeviceGetProcessUtilization(handle: Any, seen_us: int) -> list[Any]:  # noqa: N802
+    """Call the driver as the function of `pynvml` does, in one call where the samples fit."""
+    return _fill(
+        "nvmlDeviceGetProcessUtilization",
+        pynvml.c_nvmlProcessUtilizationSample_t,
+        lambda function, entries, count: function(handle, entries, count, c_ulonglong(seen_us)),
+    )
+
+
+LISTS: Final = tuple(
     (
-        "compute",
-        pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
-        pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
-    ),
-    (
-        "graphics",
-        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
-        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
-    ),
-    (
-        "mps",
-        pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3,
-        pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v2,
-    ),
+        kind,
+        _calling(f"nvmlDeviceGet{name}RunningProcesses_v3", pynvml.c_nvmlProcessInfo_v3_t),
+        _calling(f"nvmlDeviceGet{name}RunningProcesses_v2", pynvml.c_nvmlProcessInfo_v2_t),
+    )
+    for kind, name in (("compute", "Compute"), ("graphics", "Graphics"), ("mps", "MPSCompute"))
 )
-"""What each list is called here, and its calls, newest first."""
+"""What each list is called, and its calls, newest first."""
+SELDOM_EVERY: Final = 4
+"""A list other than the first that was empty is read at every fourth turn."""
 NO_MEMORY: Final = Missing("not told by this driver")
 NO_SAMPLE: Final = Missing("no sample of this process")
 MAX_MEMORY: Final = 1 << 50
@@ -50,18 +90,25 @@ class ProcessReader:
     _refused: Refused = field(default_factory=Refused, init=False)
     _seen_us: int = field(default=0, init=False)
     """NVML's time of the newest sample taken."""
+    _turn: int = field(default=0, init=False)
+    _empty: set[str] = field(default_factory=set, init=False)
+    """Lists that had no entry when they were read last."""
 
     def read(self, now: float) -> Maybe[dict[int, GpuUse]]:
         """Return each process on this GPU by pid; the reason if no list could be had."""
         found: dict[int, tuple[str, Maybe[int]]] = {}
         unread: Missing | None = None
+        self._turn += 1
         for kind, *calls in LISTS:
+            if kind != "compute" and kind in self._empty and self._turn % SELDOM_EVERY:
+                continue
             listed = self._refused.ask(kind, now, partial(self._list, calls))
             if isinstance(listed, Missing):
                 # A list that the board does not have is an empty one, but for the first.
                 if kind == "compute" or listed not in UNSUPPORTED:
                     unread = unread or listed
                 continue
+            self._empty = self._empty - {kind} if listed else self._empty | {kind}
             for entry in listed:
                 found.setdefault(entry.pid, (kind, _memory(entry.usedGpuMemory)))
         if unread and not found:
@@ -99,7 +146,7 @@ class ProcessReader:
 
     def _samples(self) -> Any:
         return self.driver.call(
-            pynvml.nvmlDeviceGetProcessUtilization,
+            nvmlDeviceGetProcessUtilization,
             self.device.handle,
             self._seen_us,
             gpu=self.device.index,

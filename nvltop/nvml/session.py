@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -26,15 +27,20 @@ from nvltop.model import (
     or_none,
 )
 from nvltop.nvml import inventory
+from nvltop.nvml.compute import ComputeReader
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver
 from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.gauges import GaugeReader
+from nvltop.nvml.gpm import Gpm, GpmStream
 from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
 from nvltop.nvml.watch import Watch
+
+MAX_RENAMED: Final = 2
+"""Times that a GPU may come back with another UUID (one was exchanged, or a vGPU made again)."""
 
 
 @dataclass(slots=True)
@@ -48,6 +54,7 @@ class GpuReader:
     gauges: GaugeReader
     slow: SlowReader
     processes: ProcessReader
+    compute: ComputeReader
     lost: bool = False
     silent: bool = False
     """Nothing that the board usually tells was told at the last reading."""
@@ -56,24 +63,30 @@ class GpuReader:
     @classmethod
     def of(cls, driver: Driver, device: Device) -> GpuReader:
         """Make the readers of a GPU."""
+        gpm = Gpm(driver, device)
         return cls(
             device,
             CounterReader(driver, device),
             StateReader(driver, device),
             ErrorReader(driver, device),
             GaugeReader(driver, device),
-            SlowReader(driver, device),
+            SlowReader(driver, device, GpmStream(gpm)),
             ProcessReader(driver, device),
+            ComputeReader(driver, device, gpm),
         )
 
     def read_counters(self) -> list[Reading]:
-        """Read the throughput counters; links whose counter changed its answer get their state read again."""
-        readings = self.counters.read(lambda: self.states.lit)
+        """Read the throughput counters, and the compute activity of the same time while there is traffic.
+
+        Links whose counter changed its answer get their state read again.
+        """
+        readings = self.counters.read(lambda: self.states.lit, with_power=self.compute.busy)
         if readings and isinstance(readings[-1].data, LinkCounters):
             unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if isinstance(v, Missing)}
             if unread != self._unread:
                 self.states.recheck(unread ^ self._unread)
                 self._unread = unread
+            readings += self.compute.fast(readings[-1], self.counters.power_w)
         return readings
 
     def read_states(self) -> list[Reading]:
@@ -109,11 +122,13 @@ class GpuReader:
         return [reading]
 
     def read_traffic(self) -> list[Reading]:
-        """Read PCIe and C2C throughput."""
+        """Read PCIe and C2C throughput, and with it the compute activity of a GPU without NVLink traffic."""
         start = time.monotonic()
-        pcie, c2c = self.slow.traffic()
+        traffic = self.slow.traffic()
         end, wall = time.monotonic(), time.time()
-        return [Reading(self.device.uuid, start, end, wall, data) for data in (pcie, c2c)]
+        read = [data for data in (traffic.pcie, traffic.c2c) if data]
+        readings = [Reading(self.device.uuid, start, end, wall, data) for data in read]
+        return readings + self.compute.slow(traffic.span, traffic.power_w)
 
     def read_fabric(self) -> list[Reading]:
         """Read the fabric's state and what the driver asks for."""
@@ -138,6 +153,8 @@ class Session:
     leave_out: Collection[int] = ()
     readers: tuple[GpuReader, ...] = ()
     inventory: Inventory | None = None
+    _renamed: Counter[int] = field(default_factory=Counter)
+    """How often the GPU with an NVML index has had another UUID than before."""
 
     def open(self) -> Inventory:
         """Initialise NVML and read the inventory; its `problem` says why if that failed."""
@@ -156,7 +173,7 @@ class Session:
         found = inventory.find_devices(self.driver, self.leave_out)
         if isinstance(found, Missing):
             return found
-        found = replace(found, devices=tuple(map(self._named, found.devices)))
+        found = replace(found, devices=self._steady(tuple(map(self._named, found.devices))))
         fresh = inventory.read_inventory(self.driver, found)
         old = self.inventory
         if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):
@@ -177,6 +194,20 @@ class Session:
             if known(gpu.pci_bus_id) and device.uuid == f"PCI-{gpu.pci_bus_id}":
                 return replace(device, uuid=gpu.uuid)
         return device
+
+    def _steady(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        """Let a GPU keep its UUID if that changes all the time: each new one would be a new GPU, for ever."""
+        listed = {device.uuid for device in devices}
+        before = {reader.device.index: reader.device.uuid for reader in self.readers}
+        steady = []
+        for device in devices:
+            old = before.get(device.index, device.uuid)
+            if old != device.uuid and old not in listed:
+                self._renamed[device.index] += 1
+                if self._renamed[device.index] > MAX_RENAMED:
+                    device = replace(device, uuid=old)
+            steady.append(device)
+        return tuple(steady)
 
     def _failed(self, problem: Problem) -> Inventory:
         self.inventory = inventory.failed_inventory(self.driver, problem)

@@ -5,28 +5,52 @@ from __future__ import annotations
 import time
 from ctypes import byref
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pynvml
 
-from nvltop.model import NOT_SUPPORTED, C2cTraffic, Fabric, Maybe, Missing, PcieTraffic, known
+from nvltop.model import NOT_READ, NOT_SUPPORTED, C2cTraffic, Fabric, Maybe, Missing, PcieTraffic, known
 from nvltop.nvml import device as facts
+from nvltop.nvml.compute import METRICS as GPM_COMPUTE
+from nvltop.nvml.compute import NO_TRAFFIC
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused, reason
 from nvltop.nvml.fields import Fields
+from nvltop.nvml.gpm import GpmSpan, GpmStream, rate
+from nvltop.nvml.power import INSTANT, watts
 
-PCIE_BYTES: Final = Fields((197, 0), (198, 0))
-"""TX and RX."""
+PCIE_BYTES: Final = Fields((197, 0), (198, 0), (INSTANT, 0))
+"""TX and RX, and the power in the same call."""
+SLOW_S: Final = 0.5
+"""Seconds from which a call takes too long for a rate; readings of the byte counters are 2 s apart."""
 RECOVERY_ACTION: Final = 230
+
+NOT_REPORTED: Final = Missing("not reported by this driver")
 
 GPM_PCIE: Final = (20, 21)
 GPM_C2C: Final = (100, 101)
 """Total TX and RX of PCIe and of C2C, in MiB/s."""
-MIB: Final = 1 << 20
+GPM_LONGEST_S: Final = 60.0
+"""Longest span that metrics are taken over."""
+GPM_SHARE: Final = 0.004
+"""Share of the time that GPM samples on this clock may take."""
+BLOCKING_S: Final = 5.0
+"""How often PCIe throughput is read where each direction takes 20 ms: 0.8 % of the time."""
 
 FABRIC_STATES: Final = {1: "not-started", 2: "in-progress", 3: "completed"}
 HEALTH: Final = {1: "healthy", 2: "unhealthy", 3: "limited-capacity"}
 BANDWIDTH_MODES: Final = {0: "full", 1: "off", 2: "min", 3: "half", 4: "3quarter"}
+
+
+class Traffic(NamedTuple):
+    """What one reading of PCIe and C2C gave; None for what was not read this time."""
+
+    pcie: PcieTraffic | None
+    c2c: C2cTraffic | None
+    span: Maybe[GpmSpan]
+    """GPM's answer, whose values begin with those of `GPM_COMPUTE`."""
+    power_w: Maybe[float]
+    """Power of the moment."""
 
 
 @dataclass(slots=True)
@@ -35,23 +59,36 @@ class SlowReader:
 
     driver: Driver
     device: Device
+    gpm: GpmStream
     _refused: Refused = field(default_factory=Refused, init=False)
     _bytes: tuple[float, int, int] | None = field(default=None, init=False)
     _wide: bool = field(default=False, init=False)
-    _samples: list[Any] = field(default_factory=list, init=False)
+    _power_w: Maybe[float] = field(default=NO_TRAFFIC, init=False)
+    _gpm_cost_s: float = field(default=0.0, init=False)
+    """Seconds that the last GPM sample took."""
+    _gpm_next_s: float = field(default=0.0, init=False)
+    _blocking_next_s: float = field(default=0.0, init=False)
 
-    def traffic(self) -> tuple[PcieTraffic, C2cTraffic]:
+    def traffic(self) -> Traffic:
         """Read PCIe and C2C throughput: byte counters, else GPM, else the call that takes 20 ms."""
-        metrics = self._gpm((*GPM_PCIE, *GPM_C2C))
-        c2c = C2cTraffic(metrics[2], metrics[3])
         counted = self._counted()
+        start_s = time.monotonic()
+        if start_s < self._gpm_next_s:
+            return Traffic(counted, None, NOT_READ, self._power_w)
+        span = self.gpm.read((*GPM_COMPUTE, *GPM_PCIE, *GPM_C2C), GPM_LONGEST_S)
+        before_s, self._gpm_cost_s = self._gpm_cost_s, time.monotonic() - start_s
+        # One long sample may be chance, or the first one.
+        self._gpm_next_s = start_s + min(before_s, self._gpm_cost_s) / GPM_SHARE
+        if isinstance(span, Missing):
+            pcie, c2c = PcieTraffic(span, span, "gpm"), C2cTraffic(span, span)
+        else:
+            tx, rx, c2c_tx, c2c_rx = map(rate, span.values[len(GPM_COMPUTE) :])
+            pcie, c2c = PcieTraffic(tx, rx, "gpm"), C2cTraffic(c2c_tx, c2c_rx)
         if counted:
-            return counted, c2c
-        if known(metrics[0]) and known(metrics[1]):
-            return PcieTraffic(metrics[0], metrics[1], "gpm"), c2c
-        if metrics[0] in UNSUPPORTED:
-            return PcieTraffic(self._throughput(0), self._throughput(1), "20ms"), c2c
-        return PcieTraffic(metrics[0], metrics[1], "gpm"), c2c
+            return Traffic(counted, c2c, span, self._power_w)
+        if pcie.tx_bytes_per_s in UNSUPPORTED:
+            return Traffic(self._blocking(start_s), c2c, span, self._power_w)
+        return Traffic(pcie, c2c, span, self._power_w)
 
     def fabric(self) -> Fabric:
         """Read the fabric's state and what the driver asks for."""
@@ -63,6 +100,9 @@ class SlowReader:
             now,
             lambda: facts.field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION),
         )
+        if action in UNSUPPORTED and action != NOT_SUPPORTED:
+            # A driver that does not know the field refuses it in several ways, as an invalid argument, too.
+            action = NOT_REPORTED
         mode = self._refused.ask("bandwidth mode", now, self._bandwidth_mode)
         if isinstance(remapped, Missing):
             remapped = (remapped,) * 4
@@ -122,8 +162,12 @@ class SlowReader:
         At 64 GB/s a 32-bit counter wraps every 67 ms, between any two readings more than once.
         """
         now = time.monotonic()
+        self._power_w = NO_TRAFFIC
         values = self._refused.ask("pcie bytes", now, self._byte_counters)
         if isinstance(values, Missing):
+            return None
+        if time.monotonic() - now > SLOW_S:
+            self._bytes = None  # nobody knows when in that time the driver took the counts
             return None
         before, self._bytes = self._bytes, (now, *values)
         self._wide = self._wide or max(values) >= 1 << 32
@@ -139,9 +183,20 @@ class SlowReader:
     def _byte_counters(self) -> Any:
         answer = PCIE_BYTES.read(self.driver, self.device.handle, self.device.index)
         if isinstance(answer, Missing):
+            self._power_w = answer
             return answer
-        unread = next((v for v in answer.values if isinstance(v, Missing)), None)
-        return unread or tuple(answer.values)
+        *counts, power = answer.values
+        self._power_w = watts(power)
+        unread = next((v for v in counts if isinstance(v, Missing)), None)
+        return unread or tuple(counts)
+
+    def _blocking(self, now: float) -> PcieTraffic | None:
+        """Read the throughput by the call that measures for 20 ms, each direction by itself."""
+        if now < self._blocking_next_s:
+            return None
+        # A little early rather than a whole turn late.
+        self._blocking_next_s = now + 0.9 * BLOCKING_S
+        return PcieTraffic(self._throughput(0), self._throughput(1), "20ms")
 
     def _throughput(self, direction: int) -> Maybe[float]:
         kb = self._refused.ask(
@@ -153,48 +208,6 @@ class SlowReader:
         )
         # The header says KB/s; nvidia-smi prints the same number as MB/s over 1000.
         return kb if isinstance(kb, Missing) else kb * 1000.0
-
-    def _gpm(self, metrics: tuple[int, ...]) -> tuple[Maybe[float], ...]:
-        """Read GPM metrics over the time since the call before, in bytes/s."""
-        answer = self._refused.ask("gpm", time.monotonic(), self._gpm_sample)
-        if isinstance(answer, Missing):
-            return (answer,) * len(metrics)
-        if len(self._samples) < 2:
-            return (Missing("not read yet"),) * len(metrics)
-        request = pynvml.c_nvmlGpmMetricsGet_t()
-        request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-        request.numMetrics = len(metrics)
-        request.sample1, request.sample2 = self._samples
-        for slot, metric in zip(request.metrics, metrics, strict=False):
-            slot.metricId = metric
-        answer = self.driver.call(pynvml.nvmlGpmMetricsGet, request, gpu=self.device.index)
-        if isinstance(answer, Missing):
-            return (answer,) * len(metrics)
-        return tuple(
-            reason(slot.nvmlReturn) if slot.nvmlReturn else slot.value * MIB
-            for slot in request.metrics[: len(metrics)]
-        )
-
-    def _gpm_sample(self) -> Any:
-        """Take a sample into the older of two buffers, so that `_samples` is (before, now)."""
-        if not self._samples:
-            support = self.driver.call(
-                pynvml.nvmlGpmQueryDeviceSupport, self.device.handle, gpu=self.device.index
-            )
-            if isinstance(support, Missing) or not support.isSupportedDevice:
-                return support if isinstance(support, Missing) else NOT_SUPPORTED
-        if len(self._samples) < 2:
-            buffer = self.driver.call(pynvml.nvmlGpmSampleAlloc, gpu=self.device.index)
-        else:
-            buffer = self._samples.pop(0)
-        if isinstance(buffer, Missing):
-            return buffer
-        taken = self.driver.call(pynvml.nvmlGpmSampleGet, self.device.handle, buffer, gpu=self.device.index)
-        if isinstance(taken, Missing):
-            self.driver.call(pynvml.nvmlGpmSampleFree, buffer, gpu=self.device.index)
-            return taken
-        self._samples.append(buffer)
-        return True
 
 
 def _uuid(raw: bytes) -> Maybe[str]:

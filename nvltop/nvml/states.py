@@ -28,8 +28,9 @@ STATES: Final = {
 }
 """Values of field 165; 2 since NVML 12.570, 3 since 13.615."""
 NO_SPEED: Final = Missing("link is down")
-TURNS: Final = 4
-"""Where a state costs a call per link, a quarter of the links is asked at each turn."""
+TURNS: Final = 6
+"""Where a state costs a call per link, a sixth of the links is asked at each turn; a link whose counter
+changes its answer is asked at once (`recheck`)."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class StateReader:
     _turn: int = field(default=0, init=False)
 
     def read(self) -> Maybe[LinkStates]:
-        """Read the links; where that needs a call per link, a quarter of them, the rest as last seen."""
+        """Read the links; where that needs a call per link, a sixth of them, the rest as last seen."""
         links = self.device.links
         if isinstance(links, Missing):
             return links

@@ -6,9 +6,23 @@ import json
 from typing import Any, Final
 
 from nvltop.codec import CodecError, decode, encode
-from nvltop.model import Data, Event, Item, LinkCounters, Reading, Tick
+from nvltop.model import (
+    Data,
+    Event,
+    Inventory,
+    Item,
+    LinkBer,
+    LinkCounters,
+    LinkErrors,
+    LinkStates,
+    NicPorts,
+    Processes,
+    Reading,
+    Tick,
+    known,
+)
 from nvltop.record.counters import Track
-from nvltop.record.format import GROUP_NAMES, HOST, LINKS, MAX_GPUS, MAX_STATE
+from nvltop.record.format import GROUP_NAMES, HOST, LINKS, MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
 from nvltop.record.patch import apply, diff
 from nvltop.record.times import Times
 
@@ -87,6 +101,8 @@ class Decoder:
         self._bodies: dict[Key, Any] = {}
         self._newest: dict[Key, Reading] = {}
         self._tracks: dict[Key, Track] = {}
+        self._counts: dict[Key, int] = {}
+        self._counters = 0
         self._sizes: dict[Key, int] = {}
         self._size = 0
         self._tick: Any = None
@@ -106,7 +122,12 @@ class Decoder:
         if tag not in ("i", "e") or len(line) < 3:
             raise CodecError("unknown kind of line")
         mono_s, wall_s = self._times.read(line[1:3])
-        return decode([tag, mono_s, wall_s, *line[3:]])
+        item = decode([tag, mono_s, wall_s, *line[3:]])
+        if isinstance(item, Inventory):
+            links = sum(len(gpu.remotes) for gpu in item.gpus if known(gpu.remotes))
+            if links > MAX_LINKS:
+                raise CodecError(f"more than {MAX_LINKS} links")
+        return item
 
     def _name(self, line: list[Any]) -> None:
         # An event's GPU is a text of the same kind.
@@ -166,12 +187,20 @@ class Decoder:
         problem, *fields = body
         reading = decode(["r", None, 0, 0, 0, [GROUP_NAMES[key[1]], *fields], problem])
         assert isinstance(reading, Reading)
+        self._count(key, reading.data)
         if isinstance(reading.data, LinkCounters):
             self._tracks[key] = Track(reading.data)
         else:
             self._bodies[key] = body
         self._newest[key] = reading
         self._weigh(key, size)
+
+    def _count(self, key: Key, data: Data) -> None:
+        """Keep in bounds what the newest readings together hold, whatever they take as text."""
+        self._counters += _size(data) - self._counts.get(key, 0)
+        self._counts[key] = _size(data)
+        if self._counters > MAX_COUNTERS:
+            raise CodecError(f"more than {MAX_COUNTERS} counters")
 
     def _weigh(self, key: Key, size: int) -> None:
         """Keep what is remembered in bounds; a change may add as much as its line is long."""
@@ -182,6 +211,23 @@ class Decoder:
             self._size = sum(self._sizes.values())
             if self._size > MAX_STATE // 2:
                 raise CodecError("more values than a node has")
+
+
+def _size(data: Data) -> int:
+    """Return how many counters, states or processes a group of values holds."""
+    if isinstance(data, LinkErrors):
+        return sum(map(len, data.counts.values()))
+    if isinstance(data, LinkCounters):
+        return len(data.tx_bytes) + len(data.rx_bytes)
+    if isinstance(data, LinkStates):
+        return len(data.states)
+    if isinstance(data, LinkBer):
+        return len(data.effective)
+    if isinstance(data, Processes):
+        return len(data.processes)
+    if isinstance(data, NicPorts):
+        return sum(len(port.errors) for port in data.ports)
+    return 0
 
 
 def _body(reading: Reading) -> list[Any]:

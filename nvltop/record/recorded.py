@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nvltop.model import Item, Tick
+from nvltop.record.format import RecordingError
 from nvltop.record.writer import Recorder
 
 
@@ -42,9 +43,9 @@ class Recorded:
         return self._recorder.path
 
     @property
-    def failure(self) -> str:
-        """Why the file is not whole; empty if nothing is known against it."""
-        return str(self._recorder.error or "")
+    def error(self) -> RecordingError | None:
+        """Why recording has stopped before its end, if it has."""
+        return self._recorder.error
 
     def stop(self) -> Source:
         """End the recording, and return the source."""

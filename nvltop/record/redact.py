@@ -17,7 +17,7 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from nvltop.analysis.jobs import LAUNCHERS
+from nvltop.analysis.jobs import PROGRAMS
 from nvltop.model import Ancestor, Counter, LinkState, Missing, Scope
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ VERBATIM: Final = frozenset(
         "model",
         "link_layer",
         "physical",
+        "role",
     }
 )
 """Fields that hold words of NVML or of ours, which must not change when a user is called like one."""
@@ -216,9 +217,10 @@ class Redactor:
             elif name == "executable" and type(old) is str:
                 # A program may write what it likes there, its arguments for one.
                 new = self._text(_base_name(old))
-            elif type(value) is Ancestor and name == "name" and old not in LAUNCHERS:
-                # It may be that of a script, which is an argument of its interpreter.
-                new = LEFT_OUT.reason
+            elif type(value) is Ancestor and type(old) is str and old:
+                # It may be that of a script, which is an argument of its interpreter. The names on which
+                # the grouping of processes depends stay, so that a replay groups them alike.
+                new = old if old in PROGRAMS else LEFT_OUT.reason
             elif name in LABELS:
                 new = self._labels(old)
             elif name in VERBATIM:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from nvltop.model import Item, LinkCounters, Reading, Tick
+from nvltop.model import ComputeActivity, Item, LinkCounters, Maybe, Missing, Reading, Tick
 from nvltop.record.journal import Journal
 from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
 from nvltop.record.timeline import Mark, Marker
 
-LIMIT: Final = 3 << 19
+LIMIT: Final = 7 << 18
 """Bytes, packed; about half an hour of a DGX H100 at work."""
 BURST: Final = 128
 """Items that are encoded together, which takes some milliseconds: one by one, between other work, each
@@ -20,6 +21,8 @@ would cost three times as much."""
 EVERY_S: Final = 1.0
 """Time between two readings of link counters that are kept: all of them would cost four times as much."""
 EARLY: Final = 0.9
+MAX_GAP_S: Final = 0.01
+"""Between spans of compute activity that become one."""
 PART: Final = 1 << 16
 """Bytes that are packed at a time, which takes some milliseconds."""
 STRETCHES: Final = 8
@@ -28,6 +31,28 @@ STRETCHES: Final = 8
 KINDS: Final = ("state", "gpu", "inventory")
 """Of marks that are kept; events and errors are kept elsewhere."""
 MARKS: Final = 200
+
+
+def join(before: Reading, after: Reading) -> Reading | None:
+    """Return compute activity over two spans that follow one another; None if these do not."""
+    a, b = before.data, after.data
+    assert isinstance(a, ComputeActivity)
+    assert isinstance(b, ComputeActivity)
+    a_s, b_s = before.end_s - before.start_s, after.end_s - after.start_s
+    if (
+        (a.source, a.note) != (b.source, b.note)
+        or not 0 <= after.start_s - before.end_s < MAX_GAP_S
+        or b_s <= 0
+    ):
+        return None
+
+    def mean(x: Maybe[float], y: Maybe[float]) -> Maybe[float]:
+        if isinstance(x, Missing) or isinstance(y, Missing):
+            return x if isinstance(x, Missing) else y
+        return round((a_s * x + b_s * y) / (a_s + b_s), 3)
+
+    data = replace(b, sm=mean(a.sm, b.sm), tensor=mean(a.tensor, b.tensor), dram=mean(a.dram, b.dram))
+    return replace(after, start_s=before.start_s, data=data)
 
 
 class Ring:
@@ -47,6 +72,8 @@ class Ring:
         """Packed bytes of all stretches."""
         self._taken_s: dict[str, float] = {}
         """When the counters of each GPU, and a tick, were taken last."""
+        self._joining: dict[str, Reading] = {}
+        """Compute activity of each GPU that does not cover a second yet."""
         self._open: list[bytes] = []
         self._open_size = 0
         self._waiting: list[Item] = []
@@ -65,10 +92,27 @@ class Ring:
 
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for item in filter(self._is_due, waiting):
+        for item in self._thinned(waiting):
             told = self._redact(item)
             self._marks += [mark for mark in self._marker.marks(told) if mark.kind in KINDS]
             self._put(self._journal.lines(told))
+
+    def _thinned(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            if not isinstance(item, Reading) or not isinstance(item.data, ComputeActivity):
+                if self._is_due(item):
+                    yield item
+                continue
+            # Means over a quarter of a second become means over a whole one: none is left out.
+            before = self._joining.pop(item.gpu or "", None)
+            joined = join(before, item) if before else item
+            if before and not joined:
+                yield before
+            held = joined or item
+            if 0 < held.end_s - held.start_s < EVERY_S * EARLY:
+                self._joining[item.gpu or ""] = held
+            else:
+                yield held
 
     def _is_due(self, item: Item) -> bool:
         if isinstance(item, Tick):

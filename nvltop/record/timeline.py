@@ -163,4 +163,4 @@ class FindingMarker:
         now = {(f.rule, f.gpu, f.link, f.nic): f for f in findings if f.severity != "info"}
         new = [f for key, f in now.items() if key not in self._open]
         self._open = set(now)
-        return [Mark(mono_s, "finding", f.gpu or "", f.summary) for f in new]
+        return [Mark(mono_s, "finding", f.gpu or "", f.headline) for f in new]

@@ -110,6 +110,8 @@ class _Disk:
         self.path = path
         self.older = path.with_name(f"{path.name}.1")
         self.error: RecordingError | None = None
+        self._made: tuple[int, int] | None = None
+        """Device and inode of the older file that we have made, if any."""
         if rotates and os.path.lexists(self.older):
             raise RecordingError(f"{self.older}: {EXISTS}")
         try:
@@ -118,8 +120,6 @@ class _Disk:
             raise self._failure(error) from None
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._given = self._size = self._done = 0
-        self._turned: tuple[int, int] | None = None
-        """Device and inode of the older file that we made."""
         self._thread = threading.Thread(target=self._work, name="record", daemon=True)
         self._thread.start()
 
@@ -149,9 +149,9 @@ class _Disk:
 
     def rotate(self) -> None:
         """Make the file the older one and begin a new one; an older one that is not ours is not replaced."""
-        if os.path.lexists(self.older) and self._turned != _identity(os.lstat(self.older)):
-            raise OSError(0, f"{self.older.name} {EXISTS}")
-        self._turned = _identity(os.fstat(self._fd))
+        if os.path.lexists(self.older) and _identity(os.lstat(self.older)) != self._made:
+            raise OSError(0, f"{self.older} {EXISTS}")
+        self._made = _identity(os.fstat(self._fd))
         os.replace(self.path, self.older)
         os.close(self._fd)
         self._fd = -1

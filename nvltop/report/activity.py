@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Activity, Frame, Heartbeat, known
+from nvltop.analysis.answer import percent, reached
+from nvltop.analysis.verdict import ACTIVE
+from nvltop.model import Activity, Frame, Heartbeat, Judgement, known
 from nvltop.report.findings import where
 from nvltop.units import age
 
 SEPARATOR: Final = ", "
 DRIFTS: Final = 0.02
-"""Change of the step from which it is told."""
+"""Change of the step from which it is reported."""
+ENOUGH_S: Final = 60.0
+"""Time in which the steps of most jobs show: three of them, and 20 s at least."""
+STATES: Final = {
+    "limits": "NVLink limits it",
+    "limits-part": "NVLink limits it in part",
+    "may-limit": "NVLink may limit it",
+    "hidden": "computing hides the traffic",
+}
 LIMITS: Final = {
-    "nvlink": "bound by NVLink",
-    "pcie": "bound by PCIe",
-    "nic": "bound by the network",
-    "heat": "held back by heat",
-    "power": "held back by the power limit",
+    "pcie": "PCIe limits it",
+    "nic": "the network limits it",
+    "heat": "slowed by heat",
+    "power": "slowed by the power limit",
+    "host": "its GPUs idle together",
 }
 
 
@@ -26,32 +36,58 @@ def of_gpu(frame: Frame, uuid: str) -> Activity | None:
     return found[0] if len(found) == 1 else None
 
 
+def judgement_of(frame: Frame, activity: Activity) -> Judgement | None:
+    """Return the judgement of the job that an activity is of."""
+    return next((j for j in frame.judgements if (j.job, j.gpus) == (activity.job, activity.gpus)), None)
+
+
+def watched(frame: Frame) -> str:
+    """`watched 1 s; use --for 60 to see steps`; empty where there is nothing to watch."""
+    found = frame.verdict
+    if found.judgement is None or not found.watched_s:
+        return ""
+    text = f"watched {found.watched_s:.0f} s"
+    judged = found.judgement
+    if judged.state in ACTIVE and judged.step_s is None and found.watched_s < ENOUGH_S:
+        text += f"; use --for {ENOUGH_S:.0f} to see the step of the job"
+    return text
+
+
 def words(frame: Frame, activity: Activity) -> str:
-    """`step 2 s, communicates 61% of the time at 96% of what NCCL reaches`; empty if nothing is known."""
-    beat = activity.heartbeat
-    parts = [_step(beat)] if known(beat) else []
-    if known(activity.communication):
-        text = f"communicates {activity.communication:.0%} of the time"
-        if known(activity.intensity) and activity.communication:
-            text += f" at {activity.intensity:.0%} of what NCCL reaches"
+    """`step 2 s, moves data 61% of the time at 96% of NCCL max, NVLink may limit it`; empty if unknown."""
+    beat, found = activity.heartbeat, judgement_of(frame, activity)
+    parts = [_step(beat, found)] if known(beat) else []
+    if found and found.state == "silent" and not known(beat):
+        parts.append(f"no NVLink traffic for {age(found.silent_s)}")
+    if found and known(found.busy) and found.state not in ("no-traffic", "idle"):
+        moves = "moved" if found.state == "silent" else "moves"
+        text = f"{moves} data {percent(found.busy)} of the time"
+        if known(found.level) and found.busy:
+            text += f" at {percent(found.level)} of NCCL max"
         parts.append(text)
+    if found and found.state in STATES:
+        parts.append(STATES[found.state])
     if activity.straggler:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
-    elif known(activity.limit) and activity.limit in LIMITS:
-        parts.append(LIMITS[activity.limit])
+    kinds = [limit.kind for limit in activity.limits]
+    parts += [LIMITS[kind] for kind in dict.fromkeys(kinds) if kind in LIMITS]
+    if found and (rates := reached(found)) and found.state not in ("silent", "no-traffic", "idle"):
+        parts.append(rates)
     return SEPARATOR.join(parts)
 
 
-def brief(activity: Activity) -> str:
-    """`step 2 s, 61% of it communication`; empty if no step was found."""
-    beat = activity.heartbeat
+def brief(frame: Frame, activity: Activity) -> str:
+    """`step 2 s, 61% of it with traffic`; empty if no step was found."""
+    beat, found = activity.heartbeat, judgement_of(frame, activity)
     if not known(beat):
         return ""
-    share = activity.communication
-    return _step(beat) + (f", {share:.0%} of it communication" if known(share) else "")
+    share = found.busy if found else activity.communication
+    return _step(beat, found) + (f", {percent(share)} of it with traffic" if known(share) else "")
 
 
-def _step(beat: Heartbeat) -> str:
+def _step(beat: Heartbeat, found: Judgement | None) -> str:
+    if found and found.state == "silent":
+        return f"no NVLink traffic for {age(found.silent_s)} (step was {beat.period_s:.3g} s)"
     doubt = " (possible)" if beat.confidence == "possible" else ""
     text = f"step {beat.period_s:.3g} s{doubt}"
     if known(beat.drift) and abs(beat.drift) >= DRIFTS:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.health.ledger import SEVERITIES
-from nvltop.model import Frame, known
+from nvltop.analysis.health.silence import NOT_READING
+from nvltop.model import Frame, GpuFrame, known
+from nvltop.units import age
 
 OK: Final = 0
 WARNING: Final = 1
@@ -15,22 +17,61 @@ UNKNOWN: Final = 3
 
 WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
 CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
-"""A notice is worth a look, not an alarm: it is told and does not count."""
-PENDING: Final = frozenset({"fabric-not-ready"})
-"""Where even a notice says that it is too early for a verdict."""
+"""Severities that decide the exit code: a notice is worth a look, not an alarm."""
 
 
 def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
-    """Return the line and the exit code; `seconds` is how long was looked."""
-    told = [f for f in frame.findings if f.severity in CODES or f.rule in PENDING]
-    worst = told[0] if told else None
-    code = CODES.get(worst.severity, UNKNOWN) if worst else OK
-    if worst:
-        others = len(told) - 1
-        text = worst.summary + (f" (and {others} more)" if others else "")
+    """Return the line and the exit code; `seconds` is for how long the node was watched.
+
+    Critical (2) counts before warning (1), that before everything that is no verdict (3): values that could
+    not be read, and a condition that is seen and will be a warning or worse once its delay has passed. What
+    follows from another finding is not counted.
+    """
+    counted = [f for f in frame.findings if f.severity in CODES and f.caused_by is None]
+    counted.sort(key=lambda f: SEVERITIES.index(f.severity))
+    coming = [p for p in frame.pending if CODES.get(p.finding.severity, UNKNOWN) in (CRITICAL, WARNING)]
+    if counted and (counted[0].severity != "unknown" or not coming):
+        others = len(counted) - 1
+        text = counted[0].summary + (f" (and {others} more)" if others else "")
+        code = CODES[counted[0].severity]
+    elif coming:
+        text = f"too early for a verdict after {seconds:.0f} s: {coming[0].finding.summary}"
+        text += f"; {coming[0].finding.severity} in {coming[0].wait_s:.0f} s if it lasts (`--for`)"
+        code = UNKNOWN
+    elif unread := _unread(frame):
+        text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
     else:
-        text = _fine(frame, seconds)
+        text, code = _fine(frame, seconds), OK
     return line(code, text, _performance(frame)), code
+
+
+def answered_within(frame: Frame, seconds: float) -> bool:
+    """Whether each GPU has been read in the last seconds: its link counters, without NVLink its gauges."""
+    ages = [g.age_s.get("links" if g.links else "gauges", seconds) for g in frame.gpus if g.state == "ok"]
+    return all(a < seconds for a in ages)
+
+
+def _unread(frame: Frame) -> str:
+    """Return what could not be read to the end, empty if all was: what is unread is never fine."""
+    tick = frame.tick
+    if tick.worker in NOT_READING:
+        return tick.note or "nvltop's reading process does not run"
+    gpus = [g for g in frame.gpus if g.state == "ok"]
+    old = [min(g.age_s.values()) for g in gpus if g.stale]
+    if old:
+        return f"{len(old)} of {len(frame.gpus)} GPUs have not been read for {age(min(old))}"
+    linked = [g for g in gpus if _has_links(g)]
+    if any(not known(g.nvlink.links_up) for g in linked):
+        return "link states could not be read"
+    if any("links" not in g.age_s for g in linked):
+        return "link traffic could not be read"
+    if any("errors" not in g.age_s for g in linked):
+        return "link error counters could not be read"
+    return ""
+
+
+def _has_links(g: GpuFrame) -> bool:
+    return known(g.nvlink.links_present) and g.nvlink.links_present > 0
 
 
 def line(code: int, text: str, performance: str = "") -> str:
@@ -42,21 +83,33 @@ def line(code: int, text: str, performance: str = "") -> str:
 def _fine(frame: Frame, seconds: float) -> str:
     gpus = f"{len(frame.gpus)} GPU{'s' if len(frame.gpus) > 1 else ''}"
     present = sum(p for g in frame.gpus if known(p := g.nvlink.links_present))
-    up = sum(u for g in frame.gpus if known(u := g.nvlink.links_up))
+    ups = [g.nvlink.links_up for g in frame.gpus if _has_links(g)]
+    up = sum(u for u in ups if known(u)) if all(map(known, ups)) else "?"
     unread = [c.name for c in frame.checks if c.outcome == "unknown"]
     text = f"{gpus}, no NVLink"
     if present:
-        text = f"{gpus}, {up} of {present} links up, no errors in {seconds:.0f} s"
-    notices = [f for f in frame.findings if f.severity == "notice"]
+        text = f"{gpus}, {up} of {present} links up, {_errors(frame, seconds)}"
+    notices = [f for f in frame.findings if f.severity == "notice" and f.caused_by is None]
     if notices:
         text += f"; {notices[0].summary}"
+    if frame.verdict.headline:
+        text += f"; {frame.verdict.headline}"
     return text + (f"; not known: {', '.join(unread)}" if unread else "")
+
+
+def _errors(frame: Frame, seconds: float) -> str:
+    """Say over which time no error was counted: from the first reading of the counters to the last one."""
+    ages = [g.age_s.get("errors") for g in frame.gpus if _has_links(g)]
+    watched_s = seconds - max((seconds if a is None else a for a in ages), default=seconds)
+    return f"no errors in {watched_s:.0f} s" if watched_s >= 1 else "error counters read once"
 
 
 def _performance(frame: Frame) -> str:
     """`label=value[unit];warn;crit;min;max`, only of what could be read."""
-    severities = [f.severity for f in frame.findings]
+    severities = [f.severity for f in frame.findings if f.caused_by is None]
     parts = [f"{severity}={severities.count(severity)}" for severity in SEVERITIES[:4]]
+    if any(g.stale for g in frame.gpus):
+        return " ".join(parts)  # old numbers are no performance data
     nvlinks = [g.nvlink for g in frame.gpus]
     counts = [(n.links_up, n.links_present) for n in nvlinks]
     if counts and all(known(up) and known(present) for up, present in counts):

@@ -27,8 +27,10 @@ HEAD: Final = (
     "pcie_tx_bytes_per_s",
     "pcie_rx_bytes_per_s",
     "missing",
+    "rates_over_s",
 )
-"""Column titles, with units. What could not be read is empty, with its reason in the last column."""
+"""Column titles, with units; later versions add columns at the end. What could not be read is empty, with its
+reason in the column `missing`."""
 
 
 def head() -> str:
@@ -44,14 +46,16 @@ def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
     when = utc(frame.tick.wall_s)
     for g in frame.gpus:
         if wanted is None or g.gpu.uuid in wanted:
-            writer.writerow(_row(when, g.gpu.index, "", _gpu(g)))
-            writer.writerows(_row(when, g.gpu.index, link.index, _link(link)) for link in g.links)
+            span_s = g.span_s or (0.0, 0.0)
+            over_s = round(span_s[1] - span_s[0], 6) or ""
+            writer.writerow([*_row(when, g.gpu.index, "", _gpu(g)), over_s])
+            writer.writerows([*_row(when, g.gpu.index, link.index, _link(link)), over_s] for link in g.links)
     return out.getvalue().rstrip("\n")
 
 
 def _row(when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]]) -> list[object]:
     missing = "; ".join(f"{k}: {v.reason}" for k, v in values.items() if isinstance(v, Missing))
-    cells = [values.get(title, "") for title in HEAD[3:-1]]
+    cells = [values.get(title, "") for title in HEAD[3:-2]]
     return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), missing]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from nvltop.analysis.health.catalog import lookup
-from nvltop.analysis.health.events import culprits
+from nvltop.analysis.health.xids import culprits
 from nvltop.model import Event, Finding, Frame
 from nvltop.units import age
 
@@ -26,6 +26,14 @@ def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:
         return "node"
     name = "GPU ?" if index is None else f"GPU {index}"
     return name if link is None else f"{name} link {link}"
+
+
+def links_of(finding: Finding) -> tuple[int | None, ...]:
+    """Return the links that a finding about a GPU is about: one, several, or None for the GPU as a whole."""
+    several = finding.evidence.get("links")
+    if finding.link is None and isinstance(several, (list, tuple)) and several:
+        return tuple(several)
+    return (finding.link,)
 
 
 def evidence(finding: Finding) -> str:
@@ -79,7 +87,10 @@ def to_lines(frame: Frame) -> list[str]:
     """Return the findings as text, each with its evidence and next step; empty if there are none."""
     lines = []
     for finding in frame.findings:
-        lines.append(f"{finding.severity}: {finding.summary}  [{finding.rule}]")
+        below = "  follows from it: " if finding.caused_by else ""
+        lines.append(f"{below}{finding.severity}: {finding.summary}  [{finding.rule}]")
+        if finding.caused_by:
+            continue
         seen = evidence(finding)
         if seen:
             lines.append(f"  evidence: {seen}")

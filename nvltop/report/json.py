@@ -68,7 +68,8 @@ def to_json(
             {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
             for e in frame.events
         ],
-        "verdict": {"id": frame.verdict.id, "summary": frame.verdict.summary},
+        "verdict": json_jobs.verdict(frame, index_of),
+        "judgements": [json_jobs.judgement(j, index_of) for j in frame.judgements],
         "findings": [
             {
                 "rule": f.rule,
@@ -82,10 +83,29 @@ def to_json(
                 "source": f.source,
                 "confidence": f.confidence,
                 "since": None if f.began_s is None else utc(f.began_s),
+                "headline": f.headline,
+                "key": f.key,
+                "caused_by": f.caused_by,
             }
             for f in frame.findings
         ],
-        "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in frame.checks],
+        "pending": [
+            {
+                "rule": p.finding.rule,
+                "severity": p.finding.severity,
+                "gpu": index_of.get(p.finding.gpu or ""),
+                "link": p.finding.link,
+                "nic": p.finding.nic,
+                "headline": p.finding.headline,
+                "summary": p.finding.summary,
+                "wait_s": round(p.wait_s, 1),
+            }
+            for p in frame.pending
+        ],
+        "checks": [
+            {"name": c.name, "outcome": c.outcome, "detail": c.detail, "watched_s": c.watched_s}
+            for c in frame.checks
+        ],
         "monitor": {
             "worker": frame.tick.worker,
             "note": frame.tick.note,
@@ -133,6 +153,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             tx_bytes_per_s=g.pcie.tx_bytes_per_s,
             rx_bytes_per_s=g.pcie.rx_bytes_per_s,
             source=g.pcie.source or None,
+            rates_over_s=_length(g.pcie_span_s),
         ),
         c2c=as_object(
             links=gpu.c2c.links,
@@ -140,6 +161,14 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             speed_bytes_per_s=gpu.c2c.speed_bytes_per_s,
             tx_bytes_per_s=g.c2c.tx_bytes_per_s,
             rx_bytes_per_s=g.c2c.rx_bytes_per_s,
+        ),
+        compute=_compute(g),
+        throttling=as_object(
+            over_s=g.throttling.over_s,
+            power_cap_share=g.throttling.power_cap,
+            sw_thermal_share=g.throttling.sw_thermal,
+            hw_thermal_share=g.throttling.hw_thermal,
+            power_brake_share=g.throttling.power_brake,
         ),
         fabric=as_object(
             state=fabric.state,
@@ -161,10 +190,35 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             scope=nvlink.scope,
             ceiling=nvlink.ceiling,
             recent_share=nvlink.recent_share,
-            rates_over_s=round(g.span_s[1] - g.span_s[0], 6) if g.span_s else NOT_READ,
+            mean_tx_bytes_per_s=nvlink.mean_tx_bytes_per_s,
+            mean_rx_bytes_per_s=nvlink.mean_rx_bytes_per_s,
+            peak_tx_bytes_per_s=nvlink.peak_tx_bytes_per_s,
+            peak_rx_bytes_per_s=nvlink.peak_rx_bytes_per_s,
+            mean_over_s=_length(g.mean_span_s),
+            mean_is_step=g.mean_is_step,
+            recent_over_s=round(nvlink.recent_s, 3),
+            rates_over_s=_length(g.span_s),
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
         links=[_link(link, index_of) for link in g.links],
+    )
+
+
+def _length(span_s: tuple[float, float] | None) -> Maybe[float]:
+    """Return how long a span is, seconds."""
+    return round(span_s[1] - span_s[0], 6) if span_s and span_s[1] > span_s[0] else NOT_READ
+
+
+def _compute(g: GpuFrame) -> dict[str, Any]:
+    compute, span_s = g.compute, g.compute_span_s
+    return as_object(
+        sm_share=compute.sm,
+        tensor_share=compute.tensor,
+        dram_share=compute.dram,
+        power_w=compute.power_w,
+        source=compute.source or None,
+        over_s=_length(span_s),
+        **({"note": compute.note} if compute.note else {}),
     )
 
 
@@ -179,6 +233,8 @@ def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
         rx_bytes_per_s=link.rx_bytes_per_s,
         tx_bytes_total=link.tx_bytes_total,
         rx_bytes_total=link.rx_bytes_total,
+        mean_tx_bytes_per_s=link.mean_tx_bytes_per_s,
+        mean_rx_bytes_per_s=link.mean_rx_bytes_per_s,
         errors={kind: _error(count) for kind, count in link.errors.items()},
     )
 
@@ -224,6 +280,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         rx_bytes_per_s=frame.rx_bytes_per_s,
         ip_tx_bytes_per_s=frame.ip_tx_bytes_per_s,
         ip_rx_bytes_per_s=frame.ip_rx_bytes_per_s,
+        rates_over_s=_length(frame.span_s),
         tx_bytes_total=port.tx_bytes,
         rx_bytes_total=port.rx_bytes,
         errors={kind: _error(count) for kind, count in frame.errors.items()},
@@ -231,6 +288,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         numa_node=_numa_node(place),
         interfaces=list(nic.interfaces),
         virtual_function=nic.virtual,
+        role=nic.role or "data",
         bond=nic.bond,
         age_s=round(frame.age_s, 3),
     )

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nvltop.model import Activity, Job, Maybe, Missing, Process, Processes
+from nvltop.analysis.answer import bus_bandwidth
+from nvltop.model import (
+    NOT_READ,
+    Activity,
+    Frame,
+    Job,
+    Judgement,
+    Maybe,
+    Missing,
+    Process,
+    Processes,
+    known,
+)
+from nvltop.report.activity import watched
 from nvltop.report.objects import as_object, utc
 
 NO_JOB: Final = Missing("no process of it is seen")
+NOT_JUDGED: Final = Missing("no traffic to judge")
+NO_STEP: Final = Missing("no step found")
+ALL_ALIKE: Final = Missing("all its GPUs are alike")
+NO_NVLS: Final = Missing("no NVLS on this board, or for so few GPUs")
 NO_STRAGGLER: Final = Missing("the others wait for none")
 
 
@@ -25,6 +42,7 @@ def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
         exclusive=list(job.exclusive),
         tx_bytes_per_s=job.tx_bytes_per_s,
         rx_bytes_per_s=job.rx_bytes_per_s,
+        mean_over_s=round(job.mean_over_s, 6) or NOT_READ,
         exact=job.exact,
         unlinked=unlinked
         if isinstance(unlinked, Missing)
@@ -60,6 +78,56 @@ def activity(found: Activity, index_of: Mapping[str, int]) -> dict[str, Any]:
             )
             for rank in found.ranks
         ],
+    )
+
+
+def verdict(frame: Frame, index_of: Mapping[str, int]) -> dict[str, Any]:
+    """Return the verdict, with the numbers that it is made from."""
+    found = frame.verdict
+    return as_object(
+        id=found.id,
+        headline=found.headline,
+        summary=found.summary,
+        watched_s=round(found.watched_s, 1),
+        note=watched(frame),
+        other_jobs=found.others,
+        judgement=judgement(found.judgement, index_of) if found.judgement else NOT_JUDGED,
+    )
+
+
+def judgement(j: Judgement, index_of: Mapping[str, int]) -> dict[str, Any]:
+    """Return whether NVLink limits one job; shares are of the window."""
+    busbw = bus_bandwidth(j)
+    return as_object(
+        job=j.job or NO_JOB,
+        gpus=[index_of.get(uuid) for uuid in j.gpus],
+        state=j.state,
+        window_s=round(j.window_s, 3),
+        step_s=j.step_s if j.step_s is not None else NO_STEP,
+        share_with_traffic=j.busy,
+        share_without_traffic=1 - j.busy if known(j.busy) else j.busy,
+        share_at_limit=j.at_limit,
+        share_at_limit_most=j.at_limit_most,
+        level_of_nccl_max=j.level,
+        mean_of_nccl_max=j.mean,
+        nvls_level=j.nvls,
+        most_limited_gpu=index_of.get(j.gpu) if j.gpu else ALL_ALIKE,
+        direction=j.direction,
+        overlap=j.overlap
+        if isinstance(j.overlap, Missing)
+        else {
+            "unit": j.overlap.unit,
+            "while_links_busy": round(j.overlap.busy, 3),
+            "otherwise": round(j.overlap.otherwise, 3),
+            "exposed_share": round(j.overlap.exposed, 3),
+            "confidence": j.overlap.confidence,
+        },
+        reached_bytes_per_s=j.reached_bytes_per_s,
+        nccl_max_bytes_per_s=j.practical_bytes_per_s,
+        busbw_if_ring_bytes_per_s=busbw if isinstance(busbw, Missing) else busbw.ring,
+        busbw_if_nvls_bytes_per_s=busbw if isinstance(busbw, Missing) else busbw.nvls or NO_NVLS,
+        silent_s=round(j.silent_s, 1),
+        limits=[as_object(kind=limit.kind, share=limit.share, evidence=limit.evidence) for limit in j.limits],
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Frame, Maybe, Missing, NicFrame
+from nvltop.model import LPF, Frame, Maybe, Missing, NicFrame
 from nvltop.units import UNKNOWN
 
+EFA: Final = "1d0f:efa"
+"""How PCI vendor and device of Amazon's Elastic Fabric Adapter begin; its link layer reads `Unspecified`."""
 ERROR_WORDS: Final = {
     "symbol_error": "symbol errors",
     "link_error_recovery": "link recoveries",
@@ -49,7 +51,11 @@ def nic_name(f: NicFrame) -> str:
 
 
 def nic_kind(f: NicFrame) -> str:
-    """`IB`, `RoCE`, `Eth`, or the driver's own word for what the port speaks."""
+    """`IB`, `RoCE`, `Eth`, `EFA`, `LPF`, or the driver's own word for what the port speaks."""
+    if f.nic.role == LPF:
+        return "LPF"
+    if f.nic.rdma and f.nic.model.startswith(EFA):
+        return "EFA"
     layer = f.port.link_layer
     if isinstance(layer, Missing):
         return UNKNOWN

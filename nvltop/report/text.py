@@ -33,6 +33,16 @@ LINKS = "links (as `nvidia-smi nvlink -s`; behind it TX and RX in GB/s and the o
 ERRORS = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
 
 
+def _windows(frame: Frame) -> str:
+    """Say what time the rates of the report are means over: those of NVLink, else those of PCIe."""
+    spans = [g.span_s if g.links else g.pcie_span_s for g in frame.gpus]
+    lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
+    if not lengths:
+        return "no rates yet"
+    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
+    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
+
+
 def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
     """Return a frame as text; `only` names the UUIDs of the GPUs to list."""
     wanted = None if only is None else set(only)
@@ -71,7 +81,8 @@ def nvlink_line(frame: Frame) -> str:
     if unread and not any(known(p) and p for p in present):
         return f"NVLink unknown ({unread.reason})"
     c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]
-    chips = f"C2C {sum(c.links_up for c in c2c if known(c.links_up))} links up" if c2c else ""
+    chips_up = sum(c.links_up for c in c2c if known(c.links_up))
+    chips = f"C2C {chips_up} link{'' if chips_up == 1 else 's'} up" if c2c else ""
     if not any(known(p) and p for p in present):
         return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
     generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
@@ -115,12 +126,23 @@ def _head(frame: Frame) -> str:
     when = datetime.fromtimestamp(frame.tick.wall_s).astimezone().isoformat(timespec="seconds")
     return "\n".join(
         (
-            f"nvltop {__version__} · {when} · rates over {frame.tick.interval_s:g} s",
+            f"nvltop {__version__} · {when} · {_windows(frame)}",
             node_line(frame),
             nvlink_line(frame),
-            frame.verdict.summary,
+            *_verdict(frame),
         )
     )
+
+
+def _verdict(frame: Frame) -> list[str]:
+    """Return headline and sentence of the verdict, and how long it was watched."""
+    found = frame.verdict
+    lines = [found.headline]
+    if found.summary != found.headline:
+        lines.append(found.summary)
+    if watched := activity.watched(frame):
+        lines.append(watched)
+    return lines
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -257,7 +279,13 @@ def _counted(error: ErrorCount | None) -> str:
 def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
     """Say why each `?` of the tables of GPUs and NICs, and each `N/A` between two of them, is one."""
     reasons: dict[str, list[str]] = {}
+    unopened: set[str] = set()
     for g in gpus:
+        if g.gpu.problem and isinstance(g.gpu.pci_bus_id, Missing):
+            # The driver does not open it: nothing of it is known, and the reason is the same for all.
+            reasons.setdefault(f"everything: {g.gpu.problem}", []).append(str(g.gpu.index))
+            unopened.add(f"GPU{g.gpu.index}")
+            continue
         named: dict[str, Maybe[object]] = {
             "util": g.gauges.util_percent,
             "memory": g.gauges.memory_used_bytes,
@@ -273,7 +301,8 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
     lines = [f"{why} (GPU {', '.join(where)})" for why, where in reasons.items()]
-    lines += [f"matrix {pair}: {why}" for pair, why in frame.matrix.missing.items()]
+    cells = frame.matrix.missing.items()
+    lines += [f"matrix {pair}: {why}" for pair, why in cells if unopened.isdisjoint(pair.split(","))]
     return "\n".join(f"  {line}" for line in (*lines, *nic_unknowns(frame)))
 
 
@@ -309,10 +338,13 @@ def _health(frame: Frame) -> str:
     """Say what was found, and else what was looked at."""
     found = findings.to_lines(frame)
     fine = [c.name for c in frame.checks if c.outcome == "fine"]
-    if not found and not fine:
+    if not found and not fine and all(c.outcome == "n/a" for c in frame.checks):
         return ""
     unread = [f"{c.name} ({c.detail})" for c in frame.checks if c.outcome == "unknown"]
+    pending = [f"{c.name} ({c.detail})" for c in frame.checks if c.outcome == "pending"]
     lines = ["", "health", *(f"  {line}" for line in found)]
+    if pending:
+        lines.append(f"  pending: {', '.join(pending)}")
     if fine:
         lines.append(f"  fine: {', '.join(fine)}")
     if unread:

@@ -1,23 +1,19 @@
-"""The main process's end of the worker: start it, drain it, notice when it is stuck, leave it."""
+"""The main process's end of the worker: start it, drain it, notice when it is stuck or gone, leave it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
-from nvltop.nvml.watch import WAITS, Watch, shared_memory
-from nvltop.sampler.pipe import Receiver
-from nvltop.sampler.protocol import RELOAD, WORKER_MODULE, Job, deadline_s
+from nvltop.nvml.watch import WAITS
+from nvltop.sampler import waiting
+from nvltop.sampler.child import Child
+from nvltop.sampler.pauses import RunningTime
+from nvltop.sampler.protocol import BEAT_LATE_S, RELOAD, deadline_s
 
-CHUNK: Final = 1 << 16
-PIPE_BYTES: Final = 1 << 20
-"""Room in the pipe, so that a screen that pauses does not stop the sampling."""
-F_SETPIPE_SZ: Final = 1031
 CALL_TOLD_S: Final = 1.0
 """A call is worth telling of after this long, once the node has been read."""
 MAX_STUCK: Final = 1
@@ -26,98 +22,60 @@ AGAIN_S: Final = 60.0
 """A worker that ends sooner after its start than this is started again only so long after it."""
 RELOAD_S: Final = 2.0
 """The same for one that ended because the driver was unloaded or exchanged."""
+REFUSED_S: Final = 5.0
+"""When the system refused to start a worker, the next try comes after this long."""
 EXIT_S: Final = 2.0
 """How long the status of a worker that has closed its pipe is waited for; it may hang in its exit."""
 NOTED_S: Final = 120.0
-"""How long it is told that a worker was started again; that a GPU is left out is told as long as it is so."""
+"""How long it is said that a worker was started again; that a GPU is left out is said as long as it is so."""
+EARLIER_S: Final = 5.0
+"""How often it is looked whether a worker of an earlier run, whose GPU is left out, still waits."""
+WORKER: Final = "nvltop's reading process"
 
 
-class _Child:
-    """One worker process and our ends of its pipes."""
-
-    def __init__(self, interval_s: float, demo: tuple[str, str] | None, leave_out: tuple[int, ...]) -> None:
-        items, items_child = os.pipe()
-        watch_fd = shared_memory()
-        self.watch = Watch(watch_fd)
-        try:
-            import fcntl
-
-            fcntl.fcntl(items, F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError:
-            pass  # a smaller pipe works as well, it only stops sooner
-        job = Job(items_child, watch_fd, interval_s, demo, leave_out)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", WORKER_MODULE, job.to_argument()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # stub libraries print there
-            stderr=subprocess.DEVNULL,
-            pass_fds=(items_child, watch_fd),
-            start_new_session=True,
-        )
-        os.close(items_child)
-        os.close(watch_fd)
-        os.set_blocking(items, False)
-        self.fd = items
-        self.ended = False
-        self._arriving = Receiver()
-
-    def read(self) -> list[Item]:
-        """Return the whole items that have arrived."""
-        chunks = []
-        while not self.ended:
-            try:
-                chunk = os.read(self.fd, CHUNK)
-            except BlockingIOError:
-                break
-            self.ended = not chunk
-            chunks.append(chunk)
-            if len(chunk) < CHUNK:
-                break  # the pipe is empty, or ended: the next look tells
-        return self._arriving.take(b"".join(chunks))
-
-    def tell(self, interval_s: float) -> None:
-        """Tell the worker another interval; one that has ended needs none."""
-        with contextlib.suppress(OSError, ValueError):
-            if self.process.stdin:
-                self.process.stdin.write(f"{interval_s!r}\n".encode())
-                self.process.stdin.flush()
-
-    def abandon(self) -> None:
-        """Let the worker end by itself when its call returns; it is never killed, never waited for."""
-        if self.fd < 0:
-            return
-        if self.process.stdin:
-            self.process.stdin.close()
-        os.close(self.fd)
-        self.fd, self.ended = -1, True
-        # Popen warns of a child that still runs when it is collected; this one may, on purpose.
-        self.process.returncode = self.process.poll() or 0
+class WorkerError(RuntimeError):
+    """No worker may be started; the message is one line for the user."""
 
 
 class Worker:
     """The source of live items."""
 
     def __init__(self, interval_s: float, demo: tuple[str, str] | None = None) -> None:
-        """Start the worker; returns at once."""
-        self._interval_s = interval_s
+        """Start the worker; returns at once. Raise `WorkerError` if earlier ones wait for the driver."""
+        now = time.monotonic()
+        self._interval_s = self._effective_s = interval_s
         self._demo = demo
-        self._effective_s = interval_s
-        self._started = 1
-        self._started_s = self._heard_s = time.monotonic()
-        self._left_stuck = 0
+        self._earlier = [] if demo else waiting.earlier()
+        if refusal := waiting.refusal(self._earlier):
+            raise WorkerError(refusal)
+        self._looked_s = now
+        self._started = 0
+        self._started_s = self._heard_s = now
+        self._running = RunningTime(now)
+        self._left: list[Child] = []
+        """Workers that were left behind in a driver call and are still in it."""
+        self._taken_back_s = -AGAIN_S
         self._crashed = False
         self._answered = False
         self._note = ""
-        self._leaves_out = False
-        self._child = _Child(interval_s, demo, ())
+        self._refused_note = ("", -NOTED_S)
+        self._leave_out = tuple(sorted({gpu for w in self._earlier for gpu in w.gpus}))
+        self._child: Child | None = None
+        self._start(
+            f"left out {_gpus(self._leave_out)}: a call of an earlier nvltop hangs" if self._leave_out else ""
+        )
 
     def fileno(self) -> int:
-        """Descriptor that is readable when items wait; it changes when a worker is replaced."""
-        return self._child.fd
+        """Descriptor that is readable when items wait; it changes with the worker, -1 while there is none."""
+        return self._child.fd if self._child and not self._child.ended else -1
 
     def drain(self) -> list[Item]:
         """Return the items that have arrived; never blocks."""
+        if self._child is None:
+            return []
         items = self._child.read()
+        if self._child.refused != self._refused_note[0]:
+            self._refused_note = self._child.refused, time.monotonic()
         if any(isinstance(item, Inventory) or (isinstance(item, Reading) and item.gpu) for item in items):
             self._heard_s = time.monotonic()
         for item in items:
@@ -128,63 +86,141 @@ class Worker:
         return items
 
     def tick(self) -> Tick:
-        """Return the clock and the worker's state; replaces a worker that is stuck or gone, once."""
+        """Return the clock and the worker's state; replaces a worker that is stuck or gone."""
         now = time.monotonic()
-        # A slow start is many calls, none of which need be slow by itself.
-        worth_s = CALL_TOLD_S if self._answered else 0.0
-        calls = tuple(c for c in self._child.watch.under_way(now - worth_s) if c.function not in WAITS)
-        limit = deadline_s(self._effective_s)
-        state = "running" if self._answered else "starting"
-        if self._started > 1:
-            state = "replaced"
-        if self._child.ended:
+        self._look_after_left(now)
+        calls: tuple[Call, ...] = ()
+        if self._child is None or self._child.ended:
+            self._running.note(now, self._most_s(), True)
             state = "ended"
             self._start_again(now)
-        elif now - self._heard_s > limit and any(now - c.since_s > limit for c in calls):
-            # As long as any GPU answers, those that do not are waited for: they may come back.
-            state = "stuck"
-            if self._left_stuck < MAX_STUCK:
-                self._left_stuck += 1
-                self._leave_out([c for c in calls if now - c.since_s > limit])
-        note = self._note if self._leaves_out or now - self._started_s < NOTED_S else ""
+        else:
+            state, calls = self._state(self._child, now)
+        noted = self._leave_out or self._child is None or self._child.ended or now - self._started_s < NOTED_S
+        notes = [self._note] if noted else []
+        if now - self._refused_note[1] < NOTED_S and self._refused_note[0]:
+            notes.append(f"refused what cannot be: {self._refused_note[0]}")
+        note = "; ".join(filter(None, notes))
         return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, note)
 
     def pace(self, interval_s: float) -> None:
         """Read link counters so often from now on."""
         self._interval_s = self._effective_s = interval_s
-        self._child.tell(interval_s)
+        if self._child:
+            self._child.set_interval(interval_s)
 
     def close(self) -> None:
         """Leave the worker; never waits."""
-        self._child.abandon()
+        for child in (*self._left, self._child):
+            if child:
+                child.abandon()
+                child.forget()
+        self._left, self._child = [], None
 
-    def _leave_out(self, stuck: list[Call]) -> None:
-        hung = tuple(c.gpu for c in stuck if c.gpu is not None)
-        who = f"GPU {', '.join(map(str, hung))}" if hung else "that call"
-        self._replace(hung, f"left out {who}: {stuck[0].function} hung")
+    def _most_s(self) -> float:
+        """Return how far apart two ticks are at most while this process runs."""
+        return 2 * max(1.0, self._interval_s) + 1.0
+
+    def _state(self, child: Child, now: float) -> tuple[str, tuple[Call, ...]]:
+        """Return the state of a worker that lives, and its long calls; leaves one that is stuck."""
+        child.trim_stderr()
+        beat_s = child.watch.beat_s
+        beats = not beat_s or now - beat_s < BEAT_LATE_S
+        self._running.note(now, self._most_s(), beats)
+        if not beats and self._running.resumed_ago_s() > BEAT_LATE_S:
+            return "paused", ()
+        # A slow start is many calls, none of which need be slow by itself.
+        worth_s = CALL_TOLD_S if self._answered else 0.0
+        under_way = [
+            replace(c, since_s=c.since_s + self._running.paused_since(c.since_s))
+            for c in child.watch.under_way(now - worth_s)
+            if c.function not in WAITS
+        ]
+        calls = tuple(c for c in under_way if now - c.since_s > worth_s)
+        limit = deadline_s(self._effective_s)
+        silent_s = now - self._heard_s - self._running.paused_since(self._heard_s)
+        hung = [c for c in calls if now - c.since_s > limit]
+        if silent_s > limit and hung:
+            # As long as any GPU answers, those that do not are waited for: they may come back.
+            if len(self._left) < MAX_STUCK:
+                self._leave(hung)
+            return "stuck", calls
+        if self._started > 1:
+            return "replaced", calls
+        return "running" if self._answered else "starting", calls
+
+    def _leave(self, hung: Sequence[Call]) -> None:
+        """Leave the worker in its call, and go on with another that does not touch the GPUs that hang."""
+        gpus = {c.gpu for c in hung if c.gpu is not None}
+        self._leave_out = tuple(sorted(gpus | set(self._leave_out)))
+        who = _gpus(tuple(sorted(gpus))) if gpus else "that call"
+        if self._child:
+            self._left.append(self._child)
+        self._start(f"left out {who}: {hung[0].function} hung")
+
+    def _look_after_left(self, now: float) -> None:
+        """Take GPUs back whose hanging calls have returned: the workers that waited for them have ended."""
+        self._left = [child for child in self._left if not child.gone()]
+        if self._earlier and now - self._looked_s > EARLIER_S:
+            self._earlier, self._looked_s = waiting.earlier(), now
+        if not self._leave_out or self._left or self._earlier or now - self._taken_back_s < AGAIN_S:
+            return
+        self._taken_back_s = now
+        who, self._leave_out = _gpus(self._leave_out), ()
+        self._start(f"the call that hung has returned; {who} is read again")
 
     def _start_again(self, now: float) -> None:
         """Start another worker for one that ended by itself; one that ends at once is given time."""
-        code = self._child.process.poll()
-        if code is None and now - self._heard_s < EXIT_S:
+        child = self._child
+        if child is None:
+            if now - self._started_s >= REFUSED_S:
+                self._start(self._note)
+            return
+        if not child.gone() and now - self._heard_s < EXIT_S:
             return  # its pipe is closed a moment before its status is there
+        code = child.process.poll()
         reload = code == RELOAD
         lived_s = now - self._started_s
+        if reload:
+            ended = "the driver was unloaded or exchanged"
+        else:
+            ended = _ended(code, child.last_words(), child.last_call())
         if lived_s < (RELOAD_S if reload else AGAIN_S) and (reload or self._crashed):
+            self._note = f"{ended}; it is started again once a minute" if not reload else ended
             return
         self._crashed = self._crashed or not reload
-        if reload:
-            note = "the driver was unloaded or exchanged; reading began anew"
-        elif code is not None and code < 0:
-            note = f"the reading process crashed (signal {-code}); it was started again"
-        else:
-            note = f"the reading process ended by itself (status {code}); it was started again"
-        self._replace((), note)
+        self._start(f"{ended}; {'reading began anew' if reload else 'it was started again'}")
 
-    def _replace(self, leave_out: tuple[int, ...], note: str) -> None:
-        before, self._child = self._child, _Child(self._interval_s, self._demo, leave_out)
+    def _start(self, note: str) -> None:
+        """Start a worker in place of the one before; if the system refuses, there is none for now."""
+        before = self._child
+        try:
+            self._child = Child(self._interval_s, self._demo, self._leave_out)
+        except (OSError, RuntimeError) as error:
+            self._child = None
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            note = f"{WORKER} could not be started: {why}"
         # Only now, so that the descriptors differ: who waits on the one notices that it is another.
-        before.abandon()
-        self._started += 1
-        self._started_s = self._heard_s = time.monotonic()
-        self._note, self._leaves_out = note, bool(leave_out)
+        if before:
+            before.abandon()
+            if before not in self._left:
+                before.forget()
+        now = time.monotonic()
+        self._started += self._child is not None
+        self._started_s = self._heard_s = now
+        self._running = RunningTime(now)
+        self._note = note
+
+
+def _gpus(indices: Sequence[int]) -> str:
+    return f"GPU {', '.join(map(str, indices))}"
+
+
+def _ended(code: int | None, words: str, call: str) -> str:
+    """Return how a worker ended, in words."""
+    if code is None:
+        return f"{WORKER} hangs in its exit"
+    if code < 0:
+        where = f" in {call}" if call else ""
+        return f"{WORKER} was ended by signal {-code}{where}" + (f": {words}" if words else "")
+    return f"{WORKER} failed: {words or f'status {code}'}"

@@ -24,6 +24,8 @@ class Lane:
     def __init__(self, uuids: Sequence[str]) -> None:
         self.uuids = tuple(uuids)
         """Whose turn it is; only the watchdog takes some away."""
+        self.ended = False
+        """Its thread has nothing left to do, and ends."""
         self._at: tuple[str, float] | None = None
 
     def turn(self, readers: Sequence[GpuReader]) -> Iterator[GpuReader]:
@@ -52,14 +54,24 @@ class Lanes:
         self._name = name
         self._work = work
         self._lanes: list[Lane] = []
+        self._count = 0
 
     @property
-    def newest(self) -> Lane | None:
-        """The lane that was started last: the one that all but slow GPUs are in."""
-        return self._lanes[-1] if self._lanes else None
+    def largest(self) -> Lane | None:
+        """The lane with the most GPUs; of equal ones the newest, which is not the one that was slow."""
+        return max(reversed(self._lanes), key=lambda lane: len(lane.uuids), default=None)
+
+    def lane_of(self, uuid: str) -> Lane | None:
+        """Return the lane that reads a GPU."""
+        return next((lane for lane in self._lanes if uuid in lane.uuids), None)
 
     def cover(self, readers: Sequence[GpuReader]) -> None:
-        """Start a lane for the GPUs that have none yet."""
+        """Start a lane for the GPUs that have none yet, and end those whose GPUs are no longer listed."""
+        listed = {r.device.uuid for r in readers}
+        for lane in self._lanes:
+            if not listed.intersection(lane.uuids):
+                lane.ended = True
+        self._lanes = [lane for lane in self._lanes if not lane.ended]
         covered = {uuid for lane in self._lanes for uuid in lane.uuids}
         new = [r.device.uuid for r in readers if r.device.uuid not in covered]
         if new:
@@ -77,5 +89,6 @@ class Lanes:
     def _start(self, uuids: Sequence[str]) -> None:
         lane = Lane(uuids)
         self._lanes.append(lane)
-        name = f"{self._name} {len(self._lanes)}" if len(self._lanes) > 1 else self._name
+        self._count += 1
+        name = f"{self._name} {self._count}" if self._count > 1 else self._name
         threading.Thread(target=self._work, args=(lane,), name=name, daemon=True).start()

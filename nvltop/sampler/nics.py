@@ -6,10 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
+from nvltop.host.attempt import attempt
 from nvltop.model import Inventory, Maybe, Nic, NicPorts, Place, Reading, known
 from nvltop.sampler import cadence
+
+SYSFS: Final = "/sys"
 
 
 class Ports(Protocol):
@@ -44,26 +48,33 @@ class NicWatch:
     def tell(self, inventory: Inventory) -> None:
         """Send an inventory with what joins its GPUs to other nodes."""
         if self._nics is None:
-            self._nics = self._table.find()
+            self._nics = self._find()
         with self._lock:
             self._send_with_nics(inventory, self._nics)
 
     def run(self) -> None:
         """Read the ports until told to stop."""
+        every_s = cadence.FIRST_NICS_S
         while not self._stop.is_set():
             start = time.monotonic()
-            if self._table.changed():
-                self._nics = self._table.find()
+            if attempt(self._table.changed, SYSFS) is not False:
+                self._nics = self._find()
                 with self._lock:
                     if self._told:
                         self._send_with_nics(
                             replace(self._told, mono_s=start, wall_s=time.time()), self._nics
                         )
-            ports = self._table.read(start)
-            self._send(Reading(None, start, time.monotonic(), time.time(), ports))
-            self._stop.wait(cadence.NICS_S)
+            ports = attempt(partial(self._table.read, start), SYSFS)
+            if known(ports):
+                self._send(Reading(None, start, time.monotonic(), time.time(), ports))
+            self._stop.wait(every_s)
+            every_s = cadence.NICS_S
+
+    def _find(self) -> Maybe[tuple[Nic, ...]]:
+        return attempt(self._table.find, SYSFS)
 
     def _send_with_nics(self, inventory: Inventory, nics: Maybe[tuple[Nic, ...]]) -> None:
         buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-        self._told = replace(inventory, nics=nics, gpu_places=self._table.gpu_places(buses))
+        places = attempt(lambda: self._table.gpu_places(buses), SYSFS)
+        self._told = replace(inventory, nics=nics, gpu_places=places if known(places) else ())
         self._send(self._told)

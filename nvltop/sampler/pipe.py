@@ -16,6 +16,7 @@ from typing import Any, Final
 from nvltop.codec import CodecError, decode, encode
 from nvltop.model import Event, Inventory, Item, LinkCounters, Reading
 from nvltop.sampler.cadence import WAIT_S, Pace
+from nvltop.text import clean
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Made once: `json.dumps` makes one each time."""
@@ -64,6 +65,8 @@ class Receiver:
         self._rest = b""
         self.garbled = 0
         """Items that were none: what the driver said was garbage beyond what the readers catch."""
+        self.refused = ""
+        """Why the last of them was refused."""
 
     def take(self, chunk: bytes) -> list[Item]:
         """Return the items that are whole with this chunk."""
@@ -76,15 +79,26 @@ class Receiver:
                 values = None
             for value in values if isinstance(values, list) else [None]:
                 try:
+                    if isinstance(value, str):
+                        raise CodecError(clean(value))  # the worker itself has refused it
                     items.append(decode(value))
-                except CodecError:
+                except CodecError as error:
                     self.garbled += 1  # it costs only itself
+                    self.refused = str(error)
         return items
 
 
 def pack(items: list[Item]) -> bytes:
-    """Return one burst."""
-    return _to_json([_in_microseconds(item) for item in items]).encode() + b"\n"
+    """Return one burst; an item that cannot be encoded costs only itself, and says why."""
+    return _to_json([_encoded(item) for item in items]).encode() + b"\n"
+
+
+def _encoded(item: Item) -> list[Any] | str:
+    try:
+        return _in_microseconds(item)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        what = item.group if isinstance(item, Reading) else type(item).__name__
+        return f"{what}: {error}"
 
 
 def _pressing(item: Item) -> bool:

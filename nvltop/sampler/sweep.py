@@ -10,12 +10,24 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.garbage import settle
-from nvltop.host.machine import booted_s, in_container
+from nvltop.host.attempt import attempt
+from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import drivers_gpus
 from nvltop.host.processes import ProcessTable
 from nvltop.host.sysfs import proc_root
-from nvltop.model import LISTENING, Cost, Event, Inventory, Item, Missing, Reading, known
+from nvltop.model import (
+    LISTENING,
+    Cost,
+    Event,
+    GpuInterval,
+    Inventory,
+    Item,
+    LinkCounters,
+    Missing,
+    Reading,
+    known,
+)
 from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.nvml.watch import Watch
@@ -24,7 +36,9 @@ from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.lanes import Lane, Lanes
 from nvltop.sampler.listing import ProcessLists, Table
 from nvltop.sampler.nics import NicWatch, Ports
-from nvltop.sampler.protocol import FAILED, RELOAD, Job
+from nvltop.sampler.protocol import RELOAD, Job, guarded
+from nvltop.sampler.refresh import RefreshProbe
+from nvltop.sampler.wsl import without_links
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
@@ -32,6 +46,10 @@ EVENT_BACK_OFF_S: Final = 5.0
 
 WATCH_S: Final = 0.25
 """How often the lanes are looked after."""
+HICCUP: Final = 0.5
+"""Share of the interval from which a call takes too long for its counters to be of one moment."""
+USUAL: Final = 4.0
+"""A call takes longer than usual if it takes this many times as long as the one before."""
 GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
 """NVML is not initialised, the driver is not loaded, library and driver differ: reloaded under us."""
 
@@ -76,9 +94,10 @@ class Sampler:
         self._slow = Lanes("slow", guarded(self.slow))
         self._processes = Lanes("processes", guarded(self.processes))
         self._lists = ProcessLists(_table(job))
+        self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._pace = pace
-        self._stretch = Stretch(pace)
-        """Of the lane that was started last: the one that all but slow GPUs are in."""
+        self._stretches: dict[Lane, Stretch] = {}
+        """The effective interval of each lane that reads link counters."""
 
     def run(self) -> None:
         """Open the driver, start the threads, then watch over lanes and inventory."""
@@ -87,6 +106,7 @@ class Sampler:
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
         threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()
+        threading.Thread(target=guarded(self._refresh.run), name="refresh", daemon=True).start()
         threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
         self.inventory()
 
@@ -103,14 +123,16 @@ class Sampler:
             self._nics.tell(replace(inventory, demo=", ".join(self._job.demo)))
             return
         shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-        self._nics.tell(
-            replace(
-                inventory,
-                pci_gpus=drivers_gpus(shown, proc_root()),
-                container=in_container(),
-                booted_s=booted_s(),
-            )
+        boot_s, proc = booted_s(), proc_root()
+        told = replace(
+            inventory,
+            pci_gpus=attempt(lambda: drivers_gpus(shown, proc), "/proc/driver/nvidia"),
+            container=attempt(in_container, "/proc"),
+            booted_s=boot_s,
+            driver_loaded_s=driver_loaded_s(proc, boot_s),
+            wsl=in_wsl(proc),
         )
+        self._nics.tell(without_links(told))
 
     def _cover(self) -> None:
         self._fast.cover(self._session.readers)
@@ -132,12 +154,13 @@ class Sampler:
 
     def fast(self, lane: Lane) -> None:
         """Read link counters at the refresh rate; gauges, states and errors at their own."""
-        stretch = self._stretch = Stretch(self._pace)
+        stretch = self._stretches[lane] = Stretch(self._pace)
+        calls_s: dict[str, float] = {}
         gauges, states = Due(cadence.GAUGES_S), Due(cadence.STATES_S)
         errors: dict[str, Due] = {}
         lost: dict[str, Due] = {}
         next_s = time.monotonic()
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             # A turn early rather than a whole interval late.
             slack = stretch.interval_s / 2
@@ -149,8 +172,10 @@ class Sampler:
                 if was_lost and not lost.setdefault(uuid, Due(cadence.LOST_S)).at(start):
                     continue
                 begun = time.monotonic()
-                readings = reader.read_counters()
+                readings = _read_counters(reader, stretch.interval_s, calls_s)
                 counters_s += time.monotonic() - begun
+                if reader.counters.moved_s >= begun:
+                    self._refresh.note_traffic()
                 if with_states:
                     readings += reader.read_states()
                 if with_gauges or was_lost:
@@ -177,26 +202,44 @@ class Sampler:
 
     def processes(self, lane: Lane) -> None:
         """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             start = time.monotonic()
             for reader in lane.turn(self._session.readers):
                 if not reader.lost:
                     self._lists.read(reader)
-            if lane is self._processes.newest:
+            begun_cpu_s = time.thread_time()
+            if lane is self._processes.largest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            self._stop.wait(cadence.PROCESSES_S)
+            # Thousands of processes are read less often, so that they cost a few percent at most.
+            spent_s = time.thread_time() - begun_cpu_s
+            pause_s = max(cadence.PROCESSES_S, spent_s / cadence.PROCESSES_SHARE)
+            self._stop.wait(min(pause_s, cadence.PROCESSES_MOST_S))
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
+        most = self._stretch_of(self._fast.largest)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=self._stretch.interval_s,
-            sweep_s=self._stretch.sweep_s,
+            interval_s=most.interval_s,
+            sweep_s=most.sweep_s,
             cpu_s_per_s=(time.process_time() - before[3]) / seconds,
+            other_intervals=self._other_intervals(most.interval_s),
         )
         return Reading(None, now, now, time.time(), cost)
+
+    def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
+        """Return the GPUs whose link counters are not read every `interval_s`."""
+        intervals = [
+            GpuInterval(r.device.index, self._stretch_of(self._fast.lane_of(r.device.uuid)).interval_s)
+            for r in self._session.readers
+        ]
+        return tuple(i for i in intervals if i.interval_s != interval_s)
+
+    def _stretch_of(self, lane: Lane | None) -> Stretch:
+        stretch = self._stretches.get(lane) if lane else None
+        return stretch or Stretch(self._pace)  # the lane's thread has not begun yet
 
     def slow(self, lane: Lane) -> None:
         """Read PCIe and C2C traffic and the fabric."""
@@ -206,7 +249,7 @@ class Sampler:
         self._each(lane, GpuReader.read_fabric)
         fabric.at(time.monotonic())
         self._stop.wait(cadence.FIRST_TRAFFIC_S)
-        while not self._stop.is_set():
+        while not (self._stop.is_set() or lane.ended):
             now = time.monotonic()
             if traffic.at(now):
                 self._each(lane, GpuReader.read_traffic)
@@ -258,21 +301,28 @@ class Sampler:
                 self._stop.wait(EVENT_BACK_OFF_S)
 
 
+def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, float]) -> list[Reading]:
+    """Read a GPU's link counters; again if the call took far longer than usual, as one does that hung.
+
+    Nobody knows when in that time the driver took the counts, so that the rate would be wrong: too high by
+    what was moved while the call hung. `calls_s` holds how long the call before took, by UUID.
+    """
+    readings = reader.read_counters()
+    uuid, took_s = reader.device.uuid, _call_s(readings)
+    if took_s > max(HICCUP * interval_s, USUAL * calls_s.get(uuid, took_s)):
+        readings = reader.read_counters()
+        took_s = _call_s(readings)
+    calls_s[uuid] = took_s
+    return readings
+
+
+def _call_s(readings: list[Reading]) -> float:
+    return max((r.end_s - r.start_s for r in readings if isinstance(r.data, LinkCounters)), default=0.0)
+
+
 def _table(job: Job) -> Table:
     if not job.demo:
         return ProcessTable()
     from nvltop.nvml.simulated.processes import SimulatedTable
 
     return SimulatedTable(time.time())
-
-
-def guarded(work: Callable[..., None]) -> Callable[..., None]:
-    """Let the process end when a thread of it fails: half a worker would show old numbers for ever."""
-
-    def run_guarded(*args: Any) -> None:
-        try:
-            work(*args)
-        except BaseException:  # any failure at all: the main process starts another worker
-            os._exit(FAILED)
-
-    return run_guarded

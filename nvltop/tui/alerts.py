@@ -26,11 +26,11 @@ class Alerts:
         if not self._ways:
             return ""
         now = {(f.rule, f.gpu, f.link, f.nic, f.severity): f for f in findings if f.severity in LOUD}
-        fresh = [f for key, f in now.items() if key not in self._told]
+        fresh = [f for key, f in now.items() if key not in self._told and f.caused_by is None]
         self._told = set(now)
         if not fresh:
             return ""
-        text = fresh[0].summary + (f" (and {len(fresh) - 1} more)" if len(fresh) > 1 else "")
+        text = fresh[0].headline + (f" (and {len(fresh) - 1} more)" if len(fresh) > 1 else "")
         out = BELL if "bell" in self._ways else ""
         return out + (
             notification(f"{fresh[0].severity}: {text}", os.environ) if "desktop" in self._ways else ""

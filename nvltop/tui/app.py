@@ -280,7 +280,7 @@ class Nvltop(EndingApp):
         words, failure = self._shots.wait(), ""
         if isinstance(self._source, Recorded):
             self._source.stop()
-            failure = self._source.failure
+            failure = str(self._source.error or "")
         return "\n".join(filter(None, (words, failure))), bool(failure)
 
     def action_replay(self, what: str) -> None:

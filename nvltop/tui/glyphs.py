@@ -30,10 +30,12 @@ class Glyphs:
     """Behind the title of the column that a list is sorted by."""
     about: str
     """In front of an estimate."""
+    down: str
+    """In front of the number of rows that are not seen."""
 
 
-UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△", "≈")
-ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^", "~")
+UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△", "≈", "↓")
+ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^", "~", "v")
 
 
 def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:

@@ -27,6 +27,7 @@ KEYS
   F5 t        matrix, links or NICs, where not all fit; Processes: tree
   F6 > .      sort by a column (or click on its title)   I  invert the order
   m           Main: into the matrix, Left and Right from cell to cell
+  ] [         Main: the NICs after and before those that are seen
   e           Main: an estimate of what pairs send through NVSwitches, or not
   b           Errors: count from now on; the device's own counters stay
   F9 k        Processes: signal the selected or the tagged ones, after asking
@@ -84,8 +85,8 @@ SPARKLINES
   is PCIe 5.0 x16).
 
 METERS
-  TX and RX are all GPUs together. The mark on the bar is the ceiling: what
-  NCCL reaches in practice of the speed (78 % on H100, 76 % on B200).
+  TX and RX are all GPUs together. The mark on the bar is NCCL max: what NCCL
+  reaches in practice of the speed (78 % on H100, 76 % on B200).
 
 MATRIX
   As in `nvidia-smi topo -m`: NV# is the number of links between two GPUs,
@@ -95,8 +96,13 @@ MATRIX
 
 IS NVLINK WORKING, AND IS IT MY BOTTLENECK?
   The third line of the header answers; Health says what has been checked and
-  what could not be. "Bottleneck" is said from 95 % of the ceiling on, for 8
-  s.
+  what could not be. NVLink limits a job while it is at 90 % of NCCL max, and
+  only as far as no computation hides the traffic: "may limit" says that this
+  is not known. An NVLS all-reduce ends at 80 % of NCCL max on Hopper, 69 % on
+  Blackwell. All numbers are of whole steps, of about a minute.
+  busbw of nccl-tests for an all-reduce among n GPUs, from the rate R of one
+  GPU and direction: R if it is a ring, R x 2 (n - 1) / (n + 1) if NVLS. The
+  counters cannot tell which it is.
 
 WHICH GPU IS cuda:3?
   Rows are in NVML's order, usually that of the PCI bus. CUDA puts the

@@ -17,6 +17,7 @@ from nvltop.tui.paint.bars import FILTER, SEARCH, SORT, Key
 from nvltop.tui.paint.cells import shown
 from nvltop.tui.paint.layout import first_shown
 from nvltop.tui.paint.row import Column, Row, Span, choose, fit
+from nvltop.tui.paint.steady_order import SteadyOrder
 from nvltop.tui.paint.view import View
 from nvltop.tui.tab import Tab
 
@@ -46,6 +47,7 @@ class ListTab(Tab, Generic[T]):
         self.filter = ""
         self.follow = True
         """Whether the selection stays with its item when the order changes, or with its row."""
+        self._order = SteadyOrder()
         self._found = ""
         self._items: list[T] = []
         self._chosen = 0
@@ -120,6 +122,8 @@ class ListTab(Tab, Generic[T]):
         items = [item for item in self.items() if not wanted or wanted in self.words(item)]
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
+            by = wanted, self.sort, self.descending
+            items = list(self._order.apply(items, self.key, by, self.view.now_s))
         self._items = items
         places = {self.key(item): i for i, item in enumerate(items)}
         place = places.get(self._key, self._chosen) if self.follow else self._chosen
@@ -159,6 +163,7 @@ class ListTab(Tab, Generic[T]):
 
     def move(self, by: int) -> None:
         """Move the selection."""
+        self._order.touch(self.view.now_s)
         self._chosen = max(0, min(self._chosen + by, len(self._items) - 1))
         self._key = self.key(self._items[self._chosen]) if self._items else None
 

@@ -44,10 +44,8 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
         app.crashed = app.crashed or error
     finally:
         app.guard.restore()
-    if app.crashed:
-        return Outcome(1, write(app.crashed))
+    outcome = Outcome(1, write(app.crashed)) if app.crashed else app.outcome
     words, failed = app.finish_files()
-    outcome = app.outcome
     return Outcome(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
 
 

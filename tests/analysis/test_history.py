@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.analysis.history import History, Key, _Block, _Ring
+from nvltop.model import LinkSpan
 
 SPANS_S = (60, 300, 3600, 24 * 3600)
 
@@ -36,9 +37,7 @@ def test_looking_changes_nothing(bench):
         for seconds, look in polls:
             now += seconds
             end = now - lag_s
-            moved = replace(
-                gpu, span_s=(start, end), nvlink=replace(gpu.nvlink, tx_bytes_per_s=rate), links=()
-            )
+            moved = replace(gpu, spans=(LinkSpan(start, end, rate, rate, ()),), links=())
             polled = replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=now))
             for history in (unseen, seen):
                 history.add(polled)
@@ -59,9 +58,7 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
     for quarter in range(1, 4 * 3605):
         end = 6000 + quarter / 4 - 0.01
         rate = float(int(end) % 15)
-        moved = replace(
-            gpu, span_s=(end - 0.25, end), nvlink=replace(gpu.nvlink, tx_bytes_per_s=rate), links=()
-        )
+        moved = replace(gpu, spans=(LinkSpan(end - 0.25, end, rate, rate, ()),), links=())
         history.add(replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=end + 0.01)))
         history.seconds(key, history.bucket, 60)
     for span_s, step_s in ((3600, 15), (24 * 3600, 300)):

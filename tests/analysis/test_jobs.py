@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import Jobs, jobs
 from nvltop.host.processes import ELSEWHERE, ProcessTable, group_of
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading, known
 from nvltop.nvml.processes import by_pid
@@ -53,10 +53,113 @@ def test_two_jobs_on_one_gpu_or_one_unseen_make_the_traffic_inexact(bench):
         ),
         ("0::/system.slice/docker-" + "ab" * 32 + ".scope", ("container", "ab" * 6)),
         ("0::/user.slice/user-1000.slice", ("", "")),
+        # containerd and CRI-O without systemd's cgroup driver
+        (
+            "11:memory:/system.slice/containerd.service/kubepods-burstable-pod0b1c2d3e_1111_2222_3333_444455556666"
+            ".slice:cri-containerd:" + "ab" * 32,
+            ("kubernetes", "0b1c2d3e-1111-2222-3333-444455556666"),
+        ),
+        (
+            "0::/kubepods-besteffort-pod0b1c2d3e_1111_2222_3333_444455556666.slice:crio:" + "ab" * 32,
+            ("kubernetes", "0b1c2d3e-1111-2222-3333-444455556666"),
+        ),
+        ("0::/system.slice:cri-containerd:" + "ab" * 32, ("container", "ab" * 6)),
+        # a static pod's UID is a hash
+        (
+            "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + "0c1d" * 8 + ".slice/x",
+            ("kubernetes", "0c1d" * 8),
+        ),
+        ("5:memory:/kubepods/burstable/pod" + "0c1d" * 8 + "/" + "ab" * 32, ("kubernetes", "0c1d" * 8)),
+        ("4:freezer:/lsf/cluster1/job.4711.20117.1700000000", ("lsf", "4711")),
+        ("4:freezer:/lsf/cluster1/job.4711[3].20117.1700000000", ("lsf", "4711[3]")),
+        ("4:memory:/pbs_jobs.service/jobid/4711.opbs", ("pbs", "4711")),
+        ("0::/pbs_jobs.service/jobs/4711[3].opbs", ("pbs", "4711[3]")),
+        (r"4:memory:/pbspro.slice/pbspro-4711\x5b3\x5d.opbs.slice", ("pbs", "4711[3]")),
+        ("4:memory:/torque/4711.head", ("pbs", "4711")),
+        (
+            "0::/system.slice/condor.service/condor_var_lib_condor_execute_slot1_23@node-7.example.org",
+            ("htcondor", "slot1_23"),
+        ),
+        ("4:memory:/htcondor/condor_var_lib_condor_execute_slot1", ("htcondor", "slot1")),
+        # nearly such: the batch systems' own services, a pod's name without an id, a short hash
+        ("0::/system.slice/condor.service", ("", "")),
+        ("0::/system.slice/pbs.service", ("", "")),
+        ("0::/lsf/cluster1/daemons", ("", "")),
+        ("0::/kubepods.slice/kubepods-pod0c1d0c1d.slice", ("", "")),
+        ("0::/user.slice/podman-" + "0c1d" * 8, ("", "")),
     ],
 )
 def test_the_cgroup_path_tells_whose_it_is(cgroup, group):
     assert group_of(cgroup + "\n") == group
+
+
+def rank(pid, *chain, session=1, gpu="GPU-0"):
+    """Return a process and what has started it, nearest first, as `name` or `name:interpreter`."""
+    ancestors = tuple(
+        Ancestor(number, *name.split(":")) for number, name in zip(range(90, 0, -10), chain, strict=False)
+    )
+    return Process(pid, (GpuUse(gpu, "compute"),), "python3", ancestors=ancestors, session=session)
+
+
+@pytest.mark.parametrize(
+    ("chain", "session", "root"),
+    [
+        (("train.py:python3", "bash"), 80, 90),
+        (("forkserver.py:python3", "train.py:python3", "bash"), 70, 80),
+        (("EngineCore", "vllm:python3", "sh", "cron"), 70, 80),
+        (("train.py:python3", "numactl", "bash"), 70, 90),
+        (("raylet", "train.py:python3", "bash"), 70, 80),
+        (("left out:left out", "bash"), 80, 90),  # as a recording has it
+        (("train.py:python3",), 90, 90),  # of a service: it leads the session
+        # shells and others that start what has nothing in common
+        (("bash", "systemd"), 90, 100),
+        (("run.sh:bash", "train.py:python3", "bash"), 70, 100),
+        (("numactl", "bash"), 80, 100),
+        (("su", "bash", "sudo", "bash"), 60, 100),
+        (("xargs", "train.py:python3"), 80, 100),
+        (("parallel:perl", "train.py:python3"), 80, 100),
+        (("raylet", "systemd"), 7, 100),
+        # beyond the session are terminals, notebooks and services
+        (("jupyter-lab:python3", "bash"), 100, 100),
+        (("train.py:python3", "editor", "bash"), 90, 90),
+        (("train.py:python3",), 0, 100),  # a recording of 0.1.0
+    ],
+)
+def test_the_program_that_started_a_process_as_its_part(bench, chain, session, root):
+    frame = bench("h100-two").run(0)
+    found = jobs(Processes((rank(100, *chain, session=session),)), frame.gpus, frame.matrix)
+    assert [job.key for job in found] == [f"process:{root}"]
+
+
+def test_first_of_all_processes_is_none_of_the_job(bench):
+    frame = bench("h100-two").run(0)
+    ancestors = (Ancestor(50, "train.py", "python3"), Ancestor(1, "entrypoint"))
+    process = Process(100, (GpuUse("GPU-0", "compute"),), ancestors=ancestors)
+    keys = [jobs(Processes((replace(process, session=s),)), frame.gpus, frame.matrix)[0].key for s in (7, 1)]
+    assert keys == ["process:50", "process:1"]
+
+
+def test_ranks_of_one_program_are_one_job_called_after_it(bench):
+    frame = bench().run(0)
+    ranks = [
+        rank(100 + i, "train.py:python3", "bash", session=80, gpu=g.gpu.uuid)
+        for i, g in enumerate(frame.gpus)
+    ]
+    (job,) = jobs(Processes(tuple(ranks)), frame.gpus, frame.matrix)
+    assert (job.label, len(job.gpus), job.exact) == ("train.py 90", 8, True)
+
+
+def test_a_program_on_a_gpu_and_its_children_beyond_a_shell_are_one_job(bench):
+    frame = bench("h100-two").run(0)
+    parent = rank(100, "train.py:python3", "bash", session=80, gpu=frame.gpus[0].gpu.uuid)
+    child = Process(
+        101,
+        (GpuUse(frame.gpus[1].gpu.uuid, "compute"),),
+        ancestors=(Ancestor(99, "sh"), Ancestor(100, "python3"), *parent.ancestors),
+        session=101,
+    )
+    (job,) = jobs(Processes((parent, child)), frame.gpus, frame.matrix)
+    assert (job.key, job.pids) == ("process:90", (100, 101))
 
 
 def test_a_launcher_among_the_ancestors_makes_a_job(bench):
@@ -88,9 +191,31 @@ def test_real_processes_with_hostile_names_ended_ones_and_hidden_ones():
     assert (gone.processes, gone.hidden, gone.hidden_reason) == ((), 2, ELSEWHERE)
 
 
+def test_a_redacted_recording_groups_processes_alike(bench):
+    frame = bench("h100-two").run(0)
+    for chain in (("train.py:python3", "bash"), ("run.sh:bash", "bash"), ("secret.sh:bash", "x.py:python3")):
+        listed = Processes((rank(100, *chain, session=70), rank(101, *chain, session=70)))
+        told = Redactor({})(listed)
+        before, after = (jobs(p, frame.gpus, frame.matrix) for p in (listed, told))
+        assert [job.key for job in before] == [job.key for job in after]
+        assert "secret" not in str(told)
+
+
 def test_arguments_and_user_go_base_name_and_pid_stay():
     secret = Process(7, (), "python3", "ada", "--token hunter2")
     told = Redactor({})(secret)
     assert (told.pid, told.executable) == (7, "python3")
     assert told.user != "ada"
     assert told.arguments == Missing("left out")
+
+
+def test_what_is_kept_of_jobs_is_what_is_worked_out_anew(bench):
+    b, kept = bench(), Jobs()
+    found = listed(b)
+    for step in range(6):
+        b.clock.now += 0.25
+        frame = b.poll()
+        if step == 4:
+            found = replace(found, processes=found.processes[:3])
+        assert kept.at(found, frame.gpus, frame.matrix) == jobs(found, frame.gpus, frame.matrix)
+    assert kept.at(Missing("no"), frame.gpus, frame.matrix) == ()

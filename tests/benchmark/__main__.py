@@ -1,7 +1,8 @@
 """What nvltop costs: `python tests/benchmark --help`.
 
 Everything is measured from outside, on the real program in a real pseudo-terminal. Machines are noisy:
-compare figures of one run, or of two runs one after the other (`--save`, then `--against`).
+compare figures of one run, or of two runs one after the other (`--save`, then `--against`). Only `--guard`
+counts instead of measuring, and is the same everywhere.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--library", type=Path, metavar="DIR", help="also with this libnvidia-ml.so.1")
     parser.add_argument("--program", action="append", default=[], metavar="COMMAND", help="beside another")
     parser.add_argument("--scale", action="store_true", help="only: cost per link and row on larger nodes")
+    parser.add_argument("--guard", action="store_true", help="only: fail if a count has grown (guard.json)")
+    parser.add_argument("--accept", action="store_true", help="with --guard: write the counts of now into it")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--against", type=Path, metavar="FILE", help="show the ratios to a saved run")
     return parser.parse_args()
@@ -88,6 +91,10 @@ def commands(options: argparse.Namespace) -> list[Result]:
 
 def main() -> None:
     options = arguments()
+    if options.guard:
+        from guard import guard
+
+        sys.exit(guard(options.accept))
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, 4 Hz")
     if options.scale:
         from scale import measure_scale

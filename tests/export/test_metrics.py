@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis import verdict as verdict_module
 from nvltop.analysis.errors import INFORMATIVE
+from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
+from nvltop.export.sheet import Metric, Sheet
 from nvltop.model import (
     Call,
     Finding,
@@ -111,6 +115,35 @@ def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
     assert [dict(labels)["reason"] for labels in seen] == ["implausible value N"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("no C2C", "no C2C"),
+        ("implausible value 300", "implausible value N"),
+        ("300 MB of 4096MB", "N MB of NMB"),
+        ("field 230: GPU3", "field N: GPUN"),
+        ("A12B", "A12B"),
+    ],
+)
+def test_numbers_of_a_reason_go_and_names_with_digits_stay(reason, told):
+    sheet = Sheet({})
+    sheet.add(Metric("power_watts", ""), {"gpu": "0"}, Missing(reason))
+    (family,) = sheet.families()
+    assert [labels["reason"] for labels, _ in family.samples] == [told]
+
+
+def test_every_verdict_is_exported_and_one_is_true(bench, scraped):
+    frame = bench(SMALL).run(2)
+    found = pick(scraped(frame), "nvltop_verdict")
+    assert {dict(k)["verdict"] for k in found} == set(VERDICT_IDS)
+    assert [dict(k)["verdict"] for k, v in found.items() if v] == [frame.verdict.id]
+
+
+def test_every_id_of_a_verdict_is_declared():
+    source = inspect.getsource(verdict_module)
+    assert set(re.findall(r'Verdict\(\s*"([\w-]+)"', source)) <= set(VERDICT_IDS)
+
+
 def test_a_driver_that_counts_only_the_gpus_sum_gives_one_counter_a_gpu(bench, scraped):
     def repeat(library) -> None:
         for field_id in (138, 139):
@@ -136,7 +169,8 @@ def test_a_link_that_is_down_has_no_speed_but_a_state_and_a_finding(bench, scrap
     down = [dict(k) for k, value in pick(found, "nvltop_link_active").items() if not value]
     assert len(down) == 1
     at = {key: down[0][key] for key in ("gpu", "UUID", "pci_bus_id", "link")}
-    assert pick(found, "nvltop_link_state", state="down", **at)
+    states = {dict(k)["state"]: v for k, v in pick(found, "nvltop_link_state", **at).items()}
+    assert states == {"up": 0.0, "down": 1.0, "sleep": 0.0, "traffic-disabled": 0.0, "unknown": 0.0}
     assert list(pick(found, "nvltop_finding", rule="link-down", severity="critical", **at).values()) == [1.0]
     assert pick(found, "nvltop_findings", severity="critical") == {frozenset({("severity", "critical")}): 1.0}
 
@@ -156,7 +190,8 @@ def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, se
     for name in ("nvltop_gpu_power_watts", "nvltop_link_transmit_bytes_total", "nvltop_link_errors_total"):
         assert bool(pick(found, name)) == seen
         assert bool(pick(found, "nvltop_unreadable", metric=name, reason="not read for five minutes")) != seen
-    assert pick(found, "nvltop_link_state", state="up" if seen else "unknown")
+    states = {dict(k)["state"] for k, v in pick(found, "nvltop_link_state").items() if v}
+    assert states == {"up" if seen else "unknown"}
     assert bool(pick(found, "nvltop_verdict")) == bool(pick(found, "nvltop_findings")) == seen
     assert pick(found, "nvltop_gpu_info")
     assert pick(found, "nvltop_reading_age_seconds", group="links")
@@ -165,7 +200,7 @@ def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, se
 def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
     b = bench(SMALL, "gpu-lost")
     found = scraped(b.run(12))
-    (lost,) = (dict(k) for k in pick(found, "nvltop_gpu_state", state="lost"))
+    (lost,) = (dict(k) for k, v in pick(found, "nvltop_gpu_state", state="lost").items() if v)
     del lost["state"]
     for name in ("nvltop_gpu_power_watts", "nvltop_link_active", "nvltop_link_receive_bytes_total"):
         assert not pick(found, name, **lost)
@@ -181,7 +216,8 @@ def test_without_a_driver_there_are_no_numbers_but_the_gpus_that_were_there(benc
     b.monitor.update(replace(b.inventory, gpus=(), problem=problem))
     found = scraped(b.frame())
     assert list(pick(found, "nvltop_driver_up").values()) == [0.0]
-    assert len(pick(found, "nvltop_gpu_state", state="unreadable")) == 2
+    assert list(pick(found, "nvltop_gpu_state", state="unreadable").values()) == [1.0] * 2
+    assert list(pick(found, "nvltop_gpu_state", state="ok").values()) == [0.0] * 2
     assert not pick(found, "nvltop_gpu_power_watts")
     assert not pick(found, "nvltop_link_transmit_bytes_total")
     unread = pick(found, "nvltop_unreadable", metric="nvltop_link_transmit_bytes_total")
@@ -262,7 +298,8 @@ def test_a_port_that_is_gone_is_down_and_counts_nothing(bench, scraped):
     found = scraped(replace(frame, nics=(gone, *frame.nics[1:])))
     at = {"device": gone.nic.device}
     assert list(pick(found, "nvltop_nic_port_active", **at).values()) == [0.0]
-    assert pick(found, "nvltop_nic_port_state", state="gone", **at)
+    states = {dict(k)["state"]: v for k, v in pick(found, "nvltop_nic_port_state", **at).items()}
+    assert states == {"gone": 1.0, "active": 0.0, "armed": 0.0, "init": 0.0, "down": 0.0}
     assert not pick(found, "nvltop_nic_port_receive_bytes_total", **at)
     missing = pick(found, "nvltop_unreadable", metric="nvltop_nic_port_receive_bytes_total", **at)
     assert list(missing.values()) == [1.0]
@@ -298,6 +335,6 @@ def test_what_a_job_does_is_told_by_gpu_and_once(bench, scraped):
     assert {dict(k)["gpu"] for k in pick(found, "nvltop_job_straggler")} == {"1"}
     assert len(pick(found, "nvltop_job_limit", limit="nvlink")) == 2
     assert not pick(found, "nvltop_job_step_drift_ratio")
-    assert len(pick(found, "nvltop_unreadable", metric="nvltop_job_step_drift_ratio")) == 2
+    assert not pick(found, "nvltop_unreadable", metric="nvltop_job_step_drift_ratio"), "it could be read"
     only = scraped(frame, only=job.gpus[:1])
     assert len(pick(only, "nvltop_job_step_seconds")) == 1

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from nvltop.host import kill
+from nvltop.host.procfs import read_stat
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def child():
 def test_the_process_that_is_meant(child, monkeypatch, pidfd):
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
-    started = psutil.Process(child.pid).create_time()
+    started = read_stat(child.pid).start_ticks
     assert kill.send(child.pid, started, signal.SIGTERM) == ""
     assert child.wait(10) == -signal.SIGTERM
 
@@ -34,14 +34,14 @@ def test_the_process_that_is_meant(child, monkeypatch, pidfd):
 def test_another_process_with_the_number_is_left_alone(child, monkeypatch, pidfd):
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
-    started = psutil.Process(child.pid).create_time()
-    why = kill.send(child.pid, started - 60.0, signal.SIGKILL)
+    started = read_stat(child.pid).start_ticks
+    why = kill.send(child.pid, started - 1, signal.SIGKILL)
     assert why == f"process {child.pid} has ended, another one has its number"
     assert child.poll() is None
 
 
 def test_a_process_that_has_ended(child):
-    started = psutil.Process(child.pid).create_time()
+    started = read_stat(child.pid).start_ticks
     child.kill()
     child.wait()
     assert kill.send(child.pid, started, signal.SIGTERM) == f"process {child.pid} has ended"
@@ -53,7 +53,7 @@ def test_another_users_process_is_a_clear_word(child, monkeypatch):
 
     monkeypatch.setattr(signal, "pidfd_send_signal", refuse, raising=False)
     monkeypatch.setattr(os, "kill", refuse)
-    started = psutil.Process(child.pid).create_time()
+    started = read_stat(child.pid).start_ticks
     assert "not permitted" in kill.send(child.pid, started, signal.SIGTERM)
 
 
@@ -61,12 +61,11 @@ def test_another_users_process_is_a_clear_word(child, monkeypatch):
 def test_a_real_process_of_another_user():
     code = (
         "import os, sys; os.setuid(65534); from nvltop.host import kill;"
-        "print(kill.send(int(sys.argv[1]), float(sys.argv[2]), 0))"
+        "print(kill.send(int(sys.argv[1]), int(sys.argv[2]), 0))"
     )
-    me = psutil.Process()
     before = len(os.listdir("/proc/self/fd"))
     run = subprocess.run(
-        [sys.executable, "-c", code, str(me.pid), repr(me.create_time())],
+        [sys.executable, "-c", code, str(os.getpid()), str(read_stat(os.getpid()).start_ticks)],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     if run.returncode:

@@ -15,7 +15,7 @@ from nvltop.analysis.pcie import LEVELS, level
 from nvltop.host.nics import NicTable, in_order
 from nvltop.host.places import gpu_places
 from nvltop.host.sysfs import read_count
-from nvltop.model import Missing, Nic, Place, known
+from nvltop.model import LPF, NOT_SUPPORTED, Missing, Nic, Place, known
 
 MACHINES = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
 HOST = "pci0000:15"
@@ -88,11 +88,34 @@ def test_no_numa_nodes_at_all_is_one_node(tree):
     assert level(a, b) == "NODE"
 
 
-def test_a_node_that_is_not_told_is_no_node(tree):
-    tree.pci("0000:18:00.0", ("pci0000:15",), -1)
-    tree.pci("0000:98:00.0", ("pci0000:85",), 1)
-    a, b = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
-    assert isinstance(level(a, b), Missing)
+@pytest.mark.parametrize(
+    ("online", "a", "b", "near"),
+    [
+        ("0-1", -1, 1, "SYS"),
+        ("0-1", -1, -1, "SYS"),
+        ("0-1", 0, 1, "SYS"),
+        ("0-1", 1, 1, "NODE"),
+        ("0", -1, 0, "SYS"),
+        ("0", -1, -1, "NODE"),
+        (None, -1, -1, "NODE"),
+    ],
+)
+def test_a_device_without_a_numa_node_is_on_none_of_the_others(tree, online, a, b, near):
+    if online is None:
+        (tree.root / "devices/system/node/online").unlink()
+    else:
+        tree.write("devices/system/node/online", online)
+    tree.pci("0000:18:00.0", ("pci0000:15",), a)
+    tree.pci("0000:98:00.0", ("pci0000:85",), b)
+    one, other = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
+    assert level(one, other) == level(other, one) == near
+
+
+def test_a_node_that_may_not_be_read_is_unknown():
+    one = Place("0000:18:00.0", ("pci0000:15",), Missing("no permission"))
+    assert level(one, Place("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
+    # Within one host bridge it does not matter.
+    assert level(one, Place("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +240,55 @@ def test_drivers_that_count_bytes_elsewhere(tree):
     assert (said.tx_bytes, said.rx_bytes, said.errors) == (11, 22, {"retrans_pkts": 5})
 
 
+@pytest.mark.parametrize(
+    ("counters", "moved"),
+    [
+        ({"ip4OutOctets": 1, "ip6OutOctets": 20, "ip4InOctets": 300, "ip6InOctets": 4000}, (21, 4300)),
+        ({"hw_tx_bytes_cnt": 11, "hw_rx_bytes_cnt": 22, "hw_tx_packets_cnt": 3}, (11, 22)),
+        ({"tx_roce_bytes": 11, "rx_roce_bytes": 22}, (11, 22)),
+        ({"ip4OutPkts": 5, "ip4InPkts": 6}, (NOT_SUPPORTED, NOT_SUPPORTED)),
+        ({"ip4OutOctets": 1, "ip4InOctets": 2}, (NOT_SUPPORTED, NOT_SUPPORTED)),
+    ],
+    ids=["irdma", "erdma", "bnxt_re", "packets alone", "a half of it"],
+)
+def test_bytes_of_drivers_that_count_them_under_other_names(tree, counters, moved):
+    pci = tree.pci("0000:10:1b.0", SWITCH)
+    port = tree.rdma("rocep16s27", pci, "Ethernet", "100 Gb/sec (4X EDR)")
+    tree.net("ens27", pci)
+    for file in (port / "counters").iterdir():
+        file.unlink()
+    (port / "hw_counters").mkdir()
+    for name, value in counters.items():
+        (port / "hw_counters" / name).write_text(f"{value}\n")
+    (said,) = found(tree)[0].read(0.0).ports
+    assert (said.tx_bytes, said.rx_bytes) == moved
+    assert (said.ip_tx_bytes, said.ip_rx_bytes) == (300, 400)
+
+
+def test_wifi_is_no_nic(tree):
+    (tree.net("wlP9s9", tree.pci("0009:01:00.0", ("pci0009:00",))) / "phy80211").mkdir()
+    tree.net("enP7s7", tree.pci("0007:01:00.0", ("pci0007:00",)), 10000)
+    assert list(found(tree)[1]) == ["enP7s7"]
+
+
+def test_the_management_functions_of_nvswitches_are_told_from_adapters_of_the_same_kind(tree):
+    for number, vpd in (
+        (0, b"\x82\x00NVIDIA ConnectX-7\x90PN\x00"),
+        (1, b"\x82\x00\x90V0\x0bSMDL=SW_MNG"),
+        (2, None),
+    ):
+        pci = tree.pci(f"0000:{0x18 + number:02x}:00.0", SWITCH)
+        tree.rdma(f"mlx5_{number}", pci)
+        if vpd:
+            (pci / "vpd").write_bytes(vpd)
+    table, nics = found(tree)
+    assert [nic.role for nic in nics.values()] == ["", LPF, ""]
+    (tree.root / "bus/pci/devices/0000:19:00.0/vpd").unlink()
+    again = table.find()
+    assert known(again)
+    assert again[1].role == LPF, "the firmware is asked once for each function"
+
+
 @pytest.mark.parametrize("garbage", ["", "-1", "1e3", "0x10", "N/A (no PMA)", "9" * 40, "\x1b[31m7", "٣"])
 def test_garbage_in_files_is_missing_never_a_number(tree, garbage):
     port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
@@ -303,3 +375,18 @@ def test_the_root_can_be_elsewhere(tree, monkeypatch):
     nics = NicTable().find()
     assert known(nics)
     assert [nic.device for nic in nics] == ["mlx5_0"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "gen"),
+    [("8.0 GT/s PCIe", 3), ("16 GT/s", 4), ("2.5 GT/s PCIe", 1), ("Unknown", None), ("", None), (None, None)],
+)
+def test_the_port_above_a_gpu_is_the_limit_of_its_slot(tree, speed, gen):
+    port = tree.pci("0000:17:00.0", ["pci0000:16"])
+    tree.pci("0000:18:00.0", ["pci0000:16", "0000:17:00.0"])
+    tree.write(port / "max_link_width", 8)
+    if speed is not None:
+        tree.write(port / "max_link_speed", speed)
+    (place,) = gpu_places(tree.root, ["00000000:18:00.0"])
+    assert place.port_width == 8
+    assert (place.port_gen if known(place.port_gen) else None) == gen

@@ -106,7 +106,7 @@ def test_before_hopper_there_is_no_fabric(bench):
 )
 def test_pcie_traffic_is_read_the_cheapest_way_that_can_be_trusted(bench, node, source):
     b = bench(node)
-    frame = b.run(4.0)
+    frame = b.run(6.0)
     pcie = frame.gpus[1].pcie
     assert pcie.source == source
     start, end = (s - 1000.0 for s in frame.gpus[1].pcie_span_s)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nvltop.model import Counter, LinkState, Missing, Scope, known
+from nvltop.nvml.compute import HOLD_S
 from nvltop.nvml.driver import Driver, reason
 from nvltop.nvml.errors import NVLINK5
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.watch import Watch
+from nvltop.sampler import cadence
 
 
 @pytest.mark.parametrize(
@@ -37,40 +39,54 @@ def test_each_generation_is_read_its_own_way(bench, node, links, generation, kin
         assert known(g.nvlink.speed_bytes_per_s)
 
 
-@pytest.mark.parametrize(
-    ("node", "most"),
-    [
-        ("dgx-h100", 110),
-        ("hgx-b200", 110),
-        ("rubin", 110),
-        ("dgx-a100", 140),
-        ("dgx1-v100", 130),
-        ("dgx2", 250),
-    ],
+CLOCKS = (
+    (0.25, GpuReader.read_counters),
+    (cadence.STATES_S, GpuReader.read_states),
+    (cadence.GAUGES_S, GpuReader.read_gauges),
+    (cadence.ERRORS_S, GpuReader.read_errors),
+    (cadence.TRAFFIC_S, GpuReader.read_traffic),
+    (cadence.FABRIC_S, GpuReader.read_fabric),
+    (cadence.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
 )
-def test_calls_a_second_stay_few(bench, node, most):
-    """Counters at 4 Hz, gauges and states at 1 Hz, as the worker reads them."""
-    b = bench(node)
-    b.run(1.0)
+"""What the worker reads when."""
+NODES = ("dgx-h100", "hgx-b200", "rubin", "dgx-a100", "dgx1-v100", "dgx1-p100", "dgx2")
+
+
+def calls_per_gpu(b, seconds: float) -> float:
+    """Calls a second and GPU, read on the worker's clocks."""
     before = sum(b.library.calls.values())
-    for k in range(40):
+    for k in range(round(seconds / 0.25)):
         b.clock.now += 0.25
-        b.poll(GpuReader.read_counters)
-        if k % 4 == 0:
-            b.poll(GpuReader.read_states, GpuReader.read_gauges)
-        if k % 8 == 0:
-            b.poll(GpuReader.read_traffic)
-        if k % 20 == 0:
-            b.poll(GpuReader.read_errors)
-    assert (sum(b.library.calls.values()) - before) / 10 <= most
+        b.poll(*(read for every_s, read in CLOCKS if k % round(every_s / 0.25) == 0))
+    return (sum(b.library.calls.values()) - before) / seconds / len(b.readers)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_calls_a_second_stay_few(bench, node):
+    """At most 15 a GPU, or 24 while there is traffic and GPM answers."""
+    b = bench(node, "idle")
+    b.run(1.0)
+    assert calls_per_gpu(b, 40.0) <= 14.8, "without a job; events take 1 call in 8 GPUs and second more"
+    b = bench(node, "training")
+    b.run(1.0)
+    gpm = b.library.calls["nvmlGpmMetricsGet"] > 0
+    assert calls_per_gpu(b, 40.0) <= (23.8 if gpm else 14.8)
+
+
+def test_calls_go_back_once_the_traffic_has_ended(bench):
+    b = bench("dgx-h100", "hang")
+    b.run(28.0)
+    assert calls_per_gpu(b, 2.0) > 18
+    calls_per_gpu(b, HOLD_S + 1)
+    assert calls_per_gpu(b, 40.0) <= 14.8
 
 
 def test_an_unsupported_gauge_is_asked_once(bench):
-    b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetPowerUsage=Fault(3)))
+    b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetClockInfo=Fault(3)))
     frame = b.run(2.0)
-    assert b.library.calls["nvmlDeviceGetPowerUsage"] == 8
+    assert b.library.calls["nvmlDeviceGetClockInfo"] == 8
     for g in frame.gpus:
-        assert g.gauges.power_w == Missing("not supported")
+        assert g.gauges.sm_clock_mhz == Missing("not supported")
         assert known(g.gauges.util_percent)
 
 
@@ -214,3 +230,24 @@ def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))
     assert b.inventory.problem.id == problem
     assert "--demo" in b.inventory.problem.next_step
+
+
+def test_pcie_bytes_of_a_call_that_hung_make_no_rate(bench):
+    b = bench("hgx-b200")
+    reader, sources, rates = b.readers[0], [], []
+
+    class Hang:
+        def wait(self) -> None:
+            b.clock.now += 15.0
+
+    for reading in range(12):
+        b.clock.now += 2.0
+        b.library.faults["nvmlDeviceGetFieldValues"] = Fault(hang=Hang() if reading == 6 else None)
+        pcie = reader.read_traffic()[0].data
+        sources.append(pcie.source)
+        rates.append(pcie.tx_bytes_per_s)
+    assert sources[3] == sources[-1] == "byte-counter"
+    assert sources[6] != "byte-counter"
+    assert sources[7] != "byte-counter"
+    steady = [rate for rate, source in zip(rates, sources, strict=True) if source == "byte-counter"]
+    assert max(steady) < 2 * min(steady)

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.nvml.simulated.traffic import Bursts, Steady, Until
+from nvltop.catalogue import SCENARIOS
+from nvltop.nvml.simulated.traffic import Bursts, Cycle, Sine, Steady, Sum, Then, Until
+from nvltop.nvml.simulated.work import UNITS, Phase, Work
 
 bursts = st.builds(
     Bursts,
@@ -27,6 +29,44 @@ def test_integral_is_the_sum_of_the_rates(flow, start, length):
     # The edges of the bursts cost the sum up to a step each.
     edges = (length / flow.period_s + 2) * 2 * step * flow.high
     assert flow.moved(start + length) - flow.moved(start) == pytest.approx(summed, rel=1e-4, abs=edges)
+
+
+ends = st.lists(st.floats(0.05, 2.0), min_size=1, max_size=4)
+
+
+@st.composite
+def levels(draw):
+    """Levels in a cycle, with noise, that may end."""
+    lengths = draw(ends)
+    parts = tuple((sum(lengths[: k + 1]), draw(st.floats(0, 1))) for k in range(len(lengths)))
+    cycle = Cycle(parts, draw(st.floats(0, 3)))
+    noisy = Sum(
+        Steady(0.2), cycle, Sine(0.01, draw(st.floats(0.3, 9)), draw(st.floats(0, 6))), factors=(1, 0.8, 1)
+    )
+    return Then(noisy, draw(st.floats(0, 150)), Steady(draw(st.floats(0, 1))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(levels(), st.floats(0, 200), st.floats(0.05, 3))
+def test_the_integral_of_levels_is_the_sum_of_their_rates(flow, start, length):
+    n = 4000
+    step = length / n
+    summed = sum(flow.rate(start + (k + 0.5) * step) for k in range(n)) * step
+    edges = (length / flow.first._flows[1][0].parts[-1][0] + 2) * 5 * step
+    assert flow.moved(start + length) - flow.moved(start) == pytest.approx(summed, rel=1e-4, abs=edges)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_unit_is_ever_busier_than_always_or_less_than_never(scenario):
+    work = Work(scenario, odd=3)
+    for gpu in (0, 3, 7):
+        for unit in Phase._fields:
+            activity = work.activity(gpu, unit)
+            values = [activity.rate(k * 0.037) for k in range(1200)]
+            assert min(values) >= 0
+            assert max(values) <= 1
+            if scenario == "idle" or (scenario == "hang" and gpu == 3):
+                assert unit not in UNITS or activity.rate(40.0) == 0
 
 
 @given(bursts, st.floats(0, 1e6), st.floats(0, 10))

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.codec import CodecError
+from nvltop.codec import CodecError, encode
 from nvltop.model import (
     Counter,
     Event,
     Gauges,
+    Gpu,
     Host,
     Inventory,
     LinkCounters,
     LinkErrors,
     Missing,
     Reading,
+    Remote,
     Scope,
     Tick,
 )
 from nvltop.record.coder import Decoder, Encoder
 from nvltop.record.counters import pack, unpack
+from nvltop.record.format import GROUP_NAMES
 from nvltop.record.patch import apply, diff
 from nvltop.record.stream import compressor
 from nvltop.record.times import Times
@@ -180,17 +184,41 @@ def test_ticks_do_not_go_back():
         decoder.item(["t", -1, 0], 20)
 
 
-def test_no_more_is_remembered_than_a_node_has():
+def filled(group: str, body: list, most: int) -> int:
+    """Decode as much of a group as is taken, GPU after GPU; returns the number of GPUs."""
     decoder = Decoder()
-    body = [None, {f"kind {k}": [10**12] * 1000 for k in range(64)}]
+    for gpu in range(most):
+        decoder.item(["g", f"GPU-{gpu}"], 20)
+        try:
+            decoder.item([gpu, GROUP_NAMES.index(group), 0, 0, 0, [body]], len(json.dumps(body)))
+        except CodecError:
+            return gpu
+    return most
 
-    def fill():
-        for gpu in range(64):
-            decoder.item(["g", f"GPU-{gpu}"], 20)
-            decoder.item([gpu, 2, 0, 0, 0, [body]], len(json.dumps(body)))
 
-    with pytest.raises(CodecError, match="more values than a node has"):
-        fill()
+@pytest.mark.parametrize(
+    ("group", "body", "least", "most"),
+    [
+        # Of text: ten reasons of four thousand characters.
+        ("gauges", [None, *[{"?": "x" * 4000}] * 10], 400, 900),
+        # Of what text becomes: two bytes are a counter.
+        ("errors", [None, {f"kind {k}": [0] * 1000 for k in range(60)}], 1, 1),
+        ("states", [None, ["up"] * 1000, [0.0] * 1000], 65, 65),
+        # The largest node there is.
+        ("errors", [None, {f"kind {k}": [10**12] * 36 for k in range(13)}], 72, 72),
+    ],
+)
+def test_no_more_is_remembered_than_a_node_has(group, body, least, most):
+    assert least <= filled(group, body, 72 if most == 72 else 1024) <= most
+
+
+def test_an_inventory_has_no_more_links_than_a_node():
+    decoder = Decoder()
+    gpus = tuple(Gpu(i, f"GPU-{i}", remotes=(Remote(),) * 512) for i in range(33))
+    for count, ok in ((32, True), (33, False)):
+        _, _, _, *rest = encode(Inventory(1.0, 2.0, gpus=gpus[:count]))
+        with nullcontext() if ok else pytest.raises(CodecError, match="more than 16384 links"):
+            decoder.item(["i", 1000, 1000, *json.loads(json.dumps(rest))], 20)
 
 
 def busy_node(hz: int, seconds: int):

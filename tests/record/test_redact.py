@@ -12,6 +12,7 @@ from nvltop.model import (
     Activity,
     Ancestor,
     Call,
+    ComputeActivity,
     Event,
     Fabric,
     Gauges,
@@ -30,6 +31,7 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.nvml.gpm import NO_PERMISSION_NOTE
 from nvltop.record import redact as module
 from nvltop.record.redact import Redactor, local_names
 from nvltop.record.writer import Recorder
@@ -77,6 +79,20 @@ def test_planted_secrets_are_in_no_byte(tmp_path):
         assert secret.lower().encode() not in text
         assert base64.b64encode(secret.encode()).lower() not in text
     assert b"00000000:1b:00.0" in text
+
+
+def test_compute_activity_keeps_its_words_and_no_secret(tmp_path):
+    everything = "; ".join(SECRETS)
+    told = ComputeActivity(0.5, Missing(everything), 0.25, 512.0, "gpm", f"GPM is not read: {everything}")
+    recorder = Recorder(tmp_path / "run", redact=Redactor(NAMES))
+    recorder.write(Inventory(1.0, 1.79e9, hostname="Aurora-GPU17.cluster.acme.example"))
+    recorder.write(Reading(UUID, 1.0, 1.25, 1.79e9, told))
+    recorder.close()
+    text = (tmp_path / "run").read_text().lower()
+    for secret in SECRETS:
+        assert secret.lower() not in text
+    plain = ComputeActivity(0.5, Missing("needs GPM"), 0.25, 512.0, "samples", NO_PERMISSION_NOTE)
+    assert Redactor({"samples": "user-"})(plain) == plain
 
 
 def test_the_same_thing_has_the_same_name_throughout():

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.model import Cost, Counter, Inventory, LinkCounters, Process, Processes, Reading, Scope, Tick
+from nvltop.model import (
+    ComputeActivity,
+    Cost,
+    Counter,
+    Inventory,
+    LinkCounters,
+    Missing,
+    Process,
+    Processes,
+    Reading,
+    Scope,
+    Tick,
+    known,
+)
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
-from nvltop.record.ring import LIMIT, Ring
+from nvltop.record.ring import LIMIT, Ring, join
 
 NAMES = {"jdoe": "user-"}
 
@@ -38,6 +52,15 @@ def read(path, data: bytes):
     return items
 
 
+def computed(items):
+    return [i for i in items if isinstance(i, Reading) and isinstance(i.data, ComputeActivity)]
+
+
+def but_compute(items):
+    """Leave out what is joined rather than left out."""
+    return [i for i in items if not (isinstance(i, Reading) and isinstance(i.data, ComputeActivity))]
+
+
 def each_second(items):
     """Leave out counters and ticks of the three quarters that do not begin a second."""
     return [
@@ -54,7 +77,8 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
     ring = Ring(redact)
     for item in items:
         ring.write(item)
-    assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in each_second(items)]
+    kept = but_compute(read(tmp_path / "run.gz", ring.recording()))
+    assert kept == [redact(item) for item in but_compute(each_second(items))]
     # Asking ends nothing.
     later = Tick(round(items[-1].mono_s + 1, 6), items[-1].wall_s + 1, 1.0, "stuck")
     ring.write(later)
@@ -72,10 +96,11 @@ def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simul
     assert isinstance(kept[0], Inventory)
     groups = {i.group for i in items if isinstance(i, Reading)}
     ticks = [i for i in kept if isinstance(i, Tick)]
+    assert computed(kept)
     assert {i.group for i in kept[: kept.index(ticks[0])] if isinstance(i, Reading)} == groups
     # After that nothing is missing, and nothing is told twice.
-    tail = kept[kept.index(ticks[1]) :]
-    assert tail == [redact(item) for item in each_second(items)][-len(tail) :]
+    tail = but_compute(kept[kept.index(ticks[1]) :])
+    assert tail == [redact(item) for item in but_compute(each_second(items))][-len(tail) :]
     assert Replay(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
 
 
@@ -145,6 +170,35 @@ def test_nothing_private_is_kept(tmp_path):
     for word in ("jdoe", "asmith", "hunter2"):
         assert word not in text
     assert "train.py" in text
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
+def test_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simulate, node):
+    items, redact = simulate(node, seconds=12), Redactor(NAMES)
+    ring = Ring(redact)
+    ring.write(*items)
+    kept = computed(read(tmp_path / "run.gz", ring.recording()))
+    # Of each GPU the last span may not cover a second yet.
+    ends = {r.gpu: r.end_s for r in kept}
+    all_ = [r for r in computed(map(redact, items)) if r.end_s <= ends[r.gpu]]
+    assert len(kept) < 0.5 * len(all_)
+    for gpu in ends:
+        for of in (lambda d: d.sm, lambda d: d.dram):
+            whole = [
+                [(r.end_s - r.start_s) * of(r.data) for r in rs if r.gpu == gpu and known(of(r.data))]
+                for rs in (kept, all_)
+            ]
+            assert sum(whole[0]) == pytest.approx(sum(whole[1]), abs=0.02)
+
+
+def test_spans_that_do_not_follow_one_another_stay_apart():
+    a = Reading("GPU-a1", 1.0, 1.25, 1e9, ComputeActivity(0.2, 0.4, Missing("needs GPM"), 300.0, "gpm"))
+    b = replace(a, start_s=1.25, end_s=1.75, data=replace(a.data, sm=0.8, power_w=500.0))
+    both = join(a, b)
+    assert (both.start_s, both.end_s, both.data.sm, both.data.power_w) == (1.0, 1.75, 0.6, 500.0)
+    assert both.data.dram == Missing("needs GPM")
+    assert join(a, replace(b, start_s=1.3)) is None
+    assert join(a, replace(b, data=replace(b.data, source="samples"))) is None
 
 
 def test_it_holds_about_half_an_hour_of_a_dgx_h100_at_work(simulate):

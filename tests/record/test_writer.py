@@ -6,13 +6,18 @@ import errno
 import gzip
 import json
 import os
+import resource
+import signal
 import stat
+import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
-from nvltop.model import Inventory, Tick
+from nvltop.cli import main
+from nvltop.model import Inventory, Reading, Tick
 from nvltop.record import stream
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
@@ -126,16 +131,29 @@ def test_rotation_keeps_the_newest(tmp_path, simulate):
     assert scan(tmp_path / "run").start_s == last
 
 
-def test_an_older_file_that_somebody_made_meanwhile_is_not_replaced(tmp_path, simulate):
+def test_a_file_that_somebody_else_has_made_is_not_replaced_later_either(tmp_path, simulate):
     items = simulate(seconds=60)
     recorder = Recorder(tmp_path / "run", max_bytes=1 << 17)
     (tmp_path / "run.1").write_text("mine")
     for item in items:
         recorder.write(item)
     recorder.close()
-    assert str(recorder.error).endswith("run.1 exists already, and a recording replaces nothing")
     assert (tmp_path / "run.1").read_text() == "mine"
+    assert str(recorder.error).endswith(f"{tmp_path}/run.1 exists already, and a recording replaces nothing")
     assert items_in(tmp_path / "run")
+
+
+def test_an_older_file_that_was_taken_away_does_not_end_the_recording(tmp_path, simulate):
+    recorder = Recorder(tmp_path / "run", max_bytes=1 << 17)
+    taken = 0
+    for item in simulate(seconds=60):
+        recorder.write(item)
+        if (tmp_path / "run.1").exists():
+            (tmp_path / "run.1").rename(tmp_path / f"taken{taken}")
+            taken += 1
+    recorder.close()
+    assert recorder.error is None
+    assert taken + (tmp_path / "run.1").exists() > 1, "one rotation has found no older file of ours"
 
 
 def test_too_little_room_is_refused(tmp_path):
@@ -194,3 +212,40 @@ def test_leaving_does_not_wait_for_a_disk_that_does_not_answer(tmp_path, simulat
     recorder.close()
     assert "the last seconds may be missing" in str(recorder.error)
     answer.set()
+
+
+def nvltop(*arguments: str, **how) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nvltop", "--demo", "rtx3090-pair", "--json", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how,
+    )  # fmt: skip
+
+
+def test_a_full_disk_is_said_when_there_is_no_screen(tmp_path):
+    # Room for the beginning of the file and no more.
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    path = tmp_path / "run"
+    with nvltop("--demo", "dgx-h100", "-n", "2", "--record", str(path), preexec_fn=limit) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert len(out.splitlines()) == 2, "the run itself goes on"
+    assert err == f"nvltop: recording stopped: {path}: File too large\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_costs_nothing_that_was_recorded(tmp_path, number):
+    path = tmp_path / "run.gz"
+    with nvltop("-n", "1000", "--record", str(path)) as process:
+        assert process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (128 + number, "")
+    with open_recording(path) as recording:
+        assert len([item for item in recording if isinstance(item, Reading)]) > 10
+    assert recording.warning is None
+
+
+@pytest.mark.parametrize("flag", ["--record", "--replay"])
+def test_an_empty_name_is_wrong_usage(capsys, flag):
+    assert main([flag, "", "--once"]) == 2
+    assert f"{flag} needs a name, not an empty one" in capsys.readouterr().err

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
 from nvltop.cli import main
+from nvltop.model import Finding, Missing, Pending
 from nvltop.report.check import to_check
 
 PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
@@ -36,6 +41,68 @@ def test_exit_codes(bench, node, scenario, seconds, code):
     assert "\n" not in line
     assert "|" not in text
     assert PERFORMANCE.fullmatch(performance), performance
+
+
+def test_a_condition_that_is_seen_and_not_yet_a_finding_is_no_verdict(bench):
+    b = bench("dgx-h100", "p2p-fallback")
+    b.interval_s = 1.0
+    frame = b.run(8)
+    assert frame.findings == ()
+    line, code = to_check(frame, 8)
+    assert code == 3
+    assert line.startswith(
+        "NVLINK UNKNOWN - too early for a verdict after 8 s: GPUs 0-7 are busy and communicate"
+    )
+    assert {c.name for c in frame.checks if c.outcome == "pending"} == {"P2P over NVLink"}
+    frame = b.run(30)
+    assert to_check(frame, 38)[1] == 1
+
+
+def test_a_condition_that_was_not_seen_is_fine_for_as_long_as_it_was_watched(bench):
+    b = bench()
+    b.interval_s = 1.0
+    frame = b.run(6)
+    checks = {c.name: c for c in frame.checks}
+    assert to_check(frame, 6)[1] == 0
+    assert checks["clocks"].outcome == "fine"
+    assert checks["clocks"].detail.endswith("(watched 6 s)")
+    assert checks["clocks"].watched_s == 6.0
+    assert "watched" not in {c.name: c for c in b.run(40).checks}["clocks"].detail
+
+
+@pytest.mark.parametrize(
+    ("severities", "pending", "code"),
+    [
+        ((), (), 0),
+        (("notice", "info"), ("notice", "unknown"), 0),
+        ((), ("warning",), 3),
+        (("unknown",), (), 3),
+        (("unknown",), ("critical",), 3),
+        (("warning", "unknown"), ("critical",), 1),
+        (("critical", "warning"), ("critical",), 2),
+    ],
+)
+def test_critical_comes_before_warning_before_no_verdict_before_ok(bench, severities, pending, code):
+    def finding(i, severity):
+        return Finding(
+            "rule", severity, None, None, f"Sentence {i}", headline=f"headline {i}", key=f"rule/{i}"
+        )
+
+    frame = replace(
+        bench().run(2),
+        findings=tuple(finding(i, s) for i, s in enumerate(severities)),
+        pending=tuple(Pending(finding(i, s), 20.0) for i, s in enumerate(pending)),
+    )
+    assert to_check(frame, 6)[1] == code
+
+
+def test_what_follows_from_another_finding_is_not_counted(bench):
+    root = Finding("link-down", "critical", None, 7, "It is down", headline="down", key="a")
+    other = replace(root, key="b", caused_by="a", summary="The other end")
+    line, code = to_check(replace(bench().run(2), findings=(root, other)), 6)
+    assert code == 2
+    assert "more)" not in line
+    assert "critical=1 " in line
 
 
 def test_what_could_not_be_read_is_no_number(bench):
@@ -80,4 +147,48 @@ def test_a_crash_is_no_verdict(capsys, monkeypatch):
 
 def test_for_needs_check(capsys):
     assert main(["--for", "5"]) == 2
-    assert "--for needs --check" in capsys.readouterr().err
+    assert "--for goes with" in capsys.readouterr().err
+
+
+def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):
+    command = [sys.executable, "-m", "nvltop", "--demo", "dgx-h100", "--scenario", "p2p-dead", "--check"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    lost = "nvltop: cannot write: No space left on device\n"
+    for out, err in ((writing, ""), (full, lost)):
+        done = subprocess.run(
+            [*command, "--for", "1"], stdout=out, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+        os.close(out)
+        assert (done.returncode, done.stderr) == (2, err)
+
+
+def test_what_was_not_read_to_the_end_is_no_verdict(bench):
+    b = bench()
+    b.interval_s = 1.0
+    frame = b.run(6.0)
+    assert to_check(frame, 6)[1] == 0
+    old = replace(frame, gpus=(*frame.gpus[:7], replace(frame.gpus[7], stale=True)))
+    line, code = to_check(old, 6)
+    assert code == 3
+    assert "1 of 8 GPUs have not been read for" in line
+    assert "tx_bytes_per_s" not in line
+    for worker in ("ended", "paused"):
+        line, code = to_check(replace(frame, tick=replace(frame.tick, worker=worker, note="")), 6)
+        assert (code, "reading process does not run" in line) == (3, True)
+    unread = replace(frame.gpus[0], nvlink=replace(frame.gpus[0].nvlink, links_up=Missing("not read yet")))
+    line, code = to_check(replace(frame, gpus=(unread, *frame.gpus[1:])), 6)
+    assert code == 3
+    assert "? of 144 links up" in line
+    no_errors = {k: v for k, v in frame.gpus[0].age_s.items() if k != "errors"}
+    line, code = to_check(replace(frame, gpus=(replace(frame.gpus[0], age_s=no_errors), *frame.gpus[1:])), 6)
+    assert code == 3
+    assert "error counters could not be read" in line
+
+
+def test_over_what_time_no_error_was_counted(bench):
+    b = bench()
+    b.interval_s = 1.0
+    assert "error counters read once" in to_check(b.poll(), 0)[0]
+    assert "no errors in 6 s" in to_check(b.run(6.0), 6)[0]

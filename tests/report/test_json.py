@@ -12,7 +12,7 @@ from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
-STRUCTURAL = {"demo", "problem", "gpu", "source", "link", "nic", "last_change_s"}
+STRUCTURAL = {"demo", "problem", "gpu", "source", "link", "nic", "last_change_s", "caused_by"}
 """Keys whose null says that there is nothing, not that it could not be read."""
 
 

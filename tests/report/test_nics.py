@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nvltop.host.ports import ERRORS, HW_ERRORS, NET_ERRORS
-from nvltop.model import Missing, NicPorts
+from nvltop.model import LPF, Missing, NicPorts
 from nvltop.report.nics import ERROR_WORDS, nic_kind, nic_name, unknowns
 from nvltop.report.text import to_text
 
@@ -32,6 +32,10 @@ def test_names_and_kinds(bench):
     assert (nic_kind(ib), nic_kind(roce), nic_name(ib)) == ("IB", "RoCE", "mlx5_0")
     second = replace(ib, port=replace(ib.port, port=2, link_layer=Missing("no permission")))
     assert (nic_name(second), nic_kind(second)) == ("mlx5_0 port 2", "?")
+    efa = replace(ib, nic=replace(ib.nic, model="1d0f:efa2"), port=replace(ib.port, link_layer="Unspecified"))
+    assert nic_kind(efa) == "EFA"
+    assert nic_kind(replace(efa, nic=replace(efa.nic, rdma=False, model="1d0f:ec20"))) == "Unspecified"
+    assert nic_kind(replace(ib, nic=replace(ib.nic, role=LPF))) == "LPF"
 
 
 def test_each_unknown_has_its_reason(bench):

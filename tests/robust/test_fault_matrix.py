@@ -51,8 +51,8 @@ def look(bench, samples: int = 2) -> Frame:
 def heals(bench, right: Frame) -> bool:
     """Look until all is told again that was told before anything failed."""
     up = right.gpus[BROKEN].nvlink.links_up
-    # Where a state costs a call, a quarter of the links is asked at each turn.
-    for _ in range(5):
+    # Where a state costs a call, a sixth of the links is asked at each turn.
+    for _ in range(7):
         frame = look(bench, 1)
         row = next(g for g in frame.gpus if g.gpu.index == BROKEN)
         well = (row.state, row.nvlink.links_up, others(frame)) == ("ok", up, others(right))

@@ -23,6 +23,7 @@ def watch(tmp_path, monkeypatch):
     tree = Tree(tmp_path / "sys")
     tree.rdma("mlx5_0", tree.pci("0000:18:00.0", (*BRIDGES, "0000:17:00.0")))
     tree.pci("0000:1b:00.0", (*BRIDGES, "0000:17:01.0"))
+    monkeypatch.setattr(cadence, "FIRST_NICS_S", 0.02)
     monkeypatch.setattr(cadence, "NICS_S", 0.02)
     sent: queue.Queue[Inventory | Reading] = queue.Queue()
     stop = threading.Event()

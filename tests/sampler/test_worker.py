@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.model import Inventory, Item, Reading, Tick, known
-from nvltop.sampler import client
+from nvltop.sampler import client, launch
 from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.client import Worker
 from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
@@ -26,13 +26,19 @@ def worker() -> Iterator[Worker]:
     source.close()
 
 
+def wait(worker: Worker, seconds: float = 0.5) -> None:
+    """Wait until items are there, or for so long."""
+    fd = worker.fileno()
+    select.select([fd] if fd >= 0 else [], [], [], seconds)
+
+
 def until(worker: Worker, enough: Callable[[list[Item]], bool]) -> list[Item]:
     """Collect items until there are enough."""
     items: list[Item] = []
     end = time.monotonic() + PATIENCE_S
     while not enough(items):
         assert time.monotonic() < end, f"only {len(items)} items came"
-        select.select([worker.fileno()], [], [], 1.0)
+        wait(worker)
         items += worker.drain()
     return items
 
@@ -79,7 +85,7 @@ def killed(worker: Worker) -> Tick:
     os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
     end = time.monotonic() + PATIENCE_S
     while not child.ended and time.monotonic() < end:
-        select.select([worker.fileno()], [], [], 0.5)
+        wait(worker)
         worker.drain()
     return worker.tick()
 
@@ -98,7 +104,7 @@ def test_the_replacement_reads_on(worker):
     os.kill(worker._child.process.pid, signal.SIGSEGV)
     end = time.monotonic() + PATIENCE_S
     while worker.tick().worker != "replaced" and time.monotonic() < end:
-        select.select([worker.fileno()], [], [], 0.5)
+        wait(worker)
         worker.drain()
     until(worker, lambda items: "links" in groups(items))
     assert "started again" in worker.tick().note
@@ -107,6 +113,7 @@ def test_the_replacement_reads_on(worker):
 
 RELOADED_ONCE = """
 import os, sys
+sys.path[:] = sys.argv[2:]
 mark = os.environ["MARK"]
 if not os.path.exists(mark):
     open(mark, "w").close()
@@ -117,15 +124,12 @@ main()
 
 
 def test_a_worker_whose_driver_was_exchanged_is_followed_by_a_fresh_one(monkeypatch, tmp_path):
-    (tmp_path / "reloaded_once.py").write_text(RELOADED_ONCE)
-    paths = filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    monkeypatch.setattr(client, "WORKER_MODULE", "reloaded_once")
+    monkeypatch.setattr(launch, "BOOT", RELOADED_ONCE)
     source = Worker(0.1, ("dgx-h100", "training"))
     end = time.monotonic() + PATIENCE_S
     while source.tick().worker != "replaced" and time.monotonic() < end:
-        select.select([source.fileno()], [], [], 0.5)
+        wait(source)
         source.drain()
     until(source, lambda items: "links" in groups(items))
     assert source.tick().note == "the driver was unloaded or exchanged; reading began anew"

@@ -9,7 +9,7 @@ from nvltop.model import Event, Finding
 from nvltop.report.findings import evidence
 from nvltop.tui.alerts import Alerts, notification
 from nvltop.tui.glyphs import UNICODE
-from nvltop.tui.paint import gpus, health, links, matrix
+from nvltop.tui.paint import gpus, header, health, links, matrix
 from nvltop.tui.paint.row import text_of
 from nvltop.tui.paint.view import View
 
@@ -36,7 +36,7 @@ def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):
 
 def test_a_healthy_node_says_what_was_looked_at(bench):
     found = health.entries(seen(bench, scenario="training").frame)
-    assert found[0].what == "Nothing found to be wrong"
+    assert found[0].what == "No fault found"
     assert any("144 of 144 links up" in e.what for e in found)
     assert any(e.where == "Xids" and e.state == "unknown" for e in found)
 
@@ -78,7 +78,7 @@ def test_marks_on_gpu_link_and_pair(bench):
 
 
 def finding(rule="link-down", severity="critical", link=7):
-    return Finding(rule, severity, "GPU-a", link, "GPU 3 link 7 went down")
+    return Finding(rule, severity, "GPU-a", link, "GPU 3 link 7 went down", headline="GPU 3 link 7 DOWN")
 
 
 def test_a_finding_is_told_once_while_it_lasts():
@@ -114,3 +114,43 @@ def test_evidence_in_words():
         "r", "info", None, None, "", {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25}
     )
     assert evidence(found) == "replay 3 to 9 · window 60 s · data 1.2s old"
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario", "seconds"),
+    [
+        ("hgx-b200", "training", 4.0),
+        ("dgx-h100", "link-down", 16.0),
+        ("dgx-h100", "gpu-lost", 20.0),
+        ("dgx-h100", "fabric-stuck", 5.0),
+        ("dgx-h100", "p2p-dead", 5.0),
+        ("dgx-h100", "errors", 30.0),
+        ("dgx1-v100", "link-down", 16.0),
+        ("rtx3090-pair", "link-down", 16.0),
+    ],
+)
+def test_no_finding_is_cut_at_80_columns(bench, node, scenario, seconds):
+    view = seen(bench, node, scenario, seconds, [(0, 149), (1, 145), (1, 4711)])
+    found = view.frame.findings
+    assert found
+    rows = [text_of(row) for row in header.header(view, 80)]
+    assert found[0].headline in rows[3]
+    entries = health.entries(view.frame)
+    drawn = [text_of(row) for row in health.rows(entries, 80, len(entries) + 1, 0, 0, UNICODE)]
+    for f in found:
+        assert any(f.headline in row for row in drawn), f.headline
+
+
+def test_consequences_stand_below_their_cause_and_name_it(bench):
+    found = health.entries(seen(bench, "dgx1-v100").frame)
+    assert [e.state for e in found[:2]] == ["critical", "follows"]
+    assert "critical" in dict(found[1].details)["Rule"]
+    assert dict(found[1].details)["Follows from"] == found[0].what
+
+
+def test_what_is_pending_stands_above_what_is_fine(bench):
+    frame = seen(bench, scenario="p2p-fallback", seconds=10.0).frame
+    found = health.entries(frame)
+    assert [e.state for e in found[:2]] == ["pending", "unknown"] or found[0].state == "pending"
+    assert "warning in" in found[0].what
+    assert not any(e.what == "No fault found" for e in found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from nvltop.model import Missing
+from nvltop.model import LPF, Missing
 from nvltop.tui.paint import matrix, nics
 from nvltop.tui.paint.row import text_of
 from nvltop.tui.paint.status import status
@@ -39,7 +41,8 @@ def test_if_not_all_fit_those_near_the_selected_gpu_are_shown(view):
     v = view()
     v.gpu = 7
     rows = texts(nics.table(v, 80, 5))
-    assert rows[0].endswith("12 of 12")
+    assert rows[0].endswith(" 9-12/12")
+    assert texts(nics.table(v, 120, 5))[0].endswith(" 9-12 of 12")
     assert rows[-1].split()[1] == "mlx5_11"
     v.gpu = 0
     assert texts(nics.table(v, 80, 5))[1].split()[1] == "mlx5_0"
@@ -68,13 +71,83 @@ def test_what_is_unknown_is_a_question_mark_with_its_reason_on_the_last_line(vie
 @pytest.mark.parametrize(("width", "columns"), [(60, 8), (104, 20)], ids=["GPUs alone", "all"])
 def test_the_matrix_takes_all_nics_or_none_beside_the_links(view, width, columns):
     v = view()
-    assert matrix.width(v, width) == 3 + 5 * columns + 1
+    more = ["+12"] if columns == 8 else []
+    assert matrix.width(v, width) == 3 + 5 * columns + (len(" +20") if more else 1)
     head = texts(matrix.rows(v, matrix.width(v, width), 9))[0].split()
-    assert head == [str(i) for i in range(8)] + [f"N{i}" for i in range(columns - 8)]
+    assert head == ["↓12", *(str(i) for i in range(8)), *(f"N{i}" for i in range(columns - 8)), *more]
 
 
 def test_a_matrix_alone_shows_as_many_nics_as_fit_and_counts_the_rest(view):
     rows = texts(matrix.rows(view(), 80, 30))
     assert rows[0].split()[-2:] == ["N5", "+6"]
+    assert "↓" not in rows[0]
     assert rows[9].split()[:2] == ["N0", "PXB"]
     assert len(rows) == 21
+
+
+def many(v, count, **says):
+    """Give a node `count` NICs, each like the last of those that it has."""
+    last = v.frame.nics[-1]
+    ports = [
+        replace(
+            last,
+            nic=replace(last.nic, device=f"mlx5_{i}", **says),
+            port=replace(last.port, device=f"mlx5_{i}"),
+            label=f"NIC{i}",
+        )
+        for i in range(len(v.frame.nics), count)
+    ]
+    v.frame = replace(v.frame, nics=(*v.frame.nics, *ports))
+    return v
+
+
+@given(st.integers(0, 7), st.integers(1, 90), st.integers(2, 40))
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_nic_is_reached_by_turning_pages(view_once, gpu, count, height):
+    v = many(view_once(), max(12, count))
+    v.gpu, v.nic_page = gpu, 0
+    seen = set()
+    for page in (-90, *range(-90, 91)):
+        v.nic_page = page
+        rows = texts(nics.table(v, 120, height))
+        seen |= {row.split()[1] for row in rows[1:]}
+        if len(v.frame.nics) >= height:
+            first, last = (int(n) for n in rows[0].split()[-3].split("-"))
+            assert last - first + 1 == len(rows) - 1
+            assert rows[0].endswith(f" of {len(v.frame.nics)}")
+    assert seen == {f.nic.device for f in v.frame.nics}
+
+
+@pytest.fixture
+def view_once(view):
+    """Return a function that gives the same node again."""
+    made = view()
+    return lambda: replace(made)
+
+
+def test_virtual_functions_and_what_carries_no_data_come_last(view):
+    v = view()
+    roles = {"mlx5_0": {"role": LPF}, "mlx5_1": {"virtual": True}}
+    ports = tuple(replace(f, nic=replace(f.nic, **roles.get(f.nic.device, {}))) for f in v.frame.nics)
+    v.frame = replace(v.frame, nics=ports)
+    rows = texts(nics.table(v, 120, 20))
+    assert [row.split()[1] for row in rows[1:]] == [f"mlx5_{i}" for i in (*range(2, 12), 1, 0)]
+    assert rows[-1].split()[2] == "LPF"
+    assert v.frame.nics[nics.nearest(v)].nic.device == "mlx5_2", "a NIC, though the LPF is nearer to GPU 0"
+
+
+@pytest.mark.parametrize("width", [47, 60, 80, 104, 120])
+def test_every_column_of_the_matrix_is_reached(view, width):
+    v = view()
+    seen = set()
+    for column in range(20):
+        v.column = column
+        head = texts(matrix.rows(v, width, 30))[0].split()
+        columns = [name for name in head if name[0] not in "+↓"]
+        assert (str(column) if column < 8 else f"N{column - 8}") in columns
+        counted = [int(name[1:]) for name in head if name[0] == "+"]
+        assert sum(counted) == 20 - len(columns)
+        first = matrix.Window.of(v, width).first
+        assert matrix.cell_at(3 + 5 * (column - first), 1, 0, first) == (0, column)
+        seen |= set(columns)
+    assert len(seen) == 20

@@ -31,6 +31,7 @@ def rank(app, i: int, **changes) -> Process:
         cpu_percent=100.0,
         memory_bytes=6 << 30,
         started_s=1_789_990_000.0 + i,
+        start_ticks=4000 + i,
         ancestors=(Ancestor(50 if i < 3 else 60, "torchrun"),),
     )
     return replace(made, **changes)
@@ -136,7 +137,7 @@ async def test_a_signal_is_confirmed_by_name_before_it_is_sent(app, sent):
         await pilot.pause()
         await pilot.press("down", "enter")
         await pilot.pause()
-        assert sent == [(100, 1_789_990_000.0, signal.SIGKILL)]
+        assert sent == [(100, 4000, signal.SIGKILL)]
 
 
 async def test_tagged_processes_are_signalled_together(app, sent):
@@ -183,7 +184,7 @@ async def test_an_unknown_start_is_no_licence_to_kill(app, sent):
     app = app()
     async with app.run_test(size=(140, 40)) as pilot:
         await live(app, pilot)
-        await shown(app, pilot, Processes((rank(app, 0, started_s=Missing("no permission")),)))
+        await shown(app, pilot, Processes((rank(app, 0, start_ticks=Missing("no permission")),)))
         await pilot.press("home", "down", "f9")
         await pilot.pause()
         await pilot.press("enter")

@@ -179,7 +179,7 @@ async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
         await settle(app, pilot)
         text = app.main.query_one("#link-page").text()
         assert text.startswith("GPU 2 > link 3")
-        for word in ("NVSwitch", "speed 26.56 GB/s", "TX ", "RX ", "resends", "since the driver loaded"):
+        for word in ("NVSwitch", "speed 26.56 GB/s", "TX ", "RX ", "replays", "since the driver loaded"):
             assert word in text
         await pilot.press("right")
         await settle(app, pilot)
@@ -236,7 +236,7 @@ async def test_every_counter_that_moved_is_listed_and_sorted(app):
         await settle(app, pilot)
         kinds = [row[10:30].strip() for row in of_links()]
         assert kinds == sorted(
-            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "resends": "replay"}.get
+            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "replays": "replay"}.get
         )
         await pilot.press("I")
         await settle(app, pilot)
@@ -320,6 +320,30 @@ async def test_the_matrix_cell_by_cell(app):
         await pilot.press("escape", "escape")
         await settle(app, pilot)
         assert app.view.column is None
+
+
+async def test_columns_of_the_matrix_and_nics_that_do_not_fit_are_reached(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot, 3.0)
+        matrix = app.main.query_one("#matrix")
+        assert matrix.text().split("\n")[0].split()[-2:] == ["N5", "+6"]
+        await pilot.press("m", *["right"] * 30)
+        await settle(app, pilot)
+        assert matrix.text().split("\n")[0].split()[-2:] == ["N11", "+6"]
+        await pilot.press("enter")
+        await settle(app, pilot)
+        assert not app.main.query("#pair-page"), "NVLink does not lead to a NIC"
+        await pilot.press("escape", "f5", "f5")
+        await settle(app, pilot)
+        nics = app.main.query_one("#below")
+        assert nics.text().split("\n")[0].endswith("1-8/12")
+        await pilot.press("right_square_bracket")
+        await settle(app, pilot)
+        assert nics.text().split("\n")[0].endswith("5-12/12")
+        await pilot.press("right_square_bracket", "left_square_bracket")
+        await settle(app, pilot)
+        assert nics.text().split("\n")[0].endswith("1-8/12")
 
 
 async def test_the_matrix_estimates_and_no_longer(app):

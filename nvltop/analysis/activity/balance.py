@@ -18,8 +18,8 @@ from nvltop.model import GpuFrame, Link, RemoteKind, known
 EVERY_S: Final = 15.0
 KEPT: Final = 5
 LONG_ENOUGH_S: Final = 45.0
-LESS: Final = 0.5
-"""Share of what its like carry below which a link is odd."""
+LESS: Final = 0.6
+"""Share of what its like carry below which a link is odd: one that trained at half width carries half."""
 USED: Final = 0.01
 """Share of the speed that they must carry."""
 FEW: Final = 0.25

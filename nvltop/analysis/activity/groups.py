@@ -41,8 +41,8 @@ def by_topology(gpus: Sequence[GpuFrame], matrix: Matrix, taken: frozenset[str])
     free = [i for i, g in enumerate(gpus) if g.links and g.gpu.uuid not in taken]
     if len(matrix.p2p_nvlink) != len(gpus):
         return []
-    joined = _joined(free, lambda a, b: matrix.cells[a][b].startswith("NV"))
-    return [_group(gpus, members) for members in joined if len(members) > 1]
+    linked = joined(free, lambda a, b: matrix.cells[a][b].startswith("NV"))
+    return [_group(gpus, members) for members in linked if len(members) > 1]
 
 
 def by_traffic(group: Group, values: Mapping[str, Sequence[float]]) -> list[Group]:
@@ -51,10 +51,10 @@ def by_traffic(group: Group, values: Mapping[str, Sequence[float]]) -> list[Grou
     A GPU that goes with no other may be a stage of a pipeline, so then nothing is parted.
     """
     waves = {uuid: _wave(values[uuid]) for uuid in group.gpus}
-    joined = _joined(list(group.gpus), lambda a, b: alike(waves[a], waves[b]) >= TOGETHER)
-    if len(joined) < 2 or min(map(len, joined)) < 2:
+    parts = joined(list(group.gpus), lambda a, b: alike(waves[a], waves[b]) >= TOGETHER)
+    if len(parts) < 2 or min(map(len, parts)) < 2:
         return [group]
-    return [Group(f"traffic:{members[0]}", None, tuple(members)) for members in joined]
+    return [Group(f"traffic:{members[0]}", None, tuple(members)) for members in parts]
 
 
 def channels(values: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -86,7 +86,7 @@ def _wave(values: Sequence[float]) -> list[float]:
     return [v - mean if v == v else 0.0 for v in values]
 
 
-def _joined(members: Sequence[T], together: Callable[[T, T], bool]) -> list[list[T]]:
+def joined(members: Sequence[T], together: Callable[[T, T], bool]) -> list[list[T]]:
     """Return the members in groups, any two of which are joined directly or through others."""
     groups: list[list[T]] = []
     for member in members:

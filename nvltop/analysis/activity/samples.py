@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.analysis.nics import data_ports
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
 
@@ -22,6 +23,13 @@ SW_THERMAL: Final = 0x20
 HW_THERMAL: Final = 0x40
 POWER_BRAKE: Final = 0x80
 """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
+TIMES: Final = {
+    SW_POWER_CAP: "power_cap_s",
+    SW_THERMAL: "sw_thermal_s",
+    HW_THERMAL: "hw_thermal_s",
+    POWER_BRAKE: "power_brake_s",
+}
+"""Where `Gauges` has how long each of them applied."""
 
 
 @dataclass(slots=True)
@@ -63,10 +71,35 @@ class Samples:
         """Mean share of what PCIe can carry."""
         return _mean([share for _, _, share in self._kept])
 
-    def held(self, reasons: int) -> bool:
-        """Whether the clock was held back for one of some reasons in most of the time."""
+    @property
+    def recent_pcie(self) -> float:
+        """Mean share of what PCIe can carry over the last samples; 0 if none was read."""
+        read = [share for _, _, share in list(self._kept)[-ENOUGH:] if known(share)]
+        return sum(read) / len(read) if read else 0.0
+
+    @property
+    def utils(self) -> list[float]:
+        """The utilisation of each sample that has one, in percent, oldest first."""
+        return [u for _, g, _ in self._kept if known(u := g.util_percent)]
+
+    def held_share(self, reasons: int) -> float:
+        """Return the share of the time in which the clock was held back for one of some reasons.
+
+        It is exact where the driver counts these times (`Gauges.hw_thermal_s` and the like), else that of the
+        samples; 0 before there are enough.
+        """
+        if len(self._kept) < ENOUGH:
+            return 0.0
+        (first_s, first, _), (last_s, last, _) = self._kept[0], self._kept[-1]
+        counted = [
+            after - before
+            for bit, name in TIMES.items()
+            if reasons & bit and known(before := getattr(first, name)) and known(after := getattr(last, name))
+        ]
+        if counted and min(counted) >= 0 and last_s > first_s:
+            return min(1.0, float(max(counted)) / (last_s - first_s))
         told = [g.event_reasons for _, g, _ in self._kept]
-        return len(told) >= ENOUGH and 2 * sum(known(r) and bool(r & reasons) for r in told) > len(told)
+        return sum(known(r) and bool(r & reasons) for r in told) / len(told)
 
 
 @dataclass(slots=True)
@@ -79,7 +112,7 @@ class Network:
         """Take a moment."""
         shares = [
             max(n.tx_bytes_per_s, n.rx_bytes_per_s) / n.port.rate_bytes_per_s
-            for n in nics
+            for n in data_ports(nics)
             if known(n.tx_bytes_per_s) and known(n.rx_bytes_per_s)
             if known(n.port.rate_bytes_per_s) and n.port.rate_bytes_per_s > 0 and not n.stale
         ]

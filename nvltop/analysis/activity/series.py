@@ -17,6 +17,17 @@ TYPICAL: Final = 0.1
 """Weight of a span in the usual length of spans."""
 
 
+class Toward(NamedTuple):
+    """What a GPU moved over the links that lead straight to one other GPU."""
+
+    remote: str
+    """UUID of the other GPU."""
+    tx_bytes_per_s: float
+    rx_bytes_per_s: float
+    speed_bytes_per_s: float
+    """Of these links together, one direction."""
+
+
 class Moved(NamedTuple):
     """What a GPU moved over all its links between two readings; NaN where it is not known."""
 
@@ -24,6 +35,8 @@ class Moved(NamedTuple):
     end_s: float
     tx_bytes_per_s: float
     rx_bytes_per_s: float
+    toward: tuple[Toward, ...] = ()
+    """By remote GPU; empty on boards with NVSwitches."""
 
 
 class Series:

@@ -1,7 +1,7 @@
 """What the jobs of a node are doing, kept up to date: traffic in, `Activity` out.
 
 Cost: a few additions for each reading of the counters; about once in `ANALYSE_S` a job is looked at in
-earnest, one at a time. Memory: 40 kB a GPU, a little a job.
+earnest, one at a time. Memory: 90 kB a GPU, a little a job.
 """
 
 from __future__ import annotations
@@ -14,15 +14,31 @@ from typing import Final
 
 from nvltop.analysis.activity import groups
 from nvltop.analysis.activity.balance import Balance, Imbalance
+from nvltop.analysis.activity.bottleneck import Bottleneck
 from nvltop.analysis.activity.bursts import level
 from nvltop.analysis.activity.communication import Communication, communication
+from nvltop.analysis.activity.compute import ComputeSeries
 from nvltop.analysis.activity.groups import Group
-from nvltop.analysis.activity.limit import limit
+from nvltop.analysis.activity.limit import NO_OTHERS, Member, Others, first, others, ranked
+from nvltop.analysis.activity.partners import Partners
 from nvltop.analysis.activity.pulse import SEEN_S, Pulse
 from nvltop.analysis.activity.ranks import lateness, straggler
 from nvltop.analysis.activity.samples import Network, Samples
 from nvltop.analysis.activity.series import Moved, Series
-from nvltop.model import Activity, GpuFrame, Job, Matrix, Maybe, Missing, NicFrame, Rank, known
+from nvltop.analysis.verdict import PCIE_BUSY, pcie_speed
+from nvltop.model import (
+    Activity,
+    ComputeActivity,
+    GpuFrame,
+    Job,
+    Judgement,
+    Matrix,
+    Maybe,
+    Missing,
+    NicFrame,
+    Rank,
+    known,
+)
 
 ANALYSE_S: Final = 4.0
 SETTLED_S: Final = 8.0
@@ -35,12 +51,13 @@ SILENT: Final = 0.15
 FORGET_S: Final = 1800.0
 """A job that has moved nothing for so long is not waited for any more."""
 STALE_S: Final = 5.0
+PAUSE_S: Final = 10.0
+"""A silence longer than this and than two steps is no pause between bursts."""
 SLOWER: Final = 1.3
 FASTER: Final = 0.7
 MIN_PARTED: Final = 3
 """Two jobs of two GPUs each are the least that can be told apart."""
 NO_TRAFFIC: Final = Missing("no NVLink traffic")
-STANDS_STILL: Final = Missing("it moves nothing now")
 NO_FIGURE: Final = Missing("its bursts, or what NVLink does in practice, are not known")
 
 
@@ -55,6 +72,8 @@ class _Watched:
     active_s: float | None = None
     """CLOCK_MONOTONIC at which there was traffic last."""
     activity: Activity | None = None
+    others: Others = NO_OTHERS
+    """What bounds it besides NVLink, as of the last look."""
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to look again."""
@@ -67,6 +86,11 @@ class Activities:
     def __init__(self) -> None:
         self.now: tuple[Activity, ...] = ()
         """As of the last judgement, in the order of the jobs."""
+        self.computed: dict[str, ComputeSeries] = {}
+        """How busy each GPU was, by UUID; GPUs of which nothing was read are not in it."""
+        self.judgements: tuple[Judgement, ...] = ()
+        """Whether NVLink limits each job, and each GPU with NVLinks that belongs to none."""
+        self._bottleneck = Bottleneck(self.computed)
         self._step_s = 0.0
         self._noted: list[tuple[str, Moved]] = []
         """What has come since the last judgement, by GPU."""
@@ -76,6 +100,8 @@ class Activities:
         self._parted: dict[str, list[Group]] = {}
         self._balance = Balance()
         self._network = Network()
+        self.partners = Partners()
+        """Processes that their traffic makes one job."""
         self.imbalances: tuple[Imbalance, ...] = ()
         """Links that carry less than their like."""
 
@@ -85,9 +111,20 @@ class Activities:
             self._step_s = interval_s
         self._noted.append((uuid, moved))
 
-    def _take_notes(self) -> None:
+    def note_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
+        """Take how busy a GPU was between two times (CLOCK_MONOTONIC)."""
+        self.computed.setdefault(uuid, ComputeSeries()).add(start_s, end_s, data)
+
+    @property
+    def at_limit_s(self) -> dict[str, float]:
+        """Seconds at or near the limit since the monitor started, by GPU."""
+        return self._bottleneck.at_limit_s
+
+    def _take_notes(self, frames: Mapping[str, GpuFrame]) -> None:
         """Spread what has been noted over the cells, all of it together, which is cheaper than one by one."""
         for uuid, moved in self._noted:
+            if uuid in frames:
+                self._bottleneck.note(moved, frames[uuid])
             series = self._series.get(uuid)
             if series is None:
                 series = self._series[uuid] = Series(self._step_s)
@@ -104,17 +141,24 @@ class Activities:
         nics: Sequence[NicFrame] = (),
     ) -> None:
         """Bring `now` up to date; to be called about once a second."""
-        self._take_notes()
+        frames = {g.gpu.uuid: g for g in gpus}
+        self._take_notes(frames)
         self._set_step(interval_s)
         self.imbalances = self._balance.look(gpus)
         self._network.note(nics, now_s)
         for g in gpus:
             self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
+        self.partners.compare(jobs, gpus, matrix, self._traffic, now_s)
         found = groups.by_job(jobs, gpus)
         taken = frozenset(uuid for group in found for uuid in group.gpus)
         for joined in groups.by_topology(gpus, matrix, taken):
             found += self._parted.get(joined.key, [joined])
-        frames = {g.gpu.uuid: g for g in gpus}
+        joined_in = {uuid for group in found for uuid in group.gpus}
+        alone = [
+            Group(f"gpu:{g.gpu.uuid}", None, (g.gpu.uuid,))
+            for g in gpus
+            if g.links and g.gpu.uuid not in joined_in
+        ]
         self._jobs = {group.key: self._jobs.get(group.key) or _Watched() for group in found}
         for group in found:
             self._listen(group, now_s)
@@ -122,7 +166,21 @@ class Activities:
         if due:
             group = min(due, key=lambda g: self._jobs[g.key].looked_s)
             self._look(group, frames, now_s)
-        self.now = tuple(a for group in found if (a := self._told(group, now_s)))
+        self._bottleneck.keep([group.key for group in (*found, *alone)])
+        judged = {g.key: self._judge(g, frames, now_s, interval_s) for g in (*found, *alone)}
+        self.judgements = tuple(judged.values())
+        self.now = tuple(a for group in found if (a := self._told(group, judged[group.key], now_s)))
+
+    def _judge(
+        self, group: Group, frames: Mapping[str, GpuFrame], now_s: float, interval_s: float
+    ) -> Judgement:
+        """Judge whether NVLink limits a job."""
+        watched = self._jobs.get(group.key) or _Watched()
+        judged = self._bottleneck.judge(group, frames, watched.pulse.period_s, now_s, interval_s)
+        if self._bottleneck.restarted(group.key) and group.key in self._jobs:
+            self._jobs[group.key] = _Watched()
+        over_pcie = sum(self._samples[uuid].recent_pcie >= PCIE_BUSY for uuid in group.gpus)
+        return replace(judged, over_pcie=over_pcie, limits=ranked(judged, watched.others))
 
     def _set_step(self, interval_s: float) -> None:
         """Change the length of the cells if readings have become rarer or denser for good."""
@@ -140,6 +198,13 @@ class Activities:
         newest = [s.newest for uuid in group.gpus if (s := self._series.get(uuid))]
         top = max(newest, default=0)
         return min((n for n in newest if (top - n) * self._step_s <= STALE_S), default=0)
+
+    def _traffic(self, gpus: Sequence[str]) -> tuple[dict[str, list[float]], float]:
+        """Return the busier direction of some GPUs over the whole window, and the length of a cell."""
+        series = {uuid: s for uuid in gpus if (s := self._series.get(uuid))}
+        end = self._end(Group("", None, tuple(gpus)))
+        tails = {uuid: s.tail(end, s.size - 1) for uuid, s in series.items()} if end else {}
+        return {u: [max(a, b) for a, b in zip(*both, strict=True)] for u, both in tails.items()}, self._step_s
 
     def _listen(self, group: Group, now_s: float) -> None:
         """Note when there was traffic last."""
@@ -164,6 +229,16 @@ class Activities:
         series = {uuid: s for uuid in group.gpus if (s := self._series.get(uuid))}
         if not end or not series:
             return
+        if watched.active_s is not None:
+            pause_s = max(PAUSE_S, 2 * (watched.pulse.period_s or 0.0), 2 * self._step_s)
+            if end * self._step_s - watched.active_s > pause_s:
+                # A silence says nothing new of the step and the shares, which stay as they were.
+                if watched.activity:
+                    watched.activity = replace(watched.activity, straggler=None)
+                    if watched.pulse.stopped:
+                        watched.pulse.listen((), self._step_s, now_s)
+                    return
+                end = ceil((watched.active_s + PAUSE_S) / self._step_s)
         size = next(iter(series.values())).size
         there = end - min((s.oldest for s in series.values() if s.oldest is not None), default=end)
         wanted_s = watched.pulse.wanted_s(now_s)
@@ -188,10 +263,7 @@ class Activities:
         watched.pulse.listen(
             groups.channels([own for both in tails.values() for own in both]), self._step_s, now_s
         )
-        if not watched.pulse.stopped:
-            watched.activity = self._activity(group, watched, frames, tails, busier)
-        elif watched.activity:
-            watched.activity = replace(watched.activity, limit=STANDS_STILL, straggler=None)
+        watched.activity = self._activity(group, watched, frames, tails, busier)
 
     def _part(self, group: Group, busier: dict[str, list[float]]) -> None:
         """See whether GPUs of which no job is known belong to several."""
@@ -227,14 +299,15 @@ class Activities:
         waited_for = straggler(ranks, period_s or 0.0, self._step_s) if _one_model(frames, tails) else None
         share = unread or median(s.share for s in shares if known(s))
         intensity = median(hard) if hard and len(hard) == len(shares) else NO_FIGURE
+        members = [
+            Member(u, f"GPU {frames[u].gpu.index}", self._samples[u], pcie_speed(frames[u])) for u in tails
+        ]
+        watched.others = others(members, waited_for, self._network.share)
         return Activity(
             job=group.job.key if group.job else None,
             gpus=group.gpus,
             communication=share,
             intensity=intensity,
-            limit=limit(
-                share, intensity, waited_for, [self._samples[uuid] for uuid in tails], self._network.share
-            ),
             ranks=ranks,
             straggler=waited_for,
         )
@@ -254,7 +327,7 @@ class Activities:
             late_s=late_s,
         )
 
-    def _told(self, group: Group, now_s: float) -> Activity | None:
+    def _told(self, group: Group, judged: Judgement, now_s: float) -> Activity | None:
         """Return what is known of a job now; None if it moves nothing over NVLink."""
         watched = self._jobs[group.key]
         if watched.activity is None:
@@ -262,7 +335,12 @@ class Activities:
         beat = watched.pulse.heartbeat(now_s, group.job is None or group.job.exact)
         if known(beat) and beat.silent_s > FORGET_S:
             return None
-        return replace(watched.activity, heartbeat=beat)
+        found = watched.activity
+        if judged.silent_s and known(beat):
+            beat = replace(beat, silent_s=judged.silent_s)
+        if judged.window_s:
+            found = replace(found, communication=judged.busy)
+        return replace(found, heartbeat=beat, limit=first(judged, watched.others), limits=judged.limits)
 
 
 def _look_s(period_s: float | None) -> float:

@@ -64,7 +64,8 @@ def judge(scene: Scene) -> Opinion:
                     rule="link-ber",
                     gpu=g.gpu.uuid,
                     link=link.index,
-                    summary=f"{named(g)} link {link.index} loses {written(now)} of its bits after correction,"
+                    headline=f"{named(g)} link {link.index}: BER {written(now)} > {written(LIMIT)}",
+                    summary=f"The effective bit error rate of {named(g)} link {link.index} is {written(now)},"
                     f" above NVIDIA's limit of {written(LIMIT)}",
                     steps=(Step("critical"),),
                     polled_s=scene.polled(g, "ber"),
@@ -78,7 +79,7 @@ def judge(scene: Scene) -> Opinion:
                     source=DCGM,
                 )
             )
-    return claims, f"of {sum(len(b.effective) for _, b in told)} links below {written(LIMIT)}"
+    return claims, f"effective BER of {sum(len(b.effective) for _, b in told)} links below {written(LIMIT)}"
 
 
 def _has(ber: LinkBer) -> bool:

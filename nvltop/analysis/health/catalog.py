@@ -22,60 +22,107 @@ UNKNOWN_XID: Final = 999
 class Xid:
     """One code of the catalog."""
 
+    short: str
+    """At most 20 characters, for headlines."""
     meaning: str
     action: str
     severity: str
     nvlink: bool = False
 
 
-def _nvlink(meaning: str, action: str = NVLINK5, severity: str = "critical") -> Xid:
-    return Xid(meaning, action, severity, nvlink=True)
+def _nvlink(short: str, meaning: str, action: str = NVLINK5, severity: str = "critical") -> Xid:
+    return Xid(short, meaning, action, severity, nvlink=True)
 
 
 XIDS: Final[dict[int, Xid]] = {
-    13: Xid("graphics engine exception", APPLICATION, "info"),
-    31: Xid("GPU memory page fault", APPLICATION, "info"),
-    32: Xid("invalid or corrupted push buffer", APPLICATION, "info"),
-    43: Xid("a program's work on the GPU was stopped", APPLICATION, "info"),
-    45: Xid("a program was removed from the GPU", "Follow the other Xids near it, which say why", "info"),
-    48: Xid("double-bit memory error", RESET + SUPPORT, "critical"),
-    63: Xid("a memory row is to be replaced", "Nothing now; the repair ends with the next reset", "info"),
-    64: Xid("a memory row could not be replaced", RESET + SUPPORT, "critical"),
+    13: Xid("graphics exception", "graphics engine exception", APPLICATION, "info"),
+    31: Xid("page fault", "GPU memory page fault", APPLICATION, "info"),
+    32: Xid("bad push buffer", "invalid or corrupted push buffer", APPLICATION, "info"),
+    43: Xid("work stopped", "a program's work on the GPU was stopped", APPLICATION, "info"),
+    45: Xid(
+        "work torn down",
+        "a process's GPU work was torn down, usually because of another fault",
+        "Follow the other Xids near it, which say why",
+        "info",
+    ),
+    48: Xid("double-bit ECC", "double-bit memory error", RESET + SUPPORT, "critical"),
+    63: Xid(
+        "row remap pending",
+        "a memory row is to be replaced",
+        "Nothing now; the repair ends with the next reset",
+        "info",
+    ),
+    64: Xid("row remap failed", "a memory row could not be replaced", RESET + SUPPORT, "critical"),
     74: _nvlink(
+        "NVLink error",
         "NVLink error, here or at the other end",
         "Keep the full Xid line from `dmesg`; drain both ends and reset them" + SUPPORT,
     ),
-    79: Xid("the GPU has fallen off the bus", RESTART + SUPPORT, "critical"),
-    92: Xid("many single-bit memory errors", "Nothing now; contact support if it goes on", "info"),
-    94: Xid("memory error, contained to one program", "Restart that program", "warning"),
-    95: Xid("memory error that could not be contained", RESET, "critical"),
-    109: Xid("a context switch timed out", RESET, "warning"),
-    110: Xid("security fault", RESET, "warning"),
-    119: Xid("the GPU's firmware (GSP) did not answer", RESET + "; look for a newer driver", "critical"),
-    120: Xid("error in the GPU's firmware (GSP)", RESET + "; look for a newer driver", "critical"),
-    121: Xid("error on the chip-to-chip link (C2C)", "Nothing now; contact support if it goes on", "warning"),
-    136: _nvlink("a link could not be trained", RESET + ", then check the signal of that link"),
-    137: _nvlink("a program made a forbidden access to a peer over NVLink", APPLICATION, "info"),
-    140: Xid("memory error without recovery", RESET, "critical"),
-    143: Xid("the GPU could not be initialised", RESET, "critical"),
-    144: _nvlink("NVLink 5 fault (SAW)"),
-    145: _nvlink("NVLink 5 fault (RLW)"),
-    146: _nvlink("NVLink 5 fault (TLW)"),
-    147: _nvlink("NVLink 5 fault (TREX)"),
-    148: _nvlink("NVLink 5 fault (NVLPW_CTRL)"),
-    149: _nvlink("NVLink 5 link fault (NETIR)"),
-    150: _nvlink("NVLink 5 fault (MSE)"),
-    154: Xid("the driver changed what it asks to be done", "See the recovery action of this GPU", "info"),
-    155: _nvlink("NVLink fault defined by software", RESET + "; look at the program that ran there"),
-    156: Xid("a resource was taken out of use", "Nothing now", "info"),
-    157: Xid("a resource could not be taken out of use", RESET + SUPPORT, "warning"),
-    158: Xid("fatal timeout of the GPU", RESET, "warning"),
+    79: Xid("fell off the bus", "the GPU has fallen off the bus", RESTART + SUPPORT, "critical"),
+    92: Xid(
+        "many ECC errors",
+        "many single-bit memory errors",
+        "Nothing now; contact support if it goes on",
+        "info",
+    ),
+    94: Xid(
+        "contained ECC error", "memory error, contained to one program", "Restart that program", "warning"
+    ),
+    95: Xid("uncontained ECC", "memory error that could not be contained", RESET, "critical"),
+    109: Xid("ctx switch timeout", "a context switch timed out", RESET, "warning"),
+    110: Xid("security fault", "security fault", RESET, "warning"),
+    119: Xid(
+        "GSP timeout",
+        "the GPU's firmware (GSP) did not answer",
+        RESET + "; look for a newer driver",
+        "critical",
+    ),
+    120: Xid(
+        "GSP error", "error in the GPU's firmware (GSP)", RESET + "; look for a newer driver", "critical"
+    ),
+    121: Xid(
+        "C2C link error",
+        "error on the chip-to-chip link (C2C)",
+        "Nothing now; contact support if it goes on",
+        "warning",
+    ),
+    136: _nvlink(
+        "link training", "a link could not be trained", RESET + ", then check the signal of that link"
+    ),
+    137: _nvlink(
+        "illegal peer access", "a program made a forbidden access to a peer over NVLink", APPLICATION, "info"
+    ),
+    140: Xid("unrecovered ECC", "memory error without recovery", RESET, "critical"),
+    143: Xid("GPU init failed", "the GPU could not be initialised", RESET, "critical"),
+    144: _nvlink("NVLink SAW", "NVLink 5 fault (SAW)"),
+    145: _nvlink("NVLink RLW", "NVLink 5 fault (RLW)"),
+    146: _nvlink("NVLink TLW", "NVLink 5 fault (TLW)"),
+    147: _nvlink("NVLink TREX", "NVLink 5 fault (TREX)"),
+    148: _nvlink("NVLink NVLPW_CTRL", "NVLink 5 fault (NVLPW_CTRL)"),
+    149: _nvlink("NVLink NETIR", "NVLink 5 link fault (NETIR)"),
+    150: _nvlink("NVLink MSE", "NVLink 5 fault (MSE)"),
+    154: Xid(
+        "recovery action",
+        "the driver changed the recovery action",
+        "See the recovery action of this GPU",
+        "info",
+    ),
+    155: _nvlink(
+        "NVLink, software", "NVLink fault defined by software", RESET + "; look at the program that ran there"
+    ),
+    156: Xid("resource retired", "a resource was taken out of use", "Nothing now", "info"),
+    157: Xid("retirement failed", "a resource could not be taken out of use", RESET + SUPPORT, "warning"),
+    158: Xid("fatal GPU timeout", "fatal timeout of the GPU", RESET, "warning"),
 }
 UNRESOLVED: Final = range(162, 173)
 """Codes that the catalog lists without an action."""
 
 SOURCES: Final = frozenset({48, 64, 79, 95, 119, 120, 136, 140, 143, 149})
 """What the GPU that fails itself logs."""
+PEER_ACCESS: Final = 137
+UNDECIDED: Final = frozenset({144, 145, 146, 147, 148, 150})
+"""NVLink 5 codes of which most published rows are non-fatal: the code alone does not say whether the GPU is
+damaged; the recovery action, link states and counters do."""
 ECHOES: Final = frozenset({45, 74, 137, 144, 145, 146, 147, 148, 150})
 """What its peers log because of it (marin-community/marin issue 9086)."""
 
@@ -83,7 +130,7 @@ ECHOES: Final = frozenset({45, 74, 137, 144, 145, 146, 147, 148, 150})
 def lookup(code: int) -> Xid:
     """Return what is published of a code; what is not is said, never guessed."""
     if code == UNKNOWN_XID:
-        return Xid("an Xid that NVML does not know", SEE_CATALOG, "notice")
+        return Xid("unknown to NVML", "an Xid that NVML does not know", SEE_CATALOG, "notice")
     if code in UNRESOLVED:
-        return Xid("listed without a meaning", UNPUBLISHED, "notice")
-    return XIDS.get(code) or Xid("not in this version's list", SEE_CATALOG, "notice")
+        return Xid("no published action", "listed without an action", UNPUBLISHED, "notice")
+    return XIDS.get(code) or Xid("not in nvltop's list", "not in this version's list", SEE_CATALOG, "notice")

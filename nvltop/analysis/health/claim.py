@@ -1,4 +1,9 @@
-"""What rules look at, and what they say: claims, which become findings once they have held for a while."""
+"""Input and output of the rules: a `Scene` goes in, `Claim`s come out.
+
+A claim has two texts. `headline` fits one row at 80 columns and the fourth line of the header: at most
+`MAX_HEADLINE` characters, in NVIDIA's words, the subject first. `summary` is one full sentence that a
+reader understands without the headline. The `Ledger` turns claims into findings and pending conditions.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from nvltop.analysis.activity.balance import Imbalance
+from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.memory import Memory
 from nvltop.model import (
     Activity,
@@ -15,6 +21,7 @@ from nvltop.model import (
     GpuFrame,
     Inventory,
     Job,
+    Judgement,
     Maybe,
     Missing,
     NicFrame,
@@ -23,8 +30,14 @@ from nvltop.model import (
     known,
 )
 
+Where: TypeAlias = "tuple[str, str | None, int | None, str | None]"
+"""Rule, GPU (or `Claim.identity`), link and NIC."""
+
 HELD: Final = "{held}"
-"""Stands in a summary for how long the claim has held."""
+"""Stands in a headline or summary for how long the claim has held."""
+
+MAX_NAMES: Final = 12
+"""Characters that the GPUs' numbers may take of a headline."""
 
 DCGM: Final = "DCGM health watch"
 XID_CATALOG: Final = "NVIDIA XID catalog"
@@ -33,7 +46,7 @@ OURS: Final = "nvltop"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From when on a claim has a severity: after so long, and so many readings that agree."""
+    """A severity, and the delay after which a claim has it: seconds and readings that agree."""
 
     severity: str
     after_s: float = 0.0
@@ -51,20 +64,37 @@ class Claim:
     rule: str
     gpu: str | None
     """UUID."""
+    headline: str
+    """At most `MAX_HEADLINE` characters."""
     summary: str
+    """One full sentence."""
     steps: tuple[Step, ...]
     """Mild to severe; the last one reached counts."""
     link: int | None = None
     nic: str | None = None
     """Name of a NIC; `link` is then its port, where it has several."""
     polled_s: float = 0.0
-    """CLOCK_MONOTONIC of the reading it is taken from: debounce counts readings, not looks at them."""
+    """CLOCK_MONOTONIC of the reading it is taken from: debounce counts readings, not calls of the rule."""
     evidence: Mapping[str, object] = field(default_factory=dict)
     next_step: str = ""
     source: str = OURS
     confidence: str = "certain"
     began_s: float | None = None
     """Unix time of the cause, where it is older than the claim."""
+    identity: str | None = None
+    """Identifies the claim where its GPU or link may change while it lasts: all broken links of one GPU, the
+    GPU of a job that differs."""
+    cause: tuple[str, str | None] | None = None
+    """Rule and GPU of the claim that this one follows from, where the rule itself knows it."""
+    damage: float = 0.0
+    """Share of the GPU's links that is lost, 0…1; orders claims of the same severity."""
+
+    @property
+    def where(self) -> Where:
+        """Return what identifies the claim from one call of its rule to the next."""
+        if self.identity is not None:
+            return self.rule, self.identity, None, None
+        return self.rule, self.gpu, self.link, self.nic
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +111,26 @@ class Scene:
     nics: Sequence[NicFrame] = ()
     jobs: Sequence[Job] = ()
     activity: Sequence[Activity] = ()
+    judgements: Sequence[Judgement] = ()
     imbalances: Sequence[Imbalance] = ()
     listening: Event | None = None
-    """Since when the driver's events are waited for; its code is the number of GPUs that tell."""
+    """When nvltop began to wait for the driver's events; its code is the number of GPUs that send them."""
+
+    @property
+    def board(self) -> Board:
+        """Return the kind of machine."""
+        return self.memory.board(self.inventory)
+
+    @property
+    def up_since(self) -> tuple[float, str] | None:
+        """Return since when the driver runs as Unix time, and whether that is the boot or a later load of it.
+
+        None if neither is known.
+        """
+        boot, load = self.inventory.booted_s, self.inventory.driver_loaded_s
+        if known(load) and not (known(boot) and boot > load):
+            return load, "the driver was loaded"
+        return (boot, "boot") if known(boot) else None
 
     def polled(self, gpu: GpuFrame, group: str) -> float:
         """Return CLOCK_MONOTONIC of the last reading of a group; 0 if there was none."""
@@ -105,7 +152,7 @@ class Scene:
 
 
 Looked: TypeAlias = "str | Missing | None"
-"""What a family of rules has looked at, why it could not, or None if the node has nothing of the kind."""
+"""What a family of rules has examined, why it could not, or None if the node has nothing of the kind."""
 Opinion: TypeAlias = "tuple[Iterable[Claim], Looked]"
 
 
@@ -116,6 +163,10 @@ class Family:
     name: str
     rules: tuple[str, ...]
     judge: Callable[[Scene], Opinion]
+    needs_s: float = 3.0
+    """Longest delay of its rules in seconds: watched for less, it is fine as far as was watched."""
+    of_gpus: bool = True
+    """Its rules examine each GPU, so that its outcome names the GPUs that do not respond."""
 
 
 def named(gpu: GpuFrame) -> str:
@@ -134,6 +185,12 @@ def names(gpus: Sequence[GpuFrame]) -> str:
             runs.append([n, n])
     text = ", ".join(str(a) if a == b else f"{a}-{b}" if b > a + 1 else f"{a}, {b}" for a, b in runs)
     return f"GPU{'s' if len(numbers) > 1 else ''} {text}"
+
+
+def few(gpus: Sequence[GpuFrame]) -> str:
+    """`GPU 3`, `GPUs 0-3`, or `5 GPUs` where their numbers would not fit a headline."""
+    text = names(gpus)
+    return text if len(text) <= MAX_NAMES else f"{len(gpus)} GPUs"
 
 
 def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:

@@ -18,7 +18,11 @@ from nvltop.analysis.health.claim import (
     linked,
     named,
 )
+from nvltop.analysis.health.outliers import Outlier
+from nvltop.analysis.health.words import SHORT, WORDS
+from nvltop.analysis.rows import errors as counters
 from nvltop.model import ErrorCount, GpuFrame, Link, Missing, known
+from nvltop.units import age, count
 
 LEGACY: Final = ("replay", "recovery")
 CRC: Final = ("crc", "crc_flit", "crc_data")
@@ -44,29 +48,6 @@ CRC_PER_S: Final = 100
 TEN_MINUTES: Final = (1 << 10) - 1
 RESET_TOLD_S: Final = 600.0
 
-WORDS: Final = {
-    "replay": ("resend", "resends"),
-    "recovery": ("recovery", "recoveries"),
-    "crc": ("CRC error", "CRC errors"),
-    "crc_flit": ("CRC error in flits", "CRC errors in flits"),
-    "crc_data": ("CRC error in data", "CRC errors in data"),
-    "ecc_data": ("ECC error", "ECC errors"),
-    "malformed_packet": ("malformed packet", "malformed packets"),
-    "buffer_overrun": ("buffer overrun", "buffer overruns"),
-    "rcv": ("receive error", "receive errors"),
-    "rcv_remote": ("error told by the other end", "errors told by the other end"),
-    "rcv_general": ("general receive error", "general receive errors"),
-    "local_link_integrity": ("integrity error", "integrity errors"),
-    "xmit_discards": ("discarded packet", "discarded packets"),
-    "link_recovery": ("recovery", "recoveries"),
-    "link_recovery_successful": ("successful recovery", "successful recoveries"),
-    "link_recovery_failed": ("failed recovery", "failed recoveries"),
-    "effective": ("error left after correction", "errors left after correction"),
-    "symbol": ("symbol error", "symbol errors"),
-    "plr_retry_blocks": ("resent block", "resent blocks"),
-}
-"""One and several of each kind of error in plain words: "GPU 3 link 7 had 12 resends"."""
-
 FINISH: Final = (
     "Let the job finish, watch for Xid 74 in `dmesg`, then drain the GPU and run NVIDIA's field diagnostic"
 )
@@ -81,6 +62,8 @@ def judge(scene: Scene) -> Opinion:
         return (), None
     counted = [scene.memory.counted(g) for g in gpus]
     claims = [claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(scene, g, seen.links)]
+    by_uuid = {g.gpu.uuid: g for g in gpus}
+    claims += [_outlier(scene, by_uuid[o.gpu], o) for o in scene.memory.outliers.find(gpus)]
     kinds = frozenset[str]().union(*[seen.kinds for seen in counted])
     if not kinds:
         unread = next(
@@ -91,7 +74,7 @@ def judge(scene: Scene) -> Opinion:
     if unread_here:
         why = unread_here[0].nvlink.errors_total
         return claims, why if isinstance(why, Missing) else Missing("error counters could not be read")
-    return claims, f"{len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links: no increase"
+    return claims, f"no increase of {len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links"
 
 
 def _gpu(scene: Scene, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
@@ -104,7 +87,8 @@ def _gpu(scene: Scene, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
         yield Claim(
             rule="counter-reset",
             gpu=g.gpu.uuid,
-            summary=f"Error counters of {named(g)} were set back; counting goes on from there",
+            headline=f"{named(g)}: error counters were reset",
+            summary=f"The error counters of {named(g)} were reset; nvltop counts on from there",
             steps=INFO,
             polled_s=scene.polled(g, "errors"),
             evidence=scene.evidence(g, "errors", reset_ago_s=round(min(resets), 1)),
@@ -127,6 +111,7 @@ def _link(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
             rule="recovery-failed",
             gpu=g.gpu.uuid,
             link=link.index,
+            headline=f"{named(g)} link {link.index}: recovery FAILED",
             summary=f"{named(g)} link {link.index} tried to recover and failed",
             steps=(Step("critical"),),
             polled_s=scene.polled(g, "errors"),
@@ -171,6 +156,16 @@ def _said(errors: Mapping[str, ErrorCount]) -> str:
     return " and ".join(parts)
 
 
+def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
+    """`12 replays/min`, or the minutes with errors where the last one had none; for headlines."""
+    counts = {kind: e.per_min for kind, e in errors.items() if known(e.per_min) and e.per_min}
+    if not counts:
+        return f"errors in {minutes} of 10 min"
+    kind = max(counts, key=lambda k: counts[k])
+    more = " and more" if len(counts) > 1 else ""
+    return f"{count(int(counts[kind]), 0)} {SHORT.get(kind, WORDS[kind][1])}/min{more}"
+
+
 def _windows(
     scene: Scene, g: GpuFrame, link: Link, rule: str, kinds: tuple[str, ...], next_step: str
 ) -> Iterator[Claim]:
@@ -186,7 +181,8 @@ def _windows(
         rule=rule,
         gpu=g.gpu.uuid,
         link=link.index,
-        summary=f"{named(g)} link {link.index} {what}{more}; a healthy link has none",
+        headline=f"{named(g)} link {link.index}: {_short(errors, minutes)}",
+        summary=f"{named(g)} link {link.index} {what}{more} (healthy: 0)",
         steps=(Step("critical" if minutes > BAD_MINUTES else "warning"),),
         polled_s=scene.polled(g, "errors"),
         evidence=_evidence(scene, g, errors, bad_minutes_of_10=minutes),
@@ -203,11 +199,18 @@ def _crc(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
         return
     peak = max((e.peak_per_s for e in errors.values()), default=0.0)
     many = peak >= CRC_PER_S
-    tail = "too many for it to work well" if many else "it still carries traffic"
+    tail = (
+        "too many for it to work well"
+        if many
+        else "it still carries traffic"
+        if link.active
+        else "it is down"
+    )
     yield Claim(
         rule="link-crc",
         gpu=g.gpu.uuid,
         link=link.index,
+        headline=f"{named(g)} link {link.index}: {_short(errors, 1)}",
         summary=f"{named(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
         steps=(Step("critical" if many else "warning"),),
         polled_s=scene.polled(g, "errors"),
@@ -226,6 +229,7 @@ def _chronic(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
         rule="link-chronic",
         gpu=g.gpu.uuid,
         link=link.index,
+        headline=f"{named(g)} link {link.index}: errors in {minutes} of 30 min",
         summary=f"{named(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
         " links like this have failed within days",
         steps=(Step("critical" if minutes > CHRONIC_CRITICAL else "warning"),),
@@ -241,13 +245,36 @@ def _full(scene: Scene, g: GpuFrame, link: Link, kind: str, total: int) -> Claim
         rule="counter-saturated",
         gpu=g.gpu.uuid,
         link=link.index,
-        summary=f"The count of {WORDS[kind][1]} of {named(g)} link {link.index} stands at its maximum,"
-        f" {total}: it no longer counts, and this link has had many errors",
+        headline=f"{named(g)} link {link.index}: error counter is full",
+        summary=f"The {kind} counter of {named(g)} link {link.index} is at its maximum, {total}: it no longer"
+        " counts, and this link has had many errors",
         steps=(Step("warning", polls=2),),
         polled_s=scene.polled(g, "errors"),
         evidence=scene.evidence(g, "errors", counter=kind, total=total),
         next_step="Reset the counters (`nvidia-smi nvlink -r 0`, as root) and see whether they rise again",
         source=OURS,
+    )
+
+
+def _outlier(scene: Scene, g: GpuFrame, found: Outlier) -> Claim:
+    _, link, kind, total, rest = found
+    since = scene.up_since
+    over = f" in the {age(scene.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
+    error = counters(g.links)[link][kind]
+    rising = known(error.since_start) and error.since_start > 0
+    watched = f", {error.since_start} of them while nvltop watched" if rising else ""
+    return Claim(
+        rule="link-outlier",
+        gpu=g.gpu.uuid,
+        link=link,
+        headline=f"{named(g)} link {link}: {count(total, 0)} {WORDS[kind][1]}",
+        summary=f"{named(g)} link {link} stands out: {total} {WORDS[kind][1]}{over}{watched},"
+        f" the other links {f'at most {rest}' if rest else '0'}",
+        steps=(Step("notice", polls=1),),
+        polled_s=scene.polled(g, "errors"),
+        evidence=scene.evidence(g, "errors", counter=kind, total=total, most_of_others=rest),
+        next_step="Watch whether the count rises (tab Errors); if it does, plan a field diagnostic",
+        confidence="likely",
     )
 
 
@@ -261,6 +288,7 @@ FAMILY: Final = Family(
         "link-chronic",
         "counter-saturated",
         "counter-reset",
+        "link-outlier",
     ),
     judge,
 )

@@ -1,95 +1,200 @@
-"""Rules about what the driver told by itself: xid-nvlink, xid-gpu; and which GPU began it."""
+"""Rules about the driver's events: xid-nvlink, xid-gpu; and which GPU began it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from nvltop.analysis.health.catalog import ECHOES, SOURCES, UNKNOWN_XID, Xid, lookup
-from nvltop.analysis.health.claim import XID_CATALOG, Claim, Family, Opinion, Scene, Step
-from nvltop.model import Event, Missing
+from nvltop.analysis.health.board import Kind
+from nvltop.analysis.health.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
+from nvltop.analysis.health.claim import XID_CATALOG, Claim, Family, Opinion, Scene, Step, named, names
+from nvltop.analysis.health.xids import AT_ONCE_S, ORDER, Evidence, at_once, culprits, evidence, severity
+from nvltop.model import Event, GpuFrame, Missing
+from nvltop.text import ranges
 
-TOGETHER_S: Final = 60.0
-"""Faults of several GPUs within so long belong together."""
-MILD_S: Final = 3600.0
-"""How long an XID that asks for nothing is told of; the others stay until nvltop ends."""
-
-
-def culprits(events: Sequence[Event]) -> dict[str, list[Event]]:
-    """Return the GPUs that likely began a fault which others only echo, each with the echoes.
-
-    A GPU that logs a fault of its own (79, 149, …) within a minute of peers that log 45, 74 or 145
-    is the likely source (marin-community/marin issue 9086). Where all log 74, nobody can tell.
-    """
-    xids = [e for e in events if e.kind == "xid" and e.gpu is not None]
-    found: dict[str, list[Event]] = {}
-    for event in xids:
-        if event.code not in SOURCES or event.gpu is None:
-            continue
-        near = [e for e in xids if abs(e.mono_s - event.mono_s) <= TOGETHER_S and e.gpu != event.gpu]
-        echoes = [e for e in near if e.code in ECHOES]
-        if echoes and not any(e.code in SOURCES for e in near):
-            found[event.gpu] = echoes
-    return found
+RACK_STEP: Final = (
+    "Look for the first Xid 149 among the rack's trays (`dmesg`, `journalctl -k`); do not reset the GPUs"
+    " of this tray unless the driver requests it"
+)
+BOARD_STEP: Final = "Look at the NVSwitches first: SXid lines in `dmesg`, and the fabric manager's log"
+PROGRAM_STEP: Final = "Look at the program that ran there (its peer accesses); the GPU needs no reset"
 
 
 def judge(scene: Scene) -> Opinion:
     """Judge the events since nvltop started; what came before is only in the kernel log."""
-    xids = [e for e in scene.events if e.kind == "xid"]
+    xids = [_placed(scene, e) for e in scene.events if e.kind == "xid"]
     claims = list(_claims(scene, xids))
     if scene.listening is None:
-        return claims, Missing("not listening yet")
+        return claims, Missing("not listening for Xids yet")
     if not scene.listening.code:
-        return claims, Missing("this driver tells no events here; look for Xid lines in `dmesg`")
+        return claims, Missing("this driver sends no events here; look for Xid lines in `dmesg`")
     since = datetime.fromtimestamp(scene.listening.wall_s)
-    return claims, f"none since {since:%H:%M:%S}; earlier ones, and those of NVSwitches, only in `dmesg`"
+    some = "Xids ended again" if xids else "no Xid"
+    return claims, (
+        f"{some} since nvltop started ({since:%H:%M:%S}); see `dmesg` for older ones and for NVSwitch SXids"
+    )
+
+
+def _placed(scene: Scene, event: Event) -> Event:
+    """Give an Xid without a GPU to the one that is lost: the driver no longer finds its handle."""
+    lost = [g for g in scene.gpus if g.state == "lost"]
+    return replace(event, gpu=lost[0].gpu.uuid) if event.gpu is None and len(lost) == 1 else event
 
 
 def _claims(scene: Scene, xids: Sequence[Event]) -> Iterator[Claim]:
-    index_of = {g.gpu.uuid: g.gpu.index for g in scene.gpus}
+    by_uuid = {g.gpu.uuid: g for g in scene.gpus}
+    together = at_once(scene, xids)
+    if together:
+        claim = _together(scene, together)
+        if claim:
+            yield claim
+    taken = {id(e) for e in together}
     began = culprits(xids)
-    groups: dict[tuple[str | None, bool], list[tuple[Event, Xid]]] = {}
+    echo_of = {e.gpu: source for source, echoes in began.items() for e in echoes}
+    groups: dict[tuple[str | None, bool], list[Event]] = {}
     for event in xids:
-        xid = lookup(event.code)
-        mild = xid.severity in ("info", "notice", "warning")
-        if not mild or scene.tick.mono_s - event.mono_s < MILD_S:
-            groups.setdefault((event.gpu, xid.nvlink), []).append((event, xid))
-    order = ("critical", "warning", "notice", "info")
-    for (gpu, nvlink), told in groups.items():
-        # The worst speaks for the GPU, the newest of equals.
-        event, xid = min(told, key=lambda pair: (order.index(pair[1].severity), -pair[0].mono_s))
-        where = f"GPU {index_of[gpu]}" if gpu in index_of else "a GPU"
-        code = "an unknown Xid" if event.code == UNKNOWN_XID else f"Xid {event.code}"
-        summary = f"{where} reported {code}: {xid.meaning}"
-        likely = began.get(gpu or "")
-        if likely and event.code in SOURCES:
-            who = sorted({index_of.get(e.gpu or "", -1) for e in likely})
-            codes = ", ".join(map(str, sorted({e.code for e in likely})))
-            count = f"{len(who)} peer{'s' if len(who) > 1 else ''}"
-            summary += f". {count} reported {codes}, so {where} is the likely source"
-        elif any(gpu in {e.gpu for e in echoes} for echoes in began.values()):
-            source = next(g for g, echoes in began.items() if gpu in {e.gpu for e in echoes})
-            summary += f". It likely echoes the fault of GPU {index_of.get(source, '?')}"
-        times = sum(e.code == event.code for e, _ in told)
-        if times > 1:
-            summary += f" ({times} times)"
-        yield Claim(
-            rule="xid-nvlink" if nvlink else "xid-gpu",
-            gpu=gpu,
-            summary=summary,
-            steps=(Step(xid.severity),),
-            evidence={
-                "xid": event.code,
-                "times": times,
-                "codes": sorted({e.code for e, _ in told}),
-                "last_unix_s": round(max(e.wall_s for e, _ in told), 3),
-            },
-            next_step=xid.action,
-            source=XID_CATALOG,
-            confidence="likely" if likely else "certain",
-            began_s=min(e.wall_s for e, _ in told),
+        if id(event) not in taken:
+            groups.setdefault((event.gpu, lookup(event.code).nvlink), []).append(event)
+    for (gpu, _), events in groups.items():
+        g = by_uuid.get(gpu or "")
+        seen = evidence(scene, g, max(e.mono_s for e in events))
+        claim = _of_gpu(scene, g, events, seen, gpu in began)
+        if claim is None:
+            continue
+        if gpu in began:
+            claim = _named_source(claim, began[gpu], by_uuid)
+        source = echo_of.get(gpu)
+        if source:
+            first = next(e for e in xids if e.gpu == source and e.code in SOURCES)
+            who = named(by_uuid[source]) if source in by_uuid else "another GPU"
+            claim = replace(
+                claim,
+                summary=f"{claim.summary}; it likely echoes the fault of {who}",
+                cause=(_rule(first.code), source),
+                steps=(Step(claim.steps[-1].severity),),
+            )
+        yield claim
+
+
+def _rule(code: int) -> str:
+    return "xid-nvlink" if lookup(code).nvlink else "xid-gpu"
+
+
+def _of_gpu(
+    scene: Scene, g: GpuFrame | None, events: Sequence[Event], seen: Evidence, blamed: bool
+) -> Claim | None:
+    codes = _codes(events)
+    now = severity(codes, seen, scene.tick.mono_s - max(e.mono_s for e in events), blamed)
+    if now is None:
+        return None
+    # The worst speaks for the GPU; of equals the newest. A forbidden access explains the codes beside it.
+    top = PEER_ACCESS if PEER_ACCESS in codes and not seen.damage and not blamed else codes[0]
+    others = [code for code in codes if code != top]
+    where = named(g) if g else "A GPU"
+    word = "Unknown Xid" if top == UNKNOWN_XID else f"Xid {top}"
+    more = f" +{len(others)}" if others else ""
+    meanings = " and ".join(f"{_word(code)} ({lookup(code).meaning})" for code in (top, *others))
+    times = sum(e.code == top for e in events)
+    summary = f"{where} reported {meanings}" + (f", {_word(top)} {times} times" if times > 1 else "")
+    nvlink = lookup(top).nvlink
+    if nvlink and seen.action == 0 and not seen.damage:
+        summary += ": no link is down, no counter rose, and the driver requests no reset"
+    elif seen.action:
+        summary += ": the driver requests a recovery action"
+    return Claim(
+        rule=_rule(top),
+        gpu=events[0].gpu,
+        headline=f"{word}{more} on {where}: {lookup(top).short}",
+        summary=summary,
+        # All GPUs may report an undecided code at once: that is one finding, not one for each until the last.
+        steps=(Step(now, after_s=AT_ONCE_S if now == "warning" and top in UNDECIDED else 0.0),),
+        evidence=_evidence(events, seen),
+        next_step=PROGRAM_STEP if top == PEER_ACCESS and others else lookup(top).action,
+        source=XID_CATALOG,
+        confidence="certain" if not nvlink or seen.damage else "likely",
+        began_s=min(e.wall_s for e in events),
+    )
+
+
+def _codes(events: Sequence[Event]) -> list[int]:
+    """Return the codes, the worst first and of equals the newest."""
+    newest = {e.code: e.mono_s for e in events}
+    return sorted(newest, key=lambda code: (ORDER.index(lookup(code).severity), -newest[code]))
+
+
+def _word(code: int) -> str:
+    return "an unknown Xid" if code == UNKNOWN_XID else f"Xid {code}"
+
+
+def _evidence(events: Sequence[Event], seen: Evidence | None) -> dict[str, object]:
+    found: dict[str, object] = {
+        "xid": events[-1].code,
+        "times": len(events),
+        "codes": sorted({e.code for e in events}),
+        "last_unix_s": round(max(e.wall_s for e in events), 3),
+    }
+    if seen:
+        found |= {
+            "recovery_action": seen.action,
+            "links_down": list(seen.links_down),
+            "errors_since_start": seen.errors,
+        }
+    return found
+
+
+def _named_source(claim: Claim, echoes: Sequence[Event], by_uuid: Mapping[str, GpuFrame]) -> Claim:
+    peers = {e.gpu for e in echoes}
+    codes = ranges(sorted({e.code for e in echoes}), ", ")
+    count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
+    where = named(by_uuid[claim.gpu]) if claim.gpu is not None and claim.gpu in by_uuid else "it"
+    return replace(
+        claim,
+        summary=f"{claim.summary}; {count} reported {codes}, so {where} is the likely source",
+        confidence="likely",
+    )
+
+
+def _together(scene: Scene, events: Sequence[Event]) -> Claim | None:
+    """All GPUs reported the same at once: one finding about the node, not one about each GPU."""
+    last_s = max(e.mono_s for e in events)
+    members = [g for g in scene.gpus if g.gpu.uuid in {e.gpu for e in events}]
+    seen = [evidence(scene, g, last_s) for g in members]
+    codes = sorted({e.code for e in events})
+    worst = [severity(codes, s, scene.tick.mono_s - last_s) for s in seen]
+    lasting = [w for w in worst if w]
+    if not lasting:
+        return None
+    damaged = [g for g, s in zip(members, seen, strict=True) if s.damage]
+    said = ", ".join(map(str, codes))
+    short = f"{codes[0]} +{len(codes) - 1}" if len(codes) > 1 else said
+    board = scene.board
+    if damaged:
+        tail = f"; {names(damaged)} also shows damage, look there first"
+        step = lookup(codes[-1]).action
+    elif board.kind is Kind.RACK:
+        tail = (
+            "; no link, counter or other Xid of this tray shows a cause:"
+            " the source is likely outside this tray"
         )
+        step = RACK_STEP
+    else:
+        tail = ", so none of them stands out as the source"
+        step = BOARD_STEP if board.kind in (Kind.SWITCH, Kind.SWITCH5) else lookup(codes[-1]).action
+    outside = board.kind is Kind.RACK and not damaged
+    return Claim(
+        rule="xid-nvlink" if any(lookup(code).nvlink for code in codes) else "xid-gpu",
+        gpu=None,
+        headline=f"Xid {short} on all {len(members)} GPUs" + (", cause elsewhere" if outside else " at once"),
+        summary=f"All {len(members)} GPUs reported Xid {said} within {AT_ONCE_S:.0f} s{tail}",
+        steps=(Step(min(lasting, key=ORDER.index)),),
+        evidence={**_evidence(events, None), "gpus": [g.gpu.index for g in members]},
+        next_step=step,
+        source=XID_CATALOG,
+        confidence="likely",
+        began_s=min(e.wall_s for e in events),
+    )
 
 
 FAMILY: Final = Family("Xids", ("xid-nvlink", "xid-gpu"), judge)

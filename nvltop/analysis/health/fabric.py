@@ -1,10 +1,11 @@
-"""Rules about the NVLink fabric, and about what the driver asks to be done to a GPU."""
+"""Rules about the NVLink fabric: fabric-not-ready, fabric-failed, fabric-health, outside-domain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
+from nvltop.analysis.health.board import Kind, ends_in_switches, is_rack
 from nvltop.analysis.health.claim import (
     DCGM,
     HELD,
@@ -13,11 +14,13 @@ from nvltop.analysis.health.claim import (
     Opinion,
     Scene,
     Step,
+    few,
     first_missing,
     named,
     names,
 )
 from nvltop.model import GpuFrame, Missing, known
+from nvltop.units import age
 
 BEFORE_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
 READY_S: Final = 120.0
@@ -26,10 +29,10 @@ READY_S: Final = 120.0
 TRUE: Final = 1
 """A two-bit field of the health mask: 0 not supported, 1 true, 2 false."""
 MASK: Final[dict[str, tuple[int, str, str]]] = {
-    "degraded bandwidth": (0, "critical", "Read the fabric manager's log"),
-    "a route is recovering": (2, "warning", "Watch whether it ends; read the fabric manager's log"),
-    "an unhealthy route": (4, "critical", "Read the fabric manager's log; drain and reset the GPU"),
-    "a recovery after an access timeout": (6, "warning", "Watch whether it ends"),
+    "degraded bandwidth": (0, "critical", ""),
+    "route recovering": (2, "warning", "Watch whether it ends"),
+    "unhealthy route": (4, "critical", "Drain and reset the GPU"),
+    "access timeout recovery": (6, "warning", "Watch whether it ends"),
 }
 """Shift, severity and next step of each warning in the mask.
 
@@ -38,68 +41,153 @@ MANAGER_SHIFT: Final = 14
 MANAGER_GONE: Final = 2
 CONFIGURATION_SHIFT: Final = 8
 CONFIGURATION: Final = {
-    2: "the system GUID is wrong",
-    3: "the chassis serial number is wrong",
-    4: "the GPU is in no partition",
-    5: "too few NVLinks are up for its partition",
-    6: "the GPU's firmware does not fit",
-    7: "its place in the chassis is invalid",
-    8: "the GPU's state is invalid",
+    2: "wrong system GUID",
+    3: "wrong chassis serial number",
+    4: "in no partition",
+    5: "too few NVLinks up",
+    6: "incompatible GPU firmware",
+    7: "invalid chassis location",
+    8: "invalid GPU state",
 }
 """nvmlGpuFabricInfo health mask, INCORRECT_CONFIGURATION; 1 is none."""
 
-ACTIONS: Final = {
-    1: ("a reset of the GPU", "End all processes on it and reset it (`nvidia-smi -r -i {}`)"),
-    2: ("a reboot of the machine", "Drain the machine and reboot the operating system"),
-    3: (
-        "no peer-to-peer traffic",
-        "End the processes that use this GPU together with others; it can be reset after that",
-    ),
-    4: ("a drain and a reset", "Start nothing new on it; when its work has ended, reset it"),
-    5: ("a recovery of its IMEX domain", "Restart the IMEX service of the domain (`nvidia-imex`)"),
-    6: ("a reset of its bus", "Drain the machine and reset the bus of the GPU, or reboot"),
-    7: ("a reboot of the system", "Drain and reboot the whole system"),
-}
-"""Field 230, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION."""
-DRAIN_P2P: Final = 3
-MAX_ROWS: Final = 512
-"""Uncorrectable row remappings (DCGM and Azure's node checks)."""
-MANAGER: Final = "`systemctl status nvidia-fabricmanager` and its log; in a VM, ask the host"
+PARTITION_SHIFT: Final = 12
+NOT_ASSIGNED: Final = 2
+NO_PARTITION: Final = 4
+"""Code of `CONFIGURATION` for a GPU that is in no partition."""
+NOT_SUPPORTED_REASON: Final = "not supported"
+CUDA_802: Final = "CUDA programs fail with error 802 (system not ready)"
 
 
 def judge(scene: Scene) -> Opinion:
     """Judge the fabric of the GPUs that have one."""
-    members = [g for g in scene.gpus if known(g.fabric.state)]
-    if not members:
-        # A GPU older than the fabric is not asked about it by old drivers, either.
-        may = [g for g in scene.gpus if g.gpu.architecture not in BEFORE_FABRIC]
-        unread = first_missing(g.fabric.state for g in may)
-        return (), None if unread and unread.reason == "not supported" else unread
-    claims = [*_joining(scene, members)]
+    answering = [g for g in scene.gpus if g.state == "ok"]
+    members = [g for g in answering if known(g.fabric.state)]
+    claims = [*_outside(scene, answering, members), *_joining(scene, members)]
     for g in members:
         claims += [*_failed(scene, g), *_health(scene, g)]
-    return claims, f"{len(members)} GPUs have joined it without an error"
+    if members:
+        return claims, f"NVLink fabric ready on {names(members)}"
+    # Old drivers do not answer for a GPU older than the fabric, either.
+    may = [g for g in scene.gpus if g.gpu.architecture not in BEFORE_FABRIC]
+    unread = first_missing(g.fabric.state for g in may)
+    return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
+
+
+def _outside(scene: Scene, answering: list[GpuFrame], members: list[GpuFrame]) -> Iterator[Claim]:
+    """GPUs of a rack whose links end in NVSwitches, and which are in no NVLink domain."""
+    out = [
+        g
+        for g in answering
+        if isinstance(g.fabric.state, Missing)
+        and g.fabric.state.reason == NOT_SUPPORTED_REASON
+        and ends_in_switches(g.gpu)
+        and (is_rack(g.gpu) or any(m.gpu.name == g.gpu.name for m in members))
+    ]
+    if out:
+        yield Claim(
+            rule="outside-domain",
+            gpu=out[0].gpu.uuid if len(out) == 1 else None,
+            headline=f"{few(out)} outside the NVLink domain",
+            summary=f"The fabric state of {names(out)} is 'not supported': outside the NVLink domain of the"
+            " rack, so jobs over several trays cannot use NVLink",
+            # Jobs within the tray work, and a board without a rack (NVL4) is built this way.
+            steps=(Step("notice"),),
+            polled_s=scene.polled(out[0], "fabric"),
+            evidence=scene.evidence(
+                out[0], "fabric", state=NOT_SUPPORTED_REASON, gpus=[g.gpu.index for g in out]
+            ),
+            next_step="Check that the tray is in the NVLink domain (NMX on the switch trays) and that"
+            " the driver was loaded with NVLink enabled, then `nvidia-smi -q | grep -A5 Fabric`",
+            source="NVML fabric state 0",
+            confidence="likely",
+        )
+
+
+def not_ready(g: GpuFrame) -> bool:
+    """Whether the GPU has a fabric that is not set up: nothing can be said of its NVLink until it is."""
+    return known(g.fabric.state) and g.fabric.state != "completed"
 
 
 def _joining(scene: Scene, members: list[GpuFrame]) -> Iterator[Claim]:
-    """GPUs that join together are one finding: with a manager that is down it is all of them."""
-    late = [g for g in members if g.fabric.state != "completed"]
+    """GPUs that wait together are one finding: with a manager that is down it is all of them."""
+    late = [g for g in members if not_ready(g)]
     if not late:
+        scene.memory.fabric_late_s = None
         return
+    g, now_s = late[0], scene.tick.mono_s
+    first_s = scene.memory.fabric_late_s = scene.memory.fabric_late_s or now_s
+    since = scene.up_since
+    up_s = scene.tick.wall_s - since[0] if since else 0.0
+    # A fabric that was ready does not leave that state, so it has not been ready since the driver runs.
+    if since and up_s >= READY_S:
+        how_long = f"for at least {age(up_s)} (since {since[1]})"
+        steps: tuple[Step, ...] = (Step("critical"),)
+    else:
+        # The driver had run for a while when the fabric was first examined.
+        grace_s = max(0.0, READY_S - max(0.0, up_s - (now_s - first_s)))
+        how_long = f"for {HELD}"
+        steps = (Step("notice"), Step("critical", after_s=grace_s, polls=3))
+    cause, step = _why_not_ready(scene, late, members)
     several = len(late) > 1
-    for g in late[:1] if several else late:
-        have = "have" if several else "has"
-        yield Claim(
-            rule="fabric-not-ready",
-            gpu=None if several else g.gpu.uuid,
-            summary=f"{names(late)} {have} been joining the NVLink fabric for {HELD};"
-            " until that is done CUDA programs fail with error 802",
-            steps=(Step("notice"), Step("critical", after_s=READY_S, polls=3)),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", state=g.fabric.state, gpus=[m.gpu.index for m in late]),
-            next_step=MANAGER,
-            source=DCGM,
+    yield Claim(
+        rule="fabric-not-ready",
+        gpu=None if several else g.gpu.uuid,
+        headline="NVLink fabric not ready: CUDA error 802"
+        if len(late) == len(scene.gpus)
+        else f"{few(late)}: fabric not ready, CUDA error 802",
+        summary=f"The NVLink fabric of {names(late)} is not ready {how_long}, so {CUDA_802}; {cause}",
+        steps=steps,
+        polled_s=scene.polled(g, "fabric"),
+        evidence=scene.evidence(
+            g,
+            "fabric",
+            state=g.fabric.state,
+            gpus=[m.gpu.index for m in late],
+            driver_up_s=round(up_s) if since else None,
+        ),
+        next_step=step,
+        source=DCGM,
+        damage=1.0,
+    )
+
+
+def _why_not_ready(scene: Scene, late: list[GpuFrame], members: list[GpuFrame]) -> tuple[str, str]:
+    """Return the likely cause and the next step, by what the board and the other GPUs show."""
+    board = scene.board
+    without = [g for g in late if _without_partition(g.fabric.health_mask)]
+    if board.virtual:
+        return "the fabric manager is outside this virtual machine", board.fabric_step
+    if without:
+        return (
+            f"{names(without)} {'is' if len(without) == 1 else 'are'} in no partition",
+            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
         )
+    if len(late) < len(members):
+        return (
+            "the other GPUs are ready, so its partition is probably not activated",
+            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
+        )
+    waiting = [
+        f.nic.device for f in scene.nics if f.port.state == "init" and f.port.link_layer == "InfiniBand"
+    ]
+    if board.kind is Kind.SWITCH5 and waiting:
+        return (
+            f"the InfiniBand ports {', '.join(waiting[:4])} are in state INIT,"
+            " as those of NVSwitches are while no NVLSM runs",
+            board.fabric_step,
+        )
+    if board.kind is Kind.RACK:
+        return "the rack's NVLink management (NMX) has not set it up", board.fabric_step
+    manager = "NVLSM or the fabric manager" if board.kind is Kind.SWITCH5 else "the fabric manager"
+    return f"usually {manager} is not running", board.fabric_step
+
+
+def _without_partition(mask: object) -> bool:
+    """Whether the health mask says that a GPU is in no partition."""
+    return isinstance(mask, int) and (
+        mask >> CONFIGURATION_SHIFT & 0xF == NO_PARTITION or mask >> PARTITION_SHIFT & 0x3 == NOT_ASSIGNED
+    )
 
 
 def _failed(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
@@ -108,35 +196,39 @@ def _failed(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
         yield Claim(
             rule="fabric-failed",
             gpu=g.gpu.uuid,
+            headline=f"{named(g)}: NVLink fabric setup failed",
             summary=f"The NVLink fabric of {named(g)} finished setting up with an error ({status})",
             steps=(Step("critical"),),
             polled_s=scene.polled(g, "fabric"),
             evidence=scene.evidence(g, "fabric", state="completed", status=status),
-            next_step=MANAGER,
+            next_step=scene.board.fabric_step,
             source=DCGM,
         )
 
 
 def _health(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     mask, summary = g.fabric.health_mask, g.fabric.health_summary
+    if not_ready(g):
+        # The mask means nothing before that, and `fabric-not-ready` says so.
+        return
     found: list[tuple[str, str, str]] = []
     if known(mask):
         found += [
-            (f"{what} on", severity, step)
+            (what, severity, step)
             for what, (shift, severity, step) in MASK.items()
             if mask >> shift & 0x3 == TRUE
         ]
         wrong = mask >> CONFIGURATION_SHIFT & 0xF
-        if wrong > 1:
-            why = CONFIGURATION.get(wrong, f"code {wrong}")
-            found.append(
-                (f"a wrong configuration ({why}) of", "critical", "Check the partition and firmware")
-            )
+        if wrong > 1 and wrong != NO_PARTITION:
+            why = CONFIGURATION.get(wrong, f"configuration error {wrong}")
+            found.append((why, "critical", "Check the partition and the firmware"))
+        if _without_partition(mask):
+            found.append(("in no partition", "critical", "Activate the GPU's partition"))
         if mask >> MANAGER_SHIFT & 0x3 == MANAGER_GONE:
-            found.append(("no connection to the fabric manager from", "critical", MANAGER))
+            found.append(("no fabric manager connection", "critical", ""))
     if known(summary) and not found and summary != "healthy":
         severity = "critical" if summary == "unhealthy" else "warning"
-        found.append((f"the state '{summary}' for", severity, "Read the fabric manager's log"))
+        found.append((summary, severity, ""))
     if not found:
         return
     order = ("critical", "warning")
@@ -144,8 +236,8 @@ def _health(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     yield Claim(
         rule="fabric-health",
         gpu=g.gpu.uuid,
-        summary=f"The NVLink fabric reports {found[0][0]} {named(g)}"
-        + (f" and {len(found) - 1} more" if len(found) > 1 else ""),
+        headline=f"{named(g)} fabric: {found[0][0]}",
+        summary=f"The NVLink fabric reports for {named(g)}: {', '.join(what for what, _, _ in found)}",
         steps=(Step(found[0][1]),),
         polled_s=scene.polled(g, "fabric"),
         evidence=scene.evidence(
@@ -153,72 +245,13 @@ def _health(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
             "fabric",
             health_mask=f"{mask:#x}" if known(mask) else None,
             summary=summary if known(summary) else None,
-            found=[what.rsplit(" ", 1)[0] for what, _, _ in found],
+            found=[what for what, _, _ in found],
         ),
-        next_step=found[0][2],
+        next_step=". ".join(filter(None, (found[0][2], scene.board.fabric_step))),
         source=f"{DCGM} (fabric health mask)",
     )
 
 
-def judge_recovery(scene: Scene) -> Opinion:
-    """Judge what the driver asks for by itself, and repairs of GPU memory."""
-    claims = [claim for g in scene.gpus for claim in (*_action(scene, g), *_remap(scene, g))]
-    actions = [g.fabric.recovery_action for g in scene.gpus]
-    asked = sum(known(a) for a in actions)
-    if asked:
-        return claims, f"the driver asks for nothing on {asked} GPUs"
-    unread = next((a for a in actions if isinstance(a, Missing)), None)
-    return claims, None if unread and unread.reason == "not supported" else unread
-
-
-def _action(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
-    action = g.fabric.recovery_action
-    if not known(action) or action == 0:
-        return
-    what, step = ACTIONS.get(action, (f"an action this version does not know (number {action})", ""))
-    yield Claim(
-        rule="recovery-action",
-        gpu=g.gpu.uuid,
-        summary=f"The driver asks for {what} on {named(g)}",
-        steps=(Step("warning" if action == DRAIN_P2P else "critical"),),
-        polled_s=scene.polled(g, "fabric"),
-        evidence=scene.evidence(g, "fabric", recovery_action=action),
-        next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
-        source="NVML field 230",
-    )
-
-
-def _remap(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
-    pending, failed, rows = g.fabric.remap_pending, g.fabric.remap_failed, g.fabric.remapped_rows
-    many = known(rows) and rows >= MAX_ROWS
-    if failed is True or many:
-        why = "could not be repaired" if failed is True else f"has had {rows} rows replaced"
-        yield Claim(
-            rule="remap",
-            gpu=g.gpu.uuid,
-            summary=f"The memory of {named(g)} {why}",
-            steps=(Step("critical"),),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", remap_failed=failed is True, remapped_rows=_plain(rows)),
-            next_step="Drain the GPU, run nvidia-bug-report.sh and ask for NVIDIA's field diagnostic",
-            source=DCGM,
-        )
-    elif pending is True:
-        yield Claim(
-            rule="remap",
-            gpu=g.gpu.uuid,
-            summary=f"{named(g)} needs a reset to finish repairing its memory",
-            steps=(Step("warning"),),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", remap_pending=True, remapped_rows=_plain(rows)),
-            next_step=f"Reset it after its work has drained (`nvidia-smi -r -i {g.gpu.index}`)",
-            source=DCGM,
-        )
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, Missing) else value
-
-
-FAMILY: Final = Family("fabric", ("fabric-not-ready", "fabric-failed", "fabric-health"), judge)
-RECOVERY: Final = Family("repairs", ("recovery-action", "remap"), judge_recovery)
+FAMILY: Final = Family(
+    "fabric", ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"), judge, READY_S
+)

@@ -12,27 +12,83 @@ from nvltop.analysis.health.claim import (
     Opinion,
     Scene,
     Step,
+    few,
     first_missing,
     named,
     names,
 )
-from nvltop.analysis.verdict import BUSY_PERCENT
-from nvltop.model import GPU_IS_LOST, Gpu, Missing, known
+from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, known
 from nvltop.text import bus_number
 
 HW_THERMAL: Final = 0x40
 POWER_BRAKE: Final = 0x80
 """nvmlClocksEventReasonHwThermalSlowdown, …HwPowerBrakeSlowdown."""
 THROTTLED_S: Final = 10.0
-PCIE_S: Final = 30.0
+FELL_OFF: Final = 79
+"""Xid of a GPU that has fallen off the bus."""
+UNOPENED_UUID: Final = "GPU-index-"
+"""Stands for the UUID of a GPU that the driver counts and never opened."""
 LOST_BY_CONTAINER: Final = {"unknown driver error", "no permission"}
 LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the machine"
 
 
 def judge_presence(scene: Scene) -> Opinion:
     """Judge whether all GPUs answer."""
-    return [*_mismatch(scene), *_lost(scene), *_unlisted(scene), *_hole(scene), *_container(scene)], (
-        f"{sum(g.state == 'ok' for g in scene.gpus)} answer" if scene.gpus else Missing("no GPU read yet")
+    claims = [
+        *_mismatch(scene),
+        *_lost(scene),
+        *_unopened(scene),
+        *_unlisted(scene),
+        *_hole(scene),
+        *_container(scene),
+    ]
+    if not scene.gpus:
+        return claims, Missing("no GPU read yet")
+    return claims, f"{sum(g.state == 'ok' for g in scene.gpus)} of {len(scene.gpus)} GPUs respond"
+
+
+def unopened(scene: Scene) -> list[GpuFrame]:
+    """Return the GPUs that the driver counts and never opened, while others work.
+
+    Not those left out because a call on them hung, nor those that are kept from us by their rights.
+    """
+    if not any(g.state == "ok" for g in scene.gpus):
+        return []
+    return [
+        g
+        for g in scene.gpus
+        if g.state == "unreadable"
+        and g.gpu.uuid.startswith(UNOPENED_UUID)
+        and "hung" not in g.state_reason
+        and g.state_reason != "no permission"
+    ]
+
+
+def _unopened(scene: Scene) -> Iterator[Claim]:
+    """GPUs that do not start while others do: that is no matter of rights or of the driver as a whole."""
+    dead = unopened(scene)
+    if not dead:
+        return
+    alive = sum(g.state == "ok" for g in scene.gpus)
+    several = len(dead) > 1
+    yield Claim(
+        rule="gpu-not-opened",
+        gpu=None if several else dead[0].gpu.uuid,
+        headline=f"{few(dead)} do{'' if several else 'es'} not start ({alive} of {len(scene.gpus)} work)",
+        summary=f"The driver lists {names(dead)} but cannot open {'them' if several else 'it'}"
+        f" ({dead[0].state_reason}), while the other {alive} work{'' if alive > 1 else 's'}:"
+        f" the GPU{'s do' if several else ' does'} not start",
+        steps=(Step("critical"),),
+        evidence={
+            "gpus": [g.gpu.index for g in dead],
+            "answer": dead[0].state_reason,
+            "gpus_counted": len(scene.gpus),
+            "gpus_open": alive,
+        },
+        next_step="Look for RmInitAdapter and Xid lines in `dmesg`, run nvidia-bug-report.sh, then"
+        " power-cycle the machine; a reboot alone may not be enough",
+        source="nvmlDeviceGetHandleByIndex_v2",
+        damage=1.0,
     )
 
 
@@ -43,6 +99,7 @@ def _mismatch(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="lib-mismatch",
             gpu=None,
+            headline="Driver library and kernel module differ",
             summary=problem.summary[:1].upper() + problem.summary[1:],
             steps=(Step("critical"),),
             evidence={"problem": problem.id},
@@ -52,19 +109,26 @@ def _mismatch(scene: Scene) -> Iterator[Claim]:
 
 
 def _lost(scene: Scene) -> Iterator[Claim]:
+    codes = {e.code for e in scene.events if e.kind == "xid"}
     for g in scene.gpus:
         if g.state == "lost":
+            off = g.state_reason == GPU_IS_LOST.reason
+            xid = f" (Xid {FELL_OFF})" if off and FELL_OFF in codes else ""
             yield Claim(
                 rule="gpu-lost",
                 gpu=g.gpu.uuid,
-                summary=f"{named(g)} has stopped answering and is off the bus;"
-                " nothing can run on it until the machine restarts"
-                if g.state_reason == GPU_IS_LOST.reason
+                headline=f"{named(g)} LOST{xid}: off the bus"
+                if off
+                else f"{named(g)} LOST: no longer listed",
+                summary=f"{named(g)} has fallen off the bus{xid}: nothing can run on it until"
+                " the machine restarts"
+                if off
                 else f"{named(g)} is no longer listed by the driver: it is off the bus, or was taken away",
                 steps=(Step("critical"),),
                 evidence=scene.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,
                 source="XID 79 in NVIDIA's catalog",
+                damage=1.0,
             )
 
 
@@ -81,7 +145,8 @@ def _unlisted(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="gpu-lost",
             gpu=None,
-            summary=f"The GPU at PCI {bus} has the driver but NVML does not show it: it may be off the bus",
+            headline=f"GPU at {bus[-12:]} is not in NVML's list",
+            summary=f"The GPU at PCI {bus} has the driver but NVML does not list it: it may be off the bus",
             steps=(Step("critical", polls=2),),
             polled_s=scene.inventory.mono_s,
             evidence={"pci_bus_id": bus, "gpus_on_pci": len(devices), "gpus_of_nvml": len(buses)},
@@ -103,6 +168,7 @@ def _hole(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="gpu-lost",
             gpu=None,
+            headline=f"A GPU is missing (module {module} of the board)",
             summary=f"Module {module} of the board shows no GPU, those beside it do: one GPU is missing",
             steps=(Step("warning", polls=2),),
             evidence={"modules": modules, "missing_module": module},
@@ -122,9 +188,10 @@ def _container(scene: Scene) -> Iterator[Claim]:
     yield Claim(
         rule="container-lost",
         gpu=None,
+        headline="This container lost its GPUs" if inside else "All GPUs stopped responding at once",
         summary="This container lost its GPUs (often after `systemctl daemon-reload` on the host)"
         if inside
-        else "All GPUs have stopped answering at once, as when their device files are taken away",
+        else "All GPUs stopped responding at once, as when their device files are taken away",
         steps=(Step("critical", polls=2),),
         polled_s=scene.polled(gone[0], "gauges"),
         evidence=scene.evidence(gone[0], "gauges", answer=", ".join(sorted(reasons))),
@@ -150,8 +217,10 @@ def judge_clocks(scene: Scene) -> Opinion:
             Claim(
                 rule="throttled",
                 gpu=g.gpu.uuid,
-                summary=f"{named(g)} is slowed by {'heat' if heat else 'its power supply'};"
-                " the other ranks will wait for it",
+                headline=f"{named(g)} throttled: {'thermal' if heat else 'power brake'}"
+                + (f" ({temperature:.0f} C)" if heat and known(temperature) else ""),
+                summary=f"{named(g)} is throttled by {'heat' if heat else 'the power brake (power supply)'},"
+                " so the other ranks of its job wait for it",
                 steps=(Step("warning", after_s=THROTTLED_S, polls=3),),
                 polled_s=scene.polled(g, "gauges"),
                 evidence=scene.evidence(
@@ -168,47 +237,14 @@ def judge_clocks(scene: Scene) -> Opinion:
             )
         )
     if any(known(r) for r in reasons):
-        return claims, "no GPU is slowed by heat or its power supply"
+        return claims, "no throttling (thermal, power brake)"
     return claims, first_missing(reasons)
 
 
-def judge_pcie(scene: Scene) -> Opinion:
-    """Judge the PCIe link of GPUs at work: at rest it saves power at a lower speed."""
-    claims, judged = [], []
-    for g in scene.gpus:
-        gen, width, util = g.gauges.pcie_gen, g.gauges.pcie_width, g.gauges.util_percent
-        gen_max, width_max = g.gpu.pcie_gen_max, g.gpu.pcie_width_max
-        if not (known(gen) and known(width) and known(gen_max) and known(width_max)) or _on_chip(g.gpu):
-            continue
-        judged.append(g)
-        at_work = g.gauges.pstate == 0 and known(util) and util >= BUSY_PERCENT
-        if not at_work or (gen >= gen_max and width >= width_max) or g.gpu.virtualization == "vgpu":
-            continue
-        now, best = (f"x{width}", f"x{width_max}") if width < width_max else (f"gen {gen}", f"gen {gen_max}")
-        claims.append(
-            Claim(
-                rule="pcie-degraded",
-                gpu=g.gpu.uuid,
-                summary=f"The PCIe link of {named(g)} is {now} instead of {best}",
-                steps=(Step("warning", after_s=PCIE_S, polls=3),),
-                polled_s=scene.polled(g, "gauges"),
-                evidence=scene.evidence(
-                    g, "gauges", gen=gen, gen_max=gen_max, width=width, width_max=width_max
-                ),
-                next_step="Reseat the card or its riser, and check the slot's settings in the BIOS",
-                source="NVIDIA/open-gpu-kernel-modules issue 731",
-            )
-        )
-    if not judged:
-        return claims, None if all(_on_chip(g.gpu) for g in scene.gpus) else Missing("PCIe link not told")
-    return claims, f"{names(judged)}: as wide and fast as it can be, where at work"
-
-
-def _on_chip(gpu: Gpu) -> bool:
-    """Whether the GPU hangs on its CPU by C2C, where PCIe says nothing (GB10, GH200, GB200)."""
-    return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
-
-
-PRESENCE: Final = Family("GPUs present", ("gpu-lost", "container-lost", "lib-mismatch"), judge_presence)
-CLOCKS: Final = Family("clocks", ("throttled",), judge_clocks)
-PCIE: Final = Family("PCIe links", ("pcie-degraded",), judge_pcie)
+PRESENCE: Final = Family(
+    "GPUs present",
+    ("gpu-lost", "gpu-not-opened", "container-lost", "lib-mismatch"),
+    judge_presence,
+    of_gpus=False,
+)
+CLOCKS: Final = Family("clocks", ("throttled",), judge_clocks, THROTTLED_S)

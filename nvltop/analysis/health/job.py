@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from statistics import median
 from typing import Final
 
+from nvltop.analysis.activity.balance import Imbalance
 from nvltop.analysis.activity.groups import Group, by_job
-from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, linked, named, names
+from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, few, linked, named, names
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import Activity, GpuFrame, Heartbeat, Missing, known
+from nvltop.model import Activity, GpuFrame, Heartbeat, known
 
 TOGETHER_S: Final = 60.0
 WAITS_S: Final = 45.0
 """On top of the time that the means behind it are of."""
 IMBALANCE_S: Final = 15.0
 BUSY: Final = 95.0
+SILENT_S: Final = 10.0
+"""Silence of a job from which what its GPUs move is no part of its work."""
 LITTLE_POWER: Final = 0.35
 QUIET: Final = 0.01
 FEW: Final = 0.25
@@ -25,7 +28,7 @@ OTHERWISE: Final = 0.15
 ENDED: Final = 5.0
 """Percent of utilisation, and share of the memory in percent, of GPUs that a job has left."""
 
-NOT_YET: Final = Missing("not watched for long enough yet")
+NOT_YET: Final = "no hang, even load; a straggler shows only once a step is recognized"
 PY_SPY: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
 
 
@@ -41,31 +44,38 @@ def judge(scene: Scene) -> Opinion:
     if not scene.activity and not claims:
         moves = any(known(s := g.nvlink.recent_share) and s >= QUIET for g in gpus)
         return claims, NOT_YET if moves else "no job moves data over NVLink"
-    return claims, "no job stands still, no GPU is waited for, links are used alike"
+    return claims, "no hang, no straggler, even load on all links"
 
 
 def _stuck(scene: Scene, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     """GPUs of one job that spin; where no job is known, all that are free."""
     groups = by_job(scene.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
+    # A hung job may poll: what it moves then is little beside what it moved before.
+    silent = {uuid for j in scene.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
+    spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
     # Of GPUs of which no job is known, those may belong together that have memory in use.
-    free = [g for g in gpus if g.gpu.uuid not in taken and (_spins(g) or _holds_memory(g))]
-    few = sum(not _spins(g) for g in free) <= max(1, FEW * len(free))
-    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if few or _spins(g))))
+    free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
+    mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, FEW * len(free))
+    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if mostly or g.gpu.uuid in spins)))
     by_uuid = {g.gpu.uuid: g for g in gpus}
     for group in groups:
         members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
-        spinning = [g for g in members if _spins(g)]
-        others = [g for g in members if not _spins(g)]
+        spinning = [g for g in members if g.gpu.uuid in spins]
+        others = [g for g in members if g.gpu.uuid not in spins]
         if len(spinning) < 2 or len(others) > max(1, FEW * len(members)):
             continue
         odd, how = _odd(spinning, others)
-        hint = f"; {named(odd)} looks different: {how}" if odd else ""
+        hint = f"; {named(odd)} is different: {how}" if odd else ""
         yield Claim(
             rule="stuck-collective",
-            gpu=_first(members, gpus),
-            summary=f"{names(spinning)} look busy but move no data and draw little power:"
-            f" they are probably waiting for each other{hint}",
+            gpu=odd.gpu.uuid if odd else _first(members, gpus),
+            identity=f"job of {members[0].gpu.uuid}",
+            headline=f"HANG? {named(odd)} {_state(odd)}, {len(spinning)} GPUs spin"
+            if odd
+            else f"HANG? {few(spinning)} spin without traffic",
+            summary=f"Probably hung: {names(spinning)} spin at full utilization without traffic and at low"
+            f" power{hint}",
             steps=(Step("warning", after_s=TOGETHER_S, polls=10),),
             polled_s=scene.polled(spinning[0], "gauges"),
             evidence=scene.evidence(
@@ -86,7 +96,8 @@ def _first(members: Sequence[GpuFrame], gpus: Sequence[GpuFrame]) -> str | None:
     return None if len(members) == len(gpus) else members[0].gpu.uuid
 
 
-def _spins(g: GpuFrame) -> bool:
+def _spins(g: GpuFrame, silent: Container[str]) -> bool:
+    """Whether a GPU looks busy, draws little power and moves nothing."""
     util, power, limit, share = (
         g.gauges.util_percent,
         g.gauges.power_w,
@@ -100,7 +111,7 @@ def _spins(g: GpuFrame) -> bool:
         and known(share)
         and util >= BUSY
         and power < LITTLE_POWER * limit
-        and share < QUIET
+        and (share < QUIET or g.gpu.uuid in silent)
         and known(g.pcie.tx_bytes_per_s)
         and pcie_share(g) < QUIET
     )
@@ -124,6 +135,11 @@ def _odd(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuF
     return apart[0], f"it draws {powers[apart[0].gpu.uuid]:.0f} W, the others {usual:.0f} W"
 
 
+def _state(g: GpuFrame) -> str:
+    util = g.gauges.util_percent
+    return "idle" if known(util) and util <= ENDED else "differs"
+
+
 def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
     beat = activity.heartbeat
     members = [by_uuid[uuid] for uuid in activity.gpus if uuid in by_uuid]
@@ -132,8 +148,9 @@ def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> 
     yield Claim(
         rule="heartbeat-stopped",
         gpu=_first(members, list(by_uuid.values())),
-        summary=f"The job on {names(members)} moved data every {beat.period_s:.3g} s and has not for"
-        f" {beat.silent_s:.0f} s: {_looks(members)}",
+        headline=f"No NVLink traffic for {beat.silent_s:.0f} s (step {beat.period_s:.3g} s)",
+        summary=f"The job on {names(members)} has had no NVLink traffic for {beat.silent_s:.0f} s"
+        f" (normal: every {beat.period_s:.3g} s), {_looks(members)}",
         steps=(Step("notice"),),
         evidence=_seen(beat),
         next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
@@ -166,10 +183,10 @@ def _looks(members: Sequence[GpuFrame]) -> str:
     """Say what the GPUs do instead."""
     utils = [u for g in members if known(u := g.gauges.util_percent)]
     if len(utils) < len(members):
-        return "what its GPUs do instead cannot be read"
+        return "and the load of its GPUs cannot be read"
     if min(utils) >= BUSY:
-        return "its GPUs are busy, computing or waiting"
-    return "its GPUs rest" if max(utils) <= ENDED else "some of its GPUs are busy, others not"
+        return "and its GPUs are busy, computing or waiting"
+    return "and its GPUs are idle" if max(utils) <= ENDED else "with some of its GPUs busy, others not"
 
 
 def _straggler(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
@@ -180,7 +197,8 @@ def _straggler(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -
     yield Claim(
         rule="straggler",
         gpu=g.gpu.uuid,
-        summary=f"The other GPUs of its job seem to wait for {named(g)}: it " + " and ".join(found.signs),
+        headline=f"{named(g)} is the straggler of its job",
+        summary=f"The other GPUs of the job seem to wait for {named(g)}: it " + " and ".join(found.signs),
         steps=(Step("notice", after_s=WAITS_S, polls=10),),
         polled_s=scene.polled(g, "gauges"),
         evidence=scene.evidence(g, "gauges", signs=list(found.signs)),
@@ -199,8 +217,9 @@ def _imbalance(scene: Scene, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
             rule="link-imbalance",
             gpu=odd.gpu,
             link=odd.link,
-            summary=f"{named(g)} link {odd.link} {way} {odd.bytes_per_s / 1e9:.2f} GB/s,"
-            f" the others that lead there {odd.usual_bytes_per_s / 1e9:.2f}",
+            headline=f"{named(g)} link {odd.link} {way} {_part(odd)}",
+            summary=f"{named(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
+            f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
             steps=(Step("notice", after_s=IMBALANCE_S),),
             evidence={
                 "bytes_per_s": round(odd.bytes_per_s),
@@ -212,6 +231,18 @@ def _imbalance(scene: Scene, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
         )
 
 
+def _part(odd: Imbalance) -> str:
+    share = odd.bytes_per_s / odd.usual_bytes_per_s if odd.usual_bytes_per_s else 0.0
+    return f"{share:.0%} of the usual" if share >= 0.01 else "nothing"
+
+
+def _rate(bytes_per_s: float) -> str:
+    return f"{bytes_per_s / 1e9:.2f} GB/s" if bytes_per_s >= 5e6 else "nothing"
+
+
 FAMILY: Final = Family(
-    "jobs", ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"), judge
+    "jobs",
+    ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"),
+    judge,
+    TOGETHER_S + WAITS_S,
 )

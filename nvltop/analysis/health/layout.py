@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from nvltop.analysis.matrix import Around
 from nvltop.analysis.pcie import LEVELS, level
-from nvltop.model import Inventory, known
+from nvltop.model import Inventory, Place, known
+from nvltop.text import bus_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,34 @@ class Layout:
     """GPUs, by UUID, whose nearest NIC is behind another processor."""
     nics: int
     """Of how many NICs that is said."""
+    ports: Mapping[str, Place]
+    """The place of each GPU that has one, with the limits of its slot, by UUID."""
 
     @classmethod
     def of(cls, inventory: Inventory) -> Layout:
         """Work it out."""
         around = Around.of(inventory)
         gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}
-        own = [at for nic, at in around.nics if not nic.virtual]
+        own = [at for nic, at in around.nics if not nic.virtual and not nic.role]
         nearest = {}
         for nic, at in around.nics:
             levels = [near for gpu in gpus.values() if known(near := level(at, gpu))]
             if levels:
                 nearest[nic.device] = min(levels, key=LEVELS.index)
-        far = [uuid for uuid, gpu in gpus.items() if own and all(level(gpu, at) == LEVELS[-1] for at in own)]
-        return cls(inventory, nearest, frozenset(far), len(own))
+        far = [
+            uuid
+            for uuid, gpu in gpus.items()
+            if own and all(level(gpu, at) == LEVELS[-1] and _on_nodes(gpu, at) for at in own)
+        ]
+        by_bus = {bus_number(place.pci_bus_id): place for place in inventory.gpu_places}
+        ports = {
+            g.uuid: place
+            for g in inventory.gpus
+            if known(g.pci_bus_id) and (place := by_bus.get(bus_number(g.pci_bus_id)))
+        }
+        return cls(inventory, nearest, frozenset(far), len(own), ports)
+
+
+def _on_nodes(*places: Place) -> bool:
+    """Whether the NUMA nodes of all devices are known, so that they can be compared."""
+    return all(known(place.numa_node) and place.numa_node is not None for place in places)

@@ -1,11 +1,18 @@
-"""Rules about which links are up: link-down, fewer-links, bridge-partial, traffic-disabled, link-speed."""
+"""Rules about which links are up: link-down, fewer-links, bridge-partial, no-bridge, traffic-disabled, link-
+speed, link-sleep.
+
+One broken wire is one root finding. What follows from it (`fewer-links` of the same GPU, the other end of
+the wire) names it as its cause.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
+from nvltop.analysis.health import bridges
+from nvltop.analysis.health.board import Kind, optional_bridge
 from nvltop.analysis.health.claim import (
     DCGM,
     INFO,
@@ -18,39 +25,15 @@ from nvltop.analysis.health.claim import (
     first_missing,
     linked,
     named,
+    names,
     up_count,
 )
-from nvltop.analysis.rows import NO_LINKS, lit
-from nvltop.model import GpuFrame, LinkState, Maybe, Missing, known
+from nvltop.analysis.health.dark import POLLS, Dark, blame, dark, judged, one_switch, settling
+from nvltop.analysis.rows import lit
+from nvltop.model import GpuFrame, LinkState, Missing, known
+from nvltop.text import ranges
 
-POLLS: Final = 3
-"""States flicker while links train (NVIDIA/NVSentinel#1701)."""
-TRAINING_S: Final = 30.0
-"""As long as links come up for the first time, others may follow."""
-BOOT_S: Final = 120.0
-"""A machine that was switched on so recently may still be training its links."""
-BRIDGE_LINKS: Final = 4
-"""Links of one bridge; a card with fewer links has them all in one."""
-
-_BRIDGED: Final = re.compile(r"PCI-?E|\bNVL\b|RTX|GeForce|Quadro|TITAN|\bA(2|10|16|30|40)\b|\bA\d{4}\b", re.I)
-
-RESET: Final = (
-    "Look for Xid 74 or 149 in `dmesg`, drain the GPU and reset it (`nvidia-smi -r`);"
-    " if the link goes down again, ask for NVIDIA's field diagnostic"
-)
-
-
-def optional_bridge(gpu: GpuFrame) -> bool:
-    """Whether links of this model are joined by bridges that a machine may have or not."""
-    return known(gpu.gpu.name) and _BRIDGED.search(gpu.gpu.name) is not None
-
-
-def settling(scene: Scene) -> bool:
-    """Whether links that are not up yet may still be training."""
-    new, boot = scene.memory.new_link_s, scene.inventory.booted_s
-    if new is not None and scene.tick.mono_s - new < TRAINING_S:
-        return True
-    return known(boot) and 0 <= scene.tick.wall_s - boot < BOOT_S
+NEVER_UP: Final = "since before nvltop started"
 
 
 def judge(scene: Scene) -> Opinion:
@@ -59,159 +42,141 @@ def judge(scene: Scene) -> Opinion:
     if not gpus:
         unread = first_missing(g.nvlink.links_present for g in scene.gpus if g.gpu.mig is not True)
         return (), unread
-    judged = [g for g in gpus if g.gpu.mig is not True and "states" in g.age_s]
-    most = _most(scene)
-    claims = [claim for g in judged for claim in _gpu(scene, g, most[g.gpu.name])]
+    found = dark(scene)
+    claims = [*_down(scene, found, blame(scene, found)), *bridges.without(scene)]
+    fastest = _fastest(scene)
+    partial: dict[str, str] = {}
+    for g in judged(scene):
+        if optional_bridge(g.gpu):
+            claims += bridges.partly(scene, g, partial)
+        claims += [*_disabled(scene, g), *_slow(scene, g, fastest.get(g.gpu.name, 0.0)), *_asleep(scene, g)]
+    return claims, _looked(scene, gpus)
+
+
+def _looked(scene: Scene, gpus: Sequence[GpuFrame]) -> str | Missing:
+    """Say what was examined, for the case that no rule found anything."""
     dim = [g for g in gpus if lit(g.links).where(LinkState.UNKNOWN)]
     why = next((k.state_reason for g in dim for k in g.links if k.state is LinkState.UNKNOWN), "")
     if why:
-        return claims, Missing(why)
-    present = sum(len(g.links) for g in gpus)
-    up = sum(up_count(g) for g in gpus)
-    return claims, f"{up} of {present} links up, and of the speed of their peers"
+        return Missing(why)
+    present, up = sum(len(g.links) for g in gpus), sum(up_count(g) for g in gpus)
+    if up == present:
+        return f"{up} of {present} links up, all at full speed"
+    if scene.board.kind is not Kind.BRIDGE and settling(scene):
+        return Missing(f"{up} of {present} links up, the others may still be training")
+    if not up:
+        bridge = " (no bridge, or not trained)" if all(optional_bridge(g.gpu) for g in gpus) else ""
+        return f"none of {present} NVLink ports is connected{bridge}"
+    return f"{up} of {present} links up, all at full speed; the others are not connected"
 
 
-class _Most(NamedTuple):
-    """What the GPUs of one model have at most."""
+def _down(scene: Scene, found: Sequence[Dark], blamed: Mapping[str, str]) -> Iterator[Claim]:
+    """Links that were up while we watched, or that peers of the same model have."""
+    switch = one_switch(scene, found)
+    if switch:
+        yield _switch_down(scene, switch, found)
+    for d in found:
+        uuid = d.gpu.gpu.uuid
+        root = blamed.get(uuid)
+        if d.all or len(d.links) == d.missing:
+            claim = _link_down(scene, d, root)
+            yield replace(claim, cause=("link-down", None)) if switch else claim
+        if not d.fell:
+            yield _fewer(scene, d, root or (uuid if d.all or len(d.links) == d.missing else None))
 
-    links_up: int
-    bytes_per_s: float
-    """Of one link."""
+
+def _switch_down(scene: Scene, switch: str, found: Sequence[Dark]) -> Claim:
+    gpus = [d.gpu for d in found]
+    lost = sum(d.missing for d in found)
+    return Claim(
+        rule="link-down",
+        gpu=None,
+        identity=f"NVSwitch {switch}",
+        headline=f"NVSwitch {switch[-10:]}: links of {len(found)} GPUs DOWN",
+        summary=f"All links that are down on {names(gpus)} ({lost}) lead to the NVSwitch {switch}:"
+        " the fault is at the switch",
+        steps=(Step("critical"),),
+        polled_s=scene.polled(gpus[0], "states"),
+        evidence=scene.evidence(
+            gpus[0], "states", switch=switch, gpus=[g.gpu.index for g in gpus], links_down=lost
+        ),
+        next_step="Look for SXid lines of that NVSwitch in `dmesg`, then restart the machine. "
+        + scene.board.fabric_step,
+        confidence="likely",
+        damage=max(d.missing / d.usual for d in found),
+    )
 
 
-NOTHING: Final = _Most(0, 0.0)
-
-
-def _most(scene: Scene) -> dict[Maybe[str], _Most]:
-    """Return the most of each model among GPUs that answer and have no MIG."""
-    most: dict[Maybe[str], _Most] = {}
-    for g in scene.gpus:
-        if g.state != "ok" or g.gpu.mig is True:
-            continue
-        before = most.get(g.gpu.name, NOTHING)
-        most[g.gpu.name] = _Most(
-            max(before.links_up, up_count(g) if "states" in g.age_s else 0),
-            max(before.bytes_per_s, *lit(g.links).active_speeds, 0.0),
+def _link_down(scene: Scene, d: Dark, root: str | None) -> Claim:
+    g, up = d.gpu, up_count(d.gpu)
+    one = len(d.links) == 1
+    number = ranges(d.links, ", ")
+    to = _to(scene, d)
+    since = "went down" if d.fell else f"{'is' if one else 'are'} down {NEVER_UP}"
+    if d.all:
+        headline = f"{named(g)} has lost all {d.missing} NVLinks"
+        summary = (
+            f"{named(g)} has lost all its {d.missing} NVLinks{'' if d.fell else f' ({NEVER_UP})'}:"
+            " it reaches the other GPUs over PCIe at best"
         )
-    return most
-
-
-def _gpu(scene: Scene, g: GpuFrame, most: _Most) -> Iterator[Claim]:
-    # Sleeping links are not down: on a node at rest they are all it has.
-    fell = sorted(lit(g.links).where(LinkState.DOWN) & scene.memory.lit.get(g.gpu.uuid, NO_LINKS))
-    yield from _fell(scene, g, fell)
-    if optional_bridge(g):
-        yield from _bridge(scene, g)
-    elif up_count(g) + len(fell) < most.links_up and not settling(scene):
-        yield from _fewer(scene, g, fell, most.links_up)
-    yield from _disabled(scene, g)
-    yield from _slow(scene, g, most.bytes_per_s)
-    asleep = sorted(lit(g.links).where(LinkState.SLEEP))
-    if asleep:
-        yield Claim(
-            rule="link-sleep",
-            gpu=g.gpu.uuid,
-            summary=f"{len(asleep)} links of {named(g)} are asleep to save power; traffic wakes them",
-            steps=INFO,
-            polled_s=scene.polled(g, "states"),
-            evidence=scene.evidence(g, "states", links=asleep),
+    else:
+        which = (
+            f"link {number}" if one else f"links {number}" if len(number) <= 10 else f"{len(d.links)} links"
         )
-
-
-def _link_down(scene: Scene, g: GpuFrame, link: int | None, summary: str, **seen: object) -> Claim:
+        headline = f"{named(g)} {which} DOWN ({up} of {d.usual} up)"
+        summary = (
+            f"{named(g)} link{'' if one else 's'} {number}{to} {since}:"
+            f" {up} of {d.usual} links are left ({up / d.usual - 1:.0%} bandwidth)"
+        )
+    if root:
+        summary += f", the other end of the fault at {_name(scene, root)}"
     return Claim(
         rule="link-down",
         gpu=g.gpu.uuid,
-        link=link,
+        link=d.links[0] if one else None,
+        identity=g.gpu.uuid,
+        headline=headline,
         summary=summary,
-        steps=(Step("critical", polls=POLLS),),
+        steps=(Step("critical", polls=1 if d.readings >= POLLS else POLLS),),
         polled_s=scene.polled(g, "states"),
-        evidence=scene.evidence(g, "states", **seen),
-        next_step=RESET,
+        evidence=scene.evidence(g, "states", links=list(d.links), links_up_before=d.usual, links_up_after=up),
+        next_step=scene.board.link_step,
         source=DCGM,
+        cause=("link-down", root) if root else None,
+        damage=d.missing / d.usual,
     )
 
 
-def _fell(scene: Scene, g: GpuFrame, fell: list[int]) -> Iterator[Claim]:
-    """Links that were active while we watched."""
-    before = len(scene.memory.lit.get(g.gpu.uuid, ()))
-    if len(fell) > 1 and up_count(g) == 0 and len(fell) == before:
-        yield _link_down(
-            scene,
-            g,
-            None,
-            f"All {before} NVLinks of {named(g)} went down; it reaches the others over PCIe at best",
-            links_up_before=before,
-            links_up_after=0,
-        )
-        return
-    for link in fell:
-        yield _link_down(
-            scene,
-            g,
-            link,
-            f"{named(g)} link {link}{_to(scene, g, link)} went down;"
-            f" {up_count(g)} of {before} links are left, so less bandwidth",
-            links_up_before=before,
-            links_up_after=up_count(g),
-        )
-
-
-def _to(scene: Scene, g: GpuFrame, link: int) -> str:
-    """` (to GPU 5)`, where the link goes straight to one."""
-    ends = {other.gpu.uuid: other for other in scene.gpus}
-    there = ends.get(g.links[link].remote.gpu or "") if link < len(g.links) else None
-    return f" (to {named(there)})" if there else ""
-
-
-def _fewer(scene: Scene, g: GpuFrame, fell: list[int], most: int) -> Iterator[Claim]:
+def _fewer(scene: Scene, d: Dark, root: str | None) -> Claim:
     """Links that peers of the same model have and this GPU has not had since we started."""
-    # Peers that fell while we watched say nothing of what is normal; the most that any has does.
-    whole = [p for p in scene.peers(g) if "states" in p.age_s and up_count(p) == most]
-    here = up_count(g) + len(fell)
-    usual = NO_LINKS.union(*[lit(p.links).active for p in whole])
-    dark = sorted((lit(g.links).where(LinkState.DOWN) & usual).difference(fell))
-    if up_count(g) and len(dark) == most - here:
-        for link in dark:
-            yield _link_down(
-                scene,
-                g,
-                link,
-                f"{named(g)} link {link}{_to(scene, g, link)} is down;"
-                f" its peers have {most} links, it has {up_count(g)}",
-                links_up=up_count(g),
-                links_up_of_peers=most,
-            )
-    has = f"has {here} NVLinks up" if here else "has no NVLink up"
-    yield Claim(
+    g, up = d.gpu, up_count(d.gpu)
+    return Claim(
         rule="fewer-links",
         gpu=g.gpu.uuid,
-        summary=f"{named(g)} {has}, GPUs of the same model {most}; it was so when nvltop started",
+        headline=f"{named(g)}: {up} of {d.usual} NVLinks up (others {d.usual})",
+        summary=f"{named(g)} has {up or 'none'} of {d.usual} NVLinks up {NEVER_UP},"
+        f" other GPUs of the same model have {d.usual}",
         steps=(Step("warning", polls=POLLS),),
         polled_s=scene.polled(g, "states"),
-        evidence=scene.evidence(g, "states", links_up=here, links_up_of_peers=most),
-        next_step="Compare `nvidia-smi nvlink -s` of both, and read the fabric manager's log"
-        " (`journalctl -u nvidia-fabricmanager`)",
+        evidence=scene.evidence(g, "states", links_up=up, links_up_of_peers=d.usual),
+        next_step="Compare `nvidia-smi nvlink -s` of both GPUs. " + scene.board.fabric_step,
         source=OURS,
+        cause=("link-down", root) if root else None,
+        damage=d.missing / d.usual,
     )
 
 
-def _bridge(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
-    """A bridge gives all its links or none."""
-    each = min(BRIDGE_LINKS, len(g.links))
-    up = up_count(g)
-    if lit(g.links).where(LinkState.UNKNOWN) or up % each == 0:
-        return
-    whole = (up // each + 1) * each
-    yield Claim(
-        rule="bridge-partial",
-        gpu=g.gpu.uuid,
-        summary=f"The NVLink bridge of {named(g)} gives {up} of {whole} links: it may not be seated well",
-        steps=(Step("warning", polls=POLLS),),
-        polled_s=scene.polled(g, "states"),
-        evidence=scene.evidence(g, "states", links_up=up, links_per_bridge=each),
-        next_step="Switch the machine off, reseat the bridge and clean its contacts",
-    )
+def _to(scene: Scene, d: Dark) -> str:
+    """` (to GPU 5)`, where the links go straight to GPUs."""
+    ends = {
+        scene.memory.ends[d.gpu.gpu.uuid, k].gpu for k in d.links if (d.gpu.gpu.uuid, k) in scene.memory.ends
+    }
+    there = [other for other in scene.gpus if other.gpu.uuid in ends]
+    return f" (to {names(there)})" if there else ""
+
+
+def _name(scene: Scene, uuid: str) -> str:
+    return next((named(g) for g in scene.gpus if g.gpu.uuid == uuid), "another GPU")
 
 
 def _disabled(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
@@ -221,18 +186,29 @@ def _disabled(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     whole = len(shut) == len(lit(g.links).active)
     for link in [None] if whole else shut:
         what = f"All NVLinks of {named(g)} are" if link is None else f"{named(g)} link {link} is"
+        where = f"{named(g)}: all links" if link is None else f"{named(g)} link {link}:"
         yield Claim(
             rule="traffic-disabled",
             gpu=g.gpu.uuid,
             link=link,
+            headline=f"{where} up, traffic disabled",
             summary=f"{what} trained but not allowed to carry traffic",
             steps=(Step("critical" if whole else "warning", polls=POLLS),),
             polled_s=scene.polled(g, "states"),
             evidence=scene.evidence(g, "states", links=shut),
-            next_step="Check the fabric manager and the partition of this GPU"
-            " (`systemctl status nvidia-fabricmanager`; in a VM, ask the host)",
+            next_step="Check the partition of this GPU. " + scene.board.fabric_step,
             source="NVML field 165",
+            damage=len(shut) / len(g.links),
         )
+
+
+def _fastest(scene: Scene) -> dict[object, float]:
+    """Return the speed of the fastest link of each model, bytes/s one direction."""
+    fastest: dict[object, float] = {}
+    for g in linked(scene):
+        if g.gpu.mig is not True:
+            fastest[g.gpu.name] = max(fastest.get(g.gpu.name, 0.0), *lit(g.links).active_speeds, 0.0)
+    return fastest
 
 
 def _slow(scene: Scene, g: GpuFrame, fastest: float) -> Iterator[Claim]:
@@ -245,8 +221,9 @@ def _slow(scene: Scene, g: GpuFrame, fastest: float) -> Iterator[Claim]:
                 rule="link-speed",
                 gpu=g.gpu.uuid,
                 link=link.index,
-                summary=f"{named(g)} link {link.index} runs at {speed / 1e9:.1f} GB/s a direction,"
-                f" others of its kind at {fastest / 1e9:.1f}",
+                headline=f"{named(g)} link {link.index}: {speed / 1e9:.1f} GB/s, others {fastest / 1e9:.1f}",
+                summary=f"{named(g)} link {link.index} runs at {speed / 1e9:.1f} GB/s per direction,"
+                f" other links of its kind at {fastest / 1e9:.1f} GB/s",
                 steps=(Step("warning", polls=POLLS),),
                 polled_s=scene.polled(g, "states"),
                 evidence=scene.evidence(g, "states", speed_bytes_per_s=speed, fastest_bytes_per_s=fastest),
@@ -257,6 +234,7 @@ def _slow(scene: Scene, g: GpuFrame, fastest: float) -> Iterator[Claim]:
         yield Claim(
             rule="link-speed",
             gpu=g.gpu.uuid,
+            headline=f"{named(g)}: NVLink bandwidth mode '{mode}'",
             summary=f"The NVLink bandwidth mode of {named(g)} is '{mode}', not 'full'",
             steps=INFO,
             evidence=scene.evidence(g, "fabric", bandwidth_mode=mode),
@@ -264,8 +242,31 @@ def _slow(scene: Scene, g: GpuFrame, fastest: float) -> Iterator[Claim]:
         )
 
 
+def _asleep(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    # Sleeping links are not down: on an idle node they are all it has.
+    asleep = sorted(lit(g.links).where(LinkState.SLEEP))
+    if asleep:
+        yield Claim(
+            rule="link-sleep",
+            gpu=g.gpu.uuid,
+            headline=f"{named(g)}: {len(asleep)} links asleep (power saving)",
+            summary=f"{len(asleep)} links of {named(g)} are asleep to save power; traffic wakes them",
+            steps=INFO,
+            polled_s=scene.polled(g, "states"),
+            evidence=scene.evidence(g, "states", links=asleep),
+        )
+
+
 FAMILY: Final = Family(
     "links",
-    ("link-down", "fewer-links", "bridge-partial", "traffic-disabled", "link-speed", "link-sleep"),
+    (
+        "link-down",
+        "fewer-links",
+        "bridge-partial",
+        "no-bridge",
+        "traffic-disabled",
+        "link-speed",
+        "link-sleep",
+    ),
     judge,
 )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, names
+from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, few, names
 from nvltop.analysis.nics import GONE, slot
-from nvltop.model import Missing, NicFrame, known
+from nvltop.model import MAX_HEADLINE, Missing, NicFrame, known
 
 MIN_UP: Final = 3
 """So many ports of a kind must be up before one that is not is out of line."""
 MOST_DOWN: Final = 0.25
 """Share of a kind that may be down and still be the exception; above it, ports are left unused."""
 MIN_FASTER: Final = 2
+LONGEST_NAME: Final = 16
+"""Characters of a device name in a headline; names of the kernel have 15."""
 LOST: Final = (Step("critical", after_s=2.0),)
 """Nothing is read of it any more, so no readings can be counted."""
 FELL: Final = (Step("critical", polls=3),)
@@ -28,6 +31,8 @@ RENEGOTIATE: Final = (
 def judge(scene: Scene) -> Opinion:
     """Judge the ports of all NICs, and where they hang."""
     listed = scene.inventory.nics
+    # Management functions of NVSwitches have no cable; what their state says is a matter of the fabric.
+    scene = replace(scene, nics=tuple(f for f in scene.nics if not f.nic.role))
     if isinstance(listed, Missing):
         return (), listed
     if not listed and not scene.nics:
@@ -48,13 +53,13 @@ def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """A port that has been up, or that all of its kind but this one are."""
     key = f.nic.device, f.port.port
     if f.port.state == GONE:
-        yield _claim(scene, f, f"NIC {f.nic.device} is gone from the machine", LOST)
+        yield _claim(scene, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", LOST)
     elif f.active or isinstance(f.port.state, Missing):
         return
     elif key in scene.memory.active_ports:
         steps = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
         yield _claim(
-            scene, f, f"{_named(f)} {_word(f, 'went down')}", steps,
+            scene, f, f"{_short(f)} {_brief(f, 'went down')}", f"{_named(f)} {_word(f, 'went down')}", steps,
             state=f.port.state, physical=f.port.physical,
         )  # fmt: skip
     else:
@@ -63,9 +68,11 @@ def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         if not f.nic.rdma or up < MIN_UP or len(kind) - up > MOST_DOWN * len(kind):
             return
         off = f.port.physical == "Disabled"
-        word = _word(f, "is switched off" if off else "is down")
+        down = "is switched off" if off else "is down"
+        word = _word(f, down)
         yield _claim(
             scene, f,
+            _fitting(f"{_short(f)} {_brief(f, down)}", f" ({up} of its kind up)"),
             f"{_named(f)} {word}, while {up} of its kind are up",
             (Step("notice" if off or not kinds.alone(f) else "warning", polls=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
@@ -83,6 +90,7 @@ def _slow(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         return
     yield _claim(
         scene, f,
+        f"{_short(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
         f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
         (Step("warning", polls=3),),
         rule="nic-slow", next_step=RENEGOTIATE, confidence="likely",
@@ -98,6 +106,7 @@ def _far(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="nic-far",
             gpu=far[0].gpu.uuid if len(far) == 1 else None,
+            headline=f"{few(far)}: no NIC on the same NUMA node",
             summary=f"{names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
             steps=INFO,
             evidence={"gpus": [g.gpu.index for g in far], "nics": layout.nics},
@@ -108,6 +117,7 @@ def _far(scene: Scene) -> Iterator[Claim]:
 def _claim(
     scene: Scene,
     f: NicFrame,
+    headline: str,
     summary: str,
     steps: tuple[Step, ...],
     *,
@@ -121,6 +131,7 @@ def _claim(
         gpu=None,
         nic=f.nic.device,
         link=f.port.port if f.port.port > 1 else None,
+        headline=headline,
         summary=summary,
         steps=steps,
         polled_s=round(scene.tick.mono_s - f.age_s, 3),
@@ -139,6 +150,22 @@ def _word(f: NicFrame, down: str) -> str:
 def _named(f: NicFrame) -> str:
     port = f" port {f.port.port}" if f.port.port > 1 else ""
     return f"NIC {f.nic.device}{port}"
+
+
+def _short(f: NicFrame) -> str:
+    """Name a port in a headline: names longer than `LONGEST_NAME` lose their middle."""
+    name = f"{f.nic.device}:{f.port.port}" if f.port.port > 1 else f.nic.device
+    cut = name if len(name) <= LONGEST_NAME else f"{name[:7]}..{name[-7:]}"
+    return f"NIC {cut}"
+
+
+def _fitting(headline: str, more: str) -> str:
+    """Add what there is room for in a headline."""
+    return headline + more if len(headline + more) <= MAX_HEADLINE else headline
+
+
+def _brief(f: NicFrame, down: str) -> str:
+    return "has no subnet manager" if f.port.state in ("init", "armed") else down
 
 
 class _Kinds:
@@ -164,4 +191,4 @@ class _Kinds:
         return self._slots[slot(f.nic)] <= 1
 
 
-FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge)
+FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge, of_gpus=False)

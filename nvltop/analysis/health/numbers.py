@@ -33,8 +33,10 @@ def judge(scene: Scene) -> Opinion:
         claims += _ends(scene, g, by_uuid)
     direct = sum(g.links[i].remote.gpu in by_uuid for g in scene.gpus for i in lit(g.links).direct)
     if direct:
-        return claims, f"both ends of {direct // 2} direct links count the same"
-    return claims, "no rate above what its link can carry" if any(g.links for g in scene.gpus) else None
+        return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
+    return claims, "sanity check: no rate above the link's speed" if any(
+        g.links for g in scene.gpus
+    ) else None
 
 
 def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
@@ -62,6 +64,7 @@ def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterato
                 rule="implausible-rate",
                 gpu=g.gpu.uuid,
                 link=link.index,
+                headline=f"{named(g)} link {link.index}: ends disagree, bad counter",
                 summary=f"{named(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
                 f" {named(there)} link {number}, receives {received / 1e9:.1f} GB/s:"
                 " one of the counters is wrong",
@@ -75,7 +78,8 @@ def _total_only(g: GpuFrame) -> Claim:
     return Claim(
         rule="gpu-total-only",
         gpu=g.gpu.uuid,
-        summary=f"The driver tells only the total traffic of {named(g)}, not that of each link",
+        headline=f"{named(g)}: only total traffic, not per link",
+        summary=f"The driver reports only the total traffic of {named(g)}, not that of each link",
         steps=INFO,
         evidence={"scope": "gpu"},
         next_step="A newer driver may count per link",
@@ -87,7 +91,9 @@ def _implausible(scene: Scene, g: GpuFrame, link: int) -> Claim:
         rule="implausible-rate",
         gpu=g.gpu.uuid,
         link=link,
-        summary=f"{named(g)} link {link} counts more than it can carry; that is not shown as a rate",
+        headline=f"{named(g)} link {link}: implausible counter",
+        summary=f"The counter of {named(g)} link {link} rises faster than the link can carry,"
+        " so no rate is shown",
         steps=(Step("unknown", after_s=2.0, polls=3),),
         polled_s=scene.polled(g, "links"),
         evidence=scene.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),

@@ -11,10 +11,12 @@ from nvltop.analysis.health.claim import (
     Opinion,
     Scene,
     Step,
+    few,
     linked,
     names,
     up_count,
 )
+from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.rows import SWITCH, lit
 from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY
 from nvltop.model import GpuFrame, Missing, known
@@ -48,14 +50,18 @@ def judge(scene: Scene) -> Opinion:
     claims = [*_fallback(scene, gpus, allowed)]
     if unread:
         return claims, unread
+    if any(not_ready(g) for g in gpus):
+        # One fault, one finding: without a fabric CUDA does not even start, and P2P says nothing.
+        return claims, Missing("the NVLink fabric is not ready")
     if statuses and not allowed:
         codes = sorted({str(s) for s in statuses.values()})
         claims.append(
             Claim(
                 rule="p2p-dead",
                 gpu=None,
-                summary=f"The NVLinks of {names(gpus)} look up, but no pair may use them"
-                f" ({', '.join(codes)}); jobs fall back to PCIe without a word",
+                headline=f"No GPU pair may use NVLink (P2P {', '.join(codes)[:12]})",
+                summary=f"The NVLinks of {names(gpus)} are up, but no GPU pair may use them (P2P status"
+                f" {', '.join(codes)}): jobs fall back to PCIe without an error",
                 steps=(Step("critical"),),
                 evidence={"pairs": len(statuses), "pairs_ok": 0, "codes": codes},
                 next_step=CAUSES,
@@ -63,8 +69,8 @@ def judge(scene: Scene) -> Opinion:
             )
         )
     refused = len(statuses) - len(allowed)
-    text = f"{len(allowed)} of {len(statuses)} directions between linked GPUs may use NVLink"
-    return claims, Missing(f"{text}; {refused} may not") if refused and allowed else text
+    text = f"{len(allowed) // 2} of {len(statuses) // 2} linked GPU pairs may use NVLink"
+    return claims, Missing(f"{text}; {refused // 2} may not") if refused and allowed else text
 
 
 def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
@@ -85,7 +91,8 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
         yield Claim(
             rule="p2p-fallback",
             gpu=None,
-            summary=f"{names(over_pcie)} are busy and talk over PCIe although NVLink is available",
+            headline=f"{few(over_pcie)} use PCIe although NVLink is up",
+            summary=f"{names(over_pcie)} are busy and communicate over PCIe although NVLink is available",
             steps=(Step("warning", after_s=FALLBACK_S, polls=3),),
             polled_s=scene.polled(busiest, "gauges"),
             evidence=scene.evidence(
@@ -101,4 +108,4 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
         )
 
 
-FAMILY: Final = Family("P2P over NVLink", ("p2p-dead", "p2p-fallback"), judge)
+FAMILY: Final = Family("P2P over NVLink", ("p2p-dead", "p2p-fallback"), judge, FALLBACK_S)

@@ -25,6 +25,10 @@ SPEED_LANES: Final = (84, 132)
 TRAFFIC: Final = {138: ("tx", False), 139: ("rx", False), 140: ("tx", True), 141: ("rx", True)}
 PORT_BYTES: Final = {202: "tx", 204: "rx"}
 PCIE_BYTES: Final = {197: "tx", 198: "rx"}
+THROTTLED: Final = {74: "power_cap", 269: "sw_thermal", 270: "hw_thermal", 271: "power_brake"}
+NEW_THROTTLED: Final = 269
+THROTTLED_FROM_DRIVER: Final = 580
+"""Driver branch from which fields 269 to 271 are throttle times; 575 had others there."""
 WRAP_32: Final = 1 << 32
 
 Answer: TypeAlias = "tuple[int, int, int]"
@@ -60,6 +64,13 @@ class Fields:
             table[field_id] = self._traffic(board, way, raw)
         for link in range(12):
             table[SPEED_LANES[link // 6] + link % 6] = self._speed_of(link)
+        table[186] = lambda gpu, scope, t: self._milliwatts(self._m.power_w(gpu, t))
+        if board.averages_power:
+            table[185] = lambda gpu, scope, t: self._milliwatts(self._m.mean_power_w(gpu, t))
+        new = int(self._m.node.driver.partition(".")[0]) >= THROTTLED_FROM_DRIVER
+        for field_id, reason in THROTTLED.items():
+            if new or field_id < NEW_THROTTLED:
+                table[field_id] = self._throttled(reason)
         if architecture >= AMPERE:
             table[147] = self._switch_links
         if architecture < BLACKWELL:
@@ -124,6 +135,13 @@ class Fields:
             return 0, UNSIGNED_LONG_LONG, moved if architecture >= BLACKWELL else moved % WRAP_32
 
         return answer
+
+    def _milliwatts(self, watts: float) -> Answer:
+        return 0, UNSIGNED, round(1000 * watts)
+
+    def _throttled(self, reason: str) -> Question:
+        """Count the nanoseconds for which clocks were throttled."""
+        return lambda gpu, scope, t: (0, UNSIGNED_LONG_LONG, int(1e9 * self._m.throttled_s(gpu, reason, t)))
 
     def _count(self, gpu: int, scope: int, t: float) -> Answer:
         if self._m.node.mig or self._m.node.no_links_told:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
-from ctypes import c_double, c_int, c_uint, c_ulonglong, c_void_p
+from ctypes import c_int, c_uint, c_ulonglong, c_void_p
 from typing import TYPE_CHECKING, Any, Final
 
 import pynvml
 
-from nvltop.nvml.simulated import affinity, processes
+from nvltop.nvml.simulated import affinity, processes, samples
 from nvltop.nvml.simulated.fields import INVALID_ARGUMENT, NOT_SUPPORTED
 from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_bus, put_text
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
@@ -22,8 +21,6 @@ XID_EVENT: Final = 0x8
 HW_THERMAL: Final = 0x40
 LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
-GPM_PCIE: Final = {20: "tx", 21: "rx"}
-GPM_C2C: Final = {100: "tx", 101: "rx"}
 ARGUMENT_VERSION_MISMATCH: Final = 25
 P, U = c_void_p, c_uint
 
@@ -33,8 +30,8 @@ Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 def functions(lib: Library) -> Table:
     """Return every function that the simulated driver has."""
     table: Table = {}
-    parts = (_system, _identity, _gauges, _links, _topology, _events, _gpm)
-    for part in (*parts, affinity.functions, processes.functions):
+    parts = (_system, _identity, _gauges, _links, _topology, _events)
+    for part in (*parts, affinity.functions, processes.functions, samples.functions):
         table |= part(lib)
     return table
 
@@ -117,6 +114,10 @@ def _gauges(lib: Library) -> Table:
         rates.gpu, rates.memory = round(100 * m.load(gpu, lib.t)), round(45 * m.load(gpu, lib.t))
         return SUCCESS
 
+    def power(gpu: int, out: int) -> int:
+        watts = m.mean_power_w if boards[gpu].averages_power else m.power_w
+        return put(c_uint, out, round(1000 * watts(gpu, lib.t)))
+
     def memory(gpu: int, out: int) -> int:
         if not boards[gpu].memory_info:
             return NOT_SUPPORTED
@@ -132,10 +133,7 @@ def _gauges(lib: Library) -> Table:
     return {
         "nvmlDeviceGetUtilizationRates": ((P, P), utilization),
         "nvmlDeviceGetMemoryInfo_v2": ((P, P), memory),
-        "nvmlDeviceGetPowerUsage": (
-            (P, P),
-            lambda gpu, out: put(c_uint, out, round(1000 * m.power_w(gpu, lib.t))),
-        ),
+        "nvmlDeviceGetPowerUsage": ((P, P), power),
         "nvmlDeviceGetTemperature": (
             (P, U, P),
             lambda gpu, sensor, out: put(c_uint, out, m.temperature_c(gpu, lib.t)),
@@ -290,53 +288,4 @@ def _events(lib: Library) -> Table:
         "nvmlDeviceRegisterEvents": ((P, c_ulonglong, P), lambda gpu, types, events: SUCCESS),
         "nvmlEventSetWait_v2": ((P, P, U), wait),
         "nvmlEventSetFree": ((P,), lambda events: SUCCESS),
-    }
-
-
-def _gpm(lib: Library) -> Table:
-    """GPU performance monitoring, Hopper and later; a sample is a struct of GPU and time."""
-    boards = lib.machine.node.boards
-    if not boards or boards[0].architecture < HOPPER:
-        return {}
-    samples: list[Any] = []
-
-    class Sample(ctypes.Structure):
-        _fields_ = (("gpu", c_int), ("t", c_double))
-
-    def support(gpu: int, out: int) -> int:
-        pynvml.c_nvmlGpmSupport_t.from_address(out).isSupportedDevice = 1
-        return SUCCESS
-
-    def alloc(out: int) -> int:
-        samples.append(Sample())
-        return put(c_void_p, out, ctypes.addressof(samples[-1]))
-
-    def take(gpu: int, address: int) -> int:
-        sample = Sample.from_address(address)
-        sample.gpu, sample.t = gpu, lib.t
-        return SUCCESS
-
-    def metrics(out: int) -> int:
-        request = pynvml.c_nvmlGpmMetricsGet_t.from_address(out)
-        first, last = (
-            Sample.from_address(ctypes.cast(s, c_void_p).value or 0)
-            for s in (request.sample1, request.sample2)
-        )
-        for metric in request.metrics[: request.numMetrics]:
-            flow = None
-            if way := GPM_PCIE.get(metric.metricId):
-                flow = lib.machine.pcie(first.gpu, way)
-            elif (way := GPM_C2C.get(metric.metricId)) and boards[first.gpu].c2c_links:
-                flow = lib.machine.c2c(first.gpu, way)
-            metric.nvmlReturn = SUCCESS if flow else NOT_SUPPORTED
-            if flow:
-                metric.value = (flow.moved(last.t) - flow.moved(first.t)) / (last.t - first.t) / (1 << 20)
-        return SUCCESS
-
-    return {
-        "nvmlGpmQueryDeviceSupport": ((P, P), lambda handle, out: support(gpu_of(handle), out)),
-        "nvmlGpmSampleAlloc": ((P,), alloc),
-        "nvmlGpmSampleFree": ((P,), lambda sample: SUCCESS),
-        "nvmlGpmSampleGet": ((P, P), lambda handle, sample: take(gpu_of(handle), sample)),
-        "nvmlGpmMetricsGet": ((P,), metrics),
     }

@@ -25,6 +25,9 @@ ERROR_S: Final = 4.0
 BASE: Final = 41 << 30
 """Counters start somewhere else on every link, so that a total is never mistaken for a rate."""
 
+THROTTLED_BEFORE_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_thermal": 0.0, "power_brake": 0.0}
+"""What the driver had counted before the machine was switched on."""
+
 
 class Machine:
     """One node with one scenario."""
@@ -33,6 +36,8 @@ class Machine:
         self.node = node
         self.scenario = scenario
         self.busy = scenario != "idle"
+        self.refresh_s = 0.0
+        """Seconds from one refresh of the NVLink counters to the next; 0 if they are always current."""
         gpu = min(3, max(0, node.gpus - 1))
         links = len(node.links[gpu]) if node.gpus else 0
         lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
@@ -87,6 +92,8 @@ class Machine:
         base = BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
         if not raw and not self.node.boards[gpu].data_counts:
             return base
+        if self.refresh_s:
+            t = t // self.refresh_s * self.refresh_s
         moved = flow.moved(t)
         return int(base + (moved * RAW_OVER_DATA + RAW_IDLE * t if raw else moved))
 
@@ -116,11 +123,25 @@ class Machine:
 
     def load(self, gpu: int, t: float) -> float:
         """Return how busy a GPU is, from 0 to 1."""
-        return self.work.util(gpu, t)
+        return self.work.activity(gpu, "util").rate(t)
+
+    def mean(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
+        """Return how busy a unit of a GPU was between two times, from 0 to 1; see `Phase`."""
+        activity = self.work.activity(gpu, unit)
+        return (activity.moved(end_s) - activity.moved(start_s)) / (end_s - start_s)
 
     def power_w(self, gpu: int, t: float) -> float:
-        """Return the power draw."""
-        return self.node.boards[gpu].power_limit_w * self.work.power(gpu, t)
+        """Return the power draw of the moment."""
+        return self.node.boards[gpu].power_limit_w * self.work.power(gpu).rate(t)
+
+    def mean_power_w(self, gpu: int, t: float) -> float:
+        """Return the power draw over the last second, from twenty moments of it."""
+        return sum(self.power_w(gpu, t - k / 20) for k in range(20)) / 20
+
+    def throttled_s(self, gpu: int, reason: str, t: float) -> float:
+        """Return the seconds since the driver loaded in which the clocks were throttled for a reason."""
+        now_s = t - FAULT_S if reason == "hw_thermal" and self.trouble.hot(gpu, t) else 0.0
+        return THROTTLED_BEFORE_S[reason] + now_s
 
     def temperature_c(self, gpu: int, t: float) -> int:
         """Return the temperature, which follows the load slowly."""

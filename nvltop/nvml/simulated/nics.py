@@ -65,6 +65,8 @@ class SimulatedNics:
                 f"{node.domain:04x}:{node.buses[gpu]:02x}:00.0",
                 (*self._switch(gpu), f"{node.domain:04x}:{node.buses[gpu]:02x}:1f.0"),
                 node.numa[gpu] if node.numa else None,
+                port_width=node.boards[gpu].pcie_width,
+                port_gen=node.boards[gpu].pcie_gen,
             )
             for gpu in gpus
         )

@@ -45,6 +45,12 @@ class Board:
     """Whether the GPU has a fabric state (Hopper and later, on NVSwitch)."""
     pcie_width: int = 16
 
+    @property
+    def averages_power(self) -> bool:
+        """Whether `nvmlDeviceGetPowerUsage` gives a mean over a second: Ampere and later, but for GA100."""
+        ga100 = self.architecture == AMPERE and self.link_version == 4
+        return self.architecture >= AMPERE and not ga100
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -83,6 +83,92 @@ class Bursts:
 
 
 @dataclass(frozen=True, slots=True)
+class Cycle:
+    """Levels that follow one another in each period.
+
+    `parts` holds the end of each part, in seconds from the start of the period, and its level; the last
+    end is the length of the period.
+    """
+
+    parts: tuple[tuple[float, float], ...]
+    phase_s: float = 0.0
+
+    def rate(self, t: float) -> float:
+        """Return the level at `t`."""
+        since_s = (t + self.phase_s) % self.parts[-1][0]
+        return next((level for end_s, level in self.parts if since_s < end_s), self.parts[0][1])
+
+    def moved(self, t: float) -> float:
+        """Return the integral from 0 to `t`."""
+        return self._since(t + self.phase_s) - self._since(self.phase_s)
+
+    def _since(self, s: float) -> float:
+        whole, rest = divmod(s, self.parts[-1][0])
+        return whole * self._within(self.parts[-1][0]) + self._within(rest)
+
+    def _within(self, rest: float) -> float:
+        begins = (0.0, *(end_s for end_s, _ in self.parts))
+        return sum(
+            level * max(0.0, min(rest, end_s) - begin_s)
+            for begin_s, (end_s, level) in zip(begins, self.parts, strict=False)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sine:
+    """A sine around 0, for noise on top of something else."""
+
+    amplitude: float
+    frequency: float
+    """In rad/s."""
+    phase: float = 0.0
+    """In rad."""
+
+    def rate(self, t: float) -> float:
+        """Return the level at `t`."""
+        return self.amplitude * math.sin(self.frequency * t + self.phase)
+
+    def moved(self, t: float) -> float:
+        """Return the integral from 0 to `t`."""
+        turned = math.cos(self.phase) - math.cos(self.frequency * t + self.phase)
+        return self.amplitude * turned / self.frequency
+
+
+class Sum:
+    """Several flows added up, each times its factor."""
+
+    def __init__(self, *flows: Flow, factors: tuple[float, ...] | None = None) -> None:
+        self._flows = tuple(zip(flows, factors or (1.0,) * len(flows), strict=True))
+
+    def rate(self, t: float) -> float:
+        """Return the sum at `t`."""
+        return sum(factor * flow.rate(t) for flow, factor in self._flows)
+
+    def moved(self, t: float) -> float:
+        """Return the integral from 0 to `t`."""
+        return sum(factor * flow.moved(t) for flow, factor in self._flows)
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """One flow up to a time, another from then on."""
+
+    first: Flow
+    end_s: float
+    second: Flow
+
+    def rate(self, t: float) -> float:
+        """Return the level at `t`."""
+        return (self.first if t < self.end_s else self.second).rate(t)
+
+    def moved(self, t: float) -> float:
+        """Return the integral from 0 to `t`."""
+        if t < self.end_s:
+            return self.first.moved(t)
+        return self.first.moved(self.end_s) + self.second.moved(t) - self.second.moved(self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Until:
     """Another flow, which stops for good."""
 

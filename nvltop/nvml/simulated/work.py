@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
+
+from nvltop.nvml.simulated.traffic import Cycle, Flow, Sine, Steady, Sum, Then
 
 STEP_S: Final = 2.0
 BURST_S: Final = 1.2
@@ -16,8 +18,34 @@ HANG_S: Final = 30.0
 SKEW_S: Final = 0.013
 """From GPU to GPU."""
 CLOCK_MHZ, SLOW_MHZ, IDLE_MHZ = 1755, 1240, 345
-EXCHANGING, COMPUTING, SPINNING, RESTING = 0.97, 0.72, 0.12, 0.0
-"""How much of its power a GPU uses, from nothing to the limit; one that spins looks busy all the same."""
+IDLE_POWER: Final = 0.11
+POWER_RANGE: Final = 0.82
+"""Shares of the power limit: what an idle GPU draws, and what full effort adds."""
+TREMBLE: Final = 0.01
+"""Amplitude of the noise on the activity of the units of a GPU that works."""
+
+
+class Phase(NamedTuple):
+    """How busy a GPU is while it does one thing; all from 0 to 1."""
+
+    util: float
+    """Share of the time in which any kernel runs."""
+    effort: float
+    """How much of its power it uses, from idle to the limit."""
+    sm: float
+    tensor: float
+    dram: float
+
+
+UNITS: Final = ("sm", "tensor", "dram")
+EXCHANGE: Final = Phase(0.97, 0.45, 0.22, 0.02, 0.30)
+"""Communication with nothing behind it: NCCL's kernels take few of the multiprocessors."""
+COMPUTE: Final = Phase(0.72, 0.95, 0.92, 0.64, 0.45)
+OVERLAP: Final = Phase(0.99, 0.93, 0.95, 0.58, 0.55)
+"""Communication hidden behind compute."""
+SPIN: Final = Phase(1.0, 0.12, 1.0, 0.0, 0.0)
+"""Waiting in a collective: looks busy, and uses little power."""
+REST: Final = Phase(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +75,21 @@ class Work:
         """Return by how much a GPU is ahead of the first."""
         return SKEW_S * gpu
 
-    def effort(self, gpu: int, t: float) -> float:
-        """Return how much of its power a GPU uses, from 0 to 1."""
+    def step(self, gpu: int) -> tuple[tuple[float, Phase], ...]:
+        """Return the phases of a step of a GPU, each with the second of the step at which it ends."""
         if not self.busy:
-            return RESTING
-        if self.end_s is not None and t >= self.end_s:
-            return RESTING if gpu == self.odd else SPINNING
-        since_s = (t + self.skew_s(gpu)) % self.step_s
-        if since_s < BURST_S:
-            return EXCHANGING
-        if self.scenario == "straggler" and gpu != self.odd and since_s >= STEP_S:
-            return SPINNING
-        return COMPUTING
+            return ((self.step_s, REST),)
+        if self.scenario == "saturated":
+            return ((self.step_s, EXCHANGE),)
+        if self.scenario == "overlapped":
+            return (BURST_S, OVERLAP), (self.step_s, COMPUTE)
+        if self.scenario == "straggler" and gpu != self.odd:
+            return (BURST_S, EXCHANGE), (STEP_S, COMPUTE), (self.step_s, SPIN)
+        return (BURST_S, EXCHANGE), (self.step_s, COMPUTE)
 
-    def util(self, gpu: int, t: float) -> float:
-        """Return how busy a GPU looks, from 0 to 1: whoever waits in a collective spins."""
-        effort = self.effort(gpu, t)
-        return 1.0 if effort == SPINNING else effort
+    def activity(self, gpu: int, unit: str) -> Flow:
+        """Return over time how busy a GPU is, `unit` being a field of `Phase`."""
+        return _activity(self, gpu, unit)
 
     def clock_mhz(self, gpu: int) -> int:
         """Return the clock of the SMs."""
@@ -71,6 +97,23 @@ class Work:
             return IDLE_MHZ
         return SLOW_MHZ if self.scenario == "straggler" and gpu == self.odd else CLOCK_MHZ
 
-    def power(self, gpu: int, t: float) -> float:
-        """Return the share of the power limit that is drawn."""
-        return 0.11 + 0.82 * self.effort(gpu, t) + 0.01 * math.sin(t / 3 + gpu)
+    def power(self, gpu: int) -> Flow:
+        """Return over time the share of the power limit that is drawn."""
+        return Sum(
+            Steady(IDLE_POWER),
+            self.activity(gpu, "effort"),
+            Sine(0.01, 1 / 3, gpu),
+            factors=(1, POWER_RANGE, 1),
+        )
+
+
+@cache
+def _activity(work: Work, gpu: int, unit: str) -> Flow:
+    levels = tuple((end_s, getattr(phase, unit)) for end_s, phase in work.step(gpu))
+    flow: Flow = Cycle(levels, work.skew_s(gpu))
+    # Only where the noise keeps a share within its range, so that means stay exact.
+    if unit in UNITS and all(TREMBLE <= level <= 1 - TREMBLE for _, level in levels):
+        flow = Sum(flow, Sine(TREMBLE, 3.1 + 0.17 * gpu))
+    if work.end_s is None:
+        return flow
+    return Then(flow, work.end_s, Steady(getattr(REST if gpu == work.odd else SPIN, unit)))

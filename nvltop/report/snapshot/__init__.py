@@ -19,7 +19,7 @@ MAX_CHARS: Final = 60_000
 
 SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
     ("What is wrong", health.findings),
-    ("Checks that are fine, or unknown", health.checks),
+    ("Checks that are pending, unknown or fine", health.checks),
     ("What happened", health.events),
     ("Versions", node.versions),
     ("How fresh this is", node.reading),

@@ -48,7 +48,7 @@ def in_short(frame: Frame) -> str:
     """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
     if frame.inventory.problem:
         return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
-    counts = Counter(f.severity for f in frame.findings)
+    counts = Counter(f.severity for f in frame.findings if f.caused_by is None)
     told = [f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}" for s in LOUD if counts[s]]
     if told:
         return f"{', '.join(told)}. {frame.findings[0].summary}"

@@ -34,7 +34,10 @@ def findings(snapshot: Snapshot) -> str:
 
 def _finding(snapshot: Snapshot, f: Finding) -> str:
     since = f", since {snapshot.at(f.began_s)}" if f.began_s is not None else ""
+    cause = next((other.headline for other in snapshot.frame.findings if other.key == f.caused_by), "")
     lines = [f"**{f.severity}** at {about(snapshot.frame, f)}{since}: {prose(f.summary)}"]
+    if cause:
+        lines.append(f"- Follows from: {prose(cause)}")
     if seen := evidence(f):
         lines.append(f"- Evidence: {prose(seen)}")
     if f.next_step:
@@ -44,13 +47,14 @@ def _finding(snapshot: Snapshot, f: Finding) -> str:
 
 
 def checks(snapshot: Snapshot) -> str:
-    """Return what is fine and what could not be judged, and why."""
-    told = [c for c in snapshot.frame.checks if c.outcome in ("unknown", "fine")]
-    rows = [[c.outcome, c.name, c.detail] for c in sorted(told, key=lambda c: c.outcome == "fine")]
-    unknown = sum(c.outcome == "unknown" for c in told)
+    """Return what is pending, what could not be judged and why, and what is fine."""
+    order = ("pending", "unknown", "fine")
+    listed = [c for c in snapshot.frame.checks if c.outcome in order]
+    rows = [[c.outcome, c.name, c.detail] for c in sorted(listed, key=lambda c: order.index(c.outcome))]
     if not rows:
         return ""
-    summary = f"{len(rows) - unknown} fine, {unknown} unknown"
+    counts = {outcome: sum(c.outcome == outcome for c in listed) for outcome in reversed(order)}
+    summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n or outcome != "pending")
     return folded(summary, block(table(rows, left=3)))
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.row import Row, Span, fit, sentence
 from nvltop.tui.paint.timeline import timeline
 from nvltop.tui.paint.view import View
+from nvltop.tui.paint.windows import mean_window
 from nvltop.units import age
 
 Clicks: TypeAlias = "list[tuple[int, int, str]]"
@@ -59,6 +61,12 @@ def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Ro
     if view.recording:
         right.insert(0, (" REC ", "error"))
     used = sum(len(t) for t, _ in right) + (TIMELINE if view.playing else 1)
+    spare = width - used - sum(len(name) + 2 for name in names)
+    for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
+        if window and len(window) + 2 <= spare:
+            right.insert(0, (f"{window}  ", "dim"))
+            used += len(window) + 2
+            break
     # Where not all have room, the current one stands for them: half a tab row would hide that there are more.
     all_fit = used + sum(len(name) + 2 for name in names) <= width
     left: list[Span] = []

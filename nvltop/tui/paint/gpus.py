@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.verdict import PCIE_LANE, share
+from nvltop.analysis.verdict import PCIE_LANE, mean_share
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.glyphs import Glyphs
 from nvltop.tui.paint.order import SAME
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow, parted
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, joined, narrow, overlaid, parted, text_of
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, memory, percent
 
@@ -47,6 +47,8 @@ MAX_SPARK: Final = 120
 ROOMY: Final = 100
 WIDE: Final = 130
 """From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
+PEAKS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
+"""Highest rates between two readings of the window that TX and RX are means over."""
 BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 
@@ -58,7 +60,7 @@ def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
 def table(view: View, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
     shape = _shape(view, width)
-    rows = [shape.title]
+    rows = [_title(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
         before, after = _still(shape, g, view)
         spans = [*before, *_cells(shape.rates, g, view), *after]
@@ -67,6 +69,22 @@ def table(view: View, width: int, height: int, top: int) -> list[Row]:
         chosen = "selected" if not view.links_focused else "unfocused"
         rows.append(fit(spans, width, chosen if i == view.gpu else None))
     return rows
+
+
+def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
+    """Return the titles of the columns, with the number of GPUs if not all are seen."""
+    if last - top >= count:
+        return shape.title
+    words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
+    text, end = text_of(shape.title), width
+    if not shape.spark:
+        # There is nothing but columns: behind a short title is room.
+        start = 0
+        for c in (*shape.first, *shape.rates, *shape.last):
+            if c.left and c.width >= len(c.title) + len(words):
+                end = start + c.width
+            start += c.width + 1
+    return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
 
 
 def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span]]:
@@ -113,6 +131,9 @@ def _shaped(
     if width >= ROOMY:
         name = 24 if width >= WIDE else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
+    if width >= WIDE and linked:
+        place = 1 + next((i for i, c in enumerate(columns) if c.key == "rx"), len(columns) - 1)
+        columns[place:place] = PEAKS
     if width >= WIDE and BUS.key not in hidden:
         columns.append(BUS)
     columns = choose(columns, width)
@@ -170,15 +191,19 @@ def _name(g: GpuFrame, view: View, old: str) -> Span:
 
 
 def _tx(g: GpuFrame, view: View, old: str) -> Span:
-    return (view.unit.number(g.nvlink.tx_bytes_per_s), old) if _carries(g) else NO_LINK
+    return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
 def _rx(g: GpuFrame, view: View, old: str) -> Span:
-    return (view.unit.number(g.nvlink.rx_bytes_per_s), old) if _carries(g) else NO_LINK
+    return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
 def _share(g: GpuFrame, view: View, old: str) -> Span:
-    return (percent(share(g.nvlink)), old) if _carries(g) else NO_LINK
+    return (percent(mean_share(g.nvlink)), old) if _carries(g) else NO_LINK
+
+
+def _peak(value: Maybe[float], g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(value), old) if _carries(g) else NO_LINK
 
 
 def _carries(g: GpuFrame) -> bool:
@@ -219,11 +244,13 @@ CELLS: Final[dict[str, Cell]] = {
     "tx": _tx,
     "rx": _rx,
     "share": _share,
+    "peak_tx": lambda g, view, old: _peak(g.nvlink.peak_tx_bytes_per_s, g, view, old),
+    "peak_rx": lambda g, view, old: _peak(g.nvlink.peak_rx_bytes_per_s, g, view, old),
     "links": _links,
     "errors": _errors,
 }
 """What each column shows of a GPU; the last argument is the role of values that may be old."""
-RATES: Final = ("tx", "rx", "share", "pcie_tx", "pcie_rx")
+RATES: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
 """What changes with every reading; these columns stand side by side."""
 
 

@@ -20,6 +20,8 @@ WORDS: Final = 60
 WIDE: Final = 160
 ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
 """How each severity is drawn."""
+WARNS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
+"""Verdicts that ask for attention."""
 MARGIN: Final = "  "
 STARTING: Final = ("starting", "replaced")
 
@@ -46,7 +48,8 @@ def _node(view: View) -> Span:
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
-    return words or "waiting for the NVIDIA driver", "value"
+    waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
+    return words or waiting, "value"
 
 
 def _nvlink(view: View) -> Span:
@@ -56,9 +59,15 @@ def _nvlink(view: View) -> Span:
 
 
 def _verdict(frame: Frame) -> Span:
-    if frame.verdict.id in ("saturated", "pcie", "unknown", "no-gpu"):
-        return frame.verdict.summary, "warn"
-    return frame.verdict.summary, "ok" if frame.verdict.id == "carrying" else ""
+    found = frame.verdict
+    if found.id == "degraded":
+        return found.headline, "error"
+    if found.id in WARNS:
+        return found.headline, "warn"
+    # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
+    wrong = any(f.severity in SEVERITIES[:2] for f in frame.findings)
+    limited = found.judgement is not None and bool(found.judgement.limits)
+    return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
 def health(view: View) -> Span:
@@ -79,21 +88,31 @@ def _reading(view: View) -> Span | None:
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
         return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
     if tick.worker == "ended":
-        return "the reading process has ended; the numbers are old", "error"
+        return tick.note or "nvltop's reading process has ended", "error"
+    if tick.worker == "paused":
+        return "nvltop's reading process does not run; the numbers are old", "error"
     return None
 
 
 def _findings(frame: Frame) -> Span | None:
-    """`1 critical, 2 warnings: ` and the worst of them."""
-    told = [f for f in frame.findings if f.severity in SEVERITIES[:3]]
-    if not told:
+    """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
+
+    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `.
+    """
+    found = [f for f in frame.findings if f.severity in SEVERITIES[:3] and f.caused_by is None]
+    if not found:
         return None
     counts = []
     for severity in SEVERITIES[:3]:
-        count = sum(f.severity == severity for f in told)
+        count = sum(f.severity == severity for f in found)
         if count:
             counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
-    return f"{', '.join(counts)}: {told[0].summary}", ROLES[told[0].severity]
+    worst = min(found, key=lambda f: SEVERITIES.index(f.severity))
+    line = f"{', '.join(counts)}: {worst.headline}"
+    if len(line) > WORDS - len(MARGIN):
+        more = f" +{len(found) - 1}" if len(found) > 1 else ""
+        line = f"{worst.severity}{more}: {worst.headline}"
+    return line, ROLES[worst.severity]
 
 
 def _lost(frame: Frame) -> Span | None:
@@ -123,7 +142,7 @@ def _job(view: View) -> Span | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
     found = of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
-    told = brief(found or frame.activity[0]) if frame.activity else ""
+    told = brief(frame, found or frame.activity[0]) if frame.activity else ""
     return (told, "") if told else None
 
 

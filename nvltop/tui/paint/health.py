@@ -1,4 +1,4 @@
-"""The Health tab: findings, what was checked, what is unknown, what has ended, what the driver told."""
+"""The Health tab: findings, pending and unknown checks, fine ones, ended findings, the driver's events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from nvltop.tui.paint.row import Row, Span, fit, sentence
 TITLE: Final = "STATE    SINCE    WHERE           WHAT"
 STATE, SINCE, WHERE = 8, 8, 15
 """Columns of the list."""
-OUTCOMES: Final = {"fine": "ok", "unknown": "dim", "n/a": "dim", "problem": "warn"}
+OUTCOMES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
+FOLLOWS: Final = "follows"
+"""State of a finding that follows from the one above it, in place of its severity."""
 DETAIL_LINES: Final = 7
 """What the selected entry says in full, below the list."""
 
@@ -36,16 +38,18 @@ class Entry:
 
 
 def entries(frame: Frame) -> list[Entry]:
-    """Return the rows: what is wrong first, then what is unknown, fine, over, and told by the driver."""
+    """Return the rows: findings first, then what is pending, unknown, fine, resolved, and the events."""
     found = [_finding(frame, f) for f in frame.findings]
+    found += [_check(c) for c in frame.checks if c.outcome == "pending"]
     unknown = [_check(c) for c in frame.checks if c.outcome == "unknown"]
     fine = [_check(c) for c in frame.checks if c.outcome == "fine"]
     none = [_check(c) for c in frame.checks if c.outcome == "n/a"]
     past = [_finding(frame, f) for f in frame.past_findings]
     sources = likely_sources(frame)
     events = [_event(frame, e, sources) for e in reversed(frame.events)]
-    if not any(f.severity in ("critical", "warning", "notice") for f in frame.findings):
-        looked = "Nothing found to be wrong" if fine else "Nothing could be checked yet"
+    coming = any(c.outcome == "pending" for c in frame.checks)
+    if not coming and not any(f.severity in ("critical", "warning", "notice") for f in frame.findings):
+        looked = "No fault found" if fine else "Nothing could be checked yet"
         found.insert(0, Entry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked))
     return [*found, *unknown, *fine, *past, *events, *none]
 
@@ -54,18 +58,23 @@ def _finding(frame: Frame, f: Finding) -> Entry:
     over = f.ended_s is not None
     until = f" until {clock(f.ended_s)}" if over else ""
     return Entry(
-        state="over" if over else f.severity,
-        role="dim" if over else ROLES[f.severity],
+        state="resolved" if over else FOLLOWS if f.caused_by else f.severity,
+        role="dim" if over or f.caused_by else ROLES[f.severity],
         since=clock(f.began_s),
         where=about(frame, f),
-        what=f.summary + (f" (until {clock(f.ended_s)})" if over else ""),
+        what=f.headline + (f" (until {clock(f.ended_s)})" if over else ""),
         details=(
             ("", f.summary),
+            ("Follows from", _cause(frame, f)),
             ("Evidence", evidence(f)),
             ("Next step", f.next_step),
             ("Rule", f"{f.rule}, {f.severity}{until}; {basis(f)}"),
         ),
     )
+
+
+def _cause(frame: Frame, f: Finding) -> str:
+    return next((other.headline for other in frame.findings if other.key == f.caused_by), "")
 
 
 def _check(check: Check) -> Entry:

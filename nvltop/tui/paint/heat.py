@@ -97,7 +97,7 @@ def _cell(view: View, g: GpuFrame, link: Link, way: str) -> Span:
 
 
 def _share(link: Link, way: str) -> Maybe[float]:
-    moved = link.tx_bytes_per_s if way == "TX" else link.rx_bytes_per_s
+    moved = link.mean_tx_bytes_per_s if way == "TX" else link.mean_rx_bytes_per_s
     speed = link.speed_bytes_per_s
     if isinstance(moved, Missing):
         return moved
@@ -121,8 +121,9 @@ def caption(view: View, gpu: int, link: int) -> str:
     state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
     parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
     if k.state not in WORDS:
-        parts.append(f"TX {view.unit.text(k.tx_bytes_per_s)}, RX {view.unit.text(k.rx_bytes_per_s)}")
-        if isinstance(k.tx_bytes_per_s, Missing):
-            parts.append(k.tx_bytes_per_s.reason)
+        tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
+        parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
+        if isinstance(tx, Missing):
+            parts.append(tx.reason)
         parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
     return SEPARATOR.join((*parts, f"to {remote_name(k, index_of)}", LEGEND))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.errors import WORDS
+from nvltop.analysis.health.words import WORDS
 from nvltop.analysis.history import SECONDS
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
-from nvltop.report.findings import clock, event_words
+from nvltop.report.findings import clock, event_words, links_of
 from nvltop.report.text import remote_name
 from nvltop.tui.paint.chart import bars
 from nvltop.tui.paint.header import ROLES
@@ -99,9 +99,9 @@ def _told(view: View, g: GpuFrame, link: Link) -> list[list[Span]]:
     """Return findings of this link, then events of its GPU."""
     frame = view.frame
     lines: list[list[Span]] = [
-        [(f"{f.severity} since {clock(f.began_s)}: {f.summary}", ROLES[f.severity])]
+        [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", ROLES[f.severity])]
         for f in frame.findings
-        if f.gpu == g.gpu.uuid and f.link == link.index
+        if f.gpu == g.gpu.uuid and link.index in links_of(f)
     ]
     lines += [
         [(f"{clock(e.wall_s)} GPU {g.gpu.index}: {event_words(e)}", "warn")]

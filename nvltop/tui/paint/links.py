@@ -137,7 +137,7 @@ def _caption(g: GpuFrame, view: View) -> str:
     link = g.links[min(view.link, len(g.links) - 1)]
     name = f"GPU {g.gpu.index} > link {link.index}"
     remote = view.remote(link)
-    tx = link.tx_bytes_per_s
+    tx = link.mean_tx_bytes_per_s
     if link.state_reason:
         return f"{name}: state unknown ({link.state_reason}){SEPARATOR}to {remote}"
     if link.state is LinkState.DOWN:
@@ -151,11 +151,7 @@ def _caption(g: GpuFrame, view: View) -> str:
 
 def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     present = g.nvlink.links_present
-    why = (
-        f"links unknown: {present.reason}"
-        if isinstance(present, Missing)
-        else "this GPU has no NVLink; it talks over PCIe"
-    )
+    why = f"links unknown: {present.reason}" if isinstance(present, Missing) else "this GPU has no NVLink"
     return [
         fit([(f"GPU {g.gpu.index}", "title")], width, "title"),
         fit([(sentence(why, width, view.glyphs), "")], width),
@@ -173,11 +169,11 @@ def _state(key: str, g: GpuFrame, link: Link, view: View) -> Span:
 
 
 def _tx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
-    return _rate(link.tx_bytes_per_s, g, link, view)
+    return _rate(link.mean_tx_bytes_per_s, g, link, view)
 
 
 def _rx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
-    return _rate(link.rx_bytes_per_s, g, link, view)
+    return _rate(link.mean_rx_bytes_per_s, g, link, view)
 
 
 def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: View) -> Span:

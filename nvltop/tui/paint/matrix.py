@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nvltop.analysis.activity.pairs import Table, estimate
 from nvltop.analysis.matrix import ON_SWITCH
 from nvltop.model import known
@@ -17,29 +19,50 @@ def width(view: View, room: int) -> int:
     """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
     n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
     whole = LABEL + CELL * n + 1
-    return whole if whole <= room else LABEL + CELL * gpus + 1
+    return whole if whole <= room or n == gpus else LABEL + CELL * gpus + len(_more(n))
 
 
-def _shown(view: View, columns: int) -> int:
-    """Return how many columns of the matrix fit; one is left to say how many do not."""
-    n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
-    fits = max(0, (columns - LABEL - 1) // CELL)
-    return n if n <= fits else max(min(gpus, fits), fits - 1)
+def _more(hidden: int) -> str:
+    """Count the columns that are not seen."""
+    return f" +{hidden}"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The columns of the matrix that are drawn."""
+
+    first: int
+    count: int
+
+    @classmethod
+    def of(cls, view: View, columns: int) -> Window:
+        """Return those that fit, the selected one among them; room is left to count the others."""
+        n = len(view.frame.matrix.labels)
+        fits = max(0, (columns - LABEL - 1) // CELL)
+        if n > fits:
+            fits = max(0, min(fits, (columns - LABEL - len(_more(n))) // CELL))
+        first = 0 if view.column is None else max(0, view.column - max(1, fits) + 1)
+        return cls(min(first, max(0, n - fits)), min(n, fits))
 
 
 def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
-    """Draw the matrix from row `top` on; columns that do not fit are left out and said to be."""
+    """Draw the matrix from row `top` on; rows and columns that do not fit are counted in the title."""
     m = view.frame.matrix
     n = len(m.labels)
-    fits = _shown(view, columns)
+    window = Window.of(view, columns)
+    seen = range(window.first, window.first + window.count)
     first_nic = len(m.p2p_nvlink)
     numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]
     numbers += [f"N{i}" for i in range(n - first_nic)]
-    head = " " * LABEL + "".join(x.rjust(CELL) for x in numbers[:fits])
-    more = f" +{n - fits}" if fits < n else ""
+    hidden = n - min(n - top, max(0, height - 1))
+    corner = view.glyphs.about if view.estimate else ""
+    corner += f"{view.glyphs.down}{hidden}" if hidden else ""
+    head = "".join(numbers[j].rjust(CELL) for j in seen)
+    # A number of three digits takes the blanks before the first column.
+    head = corner.ljust(LABEL) + head[max(0, len(corner) - LABEL) :]
+    more = _more(n - window.count) if window.count < n else ""
     head += more if len(head) + len(more) <= columns else ""
     if view.estimate:
-        head = view.glyphs.about + head[1:]
         about_it = f" {view.unit.name} that the row may send"
         head += about_it if len(head) + len(about_it) <= columns else ""
     out = [fit([(head, "title")], columns, "title")]
@@ -53,7 +76,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
         ]
         spans += [
             ((_cell(view, about, i, j) + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here))
-            for j in range(fits)
+            for j in seen
         ]
         out.append(fit(spans, columns))
     return out
@@ -83,9 +106,9 @@ def _mark(view: View, i: int, j: int) -> str:
     return ""
 
 
-def cell_at(x: int, y: int, top: int) -> tuple[int, int] | None:
-    """Return row and column of the cell at a place of the drawn matrix."""
-    return (top + y - 1, (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
+def cell_at(x: int, y: int, top: int, first: int = 0) -> tuple[int, int] | None:
+    """Return row and column of the cell at a place of the matrix that is drawn from `top` and `first` on."""
+    return (top + y - 1, first + (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
 
 
 def _role(view: View, i: int, j: int, here: bool) -> str:

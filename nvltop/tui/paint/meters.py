@@ -107,7 +107,7 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> Meter:
     speeds: list[Maybe[float]]
     if nvlink and linked:
         prefix, tick = "", linked[0].ceiling
-        rates = [n.tx_bytes_per_s if out else n.rx_bytes_per_s for n in linked]
+        rates = [n.mean_tx_bytes_per_s if out else n.mean_rx_bytes_per_s for n in linked]
         speeds = [n.speed_bytes_per_s for n in linked]
     else:
         prefix = "PCIe "

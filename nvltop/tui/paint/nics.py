@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.pcie import LEVELS
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
 from nvltop.report.nics import nic_kind, nic_name
-from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow
+from nvltop.tui.paint.row import Column, Row, Span, choose, fit, narrow, overlaid
 from nvltop.tui.paint.view import View
 from nvltop.units import UNKNOWN, count, percent
 
@@ -18,29 +19,48 @@ MAX_SPARK: Final = 20
 
 
 def table(view: View, width: int, height: int) -> list[Row]:
-    """Draw the ports; if not all fit, those round the one nearest to the selected GPU."""
-    ports = view.frame.nics
+    """Draw the ports; if not all fit, a page of them, at first from the nearest to the selected GPU on."""
+    ports = listed(view.frame.nics)
     near = nearest(view)
-    first = max(0, min(near or 0, len(ports) - height + 1))
+    first = first_port(view, height)
     columns = choose(_columns(view), width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
     head = " ".join(c.head() for c in columns)
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+    windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
+    if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
+        head += note
     if len(ports) > height - 1:
-        more = f" {min(first + height - 1, len(ports))} of {len(ports)}"
-        head = head[: width - len(more)].ljust(width - len(more)) + more
+        last = min(first + max(0, height - 1), len(ports))
+        more = f" {first + 1}-{last} of {len(ports)}"
+        if len(head.rstrip()) > width - len(more):
+            more = more.replace(" of ", "/")
+        head = overlaid(head, more, width)
     rows = [fit([(head, "title")], width, "title")]
-    for i, port in enumerate(ports[first : first + max(0, height - 1)], first):
+    for port in ports[first : first + max(0, height - 1)]:
         spans: list[Span] = []
         for c in columns:
-            text, role = _cell(c, port, view, chosen=i == near)
+            text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
             spans += [(c.place(text), role), (" ", "")]
         if each >= MIN_SPARK:
             spans += _sparks(port, view, each)
         rows.append(fit(spans, width))
     return rows
+
+
+def listed(ports: Sequence[NicFrame]) -> list[NicFrame]:
+    """Return the ports in the order of the table: virtual functions and what carries no data come last."""
+    return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
+
+
+def first_port(view: View, height: int) -> int:
+    """Return the position of the first port that is seen in a table of so many lines."""
+    ports, near = listed(view.frame.nics), nearest(view)
+    start = 0 if near is None else ports.index(view.frame.nics[near])
+    page = max(1, height - 1)
+    return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
 def _columns(view: View) -> list[Column]:
@@ -139,16 +159,18 @@ def _near(view: View, f: NicFrame) -> str:
 
 
 def nearest(view: View) -> int | None:
-    """Return the position of the port that is nearest to the selected GPU."""
+    """Return the position in the frame of the port that is nearest to the selected GPU."""
     m, chosen = view.frame.matrix, view.selected
     label = f"GPU{chosen.gpu.index}" if chosen else ""
     if label not in m.labels:
         return None
     row = dict(zip(m.labels, m.cells[m.labels.index(label)], strict=True))
     found = [
-        (LEVELS.index(row[f.label]), i) for i, f in enumerate(view.frame.nics) if row.get(f.label) in LEVELS
+        (bool(f.nic.role), LEVELS.index(row[f.label]), f.nic.virtual, i)
+        for i, f in enumerate(view.frame.nics)
+        if row.get(f.label) in LEVELS
     ]
-    return min(found)[1] if found else None
+    return min(found)[-1] if found else None
 
 
 def _sparks(f: NicFrame, view: View, each: int) -> list[Span]:

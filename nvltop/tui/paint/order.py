@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.verdict import share
+from nvltop.analysis.verdict import mean_share
 from nvltop.model import GpuFrame, Maybe, known
 
 KEYS: Final = (
@@ -26,7 +26,7 @@ KEYS: Final = (
 """Columns that the table can be sorted by, and their words in the menu."""
 RISING: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
 """Columns whose least value stands on top at first."""
-SAME: Final = {"pcie_tx": "tx", "pcie_rx": "rx"}
+SAME: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
 
 
 def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tuple[GpuFrame, ...]:
@@ -56,9 +56,9 @@ def _value(g: GpuFrame, sort: str) -> Maybe[float | str]:
         "mem": gauges.memory_used_bytes,
         "power": gauges.power_w,
         "temp": gauges.temperature_c,
-        "tx": nvlink.tx_bytes_per_s if linked else g.pcie.tx_bytes_per_s,
-        "rx": nvlink.rx_bytes_per_s if linked else g.pcie.rx_bytes_per_s,
-        "share": share(nvlink),
+        "tx": nvlink.mean_tx_bytes_per_s if linked else g.pcie.tx_bytes_per_s,
+        "rx": nvlink.mean_rx_bytes_per_s if linked else g.pcie.rx_bytes_per_s,
+        "share": mean_share(nvlink),
         "links": nvlink.links_up,
         "errors": nvlink.errors_since_start,
         "bus": g.gpu.pci_bus_id,

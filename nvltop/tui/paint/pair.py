@@ -55,7 +55,7 @@ def rows(view: View, i: int, j: int, width: int, height: int, top: int) -> list[
     between = [] if i == j else links_between(a, b)
     for link in between[top : top + max(0, height - len(out))]:
         mark, role = view.mark(a.gpu.uuid, link.index)
-        tx, rx = view.unit.number(link.tx_bytes_per_s, 9), view.unit.number(link.rx_bytes_per_s, 9)
+        tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)
         text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{tx} {rx} {remote_name(link, index_of)}"
         out.append(fit([(sentence(text, width, view.glyphs), role)], width))
     return out[:height]

@@ -66,9 +66,12 @@ def head(view: View, job: Job) -> str:
     ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
     parts = [job.label, ranks]
+    window = f" (mean of {job.mean_over_s:.2g} s)" if job.mean_over_s else ""
     if known(job.tx_bytes_per_s) and known(job.rx_bytes_per_s):
         unit = view.unit
-        parts.append(f"TX {unit.text(job.tx_bytes_per_s)}, RX {unit.text(job.rx_bytes_per_s)}{shared}")
+        parts.append(
+            f"TX {unit.text(job.tx_bytes_per_s)}, RX {unit.text(job.rx_bytes_per_s)}{shared}{window}"
+        )
     elif isinstance(job.tx_bytes_per_s, Missing):
         parts.append(f"NVLink traffic unknown ({job.tx_bytes_per_s.reason})")
     if known(job.unlinked) and job.unlinked and len(job.gpus) > 1:

@@ -53,6 +53,15 @@ def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
     return tuple(out)
 
 
+def overlaid(text: str, words: str, width: int) -> str:
+    """Return a title of `width` columns that ends in some words; no word is cut to make room for them."""
+    at = max(0, width - len(words))
+    kept = text[:at]
+    if text[at : at + 1].strip() and kept:
+        kept = kept.rpartition(" ")[0]
+    return (kept.ljust(at) + words)[:width]
+
+
 def text_of(row: Row) -> str:
     """Return a row's text without its roles."""
     return shown("".join(text for text, _ in row))

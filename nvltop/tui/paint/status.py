@@ -20,7 +20,7 @@ def status(view: View) -> str:
         return ""
     if view.links_focused and view.link < len(g.links):
         link = g.links[view.link]
-        values: dict[str, Maybe[object]] = {"TX": link.tx_bytes_per_s, "RX": link.rx_bytes_per_s}
+        values: dict[str, Maybe[object]] = {"TX": link.mean_tx_bytes_per_s, "RX": link.mean_rx_bytes_per_s}
         values |= {kind: error.total for kind, error in link.errors.items()}
         return SEPARATOR.join(_unknown(f"link {link.index}", values))
     name = f"GPU {g.gpu.index}"
@@ -62,8 +62,8 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
     if nvlink.links_up == 0:
         return values
     return values | {
-        "TX": nvlink.tx_bytes_per_s,
-        "RX": nvlink.rx_bytes_per_s,
+        "TX": nvlink.mean_tx_bytes_per_s,
+        "RX": nvlink.mean_rx_bytes_per_s,
         "speed": nvlink.speed_bytes_per_s,
     }
 

@@ -8,10 +8,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from nvltop.analysis.history import History, Key
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
+from nvltop.report.findings import links_of
 from nvltop.report.text import remote_name
 from nvltop.tui.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.paint.order import listed
 from nvltop.tui.paint.row import Span, narrow
+from nvltop.tui.paint.steady_order import SteadyOrder
 from nvltop.tui.paint.timeline import Playing
 from nvltop.units import BYTES, Unit
 
@@ -68,6 +70,8 @@ class View:
     """On a screen too narrow for both: the links instead of the matrix."""
     show_nics: bool = False
     """On a screen too low for more: the NICs instead of matrix and links."""
+    nic_page: int = 0
+    """Pages of the NICs that were turned from those nearest to the selected GPU."""
     readonly: bool = False
     """Nothing on the machine is to be changed from here."""
     paused: bool = False
@@ -80,6 +84,8 @@ class View:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
+    order: SteadyOrder = field(default_factory=SteadyOrder)
+    """Of the GPUs."""
     _marked: Sequence[Finding] | None = None
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
     _kept: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
@@ -133,7 +139,7 @@ class View:
             for finding in reversed(self._marked):
                 if finding.gpu and finding.severity in MARKS:
                     mark = MARKS[finding.severity]
-                    self._marks[finding.gpu, finding.link] = self._marks[finding.gpu, None] = mark
+                    self._marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
         return self._marks.get((uuid, link), ("", ""))
 
     def kept(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
@@ -158,7 +164,9 @@ class View:
     def take(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
         chosen = self.selected
-        self.gpus = listed(gpus, self.words, self.sort, self.falling)
+        found = listed(gpus, self.words, self.sort, self.falling)
+        by = self.words, self.sort, self.falling
+        self.gpus = tuple(self.order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
         if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
             uuids = [g.gpu.uuid for g in self.gpus]
             if chosen.gpu.uuid in uuids:
@@ -171,14 +179,16 @@ class View:
         self.link = min(self.link, max(0, links - 1))
         self.links_focused = self.links_focused and links > 0
         if self.column is not None:
-            self.column = min(self.column, max(0, len(self.frame.gpus) - 1))
+            self.column = min(self.column, max(0, len(self.frame.matrix.labels) - 1))
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""
+        self.order.touch(self.now_s)
         if links:
             self.link = max(0, self.link + by)
         else:
             self.gpu = max(0, self.gpu + by)
+            self.nic_page = 0
         self.clamp()
 
     def enter(self, links: bool) -> None:

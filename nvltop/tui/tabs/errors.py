@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from nvltop.analysis.errors import INFORMATIVE, MINUTES
-from nvltop.analysis.health.errors import WORDS
+from nvltop.analysis.health.words import WORDS
 from nvltop.model import ErrorCount, known
 from nvltop.report.nics import ERROR_WORDS, nic_name
 from nvltop.report.text import remote_name

@@ -42,6 +42,8 @@ class Overview(Tab):
         Binding("e", "estimate", "Matrix: estimate what pairs send through NVSwitches, or not"),
         Binding("left", "across(-1)", "Matrix: cell before"),
         Binding("right", "across(1)", "Matrix: next cell"),
+        Binding("right_square_bracket", "nics(1)", "NICs: those after the ones that are seen"),
+        Binding("left_square_bracket", "nics(-1)", "NICs: those before the ones that are seen"),
     ]
 
     class Reordered(Message):
@@ -134,7 +136,7 @@ class Overview(Tab):
         # Once a second, numbers and curves together: they are read no more often.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
         shows = (states, view.history, view.history.bucket)
-        if self._is_new(lines, (shows, at, nics.nearest(view))):
+        if self._is_new(lines, (shows, at, nics.nearest(view), view.nic_page)):
             lines.show(nics.table(view, at.width, at.height))
 
     def _is_new(self, lines: Lines, shows: object) -> bool:
@@ -181,7 +183,9 @@ class Overview(Tab):
         """Go into the selected GPU's links, from there into the selected link's page."""
         view = self.view
         if view.column is not None:
-            self.open_page(PairPage(view, self.ink, self._place(), view.column))
+            # Pages are of pairs of GPUs; NVLink does not lead to NICs.
+            if view.column < len(view.frame.gpus):
+                self.open_page(PairPage(view, self.ink, self._place(), view.column))
             return
         if view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
@@ -249,8 +253,24 @@ class Overview(Tab):
         """Go to another cell of the row."""
         view = self.view
         if view.column is not None:
-            view.column = max(0, min(view.column + by, len(view.frame.gpus) - 1))
+            view.column = max(0, min(view.column + by, len(view.frame.matrix.labels) - 1))
             self.repaint()
+
+    def action_nics(self, by: int) -> None:
+        """Show the NICs after or before those that are seen."""
+        lines = self._below if self._below.display else self._nics
+        if lines.display:
+            self._turn_nics(by, lines.size.height)
+
+    def _turn_nics(self, by: int, height: int) -> None:
+        """Turn the page of the NICs; not beyond the first and the last."""
+        view = self.view
+        before, view.nic_page = view.nic_page, view.nic_page + by
+        moved = nics.first_port(view, height)
+        view.nic_page = before
+        if nics.first_port(view, height) != moved:
+            view.nic_page += by
+        self.repaint()
 
     def action_back(self) -> None:
         """Go back to the GPUs."""
@@ -279,7 +299,9 @@ class Overview(Tab):
                 if event.chain == 2:
                     view.enter(True)
         elif self._matrix.display and self._matrix.region.contains(x, y):
-            cell = matrix.cell_at(x - self._matrix.region.x, y - self._matrix.region.y, self._first_row)
+            first = matrix.Window.of(view, self._matrix.size.width).first
+            at = x - self._matrix.region.x, y - self._matrix.region.y
+            cell = matrix.cell_at(*at, self._first_row, first)
             if cell and max(cell) < len(view.frame.gpus):
                 self.open_page(PairPage(view, self.ink, *cell))
         elif self._links.region.contains(x, y) and view.selected:
@@ -290,5 +312,9 @@ class Overview(Tab):
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
+        for lines in (self._nics, self._below):
+            if lines.display and lines.region.contains(*event.screen_offset):
+                self._turn_nics(by, lines.size.height)
+                return
         self.view.move(by, self._links.display and self._links.region.contains(*event.screen_offset))
         self.repaint()

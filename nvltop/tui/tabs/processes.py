@@ -175,7 +175,7 @@ class Processes(ListTab[Entry]):
     def _send(self, name: str, meant: Sequence[Process]) -> None:
         number = int(getattr(signal, name))
         for process in meant:
-            started = process.started_s
+            started = process.start_ticks
             if isinstance(started, Missing):
                 why = f"process {process.pid}: its start is unknown, so it may be another one by now"
             else:

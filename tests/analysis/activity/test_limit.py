@@ -1,10 +1,19 @@
-"""What bounds a job: each answer by itself, and none where nothing seen does."""
+"""What bounds a job: each answer by itself, several at once, and none where nothing seen does."""
 
 from __future__ import annotations
 
 import pytest
 
-from nvltop.analysis.activity.limit import UNKNOWN, limit
+from nvltop.analysis.activity.limit import (
+    OVERLAP,
+    STOPPED,
+    UNKNOWN,
+    Member,
+    first,
+    idle_together,
+    others,
+    ranked,
+)
 from nvltop.analysis.activity.samples import (
     HW_THERMAL,
     POWER_BRAKE,
@@ -13,42 +22,103 @@ from nvltop.analysis.activity.samples import (
     Network,
     Samples,
 )
-from nvltop.model import Gauges, Gpu, GpuFrame, Missing, Nic, NicFrame, NicPort, PcieTraffic, Straggler, known
+from nvltop.model import (
+    LPF,
+    Gauges,
+    Gpu,
+    GpuFrame,
+    Judgement,
+    Missing,
+    Nic,
+    NicFrame,
+    NicPort,
+    PcieTraffic,
+    Straggler,
+    known,
+)
 
 NOT_TOLD = Missing("not told")
+PCIE = 63.008e9
 
 
-def gpu(reasons=0, pcie=1e9, seconds=30, read=True):
+def gpu(reasons=0, pcie=1e9, seconds=30, read=True, util=90.0, **times):
     samples = Samples()
     for t in range(seconds):
-        gauges = Gauges(event_reasons=reasons, pcie_gen=5, pcie_width=16, power_w=600.0 if read else NOT_TOLD)
+        gauges = Gauges(
+            event_reasons=reasons, pcie_gen=5, pcie_width=16, power_w=600.0 if read else NOT_TOLD,
+            util_percent=util(t) if callable(util) else util,
+            **{name: 100.0 + share * t for name, share in times.items()},
+        )  # fmt: skip
         frame = GpuFrame(Gpu(0, "GPU-0"), gauges=gauges, age_s={"gauges": 0.0}, pcie=PcieTraffic(pcie, pcie))
         samples.note(frame, float(t))
     return samples
 
 
+def found(*gpus, straggler=None, network=0.1):
+    members = [Member(f"GPU-{i}", f"GPU {i}", samples, PCIE) for i, samples in enumerate(gpus)]
+    return others(members, straggler, network)
+
+
+def judgement(state):
+    return Judgement(None, ("GPU-0", "GPU-1"), state, at_limit=0.6)
+
+
 @pytest.mark.parametrize(
-    ("share", "intensity", "gpus", "network", "bound"),
+    ("state", "told", "bound"),
     [
-        (0.4, 0.9, [gpu(), gpu()], 0.1, "none"),
-        (0.9, 0.95, [gpu(), gpu()], 0.1, "nvlink"),
-        (0.9, 0.5, [gpu(), gpu()], 0.1, "none"),
-        (0.9, NOT_TOLD, [gpu(), gpu()], 0.1, NOT_TOLD),
-        (0.9, 0.95, [gpu(), gpu(HW_THERMAL)], 0.1, "heat"),
-        (0.9, 0.95, [gpu(), gpu(POWER_BRAKE)], 0.1, "power"),
-        (0.1, 0.95, [gpu(SW_POWER_CAP), gpu(SW_POWER_CAP)], 0.1, "power"),
-        (0.1, 0.95, [gpu(SW_POWER_CAP), gpu()], 0.1, "none"),
-        (0.9, 0.95, [gpu(), gpu(pcie=55e9)], 0.1, "pcie"),
-        (0.4, 0.5, [gpu(), gpu()], 0.85, "nic"),
-        (NOT_TOLD, NOT_TOLD, [gpu(), gpu()], NOT_TOLD, UNKNOWN),
+        ("light", found(gpu(), gpu()), "none"),
+        ("below", found(gpu(), gpu()), "none"),
+        ("limits", found(gpu(), gpu()), "nvlink"),
+        ("limits-part", found(gpu(), gpu()), "nvlink"),
+        ("may-limit", found(gpu(), gpu()), OVERLAP),
+        ("unclear", found(gpu(), gpu()), UNKNOWN),
+        ("silent", found(gpu(), gpu(HW_THERMAL)), STOPPED),
+        ("limits", found(gpu(), gpu(HW_THERMAL)), "heat"),
+        ("limits", found(gpu(), gpu(POWER_BRAKE)), "power"),
+        ("light", found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP)), "power"),
+        ("limits", found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP)), "nvlink"),
+        ("light", found(gpu(SW_POWER_CAP), gpu()), "none"),
+        ("limits", found(gpu(), gpu(pcie=55e9)), "pcie"),
+        ("below", found(gpu(), gpu(), network=0.85), "nic"),
+        ("limits", found(gpu(), gpu(), straggler=Straggler("GPU-1", ("is late",))), "rank"),
+        ("unknown", found(gpu(), network=NOT_TOLD), UNKNOWN),
     ],
 )
-def test_what_bounds_a_job(share, intensity, gpus, network, bound):
-    assert limit(share, intensity, None, gpus, network) == bound
+def test_what_bounds_a_job_first(state, told, bound):
+    assert first(judgement(state), told) == bound
 
 
-def test_a_rank_that_is_waited_for_bounds_it():
-    assert limit(0.9, 0.95, Straggler("GPU-0", ("is late",)), [gpu()], 0.1) == "rank"
+def test_several_limits_are_ranked_and_each_has_its_evidence():
+    late = Straggler("GPU-1", ("is late",))
+    told = found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP | HW_THERMAL, pcie=57e9), straggler=late, network=0.95)
+    kinds = [limit.kind for limit in ranked(judgement("limits"), told)]
+    assert kinds == ["heat", "rank", "nic", "pcie", "nvlink", "power"]
+    evidence = {limit.kind: limit.evidence for limit in ranked(judgement("limits"), told)}
+    assert evidence["pcie"] == "PCIe of GPU 1 carries 57 of 63 GB/s"
+    assert evidence["rank"] == "the job waits for GPU 1"
+    assert evidence["heat"] == "GPU 1 is slowed by heat 100% of the time"
+
+
+def test_nvlink_is_no_limit_of_a_job_that_it_does_not_limit():
+    assert ranked(judgement("light"), found(gpu())) == ()
+
+
+def test_throttle_times_count_where_the_driver_gives_them():
+    # The bit was set whenever it was looked at; the driver says that it applied for an eighth of the time.
+    held = found(gpu(HW_THERMAL, hw_thermal_s=0.125), gpu())
+    assert [(limit.kind, round(limit.share, 3)) for limit in held.after] == [("heat", 0.125)]
+    assert found(gpu(HW_THERMAL, hw_thermal_s=0.05), gpu()) == ((), ())
+    assert first(judgement("limits"), held) == "nvlink"
+
+
+def test_the_host_bounds_a_job_whose_gpus_idle_together():
+    waits = [gpu(util=lambda t: 0.0 if t % 4 < 2 else 99.0) for _ in range(2)]
+    told = found(*waits)
+    assert [limit.kind for limit in told.after] == ["host"]
+    assert first(judgement("light"), told) == "host"
+    # In turns is not together.
+    turns = [gpu(util=lambda t, k=k: 0.0 if (t + 2 * k) % 4 < 2 else 99.0) for k in range(2)]
+    assert idle_together(turns) == 0.0
 
 
 def test_means_need_readings_and_say_why_there_are_none():
@@ -71,3 +141,30 @@ def test_the_busiest_port_over_a_minute():
     for t in range(200):
         network.note([port("a", 0.1), port("b", 0.9 if t >= 140 else 0.0)], float(t))
     assert network.share == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rdma", "gbit", "role", "share"),
+    [
+        (True, 1.0, "", 0.1),
+        (True, 10.0, "", 0.9),  # a port that may carry data
+        (False, 1.0, "", 0.9),  # all that the machine has
+        (False, 100.0, LPF, 0.1),
+    ],
+    ids=["management", "fast", "no RDMA", "NVSwitch"],
+)
+def test_a_port_without_data_does_not_bound_a_job(rdma, gbit, role, share):
+    def port(name, gbit, share, *, rdma=True, role=""):
+        rate = gbit * 1e9 / 8
+        return NicFrame(
+            Nic(name, rdma, role=role),
+            NicPort(name, 1, rate_bytes_per_s=rate),
+            tx_bytes_per_s=share * rate,
+            rx_bytes_per_s=0.0,
+        )
+
+    network = Network()
+    for t in range(30):
+        ports = [port("mlx5_0", 400.0, 0.1)] if rdma or role else []
+        network.note([*ports, port("eno1", gbit, 0.9, rdma=bool(role), role=role)], float(t))
+    assert network.share == pytest.approx(share)

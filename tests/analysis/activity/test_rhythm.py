@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis.activity import pulse
 from nvltop.analysis.activity.bursts import NO_BEAT, UNSURE, Burst, beat
+from nvltop.analysis.activity.groups import channels
 from nvltop.analysis.activity.rhythm import FLAT, GAPS, TOO_FAST, TOO_SHORT, rhythm
+from nvltop.analysis.activity.series import Moved, Series
 from nvltop.model import known
 
 from .patterns import accumulated, cells, paused, plain, random_bursts, two_bursts
 
+SERIES = Path(__file__).parents[2] / "data" / "steps" / "straggler-2.6s.csv"
 STEP_S = 0.25
 WINDOW = 1024
 
@@ -142,3 +148,28 @@ def test_of_as_many_short_as_long_distances_none_is_usual(times, short, longer):
     distances = [short] * times + [longer * short] * times
     found = [Burst(at, (10.0,), 5) for at in accumulate(distances, initial=0.0)]
     assert beat(found) == NO_BEAT
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.06, 0.17, 0.18, 0.19, 0.20, 0.21, 0.22])
+def test_a_multiple_that_fits_the_readings_better_is_not_the_step(phase_s):
+    """A true step of 2.6 s is 10.4 readings; 13.0 s, five steps, are 52 of them and repeat more exactly.
+
+    nvltop 0.1.0 called the step 13 s, "certain", on this series.
+    """
+    with SERIES.open() as file:
+        rows = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
+    kept = [Series(0.25) for _ in rows[0][1:]]
+    looks = 0
+    for before, row in pairwise(rows):
+        for i, series in enumerate(kept):
+            sent, received = row[1 + i], row[1 + (i + 1) % len(kept)]
+            series.add(Moved(1000 + phase_s + before[0], 1000 + phase_s + row[0], sent, received))
+        if row[0] > 24 + 8 * looks:
+            looks += 1
+            end = min(s.newest for s in kept)
+            count = min(end - max(s.oldest for s in kept), kept[0].size - 1)
+            both = [way for s in kept for way in s.tail(end, count)]
+            found = pulse._found(channels(both), 0.25)
+            assert known(found), found
+            assert found.period_s == pytest.approx(2.6, rel=0.01), row[0]
+    assert looks > 15

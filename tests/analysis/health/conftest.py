@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from nvltop.analysis.health.ledger import SEVERITIES
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import LISTENING, Event, Finding, Frame, Inventory
+from nvltop.model import LISTENING, MAX_HEADLINE, Event, Finding, Frame, Inventory
 
 
 @dataclass
@@ -53,11 +54,35 @@ class Watched:
 
     def step(self) -> Frame:
         self.bench.clock.now += 1.0
-        return self.bench.poll()
+        return self.seen(self.bench.poll())
+
+    @staticmethod
+    def seen(frame: Frame) -> Frame:
+        """Hold every frame of every test against the laws of findings."""
+        by_key = {f.key: f for f in frame.findings}
+        assert len(by_key) == len(frame.findings), "keys are unique"
+        for f in (*frame.findings, *(p.finding for p in frame.pending)):
+            assert 0 < len(f.headline) <= MAX_HEADLINE, f.headline
+            assert f.headline.isprintable()
+            assert "{" not in f.headline + f.summary
+            assert len(f.summary) > 10
+            assert not f.summary.endswith(".")
+            assert ". " not in f.summary, "one sentence"
+            assert f.summary[0].isupper() or f.summary[0].isdigit(), f.summary
+        for i, f in enumerate(frame.findings):
+            if f.caused_by:
+                root = by_key[f.caused_by]
+                assert root.caused_by is None, "a root has no cause"
+                assert SEVERITIES.index(root.severity) <= SEVERITIES.index(f.severity)
+                above = frame.findings[i - 1]
+                assert above.key == f.caused_by or above.caused_by == f.caused_by, "below its cause"
+        for check in frame.checks:
+            assert check.outcome in ("problem", "pending", "unknown", "fine", "n/a")
+        return frame
 
     def look(self, seconds: int) -> Frame:
         """Go on for so long; the last frame."""
-        frame = self.bench.poll()
+        frame = self.seen(self.bench.poll())
         for _ in range(seconds):
             frame = self.step()
         return frame

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import Missing, NicPorts, Reading, known
+from nvltop.model import LPF, NO_NODE, Missing, NicPorts, Reading, known
 
 
 def loud(frame):
@@ -51,6 +51,46 @@ def test_a_port_that_falls(nics):
     w.says = {}
     assert loud(w.look(4)) == set()
     assert [f.nic for f in w.bench.frame().past_findings] == ["mlx5_4"]
+
+
+def test_the_management_functions_of_nvswitches_are_not_judged_as_nics(nics):
+    waits = {"state": "init", "physical": "LinkUp"}
+    w = nics(mlx5_3=waits, mlx5_4=DOWN)
+    assert loud(w.look(5)) == {("nic-down", "mlx5_3"), ("nic-down", "mlx5_4")}
+    w = nics(mlx5_3=waits, mlx5_4=DOWN)
+    listed = w.bench.inventory.nics
+    roles = {"mlx5_3": LPF, "mlx5_4": LPF}
+    w.begin(nics=tuple(replace(nic, role=roles.get(nic.device, "")) for nic in listed))
+    assert loud(w.look(5)) == set()
+    assert {f.nic.device for f in w.bench.frame().nics if f.nic.role} == set(roles), "they are still listed"
+
+
+@pytest.mark.parametrize(("gbit", "rdma", "told"), [(1, True, False), (25, True, True), (1, False, True)])
+def test_a_management_port_that_goes_down_is_no_fault_of_the_network(nics, gbit, rdma, told):
+    up = {"link_layer": "Ethernet", "physical": "", "rate_bytes_per_s": gbit * 1e9 / 8}
+    w = nics(mlx5_2=up)
+    listed = w.bench.inventory.nics
+    kept = [replace(nic, rdma=nic.device != "mlx5_2") for nic in listed if rdma or nic.device == "mlx5_2"]
+    w.begin(nics=tuple(kept))
+    w.look(3)
+    w.says = {"mlx5_2": {**up, "state": "down", "rate_bytes_per_s": Missing("the driver tells no speed")}}
+    assert (loud(w.look(5)) == {("nic-down", "mlx5_2")}) == told
+
+
+def test_a_gpu_is_far_only_where_numa_nodes_are_known(nics):
+    w = nics("gb200-tray")
+    places = {p.pci_bus_id: p for p in w.bench.inventory.gpu_places}
+
+    def far(node, of_gpus) -> bool:
+        own = tuple(replace(nic, place=replace(nic.place, numa_node=node)) for nic in w.bench.inventory.nics)
+        gpus = tuple(replace(p, bridges=("pciffff:00",), numa_node=of_gpus) for p in places.values())
+        w.begin(nics=own, gpu_places=gpus)
+        return "nic-far" in {f.rule for f in w.look(2).findings}
+
+    assert far(1, 0)
+    assert not far(0, 0)
+    assert not far(NO_NODE, 0)
+    assert not far(1, NO_NODE)
 
 
 def test_two_ports_that_fall_are_two_findings(nics):

@@ -1,0 +1,135 @@
+"""The last two minutes of one GPU's NVLink traffic, span by span, as a share of what NCCL reaches.
+
+Shares are of the most used links and the busier direction: on boards without NVSwitches the links to each
+remote GPU are a limit of their own, so a ring may fill two of twelve links while the GPU's mean is low.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from typing import Final, NamedTuple
+
+from nvltop.analysis.activity.series import Moved, Toward
+
+KEPT_S: Final = 130.0
+"""Two periods of the longest step (60 s), and some slack."""
+
+TRIM: Final = 64
+"""Old spans are dropped so many at a time."""
+
+
+class Bounds(NamedTuple):
+    """Shares of NCCL's rate from which links count as at their limit; see `limits_of`."""
+
+    near: float
+    """At or near the limit."""
+    at: float
+    """At the limit of a ring."""
+    nvls: float
+    """Where an NVLS all-reduce ends; 0 on boards without it."""
+
+
+class Spans(NamedTuple):
+    """Some consecutive spans as columns, oldest first; shares are NaN where nothing is known."""
+
+    starts_s: list[float]
+    seconds: list[float]
+    shares: list[float]
+    """Of NCCL max: the busier direction of the most used links."""
+    tx: list[float]
+    """Bytes/s of all links of the GPU."""
+    rx: list[float]
+
+
+class Trace:
+    """Spans of one GPU, newest last."""
+
+    __slots__ = ("_pending_s", "_spans", "at_limit_s", "newest_s", "oldest_s", "remotes")
+
+    def __init__(self) -> None:
+        self._spans = Spans([], [], [], [], [])
+        self.at_limit_s = 0.0
+        """Seconds at or near the limit since the start of the monitor."""
+        self.newest_s = self.oldest_s = -math.inf
+        """Where the newest span ends and the oldest begins (CLOCK_MONOTONIC)."""
+        self.remotes: dict[str, float] = {}
+        """Share of the links to each remote GPU, smoothed over about a minute; empty behind NVSwitches."""
+        self._pending_s = 0.0
+        """Length of the newest span if it is not counted as at the limit, not even in part; else 0."""
+
+    def add(self, moved: Moved, practical: float, ceiling: float, near: float) -> None:
+        """Take a span; `practical` is NCCL max of all links in bytes/s, `ceiling` its share of the speed."""
+        seconds = moved.end_s - moved.start_s
+        if seconds <= 0 or practical <= 0:
+            return
+        share = max(moved.tx_bytes_per_s, moved.rx_bytes_per_s) / practical
+        for toward in moved.toward:
+            share = max(share, self._toward(toward, seconds, ceiling))
+        if share != share or moved.rx_bytes_per_s != moved.rx_bytes_per_s:
+            share = math.nan
+        spans = self._spans
+        if not spans.starts_s:
+            self.oldest_s = moved.start_s
+        self._count(seconds, share, near)
+        values = (moved.start_s, seconds, share, moved.tx_bytes_per_s, moved.rx_bytes_per_s)
+        for column, value in zip(spans, values, strict=True):
+            column.append(value)
+        self.newest_s = moved.end_s
+        if len(spans.starts_s) % TRIM == 0:
+            old = bisect_left(spans.starts_s, moved.end_s - KEPT_S)
+            for column in spans:
+                del column[:old]
+
+    def _toward(self, toward: Toward, seconds: float, ceiling: float) -> float:
+        practical = toward.speed_bytes_per_s * ceiling
+        share = max(toward.tx_bytes_per_s, toward.rx_bytes_per_s) / practical if practical > 0 else 0.0
+        if share != share:
+            return 0.0
+        before = self.remotes.get(toward.remote, 0.0)
+        self.remotes[toward.remote] = before + min(1.0, seconds / 60.0) * (share - before)
+        return share
+
+    def _count(self, seconds: float, share: float, near: float) -> None:
+        """Add to the seconds at the limit; a span beside one at the limit holds the end of a burst."""
+        before = self._spans.shares[-1] if self._spans.shares else 0.0
+        if share >= near:
+            self.at_limit_s += seconds
+            if self._pending_s and before == before:
+                self.at_limit_s += self._pending_s * min(1.0, before / share)
+            self._pending_s = 0.0
+        elif before >= near and share == share:
+            self.at_limit_s += seconds * min(1.0, share / before)
+            self._pending_s = 0.0
+        else:
+            self._pending_s = seconds
+
+    def between(self, start_s: float, end_s: float) -> Spans:
+        """Return the spans whose middle lies in a window."""
+        spans = self._spans
+        starts_s, seconds = spans.starts_s, spans.seconds
+        first, last = bisect_left(starts_s, start_s), bisect_left(starts_s, end_s)
+        if first and starts_s[first - 1] + seconds[first - 1] / 2 >= start_s:
+            first -= 1
+        while last > first and starts_s[last - 1] + seconds[last - 1] / 2 > end_s:
+            last -= 1
+        return Spans(*(column[first:last] for column in spans))
+
+    @property
+    def remote(self) -> str | None:
+        """UUID of the GPU that the most used links lead to; None where links are not by remote."""
+        return max(self.remotes, key=self.remotes.__getitem__, default=None)
+
+
+def mean_between(spans: Spans, start_s: float, end_s: float) -> float:
+    """Return the mean share over a stretch of time; NaN if not all of it was read."""
+    i = bisect_right(spans.starts_s, start_s) - 1
+    total = covered = 0.0
+    while 0 <= i < len(spans.starts_s) and spans.starts_s[i] < end_s:
+        begin = spans.starts_s[i]
+        seconds = min(end_s, begin + spans.seconds[i]) - max(start_s, begin)
+        if seconds > 0:
+            total += spans.shares[i] * seconds
+            covered += seconds
+        i += 1
+    return total / covered if covered >= 0.9 * (end_s - start_s) else math.nan

@@ -1,0 +1,174 @@
+"""The kind of machine, as far as next steps and rules depend on it.
+
+Which service sets up NVLink differs by board, and a next step that names a service the machine does not
+have sends the reader astray:
+
+- bridges between cards, and boards whose GPUs are joined directly: no service at all;
+- HGX boards with NVSwitches: the fabric manager on the host;
+- HGX boards of NVLink 5 (B200, B300): the fabric manager with the subnet manager NVLSM, which needs
+  `ib_umad` and talks to the NVSwitches through their InfiniBand devices (LPF);
+- trays of a rack (GB200, GB300): NMX on the switch trays, outside this node;
+- virtual machines: the host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+from nvltop.model import Gpu, GpuFrame, Inventory, RemoteKind, known
+
+VIRTUAL: Final = ("passthrough", "vgpu")
+"""NVML virtualisation modes of a GPU in a guest."""
+
+_BRIDGED: Final = re.compile(r"PCI-?E|\bNVL\b|RTX|GeForce|Quadro|TITAN|\bA(2|10|16|30|40)\b|\bA\d{4}\b", re.I)
+_SOLD_BRIDGED: Final = re.compile(r"\bH\d{3} NVL\b", re.I)
+_BRIDGES: Final = (
+    (re.compile(r"\bH200 NVL\b", re.I), 6),
+    (re.compile(r"\b[AH][18]00\b|\bA30\b", re.I), 4),
+    (re.compile(r"\bG[PV]100\b", re.I), 2),
+)
+"""Links that two cards share at least, by model: H200 NVL shares all 18 with one other card or 6 with each of
+three (its 2-way and 4-way bridge), A100, A30 and H100 cards have 4 for each bridge."""
+_RACK: Final = re.compile(r"\bGB[23]00\b")
+
+
+class Kind(Enum):
+    """What joins the GPUs."""
+
+    NONE = "no NVLink"
+    BRIDGE = "bridges between cards"
+    DIRECT = "links from GPU to GPU on the board"
+    SWITCH = "NVSwitches on the board"
+    SWITCH5 = "NVLink 5 NVSwitches on the board"
+    RACK = "NVSwitches of the rack"
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The machine as rules need it; changes only with the inventory."""
+
+    kind: Kind
+    virtual: bool
+    """The GPUs are passed through to a virtual machine."""
+    cards: bool
+    """The GPUs are cards in slots, which can be reseated."""
+    together: bool
+    """A GPU is only reset together with those it is linked to (`nvidia-smi --gpu-reset`): on boards
+    without NVSwitches, and before Ampere."""
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> Board:
+        """Work it out."""
+        gpus = inventory.gpus
+        virtual = any(g.virtualization in VIRTUAL for g in gpus)
+        linked = [g for g in gpus if known(g.remotes) and g.remotes]
+        switched = [g for g in linked if ends_in_switches(g)]
+        cards = bool(gpus) and all(_is_card(g) for g in gpus)
+        if not linked:
+            kind = Kind.NONE
+        elif any(is_rack(g) for g in switched):
+            kind = Kind.RACK
+        elif switched:
+            kind = Kind.SWITCH5 if any(_nvlink5(g) for g in switched) else Kind.SWITCH
+        else:
+            kind = Kind.BRIDGE if all(optional_bridge(g) for g in linked) else Kind.DIRECT
+        old = any(g.architecture in ("pascal", "volta") for g in linked)
+        return cls(kind, virtual, cards, together=kind is Kind.DIRECT or old)
+
+    @property
+    def fabric_step(self) -> str:
+        """Return where to look when the fabric is at fault."""
+        if self.virtual:
+            return "Ask whoever runs the host: the NVSwitches and the fabric manager are outside this VM"
+        if self.kind is Kind.RACK:
+            return (
+                "See the NVLink domain's state in NMX on the rack's switch trays,"
+                " then `systemctl status nvidia-imex` here"
+            )
+        if self.kind is Kind.SWITCH5:
+            return (
+                "See `systemctl status nvidia-fabricmanager` and its log; it needs NVLSM (`nvlsm`)"
+                " and the module `ib_umad` (`lsmod | grep ib_umad`)"
+            )
+        if self.kind is Kind.SWITCH:
+            return "See `systemctl status nvidia-fabricmanager` and /var/log/fabricmanager.log"
+        return "See `nvidia-smi nvlink -s` and `dmesg`"
+
+    @property
+    def link_step(self) -> str:
+        """Return what to do about a link that is down."""
+        if self.kind is Kind.BRIDGE:
+            return (
+                "Switch the machine off, reseat the NVLink bridge and clean its contacts;"
+                " if that does not help, try another bridge"
+            )
+        look = "Look for Xid 149 and 145" if self.kind in (Kind.SWITCH5, Kind.RACK) else "Look for Xid 74"
+        if self.kind is Kind.SWITCH:
+            look += " and for SXid lines of the NVSwitches"
+        reset = "drain the GPU and reset it (`nvidia-smi -r`)"
+        if self.together:
+            reset = "drain the node and reset all GPUs together (`nvidia-smi -r`)"
+        if self.kind is Kind.RACK:
+            reset += ", check the tray's cable cartridge and the switch port"
+        if self.virtual:
+            reset = "drain the VM, and ask whoever runs the host for a reset"
+        return f"{look} in `dmesg`, {reset}; if it goes down again, ask for NVIDIA's field diagnostic"
+
+
+def ends_in_switches(gpu: Gpu) -> bool:
+    """Whether links of a GPU lead to NVSwitches."""
+    if known(gpu.switch_links) and gpu.switch_links > 0:
+        return True
+    return known(gpu.remotes) and any(r.kind is RemoteKind.SWITCH for r in gpu.remotes)
+
+
+def is_rack(gpu: Gpu) -> bool:
+    """Whether this is a model of which a rack is built (GB200, GB300)."""
+    return known(gpu.name) and _RACK.search(gpu.name) is not None
+
+
+def optional_bridge(gpu: Gpu) -> bool:
+    """Whether links of this model are joined by bridges that a machine may have or not."""
+    return known(gpu.name) and _is_bridged(gpu.name)
+
+
+@lru_cache(maxsize=64)  # called for each GPU every second, and a node has few models
+def _is_bridged(name: str) -> bool:
+    return _BRIDGED.search(name) is not None
+
+
+def sold_bridged(gpu: Gpu) -> bool:
+    """Whether cards of this model are made to be used with a bridge (H100 NVL, H200 NVL)."""
+    return known(gpu.name) and _SOLD_BRIDGED.search(gpu.name) is not None
+
+
+def links_per_bridge(gpu: Gpu, present: int) -> int:
+    """Return the step in which links of this model come and go, never more than it has.
+
+    Other cards (RTX, Quadro, TITAN, A40) have all their links in one bridge.
+    """
+    name = gpu.name if known(gpu.name) else ""
+    each = next((count for model, count in _BRIDGES if model.search(name)), present)
+    return max(1, min(each, present))
+
+
+def alike(gpus: Sequence[GpuFrame], gpu: GpuFrame) -> list[GpuFrame]:
+    """Return the other GPUs of the same model that answer."""
+    return [g for g in gpus if g is not gpu and g.gpu.name == gpu.gpu.name and g.state == "ok"]
+
+
+def _is_card(gpu: Gpu) -> bool:
+    if optional_bridge(gpu):
+        return True
+    return (
+        known(gpu.name) and re.search(r"\bL40S?\b|\bL4\b|\bT4\b|\bP\d{2}\b|PRO \d{4}", gpu.name) is not None
+    )
+
+
+def _nvlink5(gpu: Gpu) -> bool:
+    return gpu.architecture in ("blackwell", "rubin")

@@ -1,0 +1,88 @@
+"""Cards joined by NVLink bridges, which a machine may have or not: bridge-partial, no-bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_bridged
+from nvltop.analysis.health.claim import Claim, Scene, Step, few, named, names, up_count
+from nvltop.analysis.health.dark import POLLS, judged
+from nvltop.analysis.rows import lit
+from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_speed
+from nvltop.model import GpuFrame, LinkState, known
+
+PCIE_TRAFFIC_S: Final = 5.0
+"""Seconds for which cards without NVLink must move data over PCIe before it is worth a notice."""
+
+
+def partly(scene: Scene, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
+    """A bridge gives all its links or none; `partial` has the GPU that stands for a bridge, by other end."""
+    present, up = len(g.links), up_count(g)
+    each = links_per_bridge(g.gpu, present)
+    fell = lit(g.links).where(LinkState.DOWN) & scene.memory.lit.get(g.gpu.uuid, frozenset())
+    if lit(g.links).where(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
+        return
+    whole = min((up // each + 1) * each, present)
+    root = g.gpu.uuid if fell else partial.get(g.gpu.uuid)
+    for end in lit(g.links).ends:
+        partial.setdefault(end, g.gpu.uuid)
+    yield Claim(
+        rule="bridge-partial",
+        gpu=g.gpu.uuid,
+        headline=f"{named(g)}: bridge gives {up} of {whole} links",
+        summary=f"The NVLink bridge of {named(g)} gives {up} of {whole} links: it may not be seated well",
+        steps=(Step("warning", polls=POLLS),),
+        polled_s=scene.polled(g, "states"),
+        evidence=scene.evidence(g, "states", links_up=up, links_per_bridge=each),
+        next_step="Switch the machine off, reseat the bridge and clean its contacts",
+        cause=("link-down" if fell else "bridge-partial", root) if root else None,
+    )
+
+
+def without(scene: Scene) -> Iterator[Claim]:
+    """Cards that could be bridged, are not, and move their data over PCIe."""
+    cards = [g for g in judged(scene) if optional_bridge(g.gpu)]
+    by_model: dict[object, list[GpuFrame]] = {}
+    for g in cards:
+        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_lit(scene, g):
+            by_model.setdefault(g.gpu.name, []).append(g)
+    for model, dim in by_model.items():
+        share = scene.memory.pcie_share
+        busy = [
+            g
+            for g in dim
+            if known(u := g.gauges.util_percent)
+            and u >= BUSY_PERCENT
+            and share.get(g.gpu.uuid, 0.0) >= PCIE_BUSY
+        ]
+        if len(busy) < 2:
+            continue
+        top = max(busy, key=lambda g: share[g.gpu.uuid] * pcie_speed(g))
+        rate = share[top.gpu.uuid] * pcie_speed(top) / 1e9
+        # Without a bridge by choice this is normal; cards sold for bridges, or with bridged peers, are not.
+        meant = sold_bridged(top.gpu) or any(g.gpu.name == model and up_count(g) for g in cards)
+        yield Claim(
+            rule="no-bridge",
+            gpu=None,
+            headline=f"{few(busy)}: no NVLink, {rate:.3g} GB/s over PCIe",
+            summary=f"There is no NVLink between {names(busy)}: the bridge is missing, not seated or not"
+            f" trained (by design only if none was fitted), so their traffic goes over PCIe,"
+            f" {rate:.3g} GB/s now",
+            steps=(Step("notice" if meant else "info", after_s=PCIE_TRAFFIC_S, polls=POLLS),),
+            polled_s=scene.polled(top, "gauges"),
+            evidence=scene.evidence(
+                top,
+                "pcie",
+                gpus=[g.gpu.index for g in busy],
+                links_present=sum(len(g.links) for g in busy),
+                links_up=0,
+                pcie_bytes_per_s=round(rate * 1e9),
+            ),
+            next_step="If a bridge is fitted: switch the machine off, reseat it and clean its contacts,"
+            " then see `nvidia-smi nvlink -s`",
+        )
+
+
+def _was_lit(scene: Scene, g: GpuFrame) -> bool:
+    return bool(scene.memory.lit.get(g.gpu.uuid))

@@ -1,0 +1,107 @@
+"""Rules about what the driver requests for a GPU, and about repairs of its memory: recovery-action, remap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.claim import DCGM, Claim, Family, Opinion, Scene, Step, first_missing, named
+from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
+from nvltop.model import GpuFrame, Missing, known
+
+ACTIONS: Final = {
+    1: ("a reset of the GPU", "a GPU reset", "End all processes on it and reset it (`nvidia-smi -r -i {}`)"),
+    2: ("a reboot of the machine", "a node reboot", "Drain the machine and reboot the operating system"),
+    3: (
+        "an end of peer-to-peer traffic",
+        "a P2P drain",
+        "End the processes that use this GPU together with others; it can be reset after that",
+    ),
+    4: (
+        "a drain and a reset",
+        "a drain and reset",
+        "Start nothing new on it; when its work has ended, reset it",
+    ),
+    5: (
+        "a recovery of its IMEX domain",
+        "an IMEX recovery",
+        "Restart the IMEX service of the domain (`nvidia-imex`)",
+    ),
+    6: ("a reset of its bus", "a bus reset", "Drain the machine and reset the bus of the GPU, or reboot"),
+    7: ("a reboot of the system", "a system reboot", "Drain and reboot the whole system"),
+}
+"""Field 230, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION."""
+DRAIN_P2P: Final = 3
+MAX_ROWS: Final = 512
+"""Uncorrectable row remappings (DCGM and Azure's node checks)."""
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge what the driver asks for by itself, and repairs of GPU memory."""
+    answering = [g for g in scene.gpus if g.state == "ok"]
+    claims = [claim for g in answering for claim in (*_action(scene, g), *_remap(scene, g))]
+    actions = [g.fabric.recovery_action for g in answering]
+    if any(known(a) for a in actions):
+        return claims, "no GPU needs a reset or repair"
+    unread = first_missing(actions)
+    if any(known(g.fabric.remap_pending) for g in answering):
+        return claims, f"no memory repair pending (recovery action: {unread.reason if unread else 'unknown'})"
+    return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
+
+
+def _action(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    action = g.fabric.recovery_action
+    if not known(action) or action == 0:
+        return
+    what, short, step = ACTIONS.get(
+        action, (f"an action this version does not know (number {action})", f"action {action}", "")
+    )
+    yield Claim(
+        rule="recovery-action",
+        gpu=g.gpu.uuid,
+        headline=f"{named(g)}: driver requests {short}",
+        summary=f"The driver requests {what} for {named(g)}",
+        steps=(Step("warning" if action == DRAIN_P2P else "critical"),),
+        polled_s=scene.polled(g, "fabric"),
+        evidence=scene.evidence(g, "fabric", recovery_action=action),
+        next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
+        source="NVML field 230",
+    )
+
+
+def _remap(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    pending, failed, rows = g.fabric.remap_pending, g.fabric.remap_failed, g.fabric.remapped_rows
+    many = known(rows) and rows >= MAX_ROWS
+    if failed is True or many:
+        why = "could not be repaired" if failed is True else f"has had {rows} rows replaced"
+        short = "row remap failed" if failed is True else f"rows remapped: {rows}"
+        yield Claim(
+            rule="remap",
+            gpu=g.gpu.uuid,
+            headline=f"{named(g)}: memory {short}",
+            summary=f"The memory of {named(g)} {why}",
+            steps=(Step("critical"),),
+            polled_s=scene.polled(g, "fabric"),
+            evidence=scene.evidence(g, "fabric", remap_failed=failed is True, remapped_rows=_plain(rows)),
+            next_step="Drain the GPU, run nvidia-bug-report.sh and ask for NVIDIA's field diagnostic",
+            source=DCGM,
+        )
+    elif pending is True:
+        yield Claim(
+            rule="remap",
+            gpu=g.gpu.uuid,
+            headline=f"{named(g)}: reset needed for memory repair",
+            summary=f"{named(g)} needs a reset to finish repairing its memory",
+            steps=(Step("warning"),),
+            polled_s=scene.polled(g, "fabric"),
+            evidence=scene.evidence(g, "fabric", remap_pending=True, remapped_rows=_plain(rows)),
+            next_step=f"Reset it after its work has drained (`nvidia-smi -r -i {g.gpu.index}`)",
+            source=DCGM,
+        )
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, Missing) else value
+
+
+FAMILY: Final = Family("repairs", ("recovery-action", "remap"), judge)

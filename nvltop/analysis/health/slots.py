@@ -1,0 +1,161 @@
+"""Rule about PCIe links: pcie-degraded.
+
+What a link can be is the smaller of what the card supports (NVML) and what its slot supports (the port
+above it in sysfs). A card in a slot with fewer lanes works as it should, and reseating it changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, named, names
+from nvltop.analysis.verdict import BUSY_PERCENT
+from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, known
+
+PCIE_S: Final = 4.0
+"""Seconds under load after which the generation must have risen; the switch takes milliseconds."""
+COMPUTE_PSTATE: Final = 2
+"""Highest P-state that compute uses: data centre GPUs work in P0, GeForce cards in P2."""
+OLDEST_SLOT_GEN: Final = 2
+"""A machine with a card of generation 3 or later has no slot this old."""
+RESEAT: Final = "Reseat the card or its riser, and check the slot's settings in the BIOS"
+LOOK_AT_SLOT: Final = "See `lspci -vv` for the slot's own limit (LnkCap of the port above the card). "
+MODULE_STEP: Final = (
+    "Look for PCIe (AER) errors in `dmesg`, then power-cycle the machine; if it stays, ask the vendor"
+)
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge the PCIe links: the width in any P-state, the generation under load (at rest it saves power)."""
+    claims: list[Claim] = []
+    at_work, seen, limited = [], [], []
+    for g in scene.gpus:
+        link = PcieLink.of(scene, g)
+        if link is None:
+            continue
+        seen.append(g)
+        if link.at_work:
+            at_work.append(g)
+        if limit := link.slot_limit:
+            limited.append(f"{named(g)} at {limit}, which is all its slot has")
+        if link.narrow or link.slow:
+            claims.append(_degraded(scene, link))
+    if not seen:
+        on_chip = all(_on_chip(g.gpu) for g in scene.gpus)
+        return claims, None if on_chip else Missing("PCIe width and generation are not reported")
+    speed = "full speed under load" if at_work else "speed not judged: no GPU is under load"
+    return claims, "; ".join((f"PCIe links of {names(seen)} at full width, {speed}", *limited))
+
+
+@dataclass(frozen=True, slots=True)
+class PcieLink:
+    """The PCIe link of one GPU, and what it could be."""
+
+    gpu: GpuFrame
+    width: int
+    gen: int
+    width_limit: int
+    """What card and slot both can do; the slot counts where sysfs shows it."""
+    gen_limit: int
+    card_width: int
+    card_gen: int
+    slot_known: bool
+    at_work: bool
+    """The P-state is one of those that compute uses, and the GPU is busy."""
+
+    @classmethod
+    def of(cls, scene: Scene, g: GpuFrame) -> PcieLink | None:
+        """Return it; None if it cannot be read, or says nothing (C2C boards, virtual GPUs)."""
+        gen, width = g.gauges.pcie_gen, g.gauges.pcie_width
+        gen_max, width_max = g.gpu.pcie_gen_max, g.gpu.pcie_width_max
+        if not (known(gen) and known(width) and known(gen_max) and known(width_max)):
+            return None
+        if _on_chip(g.gpu) or g.state != "ok" or g.gpu.virtualization == "vgpu":
+            return None
+        place = scene.memory.layout(scene.inventory).ports.get(g.gpu.uuid)
+        slot_width, slot_gen = (place.port_width, place.port_gen) if place else (NOT_READ, NOT_READ)
+        # The port of a virtual machine is made up; one that is slower than its link is wrong.
+        believed = known(slot_width) and slot_width >= width and not scene.board.virtual
+        pstate, util = g.gauges.pstate, g.gauges.util_percent
+        return cls(
+            gpu=g,
+            width=width,
+            gen=gen,
+            width_limit=min(width_max, slot_width) if believed and known(slot_width) else width_max,
+            gen_limit=min(gen_max, slot_gen) if believed and known(slot_gen) and slot_gen >= gen else gen_max,
+            card_width=width_max,
+            card_gen=gen_max,
+            slot_known=believed,
+            at_work=known(pstate) and pstate <= COMPUTE_PSTATE and known(util) and util >= BUSY_PERCENT,
+        )
+
+    @property
+    def narrow(self) -> bool:
+        """Whether lanes are missing."""
+        return self.width < self.width_limit
+
+    @property
+    def slow(self) -> bool:
+        """Whether the generation is too low for a GPU at work."""
+        return self.at_work and self.gen < self.gen_limit
+
+    def words(self, gen: int, width: int) -> str:
+        """Write what is wrong with it of generation and width: `gen1`, `x8`, or `gen1 x8`."""
+        return " ".join([f"gen{gen}"] * self.slow + [f"x{width}"] * self.narrow)
+
+    @property
+    def slot_limit(self) -> str:
+        """Return what the slot has less than the card and is in use: `x8`, `gen3`, or `gen3 x8`."""
+        if not self.slot_known:
+            return ""
+        gen = self.at_work and self.gen == self.gen_limit < self.card_gen
+        width = self.width == self.width_limit < self.card_width
+        return " ".join([f"gen{self.gen}"] * gen + [f"x{self.width}"] * width)
+
+
+def _degraded(scene: Scene, link: PcieLink) -> Claim:
+    g, card = link.gpu, scene.board.cards
+    now, best = link.words(link.gen, link.width), link.words(link.gen_limit, link.width_limit)
+    load = " under load" if link.slow else ""
+    # Whether the slot of a card has fewer lanes is known from sysfs only; modules have no slot, and no slot
+    # beside a card of generation 3 or later is so slow.
+    too_narrow = link.narrow and (link.slot_known or not card)
+    too_slow = link.slow and (link.slot_known or not card or link.gen <= OLDEST_SLOT_GEN < link.gen_limit)
+    steps = []
+    if not too_narrow and (link.narrow or not too_slow):
+        steps.append(Step("notice", after_s=0.0 if link.narrow else PCIE_S, polls=3))
+    if too_narrow or too_slow:
+        steps.append(Step("warning", after_s=0.0 if too_narrow else PCIE_S, polls=3))
+    who = (
+        "card and slot support" if link.slot_known else "the card supports" if card else "the module supports"
+    )
+    unknown = "; the slot's own limit cannot be read here" if card and not link.slot_known else ""
+    return Claim(
+        rule="pcie-degraded",
+        gpu=g.gpu.uuid,
+        headline=f"{named(g)} PCIe {now} instead of {best}{load}",
+        summary=f"The PCIe link of {named(g)} runs at {now} instead of {best}{load}: {who} {best}{unknown}",
+        steps=tuple(steps),
+        polled_s=scene.polled(g, "gauges"),
+        evidence=scene.evidence(
+            g,
+            "gauges",
+            gen=link.gen,
+            gen_max=link.gen_limit,
+            width=link.width,
+            width_max=link.width_limit,
+            slot_limit="sysfs" if link.slot_known else "unknown",
+        ),
+        next_step=(RESEAT if link.slot_known else LOOK_AT_SLOT + RESEAT) if card else MODULE_STEP,
+        source="NVIDIA/open-gpu-kernel-modules issue 731",
+        confidence="certain" if too_narrow or too_slow else "possible",
+    )
+
+
+def _on_chip(gpu: Gpu) -> bool:
+    """Whether the GPU hangs on its CPU by C2C, where PCIe says nothing (GB10, GH200, GB200)."""
+    return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
+
+
+FAMILY: Final = Family("PCIe links", ("pcie-degraded",), judge, PCIE_S)

@@ -1,0 +1,127 @@
+"""What the simulated driver samples over time: GPM of Hopper and later, utilisation of all boards."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from ctypes import c_double, c_int, c_uint, c_ulonglong, c_void_p
+from typing import TYPE_CHECKING, Any, Final
+
+import pynvml
+
+from nvltop.nvml.simulated.library import SUCCESS, gpu_of, put
+from nvltop.nvml.simulated.node import HOPPER
+
+if TYPE_CHECKING:
+    from nvltop.nvml.simulated.library import Library
+
+PERCENT: Final = {2: "sm", 5: "tensor", 10: "dram"}
+PCIE: Final = {20: "tx", 21: "rx"}
+C2C: Final = {100: "tx", 101: "rx"}
+"""GPM metric ids: units of the GPU in percent, traffic in MiB/s."""
+MIB: Final = 1 << 20
+
+UTILIZATION: Final = 1
+"""nvmlSamplingType_t of `nvmlDeviceGetSamples`."""
+SAMPLE_S: Final = 1 / 6
+KEPT: Final = 100
+"""Samples that the driver keeps, and how far they are apart."""
+UNSIGNED_INT: Final = 1
+INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE = 2, 3, 6, 7
+P, U = c_void_p, c_uint
+
+Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
+
+
+class Sample(ctypes.Structure):
+    """Behind an nvmlGpmSample_t: which GPU was sampled, and when."""
+
+    _fields_ = (("gpu", c_int), ("t", c_double))
+
+
+def functions(lib: Library) -> Table:
+    """Return the sampling functions of the simulated driver."""
+    boards = lib.machine.node.boards
+    table: Table = {"nvmlDeviceGetSamples": ((P, U, c_ulonglong, P, P, P), _utilization(lib))}
+    return table | _gpm(lib) if boards and boards[0].architecture >= HOPPER else table
+
+
+def _utilization(lib: Library) -> Callable[..., int]:
+    def samples(gpu: int, kind: int, seen_us: int, value_type: int, count: int, out: int | None) -> int:
+        if kind != UTILIZATION:
+            return NOT_SUPPORTED
+        put(c_uint, value_type, UNSIGNED_INT)
+        room = c_uint.from_address(count).value
+        if not out:
+            return put(c_uint, count, KEPT)
+        now, wall_us = lib.t, lib.wall_us
+        newest = math.floor(now / SAMPLE_S)
+        found = []
+        for number in range(max(1, newest - KEPT + 1), newest + 1):
+            stamp_us = wall_us - round(1e6 * (now - number * SAMPLE_S))
+            if stamp_us > seen_us:
+                mean = lib.machine.mean(gpu, "util", (number - 1) * SAMPLE_S, number * SAMPLE_S)
+                found.append((stamp_us, round(100 * mean)))
+        if not found:
+            return NOT_FOUND
+        if len(found) > room:
+            return INSUFFICIENT_SIZE
+        array = (pynvml.c_nvmlSample_t * room).from_address(out)
+        for entry, (stamp_us, percent) in zip(array, found, strict=False):
+            entry.timeStamp, entry.sampleValue.uiVal = stamp_us, percent
+        return put(c_uint, count, len(found))
+
+    return samples
+
+
+def _gpm(lib: Library) -> Table:
+    machine = lib.machine
+    taken: dict[int, Sample] = {}
+    """By address; a sample that has been freed is no longer in it."""
+
+    def alloc(out: int) -> int:
+        sample = Sample(gpu=-1)
+        taken[ctypes.addressof(sample)] = sample
+        return put(c_void_p, out, ctypes.addressof(sample))
+
+    def free(address: int) -> int:
+        return SUCCESS if taken.pop(address, None) else INVALID_ARGUMENT
+
+    def support(handle: int, out: int) -> int:
+        pynvml.c_nvmlGpmSupport_t.from_address(out).isSupportedDevice = 1
+        return SUCCESS
+
+    def take(handle: int, address: int) -> int:
+        sample = taken[address]
+        sample.gpu, sample.t = gpu_of(handle), lib.t
+        return SUCCESS
+
+    def value(metric: int, gpu: int, start_s: float, end_s: float) -> float | None:
+        if unit := PERCENT.get(metric):
+            return 100 * machine.mean(gpu, unit, start_s, end_s)
+        if way := PCIE.get(metric):
+            flow = machine.pcie(gpu, way)
+        elif (way := C2C.get(metric)) and machine.node.boards[gpu].c2c_links:
+            flow = machine.c2c(gpu, way)
+        else:
+            return None
+        return (flow.moved(end_s) - flow.moved(start_s)) / (end_s - start_s) / MIB
+
+    def metrics(out: int) -> int:
+        request = pynvml.c_nvmlGpmMetricsGet_t.from_address(out)
+        first, last = (taken[ctypes.cast(s, c_void_p).value or 0] for s in (request.sample1, request.sample2))
+        for metric in request.metrics[: request.numMetrics]:
+            answer = value(metric.metricId, first.gpu, first.t, last.t)
+            metric.nvmlReturn = NOT_SUPPORTED if answer is None else SUCCESS
+            if answer is not None:
+                metric.value = answer
+        return SUCCESS
+
+    return {
+        "nvmlGpmQueryDeviceSupport": ((P, P), support),
+        "nvmlGpmSampleAlloc": ((P,), alloc),
+        "nvmlGpmSampleFree": ((P,), free),
+        "nvmlGpmSampleGet": ((P, P), take),
+        "nvmlGpmMetricsGet": ((P,), metrics),
+    }

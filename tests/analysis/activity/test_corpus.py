@@ -1,0 +1,84 @@
+"""Every job of the corpus gets its true answer, and all places that give it agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from agreement import contradictions
+
+from .corpus import HEAD, drawn, named, table
+from .simulated import Node, outcome, state_of
+
+DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
+CORPUS = list(named())
+
+
+@pytest.mark.parametrize("job", CORPUS, ids=lambda job: job.name)
+def test_every_job_of_the_corpus(job):
+    frame = Node(job).run()
+    said = f"{state_of(job, frame)}: {frame.verdict.headline} | {frame.verdict.summary}"
+    assert outcome(job, frame) == "right", said
+    assert contradictions(frame) == []
+
+
+def test_the_corpus_is_large_and_its_table_is_in_the_docs():
+    assert len(CORPUS) >= 60
+    assert len({job.name for job in CORPUS}) == len(CORPUS)
+    docs = DOCS.read_text()
+    assert HEAD in docs
+    for row in table([(job, "right") for job in CORPUS]):
+        assert row in docs, row
+
+
+@pytest.mark.parametrize("job", list(drawn())[::20], ids=lambda job: job.name)
+def test_some_of_the_drawn_jobs(job):
+    """The table of all of them is printed by `python -m tests.analysis.activity.corpus`."""
+    frame = Node(job).run()
+    assert outcome(job, frame) != "wrong"
+    assert contradictions(frame) == []
+
+
+def test_at_any_second_of_a_job_all_places_agree():
+    by_name = {job.name: job for job in CORPUS}
+    for name in ("hang, polling at 3.3%, read every 0.25 s", "two jobs with different steps"):
+        node = Node(replace(by_name[name], seconds=0.0))
+        for _ in range(36):
+            assert contradictions(node.run(2.0)) == []
+
+
+def test_what_was_found_of_a_job_stays_as_it_was_when_it_falls_silent():
+    job = next(j for j in CORPUS if j.name.startswith("hang, polling at 0.0%, read every 0.25"))
+    node = Node(replace(job, seconds=49.0))
+    (before,) = node.run().judgements
+    states = []
+    for _ in range(90):
+        (now,) = node.run(1.0).judgements
+        states.append(now.state)
+        assert now.step_s == pytest.approx(2.0, rel=0.02)
+        assert now.busy == pytest.approx(before.busy, abs=0.02)
+        assert now.at_limit == pytest.approx(before.at_limit, abs=0.02)
+    assert "silent" not in states[:9]
+    assert set(states[13:]) == {"silent"}
+
+
+@pytest.mark.parametrize("interval_s", [0.25, 1.0])
+def test_a_hang_becomes_a_finding_that_names_the_odd_gpu(interval_s):
+    """Polling at 2.5 % of the speed does not hide it."""
+    job = next(j for j in CORPUS if j.name.startswith("hang, polling at 3.3%, read every 0.25"))
+    node = Node(replace(job, seconds=130.0, interval_s=interval_s, pcie=lambda gpu, t: 1e8))
+    frame = node.run()
+    (finding,) = (f for f in frame.findings if f.rule == "stuck-collective")
+    assert finding.gpu == frame.gpus[2].gpu.uuid
+    assert finding.evidence["different"] == 2
+    assert frame.verdict.id == "silent"
+
+
+def test_the_seconds_at_the_limit_are_counted():
+    job = next(j for j in CORPUS if j.name == "ring, 4 s steps, 50% at the limit")
+    frame = Node(job).run()
+    for _, seconds in frame.at_limit_s:
+        assert seconds == pytest.approx(0.5 * job.seconds, rel=0.04)
+    light = next(j for j in CORPUS if j.name == "constant 10% of NCCL max")
+    assert {seconds for _, seconds in Node(light).run().at_limit_s} == {0.0}

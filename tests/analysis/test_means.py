@@ -1,0 +1,77 @@
+"""Means over whole windows are the traffic over the time that they name."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.means import LEAST_WINDOW_S, WINDOW_S, Means
+
+
+def test_a_window_is_whole_steps_of_the_job():
+    means = Means()
+    means.set_window(2.6)
+    assert means.is_step
+    assert means.window_s == 2.6
+    means.set_window(0.2)
+    assert means.window_s == pytest.approx(0.6)
+    means.set_window(None)
+    assert not means.is_step
+    assert means.window_s == WINDOW_S
+
+
+def test_the_mean_changes_once_a_window_after_the_first():
+    means, seen = Means(), []
+    for k in range(33):
+        means.add(k / 4, (k + 1) / 4, [float(k)])
+        seen.append((means.span_s, means.means[0]))
+    assert len({span for span, _ in seen[:8]}) == 8, "the first window grows with each reading"
+    assert len({span for span, _ in seen[7:]}) == 4
+    assert seen[31] == ((6.0, 8.0), pytest.approx(27.5))
+    assert means.peaks == [31.0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.05, 3.0), st.floats(0, 1e12)), min_size=1, max_size=60),
+    st.floats(0.3, 5.0) | st.none(),
+)
+def test_windows_hold_what_the_spans_held(spans, step_s):
+    """Windows follow each other, each is at least half a second, and together they hold every byte."""
+    means, t, windows = Means(), 1000.0, {}
+    means.set_window(step_s)
+    moved = 0.0
+    for seconds, rate in spans:
+        means.add(t, t + seconds, [rate])
+        t += seconds
+        moved += rate * seconds
+        assert means.span_s is not None
+        windows[means.span_s[0]] = means.span_s, means.means[0]
+    found = sorted(windows.values())
+    held = sum(mean * (end - start) for (start, end), mean in found)
+    assert held <= moved * (1 + 1e-9) + 1
+    for (start, end), _ in found[:-1]:
+        assert end - start >= LEAST_WINDOW_S - 1e-6
+    assert all(a[0][1] <= b[0][0] + 1e-6 for a, b in pairwise(found))
+
+
+def test_what_is_unknown_makes_its_window_unknown_and_no_other():
+    means = Means()
+    for k in range(24):
+        means.add(k / 4, (k + 1) / 4, [math.nan if k == 10 else 4.0, 1.0])
+        if k == 15:
+            assert means.means[0] != means.means[0]
+            assert means.means[1] == 1.0
+    assert list(means.means) == [4.0, 1.0]
+
+
+def test_a_gap_begins_another_window():
+    means = Means()
+    means.add(0.0, 1.0, [4.0])
+    means.add(8.0, 8.5, [6.0])
+    assert means.span_s == (8.0, 8.5)
+    assert list(means.means) == [6.0]

@@ -1,0 +1,340 @@
+"""Rates of counters that the driver refreshes now and then, against the traffic that they count."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, LEARNING, RESET, Meter, Span, gap_s
+from nvltop.analysis.refresh import CURRENT, LONGEST_REFRESH_S, Period
+from nvltop.model import CounterRefresh, Missing, known
+
+SPEED = 26.562e9
+"""Bytes/s of an NVLink 4 link in one direction."""
+START_S = 1000.0
+READ_S = 0.02
+"""Time between two readings of the worker's measurement."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Refreshes counters every `refresh_s`, each time late by up to a share of that."""
+
+    refresh_s: float
+    jitter: float = 0.0
+
+    def refreshed_s(self, time_s: float) -> float:
+        if not self.refresh_s:
+            return time_s
+        k = math.floor(time_s / self.refresh_s)
+        if time_s < (k + self._late(k)) * self.refresh_s:
+            k -= 1
+        return (k + self._late(k)) * self.refresh_s
+
+    def _late(self, k: int) -> float:
+        return math.sin((k + 1) * 12.9898) * 43758.5453 % 1.0 * self.jitter
+
+    def measured(self, now_s: float = START_S) -> CounterRefresh:
+        """Return what reading it in quick succession shows; the refresh is found to within 4 ms."""
+        if self.refresh_s <= READ_S:
+            return CounterRefresh(0.0, 0.0, 0.0, True)
+        r, j = self.refresh_s, self.jitter
+        seen_s = self.refreshed_s(now_s)
+        if j:
+            return CounterRefresh(r * (1 - j), r, r * (1 + j) + READ_S, False, READ_S)
+        return CounterRefresh(r, r, r, True, r / 3000, seen_s - 0.002, seen_s + 0.002)
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """A job that moves data for part of each step."""
+
+    step_s: float
+    duty: float
+    rate: float = 0.8 * SPEED
+
+    def moved(self, time_s: float) -> int:
+        steps, rest = divmod(time_s, self.step_s)
+        on_s = steps * self.duty * self.step_s + min(rest, self.duty * self.step_s)
+        return int(self.rate * on_s)
+
+
+@dataclass
+class Shown:
+    """What a meter made of a run."""
+
+    spans: list[tuple[float, Span]]
+    """Time of the reading that closed each, and the span."""
+    counts: list[tuple[float, int]]
+    """Time and count of each reading."""
+
+    @property
+    def rates(self) -> list[tuple[float, Span, float]]:
+        return [(t, span, r) for t, span in self.spans if known(r := span.rates[0])]
+
+
+def run(
+    driver: Driver,
+    job: Bursts,
+    interval_s: float,
+    seconds: float = 30.0,
+    learn: bool = True,
+    seed: int = 0,
+    late: Callable[[random.Random], float] = lambda rng: rng.random() * 0.004,
+) -> Shown:
+    """Read a driver's counter at an interval, a little late each time."""
+    rng, meter, shown = random.Random(seed), Meter(), Shown([], [])
+    if learn:
+        meter.learn(Period.measured(driver.measured()))
+    begin_s = START_S + rng.random()
+    for k in range(int(seconds / interval_s)):
+        time_s = begin_s + k * interval_s + late(rng)
+        if shown.counts and time_s <= shown.counts[-1][0]:
+            continue
+        if learn and k and k % max(1, int(15 / interval_s)) == 0:
+            meter.learn(Period.measured(driver.measured(time_s)))
+        count = job.moved(driver.refreshed_s(time_s))
+        shown.counts.append((time_s, count))
+        shown.spans += [(time_s, s) for s in meter.update(time_s, (count,), (), (SPEED,), interval_s)]
+    return shown
+
+
+drivers = st.builds(
+    Driver,
+    st.sampled_from([0.0, 0.04, 0.1, 0.2, 0.25, 0.3, 0.5, 0.6, 1.0, 2.0]) | st.floats(0.04, 2.0),
+    st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+)
+jobs = st.builds(
+    Bursts,
+    st.sampled_from([0.3, 0.5, 1.0, 1.2, 2.0, 4.0]) | st.floats(0.2, 20.0),
+    st.floats(0.05, 1.0),
+    st.floats(0.05, 1.0).map(lambda share: share * SPEED),
+)
+intervals = st.sampled_from([0.1, 0.25, 0.5, 1.0, 2.0]) | st.floats(0.1, 2.0)
+
+
+@settings(max_examples=120, deadline=None)
+@given(drivers, jobs, intervals, st.integers(0, 99))
+@example(Driver(0.5), Bursts(1.2, 0.7), 0.25, 0)
+@example(Driver(0.2, 0.5), Bursts(2.0, 0.6, SPEED), 0.25, 3)
+def test_no_byte_is_lost_and_none_invented(driver, job, interval_s, seed):
+    """At each reading that closes a span, the integral of all rates is what the counter moved."""
+    check_integral(run(driver, job, interval_s, seed=seed))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([0.0, 1.0, 2.0]), jobs, st.sampled_from([0.1, 0.25]), st.integers(0, 99))
+@example(1.0, Bursts(2.0, 0.5), 0.25, 0)
+def test_no_byte_is_lost_where_the_refresh_was_never_measured(refresh_s, job, interval_s, seed):
+    """As in recordings of 0.1.0: drivers that keep up, and drivers that are much slower than we read."""
+    check_integral(
+        run(Driver(refresh_s), replace(job, rate=job.rate / 2), interval_s, learn=False, seed=seed)
+    )
+
+
+def check_integral(shown: Shown) -> None:
+    first, total = shown.counts[0][1], 0.0
+    closed: dict[float, list[Span]] = {}
+    for time_s, span in shown.spans:
+        closed.setdefault(time_s, []).append(span)
+    for time_s, count in shown.counts[1:]:
+        for span in closed.get(time_s, ()):
+            assert span.end_s <= time_s + 1e-9
+            assert known(span.rates[0])
+            total += span.rates[0] * (span.end_s - span.start_s)
+        if closed.get(time_s, [])[-1:] and closed[time_s][-1].rates[0]:
+            assert total == pytest.approx(count - first, rel=1e-6, abs=1)
+
+
+@settings(max_examples=120, deadline=None)
+@given(drivers, jobs, intervals, st.integers(0, 99))
+@example(Driver(0.2), Bursts(3.0, 0.6, SPEED), 0.25, 0)
+@example(Driver(0.2, 0.5), Bursts(1e9, 1.0, SPEED), 0.25, 0)
+@example(Driver(0.04, 0.5), Bursts(3.0, 0.5, SPEED), 0.1, 1)
+def test_no_rate_is_more_than_the_link_carries(driver, job, interval_s, seed):
+    shown = run(driver, job, interval_s, seed=seed)
+    assert all(rate <= 1.01 * SPEED for _, _, rate in shown.rates)
+    assert not any(span.rates[0] == IMPLAUSIBLE for _, span in shown.spans)
+
+
+@settings(max_examples=120, deadline=None)
+@given(drivers, jobs, intervals, st.integers(0, 99))
+@example(Driver(0.5), Bursts(1e9, 1.0), 0.25, 0)
+def test_a_rate_of_zero_is_true(driver, job, interval_s, seed):
+    """While a span is shown as 0, no more was moved than the error of its two ends explains."""
+    shown = run(driver, job, interval_s, seed=seed)
+    # When an irregular driver refreshed is known to within the longest wait.
+    error_s = 0.03 + (1 + driver.jitter if driver.jitter else 0.01) * driver.refresh_s
+    for _, span, rate in shown.rates:
+        if rate == 0 and span.start_s > START_S + 2 * driver.refresh_s + 1:
+            moved = job.moved(span.end_s) - job.moved(span.start_s)
+            assert moved <= job.rate * min(error_s, span.end_s - span.start_s) + 2
+            if driver.refresh_s and job.duty == 1.0:
+                pytest.fail("traffic without a pause was shown as 0")
+
+
+@settings(max_examples=100, deadline=None)
+@given(drivers, intervals, st.integers(0, 99), st.floats(0.0, 1.0))
+def test_traffic_that_ends_is_zero_after_one_and_a_half_refreshes(driver, interval_s, seed, phase):
+    job = Bursts(1e9, 15e-9 + phase * 1e-9 + START_S / 1e9)
+    shown = run(driver, job, interval_s, seed=seed)
+    end_s = 1e9 * job.duty
+    last_s = driver.refreshed_s(end_s + driver.refresh_s * (1 + driver.jitter) + 1e-6)
+    most_s = 1.5 * driver.refresh_s + driver.jitter * driver.refresh_s + 2 * interval_s + 0.1
+    zeros = [time_s for time_s, _, rate in shown.rates if rate == 0 and time_s > end_s]
+    assert zeros
+    assert zeros[0] - last_s <= most_s
+    assert all(rate == 0 for time_s, _, rate in shown.rates if time_s > last_s + most_s + interval_s)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drivers, st.sampled_from([0.1, 0.25]), st.integers(0, 99), st.floats(0.1, 1.0))
+@example(Driver(0.04), 0.25, 0, 1.0)
+def test_no_rate_stands_for_long_while_the_counter_moves(driver, interval_s, seed, share):
+    shown = run(driver, Bursts(1e9, 1.0, share * SPEED), interval_s, seed=seed)
+    times = [time_s for time_s, _, _ in shown.rates]
+    most_s = max(0.5, 2 * driver.refresh_s * (1 + driver.jitter)) + interval_s + 0.01
+    assert max(b - a for a, b in pairwise(times)) <= most_s
+
+
+EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lost"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    drivers,
+    jobs,
+    st.sampled_from([0.1, 0.25, 1.0]),
+    st.lists(EVENTS, min_size=10, max_size=60),
+    st.floats(0, 1e12).map(int),
+)
+@example(Driver(0.5), Bursts(2.0, 0.6), 0.25, [*[""] * 9, "reset", *[""] * 9], 2 * 10**10)
+def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
+    """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
+    meter = Meter()
+    meter.learn(Period.measured(driver.measured()))
+    # The counter, which is of 2**32 KiB, passes its top when so many bytes more have been moved.
+    time_s, top = START_S, 2**32 * 1024
+    base = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024 + to_top // 1024 * 1024
+    total, count_0 = None, 0.0
+
+    for event in events:
+        time_s += interval_s * {"late": 1.8, "missed": 3.0}.get(event, 1.0)
+        moved = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024
+        if event == "reset":
+            base, total = moved, None
+        count = (moved - base) % top
+        value = Missing("GPU is lost") if event == "lost" else count
+        for span in meter.update(time_s, (value,), (), (SPEED,), interval_s):
+            (rate,) = span.rates
+            assert span.end_s <= time_s + 1e-9
+            if isinstance(rate, Missing):
+                assert rate != IMPLAUSIBLE
+                total = None
+                continue
+            assert 0 <= rate <= 1.01 * SPEED
+            total = None if total is None else total + rate * (span.end_s - span.start_s)
+        if event == "lost" or meter._base is None or meter._base.values[0] != count:
+            continue
+        if total is None:
+            total, count_0 = 0.0, moved
+        else:
+            assert total == pytest.approx(moved - count_0, rel=1e-6, abs=2048)
+
+
+@pytest.mark.parametrize(
+    ("refresh_s", "error"), [(0.0, 0.001), (0.04, 0.08), (0.1, 0.06), (0.2, 0.04), (0.5, 0.03), (1.0, 0.02)]
+)
+@pytest.mark.parametrize("job", [Bursts(2.0, 0.6), Bursts(1.2, 0.7), Bursts(3.0, 0.35)], ids=str)
+def test_rates_of_a_regular_driver_are_those_of_their_time(refresh_s, error, job):
+    """The mean error of the shown rates, weighted by what was moved, at four offsets of the readings."""
+    off = total = 0.0
+    for seed in range(4):
+        shown = run(Driver(refresh_s), job, 0.25, 30.0, seed=seed)
+        for _, span, rate in shown.rates[8:]:
+            moved = job.moved(span.end_s) - job.moved(span.start_s)
+            off += abs(rate * (span.end_s - span.start_s) - moved)
+            total += moved
+    assert off / total < error
+
+
+def test_pauses_are_no_refresh():
+    """A step of 1.2 s with traffic for 70 % of it, read every 0.25 s: both tops and pauses show."""
+    shown = run(Driver(0.0), Bursts(1.2, 0.7), 0.25)
+    rates = {round(rate / SPEED, 2) for _, _, rate in shown.rates}
+    assert 0.0 in rates
+    assert 0.8 in rates
+    assert len(shown.rates) == len(shown.counts) - 1
+
+
+def test_steady_traffic_is_steady_whatever_the_refresh():
+    for refresh_s in (0.04, 0.2, 0.25, 0.3, 0.5, 0.6, 1.0, 2.0):
+        shown = run(Driver(refresh_s), Bursts(1e9, 1.0), 0.25, 60.0)
+        rates = [rate / SPEED for _, _, rate in shown.rates[10:]]
+        assert max(rates) < 0.86, refresh_s
+        assert min(rates) > 0.74, refresh_s
+
+
+def test_rates_come_at_once_when_the_refresh_is_learned():
+    """A refresh of 0.5 s is known after 1 s; what was read until then is not lost."""
+    driver, job, meter = Driver(0.5), Bursts(1e9, 1.0), Meter()
+    spans = []
+    for k in range(5):
+        time_s = START_S + 0.13 + k * 0.25
+        spans += meter.update(time_s, (job.moved(driver.refreshed_s(time_s)),), (), (SPEED,), 0.25)
+    assert [span.rates[0] for span in spans] == [LEARNING]
+    learned = meter.learn(Period.measured(driver.measured()))
+    assert [span.rates[0] for span in learned] == [pytest.approx(0.8 * SPEED, rel=0.05)] * len(learned)
+    assert learned
+
+
+def test_a_driver_that_keeps_up_may_be_learned_after_many_readings():
+    job, meter, spans = Bursts(1e9, 1.0), Meter(), []
+    for k in range(5):
+        spans += meter.update(START_S + k / 10, (job.moved(START_S + k / 10),), (), (SPEED,), 0.1)
+    spans += meter.learn(Period.measured(CounterRefresh(0.0, 0.0, 0.0, True)))
+    assert [s.rates[0] for s in spans] == [LEARNING, *[pytest.approx(0.8 * SPEED, rel=1e-6)] * 4]
+    assert [(s.start_s, s.end_s) for s in spans[1:]] == [
+        (START_S + k / 10, START_S + (k + 1) / 10) for k in range(4)
+    ]
+
+
+def test_a_counter_that_stands_still_is_zero_even_if_its_refresh_is_not_known():
+    meter = Meter()
+    shown = [s for k in range(20) for s in meter.update(START_S + k / 4, (7,), (), (SPEED,), 0.25)]
+    assert shown[0].rates == (LEARNING,)
+    assert {span.rates[0] for span in shown[1:]} == {0.0}
+    assert shown[1].end_s <= START_S + 20 / 4 - LONGEST_REFRESH_S
+
+
+def test_a_wrong_period_is_given_up_when_readings_refute_it():
+    """A pause of the job was measured as the refresh: rates follow the readings all the same."""
+    meter = Meter()
+    meter.learn(Period(2.0, 2.0, 2.0, True, 0.01))
+    job, shown = Bursts(1e9, 1.0), []
+    for k in range(40):
+        time_s = START_S + k / 4
+        shown += [(time_s, s) for s in meter.update(time_s, (job.moved(time_s),), (), (SPEED,), 0.25)]
+    assert meter.period == CURRENT
+    assert [s.rates[0] for t, s in shown if t > START_S + 4] == pytest.approx([0.8 * SPEED] * 23, rel=0.02)
+
+
+def test_gap_reset_and_loss_have_their_reasons_with_a_slow_driver():
+    meter = Meter()
+    meter.learn(Period.measured(Driver(0.5).measured()))
+
+    def feed(time_s: float, value: int | Missing) -> list[object]:
+        return [s.rates[0] for s in meter.update(START_S + time_s, (value,), (), (SPEED,), 0.25)]
+
+    assert feed(0.0, 0) == [FIRST]
+    assert feed(gap_s(0.25) + 0.1, 10**12) == [GAP]
+    assert feed(gap_s(0.25) + 0.6, 10**12 + 10**9)[0] == pytest.approx(2e9, rel=0.3)
+    assert feed(gap_s(0.25) + 1.1, 5) == [RESET]
+    assert feed(gap_s(0.25) + 1.6, Missing("GPU is lost")) == [Missing("GPU is lost")]

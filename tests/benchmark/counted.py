@@ -1,0 +1,266 @@
+"""Count what nvltop does in a minute of a simulated node's time, which takes a few seconds of ours.
+
+The real code runs: the loops of the reading process, the pipe, the screen in its event loop. Only the
+clock is ours, and threads run one after the other. So the counts depend on nothing but the code: they are
+the same on any machine, under any load, and with any supported version of Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import itertools
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import CodeType, SimpleNamespace
+from typing import Any
+
+from simulated_time import BEGIN_S, OURS, WALL_S, Clock, Loop, Stop, on_clock
+from textual.drivers.headless_driver import HeadlessDriver
+
+from nvltop.model import Host, Item, Reading, Tick
+from nvltop.nvml import session, simulated
+from nvltop.nvml.simulated.nics import SimulatedNics
+from nvltop.nvml.watch import Watch
+from nvltop.sampler.cadence import HOST_S, Pace
+from nvltop.sampler.lanes import Lane
+from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.pipe import Receiver, Sender
+from nvltop.sampler.protocol import Job
+from nvltop.sampler.sweep import Sampler
+from nvltop.settings import Settings
+
+INTERVAL_S = 0.25
+WARM_UP_S = 10.0
+"""What is learned at the start, and sparklines that still grow, are not what it costs to leave it open."""
+READ_S, DRAW_S = 60.0, 12.0
+"""For how long reading and sending, and folding and drawing, are counted."""
+SIZE = (120, 40)
+TABS = {"Main": "1", "Links": "2"}
+
+Counts = dict[str, float]
+Sent = list[tuple[float, list[Item]]]
+SIMULATED = os.path.join(OURS, "nvml", "simulated")
+WARM_S = BEGIN_S + WARM_UP_S
+
+
+class Calls:
+    """Counts the calls that nvltop's code makes: of its own functions, of libraries and of builtins.
+
+    Comprehensions and generator expressions are not counted, since Python 3.12 makes no calls of them.
+    """
+
+    def __init__(self) -> None:
+        self._profile = cProfile.Profile()
+        self.begin, self.end = self._profile.enable, self._profile.disable
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    @property
+    def count(self) -> int:
+        made = 0
+        for entry in self._profile.getstats():
+            if isinstance(entry.code, CodeType) and _ours(entry.code.co_filename):
+                made += sum(called.callcount for called in entry.calls or () if _counts(called.code))
+        return made
+
+
+def _ours(file: str) -> bool:
+    return file.startswith(OURS) and not file.startswith(SIMULATED)
+
+
+def _counts(code: CodeType | str) -> bool:
+    return isinstance(code, str) or not code.co_name.startswith("<")
+
+
+def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
+    """Run the loops of the reading process, and return what they send when."""
+    library = simulated.install(node, scenario, clock=clock, wall=clock.wall)
+    sent: Sent = []
+    calls, warm_calls = Calls(), Counter[str]()
+
+    def send(*items: Item) -> None:
+        sent.append((clock.now, list(items)))
+
+    def warm() -> None:
+        warm_calls.update(library.calls)
+        calls.begin()
+
+    stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
+    nics = NicWatch(SimulatedNics(library), send, stop)
+    watch, job = Watch(), Job(0, 0, INTERVAL_S, (node, scenario))
+    sampler = Sampler(job, session.connect(watch), watch, send, stop, Pace(INTERVAL_S), nics)
+    sampler.open()
+    sampler._news = sampler._refresh._traffic = stop
+    lane = Lane([reader.device.uuid for reader in sampler._session.readers])
+    for lanes in (sampler._fast, sampler._slow, sampler._processes):
+        lanes._lanes = [lane]
+    threads = (
+        lambda: sampler.fast(lane), lambda: sampler.slow(lane), lambda: sampler.processes(lane),
+        sampler.inventory, sampler.watchdog, nics.run, sampler._refresh.run,
+    )  # fmt: skip
+    counted = Counter[str]()
+    for thread in threads:
+        clock.now = BEGIN_S
+        thread()
+        calls.end()
+        counted += library.calls - warm_calls
+        for seen in (library.calls, warm_calls):
+            seen.clear()
+    counts.update({f"NVML {name}": n / READ_S for name, n in counted.items() if n})
+    counts["calls to read"] = calls.count / READ_S
+    host = Reading(None, 0.0, 0.0, 0.0, Host(12.5, 412 << 30, 2048 << 30))
+    for at_s in itertools.takewhile(lambda s: s < WARM_S + READ_S, itertools.count(BEGIN_S + HOST_S, HOST_S)):
+        sent.append((at_s, [Reading(None, at_s, at_s, WALL_S + at_s, host.data)]))
+    return sorted(sent, key=lambda s: s[0])
+
+
+def pack(sent: Sent, clock: Clock, counts: Counts) -> list[tuple[float, bytes]]:
+    """Send items through the pipe, and return the bursts that come out when."""
+    calls, bursts = Calls(), []
+    pipe = os.memfd_create("pipe")
+    sender = Sender(pipe, Pace(INTERVAL_S))
+    for at_s, items in sent:
+        clock.now = at_s
+        with calls.counting() if at_s >= WARM_S else nullcontext():
+            sender.send(*items)
+        if burst := os.pread(pipe, 1 << 24, 0):
+            os.ftruncate(pipe, 0)
+            os.lseek(pipe, 0, os.SEEK_SET)
+            bursts.append((at_s, burst))
+    os.close(pipe)
+    warm = [burst for at_s, burst in bursts if at_s >= WARM_S]
+    counts["bursts through the pipe"] = len(warm) / READ_S
+    counts["bytes through the pipe"] = sum(map(len, warm)) / READ_S
+    counts["calls to send"] = calls.count / READ_S
+    return bursts
+
+
+class Terminal(HeadlessDriver):
+    """A terminal that counts what it is sent."""
+
+    written = 0
+
+    @property
+    def is_headless(self) -> bool:
+        return False
+
+    def write(self, data: str) -> None:
+        Terminal.written += len(data.encode())
+
+
+class Arrived:
+    """The main process's end of the pipe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._receiver = clock, Receiver()
+        self.arrived = b""
+
+    def fileno(self) -> int:
+        return 0
+
+    def drain(self) -> list[Item]:
+        chunk, self.arrived = self.arrived, b""
+        return self._receiver.take(chunk)
+
+    def tick(self) -> Tick:
+        return Tick(self._clock.now, WALL_S + self._clock.now, INTERVAL_S)
+
+    def pace(self, interval_s: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Counts) -> None:
+    """Let the screen show what arrives on one of its tabs."""
+    from nvltop.tui import app as screen
+    from nvltop.tui import ending, terminal, turns
+
+    clock.now = BEGIN_S
+    loop, source = Loop(clock), Arrived(clock)
+    folding, drawing = Calls(), Calls()
+    frames = 0
+    replaced: list[tuple[Any, str, Any]] = [
+        (turns, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
+        (ending, "Driver", Terminal),
+        (terminal, "stalled", lambda: False),
+        (terminal, "end_on_signals", lambda end: None),
+        (terminal, "modes", lambda: None),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    for module, name, value in replaced:
+        setattr(module, name, value)
+
+    async def shown() -> None:
+        nonlocal frames
+        app = screen.Nvltop(source, Settings(interval_s=INTERVAL_S))
+        paint, draw_frame = app.main.paint, app._draw
+        warm = False
+
+        def painted() -> None:
+            if not warm:
+                return paint()
+            folding.end()
+            with drawing.counting():
+                paint()
+            folding.begin()
+
+        def drawn() -> None:
+            nonlocal frames
+            if not warm:
+                return draw_frame()
+            frames += 1
+            with folding.counting():
+                draw_frame()
+
+        app.main.paint, app._turns._draw = painted, drawn
+        async with app.run_test(headless=False, size=SIZE) as pilot:
+            await pilot.press(TABS[tab])
+            for at_s, burst in itertools.takewhile(lambda b: b[0] < WARM_S + DRAW_S, bursts):
+                loop.run_until(at_s)
+                source.arrived += burst
+                if loop.reader:
+                    loop.reader()
+                await asyncio.sleep(0)
+                if not warm and at_s >= WARM_S:
+                    await pilot.pause()
+                    Terminal.written, warm = 0, True
+            await pilot.pause()
+            counts[f"bytes to the terminal, {tab}"] = Terminal.written / DRAW_S
+            app._turns.stop()
+
+    try:
+        asyncio.run(shown())
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+    counts["frames"] = frames / DRAW_S
+    counts["calls to fold"] = folding.count / DRAW_S
+    counts[f"calls to draw, {tab}"] = drawing.count / DRAW_S
+
+
+def count(node: str, scenario: str) -> dict[str, float]:
+    """Return how often each thing is done in a second of the simulated node's time."""
+    counts: Counts = {}
+    clock = Clock()
+    with on_clock(clock):
+        try:
+            bursts = pack(read(node, scenario, clock, counts), clock, counts)
+        finally:
+            simulated.uninstall()
+        for tab in TABS:
+            draw(tab, bursts, clock, counts)
+    assert threading.active_count() < 10, "no loop of the sampler has started a thread"
+    counts["NVML calls in all"] = sum(n for name, n in counts.items() if name.startswith("NVML "))
+    return {name: round(n, 3) for name, n in sorted(counts.items())}

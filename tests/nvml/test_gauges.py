@@ -1,0 +1,135 @@
+"""Power and throttle times come from one batch of fields, and are what the calls of their own would give."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pynvml
+import pytest
+
+from nvltop.model import Missing, known
+from nvltop.nvml.driver import IMPLAUSIBLE
+from nvltop.nvml.gauges import TOO_OLD
+from nvltop.nvml.power import watts
+from nvltop.nvml.processes import ROOM
+from nvltop.nvml.session import GpuReader
+from nvltop.nvml.simulated import Fault
+from nvltop.report.json import to_json
+
+
+@pytest.mark.parametrize("node", ["dgx1-p100", "dgx2", "dgx-a100", "rtx3090-pair", "dgx-h100", "hgx-b200"])
+def test_the_power_is_what_the_call_of_its_own_gives(bench, node):
+    b = bench(node)
+    for _ in range(7):
+        b.clock.now += 0.3
+        (reading,) = b.readers[0].read_gauges()
+        assert reading.data.power_w == pynvml.nvmlDeviceGetPowerUsage(b.readers[0].device.handle) / 1000
+    assert b.library.calls["nvmlDeviceGetPowerUsage"] == 7, "only those of the test"
+
+
+def no_fields(lib):
+    for table in lib.fields.tables:
+        table.pop(185, None), table.pop(186, None)
+
+
+def zero_fields(lib):
+    for table in lib.fields.tables:
+        table[185] = table[186] = lambda gpu, scope, t: (0, 1, 0)
+
+
+def no_batch(lib):
+    lib.faults["nvmlDeviceGetFieldValues"] = Fault(3)
+
+
+@pytest.mark.parametrize("prepare", [no_fields, zero_fields, no_batch])
+def test_where_the_fields_do_not_have_the_power_the_call_does(bench, prepare):
+    b = bench("dgx-h100")
+    prepare(b.library)
+    gauges = b.readers[0].read_gauges()[0].data
+    assert gauges.power_w == pynvml.nvmlDeviceGetPowerUsage(b.readers[0].device.handle) / 1000
+
+
+@pytest.mark.parametrize("milliwatts", [0, -5, 10**9])
+def test_a_power_that_no_gpu_draws_is_none(milliwatts):
+    assert watts(milliwatts) == IMPLAUSIBLE
+
+
+def test_heat_is_a_share_of_the_time_and_has_no_other_cause(bench):
+    b = bench("hgx-b200", "throttled")
+    b.interval_s = 1.0
+    odd = b.library.machine.trouble.gpu
+    assert {g.throttling.hw_thermal for g in b.run(9.0).gpus} == {0.0}
+    half = b.run(6.0).gpus[odd].throttling
+    assert 0.4 < half.hw_thermal < 0.7
+    gpus = b.run(10.0).gpus
+    for g in gpus:
+        hot = g.gpu.index == odd
+        assert (g.throttling.hw_thermal, g.throttling.power_cap) == (1.0 if hot else 0.0, 0.0)
+    assert to_json(b.frame())["gpus"][odd]["throttling"] == {
+        "over_s": 10.0, "power_cap_share": 0.0, "sw_thermal_share": 0.0, "hw_thermal_share": 1.0,
+        "power_brake_share": 0.0,
+    }  # fmt: skip
+
+
+def test_a_driver_that_numbers_these_fields_otherwise_is_not_believed(bench):
+    """In 575 the fields 269 to 271 are about power smoothing."""
+
+    def number_otherwise(lib):
+        for table in lib.fields.tables:
+            table[270] = lambda gpu, scope, t: (0, 1, 2)
+
+    b = bench("dgx-h100", prepare=number_otherwise)
+    assert b.inventory.driver_version.startswith("570.")
+    gauges = b.readers[0].read_gauges()[0].data
+    assert gauges.hw_thermal_s == TOO_OLD
+    assert gauges.sw_thermal_s == Missing("not supported")
+    assert known(gauges.power_cap_s)
+
+
+@pytest.mark.parametrize("ns", [-1, 2**63, 10**18])
+def test_a_time_longer_than_any_driver_runs_is_none(bench, ns):
+    def lie(lib):
+        for table in lib.fields.tables:
+            table[74] = lambda gpu, scope, t: (0, 3, ns % 2**64)
+
+    assert bench("hgx-b200", prepare=lie).readers[0].read_gauges()[0].data.power_cap_s == IMPLAUSIBLE
+
+
+@pytest.mark.parametrize("count", [0, 1, ROOM, ROOM + 1, 500])
+def test_all_processes_are_listed_in_one_call_where_they_fit(bench, count):
+    b = bench("h100-two")
+    name = "nvmlDeviceGetComputeRunningProcesses_v3"
+    types, _ = b.library._functions[name]
+
+    def listed(gpu, found, out):
+        room = ctypes.c_uint.from_address(found)
+        asked, room.value = room.value, count
+        if asked < count:
+            return 7
+        for k in range(count):
+            info = pynvml.c_nvmlProcessInfo_v3_t.from_address(
+                out + k * ctypes.sizeof(pynvml.c_nvmlProcessInfo_v3_t)
+            )
+            info.pid, info.usedGpuMemory = 100 + k, 1 << 30
+        return 0
+
+    b.library._functions[name] = (types, listed)
+    uses = b.readers[0].processes.read(0.0)
+    assert sorted(uses) == list(range(100, 100 + count))
+    assert b.library.calls[name] == (1 if count <= ROOM else 2)
+
+
+def test_a_list_that_is_empty_is_read_seldom_and_one_that_is_not_each_time(bench):
+    b = bench("h100-two")
+    calls = {"nvmlDeviceGetGraphicsRunningProcesses_v3": 3, "nvmlDeviceGetComputeRunningProcesses_v3": 8}
+    for turn in range(8):
+        assert list(b.readers[0].processes.read(float(turn))) == [41001]
+    assert {name: b.library.calls[name] for name in calls} == calls
+
+
+def test_gauges_of_the_slow_kind_are_kept_in_between(bench):
+    b = bench("dgx-h100")
+    frames = [b.poll(GpuReader.read_gauges) for _ in range(12)]
+    assert all(known(f.gpus[0].gauges.pstate) and known(f.gpus[0].gauges.event_reasons) for f in frames)
+    assert b.library.calls["nvmlDeviceGetPerformanceState"] == 2 * 8
+    assert b.library.calls["nvmlDeviceGetCurrentClocksEventReasons"] == 3 * 8

@@ -1,0 +1,215 @@
+"""Every read of the host, failing in every way: the value is missing with its reason, the rest lives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nvltop.host import machine, meters, pci, procfs
+from nvltop.host.nics import NicTable
+from nvltop.host.processes import FORBIDDEN, ProcessTable
+from nvltop.model import GpuUse, Host, Inventory, Missing, Processes, known
+from nvltop.sampler.nics import NicWatch
+from tests.sysfs import Tree
+
+FAILURES = [
+    psutil.AccessDenied(1),
+    psutil.NoSuchProcess(1),
+    FileNotFoundError(errno.ENOENT, "gone"),
+    PermissionError(errno.EACCES, "no"),
+    OSError(errno.EIO, "bad disk"),
+    OSError(errno.EMFILE, "too many"),
+    RuntimeError("line 'btime' not found in /proc/stat"),
+    TypeError("no"),
+    KeyError("MemTotal"),
+    ValueError("what\nis this"),
+    IndexError("list index out of range"),
+    ZeroDivisionError(),
+]
+PIDS = {os.getpid(): (GpuUse("GPU-a", "compute"),)}
+
+
+def failing(error: Exception) -> Callable[..., object]:
+    def fail(*args: object, **kwargs: object) -> object:
+        raise error
+
+    return fail
+
+
+def reasons(values: list[object]) -> list[str]:
+    return [value.reason for value in values if isinstance(value, Missing)]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("call", ["cpu_percent", "virtual_memory", "boot_time"])
+def test_psutil(monkeypatch, call, error):
+    monkeypatch.setattr(psutil, call, failing(error))
+    host = meters.read_host()
+    values = {
+        "cpu_percent": [host.cpu_percent],
+        "virtual_memory": [host.memory_used_bytes, host.memory_total_bytes],
+        "boot_time": [machine.booted_s()],
+    }
+    for name, read in values.items():
+        if name == call:
+            assert len(reasons(read)) == len(read)
+            assert all(reason.startswith("/proc/") and reason.isprintable() for reason in reasons(read))
+        else:
+            assert reasons(read) == []
+
+
+def test_numbers_that_cannot_be(monkeypatch):
+    memory = psutil.virtual_memory()
+    for spoilt in (memory._replace(available=2 * memory.total), memory._replace(total=0)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda spoilt=spoilt: spoilt)
+        host = meters.read_host()
+        assert "implausible" in reasons([host.memory_used_bytes])[0]
+        assert known(host.cpu_percent)
+    for percent in (float("nan"), -1.0, 1e9):
+        monkeypatch.setattr(psutil, "cpu_percent", lambda percent=percent: percent)
+        assert "implausible" in reasons([meters.read_host().cpu_percent])[0]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("name", ["stat", "cmdline", "status", "cgroup", "user"])
+def test_files_of_a_process(monkeypatch, name, error):
+    real = procfs.read_file
+
+    def read_file(pid: int, file: str, proc: Path) -> bytes:
+        return failing(error)() if file == name else real(pid, file, proc)
+
+    monkeypatch.setattr(procfs, "read_file", read_file)
+    monkeypatch.setattr("nvltop.host.processes.read_file", read_file)
+    if name == "user":
+        monkeypatch.setattr(pwd, "getpwuid", failing(error))
+    found = ProcessTable().describe(PIDS)
+    assert len(found.processes) + found.hidden == 1
+    if found.hidden:
+        assert found.hidden_reason
+    elif name in ("cmdline", "status"):
+        [process] = found.processes
+        value = process.arguments if name == "cmdline" else process.user
+        assert reasons([value])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", b"1", b"1 (x", b") " * 30, b"1 (x) S " + b"-1 " * 40, os.urandom(1 << 16), b"9" * 100_000],
+)
+@pytest.mark.parametrize("name", ["stat", "cmdline", "status", "cgroup"])
+def test_files_that_hold_anything(tmp_path, name, content):
+    pid = os.getpid()
+    folder = tmp_path / str(pid)
+    folder.mkdir()
+    for file in ("stat", "cmdline", "status", "cgroup"):
+        (folder / file).write_bytes(procfs.read_file(pid, file))
+    (folder / name).write_bytes(content)
+    found = ProcessTable(tmp_path).describe({**PIDS, 0: (), -1: (), 1 << 70: ()})
+    assert len(found.processes) + found.hidden == 4
+    for process in found.processes:
+        assert all(known(v) for v in (process.started_s, process.memory_bytes, process.start_ticks))
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("call", ["open", "listdir", "readlink", "read"])
+def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
+    """What psutil and others do not stand between: nothing is raised, whatever `os` does."""
+    tree = Tree(tmp_path)
+    tree.rdma("mlx5_0", tree.pci("0000:1b:00.0", ["pci0000:1a"]))
+    table = NicTable(tmp_path)
+    assert known(table.find())
+    monkeypatch.setattr(os, call, failing(error))
+    sent = []
+    watch = NicWatch(table, lambda *items: sent.extend(items), stop := _Once())
+    watch.tell(Inventory(0.0, 0.0))
+    watch.run()
+    assert stop.waits == 1
+    assert isinstance(sent[0], Inventory)
+    found = ProcessTable().describe(PIDS)
+    assert isinstance(found, Processes)
+    assert isinstance(meters.read_host(), Host)
+    machine.booted_s()
+    if isinstance(error, OSError):
+        machine.in_container()
+        pci.display_vendors(tmp_path)
+        pci.drivers_gpus(["00000000:1B:00.0"], tmp_path, tmp_path)
+        pci.kernel_module_version(tmp_path)
+
+
+class _Once:
+    """A stop that comes after the first wait."""
+
+    def __init__(self) -> None:
+        self.waits = 0
+
+    def is_set(self) -> bool:
+        return self.waits > 0
+
+    def wait(self, seconds: float) -> bool:
+        self.waits += 1
+        return True
+
+
+SITUATIONS = {
+    "hidepid=1": "mount -t proc proc /proc -o hidepid=1",
+    "hidepid=2": "mount -t proc proc /proc -o hidepid=2",
+    "subset=pid": "mount -t proc proc /proc -o subset=pid",
+    "no btime": "grep -v btime /proc/stat > $T/stat; mount --bind $T/stat /proc/stat",
+    "empty stat": ": > $T/stat; mount --bind $T/stat /proc/stat",
+    "empty meminfo": ": > $T/stat; mount --bind $T/stat /proc/meminfo",
+    "no /proc": "mount -t tmpfs none /proc",
+    "no /sys": "mount -t tmpfs none /sys",
+    "no /tmp": "mount -t tmpfs -o ro none /tmp",
+    "no /etc": "mount -t tmpfs none /etc",
+}
+LOOK = """
+import os, sys
+from nvltop.host.processes import ProcessTable
+from nvltop.host.meters import read_host
+found = ProcessTable().describe({int(sys.argv[1]): (), os.getpid(): ()})
+print(len(found.processes), found.hidden, found.hidden_reason)
+read_host()
+"""
+NOT_ALL_RIGHTS = (
+    "setpriv --regid=54321 --clear-groups --bounding-set=-sys_ptrace,-kill --inh-caps=-sys_ptrace,-kill"
+)
+"""Root without these sees of others what a user sees."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to mount")
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_program_in_a_real_situation(tmp_path, name):
+    run = "import sys; from nvltop.__main__ import main; sys.exit(main())"
+    script = (
+        f"{SITUATIONS[name]} || exit 99\n"
+        f"{NOT_ALL_RIGHTS} {sys.executable} -c '{LOOK}' $P || exit 98\n"
+        f"exec {NOT_ALL_RIGHTS} env -u HOME {sys.executable} -c '{run}' --demo --check --for 1\n"
+    )
+    other = subprocess.Popen(["sleep", "60"], user=65534)
+    try:
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", script],
+            env={**os.environ, "T": str(tmp_path), "P": str(other.pid)}, cwd="/",
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        other.kill()
+        other.communicate()
+    if done.returncode == 99 or "setpriv" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"cannot be made here: {done.stderr}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "144 of 144 links up" in done.stdout
+    seen, hidden, *why = done.stdout.splitlines()[0].split(" ", 2)
+    assert int(seen) + int(hidden) == 2
+    assert bool(int(hidden)) is bool(why and why[0])
+    if name.startswith("hidepid"):
+        assert (int(hidden), why[0]) == (1, FORBIDDEN)
