@@ -216,6 +216,7 @@ EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lo
     st.floats(0, 1e12).map(int),
 )
 @example(Driver(0.5), Bursts(2.0, 0.6), 0.25, [*[""] * 9, "reset", *[""] * 9], 2 * 10**10)
+@example(Driver(0.2), Bursts(0.3, 1.0, SPEED), 0.1, ["", "lost", *[""] * 8], 0)
 def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
     """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
     meter = Meter()
