@@ -61,9 +61,10 @@ class Bursts:
     rate: float = 0.8 * SPEED
 
     def moved(self, time_s: float) -> int:
-        steps, rest = divmod(time_s, self.step_s)
-        on_s = steps * self.duty * self.step_s + min(rest, self.duty * self.step_s)
-        return int(self.rate * on_s)
+        # In whole nanoseconds: a counter never goes back.
+        step_ns, on_ns = round(self.step_s * 1e9), round(self.duty * self.step_s * 1e9)
+        steps, rest = divmod(round(time_s * 1e9), step_ns)
+        return (steps * on_ns + min(rest, on_ns)) * round(self.rate) // 10**9
 
 
 @dataclass
