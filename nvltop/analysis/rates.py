@@ -284,7 +284,10 @@ class Meter:
         if broken:
             # A counter was reset, or is read again: what was moved before that is not known.
             self._steady.restart(window)
-            return [self._span(sample, max(window.latest_s, self._base_s + LEAST_SPAN_S))]
+            refreshed_s = max(window.latest_s, self._base_s)
+            span = self._span(sample, max(refreshed_s, self._base_s + LEAST_SPAN_S))
+            self._base_s = self._earliest_s = refreshed_s
+            return [span]
         if not moved:
             return []
         likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)

@@ -5,6 +5,7 @@ Nothing outside `nvltop.nvml` imports `pynvml`. Each call is noted in the `Watch
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -67,6 +68,8 @@ class Driver:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self._branch: int | None = None
+        self.unused_samples: deque[Any] = deque()
+        """GPM sample buffers that nobody uses any more; the next sample to be taken frees them."""
 
     def branch(self) -> int | None:
         """Return the driver's branch, such as 580; None if that cannot be read."""

@@ -80,7 +80,8 @@ class GpmStream:
         self._buffers: list[Any] = []
         """Allocated ones, of which at most two are needed; the last is that of `_before_s`."""
         self._before_s: float | None = None
-        weakref.finalize(self, _free, gpm.driver, self._buffers).atexit = False
+        # Only noted: the collector runs inside other driver calls, whose lock a call would wait for.
+        weakref.finalize(self, gpm.driver.unused_samples.extend, self._buffers).atexit = False
 
     def read(self, metrics: tuple[int, ...], longest_s: float) -> Maybe[GpmSpan]:
         """Take a sample, and return metrics over the time since the one before.
@@ -106,6 +107,8 @@ class GpmStream:
     def _sample(self) -> Missing | None:
         """Take a sample into the older buffer, which becomes the last; return why that failed."""
         driver, device, buffers = self._gpm.driver, self._gpm.device, self._buffers
+        while driver.unused_samples:
+            driver.call(pynvml.nvmlGpmSampleFree, driver.unused_samples.popleft())
         if len(buffers) < 2:
             buffer = driver.call(pynvml.nvmlGpmSampleAlloc, gpu=device.index)
             if isinstance(buffer, Missing):
@@ -147,9 +150,3 @@ def rate(mib_per_s: Maybe[float]) -> Maybe[float]:
     if isinstance(mib_per_s, Missing):
         return mib_per_s
     return mib_per_s * MIB if 0 <= mib_per_s <= MOST_MIB_PER_S else IMPLAUSIBLE
-
-
-def _free(driver: Driver, buffers: list[Any]) -> None:
-    for buffer in buffers:
-        driver.call(pynvml.nvmlGpmSampleFree, buffer)
-    buffers.clear()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from nvltop import __version__
-from nvltop.analysis.verdict import share
+from nvltop.analysis.verdict import mean_share
 from nvltop.model import (
     ErrorCount,
     Frame,
@@ -35,7 +35,7 @@ ERRORS = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
 
 def _windows(frame: Frame) -> str:
     """Say what time the rates of the report are means over: those of NVLink, else those of PCIe."""
-    spans = [g.span_s if g.links else g.pcie_span_s for g in frame.gpus]
+    spans = [g.mean_span_s if g.links else g.pcie_span_s for g in frame.gpus]
     lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
     if not lengths:
         return "no rates yet"
@@ -180,9 +180,9 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 memory(gauges.memory_used_bytes, gauges.memory_total_bytes),
                 _whole(gauges.power_w),
                 _whole(gauges.temperature_c),
-                DASH if dark else gb_per_s(link.tx_bytes_per_s, 0),
-                DASH if dark else gb_per_s(link.rx_bytes_per_s, 0),
-                DASH if dark else percent(share(g.nvlink), 0),
+                DASH if dark else gb_per_s(link.mean_tx_bytes_per_s, 0),
+                DASH if dark else gb_per_s(link.mean_rx_bytes_per_s, 0),
+                DASH if dark else percent(mean_share(g.nvlink), 0),
                 DASH if no_link else f"{_text(link.links_up)}/{_text(link.links_present)}",
                 DASH if no_link else count(link.errors_total, 0),
                 f"{_text(gauges.pcie_gen)}x{_text(gauges.pcie_width)}",
@@ -239,7 +239,7 @@ def links(g: GpuFrame, frame: Frame) -> str:
 def _traffic(link: Link) -> tuple[str, ...]:
     if link.state is LinkState.DOWN:
         return "", "", "", ""
-    return "TX", gb_per_s(link.tx_bytes_per_s), "RX", gb_per_s(link.rx_bytes_per_s)
+    return "TX", gb_per_s(link.mean_tx_bytes_per_s), "RX", gb_per_s(link.mean_rx_bytes_per_s)
 
 
 def _state(link: Link) -> str:
@@ -291,8 +291,8 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             "memory": g.gauges.memory_used_bytes,
             "power": g.gauges.power_w,
             "temperature": g.gauges.temperature_c,
-            "NVLink TX": g.nvlink.tx_bytes_per_s,
-            "NVLink RX": g.nvlink.rx_bytes_per_s,
+            "NVLink TX": g.nvlink.mean_tx_bytes_per_s,
+            "NVLink RX": g.nvlink.mean_rx_bytes_per_s,
             "errors": g.nvlink.errors_total,
             "PCIe traffic": g.pcie.tx_bytes_per_s,
             "NUMA": g.gpu.numa_node,

@@ -61,9 +61,10 @@ class Bursts:
     rate: float = 0.8 * SPEED
 
     def moved(self, time_s: float) -> int:
-        steps, rest = divmod(time_s, self.step_s)
-        on_s = steps * self.duty * self.step_s + min(rest, self.duty * self.step_s)
-        return int(self.rate * on_s)
+        # In whole nanoseconds: a counter never goes back.
+        step_ns, on_ns = round(self.step_s * 1e9), round(self.duty * self.step_s * 1e9)
+        steps, rest = divmod(round(time_s * 1e9), step_ns)
+        return (steps * on_ns + min(rest, on_ns)) * round(self.rate) // 10**9
 
 
 @dataclass
@@ -216,6 +217,7 @@ EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lo
     st.floats(0, 1e12).map(int),
 )
 @example(Driver(0.5), Bursts(2.0, 0.6), 0.25, [*[""] * 9, "reset", *[""] * 9], 2 * 10**10)
+@example(Driver(0.2), Bursts(0.3, 1.0, SPEED), 0.1, ["", "lost", *[""] * 8], 0)
 def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
     """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
     meter = Meter()

@@ -134,7 +134,8 @@ def test_no_finding_is_cut_at_80_columns(bench, node, scenario, seconds):
     found = view.frame.findings
     assert found
     rows = [text_of(row) for row in header.header(view, 80)]
-    assert found[0].headline in rows[3]
+    # The verdict says it if it breaks NVLink; then the line below does not repeat it.
+    assert any(found[0].headline in row for row in rows[2:4])
     entries = health.entries(view.frame)
     drawn = [text_of(row) for row in health.rows(entries, 80, len(entries) + 1, 0, 0, UNICODE)]
     for f in found:

@@ -21,7 +21,7 @@ from nvltop.analysis.health.claim import (
     names,
 )
 from nvltop.analysis.health.gpus import unopened
-from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, RESET, gap_s
+from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, LEARNING, RESET, gap_s
 from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Tick, known
 from nvltop.units import age
 
@@ -30,7 +30,9 @@ SLOW: Final = 0.10
 SLOW_S: Final = 10.0
 LEAST_S: Final = 0.05
 """A sweep that is over so fast is not slow, however short the interval."""
-PASSING: Final = frozenset({FIRST, GAP, RESET, IMPLAUSIBLE, NOT_READ, Missing("no error counter read yet")})
+PASSING: Final = frozenset(
+    {FIRST, LEARNING, GAP, RESET, IMPLAUSIBLE, NOT_READ, Missing("no error counter read yet")}
+)
 """Reasons that the next readings will end."""
 
 
@@ -86,7 +88,7 @@ def _reader_gone(tick: Tick, unread_s: float) -> Claim:
         rule="reader-gone",
         gpu=None,
         headline="nvltop's own reader is not running",
-        summary=f"{why[:1].upper()}{why[1:]}; the numbers shown are {age(unread_s)} old",
+        summary=f"Nothing is read: {why}; the numbers shown are {age(unread_s)} old",
         steps=UNKNOWN,
         evidence={"unread_s": round(unread_s, 1), "worker": tick.worker},
         next_step=next_step,
@@ -166,7 +168,7 @@ def judge_unread(scene: Scene) -> Opinion:
     claims = [
         claim for g in scene.gpus if g.state == "ok" and g.gpu.mig is not True for claim in _unread(scene, g)
     ]
-    linked = [g for g in scene.gpus if g.links]
+    linked = [g for g in scene.gpus if g.links and g.state == "ok"]
     if not linked:
         return claims, None
     unread = {g.gpu.index: why for g in linked if (why := _not_now(g))}

@@ -74,7 +74,7 @@ def health(view: View) -> Span:
     """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    wrong = _reading(view) or _findings(frame) or note or _lost(frame) or _moved(frame)
+    wrong = _reading(view) or _findings(view) or note or _lost(frame) or _moved(frame)
     return wrong or _job(view) or _errors(frame)
 
 
@@ -94,11 +94,13 @@ def _reading(view: View) -> Span | None:
     return None
 
 
-def _findings(frame: Frame) -> Span | None:
+def _findings(view: View) -> Span | None:
     """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
 
-    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `.
+    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `. The line above may
+    say the worst already; then this one says the next, or what the job does.
     """
+    frame = view.frame
     found = [f for f in frame.findings if f.severity in SEVERITIES[:3] and f.caused_by is None]
     if not found:
         return None
@@ -107,7 +109,15 @@ def _findings(frame: Frame) -> Span | None:
         count = sum(f.severity == severity for f in found)
         if count:
             counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
-    worst = min(found, key=lambda f: SEVERITIES.index(f.severity))
+    found.sort(key=lambda f: SEVERITIES.index(f.severity))
+    worst = found[0]
+    others = [f for f in found if f.headline != frame.verdict.headline]
+    if not others:
+        job = _job(view)
+        return SEPARATOR.join([", ".join(counts), *([job[0]] if job else ["see Health"])]), ROLES[
+            worst.severity
+        ]
+    worst = others[0]
     line = f"{', '.join(counts)}: {worst.headline}"
     if len(line) > WORDS - len(MARGIN):
         more = f" +{len(found) - 1}" if len(found) > 1 else ""
