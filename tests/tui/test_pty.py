@@ -26,7 +26,7 @@ PICTURES = 8
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (200, 60)])
 def test_live_numbers_come_and_q_leaves(terminal, columns, lines):
     t = terminal("--demo", columns=columns, lines=lines)
-    for word in ("of speed", "NV18", "CPU[", "144/144 links up", "F10Quit", "SIMULATED"):
+    for word in ("TB/s", "NV18", "CPU[", "144/144 links up", "F10Quit", "SIMULATED"):
         t.until(word)
     begun = time.monotonic()
     t.type("q")
@@ -38,7 +38,7 @@ def test_live_numbers_come_and_q_leaves(terminal, columns, lines):
 @pytest.mark.parametrize(("tab", "word"), [("1", "NV18"), ("2", "Open"), ("5", "COMMAND")])
 def test_what_went_straight_to_the_terminal_is_what_a_whole_redraw_shows(terminal, tab, word):
     t = terminal("--demo", columns=160, lines=45)
-    t.until("of speed")
+    t.until("TB/s")
     # Through a screen that lies above the rows, and back.
     t.type("h")
     t.until("WHAT WATCHING COSTS")
@@ -91,7 +91,7 @@ def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
 
 def test_the_help_tells_what_watching_costs(terminal):
     t = terminal("--demo")
-    t.until("of speed")
+    t.until("TB/s")
     t.type("h")
     for word in ("of a core drawing", "pictures/s"):
         text = t.until(word)
@@ -174,7 +174,7 @@ def test_a_locale_without_utf8_gets_ascii_alone(terminal, monkeypatch, locale):
     monkeypatch.delenv("LC_ALL", raising=False)
     monkeypatch.delenv("LC_CTYPE", raising=False)
     t = terminal("--demo", lang=locale)
-    t.until("of speed")
+    t.until("TB/s")
     t.type("q")
     assert t.ended() == 0
     assert t.received.isascii()
@@ -289,7 +289,7 @@ def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):
 
 def test_a_slow_line_can_carry_it(terminal):
     t = terminal("--demo", columns=120, lines=40)
-    t.until("of speed")
+    t.until("TB/s")
     # Sparklines that have just begun grow in every column at once: measured once they are under way.
     for seconds in (1.5, 3.0):
         before, begun = len(t.received), time.monotonic()
