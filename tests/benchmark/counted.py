@@ -195,8 +195,6 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
         (turns, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
         (ending, "Driver", Terminal),
         (terminal, "stalled", lambda: False),
-        (terminal, "end_on_signals", lambda end: None),
-        (terminal, "modes", lambda: None),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:

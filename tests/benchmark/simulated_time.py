@@ -105,7 +105,8 @@ def modules() -> list[ModuleType]:
 def on_clock(clock: Clock) -> Iterator[None]:
     """Let all of nvltop go by a clock of ours."""
     dated = SimpleNamespace(
-        monotonic=clock, perf_counter=clock, time=clock.wall, process_time=lambda: 0.0, sleep=clock.sleep,
+        monotonic=clock, perf_counter=clock, time=clock.wall, process_time=lambda: 0.0,
+        thread_time=lambda: 0.0, sleep=clock.sleep,
         **{name: getattr(time, name) for name in ("localtime", "gmtime", "strftime", "mktime")},
     )  # fmt: skip
     changed = [module for module in modules() if vars(module).get("time") is time]
