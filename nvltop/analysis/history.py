@@ -28,6 +28,11 @@ Span = tuple[float, float]
 """Start and end, CLOCK_MONOTONIC."""
 
 
+def _kept(value: float) -> float:
+    """Return a value as the rings keep it, so that it is drawn alike while its bucket fills and after."""
+    return array("f", [value])[0]
+
+
 class _Ring:
     """Means of time-aligned buckets, each a row of values; the newest bucket still fills."""
 
@@ -73,7 +78,7 @@ class _Ring:
         """Return the mean of a bucket, NaN if nothing is known of it."""
         if bucket == self.filling:
             span = self._spans[column]
-            return self._sums[column] / span if span > 0 else math.nan
+            return _kept(self._sums[column] / span) if span > 0 else math.nan
         if not 0 < self.filling - bucket < self._size or bucket < 0:
             return math.nan
         return self._means[bucket % self._size * self.width + column]
@@ -156,7 +161,7 @@ class _Block:
         """Return a mean of the second that fills, NaN if nothing is known of it."""
         values = [values[column] for values in self._values]
         held = [(v, s) for v, s in zip(values, self._spans, strict=True) if v == v]
-        return sum(v * s for v, s in held) / sum(s for _, s in held) if held else math.nan
+        return _kept(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
 
 
 class History:

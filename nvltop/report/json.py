@@ -196,7 +196,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             peak_rx_bytes_per_s=nvlink.peak_rx_bytes_per_s,
             mean_over_s=_length(g.mean_span_s),
             mean_is_step=g.mean_is_step,
-            recent_over_s=round(nvlink.recent_s, 3),
+            recent_over_s=round(nvlink.recent_s, 3) or NOT_READ,
             rates_over_s=_length(g.span_s),
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),

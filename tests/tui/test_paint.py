@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nvltop.analysis.history import History
@@ -255,6 +255,7 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
         max_size=30,
     )
 )
+@example([(0.5, 1.0, 2e9), (1.0, 3.0, 0.0), (1.0, 0.25, 0.0)])
 def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
     """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
 
