@@ -40,9 +40,15 @@ def of_time(j: Judgement, short: bool = False) -> str:
     return "of each step" if short else f"of each {seconds(j.step_s)} step"
 
 
+MOSTLY_AT_LIMIT: Final = 0.75
+"""Share of the time with traffic from which all of it counts as being at the limit."""
+
+
 def cost(j: Judgement) -> float:
     """Return the share of the time that NVLink takes or may take: the exposed part, where it is known."""
     near = j.at_limit if known(j.at_limit) else 0.0
+    if known(j.busy) and near >= MOSTLY_AT_LIMIT * j.busy:
+        near = j.busy  # the edges of a burst belong to it
     if j.state in ("limits", "limits-part") and known(j.overlap) and j.overlap.confidence != "possible":
         return max(near * j.overlap.exposed, near if j.state == "limits" and near >= 0.8 else 0.0)
     return near

@@ -62,7 +62,14 @@ class Means:
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Take a span; its values hold for the whole of it."""
-        if len(values) != len(self._moved) or not -1.0 < start_s - self._until_s < JOIN_S:
+        if all(value != value for value in values):
+            # Nothing could be read: what comes after is a window of its own.
+            self._begin(end_s, len(values))
+            self._whole, self.means, self.peaks, self.span_s = False, (), (), None
+            return
+        starts = self._whole and not any(self.means) and any(values)
+        if len(values) != len(self._moved) or not -1.0 < start_s - self._until_s < JOIN_S or starts:
+            # After a gap, and when traffic begins, the means follow the readings until a window is whole.
             self._begin(start_s, len(values))
             self._whole = False
         while end_s - self._begun_s >= self.window_s and start_s < end_s:

@@ -190,14 +190,19 @@ class Meter:
                 return [self._no_rates(sample, last.time_s, LEARNING)]
             self._waiting.append(sample)
             estimate = self._polls.period(interval_s)
-            return self.learn(estimate) if estimate else self._stand(sample)
+            return self._learn(estimate) if estimate else self._stand(sample)
         if moved and self._polls.refutes(self.period):
             self.period = self._polls.period(interval_s) or CURRENT
             self._clock = RefreshClock(self.period)
         return self._close(last, sample)
 
     def learn(self, period: Period) -> list[Span]:
-        """Take the period of the driver's refresh; return the spans that this closes."""
+        """Take the measured period of the driver's refresh; return the spans that this closes."""
+        if self._base and self._clock is None and self._base_s == self._base.time_s:
+            self._begin_late(period)
+        return _joined(self._learn(period))
+
+    def _learn(self, period: Period) -> list[Span]:
         self.period = period
         if self._clock:
             self._clock.set(period)
@@ -221,6 +226,18 @@ class Meter:
             self._last = after
             spans += self._close(before, after)
         return spans
+
+    def _begin_late(self, period: Period) -> None:
+        """Begin with the first refresh that was seen, where that of the first reading is not known."""
+        readings = [*filter(None, [self._base]), *self._waiting]
+        moves = [(a, b) for a, b in pairwise(readings) if b.moved_since(a)]
+        if period.regular or len(moves) < 2 or period.typical_s <= moves[0][1].interval_s:
+            return
+        before, first = moves[0]
+        while self._waiting and self._waiting[0].time_s <= first.time_s:
+            self._waiting.popleft()
+        self._base = first
+        self._set_base(Window(before.time_s, first.time_s))
 
     def _start(self, sample: _Sample) -> None:
         self._base = self._last = sample
@@ -284,9 +301,9 @@ class Meter:
         if broken:
             # A counter was reset, or is read again: what was moved before that is not known.
             self._steady.restart(window)
-            refreshed_s = max(window.latest_s, self._base_s)
+            earliest_s, refreshed_s = max(window.earliest_s, self._base_s), max(window.latest_s, self._base_s)
             span = self._span(sample, max(refreshed_s, self._base_s + LEAST_SPAN_S))
-            self._base_s = self._earliest_s = refreshed_s
+            self._base_s, self._earliest_s = refreshed_s, min(earliest_s, refreshed_s)
             return [span]
         if not moved:
             return []
@@ -335,6 +352,28 @@ class Meter:
         rates, implausible = _rates(base, sample, seconds, self.unit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return Span(start_s, end_s, rates, implausible)
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """Join spans that end at one reading, except those without traffic at the start.
+
+    Who takes only the newest span of each reading, as JSON does, then misses no byte.
+    """
+    first = next((i for i, span in enumerate(spans) if any(known(r) and r for r in span.rates)), len(spans))
+    rest = spans[first:]
+    if len(rest) < 2 or rest[-1].implausible:
+        return spans
+    start_s, end_s = rest[0].start_s, rest[-1].end_s
+    rates: list[Maybe[float]] = []
+    for column in zip(*(span.rates for span in rest), strict=True):
+        missing = next((rate for rate in reversed(column) if isinstance(rate, Missing)), None)
+        moved_bytes = sum(
+            rate * (span.end_s - span.start_s)
+            for rate, span in zip(column, rest, strict=True)
+            if not isinstance(rate, Missing)
+        )
+        rates.append(missing or moved_bytes / (end_s - start_s))
+    return [*spans[:first], Span(start_s, end_s, tuple(rates))]
 
 
 def _rates(

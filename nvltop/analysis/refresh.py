@@ -210,6 +210,7 @@ class SteadyRate:
         slowest, fastest = self._range(self._from, window, total)
         if max(slowest, self._slowest) > min(fastest, self._fastest):
             # The traffic changed: begin again at the refresh before this one.
+            self._rate = 0.0
             before_window, before = self._moved
             self._from = before_window
             self._before -= before

@@ -125,7 +125,7 @@ def test_headlines_are_short_and_whole(state, limits, suffix):
 
 
 def test_the_sentence_of_a_job_whose_overlap_is_unknown():
-    assert answer.headline(judgement(), INDEX) == "NVLink may limit 60% of each 2.0 s step"
+    assert answer.headline(judgement(), INDEX) == "NVLink may limit 61% of each 2.0 s step"
     assert answer.summary(judgement(), INDEX, {}) == (
         "61% of each 2.0 s step moves data at 96% of NCCL max; without that communication a step would take"
         " between 0.78 s (nothing overlaps) and 2.0 s (all of it overlaps)"
@@ -135,7 +135,7 @@ def test_the_sentence_of_a_job_whose_overlap_is_unknown():
 def test_the_sentence_of_a_job_whose_communication_is_exposed():
     overlap = Overlap("tensor cores", 0.04, 0.71, 0.94)
     found = judgement("limits", overlap=overlap)
-    assert answer.headline(found, INDEX) == "NVLink limits 56% of each 2.0 s step"
+    assert answer.headline(found, INDEX) == "NVLink limits 57% of each 2.0 s step"
     assert answer.summary(found, INDEX, {}) == (
         "61% of each 2.0 s step moves data at 96% of NCCL max; tensor cores 4% while the links are busy,"
         " 71% otherwise: the communication is exposed; without it a step would take about 0.85 s"

@@ -270,7 +270,8 @@ class Bottleneck:
         if silent_s is None or followed.last is None:
             state = "no-traffic" if working else "idle"
             return replace(blank, state=state, busy=0.0, at_limit=0.0, at_limit_most=0.0, mean=0.0)
-        last = replace(followed.last, silent_s=silent_s)
+        # The step may be found only now, from the traffic before the silence.
+        last = replace(followed.last, silent_s=silent_s, step_s=followed.last.step_s or blank.step_s)
         period_s = last.step_s
         after_s = max(SILENT_S, SILENT_STEPS * (period_s or followed.longest_pause_s))
         if silent_s < after_s:

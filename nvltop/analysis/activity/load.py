@@ -41,6 +41,9 @@ SIMILAR: Final = 0.25
 RESOLVED: Final = 3
 """Readings that a burst must touch so that one of them lies wholly inside it."""
 
+MOSTLY_SHORT: Final = 2
+"""Bursts of fewer readings to one of more, from which the level of the traffic is taken from the former."""
+
 GAPS: Final = Missing("too many readings are missing")
 
 
@@ -129,9 +132,13 @@ def load(spans: Spans, bounds: Bounds) -> Maybe[Load]:
         inner_s += sum(seconds[inner])
         tx += sum(map(mul, spans.tx[inner], seconds[inner]))
         rx += sum(map(mul, spans.rx[inner], seconds[inner]))
+    # A few bursts that are cut otherwise by chance do not stand for all.
+    mostly_short = len(short) > MOSTLY_SHORT * len(kinds)
+    if mostly_short:
+        rates, inner_s, tx, rx = [], 0.0, 0.0, 0.0
     for a, b in short:
         _estimate(seconds, held, a, b, kinds, times)
-        if not kinds:
+        if mostly_short:
             rates += held[a:b]
             inner_s += sum(seconds[a:b])
             tx += sum(map(mul, spans.tx[a:b], seconds[a:b]))
