@@ -135,9 +135,13 @@ def verdict(
 ) -> Verdict:
     """Judge the node as it is now; `watched_s` is how long the traffic has been read."""
     if inventory.problem:
-        return _plain("no-gpu", inventory.problem.summary)
+        return _plain("no-gpu", inventory.problem.summary, "No GPU can be read")
     if not gpus and tick.worker == "ended":
-        return _plain("unknown", "Cannot tell: nvltop's reading process has ended")
+        return _plain(
+            "unknown",
+            "Cannot tell: nvltop's reading process has ended",
+            "Unknown: nvltop's own reader is not running",
+        )
     if not gpus:
         return _plain("starting", "Reading the GPUs for the first time")
     if all(g.stale for g in gpus):
@@ -216,7 +220,9 @@ def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
     if any(g.gpu.mig is True for g in gpus):
         return _plain("mig", "MIG is on: no NVLink between GPUs, by design")
     if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in gpus):
-        return _plain("no-nvlink", "GB10: one chip, one pool of memory, nothing to link")
+        return _plain(
+            "no-nvlink", "GB10: one chip, one pool of memory, nothing to link", "GB10: one chip, no NVLink"
+        )
     counts = [g.nvlink.links_present for g in gpus]
     if all(known(c) and c == 0 for c in counts):
         if len(gpus) == 1:
@@ -224,9 +230,17 @@ def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
         return _plain("no-nvlink", "No NVLink: these GPUs talk over PCIe")
     unread = [c for c in counts if isinstance(c, Missing)]
     if unread:
-        return _plain("unknown", f"Cannot tell: links unknown ({unread[0].reason})")
+        return _plain(
+            "unknown",
+            f"Cannot tell: links unknown ({unread[0].reason})",
+            "Unknown: the links could not be read",
+        )
     ups = [g.nvlink.links_up for g in gpus]
     missing = [u for u in ups if isinstance(u, Missing)]
     if missing:
-        return _plain("unknown", f"Cannot tell: link states unknown ({missing[0].reason})")
+        return _plain(
+            "unknown",
+            f"Cannot tell: link states unknown ({missing[0].reason})",
+            "Unknown: link states could not be read",
+        )
     return _plain("no-link-up", "No NVLink is up: not connected, or down")

@@ -52,7 +52,7 @@ def problem_of(failure: Missing, driver: Driver) -> Problem:
         return Problem(
             "no-driver",
             "the NVIDIA kernel driver is not loaded",
-            f"look at `lsmod | grep nvidia` and `dmesg`, load it with `modprobe nvidia`, or {DEMO_HINT}",
+            f"see `lsmod` (nvidia) and `dmesg`, load it with `modprobe nvidia`, or {DEMO_HINT}",
         )
     if failure == REASONS[18]:
         library = driver.call(pynvml.nvmlSystemGetNVMLVersion)

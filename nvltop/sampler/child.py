@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 from typing import Final
 
 from nvltop.model import Item
@@ -104,6 +105,9 @@ class Child:
             # A worker that has ended takes no interval that is still to be written.
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+        # One that was stopped would not see that its pipe is closed.
+        with contextlib.suppress(OSError):
+            self.process.send_signal(signal.SIGCONT)
         os.close(self.fd)
         os.close(self._stderr)
         self.fd = self._stderr = -1

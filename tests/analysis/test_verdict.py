@@ -14,6 +14,7 @@ from nvltop.analysis.verdict import IDS, VERDICT_IDS, verdict
 from nvltop.model import Finding, Judgement, Limit, Missing, Overlap, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
+from nvltop.nvml.simulated.nodes import BUILDERS
 
 DOCS = Path(__file__).parents[2] / "nvltop" / "analysis" / "activity" / "README.md"
 SCENARIOS = (
@@ -191,3 +192,12 @@ def test_every_state_has_an_id_and_both_are_in_the_docs():
         assert f"| `{state}` | `{which}` |" in docs, state
     for which in VERDICT_IDS:
         assert f"`{which}`" in docs, which
+
+
+@pytest.mark.parametrize("node", sorted(BUILDERS))
+def test_no_headline_is_cut(bench, node):
+    frame = bench(node, "idle").run(1.0)
+    headline = frame.verdict.headline
+    assert headline
+    assert len(headline) <= answer.HEADLINE
+    assert headline == frame.verdict.summary or not frame.verdict.summary.startswith(headline)

@@ -70,7 +70,8 @@ def test_a_regular_refresh_is_found(period_s, seed):
     assert result is not None
     assert result.typical_s == pytest.approx(period_s, abs=max(result.error_s, 1e-9))
     assert result.error_s < 0.1 * period_s or not result.regular
-    assert result.regular or period_s > 0.9
+    # A wait may look longer by a reading at each end: then it counts as irregular, which is less exact.
+    assert result.regular or result.longest_s - result.shortest_s < 3 * result.error_s
 
 
 @settings(max_examples=60, deadline=None)

@@ -35,6 +35,7 @@ from nvltop.analysis.health.causes import with_causes
 from nvltop.analysis.health.claim import Claim, Family, Looked, Scene, names
 from nvltop.analysis.health.ledger import Ledger
 from nvltop.analysis.health.memory import Memory
+from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.rates import gap_s
 from nvltop.model import Check, Finding, Missing, Pending
 
@@ -144,7 +145,11 @@ def _of_those_that_answer(looked: Looked, scene: Scene, of_gpus: bool) -> Looked
     if isinstance(looked, Missing) or not silent:
         return looked
     if len(silent) == len(scene.gpus):
-        return Missing(f"no GPU responds ({silent[0].state_reason or 'the values are old'})")
+        if any(g.state != "ok" for g in silent):
+            return Missing(f"no GPU responds ({silent[0].state_reason or 'the values are old'})")
+        if scene.tick.worker in NOT_READING:
+            return Missing("nvltop's own reader is not running")
+        return Missing("nothing has been read lately")
     if not of_gpus:
         return looked
     why = "lost" if all(g.state == "lost" for g in silent) else "not readable"

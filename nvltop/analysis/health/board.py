@@ -93,7 +93,7 @@ class Board:
         if self.kind is Kind.SWITCH5:
             return (
                 "See `systemctl status nvidia-fabricmanager` and its log; it needs NVLSM (`nvlsm`)"
-                " and the module `ib_umad` (`lsmod | grep ib_umad`)"
+                " and the module `ib_umad` (see `lsmod`)"
             )
         if self.kind is Kind.SWITCH:
             return "See `systemctl status nvidia-fabricmanager` and /var/log/fabricmanager.log"

@@ -79,7 +79,8 @@ def with_causes(findings: Sequence[Finding], claims: Sequence[Claim]) -> tuple[F
         found = at.get(hint) if hint else None
         if found is None or not _explains(found, f):
             found = _related(f, findings)
-        if found is not None:
+        if found is not None and _root(found.key, cause) != f.key:
+            # Two findings that would explain each other: the first one does.
             cause[f.key] = found.key
     roots = {f.key: _root(f.key, cause) for f in findings}
     place = {f.key: i for i, f in enumerate(findings)}

@@ -98,7 +98,7 @@ def _outside(scene: Scene, answering: list[GpuFrame], members: list[GpuFrame]) -
                 out[0], "fabric", state=NOT_SUPPORTED_REASON, gpus=[g.gpu.index for g in out]
             ),
             next_step="Check that the tray is in the NVLink domain (NMX on the switch trays) and that"
-            " the driver was loaded with NVLink enabled, then `nvidia-smi -q | grep -A5 Fabric`",
+            " the driver was loaded with NVLink enabled, then the section Fabric of `nvidia-smi -q`",
             source="NVML fabric state 0",
             confidence="likely",
         )
@@ -136,7 +136,7 @@ def _joining(scene: Scene, members: list[GpuFrame]) -> Iterator[Claim]:
         headline="NVLink fabric not ready: CUDA error 802"
         if len(late) == len(scene.gpus)
         else f"{few(late)}: fabric not ready, CUDA error 802",
-        summary=f"The NVLink fabric of {names(late)} is not ready {how_long}, so {CUDA_802}; {cause}",
+        summary=f"The NVLink fabric of {names(late)} has not been ready {how_long}, so {CUDA_802}; {cause}",
         steps=steps,
         polled_s=scene.polled(g, "fabric"),
         evidence=scene.evidence(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, few, names
+from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, known
 
@@ -40,6 +41,8 @@ def judge(scene: Scene) -> Opinion:
     if not scene.nics:
         return (), Missing("no port read yet")
     if all(f.stale for f in scene.nics):
+        if scene.tick.worker in NOT_READING:
+            return (), Missing("nvltop's own reader is not running")
         return (), Missing("ports are no longer read: an adapter or its driver may hang")
     kinds = _Kinds(scene)
     claims = [claim for f in scene.nics for claim in (*_down(scene, f, kinds), *_slow(scene, f, kinds))]

@@ -41,7 +41,8 @@ def judge(scene: Scene) -> Opinion:
     claims = [*_stuck(scene), *_silent(scene), *_slow(scene)]
     cost = scene.cost
     if not cost.calls_per_s:
-        return claims, Missing("not read yet")
+        responds = any(g.state == "ok" and g.age_s for g in scene.gpus)
+        return claims, "the driver responds" if responds else Missing("not read yet")
     return claims, f"{cost.calls_per_s:.0f} NVML calls/s take {cost.driver_s_per_s:.2%} of the time"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.analysis.health.claim import names as gpu_names
 from nvltop.tui.paint.gpus import has_links
 from nvltop.tui.paint.row import Row, Span, fit, sentence
 from nvltop.tui.paint.timeline import timeline
@@ -46,12 +47,14 @@ STRETCHED: Final = 1.05
 def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
     """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
     frame = view.frame
-    oldest = max((g.age_s.get("links", 0.0) for g in frame.gpus if g.links), default=0.0)
+    old = [g for g in frame.gpus if g.stale and g.state == "ok"]
+    oldest = max((g.age_s.get("links", 0.0) for g in old), default=0.0)
     right: list[Span] = []
     if view.paused:
         right += [(" PAUSED ", "paused"), (" ", "")]
-    elif any(g.stale for g in frame.gpus):
-        right.append((f"data {age(oldest)} old  ", "error"))
+    elif old:
+        who = "" if len(old) == len(frame.gpus) else f"{gpu_names(old)}: "
+        right.append((f"{who}data {age(oldest)} old  ", "error"))
     asked_s, cost = frame.tick.interval_s, frame.cost
     slowed = cost.interval_s > asked_s * STRETCHED
     per_s = f"{1 / max(asked_s, cost.interval_s):.3g}/s{' (slow driver)' if slowed else ''}  "
