@@ -131,7 +131,7 @@ def test_after_any_hang_rates_come_back_in_time_and_none_is_wrong(read, interval
 
 
 def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
-    _, frames, sampler = read(0.25, 60.0, call_s=2.0)
+    _, frames, sampler = read(0.25, 150.0, call_s=2.0)
     stretch = sampler._stretches.popitem()[1]
     assert stretch.interval_s == pytest.approx(2.0 / SHARE, rel=0.1)
     assert gap_s(stretch.interval_s) > stretch.interval_s
