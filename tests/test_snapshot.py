@@ -344,7 +344,7 @@ def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
     assert told.out == f"{tmp_path}/x\n"
     assert "not loaded" in told.err
     report = (tmp_path / "x" / "report.md").read_text()
-    assert "**Wrong:** the NVIDIA kernel driver is not loaded; look at " in report
+    assert "**Wrong:** the NVIDIA kernel driver is not loaded; see " in report
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
     stretch = sampler._stretches.popitem()[1]
     assert stretch.interval_s == pytest.approx(2.0 / SHARE, rel=0.1)
     assert gap_s(stretch.interval_s) > stretch.interval_s
-    late = [gpu for at_s, gpu in frames if at_s > 30.0]
+    late = [gpu for at_s, gpu in frames if at_s > 75.0]
     assert len(late) >= 3
     assert all(known(gpu.nvlink.tx_bytes_per_s) and not gpu.stale for gpu in late)
 
