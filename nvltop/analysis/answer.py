@@ -54,8 +54,8 @@ def cost(j: Judgement) -> float:
     return near
 
 
-def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "") -> str:
-    """Return at most `HEADLINE` columns; `suffix` counts the other jobs."""
+def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "", where: str = "") -> str:
+    """Return at most `HEADLINE` columns; `suffix` counts the other jobs, `where` names the job's GPUs."""
     first = j.limits[0] if j.limits else None
     if (
         first
@@ -64,6 +64,12 @@ def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "") -> str
     ):
         return fitting(_other(first), suffix)
     texts = _texts(j)
+    ends = [index_of[uuid] for uuid in (j.gpu, j.remote) if uuid and uuid in index_of]
+    if len(ends) == 2 and j.state in COSTS:
+        pair = f"GPUs {min(ends)} and {max(ends)}: "
+        return fitting([f"{pair}{t}" for t in texts] + texts, suffix)
+    if where and not j.gpu:
+        return fitting([f"{where}: {t}" for t in texts] + texts, suffix)
     if j.gpu and j.gpu in index_of and j.state in COSTS:
         texts = [f"GPU {index_of[j.gpu]}: {t}" for t in texts] + texts
     return fitting(texts, suffix)
@@ -254,16 +260,19 @@ def bus_bandwidth(j: Judgement) -> Maybe[BusBandwidth]:
         return rate
     if n < 2 or not rate:
         return Missing("no exchange between GPUs of this node is seen")
+    if j.direction != "both":
+        return Missing("the traffic goes one way, as no all-reduce does")
     return BusBandwidth(rate, rate * 2 * (n - 1) / (n + 1) if j.nvls_capable and n > 2 else None)
 
 
 def reached(j: Judgement) -> str:
     """`342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)`; empty if nothing is known."""
-    busbw = bus_bandwidth(j)
-    if isinstance(busbw, Missing):
-        return ""
-    most = j.practical_bytes_per_s
+    busbw, most = bus_bandwidth(j), j.practical_bytes_per_s
     of = f" of {most / 1e9:.0f}" if known(most) else ""
+    if isinstance(busbw, Missing):
+        if j.direction == "both" or isinstance(j.reached_bytes_per_s, Missing):
+            return ""
+        return f"{j.reached_bytes_per_s / 1e9:.0f}{of} GB/s a GPU, {j.direction.upper()} only"
     nvls = f", {busbw.nvls / 1e9:.0f} if NVLS" if busbw.nvls else ""
     return f"{busbw.ring / 1e9:.0f}{of} GB/s a GPU (busbw {busbw.ring / 1e9:.0f} if ring{nvls} all-reduce)"
 

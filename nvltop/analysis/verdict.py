@@ -23,6 +23,7 @@ from nvltop.model import (
     Verdict,
     known,
 )
+from nvltop.text import ranges
 from nvltop.units import age
 
 CEILINGS: Final = {
@@ -198,7 +199,9 @@ def _of_jobs(
     others = sum(j.state in ACTIVE for j in told[1:])
     suffix = f" (+{others} job{'s' if others > 1 else ''})" if others else ""
     words = answer.summary(top, index_of, {job.key: job for job in jobs})
-    return Verdict(IDS[top.state], words, answer.headline(top, index_of, suffix), watched_s, top, others)
+    where = f"GPU {ranges(index_of[uuid] for uuid in top.gpus if uuid in index_of)}" if len(told) > 1 else ""
+    said = answer.headline(top, index_of, suffix, where)
+    return Verdict(IDS[top.state], words, said, watched_s, top, others)
 
 
 def _without_traffic(

@@ -52,6 +52,8 @@ OVERLAP_S: Final = 4.0
 FORGET_LEVEL_S: Final = 120.0
 """A job that works with less traffic than before for so long is judged by what it moves now."""
 STALE_S: Final = 5.0
+PAIR_SHARE: Final = 0.8
+"""Share of the most limited GPU's time at the limit from which another one is limited as much."""
 
 
 @dataclass(slots=True)
@@ -221,11 +223,14 @@ class Bottleneck:
             followed.overlap_s = end_s
             followed.overlap = self._overlap(members, traces, loads, start_s, end_s)
         found = judged(blank, shares, bounds, followed.overlap, practical_of(members))
-        remote = traces[shares.gpu].remote if shares.gpu else None
-        if not shares.gpu:
-            remotes = [t.remote for t in traces.values()]
-            remote = remotes[0] if len(remotes) == 1 else None
-        return replace(found, remote=remote)
+        if shares.gpu:
+            return replace(found, remote=traces[shares.gpu].remote)
+        # Two GPUs that fill the links between them, whatever the others do.
+        most = max(v.near for v in loads.values())
+        pair = [uuid for uuid, v in loads.items() if v.near >= PAIR_SHARE * most]
+        if len(pair) == 2 < len(loads) and most and traces[pair[0]].remote == pair[1]:
+            return replace(found, gpu=pair[0], remote=pair[1])
+        return found
 
     def _overlap(
         self,
