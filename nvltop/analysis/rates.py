@@ -120,6 +120,11 @@ class _Sample:
         both = zip(before.values, self.values, strict=True)
         return any(a != b for a, b in both if isinstance(a, int) and isinstance(b, int))
 
+    def fell_since(self, before: _Sample) -> bool:
+        """Whether a counter that could be read both times has a lower value, by a reset or a wrap."""
+        both = zip(before.values, self.values, strict=True)
+        return any(b < a for a, b in both if isinstance(a, int) and isinstance(b, int))
+
 
 @dataclass(slots=True)
 class Meter:
@@ -183,7 +188,10 @@ class Meter:
         moved = sample.moved_since(last)
         if moved:
             self._moved_s = time_s
-        self._polls.add(time_s, moved)
+        if moved and sample.fell_since(last):
+            self._polls.forget()  # a reset may come at any time
+        else:
+            self._polls.add(time_s, moved)
         if self.period is None:
             if not any(isinstance(value, int) for value in sample.values):
                 self._start(sample)
@@ -284,12 +292,13 @@ class Meter:
         if self._current():
             return [self._span(sample, sample.time_s)]
         moved = sample.moved_since(last)
-        if moved:
+        total, least_s, broken = self._move(base, sample)
+        if moved and not broken:
+            # A reset may come at any time: it shows no refresh.
             clock.add(last.time_s, sample.time_s)
         window = clock.last_before(sample.time_s)
-        if moved:
+        if moved and not broken:
             window = Window(max(window.earliest_s, min(last.time_s, window.latest_s)), window.latest_s)
-        total, least_s, broken = self._move(base, sample)
         if not broken:
             self._steady.narrow(window, total)
         if not total and not broken:
@@ -305,7 +314,8 @@ class Meter:
             span = self._span(sample, max(refreshed_s, self._base_s + LEAST_SPAN_S))
             self._base_s, self._earliest_s = refreshed_s, min(earliest_s, refreshed_s)
             return [span]
-        if not moved:
+        if not moved and sample.time_s - self._moved_s <= STANDSTILL * period.typical_s:
+            # What was held open is closed with the next move, or once it is clear that none comes.
             return []
         likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
         end_s = self._base_s + self._steady.seconds(total, likely, self._base_s)

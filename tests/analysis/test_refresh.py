@@ -184,6 +184,7 @@ def test_a_rate_of_zero_is_true(driver, job, interval_s, seed):
 
 @settings(max_examples=100, deadline=None)
 @given(drivers, intervals, st.integers(0, 99), st.floats(0.0, 1.0))
+@example(Driver(0.3052421526700982, 0.1), 0.296875, 0, 0.8515625)
 def test_traffic_that_ends_is_zero_after_one_and_a_half_refreshes(driver, interval_s, seed, phase):
     job = Bursts(1e9, 15e-9 + phase * 1e-9 + START_S / 1e9)
     shown = run(driver, job, interval_s, seed=seed)
@@ -219,6 +220,7 @@ EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lo
 )
 @example(Driver(0.5), Bursts(2.0, 0.6), 0.25, [*[""] * 9, "reset", *[""] * 9], 2 * 10**10)
 @example(Driver(0.2), Bursts(0.3, 1.0, SPEED), 0.1, ["", "lost", *[""] * 8], 0)
+@example(Driver(2.0), Bursts(9.796875, 0.5, SPEED), 1.0, [*[""] * 9, "late", "reset", "", "reset", ""], 0)
 @example(Driver(0.0625, 0.1), Bursts(0.3, 1.0, SPEED), 0.1, [*[""] * 7, "reset", "", "missed"], 0)
 def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
     """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""

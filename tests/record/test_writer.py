@@ -235,7 +235,9 @@ def test_a_full_disk_is_said_when_there_is_no_screen(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_costs_nothing_that_was_recorded(tmp_path, number):
     path = tmp_path / "run.gz"
-    with nvltop("-n", "1000", "--record", str(path)) as process:
+    # Under nohup it is ignored from outside, and nvltop leaves it so.
+    heeded = partial(signal.signal, number, signal.SIG_DFL)
+    with nvltop("-n", "1000", "--record", str(path), preexec_fn=heeded) as process:
         assert process.stdout.readline()
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
