@@ -122,6 +122,8 @@ class _Sample:
 
     def fell_since(self, before: _Sample) -> bool:
         """Whether a counter that could be read both times has a lower value, by a reset or a wrap."""
+        if self.whole and before.whole:
+            return bool(min(map(sub, self.values, before.values)) < 0)
         both = zip(before.values, self.values, strict=True)
         return any(b < a for a, b in both if isinstance(a, int) and isinstance(b, int))
 
