@@ -1,7 +1,7 @@
 """Bursts of traffic, cut out of a series of rates, and the order in which they repeat.
 
 Pure. What a burst moved is an integral, so neither where its edges fall between two readings nor how
-much the steps of a job tremble changes it: bursts tell gradient accumulation from noise where the
+much the steps of a job tremble changes it: bursts distinguish gradient accumulation from noise where the
 autocorrelation cannot.
 """
 
@@ -22,7 +22,7 @@ SAME_CUT: Final = 0.05
 SILENCE: Final = 2
 """Cells that part two bursts; of shorter silences some would not be seen."""
 SILENCE_OF_MANY: Final = 3
-"""The same for bursts that differ: what moved is cut well enough to tell them apart."""
+"""The same for bursts that differ: what moved is cut well enough to distinguish them."""
 MIN_BURSTS: Final = 4
 PERIODS: Final = 3
 """So many must have been seen."""
@@ -50,7 +50,7 @@ ON_GRID: Final = 0.05
 OUTLIER: Final = 0.3
 MANY: Final = 9
 """With more bursts than this and a long silence, a period is a step of many parts, or many steps and an
-evaluation: that cannot be told."""
+evaluation: nobody can know that."""
 PAUSE_OF_MANY: Final = 1.5
 
 UNSURE: Final = Missing("more than one period fits")
@@ -152,24 +152,24 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
     A distance over one of the `holes` (cells that were not read) says nothing.
     """
     distances = [b.at - a.at if _unbroken(a, b, holes) else math.nan for a, b in pairwise(found)]
-    told = [d for d in distances if d == d]
+    measured = [d for d in distances if d == d]
     sizes = _sizes(found)
-    if len(found) < MIN_BURSTS or not sizes or not told or median(told) < APART:
+    if len(found) < MIN_BURSTS or not sizes or not measured or median(measured) < APART:
         return NO_BEAT
     if _smallest(sizes, len(found)) == 1:
         # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
-        distances = _without_pauses(distances, PAUSE * median(told))
+        distances = _without_pauses(distances, PAUSE * median(measured))
     spacing = _spacing(distances, list(sizes))
     if not spacing:
         return NO_BEAT
-    blur = (BLUR / (2 * median(told))) ** 2
-    order = max(_smallest(spacing, len(told), blur), _smallest_of_sizes(sizes, found, told))
+    blur = (BLUR / (2 * median(measured))) ** 2
+    order = max(_smallest(spacing, len(measured), blur), _smallest_of_sizes(sizes, found, measured))
     if order not in spacing or order > len(found) // PERIODS:
         return UNSURE
     period = _period(distances, order)
     if order > 1 and sum(b.silence < SILENCE_OF_MANY for b in found) > SAME_CUT * len(found):
         return NO_BEAT
-    if order > MANY and max(told) > PAUSE_OF_MANY * median(told):
+    if order > MANY and max(measured) > PAUSE_OF_MANY * median(measured):
         return UNSURE
     difference = math.sqrt(sizes.get(order, 0.0))
     if len(found) < ENOUGH and difference > ALIKE:
@@ -186,8 +186,8 @@ def _unbroken(a: Burst, b: Burst, holes: Sequence[int]) -> bool:
 
 def _sizes(found: Sequence[Burst]) -> dict[int, float]:
     """Return by how much bursts differ from those one period earlier in what they move, by order; squared."""
-    told = [sum(b.moved) for b in found if b.whole]
-    mean = sum(told) / len(told) if told else 1.0
+    measured = [sum(b.moved) for b in found if b.whole]
+    mean = sum(measured) / len(measured) if measured else 1.0
     scores = {}
     for order in range(1, min(MAX_ORDER, len(found) // 2) + 1):
         changes = [
@@ -202,16 +202,16 @@ def _sizes(found: Sequence[Burst]) -> dict[int, float]:
 
 def _without_pauses(distances: Sequence[float], longest: float) -> list[float]:
     """Forget distances that are long and rare."""
-    told = [d for d in distances if d == d]
-    if sum(d > longest for d in told) > RARE * len(told):
+    measured = [d for d in distances if d == d]
+    if sum(d > longest for d in measured) > RARE * len(measured):
         return list(distances)
     return [d if d <= longest else math.nan for d in distances]
 
 
 def _spacing(distances: Sequence[float], orders: Sequence[int]) -> dict[int, float]:
     """Return by how much distances differ from those one period earlier, by order; squared."""
-    told = [d for d in distances if d == d]
-    pace = sum(told) / len(told)
+    measured = [d for d in distances if d == d]
+    pace = sum(measured) / len(measured)
     scores = {}
     for order in orders:
         changes = [
@@ -230,7 +230,7 @@ def _smallest(scores: Mapping[int, float], count: int, slack: float = 0.0) -> in
     return next(order for order, score in scores.items() if score <= most)
 
 
-def _smallest_of_sizes(sizes: Mapping[int, float], found: Sequence[Burst], told: Sequence[float]) -> int:
+def _smallest_of_sizes(sizes: Mapping[int, float], found: Sequence[Burst], measured: Sequence[float]) -> int:
     """Return the smallest order that explains what bursts move.
 
     Where a burst begins and ends between two readings, some of it falls to its neighbour. That repeats with
@@ -238,10 +238,10 @@ def _smallest_of_sizes(sizes: Mapping[int, float], found: Sequence[Burst], told:
     alike, and each second one nearly so.
     """
     order = _smallest(sizes, len(found))
-    pace = sum(told) / len(told)
+    pace = sum(measured) / len(measured)
     if order == 1 or abs(pace - round(pace)) < ON_GRID:
         return order
-    length = max(1.0, median(told) - median(b.silence for b in found))
+    length = max(1.0, median(measured) - median(b.silence for b in found))
     return _smallest(sizes, len(found), (EDGES[0] / length) ** 2)
 
 

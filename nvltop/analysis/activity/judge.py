@@ -162,12 +162,12 @@ def judged(
 
 def practical_of(members: Sequence[GpuFrame]) -> Maybe[float]:
     """Return NCCL max of one GPU and direction in bytes/s: that of the slowest."""
-    told: list[float] = []
+    speeds: list[float] = []
     for g in members:
         share, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s
         if isinstance(share, Missing):
             return share
         if isinstance(speed, Missing):
             return speed
-        told.append(share * speed)
-    return min(told) if told else Missing("no NVLink")
+        speeds.append(share * speed)
+    return min(speeds) if speeds else Missing("no NVLink")

@@ -112,25 +112,25 @@ def idle_together(samples: Sequence[Samples]) -> float:
     return sum(idle) / count
 
 
-def ranked(found: Judgement, told: Others) -> tuple[Limit, ...]:
+def ranked(found: Judgement, other_limits: Others) -> tuple[Limit, ...]:
     """Return everything that bounds a job, NVLink among it, the first first."""
     own: tuple[Limit, ...] = ()
     if found.state in ("limits", "limits-part", "may-limit"):
         may = " may be" if found.state == "may-limit" else " is"
         own = (Limit("nvlink", found.at_limit, f"NVLink{may} what its transfers wait for"),)
-    return told.before + own + told.after
+    return other_limits.before + own + other_limits.after
 
 
-def first(found: Judgement, told: Others) -> Maybe[str]:
+def first(found: Judgement, other_limits: Others) -> Maybe[str]:
     """Return what bounds a job first: see `Activity.limit`."""
     if found.state in ("silent", "no-traffic", "idle"):
         return STOPPED
-    if told.before:
-        return told.before[0].kind
+    if other_limits.before:
+        return other_limits.before[0].kind
     if found.state in ("limits", "limits-part"):
         return "nvlink"
     if found.state == "may-limit":
         return OVERLAP
     if found.state in ("unclear", "unknown"):
         return UNKNOWN
-    return told.after[0].kind if told.after else "none"
+    return other_limits.after[0].kind if other_limits.after else "none"

@@ -145,10 +145,10 @@ def load(spans: Spans, bounds: Bounds) -> Maybe[Load]:
             rx += sum(map(mul, spans.rx[a:b], seconds[a:b]))
     busy, rate, unresolved = times.busy / read_s, median(rates), times.unresolved / read_s
     if unresolved:
-        # Bursts that are alike still tell how long they are, if some of them fill a reading.
-        told = communication(shares, 1.0)
-        if known(told) and told.share:
-            busy, rate, unresolved = told.share, told.rate, 0.0
+        # Bursts that are alike still show how long they are, if some of them fill a reading.
+        estimate = communication(shares, 1.0)
+        if known(estimate) and estimate.share:
+            busy, rate, unresolved = estimate.share, estimate.rate, 0.0
     return Load(
         seconds=read_s,
         mean=mean,

@@ -17,7 +17,7 @@ from nvltop.model import Maybe, Missing, Overlap
 
 MIN_READINGS: Final = 24
 MIN_SPREAD: Final = 0.03
-"""Variance that the links' busy share must have between readings for the two states to be told apart."""
+"""Variance that the links' busy share must have between readings for the two states to be distinguished."""
 TENSOR: Final = 0.05
 """Activity of the tensor cores without traffic, below which a job does not use them to speak of."""
 SM: Final = 0.4
@@ -28,7 +28,7 @@ LESS_POWER: Final = 0.75
 """Power with traffic over power without, below which the GPU waits."""
 
 GPM: Final = "gpm"
-"""Source of readings that tell units apart; see `ComputeActivity.source`."""
+"""Source of readings that distinguish units; see `ComputeActivity.source`."""
 
 NO_COMPUTE: Final = Missing("compute activity is not read on this board")
 NO_CONTRAST: Final = Missing("the links are never idle for long enough to compare")
@@ -51,7 +51,7 @@ class _Line:
         self.xy += x * y
 
     def ends(self) -> tuple[float, float] | None:
-        """Return the values at 0 and 1; None if the points do not tell them."""
+        """Return the values at 0 and 1; None if the points do not determine them."""
         if self.n < MIN_READINGS:
             return None
         x, y = self.x / self.n, self.y / self.n
@@ -82,7 +82,7 @@ def overlap(
             if share != share:
                 continue
             x = min(1.0, share / rate)
-            # Utilisation samples count a GPU as busy that only moves data or waits: they do not tell.
+            # Utilisation samples count a GPU as busy that only moves data or waits: they show nothing.
             units = ((tensor, read.tensor), (sm, read.sm)) if compute.source == GPM else ()
             for line, y in (*units, (power, read.power_w)):
                 if y == y:
@@ -95,20 +95,20 @@ def overlap(
 
 
 def _compare(tensor: _Line, sm: _Line, power: _Line, power_limit_w: float) -> Maybe[Overlap]:
-    told = False
+    separable = False
     if ends := tensor.ends():
-        told = True
+        separable = True
         otherwise, busy = ends
         if otherwise >= TENSOR:
             return Overlap("tensor cores", busy, otherwise, _clip(1 - busy / otherwise))
     if ends := sm.ends():
-        told = True
+        separable = True
         otherwise, busy = ends
         if otherwise >= SM:
             exposed = _clip((otherwise - busy) / (otherwise - NCCL_SM))
             return Overlap("SMs", busy, otherwise, exposed)
     if (ends := power.ends()) and power_limit_w > 0:
-        told = True
+        separable = True
         otherwise, busy = ends
         if busy < LESS_POWER * otherwise:
             return Overlap(
@@ -118,7 +118,7 @@ def _compare(tensor: _Line, sm: _Line, power: _Line, power_limit_w: float) -> Ma
                 _clip(1 - busy / otherwise),
                 "possible",
             )
-    return NO_WORK if told else NO_CONTRAST
+    return NO_WORK if separable else NO_CONTRAST
 
 
 def _clip(value: float) -> float:

@@ -1,6 +1,6 @@
 """The period of a job's traffic: how long one step takes, found from the rates alone.
 
-Pure. Where bursts can be told apart, how they follow each other says it; where the traffic never
+Pure. Where bursts can be distinguished, how they follow each other says it; where the traffic never
 pauses, its autocorrelation does: that has a peak at the period and at its multiples, lower ones at
 parts of it that merely resemble each other (the small bursts of gradient accumulation). The answer is
 the smallest lag that explains as much as any other, and there is none where two fit about as well:
@@ -21,7 +21,7 @@ from nvltop.analysis.activity.bursts import PAUSE, PERIODS, RARE, UNSURE, Beat, 
 from nvltop.model import Maybe, Missing, known
 
 MIN_CELLS: Final = 4.0
-"""A period of fewer readings cannot be told from the images that sampling makes of faster ones."""
+"""A period of fewer readings cannot be distinguished from the images that sampling makes of faster ones."""
 MAX_S: Final = 60.0
 ALIKE: Final = 0.5
 """Correlation from which traffic counts as repeating itself."""
@@ -105,14 +105,14 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
     total = [sum(column) for column in zip(*channels, strict=True)]
     first = next((i for i, v in enumerate(total) if v == v), len(total))
     total = total[first:]
-    told = [v for v in total if v == v]
+    measured = [v for v in total if v == v]
     if len(total) < PERIODS * MIN_CELLS:
         return TOO_SHORT
-    if len(told) < READ * len(total):
+    if len(measured) < READ * len(total):
         return GAPS
-    mean = sum(told) / len(told)
-    spread = math.sqrt(sum((v - mean) ** 2 for v in told) / len(told))
-    ranked = sorted(told)
+    mean = sum(measured) / len(measured)
+    spread = math.sqrt(sum((v - mean) ** 2 for v in measured) / len(measured))
+    ranked = sorted(measured)
     swing = ranked[-1 - len(ranked) // 100] - ranked[len(ranked) // 100]
     if mean <= 0 or (spread < DEPTH * mean and swing < SWING * mean):
         return FLAT
@@ -133,8 +133,8 @@ def _may_be_image(total: Sequence[float], period: float) -> bool:
     """
     if period >= CLEAR_CELLS:
         return False
-    told = sorted(v for v in total if v == v)
-    low, high = told[len(told) // 50], told[-1 - len(told) // 50]
+    measured = sorted(v for v in total if v == v)
+    low, high = measured[len(measured) // 50], measured[-1 - len(measured) // 50]
     if period < FINE and low > FLOOR * high:
         return True
     middle = (low + high) / 2
@@ -156,9 +156,9 @@ def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> M
 def _rhythmic(total: Sequence[float]) -> list[bool]:
     """Say which cells belong to the rhythm: those read, and not in a silence that is long and rare."""
     used = [v == v for v in total]
-    told = [v for v in total if v == v]
-    low = sorted(told)[len(told) // 50]
-    high = level([v - low for v in told if v > low])
+    measured = [v for v in total if v == v]
+    low = sorted(measured)[len(measured) // 50]
+    high = level([v - low for v in measured if v > low])
     edge = low + EDGE * high
     gaps = runs([-v if v == v else -math.inf for v in total], -edge)
     inner = [(a, b) for a, b in gaps if a > 0 and b < len(total)]
@@ -178,8 +178,8 @@ def _rhythmic(total: Sequence[float]) -> list[bool]:
 
 def _centred(values: Sequence[float], used: Sequence[bool]) -> list[float]:
     """Return a series about its mean, 0 where it says nothing."""
-    told = [v for v, use in zip(values, used, strict=True) if use and v == v]
-    mean = sum(told) / len(told) if told else 0.0
+    measured = [v for v, use in zip(values, used, strict=True) if use and v == v]
+    mean = sum(measured) / len(measured) if measured else 0.0
     return [v - mean if use and v == v else 0.0 for v, use in zip(values, used, strict=True)]
 
 
@@ -316,7 +316,7 @@ def _near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
 
 
 def _verified(peak: _Peak, r: Sequence[float], n: int, step_s: float) -> Maybe[Rhythm]:
-    """See that the peak comes again at its multiples, which also tell it more exactly."""
+    """See that the peak comes again at its multiples, which also give it more exactly."""
     lag = peak.lag
     for times in range(2, int((len(r) - 2) / lag) + 1):
         again = _near(r, times * lag, max(1.5, 0.2 * lag))

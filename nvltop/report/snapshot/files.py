@@ -78,7 +78,7 @@ def _archive(
     try:
         _fill(fd, packed)
         return _take(names, lambda to: _rename(begun, to))
-    except BaseException:  # as above
+    except BaseException:  # whatever ends it, nothing half-written is left
         with contextlib.suppress(OSError):
             os.unlink(begun)
         raise
