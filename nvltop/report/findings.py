@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from nvltop.analysis.health.catalog import lookup
 from nvltop.analysis.health.xids import culprits
+from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Event, Finding, Frame
 from nvltop.units import age
 

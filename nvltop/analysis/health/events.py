@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from nvltop.analysis.health.board import Kind
-from nvltop.analysis.health.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.analysis.health.claim import XID_CATALOG, Claim, Family, Opinion, Scene, Step, named, names
 from nvltop.analysis.health.xids import AT_ONCE_S, ORDER, Evidence, at_once, culprits, evidence, severity
+from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.model import Event, GpuFrame, Missing
 from nvltop.text import ranges
 

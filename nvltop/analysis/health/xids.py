@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.analysis.health.claim import Scene, linked
 from nvltop.analysis.rows import NO_LINKS, lit
+from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, LinkState, known
 
 TOGETHER_S: Final = 60.0

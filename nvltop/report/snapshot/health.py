@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nvltop.analysis.health.catalog import lookup
+from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
 from nvltop.report.findings import about, basis, event_words, evidence, likely_sources, where
 from nvltop.report.snapshot.given import Snapshot, block, folded, prose

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.catalog import lookup
+from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Check, Event, Finding, Frame
 from nvltop.report.findings import about, basis, clock, event_words, evidence, likely_sources, where
 from nvltop.tui.glyphs import Glyphs

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.health.catalog import XIDS
 from nvltop.analysis.health.xids import CALM_S, MILD_S, ORDER, Evidence, severity
+from nvltop.kernel_log.catalog import XIDS
 
 from .test_fires import answer
 from .test_wires import cut, roots
