@@ -12,9 +12,9 @@ from nvltop.report.activity import brief, judgement_of, words
 from nvltop.report.check import OK, to_check
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.tui.paint import header
-from nvltop.tui.paint.row import text_of
-from nvltop.tui.paint.view import View
+from nvltop.tui.render import header
+from nvltop.tui.render.row import text_of
+from nvltop.tui.render.view_state import View
 
 DENIES = ("no bottleneck", "NVLink works", "of speed")
 COSTS = ("limits", "limits-part", "may-limit")

@@ -12,12 +12,12 @@ import pytest
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
-from nvltop.nvml import compute, counters, gpm, inventory, session, simulated, slow, utilization, watch
+from nvltop.nvml import call_tracker, compute, counters, gpm, inventory, session, simulated, slow, utilization
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
+from nvltop.nvml.simulated.link_layout import switched
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.nvml.simulated.wiring import switched
-from nvltop.nvml.watch import Watch
 
 WALL = 1_790_000_000.0
 SMALL = {
@@ -118,7 +118,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only where readings are dated: asyncio and Textual need a clock that runs.
     dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
-    for module in (compute, counters, gpm, inventory, session, slow, utilization, watch):
+    for module in (compute, counters, gpm, inventory, session, slow, utilization, call_tracker):
         monkeypatch.setattr(module, "time", dated)
 
     def switch_on(

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from nvltop import __version__
-from nvltop.catalogue import NODES, SCENARIOS
+from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop import config
-from nvltop.cli.ask import read_settings
+from nvltop.cli.options import read_settings
 from nvltop.cli.parser import parser
-from nvltop.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
-from nvltop.tui import palette
+from nvltop.config import file
+from nvltop.config.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.tui.render import palette
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def test_every_setting_can_be_read(path):
         'alert = ["bell"]\nmeters = ["power", "tx"]\nhidden_columns = ["mem"]\n'
         "snapshot_on_critical = true\n"
     )
-    settings = config.apply(Settings(), config.load(path).values)
+    settings = file.apply(Settings(), file.load(path).values)
     assert settings == Settings(
         0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), alert=("bell",),
         snapshot_on_critical=True,
     )  # fmt: skip
-    assert set(config.load(path).values) == set(config.CHECKS)
+    assert set(file.load(path).values) == set(file.CHECKS)
 
 
 def test_without_a_file_the_defaults_hold(path):
-    assert config.load(path) == config.Found({})
+    assert file.load(path) == file.Found({})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_without_a_file_the_defaults_hold(path):
 )
 def test_what_cannot_be_used_names_file_and_line_in_one_line(path, text, line, word):
     path.write_text(text)
-    [message] = config.load(path).problems
+    [message] = file.load(path).problems
     assert message.startswith(f"{path} line {line}: ")
     assert word in message
     assert "\n" not in message
@@ -68,35 +68,35 @@ def test_what_cannot_be_used_names_file_and_line_in_one_line(path, text, line, w
 
 def test_a_wrong_setting_costs_itself_alone(path):
     path.write_text('theme = "light"\nfuture = 1\ninterval = "fast"\nunicode = false\n')
-    found = config.load(path)
+    found = file.load(path)
     assert found.values == {"theme": "light", "unicode": False}
     assert [problem.partition(": ")[0] for problem in found.problems] == [f"{path} line 2", f"{path} line 3"]
     assert all(problem.endswith("it is ignored") for problem in found.problems)
     # What another version of nvltop wrote stays.
-    config.save(path, {"unicode": True})
+    file.save(path, {"unicode": True})
     assert "future = 1" in path.read_text()
 
 
 def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
     path.write_bytes(b"theme = \xff\n")
-    assert "not UTF-8" in config.load(path).problems[0]
-    path.write_bytes(b"#" * (config.MAX_BYTES + 1))
-    assert "larger" in config.load(path).problems[0]
+    assert "not UTF-8" in file.load(path).problems[0]
+    path.write_bytes(b"#" * (file.MAX_BYTES + 1))
+    assert "larger" in file.load(path).problems[0]
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     os.mkfifo(tmp_path / "fifo")
     for other in (tmp_path, tmp_path / "circle", tmp_path / "fifo", tmp_path / ("x" * 300)):
-        found = config.load(other)
+        found = file.load(other)
         assert found.values == {}
         assert found.problems[0].endswith("the defaults are used")
-    assert config.load(Path("/dev/null")) == config.Found({})
+    assert file.load(Path("/dev/null")) == file.Found({})
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_file_brings_anything_but_settings_or_one_line(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("config") / "config.toml"
     path.write_bytes(raw)
-    found = config.load(path)
-    config.apply(Settings(), found.values)
+    found = file.load(path)
+    file.apply(Settings(), found.values)
     for told in found.problems:
         assert told.startswith(str(path))
         assert "\n" not in told
@@ -104,26 +104,26 @@ def test_no_file_brings_anything_but_settings_or_one_line(tmp_path_factory, raw)
 
 def test_comments_and_order_are_kept(path):
     path.write_text('# mine\nunits = "GB/s"  # as nvidia-smi\n\n# dark room\ntheme = "light"\n')
-    config.save(path, {"theme": "default", "interval": 0.5, "meters": ("cpu", "tx")})
+    file.save(path, {"theme": "default", "interval": 0.5, "meters": ("cpu", "tx")})
     assert path.read_text() == (
         '# mine\nunits = "GB/s"  # as nvidia-smi\n\n# dark room\ntheme = "default"\n'
         'interval = 0.5\nmeters = ["cpu", "tx"]\n'
     )
-    assert config.load(path).values["meters"] == ("cpu", "tx")
+    assert file.load(path).values["meters"] == ("cpu", "tx")
 
 
 def test_a_file_that_is_no_toml_is_not_touched(path):
     path.write_text("this is mine\n")
-    with pytest.raises(config.ConfigError, match="not valid TOML"):
-        config.save(path, {"theme": "light"})
+    with pytest.raises(file.ConfigError, match="not valid TOML"):
+        file.save(path, {"theme": "light"})
     assert path.read_text() == "this is mine\n"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(config.ConfigError, match="was not written"):
-        config.save(tmp_path / "file" / "config.toml", {"theme": "light"})
+    with pytest.raises(file.ConfigError, match="was not written"):
+        file.save(tmp_path / "file" / "config.toml", {"theme": "light"})
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o664])
@@ -131,14 +131,14 @@ def test_owner_and_mode_of_a_file_stay_and_a_link_is_followed(path, tmp_path, mo
     path.write_text('theme = "light"\n')
     path.chmod(mode)
     (tmp_path / "link").symlink_to(path)
-    config.save(tmp_path / "link", {"theme": "default"})
+    file.save(tmp_path / "link", {"theme": "default"})
     assert (tmp_path / "link").is_symlink()
-    assert config.load(path).values == {"theme": "default"}
+    assert file.load(path).values == {"theme": "default"}
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_new_file_is_for_its_owner_alone(path):
-    config.save(path, {"theme": "light"})
+    file.save(path, {"theme": "light"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -150,21 +150,21 @@ def test_only_a_regular_file_that_is_ours_and_writable_is_written(path, tmp_path
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     before = os.stat("/dev/null")
     for name in ("config.toml", "fifo", "null", "circle", "."):
-        with pytest.raises(config.ConfigError, match="was not written"):
-            config.save(tmp_path / name, {"theme": "light"})
+        with pytest.raises(file.ConfigError, match="was not written"):
+            file.save(tmp_path / name, {"theme": "light"})
     assert os.path.samestat(before, os.stat("/dev/null"))
     assert path.read_text() == ""
     path.chmod(0o644)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(config.ConfigError, match="belongs to another user"):
-        config.save(path, {"theme": "light"})
+    with pytest.raises(file.ConfigError, match="belongs to another user"):
+        file.save(path, {"theme": "light"})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder of another user")
 def test_root_leaves_no_file_in_the_home_of_another_user(tmp_path):
     os.chown(tmp_path, 7001, 7001)
-    with pytest.raises(config.ConfigError, match="belongs to another user"):
-        config.save(tmp_path / ".config" / "nvltop" / "config.toml", {"theme": "light"})
+    with pytest.raises(file.ConfigError, match="belongs to another user"):
+        file.save(tmp_path / ".config" / "nvltop" / "config.toml", {"theme": "light"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,8 +188,8 @@ values = st.fixed_dictionaries(
 def test_what_is_written_is_what_is_read(tmp_path_factory, fields):
     path = tmp_path_factory.mktemp("config") / "config.toml"
     before, after = Settings(), Settings(**fields)
-    config.save(path, config.changed(before, after))
-    assert config.apply(before, config.load(path).values) == after
+    file.save(path, file.changed(before, after))
+    assert file.apply(before, file.load(path).values) == after
 
 
 def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypatch):
@@ -217,11 +217,9 @@ def test_reports_do_not_read_it(path):
 
 
 def test_where_it_is_looked_for():
-    assert str(config.default_path({"HOME": "/home/u"})) == "/home/u/.config/nvltop/config.toml"
-    assert str(config.default_path({"XDG_CONFIG_HOME": "/c", "HOME": "/h"})) == "/c/nvltop/config.toml"
-    assert (
-        str(config.default_path({"XDG_CONFIG_HOME": "rel", "HOME": "/h"})) == "/h/.config/nvltop/config.toml"
-    )
+    assert str(file.default_path({"HOME": "/home/u"})) == "/home/u/.config/nvltop/config.toml"
+    assert str(file.default_path({"XDG_CONFIG_HOME": "/c", "HOME": "/h"})) == "/c/nvltop/config.toml"
+    assert str(file.default_path({"XDG_CONFIG_HOME": "rel", "HOME": "/h"})) == "/h/.config/nvltop/config.toml"
 
 
 def test_a_user_without_a_home_has_no_config_file(monkeypatch):
@@ -230,7 +228,7 @@ def test_a_user_without_a_home_has_no_config_file(monkeypatch):
 
     monkeypatch.setattr("pwd.getpwuid", unknown)
     for environ in ({}, {"HOME": ""}, {"HOME": "relative"}):
-        assert config.default_path(environ) is None
+        assert file.default_path(environ) is None
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.delenv("HOME")
     assert read_settings(parser().parse_args([]), True).config is None
@@ -257,7 +255,7 @@ def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
 
 def test_toml_is_loaded_only_where_there_is_a_file():
     code = (
-        "import sys; from nvltop.cli.ask import read_settings; from nvltop.cli.parser import parser;"
+        "import sys; from nvltop.cli.options import read_settings; from nvltop.cli.parser import parser;"
         "read_settings(parser().parse_args([]), True); print('tomlkit' in sys.modules)"
     )
     run = subprocess.run(

@@ -26,9 +26,12 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.export.node", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
         ("import nvltop.export.exporter", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
-        ("import nvltop.sampler.worker, nvltop.sampler.sweep", HEAVY),
-        ("import nvltop.tui.run", ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments")),
-        ("import nvltop.tui.paint.header, nvltop.tui.paint.gpus, nvltop.tui.paint.links", HEAVY),
+        ("import nvltop.sampler.worker, nvltop.sampler.sampler", HEAVY),
+        (
+            "import nvltop.tui.shell.run",
+            ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments"),
+        ),
+        ("import nvltop.tui.render.header, nvltop.tui.tabs.main.gpus, nvltop.tui.tabs.main.links", HEAVY),
     ],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded(statement, never):

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop import headless
+from nvltop.config.settings import Settings
+from nvltop.headless import session
+from nvltop.headless.pacing import STRAGGLER_S, ReportPacer
 from nvltop.model import (
     Cost,
     Counter,
@@ -27,9 +29,7 @@ from nvltop.model import (
     Scope,
     Tick,
 )
-from nvltop.pacing import STRAGGLER_S, ReportPacer
 from nvltop.record.writer import Recorder
-from nvltop.settings import Settings
 
 COUNTS = LinkCounters(Counter.DATA, Scope.LINK, (1,), (1,))
 STEP_S = 0.001
@@ -196,7 +196,7 @@ def test_a_pause_in_a_recording_is_not_made_up_for(tmp_path, capsys):
     for at_s in times:
         recorder.write(Tick(at_s, 1e9 + at_s, 1.0))
     recorder.close()
-    headless.replay(str(path), Settings(interval_s=1.0), 9, headless.as_json)
+    session.replay(str(path), Settings(interval_s=1.0), 9, session.as_json)
     times = [json.loads(line)["time"] for line in capsys.readouterr().out.splitlines()]
     assert len(times) == 6
     apart(times[2:], 1.0)

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pyte
 import pytest
 
-from nvltop import headless, progress
+from nvltop.config.settings import Settings
+from nvltop.headless import session, status_line
+from nvltop.headless.status_line import Line, first_reading
 from nvltop.model import Call, Tick
-from nvltop.progress import Line, first_reading
 from nvltop.record.writer import Recorder
-from nvltop.settings import Settings
 
 SLOW = ("--demo", "rubin", "--scenario", "slow-driver")
 """Its first reading takes a few seconds, a bit of which is spent in each call."""
@@ -41,7 +41,7 @@ def told(monkeypatch):
         def flush(self) -> None:
             pass
 
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=Terminal()))
+    monkeypatch.setattr(status_line, "sys", SimpleNamespace(stderr=Terminal()))
     return written
 
 
@@ -108,7 +108,7 @@ def test_a_line_overwrites_itself_and_goes_away(told):
 
 def test_a_line_is_never_wider_than_the_terminal(told):
     Line().tell("x" * 500)
-    assert len("".join(told).strip("\r")) < progress.COLUMNS
+    assert len("".join(told).strip("\r")) < status_line.COLUMNS
 
 
 def test_a_hostile_file_name_reaches_no_terminal(told):
@@ -125,11 +125,11 @@ def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
     for item in (b.inventory, Tick(b.clock.now, 1e9, 1.0), later):
         recorder.write(item)
     recorder.close()
-    headless.replay(str(path), Settings(), None, headless.as_text)
+    session.replay(str(path), Settings(), None, session.as_text)
     assert not told
-    monkeypatch.setattr(progress, "BIG_BYTES", 1)
+    monkeypatch.setattr(status_line, "BIG_BYTES", 1)
     monkeypatch.setattr("nvltop.record.stream.CHUNK", 64)
-    headless.replay(str(path), Settings(), None, headless.as_text)
+    session.replay(str(path), Settings(), None, session.as_text)
     assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in told)
     assert capsys.readouterr().out.count("H100 NVL") >= 2
     assert left_over("".join(told).encode()) == ""
@@ -171,10 +171,10 @@ class Starting:
 
 def test_a_start_is_waited_for_as_long_as_calls_come_back(told, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(headless.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(headless.selectors, "select", lambda *_: ((), (), ()))
-    with pytest.raises(headless.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
-        headless.run(Starting(clock, stuck_s=1300.0), Settings(), 1, headless.as_text)
-    assert clock[0] == pytest.approx(1300.0 + headless.START_S, abs=3.0)
+    monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(session.selectors, "select", lambda *_: ((), (), ()))
+    with pytest.raises(session.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
+        session.run(Starting(clock, stuck_s=1300.0), Settings(), 1, session.as_text)
+    assert clock[0] == pytest.approx(1300.0 + session.START_S, abs=3.0)
     assert any("GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 0.5s, 2m in all" in text for text in told)
     assert left_over("".join(told).encode()) == ""

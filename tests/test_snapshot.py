@@ -21,7 +21,7 @@ import pytest
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.cli import main
-from nvltop.look import look_at_recording
+from nvltop.config.settings import Settings
 from nvltop.model import (
     Ancestor,
     Call,
@@ -35,14 +35,14 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.record.flight_recorder import Ring
 from nvltop.record.redact import Redactor
-from nvltop.record.ring import Ring
 from nvltop.report.json import to_json
 from nvltop.report.secrets import without_secrets
-from nvltop.report.snapshot import MAX_CHARS
-from nvltop.report.snapshot.files import EXISTS, SnapshotError
-from nvltop.settings import Settings
-from nvltop.snapshot import Contents, contents, redacted
+from nvltop.snapshot.bundle import Contents, contents, redacted
+from nvltop.snapshot.observe import look_at_recording
+from nvltop.snapshot.sections import MAX_CHARS
+from nvltop.snapshot.sections.files import EXISTS, SnapshotError
 
 NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
 USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from nvltop.headless import serve
+from nvltop.config.settings import Settings
+from nvltop.headless.session import serve
 from nvltop.model import Tick
-from nvltop.settings import Settings
-from nvltop.unattended import ByItself
+from nvltop.snapshot.auto import ByItself
 
 
 class Source:

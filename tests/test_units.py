@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvltop.formatting import age, count, gb_per_s, memory, percent, rate
 from nvltop.model import Missing
-from nvltop.units import age, count, gb_per_s, memory, percent, rate
 
 
 @given(st.floats(0, 9.9e13))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from nvltop.formatting import age
 from nvltop.model import Job, Judgement, Limit, Maybe, Missing, Overlap, known
-from nvltop.units import age
 
 HEADLINE: Final = 45
 """Columns of a headline, at most: it stands beside the meters of an 80-column terminal."""

@@ -10,11 +10,11 @@ from typing import Final
 
 from nvltop.analysis.activity.series import Moved, Toward
 from nvltop.analysis.errors import ErrorTable
+from nvltop.analysis.link_states import UNREAD_PART, LinkRows, Lit
 from nvltop.analysis.means import Means
 from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter, Span
-from nvltop.analysis.recent import Recent
 from nvltop.analysis.refresh import Period
-from nvltop.analysis.rows import UNREAD_PART, LinkRows, Lit
+from nvltop.analysis.rolling_share import Recent
 from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.verdict import ceiling, share_of
 from nvltop.model import (

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.rows import by_link
+from nvltop.analysis.link_states import by_link
 from nvltop.model import Frame, Maybe, Missing
 
 SECONDS: Final = 300

@@ -8,7 +8,7 @@ from math import isnan
 from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
-from nvltop.analysis.activity.watch import Activities
+from nvltop.analysis.activity.tracker import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import Scene

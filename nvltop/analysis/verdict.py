@@ -10,6 +10,7 @@ from typing import Final
 
 from nvltop.analysis import answer
 from nvltop.analysis.rates import FIRST, LEARNING
+from nvltop.formatting import age
 from nvltop.model import (
     Finding,
     GpuFrame,
@@ -24,7 +25,6 @@ from nvltop.model import (
     known,
 )
 from nvltop.text import ranges
-from nvltop.units import age
 
 CEILINGS: Final = {
     "2.0": 20.0 / 25.781,

@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nvltop.catalogue import NODES, SCENARIOS
 from nvltop.cli import streams
-from nvltop.cli.ask import prints, refuse
-from nvltop.cli.ending import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
+from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
+from nvltop.cli.options import prints, refuse
 from nvltop.cli.parser import parser
-from nvltop.export import command as metrics
+from nvltop.export import flags as metrics
+from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 from nvltop.text import clean, note
 
 

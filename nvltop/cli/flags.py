@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from nvltop.cli.values import Listed
+from nvltop.cli.argument_types import Listed
 
 FILES: Final = ("FILE", "PATH")
 """What values that are files are called."""

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.cli.ending import EXIT_CODES
+from nvltop.cli.exit_codes import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
 
 INDENT: Final = 27

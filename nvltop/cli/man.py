@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop import __version__
-from nvltop.cli.ending import EXIT_CODES
+from nvltop.cli.exit_codes import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
 from nvltop.cli.help import EXAMPLES
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Final, NoReturn
 
-from nvltop import __version__, oneshot
-from nvltop.catalogue import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
-from nvltop.cli import values
-from nvltop.cli.ending import usage
-from nvltop.export import command as metrics
-from nvltop.settings import ALERTS, THEMES
+from nvltop import __version__
+from nvltop.cli import argument_types
+from nvltop.cli.exit_codes import usage
+from nvltop.config.settings import ALERTS, THEMES
+from nvltop.export import flags as metrics
+from nvltop.nvml.demo_nodes import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
+from nvltop.snapshot import command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 CHECK_S: Final = 6.0
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _screen(p)
     _simulation(p)
     _recordings(p)
-    oneshot.add_flags(p)
+    command.add_flags(p)
     metrics.add_flags(p)
     _program(p)
     return p
@@ -58,7 +59,11 @@ def _output(p: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
-        "-n", "--max-iterations", type=values.count, metavar="N", help="end after N reports or refreshes"
+        "-n",
+        "--max-iterations",
+        type=argument_types.count,
+        metavar="N",
+        help="end after N reports or refreshes",
     )
 
 
@@ -72,7 +77,7 @@ def _watch(p: argparse.ArgumentParser) -> None:
     watch.add_argument(
         "--for",
         dest="seconds",
-        type=values.seconds,
+        type=argument_types.seconds,
         metavar="SEC",
         help=f"watch for so long first (--check: {CHECK_S:g} s); a recording: up to there",
     )
@@ -83,7 +88,7 @@ def _look(p: argparse.ArgumentParser) -> None:
     look.add_argument(
         "-i",
         "--id",
-        type=values.ids,
+        type=argument_types.ids,
         default=(),
         metavar="LIST",
         help="only these GPUs: index, UUID or PCI bus id",
@@ -92,12 +97,15 @@ def _look(p: argparse.ArgumentParser) -> None:
     pace.add_argument(
         "-d",
         "--delay",
-        type=values.tenths,
+        type=argument_types.tenths,
         metavar="TENTHS",
         help="refresh interval in tenths of a second (or 250ms)",
     )
     pace.add_argument(
-        "--interval", type=values.seconds, metavar="SEC", help="refresh interval in seconds (or 250ms)"
+        "--interval",
+        type=argument_types.seconds,
+        metavar="SEC",
+        help="refresh interval in seconds (or 250ms)",
     )
 
 
@@ -129,13 +137,13 @@ def _simulation(p: argparse.ArgumentParser) -> None:
         "--demo",
         nargs="?",
         const=DEFAULT_NODE,
-        type=values.Listed(NODES),
+        type=argument_types.Listed(NODES),
         metavar="NODE",
         help=f"a simulated node ({DEFAULT_NODE}); `list` names them",
     )
     demo.add_argument(
         "--scenario",
-        type=values.Listed(SCENARIOS),
+        type=argument_types.Listed(SCENARIOS),
         metavar="NAME",
         help=f"what happens on it ({DEFAULT_SCENARIO}); `list` names them",
     )
@@ -146,7 +154,7 @@ def _recordings(p: argparse.ArgumentParser) -> None:
     record.add_argument("--record", metavar="FILE", help="record into a new FILE (.gz: compressed)")
     record.add_argument(
         "--record-max",
-        type=values.size,
+        type=argument_types.size,
         metavar="SIZE",
         help="keep only the newest SIZE bytes (such as 200M)",
     )

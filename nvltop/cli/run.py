@@ -8,16 +8,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nvltop import oneshot
-from nvltop.catalogue import DEFAULT_SCENARIO
-from nvltop.cli.ask import asked_interval, read_settings
-from nvltop.cli.ending import FAILED, NO_DRIVER, OK, CommandError, in_order
+from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, in_order
+from nvltop.cli.options import asked_interval, read_settings
 from nvltop.cli.parser import CHECK_S
-from nvltop.export import command as metrics
+from nvltop.config.settings import Settings
+from nvltop.export import flags as metrics
 from nvltop.export.address import ServeError
-from nvltop.garbage import hold
-from nvltop.progress import Line
-from nvltop.settings import Settings
+from nvltop.gc_tuning import hold
+from nvltop.headless.status_line import Line
+from nvltop.nvml.demo_nodes import DEFAULT_SCENARIO
+from nvltop.snapshot import command
 from nvltop.text import note
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _run(
         if exporter:
             note(f"metrics on {exporter.url}")
         if on_screen:
-            from nvltop.tui.run import run as show_screen
+            from nvltop.tui.shell.run import run as show_screen
 
             assert source is not None
             outcome = show_screen(source, settings, exporter.show if exporter else None, begun_s)
@@ -88,36 +88,36 @@ def _report(
     options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
 ) -> int:
     """Run without a screen; `source` is None for a recording."""
-    from nvltop import headless
+    from nvltop.headless import session
 
-    write = headless.as_text
+    write = session.as_text
     try:
         if exporter and source:
             onlooker = None
             if settings.snapshot_on_critical:
-                from nvltop.unattended import ByItself
+                from nvltop.snapshot.auto import ByItself
 
                 onlooker = ByItself(settings)
-            headless.serve(source, settings, exporter.show, onlooker, adapt=not asked_interval(options))
+            session.serve(source, settings, exporter.show, onlooker, adapt=not asked_interval(options))
             return OK
         if options.check and source:
-            return headless.check(source, settings, options.seconds or CHECK_S)
+            return session.check(source, settings, options.seconds or CHECK_S)
         if options.check:
-            return headless.check_recording(options.replay, settings, options.seconds)
+            return session.check_recording(options.replay, settings, options.seconds)
         if options.snapshot is not None:
-            return oneshot.run(options, settings, source, options.seconds or CHECK_S)
+            return command.run(options, settings, source, options.seconds or CHECK_S)
         if options.json:
-            write = partial(headless.as_json, estimated=options.estimate, ascii_only=options.ascii)
+            write = partial(session.as_json, estimated=options.estimate, ascii_only=options.ascii)
         elif options.csv:
             from nvltop.report.csv import head
 
-            write = headless.as_csv
+            write = session.as_csv
             print(head())
         if source is None:
-            headless.replay(options.replay, settings, options.max_iterations, write, options.seconds)
+            session.replay(options.replay, settings, options.max_iterations, write, options.seconds)
         else:
-            headless.run(source, settings, options.max_iterations or 1, write, options.seconds)
-    except headless.RunError as failed:
+            session.run(source, settings, options.max_iterations or 1, write, options.seconds)
+    except session.RunError as failed:
         raise CommandError(str(failed), failed.code) from None
     return OK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from nvltop.export.sheet import Labels, Metric, Sheet, Value
+from nvltop.export.metric_set import Labels, Metric, Sheet, Value
 from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank, known
 
 Of: TypeAlias = "tuple[Activity, Rank]"

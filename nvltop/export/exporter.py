@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from nvltop.export.page import CONTENT_TYPE, Page
+from nvltop.export.exposition import CONTENT_TYPE, Page
 from nvltop.export.server import Server
 from nvltop.model import Frame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from nvltop.export.sheet import Fresh, Info, Metric, Sheet, Value, gpu_labels
+from nvltop.export.metric_set import Fresh, Info, Metric, Sheet, Value, gpu_labels
 from nvltop.model import GpuFrame, Maybe, Missing
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.health.ber import ratio
-from nvltop.export.sheet import Fresh, Info, Metric, Sheet, Value, gpu_labels
+from nvltop.export.metric_set import Fresh, Info, Metric, Sheet, Value, gpu_labels
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, Scope
 
 TRANSMIT: Final = Metric("link_transmit_bytes", "Bytes out of the GPU through this link.", "counter")

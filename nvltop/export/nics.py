@@ -7,7 +7,7 @@ from typing import Final
 
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.export.gpus import AGE
-from nvltop.export.sheet import PORT_LABELS, Fresh, Info, Metric, Sheet, Value
+from nvltop.export.metric_set import PORT_LABELS, Fresh, Info, Metric, Sheet, Value
 from nvltop.model import Maybe, Missing, NicFrame, known
 
 MAX_PORTS: Final = 64

@@ -6,13 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nvltop import __version__
-from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
+from nvltop.export.metric_set import (
+    PORT_LABELS,
+    TOO_OLD_S,
+    Family,
+    Info,
+    Labels,
+    Metric,
+    Sheet,
+    Value,
+    gpu_labels,
+)
 from nvltop.export.nics import add_ports
-from nvltop.export.sheet import PORT_LABELS, TOO_OLD_S, Family, Info, Labels, Metric, Sheet, Value, gpu_labels
 from nvltop.model import Cost, Finding, Frame, known
 
 MAX_FINDINGS: Final = 200

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.host.attempt import attempt
-from nvltop.host.places import NOT_ON_PCI, gpu_places, place_of
+from nvltop.host.pci_location import NOT_ON_PCI, gpu_places, place_of
 from nvltop.host.ports import PortReader
 from nvltop.host.sysfs import names_in, read_text, sys_root
 from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, Place, known

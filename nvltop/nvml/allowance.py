@@ -12,7 +12,7 @@ from collections import deque
 from statistics import median
 from typing import Final
 
-from nvltop.nvml.watch import Watch
+from nvltop.nvml.call_tracker import Watch
 
 ALLOWED: Final = 0.009
 """Share of the time that all calls on one GPU may take: 1 %, less a margin for the measurement."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Missing
-from nvltop.nvml.watch import Watch
+from nvltop.nvml.call_tracker import Watch
 from nvltop.text import clean
 
 INVALID_ARGUMENT: Final = Missing("invalid argument")

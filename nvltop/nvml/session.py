@@ -27,6 +27,7 @@ from nvltop.model import (
     or_none,
 )
 from nvltop.nvml import inventory
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.compute import ComputeReader
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
@@ -37,7 +38,6 @@ from nvltop.nvml.gpm import Gpm, GpmStream
 from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
-from nvltop.nvml.watch import Watch
 
 MAX_RENAMED: Final = 2
 """Times that a GPU may come back with another UUID (one was exchanged, or a vGPU made again)."""

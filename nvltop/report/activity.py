@@ -6,9 +6,9 @@ from typing import Final
 
 from nvltop.analysis.answer import percent, reached
 from nvltop.analysis.verdict import ACTIVE
+from nvltop.formatting import age
 from nvltop.model import Activity, Frame, Heartbeat, Judgement, known
 from nvltop.report.findings import where
-from nvltop.units import age
 
 SEPARATOR: Final = ", "
 DRIFTS: Final = 0.02

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.analysis.health.silence import NOT_READING
+from nvltop.formatting import age
 from nvltop.model import Frame, GpuFrame, known
-from nvltop.units import age
 
 OK: Final = 0
 WARNING: Final = 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing
-from nvltop.report.objects import utc
+from nvltop.report.json_values import utc
 
 HEAD: Final = (
     "time",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from nvltop.analysis.health.xids import culprits
+from nvltop.formatting import age
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Event, Finding, Frame
-from nvltop.units import age
 
 NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Evidence that is not called in words what it is called in JSON."""

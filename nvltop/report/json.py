@@ -25,7 +25,7 @@ from nvltop.model import (
     Remote,
 )
 from nvltop.report import json_jobs
-from nvltop.report.objects import as_object, as_value, utc
+from nvltop.report.json_values import as_object, as_value, utc
 
 SCHEMA: Final = "nvltop/1"
 

@@ -19,7 +19,7 @@ from nvltop.model import (
     known,
 )
 from nvltop.report.activity import watched
-from nvltop.report.objects import as_object, utc
+from nvltop.report.json_values import as_object, utc
 
 NO_JOB: Final = Missing("no process of it is seen")
 NOT_JUDGED: Final = Missing("no traffic to judge")

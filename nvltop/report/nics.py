@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.formatting import UNKNOWN
 from nvltop.model import LPF, Frame, Maybe, Missing, NicFrame
-from nvltop.units import UNKNOWN
 
 EFA: Final = "1d0f:efa"
 """How PCI vendor and device of Amazon's Elastic Fabric Adapter begin; its link layer reads `Unspecified`."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from nvltop import __version__
 from nvltop.analysis.verdict import mean_share
+from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 from nvltop.model import (
     ErrorCount,
     Frame,
@@ -19,12 +20,12 @@ from nvltop.model import (
     RemoteKind,
     known,
 )
-from nvltop.report import activity, findings, nvlink
+from nvltop.report import activity, findings
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
-from nvltop.report.topology import matrix_table
+from nvltop.report.nvidia_smi import nvlink
+from nvltop.report.nvidia_smi.topo import matrix_table
 from nvltop.text import width
-from nvltop.units import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 
 DASH = "-"
 """What does not exist, as against `?`, which was not read."""

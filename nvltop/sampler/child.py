@@ -9,7 +9,7 @@ import signal
 from typing import Final
 
 from nvltop.model import Item
-from nvltop.nvml.watch import WAITS, Watch, shared_memory
+from nvltop.nvml.call_tracker import WAITS, Watch, shared_memory
 from nvltop.sampler.launch import start_worker
 from nvltop.sampler.pipe import Receiver
 from nvltop.sampler.protocol import Job

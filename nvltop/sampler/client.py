@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
-from nvltop.nvml.watch import WAITS
+from nvltop.nvml.call_tracker import WAITS
 from nvltop.sampler import waiting
 from nvltop.sampler.child import Child
 from nvltop.sampler.pauses import RunningTime

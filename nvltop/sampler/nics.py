@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from nvltop.host.attempt import attempt
 from nvltop.model import Inventory, Maybe, Nic, NicPorts, Place, Reading, known
-from nvltop.sampler import cadence
+from nvltop.sampler import schedule
 
 SYSFS: Final = "/sys"
 
@@ -54,7 +54,7 @@ class NicWatch:
 
     def run(self) -> None:
         """Read the ports until told to stop."""
-        every_s = cadence.FIRST_NICS_S
+        every_s = schedule.FIRST_NICS_S
         while not self._stop.is_set():
             start = time.monotonic()
             if attempt(self._table.changed, SYSFS) is not False:
@@ -68,7 +68,7 @@ class NicWatch:
             if known(ports):
                 self._send(Reading(None, start, time.monotonic(), time.time(), ports))
             self._stop.wait(every_s)
-            every_s = cadence.NICS_S
+            every_s = schedule.NICS_S
 
     def _find(self) -> Maybe[tuple[Nic, ...]]:
         return attempt(self._table.find, SYSFS)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from nvltop.codec import CodecError, decode, encode
 from nvltop.model import Event, Inventory, Item, LinkCounters, Reading
-from nvltop.sampler.cadence import WAIT_S, Pace
+from nvltop.sampler.schedule import WAIT_S, Pace
 from nvltop.text import clean
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

@@ -12,14 +12,14 @@ import sys
 import threading
 import time
 
-from nvltop.garbage import hold
-from nvltop.host.meters import read_host
+from nvltop.gc_tuning import hold
+from nvltop.host.host_stats import read_host
 from nvltop.model import Inventory, Reading
-from nvltop.nvml.watch import WAITS, Watch
-from nvltop.sampler import cadence, waiting
-from nvltop.sampler.cadence import Pace
+from nvltop.nvml.call_tracker import WAITS, Watch
+from nvltop.sampler import schedule, waiting
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.protocol import BEAT_S, WORKER_NAME, Job, guarded
+from nvltop.sampler.schedule import Pace
 
 
 def beat(watch: Watch, stop: threading.Event) -> None:
@@ -32,7 +32,7 @@ def beat(watch: Watch, stop: threading.Event) -> None:
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
     """Read the host's meters once a second."""
     read_host()
-    while not stop.wait(cadence.HOST_S):
+    while not stop.wait(schedule.HOST_S):
         start = time.monotonic()
         host = read_host()
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
@@ -88,7 +88,7 @@ def _run() -> None:
     if problem:
         pipe.send(Inventory(time.monotonic(), time.time(), problem=problem))
     else:
-        from nvltop.sampler.sweep import run
+        from nvltop.sampler.sampler import run
 
         run(job, watch, pipe.send, stop, pace)
     # Told to stop: `listen` ends the process, once no thread is in a driver call.

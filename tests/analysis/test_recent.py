@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.recent import RECENT_S, Recent
+from nvltop.analysis.rolling_share import RECENT_S, Recent
 
 spans = st.lists(st.tuples(st.floats(0.01, 4), st.none() | st.floats(0, 1)), max_size=40)
 

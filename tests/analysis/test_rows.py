@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.errors import FULL, Counted
-from nvltop.analysis.rows import SWITCH, LinkRows, Lit, errors, lit
+from nvltop.analysis.link_states import SWITCH, LinkRows, Lit, errors, lit
 from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
 
 REMOTES = st.sampled_from(

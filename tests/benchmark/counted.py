@@ -21,17 +21,17 @@ from typing import Any
 from simulated_time import BEGIN_S, OURS, WALL_S, Clock, Loop, Stop, on_clock
 from textual.drivers.headless_driver import HeadlessDriver
 
+from nvltop.config.settings import Settings
 from nvltop.model import Host, Item, Reading, Tick
 from nvltop.nvml import session, simulated
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.nvml.watch import Watch
-from nvltop.sampler.cadence import HOST_S, Pace
-from nvltop.sampler.lanes import Lane
 from nvltop.sampler.nics import NicWatch
 from nvltop.sampler.pipe import Receiver, Sender
+from nvltop.sampler.poll_threads import Lane
 from nvltop.sampler.protocol import Job
-from nvltop.sampler.sweep import Sampler
-from nvltop.settings import Settings
+from nvltop.sampler.sampler import Sampler
+from nvltop.sampler.schedule import HOST_S, Pace
 
 INTERVAL_S = 0.25
 WARM_UP_S = 10.0
@@ -184,16 +184,16 @@ class Arrived:
 
 def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Counts) -> None:
     """Let the screen show what arrives on one of its tabs."""
-    from nvltop.tui import app as screen
-    from nvltop.tui import ending, terminal, turns
+    from nvltop.tui.shell import app as screen
+    from nvltop.tui.shell import frame_scheduler, lifecycle, terminal
 
     clock.now = BEGIN_S
     loop, source = Loop(clock), Arrived(clock)
     folding, drawing = Calls(), Calls()
     frames = 0
     replaced: list[tuple[Any, str, Any]] = [
-        (turns, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
-        (ending, "Driver", Terminal),
+        (frame_scheduler, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
+        (lifecycle, "Driver", Terminal),
         (terminal, "stalled", lambda: False),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]

@@ -11,14 +11,16 @@ from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import Tick
 from nvltop.nvml import session, simulated
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import boards
+from nvltop.nvml.simulated.link_layout import switched
 from nvltop.nvml.simulated.node import Node
 from nvltop.nvml.simulated.nodes import BUILDERS, NEWEST, node
-from nvltop.nvml.simulated.wiring import switched
-from nvltop.nvml.watch import Watch
-from nvltop.tui.paint import gpus, header, heat, links, matrix
-from nvltop.tui.paint.view import View
+from nvltop.tui.render import header
+from nvltop.tui.render.view_state import View
+from nvltop.tui.tabs.links import heatmap
+from nvltop.tui.tabs.main import gpus, links, matrix
 
 NODES = {
     "dgx-h100": BUILDERS["dgx-h100"],
@@ -53,8 +55,8 @@ def main_tab(view: View) -> int:
 
 def links_tab(view: View) -> int:
     """Draw what Links shows; returns the rows."""
-    at = heat.window(view, WIDTH, 2 * HALF, 0, 0, None)
-    return len(heat.rows(view, WIDTH, 2 * HALF, at, 0, 0))
+    at = heatmap.window(view, WIDTH, 2 * HALF, 0, 0, None)
+    return len(heatmap.rows(view, WIDTH, 2 * HALF, at, 0, 0))
 
 
 def cost_of(name: str, build: Callable[[], Node]) -> list[Result]:

@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 
-from nvltop.catalogue import NODES, SCENARIOS
 from nvltop.cli.completion import script
 from nvltop.cli.flags import Flag, flags
 from nvltop.cli.parser import SHELLS, parser
+from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 
 ALL = flags(parser())
 NAMES = [name for flag in ALL for name in flag.names]

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nvltop import export
-from nvltop.export.page import Page
+from nvltop.export.exposition import Page
 from nvltop.model import Activity, Frame, Heartbeat, Missing, Rank, Straggler
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]

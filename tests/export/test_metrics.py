@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from nvltop.analysis import verdict as verdict_module
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.verdict import VERDICT_IDS
+from nvltop.export.metric_set import Metric, Sheet
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
-from nvltop.export.sheet import Metric, Sheet
 from nvltop.model import (
     Call,
     Finding,

@@ -23,7 +23,7 @@ from nvltop import export
 from nvltop.analysis.health import FAMILIES
 from nvltop.export.address import Address, listen
 from nvltop.export.exporter import Exporter
-from nvltop.export.page import Page
+from nvltop.export.exposition import Page
 from nvltop.model import Frame
 from tests.export.conftest import ALERTS
 

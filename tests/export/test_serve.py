@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nvltop import headless
+from nvltop.config.settings import Settings
+from nvltop.headless import session
 from nvltop.model import Call, Item, Tick
-from nvltop.settings import Settings
 from tests.export.conftest import pick, series
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
@@ -126,7 +126,7 @@ def test_while_the_driver_hangs_what_is_known_is_served_with_its_age(bench, scra
             *reader.read_errors(),
         ]
     source, shown = Hung(items, b.clock.now), []
-    headless.serve(source, Settings(interval_s=0.1, max_refreshes=3), lambda frame, only: shown.append(frame))
+    session.serve(source, Settings(interval_s=0.1, max_refreshes=3), lambda frame, only: shown.append(frame))
     source.close()
     found = scraped(shown[-1])
     assert len(pick(found, "nvltop_link_transmit_bytes_total")) == 144

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from nvltop.export import server
 from nvltop.export.address import Address, listen
-from nvltop.export.page import KEPT_S, Page
+from nvltop.export.exposition import KEPT_S, Page
 
 PAGE = b"a_metric 1\n" * 20000
 PATIENCE_S = 5.0

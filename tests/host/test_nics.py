@@ -13,7 +13,7 @@ from sysfs import Tree, wired
 
 from nvltop.analysis.pcie import LEVELS, level
 from nvltop.host.nics import NicTable, in_order
-from nvltop.host.places import gpu_places
+from nvltop.host.pci_location import gpu_places
 from nvltop.host.sysfs import read_count
 from nvltop.model import LPF, NOT_SUPPORTED, Missing, Nic, Place, known
 

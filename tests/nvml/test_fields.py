@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.model import Missing
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, Driver, reason
 from nvltop.nvml.fields import Fields
-from nvltop.nvml.watch import Watch
 
 MEMBERS = {1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 """Of nvmlValue_t, by nvmlValueType_t; doubles are told apart below."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from nvltop.analysis.health.numbers import TIMES
+from nvltop.analysis.health.self_checks import TIMES
 from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.report.text import nvlink_line

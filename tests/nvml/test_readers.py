@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nvltop.model import Counter, LinkState, Missing, Scope, known
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.compute import HOLD_S
 from nvltop.nvml.driver import Driver, reason
 from nvltop.nvml.errors import NVLINK5
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
-from nvltop.nvml.watch import Watch
-from nvltop.sampler import cadence
+from nvltop.sampler import schedule
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_each_generation_is_read_its_own_way(bench, node, links, generation, kin
 
 CLOCKS = (
     (0.25, GpuReader.read_counters),
-    (cadence.STATES_S, GpuReader.read_states),
-    (cadence.GAUGES_S, GpuReader.read_gauges),
-    (cadence.ERRORS_S, GpuReader.read_errors),
-    (cadence.TRAFFIC_S, GpuReader.read_traffic),
-    (cadence.FABRIC_S, GpuReader.read_fabric),
-    (cadence.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
+    (schedule.STATES_S, GpuReader.read_states),
+    (schedule.GAUGES_S, GpuReader.read_gauges),
+    (schedule.ERRORS_S, GpuReader.read_errors),
+    (schedule.TRAFFIC_S, GpuReader.read_traffic),
+    (schedule.FABRIC_S, GpuReader.read_fabric),
+    (schedule.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
 )
 """What the worker reads when."""
 NODES = ("dgx-h100", "hgx-b200", "rubin", "dgx-a100", "dgx1-v100", "dgx1-p100", "dgx2")

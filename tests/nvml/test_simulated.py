@@ -7,8 +7,7 @@ import ctypes
 import pynvml
 import pytest
 
-from nvltop import catalogue
-from nvltop.nvml import simulated
+from nvltop.nvml import demo_nodes, simulated
 from nvltop.nvml.simulated.nodes import BUILDERS
 
 
@@ -19,7 +18,7 @@ def library():
 
 
 def test_catalogue_names_every_node_that_can_be_built():
-    assert set(catalogue.NODES) == set(BUILDERS)
+    assert set(demo_nodes.NODES) == set(BUILDERS)
 
 
 def test_a_wrong_argument_fails_as_on_the_real_library(library):

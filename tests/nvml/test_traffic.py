@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.catalogue import SCENARIOS
+from nvltop.nvml.demo_nodes import SCENARIOS
 from nvltop.nvml.simulated.traffic import Bursts, Cycle, Sine, Steady, Sum, Then, Until
-from nvltop.nvml.simulated.work import UNITS, Phase, Work
+from nvltop.nvml.simulated.workload import UNITS, Phase, Work
 
 bursts = st.builds(
     Bursts,

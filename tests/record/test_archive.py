@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from nvltop.model import Tick
 from nvltop.record import archive
+from nvltop.record.flight_recorder import Ring
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
-from nvltop.record.ring import Ring
 
 TICKS = [Tick(float(i), 1e9 + i, 1.0, "running") for i in range(1, 4)]
 

@@ -24,11 +24,11 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.record.flight_recorder import LIMIT, Ring, join
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
-from nvltop.record.ring import LIMIT, Ring, join
 
 NAMES = {"jdoe": "user-"}
 

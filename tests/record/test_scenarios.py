@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.catalogue import NODES, SCENARIOS
 from nvltop.model import Tick
+from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.writer import Recorder

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import ErrorCount, Gpu, GpuFrame, Link, LinkState, Missing, NvLink
-from nvltop.report import nvlink
+from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.text import to_text
 
 H100 = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-00000000-0000-0000-0000-000000000000)"

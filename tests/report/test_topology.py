@@ -15,8 +15,8 @@ import pytest
 
 from nvltop.model import Frame, Gpu, GpuFrame, Inventory, Matrix, Missing, Tick
 from nvltop.nvml.simulated import Fault
+from nvltop.report.nvidia_smi.topo import LEGEND, matrix_table
 from nvltop.report.text import to_text
-from nvltop.report.topology import LEGEND, matrix_table
 
 HEAD = "\tGPU0\tGPU1\tGPU2\tGPU3\tGPU4\tGPU5\tGPU6\tGPU7\t"
 

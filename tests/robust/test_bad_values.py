@@ -13,8 +13,8 @@ import pytest
 from nvltop.model import Event, Gauges, Missing, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.lanes import Lanes
 from nvltop.sampler.pipe import Receiver, pack
+from nvltop.sampler.poll_threads import Lanes
 from tests.conftest import ALL
 
 BROKEN = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nvltop.host import machine, meters, pci, procfs
+from nvltop.host import host_stats, machine, pci, procfs
 from nvltop.host.nics import NicTable
 from nvltop.host.processes import FORBIDDEN, ProcessTable
 from nvltop.model import GpuUse, Host, Inventory, Missing, Processes, known
@@ -53,7 +53,7 @@ def reasons(values: list[object]) -> list[str]:
 @pytest.mark.parametrize("call", ["cpu_percent", "virtual_memory", "boot_time"])
 def test_psutil(monkeypatch, call, error):
     monkeypatch.setattr(psutil, call, failing(error))
-    host = meters.read_host()
+    host = host_stats.read_host()
     values = {
         "cpu_percent": [host.cpu_percent],
         "virtual_memory": [host.memory_used_bytes, host.memory_total_bytes],
@@ -71,12 +71,12 @@ def test_numbers_that_cannot_be(monkeypatch):
     memory = psutil.virtual_memory()
     for spoilt in (memory._replace(available=2 * memory.total), memory._replace(total=0)):
         monkeypatch.setattr(psutil, "virtual_memory", lambda spoilt=spoilt: spoilt)
-        host = meters.read_host()
+        host = host_stats.read_host()
         assert "implausible" in reasons([host.memory_used_bytes])[0]
         assert known(host.cpu_percent)
     for percent in (float("nan"), -1.0, 1e9):
         monkeypatch.setattr(psutil, "cpu_percent", lambda percent=percent: percent)
-        assert "implausible" in reasons([meters.read_host().cpu_percent])[0]
+        assert "implausible" in reasons([host_stats.read_host().cpu_percent])[0]
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
@@ -136,7 +136,7 @@ def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
     assert isinstance(sent[0], Inventory)
     found = ProcessTable().describe(PIDS)
     assert isinstance(found, Processes)
-    assert isinstance(meters.read_host(), Host)
+    assert isinstance(host_stats.read_host(), Host)
     machine.booted_s()
     if isinstance(error, OSError):
         machine.in_container()
@@ -174,7 +174,7 @@ SITUATIONS = {
 LOOK = """
 import os, sys
 from nvltop.host.processes import ProcessTable
-from nvltop.host.meters import read_host
+from nvltop.host.host_stats import read_host
 found = ProcessTable().describe({int(sys.argv[1]): (), os.getpid(): ()})
 print(len(found.processes), found.hidden, found.hidden_reason)
 read_host()

@@ -10,17 +10,17 @@ import pytest
 
 from nvltop.model import Inventory, Processes, Reading
 from nvltop.nvml import session, simulated
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.nvml.simulated.processes import SimulatedTable
-from nvltop.nvml.watch import Watch
 from nvltop.sampler import listing
-from nvltop.sampler.cadence import Pace
 from nvltop.sampler.client import Worker
-from nvltop.sampler.lanes import PATIENCE_S, Lane, Lanes
 from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.poll_threads import PATIENCE_S, Lane, Lanes
 from nvltop.sampler.protocol import Job
-from nvltop.sampler.sweep import Sampler
+from nvltop.sampler.sampler import Sampler
+from nvltop.sampler.schedule import Pace
 
 PATIENT_S = 20.0
 

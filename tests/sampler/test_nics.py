@@ -11,7 +11,7 @@ from sysfs import Tree
 
 from nvltop.host.nics import NicTable
 from nvltop.model import Gpu, Inventory, NicPorts, Reading, known
-from nvltop.sampler import cadence
+from nvltop.sampler import schedule
 from nvltop.sampler.nics import NicWatch
 
 BRIDGES = ("pci0000:15", "0000:15:01.0", "0000:16:00.0")
@@ -23,8 +23,8 @@ def watch(tmp_path, monkeypatch):
     tree = Tree(tmp_path / "sys")
     tree.rdma("mlx5_0", tree.pci("0000:18:00.0", (*BRIDGES, "0000:17:00.0")))
     tree.pci("0000:1b:00.0", (*BRIDGES, "0000:17:01.0"))
-    monkeypatch.setattr(cadence, "FIRST_NICS_S", 0.02)
-    monkeypatch.setattr(cadence, "NICS_S", 0.02)
+    monkeypatch.setattr(schedule, "FIRST_NICS_S", 0.02)
+    monkeypatch.setattr(schedule, "NICS_S", 0.02)
     sent: queue.Queue[Inventory | Reading] = queue.Queue()
     stop = threading.Event()
     watch = NicWatch(NicTable(tree.root), sent.put, stop)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.rates import gap_s
 from nvltop.model import Cost, GpuInterval, Reading, Tick, known
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated import Fault
-from nvltop.nvml.watch import Watch
-from nvltop.sampler import lanes, sweep
-from nvltop.sampler.cadence import SHARE, Pace, Stretch
-from nvltop.sampler.lanes import Lane
+from nvltop.sampler import poll_threads, sampler
 from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.poll_threads import Lane
 from nvltop.sampler.protocol import Job, deadline_s
-from nvltop.sampler.sweep import Sampler
+from nvltop.sampler.sampler import Sampler
+from nvltop.sampler.schedule import SHARE, Pace, Stretch
 
 HUNG = "nvmlDeviceGetFieldValues"
 
@@ -60,12 +60,12 @@ def read(bench, monkeypatch):
         b = bench("h100-two")
         begun = b.clock.now
         dated = SimpleNamespace(monotonic=b.clock, time=b.clock, process_time=lambda: 0.0)
-        for module in (sweep, lanes):
+        for module in (sampler, poll_threads):
             monkeypatch.setattr(module, "time", dated)
         shifted = [(begun + start, begun + end) for start, end in spans]
         b.library.faults[HUNG] = Fault(gpu=1, hang=Hangs(b.clock, shifted, call_s))
         frames = []
-        sampler: Sampler
+        own: Sampler
 
         def send(*items) -> None:
             for item in items:
@@ -74,17 +74,17 @@ def read(bench, monkeypatch):
             frames.append((b.clock.now - begun, b.monitor.frame().gpus[1]))
 
         def tell_cost() -> None:
-            b.monitor.update(sampler._cost((b.clock.now - 1.0, 0, 0.0, 0.0), b.clock.now))
+            b.monitor.update(own._cost((b.clock.now - 1.0, 0, 0.0, 0.0), b.clock.now))
 
         stop = Stop(b.clock, begun + seconds, tell_cost)
         nics = NicWatch(None, send, threading.Event())
         job = Job(0, 0, interval_s)
-        sampler = Sampler(job, b.session, Watch(), send, stop, Pace(interval_s), nics)
+        own = Sampler(job, b.session, Watch(), send, stop, Pace(interval_s), nics)
         lane = Lane([b.readers[1].device.uuid])
-        sampler._fast._lanes = [lane]
-        sampler.fast(lane)
+        own._fast._lanes = [lane]
+        own.fast(lane)
         del b.library.faults[HUNG]
-        return b, frames, sampler
+        return b, frames, own
 
     return run
 
@@ -125,7 +125,7 @@ def test_after_any_hang_rates_come_back_in_time_and_none_is_wrong(read, interval
         rate = gpu.links[0].tx_bytes_per_s
         if at_s >= start_s and gpu.span_s and known(rate):
             hiccup = gpu.span_s[0] - begun_s < end_s
-            low, high = bounds(b, gpu.span_s, call_s + (sweep.HICCUP * interval_s if hiccup else 0.0))
+            low, high = bounds(b, gpu.span_s, call_s + (sampler.HICCUP * interval_s if hiccup else 0.0))
             # NVML's own times are whole microseconds.
             assert 0.9999 * low <= rate <= 1.0001 * high
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
 from nvltop.sampler import pipe
-from nvltop.sampler.cadence import WAIT_S, Pace
 from nvltop.sampler.pipe import Receiver, Sender, pack
+from nvltop.sampler.schedule import WAIT_S, Pace
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):

@@ -12,9 +12,9 @@ import pytest
 
 from nvltop.model import Inventory, Item, Reading, Tick, known
 from nvltop.sampler import client, launch
-from nvltop.sampler.cadence import Due, Pace, Stretch
 from nvltop.sampler.client import Worker
 from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
+from nvltop.sampler.schedule import Due, Pace, Stretch
 
 PATIENCE_S = 20.0
 

@@ -9,13 +9,13 @@ import pytest
 from realterminal import Terminal
 
 from nvltop.analysis.history import History
+from nvltop.config.settings import Settings
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.processes import SimulatedTable
-from nvltop.settings import Settings
-from nvltop.tui.app import Nvltop
-from nvltop.tui.paint.view import View
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.app import Nvltop
 
 EVERY_SECOND = (
     GpuReader.read_states,

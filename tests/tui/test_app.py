@@ -6,11 +6,11 @@ import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Static
 
+from nvltop.config.settings import Settings
 from nvltop.model import Call, Tick
-from nvltop.settings import Settings
-from nvltop.tui.app import Nvltop
-from nvltop.tui.help import Help
-from nvltop.tui.lines import Lines
+from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.widgets.help import Help
+from nvltop.tui.widgets.rows_widget import Lines
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -251,7 +251,7 @@ async def test_a_slow_start_says_which_call_and_q_leaves(app):
 
 
 async def test_what_has_waited_for_us_is_no_silence_of_the_driver(app, monkeypatch):
-    monkeypatch.setattr("nvltop.tui.app.FOLD_S", -1.0)
+    monkeypatch.setattr("nvltop.tui.shell.app.FOLD_S", -1.0)
     app = app()
     async with app.run_test(size=(120, 40)) as pilot:
         app._draw()

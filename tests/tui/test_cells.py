@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.text import clean, columns, composed, width
-from nvltop.tui.glyphs import ASCII, UNICODE
-from nvltop.tui.ink import Ink
-from nvltop.tui.paint.cells import cells, shown
-from nvltop.tui.paint.row import Column, fit, narrow, sentence, text_of
+from nvltop.tui.render.cells import cells, shown
+from nvltop.tui.render.glyphs import ASCII, UNICODE
+from nvltop.tui.render.row import Column, fit, narrow, sentence, text_of
+from nvltop.tui.shell.direct_output import Ink
 
 SCRIPTS = {
     "jürgen": 6, "тренер": 6, "世蓮": 4, "训练模型": 8, "é-müller": 8, "🚀train": 7, "ที่": 1, "हिन्दी": 5,

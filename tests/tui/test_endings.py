@@ -69,7 +69,7 @@ def test_a_report_of_the_mouse_under_way_does_not_reach_the_shell(terminal):
 
 
 def test_a_forced_end_of_a_busy_loop_restores_the_terminal(terminal):
-    slow = "import time, nvltop.tui.paint.header as h; real = h.header; "
+    slow = "import time, nvltop.tui.render.header as h; real = h.header; "
     slow += "h.header = lambda *a: time.sleep(9) if stop else real(*a); "
     code = f"stop = []; {slow} import threading; threading.Timer(1.5, stop.append, [1]).start();"
     code += "import sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo', 'rtx3090-pair']))"
@@ -103,7 +103,7 @@ def test_a_terminal_that_takes_bytes_again_after_a_forced_end_is_restored(termin
         "    if thread.name.startswith('textual'): raise RuntimeError('cannot start new thread')\n"
         "    real(thread)\n"
         "threading.Thread.start = start\n",
-        "import nvltop.tui.driver as d\n"
+        "import nvltop.tui.shell.tty_driver as d\n"
         "def write(output, text): raise OSError(5, 'broken')\n"
         "import threading; threading.Timer(1.0, setattr, [d.Output, 'write', write]).start()\n",
         "import asyncio; real = asyncio.run\n"

@@ -7,11 +7,13 @@ import pytest
 from nvltop.analysis.history import History
 from nvltop.model import Event, Finding
 from nvltop.report.findings import evidence
-from nvltop.tui.alerts import Alerts, notification
-from nvltop.tui.glyphs import UNICODE
-from nvltop.tui.paint import gpus, header, health, links, matrix
-from nvltop.tui.paint.row import text_of
-from nvltop.tui.paint.view import View
+from nvltop.tui.render import header
+from nvltop.tui.render.glyphs import UNICODE
+from nvltop.tui.render.row import text_of
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.alerts import Alerts, notification
+from nvltop.tui.tabs.health import rows
+from nvltop.tui.tabs.main import gpus, links, matrix
 
 
 def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
@@ -24,7 +26,7 @@ def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
 
 
 def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):
-    found = health.entries(seen(bench).frame)
+    found = rows.entries(seen(bench).frame)
     assert (found[0].state, found[0].where) == ("critical", "GPU 3 link 7")
     states = [e.state for e in found]
     assert states.index("fine") > states.index("critical")
@@ -35,14 +37,14 @@ def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):
 
 
 def test_a_healthy_node_says_what_was_looked_at(bench):
-    found = health.entries(seen(bench, scenario="training").frame)
+    found = rows.entries(seen(bench, scenario="training").frame)
     assert found[0].what == "No fault found"
     assert any("144 of 144 links up" in e.what for e in found)
     assert any(e.where == "Xids" and e.state == "unknown" for e in found)
 
 
 def test_events_carry_meaning_action_and_the_likely_source(bench):
-    found = health.entries(seen(bench, "hgx-b200", "training", 4, [(2, 149), (0, 145), (1, 145)]).frame)
+    found = rows.entries(seen(bench, "hgx-b200", "training", 4, [(2, 149), (0, 145), (1, 145)]).frame)
     events = {e.where: e for e in found if e.state == "event"}
     assert "the likely source" in events["GPU 2"].what
     assert "likely" not in events["GPU 0"].what
@@ -51,15 +53,15 @@ def test_events_carry_meaning_action_and_the_likely_source(bench):
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_rows_fit(bench, width):
-    found = health.entries(seen(bench).frame)
-    rows = health.rows(found, width, 12, 0, 0, UNICODE) + health.details(found[0], width, 7, UNICODE)
-    assert {len(text_of(row)) for row in rows} == {width}
+    found = rows.entries(seen(bench).frame)
+    drawn = rows.rows(found, width, 12, 0, 0, UNICODE) + rows.details(found[0], width, 7, UNICODE)
+    assert {len(text_of(row)) for row in drawn} == {width}
     assert len(rows) <= 12 + 7
 
 
 def test_the_selected_finding_is_told_in_whole_sentences(bench):
-    found = health.entries(seen(bench).frame)
-    text = " ".join(text_of(row).strip() for row in health.details(found[0], 60, 12, UNICODE))
+    found = rows.entries(seen(bench).frame)
+    text = " ".join(text_of(row).strip() for row in rows.details(found[0], 60, 12, UNICODE))
     for _, words in found[0].details:
         for word in words.split():
             assert word in text
@@ -136,14 +138,14 @@ def test_no_finding_is_cut_at_80_columns(bench, node, scenario, seconds):
     rows = [text_of(row) for row in header.header(view, 80)]
     # The verdict says it if it breaks NVLink; then the line below does not repeat it.
     assert any(found[0].headline in row for row in rows[2:4])
-    entries = health.entries(view.frame)
-    drawn = [text_of(row) for row in health.rows(entries, 80, len(entries) + 1, 0, 0, UNICODE)]
+    entries = rows.entries(view.frame)
+    drawn = [text_of(row) for row in rows.rows(entries, 80, len(entries) + 1, 0, 0, UNICODE)]
     for f in found:
         assert any(f.headline in row for row in drawn), f.headline
 
 
 def test_consequences_stand_below_their_cause_and_name_it(bench):
-    found = health.entries(seen(bench, "dgx1-v100").frame)
+    found = rows.entries(seen(bench, "dgx1-v100").frame)
     assert [e.state for e in found[:2]] == ["critical", "follows"]
     assert "critical" in dict(found[1].details)["Rule"]
     assert dict(found[1].details)["Follows from"] == found[0].what
@@ -151,7 +153,7 @@ def test_consequences_stand_below_their_cause_and_name_it(bench):
 
 def test_what_is_pending_stands_above_what_is_fine(bench):
     frame = seen(bench, scenario="p2p-fallback", seconds=10.0).frame
-    found = health.entries(frame)
+    found = rows.entries(frame)
     assert [e.state for e in found[:2]] == ["pending", "unknown"] or found[0].state == "pending"
     assert "warning in" in found[0].what
     assert not any(e.what == "No fault found" for e in found)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop import units
-from nvltop.tui.lines import Lines
-from nvltop.tui.paint import gpus, links, row
-from nvltop.tui.paint.view import View
+from nvltop import formatting
+from nvltop.tui.render import row
+from nvltop.tui.render.view_state import View
+from nvltop.tui.tabs.main import gpus, links
+from nvltop.tui.widgets.rows_widget import Lines
 
 STEPS = 40
 KEYS = (
@@ -31,7 +32,7 @@ def drawn_anew(app) -> dict[str, list[row.Row]]:
     view, tab, fresh = app.view, app.main.shown, View()
     for name in ("_marked", "_marks", "_kept", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
         setattr(view, name, getattr(fresh, name))
-    for kept in (gpus._shaped, links._shaped, row.sentence, units.count):
+    for kept in (gpus._shaped, links._shaped, row.sentence, formatting.count):
         kept.cache_clear()
     for name, nothing in (("_showing", {}), ("_drawn", None), ("_of", None)):
         if name in vars(tab):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
 
-from nvltop.tui import keyboard
-from nvltop.tui.keyboard import MAX_PASTE, PASTE_IDLE_S, Keyboard
+from nvltop.tui.shell import keyboard
+from nvltop.tui.shell.keyboard import MAX_PASTE, PASTE_IDLE_S, Keyboard
 
 PASTE, END = b"\x1b[200~", b"\x1b[201~"
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nvltop.tui import palette
-from nvltop.tui.ink import Ink
-from nvltop.tui.lines import changes
-from nvltop.tui.paint.row import fit
+from nvltop.tui.render import palette
+from nvltop.tui.render.row import fit
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.rows_widget import changes
 
 WIDTH = 40
 rows = st.lists(st.tuples(st.text("ab ▁", max_size=20), st.sampled_from(["", "tx", "selected"])), max_size=5)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from nvltop.analysis.history import History
 from nvltop.model import ErrorCount, Finding, Missing
 from nvltop.nvml.simulated.nodes import BUILDERS
-from nvltop.tui.glyphs import ASCII, UNICODE, spark
-from nvltop.tui.paint import bars, gpus, header, links, matrix, nics
-from nvltop.tui.paint.meters import Meter, bar
-from nvltop.tui.paint.row import fit, sentence, text_of
-from nvltop.tui.paint.status import status
-from nvltop.tui.paint.view import View
+from nvltop.tui.render import bars, header
+from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
+from nvltop.tui.render.meters import Meter, bar
+from nvltop.tui.render.row import fit, sentence, text_of
+from nvltop.tui.render.view_state import View
+from nvltop.tui.tabs.main import gpus, links, matrix, nics
+from nvltop.tui.tabs.main.status import status
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
 

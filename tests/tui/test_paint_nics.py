@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvltop.model import LPF, Missing
-from nvltop.tui.paint import matrix, nics
-from nvltop.tui.paint.row import text_of
-from nvltop.tui.paint.status import status
+from nvltop.tui.render.row import text_of
+from nvltop.tui.tabs.main import matrix, nics
+from nvltop.tui.tabs.main.status import status
 
 
 def texts(rows) -> list[str]:

@@ -6,13 +6,13 @@ from datetime import datetime
 
 import pytest
 
+from nvltop.config.settings import Settings
 from nvltop.model import Tick
 from nvltop.record.replay import Replay
 from nvltop.record.writer import Recorder
-from nvltop.settings import Settings
-from nvltop.tui.app import Nvltop
-from nvltop.tui.lines import Lines
-from nvltop.tui.paint.timeline import Playing, timeline
+from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.tabs.history.timeline import Playing, timeline
+from nvltop.tui.widgets.rows_widget import Lines
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
 
 
 async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is(recording, monkeypatch):
-    monkeypatch.setattr("nvltop.tui.app.FOLD_S", -1.0)
-    monkeypatch.setattr("nvltop.tui.playback.FAR_S", 1.0)
+    monkeypatch.setattr("nvltop.tui.shell.app.FOLD_S", -1.0)
+    monkeypatch.setattr("nvltop.tui.shell.playback.FAR_S", 1.0)
     monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
     replay = Replay(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())

@@ -9,9 +9,9 @@ import pytest
 
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading
 from nvltop.text import width
-from nvltop.tui.menu import Menu
-from nvltop.tui.paint import processes
-from nvltop.tui.tabs import TABS
+from nvltop.tui.tabs.processes import rows
+from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.menu import Menu
 
 NUMBER = str([tab.TITLE for tab in TABS].index("Processes") + 1)
 
@@ -105,7 +105,7 @@ async def test_the_selection_follows_its_process(app):
 @pytest.fixture
 def sent(monkeypatch):
     calls = []
-    monkeypatch.setattr("nvltop.host.kill.send", lambda *what: calls.append(what) or "")
+    monkeypatch.setattr("nvltop.host.signals.send", lambda *what: calls.append(what) or "")
     return calls
 
 
@@ -213,9 +213,9 @@ async def test_unlinked_gpus_of_a_job_are_worth_a_word(app):
 def test_gpus_are_named_in_runs(view):
     frame = view().frame
     uuids = [g.gpu.uuid for g in frame.gpus]
-    assert processes.gpus(frame, uuids) == "0-7"
-    assert processes.gpus(frame, [uuids[0], uuids[2], uuids[3]]) == "0,2-3"
-    assert processes.gpus(frame, ["stranger"]) == "?"
+    assert rows.gpus(frame, uuids) == "0-7"
+    assert rows.gpus(frame, [uuids[0], uuids[2], uuids[3]]) == "0,2-3"
+    assert rows.gpus(frame, ["stranger"]) == "?"
 
 
 async def test_names_in_any_script_stand_in_their_columns(app):

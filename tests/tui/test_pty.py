@@ -112,9 +112,9 @@ def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal, flag, w
 @pytest.mark.parametrize(
     "fail",
     [
-        "import nvltop.tui.paint.meters as m; real, left = m.meters, [0] * 8;"
+        "import nvltop.tui.render.meters as m; real, left = m.meters, [0] * 8;"
         "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0",
-        "import nvltop.tui.turns as t; t.Turns.arrived = lambda turns: 1 // 0",
+        "import nvltop.tui.shell.frame_scheduler as t; t.Turns.arrived = lambda turns: 1 // 0",
     ],
     ids=["drawing", "reading"],
 )
@@ -382,8 +382,8 @@ def test_a_user_without_a_home_or_a_name_sees_the_screen(terminal, tmp_path):
 SILENT = """
 import os, sys, time
 from nvltop.model import Tick
-from nvltop.settings import Settings
-from nvltop.tui.run import run
+from nvltop.config.settings import Settings
+from nvltop.tui.shell.run import run
 
 
 class Silent:

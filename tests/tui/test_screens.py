@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.tui.lines import Lines
-from nvltop.tui.tabs import TABS
+from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.rows_widget import Lines
 
 SCREENS = Path(__file__).parent / "screens"
 SIZES = [(80, 24), (120, 40), (200, 60)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.tui.tabs import TABS
+from nvltop.tui.tabs.registry import TABS
 
 FOLDER = Path(__file__).parents[2] / "screenshots"
 SHOWN = {

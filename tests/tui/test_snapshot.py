@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from nvltop.analysis.history import History
+from nvltop.config.settings import Settings
 from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
-from nvltop.settings import Settings
-from nvltop.snapshot import Critical
-from nvltop.tui import picture
-from nvltop.tui.app import Nvltop
-from nvltop.tui.lines import Lines
-from nvltop.tui.setup import Setup
-from nvltop.tui.tabs import TABS
+from nvltop.snapshot.bundle import Critical
+from nvltop.tui import offscreen
+from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.setup import Setup
 
 SIZE = (120, 36)
 PROCESSES = str([tab.TITLE for tab in TABS].index("Processes") + 1)
@@ -143,7 +143,7 @@ async def test_what_is_not_painted_again_is_not_in_the_picture(app):
         await app.main.mount(stale, before=app.main._keys)
         stale.show([(("zsecrethost", ""),)])
         await pilot.pause()
-        assert "zsecrethost" not in texts(picture.take(app.main, app.view, Redactor()))
+        assert "zsecrethost" not in texts(offscreen.take(app.main, app.view, Redactor()))
         assert stale.text() == "zsecrethost"
 
 
@@ -155,7 +155,7 @@ async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_pictur
         app.main.tab._set_filter("jsmith")
         await pilot.pause()
         assert "filter: jsmith" in app.main.tab._list.text()
-        drawn = texts(picture.take(app.main, app.view, Redactor()))
+        drawn = texts(offscreen.take(app.main, app.view, Redactor()))
         assert "jsmith" not in drawn
         assert "left out" in drawn
 
@@ -179,7 +179,7 @@ async def test_what_lies_over_the_screen_is_not_in_the_picture(app):
         app.notify("/home/jdoe/x")
         app.push_screen(Setup(Settings(), app.change))
         await pilot.pause()
-        svg = texts(picture.take(app.main, app.view, Redactor({})))
+        svg = texts(offscreen.take(app.main, app.view, Redactor({})))
         assert "jdoe" not in svg
         assert "Setup:" not in svg
         assert "12/12" in svg
@@ -193,13 +193,13 @@ async def test_a_chart_stands_in_its_columns(app):
             app._draw()
         await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "minus")
         await pilot.pause()
-        svg = picture.take(app.main, app.view, Redactor({}))
+        svg = offscreen.take(app.main, app.view, Redactor({}))
         lines = [row for row in seen(app.main, SIZE[1]).splitlines() if re.search("[\u2801-\u28ff]", row)]
         assert lines
         drawn = re.findall(r'<text class="[^"]*" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([\u2801-\u28ff])<', svg)
         heights = list(dict.fromkeys(y for _, y, _ in drawn))
         for row, height in zip(lines, heights, strict=True):
-            told = {round(float(x) / picture.COLUMN): shown for x, y, shown in drawn if y == height}
+            told = {round(float(x) / offscreen.COLUMN): shown for x, y, shown in drawn if y == height}
             assert told == {i: c for i, c in enumerate(row) if "\u2801" <= c <= "\u28ff"}
 
 
@@ -252,7 +252,7 @@ async def test_on_a_screen_of_any_size(app, here, size):
         app._draw()
         for number in range(1, len(TABS) + 1):
             await pilot.press(str(number))
-            assert picture.take(app.main, app.view, Redactor({})).startswith("<svg")
+            assert offscreen.take(app.main, app.view, Redactor({})).startswith("<svg")
         await pilot.press("f8")
         await saved(app, pilot, here)
 
@@ -271,7 +271,7 @@ async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
 
 async def test_before_the_first_answer(here):
     tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
-    app = Nvltop(picture.Still(tick), Settings())
+    app = Nvltop(offscreen.Still(tick), Settings())
     async with app.run_test(size=SIZE) as pilot:
         app._draw()
         await pilot.press("f8")
@@ -326,7 +326,7 @@ def test_a_picture_without_a_screen(bench):
     b.interval_s = 1.0
     b.history = History()
     b.run(4.0)
-    svg = picture.draw(b.monitor, b.history, Redactor({}), Settings())
+    svg = offscreen.draw(b.monitor, b.history, Redactor({}), Settings())
     assert "https://" not in svg.replace("http://www.w3.org/2000/svg", "")
     assert 'xml:space="preserve"' in svg
     text = texts(svg)

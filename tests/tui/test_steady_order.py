@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nvltop.tui.paint.steady_order import HOLD_S, SteadyOrder
+from nvltop.tui.render.steady_order import HOLD_S, SteadyOrder
 
 
 def shown(order: SteadyOrder, rows: str, now_s: float, by: object = "tx") -> str:

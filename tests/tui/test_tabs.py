@@ -10,15 +10,15 @@ import pytest
 from textual._compositor import Compositor, LayoutUpdate
 from textual.binding import Binding
 
-from nvltop.tui.help import TEXT
-from nvltop.tui.lines import Lines
-from nvltop.tui.main import Main
-from nvltop.tui.menu import Menu
-from nvltop.tui.paint import bars
-from nvltop.tui.setup import LINES, Setup
-from nvltop.tui.tabs import TABS
-from nvltop.tui.tabs.link import LinkPage
-from nvltop.tui.tabs.pair import PairPage
+from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs.pair_page import PairPage
+from nvltop.tui.render import bars
+from nvltop.tui.shell.main_screen import Main
+from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.help import TEXT
+from nvltop.tui.widgets.menu import Menu
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.setup import LINES, Setup
 
 TITLES = [tab.TITLE for tab in TABS]
 

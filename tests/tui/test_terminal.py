@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from nvltop.text import c_locale
-from nvltop.tui import terminal
+from nvltop.tui.shell import terminal
 
 
 @pytest.mark.parametrize(

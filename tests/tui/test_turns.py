@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.tui import turns
-from nvltop.tui.turns import AWAY_S, EARLY, SILENT_S, Turns
+from nvltop.tui.shell import frame_scheduler
+from nvltop.tui.shell.frame_scheduler import AWAY_S, EARLY, SILENT_S, Turns
 
 FD = 7
 
@@ -79,7 +79,7 @@ def on(monkeypatch):
 
     def make(*how) -> Screen:
         screen = Screen(*how)
-        monkeypatch.setattr(turns.asyncio, "get_running_loop", lambda: screen.loop)
+        monkeypatch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
         return screen
 
@@ -94,7 +94,7 @@ def on(monkeypatch):
 def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, focused):
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s, focused)
-        patch.setattr(turns.asyncio, "get_running_loop", lambda: screen.loop)
+        patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
         apart_s = EARLY * max(interval_s, 0.0 if focused else AWAY_S)
         for gap in gaps:
@@ -108,7 +108,7 @@ def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, f
 def test_a_picture_is_never_older_than_two_intervals_or_half_a_second(gaps, interval_s):
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s)
-        patch.setattr(turns.asyncio, "get_running_loop", lambda: screen.loop)
+        patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
         screen.turns.start(FD)
         screen.drawn.append(screen.loop.now)
         for gap in gaps:

@@ -16,6 +16,7 @@ from nvltop.analysis.activity.series import Moved
 from nvltop.analysis.activity.trace import Trace
 from nvltop.analysis.rates import gap_s
 from nvltop.analysis.verdict import BUSY_PERCENT
+from nvltop.formatting import age
 from nvltop.model import (
     NOT_READ,
     GpuFrame,
@@ -25,7 +26,6 @@ from nvltop.model import (
     Overlap,
     known,
 )
-from nvltop.units import age
 
 WINDOW_S: Final = 60.0
 """About so much time is judged, in whole steps where there is a step."""

@@ -17,32 +17,32 @@ from typing import Final
 
 from nvltop.analysis.health import (
     ber,
+    driver_access,
     errors,
     events,
     fabric,
     gpus,
     job,
     links,
-    load,
     nics,
-    numbers,
     p2p,
-    reading,
     repairs,
+    saturation,
+    self_checks,
     slots,
 )
 from nvltop.analysis.health.causes import with_causes
 from nvltop.analysis.health.claim import Claim, Family, Looked, Scene, names
-from nvltop.analysis.health.ledger import Ledger
-from nvltop.analysis.health.memory import Memory
+from nvltop.analysis.health.debounce import Ledger
+from nvltop.analysis.health.history import Memory
 from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.rates import gap_s
 from nvltop.model import Check, Finding, Missing, Pending
 
 FAMILIES: Final[tuple[Family, ...]] = (
     gpus.PRESENCE,
-    reading.FAMILY,
-    reading.UNREAD,
+    driver_access.FAMILY,
+    driver_access.UNREAD,
     links.FAMILY,
     errors.FAMILY,
     ber.FAMILY,
@@ -53,10 +53,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
     gpus.CLOCKS,
     slots.FAMILY,
     nics.FAMILY,
-    load.FAMILY,
+    saturation.FAMILY,
     job.FAMILY,
-    numbers.FAMILY,
-    reading.DESIGN,
+    self_checks.FAMILY,
+    driver_access.DESIGN,
 )
 EVERY_S: Final = 1.0
 """How often the rules are called; nothing they use is read more often."""
@@ -110,7 +110,7 @@ class Health:
         self._ledger.update(claims, now_s, scene.tick.wall_s, stopped)
         self.findings = with_causes(self._ledger.findings(now_s), claims)
         self.pending = self._ledger.pending(now_s)
-        self.checks = tuple(self._check(f, now_s) for f in FAMILIES if f is not reading.DESIGN)
+        self.checks = tuple(self._check(f, now_s) for f in FAMILIES if f is not driver_access.DESIGN)
 
     def _check(self, family: Family, now_s: float) -> Check:
         looked = self._looked[family.name]

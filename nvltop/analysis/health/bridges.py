@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_bridged
 from nvltop.analysis.health.claim import Claim, Scene, Step, few, named, names, up_count
 from nvltop.analysis.health.dark import POLLS, judged
-from nvltop.analysis.rows import lit
+from nvltop.analysis.link_states import lit
 from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_speed
 from nvltop.model import GpuFrame, LinkState, known
 

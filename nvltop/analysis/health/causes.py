@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nvltop.analysis.health.claim import Claim
-from nvltop.analysis.health.ledger import SEVERITIES, key_of
+from nvltop.analysis.health.debounce import SEVERITIES, key_of
 from nvltop.model import Finding
 
 

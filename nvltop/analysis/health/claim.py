@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from nvltop.analysis.activity.balance import Imbalance
 from nvltop.analysis.health.board import Board
-from nvltop.analysis.health.memory import Memory
+from nvltop.analysis.health.history import Memory
 from nvltop.model import (
     Activity,
     Cost,

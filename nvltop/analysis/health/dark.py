@@ -12,7 +12,7 @@ from typing import Final
 
 from nvltop.analysis.health.board import ends_in_switches, optional_bridge
 from nvltop.analysis.health.claim import Scene, linked, up_count
-from nvltop.analysis.rows import NO_LINKS, lit
+from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
 POLLS: Final = 3

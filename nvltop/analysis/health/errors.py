@@ -20,9 +20,9 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.words import SHORT, WORDS
-from nvltop.analysis.rows import errors as counters
+from nvltop.analysis.link_states import errors as counters
+from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, GpuFrame, Link, Missing, known
-from nvltop.units import age, count
 
 LEGACY: Final = ("replay", "recovery")
 CRC: Final = ("crc", "crc_flit", "crc_data")

@@ -19,8 +19,8 @@ from nvltop.analysis.health.claim import (
     named,
     names,
 )
+from nvltop.formatting import age
 from nvltop.model import GpuFrame, Missing, known
-from nvltop.units import age
 
 BEFORE_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
 READY_S: Final = 120.0

@@ -29,7 +29,7 @@ from nvltop.analysis.health.claim import (
     up_count,
 )
 from nvltop.analysis.health.dark import POLLS, Dark, blame, dark, judged, one_switch, settling
-from nvltop.analysis.rows import lit
+from nvltop.analysis.link_states import lit
 from nvltop.model import GpuFrame, LinkState, Missing, known
 from nvltop.text import ranges
 

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import FULL
-from nvltop.analysis.rows import errors
+from nvltop.analysis.link_states import errors
 from nvltop.model import ErrorCount, GpuFrame, known
 
 JUDGED: Final = (

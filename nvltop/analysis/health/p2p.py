@@ -17,7 +17,7 @@ from nvltop.analysis.health.claim import (
     up_count,
 )
 from nvltop.analysis.health.fabric import not_ready
-from nvltop.analysis.rows import SWITCH, lit
+from nvltop.analysis.link_states import SWITCH, lit
 from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY
 from nvltop.model import GpuFrame, Missing, known
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.claim import Scene, linked
-from nvltop.analysis.rows import NO_LINKS, lit
+from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, LinkState, known
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pynvml
 
+from nvltop.nvml.simulated.faults import GPU_IS_LOST
 from nvltop.nvml.simulated.fields import ENTRY, Fields
 from nvltop.nvml.simulated.machine import Machine
-from nvltop.nvml.simulated.trouble import GPU_IS_LOST
 
 SUCCESS: Final = 0
 UNKNOWN: Final = 999

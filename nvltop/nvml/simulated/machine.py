@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from nvltop.nvml.simulated.faults import FAULT_S, OVER_PCIE, Trouble
 from nvltop.nvml.simulated.node import BLACKWELL, End, Node
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
-from nvltop.nvml.simulated.trouble import FAULT_S, OVER_PCIE, Trouble
-from nvltop.nvml.simulated.work import BURST_S, Work
+from nvltop.nvml.simulated.workload import BURST_S, Work
 
 PEAK: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""

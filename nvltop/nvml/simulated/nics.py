@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, Place
-from nvltop.nvml.simulated.cards import Card
+from nvltop.nvml.simulated.faults import FAULT_S
+from nvltop.nvml.simulated.nic_catalog import Card
 from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady
-from nvltop.nvml.simulated.trouble import FAULT_S
 from nvltop.text import bus_number
 
 if TYPE_CHECKING:

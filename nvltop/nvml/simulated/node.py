@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nvltop.nvml.simulated.cards import Cards
+from nvltop.nvml.simulated.nic_catalog import Cards
 
 PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL, RUBIN = 4, 5, 6, 7, 8, 9, 10, 13
 """NVML's numbers of the architectures."""

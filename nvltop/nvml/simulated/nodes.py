@@ -1,13 +1,12 @@
-"""The simulated machines. A new one is an entry here and a line in `nvltop.catalogue`."""
+"""The simulated machines. A new one is an entry here and a line in `nvltop.nvml.demo_nodes`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from nvltop.nvml.simulated import boards, cards
-from nvltop.nvml.simulated.node import Board, Node
-from nvltop.nvml.simulated.wiring import (
+from nvltop.nvml.simulated import boards, nic_catalog
+from nvltop.nvml.simulated.link_layout import (
     UNCONNECTED,
     Links,
     all_pairs,
@@ -16,6 +15,7 @@ from nvltop.nvml.simulated.wiring import (
     switched,
     thinned,
 )
+from nvltop.nvml.simulated.node import Board, Node
 
 CUBE_MESH_P100: Final = (
     (0, 1, 1, 1, 1, 0, 0, 0),
@@ -77,15 +77,15 @@ def tray(board: Board, gbit: int) -> Node:
     """Build a compute tray of an NVL72: four GPUs, the rack's switches out of sight."""
     return node(
         board, switched(4, 18, 18), NEW, switches=tuple(range(18)), numa=(0, 0, 1, 1), domain=8,
-        cpus=144, hidden=True, clique=32766, cluster=CLUSTER, nics=cards.grace(gbit),
+        cpus=144, hidden=True, clique=32766, cluster=CLUSTER, nics=nic_catalog.grace(gbit),
     )  # fmt: skip
 
 
 def a_pair_and_a_4090() -> Node:
     """Mix two bridged A100 with a card of another kind."""
-    cards = (boards.A100_PCIE, boards.A100_PCIE, boards.RTX4090)
+    gpus = (boards.A100_PCIE, boards.A100_PCIE, boards.RTX4090)
     links = (*bridges(2, 12, (0, 1)), ())
-    return Node(cards, (0x17, 0x31, 0xB1), links, MIDDLE[0], MIDDLE[1], numa=(0, 0, 1))
+    return Node(gpus, (0x17, 0x31, 0xB1), links, MIDDLE[0], MIDDLE[1], numa=(0, 0, 1))
 
 
 def dgx2() -> Node:
@@ -97,12 +97,12 @@ def dgx2() -> Node:
 
 
 BUILDERS: Final[dict[str, Callable[[], Node]]] = {
-    "dgx-h100": lambda: hgx(boards.H100, 18, 4, MIDDLE, nics=cards.dgx(400, 200, TWO_SOCKETS)),
-    "dgx-h200": lambda: hgx(boards.H200, 18, 4, MIDDLE, nics=cards.dgx(400, 200, TWO_SOCKETS)),
+    "dgx-h100": lambda: hgx(boards.H100, 18, 4, MIDDLE, nics=nic_catalog.dgx(400, 200, TWO_SOCKETS)),
+    "dgx-h200": lambda: hgx(boards.H200, 18, 4, MIDDLE, nics=nic_catalog.dgx(400, 200, TWO_SOCKETS)),
     "dgx-a100": lambda: hgx(
-        boards.A100, 12, 6, OLD, numa=FOUR_SOCKETS, nics=cards.dgx_a100(FOUR_SOCKETS), gpus_per_switch=2
+        boards.A100, 12, 6, OLD, numa=FOUR_SOCKETS, nics=nic_catalog.dgx_a100(FOUR_SOCKETS), gpus_per_switch=2
     ),
-    "a800": lambda: hgx(boards.A800, 8, 4, OLD, nics=cards.few()),
+    "a800": lambda: hgx(boards.A800, 8, 4, OLD, nics=nic_catalog.few()),
     "h800": lambda: node(
         boards.H800, thinned(switched(8, 8, 4), 18, range(8)), MIDDLE, switches=(5, 6, 7, 8), cpus=224
     ),
@@ -112,7 +112,7 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
         direct(CUBE_MESH_V100),
         OLD,
         cpus=80,
-        nics=cards.dgx1(),
+        nics=nic_catalog.dgx1(),
         gpus_per_switch=2,
         gpus_per_host=4,
     ),
@@ -129,9 +129,9 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
     ),
     "hgx-h100-vm": lambda: hgx(boards.H100, 18, 4, MIDDLE, hidden=True, virtualization=1),
     "h100-mig": lambda: hgx(boards.H100, 18, 4, MIDDLE, mig=True),
-    "hgx-b200": lambda: hgx(boards.B200, 18, 2, NEW, nics=cards.rails(400, TWO_SOCKETS)),
+    "hgx-b200": lambda: hgx(boards.B200, 18, 2, NEW, nics=nic_catalog.rails(400, TWO_SOCKETS)),
     "hgx-b300": lambda: hgx(
-        boards.B300, 18, 2, NEWEST, nics=cards.rails(800, TWO_SOCKETS, model="MT_0000001161")
+        boards.B300, 18, 2, NEWEST, nics=nic_catalog.rails(800, TWO_SOCKETS, model="MT_0000001161")
     ),
     "gh200": lambda: alone(boards.GH200, 18, MIDDLE, domain=9, cpus=72),
     "gb200-tray": lambda: tray(boards.GB200, 400),
@@ -144,12 +144,16 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
     "rtx2080s-nobridge": lambda: alone(boards.RTX2080S, 1, NEWEST, no_links_told=True),
     "mixed": a_pair_and_a_4090,
     "rtx4090-pair": lambda: node(
-        boards.RTX4090, ((), ()), MIDDLE, near="PHB", nics=cards.plain("eno1", gbit=10)
+        boards.RTX4090, ((), ()), MIDDLE, near="PHB", nics=nic_catalog.plain("eno1", gbit=10)
     ),
     "rtx5090-pair": lambda: node(boards.RTX5090, ((), ()), NEW, near="PHB"),
     "l40s": lambda: alone(boards.L40S, 0, NEWEST),
     "rtx-pro-6000": lambda: node(
-        boards.RTX_PRO, ((),) * 4, NEW, numa=(0, 0, 1, 1), nics=cards.plain("eno1np0", "eno2np1", gbit=25)
+        boards.RTX_PRO,
+        ((),) * 4,
+        NEW,
+        numa=(0, 0, 1, 1),
+        nics=nic_catalog.plain("eno1np0", "eno2np1", gbit=25),
     ),
     "no-gpu": lambda: Node((), (), (), *MIDDLE),
     "no-driver": lambda: Node((), (), (), *MIDDLE, init=9),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nvltop.analysis.activity.series import Moved
-from nvltop.analysis.activity.watch import Activities
+from nvltop.analysis.activity.tracker import Activities
 from nvltop.model import Activity, Gauges, Gpu, GpuFrame, Job, Link, LinkState, Matrix, NvLink
 
 from .patterns import Drawn

@@ -31,10 +31,10 @@ from nvltop.model import (
     known,
 )
 from nvltop.nvml import session, simulated
+from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import boards, nodes
-from nvltop.nvml.simulated.wiring import all_pairs, direct, switched
-from nvltop.nvml.watch import Watch
+from nvltop.nvml.simulated.link_layout import all_pairs, direct, switched
 
 from .patterns import Drawn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nvltop.analysis.activity.compute import READINGS, ComputeSeries
-from nvltop.analysis.activity.watch import Activities
+from nvltop.analysis.activity.tracker import Activities
 from nvltop.model import ComputeActivity, Missing
 
 

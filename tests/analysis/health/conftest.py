@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from nvltop.analysis.health.ledger import SEVERITIES
+from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import LISTENING, MAX_HEADLINE, Event, Finding, Frame, Inventory
 

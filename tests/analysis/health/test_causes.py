@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.health.causes import RELATIONS, with_causes
 from nvltop.analysis.health.claim import Claim, Step
-from nvltop.analysis.health.ledger import SEVERITIES, Ledger, key_of
+from nvltop.analysis.health.debounce import SEVERITIES, Ledger, key_of
 from nvltop.model import Finding
 
 RULES = sorted({r.cause for r in RELATIONS} | {e for r in RELATIONS for e in r.effects})

@@ -9,7 +9,7 @@ import pytest
 from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick, known
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Steady, Until
-from nvltop.nvml.simulated.work import Work
+from nvltop.nvml.simulated.workload import Work
 from nvltop.report.text import nvlink_line
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)

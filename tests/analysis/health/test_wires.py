@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from nvltop.analysis.health.board import links_per_bridge
 from nvltop.model import Gpu
 from nvltop.nvml.simulated import boards, nodes
+from nvltop.nvml.simulated.link_layout import all_pairs, bridges, direct
 from nvltop.nvml.simulated.nodes import BUILDERS
-from nvltop.nvml.simulated.wiring import all_pairs, bridges, direct
 
 SWITCHED = ["dgx-h100", "dgx-a100", "dgx2", "hgx-b200", "gb200-tray", "a800"]
 DIRECT = ["dgx1-p100", "dgx1-v100", "hgx-a100-4", "hgx-h100-4"]

@@ -1,0 +1,286 @@
+"""Rules about the reading itself: driver-stuck, reader-gone, monitor-slow, no-read, what is so by design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.analysis.health.board import Kind
+from nvltop.analysis.health.claim import (
+    INFO,
+    OURS,
+    UNKNOWN,
+    Claim,
+    Family,
+    Opinion,
+    Scene,
+    Step,
+    few,
+    first_missing,
+    named,
+    names,
+)
+from nvltop.analysis.health.gpus import unopened
+from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, LEARNING, RESET, gap_s
+from nvltop.formatting import age
+from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Tick, known
+
+SLOW: Final = 0.10
+"""Share of the interval that one sweep over the link counters may take."""
+SLOW_S: Final = 10.0
+LEAST_S: Final = 0.05
+"""A sweep that is over so fast is not slow, however short the interval."""
+PASSING: Final = frozenset(
+    {FIRST, LEARNING, GAP, RESET, IMPLAUSIBLE, NOT_READ, Missing("no error counter read yet")}
+)
+"""Reasons that the next readings will end."""
+
+
+def judge(scene: Scene) -> Opinion:
+    """Judge whether the driver answers, and how fast."""
+    claims = [*_stuck(scene), *_silent(scene), *_slow(scene)]
+    cost = scene.cost
+    if not cost.calls_per_s:
+        responds = any(g.state == "ok" and g.age_s for g in scene.gpus)
+        return claims, "the driver responds" if responds else Missing("not read yet")
+    return claims, f"{cost.calls_per_s:.0f} NVML calls/s take {cost.driver_s_per_s:.2%} of the time"
+
+
+def _stuck(scene: Scene) -> Iterator[Claim]:
+    silence = scene.memory.silence
+    limit = gap_s(max(scene.tick.interval_s, scene.cost.interval_s))
+    waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
+    # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
+    readable = not scene.inventory.problem and any(g.state == "ok" for g in scene.gpus)
+    if silence.unread_s > limit and readable:
+        if silence.driver_s <= limit or not silence.hung_in:
+            yield _reader_gone(scene.tick, silence.unread_s)
+            return
+        silent = silence.driver_s
+        yield Claim(
+            rule="driver-stuck",
+            gpu=None,
+            headline=f"NVIDIA driver not answering for {age(silent)}",
+            summary=f"The NVIDIA driver has not answered for {age(silent)} in {silence.hung_in};"
+            f" the numbers shown are {age(silent)} old",
+            steps=(Step("critical"),),
+            evidence={"silent_s": round(silent, 1), "call": silence.hung_in},
+            next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
+            source="NVIDIA/NVSentinel issue 1574",
+        )
+        return
+    for wait in waits:
+        if wait.gpu is not None:
+            yield _hangs(scene, wait.gpu, wait.function, scene.tick.mono_s - wait.since_s)
+
+
+def _reader_gone(tick: Tick, unread_s: float) -> Claim:
+    """Say that we have stopped reading: nothing is known of the driver, good or bad."""
+    if tick.worker == "ended":
+        why = tick.note or "nvltop's reading process has ended"
+        next_step = "Report it with this line; the driver and the GPUs need not have a fault"
+    elif tick.worker == "paused":
+        why = "nvltop's reading process does not run (stopped, frozen, or without CPU time)"
+        next_step = "See whether it is stopped (`ps -o stat,cmd`) and whether the machine is overloaded"
+    else:
+        why = "nvltop's reading process sends nothing, and no driver call holds it up"
+        next_step = "See whether the machine is overloaded; `nvidia-smi` tells whether the driver answers"
+    return Claim(
+        rule="reader-gone",
+        gpu=None,
+        headline="nvltop's own reader is not running",
+        summary=f"Nothing is read: {why}; the numbers shown are {age(unread_s)} old",
+        steps=UNKNOWN,
+        evidence={"unread_s": round(unread_s, 1), "worker": tick.worker},
+        next_step=next_step,
+    )
+
+
+def _hangs(scene: Scene, index: int, function: str, seconds: float) -> Claim:
+    uuid = next((g.gpu.uuid for g in scene.gpus if g.gpu.index == index), None)
+    return Claim(
+        rule="driver-stuck",
+        gpu=uuid,
+        headline=f"GPU {index}: driver not answering for {age(seconds)}",
+        summary=f"The driver has not answered for GPU {index} for {age(seconds)} ({function});"
+        " what is shown of it is as old",
+        steps=(Step("critical"),),
+        evidence={"silent_s": round(seconds, 1), "call": function},
+        next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
+        source="NVIDIA/NVSentinel issue 1574",
+    )
+
+
+def _silent(scene: Scene) -> Iterator[Claim]:
+    """GPUs that hung, that the driver counts but does not open, or that answer nothing but errors."""
+    reasons: dict[str, list[GpuFrame]] = {}
+    dead = unopened(scene)
+    for g in scene.gpus:
+        if g.state == "unreadable" and g not in dead:
+            reasons.setdefault(g.state_reason, []).append(g)
+    for reason, gpus in reasons.items():
+        hung = "hung" in reason
+        yield Claim(
+            rule="driver-stuck" if hung else "no-read",
+            gpu=gpus[0].gpu.uuid if len(gpus) == 1 else None,
+            headline=f"{few(gpus)} cannot be read",
+            summary=f"{names(gpus)} cannot be read: {reason}",
+            steps=(Step("critical"),) if hung else UNKNOWN,
+            evidence=scene.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
+            next_step="Look for Xid 119 or 120 in `dmesg`"
+            if hung
+            else "See `nvidia-smi` and the rights of /dev/nvidia*; it is asked again all the time",
+        )
+
+
+def _slow(scene: Scene) -> Iterator[Claim]:
+    cost = scene.cost
+    asleep = [g for g in scene.gpus if g.gpu.persistence is False]
+    limit = max(SLOW * scene.tick.interval_s, LEAST_S)
+    if cost.sweep_s > limit:
+        mode = f"; persistence mode is off on {names(asleep)}" if asleep else ""
+        yield Claim(
+            rule="monitor-slow",
+            gpu=None,
+            headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
+            summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
+            f" so nvltop refreshes every {max(cost.interval_s, scene.tick.interval_s):.3g} s{mode}",
+            steps=(Step("notice", after_s=SLOW_S, polls=3),),
+            polled_s=scene.tick.mono_s,
+            evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
+            next_step="Start nvidia-persistenced, or ask less often (`-d`)"
+            if asleep
+            else "Ask less often (`-d`); see whether other monitors read the driver as well",
+            source=OURS,
+        )
+    elif asleep:
+        yield Claim(
+            rule="monitor-slow",
+            gpu=None,
+            headline=f"Persistence mode is off on {few(asleep)}",
+            summary=f"Persistence mode is off on {names(asleep)}: the first reading after a pause is slow",
+            steps=INFO,
+            next_step="Start nvidia-persistenced",
+        )
+
+
+def judge_unread(scene: Scene) -> Opinion:
+    """Say where link health is unknown because the counters cannot be read."""
+    claims = [
+        claim for g in scene.gpus if g.state == "ok" and g.gpu.mig is not True for claim in _unread(scene, g)
+    ]
+    linked = [g for g in scene.gpus if g.links and g.state == "ok"]
+    if not linked:
+        return claims, None
+    unread = {g.gpu.index: why for g in linked if (why := _not_now(g))}
+    if unread:
+        hidden = [g for g in linked if g.gpu.index in unread]
+        return claims, Missing(f"{names(hidden)}: {unread[hidden[0].gpu.index]}")
+    return claims, f"state, traffic and errors of all links ({names(linked)})"
+
+
+def _not_now(g: GpuFrame) -> str | None:
+    """Return why the traffic of a GPU cannot be shown at this moment, or None if it is shown."""
+    if g.state != "ok" or g.gpu.mig is True or g.nvlink.links_up == 0:
+        return None
+    if g.stale:
+        return f"link counters not read for {age(g.age_s['links'])}"
+    unread = first_missing((g.nvlink.tx_bytes_per_s, g.nvlink.rx_bytes_per_s))
+    return unread.reason if unread else None
+
+
+def _unread(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+    link = g.nvlink
+    if isinstance(link.links_present, Missing):
+        what, short, why = "The NVLinks", "NVLinks", link.links_present
+    elif not link.links_present:
+        return
+    elif isinstance(link.links_up, Missing) and all(k.state is LinkState.UNKNOWN for k in g.links):
+        what, short, why = "The NVLink states", "link states", link.links_up
+    elif link.links_up == 0:
+        return
+    elif "links" in g.age_s and isinstance(link.tx_bytes_per_s, Missing) and _lasting(link.tx_bytes_per_s):
+        what, short, why = "The NVLink traffic counters", "traffic counters", link.tx_bytes_per_s
+    elif "errors" in g.age_s and isinstance(link.errors_total, Missing) and _lasting(link.errors_total):
+        what, short, why = "The NVLink error counters", "error counters", link.errors_total
+    else:
+        return
+    if not _lasting(why):
+        return
+    denied = why.reason == "no permission"
+    yield Claim(
+        rule="no-read",
+        gpu=g.gpu.uuid,
+        headline=f"{named(g)}: {short} unreadable",
+        summary=f"{what} of {named(g)} cannot be read ({why.reason}), so link health is unknown",
+        steps=(Step("unknown", polls=2),),
+        polled_s=scene.polled(g, "gauges"),
+        evidence={"answer": why.reason},
+        next_step="Run nvltop with the right to read them, or have the administrator set"
+        " NVreg_RestrictProfilingToAdminUsers=0"
+        if denied
+        else "A newer driver may report them",
+        source="gpuopenanalytics/pynvml issue 19",
+    )
+
+
+def _lasting(why: Missing) -> bool:
+    """Whether a reason is more than a pause between readings."""
+    return why not in PASSING
+
+
+def judge_design(scene: Scene) -> Opinion:
+    """Say what is so by design, and is no fault."""
+    claims = []
+    mig = [g for g in scene.gpus if g.gpu.mig is True]
+    if mig:
+        claims.append(
+            Claim(
+                "mig-on",
+                mig[0].gpu.uuid if len(mig) == 1 else None,
+                f"{few(mig)}: MIG on, no NVLink by design",
+                f"MIG is on ({names(mig)}): NVLink between GPUs is off by design",
+                INFO,
+                source="NVIDIA/nccl issue 1716",
+            )
+        )
+    board = scene.board
+    if board.virtual:
+        switched = board.kind in (Kind.SWITCH, Kind.SWITCH5, Kind.RACK)
+        claims.append(
+            Claim(
+                "in-vm",
+                None,
+                "Virtual machine" + (": NVSwitches are outside it" if switched else ""),
+                "This is a virtual machine"
+                + (": the NVSwitches and their fabric manager are outside it" if switched else ""),
+                INFO,
+                source="NVML virtualization mode",
+            )
+        )
+    counts = [g.nvlink.links_present for g in scene.gpus]
+    if counts and all(known(c) and c == 0 for c in counts):
+        claims.append(Claim("no-nvlink", None, *_without_nvlink(scene), INFO))
+    return claims, None
+
+
+def _without_nvlink(scene: Scene) -> tuple[str, str]:
+    """Return headline and sentence for a node without NVLink."""
+    if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in scene.gpus):
+        return (
+            "GB10: one chip, no NVLink",
+            "GB10 is one chip: CPU and GPU share one memory, and there is no NVLink",
+        )
+    if len(scene.gpus) == 1:
+        return "No NVLink on this GPU", "This GPU has no NVLink"
+    return (
+        "No NVLink: GPUs communicate over PCIe",
+        "This node has no NVLink, so its GPUs communicate over PCIe",
+    )
+
+
+FAMILY: Final = Family(
+    "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), judge, of_gpus=False
+)
+UNREAD: Final = Family("can be read", ("no-read",), judge_unread)
+DESIGN: Final = Family("by design", ("mig-on", "in-vm", "no-nvlink"), judge_design)

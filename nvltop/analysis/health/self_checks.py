@@ -1,0 +1,104 @@
+"""Rules about our own numbers, so that what the driver gets wrong is said and not shown as fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from nvltop.analysis.health.claim import INFO, UNKNOWN, Claim, Family, Opinion, Scene, Step, named
+from nvltop.analysis.link_states import lit, rates
+from nvltop.analysis.rates import IMPLAUSIBLE
+from nvltop.model import GpuFrame, Missing, Scope, known, or_none
+
+OFF: Final = 0.10
+"""TX of one end and RX of the other are read milliseconds apart, over spans of the same length."""
+ENOUGH: Final = 0.02
+"""Share of the speed below which the traffic is too little to judge by."""
+TIMES: Final = 8
+"""Looks in a row that two ends must differ for: traffic that starts or stops looks so for one."""
+COMPARE: Final = "Compare with `nvidia-smi nvlink -gt d`, and report it with the driver version"
+
+
+def judge(scene: Scene) -> Opinion:
+    """Say what is doubtful in these numbers."""
+    by_uuid = {g.gpu.uuid: g for g in scene.gpus}
+    claims = []
+    for g in scene.gpus:
+        if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
+            claims.append(_total_only(g))
+        tx, rx = rates(g.links)
+        if Missing in map(type, tx + rx):
+            odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE in ways)
+            claims += [_implausible(scene, g, link) for link in odd]
+        claims += _ends(scene, g, by_uuid)
+    direct = sum(g.links[i].remote.gpu in by_uuid for g in scene.gpus for i in lit(g.links).direct)
+    if direct:
+        return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
+    return claims, "sanity check: no rate above the link's speed" if any(
+        g.links for g in scene.gpus
+    ) else None
+
+
+def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
+    """Hold what a link sends against what its other end receives."""
+    disagreed = scene.memory.disagreed
+    for link in (g.links[i] for i in lit(g.links).direct):
+        there = by_uuid.get(link.remote.gpu or "")
+        number = link.remote.link
+        if there is None or not known(number) or number >= len(there.links) or not g.span_s:
+            continue
+        sent, received = link.tx_bytes_per_s, there.links[number].rx_bytes_per_s
+        speed = link.speed_bytes_per_s
+        if not (known(sent) and known(received) and known(speed)):
+            continue
+        key = (g.gpu.uuid, link.index)
+        judged_s, times = disagreed.get(key, (0.0, 0))
+        if g.span_s[1] > judged_s:
+            most = max(sent, received)
+            # Pauses of the traffic say nothing either way.
+            if most > ENOUGH * speed:
+                times = times + 1 if abs(sent - received) > OFF * most else 0
+            disagreed[key] = (g.span_s[1], times)
+        if times >= TIMES:
+            yield Claim(
+                rule="implausible-rate",
+                gpu=g.gpu.uuid,
+                link=link.index,
+                headline=f"{named(g)} link {link.index}: ends disagree, bad counter",
+                summary=f"{named(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
+                f" {named(there)} link {number}, receives {received / 1e9:.1f} GB/s:"
+                " one of the counters is wrong",
+                steps=UNKNOWN,
+                evidence={"tx_bytes_per_s": sent, "rx_bytes_per_s": received, "looks": times},
+                next_step=COMPARE,
+            )
+
+
+def _total_only(g: GpuFrame) -> Claim:
+    return Claim(
+        rule="gpu-total-only",
+        gpu=g.gpu.uuid,
+        headline=f"{named(g)}: only total traffic, not per link",
+        summary=f"The driver reports only the total traffic of {named(g)}, not that of each link",
+        steps=INFO,
+        evidence={"scope": "gpu"},
+        next_step="A newer driver may count per link",
+    )
+
+
+def _implausible(scene: Scene, g: GpuFrame, link: int) -> Claim:
+    return Claim(
+        rule="implausible-rate",
+        gpu=g.gpu.uuid,
+        link=link,
+        headline=f"{named(g)} link {link}: implausible counter",
+        summary=f"The counter of {named(g)} link {link} rises faster than the link can carry,"
+        " so no rate is shown",
+        steps=(Step("unknown", after_s=2.0, polls=3),),
+        polled_s=scene.polled(g, "links"),
+        evidence=scene.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
+        next_step=COMPARE,
+    )
+
+
+FAMILY: Final = Family("our numbers", ("gpu-total-only", "implausible-rate"), judge)

@@ -1,0 +1,242 @@
+"""The config file: TOML in the user's config folder, read strictly, written without losing a comment."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from nvltop import __version__
+from nvltop.config.settings import (
+    ALERTS,
+    COLUMNS,
+    LAYOUTS,
+    MAX_INTERVAL_S,
+    METERS,
+    MIN_INTERVAL_S,
+    THEMES,
+    UNITS,
+    Settings,
+)
+from nvltop.home import home
+from nvltop.text import clean
+
+MAX_BYTES: Final = 1 << 20
+MAX_PROBLEMS: Final = 5
+"""Of one file; more would only hide the first."""
+FILE: Final = Path("nvltop", "config.toml")
+NEW: Final = "# Settings of nvltop; written by F2 as well.\n"
+
+
+class ConfigError(ValueError):
+    """The file cannot be written; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a config file holds."""
+
+    values: dict[str, Any]
+    """The settings that can be used, by the file's names."""
+    problems: tuple[str, ...] = ()
+    """Why others cannot, each in one line that names file and line."""
+
+
+def default_path(environ: Mapping[str, str]) -> Path | None:
+    """Return where the file is looked for; None for a user without a home folder."""
+    root = environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(root):
+        return Path(root) / FILE
+    at = home(environ)
+    return at / ".config" / FILE if at else None
+
+
+def load(path: Path) -> Found:
+    """Read the file; without one, nothing is set."""
+    try:
+        raw = _read(path)
+    except FileNotFoundError:
+        return Found({})
+    except OSError as error:
+        return _nothing(f"{path}: {error.strerror or error}")
+    if len(raw) > MAX_BYTES:
+        return _nothing(f"{path}: larger than a config file can be")
+    # Only where there is a file: it takes 30 ms.
+    import tomlkit
+    from tomlkit.exceptions import ParseError
+
+    try:
+        text = raw.decode()
+        found = tomlkit.parse(text).unwrap()
+    except UnicodeDecodeError:
+        return _nothing(f"{path}: not UTF-8")
+    except ParseError as error:
+        what = str(error).partition(" at line")[0]
+        return _nothing(f"{path} line {error.line}: {what}")
+    except (ValueError, RecursionError) as error:
+        return _nothing(f"{path}: {error}")
+    return _checked(path, text, found)
+
+
+def _read(path: Path) -> bytes:
+    """Return up to one byte more than `MAX_BYTES`; an empty file for `/dev/null`."""
+    # A pipe or a terminal could be waited for without an end.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        is_null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev
+        if not is_null and not stat.S_ISREG(found.st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def _nothing(problem: str) -> Found:
+    return Found({}, (f"{clean(problem)}; the defaults are used",))
+
+
+def _checked(path: Path, text: str, found: Mapping[str, Any]) -> Found:
+    """Return the settings that can be used: a wrong one costs itself alone."""
+    values: dict[str, Any] = {}
+    problems = []
+    for name, value in found.items():
+        try:
+            if name not in CHECKS:
+                raise ValueError(f"no setting of nvltop {__version__}")
+            values[name] = CHECKS[name](value)
+        except ValueError as error:
+            problems.append(clean(f"{path} line {_line_of(text, name)}: {name}: {error}; it is ignored"))
+    return Found(values, tuple(problems[:MAX_PROBLEMS]))
+
+
+def _line_of(text: str, name: str) -> int:
+    """Return the line of a top-level key, 1 if it is written in a way that is not found."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(rf"""\s*\[?["']?{re.escape(name)}["']?\s*[=.\]]""", line):
+            return number
+    return 1
+
+
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return float(value)
+
+    return check
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value
+
+    return check
+
+
+def _some_of(words: tuple[str, ...]) -> Callable[[Any], tuple[str, ...]]:
+    def check(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(v, str) and v in words for v in value):
+            raise ValueError(f"must be a list of {', '.join(words)}")
+        return tuple(value)
+
+    return check
+
+
+CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "interval": _number(MIN_INTERVAL_S, MAX_INTERVAL_S),
+    "theme": _one_of(THEMES),
+    "units": _one_of(UNITS),
+    "layout": _one_of(LAYOUTS),
+    "unicode": _truth,
+    "mouse": _truth,
+    "alert": _some_of(ALERTS),
+    "snapshot_on_critical": _truth,
+    "meters": _some_of(METERS),
+    "hidden_columns": _some_of(COLUMNS),
+}
+"""Every setting of the file, and what its value must be."""
+
+FIELDS: Final = {"interval": "interval_s"}
+"""Settings that the program calls otherwise."""
+
+
+def apply(settings: Settings, found: Mapping[str, Any]) -> Settings:
+    """Return settings with those of a file."""
+    return replace(settings, **{FIELDS.get(name, name): value for name, value in found.items()})
+
+
+def changed(before: Settings, after: Settings) -> dict[str, Any]:
+    """Return what of the file's settings differs, by the file's names."""
+    names = {FIELDS.get(name, name): name for name in CHECKS}
+    return {
+        names[f.name]: getattr(after, f.name)
+        for f in fields(Settings)
+        if f.name in names and getattr(before, f.name) != getattr(after, f.name)
+    }
+
+
+def save(path: Path, changes: Mapping[str, Any]) -> None:
+    """Write settings into the file, which keeps its comments, order, owner and mode; raise `ConfigError`.
+
+    The file is replaced as a whole or not at all. Only a regular file is, which is ours and may be written;
+    a new one can be read by its owner alone.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        # A link is followed: the file it leads to is the one that is meant.
+        target = path.resolve()
+        found = _ours(target)
+        document = tomlkit.parse(target.read_text("utf-8") if found else NEW)
+        for name, value in changes.items():
+            document[name] = list(value) if isinstance(value, tuple) else value
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=".config-")
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(tomlkit.dumps(document))
+                if found:
+                    os.fchown(fd, -1, found.st_gid)
+                    os.fchmod(fd, stat.S_IMODE(found.st_mode))
+            os.replace(temporary, target)
+        except BaseException:  # whatever ends it, nothing half-written is left
+            os.unlink(temporary)
+            raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(clean(f"{path} was not written: {reason}")) from None
+    except (TOMLKitError, ValueError):
+        raise ConfigError(clean(f"{path} was not written: it is not valid TOML")) from None
+
+
+def _ours(target: Path) -> os.stat_result | None:
+    """Return the status of the file, None if there is none; raise `OSError` if it is not ours to write."""
+    user = os.geteuid()
+    try:
+        found = os.stat(target, follow_symlinks=False)
+    except FileNotFoundError:
+        # As root, in the home of somebody else: that user could not read it.
+        folder = next(parent for parent in target.parents if parent.exists())
+        if not user and folder.stat().st_uid:
+            raise OSError(0, "its folder belongs to another user") from None
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is not a regular file")
+    if found.st_uid != user:
+        raise OSError(0, "it belongs to another user")
+    if not found.st_mode & stat.S_IWUSR:
+        raise OSError(0, "it is write-protected")
+    return found

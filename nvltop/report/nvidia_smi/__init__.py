@@ -1,0 +1,1 @@
+"""Tables as `nvidia-smi nvlink` and `nvidia-smi topo -m` print them."""

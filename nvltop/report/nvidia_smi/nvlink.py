@@ -1,0 +1,105 @@
+"""Links as `nvidia-smi nvlink -s` prints them, and their errors as `nvlink -e` does.
+
+Made for eyes and scripts that know that tool: tabs, words and their order are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.formatting import GB, age
+from nvltop.model import ErrorCount, GpuFrame, Link, LinkState, Missing, known
+from nvltop.report.nvidia_smi.topo import NA, told
+from nvltop.text import ranges
+
+NO_NVLINK: Final = "Device does not have or support Nvlink"
+ALL_INACTIVE: Final = "NVML: Unable to retrieve Nvlink information as all links are inActive"
+MIG: Final = "Nvlink queries are not supported for Devices in MIG mode"
+
+ERRORS: Final = {
+    "replay": "Replay Errors",
+    "recovery": "Recovery Errors",
+    "crc": "CRC Errors",
+    "crc_flit": "CRC Errors",
+    "crc_data": "CRC Data Errors",
+    "ecc_data": "ECC Data Errors",
+    "malformed_packet": "Malformed packet Errors",
+    "buffer_overrun": "Buffer overrun Errors",
+    "rcv": "Rx Errors",
+    "rcv_remote": "Rx remote Errors",
+    "rcv_general": "Rx General Errors",
+    "local_link_integrity": "Local link integrity Errors",
+    "xmit_discards": "Tx discards",
+    "link_recovery_successful": "Link recovery successful events",
+    "link_recovery_failed": "Link recovery failed events",
+    "link_recovery": "Total link recovery events",
+    "effective": "Effective Errors",
+    "symbol": "Symbol Errors",
+    "plr_retry_blocks": "PLR Xmit Retry Blocks",
+}
+"""`nvlink -e`'s names in its order; up to NVLink 3 its CRC errors are those of flits, and it has no
+line for those of data and for ECC."""
+FEW: Final = 6
+"""Kinds that a line about several links still names."""
+
+
+def head(g: GpuFrame) -> str:
+    """`GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-…)`."""
+    return f"GPU {g.gpu.index}: {told(g.gpu.name)} (UUID: {g.gpu.uuid})"
+
+
+def instead_of_links(g: GpuFrame) -> str:
+    """Return the sentence that stands for the links of a GPU that has none to list, or nothing."""
+    if known(g.gpu.mig) and g.gpu.mig:
+        return MIG
+    if not g.links:
+        present = g.nvlink.links_present
+        return f"{NA} ({present.reason})" if isinstance(present, Missing) else NO_NVLINK
+    return ALL_INACTIVE if all(link.state is LinkState.DOWN for link in g.links) else ""
+
+
+def status(link: Link) -> str:
+    """`<tab> Link 0: 26.562 GB/s`, or `<inactive>`."""
+    speed = link.speed_bytes_per_s
+    if link.state is LinkState.DOWN:
+        text = "<inactive>"
+    elif link.state is LinkState.UNKNOWN or isinstance(speed, Missing):
+        text = NA
+    else:
+        text = f"{speed / GB:g} GB/s"
+    return f"\t Link {link.index}: {text}"
+
+
+def errors(g: GpuFrame) -> list[str]:
+    """Return a line for each counter of each link; links with none but zeros share one."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    lines = []
+    for link in g.links:
+        counted = [(name, link.errors[kind]) for kind, name in ERRORS.items() if kind in link.errors]
+        values = {told(error.total) for _, error in counted}
+        if values in ({"0"}, {NA}):
+            alike.setdefault((_names([name for name, _ in counted]), values.pop()), []).append(link.index)
+        elif counted:
+            lines += [f"\t Link {link.index}: {name}: {_count(error)}" for name, error in counted] + [""]
+    shared = [f"\t {_links(indices)}: {names}: {value}" for (names, value), indices in alike.items()]
+    return lines + shared if shared else lines[:-1]
+
+
+def _count(error: ErrorCount) -> str:
+    text = told(error.total)
+    if error.last_change_s is not None and known(error.since_start):
+        text += f" (+{error.since_start}, {age(error.last_change_s)} ago)"
+    return text
+
+
+def _names(names: Sequence[str]) -> str:
+    """`Replay/Recovery/CRC Errors`, or how many where they are many."""
+    if len(names) > FEW:
+        return f"all {len(names)} error counters"
+    return "/".join(name.removesuffix(" Errors") for name in names) + " Errors"
+
+
+def _links(indices: Sequence[int]) -> str:
+    """`Links 0-2, 4-17`."""
+    return f"Link{'s' * (len(indices) > 1)} {ranges(indices, ', ')}"

@@ -1,0 +1,1 @@
+"""The snapshot for a bug report: what goes into it, and who takes one."""

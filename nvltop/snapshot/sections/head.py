@@ -1,0 +1,71 @@
+"""The head of the report: what it is, what is wrong in short, what was removed; and what comes with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nvltop.analysis.health.debounce import SEVERITIES
+from nvltop.formatting import age
+from nvltop.model import Frame
+from nvltop.report.text import node_line, nvlink_line
+from nvltop.snapshot.sections.inputs import Snapshot, prose
+
+LOUD = SEVERITIES[:3]
+
+
+def head(snapshot: Snapshot) -> str:
+    """Return the head."""
+    frame = snapshot.frame
+    removed = ", ".join(snapshot.removed)
+    lines = [
+        f"# nvltop snapshot, {snapshot.when}",
+        "",
+        f"- **Node:** {prose(node_line(frame)) or 'no GPU read yet'}",
+        f"- **NVLink:** {prose(nvlink_line(frame))}",
+        f"- **Wrong:** {prose(in_short(frame))}",
+        f"- **Verdict:** {prose(frame.verdict.summary)}",
+        f"- **Taken because** {prose(snapshot.cause)}",
+        "",
+        f"Removed: {removed}. Placeholders such as `GPU-a1`, `node-1` or `user-1` stand for the same thing "
+        "throughout this snapshot; they cannot be turned back. The clock is the node's own.",
+    ]
+    if snapshot.replayed:
+        lines.insert(2, "**This is a moment of a recording that was replayed, not a live node.**\n")
+    return "\n".join(lines)
+
+
+def silences(frame: Frame) -> list[str]:
+    """Say which calls of the driver have not returned, the longest one first."""
+    told = []
+    for call in sorted(frame.tick.calls, key=lambda call: call.since_s):
+        on = "" if call.gpu is None else f" on GPU {call.gpu}"
+        waited = age(max(0.0, frame.tick.mono_s - call.since_s))
+        told.append(f"The driver has not returned from {call.function}{on} for {waited}.")
+    return told
+
+
+def in_short(frame: Frame) -> str:
+    """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
+    if frame.inventory.problem:
+        return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
+    counts = Counter(f.severity for f in frame.findings if f.caused_by is None)
+    told = [f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}" for s in LOUD if counts[s]]
+    if told:
+        return f"{', '.join(told)}. {frame.findings[0].summary}"
+    if silent := silences(frame):
+        return silent[0]
+    if any(c.outcome == "fine" for c in frame.checks):
+        return "nothing was found"
+    return "nothing could be checked"
+
+
+def files(snapshot: Snapshot) -> str:
+    """Say what else there is and how it is opened."""
+    return "\n".join(
+        (
+            "- `snapshot.json`: all values of this moment, schema `nvltop/1`",
+            "- `screen.svg`: the screen",
+            "- `recording.gz`: the last minutes as they were read; `nvltop --replay` shows them, given the "
+            "folder or the archive that this report is in",
+        )
+    )

@@ -1,0 +1,42 @@
+"""Jobs and the processes on the GPUs."""
+
+from __future__ import annotations
+
+from nvltop.formatting import UNKNOWN, age, gib
+from nvltop.model import Frame, Missing, Process, known
+from nvltop.report import text
+from nvltop.snapshot.sections.inputs import Snapshot, block
+
+MAX_ROWS = 100
+
+
+def work(snapshot: Snapshot) -> str:
+    """Return the jobs, then their processes."""
+    frame = snapshot.frame
+    if isinstance(frame.processes, Missing):
+        return f"Processes unknown: {frame.processes.reason}."
+    parts = [block(text.jobs(frame)), _processes(frame, frame.processes.processes)]
+    return "\n\n".join(filter(None, parts)) or "No process uses a GPU."
+
+
+def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
+    index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
+    rows = [["PID", "USER", "GPU", "GPU MEM", "RUNS FOR", "COMMAND"]]
+    for p in processes[:MAX_ROWS]:
+        used = [use.memory_bytes for use in p.uses]
+        memory = gib(sum(u for u in used if known(u))) if all(map(known, used)) else UNKNOWN
+        command = p.executable if known(p.executable) else UNKNOWN
+        if known(p.arguments) and p.arguments:
+            command += f" {p.arguments}"
+        on = ",".join(sorted({index_of.get(use.gpu, UNKNOWN) for use in p.uses}))
+        user = p.user if known(p.user) else UNKNOWN
+        rows.append([str(p.pid), user, on, memory, _runs_for(frame, p), command])
+    if len(rows) == 1:
+        return ""
+    more = len(processes) - MAX_ROWS
+    note = f"\n\n{more} more are in `snapshot.json`." if more > 0 else ""
+    return block(text.table(rows, left=6)) + note
+
+
+def _runs_for(frame: Frame, p: Process) -> str:
+    return age(max(0.0, frame.tick.wall_s - p.started_s)) if known(p.started_s) else UNKNOWN

@@ -1,0 +1,81 @@
+"""The links of each GPU, and every error counter that is not 0."""
+
+from __future__ import annotations
+
+from nvltop.analysis.health.debounce import SEVERITIES
+from nvltop.formatting import UNKNOWN, age
+from nvltop.model import Counter, GpuFrame, LinkState, known
+from nvltop.report import text
+from nvltop.report.nvidia_smi import nvlink
+from nvltop.report.text import table
+from nvltop.snapshot.sections.inputs import Snapshot, block, folded
+
+MAX_ROWS = 60
+
+
+def links(snapshot: Snapshot) -> str:
+    """Return a table for each GPU, open where something was found."""
+    return "\n\n".join(_of_gpu(snapshot, g) for g in snapshot.frame.gpus if g.links)
+
+
+def remarkable(snapshot: Snapshot) -> str:
+    """Return the tables of the GPUs about whose links there is something to say."""
+    told = [g for g in snapshot.frame.gpus if g.links and _remarkable(snapshot, g)]
+    left_out = [str(g.gpu.index) for g in snapshot.frame.gpus if g.links and g not in told]
+    note = f"GPU {', '.join(left_out)}: all links up, no finding; they are in `snapshot.json`." * bool(
+        left_out
+    )
+    return "\n\n".join([*(_of_gpu(snapshot, g) for g in told), note]).strip()
+
+
+def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
+    up = sum(link.state is LinkState.UP for link in g.links)
+    raw = ", RAW bytes with protocol overhead" if g.nvlink.counter is Counter.RAW else ""
+    errors = (
+        f"{g.nvlink.errors_since_start} errors since the start"
+        if known(g.nvlink.errors_since_start)
+        else "errors unknown"
+    )
+    title = f"GPU {g.gpu.index}: {up} of {len(g.links)} links up, {errors}{raw}"
+    parts = (text.links(g, snapshot.frame), text.link_errors(g) if nvlink.errors(g) else "")
+    return folded(title, block("\n\n".join(filter(None, parts))))
+
+
+def _remarkable(snapshot: Snapshot, g: GpuFrame) -> bool:
+    found = any(f.gpu == g.gpu.uuid and f.severity in SEVERITIES[:3] for f in snapshot.frame.findings)
+    return found or any(link.state is not LinkState.UP for link in g.links)
+
+
+def errors(snapshot: Snapshot) -> str:
+    """Return the counters that are not 0, those that rose first."""
+    rows = []
+    unread = 0
+    for g in snapshot.frame.gpus:
+        for link in g.links:
+            for kind, error in link.errors.items():
+                unread += not known(error.total)
+                if not known(error.total) or not error.total:
+                    continue
+                rose = error.since_start if known(error.since_start) else 0
+                per_min = f"{error.per_min:.0f}" if known(error.per_min) else UNKNOWN
+                changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
+                cells = [
+                    str(g.gpu.index),
+                    str(link.index),
+                    kind,
+                    str(error.total),
+                    str(rose),
+                    per_min,
+                    changed,
+                ]
+                rows.append((-rose, -error.total, cells))
+    if not any(g.links for g in snapshot.frame.gpus):
+        return ""
+    note = f"{unread} counters could not be read." if unread else ""
+    if not rows:
+        return " ".join(filter(None, ("No counter that could be read is above 0.", note)))
+    head = ["GPU", "LINK", "KIND", "LIFETIME", "SINCE START", "PER MIN", "LAST CHANGE"]
+    shown = [cells for *_, cells in sorted(rows)[:MAX_ROWS]]
+    if len(rows) > MAX_ROWS:
+        note = f"{len(rows) - MAX_ROWS} more are in `snapshot.json`. {note}"
+    return "\n\n".join(filter(None, (block(table([head, *shown], left=3)), note.strip())))

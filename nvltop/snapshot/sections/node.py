@@ -1,0 +1,121 @@
+"""The node: versions, how old the values are, GPUs, how they are joined."""
+
+from __future__ import annotations
+
+from nvltop.formatting import UNKNOWN, age
+from nvltop.model import Frame, Maybe, Missing, known
+from nvltop.report import text
+from nvltop.report.nvidia_smi.topo import matrix_table
+from nvltop.snapshot.sections.head import silences
+from nvltop.snapshot.sections.inputs import Snapshot, block
+
+GROUPS = ("links", "states", "gauges", "errors", "fabric")
+
+
+def versions(snapshot: Snapshot) -> str:
+    """Return versions of driver, libraries and what nvltop runs on."""
+    inventory = snapshot.frame.inventory
+    names: list[tuple[str, Maybe[object]]] = [
+        ("NVIDIA driver", inventory.driver_version),
+        ("NVML", inventory.nvml_version),
+        ("CUDA of the driver", inventory.cuda_driver_version),
+    ]
+    if snapshot.replayed:
+        names.append(("nvltop that replays", snapshot.versions["nvltop"]))
+    else:
+        names += snapshot.versions.items()
+        names.append(("in a container", _yes_or_no(inventory.container)))
+    if known(inventory.booted_s):
+        names.append(("machine is up for", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
+    if inventory.demo:
+        names.append(("SIMULATED node", inventory.demo))
+    return block(text.table([[name, _told(value)] for name, value in names], left=2))
+
+
+def _yes_or_no(value: Maybe[bool]) -> Maybe[str]:
+    return value if isinstance(value, Missing) else "yes" if value else "no"
+
+
+def _told(value: Maybe[object]) -> str:
+    return f"{UNKNOWN} ({value.reason})" if isinstance(value, Missing) else str(value)
+
+
+def reading(snapshot: Snapshot) -> str:
+    """Say how old the values are, whether the driver answers, and what reading costs."""
+    frame = snapshot.frame
+    tick, cost = frame.tick, frame.cost
+    lines = [f"Reading process: {tick.worker}." + (f" {tick.note}." if tick.note else "")]
+    lines += silences(frame)
+    lines.append(f"Watching for {age(max(0.0, tick.wall_s - frame.started_s))}.")
+    if cost.interval_s:
+        lines.append(
+            f"Asked every {tick.interval_s:g} s, read every {cost.interval_s:g} s: {cost.calls_per_s:.0f} "
+            f"NVML calls and {cost.driver_s_per_s * 1000:.1f} ms in the driver a second."
+        )
+    rows = [["AGE", *(g.upper() for g in GROUPS), "STATE"]]
+    for g in frame.gpus:
+        ages = [age(g.age_s[group]) if group in g.age_s else "-" for group in GROUPS]
+        state = g.state if g.state == "ok" else f"{g.state} ({g.state_reason})"
+        rows.append([f"GPU {g.gpu.index}", *ages, state + (", stale" if g.stale else "")])
+    return block("\n".join([*lines, *(["", text.table(rows)] if frame.gpus else [])]))
+
+
+def gpus(snapshot: Snapshot) -> str:
+    """Return a row for each GPU, and a second table of what is not on the screen."""
+    frame = snapshot.frame
+    if not frame.gpus:
+        return "No GPU has been read."
+    rows = [["GPU", "ID", "NVLINK", "MODULE", "MIG", "VIRTUALIZATION", "PERSISTENCE", "FABRIC", "RECOVERY"]]
+    for g in frame.gpus:
+        gpu, fabric = g.gpu, g.fabric
+        values: list[Maybe[object]] = [
+            gpu.nvlink_generation,
+            gpu.module_id,
+            _yes_or_no(gpu.mig),
+            gpu.virtualization,
+            _yes_or_no(gpu.persistence),
+            fabric.health_summary if known(fabric.health_summary) else fabric.state,
+            fabric.recovery_action,
+        ]
+        rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
+    return block(text.gpu_table(frame.gpus)) + "\n\n" + block(text.table(rows, left=2))
+
+
+def matrix(snapshot: Snapshot) -> str:
+    """Return the matrix, and what stands in the way of peer-to-peer over NVLink."""
+    frame = snapshot.frame
+    if not frame.gpus:
+        return ""
+    return "\n\n".join(filter(None, (block(matrix_table(frame)), _p2p(frame))))
+
+
+def nics(snapshot: Snapshot) -> str:
+    """Return a row for each port of a NIC."""
+    return block(text.nics(snapshot.frame))
+
+
+def _p2p(frame: Frame) -> str:
+    m = frame.matrix
+    joined = [
+        value
+        for cells, row in zip(m.cells, m.p2p_nvlink, strict=False)
+        for cell, value in zip(cells, row, strict=False)
+        if cell.startswith("NV")
+    ]
+    if not joined:
+        return ""
+    if all(value == "OK" for value in joined):
+        return "Peer-to-peer over NVLink is OK between all GPUs that NVLink joins."
+    rows = [["", *m.labels[: len(m.p2p_nvlink)]]]
+    rows += [
+        [label, *(UNKNOWN if isinstance(v, Missing) else v for v in row)]
+        for label, row in zip(m.labels, m.p2p_nvlink, strict=False)
+    ]
+    reasons = dict.fromkeys(v.reason for row in m.p2p_nvlink for v in row if isinstance(v, Missing))
+    why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
+    return "Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` has it:\n\n" + block(text.table(rows) + why)
+
+
+def unknowns(snapshot: Snapshot) -> str:
+    """Say why each `?` is one."""
+    return block(text.unknowns(snapshot.frame, snapshot.frame.gpus))

@@ -1,0 +1,51 @@
+"""TX and RX of each GPU over the last minutes, as sparklines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nvltop.formatting import age, gb_per_s, rate, spark
+from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.report.text import table
+from nvltop.snapshot.sections.inputs import Snapshot, block
+
+LEVELS = "▁▂▃▄▅▆▇█"
+GAP = "·"
+NOT_SEEN = Missing("nothing was read")
+PCIE_5_X16 = 64e9
+"""Bytes/s: the scale where there is no NVLink."""
+
+
+def traffic(snapshot: Snapshot) -> str:
+    """Return a row for each GPU and direction; PCIe where the GPU has no NVLink."""
+    rows = [["GPU", "WAY", "OLDEST TO NEWEST", "FULL", "NOW", "MEAN", "PEAK"]]
+    span_s = 0.0
+    for g in snapshot.frame.gpus:
+        for way, key, now, full in _ways(g):
+            values = snapshot.series.get((g.gpu.uuid, key), ())
+            span_s = max(span_s, len(values) * snapshot.step_s)
+            drawn = spark(values, full, LEVELS, GAP)
+            numbers = [gb_per_s(v, 0).strip() for v in (now, *_of(values))]
+            rows.append([str(g.gpu.index), way, drawn, rate(full), *numbers])
+    if len(rows) == 1:
+        return ""
+    words = f"The last {age(span_s)}, {snapshot.step_s:g} s a column; numbers in GB/s; {GAP} is unknown."
+    return f"{words}\n\n{block(table(rows, left=3))}"
+
+
+def _ways(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
+    """Return name, series, newest value and scale."""
+    if known(g.nvlink.links_present) and not g.nvlink.links_present:
+        return [
+            ("PCIe TX", "pcie_tx", g.pcie.tx_bytes_per_s, PCIE_5_X16),
+            ("PCIe RX", "pcie_rx", g.pcie.rx_bytes_per_s, PCIE_5_X16),
+        ]
+    full = g.nvlink.speed_bytes_per_s
+    return [("TX", "tx", g.nvlink.tx_bytes_per_s, full), ("RX", "rx", g.nvlink.rx_bytes_per_s, full)]
+
+
+def _of(values: Sequence[float]) -> tuple[Maybe[float], Maybe[float]]:
+    """Return mean and peak of what is known."""
+    seen = [v for v in values if not math.isnan(v)]
+    return (math.fsum(seen) / len(seen), max(seen)) if seen else (NOT_SEEN, NOT_SEEN)

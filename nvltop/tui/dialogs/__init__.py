@@ -1,0 +1,1 @@
+"""Pages opened over a tab: one link, one pair of GPUs."""

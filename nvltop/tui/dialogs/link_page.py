@@ -1,0 +1,63 @@
+"""The page of one link, over the tab that it was opened from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.tui.dialogs import link_rows
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class LinkPage(Tab):
+    """Everything that is known of one link."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,backspace", "close", "Back"),
+        Binding("left", "beside(-1)", "Link before"),
+        Binding("right", "beside(1)", "Next link"),
+    ]
+
+    def __init__(self, view: View, ink: Ink, uuid: str, index: int) -> None:
+        super().__init__(view, ink)
+        self._page = Lines(ink, "link-page")
+        self._uuid = uuid
+        self._index = index
+        self._top = 0
+
+    def compose(self) -> ComposeResult:
+        """Show the page."""
+        yield self._page
+
+    def paint(self) -> None:
+        """Draw the link as it is now."""
+        at = self._page.size
+        self._page.show(link_rows.rows(self.view, self._uuid, self._index, at.width, at.height, self._top))
+
+    def keys(self) -> Sequence[Key]:
+        """Say how to leave."""
+        return (Key("Esc", "Back", "close"),)
+
+    def move(self, by: int) -> None:
+        """Scroll the counters."""
+        g = next((g for g in self.view.frame.gpus if g.gpu.uuid == self._uuid), None)
+        lines = len(g.links[self._index].errors) if g and self._index < len(g.links) else 0
+        self._top = max(0, min(self._top + by, lines - 1))
+
+    def action_beside(self, by: int) -> None:
+        """Go to the link beside this one."""
+        g = next((g for g in self.view.frame.gpus if g.gpu.uuid == self._uuid), None)
+        if g and g.links:
+            self._index = (self._index + by) % len(g.links)
+        self.repaint()
+
+    def action_close(self) -> None:
+        """Go back to the tab."""
+        self.post_message(self.Closed())

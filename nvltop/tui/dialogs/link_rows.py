@@ -1,0 +1,111 @@
+"""One link on a page of its own: state, traffic, counters, what was found of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.analysis.health.words import WORDS
+from nvltop.analysis.history import SECONDS
+from nvltop.formatting import UNKNOWN, age, count, percent
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
+from nvltop.report.findings import clock, event_words, links_of
+from nvltop.report.text import remote_name
+from nvltop.tui.render.chart import bars
+from nvltop.tui.render.header import ROLES
+from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.view_state import View
+
+MIN_CHART, MAX_CHART = 2, 8
+"""Lines of each chart."""
+FACTS: Final = 3
+KIND: Final = 30
+
+
+def rows(view: View, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
+    """Draw the page; counters and events from number `top` on."""
+    g = next((g for g in view.frame.gpus if g.gpu.uuid == uuid), None)
+    if g is None or index >= len(g.links):
+        gone = "This link is no longer there"
+        return [fit([(gone, "title")], width, "title")]
+    link = g.links[index]
+    tail = _counters(view, link) + _told(view, g, link)
+    chart = max(MIN_CHART, min(MAX_CHART, (height - FACTS - 3 - min(len(tail), height // 2)) // 2))
+    out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
+    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
+    for way in ("tx", "rx"):
+        out += _chart(view, g, link, way, width, chart)
+    head = f"{'ERRORS':{KIND}}{'LIFETIME':>10}{'START+':>9}{'PER MIN':>9}  CHANGED"
+    out.append(fit([(head, "title")], width, "title"))
+    room = max(0, height - len(out))
+    out += [fit(_narrowed(view, spans, width), width) for spans in tail[top : top + room]]
+    return out[:height]
+
+
+def _narrowed(view: View, spans: list[Span], width: int) -> list[Span]:
+    return [(sentence(text, width, view.glyphs), role) for text, role in spans]
+
+
+def _facts(view: View, g: GpuFrame, link: Link) -> list[str]:
+    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
+    state = link.state.value + (f" ({link.state_reason})" if link.state_reason else "")
+    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name} a direction"
+    ages = [
+        f"{group} {age(g.age_s[group])} old" for group in ("links", "states", "errors") if group in g.age_s
+    ]
+    raw = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "bytes of data"
+    totals = f"since the driver loaded TX {_total(link.tx_bytes_total)}, RX {_total(link.rx_bytes_total)}"
+    return [
+        SEPARATOR.join((f"{state}, to {remote_name(link, index_of)}", speed)),
+        SEPARATOR.join((raw, totals)),
+        SEPARATOR.join(("read: " + ", ".join(ages),)),
+    ]
+
+
+def _total(value: object) -> str:
+    return f"{value / 1e12:.3f} TB" if isinstance(value, int) else UNKNOWN
+
+
+def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: int) -> list[Row]:
+    now = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s
+    speed = link.speed_bytes_per_s
+    seconds = min(width, SECONDS - 1)
+    if link.state is LinkState.DOWN:
+        said = "nothing, the link is down"
+    elif isinstance(now, Missing):
+        said = f"unknown ({now.reason})"
+    else:
+        share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
+        said = f"{view.unit.text(now)}, {share} % of speed"
+    full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
+    head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
+    values = view.history.seconds((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
+    lines = bars(values, speed, height, view.glyphs)
+    caption = fit([(sentence(head, width, view.glyphs), "caption")], width)
+    return [caption, *(fit([(line, way)], width) for line in lines)]
+
+
+def _counters(view: View, link: Link) -> list[list[Span]]:
+    lines: list[list[Span]] = []
+    for kind, error in link.errors.items():
+        rose = known(error.since_start) and error.since_start > 0
+        changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
+        numbers = f"{count(error.total, 10)}{count(error.since_start, 9)}{count(error.per_min, 9)}  {changed}"
+        why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
+        lines.append([(f"{WORDS[kind][1]:{KIND}}{numbers}{why}", "error" if rose else "")])
+    return lines or [[("no error counter of this link could be read", "dim")]]
+
+
+def _told(view: View, g: GpuFrame, link: Link) -> list[list[Span]]:
+    """Return findings of this link, then events of its GPU."""
+    frame = view.frame
+    lines: list[list[Span]] = [
+        [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", ROLES[f.severity])]
+        for f in frame.findings
+        if f.gpu == g.gpu.uuid and link.index in links_of(f)
+    ]
+    lines += [
+        [(f"{clock(e.wall_s)} GPU {g.gpu.index}: {event_words(e)}", "warn")]
+        for e in reversed(frame.events)
+        if e.gpu == g.gpu.uuid
+    ]
+    return lines

@@ -1,0 +1,52 @@
+"""The page of one cell of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.tui.dialogs import pair_rows
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class PairPage(Tab):
+    """How one GPU reaches another."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,backspace", "close", "Back")]
+
+    def __init__(self, view: View, ink: Ink, row: int, column: int) -> None:
+        super().__init__(view, ink)
+        self._page = Lines(ink, "pair-page")
+        self._row, self._column = row, column
+        self._top = 0
+
+    def compose(self) -> ComposeResult:
+        """Show the page."""
+        yield self._page
+
+    def paint(self) -> None:
+        """Draw the pair as it is now."""
+        at = self._page.size
+        self._page.show(pair_rows.rows(self.view, self._row, self._column, at.width, at.height, self._top))
+
+    def keys(self) -> Sequence[Key]:
+        """Say how to leave."""
+        return (Key("Esc", "Back", "close"),)
+
+    def move(self, by: int) -> None:
+        """Scroll the links."""
+        gpus = self.view.frame.gpus
+        if max(self._row, self._column) < len(gpus):
+            count = len(pair_rows.links_between(gpus[self._row], gpus[self._column]))
+            self._top = max(0, min(self._top + by, count - 1))
+
+    def action_close(self) -> None:
+        """Go back to the tab."""
+        self.post_message(self.Closed())

@@ -1,0 +1,61 @@
+"""One cell of the matrix on a page of its own: what joins two GPUs, and the links between them."""
+
+from __future__ import annotations
+
+from nvltop.analysis.activity.pairs import estimate
+from nvltop.analysis.matrix import links_to
+from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
+from nvltop.report.text import remote_name
+from nvltop.tui.render.row import SEPARATOR, Row, fit, sentence
+from nvltop.tui.render.view_state import View
+
+
+def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
+    """Return the links of `a` that lead to `b`: straight ones, else those into the switches."""
+    return links_to(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
+
+
+def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
+    """Say how GPU at place `j` of the matrix is reached from the one at `i`."""
+    m = frame.matrix
+    a, b = frame.gpus[i], frame.gpus[j]
+    if i == j:
+        return [f"GPU {a.gpu.index} is the same GPU in row and column; choose another cell"]
+    cell, status = m.cells[i][j], m.p2p_nvlink[i][j]
+    count = len(links_to(a, b))
+    if cell.startswith("NV"):
+        how = "joined straight by" if count else "joined through NVSwitches by"
+        first = f"{cell}: {how} {cell[2:]} links"
+    else:
+        why = m.missing.get(f"{m.labels[i]},{m.labels[j]}")
+        first = f"{cell}: no NVLink between them" + (f" ({why})" if why else "")
+    p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status
+    traffic = m.pair_tx_bytes_per_s[i][j]
+    sent = f"{traffic / 1e9:.1f} GB/s" if known(traffic) else f"unknown ({traffic.reason})"  # type: ignore[union-attr]
+    if estimated and known(about := estimate(frame)[i][j]) and not known(traffic):
+        sent += f"; by an estimate that may be far off {about / 1e9:.1f} GB/s"
+    return [
+        SEPARATOR.join((first, f"P2P over NVLink: {p2p}")),
+        f"GPU {a.gpu.index} sends GPU {b.gpu.index} {sent}",
+    ]
+
+
+def rows(view: View, i: int, j: int, width: int, height: int, top: int) -> list[Row]:
+    """Draw the page, the links from number `top` on."""
+    frame = view.frame
+    if max(i, j) >= len(frame.gpus) or max(i, j) >= len(frame.matrix.cells):
+        return [fit([("These GPUs are no longer there", "title")], width, "title")]
+    a, b = frame.gpus[i], frame.gpus[j]
+    index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+    out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
+    told = facts(frame, i, j, view.estimate)
+    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in told]
+    head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
+    out.append(fit([(head, "title")], width, "title"))
+    between = [] if i == j else links_between(a, b)
+    for link in between[top : top + max(0, height - len(out))]:
+        mark, role = view.mark(a.gpu.uuid, link.index)
+        tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)
+        text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{tx} {rx} {remote_name(link, index_of)}"
+        out.append(fit([(sentence(text, width, view.glyphs), role)], width))
+    return out[:height]

@@ -1,0 +1,121 @@
+"""The tab row and the function bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple, TypeAlias
+
+from nvltop.analysis.health.claim import names as gpu_names
+from nvltop.formatting import age
+from nvltop.tui.render.row import Row, Span, fit, sentence
+from nvltop.tui.render.view_state import View
+from nvltop.tui.render.windows import mean_window
+from nvltop.tui.tabs.history.timeline import timeline
+from nvltop.tui.tabs.main.gpus import has_links
+
+Clicks: TypeAlias = "list[tuple[int, int, str]]"
+"""From which column up to which a click does which action."""
+
+
+class Key(NamedTuple):
+    """One place of the function bar."""
+
+    name: str
+    label: str
+    action: str
+
+
+HELP: Final = Key("F1", "Help", "app.help")
+SETUP: Final = Key("F2", "Setup", "app.setup")
+SEARCH: Final = Key("F3", "Search", "search")
+FILTER: Final = Key("F4", "Filter", "filter")
+SORT: Final = Key("F6", "SortBy", "sort_by")
+"""Of all lists."""
+RECORD: Final = Key("F7", "Record", "app.record")
+STOP: Final = Key("F7", "Stop", "app.record")
+SNAP: Final = Key("F8", "Snap", "app.snapshot")
+QUIT: Final = Key("F10", "Quit", "app.quit")
+LABEL: Final = 6
+"""Columns of a label, as in htop."""
+TIMELINE: Final = 60
+"""Columns that a replay's timeline takes at least."""
+STRETCHED: Final = 1.05
+"""From so much longer than asked on, an interval is said to be."""
+
+
+def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
+    """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
+    frame = view.frame
+    old = [g for g in frame.gpus if g.stale and g.state == "ok"]
+    oldest = max((g.age_s.get("links", 0.0) for g in old), default=0.0)
+    right: list[Span] = []
+    if view.paused:
+        right += [(" PAUSED ", "paused"), (" ", "")]
+    elif old:
+        who = "" if len(old) == len(frame.gpus) else f"{gpu_names(old)}: "
+        right.append((f"{who}data {age(oldest)} old  ", "error"))
+    asked_s, cost = frame.tick.interval_s, frame.cost
+    slowed = cost.interval_s > asked_s * STRETCHED
+    per_s = f"{1 / max(asked_s, cost.interval_s):.3g}/s{' (slow driver)' if slowed else ''}  "
+    right.append((per_s, "warn" if slowed else ""))
+    clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
+    right.append((clock + " ", "bold"))
+    if view.recording:
+        right.insert(0, (" REC ", "error"))
+    used = sum(len(t) for t, _ in right) + (TIMELINE if view.playing else 1)
+    spare = width - used - sum(len(name) + 2 for name in names)
+    for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
+        if window and len(window) + 2 <= spare:
+            right.insert(0, (f"{window}  ", "dim"))
+            used += len(window) + 2
+            break
+    # Where not all have room, the current one stands for them: half a tab row would hide that there are more.
+    all_fit = used + sum(len(name) + 2 for name in names) <= width
+    left: list[Span] = []
+    clicks = []
+    at = 0
+    for i, name in enumerate(names):
+        if all_fit or i == current:
+            left.append((f" {name} ", "tab-current" if i == current else "tab"))
+            clicks.append((at, at + len(name) + 2, f"show_tab({i})"))
+            at += len(name) + 2
+    if view.playing:
+        left += [(" ", ""), *timeline(view.playing, width - sum(len(t) for t, _ in left + right) - 2)]
+    gap = width - sum(len(t) for t, _ in left + right)
+    return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
+
+
+def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tuple[Row, Clicks]:
+    """Draw the function bar with a tab's own keys among those of all; also where each can be clicked.
+
+    `words`, on what is selected, stand at its right. Where there is no room for both, keys give way, the last
+    ones first, but never Help and Quit: each has a letter as well, and is in the help.
+    """
+    record = [] if view.playing else [STOP if view.recording else RECORD]
+    keys = sorted([HELP, SETUP, *own, *record, SNAP, QUIT], key=_number)
+    words = sentence(words, width // 2, view.glyphs)
+    need = len(words) + 2 if words else 0
+    while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:
+        keys.pop(-2)
+    spans: list[Span] = []
+    clicks = []
+    at = 0
+    for key in keys:
+        spans += [(key.name, "key"), (key.label.ljust(LABEL), "key-label")]
+        clicks.append((at, at + _columns(key), key.action))
+        at += _columns(key)
+    words = sentence(words, max(0, width - at - 2), view.glyphs)
+    spans.append((words.rjust(width - at - 1) + " ", "key-label"))
+    return fit(spans, width), clicks
+
+
+def _columns(key: Key) -> int:
+    return len(key.name) + max(LABEL, len(key.label))
+
+
+def _number(key: Key) -> int:
+    """Return a function key's number; Enter and Esc stand first, letters after all numbers but Quit's."""
+    if key.name[1:].isdigit():
+        return int(key.name[1:])
+    return 9 if len(key.name) == 1 else 0

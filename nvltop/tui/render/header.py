@@ -1,0 +1,164 @@
+"""The header: meters on the left, what they mean in words on the right."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Final
+
+from nvltop.analysis.health.claim import names
+from nvltop.analysis.health.debounce import SEVERITIES
+from nvltop.headless.status_line import SOON_S, first_reading
+from nvltop.model import Frame, known
+from nvltop.report.activity import brief, of_gpu
+from nvltop.report.text import node_line, nvlink_line
+from nvltop.tui.render import meters
+from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.view_state import View
+
+WORDS: Final = 60
+"""Columns that the longest lines of words take, with the blanks before them."""
+WIDE: Final = 160
+ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
+"""How each severity is drawn."""
+WARNS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
+"""Verdicts that ask for attention."""
+MARGIN: Final = "  "
+STARTING: Final = ("starting", "replaced")
+
+
+def header(view: View, width: int) -> list[Row]:
+    """Draw the header in four rows."""
+    frame = view.frame
+    # The words answer the user's question, so the bars give way first.
+    left = max(0, min(width // 2, width - WORDS)) if width < WIDE else width * 2 // 5
+    words = [_node(view), _nvlink(view), _verdict(frame), health(view)]
+    rows = []
+    for meter, (text, role) in zip_longest(meters.meters(view), words):
+        bar = meters.bar(meter, left, view.glyphs) if meter else []
+        if bar:
+            bar.append((MARGIN, ""))
+        room = width - (left + len(MARGIN) if bar else 0)
+        rows.append(fit([*bar, (sentence(text, room, view.glyphs), role)], width))
+    return rows
+
+
+def _node(view: View) -> Span:
+    frame = view.frame
+    words = view.kept("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
+    if frame.inventory.demo:
+        # First, so that no narrow screen hides that it is not real.
+        return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
+    waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
+    return words or waiting, "value"
+
+
+def _nvlink(view: View) -> Span:
+    frame = view.frame
+    of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
+    return view.kept("nvlink", of, lambda: nvlink_line(frame)), ""
+
+
+def _verdict(frame: Frame) -> Span:
+    found = frame.verdict
+    if found.id == "degraded":
+        return found.headline, "error"
+    if found.id in WARNS:
+        return found.headline, "warn"
+    # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
+    wrong = any(f.severity in SEVERITIES[:2] for f in frame.findings)
+    limited = found.judgement is not None and bool(found.judgement.limits)
+    return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
+
+
+def health(view: View) -> Span:
+    """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
+    frame = view.frame
+    note = (frame.tick.note, "warn") if frame.tick.note else None
+    wrong = _reading(view) or _findings(view) or note or _lost(frame) or _moved(frame)
+    return wrong or _job(view) or _errors(frame)
+
+
+def _reading(view: View) -> Span | None:
+    tick = view.frame.tick
+    if not view.frame.gpus and tick.worker in STARTING:
+        waited_s = tick.wall_s - view.frame.started_s
+        return (first_reading(tick, waited_s), "") if waited_s > SOON_S else None
+    if tick.calls:
+        call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
+        where = "" if call.gpu is None else f" on GPU {call.gpu}"
+        return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
+    if tick.worker == "ended":
+        return tick.note or "nvltop's reading process has ended", "error"
+    if tick.worker == "paused":
+        return "nvltop's reading process does not run; the numbers are old", "error"
+    return None
+
+
+def _findings(view: View) -> Span | None:
+    """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
+
+    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `. The line above may
+    say the worst already; then this one says the next, or what the job does.
+    """
+    frame = view.frame
+    found = [f for f in frame.findings if f.severity in SEVERITIES[:3] and f.caused_by is None]
+    if not found:
+        return None
+    counts = []
+    for severity in SEVERITIES[:3]:
+        count = sum(f.severity == severity for f in found)
+        if count:
+            counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
+    found.sort(key=lambda f: SEVERITIES.index(f.severity))
+    worst = found[0]
+    others = [f for f in found if f.headline != frame.verdict.headline]
+    if not others:
+        job = _job(view)
+        return SEPARATOR.join([", ".join(counts), *([job[0]] if job else ["see Health"])]), ROLES[
+            worst.severity
+        ]
+    worst = others[0]
+    line = f"{', '.join(counts)}: {worst.headline}"
+    if len(line) > WORDS - len(MARGIN):
+        more = f" +{len(found) - 1}" if len(found) > 1 else ""
+        line = f"{worst.severity}{more}: {worst.headline}"
+    return line, ROLES[worst.severity]
+
+
+def _lost(frame: Frame) -> Span | None:
+    lost = [g for g in frame.gpus if g.state != "ok"]
+    if not lost:
+        return None
+    return f"{names(lost)}: {lost[0].state_reason}", "error"
+
+
+def _moved(frame: Frame) -> Span | None:
+    moved = [
+        (error.since_start, g.gpu.index, link.index, kind)
+        for g in frame.gpus
+        if known(moving := g.nvlink.errors_since_start) and moving
+        for link in g.links
+        for kind, error in link.errors.items()
+        if known(error.since_start) and error.since_start
+    ]
+    if not moved:
+        return None
+    since, gpu, link, kind = max(moved, key=lambda m: m[0])
+    more = f", {len(moved) - 1} more" if len(moved) > 1 else ""
+    return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
+
+
+def _job(view: View) -> Span | None:
+    """Say what the selected GPU's job is doing, else the first."""
+    frame = view.frame
+    found = of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
+    told = brief(frame, found or frame.activity[0]) if frame.activity else ""
+    return (told, "") if told else None
+
+
+def _errors(frame: Frame) -> Span:
+    if any(known(g.nvlink.errors_since_start) for g in frame.gpus):
+        return "no link error counted since start", ""
+    if any(g.links for g in frame.gpus):
+        return "link error counters: not read", ""
+    return "", ""

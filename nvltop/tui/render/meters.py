@@ -1,0 +1,128 @@
+"""htop's bar meters: CPU, memory, and the node's traffic in each direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nvltop.analysis.verdict import pcie_speed
+from nvltop.formatting import UNKNOWN, Unit, gib
+from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
+from nvltop.tui.render.glyphs import Glyphs
+from nvltop.tui.render.row import Span
+from nvltop.tui.render.view_state import View
+from nvltop.tui.tabs.main.gpus import has_links
+
+MIN_WIDTH: Final = 18
+"""A narrower bar says nothing and is left out."""
+LINES: Final = 4
+"""Of the header."""
+FRAME: Final = 5
+"""Columns of the caption and the brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One value as a bar."""
+
+    caption: str
+    """Three columns."""
+    share: Maybe[float]
+    """Of the bar, 0…1; empty where it is missing."""
+    text: str
+    role: str
+    tick: Maybe[float] = NOT_READ
+    """Where the ceiling is, 0…1."""
+
+
+def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
+    """Draw `CPU[|||||      38.2%]`: the text right-aligned over the fill, a tick where the ceiling is."""
+    if width < MIN_WIDTH:
+        return []
+    inner = width - FRAME
+    filled = 0
+    if known(meter.share) and meter.share > 0:
+        filled = max(1, round(min(meter.share, 1.0) * inner))
+    text = meter.text[:inner]
+    edge = inner - len(text)
+    line = ("|" * filled).ljust(inner)[:edge] + text
+    tick = min(inner - 1, round(meter.tick * inner)) if known(meter.tick) else inner
+    if tick < edge:
+        drawn = [*_part(line, 0, tick, filled, meter), (glyphs.tick, "warn")]
+        drawn += _part(line, tick + 1, inner, filled, meter)
+    else:
+        drawn = _part(line, 0, inner, filled, meter)
+    return [(f"{meter.caption:3}", "caption"), ("[", "bracket"), *drawn, ("]", "bracket")]
+
+
+def _part(line: str, start: int, end: int, filled: int, meter: Meter) -> list[Span]:
+    """Return a part of a bar, bright as far as it is filled."""
+    middle = max(start, min(filled, end))
+    return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
+
+
+def meters(view: View) -> list[Meter]:
+    """Return the meters that the user wants, from top to bottom."""
+    frame, unit = view.frame, view.unit
+    made = {
+        "cpu": lambda: _cpu(frame),
+        "memory": lambda: _memory(frame),
+        "tx": lambda: _traffic("TX", frame, unit, has_links(frame.gpus)),
+        "rx": lambda: _traffic("RX", frame, unit, has_links(frame.gpus)),
+        "pcie-tx": lambda: _traffic("TX", frame, unit, False),
+        "pcie-rx": lambda: _traffic("RX", frame, unit, False),
+        "power": lambda: _power(frame),
+    }
+    return [made[name]() for name in view.meters[:LINES]]
+
+
+def _cpu(frame: Frame) -> Meter:
+    cpu = frame.host.cpu_percent
+    return Meter("CPU", cpu / 100 if known(cpu) else cpu, f"{cpu:.1f}%" if known(cpu) else UNKNOWN, "cpu")
+
+
+def _memory(frame: Frame) -> Meter:
+    used, total = frame.host.memory_used_bytes, frame.host.memory_total_bytes
+    share = used / total if known(used) and known(total) and total else NOT_READ
+    return Meter("Mem", share, f"{gib(used)}/{gib(total)}", "memory")
+
+
+def _power(frame: Frame) -> Meter:
+    """The GPUs' power together, over their limits."""
+    fresh = [g for g in frame.gpus if g.state == "ok"]
+    now, limit = _sum([g.gauges.power_w for g in fresh]), _sum([g.gpu.power_limit_w for g in fresh])
+    share = now / limit if known(now) and known(limit) and limit else NOT_READ
+    text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
+    return Meter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
+
+
+def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> Meter:
+    """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
+    out = caption == "TX"
+    # What a GPU sent before it went silent is no part of what the node sends now.
+    fresh = [g for g in frame.gpus if not g.stale and g.state == "ok"]
+    part = " + ?" if len(fresh) < len(frame.gpus) else ""
+    linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
+    tick: Maybe[float] = NOT_READ
+    speeds: list[Maybe[float]]
+    if nvlink and linked:
+        prefix, tick = "", linked[0].ceiling
+        rates = [n.mean_tx_bytes_per_s if out else n.mean_rx_bytes_per_s for n in linked]
+        speeds = [n.speed_bytes_per_s for n in linked]
+    else:
+        prefix = "PCIe "
+        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in fresh]
+        speeds = [pcie_speed(g) or NOT_READ for g in fresh]
+    total, speed = _sum(rates), _sum(speeds)
+    share = total / speed if known(total) and known(speed) and speed else NOT_READ
+    return Meter(caption, share, prefix + unit.text(total) + part, caption.lower(), tick)
+
+
+def _sum(values: list[Maybe[float]]) -> Maybe[float]:
+    """Add up; with one part unknown the sum is."""
+    total = 0.0
+    for value in values:
+        if isinstance(value, Missing):
+            return value
+        total += value
+    return total if values else NOT_READ

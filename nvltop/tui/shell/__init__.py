@@ -1,0 +1,1 @@
+"""The application: event loop, keyboard, terminal, frames."""

@@ -1,0 +1,313 @@
+"""The application: folds what arrives, draws at the refresh rate, ends when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import ClassVar, Final
+
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from nvltop.analysis.history import History
+from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.select import select
+from nvltop.config.settings import Settings
+from nvltop.formatting import BITS, BYTES
+from nvltop.gc_tuning import settle
+from nvltop.model import Inventory, Item, Show
+from nvltop.record.recorded import Recorded
+from nvltop.record.replay import Replay
+from nvltop.text import clean
+from nvltop.tui.render import palette
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell import terminal
+from nvltop.tui.shell.alerts import Alerts
+from nvltop.tui.shell.commands import Palette, offered
+from nvltop.tui.shell.cost import OwnCost
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.shell.frame_scheduler import Turns
+from nvltop.tui.shell.lifecycle import EndingApp, Outcome, refused
+from nvltop.tui.shell.main_screen import Main
+from nvltop.tui.shell.playback import Playback
+from nvltop.tui.shell.save_settings import keep, record_or_stop
+from nvltop.tui.shell.snapshots import Shots
+from nvltop.tui.shell.source import Source
+from nvltop.tui.shell.tty_driver import Driver
+from nvltop.tui.widgets.goto import GoTo
+from nvltop.tui.widgets.help import Help
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.setup import Setup
+
+STARTED_S: Final = 3.0
+"""When the start is over: all there is to stay has been made."""
+FOLD_S: Final = 0.05
+REST_S: Final = 0.02
+"""How long items of a recording are folded at a stretch, and the pause for keys between two of them."""
+
+
+class Nvltop(EndingApp):
+    """htop for NVLink."""
+
+    TITLE = "nvltop"
+    ALLOW_SELECT = False
+    CSS = "Screen { background: ansi_default; color: ansi_default; layout: vertical; overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+l", "redraw", "Redraw"),
+        Binding("ctrl+z", "suspend_process", "Suspend"),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        show: Show | None = None,
+        look: tuple[Monitor, History] | None = None,
+        arrived: Sequence[Item] = (),
+    ) -> None:
+        """Go on with `look`, what a run without a screen has come to, if there was one.
+
+        `arrived` is what the source gave before.
+        """
+        super().__init__()
+        self.animation_level = "none"
+        self._source = source
+        self._settings = settings
+        self._show = show
+        self._arrived = arrived
+        self._resumed = look is not None
+        self._monitor, self._history = look or (Monitor(), History())
+        self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
+        self._alerts = Alerts(settings.alert)
+        self._only: list[str] | None = None
+        self._turns = Turns(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
+        self._more: asyncio.TimerHandle | None = None
+        """Set while there is more to fold than was folded at a stretch."""
+        self._refreshes = 0
+        self._cost = OwnCost()
+        self.view = View(history=self._history)
+        self.view.recording = isinstance(source, Recorded)
+        self._playback = Playback(source) if isinstance(source, Replay) else None
+        self._ink = Ink()
+        self.view.show_links = settings.layout == "links"
+        self._use(settings)
+        self.main = Main(self.view, self._ink)
+
+    def _use(self, settings: Settings) -> None:
+        """Let the screen look as it is set."""
+        view = self.view
+        view.glyphs = terminal.glyphs_for(settings.unicode)
+        view.unit = BITS if settings.units == BITS.name else BYTES
+        view.meters = settings.meters
+        view.hidden = frozenset(settings.hidden_columns)
+        view.readonly = settings.readonly
+        self._ink.use(palette.THEMES[settings.theme])
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        before, self._settings = self._settings, settings
+        if settings.interval_s != before.interval_s:
+            self._source.pace(settings.interval_s)
+        if settings.layout != before.layout:
+            self.view.enter(settings.layout == "links")
+        self._alerts = Alerts(settings.alert)
+        self._use(settings)
+        for lines in self.main.query(Lines):
+            lines.forget()
+        self._draw()
+
+    def action_setup(self) -> None:
+        """Show what can be set; written into the config file on leaving."""
+        self.push_screen(Setup(self._settings, self.change), self._keep)
+
+    def _keep(self, before: Settings | None) -> None:
+        if before:
+            self._tell(*keep(before, self._settings))
+
+    def get_default_screen(self) -> Screen[None]:
+        """Start with the main screen."""
+        return self.main
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer in the command palette what the keys do now."""
+        return offered(screen, self)
+
+    def action_command_palette(self) -> None:
+        """Offer all keys by name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave a replay's keys to the tabs where there is none."""
+        return (
+            bool(self._playback)
+            if action in ("replay", "go_to")
+            else super().check_action(action, parameters)
+        )
+
+    def on_mount(self) -> None:
+        """Listen to the source, and to what ends the screen."""
+        self.theme = "ansi-dark"
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
+        self.watch_ends()
+        self._turns.start(self._source.fileno())
+        if self._resumed or self._arrived:
+            self.call_after_refresh(self._draw)
+        if self._playback:
+            # Nothing tells when the items of a recording are due but the clock.
+            self.set_interval(self._settings.interval_s, self._draw)
+        if not self.is_headless:
+            self.set_timer(STARTED_S, settle)
+        for problem in self._settings.config_problems:
+            self._tell(problem, True)
+
+    def on_unmount(self) -> None:
+        """Draw no more, even if nobody has said that it ends."""
+        self._turns.stop()
+
+    def _fold(self) -> None:
+        if self._playback and self._playback.rewound():
+            self._monitor, self._history = Monitor(), History()
+            self.view.history = self._history
+            self._shots.clear()
+        ends_s = time.monotonic() + FOLD_S
+        while items := self._arrived or self._source.drain():
+            self._arrived = ()
+            self._shots.write(*items)
+            for item in items:
+                self._monitor.update(item)
+                if isinstance(item, Inventory):
+                    self._take(item)
+            # A replay's clock waits for what is not folded yet; a live one would call the driver silent.
+            if not self._playback:
+                return
+            if time.monotonic() > ends_s:
+                self._more = self._more or asyncio.get_running_loop().call_later(REST_S, self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        """Fold some more of a recording, and have it drawn."""
+        self._more = None
+        self._fold()
+        self._turns.arrived()
+
+    def _take(self, inventory: Inventory) -> None:
+        outcome = refused(inventory, self._settings.only)
+        if not outcome:
+            self._only = select(inventory.gpus, self._settings.only)
+        elif not inventory.problem or not self.view.gpus:
+            self.leave(outcome)
+
+    def _draw(self) -> None:
+        """Bring the picture up to date."""
+        self._turns.begin()
+        tick = self._source.tick()
+        if not self._more:
+            self._fold()
+        self._turns.listen(self._source.fileno())
+        self._monitor.update(tick)
+        if not self._playback:
+            self._shots.write(tick)
+        self.view.now_s = tick.mono_s
+        if self._playback:
+            self._playback.note(self._monitor.findings, tick.mono_s)
+            self.view.playing = self._playback.playing()
+        frame = self._monitor.frame()
+        self._history.add(frame)
+        if self._show:
+            self._show(frame, self._only)
+        if (alert := self._alerts.of(frame.findings)) and self._driver and not self._playback:
+            self._driver.write(alert)
+        if not self.view.paused:
+            self.view.frame = frame
+            only = self._only
+            self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
+        if self.screen is self.main or isinstance(self.screen, ModalScreen):
+            self.main.paint()
+        if self._settings.snapshot_on_critical:
+            self._shots.take_if_critical(self.main, self.view, frame, self._history)
+        self._refreshes += 1
+        self._cost.note(self._refreshes)
+        if self._refreshes == self._settings.max_refreshes:
+            self.leave(self.outcome)
+
+    def on_overview_reordered(self) -> None:
+        """List the GPUs as the user wants them."""
+        self._draw()
+
+    def on_errors_baseline(self) -> None:
+        """Count errors from now on."""
+        self._monitor.rebase()
+        self._draw()
+
+    def action_help(self) -> None:
+        """Show the help."""
+        self.push_screen(Help(lambda: self._cost.line(self.view.frame.cost)))
+
+    def action_pause(self) -> None:
+        """Let the picture stand still, or go on."""
+        self.view.paused = not self.view.paused
+        # The sparklines stand still as well, and links looked at meanwhile are of the same moment.
+        self.view.history = deepcopy(self._history) if self.view.paused else self._history
+        self.main.paint()
+
+    def action_record(self) -> None:
+        """Record into a new file in the current folder, or stop."""
+        if self._playback or not self._monitor.inventory:
+            return
+        self._source, words, failed = record_or_stop(self._source, self._monitor.inventory)
+        self.view.recording = isinstance(self._source, Recorded)
+        self._tell(words, failed)
+
+    def action_snapshot(self) -> None:
+        """Write a snapshot into the current folder; its report also goes to the clipboard."""
+        report = self._shots.take(self.main, self.view, self._monitor.frame(), self._history)
+        if report:
+            self.copy_to_clipboard(report)
+
+    def _tell(self, words: str, failed: bool) -> None:
+        if words:
+            self.notify(clean(words), severity="error" if failed else "information", markup=False)
+
+    def finish_files(self) -> tuple[str, bool]:
+        """Write the last lines of a recording, and a snapshot.
+
+        Return what is to be reported of them, and whether the recording is not whole.
+        """
+        words, failure = self._shots.wait(), ""
+        if isinstance(self._source, Recorded):
+            self._source.stop()
+            failure = str(self._source.error or "")
+        return "\n".join(filter(None, (words, failure))), bool(failure)
+
+    def action_replay(self, what: str) -> None:
+        """Move in the recording that is shown."""
+        if self._playback:
+            self._playback.do(what)
+            self._draw()
+
+    def action_redraw(self) -> None:
+        """Send the whole screen again, and what the terminal is to report."""
+        if isinstance(self._driver, Driver):
+            self._driver.send_modes()
+        self.screen.refresh(repaint=True, layout=True)
+
+    def action_go_to(self) -> None:
+        """Ask for a time of the recording, and go there."""
+        if self._playback:
+            self.push_screen(GoTo(self._playback.go_to), lambda _: self._draw())
+
+    def close_source(self) -> None:
+        """Let go of the worker, and end what is recorded of it."""
+        self._source.close()
+
+    def leave(self, outcome: Outcome) -> None:
+        """End; what is not folded yet is left."""
+        self._turns.stop()
+        if self._more:
+            self._more.cancel()
+        super().leave(outcome)

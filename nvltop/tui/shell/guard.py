@@ -1,0 +1,138 @@
+"""Gives the terminal back as it was found, on every way out that a process can notice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from nvltop.tui.shell.watchdog import Watchdog
+
+Modes: TypeAlias = "list[Any]"
+"""What `termios.tcgetattr` returns."""
+
+PATIENCE_S: Final = 2.0
+"""Time that the event loop gets to end after it was asked to."""
+RETRY_S: Final = 0.5
+"""Time for which a terminal that takes no bytes is tried again."""
+PAUSE_S: Final = 0.01
+
+END_SIGNALS: Final = tuple(
+    getattr(signal, name)
+    for name in (
+        "SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT", "SIGABRT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM",
+        "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGSYS", "SIGTRAP",
+    )
+    if hasattr(signal, name)
+)  # fmt: skip
+"""Signals whose default action ends the process. SIGSEGV, SIGBUS, SIGFPE and SIGILL are left out: Python
+runs handlers between two instructions, so it would return to the faulty one for ever. See `Guard.watch`."""
+
+MOUSE_ON: Final = "\x1b[?1000h\x1b[?1006h"
+"""Report clicks and the wheel (1000) in the SGR format (1006); movements (1002, 1003) are not used."""
+MOUSE_OFF: Final = "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1005, 1006, 1015, 1016))
+REPORTS_OFF: Final = f"{MOUSE_OFF}\x1b[?1004l\x1b[?2004l\x1b[?2048l"
+"""End everything that the terminal sends unasked: mouse, focus, bracketed paste, sizes."""
+SCREEN_OFF: Final = "\x1b[?2026l\x1b[?7h\x1b[<u\x1b[0m\x1b[999;1H\r\n\x1b[K\x1b[?1049l\x1b[?25h"
+"""Leave the screen: synchronized output, line wrap, keyboard protocol, style; then the last line, for a
+terminal without an alternate screen; then the alternate screen; then show the cursor."""
+ABORT: Final = "\x1b\\"
+"""String Terminator: ends a sequence that was sent in part."""
+
+
+class Guard:
+    """Restores the terminal once; `taken` says whether there is anything to restore."""
+
+    def __init__(self, fd: int = 0) -> None:
+        self._taken = False
+        self.ending = False
+        """Set when the process exits soon, whatever happens."""
+        self.silent = False
+        """Set when nothing of the screen may be sent any more."""
+        self.interrupt: Callable[[], None] = lambda: None
+        """Makes a thread that blocks in writing to the terminal give up; it sees `silent` then."""
+        self._fd = fd
+        self._found: Modes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
+
+        self._watchdog: Watchdog | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Set before the first byte of the screen is sent, cleared after the last one was."""
+        return self._taken
+
+    @taken.setter
+    def taken(self, taken: bool) -> None:
+        if taken != self._taken and self._watchdog:
+            self._watchdog.tell(taken)
+        self._taken = taken
+
+    def watch(self) -> None:
+        """Have the terminal restored even if this process is killed."""
+        if self._found and sys.__stderr__:
+            leave = f"{ABORT}{REPORTS_OFF}{SCREEN_OFF}"
+            self._watchdog = Watchdog(sys.__stderr__.fileno(), self._found, leave)
+
+    def on_signals(self, end: Callable[[int], None]) -> None:
+        """Call `end` with the number of each ending signal, at once: the event loop may be blocked."""
+        for number in END_SIGNALS:
+            signal.signal(number, lambda its, _: end(its))
+
+    def end_in_time(self, code: int, last: Callable[[], None]) -> None:
+        """Exit with `code` in `PATIENCE_S`, whatever the event loop does until then; `last` runs before.
+
+        Main thread only. A timer signal does it, as a thread could not always be started.
+        """
+        if self.ending or self._found is None:
+            return
+        self.ending = True
+
+        def force(*_: object) -> None:
+            with contextlib.suppress(Exception):
+                last()
+            self.restore()
+            os._exit(code)
+
+        signal.signal(signal.SIGALRM, force)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+
+    def restore(self) -> None:
+        """Send what leaves the screen and put the modes back, without waiting for the terminal.
+
+        What is queued for the terminal is dropped: it belongs to the screen that is left.
+        """
+        if not self.taken:
+            return
+        self.taken, self.silent = False, True
+        # In the background, changing the modes would stop us.
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        with contextlib.suppress(OSError, ValueError, AttributeError, termios.error):
+            assert sys.__stderr__
+            self._send(sys.__stderr__.fileno(), f"{ABORT}{REPORTS_OFF}{SCREEN_OFF}".encode())
+        with contextlib.suppress(OSError, termios.error):
+            if self._found:
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._found)
+
+    def _send(self, fd: int, data: bytes) -> None:
+        """Send bytes before all that waits, for `RETRY_S` at most."""
+        blocking = os.get_blocking(fd)
+        os.set_blocking(fd, False)
+        try:
+            self.interrupt()
+            rest, end_s = data, time.monotonic() + RETRY_S
+            while rest and time.monotonic() < end_s:
+                if rest == data:
+                    # Makes room, also where nobody reads.
+                    termios.tcflush(fd, termios.TCOFLUSH)
+                try:
+                    rest = rest[os.write(fd, rest) :]
+                except BlockingIOError:
+                    time.sleep(PAUSE_S)
+        finally:
+            os.set_blocking(fd, blocking)

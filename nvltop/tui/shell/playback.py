@@ -1,0 +1,99 @@
+"""The keys of a replay, and what the screen is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from nvltop.model import Finding
+from nvltop.record.replay import Replay
+from nvltop.record.timeline import RULES_S, FindingMarker
+from nvltop.text import clean
+from nvltop.tui.tabs.history.timeline import Playing
+
+STEP_S: Final = 10.0
+"""What the arrow keys jump."""
+FASTER: Final = 2.0
+FAR_S: Final = 60.0
+"""What is less behind where it was to jump is there in a moment."""
+
+
+class Playback:
+    """A replay under the user's hands."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._generation = replay.generation
+        self._marker = FindingMarker()
+        self._told = ""
+
+    def note(self, findings: Sequence[Finding], mono_s: float) -> None:
+        """Mark what the rules have begun to say where the replay has come to."""
+        for mark in self._marker.marks(findings, mono_s):
+            # Where the rules have looked already, the second time adds nothing.
+            if mono_s - self._replay.timeline.start_s > RULES_S:
+                self._replay.timeline.add(mark)
+
+    def rewound(self) -> bool:
+        """Whether items come from the beginning again, so that what was made of them must be dropped."""
+        before, self._generation = self._generation, self._replay.generation
+        return before != self._generation
+
+    def do(self, what: str) -> None:
+        """Obey a key."""
+        replay = self._replay
+        self._told = ""
+        if what == "pause":
+            replay.pause(not replay.paused)
+        elif what == "step":
+            replay.step()
+        elif what == "faster":
+            replay.speed *= FASTER
+        elif what == "slower":
+            replay.speed /= FASTER
+        elif what in ("back", "forward"):
+            replay.jump(replay.position_s + (STEP_S if what == "forward" else -STEP_S))
+        else:
+            mark = replay.jump_to_mark(forward=what == "next")
+            self._told = clean(mark.text) if mark else "nothing more happened"
+
+    def go_to(self, text: str) -> None:
+        """Jump to `M:SS` or seconds from the beginning, or to a time of day `H:MM:SS`."""
+        line = self._replay.timeline
+        try:
+            parts = [int(part) for part in text.strip().split(":")]
+            if len(parts) == 3:
+                hours, minutes, seconds = parts
+                begin = datetime.fromtimestamp(line.start_wall_s)
+                moment = begin.replace(hour=hours, minute=minutes, second=seconds, microsecond=0)
+                if moment < begin.replace(microsecond=0):
+                    moment += timedelta(days=1)  # a recording that goes past midnight
+                to_s = line.at_wall(moment.timestamp())
+            else:
+                minutes, seconds = parts if len(parts) == 2 else (0, *parts)
+                to_s = line.start_s + 60 * minutes + seconds
+        except (ValueError, TypeError, OverflowError):
+            self._told = "no time such as 1:30 or 14:02:11"
+            return
+        self._told = ""
+        self._replay.jump(to_s)
+
+    def playing(self) -> Playing:
+        """Return where the replay stands."""
+        line = self._replay.timeline
+        return Playing(
+            position_s=self._replay.position_s - line.start_s,
+            length_s=line.end_s - line.start_s,
+            speed=self._replay.speed,
+            paused=self._replay.paused,
+            marks=tuple(max(0.0, mark.mono_s - line.start_s) for mark in line.marks),
+            told=self._behind() or self._told,
+        )
+
+    def _behind(self) -> str:
+        """Say how much of a long jump is done."""
+        replay, start_s = self._replay, self._replay.timeline.start_s
+        if not replay.behind or replay.position_s - replay.reached_s < FAR_S:
+            return ""
+        return f"reading, {100 * (replay.reached_s - start_s) / (replay.position_s - start_s):.0f} %"

@@ -1,0 +1,63 @@
+"""One run of the screen: what is known before it, the terminal, and what is reported after it."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Final
+
+from nvltop.config.settings import Settings
+from nvltop.crash import write
+from nvltop.model import Inventory, Item, Show
+from nvltop.tui.shell import terminal
+from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.shell.lifecycle import Outcome, refused
+from nvltop.tui.shell.source import Source
+
+FIRST_S: Final = 0.5
+"""Time from the start of the source that its first answer gets before the screen shows that it waits."""
+PAUSE_S: Final = 0.01
+
+
+def run(source: Source, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> Outcome:
+    """Show the screen until the user leaves; `show` is given each frame as well.
+
+    `begun_s` is when the source was started (CLOCK_MONOTONIC). What ends the run at once, such as a
+    missing driver, is known before the terminal is touched, unless the driver is slow to answer.
+    """
+    unfit = terminal.unfit()
+    if unfit:
+        return Outcome(1, unfit)
+    terminal.size_from_terminal()
+    terminal.screen_on_terminal()
+    terminal.give_size()
+    arrived = first_items(source, begun_s + FIRST_S)
+    for item in arrived:
+        if isinstance(item, Inventory) and (outcome := refused(item, settings.only)):
+            return outcome
+    app = Nvltop(source, settings, show, arrived=arrived)
+    app.guard.watch()
+    app.guard.on_signals(app.signalled)
+    try:
+        app.run(mouse=settings.mouse)
+    except Exception as error:
+        app.crashed = app.crashed or error
+    finally:
+        app.guard.restore()
+    outcome = Outcome(1, write(app.crashed)) if app.crashed else app.outcome
+    words, failed = app.finish_files()
+    return Outcome(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
+
+
+def first_items(source: Source, end_s: float) -> list[Item]:
+    """Return what a source gives up to its first inventory, or up to `end_s` (CLOCK_MONOTONIC)."""
+    items = source.drain()
+    while source.fileno() >= 0 and not any(isinstance(item, Inventory) for item in items):
+        left_s = end_s - time.monotonic()
+        if left_s <= 0 or not select.select([source.fileno()], [], [], left_s)[0]:
+            break
+        if not (more := source.drain()):
+            # Part of a line, or the end of the pipe, which stays readable.
+            time.sleep(PAUSE_S)
+        items += more
+    return items

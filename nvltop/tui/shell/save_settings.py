@@ -1,0 +1,43 @@
+"""Files that keys write: a recording of what is read from now on, and the config file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from nvltop.config.file import ConfigError, changed, save
+from nvltop.config.settings import Settings
+from nvltop.model import Inventory
+from nvltop.record.format import RecordingError
+from nvltop.record.recorded import Recorded
+from nvltop.record.writer import Recorder
+from nvltop.tui.shell.source import Source
+
+
+def record_or_stop(source: Source, inventory: Inventory) -> tuple[Source, str, bool]:
+    """Record into a new file in the current folder, or stop.
+
+    Returns the source to go on with, what to tell, and whether that is a failure.
+    """
+    if isinstance(source, Recorded):
+        return source.stop(), f"recorded to {source.path}", False
+    try:
+        recorder = Recorder(Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz")))
+    except RecordingError as error:
+        return source, str(error), True
+    recorder.write(inventory)
+    return Recorded(source, recorder), f"recording to {recorder.path}, redacted; F7 stops", False
+
+
+def keep(before: Settings, now: Settings) -> tuple[str, bool]:
+    """Write changes into the config file; return what to tell, if anything, and whether it failed."""
+    changes = changed(before, now)
+    if not changes:
+        return "", False
+    if now.config is None:
+        return "the settings were not written: you have no home folder", True
+    try:
+        save(now.config, changes)
+    except ConfigError as error:
+        return str(error), True
+    return f"written to {now.config}", False

@@ -1,0 +1,238 @@
+"""The way to the terminal and back: Textual's, but for what it costs while nothing happens."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import signal
+import termios
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+from textual import constants
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from nvltop.text import PLAIN, c_locale, columns
+from nvltop.tui.shell import guard, terminal
+from nvltop.tui.shell.keyboard import PASTE_IDLE_S, Keyboard
+
+CHUNK: Final = 4096
+ESCAPE_S: Final = constants.ESCAPE_DELAY + 0.02
+"""After so long without another byte an Esc is the key, not the beginning of a sequence."""
+QUERY: Final = "\x1b[?2026$p"
+"""DECRQM: whether the terminal knows synchronized output. It answers after all that it was sent before."""
+PAUSE_S: Final = 0.05
+INTERRUPT_S: Final = 0.2
+ANSWER_S: Final = 1.0
+"""Time for an answer to come back over a slow line; a terminal that takes longer gives none."""
+
+
+class Output:
+    """The terminal as a file for Textual's writer thread; it stops when the guard restores the terminal."""
+
+    def __init__(self, file: Any, its: guard.Guard) -> None:
+        self._fd = file.fileno()
+        # What is not ours to draw, such as frames of menus, may not fit into the locale.
+        codecs.register_error("cells", _in_cells)
+        self._encoding = "ascii" if c_locale(os.environ) else file.encoding
+        self._guard = its
+
+    def fileno(self) -> int:
+        """Return the terminal's descriptor."""
+        return int(self._fd)
+
+    def write(self, text: str) -> None:
+        """Send text; waits while the terminal takes nothing."""
+        data = memoryview(text.encode(self._encoding, "cells"))
+        self._guard.taken |= not self._guard.silent
+        while data and not self._guard.silent:
+            try:
+                data = data[os.write(self._fd, data[:CHUNK]) :]
+            except BlockingIOError:  # another program made it non-blocking for all who have it open
+                select.select([], [self._fd], [], PAUSE_S)
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+
+def _in_cells(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in as many columns; an error handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c, "-" * columns(c)) for c in lacking), error.end
+
+
+class Driver(LinuxDriver):
+    """Counts the bytes that it sends, reads keys on the event loop, and never waits for the terminal.
+
+    Textual's own waits for keys in a thread that looks up ten times a second, for days, and each time takes
+    the interpreter from the thread that draws.
+    """
+
+    class InputEnded(Message):
+        """No more keys will come."""
+
+    written = 0
+    """Bytes sent to the terminal so far."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._size = self._get_terminal_size()
+        self._guard: guard.Guard = self._app.guard  # type: ignore[attr-defined]
+        self._file: Any = Output(self._file, self._guard)
+        self._keyboard = Keyboard(self._debug)
+        self._listening = False
+        """Whether keys are read."""
+        self._asked_s: float | None = None
+        """When a query was sent that has not been answered yet (CLOCK_MONOTONIC)."""
+        self._answers = False
+        """Whether this terminal answers queries."""
+        self._dropped = False
+        """Whether the terminal lacks something that was drawn while it took nothing."""
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        return terminal.size(self.fileno)
+
+    def write(self, data: str) -> None:
+        """Send text to the terminal; drop it if much waits already, and have all drawn again afterwards."""
+        queue = self._writer_thread._queue if self._writer_thread else None
+        if queue and (self._dropped or queue.full()):
+            if (queue.full() and terminal.stalled()) or (self._dropped and not queue.empty()):
+                self._dropped = True
+                return
+            if self._dropped:
+                self._dropped = False
+                self._loop.call_soon_threadsafe(self._app.action_redraw)  # type: ignore[attr-defined]
+        Driver.written += len(data) if data.isascii() else len(data.encode())
+        super().write(data)
+
+    def _enable_mouse_support(self) -> None:
+        if self._mouse:
+            self.write(guard.MOUSE_ON)
+
+    def _disable_mouse_support(self) -> None:
+        """Do nothing: `disable_input` has ended all reports."""
+
+    def _query_in_band_window_resize(self) -> None:
+        """Ask for nothing: SIGWINCH reports sizes, and the answer would bring mouse reports in pixels."""
+
+    def _request_terminal_sync_mode_support(self) -> None:
+        # Apple's terminal prints the end of the query.
+        if self.input_tty and os.environ.get("TERM_PROGRAM", "") != "Apple_Terminal":
+            self._query()
+
+    def _query(self) -> None:
+        self._asked_s = time.monotonic()
+        self.write(QUERY)
+
+    def send_modes(self) -> None:
+        """Switch on again what a terminal may have forgotten, as after its window was reloaded."""
+        self._enable_mouse_support()
+        self._enable_bracketed_paste()
+        self._disable_line_wrap()
+        self.write("\x1b[?1004h\x1b[?25l")
+
+    def run_input_thread(self) -> None:
+        """Leave the reading to the event loop; the thread that Textual starts for it ends at once."""
+        self._loop.call_soon_threadsafe(self._listen)
+
+    def _listen(self) -> None:
+        if self._listening:
+            self._loop.add_reader(self.fileno, self._read)
+
+    def start_application_mode(self) -> None:
+        """Take the terminal; after a stop that could not be caught it is ours still, and to be drawn anew."""
+        found = self.attrs_before
+        self._must_signal_resume |= found is not None
+        self._listening = True
+        self._guard.interrupt = self._interrupt
+        signal.signal(signal.SIGURG, lambda *_: None)
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.attrs_before = found or self.attrs_before
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back as it was found."""
+        self.disable_input()
+        if self.attrs_before is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+        self.attrs_before = None
+        self.write(guard.SCREEN_OFF)
+
+    def close(self) -> None:
+        """Wait until all is sent; at the end, a terminal that takes nothing is left to `Guard.restore`."""
+        writer = self._writer_thread
+        if writer is None or (self._guard.ending and terminal.stalled()):
+            return
+        lives = writer.is_alive()
+        super().close()
+        self._guard.taken &= not lives
+
+    def _interrupt(self) -> None:
+        """Have the writer thread return from a `write` that blocks; a signal does that."""
+        writer = self._writer_thread
+        if writer and writer.ident and writer.is_alive():
+            signal.pthread_kill(writer.ident, signal.SIGURG)
+            writer.join(INTERRUPT_S)
+
+    def disable_input(self) -> None:
+        """Read no more, as while suspended and at the end."""
+        if self._listening:
+            self._listening = False
+            self._loop.remove_reader(self.fileno)
+            self._await_answers()
+            super().disable_input()
+
+    def _await_answers(self) -> None:
+        """Read until the terminal has answered what it was asked: the shell would take it for typed text.
+
+        A terminal that is known to answer is asked once more, after its reports were switched off: then
+        nothing is under way any more.
+        """
+        self.write(guard.REPORTS_OFF)
+        if self._answers:
+            self._query()
+        while self._asked_s is not None:
+            left_s = self._asked_s + ANSWER_S - time.monotonic()
+            if left_s <= 0 or not select.select([self.fileno], [], [], left_s)[0]:
+                break
+            try:
+                data = os.read(self.fileno, CHUNK)
+            except OSError:
+                break
+            if not data:
+                break
+            self._take(data)
+        self._asked_s = None
+
+    def _take(self, data: bytes) -> list[Message]:
+        """Return the messages that bytes bring, and note answers."""
+        before = self._keyboard.answers
+        messages = self._keyboard.feed(data)
+        if self._keyboard.answers > before:
+            self._answers, self._asked_s = True, None
+        return messages
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self.fileno, CHUNK)
+        except OSError:
+            data = b""
+        if not data:
+            # The end of a file, or of the terminal; it would be readable for ever.
+            self._loop.remove_reader(self.fileno)
+            self.send_message(self.InputEnded())
+            return
+        for message in self._take(data):
+            self.process_message(message)
+        self._loop.call_later(ESCAPE_S, self._look_at_escape)
+        if self._keyboard.pasting:
+            self._loop.call_later(PASTE_IDLE_S + ESCAPE_S, self._look_at_escape)
+
+    def _look_at_escape(self) -> None:
+        for message in self._keyboard.tick():
+            self.process_message(message)

@@ -1,0 +1,1 @@
+"""The tab Errors: its widget, and the rows it draws."""

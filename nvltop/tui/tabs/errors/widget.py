@@ -1,0 +1,188 @@
+"""The tab Errors: every error counter that ever moved, of links and of NICs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from nvltop.analysis.errors import INFORMATIVE, MINUTES
+from nvltop.analysis.health.words import WORDS
+from nvltop.formatting import age, count
+from nvltop.model import ErrorCount, known
+from nvltop.report.nics import ERROR_WORDS, nic_name
+from nvltop.report.text import remote_name
+from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.row import Column, Span, narrow
+from nvltop.tui.tabs.main import nics
+from nvltop.tui.widgets.list_tab import ListTab
+
+NEVER: Final = 1e12
+"""What a counter that has not changed sorts as."""
+BELOW: Final = 1e25
+"""More than any counter holds."""
+NICS: Final = 1 << 20
+"""What the first NIC sorts as: after all GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One counter of one link, or of one port of a NIC."""
+
+    owner: str
+    """UUID of the GPU, or name of the NIC."""
+    place: int
+    """What it sorts as: NICs come after GPUs."""
+    label: str
+    index: int
+    """Of the link or port."""
+    kind: str
+    words: str
+    error: ErrorCount
+    remote: str
+    link: bool = True
+
+
+class Errors(ListTab[Moved]):
+    """Counters with their lifetime, what rose since the start, and when."""
+
+    TITLE = "Errors"
+    COLUMNS: ClassVar = (
+        Column("gpu", "GPU", 4, 0),
+        Column("link", "LNK", 4, 0),
+        Column("kind", "KIND", 26, 3, left=True),
+        Column("total", "LIFETIME", 9, 0),
+        Column("since", "START+", 7, 0),
+        Column("per_min", "PER MIN", 8, 1),
+        Column("changed", "CHANGED", 8, 2),
+        Column("remote", "REMOTE END OR NIC", 34, 4, left=True),
+    )
+    SORT = "since"
+    TEXT_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("b", "baseline", "Count errors from now on (the device's counters stay)"),
+        Binding("enter", "enter", "Open the link"),
+    ]
+
+    class Baseline(Message):
+        """Errors are to be counted from now on."""
+
+    def items(self) -> Sequence[Moved]:
+        """Return the counters that are not zero."""
+        frame = self.view.frame
+        index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+        moved = [
+            Moved(
+                owner=g.gpu.uuid,
+                place=g.gpu.index,
+                label=str(g.gpu.index),
+                index=link.index,
+                kind=kind,
+                words=WORDS[kind][1],
+                error=error,
+                remote=narrow(remote_name(link, index_of), self.view.glyphs),
+            )
+            for g in self.view.gpus
+            for link in g.links
+            for kind, error in link.errors.items()
+            if known(error.total) and error.total
+        ]
+        return moved + [
+            Moved(
+                owner=f.nic.device,
+                place=NICS + i,
+                label=nics.number(self.view, f),
+                index=f.port.port,
+                kind=kind,
+                words=ERROR_WORDS.get(kind, kind),
+                error=error,
+                remote=narrow(f"NIC {nic_name(f)}", self.view.glyphs),
+                link=False,
+            )
+            for i, f in enumerate(frame.nics)
+            for kind, error in f.errors.items()
+            if known(error.total) and error.total
+        ]
+
+    def key(self, item: Moved) -> Hashable:
+        """Name a counter."""
+        return item.owner, item.index, item.kind
+
+    def value(self, item: Moved, column: str) -> float | str:
+        """Return a column's number."""
+        error = item.error
+        if column == "changed":
+            return NEVER if error.last_change_s is None else error.last_change_s
+        if column in ("kind", "remote"):
+            return item.kind if column == "kind" else item.remote
+        values = {
+            "gpu": item.place,
+            "link": item.index,
+            "total": error.total,
+            "since": error.since_start,
+            "per_min": error.per_min,
+        }
+        value = values[column]
+        # What is no trouble by itself (waiting for credit, say) would bury with its counts what is.
+        below = BELOW if item.kind in INFORMATIVE and column in ("total", "since", "per_min") else 0.0
+        return (float(value) if known(value) else -1.0) - below
+
+    def cell(self, item: Moved, column: Column) -> Span:
+        """Return a column's text."""
+        error = item.error
+        rose = known(error.since_start) and error.since_start > 0 and item.kind not in INFORMATIVE
+        role = "error" if rose else ""
+        if column.key == "gpu":
+            return item.label, ""
+        if column.key == "link":
+            mark, role = self.view.mark(item.owner, item.index)
+            return f"{item.index}{mark}", role
+        if column.key == "kind":
+            return item.words, role
+        if column.key == "total":
+            return count(error.total, 0), role
+        if column.key == "since":
+            return count(error.since_start, 0), role
+        if column.key == "per_min":
+            return count(error.per_min, 0), role
+        if column.key == "changed":
+            return ("-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"), role
+        return item.remote, "dim"
+
+    def tail(self, item: Moved, width: int) -> list[Span]:
+        """Draw the minutes with an increase, the newest at the right."""
+        minutes = min(MINUTES, width - 1)
+        if minutes < 10:
+            return []
+        levels = self.view.glyphs.levels
+        drawn = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
+        bad = item.error.minutes and item.kind not in INFORMATIVE
+        return [("".join(reversed(list(drawn))), "error" if bad else "shadow")]
+
+    def empty(self) -> str:
+        """Say what was looked at."""
+        links = [link for g in self.view.gpus for link in g.links]
+        kinds = {kind for link in links for kind in link.errors}
+        ports = [f for f in self.view.frame.nics if f.errors]
+        counted = [f"{len(links)} links"] * bool(kinds) + [f"{len(ports)} ports of NICs"] * bool(ports)
+        if not counted:
+            return "no error counter could be read yet" if links else "no NVLink, so no link errors"
+        kinds |= {kind for f in ports for kind in f.errors}
+        return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} stand at 0"
+
+    def keys(self) -> Sequence[Key]:
+        """Add the baseline."""
+        return (*super().keys(), Key("b", "Base", "baseline"))
+
+    def action_baseline(self) -> None:
+        """Count from now on."""
+        self.post_message(self.Baseline())
+
+    def action_enter(self) -> None:
+        """Open the selected counter's link; a NIC has no page."""
+        if self.chosen and self.chosen.link:
+            self.open_page(LinkPage(self.view, self.ink, self.chosen.owner, self.chosen.index))

@@ -1,0 +1,1 @@
+"""The tab Health: its widget, and the rows it draws."""

@@ -1,0 +1,68 @@
+"""The tab Health: what is wrong, why we think so, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+
+from nvltop.model import Check, Event, Finding
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.health import rows
+from nvltop.tui.tabs.main.layout import first_shown
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class Health(Tab):
+    """A list, and below it the selected entry in whole sentences."""
+
+    DEFAULT_CSS = "Health { layout: vertical; #details { height: 7; dock: bottom; } }"
+    TITLE: ClassVar[str] = "Health"
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._list = Lines(ink, "findings")
+        self._details = Lines(ink, "details")
+        self._entries: list[rows.Entry] = []
+        self._of: tuple[Sequence[Finding], Sequence[Finding], Sequence[Check], Sequence[Event]] | None = None
+        self._chosen = 0
+        self._first = 0
+
+    def compose(self) -> ComposeResult:
+        """Stack list and details."""
+        yield self._list
+        yield self._details
+
+    def paint(self) -> None:
+        """Draw what the rules say."""
+        frame, glyphs = self.view.frame, self.view.glyphs
+        of = (frame.findings, frame.past_findings, frame.checks, frame.events)
+        if of != self._of:
+            self._entries, self._of = rows.entries(frame), of
+        self._chosen = max(0, min(self._chosen, len(self._entries) - 1))
+        at = self._list.size
+        self._first = first_shown(self._first, self._chosen, len(self._entries), at.height - 1)
+        self._list.show(rows.rows(self._entries, at.width, at.height, self._first, self._chosen, glyphs))
+        at = self._details.size
+        chosen = self._entries[self._chosen] if self._entries else None
+        self._details.show(rows.details(chosen, at.width, at.height, glyphs))
+
+    def move(self, by: int) -> None:
+        """Move the selection."""
+        self._chosen = max(0, min(self._chosen + by, len(self._entries) - 1))
+
+    def page_lines(self) -> int:
+        """Return how many entries are seen."""
+        return self._list.size.height - 1
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is clicked."""
+        x, y = event.screen_offset
+        row = self._first + y - self._list.region.y - 1
+        if self._list.region.contains(x, y) and self._first <= row < len(self._entries):
+            self._chosen = row
+            self.repaint()

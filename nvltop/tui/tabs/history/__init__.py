@@ -1,0 +1,1 @@
+"""The tab History: its widget, and the rows it draws."""

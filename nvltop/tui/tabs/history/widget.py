@@ -1,0 +1,108 @@
+"""The tab History: TX and RX of node, GPU, link or NIC against time, and PCIe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.history import chart
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class History(Tab):
+    """Two charts with a cursor; drawn once a second at most."""
+
+    TITLE = "History"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "cursor(1)", "Cursor back in time"),
+        Binding("right", "cursor(-1)", "Cursor on"),
+        Binding("plus,equals_sign,right_square_bracket", "span(1)", "Longer time"),
+        Binding("minus,left_square_bracket", "span(-1)", "Shorter time"),
+        Binding("p", "pcie", "PCIe or NVLink"),
+        Binding("l", "link", "The selected link, or the GPU as a whole"),
+    ]
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._chart = Lines(ink, "chart")
+        self._wanted = chart.Wanted()
+        self._row = 0
+        """0 for the node, then the GPUs, then all NICs together and each of them."""
+        self._rows = 1
+        self._drawn: object = None
+
+    def compose(self) -> ComposeResult:
+        """Show the charts."""
+        yield self._chart
+
+    def forget(self) -> None:
+        """Draw the chart anew."""
+        self._drawn = None
+
+    def paint(self) -> None:
+        """Draw, if a second has passed or anything else is wanted."""
+        view, at = self.view, self._chart.size
+        gpus = [g.gpu.uuid for g in view.gpus]
+        ports = [(f.nic.device, f.port.port) for f in view.frame.nics]
+        rows: list[tuple[str | None, tuple[str, int] | None]] = [
+            (None, None),
+            *((uuid, None) for uuid in gpus),
+        ]
+        rows += [(None, port) for port in ([chart.ALL_NICS, *ports] if ports else [])]
+        self._rows = len(rows)
+        self._row = min(self._row, len(rows) - 1)
+        uuid, nic = rows[self._row]
+        self._wanted = replace(self._wanted, gpu=uuid, nic=nic)
+        now = (self._wanted, at, id(view.history), view.history.bucket, len(rows), view.unit, view.glyphs)
+        if now == self._drawn or at.width < 20 or at.height < 6:
+            return
+        self._drawn = now
+        self._chart.show(chart.rows(view, self._wanted, at.width, at.height))
+
+    def keys(self) -> Sequence[Key]:
+        """Say how to change what is drawn."""
+        return (Key("+", "Longer", "span(1)"), Key("-", "Short", "span(-1)"), Key("p", "PCIe", "pcie"))
+
+    def move(self, by: int) -> None:
+        """Go from the node to its GPUs, and on to the NICs."""
+        self._row = max(0, min(self._row + by, self._rows - 1))
+        self._wanted = replace(self._wanted, link=None)
+
+    def action_cursor(self, by: int) -> None:
+        """Move the cursor by one value."""
+        self._wanted = replace(self._wanted, cursor=max(0, min(self._wanted.cursor + by, 298)))
+        self.repaint()
+
+    def action_span(self, by: int) -> None:
+        """Draw a longer or shorter time."""
+        span = max(0, min(self._wanted.span + by, len(chart.SPANS) - 1))
+        self._wanted = replace(self._wanted, span=span, cursor=0)
+        self.repaint()
+
+    def action_pcie(self) -> None:
+        """Draw PCIe, or NVLink again."""
+        self._wanted = replace(self._wanted, pcie=not self._wanted.pcie)
+        self.repaint()
+
+    def action_link(self) -> None:
+        """Draw the selected link alone, or the whole GPU again."""
+        view = self.view
+        if self._wanted.link is None and view.selected and view.link < len(view.selected.links):
+            self._row = view.gpu + 1
+            self._wanted = replace(self._wanted, link=view.selected.links[view.link].index, pcie=False)
+        else:
+            self._wanted = replace(self._wanted, link=None)
+        self.repaint()
+
+    def wheel(self, event: events.MouseEvent, by: int) -> None:
+        """Change the time."""
+        self.action_span(by)

@@ -1,0 +1,1 @@
+"""The tab Links: its widget, and the rows it draws."""

@@ -1,0 +1,129 @@
+"""The Links tab: every link of every GPU as one cell, TX over RX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nvltop.formatting import UNKNOWN, percent
+from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
+from nvltop.report.text import remote_name
+from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.view_state import View
+
+LABEL: Final = 8
+"""Columns of `GPU 15 TX`, without the word."""
+CELL: Final = 4
+NARROW: Final = 3
+LINES: Final = 2
+"""Of each GPU."""
+WORDS: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
+LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
+"""Shares of the speed up to which a cell has a colour; from the ceiling on it is filled."""
+LEGEND: Final = "% of speed · dn down · zz asleep · nt no traffic allowed · ? unknown · ! errors or a finding"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of the map is seen."""
+
+    first_gpu: int
+    first_link: int
+    gpus: int
+    links: int
+    cell: int
+
+
+def window(view: View, width: int, height: int, gpu: int, link: int, before: Window | None) -> Window:
+    """Return what to show so that the selected cell is seen, moved no more than needed."""
+    most = max((len(g.links) for g in view.gpus), default=0)
+    cell = CELL if LABEL + CELL * most <= width or LABEL + NARROW * most > width else NARROW
+    links = max(1, min(most, (width - LABEL) // cell))
+    gpus = max(1, (height - 2) // LINES)
+    first_gpu = min(before.first_gpu if before else 0, max(0, len(view.gpus) - gpus))
+    first_link = min(before.first_link if before else 0, max(0, most - links))
+    first_gpu = max(0, min(gpu, max(first_gpu, gpu - gpus + 1)))
+    first_link = max(0, min(link, max(first_link, link - links + 1)))
+    return Window(first_gpu, first_link, gpus, links, cell)
+
+
+def rows(view: View, width: int, height: int, at: Window, gpu: int, link: int) -> list[Row]:
+    """Draw link numbers, two lines a GPU, and the selected link in words."""
+    shown = range(at.first_link, at.first_link + at.links)
+    head = "GPU".ljust(LABEL) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
+    out = [fit([(head, "title")], width, "title")]
+    for i, g in enumerate(view.gpus[at.first_gpu : at.first_gpu + at.gpus], at.first_gpu):
+        chosen = link if i == gpu else None
+        out += [fit(_line(view, g, way, shown, at.cell, chosen), width) for way in ("TX", "RX")]
+    del out[height - 1 :]
+    out += [fit([], width)] * (height - 1 - len(out))
+    return [*out, fit([(sentence(caption(view, gpu, link), width, view.glyphs), "caption")], width)]
+
+
+def _line(
+    view: View, g: GpuFrame, way: str, shown: Sequence[int], cell: int, chosen: int | None
+) -> list[Span]:
+    mark, role = view.mark(g.gpu.uuid)
+    label = f"{g.gpu.index}{mark}".rjust(4) if way == "TX" else " " * 4
+    spans: list[Span] = [(label, role or "bold"), (f" {way} ", way.lower())]
+    if not g.links:
+        why = g.nvlink.links_present
+        told = f"links unknown: {why.reason}" if isinstance(why, Missing) else "no NVLink"
+        return [*spans, (told if way == "TX" else "", "dim")]
+    for k in shown:
+        if k >= len(g.links):
+            spans.append((" " * cell, ""))
+            continue
+        text, role = _cell(view, g, g.links[k], way)
+        text = text[: cell - 1].rjust(cell - 1)
+        sign = _sign(view, g, g.links[k]) if cell > NARROW else ""
+        spans += [(text + sign, "selected" if k == chosen else role), (" " * (cell - len(text + sign)), "")]
+    return spans
+
+
+def _cell(view: View, g: GpuFrame, link: Link, way: str) -> Span:
+    if link.state in WORDS:
+        marked = view.mark(g.gpu.uuid, link.index)[1]
+        return WORDS[link.state], marked or "dim"
+    share = _share(link, way)
+    if isinstance(share, Missing):
+        return UNKNOWN, "warn"
+    if g.stale:
+        return percent(share, 0), "dim"
+    ceiling = g.nvlink.ceiling
+    top = "heat4" if known(ceiling) and share >= ceiling else "heat3"
+    return percent(share, 0), next((role for limit, role in LEVELS if share < limit), top)
+
+
+def _share(link: Link, way: str) -> Maybe[float]:
+    moved = link.mean_tx_bytes_per_s if way == "TX" else link.mean_rx_bytes_per_s
+    speed = link.speed_bytes_per_s
+    if isinstance(moved, Missing):
+        return moved
+    if isinstance(speed, Missing):
+        return speed
+    return moved / speed if speed else Missing("link has no speed")
+
+
+def _sign(view: View, g: GpuFrame, link: Link) -> str:
+    rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
+    return view.mark(g.gpu.uuid, link.index)[0] or ("!" if rose else "")
+
+
+def caption(view: View, gpu: int, link: int) -> str:
+    """Say what the selected cell is, in words."""
+    if gpu >= len(view.gpus) or link >= len(view.gpus[gpu].links):
+        return LEGEND
+    g = view.gpus[gpu]
+    k = g.links[link]
+    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
+    state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
+    parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
+    if k.state not in WORDS:
+        tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
+        parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
+        if isinstance(tx, Missing):
+            parts.append(tx.reason)
+        parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
+    return SEPARATOR.join((*parts, f"to {remote_name(k, index_of)}", LEGEND))

@@ -1,0 +1,81 @@
+"""The tab Links: all links of all GPUs on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.links import heatmap
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class Links(Tab):
+    """A map of cells; the arrows go from cell to cell."""
+
+    TITLE = "Links"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "across(-1)", "Link before"),
+        Binding("right", "across(1)", "Next link"),
+        Binding("enter", "enter", "Open the link"),
+    ]
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._map = Lines(ink, "heat")
+        self._at: heatmap.Window | None = None
+
+    def compose(self) -> ComposeResult:
+        """Show the map."""
+        yield self._map
+
+    def paint(self) -> None:
+        """Draw what is seen of the map."""
+        view, at = self.view, self._map.size
+        self._at = heatmap.window(view, at.width, at.height, view.gpu, view.link, self._at)
+        self._map.show(heatmap.rows(view, at.width, at.height, self._at, view.gpu, view.link))
+
+    def keys(self) -> Sequence[Key]:
+        """Say what Enter does."""
+        return (Key("Ent", "Open", "enter"),)
+
+    def move(self, by: int) -> None:
+        """Go to another GPU, staying at the link."""
+        self.view.move(by, links=False)
+
+    def page_lines(self) -> int:
+        """Return how many GPUs are seen."""
+        return self._at.gpus if self._at else 1
+
+    def action_across(self, by: int) -> None:
+        """Go to another link of the GPU."""
+        self.view.move(by, links=True)
+        self.repaint()
+
+    def action_enter(self) -> None:
+        """Open the selected link."""
+        g = self.view.selected
+        if g and self.view.link < len(g.links):
+            self.open_page(LinkPage(self.view, self.ink, g.gpu.uuid, g.links[self.view.link].index))
+
+    def on_click(self, event: events.Click) -> None:
+        """Select a cell, open it with a second click."""
+        x, y = event.screen_offset
+        at, seen = self._map.region, self._at
+        if not at.contains(x, y) or seen is None or x - at.x < heatmap.LABEL or y == at.y:
+            return
+        gpu = seen.first_gpu + (y - at.y - 1) // heatmap.LINES
+        link = seen.first_link + (x - at.x - heatmap.LABEL) // seen.cell
+        if gpu < len(self.view.gpus) and link < len(self.view.gpus[gpu].links):
+            self.view.gpu, self.view.link = gpu, link
+            if event.chain == 2:
+                self.action_enter()
+        self.repaint()

@@ -1,0 +1,1 @@
+"""The tab Main: its widget, and the rows it draws."""

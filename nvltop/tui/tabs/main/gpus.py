@@ -1,0 +1,284 @@
+"""The table of GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from nvltop.analysis.verdict import PCIE_LANE, mean_share
+from nvltop.formatting import UNKNOWN, count, memory, percent
+from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.tui.render.glyphs import Glyphs
+from nvltop.tui.render.gpu_order import SAME
+from nvltop.tui.render.row import Column, Row, Span, choose, fit, joined, narrow, overlaid, parted, text_of
+from nvltop.tui.render.view_state import View
+
+NVLINK: Final = (
+    Column("gpu", "GPU", 3, 0),
+    Column("name", "NAME", 10, 5, left=True),
+    Column("util", "UTIL%", 5, 2),
+    Column("mem", "MEM", 8, 6),
+    Column("power", "PWR", 5, 7),
+    Column("temp", "TEMP", 4, 8),
+    Column("tx", "TX GB/s", 7, 0),
+    Column("rx", "RX GB/s", 7, 0),
+    Column("share", "%SPD", 4, 1),
+    Column("links", "LINKS", 5, 3),
+    Column("errors", "ERR", 4, 4),
+)
+PCIE: Final = (
+    Column("gpu", "GPU", 3, 0),
+    Column("name", "NAME", 16, 5, left=True),
+    Column("util", "UTIL%", 5, 2),
+    Column("mem", "MEM", 8, 6),
+    Column("power", "PWR", 5, 7),
+    Column("temp", "TEMP", 4, 8),
+    Column("pcie_tx", "TX GB/s", 7, 0),
+    Column("pcie_rx", "RX GB/s", 7, 0),
+    Column("pcie", "PCIE NOW", 8, 1),
+    Column("pcie_max", "MAX", 5, 3),
+    Column("numa", "NUMA", 4, 4),
+)
+NO_LINK: Final[Span] = ("-", "dim")
+MIN_SPARK: Final = 6
+MAX_SPARK: Final = 120
+ROOMY: Final = 100
+WIDE: Final = 130
+"""From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
+PEAKS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
+"""Highest rates between two readings of the window that TX and RX are means over."""
+BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
+
+
+def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
+    """Whether any GPU has a link that is up, or may have."""
+    return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
+
+
+def table(view: View, width: int, height: int, top: int) -> list[Row]:
+    """Draw the column title and the GPUs from number `top` on."""
+    shape = _shape(view, width)
+    rows = [_title(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
+    for i, g in enumerate(view.gpus[top : top + height - 1], top):
+        before, after = _still(shape, g, view)
+        spans = [*before, *_cells(shape.rates, g, view), *after]
+        if shape.spark:
+            spans += _sparks(g, view, shape)
+        chosen = "selected" if not view.links_focused else "unfocused"
+        rows.append(fit(spans, width, chosen if i == view.gpu else None))
+    return rows
+
+
+def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
+    """Return the titles of the columns, with the number of GPUs if not all are seen."""
+    if last - top >= count:
+        return shape.title
+    words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
+    text, end = text_of(shape.title), width
+    if not shape.spark:
+        # There is nothing but columns: behind a short title is room.
+        start = 0
+        for c in (*shape.first, *shape.rates, *shape.last):
+            if c.left and c.width >= len(c.title) + len(words):
+                end = start + c.width
+            start += c.width + 1
+    return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
+
+
+def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span]]:
+    """Return what stands before and behind the rates; it changes once a second at most."""
+    link = g.nvlink
+    counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
+    of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.mark(g.gpu.uuid)
+    return view.kept(
+        ("gpu", g.gpu.uuid),
+        of,
+        lambda: (joined(_cells(shape.first, g, view)), joined(_cells(shape.last, g, view))),
+    )
+
+
+class Shape(NamedTuple):
+    """What stands where in the table."""
+
+    first: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
+    spark: int
+    """Width of each sparkline; 0 if there is no room for them."""
+    linked: bool
+    """Whether the columns are those of NVLink, or else those of PCIe."""
+    title: Row
+
+
+def _shape(view: View, width: int) -> Shape:
+    return _shaped(
+        has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.falling, view.glyphs
+    )
+
+
+@lru_cache(maxsize=8)  # it is the same from frame to frame
+def _shaped(
+    linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
+) -> Shape:
+    """Choose the columns that fit, and what is left for sparklines."""
+    columns = [
+        replace(c, title=c.title.replace("GB/s", unit))
+        for c in (NVLINK if linked else PCIE)
+        if c.key not in hidden
+    ]
+    if width >= ROOMY:
+        name = 24 if width >= WIDE else 16
+        columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
+    if width >= WIDE and linked:
+        place = 1 + next((i for i, c in enumerate(columns) if c.key == "rx"), len(columns) - 1)
+        columns[place:place] = PEAKS
+    if width >= WIDE and BUS.key not in hidden:
+        columns.append(BUS)
+    columns = choose(columns, width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARK, (width - used - 1) // 2)
+    mark = glyphs.falling if falling else glyphs.rising
+    if each < MIN_SPARK:
+        columns = [
+            replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
+        ]
+    head = " ".join(_head(c, sort, mark) for c in columns)
+    if each >= MIN_SPARK:
+        scale = "" if linked or each < 14 else " (of 64 GB/s)"
+        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
+    title = fit([(head, "title")], width, "title")
+    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, linked, title)
+
+
+def _head(c: Column, sort: str, mark: str) -> str:
+    if sort == "gpu" or SAME.get(c.key, c.key) != sort:
+        return c.head()
+    return c.place(c.title[: c.width - 1] + mark)
+
+
+def column_at(view: View, x: int, width: int) -> str | None:
+    """Return the key of the column whose title is drawn at `x`."""
+    at = 0
+    shape = _shape(view, width)
+    for c in (*shape.first, *shape.rates, *shape.last):
+        if at <= x <= at + c.width:
+            return SAME.get(c.key, c.key)
+        at += c.width + 1
+    return None
+
+
+def _cells(columns: Sequence[Column], g: GpuFrame, view: View) -> list[Span]:
+    old = "dim" if g.stale or g.state != "ok" else ""
+    spans: list[Span] = []
+    for c in columns:
+        text, role = CELLS[c.key](g, view, old)
+        spans.append((c.place(text), role))
+        spans.append((" ", ""))
+    return spans
+
+
+def _gpu(g: GpuFrame, view: View, old: str) -> Span:
+    mark, role = view.mark(g.gpu.uuid)
+    return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
+
+
+def _name(g: GpuFrame, view: View, old: str) -> Span:
+    if g.state != "ok":
+        return g.state.upper(), "error"
+    return narrow(short_name(g.gpu.name), view.glyphs), ""
+
+
+def _tx(g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _carries(g) else NO_LINK
+
+
+def _rx(g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _carries(g) else NO_LINK
+
+
+def _share(g: GpuFrame, view: View, old: str) -> Span:
+    return (percent(mean_share(g.nvlink)), old) if _carries(g) else NO_LINK
+
+
+def _peak(value: Maybe[float], g: GpuFrame, view: View, old: str) -> Span:
+    return (view.unit.number(value), old) if _carries(g) else NO_LINK
+
+
+def _carries(g: GpuFrame) -> bool:
+    """Whether there is traffic to tell of, or may be."""
+    return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
+
+
+def _links(g: GpuFrame, view: View, old: str) -> Span:
+    up, present = g.nvlink.links_up, g.nvlink.links_present
+    if present == 0:
+        return NO_LINK
+    short = known(up) and known(present) and 0 < up < present
+    return f"{_text(up)}/{_text(present)}", "warn" if short else old
+
+
+def _errors(g: GpuFrame, view: View, old: str) -> Span:
+    link = g.nvlink
+    if link.links_present == 0:
+        return NO_LINK
+    moved = known(link.errors_since_start) and link.errors_since_start > 0
+    return count(link.errors_total), "error" if moved else old
+
+
+Cell: TypeAlias = Callable[[GpuFrame, View, str], Span]
+CELLS: Final[dict[str, Cell]] = {
+    "gpu": _gpu,
+    "name": _name,
+    "bus": lambda g, view, old: (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN, ""),
+    "mem": lambda g, view, old: (memory(g.gauges.memory_used_bytes, g.gauges.memory_total_bytes), old),
+    "power": lambda g, view, old: (_number(g.gauges.power_w, "W"), old),
+    "temp": lambda g, view, old: (_number(g.gauges.temperature_c, view.glyphs.degree), old),
+    "util": lambda g, view, old: (_number(g.gauges.util_percent), old),
+    "numa": lambda g, view, old: (_number(g.gpu.numa_node), ""),
+    "pcie": lambda g, view, old: (f"gen{_text(g.gauges.pcie_gen)} x{_text(g.gauges.pcie_width)}", old),
+    "pcie_max": lambda g, view, old: (f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""),
+    "pcie_tx": lambda g, view, old: (view.unit.number(g.pcie.tx_bytes_per_s), old),
+    "pcie_rx": lambda g, view, old: (view.unit.number(g.pcie.rx_bytes_per_s), old),
+    "tx": _tx,
+    "rx": _rx,
+    "share": _share,
+    "peak_tx": lambda g, view, old: _peak(g.nvlink.peak_tx_bytes_per_s, g, view, old),
+    "peak_rx": lambda g, view, old: _peak(g.nvlink.peak_rx_bytes_per_s, g, view, old),
+    "links": _links,
+    "errors": _errors,
+}
+"""What each column shows of a GPU; the last argument is the role of values that may be old."""
+RATES: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
+"""What changes with every reading; these columns stand side by side."""
+
+
+def _sparks(g: GpuFrame, view: View, shape: Shape) -> list[Span]:
+    if shape.linked:
+        ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
+    else:
+        ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
+    uuid = g.gpu.uuid
+    return [
+        (view.spark((uuid, None, ways[0]), shape.spark, scale), "tx"),
+        (" ", ""),
+        (view.spark((uuid, None, ways[1]), shape.spark, scale), "rx"),
+    ]
+
+
+def short_name(name: Maybe[str]) -> str:
+    """Drop the words that every NVIDIA GPU's name starts with."""
+    if isinstance(name, Missing):
+        return UNKNOWN
+    for word in ("NVIDIA ", "GeForce ", "Tesla "):
+        name = name.removeprefix(word)
+    return name
+
+
+def _number(value: Maybe[float], unit: str = "") -> str:
+    return UNKNOWN if isinstance(value, Missing) else f"{value:.0f}{unit}"
+
+
+def _text(value: Maybe[object]) -> str:
+    return UNKNOWN if isinstance(value, Missing) else str(value)

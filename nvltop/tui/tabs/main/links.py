@@ -1,0 +1,212 @@
+"""The links of the selected GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from nvltop.formatting import UNKNOWN, count
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
+from nvltop.tui.render.row import SEPARATOR, Column, Row, Span, choose, fit, joined, parted, sentence
+from nvltop.tui.render.view_state import View
+
+TITLES: Final = {
+    "replay": "REPL",
+    "recovery": "RECOV",
+    "crc": "CRC",
+    "crc_flit": "CRCFL",
+    "crc_data": "CRCDT",
+    "ecc_data": "ECC",
+    "rcv": "RXERR",
+    "link_recovery": "RECOV",
+    "link_recovery_failed": "RECFL",
+    "symbol": "SYMB",
+    "effective": "EFFER",
+    "plr_retry_blocks": "RETRY",
+    "local_link_integrity": "INTEG",
+    "malformed_packet": "MALF",
+    "buffer_overrun": "OVERR",
+    "rcv_remote": "RXREM",
+    "rcv_general": "RXGEN",
+    "xmit_discards": "DISC",
+    "link_recovery_successful": "RECOK",
+}
+"""Column titles of the error kinds, the most telling ones first."""
+STATES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
+MIN_SPARK: Final = 6
+MAX_SPARK: Final = 120
+SPARK_SHARE: Final = 12
+"""A sparkline keeps at least one column in so many of the pane."""
+ROOMY: Final = 110
+"""From this width on the other end has a column; elsewhere the caption names the selected link's."""
+
+
+def rows(view: View, width: int, height: int, top: int) -> list[Row]:
+    """Draw the links from number `top` on, and what the selected one is joined to."""
+    g = view.selected
+    if g is None:
+        return [fit([("", "title")], width, "title")]
+    if not g.links:
+        return _why_none(g, view, width)
+    shape = _shaped(width, view.unit.name, _kinds(g.links))
+    out = [shape.title]
+    for i, link in enumerate(g.links[top : top + height - 2], top):
+        before, after = _still(shape, g, link, view)
+        spans = [*before, *_cells(shape.rates, g, link, view), *after]
+        if shape.spark:
+            spans += _sparks(g, link, view, shape.spark)
+        chosen = view.links_focused and i == view.link
+        out.append(fit(spans, width, "selected" if chosen else None))
+    caption = sentence(_caption(g, view), width, view.glyphs)
+    return [*out, fit([(caption, "caption")], width)]
+
+
+def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
+    """Return the kinds of errors that any link has, and whether any has counted some or could not be read."""
+    counted: dict[str, bool] = {}
+    for link in links:
+        for kind, error in link.errors.items():
+            counted[kind] = counted.get(kind, False) or error.total != 0
+    return tuple(counted.items())
+
+
+def _still(shape: Shape, g: GpuFrame, link: Link, view: View) -> tuple[list[Span], list[Span]]:
+    """Return what stands before and behind the rates; it changes seldom."""
+    uuid = g.gpu.uuid
+    counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
+    of = shape, link.state, counts, view.mark(uuid, link.index), view.remote(link)
+    return view.kept(
+        ("link", uuid, link.index),
+        of,
+        lambda: (joined(_cells(shape.first, g, link, view)), joined(_cells(shape.last, g, link, view))),
+    )
+
+
+def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: View) -> list[Span]:
+    spans: list[Span] = []
+    for c in columns:
+        text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
+        spans.append((c.place(text), role))
+        spans.append((" ", ""))
+    return spans
+
+
+class Shape(NamedTuple):
+    """What stands where in the table."""
+
+    first: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
+    spark: int
+    """Width of each sparkline; 0 if there is no room for them."""
+    title: Row
+
+
+@lru_cache(maxsize=8)  # it is the same from frame to frame
+def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape:
+    """Choose the columns that fit, and what is left for sparklines."""
+    counted = dict(kinds)
+    columns = [
+        Column("index", "LNK", 3, 0),
+        Column("state", "STATE", 7, 50, left=True),
+        Column("tx", f"TX {unit}", 7, 0),
+        Column("rx", f"RX {unit}", 7, 0),
+        # A kind that has counted, or could not be read, goes last.
+        *(
+            Column(kind, title, 5, (20 if counted[kind] else 60) + i)
+            for i, (kind, title) in enumerate(TITLES.items())
+            if kind in counted
+        ),
+    ]
+    if width >= ROOMY:
+        columns.append(Column("remote", "REMOTE END", 34, 200, left=True))
+    room = width - 2 * (max(MIN_SPARK, width // SPARK_SHARE) + 1)
+    columns = choose(columns, room if room > 30 else width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARK, (width - used - 1) // 2)
+    head = " ".join(c.head() for c in columns)
+    if each >= MIN_SPARK:
+        head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+    title = fit([(head, "title")], width, "title")
+    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, title)
+
+
+def _caption(g: GpuFrame, view: View) -> str:
+    """Name the selected link's other end, and say why a value is unknown."""
+    link = g.links[min(view.link, len(g.links) - 1)]
+    name = f"GPU {g.gpu.index} > link {link.index}"
+    remote = view.remote(link)
+    tx = link.mean_tx_bytes_per_s
+    if link.state_reason:
+        return f"{name}: state unknown ({link.state_reason}){SEPARATOR}to {remote}"
+    if link.state is LinkState.DOWN:
+        return f"{name}: down{SEPARATOR}to {remote}"
+    if isinstance(tx, Missing):
+        return f"{name}: traffic unknown ({tx.reason}){SEPARATOR}to {remote}"
+    counts = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "data"
+    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name}"
+    return SEPARATOR.join((f"{name} > {remote}", speed, counts))
+
+
+def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
+    present = g.nvlink.links_present
+    why = f"links unknown: {present.reason}" if isinstance(present, Missing) else "this GPU has no NVLink"
+    return [
+        fit([(f"GPU {g.gpu.index}", "title")], width, "title"),
+        fit([(sentence(why, width, view.glyphs), "")], width),
+    ]
+
+
+def _index(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    mark, role = view.mark(g.gpu.uuid, link.index)
+    return f"{link.index}{mark}", role
+
+
+def _state(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
+    return STATES.get(link.state, link.state.value), role
+
+
+def _tx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return _rate(link.mean_tx_bytes_per_s, g, link, view)
+
+
+def _rx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return _rate(link.mean_rx_bytes_per_s, g, link, view)
+
+
+def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: View) -> Span:
+    # A link that is down has no traffic to read: that is no unknown.
+    text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
+    return text, "dim" if g.stale else ""
+
+
+def _remote(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+    return view.remote(link), ""
+
+
+def _count(kind: str, g: GpuFrame, link: Link, view: View) -> Span:
+    error = link.errors.get(kind)
+    if error is None:
+        return "-", "dim"
+    moved = known(error.since_start) and error.since_start > 0
+    return count(error.total), "error" if moved else ""
+
+
+Cell: TypeAlias = Callable[[str, GpuFrame, Link, View], Span]
+CELLS: Final[dict[str, Cell]] = {
+    "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
+}  # fmt: skip
+"""What each column shows of a link; all others are kinds of errors."""
+RATES: Final = ("tx", "rx")
+"""What changes with every reading; these columns stand side by side."""
+
+
+def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:
+    speed = link.speed_bytes_per_s
+    return [
+        (view.spark((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),
+        (" ", ""),
+        (view.spark((g.gpu.uuid, link.index, "rx"), each, speed), "rx"),
+    ]

@@ -1,0 +1,127 @@
+"""The matrix of `nvidia-smi topo -m`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nvltop.analysis.activity.pairs import Table, estimate
+from nvltop.analysis.matrix import ON_SWITCH
+from nvltop.model import known
+from nvltop.tui.render.row import Row, Span, fit
+from nvltop.tui.render.view_state import View
+
+CELL = 5
+LABEL = 3
+"""Columns of a cell, and of the GPU's number before each row."""
+
+
+def width(view: View, room: int) -> int:
+    """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
+    n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
+    whole = LABEL + CELL * n + 1
+    return whole if whole <= room or n == gpus else LABEL + CELL * gpus + len(_more(n))
+
+
+def _more(hidden: int) -> str:
+    """Count the columns that are not seen."""
+    return f" +{hidden}"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The columns of the matrix that are drawn."""
+
+    first: int
+    count: int
+
+    @classmethod
+    def of(cls, view: View, columns: int) -> Window:
+        """Return those that fit, the selected one among them; room is left to count the others."""
+        n = len(view.frame.matrix.labels)
+        fits = max(0, (columns - LABEL - 1) // CELL)
+        if n > fits:
+            fits = max(0, min(fits, (columns - LABEL - len(_more(n))) // CELL))
+        first = 0 if view.column is None else max(0, view.column - max(1, fits) + 1)
+        return cls(min(first, max(0, n - fits)), min(n, fits))
+
+
+def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
+    """Draw the matrix from row `top` on; rows and columns that do not fit are counted in the title."""
+    m = view.frame.matrix
+    n = len(m.labels)
+    window = Window.of(view, columns)
+    seen = range(window.first, window.first + window.count)
+    first_nic = len(m.p2p_nvlink)
+    numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]
+    numbers += [f"N{i}" for i in range(n - first_nic)]
+    hidden = n - min(n - top, max(0, height - 1))
+    corner = view.glyphs.about if view.estimate else ""
+    corner += f"{view.glyphs.down}{hidden}" if hidden else ""
+    head = "".join(numbers[j].rjust(CELL) for j in seen)
+    # A number of three digits takes the blanks before the first column.
+    head = corner.ljust(LABEL) + head[max(0, len(corner) - LABEL) :]
+    more = _more(n - window.count) if window.count < n else ""
+    head += more if len(head) + len(more) <= columns else ""
+    if view.estimate:
+        about_it = f" {view.unit.name} that the row may send"
+        head += about_it if len(head) + len(about_it) <= columns else ""
+    out = [fit([(head, "title")], columns, "title")]
+    about = estimate(view.frame) if view.estimate else ()
+    chosen, gpus = view.selected, view.frame.gpus
+    for i in range(top, min(n, top + height - 1)):
+        here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
+        mark, marked = view.mark(gpus[i].gpu.uuid) if i < len(gpus) else ("", "")
+        spans: list[Span] = [
+            ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
+        ]
+        spans += [
+            ((_cell(view, about, i, j) + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here))
+            for j in seen
+        ]
+        out.append(fit(spans, columns))
+    return out
+
+
+def _cell(view: View, about: Table, i: int, j: int) -> str:
+    """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
+    m = view.frame.matrix
+    if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:
+        sent = about[i][j]
+        if known(sent):
+            return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL - 2]
+    return m.cells[i][j]
+
+
+def _mark(view: View, i: int, j: int) -> str:
+    """Mark a pair that is joined directly by a link about which a rule has found something."""
+    gpus = view.frame.gpus
+    if i == j or max(i, j) >= len(gpus):
+        return ""
+    a, b = gpus[i], gpus[j]
+    if not view.mark(a.gpu.uuid)[0]:
+        return ""
+    for link in a.links:
+        if link.remote.gpu == b.gpu.uuid and (mark := view.mark(a.gpu.uuid, link.index)[0]):
+            return mark
+    return ""
+
+
+def cell_at(x: int, y: int, top: int, first: int = 0) -> tuple[int, int] | None:
+    """Return row and column of the cell at a place of the matrix that is drawn from `top` and `first` on."""
+    return (top + y - 1, first + (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
+
+
+def _role(view: View, i: int, j: int, here: bool) -> str:
+    if here and j == view.column:
+        return "selected"
+    m = view.frame.matrix
+    cell = m.cells[i][j]
+    if i == j:
+        return "dim"
+    if cell == "?":
+        return "warn"
+    if not cell.startswith("NV"):
+        return ""
+    status = m.p2p_nvlink[i][j]
+    # NVLink joins the pair, yet P2P over it is refused: the links are up in vain.
+    return "error" if known(status) and status != "OK" else "ok"

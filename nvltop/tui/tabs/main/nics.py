@@ -1,0 +1,186 @@
+"""The NICs of the node: where they hang, what they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.analysis.errors import INFORMATIVE
+from nvltop.analysis.pcie import LEVELS
+from nvltop.formatting import UNKNOWN, count, percent
+from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
+from nvltop.report.nics import nic_kind, nic_name
+from nvltop.tui.render.row import Column, Row, Span, choose, fit, narrow, overlaid
+from nvltop.tui.render.view_state import View
+
+MIN_SPARK: Final = 6
+MAX_SPARK: Final = 20
+"""Every curve is sent anew once a second: a few are enough here, History has more."""
+
+
+def table(view: View, width: int, height: int) -> list[Row]:
+    """Draw the ports; if not all fit, a page of them, at first from the nearest to the selected GPU on."""
+    ports = listed(view.frame.nics)
+    near = nearest(view)
+    first = first_port(view, height)
+    columns = choose(_columns(view), width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARK, (width - used - 1) // 2)
+    head = " ".join(c.head() for c in columns)
+    if each >= MIN_SPARK:
+        head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+    windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
+    if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
+        head += note
+    if len(ports) > height - 1:
+        last = min(first + max(0, height - 1), len(ports))
+        more = f" {first + 1}-{last} of {len(ports)}"
+        if len(head.rstrip()) > width - len(more):
+            more = more.replace(" of ", "/")
+        head = overlaid(head, more, width)
+    rows = [fit([(head, "title")], width, "title")]
+    for port in ports[first : first + max(0, height - 1)]:
+        spans: list[Span] = []
+        for c in columns:
+            text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
+            spans += [(c.place(text), role), (" ", "")]
+        if each >= MIN_SPARK:
+            spans += _sparks(port, view, each)
+        rows.append(fit(spans, width))
+    return rows
+
+
+def listed(ports: Sequence[NicFrame]) -> list[NicFrame]:
+    """Return the ports in the order of the table: virtual functions and what carries no data come last."""
+    return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
+
+
+def first_port(view: View, height: int) -> int:
+    """Return the position of the first port that is seen in a table of so many lines."""
+    ports, near = listed(view.frame.nics), nearest(view)
+    start = 0 if near is None else ports.index(view.frame.nics[near])
+    page = max(1, height - 1)
+    return max(0, min(start + view.nic_page * page, len(ports) - page))
+
+
+def _columns(view: View) -> list[Column]:
+    unit = view.unit.name
+    name = max((len(nic_name(f)) for f in view.frame.nics), default=0)
+    columns = [
+        Column("nic", "NIC", 4, 0),
+        Column("name", "NAME", min(max(8, name), 16), 0, left=True),
+        Column("kind", "TYPE", 4, 4, left=True),
+        Column("state", "STATE", 7, 2, left=True),
+        Column("speed", f"MAX {unit}", 8, 3),
+        Column("tx", f"TX {unit}", 7, 0),
+        Column("rx", f"RX {unit}", 7, 0),
+        Column("share", "%SPD", 4, 1),
+        Column("errors", "ERR", 4, 5),
+        Column("near", "NEAREST GPU", 12, 6, left=True),
+    ]
+    if any(nic_kind(f) == "RoCE" for f in view.frame.nics):
+        # Told apart: the traffic that goes through the kernel is not RDMA's.
+        columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
+    return columns
+
+
+def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
+    port = f.port
+    old = "dim" if f.stale or not f.active else ""
+    if c.key == "nic":
+        return number(view, f), "caption"
+    if c.key == "name":
+        return narrow(nic_name(f), view.glyphs), "bold" if chosen else ""
+    if c.key == "kind":
+        return nic_kind(f), ""
+    if c.key == "state":
+        return _text(port.state), "" if f.active else "warn"
+    if c.key == "speed":
+        return view.unit.number(port.rate_bytes_per_s), old
+    if c.key == "tx":
+        return view.unit.number(f.tx_bytes_per_s), old
+    if c.key == "rx":
+        return view.unit.number(f.rx_bytes_per_s), old
+    if c.key in ("ip_tx", "ip_rx"):
+        if nic_kind(f) != "RoCE":
+            return "-", "dim"
+        return view.unit.number(f.ip_tx_bytes_per_s if c.key == "ip_tx" else f.ip_rx_bytes_per_s), old
+    if c.key == "share":
+        return percent(share(f)), old
+    if c.key == "errors":
+        return _errors(f)
+    return _near(view, f), ""
+
+
+def number(view: View, f: NicFrame) -> str:
+    """Return the number of the NIC's column in the matrix, such as `N3`; `-` if it has none."""
+    m = view.frame.matrix
+    labels = m.labels[len(m.p2p_nvlink) :]
+    return f"N{labels.index(f.label)}" if f.label in labels else "-"
+
+
+def share(f: NicFrame) -> Maybe[float]:
+    """Return the busier direction's share of what the port can carry."""
+    rate = f.port.rate_bytes_per_s
+    rates = [r for r in (f.tx_bytes_per_s, f.rx_bytes_per_s) if known(r)]
+    if isinstance(rate, Missing):
+        return rate
+    if len(rates) < 2 or not rate:
+        return Missing("traffic is not known")
+    return max(rates) / rate
+
+
+def _errors(f: NicFrame) -> Span:
+    """Add up what means trouble, in the life of the counters."""
+    counted = [error for kind, error in f.errors.items() if kind not in INFORMATIVE]
+    totals = [error.total for error in counted if known(error.total)]
+    if not totals:
+        return ("-" if not counted else UNKNOWN), ""
+    return count(sum(totals), 0), "error" if any(_rose(error) for error in counted) else ""
+
+
+def _rose(error: ErrorCount) -> bool:
+    return known(error.since_start) and error.since_start > 0
+
+
+def _near(view: View, f: NicFrame) -> str:
+    """Say which GPUs are nearest, and how near: `PXB 0`, `NODE 0-3`."""
+    m = view.frame.matrix
+    if f.label not in m.labels:
+        return "-"
+    cells = m.cells[m.labels.index(f.label)][: len(m.p2p_nvlink)]
+    best = min((c for c in cells if c in LEVELS), key=LEVELS.index, default=None)
+    if best is None:
+        return UNKNOWN
+    numbers = [int(m.labels[i].removeprefix("GPU")) for i, c in enumerate(cells) if c == best]
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{best} {numbers[0]}-{numbers[-1]}"
+    return f"{best} {','.join(map(str, numbers))}"
+
+
+def nearest(view: View) -> int | None:
+    """Return the position in the frame of the port that is nearest to the selected GPU."""
+    m, chosen = view.frame.matrix, view.selected
+    label = f"GPU{chosen.gpu.index}" if chosen else ""
+    if label not in m.labels:
+        return None
+    row = dict(zip(m.labels, m.cells[m.labels.index(label)], strict=True))
+    found = [
+        (bool(f.nic.role), LEVELS.index(row[f.label]), f.nic.virtual, i)
+        for i, f in enumerate(view.frame.nics)
+        if row.get(f.label) in LEVELS
+    ]
+    return min(found)[-1] if found else None
+
+
+def _sparks(f: NicFrame, view: View, each: int) -> list[Span]:
+    key, scale = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
+    return [
+        (view.spark((*key, "tx"), each, scale), "tx"),
+        (" ", ""),
+        (view.spark((*key, "rx"), each, scale), "rx"),
+    ]
+
+
+def _text(value: Maybe[str]) -> str:
+    return UNKNOWN if isinstance(value, Missing) else value

@@ -1,0 +1,77 @@
+"""What is to be said of the selected GPU or link: why a `?` is one, and what its numbers count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nvltop.formatting import age
+from nvltop.model import Counter, GpuFrame, Maybe, Missing
+from nvltop.report import nics
+from nvltop.tui.render.row import SEPARATOR
+from nvltop.tui.render.view_state import View
+from nvltop.tui.tabs.main.gpus import has_links
+from nvltop.tui.tabs.main.nics import nearest
+
+
+def status(view: View) -> str:
+    """Return one line on what is selected; empty if there is nothing to add to its row."""
+    g = view.selected
+    if g is None:
+        return ""
+    if view.links_focused and view.link < len(g.links):
+        link = g.links[view.link]
+        values: dict[str, Maybe[object]] = {"TX": link.mean_tx_bytes_per_s, "RX": link.mean_rx_bytes_per_s}
+        values |= {kind: error.total for kind, error in link.errors.items()}
+        return SEPARATOR.join(_unknown(f"link {link.index}", values))
+    name = f"GPU {g.gpu.index}"
+    if g.state != "ok":
+        return f"{name}: {g.state_reason}"
+    parts = _unknown(name, _values(g, has_links(view.gpus)))
+    if g.nvlink.counter is Counter.RAW:
+        parts.append(f"{name} counts RAW bytes, with protocol")
+    near = nearest(view)
+    if near is not None:
+        port = view.frame.nics[near]
+        parts += _unknown(nics.nic_name(port), nics.values(port))
+        if port.stale:
+            parts.append(f"NICs were read {age(port.age_s)} ago")
+    return SEPARATOR.join(parts)
+
+
+def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
+    """Return what the columns of the GPU table show."""
+    gauges, nvlink = g.gauges, g.nvlink
+    values: dict[str, Maybe[object]] = {
+        "util": gauges.util_percent,
+        "mem": gauges.memory_used_bytes,
+        "power": gauges.power_w,
+        "temp": gauges.temperature_c,
+    }
+    if not linked:
+        return values | {
+            "PCIe": gauges.pcie_gen,
+            "PCIe TX": g.pcie.tx_bytes_per_s,
+            "PCIe RX": g.pcie.rx_bytes_per_s,
+            "NUMA": g.gpu.numa_node,
+        }
+    if isinstance(nvlink.links_present, Missing):
+        return values | {"links": nvlink.links_present}
+    if nvlink.links_present == 0:
+        return values
+    values |= {"links": nvlink.links_up, "errors": nvlink.errors_total}
+    if nvlink.links_up == 0:
+        return values
+    return values | {
+        "TX": nvlink.mean_tx_bytes_per_s,
+        "RX": nvlink.mean_rx_bytes_per_s,
+        "speed": nvlink.speed_bytes_per_s,
+    }
+
+
+def _unknown(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
+    """Group what is unknown by reason: `GPU 0 ? power, temp: not supported`."""
+    reasons: dict[str, list[str]] = {}
+    for what, value in values.items():
+        if isinstance(value, Missing):
+            reasons.setdefault(value.reason, []).append(what)
+    return [f"{name} ? {', '.join(named)}: {reason}" for reason, named in reasons.items()]

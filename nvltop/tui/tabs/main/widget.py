@@ -1,0 +1,321 @@
+"""The tab Main: GPUs, matrix, and the links of the selected GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.message import Message
+
+from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs.pair_page import PairPage
+from nvltop.tui.render import gpu_order
+from nvltop.tui.render.bars import FILTER, SEARCH, SORT, Key
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.main import gpus, links, matrix, nics
+from nvltop.tui.tabs.main.layout import LINKS_COLUMNS, Layout, first_shown, layout
+from nvltop.tui.tabs.main.status import status
+from nvltop.tui.widgets.menu import Menu
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+
+class Overview(Tab):
+    """GPUs above; matrix and links below, side by side where there is room."""
+
+    DEFAULT_CSS = "Overview { layout: vertical; #lower { height: 1fr; } }"
+    TITLE = "Main"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f3,slash", "search", "Search a GPU by number, name, bus id"),
+        Binding("f4,backslash", "filter", "List only some GPUs"),
+        Binding("f5,t", "swap", "Matrix, links or NICs"),
+        Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort the GPUs"),
+        Binding("I", "invert", "Invert the order"),
+        Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
+        Binding("escape", "back", "Back to the GPUs"),
+        Binding("m", "matrix", "Into the matrix, from cell to cell"),
+        Binding("e", "estimate", "Matrix: estimate what pairs send through NVSwitches, or not"),
+        Binding("left", "across(-1)", "Matrix: cell before"),
+        Binding("right", "across(1)", "Matrix: next cell"),
+        Binding("right_square_bracket", "nics(1)", "NICs: those after the ones that are seen"),
+        Binding("left_square_bracket", "nics(-1)", "NICs: those before the ones that are seen"),
+    ]
+
+    class Reordered(Message):
+        """The list of GPUs is to be made anew."""
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._gpus = Lines(ink, "gpus")
+        self._matrix = Lines(ink, "matrix")
+        self._links = Lines(ink, "links")
+        self._nics = Lines(ink, "nics")
+        self._below = Lines(ink, "below")
+        """The NICs in the place of matrix and links."""
+        self._layout: Layout | None = None
+        self._first_gpu = 0
+        self._first_link = 0
+        self._first_row = 0
+        self._showing: dict[Lines, object] = {}
+        """What those parts show that hardly ever change."""
+
+    def compose(self) -> ComposeResult:
+        """Stack the parts."""
+        yield self._gpus
+        yield self._nics
+        with Horizontal(id="lower"):
+            yield self._matrix
+            yield self._links
+            yield self._below
+
+    def keys(self) -> Sequence[Key]:
+        """Say which of matrix, links and NICs F5 would show, where not all are."""
+        following = self._following()
+        swap = () if following is None else (Key("F5", following, "swap"),)
+        return (SEARCH, FILTER, *swap, SORT)
+
+    def _following(self) -> str | None:
+        """Return what F5 would show next."""
+        shown, view = self._layout, self.view
+        nics = shown is not None and 0 < len(view.frame.nics) >= shown.nic_lines
+        both = shown is not None and shown.both
+        if both and not nics:
+            return None
+        if view.show_nics and nics:
+            return "Matrix"
+        return "NICs" if nics and (both or view.show_links) else "Matrix" if view.show_links else "Links"
+
+    def status(self) -> str:
+        """Say why a value of the selected GPU or link is unknown."""
+        return status(self.view)
+
+    def forget(self) -> None:
+        """Draw matrix and NICs anew."""
+        self._showing = {}
+
+    def paint(self) -> None:
+        """Draw GPUs, matrix and links, as far as they are seen."""
+        view = self.view
+        if self._arrange():
+            # The widgets get their new sizes first.
+            self.call_after_refresh(self.repaint)
+            return
+        at = self._gpus.size
+        self._first_gpu = first_shown(self._first_gpu, view.gpu, len(view.gpus), at.height - 1)
+        self._gpus.show(gpus.table(view, at.width, at.height, self._first_gpu))
+        if self._matrix.display:
+            at = self._matrix.size
+            self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
+            self._draw_matrix(at)
+        if self._links.display:
+            at = self._links.size
+            count = len(view.selected.links) if view.selected else 0
+            self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
+            self._links.show(links.rows(view, at.width, at.height, self._first_link))
+        for lines in (self._nics, self._below):
+            if lines.display:
+                self._draw_nics(lines, lines.size)
+
+    def _draw_matrix(self, at: Size) -> None:
+        view = self.view
+        m = view.frame.matrix
+        shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
+        place = (at, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
+        # An estimate is of the newest readings.
+        estimated = view.frame.tick.mono_s if view.estimate else None
+        if self._is_new(self._matrix, (shows, place, estimated)):
+            self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
+
+    def _draw_nics(self, lines: Lines, at: Size) -> None:
+        view = self.view
+        # Once a second, numbers and curves together: they are read no more often.
+        states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
+        shows = (states, view.history, view.history.bucket)
+        if self._is_new(lines, (shows, at, nics.nearest(view), view.nic_page)):
+            lines.show(nics.table(view, at.width, at.height))
+
+    def _is_new(self, lines: Lines, shows: object) -> bool:
+        """Whether a part has to be drawn: most refreshes change nothing of it."""
+        shown = (shows, self.view.unit, self.view.glyphs)
+        if self._showing.get(lines) == shown:
+            return False
+        self._showing[lines] = shown
+        return True
+
+    def _arrange(self) -> bool:
+        """Share out the room; whether anything moved."""
+        view = self.view
+        new = layout(
+            *self.size,
+            len(view.gpus),
+            matrix.width(view, self.size.width - LINKS_COLUMNS),
+            view.show_links,
+            len(view.frame.nics),
+            view.show_nics,
+        )
+        if new == self._layout:
+            return False
+        self._layout = new
+        self._gpus.styles.height = new.gpu_lines
+        self._matrix.display = new.matrix
+        self._links.display = new.links
+        self._nics.display = new.nic_lines > 0
+        self._nics.styles.height = new.nic_lines
+        self._below.display = new.nics_below
+        self._matrix.styles.width = new.matrix_columns or "1fr"
+        return True
+
+    def action_swap(self) -> None:
+        """Show the links instead of the matrix, then the NICs, then the matrix again."""
+        view = self.view
+        following = self._following()
+        view.show_nics = following == "NICs"
+        view.show_links = following == "Links"
+        view.links_focused = view.links_focused and view.show_links
+        self.repaint()
+
+    def action_enter(self) -> None:
+        """Go into the selected GPU's links, from there into the selected link's page."""
+        view = self.view
+        if view.column is not None:
+            # Pages are of pairs of GPUs; NVLink does not lead to NICs.
+            if view.column < len(view.frame.gpus):
+                self.open_page(PairPage(view, self.ink, self._place(), view.column))
+            return
+        if view.links_focused and view.selected and view.selected.links:
+            link = view.selected.links[view.link]
+            self.open_page(LinkPage(view, self.ink, view.selected.gpu.uuid, link.index))
+            return
+        view.enter(True)
+        self.repaint()
+
+    def action_search(self) -> None:
+        """Go to the next GPU that holds what is typed."""
+        self.ask("Search", "", self._search)
+
+    def _search(self, words: str) -> None:
+        view = self.view
+        for step in range(len(view.gpus)):
+            place = (view.gpu + step) % len(view.gpus)
+            if words and words.lower() in gpu_order.text(view.gpus[place]):
+                view.gpu = place
+                break
+        self.repaint()
+
+    def action_filter(self) -> None:
+        """List only GPUs that hold what is typed."""
+        self.ask("Filter", self.view.words, self._filter)
+
+    def _filter(self, words: str) -> None:
+        self.view.words = words
+        self.post_message(self.Reordered())
+
+    def action_sort_by(self) -> None:
+        """Choose what the GPUs are sorted by."""
+        self.app.push_screen(Menu("Sort by", gpu_order.KEYS, self.view.sort), self._sort_by)
+
+    def _sort_by(self, column: str | None) -> None:
+        view = self.view
+        if column in dict(gpu_order.KEYS) and column is not None:
+            view.falling = not view.falling if column == view.sort else column not in gpu_order.RISING
+            view.sort = column
+        self.post_message(self.Reordered())
+
+    def action_invert(self) -> None:
+        """Turn the order round."""
+        self.view.falling = not self.view.falling
+        self.post_message(self.Reordered())
+
+    def action_matrix(self) -> None:
+        """Go into the matrix, or back to the GPUs."""
+        view = self.view
+        view.enter(False)
+        view.column = self._place() if view.column is None and view.gpus else None
+        self.repaint()
+
+    def action_estimate(self) -> None:
+        """Show an estimate instead of the number of links, or no longer."""
+        self.view.estimate = not self.view.estimate
+        self.repaint()
+
+    def _place(self) -> int:
+        """Return where the selected GPU stands in the matrix, which has all GPUs."""
+        chosen = self.view.selected
+        uuids = [g.gpu.uuid for g in self.view.frame.gpus]
+        return uuids.index(chosen.gpu.uuid) if chosen and chosen.gpu.uuid in uuids else 0
+
+    def action_across(self, by: int) -> None:
+        """Go to another cell of the row."""
+        view = self.view
+        if view.column is not None:
+            view.column = max(0, min(view.column + by, len(view.frame.matrix.labels) - 1))
+            self.repaint()
+
+    def action_nics(self, by: int) -> None:
+        """Show the NICs after or before those that are seen."""
+        lines = self._below if self._below.display else self._nics
+        if lines.display:
+            self._turn_nics(by, lines.size.height)
+
+    def _turn_nics(self, by: int, height: int) -> None:
+        """Turn the page of the NICs; not beyond the first and the last."""
+        view = self.view
+        before, view.nic_page = view.nic_page, view.nic_page + by
+        moved = nics.first_port(view, height)
+        view.nic_page = before
+        if nics.first_port(view, height) != moved:
+            view.nic_page += by
+        self.repaint()
+
+    def action_back(self) -> None:
+        """Go back to the GPUs."""
+        self.view.column = None
+        self.view.enter(False)
+        self.repaint()
+
+    def move(self, by: int) -> None:
+        """Move the selection of the list that has the focus."""
+        self.view.move(by, self.view.links_focused)
+
+    def page_lines(self) -> int:
+        """Return how many rows are seen of the list that has the focus."""
+        return (self._links if self.view.links_focused else self._gpus).size.height - 1
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is clicked, go into what is clicked twice."""
+        x, y = event.screen_offset
+        view = self.view
+        if self._gpus.region.contains(x, y):
+            row = self._first_gpu + y - self._gpus.region.y - 1
+            if y == self._gpus.region.y:
+                self._sort_by(gpus.column_at(view, x - self._gpus.region.x, self._gpus.size.width))
+            elif self._first_gpu <= row < len(view.gpus):
+                view.gpu, view.links_focused = row, False
+                if event.chain == 2:
+                    view.enter(True)
+        elif self._matrix.display and self._matrix.region.contains(x, y):
+            first = matrix.Window.of(view, self._matrix.size.width).first
+            at = x - self._matrix.region.x, y - self._matrix.region.y
+            cell = matrix.cell_at(*at, self._first_row, first)
+            if cell and max(cell) < len(view.frame.gpus):
+                self.open_page(PairPage(view, self.ink, *cell))
+        elif self._links.region.contains(x, y) and view.selected:
+            row = self._first_link + y - self._links.region.y - 1
+            if self._first_link <= row < len(view.selected.links):
+                view.link, view.links_focused = row, True
+        self.repaint()
+
+    def wheel(self, event: events.MouseEvent, by: int) -> None:
+        """Move in the list under the mouse."""
+        for lines in (self._nics, self._below):
+            if lines.display and lines.region.contains(*event.screen_offset):
+                self._turn_nics(by, lines.size.height)
+                return
+        self.view.move(by, self._links.display and self._links.region.contains(*event.screen_offset))
+        self.repaint()

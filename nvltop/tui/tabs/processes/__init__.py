@@ -1,0 +1,1 @@
+"""The tab Processes: its widget, and the rows it draws."""

@@ -1,0 +1,157 @@
+"""Rows of the Processes tab: processes, and the jobs above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nvltop.formatting import UNKNOWN, age, gib
+from nvltop.model import Frame, Job, Maybe, Missing, Process, known
+from nvltop.report.activity import words
+from nvltop.tui.render.row import SEPARATOR, Column, narrow
+from nvltop.tui.render.view_state import View
+
+COLUMNS: Final = (
+    Column("pid", "PID", 8, 0),
+    Column("user", "USER", 9, 4, left=True),
+    Column("gpu", "GPU", 8, 0, left=True),
+    Column("gpu_mem", "GPU MEM", 8, 0),
+    Column("sm", "SM%", 5, 1),
+    Column("cpu", "CPU%", 6, 3),
+    Column("mem", "MEM", 7, 5),
+    Column("time", "TIME+", 7, 6),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: a job's head, or a process."""
+
+    job: Job
+    process: Process | None = None
+
+
+def entries(frame: Frame, tree: bool) -> list[Entry]:
+    """Return the rows; in the tree each job's head stands above its processes."""
+    if isinstance(frame.processes, Missing):
+        return []
+    by_pid = {process.pid: process for process in frame.processes.processes}
+    out = []
+    for job in frame.jobs:
+        if tree:
+            out.append(Entry(job))
+        out += [Entry(job, by_pid[pid]) for pid in job.pids if pid in by_pid]
+    return out
+
+
+def gpus(frame: Frame, uuids: Sequence[str]) -> str:
+    """Name GPUs by number: `0-7`, `0,2`."""
+    index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+    numbers = sorted(index_of[uuid] for uuid in set(uuids) if uuid in index_of)
+    return ",".join(_runs(numbers)) or UNKNOWN
+
+
+def _runs(numbers: list[int]) -> Iterator[str]:
+    begin = 0
+    for i in range(1, len(numbers) + 1):
+        if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
+            first, last = numbers[begin], numbers[i - 1]
+            yield str(first) if first == last else f"{first}-{last}"
+            begin = i
+
+
+def head(view: View, job: Job) -> str:
+    """Say in a line what a job is, and what NVLink does for it."""
+    ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
+    shared = "" if job.exact else " (with others on these GPUs)"
+    parts = [job.label, ranks]
+    window = f" (mean of {job.mean_over_s:.2g} s)" if job.mean_over_s else ""
+    if known(job.tx_bytes_per_s) and known(job.rx_bytes_per_s):
+        unit = view.unit
+        parts.append(
+            f"TX {unit.text(job.tx_bytes_per_s)}, RX {unit.text(job.rx_bytes_per_s)}{shared}{window}"
+        )
+    elif isinstance(job.tx_bytes_per_s, Missing):
+        parts.append(f"NVLink traffic unknown ({job.tx_bytes_per_s.reason})")
+    if known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
+        a, b = job.unlinked[0]
+        more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
+        parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
+    parts += [words(view.frame, found) for found in view.frame.activity if found.job == job.key]
+    return narrow(SEPARATOR.join(filter(None, parts)), view.glyphs)
+
+
+def command(process: Process) -> str:
+    """Return executable and arguments."""
+    name = process.executable if known(process.executable) else UNKNOWN
+    return f"{name} {process.arguments}" if known(process.arguments) and process.arguments else name
+
+
+def value(entry: Entry, column: str, now_s: float) -> Maybe[float | str]:
+    """Return what a column shows and sorts by."""
+    p = entry.process
+    if p is None:
+        return ""
+    if column == "pid":
+        return float(p.pid)
+    if column == "user":
+        return p.user
+    if column == "gpu":
+        return min((use.gpu for use in p.uses), default="")
+    if column == "gpu_mem":
+        return _sum([use.memory_bytes for use in p.uses])
+    if column == "sm":
+        return _most([use.sm_percent for use in p.uses])
+    if column == "cpu":
+        return p.cpu_percent
+    if column == "mem":
+        return p.memory_bytes
+    return p.started_s if isinstance(p.started_s, Missing) else max(0.0, now_s - p.started_s)
+
+
+def text(frame: Frame, entry: Entry, column: str) -> str:
+    """Return a column's text."""
+    if entry.process is None:
+        return ""
+    if column == "gpu":
+        return gpus(frame, [use.gpu for use in entry.process.uses])
+    shown = value(entry, column, frame.tick.wall_s)
+    if isinstance(shown, Missing):
+        return UNKNOWN
+    if column in ("gpu_mem", "mem") and isinstance(shown, (int, float)):
+        return gib(shown)
+    if column == "time" and isinstance(shown, float):
+        return age(shown)
+    return f"{shown:.0f}" if isinstance(shown, (int, float)) else shown
+
+
+def empty(frame: Frame) -> str:
+    """Say why there is nothing to list."""
+    if isinstance(frame.processes, Missing):
+        return f"processes unknown: {frame.processes.reason}"
+    hidden = unseen(frame)
+    return hidden or "no process uses a GPU"
+
+
+def unseen(frame: Frame) -> str:
+    """Say how many processes cannot be seen, and why; empty if all can."""
+    if isinstance(frame.processes, Missing):
+        return ""
+    parts = []
+    if frame.processes.hidden:
+        several = "es are" if frame.processes.hidden > 1 else " is"
+        parts.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
+    if isinstance(frame.processes.unread, Missing):
+        parts.append(f"not all GPUs told theirs: {frame.processes.unread.reason}")
+    return SEPARATOR.join(parts)
+
+
+def _sum(values: Sequence[Maybe[int]]) -> Maybe[float]:
+    unread = next((v for v in values if isinstance(v, Missing)), None)
+    return unread or float(sum(v for v in values if known(v)))
+
+
+def _most(values: Sequence[Maybe[float]]) -> Maybe[float]:
+    read = [v for v in values if known(v)]
+    return max(read) if read else next(iter(values), Missing("not told"))

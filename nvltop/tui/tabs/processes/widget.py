@@ -1,0 +1,197 @@
+"""The tab Processes: who is on which GPU, in what job, and a way to end it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+
+from nvltop.host import signals
+from nvltop.model import Missing, Process, known
+from nvltop.text import composed
+from nvltop.tui.render.bars import Key
+from nvltop.tui.render.row import Column, Span, narrow
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.processes import rows
+from nvltop.tui.tabs.processes.rows import Entry
+from nvltop.tui.widgets.list_tab import ListTab
+from nvltop.tui.widgets.menu import Menu
+
+SIGNALS: Final = tuple(
+    f"SIG{name}" for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "KILL")
+)
+ALL_USERS: Final = "all users"
+
+
+class Processes(ListTab[Entry]):
+    """A list, or a tree with each job's head above its processes."""
+
+    TITLE = "Processes"
+    COLUMNS: ClassVar = rows.COLUMNS
+    SORT = ""
+    TEXT_COLUMNS = frozenset({"pid", "user", "gpu"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5,t", "tree", "Tree of jobs, or a list"),
+        Binding("f9,k", "kill", "Send a signal"),
+        Binding("u", "user", "Only one user's"),
+        Binding("space", "tag", "Tag, for several signals at once"),
+        Binding("U", "untag", "Untag all"),
+        Binding("F", "follow", "Follow the process, or stay at the row"),
+    ]
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._tree = True
+        self._user = ""
+        self._tagged: set[tuple[int, float]] = set()
+
+    def items(self) -> Sequence[Entry]:
+        """Return the rows."""
+        found = rows.entries(self.view.frame, self._tree and not self.sort)
+        only = self._user and self.view.alias(self._user)
+        return [e for e in found if not only or e.job.user == only or _user(e) == only]
+
+    def key(self, item: Entry) -> Hashable:
+        """Name a row."""
+        return (item.job.key, item.process.pid if item.process else None)
+
+    def value(self, item: Entry, column: str) -> float | str:
+        """Return what a column sorts by; what is unknown stands last."""
+        shown = rows.value(item, column, self.view.frame.tick.wall_s)
+        if column in ("user", "gpu"):
+            return shown if isinstance(shown, str) else ""
+        return shown if isinstance(shown, (int, float)) else -1.0
+
+    def cell(self, item: Entry, column: Column) -> Span:
+        """Return a column's text."""
+        tagged = item.process is not None and _name(item.process) in self._tagged
+        text = narrow(rows.text(self.view.frame, item, column.key), self.view.glyphs)
+        return text, "warn" if tagged else ""
+
+    def line(self, item: Entry, columns: Sequence[Column], width: int) -> list[Span]:
+        """Draw a job's head over the whole width."""
+        if item.process is None:
+            return [(rows.head(self.view, item.job), "value")]
+        return super().line(item, columns, width)
+
+    def tail(self, item: Entry, width: int) -> list[Span]:
+        """Draw the command."""
+        return [(narrow(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
+
+    def head_of_tail(self) -> str:
+        """Name the command."""
+        return "COMMAND"
+
+    def words(self, item: Entry) -> str:
+        """Search commands and jobs as well."""
+        command = rows.command(item.process) if item.process else ""
+        return composed(f"{super().words(item)} {command} {item.job.label}").lower()
+
+    def empty(self) -> str:
+        """Say why there is none."""
+        return rows.empty(self.view.frame)
+
+    def status(self) -> str:
+        """Say what cannot be seen."""
+        return rows.unseen(self.view.frame)
+
+    def keys(self) -> Sequence[Key]:
+        """Add tree and kill."""
+        tree = Key("F5", "List" if self._tree and not self.sort else "Tree", "tree")
+        return (*super().keys(), tree, Key("F9", "Kill", "kill"))
+
+    def action_tree(self) -> None:
+        """Group by job, or list."""
+        self._tree = not self._tree or bool(self.sort)
+        self.sort = "" if self._tree else "gpu_mem"
+        self.repaint()
+
+    def action_user(self) -> None:
+        """Choose whose processes are listed."""
+        users = sorted({u for e in rows.entries(self.view.frame, False) if (u := _user(e))})
+        options = [("", ALL_USERS), *((user, user) for user in users)]
+        self.app.push_screen(Menu("Show processes of", [(u or ALL_USERS, t) for u, t in options]), self._only)
+
+    def _only(self, user: str | None) -> None:
+        if user:
+            self._user = "" if user == ALL_USERS else user
+        self.repaint()
+
+    def action_tag(self) -> None:
+        """Tag the selected process, or take its tag, and go on."""
+        if self.chosen and self.chosen.process:
+            self._tagged ^= {_name(self.chosen.process)}
+            self.move(1)
+        self.repaint()
+
+    def action_untag(self) -> None:
+        """Take all tags."""
+        self._tagged.clear()
+        self.repaint()
+
+    def action_follow(self) -> None:
+        """Stay with the process, or with the row."""
+        self.follow = not self.follow
+        self.repaint()
+
+    def _meant(self) -> list[Process]:
+        """Return the tagged processes, else the selected one."""
+        listed = [e.process for e in rows.entries(self.view.frame, False) if e.process]
+        tagged = [p for p in listed if _name(p) in self._tagged]
+        if tagged:
+            return tagged
+        return [self.chosen.process] if self.chosen and self.chosen.process else []
+
+    def action_kill(self) -> None:
+        """Ask for the signal, then whether it is meant."""
+        why = self.view.no_kill
+        meant = self._meant()
+        if why or not meant:
+            self.app.notify(why or "no process is selected", markup=False)
+            return
+        options = [(name, f"{int(getattr(signal, name)):2} {name}") for name in SIGNALS]
+
+        def signalled(name: str | None) -> None:
+            if name:
+                self._confirm(name, meant)
+
+        self.app.push_screen(Menu("Send signal", options, "SIGTERM"), signalled)
+
+    def _confirm(self, name: str, meant: Sequence[Process]) -> None:
+        """Name what is to be signalled, and do it only if that is what is wanted."""
+        what = f"all {len(meant)}" if len(meant) > 1 else f"{meant[0].pid} {rows.command(meant[0])}"
+        options = [("no", "No, leave them"), ("yes", f"Yes: {what}")]
+        title = f"{name} to {', '.join(str(p.pid) for p in meant)}?"
+
+        def confirmed(answer: str | None) -> None:
+            if answer == "yes":
+                self._send(name, meant)
+
+        self.app.push_screen(Menu(title, options, "no"), confirmed)
+
+    def _send(self, name: str, meant: Sequence[Process]) -> None:
+        number = int(getattr(signal, name))
+        for process in meant:
+            started = process.start_ticks
+            if isinstance(started, Missing):
+                why = f"process {process.pid}: its start is unknown, so it may be another one by now"
+            else:
+                why = signals.send(process.pid, started, number)
+            severity = "error" if why else "information"
+            told = why or f"{name} sent to {process.pid}"
+            self.app.notify(told, severity=severity, markup=False)  # type: ignore[arg-type]
+        self._tagged.clear()
+        self.repaint()
+
+
+def _name(process: Process) -> tuple[int, float]:
+    """Name a process for good: the number alone may be another's tomorrow."""
+    return process.pid, process.started_s if known(process.started_s) else 0.0
+
+
+def _user(entry: Entry) -> str:
+    user = entry.process.user if entry.process else entry.job.user
+    return user if known(user) else ""

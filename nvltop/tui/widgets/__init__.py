@@ -1,0 +1,1 @@
+"""Widgets that the tabs are made of."""

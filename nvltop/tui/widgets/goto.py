@@ -1,0 +1,36 @@
+"""Asks for the time of a recording to go to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from nvltop.tui.widgets.prompt import MAX_CHARS
+
+
+class GoTo(ModalScreen[None]):
+    """One line of input, obeyed when it is entered."""
+
+    CSS = "GoTo { align: center bottom; } GoTo > Input { width: 100%; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back")]
+
+    def __init__(self, go: Callable[[str], None]) -> None:
+        super().__init__()
+        self._go = go
+
+    def compose(self) -> ComposeResult:
+        """Show the line."""
+        yield Input(
+            placeholder="1:30 from the beginning, or a time of day such as 14:02:11", max_length=MAX_CHARS
+        )
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go there, unless nothing was typed."""
+        if event.value:
+            self._go(event.value)
+        self.dismiss(None)

@@ -1,0 +1,230 @@
+"""A tab that is a list: selected, sorted, searched and filtered as in htop."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from nvltop.text import composed
+from nvltop.tui.render.bars import FILTER, SEARCH, SORT, Key
+from nvltop.tui.render.cells import shown
+from nvltop.tui.render.row import Column, Row, Span, choose, fit
+from nvltop.tui.render.steady_order import SteadyOrder
+from nvltop.tui.render.view_state import View
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.tabs.main.layout import first_shown
+from nvltop.tui.widgets.menu import Menu
+from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.tab import Tab
+
+T = TypeVar("T")
+
+
+class ListTab(Tab, Generic[T]):
+    """Rows with columns; a subclass says which, see the methods that raise."""
+
+    COLUMNS: ClassVar[Sequence[Column]] = ()
+    SORT: ClassVar[str] = ""
+    """Column to sort by at first, the largest on top."""
+    TEXT_COLUMNS: ClassVar[frozenset[str]] = frozenset()
+    """Columns that sort from A to Z at first."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f3,slash", "search", "Search"),
+        Binding("f4,backslash", "filter", "Filter"),
+        Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort by"),
+        Binding("I", "invert", "Invert the order"),
+    ]
+
+    def __init__(self, view: View, ink: Ink) -> None:
+        super().__init__(view, ink)
+        self._list = Lines(ink, "list")
+        self.sort = self.SORT
+        self.descending = self.SORT not in self.TEXT_COLUMNS
+        self.filter = ""
+        self.follow = True
+        """Whether the selection stays with its item when the order changes, or with its row."""
+        self._order = SteadyOrder()
+        self._found = ""
+        self._items: list[T] = []
+        self._chosen = 0
+        self._key: Hashable = None
+        """Of the selected item, which stays selected when others move round it."""
+        self._first = 0
+        self._heads: list[tuple[int, int, str]] = []
+
+    def compose(self) -> ComposeResult:
+        """Show the list."""
+        yield self._list
+
+    def items(self) -> Sequence[T]:
+        """Return everything there is to list."""
+        raise NotImplementedError
+
+    def key(self, item: T) -> Hashable:
+        """Return what makes an item the same one at the next frame."""
+        raise NotImplementedError
+
+    def value(self, item: T, column: str) -> float | str:
+        """Return what a column sorts by."""
+        raise NotImplementedError
+
+    def cell(self, item: T, column: Column) -> Span:
+        """Return what a column shows."""
+        raise NotImplementedError
+
+    def empty(self) -> str:
+        """Say why there is nothing to list."""
+        raise NotImplementedError
+
+    def tail(self, item: T, width: int) -> list[Span]:
+        """Return what stands right of the columns."""
+        return []
+
+    def head_of_tail(self) -> str:
+        """Return the title of what stands right of the columns."""
+        return ""
+
+    def line(self, item: T, columns: Sequence[Column], width: int) -> list[Span]:
+        """Return a row."""
+        spans: list[Span] = []
+        for column in columns:
+            text, role = self.cell(item, column)
+            spans += [(column.place(text), role), (" ", "")]
+        return [*spans, *self.tail(item, width - sum(len(text) for text, _ in spans))]
+
+    @property
+    def chosen(self) -> T | None:
+        """The selected item."""
+        return self._items[self._chosen] if self._chosen < len(self._items) else None
+
+    def words(self, item: T) -> str:
+        """Return what search and filter look at."""
+        return " ".join(shown(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
+
+    def keys(self) -> Sequence[Key]:
+        """Return the keys of all lists."""
+        return SEARCH, FILTER, SORT
+
+    def paint(self) -> None:
+        """Draw what is seen of the list."""
+        self._arrange()
+        at = self._list.size
+        self._first = first_shown(self._first, self._chosen, len(self._items), at.height - 1)
+        columns = choose(self.COLUMNS, at.width)
+        self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
+
+    def _arrange(self) -> None:
+        wanted = composed(self.view.alias(self.filter)).lower()
+        items = [item for item in self.items() if not wanted or wanted in self.words(item)]
+        if self.sort:
+            items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
+            by = wanted, self.sort, self.descending
+            items = list(self._order.apply(items, self.key, by, self.view.now_s))
+        self._items = items
+        places = {self.key(item): i for i, item in enumerate(items)}
+        place = places.get(self._key, self._chosen) if self.follow else self._chosen
+        self._chosen = max(0, min(place, len(items) - 1))
+        self._key = self.key(items[self._chosen]) if items else None
+
+    def _title(self, columns: Sequence[Column], width: int) -> Row:
+        spans: list[Span] = []
+        self._heads = []
+        at = 0
+        for column in columns:
+            head = column.head()
+            if column.key == self.sort:
+                mark = self.view.glyphs.falling if self.descending else self.view.glyphs.rising
+                head = column.place(column.title[: column.width - 1] + mark)
+            self._heads.append((at, at + column.width, column.key))
+            spans += [(head, "title"), (" ", "title")]
+            at += column.width + 1
+        spans.append((self.head_of_tail(), "title"))
+        if self.filter:
+            spans.append((f" filter: {self._filter_words()}", "title"))
+        return fit(spans, width, "title")
+
+    def _filter_words(self) -> str:
+        """Return the filter; in a picture for others, only if it names something that was renamed."""
+        words = self.view.alias(self.filter)
+        return words if words != self.filter or self.view.alias is str else "left out"
+
+    def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:
+        if not self._items:
+            return [fit([(self.empty() if not self.filter else "nothing matches the filter", "dim")], width)]
+        rows = []
+        for i, item in enumerate(self._items[self._first : self._first + max(0, height)], self._first):
+            spans = self.line(item, columns, width)
+            rows.append(fit(spans, width, "selected" if i == self._chosen else None))
+        return rows
+
+    def move(self, by: int) -> None:
+        """Move the selection."""
+        self._order.touch(self.view.now_s)
+        self._chosen = max(0, min(self._chosen + by, len(self._items) - 1))
+        self._key = self.key(self._items[self._chosen]) if self._items else None
+
+    def page_lines(self) -> int:
+        """Return how many rows are seen."""
+        return self._list.size.height - 1
+
+    def action_search(self) -> None:
+        """Go to the next row with the text, while it is typed."""
+        self.ask("Search", "", self._search)
+
+    def _search(self, text: str) -> None:
+        again = text and text == self._found
+        self._found = text
+        count = len(self._items)
+        begin = self._chosen + (1 if again else 0)
+        for i in range(count if text else 0):
+            place = (begin + i) % count
+            if composed(text).lower() in self.words(self._items[place]):
+                self.move(place - self._chosen)
+                break
+        self.repaint()
+
+    def action_filter(self) -> None:
+        """List only rows with the text."""
+        self.ask("Filter", self.filter, self._set_filter)
+
+    def _set_filter(self, text: str) -> None:
+        self.filter = text
+        self.repaint()
+
+    def action_sort_by(self) -> None:
+        """Choose the column to sort by."""
+        options = [(column.key, column.title) for column in self.COLUMNS]
+        self.app.push_screen(Menu("Sort by", options, self.sort), self._sort_by)
+
+    def _sort_by(self, column: str | None) -> None:
+        if column:
+            self.descending = column not in self.TEXT_COLUMNS if column != self.sort else not self.descending
+            self.sort = column
+        self.repaint()
+
+    def action_invert(self) -> None:
+        """Turn the order round."""
+        self.descending = not self.descending
+        self.repaint()
+
+    async def on_click(self, event: events.Click) -> None:
+        """Select a row, or sort by a column's title."""
+        x, y = event.screen_offset
+        at = self._list.region
+        if not at.contains(x, y):
+            return
+        if y == at.y:
+            for start, end, column in self._heads:
+                if start <= x - at.x <= end:
+                    self._sort_by(column)
+            return
+        row = self._first + y - at.y - 1
+        if row < len(self._items):
+            self.move(row - self._chosen)
+            if event.chain == 2:
+                await self.run_action("enter")
+            self.repaint()

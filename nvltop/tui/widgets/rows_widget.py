@@ -1,0 +1,169 @@
+"""A widget that shows rows and sends only what changed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+
+from nvltop.tui.render.cells import shown
+from nvltop.tui.render.row import Row, text_of
+from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.plain_widget import Bare
+
+Part: TypeAlias = "tuple[int, int]"
+"""From which column up to which."""
+NONE: Final[Row] = ()
+NEAR: Final = 12
+"""Columns that are sent again rather than passed over."""
+
+
+class Lines(Bare):
+    """Rows of exactly the widget's width.
+
+    A row that did not change is not touched. Of the others the part that did goes straight to the terminal
+    where that can be; else Textual renders and sends the line again, up to the last change.
+    """
+
+    DEFAULT_CSS = "Lines { height: 1fr; width: 1fr; }"
+
+    def __init__(self, ink: Ink, id: str) -> None:
+        super().__init__(id=id)
+        self._ink = ink
+        self._rows: Sequence[Row] = ()
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show these rows from now on."""
+        old, self._rows = self._rows, rows
+        dirty = []
+        for y in range(max(len(old), len(rows))):
+            before = old[y] if y < len(old) else NONE
+            after = rows[y] if y < len(rows) else NONE
+            if before != after:
+                self._strips.pop(y, None)
+                dirty.append((y, changes(before, after)))
+        if not dirty:
+            return
+        if self._ink.is_straight:
+            self._put(dirty)
+        else:
+            width = self.size.width
+            self.refresh(*(Region(0, y, parts[-1][1] or width, 1) for y, parts in dirty))
+
+    def _put(self, dirty: Sequence[tuple[int, Sequence[Part]]]) -> None:
+        at = self.region
+        if not at:
+            return
+        # On a low screen a part of it may lie outside its tab, where another widget stands.
+        seen = self.screen.find_widget(self).visible_region
+        blank = ((" " * at.width, ""),)
+        for y, parts in dirty:
+            if seen.y <= at.y + y < seen.bottom:
+                row = self._rows[y] if y < len(self._rows) else blank
+                for start, end in parts:
+                    self._ink.put(at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x))
+
+    def forget(self) -> None:
+        """Draw everything anew, as after a change of the styles."""
+        self._strips.clear()
+        self.refresh()
+
+    def blank(self) -> tuple[Sequence[Row], dict[int, Strip]]:
+        """Show nothing for a moment in which nothing is sent; return what `put_back` takes."""
+        before = self._rows, self._strips
+        self._rows, self._strips = (), {}
+        return before
+
+    def put_back(self, before: tuple[Sequence[Row], dict[int, Strip]]) -> None:
+        """Show again what was shown before `blank`."""
+        self._rows, self._strips = before
+
+    def text(self) -> str:
+        """Return what is shown, without styles."""
+        return "\n".join(text_of(row) for row in self._rows)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return some lines; there is no border, padding or background that Textual would have to add."""
+        return [self.render_line(y).crop(crop.x, crop.right) for y in crop.line_range]
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the widget."""
+        strip = self._strips.get(y)
+        if strip is None:
+            if y >= len(self._rows):
+                return Strip.blank(self.size.width)
+            styles = self._ink.styles
+            segments = [Segment(shown(text), styles[role]) for text, role in self._rows[y]]
+            strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
+            self._strips[y] = strip
+        return strip
+
+
+def changes(before: Row, after: Row) -> list[Part]:
+    """Return where two different rows of the same width differ; (0, 0) stands for the whole row."""
+    parts: list[Part] = []
+    at = 0
+    for (old, role), (new, its) in zip(before, after, strict=False):
+        if len(old) != len(new):
+            break
+        if old != new or role != its:
+            start, end = at, at + len(new)
+            if role == its:
+                start, end = start + _common_start(old, new), end - _common_end(old, new)
+            _join(parts, start, max(start, end))
+        at += len(new)
+    else:
+        if len(before) == len(after):
+            return parts
+    return _rest(parts, at, before, after)
+
+
+def _rest(parts: list[Part], at: int, before: Row, after: Row) -> list[Part]:
+    """Add what differs from column `at` on, where the runs of the rows no longer stand below each other."""
+    end = sum([len(text) for text, _ in after])
+    if end != sum([len(text) for text, _ in before]):
+        return [(0, 0)]
+    for (old, role), (new, its) in zip(reversed(before), reversed(after), strict=False):
+        if old != new or role != its:
+            end -= _common_end(old, new) if role == its else 0
+            break
+        end -= len(new)
+    if at < end:
+        _join(parts, at, end)
+    return parts
+
+
+def _join(parts: list[Part], start: int, end: int) -> None:
+    """Add a part, or make the last one longer: to go to another place takes some bytes, too."""
+    if parts and start - parts[-1][1] < NEAR:
+        start = parts.pop()[0]
+    parts.append((start, end))
+
+
+def _common_start(a: str, b: str) -> int:
+    """Return how many characters two texts share at their beginnings."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        # Comparing slices is far quicker than comparing characters.
+        middle = (low + high + 1) // 2
+        if a[:middle] == b[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_end(a: str, b: str) -> int:
+    """Return how many characters two texts share at their ends."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[-middle:] == b[-middle:]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,142 @@
+"""What can be set while nvltop runs: one line a setting, changed at once, written on leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from nvltop.config.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+
+INTERVALS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+NO_METER: Final = "none"
+SLOTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One setting: its words, what it can be, what it is, and how it is changed."""
+
+    words: str
+    values: Sequence[object]
+    get: Callable[[Settings], object]
+    put: Callable[[Settings, object], Settings]
+
+    def turned(self, settings: Settings, by: int) -> Settings:
+        """Return settings with the value before or after the current one."""
+        now = self.get(settings)
+        place = self.values.index(now) if now in self.values else -1
+        return self.put(settings, self.values[(place + by) % len(self.values)])
+
+
+def _plain(words: str, name: str, values: Sequence[object]) -> Line:
+    def put(settings: Settings, value: Any) -> Settings:
+        return replace(settings, **{name: value})
+
+    return Line(words, values, lambda s: getattr(s, name), put)
+
+
+def _meter(slot: int) -> Line:
+    def get(settings: Settings) -> object:
+        return settings.meters[slot] if slot < len(settings.meters) else NO_METER
+
+    def put(settings: Settings, value: object) -> Settings:
+        meters = [*settings.meters, *[NO_METER] * SLOTS][:SLOTS]
+        meters[slot] = str(value)
+        return replace(settings, meters=tuple(m for m in meters if m != NO_METER))
+
+    return Line(f"Meter {slot + 1}", (*METERS, NO_METER), get, put)
+
+
+def _shown(column: str) -> Line:
+    def put(settings: Settings, value: object) -> Settings:
+        hidden = [c for c in settings.hidden_columns if c != column]
+        return replace(settings, hidden_columns=tuple(hidden if value else [*hidden, column]))
+
+    return Line(f"Column {column}", (True, False), lambda s: column not in s.hidden_columns, put)
+
+
+def _told(way: str) -> Line:
+    def put(settings: Settings, value: object) -> Settings:
+        others = [w for w in settings.alert if w != way]
+        return replace(settings, alert=tuple([*others, way] if value else others))
+
+    return Line(f"Alert by {way}", (True, False), lambda s: way in s.alert, put)
+
+
+LINES: Final[tuple[Line, ...]] = (
+    _plain("Theme", "theme", THEMES),
+    _plain("Refresh every (s)", "interval_s", INTERVALS),
+    _plain("Units of traffic", "units", UNITS),
+    _plain("Below the GPUs", "layout", LAYOUTS),
+    _plain("Unicode", "unicode", (True, False)),
+    *(_meter(slot) for slot in range(SLOTS)),
+    *(_shown(column) for column in COLUMNS),
+    *(_told(way) for way in ALERTS),
+    _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
+)
+
+
+class Setup(ModalScreen[Settings]):
+    """Gives back what was set before, so that only changes are written."""
+
+    CSS = """
+    Setup { align: left top; background: transparent; }
+    Setup > Vertical { width: 44; height: 100%; background: ansi_default; border-right: solid ansi_green; }
+    Setup Static { width: 100%; background: ansi_green; color: ansi_black; }
+    Setup OptionList { height: 1fr; border: none; background: ansi_default; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,f10,f2,S", "leave", "Done"),
+        Binding("right,space", "turn(1)", "Next value"),
+        Binding("left", "turn(-1)", "Value before"),
+    ]
+
+    def __init__(self, settings: Settings, change: Callable[[Settings], None]) -> None:
+        super().__init__()
+        self._before = self._settings = settings
+        self._change = change
+        self._list = OptionList(*(Option(text) for text in self._texts()), markup=False)
+
+    def compose(self) -> ComposeResult:
+        """Show one line a setting."""
+        with Vertical():
+            yield Static("Setup: Left, Right change, Esc done", markup=False)
+            yield self._list
+
+    def on_mount(self) -> None:
+        """Begin with the first line."""
+        self._list.highlighted = 0
+
+    def _texts(self) -> list[str]:
+        return [f"{line.words:20} {_words(line.get(self._settings))}" for line in LINES]
+
+    def action_turn(self, by: int) -> None:
+        """Change the setting of this line."""
+        at = self._list.highlighted
+        if at is None:
+            return
+        self._settings = LINES[at].turned(self._settings, by)
+        self._list.replace_option_prompt_at_index(at, self._texts()[at])
+        self._change(self._settings)
+
+    def on_option_list_option_selected(self) -> None:
+        """Enter and a click change as well."""
+        self.action_turn(1)
+
+    def action_leave(self) -> None:
+        """Hand back what was set before."""
+        self.dismiss(self._before)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "[x]" if value else "[ ]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
