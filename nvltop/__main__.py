@@ -2,12 +2,12 @@
 
 import sys
 
-from nvltop.importpath import leave_out_current_folder
+from nvltop.importpath import drop_current_folder
 
 
 def main() -> int:
     """Run nvltop with nothing loaded from the current folder; returns the exit code."""
-    leave_out_current_folder()
+    drop_current_folder()
     # Only now: these import much of the standard library.
     from nvltop.cli import main as run
 

@@ -28,7 +28,7 @@ from nvltop.model import (
     Scope,
     Tick,
 )
-from nvltop.text import MAX_LENGTH, clean
+from nvltop.text import MAX_TEXT_CHARS, clean
 
 MAX_LIST: Final = 1024
 """GPUs of a node, links of a GPU; processes of a node may be more."""
@@ -141,7 +141,7 @@ def _number(kind: type, least: int) -> Decoder:
 
 
 def _text(value: Any) -> str:
-    if type(value) is not str or len(value) > MAX_LENGTH:
+    if type(value) is not str or len(value) > MAX_TEXT_CHARS:
         raise CodecError("not a text of bearable length")
     return clean(value)
 

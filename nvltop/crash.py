@@ -14,12 +14,12 @@ from typing import Final
 from nvltop import __version__
 from nvltop.home import home
 from nvltop.host.versions import versions
-from nvltop.text import clean, note
+from nvltop.text import clean, print_message
 
-MAX_CHARS: Final = 20_000
+MAX_REPORT_CHARS: Final = 20_000
 
 
-def report(error: BaseException) -> str:
+def crash_report(error: BaseException) -> str:
     """Return the report: versions and where it failed; no values, no arguments, no paths of this machine."""
     lines = [f"nvltop {__version__} failed on {time.strftime('%Y-%m-%d %H:%M:%S')}", ""]
     lines += [f"{name} {version}" for name, version in versions().items()]
@@ -29,7 +29,7 @@ def report(error: BaseException) -> str:
         lines.append(f"    {frame.line}")
     # What the error says may hold anything; its kind and the place tell what is needed.
     lines.append(type(error).__name__)
-    return "\n".join(lines)[:MAX_CHARS] + "\n"
+    return "\n".join(lines)[:MAX_REPORT_CHARS] + "\n"
 
 
 def _short(path: str) -> str:
@@ -42,7 +42,7 @@ def _short(path: str) -> str:
     return parts[-1] if parts else path
 
 
-def folders(environ: Mapping[str, str]) -> Iterator[Path]:
+def report_folders(environ: Mapping[str, str]) -> Iterator[Path]:
     """Yield where a report may go: the user's state folder (XDG), else the one for temporary files."""
     root = environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(root):
@@ -53,12 +53,12 @@ def folders(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(tempfile.gettempdir())
 
 
-def write(error: BaseException) -> str:
+def write_report(error: BaseException) -> str:
     """Write the report, readable by its owner alone; returns one line for the user."""
-    text = report(error)
+    text = crash_report(error)
     what = f"nvltop failed ({type(error).__name__})"
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    for place in folders(os.environ):
+    for place in report_folders(os.environ):
         path = place / name
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def write(error: BaseException) -> str:
     return f"{what}; no report could be written:\n{text}"
 
 
-def tell(error: BaseException) -> None:
+def report_crash(error: BaseException) -> None:
     """Write the report and say where it is."""
-    for line in write(error).splitlines():
-        note(line)
+    for line in write_report(error).splitlines():
+        print_message(line)

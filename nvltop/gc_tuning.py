@@ -13,7 +13,7 @@ THRESHOLDS: Final = (10_000, 10, 10)
 """New objects before a look at the youngest, and how many looks before the next generation's."""
 
 
-def hold() -> None:
+def disable_during_startup() -> None:
     """Look for none during the start: next to nothing of what modules make is garbage.
 
     Looking all the same was a tenth of the time to the first picture.
@@ -21,7 +21,7 @@ def hold() -> None:
     gc.disable()
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """Leave what there is now alone from now on; to be called once the start is over."""
     gc.enable()
     gc.collect()

@@ -11,7 +11,7 @@ import sys
 import nvltop
 
 
-def trusted(entries: list[str], package: str = "") -> list[str]:
+def trusted_entries(entries: list[str], package: str = "") -> list[str]:
     """Return the entries of a `sys.path` that code may be loaded from, made absolute.
 
     Left out are the empty string, relative entries and the current folder, unless `package` (by default the
@@ -27,22 +27,22 @@ def trusted(entries: list[str], package: str = "") -> list[str]:
         if not isinstance(entry, str) or not (here or os.path.isabs(entry)):
             continue
         path = os.path.normpath(os.path.join(here, entry))
-        local = not os.path.isabs(entry) or (here != "" and _same(path, here))
-        if not local or _same(path, home) or _of_the_interpreter(path):
+        local = not os.path.isabs(entry) or (here != "" and _same_file(path, here))
+        if not local or _same_file(path, home) or _in_interpreter(path):
             kept.append(path)
     return kept
 
 
-def leave_out_current_folder() -> None:
+def drop_current_folder() -> None:
     """Make `sys.path` one that code may be loaded from."""
-    sys.path[:] = trusted(sys.path)
+    sys.path[:] = trusted_entries(sys.path)
 
 
-def _same(a: str, b: str) -> bool:
+def _same_file(a: str, b: str) -> bool:
     return os.path.realpath(a) == os.path.realpath(b)
 
 
-def _of_the_interpreter(path: str) -> bool:
+def _in_interpreter(path: str) -> bool:
     """Whether a path is in the standard library, or where the interpreter's packages are installed."""
     user_site = getattr(sys.modules.get("site"), "USER_SITE", None)
     real = os.path.realpath(path) + "/"

@@ -12,17 +12,17 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-MAX_LENGTH: Final = 4096
-PLAIN: Final = {"×": "x", "·": "-", "°": " ", "≈": "~", "…": "~", "µ": "u", "→": ">"}
+MAX_TEXT_CHARS: Final = 4096
+ASCII_SUBSTITUTES: Final = {"×": "x", "·": "-", "°": " ", "≈": "~", "…": "~", "µ": "u", "→": ">"}
 """What stands for characters of ours where there is only ASCII; as wide, so that columns stay."""
 
 _VARIANTS: Final = re.compile("[\ufe00-\ufe0f]")
 """Variation selectors: terminals disagree on the width of what they choose."""
-C_NAMES: Final = ("C", "POSIX")
-COERCED: Final = "C.UTF-8"
+C_LOCALES: Final = ("C", "POSIX")
+COERCED_LOCALE: Final = "C.UTF-8"
 
 
-def clean(text: str, limit: int = MAX_LENGTH) -> str:
+def clean(text: str, limit: int = MAX_TEXT_CHARS) -> str:
     r"""Return `text`, cut at `limit`, with what is not printable (controls, bidi, zero-width) as `\xNN`."""
     if text.isascii() and text.isprintable():
         return text[:limit]
@@ -36,12 +36,12 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def composed(text: str) -> str:
+def normalize(text: str) -> str:
     """Return text with letters and marks as single characters where there are such, without variants."""
     return _VARIANTS.sub("", unicodedata.normalize("NFC", text))
 
 
-def columns(character: str) -> int:
+def char_width(character: str) -> int:
     """Return how many columns of a terminal a character takes: 0 for marks, 2 for wide ones, else 1."""
     if character.isascii():
         return 1
@@ -54,22 +54,22 @@ def columns(character: str) -> int:
 
 def width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    return len(text) if text.isascii() else sum(map(columns, text))
+    return len(text) if text.isascii() else sum(map(char_width, text))
 
 
 def in_ascii(text: str) -> str:
     r"""Return text in ASCII: letters beyond it as `\xNN`, as `clean` writes what is not printable."""
     if text.isascii():
         return text
-    return "".join(c if c.isascii() else PLAIN.get(c) or _escaped(c) for c in text)
+    return "".join(c if c.isascii() else ASCII_SUBSTITUTES.get(c) or _escaped(c) for c in text)
 
 
-def note(text: str) -> None:
+def print_message(text: str) -> None:
     """Print one line on stderr, which may be a terminal: `nvltop: text`, without control characters."""
     print(f"nvltop: {clean(text)}", file=sys.stderr, flush=True)
 
 
-def plain(error: UnicodeError) -> tuple[str, int]:
+def ascii_error_handler(error: UnicodeError) -> tuple[str, int]:
     """Write what an output's encoding lacks in ASCII; an error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -82,11 +82,11 @@ def c_locale(environ: Mapping[str, str]) -> bool:
     Python itself sets LC_CTYPE to C.UTF-8 in that case (PEP 538), so this value alone says nothing.
     """
     if everything := environ.get("LC_ALL"):
-        return everything in C_NAMES
+        return everything in C_LOCALES
     kind = environ.get("LC_CTYPE", "")
-    if kind and kind != COERCED:
-        return kind in C_NAMES
-    return environ.get("LANG", "") in ("", *C_NAMES)
+    if kind and kind != COERCED_LOCALE:
+        return kind in C_LOCALES
+    return environ.get("LANG", "") in ("", *C_LOCALES)
 
 
 def bus_number(text: str) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ from nvltop.analysis.answer import HEADLINE
 from nvltop.analysis.verdict import IDS, VERDICT_IDS
 from nvltop.export.node import families
 from nvltop.model import Frame, known
-from nvltop.report.activity import brief, judgement_of, words
+from nvltop.report.activity import describe, describe_briefly, judgement_of
 from nvltop.report.check import OK, to_check
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
@@ -64,7 +64,7 @@ def contradictions(frame: Frame) -> list[str]:
     for activity in frame.activity:
         judged = judgement_of(frame, activity)
         assert judged is not None
-        said = words(frame, activity)
+        said = describe(frame, activity)
         expect(said in text, "--once has other words for a job than the Processes tab")
         limit = activity.limit if known(activity.limit) else None
         if limit == "nvlink":
@@ -85,7 +85,7 @@ def contradictions(frame: Frame) -> list[str]:
             expect(judged.at_limit <= judged.at_limit_most, "bounds cross")
         if judged.state == "silent":
             expect(
-                "of it with traffic" not in brief(frame, activity) or "was" in brief(frame, activity),
+                "of it with traffic" not in (brief := describe_briefly(frame, activity)) or "was" in brief,
                 "stale share",
             )
     load = next((c for c in frame.checks if c.name == "load"), None)

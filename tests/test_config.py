@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nvltop.cli.options import read_settings
 from nvltop.cli.parser import parser
 from nvltop.config import file
-from nvltop.config.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
 from nvltop.tui.render import palette
 
 
@@ -39,7 +39,7 @@ def test_every_setting_can_be_read(path):
 
 
 def test_without_a_file_the_defaults_hold(path):
-    assert file.load(path) == file.Found({})
+    assert file.load(path) == file.LoadedConfig({})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_wrong_setting_costs_itself_alone(path):
 def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
     path.write_bytes(b"theme = \xff\n")
     assert "not UTF-8" in file.load(path).problems[0]
-    path.write_bytes(b"#" * (file.MAX_BYTES + 1))
+    path.write_bytes(b"#" * (file.MAX_FILE_BYTES + 1))
     assert "larger" in file.load(path).problems[0]
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     os.mkfifo(tmp_path / "fifo")
@@ -88,7 +88,7 @@ def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
         found = file.load(other)
         assert found.values == {}
         assert found.problems[0].endswith("the defaults are used")
-    assert file.load(Path("/dev/null")) == file.Found({})
+    assert file.load(Path("/dev/null")) == file.LoadedConfig({})
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
@@ -179,7 +179,7 @@ values = st.fixed_dictionaries(
         "mouse": st.booleans(),
         "alert": st.lists(st.sampled_from(ALERTS), unique=True).map(tuple),
         "meters": st.lists(st.sampled_from(METERS), max_size=4).map(tuple),
-        "hidden_columns": st.lists(st.sampled_from(COLUMNS), unique=True).map(tuple),
+        "hidden_columns": st.lists(st.sampled_from(HIDEABLE_COLUMNS), unique=True).map(tuple),
     },
 )
 

@@ -39,10 +39,10 @@ from nvltop.record.flight_recorder import Ring
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json
 from nvltop.report.secrets import without_secrets
-from nvltop.snapshot.bundle import Contents, contents, redacted
-from nvltop.snapshot.observe import look_at_recording
+from nvltop.snapshot.bundle import SnapshotFiles, redacted, snapshot_files
+from nvltop.snapshot.observe import observe_recording
 from nvltop.snapshot.sections import MAX_CHARS
-from nvltop.snapshot.sections.files import EXISTS, SnapshotError
+from nvltop.snapshot.sections.files import EXISTS_MESSAGE, SnapshotError
 
 NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
 USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"
@@ -93,7 +93,7 @@ def shoot(bench):
         made = change(frame)
         if known(made.processes):
             ring.write(Reading(None, b.clock.now, b.clock.now, made.tick.wall_s, made.processes))
-        return contents(made, b.history, ring, "<svg></svg>", f"{USER} asked"), made
+        return snapshot_files(made, b.history, ring, "<svg></svg>", f"{USER} asked"), made
 
     return make
 
@@ -154,7 +154,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = contents(frame, History(), Ring(redact), "", "gpu1 asked").report
+    text = snapshot_files(frame, History(), Ring(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 
@@ -162,7 +162,7 @@ def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
 def test_what_replays_is_what_was_seen(shoot, tmp_path):
     made, _ = shoot("hgx-a100-4", "training", change=lambda frame: frame)
     path = made.save(tmp_path / "x.tar.gz")
-    seen = look_at_recording(str(path), Settings(), None, Redactor({}))
+    seen = observe_recording(str(path), Settings(), None, Redactor({}))
     again, then = to_json(seen.monitor.frame()), json.loads(made.files["snapshot.json"])
     for gpu, its in zip(again["gpus"], then["gpus"], strict=True):
         for group in (gpu, its):
@@ -223,7 +223,7 @@ def test_before_anything_was_read():
     ring.write(tick)
     monitor = Monitor()
     monitor.update(tick)
-    text = contents(monitor.frame(), History(), ring, "", "test").report
+    text = snapshot_files(monitor.frame(), History(), ring, "", "test").report
     assert "has not returned from nvmlInit for 10s" in text
     assert "No GPU has been read." in text
 
@@ -254,7 +254,7 @@ def test_events_and_what_is_over(shoot):
     assert re.search(r"Over by now:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)
 
 
-MADE = Contents("# x", {"report.md": b"# x", "recording.gz": b"\x1f\x8b"}, 1_790_000_000.0)
+MADE = SnapshotFiles("# x", {"report.md": b"# x", "recording.gz": b"\x1f\x8b"}, 1_790_000_000.0)
 
 
 def test_only_its_owner_can_read_it(tmp_path):
@@ -284,7 +284,7 @@ def test_twice_in_a_second_makes_two(tmp_path):
 def test_nothing_is_replaced_and_no_link_followed(tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / name).symlink_to(tmp_path / "not-there")
-    with pytest.raises(SnapshotError, match=f"{name}: {EXISTS}; no snapshot was written"):
+    with pytest.raises(SnapshotError, match=f"{name}: {EXISTS_MESSAGE}; no snapshot was written"):
         MADE.save(tmp_path / name)
     assert {p.name for p in tmp_path.iterdir()} == {"elsewhere", name}
 
@@ -309,7 +309,7 @@ def test_another_one_that_comes_first_keeps_its_name(tmp_path, monkeypatch):
     assert second.name == f"{first.name}-2"
     assert len(list(first.iterdir())) == len(list(second.iterdir())) == 2
     (tmp_path / "x.tgz").write_text("theirs")
-    with pytest.raises(SnapshotError, match=EXISTS):
+    with pytest.raises(SnapshotError, match=EXISTS_MESSAGE):
         MADE.save(tmp_path / "x.tgz")
     assert (tmp_path / "x.tgz").read_text() == "theirs"
 
@@ -334,7 +334,7 @@ def test_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "nvltop", *asked, str(tmp_path / "x.tar.gz")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert (run.returncode, run.stdout, run.stderr) == (0, f"{tmp_path}/x.tar.gz\n", "")
-    again = look_at_recording(str(tmp_path / "x.tar.gz"), Settings(), None, Redactor({}))
+    again = observe_recording(str(tmp_path / "x.tar.gz"), Settings(), None, Redactor({}))
     assert [g.gpu.uuid for g in again.monitor.frame().gpus] == ["GPU-a1", "GPU-a2"]
 
 

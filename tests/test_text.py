@@ -5,7 +5,7 @@ import codecs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.text import PLAIN, clean, plain, ranges
+from nvltop.text import ASCII_SUBSTITUTES, ascii_error_handler, clean, ranges
 
 
 @given(st.text(st.characters()))
@@ -27,17 +27,17 @@ def test_long_text_is_cut():
 
 @given(st.text(st.characters()), st.sampled_from(["ascii", "iso-8859-1", "utf-8"]))
 def test_every_encoding_can_write_every_text(text, encoding):
-    codecs.register_error("plain", plain)
-    written = text.encode(encoding, "plain").decode(encoding)
+    codecs.register_error("ascii-substitutes", ascii_error_handler)
+    written = text.encode(encoding, "ascii-substitutes").decode(encoding)
     assert all(c in written for c in text if c.isascii())
-    for c in set(text) & set(PLAIN):
-        assert c in written or PLAIN[c] in written
+    for c in set(text) & set(ASCII_SUBSTITUTES):
+        assert c in written or ASCII_SUBSTITUTES[c] in written
 
 
 def test_our_own_characters_keep_their_width():
-    codecs.register_error("plain", plain)
+    codecs.register_error("ascii-substitutes", ascii_error_handler)
     ours = "8 × H100 · 60° · ≈ 1 GB/s · 5 µs …"
-    assert ours.encode("ascii", "plain") == b"8 x H100 - 60  - ~ 1 GB/s - 5 us ~"
+    assert ours.encode("ascii", "ascii-substitutes") == b"8 x H100 - 60  - ~ 1 GB/s - 5 us ~"
 
 
 @given(st.sets(st.integers(0, 300)))

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from nvltop.cli import streams
 from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
-from nvltop.cli.options import prints, refuse
+from nvltop.cli.options import validate, wants_report
 from nvltop.cli.parser import parser
 from nvltop.export import flags as metrics
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
-from nvltop.text import clean, note
+from nvltop.text import clean, print_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,27 +33,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         code = _no_verdict(str(error)) if "--check" in arguments else error.code
         if "--check" not in arguments:
-            note(str(error))
+            print_message(str(error))
     except Exception as crash:
-        if isinstance(crash, OSError) and crash.errno in streams.NOT_WRITTEN:
+        if isinstance(crash, OSError) and crash.errno in streams.WRITE_FAILURES:
             code, failure = NO_VERDICT if "--check" in arguments else FAILED, crash
         elif "--check" in arguments:
             code = _no_verdict(f"nvltop failed: {type(crash).__name__}: {crash}")
         else:
-            from nvltop.crash import tell
+            from nvltop.crash import report_crash
 
-            tell(crash)
+            report_crash(crash)
             code = FAILED
     # The code of `--check` holds even if its line is lost: 1 would be a warning to who called it.
-    return streams.finish(code, OK if "--check" in arguments else FAILED, failure)
+    return streams.flush(code, OK if "--check" in arguments else FAILED, failure)
 
 
 def _no_verdict(why: str) -> int:
     """End as monitoring systems expect: they read stdout, and take 1 and 2 for verdicts."""
-    from nvltop.report.check import UNKNOWN, line
+    from nvltop.report.check import UNKNOWN, plugin_output
 
     with contextlib.suppress(OSError):
-        print(line(UNKNOWN, clean(why)))
+        print(plugin_output(UNKNOWN, clean(why)))
     return UNKNOWN
 
 
@@ -80,17 +80,17 @@ def _main(argv: Sequence[str]) -> int:
             print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
             return OK
     if (text := metrics.to_print(options) or _about_itself(options)) is not None:
-        streams.write_data()
+        streams.use_utf8()
         print(text)
         return OK
-    refuse(options)
+    validate(options)
     from nvltop.cli.run import run
 
-    on_screen = not prints(options) and sys.stdout.isatty() and sys.stdin.isatty()
+    on_screen = not wants_report(options) and sys.stdout.isatty() and sys.stdin.isatty()
     if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
         raise CommandError("stdout is closed: there is nowhere to write the report to", FAILED)
     if options.json or options.csv:
-        streams.write_data()
+        streams.use_utf8()
     elif not on_screen:
-        streams.write_text(options.ascii, os.environ)
+        streams.use_text_encoding(options.ascii, os.environ)
     return run(options, on_screen)

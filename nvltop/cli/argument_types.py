@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 
-class Listed:
+class NameFrom:
     """The type of a name out of a list, or `list`; wrong ones are told later, with how to see the list."""
 
     def __init__(self, names: Mapping[str, str]) -> None:

@@ -41,8 +41,8 @@ def _bash(program: str, flags: Sequence[Flag]) -> Iterator[str]:
 
 
 def _bash_value(flag: Flag) -> str:
-    if flag.words:
-        return f"words={shlex.quote(' '.join(flag.words))}"
+    if flag.choices:
+        return f"words={shlex.quote(' '.join(flag.choices))}"
     if flag.file:
         return "compopt -o default; return"
     return "return" if flag.value and not flag.optional else ""
@@ -62,20 +62,20 @@ def _zsh(program: str, flags: Sequence[Flag]) -> Iterator[str]:
 
 
 def _zsh_specs(flag: Flag) -> Iterator[str]:
-    others = "*" if flag.repeats else f"({' '.join((*flag.names, *flag.rivals))})"
+    others = "*" if flag.repeats else f"({' '.join((*flag.names, *flag.conflicts))})"
     for name in flag.names:
         # A value may stand behind `=` of a long name and right behind a short one.
         glue = ("=" if name.startswith("--") else "+") if flag.value else ""
-        yield f"{others}{name}{glue}[{_escaped(flag.what, '[]:')}]{_zsh_value(flag)}"
+        yield f"{others}{name}{glue}[{_escaped(flag.help, '[]:')}]{_zsh_value(flag)}"
 
 
 def _zsh_value(flag: Flag) -> str:
     if flag.value is None:
         return ""
     action = "_files" if flag.file else ""
-    if flag.words:
+    if flag.choices:
         # The words are read three times: by _arguments, by the shell, and as word and description.
-        pairs = " ".join(_zsh_word(word, what) for word, what in flag.words.items())
+        pairs = " ".join(_zsh_word(word, what) for word, what in flag.choices.items())
         action = f"(({_escaped(pairs, ':')}))"
     return f"{'::' if flag.optional else ':'}{_escaped(flag.value, ':')}:{action}"
 
@@ -92,7 +92,7 @@ def _fish(program: str, flags: Sequence[Flag]) -> Iterator[str]:
         values = _fish_values(flag)
         # -x: a value and no file.
         needed = "" if flag.optional or not flag.value else " -r" if flag.file else " -x"
-        yield f"complete -c {program} {names}{needed}{values} -d {_fish_quote(flag.what)}"
+        yield f"complete -c {program} {names}{needed}{values} -d {_fish_quote(flag.help)}"
         if flag.optional and values:
             # Fish knows no value that can be left out, except behind `=`.
             after = _fish_quote(f"__fish_prev_arg_in {' '.join(flag.names)}")
@@ -100,9 +100,9 @@ def _fish(program: str, flags: Sequence[Flag]) -> Iterator[str]:
 
 
 def _fish_values(flag: Flag) -> str:
-    if flag.words:
+    if flag.choices:
         words = " ".join(
-            f"{word}\\t{_fish_quote(what)}" if what else word for word, what in flag.words.items()
+            f"{word}\\t{_fish_quote(what)}" if what else word for word, what in flag.choices.items()
         )
         return f" -a {_fish_quote(words)}"
     return " -F" if flag.file else ""

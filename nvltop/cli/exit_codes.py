@@ -35,13 +35,13 @@ class CommandError(Exception):
         self.code = code
 
 
-def usage(message: str) -> CommandError:
+def usage_error(message: str) -> CommandError:
     """Return the error for a command line that means nothing."""
     return CommandError(message, USAGE)
 
 
 @contextlib.contextmanager
-def in_order() -> Iterator[None]:
+def exit_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run as an exit does, so that files get their last lines.
 
     Signals that are ignored from outside (`nohup`) stay ignored; a second one ends the process at once.

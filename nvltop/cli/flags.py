@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from nvltop.cli.argument_types import Listed
+from nvltop.cli.argument_types import NameFrom
 
-FILES: Final = ("FILE", "PATH")
+FILE_METAVARS: Final = ("FILE", "PATH")
 """What values that are files are called."""
 
 
@@ -16,21 +16,21 @@ class Flag(NamedTuple):
     """One flag, by all its names."""
 
     names: tuple[str, ...]
-    what: str
+    help: str
     value: str | None
     """What its value is called; None if it takes none."""
     optional: bool
     """The value can be left out."""
     repeats: bool
-    words: Mapping[str, str]
+    choices: Mapping[str, str]
     """Values that there are, each with what it is; empty if any will do."""
-    rivals: tuple[str, ...]
+    conflicts: tuple[str, ...]
     """Names of the flags that it excludes."""
 
     @property
     def file(self) -> bool:
         """Its value is a file or a folder."""
-        return self.value in FILES
+        return self.value in FILE_METAVARS
 
     @property
     def argument(self) -> str:
@@ -49,15 +49,15 @@ class Group(NamedTuple):
 
 def groups(parser: argparse.ArgumentParser) -> Iterator[Group]:
     """Yield the groups of a parser in their order, empty ones left out."""
-    rivals: dict[str, tuple[str, ...]] = {}
+    conflicts: dict[str, tuple[str, ...]] = {}
     for exclusive in parser._mutually_exclusive_groups:
         for action in exclusive._group_actions:
             others = (other for other in exclusive._group_actions if other is not action)
-            rivals[action.dest] = tuple(name for other in others for name in other.option_strings)
+            conflicts[action.dest] = tuple(name for other in others for name in other.option_strings)
     for group in parser._action_groups:
         if group._group_actions:
             yield Group(
-                group.title or "", tuple(_flag(a, rivals.get(a.dest, ())) for a in group._group_actions)
+                group.title or "", tuple(_flag(a, conflicts.get(a.dest, ())) for a in group._group_actions)
             )
 
 
@@ -66,18 +66,18 @@ def flags(parser: argparse.ArgumentParser) -> list[Flag]:
     return [flag for group in groups(parser) for flag in group.flags]
 
 
-def _flag(action: argparse.Action, rivals: tuple[str, ...]) -> Flag:
-    words: Mapping[str, str] = {}
+def _flag(action: argparse.Action, conflicts: tuple[str, ...]) -> Flag:
+    choices: Mapping[str, str] = {}
     if action.choices is not None:
-        words = {str(choice): "" for choice in action.choices}
-    elif isinstance(action.type, Listed):
-        words = action.type.names
+        choices = {str(choice): "" for choice in action.choices}
+    elif isinstance(action.type, NameFrom):
+        choices = action.type.names
     return Flag(
         names=tuple(action.option_strings),
-        what=action.help or "",
+        help=action.help or "",
         value=None if action.nargs == 0 else str(action.metavar or action.dest.upper()),
         optional=action.nargs == argparse.OPTIONAL,
         repeats=isinstance(action, argparse._AppendAction),
-        words=words,
-        rivals=rivals,
+        choices=choices,
+        conflicts=conflicts,
     )

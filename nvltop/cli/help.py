@@ -50,7 +50,7 @@ def _flag(flag: Flag, width: int) -> Iterator[str]:
     long = [name for name in flag.names if name.startswith("--")][:1]
     names = [*(name for name in flag.names if not name.startswith("--")), *long]
     shown = f"  {', '.join(names)}{flag.argument}"
-    first, *rest = textwrap.wrap(flag.what, width - INDENT, break_on_hyphens=False)
+    first, *rest = textwrap.wrap(flag.help, width - INDENT, break_on_hyphens=False)
     if len(shown) >= INDENT:
         yield shown
         shown = ""

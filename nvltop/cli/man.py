@@ -52,7 +52,7 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
     for group in groups(parser):
         yield f'.SS "{_text(group.title[:1].upper() + group.title[1:])}"'
         for flag in group.flags:
-            yield f".TP\n{_flag(flag)}\n{_text(flag.what)}"
+            yield f".TP\n{_flag(flag)}\n{_text(flag.help)}"
     for title, terms in (
         ("EXIT STATUS", {str(code): what for code, what in EXIT_CODES.items()}),
         ("ENVIRONMENT", ENVIRONMENT),

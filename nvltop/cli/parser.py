@@ -7,21 +7,21 @@ from typing import Final, NoReturn
 
 from nvltop import __version__
 from nvltop.cli import argument_types
-from nvltop.cli.exit_codes import usage
+from nvltop.cli.exit_codes import usage_error
 from nvltop.config.settings import ALERTS, THEMES
 from nvltop.export import flags as metrics
 from nvltop.nvml.demo_nodes import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
 from nvltop.snapshot import command
 
 SHELLS: Final = ("bash", "zsh", "fish")
-CHECK_S: Final = 6.0
+DEFAULT_CHECK_S: Final = 6.0
 """Enough for two readings of the error counters, which are read every 5 s."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, and where help is."""
-        raise usage(f"{message}; see `nvltop --help`")
+        raise usage_error(f"{message}; see `nvltop --help`")
 
     def format_help(self) -> str:
         """Return the text of `--help`."""
@@ -38,19 +38,19 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
-    _output(p)
-    _watch(p)
-    _look(p)
-    _screen(p)
-    _simulation(p)
-    _recordings(p)
+    _add_output(p)
+    _add_check(p)
+    _add_selection(p)
+    _add_screen(p)
+    _add_simulation(p)
+    _add_recordings(p)
     command.add_flags(p)
     metrics.add_flags(p)
-    _program(p)
+    _add_program(p)
     return p
 
 
-def _output(p: argparse.ArgumentParser) -> None:
+def _add_output(p: argparse.ArgumentParser) -> None:
     output = p.add_argument_group("output (a live screen, unless stdout is no terminal)")
     output.add_argument("-1", "--once", action="store_true", help="print one text report and end")
     output.add_argument("--json", action="store_true", help="print JSON (schema nvltop/1) and end")
@@ -67,7 +67,7 @@ def _output(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _watch(p: argparse.ArgumentParser) -> None:
+def _add_check(p: argparse.ArgumentParser) -> None:
     watch = p.add_argument_group("monitoring systems, Slurm prolog, Kubernetes probes")
     watch.add_argument(
         "--check",
@@ -79,11 +79,11 @@ def _watch(p: argparse.ArgumentParser) -> None:
         dest="seconds",
         type=argument_types.seconds,
         metavar="SEC",
-        help=f"watch for so long first (--check: {CHECK_S:g} s); a recording: up to there",
+        help=f"watch for so long first (--check: {DEFAULT_CHECK_S:g} s); a recording: up to there",
     )
 
 
-def _look(p: argparse.ArgumentParser) -> None:
+def _add_selection(p: argparse.ArgumentParser) -> None:
     look = p.add_argument_group("what to show")
     look.add_argument(
         "-i",
@@ -109,7 +109,7 @@ def _look(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _screen(p: argparse.ArgumentParser) -> None:
+def _add_screen(p: argparse.ArgumentParser) -> None:
     screen = p.add_argument_group("screen")
     screen.add_argument(
         "-C", "--no-color", "--no-colour", action="store_true", help="no colours (NO_COLOR is honoured, too)"
@@ -131,25 +131,25 @@ def _screen(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _simulation(p: argparse.ArgumentParser) -> None:
+def _add_simulation(p: argparse.ArgumentParser) -> None:
     demo = p.add_argument_group("simulation")
     demo.add_argument(
         "--demo",
         nargs="?",
         const=DEFAULT_NODE,
-        type=argument_types.Listed(NODES),
+        type=argument_types.NameFrom(NODES),
         metavar="NODE",
         help=f"a simulated node ({DEFAULT_NODE}); `list` names them",
     )
     demo.add_argument(
         "--scenario",
-        type=argument_types.Listed(SCENARIOS),
+        type=argument_types.NameFrom(SCENARIOS),
         metavar="NAME",
         help=f"what happens on it ({DEFAULT_SCENARIO}); `list` names them",
     )
 
 
-def _recordings(p: argparse.ArgumentParser) -> None:
+def _add_recordings(p: argparse.ArgumentParser) -> None:
     record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
     record.add_argument("--record", metavar="FILE", help="record into a new FILE (.gz: compressed)")
     record.add_argument(
@@ -161,7 +161,7 @@ def _recordings(p: argparse.ArgumentParser) -> None:
     record.add_argument("--replay", metavar="FILE", help="show a recording or snapshot, not this machine")
 
 
-def _program(p: argparse.ArgumentParser) -> None:
+def _add_program(p: argparse.ArgumentParser) -> None:
     itself = p.add_argument_group("nvltop itself")
     itself.add_argument(
         "--print-completion",

@@ -8,17 +8,17 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, in_order
-from nvltop.cli.options import asked_interval, read_settings
-from nvltop.cli.parser import CHECK_S
+from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, exit_on_signals
+from nvltop.cli.options import read_settings, requested_interval
+from nvltop.cli.parser import DEFAULT_CHECK_S
 from nvltop.config.settings import Settings
 from nvltop.export import flags as metrics
 from nvltop.export.address import ServeError
-from nvltop.gc_tuning import hold
-from nvltop.headless.status_line import Line
+from nvltop.gc_tuning import disable_during_startup
+from nvltop.headless.status_line import StatusLine
 from nvltop.nvml.demo_nodes import DEFAULT_SCENARIO
 from nvltop.snapshot import command
-from nvltop.text import note
+from nvltop.text import print_message
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
@@ -31,14 +31,14 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     settings = read_settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     if on_screen:
-        hold()
+        disable_during_startup()
     with contextlib.ExitStack() as opened:
         if options.record and not on_screen:
-            opened.enter_context(in_order())
+            opened.enter_context(exit_on_signals())
         code, source = _run(options, settings, demo, on_screen, opened)
     # Only now: what was left to write is written, or is not. The screen has reported its recordings itself.
     if not on_screen and (failed := _not_recorded(source)):
-        note(str(failed))
+        print_message(str(failed))
         return code if code or options.check else FAILED
     return code
 
@@ -63,14 +63,14 @@ def _run(
         if source:
             opened.callback(source.close)
         if exporter:
-            note(f"metrics on {exporter.url}")
+            print_message(f"metrics on {exporter.url}")
         if on_screen:
             from nvltop.tui.shell.run import run as show_screen
 
             assert source is not None
             outcome = show_screen(source, settings, exporter.show if exporter else None, begun_s)
             for line in outcome.message.splitlines():
-                note(line)
+                print_message(line)
             return int(outcome.code), source
         return _report(options, settings, source, exporter), source
     except (RecordingError, ServeError) as error:
@@ -93,26 +93,26 @@ def _report(
     write = session.as_text
     try:
         if exporter and source:
-            onlooker = None
+            observer = None
             if settings.snapshot_on_critical:
-                from nvltop.snapshot.auto import ByItself
+                from nvltop.snapshot.auto import AutoSnapshot
 
-                onlooker = ByItself(settings)
-            session.serve(source, settings, exporter.show, onlooker, adapt=not asked_interval(options))
+                observer = AutoSnapshot(settings)
+            session.serve(source, settings, exporter.show, observer, adapt=not requested_interval(options))
             return OK
         if options.check and source:
-            return session.check(source, settings, options.seconds or CHECK_S)
+            return session.check(source, settings, options.seconds or DEFAULT_CHECK_S)
         if options.check:
             return session.check_recording(options.replay, settings, options.seconds)
         if options.snapshot is not None:
-            return command.run(options, settings, source, options.seconds or CHECK_S)
+            return command.run(options, settings, source, options.seconds or DEFAULT_CHECK_S)
         if options.json:
             write = partial(session.as_json, estimated=options.estimate, ascii_only=options.ascii)
         elif options.csv:
-            from nvltop.report.csv import head
+            from nvltop.report.csv import title_line
 
             write = session.as_csv
-            print(head())
+            print(title_line())
         if source is None:
             session.replay(options.replay, settings, options.max_iterations, write, options.seconds)
         else:
@@ -131,8 +131,8 @@ def _source(
             return None
         from nvltop.record.replay import Replay
 
-        with Line() as line:
-            return Replay(options.replay, line.reading(options.replay))
+        with StatusLine() as line:
+            return Replay(options.replay, line.file_progress(options.replay))
     from nvltop.sampler.client import Worker, WorkerError
 
     try:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from nvltop.text import c_locale, note, plain
+from nvltop.text import ascii_error_handler, c_locale, print_message
 
-NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+WRITE_FAILURES: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """No room is left, or the disk or terminal has failed or gone: no fault of ours."""
 STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -29,7 +29,7 @@ def prepare() -> None:
             stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-    codecs.register_error("plain", plain)
+    codecs.register_error("ascii-substitutes", ascii_error_handler)
     for stream in (sys.stdout, sys.stderr):
         _configure(stream)
 
@@ -39,13 +39,13 @@ def stdout_was_closed() -> bool:
     return getattr(sys.stdout, "name", "") == os.devnull
 
 
-def write_text(ascii_only: bool, environ: Mapping[str, str]) -> None:
+def use_text_encoding(ascii_only: bool, environ: Mapping[str, str]) -> None:
     """Write for people: in the locale's encoding, which Python takes for UTF-8 where it is none."""
     if ascii_only or (c_locale(environ) and "PYTHONIOENCODING" not in environ):
         _configure(sys.stdout, "ascii")
 
 
-def write_data() -> None:
+def use_utf8() -> None:
     """Write for programs: JSON is UTF-8 in any locale (RFC 8259)."""
     _configure(sys.stdout, "utf-8")
 
@@ -53,10 +53,10 @@ def write_data() -> None:
 def _configure(stream: object, encoding: str | None = None) -> None:
     """Have a stream write what its encoding lacks in ASCII."""
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding=encoding, errors="plain")
+        stream.reconfigure(encoding=encoding, errors="ascii-substitutes")
 
 
-def finish(code: int, failed: int, failure: OSError | None = None) -> int:
+def flush(code: int, failed: int, failure: OSError | None = None) -> int:
     """Write what is left for stdout; return `code`, or `failed` if it was 0 and the output is incomplete.
 
     `failure` is the one that ended the run, if one did.
@@ -65,18 +65,18 @@ def finish(code: int, failed: int, failure: OSError | None = None) -> int:
         print(end="", flush=True)
     except BrokenPipeError:
         # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
-        _drop()
+        _discard_stdout()
     except OSError as error:
-        _drop()
+        _discard_stdout()
         failure = failure or error
     if failure is None:
         return code
     with contextlib.suppress(OSError):
-        note(f"cannot write: {failure.strerror}")
+        print_message(f"cannot write: {failure.strerror}")
     return code or failed
 
 
-def _drop() -> None:
+def _discard_stdout() -> None:
     """Send what stdout still holds nowhere, or the interpreter complains of it as it ends."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

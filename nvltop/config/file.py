@@ -14,7 +14,7 @@ from typing import Any, Final
 from nvltop import __version__
 from nvltop.config.settings import (
     ALERTS,
-    COLUMNS,
+    HIDEABLE_COLUMNS,
     LAYOUTS,
     MAX_INTERVAL_S,
     METERS,
@@ -26,11 +26,11 @@ from nvltop.config.settings import (
 from nvltop.home import home
 from nvltop.text import clean
 
-MAX_BYTES: Final = 1 << 20
+MAX_FILE_BYTES: Final = 1 << 20
 MAX_PROBLEMS: Final = 5
 """Of one file; more would only hide the first."""
-FILE: Final = Path("nvltop", "config.toml")
-NEW: Final = "# Settings of nvltop; written by F2 as well.\n"
+RELATIVE_PATH: Final = Path("nvltop", "config.toml")
+NEW_FILE_HEADER: Final = "# Settings of nvltop; written by F2 as well.\n"
 
 
 class ConfigError(ValueError):
@@ -38,7 +38,7 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LoadedConfig:
     """What a config file holds."""
 
     values: dict[str, Any]
@@ -51,21 +51,21 @@ def default_path(environ: Mapping[str, str]) -> Path | None:
     """Return where the file is looked for; None for a user without a home folder."""
     root = environ.get("XDG_CONFIG_HOME", "")
     if os.path.isabs(root):
-        return Path(root) / FILE
+        return Path(root) / RELATIVE_PATH
     at = home(environ)
-    return at / ".config" / FILE if at else None
+    return at / ".config" / RELATIVE_PATH if at else None
 
 
-def load(path: Path) -> Found:
+def load(path: Path) -> LoadedConfig:
     """Read the file; without one, nothing is set."""
     try:
         raw = _read(path)
     except FileNotFoundError:
-        return Found({})
+        return LoadedConfig({})
     except OSError as error:
-        return _nothing(f"{path}: {error.strerror or error}")
-    if len(raw) > MAX_BYTES:
-        return _nothing(f"{path}: larger than a config file can be")
+        return _unusable(f"{path}: {error.strerror or error}")
+    if len(raw) > MAX_FILE_BYTES:
+        return _unusable(f"{path}: larger than a config file can be")
     # Only where there is a file: it takes 30 ms.
     import tomlkit
     from tomlkit.exceptions import ParseError
@@ -74,12 +74,12 @@ def load(path: Path) -> Found:
         text = raw.decode()
         found = tomlkit.parse(text).unwrap()
     except UnicodeDecodeError:
-        return _nothing(f"{path}: not UTF-8")
+        return _unusable(f"{path}: not UTF-8")
     except ParseError as error:
         what = str(error).partition(" at line")[0]
-        return _nothing(f"{path} line {error.line}: {what}")
+        return _unusable(f"{path} line {error.line}: {what}")
     except (ValueError, RecursionError) as error:
-        return _nothing(f"{path}: {error}")
+        return _unusable(f"{path}: {error}")
     return _checked(path, text, found)
 
 
@@ -92,14 +92,14 @@ def _read(path: Path) -> bytes:
         is_null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev
         if not is_null and not stat.S_ISREG(found.st_mode):
             raise OSError(0, "not a regular file")
-        return file.read(MAX_BYTES + 1)
+        return file.read(MAX_FILE_BYTES + 1)
 
 
-def _nothing(problem: str) -> Found:
-    return Found({}, (f"{clean(problem)}; the defaults are used",))
+def _unusable(problem: str) -> LoadedConfig:
+    return LoadedConfig({}, (f"{clean(problem)}; the defaults are used",))
 
 
-def _checked(path: Path, text: str, found: Mapping[str, Any]) -> Found:
+def _checked(path: Path, text: str, found: Mapping[str, Any]) -> LoadedConfig:
     """Return the settings that can be used: a wrong one costs itself alone."""
     values: dict[str, Any] = {}
     problems = []
@@ -110,7 +110,7 @@ def _checked(path: Path, text: str, found: Mapping[str, Any]) -> Found:
             values[name] = CHECKS[name](value)
         except ValueError as error:
             problems.append(clean(f"{path} line {_line_of(text, name)}: {name}: {error}; it is ignored"))
-    return Found(values, tuple(problems[:MAX_PROBLEMS]))
+    return LoadedConfig(values, tuple(problems[:MAX_PROBLEMS]))
 
 
 def _line_of(text: str, name: str) -> int:
@@ -130,7 +130,7 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
     return check
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
@@ -159,27 +159,27 @@ CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "theme": _one_of(THEMES),
     "units": _one_of(UNITS),
     "layout": _one_of(LAYOUTS),
-    "unicode": _truth,
-    "mouse": _truth,
+    "unicode": _boolean,
+    "mouse": _boolean,
     "alert": _some_of(ALERTS),
-    "snapshot_on_critical": _truth,
+    "snapshot_on_critical": _boolean,
     "meters": _some_of(METERS),
-    "hidden_columns": _some_of(COLUMNS),
+    "hidden_columns": _some_of(HIDEABLE_COLUMNS),
 }
 """Every setting of the file, and what its value must be."""
 
-FIELDS: Final = {"interval": "interval_s"}
+FIELD_NAMES: Final = {"interval": "interval_s"}
 """Settings that the program calls otherwise."""
 
 
 def apply(settings: Settings, found: Mapping[str, Any]) -> Settings:
     """Return settings with those of a file."""
-    return replace(settings, **{FIELDS.get(name, name): value for name, value in found.items()})
+    return replace(settings, **{FIELD_NAMES.get(name, name): value for name, value in found.items()})
 
 
 def changed(before: Settings, after: Settings) -> dict[str, Any]:
     """Return what of the file's settings differs, by the file's names."""
-    names = {FIELDS.get(name, name): name for name in CHECKS}
+    names = {FIELD_NAMES.get(name, name): name for name in CHECKS}
     return {
         names[f.name]: getattr(after, f.name)
         for f in fields(Settings)
@@ -199,8 +199,8 @@ def save(path: Path, changes: Mapping[str, Any]) -> None:
     try:
         # A link is followed: the file it leads to is the one that is meant.
         target = path.resolve()
-        found = _ours(target)
-        document = tomlkit.parse(target.read_text("utf-8") if found else NEW)
+        found = _check_writable(target)
+        document = tomlkit.parse(target.read_text("utf-8") if found else NEW_FILE_HEADER)
         for name, value in changes.items():
             document[name] = list(value) if isinstance(value, tuple) else value
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def save(path: Path, changes: Mapping[str, Any]) -> None:
         raise ConfigError(clean(f"{path} was not written: it is not valid TOML")) from None
 
 
-def _ours(target: Path) -> os.stat_result | None:
+def _check_writable(target: Path) -> os.stat_result | None:
     """Return the status of the file, None if there is none; raise `OSError` if it is not ours to write."""
     user = os.geteuid()
     try:

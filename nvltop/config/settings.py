@@ -19,7 +19,7 @@ LAYOUTS: Final = ("matrix", "links")
 """What stands below the GPUs where there is no room for both."""
 ALERTS: Final = ("bell", "desktop")
 METERS: Final = ("cpu", "memory", "tx", "rx", "pcie-tx", "pcie-rx", "power")
-COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "links", "errors", "bus", "numa")
+HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "links", "errors", "bus", "numa")
 """Columns of the GPU table that can be hidden."""
 
 

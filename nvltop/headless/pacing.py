@@ -7,11 +7,11 @@ from typing import Final
 from nvltop.model import Cost, Inventory, LinkCounters, Reading, known
 from nvltop.sampler.schedule import Due
 
-LATE_S: Final = 5.0
+MAX_LATE_S: Final = 5.0
 """Seconds after its time that a report waits for readings; then it says that they are missing."""
-STRAGGLER_S: Final = 2.0
+STRAGGLER_WAIT_S: Final = 2.0
 """Seconds, or two sweeps if these take longer, that new readings wait for that of a GPU that is late."""
-LOOK_S: Final = 0.1
+MAX_POLL_S: Final = 0.1
 """Seconds between two looks at the clock at most, so that a driver that does not answer is noticed."""
 
 
@@ -81,11 +81,11 @@ class ReportPacer:
 
     def _complete(self, waited_s: float, waiting_s: float) -> bool:
         """Return whether all GPUs have been read; `waiting_s` is how long the first reading has waited."""
-        if waited_s > max(self._interval_s, self._cost.interval_s) + LATE_S:
+        if waited_s > max(self._interval_s, self._cost.interval_s) + MAX_LATE_S:
             return True
         if not self._read or (self._rounds and waited_s < self._interval_s / 2):
             return False  # what has piled up while nobody took our output is no report each
-        late = self._rounds > 1 and waiting_s > max(STRAGGLER_S, 2 * self._cost.sweep_s)
+        late = self._rounds > 1 and waiting_s > max(STRAGGLER_WAIT_S, 2 * self._cost.sweep_s)
         return late or self._awaited() <= self._read
 
     def _awaited(self) -> set[str]:
@@ -98,6 +98,6 @@ class ReportPacer:
     def wait_s(self, now_s: float) -> float:
         """Return how long to wait for readings before `due` is worth asking again."""
         if self._begun_s is None:
-            return LOOK_S
+            return MAX_POLL_S
         next_s = self._begun_s + self._interval_s / 2 if self._linked else self._clock.next_s
-        return min(LOOK_S, next_s - now_s) if next_s > now_s else LOOK_S
+        return min(MAX_POLL_S, next_s - now_s) if next_s > now_s else MAX_POLL_S

@@ -16,7 +16,7 @@ from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.analysis.verdict import ACTIVE
 from nvltop.config.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.headless.pacing import ReportPacer
-from nvltop.headless.status_line import SOON_S, Line, first_reading
+from nvltop.headless.status_line import SHOW_AFTER_S, StatusLine, startup_progress
 from nvltop.model import Frame, Inventory, Item, Problem, Reading, Show, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
@@ -26,13 +26,13 @@ from nvltop.report.csv import to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.sampler.schedule import Due
-from nvltop.text import note
+from nvltop.text import print_message
 
-START_S: Final = 60.0
+CALL_TIMEOUT_S: Final = 60.0
 """A node with persistence mode off can take this long to wake its GPUs: how long one call may take."""
-ENDED_S: Final = 5.0
+RESTART_WAIT_S: Final = 5.0
 """How long a worker that ended at its start may take to be there again."""
-SILENT_S: Final = 7.0
+ANSWER_WAIT_S: Final = 7.0
 """How long a check waits at its end for GPUs that have not answered since; then there is a finding of it."""
 
 
@@ -70,19 +70,19 @@ def failure(problem: Problem) -> RunError:
     return RunError(f"{problem.summary}; {problem.next_step}", 3)
 
 
-class Live:
+class HeadlessSession:
     """A worker that is read without a screen."""
 
     def __init__(
-        self, worker: Source, settings: Settings, patient: bool = False, patience_s: float = START_S
+        self, worker: Source, settings: Settings, patient: bool = False, patience_s: float = CALL_TIMEOUT_S
     ) -> None:
         """Read `worker`; `patient` waits for a driver that does not answer, and outlives one that goes.
 
         Who is not waits `patience_s` for the answer to one call at the start, however many there are.
         """
         self.monitor = Monitor()
-        self.line = Line()
-        self.taken: Callable[[Item], None] | None = None
+        self.line = StatusLine()
+        self.on_item: Callable[[Item], None] | None = None
         """Told of every item."""
         self._patience_s = patience_s
         self.only: list[str] | None = None
@@ -123,7 +123,7 @@ class Live:
         fd = self._worker.fileno()
         selectors.select([fd] if fd >= 0 else [], [], [], seconds)
 
-    def look(self, seconds: float) -> Iterator[None]:
+    def steps_for(self, seconds: float) -> Iterator[None]:
         """Step for so many seconds from the first reading on, telling how far that is; yield at each step."""
         begun_s: float | None = None
         looked_s = 0.0
@@ -133,8 +133,8 @@ class Live:
             if self.pacer.started:
                 begun_s = begun_s or time.monotonic()
                 looked_s = time.monotonic() - begun_s
-            if looked_s > SOON_S:
-                self.line.tell(f"{looked_s:.0f} of {seconds:g} s looked at")
+            if looked_s > SHOW_AFTER_S:
+                self.line.show(f"{looked_s:.0f} of {seconds:g} s looked at")
 
     def _wait(self, tick: Tick) -> None:
         """Tell what the first reading waits for; end the run if a call does not come back."""
@@ -144,11 +144,11 @@ class Live:
             # The call before has come back.
             self._newest_s, self._alive_s = newest_s, now_s
         waited_s, silent_s = now_s - self._begun_s, now_s - self._alive_s
-        if waited_s > SOON_S:
-            self.line.tell(first_reading(tick, waited_s))
+        if waited_s > SHOW_AFTER_S:
+            self.line.show(startup_progress(tick, waited_s))
         if self._patient:
             return
-        if tick.worker == "ended" and waited_s > ENDED_S:
+        if tick.worker == "ended" and waited_s > RESTART_WAIT_S:
             raise RunError(tick.note or "nvltop's reading process has ended")
         if silent_s > self._patience_s:
             if not tick.calls:
@@ -161,17 +161,17 @@ class Live:
 
     def _take(self, item: Item) -> None:
         self.monitor.update(item)
-        if self.taken:
-            self.taken(item)
+        if self.on_item:
+            self.on_item(item)
 
 
 def run(worker: Source, settings: Settings, times: int, write: Format, seconds: float | None = None) -> None:
     """Print `times` frames, an interval apart; the first when rates are known, or after `seconds`."""
-    live = Live(worker, settings)
+    live = HeadlessSession(worker, settings)
     printed, told_s = 0, None
     with live.line:
         if seconds is not None:
-            for _ in live.look(seconds):
+            for _ in live.steps_for(seconds):
                 pass
             live.line.clear()
             print(write(live.monitor.frame(), live.only, times > 1), flush=True)
@@ -186,17 +186,17 @@ def run(worker: Source, settings: Settings, times: int, write: Format, seconds: 
                 live.line.clear()
                 print(write(live.monitor.frame(), live.only, times > 1), flush=True)
                 printed, told_s = printed + 1, now_s
-            elif now_s - told_s > 2 * SOON_S:
-                live.line.tell(f"report {printed + 1} of {times}, measuring for {now_s - told_s:.0f} s")
+            elif now_s - told_s > 2 * SHOW_AFTER_S:
+                live.line.show(f"report {printed + 1} of {times}, measuring for {now_s - told_s:.0f} s")
 
 
-class Onlooker(Protocol):
+class Observer(Protocol):
     """Told of everything that a long run sees."""
 
-    def take(self, item: Item) -> None:
+    def on_item(self, item: Item) -> None:
         """Take an item."""
 
-    def look(self, monitor: Monitor) -> None:
+    def on_frame(self, monitor: Monitor) -> None:
         """Look at what the items have come to."""
 
 
@@ -207,15 +207,15 @@ def wanted_interval_s(frame: Frame) -> float:
 
 
 def serve(
-    worker: Source, settings: Settings, show: Show, onlooker: Onlooker | None = None, adapt: bool = False
+    worker: Source, settings: Settings, show: Show, observer: Observer | None = None, adapt: bool = False
 ) -> None:
     """Show frames at the interval until a signal, or `max_refreshes`, ends it.
 
     With `adapt`, link counters are read as often as the work on the GPUs calls for.
     """
-    live = Live(worker, settings, patient=True)
+    live = HeadlessSession(worker, settings, patient=True)
     interval_s = settings.interval_s
-    live.taken = onlooker.take if onlooker else None
+    live.on_item = observer.on_item if observer else None
     due_s, shown = 0.0, 0
     with live.line, _signals() as ended:
         while not ended and (settings.max_refreshes is None or shown < settings.max_refreshes):
@@ -223,8 +223,8 @@ def serve(
             if time.monotonic() >= due_s:
                 frame = live.monitor.frame()
                 show(frame, live.only)
-                if onlooker:
-                    onlooker.look(live.monitor)
+                if observer:
+                    observer.on_frame(live.monitor)
                 if adapt and (wanted_s := wanted_interval_s(frame)) != interval_s:
                     interval_s = wanted_s
                     worker.pace(interval_s)
@@ -248,13 +248,13 @@ def _signals() -> Iterator[list[int]]:
 
 def check(worker: Source, settings: Settings, seconds: float) -> int:
     """Look for so long, print one line for a monitoring system, and return its exit code."""
-    live = Live(worker, settings)
+    live = HeadlessSession(worker, settings)
     with live.line:
-        for _ in live.look(seconds):
+        for _ in live.steps_for(seconds):
             pass
         # A driver that has stopped answering just now is silent for long enough to say so.
         ends_s = time.monotonic()
-        while (late_s := time.monotonic() - ends_s) < SILENT_S:
+        while (late_s := time.monotonic() - ends_s) < ANSWER_WAIT_S:
             live.step()
             if answered_within(live.monitor.frame(), late_s):
                 break
@@ -275,10 +275,10 @@ def replay(
 
     With `seconds`, the recording is read up to there only.
     """
-    printed, last, line = 0, None, Line()
+    printed, last, line = 0, None, StatusLine()
     due: Due | None = None
     end_s: float | None = None
-    for monitor, only, tick in recorded(path, settings, line):
+    for monitor, only, tick in fold_recording(path, settings, line):
         last = monitor, only
         if due is None:
             due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
@@ -297,8 +297,8 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     """Print the line of a recording as of its end, or after so many seconds; returns its exit code."""
     begun_s: float | None = None
     looked_s = 0.0
-    folded, line = Monitor(), Line()
-    for monitor, _, tick in recorded(path, settings, line):
+    folded, line = Monitor(), StatusLine()
+    for monitor, _, tick in fold_recording(path, settings, line):
         folded, begun_s = monitor, tick.mono_s if begun_s is None else begun_s
         looked_s = tick.mono_s - begun_s
         if seconds is not None and looked_s >= seconds:
@@ -307,8 +307,8 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
     return _verdict(*to_check(folded.frame(), looked_s))
 
 
-def recorded(
-    path: str, settings: Settings, line: Line, taken: Callable[[Item], None] | None = None
+def fold_recording(
+    path: str, settings: Settings, line: StatusLine, taken: Callable[[Item], None] | None = None
 ) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
     """Fold a recording, stopping at each of its ticks; there is one at least.
 
@@ -318,7 +318,7 @@ def recorded(
     only: list[str] | None = None
     ticked = False
     try:
-        with line, open_recording(path, line.reading(path)) as recording:
+        with line, open_recording(path, line.file_progress(path)) as recording:
             for item in recording:
                 monitor.update(item)
                 if taken:
@@ -329,7 +329,7 @@ def recorded(
                     ticked = True
                     yield monitor, only, item
         if recording.warning:
-            note(recording.warning)
+            print_message(recording.warning)
     except RecordingError as error:
         raise RunError(str(error)) from None
     if not ticked:

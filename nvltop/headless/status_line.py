@@ -14,48 +14,48 @@ from nvltop.formatting import age
 from nvltop.model import Tick
 from nvltop.text import clean
 
-SOON_S: Final = 1.0
+SHOW_AFTER_S: Final = 1.0
 """What is over sooner is not told."""
-BIG_BYTES: Final = 1 << 20
+LARGE_FILE_BYTES: Final = 1 << 20
 """A recording that takes more than a blink to read."""
-COLUMNS: Final = 80
+DEFAULT_COLUMNS: Final = 80
 """Of a terminal that does not know its width."""
 
 
-class Line:
+class StatusLine:
     """The line; as a context it is gone at the end, however that comes."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
-        self._told = ""
+        self._shown = ""
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> StatusLine:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Show `text` instead of what was shown before."""
         if not self._terminal:
             return
         text = clean(f"nvltop: {text}")[: _columns() - 1]
-        if text != self._told:
+        if text != self._shown:
             self._write(text)
-            self._told = text
+            self._shown = text
 
     def clear(self) -> None:
         """Take the line away; before anything else is printed."""
-        if self._told:
+        if self._shown:
             self._write("")
-            self._told = ""
+            self._shown = ""
 
-    def reading(self, path: str) -> Callable[[int, int], None]:
+    def file_progress(self, path: str) -> Callable[[int, int], None]:
         """Return what tells how much of a file has been read, given bytes read and bytes in all."""
 
         def progress(done: int, total: int) -> None:
-            if BIG_BYTES <= total != done:
-                self.tell(f"{100 * done // total} % of {path} read")
+            if LARGE_FILE_BYTES <= total != done:
+                self.show(f"{100 * done // total} % of {path} read")
             else:
                 self.clear()
 
@@ -63,19 +63,19 @@ class Line:
 
     def _write(self, text: str) -> None:
         # Blanks and not an escape sequence: every terminal knows them.
-        blank = " " * (len(self._told) - len(text))
+        blank = " " * (len(self._shown) - len(text))
         end = "\r" if not text else "\b" * len(blank)
         print(f"\r{text}{blank}{end}", end="", file=sys.stderr, flush=True)
 
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+        return os.get_terminal_size(sys.stderr.fileno()).columns or DEFAULT_COLUMNS
     except (OSError, ValueError):
-        return COLUMNS
+        return DEFAULT_COLUMNS
 
 
-def first_reading(tick: Tick, waited_s: float) -> str:
+def startup_progress(tick: Tick, waited_s: float) -> str:
     """`GPU 1: nvmlDeviceGetNvLinkState for 3 s, 42 s in all`: what a slow start is waiting for."""
     told = f"{age(waited_s)} in all"
     if not tick.calls:

@@ -11,17 +11,17 @@ from nvltop.model import Activity, Frame, Heartbeat, Judgement, known
 from nvltop.report.findings import where
 
 SEPARATOR: Final = ", "
-DRIFTS: Final = 0.02
+MIN_DRIFT: Final = 0.02
 """Change of the step from which it is reported."""
-ENOUGH_S: Final = 60.0
+STEP_VISIBLE_S: Final = 60.0
 """Time in which the steps of most jobs show: three of them, and 20 s at least."""
-STATES: Final = {
+STATE_PHRASES: Final = {
     "limits": "NVLink limits it",
     "limits-part": "NVLink limits it in part",
     "may-limit": "NVLink may limit it",
     "hidden": "computing hides the traffic",
 }
-LIMITS: Final = {
+LIMIT_PHRASES: Final = {
     "pcie": "PCIe limits it",
     "nic": "the network limits it",
     "heat": "slowed by heat",
@@ -30,7 +30,7 @@ LIMITS: Final = {
 }
 
 
-def of_gpu(frame: Frame, uuid: str) -> Activity | None:
+def activity_of_gpu(frame: Frame, uuid: str) -> Activity | None:
     """Return what the job on a GPU is doing; None if nothing is known of one, or it is not alone there."""
     found = [a for a in frame.activity if uuid in a.gpus]
     return found[0] if len(found) == 1 else None
@@ -41,19 +41,19 @@ def judgement_of(frame: Frame, activity: Activity) -> Judgement | None:
     return next((j for j in frame.judgements if (j.job, j.gpus) == (activity.job, activity.gpus)), None)
 
 
-def watched(frame: Frame) -> str:
+def watched_phrase(frame: Frame) -> str:
     """`watched 1 s; use --for 60 to see steps`; empty where there is nothing to watch."""
     found = frame.verdict
     if found.judgement is None or not found.watched_s:
         return ""
     text = f"watched {found.watched_s:.0f} s"
     judged = found.judgement
-    if judged.state in ACTIVE and judged.step_s is None and found.watched_s < ENOUGH_S:
-        text += f"; use --for {ENOUGH_S:.0f} to see the step of the job"
+    if judged.state in ACTIVE and judged.step_s is None and found.watched_s < STEP_VISIBLE_S:
+        text += f"; use --for {STEP_VISIBLE_S:.0f} to see the step of the job"
     return text
 
 
-def words(frame: Frame, activity: Activity) -> str:
+def describe(frame: Frame, activity: Activity) -> str:
     """`step 2 s, moves data 61% of the time at 96% of NCCL max, NVLink may limit it`; empty if unknown."""
     beat, found = activity.heartbeat, judgement_of(frame, activity)
     parts = [_step(beat, found)] if known(beat) else []
@@ -65,18 +65,18 @@ def words(frame: Frame, activity: Activity) -> str:
         if known(found.level) and found.busy:
             text += f" at {percent(found.level)} of NCCL max"
         parts.append(text)
-    if found and found.state in STATES:
-        parts.append(STATES[found.state])
+    if found and found.state in STATE_PHRASES:
+        parts.append(STATE_PHRASES[found.state])
     if activity.straggler:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
     kinds = [limit.kind for limit in activity.limits]
-    parts += [LIMITS[kind] for kind in dict.fromkeys(kinds) if kind in LIMITS]
+    parts += [LIMIT_PHRASES[kind] for kind in dict.fromkeys(kinds) if kind in LIMIT_PHRASES]
     if found and (rates := reached(found)) and found.state not in ("silent", "no-traffic", "idle"):
         parts.append(rates)
     return SEPARATOR.join(parts)
 
 
-def brief(frame: Frame, activity: Activity) -> str:
+def describe_briefly(frame: Frame, activity: Activity) -> str:
     """`step 2 s, 61% of it with traffic`; empty if no step was found."""
     beat, found = activity.heartbeat, judgement_of(frame, activity)
     if not known(beat):
@@ -90,7 +90,7 @@ def _step(beat: Heartbeat, found: Judgement | None) -> str:
         return f"no NVLink traffic for {age(found.silent_s)} (step was {beat.period_s:.3g} s)"
     doubt = " (possible)" if beat.confidence == "possible" else ""
     text = f"step {beat.period_s:.3g} s{doubt}"
-    if known(beat.drift) and abs(beat.drift) >= DRIFTS:
+    if known(beat.drift) and abs(beat.drift) >= MIN_DRIFT:
         text += f" ({beat.drift:+.0%} against the minutes before)"
     if beat.silent_s > 2 * beat.period_s:
         text += f", silent for {age(beat.silent_s)}"

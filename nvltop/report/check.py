@@ -15,8 +15,8 @@ CRITICAL: Final = 2
 UNKNOWN: Final = 3
 """Exit codes; UNKNOWN is everything that is no verdict."""
 
-WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
-CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
+STATUS_WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
+SEVERITY_CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
 """Severities that decide the exit code: a notice is worth a look, not an alarm."""
 
 
@@ -27,13 +27,15 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
     not be read, and a condition that is seen and will be a warning or worse once its delay has passed. What
     follows from another finding is not counted.
     """
-    counted = [f for f in frame.findings if f.severity in CODES and f.caused_by is None]
+    counted = [f for f in frame.findings if f.severity in SEVERITY_CODES and f.caused_by is None]
     counted.sort(key=lambda f: SEVERITIES.index(f.severity))
-    coming = [p for p in frame.pending if CODES.get(p.finding.severity, UNKNOWN) in (CRITICAL, WARNING)]
+    coming = [
+        p for p in frame.pending if SEVERITY_CODES.get(p.finding.severity, UNKNOWN) in (CRITICAL, WARNING)
+    ]
     if counted and (counted[0].severity != "unknown" or not coming):
         others = len(counted) - 1
         text = counted[0].summary + (f" (and {others} more)" if others else "")
-        code = CODES[counted[0].severity]
+        code = SEVERITY_CODES[counted[0].severity]
     elif coming:
         text = f"too early for a verdict after {seconds:.0f} s: {coming[0].finding.summary}"
         text += f"; {coming[0].finding.severity} in {coming[0].wait_s:.0f} s if it lasts (`--for`)"
@@ -42,7 +44,7 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
         text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
     else:
         text, code = _fine(frame, seconds), OK
-    return line(code, text, _performance(frame)), code
+    return plugin_output(code, text, _performance(frame)), code
 
 
 def answered_within(frame: Frame, seconds: float) -> bool:
@@ -74,10 +76,10 @@ def _has_links(g: GpuFrame) -> bool:
     return known(g.nvlink.links_present) and g.nvlink.links_present > 0
 
 
-def line(code: int, text: str, performance: str = "") -> str:
+def plugin_output(code: int, text: str, performance: str = "") -> str:
     """`NVLINK OK - text | performance data`; what would end the text early is taken out."""
     clear = " ".join(text.replace("|", "/").split())
-    return f"NVLINK {WORDS[code]} - {clear}" + (f" | {performance}" if performance else "")
+    return f"NVLINK {STATUS_WORDS[code]} - {clear}" + (f" | {performance}" if performance else "")
 
 
 def _fine(frame: Frame, seconds: float) -> str:

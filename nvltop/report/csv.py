@@ -10,7 +10,7 @@ from typing import Final
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing
 from nvltop.report.json_values import utc
 
-HEAD: Final = (
+TITLES: Final = (
     "time",
     "gpu",
     "link",
@@ -33,9 +33,9 @@ HEAD: Final = (
 reason in the column `missing`."""
 
 
-def head() -> str:
+def title_line() -> str:
     """Return the title line."""
-    return ",".join(HEAD)
+    return ",".join(TITLES)
 
 
 def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
@@ -55,7 +55,7 @@ def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
 
 def _row(when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]]) -> list[object]:
     missing = "; ".join(f"{k}: {v.reason}" for k, v in values.items() if isinstance(v, Missing))
-    cells = [values.get(title, "") for title in HEAD[3:-2]]
+    cells = [values.get(title, "") for title in TITLES[3:-2]]
     return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), missing]
 
 

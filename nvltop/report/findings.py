@@ -10,7 +10,7 @@ from nvltop.formatting import age
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Event, Finding, Frame
 
-NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
+EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Evidence that is not called in words what it is called in JSON."""
 
 
@@ -42,7 +42,7 @@ def evidence(finding: Finding) -> str:
 
 
 def _piece(key: str, value: object) -> str:
-    name = NAMES.get(key, key.removesuffix("_s").replace("_", " "))
+    name = EVIDENCE_NAMES.get(key, key.removesuffix("_s").replace("_", " "))
     if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
         return f"{name} {value['before']} to {value['after']}"
     if key == "age_s" and isinstance(value, (int, float)):
@@ -71,7 +71,7 @@ def basis(finding: Finding) -> str:
     return " · ".join(part for part in (finding.source, finding.confidence) if part)
 
 
-def event_words(event: Event) -> str:
+def event_text(event: Event) -> str:
     """`Xid 79: the GPU has fallen off the bus`, or the driver's word for another event."""
     if event.kind == "xid":
         return f"Xid {event.code}: {lookup(event.code).meaning}"

@@ -18,7 +18,7 @@ from nvltop.model import (
     Processes,
     known,
 )
-from nvltop.report.activity import watched
+from nvltop.report.activity import watched_phrase
 from nvltop.report.json_values import as_object, utc
 
 NO_JOB: Final = Missing("no process of it is seen")
@@ -89,7 +89,7 @@ def verdict(frame: Frame, index_of: Mapping[str, int]) -> dict[str, Any]:
         headline=found.headline,
         summary=found.summary,
         watched_s=round(found.watched_s, 1),
-        note=watched(frame),
+        note=watched_phrase(frame),
         other_jobs=found.others,
         judgement=judgement(found.judgement, index_of) if found.judgement else NOT_JUDGED,
     )

@@ -9,7 +9,7 @@ from nvltop.model import LPF, Frame, Maybe, Missing, NicFrame
 
 EFA: Final = "1d0f:efa"
 """How PCI vendor and device of Amazon's Elastic Fabric Adapter begin; its link layer reads `Unspecified`."""
-ERROR_WORDS: Final = {
+ERROR_NAMES: Final = {
     "symbol_error": "symbol errors",
     "link_error_recovery": "link recoveries",
     "link_downed": "link lost",
@@ -64,7 +64,7 @@ def nic_kind(f: NicFrame) -> str:
     return "IB" if layer == "InfiniBand" else layer
 
 
-def values(f: NicFrame) -> dict[str, Maybe[object]]:
+def row_values(f: NicFrame) -> dict[str, Maybe[object]]:
     """Return what the row of a NIC shows, by name."""
     beside: dict[str, Maybe[object]] = {"IP TX": f.ip_tx_bytes_per_s, "IP RX": f.ip_rx_bytes_per_s}
     return {
@@ -74,7 +74,7 @@ def values(f: NicFrame) -> dict[str, Maybe[object]]:
         "TX": f.tx_bytes_per_s,
         "RX": f.rx_bytes_per_s,
         **(beside if nic_kind(f) == "RoCE" else {}),
-        **{ERROR_WORDS.get(kind, kind): error.total for kind, error in f.errors.items()},
+        **{ERROR_NAMES.get(kind, kind): error.total for kind, error in f.errors.items()},
     }
 
 
@@ -85,7 +85,7 @@ def unknowns(frame: Frame) -> list[str]:
         return [f"NICs: {listed.reason}"]
     reasons: dict[str, list[str]] = {}
     for f in frame.nics:
-        for what, value in values(f).items():
+        for what, value in row_values(f).items():
             if isinstance(value, Missing):
                 reasons.setdefault(f"{what}: {value.reason}", []).append(nic_name(f))
     return [f"NIC {why} ({', '.join(where)})" for why, where in reasons.items()]

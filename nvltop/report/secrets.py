@@ -14,23 +14,23 @@ from typing import Final
 
 REMOVED: Final = "***"
 
-_ANYWHERE: Final = re.compile(
+_SECRET_NAME: Final = re.compile(
     r"passw|passphrase|passcode|secret|credential|mnemonic|session_?id|webhook|authoriz|cookie|bearer|api_?key|private_?key|access_?key"
 )
-_AT_THE_END: Final = re.compile(
+_SECRET_NAME_END: Final = re.compile(
     r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin|jwt|creds?|sas|session|(?<!.)code)$"
 )
 """What the name of a flag or variable holds whose value is secret; `max-tokens` and `tokenizer` do not."""
 _NAME: Final = re.compile(r"[\"']?-*[A-Za-z][\w.-]*[\"']?[=:]?")
 _NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)[\"']?\s*[=:]\s*")
-_SHORT: Final = re.compile(r"-[pa]")
+_PASSWORD_FLAG: Final = re.compile(r"-[pa]")
 """Flags that passwords follow, with a blank or without: `sshpass -p`, `mysql -p`, `redis-cli -a`."""
-_SHORT_WITH: Final = re.compile(r"(-p)(?!\d+$).{3,}", re.DOTALL)
-_USER: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
-_WITH_USER: Final = re.compile(r"(--(?:proxy-)?user=|-[uU])[^\s:/]+:.+", re.DOTALL)
-_URL: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
+_ATTACHED_PASSWORD: Final = re.compile(r"(-p)(?!\d+$).{3,}", re.DOTALL)
+_USER_FLAGS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
+_ATTACHED_USER: Final = re.compile(r"(--(?:proxy-)?user=|-[uU])[^\s:/]+:.+", re.DOTALL)
+_URL_PASSWORD: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
 """Up to the last `@`, since a password may hold another; or to the end, where the rest may be cut off."""
-_SHAPES: Final = re.compile(
+_TOKEN_SHAPES: Final = re.compile(
     r"""\b(?:
         (?:sk|pk|rk)[-_][\w-]{6,} | (?:gh[opusr]|github_pat|hf|npm|dckr_pat|glpat|nvapi|pypi)[-_][\w-]{6,}
         | xox[a-z]-[\w-]{6,} | AIza[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{6,} | ya29\.[\w.-]{6,}
@@ -44,7 +44,7 @@ _SHAPES: Final = re.compile(
 
 def without_secrets(arguments: str) -> str:
     """Return arguments, quoted as a shell has them, with `***` instead of what may be secret."""
-    return " ".join(_without(_split(arguments)))
+    return " ".join(_redact_words(_split(arguments)))
 
 
 def _split(arguments: str) -> list[str]:
@@ -57,19 +57,19 @@ def _split(arguments: str) -> list[str]:
     return arguments.split()
 
 
-def _without(words: Iterable[str]) -> list[str]:
+def _redact_words(words: Iterable[str]) -> list[str]:
     """Return the words, quoted where they must be; what was taken out needs no quotes."""
     kept = []
     before = ""
     for word in words:
         announced = (
-            _announces(before) or (_SHORT.fullmatch(before) and not word.isdigit())
+            _precedes_secret(before) or (_PASSWORD_FLAG.fullmatch(before) and not word.isdigit())
         ) and not _is_flag(word)
-        if announced or (before in _USER and ":" in word):
+        if announced or (before in _USER_FLAGS and ":" in word):
             kept.append(REMOVED)
             before = ""
             continue
-        new = _inside(word)
+        new = _redact_word(word)
         kept.append(shlex.quote(word) if new == word else new)
         before = word
     return kept
@@ -79,27 +79,27 @@ def _is_flag(word: str) -> bool:
     return word.startswith("--") or bool(re.fullmatch("-[A-Za-z]", word))
 
 
-def _announces(word: str) -> bool:
+def _precedes_secret(word: str) -> bool:
     """Whether the next argument is a secret: `--api-key`, `Authorization:`, `--password=`."""
-    return bool(_NAME.fullmatch(word)) and _secret(word.rstrip("=:\"'"))
+    return bool(_NAME.fullmatch(word)) and _is_secret_name(word.rstrip("=:\"'"))
 
 
-def _secret(name: str) -> bool:
+def _is_secret_name(name: str) -> bool:
     words = re.sub(r"[^a-z0-9]", "_", name.lower())
-    return bool(_ANYWHERE.search(words) or _AT_THE_END.search(words))
+    return bool(_SECRET_NAME.search(words) or _SECRET_NAME_END.search(words))
 
 
-def _inside(word: str) -> str:
+def _redact_word(word: str) -> str:
     """Take out what one argument holds."""
-    if with_user := _WITH_USER.fullmatch(word):
+    if with_user := _ATTACHED_USER.fullmatch(word):
         return with_user[1] + REMOVED
-    if short := _SHORT_WITH.fullmatch(word):
+    if short := _ATTACHED_PASSWORD.fullmatch(word):
         return short[1] + REMOVED
     for named in _NAMED.finditer(word):
-        if _secret(named[1]) and named.end() < len(word):
-            return _inside(word[: named.start()]) + named[0] + REMOVED
+        if _is_secret_name(named[1]) and named.end() < len(word):
+            return _redact_word(word[: named.start()]) + named[0] + REMOVED
     if len(inner := word.split()) > 1:
         # A command line in an argument, as after `sh -c`.
-        told = " ".join(_without(inner))
+        told = " ".join(_redact_words(inner))
         return told if REMOVED in told else word
-    return _SHAPES.sub(REMOVED, _URL.sub(f"://{REMOVED}@", word))
+    return _TOKEN_SHAPES.sub(REMOVED, _URL_PASSWORD.sub(f"://{REMOVED}@", word))

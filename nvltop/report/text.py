@@ -29,12 +29,12 @@ from nvltop.text import width
 
 DASH = "-"
 """What does not exist, as against `?`, which was not read."""
-UNKNOWN_END = "unknown"
-LINKS = "links (as `nvidia-smi nvlink -s`; behind it TX and RX in GB/s and the other end)"
-ERRORS = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
+UNKNOWN_REMOTE = "unknown"
+LINKS_TITLE = "links (as `nvidia-smi nvlink -s`; behind it TX and RX in GB/s and the other end)"
+ERRORS_TITLE = "link errors (as `nvidia-smi nvlink -e`; links with none share a line)"
 
 
-def _windows(frame: Frame) -> str:
+def _rates_window(frame: Frame) -> str:
     """Say what time the rates of the report are means over: those of NVLink, else those of PCIe."""
     spans = [g.mean_span_s if g.links else g.pcie_span_s for g in frame.gpus]
     lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
@@ -53,8 +53,8 @@ def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
         parts.append("\n" + matrix_table(frame))
     parts.append(_titled("NICs", nics(frame)))
     if any(nvlink.instead_of_links(g) != nvlink.NO_NVLINK for g in gpus):
-        parts.append(_titled(LINKS, "\n".join(links(g, frame) for g in gpus)))
-    parts.append(_titled(ERRORS, "\n".join(link_errors(g) for g in gpus if nvlink.errors(g))))
+        parts.append(_titled(LINKS_TITLE, "\n".join(links(g, frame) for g in gpus)))
+    parts.append(_titled(ERRORS_TITLE, "\n".join(link_errors(g) for g in gpus if nvlink.errors(g))))
     parts.append(_titled("jobs", jobs(frame)))
     parts.append(_titled("unknown:", unknowns(frame, gpus)))
     parts.append(_health(frame))
@@ -127,7 +127,7 @@ def _head(frame: Frame) -> str:
     when = datetime.fromtimestamp(frame.tick.wall_s).astimezone().isoformat(timespec="seconds")
     return "\n".join(
         (
-            f"nvltop {__version__} · {when} · {_windows(frame)}",
+            f"nvltop {__version__} · {when} · {_rates_window(frame)}",
             node_line(frame),
             nvlink_line(frame),
             *_verdict(frame),
@@ -141,7 +141,7 @@ def _verdict(frame: Frame) -> list[str]:
     lines = [found.headline]
     if found.summary != found.headline:
         lines.append(found.summary)
-    if watched := activity.watched(frame):
+    if watched := activity.watched_phrase(frame):
         lines.append(watched)
     return lines
 
@@ -210,7 +210,7 @@ def nics(frame: Frame) -> str:
             nic_kind(f),
             _text(f.port.state),
             *(gb_per_s(v, 0) for v in (f.port.rate_bytes_per_s, f.tx_bytes_per_s, f.rx_bytes_per_s)),
-            *(_beside(f)[: len(ip)]),
+            *(_ip_rates(f)[: len(ip)]),
             *(_counted(f.errors.get(kind)) for kind in shown),
         ]
         for f in frame.nics
@@ -218,7 +218,7 @@ def nics(frame: Frame) -> str:
     return table(rows, left=4)
 
 
-def _beside(f: NicFrame) -> tuple[str, str]:
+def _ip_rates(f: NicFrame) -> tuple[str, str]:
     """Return what goes through the kernel beside RDMA."""
     if nic_kind(f) != "RoCE":
         return DASH, DASH
@@ -228,13 +228,13 @@ def _beside(f: NicFrame) -> tuple[str, str]:
 def links(g: GpuFrame, frame: Frame) -> str:
     """Return the links of a GPU as `nvidia-smi nvlink -s` has them, each with TX, RX and other end behind."""
     if instead := nvlink.instead_of_links(g):
-        return f"{nvlink.head(g)}\n{instead}"
+        return f"{nvlink.gpu_line(g)}\n{instead}"
     index_of = {other.gpu.uuid: other.gpu.index for other in frame.gpus}
     raw = " RAW, with protocol overhead" if g.nvlink.counter == "raw" else ""
     rows = [
         [nvlink.status(link), *_traffic(link), remote_name(link, index_of), _state(link)] for link in g.links
     ]
-    return f"{nvlink.head(g)}{raw}\n{table(rows, left=6)}"
+    return f"{nvlink.gpu_line(g)}{raw}\n{table(rows, left=6)}"
 
 
 def _traffic(link: Link) -> tuple[str, ...]:
@@ -252,7 +252,7 @@ def _state(link: Link) -> str:
 
 def link_errors(g: GpuFrame) -> str:
     """Return the error counters of a GPU's links, as `nvidia-smi nvlink -e` has them."""
-    return "\n".join((nvlink.head(g), *nvlink.errors(g)))
+    return "\n".join((nvlink.gpu_line(g), *nvlink.errors(g)))
 
 
 def remote_name(link: Link, index_of: dict[str, int]) -> str:
@@ -265,7 +265,7 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
     names = {RemoteKind.GPU: "GPU", RemoteKind.SWITCH: "NVSwitch", RemoteKind.NPU: "NPU"}
     if remote.kind in names:
         return f"{names[remote.kind]}{bus}{number}"
-    return f"{UNKNOWN_END}{bus}"
+    return f"{UNKNOWN_REMOTE}{bus}"
 
 
 def _counted(error: ErrorCount | None) -> str:
@@ -327,7 +327,7 @@ def jobs(frame: Frame) -> str:
     labels = {job.key: job.label for job in frame.jobs}
     for found in frame.activity:
         name = labels.get(found.job or "") or f"GPU {','.join(index_of[u] for u in found.gpus)}"
-        if told := activity.words(frame, found):
+        if told := activity.describe(frame, found):
             lines.append(f"{name}: {told}")
     if known(frame.processes) and frame.processes.hidden:
         several = "es are" if frame.processes.hidden > 1 else " is"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Final
 
-from nvltop.importpath import trusted
+from nvltop.importpath import trusted_entries
 
 BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from nvltop.sampler.worker import main; main()"
 """What the worker's interpreter runs. `python -m` would put the current folder first on `sys.path`, and could
@@ -30,7 +30,7 @@ def start_worker(job: str, stderr: int | IO[bytes], pass_fds: Sequence[int]) -> 
     """
     options = [option for option, name in FLAGS if getattr(sys.flags, name)]
     return subprocess.Popen(
-        [os.path.abspath(sys.executable), *options, "-c", BOOT, job, *trusted(sys.path)],
+        [os.path.abspath(sys.executable), *options, "-c", BOOT, job, *trusted_entries(sys.path)],
         cwd="/",
         env=worker_environment(os.environ),
         stdin=subprocess.PIPE,
@@ -45,5 +45,5 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the worker: ours, with no folder of code relative to the current one."""
     given = dict(environ)
     folders = given.pop("PYTHONPATH", None)
-    path = os.pathsep.join(trusted(folders.split(os.pathsep))) if folders else ""
+    path = os.pathsep.join(trusted_entries(folders.split(os.pathsep))) if folders else ""
     return {**given, "PYTHONPATH": path} if path else given

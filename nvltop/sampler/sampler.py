@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from nvltop.gc_tuning import settle
+from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.host.attempt import attempt
 from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
@@ -102,7 +102,7 @@ class Sampler:
     def run(self) -> None:
         """Open the driver, start the threads, then watch over lanes and inventory."""
         self.open()
-        settle()
+        freeze_startup_objects()
         self._cover()
         threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
         threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()

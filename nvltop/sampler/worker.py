@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from nvltop.gc_tuning import hold
+from nvltop.gc_tuning import disable_during_startup
 from nvltop.host.host_stats import read_host
 from nvltop.model import Inventory, Reading
 from nvltop.nvml.call_tracker import WAITS, Watch
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    hold()
+    disable_during_startup()
     job = Job.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)

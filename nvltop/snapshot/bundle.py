@@ -20,12 +20,12 @@ from nvltop.record.flight_recorder import Ring
 from nvltop.record.redact import Redactor
 from nvltop.report.secrets import without_secrets
 
-MINUTES_S: Final = 300.0
+SERIES_S: Final = 300.0
 """What the sparklines reach back."""
-COLUMNS: Final = 60
-AGAIN_S: Final = 3600.0
+SERIES_COLUMNS: Final = 60
+REPEAT_AFTER_S: Final = 3600.0
 """A rule brings no more than one snapshot in so long."""
-WAYS: Final = ("tx", "rx", "pcie_tx", "pcie_rx")
+SERIES_KEYS: Final = ("tx", "rx", "pcie_tx", "pcie_rx")
 
 
 def redactor(full: bool) -> Redactor:
@@ -34,7 +34,7 @@ def redactor(full: bool) -> Redactor:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SnapshotFiles:
     """What is to be written."""
 
     report: str
@@ -57,14 +57,14 @@ def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
     return replace(told, jobs=jobs(told.processes, told.gpus, told.matrix, partners_of(told.jobs)))
 
 
-def contents(
+def snapshot_files(
     frame: Frame,
     history: History,
     ring: Ring,
     screen: str,
     cause: str,
     replayed: bool = False,
-) -> Contents:
+) -> SnapshotFiles:
     """Put together the files of a snapshot; `screen` is the picture, `cause` why it is taken.
 
     Names are taken out of what came from outside, not of the texts made of it: a host may be called `gpu1`.
@@ -99,7 +99,7 @@ def contents(
     }
     files = {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
     files["recording.gz"] = ring.recording()
-    return Contents(report, files, frame.tick.wall_s)
+    return SnapshotFiles(report, files, frame.tick.wall_s)
 
 
 def _series(
@@ -107,13 +107,13 @@ def _series(
 ) -> tuple[float, dict[tuple[str, str], Sequence[float]]]:
     """Return seconds of a column, and the last minutes of each GPU by its redacted UUID."""
     watched_s = max(1.0, frame.tick.wall_s - frame.started_s)
-    wanted_s = min(MINUTES_S, watched_s)
+    wanted_s = min(SERIES_S, watched_s)
     series: dict[tuple[str, str], Sequence[float]] = {}
     step_s = 1.0
     for real, shown in zip(frame.gpus, told.gpus, strict=True):
-        for way in WAYS:
+        for way in SERIES_KEYS:
             step, values = history.span([(real.gpu.uuid, None, way)], wanted_s)
-            each = max(1, math.ceil(len(values) / COLUMNS))
+            each = max(1, math.ceil(len(values) / SERIES_COLUMNS))
             step_s = float(step * each)
             series[shown.gpu.uuid, way] = _means(values, each)
     return step_s, series
@@ -127,16 +127,16 @@ def _means(values: Sequence[float], each: int) -> list[float]:
     return [math.fsum(s) / len(s) if s else math.nan for s in seen]
 
 
-class Critical:
+class CriticalTrigger:
     """Remembers for which rules there has been a snapshot."""
 
     def __init__(self) -> None:
         self._taken_s: dict[str, float] = {}
 
-    def of(self, findings: Sequence[Finding], now_s: float) -> str:
+    def cause(self, findings: Sequence[Finding], now_s: float) -> str:
         """Return why a snapshot is due, empty if none is; all that is critical at the time is in it."""
         critical = [f for f in findings if f.severity == "critical"]
-        due = [f for f in critical if now_s - self._taken_s.get(f.rule, -AGAIN_S) >= AGAIN_S]
+        due = [f for f in critical if now_s - self._taken_s.get(f.rule, -REPEAT_AFTER_S) >= REPEAT_AFTER_S]
         if due:
             self._taken_s.update(dict.fromkeys((f.rule for f in critical), now_s))
         return f"something critical was found: {due[0].summary}" if due else ""

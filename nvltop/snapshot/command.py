@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvltop.config.settings import Settings
-from nvltop.text import clean, note
+from nvltop.text import clean, print_message
 
 if TYPE_CHECKING:
     from nvltop.record.recorded import Source
@@ -39,20 +39,20 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
     takes nothing.
     """
     from nvltop.headless.session import RunError
-    from nvltop.snapshot.bundle import contents, redactor
-    from nvltop.snapshot.observe import Look, look, look_at_recording
+    from nvltop.snapshot.bundle import redactor, snapshot_files
+    from nvltop.snapshot.observe import Observation, observe, observe_recording
     from nvltop.snapshot.sections.files import SnapshotError
 
     redact = redactor(settings.full)
-    seen: Look
+    seen: Observation
     if source is None:
-        seen = look_at_recording(options.replay, settings, options.seconds, redact)
+        seen = observe_recording(options.replay, settings, options.seconds, redact)
     else:
-        seen = look(source, settings, seconds, redact)
+        seen = observe(source, settings, seconds, redact)
     # Only now: while it is loaded, nothing is read.
     from nvltop.tui.offscreen import draw
 
-    made = contents(
+    made = snapshot_files(
         seen.monitor.frame(),
         seen.history,
         seen.ring,
@@ -68,6 +68,6 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
     print(clean(path) if sys.stdout.isatty() else path)
     if seen.problem is None:
         return 0
-    note(str(seen.problem))
+    print_message(str(seen.problem))
     # A driver that does not answer is what the snapshot is of; none at all is told as ever.
     return seen.problem.code if seen.problem.code > 1 else 0

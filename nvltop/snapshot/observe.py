@@ -9,20 +9,20 @@ from typing import Final
 from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
 from nvltop.config.settings import Settings
-from nvltop.headless.session import Live, RunError, recorded
-from nvltop.headless.status_line import Line
+from nvltop.headless.session import HeadlessSession, RunError, fold_recording
+from nvltop.headless.status_line import StatusLine
 from nvltop.record.flight_recorder import Ring
 from nvltop.record.recorded import Source
 from nvltop.record.redact import Redactor
 
-NO_ANSWER_S: Final = 10.0
+CALL_TIMEOUT_S: Final = 10.0
 """How long a snapshot waits for a driver that says nothing at all; then this is what it tells."""
-QUIET_S: Final = 0.5
+SWEEP_END_WAIT_S: Final = 0.5
 """How long the end of a sweep is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """What a look at a node, or at a recording, has come to."""
 
     monitor: Monitor
@@ -32,20 +32,20 @@ class Look:
     """Why there is little to see, if so."""
 
 
-def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Look:
+def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Observation:
     """Look for so long, or until it is clear that the driver does not answer."""
-    live = Live(worker, settings, patience_s=NO_ANSWER_S)
+    live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
     history, ring = History(), Ring(redact)
-    live.taken = ring.write
+    live.on_item = ring.write
     try:
         with live.line:
-            for _ in live.look(seconds):
+            for _ in live.steps_for(seconds):
                 history.add(live.monitor.frame())
             while not live.pacer.due(time.monotonic()):
                 live.step()
                 history.add(live.monitor.frame())
             # Not in the middle of a sweep.
-            ends = time.monotonic() + QUIET_S
+            ends = time.monotonic() + SWEEP_END_WAIT_S
             while live.step() and time.monotonic() < ends:
                 pass
         history.add(live.monitor.frame())
@@ -54,18 +54,18 @@ def look(worker: Source, settings: Settings, seconds: float, redact: Redactor) -
         tick = worker.tick()
         live.monitor.update(tick)
         ring.write(tick)
-        return Look(live.monitor, history, ring, problem)
-    return Look(live.monitor, history, ring)
+        return Observation(live.monitor, history, ring, problem)
+    return Observation(live.monitor, history, ring)
 
 
-def look_at_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Look:
+def observe_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Observation:
     """Look at a recording up to its end, or for so many seconds of it."""
     history, ring, begun_s, monitor = History(), Ring(redact), None, Monitor()
-    line = Line()
-    for monitor, _, tick in recorded(path, settings, line, ring.write):
+    line = StatusLine()
+    for monitor, _, tick in fold_recording(path, settings, line, ring.write):
         history.add(monitor.frame())
         begun_s = tick.mono_s if begun_s is None else begun_s
         if seconds is not None and tick.mono_s - begun_s >= seconds:
             break
     line.clear()
-    return Look(monitor, history, ring)
+    return Observation(monitor, history, ring)

@@ -52,8 +52,8 @@ def test_bash_knows_the_flags_that_begin_so(begun):
 @needs("bash")
 def test_bash_knows_the_values():
     for flag in ALL:
-        if flag.words:
-            assert bash(flag.names[-1], "") == list(flag.words)
+        if flag.choices:
+            assert bash(flag.names[-1], "") == list(flag.choices)
     assert bash("--demo", "dgx-h") == ["dgx-h100", "dgx-h200"]
     assert bash("--theme", "=", "hi") == ["high-contrast"], "bash splits at ="
     assert bash("--alert", "=") == ["bell", "desktop"]
@@ -64,7 +64,7 @@ def test_bash_offers_files_for_files_and_nothing_where_anything_goes():
     for flag in ALL:
         if flag.file:
             assert bash(flag.names[-1], "") == ["<default>"]
-        elif flag.value and not flag.words and not flag.optional:
+        elif flag.value and not flag.choices and not flag.optional:
             assert bash(flag.names[0], "") == []
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nvltop.host.ports import ERRORS, HW_ERRORS, NET_ERRORS
 from nvltop.model import LPF, Missing, NicPorts
-from nvltop.report.nics import ERROR_WORDS, nic_kind, nic_name, unknowns
+from nvltop.report.nics import ERROR_NAMES, nic_kind, nic_name, unknowns
 from nvltop.report.text import to_text
 
 
@@ -23,7 +23,7 @@ def test_a_node_without_nics_says_nothing_of_them(bench):
 
 
 def test_every_counter_that_is_read_has_words():
-    assert {*ERRORS, *HW_ERRORS, *NET_ERRORS, "carrier_down_count"} == set(ERROR_WORDS)
+    assert {*ERRORS, *HW_ERRORS, *NET_ERRORS, "carrier_down_count"} == set(ERROR_NAMES)
 
 
 def test_names_and_kinds(bench):

@@ -20,7 +20,7 @@ def gpu(*links: Link, **more) -> GpuFrame:
 
 
 def test_a_gpu_is_called_as_nvidia_smi_calls_it():
-    assert nvlink.head(gpu()) == H100
+    assert nvlink.gpu_line(gpu()) == H100
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_report_lists_links_as_nvidia_smi_does(bench, node):
     frame = bench(node).run(2.0)
     lines = to_text(frame).split("\n")
     for g in frame.gpus:
-        at = lines.index(nvlink.head(g)) + 1
+        at = lines.index(nvlink.gpu_line(g)) + 1
         if instead := nvlink.instead_of_links(g):
             assert lines[at] == instead
             continue

@@ -25,7 +25,7 @@ def raised() -> BaseException:
 
 def test_the_report_says_where_and_not_what(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    line = crash.write(raised())
+    line = crash.write_report(raised())
     [path] = (tmp_path / "nvltop").iterdir()
     assert str(path) in line
     assert "\n" not in line
@@ -44,7 +44,7 @@ def test_without_a_place_to_write_the_report_is_told(monkeypatch, tmp_path):
     blocked.write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
     monkeypatch.setattr(crash.tempfile, "gettempdir", lambda: str(blocked))
-    assert "no report could be written" in crash.write(raised())
+    assert "no report could be written" in crash.write_report(raised())
 
 
 def test_a_report_without_a_screen_ends_in_one_line(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import nvltop
-from nvltop.importpath import trusted
+from nvltop.importpath import trusted_entries
 from nvltop.sampler.launch import worker_environment
 
 PACKAGE = Path(nvltop.__file__).parent
@@ -113,13 +113,13 @@ def test_what_is_left_of_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stdlib = str(Path(os.__file__).parent)
     given = ["", ".", str(tmp_path), "lib", "/opt/lib", str(PACKAGE.parent), stdlib, "x.zip"]
-    assert trusted(given) == ["/opt/lib", str(PACKAGE.parent), stdlib]
+    assert trusted_entries(given) == ["/opt/lib", str(PACKAGE.parent), stdlib]
     # A checkout, an archive in the current folder.
-    assert trusted(["", "/opt/lib"], str(tmp_path)) == [str(tmp_path), "/opt/lib"]
-    assert trusted(["x.zip", "y.zip"], str(tmp_path / "x.zip")) == [str(tmp_path / "x.zip")]
+    assert trusted_entries(["", "/opt/lib"], str(tmp_path)) == [str(tmp_path), "/opt/lib"]
+    assert trusted_entries(["x.zip", "y.zip"], str(tmp_path / "x.zip")) == [str(tmp_path / "x.zip")]
     # Who stands in the standard library stands well.
     monkeypatch.chdir(stdlib)
-    assert trusted(["", stdlib]) == [stdlib, stdlib]
+    assert trusted_entries(["", stdlib]) == [stdlib, stdlib]
 
 
 def test_a_current_folder_that_was_deleted(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_current_folder_that_was_deleted(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert trusted(["", "lib", "/opt/lib"]) == ["/opt/lib"]
+    assert trusted_entries(["", "lib", "/opt/lib"]) == ["/opt/lib"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.text import clean, columns, composed, width
+from nvltop.text import char_width, clean, normalize, width
 from nvltop.tui.render.cells import cells, shown
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import Column, fit, narrow, sentence, text_of
@@ -25,7 +25,7 @@ texts = st.text(st.sampled_from("ab ·×世蓮学🚀éüЖ\u0301\u0e35\u0e17▇
 def test_letters_of_any_script_are_shown_as_they_are(text, wide):
     assert width(text) == wide
     assert len(cells(text)) == wide
-    assert shown(cells(text)) == composed(text)
+    assert shown(cells(text)) == normalize(text)
     assert "?" not in shown(narrow(text, UNICODE))
     assert narrow(text, ASCII).isascii()
     assert "?" not in narrow(text, ASCII)
@@ -35,7 +35,7 @@ def test_letters_of_any_script_are_shown_as_they_are(text, wide):
 def test_cells_are_columns_wherever_they_are_cut(text, start, end):
     made = cells(text)
     assert cells(made) == made
-    assert len(made) == width(composed(text))
+    assert len(made) == width(normalize(text))
     cut = made[start:end]
     assert width(shown(cut)) == len(cut)
 
@@ -74,4 +74,4 @@ def test_half_of_a_wide_character_is_never_sent():
 
 def test_a_wide_character_that_has_no_room_leaves_a_blank():
     assert text_of(fit([("ab世", "")], 3)) == "ab "
-    assert columns("世") == 2
+    assert char_width("世") == 2

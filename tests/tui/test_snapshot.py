@@ -18,7 +18,7 @@ from nvltop.config.settings import Settings
 from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
-from nvltop.snapshot.bundle import Critical
+from nvltop.snapshot.bundle import CriticalTrigger
 from nvltop.tui import offscreen
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.tabs.registry import TABS
@@ -292,16 +292,16 @@ async def test_by_itself_when_something_critical_is_found(app, here):
 
 
 def test_a_rule_has_one_an_hour():
-    critical = Critical()
+    critical = CriticalTrigger()
     other = replace(CRITICAL, rule="link-down", summary="A link is down")
     mild = replace(CRITICAL, severity="warning", rule="power")
-    assert critical.of([mild], 0.0) == ""
-    assert critical.of([CRITICAL, other, mild], 1.0) == "something critical was found: A GPU has gone"
-    assert critical.of([other], 2.0) == "", "it was in the one before"
-    assert critical.of([], 1800.0) == ""
-    assert critical.of([CRITICAL], 3600.0) == ""
-    assert critical.of([CRITICAL], 3601.0) != ""
-    assert critical.of([mild, other], 3602.0) == "something critical was found: A link is down"
+    assert critical.cause([mild], 0.0) == ""
+    assert critical.cause([CRITICAL, other, mild], 1.0) == "something critical was found: A GPU has gone"
+    assert critical.cause([other], 2.0) == "", "it was in the one before"
+    assert critical.cause([], 1800.0) == ""
+    assert critical.cause([CRITICAL], 3600.0) == ""
+    assert critical.cause([CRITICAL], 3601.0) != ""
+    assert critical.cause([mild, other], 3602.0) == "something critical was found: A link is down"
 
 
 async def test_of_a_replay(app, here):

@@ -10,7 +10,7 @@ from typing import Final
 
 from nvltop.formatting import GB, age
 from nvltop.model import ErrorCount, GpuFrame, Link, LinkState, Missing, known
-from nvltop.report.nvidia_smi.topo import NA, told
+from nvltop.report.nvidia_smi.topo import NA, or_na
 from nvltop.text import ranges
 
 NO_NVLINK: Final = "Device does not have or support Nvlink"
@@ -40,13 +40,13 @@ ERRORS: Final = {
 }
 """`nvlink -e`'s names in its order; up to NVLink 3 its CRC errors are those of flits, and it has no
 line for those of data and for ECC."""
-FEW: Final = 6
+MAX_NAMED_KINDS: Final = 6
 """Kinds that a line about several links still names."""
 
 
-def head(g: GpuFrame) -> str:
+def gpu_line(g: GpuFrame) -> str:
     """`GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-…)`."""
-    return f"GPU {g.gpu.index}: {told(g.gpu.name)} (UUID: {g.gpu.uuid})"
+    return f"GPU {g.gpu.index}: {or_na(g.gpu.name)} (UUID: {g.gpu.uuid})"
 
 
 def instead_of_links(g: GpuFrame) -> str:
@@ -77,7 +77,7 @@ def errors(g: GpuFrame) -> list[str]:
     lines = []
     for link in g.links:
         counted = [(name, link.errors[kind]) for kind, name in ERRORS.items() if kind in link.errors]
-        values = {told(error.total) for _, error in counted}
+        values = {or_na(error.total) for _, error in counted}
         if values in ({"0"}, {NA}):
             alike.setdefault((_names([name for name, _ in counted]), values.pop()), []).append(link.index)
         elif counted:
@@ -87,7 +87,7 @@ def errors(g: GpuFrame) -> list[str]:
 
 
 def _count(error: ErrorCount) -> str:
-    text = told(error.total)
+    text = or_na(error.total)
     if error.last_change_s is not None and known(error.since_start):
         text += f" (+{error.since_start}, {age(error.last_change_s)} ago)"
     return text
@@ -95,7 +95,7 @@ def _count(error: ErrorCount) -> str:
 
 def _names(names: Sequence[str]) -> str:
     """`Replay/Recovery/CRC Errors`, or how many where they are many."""
-    if len(names) > FEW:
+    if len(names) > MAX_NAMED_KINDS:
         return f"all {len(names)} error counters"
     return "/".join(name.removesuffix(" Errors") for name in names) + " Errors"
 

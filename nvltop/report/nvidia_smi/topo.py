@@ -14,8 +14,8 @@ from nvltop.model import Frame, GpuFrame, Maybe, Missing, known
 
 NA: Final = "N/A"
 """What NVML did not tell."""
-NUMA_SINCE: Final = 450
-GPU_NUMA_SINCE: Final = 535
+NUMA_COLUMN_SINCE: Final = 450
+GPU_NUMA_COLUMN_SINCE: Final = 535
 """Driver series that brought the columns `NUMA Affinity` and `GPU NUMA ID`."""
 
 LEGEND: Final = """\
@@ -34,8 +34,8 @@ def matrix_table(frame: Frame) -> str:
     """Return the matrix, its legend and that of the NICs, as `nvidia-smi topo -m` has them."""
     m = frame.matrix
     series = driver_series(frame.inventory)
-    with_numa = series is None or series >= NUMA_SINCE
-    with_own = series is None or series >= GPU_NUMA_SINCE
+    with_numa = series is None or series >= NUMA_COLUMN_SINCE
+    with_own = series is None or series >= GPU_NUMA_COLUMN_SINCE
     titles = ("CPU Affinity", *("NUMA Affinity",) * with_numa, *("GPU NUMA ID",) * with_own)
     lines = ["\t".join(("", *m.labels, *titles))]
     for i, (label, cells) in enumerate(zip(m.labels, m.cells, strict=True)):
@@ -55,9 +55,9 @@ def _cell(cell: str) -> str:
 
 def _affinity(g: GpuFrame) -> tuple[str, str, str]:
     numa = g.gpu.numa_affinity
-    return told(g.gpu.cpu_affinity), "\t" * (not known(numa)) + told(numa), told(g.gpu.numa_id)
+    return or_na(g.gpu.cpu_affinity), "\t" * (not known(numa)) + or_na(numa), or_na(g.gpu.numa_id)
 
 
-def told(value: Maybe[object]) -> str:
+def or_na(value: Maybe[object]) -> str:
     """Return a value, or `N/A`."""
     return NA if isinstance(value, Missing) else str(value)

@@ -29,7 +29,7 @@ SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
     ("NICs", node.nics),
     ("Link errors", links.errors),
     ("Links", links.links),
-    ("Jobs and processes", jobs.work),
+    ("Jobs and processes", jobs.jobs_and_processes),
     ("What could not be read", node.unknowns),
     ("The other files", head.files),
 )
@@ -39,7 +39,7 @@ def to_markdown(snapshot: Snapshot) -> str:
     """Return the report; of links about which there is nothing to say only where there is room for all."""
     whole = _written(snapshot)
     if len(whole) > MAX_CHARS:
-        whole = _written(snapshot, {"Links": links.remarkable})
+        whole = _written(snapshot, {"Links": links.faulty_links})
     if len(whole) > MAX_CHARS:
         whole = whole[:MAX_CHARS] + "\n```\n\nCut off here for its length; `snapshot.json` has everything.\n"
     return whole

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Final
 
 ARCHIVES: Final = (".tar.gz", ".tgz")
-EXISTS: Final = "exists already, and a snapshot replaces nothing"
-MOST: Final = 1000
+EXISTS_MESSAGE: Final = "exists already, and a snapshot replaces nothing"
+MAX_SAME_SECOND: Final = 1000
 """Snapshots of the same second."""
-_TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
+_NAME_TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
 
 
 class SnapshotError(Exception):
     """The snapshot could not be written; the message is one line for the user."""
 
 
-def name_of(wall_s: float) -> str:
+def snapshot_name(wall_s: float) -> str:
     """Return what a snapshot of that moment is called: `nvltop-snapshot-20261121-140211`."""
     return time.strftime("nvltop-snapshot-%Y%m%d-%H%M%S", time.localtime(wall_s))
 
@@ -37,11 +37,10 @@ def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
     """
     archive = path.name.endswith(ARCHIVES)
     inside = os.path.isdir(path)
-    name = name_of(wall_s)
+    name = snapshot_name(wall_s)
     folder = path if inside else path.parent
-    names = (
-        (folder / f"{name}{f'-{n}' if n > 1 else ''}" for n in range(1, MOST)) if inside else iter((path,))
-    )
+    numbered = (folder / f"{name}{f'-{n}' if n > 1 else ''}" for n in range(1, MAX_SAME_SECOND))
+    names = numbered if inside else iter((path,))
     try:
         if archive and not inside:
             return _archive(folder, names, name, files, wall_s)
@@ -63,8 +62,8 @@ def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> 
     try:
         for name, content in files.items():
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            _fill(os.open(begun / name, flags, 0o600), content)
-        return _take(names, lambda to: os.rename(begun, to))
+            _write_all(os.open(begun / name, flags, 0o600), content)
+        return _rename_to_free(names, lambda to: os.rename(begun, to))
     except BaseException:  # whatever ends it, nothing half-written is left
         shutil.rmtree(begun, ignore_errors=True)
         raise
@@ -76,15 +75,15 @@ def _archive(
     packed = to_archive(root, files, wall_s)
     fd, begun = tempfile.mkstemp(prefix=".nvltop-", dir=parent)
     try:
-        _fill(fd, packed)
-        return _take(names, lambda to: _rename(begun, to))
+        _write_all(fd, packed)
+        return _rename_to_free(names, lambda to: _rename_file(begun, to))
     except BaseException:  # whatever ends it, nothing half-written is left
         with contextlib.suppress(OSError):
             os.unlink(begun)
         raise
 
 
-def _rename(begun: str, to: Path) -> None:
+def _rename_file(begun: str, to: Path) -> None:
     """Give a file its name, unless another one has it."""
     try:
         os.link(begun, to)
@@ -111,7 +110,7 @@ def to_archive(root: str, files: Mapping[str, bytes], wall_s: float) -> bytes:
     return gzip.compress(out.getvalue(), mtime=0)
 
 
-def _fill(fd: int, content: bytes) -> None:
+def _write_all(fd: int, content: bytes) -> None:
     with os.fdopen(fd, "wb") as file:
         file.write(content)
         file.flush()
@@ -119,7 +118,7 @@ def _fill(fd: int, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _take(names: Iterator[Path], rename: Callable[[Path], None]) -> Path:
+def _rename_to_free(names: Iterator[Path], rename: Callable[[Path], None]) -> Path:
     """Give what was written the first of these names that is free."""
     for name in names:
         if os.path.lexists(name):
@@ -128,8 +127,8 @@ def _take(names: Iterator[Path], rename: Callable[[Path], None]) -> Path:
             rename(name)
         except OSError as error:
             # Another snapshot has just come by the same name.
-            if error.errno in _TAKEN:
+            if error.errno in _NAME_TAKEN:
                 continue
             raise
         return name
-    raise OSError(0, EXISTS)
+    raise OSError(0, EXISTS_MESSAGE)

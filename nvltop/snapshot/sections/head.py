@@ -8,9 +8,9 @@ from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import age
 from nvltop.model import Frame
 from nvltop.report.text import node_line, nvlink_line
-from nvltop.snapshot.sections.inputs import Snapshot, prose
+from nvltop.snapshot.sections.inputs import Snapshot, escape_markdown
 
-LOUD = SEVERITIES[:3]
+COUNTED_SEVERITIES = SEVERITIES[:3]
 
 
 def head(snapshot: Snapshot) -> str:
@@ -20,11 +20,11 @@ def head(snapshot: Snapshot) -> str:
     lines = [
         f"# nvltop snapshot, {snapshot.when}",
         "",
-        f"- **Node:** {prose(node_line(frame)) or 'no GPU read yet'}",
-        f"- **NVLink:** {prose(nvlink_line(frame))}",
-        f"- **Wrong:** {prose(in_short(frame))}",
-        f"- **Verdict:** {prose(frame.verdict.summary)}",
-        f"- **Taken because** {prose(snapshot.cause)}",
+        f"- **Node:** {escape_markdown(node_line(frame)) or 'no GPU read yet'}",
+        f"- **NVLink:** {escape_markdown(nvlink_line(frame))}",
+        f"- **Wrong:** {escape_markdown(summary(frame))}",
+        f"- **Verdict:** {escape_markdown(frame.verdict.summary)}",
+        f"- **Taken because** {escape_markdown(snapshot.cause)}",
         "",
         f"Removed: {removed}. Placeholders such as `GPU-a1`, `node-1` or `user-1` stand for the same thing "
         "throughout this snapshot; they cannot be turned back. The clock is the node's own.",
@@ -34,7 +34,7 @@ def head(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def silences(frame: Frame) -> list[str]:
+def hung_calls(frame: Frame) -> list[str]:
     """Say which calls of the driver have not returned, the longest one first."""
     told = []
     for call in sorted(frame.tick.calls, key=lambda call: call.since_s):
@@ -44,15 +44,19 @@ def silences(frame: Frame) -> list[str]:
     return told
 
 
-def in_short(frame: Frame) -> str:
+def summary(frame: Frame) -> str:
     """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
     if frame.inventory.problem:
         return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
     counts = Counter(f.severity for f in frame.findings if f.caused_by is None)
-    told = [f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}" for s in LOUD if counts[s]]
+    told = [
+        f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}"
+        for s in COUNTED_SEVERITIES
+        if counts[s]
+    ]
     if told:
         return f"{', '.join(told)}. {frame.findings[0].summary}"
-    if silent := silences(frame):
+    if silent := hung_calls(frame):
         return silent[0]
     if any(c.outcome == "fine" for c in frame.checks):
         return "nothing was found"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
-from nvltop.report.findings import about, basis, event_words, evidence, likely_sources, where
+from nvltop.report.findings import about, basis, event_text, evidence, likely_sources, where
 from nvltop.report.text import table
-from nvltop.snapshot.sections.inputs import Snapshot, block, folded, prose
+from nvltop.snapshot.sections.inputs import Snapshot, code_block, details, escape_markdown
 
 MAX_EVENTS = 50
 MAX_PAST = 50
@@ -28,21 +28,21 @@ def findings(snapshot: Snapshot) -> str:
         ]
         more = len(frame.past_findings) - len(newest)
         title = "Over by now" + (f" (the newest {MAX_PAST}, {more} older ones left out)" if more else "")
-        parts.append(f"{title}:\n\n{block(table(rows, left=5))}")
+        parts.append(f"{title}:\n\n{code_block(table(rows, left=5))}")
     return "\n\n".join(parts)
 
 
 def _finding(snapshot: Snapshot, f: Finding) -> str:
     since = f", since {snapshot.at(f.began_s)}" if f.began_s is not None else ""
     cause = next((other.headline for other in snapshot.frame.findings if other.key == f.caused_by), "")
-    lines = [f"**{f.severity}** at {about(snapshot.frame, f)}{since}: {prose(f.summary)}"]
+    lines = [f"**{f.severity}** at {about(snapshot.frame, f)}{since}: {escape_markdown(f.summary)}"]
     if cause:
-        lines.append(f"- Follows from: {prose(cause)}")
+        lines.append(f"- Follows from: {escape_markdown(cause)}")
     if seen := evidence(f):
-        lines.append(f"- Evidence: {prose(seen)}")
+        lines.append(f"- Evidence: {escape_markdown(seen)}")
     if f.next_step:
-        lines.append(f"- Next step: {prose(f.next_step)}")
-    lines.append(f"- Rule: `{f.rule}` ({prose(basis(f))})")
+        lines.append(f"- Next step: {escape_markdown(f.next_step)}")
+    lines.append(f"- Rule: `{f.rule}` ({escape_markdown(basis(f))})")
     return "\n".join((lines[0], "", *lines[1:]))
 
 
@@ -55,7 +55,7 @@ def checks(snapshot: Snapshot) -> str:
         return ""
     counts = {outcome: sum(c.outcome == outcome for c in listed) for outcome in reversed(order)}
     summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n or outcome != "pending")
-    return folded(summary, block(table(rows, left=3)))
+    return details(summary, code_block(table(rows, left=3)))
 
 
 def events(snapshot: Snapshot) -> str:
@@ -67,7 +67,7 @@ def events(snapshot: Snapshot) -> str:
     sources = likely_sources(frame)
     told = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
     for event in frame.events:
-        words = event_words(event) + (" (the likely source)" if event.gpu in sources else "")
+        words = event_text(event) + (" (the likely source)" if event.gpu in sources else "")
         action = lookup(event.code).action if event.kind == "xid" else ""
         told.append((event.wall_s, where(frame, event.gpu), words, action))
     if not told:
@@ -78,4 +78,4 @@ def events(snapshot: Snapshot) -> str:
     words = f"Since {began}, when nvltop began; earlier Xids are in `dmesg`."
     if len(told) > len(newest):
         words += f" {len(told) - len(newest)} earlier ones are left out."
-    return f"{words}\n\n{block(table(rows, left=4))}"
+    return f"{words}\n\n{code_block(table(rows, left=4))}"

@@ -54,16 +54,16 @@ class Snapshot:
         return then.strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M:%S")
 
 
-def prose(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text that Markdown leaves as it is."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def block(text: str) -> str:
+def code_block(text: str) -> str:
     """Return lines of fixed width; nothing in them can end the block."""
     return f"```text\n{text.strip(chr(10)).replace('`', chr(39))}\n```" if text.strip() else ""
 
 
-def folded(summary: str, text: str) -> str:
+def details(summary: str, text: str) -> str:
     """Return what is unfolded by a click."""
-    return f"<details><summary>{prose(summary)}</summary>\n\n{text}\n\n</details>"
+    return f"<details><summary>{escape_markdown(summary)}</summary>\n\n{text}\n\n</details>"

@@ -5,24 +5,24 @@ from __future__ import annotations
 from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Missing, Process, known
 from nvltop.report import text
-from nvltop.snapshot.sections.inputs import Snapshot, block
+from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
-MAX_ROWS = 100
+MAX_PROCESS_ROWS = 100
 
 
-def work(snapshot: Snapshot) -> str:
+def jobs_and_processes(snapshot: Snapshot) -> str:
     """Return the jobs, then their processes."""
     frame = snapshot.frame
     if isinstance(frame.processes, Missing):
         return f"Processes unknown: {frame.processes.reason}."
-    parts = [block(text.jobs(frame)), _processes(frame, frame.processes.processes)]
+    parts = [code_block(text.jobs(frame)), _processes(frame, frame.processes.processes)]
     return "\n\n".join(filter(None, parts)) or "No process uses a GPU."
 
 
 def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
     index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
     rows = [["PID", "USER", "GPU", "GPU MEM", "RUNS FOR", "COMMAND"]]
-    for p in processes[:MAX_ROWS]:
+    for p in processes[:MAX_PROCESS_ROWS]:
         used = [use.memory_bytes for use in p.uses]
         memory = gib(sum(u for u in used if known(u))) if all(map(known, used)) else UNKNOWN
         command = p.executable if known(p.executable) else UNKNOWN
@@ -33,9 +33,9 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
         rows.append([str(p.pid), user, on, memory, _runs_for(frame, p), command])
     if len(rows) == 1:
         return ""
-    more = len(processes) - MAX_ROWS
+    more = len(processes) - MAX_PROCESS_ROWS
     note = f"\n\n{more} more are in `snapshot.json`." if more > 0 else ""
-    return block(text.table(rows, left=6)) + note
+    return code_block(text.table(rows, left=6)) + note
 
 
 def _runs_for(frame: Frame, p: Process) -> str:

@@ -8,9 +8,9 @@ from nvltop.model import Counter, GpuFrame, LinkState, known
 from nvltop.report import text
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.text import table
-from nvltop.snapshot.sections.inputs import Snapshot, block, folded
+from nvltop.snapshot.sections.inputs import Snapshot, code_block, details
 
-MAX_ROWS = 60
+MAX_ERROR_ROWS = 60
 
 
 def links(snapshot: Snapshot) -> str:
@@ -18,9 +18,9 @@ def links(snapshot: Snapshot) -> str:
     return "\n\n".join(_of_gpu(snapshot, g) for g in snapshot.frame.gpus if g.links)
 
 
-def remarkable(snapshot: Snapshot) -> str:
+def faulty_links(snapshot: Snapshot) -> str:
     """Return the tables of the GPUs about whose links there is something to say."""
-    told = [g for g in snapshot.frame.gpus if g.links and _remarkable(snapshot, g)]
+    told = [g for g in snapshot.frame.gpus if g.links and _is_faulty(snapshot, g)]
     left_out = [str(g.gpu.index) for g in snapshot.frame.gpus if g.links and g not in told]
     note = f"GPU {', '.join(left_out)}: all links up, no finding; they are in `snapshot.json`." * bool(
         left_out
@@ -38,10 +38,10 @@ def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
     )
     title = f"GPU {g.gpu.index}: {up} of {len(g.links)} links up, {errors}{raw}"
     parts = (text.links(g, snapshot.frame), text.link_errors(g) if nvlink.errors(g) else "")
-    return folded(title, block("\n\n".join(filter(None, parts))))
+    return details(title, code_block("\n\n".join(filter(None, parts))))
 
 
-def _remarkable(snapshot: Snapshot, g: GpuFrame) -> bool:
+def _is_faulty(snapshot: Snapshot, g: GpuFrame) -> bool:
     found = any(f.gpu == g.gpu.uuid and f.severity in SEVERITIES[:3] for f in snapshot.frame.findings)
     return found or any(link.state is not LinkState.UP for link in g.links)
 
@@ -75,7 +75,7 @@ def errors(snapshot: Snapshot) -> str:
     if not rows:
         return " ".join(filter(None, ("No counter that could be read is above 0.", note)))
     head = ["GPU", "LINK", "KIND", "LIFETIME", "SINCE START", "PER MIN", "LAST CHANGE"]
-    shown = [cells for *_, cells in sorted(rows)[:MAX_ROWS]]
-    if len(rows) > MAX_ROWS:
-        note = f"{len(rows) - MAX_ROWS} more are in `snapshot.json`. {note}"
-    return "\n\n".join(filter(None, (block(table([head, *shown], left=3)), note.strip())))
+    shown = [cells for *_, cells in sorted(rows)[:MAX_ERROR_ROWS]]
+    if len(rows) > MAX_ERROR_ROWS:
+        note = f"{len(rows) - MAX_ERROR_ROWS} more are in `snapshot.json`. {note}"
+    return "\n\n".join(filter(None, (code_block(table([head, *shown], left=3)), note.strip())))

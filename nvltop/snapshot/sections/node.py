@@ -6,10 +6,10 @@ from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report import text
 from nvltop.report.nvidia_smi.topo import matrix_table
-from nvltop.snapshot.sections.head import silences
-from nvltop.snapshot.sections.inputs import Snapshot, block
+from nvltop.snapshot.sections.head import hung_calls
+from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
-GROUPS = ("links", "states", "gauges", "errors", "fabric")
+AGE_GROUPS = ("links", "states", "gauges", "errors", "fabric")
 
 
 def versions(snapshot: Snapshot) -> str:
@@ -29,14 +29,14 @@ def versions(snapshot: Snapshot) -> str:
         names.append(("machine is up for", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
     if inventory.demo:
         names.append(("SIMULATED node", inventory.demo))
-    return block(text.table([[name, _told(value)] for name, value in names], left=2))
+    return code_block(text.table([[name, _or_reason(value)] for name, value in names], left=2))
 
 
 def _yes_or_no(value: Maybe[bool]) -> Maybe[str]:
     return value if isinstance(value, Missing) else "yes" if value else "no"
 
 
-def _told(value: Maybe[object]) -> str:
+def _or_reason(value: Maybe[object]) -> str:
     return f"{UNKNOWN} ({value.reason})" if isinstance(value, Missing) else str(value)
 
 
@@ -45,19 +45,19 @@ def reading(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     tick, cost = frame.tick, frame.cost
     lines = [f"Reading process: {tick.worker}." + (f" {tick.note}." if tick.note else "")]
-    lines += silences(frame)
+    lines += hung_calls(frame)
     lines.append(f"Watching for {age(max(0.0, tick.wall_s - frame.started_s))}.")
     if cost.interval_s:
         lines.append(
             f"Asked every {tick.interval_s:g} s, read every {cost.interval_s:g} s: {cost.calls_per_s:.0f} "
             f"NVML calls and {cost.driver_s_per_s * 1000:.1f} ms in the driver a second."
         )
-    rows = [["AGE", *(g.upper() for g in GROUPS), "STATE"]]
+    rows = [["AGE", *(g.upper() for g in AGE_GROUPS), "STATE"]]
     for g in frame.gpus:
-        ages = [age(g.age_s[group]) if group in g.age_s else "-" for group in GROUPS]
+        ages = [age(g.age_s[group]) if group in g.age_s else "-" for group in AGE_GROUPS]
         state = g.state if g.state == "ok" else f"{g.state} ({g.state_reason})"
         rows.append([f"GPU {g.gpu.index}", *ages, state + (", stale" if g.stale else "")])
-    return block("\n".join([*lines, *(["", text.table(rows)] if frame.gpus else [])]))
+    return code_block("\n".join([*lines, *(["", text.table(rows)] if frame.gpus else [])]))
 
 
 def gpus(snapshot: Snapshot) -> str:
@@ -78,7 +78,7 @@ def gpus(snapshot: Snapshot) -> str:
             fabric.recovery_action,
         ]
         rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
-    return block(text.gpu_table(frame.gpus)) + "\n\n" + block(text.table(rows, left=2))
+    return code_block(text.gpu_table(frame.gpus)) + "\n\n" + code_block(text.table(rows, left=2))
 
 
 def matrix(snapshot: Snapshot) -> str:
@@ -86,12 +86,12 @@ def matrix(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     if not frame.gpus:
         return ""
-    return "\n\n".join(filter(None, (block(matrix_table(frame)), _p2p(frame))))
+    return "\n\n".join(filter(None, (code_block(matrix_table(frame)), _p2p(frame))))
 
 
 def nics(snapshot: Snapshot) -> str:
     """Return a row for each port of a NIC."""
-    return block(text.nics(snapshot.frame))
+    return code_block(text.nics(snapshot.frame))
 
 
 def _p2p(frame: Frame) -> str:
@@ -113,9 +113,10 @@ def _p2p(frame: Frame) -> str:
     ]
     reasons = dict.fromkeys(v.reason for row in m.p2p_nvlink for v in row if isinstance(v, Missing))
     why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
-    return "Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` has it:\n\n" + block(text.table(rows) + why)
+    table = code_block(text.table(rows) + why)
+    return f"Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` shows it:\n\n{table}"
 
 
 def unknowns(snapshot: Snapshot) -> str:
     """Say why each `?` is one."""
-    return block(text.unknowns(snapshot.frame, snapshot.frame.gpus))
+    return code_block(text.unknowns(snapshot.frame, snapshot.frame.gpus))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from nvltop.formatting import age, gb_per_s, rate, spark
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.report.text import table
-from nvltop.snapshot.sections.inputs import Snapshot, block
+from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
-LEVELS = "▁▂▃▄▅▆▇█"
-GAP = "·"
-NOT_SEEN = Missing("nothing was read")
+SPARK_LEVELS = "▁▂▃▄▅▆▇█"
+SPARK_GAP = "·"
+NO_READING = Missing("nothing was read")
 PCIE_5_X16 = 64e9
 """Bytes/s: the scale where there is no NVLink."""
 
@@ -22,19 +22,21 @@ def traffic(snapshot: Snapshot) -> str:
     rows = [["GPU", "WAY", "OLDEST TO NEWEST", "FULL", "NOW", "MEAN", "PEAK"]]
     span_s = 0.0
     for g in snapshot.frame.gpus:
-        for way, key, now, full in _ways(g):
+        for way, key, now, full in _directions(g):
             values = snapshot.series.get((g.gpu.uuid, key), ())
             span_s = max(span_s, len(values) * snapshot.step_s)
-            drawn = spark(values, full, LEVELS, GAP)
-            numbers = [gb_per_s(v, 0).strip() for v in (now, *_of(values))]
+            drawn = spark(values, full, SPARK_LEVELS, SPARK_GAP)
+            numbers = [gb_per_s(v, 0).strip() for v in (now, *_mean_and_peak(values))]
             rows.append([str(g.gpu.index), way, drawn, rate(full), *numbers])
     if len(rows) == 1:
         return ""
-    words = f"The last {age(span_s)}, {snapshot.step_s:g} s a column; numbers in GB/s; {GAP} is unknown."
-    return f"{words}\n\n{block(table(rows, left=3))}"
+    words = (
+        f"The last {age(span_s)}, {snapshot.step_s:g} s a column; numbers in GB/s; {SPARK_GAP} is unknown."
+    )
+    return f"{words}\n\n{code_block(table(rows, left=3))}"
 
 
-def _ways(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
+def _directions(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
     """Return name, series, newest value and scale."""
     if known(g.nvlink.links_present) and not g.nvlink.links_present:
         return [
@@ -45,7 +47,7 @@ def _ways(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
     return [("TX", "tx", g.nvlink.tx_bytes_per_s, full), ("RX", "rx", g.nvlink.rx_bytes_per_s, full)]
 
 
-def _of(values: Sequence[float]) -> tuple[Maybe[float], Maybe[float]]:
+def _mean_and_peak(values: Sequence[float]) -> tuple[Maybe[float], Maybe[float]]:
     """Return mean and peak of what is known."""
     seen = [v for v in values if not math.isnan(v)]
-    return (math.fsum(seen) / len(seen), max(seen)) if seen else (NOT_SEEN, NOT_SEEN)
+    return (math.fsum(seen) / len(seen), max(seen)) if seen else (NO_READING, NO_READING)

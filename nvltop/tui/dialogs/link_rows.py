@@ -8,7 +8,7 @@ from nvltop.analysis.health.words import WORDS
 from nvltop.analysis.history import SECONDS
 from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
-from nvltop.report.findings import clock, event_words, links_of
+from nvltop.report.findings import clock, event_text, links_of
 from nvltop.report.text import remote_name
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import ROLES
@@ -104,7 +104,7 @@ def _told(view: View, g: GpuFrame, link: Link) -> list[list[Span]]:
         if f.gpu == g.gpu.uuid and link.index in links_of(f)
     ]
     lines += [
-        [(f"{clock(e.wall_s)} GPU {g.gpu.index}: {event_words(e)}", "warn")]
+        [(f"{clock(e.wall_s)} GPU {g.gpu.index}: {event_text(e)}", "warn")]
         for e in reversed(frame.events)
         if e.gpu == g.gpu.uuid
     ]

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from nvltop.text import columns, composed
+from nvltop.text import char_width, normalize
 
 REST: Final = "\ue000"
 """The second column of a wide character. Private use: `clean` lets none through from outside."""
@@ -36,9 +36,9 @@ def cells(text: str) -> str:
 @lru_cache(maxsize=512)  # names stay the same from frame to frame
 def _cells(text: str) -> str:
     out: list[str] = []
-    text = composed(text)
+    text = normalize(text)
     for i, character in enumerate(text):
-        width = 1 if character in _meant or character == REST else columns(character)
+        width = 1 if character in _meant or character == REST else char_width(character)
         if width == 0:
             _add_mark(out, character)
         else:
@@ -61,7 +61,7 @@ def _add_mark(out: list[str], mark: str) -> None:
 
 
 def _is_wide(cell: str) -> bool:
-    return columns(_meant.get(cell, cell)[0]) == 2
+    return char_width(_meant.get(cell, cell)[0]) == 2
 
 
 def shown(row: str) -> str:

@@ -7,9 +7,9 @@ from typing import Final
 
 from nvltop.analysis.health.claim import names
 from nvltop.analysis.health.debounce import SEVERITIES
-from nvltop.headless.status_line import SOON_S, first_reading
+from nvltop.headless.status_line import SHOW_AFTER_S, startup_progress
 from nvltop.model import Frame, known
-from nvltop.report.activity import brief, of_gpu
+from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.render import meters
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
@@ -82,7 +82,7 @@ def _reading(view: View) -> Span | None:
     tick = view.frame.tick
     if not view.frame.gpus and tick.worker in STARTING:
         waited_s = tick.wall_s - view.frame.started_s
-        return (first_reading(tick, waited_s), "") if waited_s > SOON_S else None
+        return (startup_progress(tick, waited_s), "") if waited_s > SHOW_AFTER_S else None
     if tick.calls:
         call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
@@ -151,8 +151,8 @@ def _moved(frame: Frame) -> Span | None:
 def _job(view: View) -> Span | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
-    found = of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
-    told = brief(frame, found or frame.activity[0]) if frame.activity else ""
+    found = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
+    told = describe_briefly(frame, found or frame.activity[0]) if frame.activity else ""
     return (told, "") if told else None
 
 

@@ -17,7 +17,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import select
 from nvltop.config.settings import Settings
 from nvltop.formatting import BITS, BYTES
-from nvltop.gc_tuning import settle
+from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, Show
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
@@ -161,7 +161,7 @@ class Nvltop(EndingApp):
             # Nothing tells when the items of a recording are due but the clock.
             self.set_interval(self._settings.interval_s, self._draw)
         if not self.is_headless:
-            self.set_timer(STARTED_S, settle)
+            self.set_timer(STARTED_S, freeze_startup_objects)
         for problem in self._settings.config_problems:
             self._tell(problem, True)
 

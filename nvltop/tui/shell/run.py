@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from nvltop.config.settings import Settings
-from nvltop.crash import write
+from nvltop.crash import write_report
 from nvltop.model import Inventory, Item, Show
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.app import Nvltop
@@ -44,7 +44,7 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
         app.crashed = app.crashed or error
     finally:
         app.guard.restore()
-    outcome = Outcome(1, write(app.crashed)) if app.crashed else app.outcome
+    outcome = Outcome(1, write_report(app.crashed)) if app.crashed else app.outcome
     words, failed = app.finish_files()
     return Outcome(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
 

@@ -12,7 +12,7 @@ from typing import Final
 from nvltop.analysis.history import History
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import Ring
-from nvltop.snapshot.bundle import Contents, Critical, contents, redactor
+from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
 from nvltop.tui.render.view_state import View
 from nvltop.tui.shell.main_screen import Main
 
@@ -32,7 +32,7 @@ class Shots:
         self._replayed = replayed
         self._told = told
         self._thread: threading.Thread | None = None
-        self._critical = Critical()
+        self._critical = CriticalTrigger()
         self._untold = ""
 
     def write(self, *items: Item) -> None:
@@ -58,7 +58,7 @@ class Shots:
         from nvltop.tui import offscreen  # with the first one: see `nvltop.snapshot.bundle`
 
         screen = offscreen.take(main, view, self._ring.redact)
-        made = contents(frame, history, self._ring, screen, cause, self._replayed)
+        made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed)
         work = (made, COPIED if cause is BY_KEY else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
         self._thread.start()
@@ -68,7 +68,7 @@ class Shots:
         """Write a snapshot of a critical finding for which there has been none of late."""
         if self._busy or self._replayed or not main.is_mounted:
             return
-        if due := self._critical.of(frame.findings, frame.tick.mono_s):
+        if due := self._critical.cause(frame.findings, frame.tick.mono_s):
             self.take(main, view, frame, history, due)
 
     def wait(self) -> str:
@@ -77,7 +77,7 @@ class Shots:
             self._thread.join(LEAVE_S)
         return self._untold
 
-    def _save(self, made: Contents, more: str, loop: asyncio.AbstractEventLoop) -> None:
+    def _save(self, made: SnapshotFiles, more: str, loop: asyncio.AbstractEventLoop) -> None:
         from nvltop.snapshot.sections.files import SnapshotError
 
         try:

@@ -15,7 +15,7 @@ from textual import constants
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from nvltop.text import PLAIN, c_locale, columns
+from nvltop.text import ASCII_SUBSTITUTES, c_locale, char_width
 from nvltop.tui.shell import guard, terminal
 from nvltop.tui.shell.keyboard import PASTE_IDLE_S, Keyboard
 
@@ -63,7 +63,7 @@ def _in_cells(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(c, "-" * columns(c)) for c in lacking), error.end
+    return "".join(ASCII_SUBSTITUTES.get(c, "-" * char_width(c)) for c in lacking), error.end
 
 
 class Driver(LinuxDriver):

@@ -9,7 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from nvltop.text import composed
+from nvltop.text import normalize
 from nvltop.tui.render.bars import FILTER, SEARCH, SORT, Key
 from nvltop.tui.render.cells import shown
 from nvltop.tui.render.row import Column, Row, Span, choose, fit
@@ -118,7 +118,7 @@ class ListTab(Tab, Generic[T]):
         self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
 
     def _arrange(self) -> None:
-        wanted = composed(self.view.alias(self.filter)).lower()
+        wanted = normalize(self.view.alias(self.filter)).lower()
         items = [item for item in self.items() if not wanted or wanted in self.words(item)]
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
@@ -182,7 +182,7 @@ class ListTab(Tab, Generic[T]):
         begin = self._chosen + (1 if again else 0)
         for i in range(count if text else 0):
             place = (begin + i) % count
-            if composed(text).lower() in self.words(self._items[place]):
+            if normalize(text).lower() in self.words(self._items[place]):
                 self.move(place - self._chosen)
                 break
         self.repaint()

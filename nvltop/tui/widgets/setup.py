@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from nvltop.config.settings import ALERTS, COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
 
 INTERVALS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 NO_METER: Final = "none"
@@ -78,7 +78,7 @@ LINES: Final[tuple[Line, ...]] = (
     _plain("Below the GPUs", "layout", LAYOUTS),
     _plain("Unicode", "unicode", (True, False)),
     *(_meter(slot) for slot in range(SLOTS)),
-    *(_shown(column) for column in COLUMNS),
+    *(_shown(column) for column in HIDEABLE_COLUMNS),
     *(_told(way) for way in ALERTS),
     _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
 )

@@ -13,7 +13,7 @@ from nvltop.analysis.errors import INFORMATIVE, MINUTES
 from nvltop.analysis.health.words import WORDS
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, known
-from nvltop.report.nics import ERROR_WORDS, nic_name
+from nvltop.report.nics import ERROR_NAMES, nic_name
 from nvltop.report.text import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import Key
@@ -98,7 +98,7 @@ class Errors(ListTab[Moved]):
                 label=nics.number(self.view, f),
                 index=f.port.port,
                 kind=kind,
-                words=ERROR_WORDS.get(kind, kind),
+                words=ERROR_NAMES.get(kind, kind),
                 error=error,
                 remote=narrow(f"NIC {nic_name(f)}", self.view.glyphs),
                 link=False,

@@ -9,7 +9,7 @@ from typing import Final
 
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Check, Event, Finding, Frame
-from nvltop.report.findings import about, basis, clock, event_words, evidence, likely_sources, where
+from nvltop.report.findings import about, basis, clock, event_text, evidence, likely_sources, where
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import ROLES
 from nvltop.tui.render.row import Row, Span, fit, sentence
@@ -90,7 +90,7 @@ def _check(check: Check) -> Entry:
 
 def _event(frame: Frame, event: Event, sources: set[str]) -> Entry:
     source = event.gpu in sources
-    words = event_words(event) + (" (the likely source)" if source else "")
+    words = event_text(event) + (" (the likely source)" if source else "")
     action = lookup(event.code).action if event.kind == "xid" else ""
     return Entry(
         state="event",

@@ -32,7 +32,7 @@ def status(view: View) -> str:
     near = nearest(view)
     if near is not None:
         port = view.frame.nics[near]
-        parts += _unknown(nics.nic_name(port), nics.values(port))
+        parts += _unknown(nics.nic_name(port), nics.row_values(port))
         if port.stale:
             parts.append(f"NICs were read {age(port.age_s)} ago")
     return SEPARATOR.join(parts)

@@ -8,7 +8,7 @@ from typing import Final
 
 from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Job, Maybe, Missing, Process, known
-from nvltop.report.activity import words
+from nvltop.report.activity import describe
 from nvltop.tui.render.row import SEPARATOR, Column, narrow
 from nvltop.tui.render.view_state import View
 
@@ -78,7 +78,7 @@ def head(view: View, job: Job) -> str:
         a, b = job.unlinked[0]
         more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
-    parts += [words(view.frame, found) for found in view.frame.activity if found.job == job.key]
+    parts += [describe(view.frame, found) for found in view.frame.activity if found.job == job.key]
     return narrow(SEPARATOR.join(filter(None, parts)), view.glyphs)
 
 

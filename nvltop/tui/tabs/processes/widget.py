@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
-from nvltop.text import composed
+from nvltop.text import normalize
 from nvltop.tui.render.bars import Key
 from nvltop.tui.render.row import Column, Span, narrow
 from nvltop.tui.render.view_state import View
@@ -88,7 +88,7 @@ class Processes(ListTab[Entry]):
     def words(self, item: Entry) -> str:
         """Search commands and jobs as well."""
         command = rows.command(item.process) if item.process else ""
-        return composed(f"{super().words(item)} {command} {item.job.label}").lower()
+        return normalize(f"{super().words(item)} {command} {item.job.label}").lower()
 
     def empty(self) -> str:
         """Say why there is none."""

@@ -15,7 +15,7 @@ import pytest
 
 from nvltop.config.settings import Settings
 from nvltop.headless import session, status_line
-from nvltop.headless.status_line import Line, first_reading
+from nvltop.headless.status_line import StatusLine, startup_progress
 from nvltop.model import Call, Tick
 from nvltop.record.writer import Recorder
 
@@ -24,7 +24,7 @@ SLOW = ("--demo", "rubin", "--scenario", "slow-driver")
 
 
 @pytest.fixture
-def told(monkeypatch):
+def written(monkeypatch):
     """What has been written to a stderr that is a terminal."""
     written: list[str] = []
 
@@ -53,7 +53,7 @@ def on_terminal(*arguments: str) -> tuple[subprocess.CompletedProcess[bytes], by
             [sys.executable, "-m", "nvltop", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, timeout=60, check=False,
         )  # fmt: skip
-        # There is more than nothing: this comes after whatever was told.
+        # There is more than nothing: this comes after whatever was written.
         os.write(slave, b"END")
         got = b""
         while not got.endswith(b"END"):
@@ -90,15 +90,15 @@ def test_nothing_is_told_where_stderr_is_no_terminal():
     assert len(json.loads(run.stdout)["gpus"]) == 8
 
 
-def test_a_line_overwrites_itself_and_goes_away(told):
-    with Line() as line:
-        line.tell("a long line of words")
-        line.tell("a long line of words")
-        line.tell("short")
+def test_a_line_overwrites_itself_and_goes_away(written):
+    with StatusLine() as line:
+        line.show("a long line of words")
+        line.show("a long line of words")
+        line.show("short")
     screen = pyte.Screen(80, 3)
     stream = pyte.Stream(screen)
     shown = []
-    for text in told:
+    for text in written:
         stream.feed(text)
         if text:
             shown.append(screen.display[0].strip())
@@ -106,18 +106,18 @@ def test_a_line_overwrites_itself_and_goes_away(told):
     assert screen.cursor.x == screen.cursor.y == 0
 
 
-def test_a_line_is_never_wider_than_the_terminal(told):
-    Line().tell("x" * 500)
-    assert len("".join(told).strip("\r")) < status_line.COLUMNS
+def test_a_line_is_never_wider_than_the_terminal(written):
+    StatusLine().show("x" * 500)
+    assert len("".join(written).strip("\r")) < status_line.DEFAULT_COLUMNS
 
 
-def test_a_hostile_file_name_reaches_no_terminal(told):
-    Line().reading("\x1b[2J.gz")(1 << 20, 1 << 21)
-    assert "\x1b" not in "".join(told)
+def test_a_hostile_file_name_reaches_no_terminal(written):
+    StatusLine().file_progress("\x1b[2J.gz")(1 << 20, 1 << 21)
+    assert "\x1b" not in "".join(written)
 
 
 def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
-    told, bench, tmp_path, monkeypatch, capsys
+    written, bench, tmp_path, monkeypatch, capsys
 ):
     b, path = bench("h100-nvl-pair"), tmp_path / "run.nvltop"
     recorder = Recorder(path)
@@ -126,13 +126,13 @@ def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
         recorder.write(item)
     recorder.close()
     session.replay(str(path), Settings(), None, session.as_text)
-    assert not told
-    monkeypatch.setattr(status_line, "BIG_BYTES", 1)
+    assert not written
+    monkeypatch.setattr(status_line, "LARGE_FILE_BYTES", 1)
     monkeypatch.setattr("nvltop.record.stream.CHUNK", 64)
     session.replay(str(path), Settings(), None, session.as_text)
-    assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in told)
+    assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in written)
     assert capsys.readouterr().out.count("H100 NVL") >= 2
-    assert left_over("".join(told).encode()) == ""
+    assert left_over("".join(written).encode()) == ""
 
 
 def tick(*calls: Call) -> Tick:
@@ -144,9 +144,9 @@ def test_what_a_slow_start_waits_for():
         Call("inventory", "nvmlInit_v2", None, 60.0),
         Call("inventory", "nvmlDeviceGetUUID", 3, 97.0),
     )
-    assert first_reading(tick(), 12.0) == "first reading of the node, 12s in all"
-    assert first_reading(tick(first), 45.0) == "driver: nvmlInit_v2 for 40s, 45s in all"
-    assert first_reading(tick(second), 130.0) == "GPU 3: nvmlDeviceGetUUID for 3.0s, 2m in all"
+    assert startup_progress(tick(), 12.0) == "first reading of the node, 12s in all"
+    assert startup_progress(tick(first), 45.0) == "driver: nvmlInit_v2 for 40s, 45s in all"
+    assert startup_progress(tick(second), 130.0) == "GPU 3: nvmlDeviceGetUUID for 3.0s, 2m in all"
 
 
 class Starting:
@@ -169,12 +169,12 @@ class Starting:
         return Tick(now_s, now_s, 1.0, "starting", (call,))
 
 
-def test_a_start_is_waited_for_as_long_as_calls_come_back(told, monkeypatch):
+def test_a_start_is_waited_for_as_long_as_calls_come_back(written, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(session.selectors, "select", lambda *_: ((), (), ()))
     with pytest.raises(session.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
         session.run(Starting(clock, stuck_s=1300.0), Settings(), 1, session.as_text)
-    assert clock[0] == pytest.approx(1300.0 + session.START_S, abs=3.0)
-    assert any("GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 0.5s, 2m in all" in text for text in told)
-    assert left_over("".join(told).encode()) == ""
+    assert clock[0] == pytest.approx(1300.0 + session.CALL_TIMEOUT_S, abs=3.0)
+    assert any("GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 0.5s, 2m in all" in text for text in written)
+    assert left_over("".join(written).encode()) == ""

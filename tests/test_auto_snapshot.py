@@ -11,7 +11,7 @@ import pytest
 from nvltop.config.settings import Settings
 from nvltop.headless.session import serve
 from nvltop.model import Tick
-from nvltop.snapshot.auto import ByItself
+from nvltop.snapshot.auto import AutoSnapshot
 
 
 class Source:
@@ -59,7 +59,7 @@ def test_one_is_written_and_told_and_signals_still_end_the_run(source, tmp_path,
     def show(frame, only):
         handlers.add(signal.getsignal(signal.SIGTERM))
 
-    serve(source, settings, show, ByItself(settings))
+    serve(source, settings, show, AutoSnapshot(settings))
     for thread in threading.enumerate():
         if thread.name == "snapshot":
             thread.join(5)
