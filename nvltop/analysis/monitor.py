@@ -11,7 +11,7 @@ from nvltop.analysis import matrix
 from nvltop.analysis.activity.tracker import Activities
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
-from nvltop.analysis.health.claim import Scene
+from nvltop.analysis.health.claim import RuleInput
 from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import gap_s
@@ -221,8 +221,8 @@ class Monitor:
         for activity in self._activities.now:
             for uuid in activity.gpus:
                 self._gpus[uuid].follow_step(_step_s(activity))
-        self._health.judge(
-            Scene(
+        self._health.evaluate(
+            RuleInput(
                 inventory=inventory,
                 gpus=now.gpus,
                 jobs=now.jobs,
@@ -234,7 +234,7 @@ class Monitor:
                 events=self._events,
                 listening=self._listening,
                 pairs=self._pairs,
-                memory=self._health.memory,
+                history=self._health.history,
                 nics=now.nics,
             )
         )

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from nvltop import cli, export
-from nvltop.analysis.health import FAMILIES
+from nvltop.analysis.health import RULE_GROUPS
 from nvltop.model import Cost
 from tests.export.conftest import ALERTS, ours, working
 
 FOLDER = Path(export.__file__).parent
-RULES = {rule for family in FAMILIES for rule in family.rules}
+RULES = {rule for family in RULE_GROUPS for rule in family.rules}
 INFORMATION = {
     "counter-reset",
     "gpu-total-only",

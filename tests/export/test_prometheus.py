@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from nvltop import export
-from nvltop.analysis.health import FAMILIES
+from nvltop.analysis.health import RULE_GROUPS
 from nvltop.export.address import Address, listen
 from nvltop.export.exporter import Exporter
 from nvltop.export.exposition import Page
@@ -128,7 +128,7 @@ def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
     ]
     series = [{"series": values[0], "values": values[1]}]
     check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": told}])
-    assert labels["rule"] in {rule for family in FAMILIES for rule in family.rules}
+    assert labels["rule"] in {rule for family in RULE_GROUPS for rule in family.rules}
 
 
 def written_alerts() -> list[tuple[str, str]]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.claim import DCGM, Claim, Family, Opinion, Scene, Step, linked, named
+from nvltop.analysis.health.claim import (
+    DCGM,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+    linked_gpus,
+)
 from nvltop.model import LinkBer, Missing, known
 
 LIMIT: Final = (1, 12)
@@ -41,14 +50,14 @@ def ratio(packed: int) -> float:
     return 0.0 if ber == ZERO else mantissa * 10.0**-exponent
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the effective bit error rate of every link that has one."""
-    told = [(g, ber) for g in linked(scene) if (ber := g.ber) is not None and _has(ber)]
+    told = [(g, ber) for g in linked_gpus(rule_input) if (ber := g.ber) is not None and _has(ber)]
     if not told:
         return (), None
     claims = []
     for g, ber in told:
-        first = scene.memory.first_ber.setdefault(g.gpu.uuid, ber)
+        first = rule_input.history.first_ber.setdefault(g.gpu.uuid, ber)
         for link in g.links:
             now = _at(ber, link.index)
             before = _at(first, link.index)
@@ -64,12 +73,12 @@ def judge(scene: Scene) -> Opinion:
                     rule="link-ber",
                     gpu=g.gpu.uuid,
                     link=link.index,
-                    headline=f"{named(g)} link {link.index}: BER {written(now)} > {written(LIMIT)}",
-                    summary=f"The effective bit error rate of {named(g)} link {link.index} is {written(now)},"
-                    f" above NVIDIA's limit of {written(LIMIT)}",
-                    steps=(Step("critical"),),
-                    polled_s=scene.polled(g, "ber"),
-                    evidence=scene.evidence(
+                    headline=f"{gpu_name(g)} link {link.index}: BER {written(now)} > {written(LIMIT)}",
+                    summary=f"The effective bit error rate of {gpu_name(g)} link {link.index} is"
+                    f" {written(now)}, above NVIDIA's limit of {written(LIMIT)}",
+                    escalations=(Escalation("critical"),),
+                    read_s=rule_input.read_s(g, "ber"),
+                    evidence=rule_input.evidence(
                         g,
                         "ber",
                         effective_ber=written(now),
@@ -91,4 +100,4 @@ def _at(ber: LinkBer, link: int) -> tuple[int, int] | Missing:
     return packed if isinstance(packed, Missing) else decode(packed)
 
 
-FAMILY: Final = Family("bit error rates", ("link-ber",), judge)
+RULE_GROUP: Final = RuleGroup("bit error rates", ("link-ber",), evaluate)

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_bridged
-from nvltop.analysis.health.claim import Claim, Scene, Step, few, named, names, up_count
+from nvltop.analysis.health.claim import (
+    Claim,
+    Escalation,
+    RuleInput,
+    active_link_count,
+    gpu_name,
+    gpu_names,
+    short_gpu_names,
+)
 from nvltop.analysis.health.dark import POLLS, judged
 from nvltop.analysis.link_states import lit
 from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_speed
@@ -16,11 +24,11 @@ PCIE_TRAFFIC_S: Final = 5.0
 """Seconds for which cards without NVLink must move data over PCIe before it is worth a notice."""
 
 
-def partly(scene: Scene, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
+def partly(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
     """A bridge gives all its links or none; `partial` has the GPU that stands for a bridge, by other end."""
-    present, up = len(g.links), up_count(g)
+    present, up = len(g.links), active_link_count(g)
     each = links_per_bridge(g.gpu, present)
-    fell = lit(g.links).where(LinkState.DOWN) & scene.memory.lit.get(g.gpu.uuid, frozenset())
+    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.lit.get(g.gpu.uuid, frozenset())
     if lit(g.links).where(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
         return
     whole = min((up // each + 1) * each, present)
@@ -30,25 +38,27 @@ def partly(scene: Scene, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim
     yield Claim(
         rule="bridge-partial",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)}: bridge gives {up} of {whole} links",
-        summary=f"The NVLink bridge of {named(g)} gives {up} of {whole} links: it may not be seated well",
-        steps=(Step("warning", polls=POLLS),),
-        polled_s=scene.polled(g, "states"),
-        evidence=scene.evidence(g, "states", links_up=up, links_per_bridge=each),
+        headline=f"{gpu_name(g)}: bridge gives {up} of {whole} links",
+        summary=f"The NVLink bridge of {gpu_name(g)} gives {up} of {whole} links: it may not be seated well",
+        escalations=(Escalation("warning", readings=POLLS),),
+        read_s=rule_input.read_s(g, "states"),
+        evidence=rule_input.evidence(g, "states", links_up=up, links_per_bridge=each),
         next_step="Switch the machine off, reseat the bridge and clean its contacts",
         cause=("link-down" if fell else "bridge-partial", root) if root else None,
     )
 
 
-def without(scene: Scene) -> Iterator[Claim]:
+def without(rule_input: RuleInput) -> Iterator[Claim]:
     """Cards that could be bridged, are not, and move their data over PCIe."""
-    cards = [g for g in judged(scene) if optional_bridge(g.gpu)]
+    cards = [g for g in judged(rule_input) if optional_bridge(g.gpu)]
     by_model: dict[object, list[GpuFrame]] = {}
     for g in cards:
-        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_lit(scene, g):
+        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_lit(
+            rule_input, g
+        ):
             by_model.setdefault(g.gpu.name, []).append(g)
     for model, dim in by_model.items():
-        share = scene.memory.pcie_share
+        share = rule_input.history.pcie_share
         busy = [
             g
             for g in dim
@@ -61,17 +71,17 @@ def without(scene: Scene) -> Iterator[Claim]:
         top = max(busy, key=lambda g: share[g.gpu.uuid] * pcie_speed(g))
         rate = share[top.gpu.uuid] * pcie_speed(top) / 1e9
         # Without a bridge by choice this is normal; cards sold for bridges, or with bridged peers, are not.
-        meant = sold_bridged(top.gpu) or any(g.gpu.name == model and up_count(g) for g in cards)
+        meant = sold_bridged(top.gpu) or any(g.gpu.name == model and active_link_count(g) for g in cards)
         yield Claim(
             rule="no-bridge",
             gpu=None,
-            headline=f"{few(busy)}: no NVLink, {rate:.3g} GB/s over PCIe",
-            summary=f"There is no NVLink between {names(busy)}: the bridge is missing, not seated or not"
+            headline=f"{short_gpu_names(busy)}: no NVLink, {rate:.3g} GB/s over PCIe",
+            summary=f"There is no NVLink between {gpu_names(busy)}: the bridge is missing, not seated or not"
             f" trained (by design only if none was fitted), so their traffic goes over PCIe,"
             f" {rate:.3g} GB/s now",
-            steps=(Step("notice" if meant else "info", after_s=PCIE_TRAFFIC_S, polls=POLLS),),
-            polled_s=scene.polled(top, "gauges"),
-            evidence=scene.evidence(
+            escalations=(Escalation("notice" if meant else "info", after_s=PCIE_TRAFFIC_S, readings=POLLS),),
+            read_s=rule_input.read_s(top, "gauges"),
+            evidence=rule_input.evidence(
                 top,
                 "pcie",
                 gpus=[g.gpu.index for g in busy],
@@ -84,5 +94,5 @@ def without(scene: Scene) -> Iterator[Claim]:
         )
 
 
-def _was_lit(scene: Scene, g: GpuFrame) -> bool:
-    return bool(scene.memory.lit.get(g.gpu.uuid))
+def _was_lit(rule_input: RuleInput, g: GpuFrame) -> bool:
+    return bool(rule_input.history.lit.get(g.gpu.uuid))

@@ -1,8 +1,9 @@
-"""Input and output of the rules: a `Scene` goes in, `Claim`s come out.
+"""Input and output of the rules: a `RuleInput` goes in, `Claim`s come out.
 
 A claim has two texts. `headline` fits one row at 80 columns and the fourth line of the header: at most
 `MAX_HEADLINE` characters, in NVIDIA's words, the subject first. `summary` is one full sentence that a
-reader understands without the headline. The `Ledger` turns claims into findings and pending conditions.
+reader understands without the headline. The `FindingTracker` turns claims into findings and pending
+conditions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, TypeAlias
 
 from nvltop.analysis.activity.balance import Imbalance
 from nvltop.analysis.health.board import Board
-from nvltop.analysis.health.history import Memory
+from nvltop.analysis.health.history import RuleHistory
 from nvltop.model import (
     Activity,
     Cost,
@@ -33,7 +34,7 @@ from nvltop.model import (
 Where: TypeAlias = "tuple[str, str | None, int | None, str | None]"
 """Rule, GPU (or `Claim.identity`), link and NIC."""
 
-HELD: Final = "{held}"
+HELD_FOR: Final = "{held}"
 """Stands in a headline or summary for how long the claim has held."""
 
 MAX_NAMES: Final = 12
@@ -45,16 +46,16 @@ OURS: Final = "nvltop"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Escalation:
     """A severity, and the delay after which a claim has it: seconds and readings that agree."""
 
     severity: str
     after_s: float = 0.0
-    polls: int = 1
+    readings: int = 1
 
 
-INFO: Final = (Step("info"),)
-UNKNOWN: Final = (Step("unknown"),)
+INFO_ONLY: Final = (Escalation("info"),)
+UNKNOWN_ONLY: Final = (Escalation("unknown"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ class Claim:
     """At most `MAX_HEADLINE` characters."""
     summary: str
     """One full sentence."""
-    steps: tuple[Step, ...]
+    escalations: tuple[Escalation, ...]
     """Mild to severe; the last one reached counts."""
     link: int | None = None
     nic: str | None = None
     """Name of a NIC; `link` is then its port, where it has several."""
-    polled_s: float = 0.0
+    read_s: float = 0.0
     """CLOCK_MONOTONIC of the reading it is taken from: debounce counts readings, not calls of the rule."""
     evidence: Mapping[str, object] = field(default_factory=dict)
     next_step: str = ""
@@ -98,7 +99,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class RuleInput:
     """One moment of the node, as the rules see it."""
 
     inventory: Inventory
@@ -107,7 +108,7 @@ class Scene:
     cost: Cost
     events: Sequence[Event]
     pairs: Mapping[tuple[str, str], Pair]
-    memory: Memory
+    history: RuleHistory
     nics: Sequence[NicFrame] = ()
     jobs: Sequence[Job] = ()
     activity: Sequence[Activity] = ()
@@ -119,7 +120,7 @@ class Scene:
     @property
     def board(self) -> Board:
         """Return the kind of machine."""
-        return self.memory.board(self.inventory)
+        return self.history.board(self.inventory)
 
     @property
     def up_since(self) -> tuple[float, str] | None:
@@ -132,7 +133,7 @@ class Scene:
             return load, "the driver was loaded"
         return (boot, "boot") if known(boot) else None
 
-    def polled(self, gpu: GpuFrame, group: str) -> float:
+    def read_s(self, gpu: GpuFrame, group: str) -> float:
         """Return CLOCK_MONOTONIC of the last reading of a group; 0 if there was none."""
         age = gpu.age_s.get(group)
         return 0.0 if age is None else round(self.tick.mono_s - age, 3)
@@ -151,30 +152,30 @@ class Scene:
         ]
 
 
-Looked: TypeAlias = "str | Missing | None"
-"""What a family of rules has examined, why it could not, or None if the node has nothing of the kind."""
-Opinion: TypeAlias = "tuple[Iterable[Claim], Looked]"
+CheckSummary: TypeAlias = "str | Missing | None"
+"""What a rule group has examined, why it could not, or None if the node has nothing of the kind."""
+RuleResult: TypeAlias = "tuple[Iterable[Claim], CheckSummary]"
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class RuleGroup:
     """Rules about one thing, which is fine if none of them has anything to say."""
 
     name: str
     rules: tuple[str, ...]
-    judge: Callable[[Scene], Opinion]
+    evaluate: Callable[[RuleInput], RuleResult]
     needs_s: float = 3.0
     """Longest delay of its rules in seconds: watched for less, it is fine as far as was watched."""
     of_gpus: bool = True
     """Its rules examine each GPU, so that its outcome names the GPUs that do not respond."""
 
 
-def named(gpu: GpuFrame) -> str:
+def gpu_name(gpu: GpuFrame) -> str:
     """`GPU 3`."""
     return f"GPU {gpu.gpu.index}"
 
 
-def names(gpus: Sequence[GpuFrame]) -> str:
+def gpu_names(gpus: Sequence[GpuFrame]) -> str:
     """`GPU 3`, `GPUs 0-3, 7`."""
     numbers = sorted(g.gpu.index for g in gpus)
     runs: list[list[int]] = []
@@ -187,9 +188,9 @@ def names(gpus: Sequence[GpuFrame]) -> str:
     return f"GPU{'s' if len(numbers) > 1 else ''} {text}"
 
 
-def few(gpus: Sequence[GpuFrame]) -> str:
+def short_gpu_names(gpus: Sequence[GpuFrame]) -> str:
     """`GPU 3`, `GPUs 0-3`, or `5 GPUs` where their numbers would not fit a headline."""
-    text = names(gpus)
+    text = gpu_names(gpus)
     return text if len(text) <= MAX_NAMES else f"{len(gpus)} GPUs"
 
 
@@ -198,11 +199,11 @@ def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
     return next((v for v in values if isinstance(v, Missing)), None)
 
 
-def linked(scene: Scene) -> list[GpuFrame]:
+def linked_gpus(rule_input: RuleInput) -> list[GpuFrame]:
     """Return the GPUs that answer and have NVLinks."""
-    return [g for g in scene.gpus if g.links and g.state == "ok"]
+    return [g for g in rule_input.gpus if g.links and g.state == "ok"]
 
 
-def up_count(gpu: GpuFrame) -> int:
+def active_link_count(gpu: GpuFrame) -> int:
     """Return how many links are active; 0 if that is unknown."""
     return gpu.nvlink.links_up if known(gpu.nvlink.links_up) else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.board import ends_in_switches, optional_bridge
-from nvltop.analysis.health.claim import Scene, linked, up_count
+from nvltop.analysis.health.claim import RuleInput, active_link_count, linked_gpus
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
@@ -44,50 +44,50 @@ class Dark:
     @property
     def all(self) -> bool:
         """Whether no link of the GPU is left."""
-        return up_count(self.gpu) == 0
+        return active_link_count(self.gpu) == 0
 
 
-def settling(scene: Scene) -> bool:
+def settling(rule_input: RuleInput) -> bool:
     """Whether links that are not up yet may still be training."""
-    new, boot = scene.memory.new_link_s, scene.inventory.booted_s
-    if new is not None and scene.tick.mono_s - new < TRAINING_S:
+    new, boot = rule_input.history.new_link_s, rule_input.inventory.booted_s
+    if new is not None and rule_input.tick.mono_s - new < TRAINING_S:
         return True
-    return known(boot) and 0 <= scene.tick.wall_s - boot < BOOT_S
+    return known(boot) and 0 <= rule_input.tick.wall_s - boot < BOOT_S
 
 
-def judged(scene: Scene) -> list[GpuFrame]:
+def judged(rule_input: RuleInput) -> list[GpuFrame]:
     """Return the GPUs whose link states mean something: under MIG, links are off by design."""
-    return [g for g in linked(scene) if g.gpu.mig is not True and "states" in g.age_s]
+    return [g for g in linked_gpus(rule_input) if g.gpu.mig is not True and "states" in g.age_s]
 
 
-def dark(scene: Scene) -> list[Dark]:
+def dark(rule_input: RuleInput) -> list[Dark]:
     """Return the GPUs with links that are down and should be up."""
-    gpus = judged(scene)
-    settled = not settling(scene)
-    return [d for g in gpus if (d := _of(scene, g, gpus, settled))]
+    gpus = judged(rule_input)
+    settled = not settling(rule_input)
+    return [d for g in gpus if (d := _of(rule_input, g, gpus, settled))]
 
 
-def _of(scene: Scene, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool) -> Dark | None:
+def _of(rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool) -> Dark | None:
     uuid = g.gpu.uuid
     down = lit(g.links).where(LinkState.DOWN)
-    before = scene.memory.lit.get(uuid, NO_LINKS)
+    before = rule_input.history.lit.get(uuid, NO_LINKS)
     fell = down & before
     absent = NO_LINKS
     usual, missing = len(before), len(fell)
     if settled and not optional_bridge(g.gpu):
         # Peers that lost links while we watched say nothing of what is normal; the most that any has does.
         alike = [p for p in gpus if p.gpu.name == g.gpu.name]
-        most = max(up_count(p) for p in alike)
-        if most > up_count(g):
-            whole = [p for p in alike if up_count(p) == most]
+        most = max(active_link_count(p) for p in alike)
+        if most > active_link_count(g):
+            whole = [p for p in alike if active_link_count(p) == most]
             absent = (down & NO_LINKS.union(*[lit(p.links).active for p in whole])) - fell
-            if most - up_count(g) > missing:
-                usual, missing = most, most - up_count(g)
+            if most - active_link_count(g) > missing:
+                usual, missing = most, most - active_link_count(g)
     # With some links up, those that the peers use are the missing ones only if the number fits.
-    known_links = fell | absent if len(fell | absent) == missing or not up_count(g) else fell
+    known_links = fell | absent if len(fell | absent) == missing or not active_link_count(g) else fell
     if not missing:
         return None
-    times = scene.memory.dark.get(uuid, {})
+    times = rule_input.history.dark.get(uuid, {})
     steady = frozenset(k for k in known_links if times.get(k, 0) >= POLLS)
     shown = steady or known_links
     if steady and len(steady) < len(known_links):
@@ -96,33 +96,33 @@ def _of(scene: Scene, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool) -> D
     return Dark(g, tuple(sorted(shown)), missing, usual, bool(fell), readings)
 
 
-def blame(scene: Scene, found: Sequence[Dark]) -> Mapping[str, str]:
+def blame(rule_input: RuleInput, found: Sequence[Dark]) -> Mapping[str, str]:
     """Return at which GPU the fault is, for each GPU that only has the other end of its dark wires."""
     at = {d.gpu.gpu.uuid: d for d in found if not ends_in_switches(d.gpu.gpu)}
     blamed: dict[str, str] = {}
-    for group in _joined(scene, at):
+    for group in _joined(rule_input, at):
         root = _root([at[uuid] for uuid in group])
         if root:
             blamed |= {uuid: root for uuid in group if uuid != root}
     return blamed
 
 
-def one_switch(scene: Scene, found: Sequence[Dark]) -> str | None:
+def one_switch(rule_input: RuleInput, found: Sequence[Dark]) -> str | None:
     """Return the PCI bus id of the NVSwitch that the dark links of several GPUs all lead to, if they do."""
     if len(found) < SWITCH_GPUS:
         return None
-    ends = {scene.memory.ends.get((d.gpu.gpu.uuid, link)) for d in found for link in d.links}
+    ends = {rule_input.history.ends.get((d.gpu.gpu.uuid, link)) for d in found for link in d.links}
     buses = {end.pci_bus_id if end and end.kind is RemoteKind.SWITCH else None for end in ends}
     bus = buses.pop() if len(buses) == 1 else None
     return bus if isinstance(bus, str) and all(d.readings >= POLLS for d in found) else None
 
 
-def _joined(scene: Scene, at: Mapping[str, Dark]) -> Iterator[list[str]]:
+def _joined(rule_input: RuleInput, at: Mapping[str, Dark]) -> Iterator[list[str]]:
     """Yield the groups of GPUs that dark wires join; all of them where the driver hides where links lead."""
     leads: dict[str, set[str]] = {uuid: set() for uuid in at}
     for uuid, d in at.items():
         for link in d.links:
-            end = scene.memory.ends.get((uuid, link))
+            end = rule_input.history.ends.get((uuid, link))
             other = end.gpu if end else None
             if other is not None and other in at and other != uuid:
                 leads[uuid].add(other)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from nvltop.analysis.health.claim import HELD, Claim, Where
+from nvltop.analysis.health.claim import HELD_FOR, Claim, Where
 from nvltop.formatting import age
 from nvltop.model import Finding, Pending
 
@@ -27,12 +27,12 @@ class _Held:
     began_s: float
     """Unix time of the same."""
     seen_s: float
-    polls: int
+    readings: int
     severity: str | None = None
     """None while it has not held for long enough to be a finding."""
 
 
-class Ledger:
+class FindingTracker:
     """Keeps what is claimed, and since when."""
 
     def __init__(self) -> None:
@@ -47,11 +47,13 @@ class Ledger:
             if held is None or (stopped and held.severity is None):
                 began_s = wall_s if claim.began_s is None else claim.began_s
                 held = self._held[claim.where] = _Held(claim, mono_s, began_s, mono_s, 1)
-            elif claim.polled_s != held.claim.polled_s or not claim.polled_s:
-                held.polls += 1
+            elif claim.read_s != held.claim.read_s or not claim.read_s:
+                held.readings += 1
             held.claim, held.seen_s = claim, mono_s
             seconds = mono_s - held.since_s
-            reached = [s.severity for s in claim.steps if seconds >= s.after_s and held.polls >= s.polls]
+            reached = [
+                s.severity for s in claim.escalations if seconds >= s.after_s and held.readings >= s.readings
+            ]
             if reached:
                 held.severity = reached[-1]
         for where, held in list(self._held.items()):
@@ -75,7 +77,7 @@ class Ledger:
         """
         found = []
         for held in self._held.values():
-            last = held.claim.steps[-1]
+            last = held.claim.escalations[-1]
             worse = held.severity is None or _rank(last.severity) < _rank(held.severity)
             if held.seen_s == mono_s and worse and last.severity != "info":
                 wait_s = max(0.0, last.after_s - (mono_s - held.since_s))
@@ -97,8 +99,8 @@ def _finding(held: _Held, severity: str, now_s: float) -> Finding:
         gpu=claim.gpu,
         link=claim.link,
         nic=claim.nic,
-        headline=claim.headline.replace(HELD, for_s),
-        summary=claim.summary.replace(HELD, for_s),
+        headline=claim.headline.replace(HELD_FOR, for_s),
+        summary=claim.summary.replace(HELD_FOR, for_s),
         evidence=claim.evidence,
         next_step=claim.next_step,
         source=claim.source,

@@ -7,18 +7,18 @@ from typing import Final
 
 from nvltop.analysis.health.board import Kind
 from nvltop.analysis.health.claim import (
-    INFO,
+    INFO_ONLY,
     OURS,
-    UNKNOWN,
+    UNKNOWN_ONLY,
     Claim,
-    Family,
-    Opinion,
-    Scene,
-    Step,
-    few,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
     first_missing,
-    named,
-    names,
+    gpu_name,
+    gpu_names,
+    short_gpu_names,
 )
 from nvltop.analysis.health.gpus import unopened
 from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, LEARNING, RESET, gap_s
@@ -36,25 +36,25 @@ PASSING: Final = frozenset(
 """Reasons that the next readings will end."""
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge whether the driver answers, and how fast."""
-    claims = [*_stuck(scene), *_silent(scene), *_slow(scene)]
-    cost = scene.cost
+    claims = [*_stuck(rule_input), *_silent(rule_input), *_slow(rule_input)]
+    cost = rule_input.cost
     if not cost.calls_per_s:
-        responds = any(g.state == "ok" and g.age_s for g in scene.gpus)
+        responds = any(g.state == "ok" and g.age_s for g in rule_input.gpus)
         return claims, "the driver responds" if responds else Missing("not read yet")
     return claims, f"{cost.calls_per_s:.0f} NVML calls/s take {cost.driver_s_per_s:.2%} of the time"
 
 
-def _stuck(scene: Scene) -> Iterator[Claim]:
-    silence = scene.memory.silence
-    limit = gap_s(max(scene.tick.interval_s, scene.cost.interval_s))
-    waits = [c for c in scene.tick.calls if scene.tick.mono_s - c.since_s > limit]
+def _stuck(rule_input: RuleInput) -> Iterator[Claim]:
+    silence = rule_input.history.silence
+    limit = gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
+    waits = [c for c in rule_input.tick.calls if rule_input.tick.mono_s - c.since_s > limit]
     # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
-    readable = not scene.inventory.problem and any(g.state == "ok" for g in scene.gpus)
+    readable = not rule_input.inventory.problem and any(g.state == "ok" for g in rule_input.gpus)
     if silence.unread_s > limit and readable:
         if silence.driver_s <= limit or not silence.hung_in:
-            yield _reader_gone(scene.tick, silence.unread_s)
+            yield _reader_gone(rule_input.tick, silence.unread_s)
             return
         silent = silence.driver_s
         yield Claim(
@@ -63,7 +63,7 @@ def _stuck(scene: Scene) -> Iterator[Claim]:
             headline=f"NVIDIA driver not answering for {age(silent)}",
             summary=f"The NVIDIA driver has not answered for {age(silent)} in {silence.hung_in};"
             f" the numbers shown are {age(silent)} old",
-            steps=(Step("critical"),),
+            escalations=(Escalation("critical"),),
             evidence={"silent_s": round(silent, 1), "call": silence.hung_in},
             next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
             source="NVIDIA/NVSentinel issue 1574",
@@ -71,7 +71,7 @@ def _stuck(scene: Scene) -> Iterator[Claim]:
         return
     for wait in waits:
         if wait.gpu is not None:
-            yield _hangs(scene, wait.gpu, wait.function, scene.tick.mono_s - wait.since_s)
+            yield _hangs(rule_input, wait.gpu, wait.function, rule_input.tick.mono_s - wait.since_s)
 
 
 def _reader_gone(tick: Tick, unread_s: float) -> Claim:
@@ -90,32 +90,32 @@ def _reader_gone(tick: Tick, unread_s: float) -> Claim:
         gpu=None,
         headline="nvltop's own reader is not running",
         summary=f"Nothing is read: {why}; the numbers shown are {age(unread_s)} old",
-        steps=UNKNOWN,
+        escalations=UNKNOWN_ONLY,
         evidence={"unread_s": round(unread_s, 1), "worker": tick.worker},
         next_step=next_step,
     )
 
 
-def _hangs(scene: Scene, index: int, function: str, seconds: float) -> Claim:
-    uuid = next((g.gpu.uuid for g in scene.gpus if g.gpu.index == index), None)
+def _hangs(rule_input: RuleInput, index: int, function: str, seconds: float) -> Claim:
+    uuid = next((g.gpu.uuid for g in rule_input.gpus if g.gpu.index == index), None)
     return Claim(
         rule="driver-stuck",
         gpu=uuid,
         headline=f"GPU {index}: driver not answering for {age(seconds)}",
         summary=f"The driver has not answered for GPU {index} for {age(seconds)} ({function});"
         " what is shown of it is as old",
-        steps=(Step("critical"),),
+        escalations=(Escalation("critical"),),
         evidence={"silent_s": round(seconds, 1), "call": function},
         next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
         source="NVIDIA/NVSentinel issue 1574",
     )
 
 
-def _silent(scene: Scene) -> Iterator[Claim]:
+def _silent(rule_input: RuleInput) -> Iterator[Claim]:
     """GPUs that hung, that the driver counts but does not open, or that answer nothing but errors."""
     reasons: dict[str, list[GpuFrame]] = {}
-    dead = unopened(scene)
-    for g in scene.gpus:
+    dead = unopened(rule_input)
+    for g in rule_input.gpus:
         if g.state == "unreadable" and g not in dead:
             reasons.setdefault(g.state_reason, []).append(g)
     for reason, gpus in reasons.items():
@@ -123,30 +123,30 @@ def _silent(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="driver-stuck" if hung else "no-read",
             gpu=gpus[0].gpu.uuid if len(gpus) == 1 else None,
-            headline=f"{few(gpus)} cannot be read",
-            summary=f"{names(gpus)} cannot be read: {reason}",
-            steps=(Step("critical"),) if hung else UNKNOWN,
-            evidence=scene.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
+            headline=f"{short_gpu_names(gpus)} cannot be read",
+            summary=f"{gpu_names(gpus)} cannot be read: {reason}",
+            escalations=(Escalation("critical"),) if hung else UNKNOWN_ONLY,
+            evidence=rule_input.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
             next_step="Look for Xid 119 or 120 in `dmesg`"
             if hung
             else "See `nvidia-smi` and the rights of /dev/nvidia*; it is asked again all the time",
         )
 
 
-def _slow(scene: Scene) -> Iterator[Claim]:
-    cost = scene.cost
-    asleep = [g for g in scene.gpus if g.gpu.persistence is False]
-    limit = max(SLOW * scene.tick.interval_s, LEAST_S)
+def _slow(rule_input: RuleInput) -> Iterator[Claim]:
+    cost = rule_input.cost
+    asleep = [g for g in rule_input.gpus if g.gpu.persistence is False]
+    limit = max(SLOW * rule_input.tick.interval_s, LEAST_S)
     if cost.sweep_s > limit:
-        mode = f"; persistence mode is off on {names(asleep)}" if asleep else ""
+        mode = f"; persistence mode is off on {gpu_names(asleep)}" if asleep else ""
         yield Claim(
             rule="monitor-slow",
             gpu=None,
             headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
             summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
-            f" so nvltop refreshes every {max(cost.interval_s, scene.tick.interval_s):.3g} s{mode}",
-            steps=(Step("notice", after_s=SLOW_S, polls=3),),
-            polled_s=scene.tick.mono_s,
+            f" so nvltop refreshes every {max(cost.interval_s, rule_input.tick.interval_s):.3g} s{mode}",
+            escalations=(Escalation("notice", after_s=SLOW_S, readings=3),),
+            read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
             next_step="Start nvidia-persistenced, or ask less often (`-d`)"
             if asleep
@@ -157,26 +157,30 @@ def _slow(scene: Scene) -> Iterator[Claim]:
         yield Claim(
             rule="monitor-slow",
             gpu=None,
-            headline=f"Persistence mode is off on {few(asleep)}",
-            summary=f"Persistence mode is off on {names(asleep)}: the first reading after a pause is slow",
-            steps=INFO,
+            headline=f"Persistence mode is off on {short_gpu_names(asleep)}",
+            summary=f"Persistence mode is off on {gpu_names(asleep)}:"
+            " the first reading after a pause is slow",
+            escalations=INFO_ONLY,
             next_step="Start nvidia-persistenced",
         )
 
 
-def judge_unread(scene: Scene) -> Opinion:
+def evaluate_unread(rule_input: RuleInput) -> RuleResult:
     """Say where link health is unknown because the counters cannot be read."""
     claims = [
-        claim for g in scene.gpus if g.state == "ok" and g.gpu.mig is not True for claim in _unread(scene, g)
+        claim
+        for g in rule_input.gpus
+        if g.state == "ok" and g.gpu.mig is not True
+        for claim in _unread(rule_input, g)
     ]
-    linked = [g for g in scene.gpus if g.links and g.state == "ok"]
+    linked = [g for g in rule_input.gpus if g.links and g.state == "ok"]
     if not linked:
         return claims, None
     unread = {g.gpu.index: why for g in linked if (why := _not_now(g))}
     if unread:
         hidden = [g for g in linked if g.gpu.index in unread]
-        return claims, Missing(f"{names(hidden)}: {unread[hidden[0].gpu.index]}")
-    return claims, f"state, traffic and errors of all links ({names(linked)})"
+        return claims, Missing(f"{gpu_names(hidden)}: {unread[hidden[0].gpu.index]}")
+    return claims, f"state, traffic and errors of all links ({gpu_names(linked)})"
 
 
 def _not_now(g: GpuFrame) -> str | None:
@@ -189,7 +193,7 @@ def _not_now(g: GpuFrame) -> str | None:
     return unread.reason if unread else None
 
 
-def _unread(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _unread(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     link = g.nvlink
     if isinstance(link.links_present, Missing):
         what, short, why = "The NVLinks", "NVLinks", link.links_present
@@ -211,10 +215,10 @@ def _unread(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     yield Claim(
         rule="no-read",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)}: {short} unreadable",
-        summary=f"{what} of {named(g)} cannot be read ({why.reason}), so link health is unknown",
-        steps=(Step("unknown", polls=2),),
-        polled_s=scene.polled(g, "gauges"),
+        headline=f"{gpu_name(g)}: {short} unreadable",
+        summary=f"{what} of {gpu_name(g)} cannot be read ({why.reason}), so link health is unknown",
+        escalations=(Escalation("unknown", readings=2),),
+        read_s=rule_input.read_s(g, "gauges"),
         evidence={"answer": why.reason},
         next_step="Run nvltop with the right to read them, or have the administrator set"
         " NVreg_RestrictProfilingToAdminUsers=0"
@@ -229,22 +233,22 @@ def _lasting(why: Missing) -> bool:
     return why not in PASSING
 
 
-def judge_design(scene: Scene) -> Opinion:
+def evaluate_design(rule_input: RuleInput) -> RuleResult:
     """Say what is so by design, and is no fault."""
     claims = []
-    mig = [g for g in scene.gpus if g.gpu.mig is True]
+    mig = [g for g in rule_input.gpus if g.gpu.mig is True]
     if mig:
         claims.append(
             Claim(
                 "mig-on",
                 mig[0].gpu.uuid if len(mig) == 1 else None,
-                f"{few(mig)}: MIG on, no NVLink by design",
-                f"MIG is on ({names(mig)}): NVLink between GPUs is off by design",
-                INFO,
+                f"{short_gpu_names(mig)}: MIG on, no NVLink by design",
+                f"MIG is on ({gpu_names(mig)}): NVLink between GPUs is off by design",
+                INFO_ONLY,
                 source="NVIDIA/nccl issue 1716",
             )
         )
-    board = scene.board
+    board = rule_input.board
     if board.virtual:
         switched = board.kind in (Kind.SWITCH, Kind.SWITCH5, Kind.RACK)
         claims.append(
@@ -254,24 +258,24 @@ def judge_design(scene: Scene) -> Opinion:
                 "Virtual machine" + (": NVSwitches are outside it" if switched else ""),
                 "This is a virtual machine"
                 + (": the NVSwitches and their fabric manager are outside it" if switched else ""),
-                INFO,
+                INFO_ONLY,
                 source="NVML virtualization mode",
             )
         )
-    counts = [g.nvlink.links_present for g in scene.gpus]
+    counts = [g.nvlink.links_present for g in rule_input.gpus]
     if counts and all(known(c) and c == 0 for c in counts):
-        claims.append(Claim("no-nvlink", None, *_without_nvlink(scene), INFO))
+        claims.append(Claim("no-nvlink", None, *_without_nvlink(rule_input), INFO_ONLY))
     return claims, None
 
 
-def _without_nvlink(scene: Scene) -> tuple[str, str]:
+def _without_nvlink(rule_input: RuleInput) -> tuple[str, str]:
     """Return headline and sentence for a node without NVLink."""
-    if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in scene.gpus):
+    if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in rule_input.gpus):
         return (
             "GB10: one chip, no NVLink",
             "GB10 is one chip: CPU and GPU share one memory, and there is no NVLink",
         )
-    if len(scene.gpus) == 1:
+    if len(rule_input.gpus) == 1:
         return "No NVLink on this GPU", "This GPU has no NVLink"
     return (
         "No NVLink: GPUs communicate over PCIe",
@@ -279,8 +283,8 @@ def _without_nvlink(scene: Scene) -> tuple[str, str]:
     )
 
 
-FAMILY: Final = Family(
-    "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), judge, of_gpus=False
+RULE_GROUP: Final = RuleGroup(
+    "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), evaluate, of_gpus=False
 )
-UNREAD: Final = Family("can be read", ("no-read",), judge_unread)
-DESIGN: Final = Family("by design", ("mig-on", "in-vm", "no-nvlink"), judge_design)
+UNREAD: Final = RuleGroup("can be read", ("no-read",), evaluate_unread)
+DESIGN: Final = RuleGroup("by design", ("mig-on", "in-vm", "no-nvlink"), evaluate_design)

@@ -8,15 +8,15 @@ from typing import Final
 from nvltop.analysis.errors import FULL
 from nvltop.analysis.health.claim import (
     DCGM,
-    INFO,
+    INFO_ONLY,
     OURS,
     Claim,
-    Family,
-    Opinion,
-    Scene,
-    Step,
-    linked,
-    named,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+    linked_gpus,
 )
 from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.words import SHORT, WORDS
@@ -55,15 +55,17 @@ WATCH: Final = "It still carries traffic; keep watching, and see whether the rat
 TRAY: Final = FINISH + "; on a rack (NVL72) look at the cable and the tray first"
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge all error counters of all links."""
-    gpus = linked(scene)
+    gpus = linked_gpus(rule_input)
     if not gpus:
         return (), None
-    counted = [scene.memory.counted(g) for g in gpus]
-    claims = [claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(scene, g, seen.links)]
+    counted = [rule_input.history.counted(g) for g in gpus]
+    claims = [
+        claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(rule_input, g, seen.links)
+    ]
     by_uuid = {g.gpu.uuid: g for g in gpus}
-    claims += [_outlier(scene, by_uuid[o.gpu], o) for o in scene.memory.outliers.find(gpus)]
+    claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in rule_input.history.outliers.find(gpus)]
     kinds = frozenset[str]().union(*[seen.kinds for seen in counted])
     if not kinds:
         unread = next(
@@ -77,49 +79,49 @@ def judge(scene: Scene) -> Opinion:
     return claims, f"no increase of {len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links"
 
 
-def _gpu(scene: Scene, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
+def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
     """Judge the links whose counters stand out."""
     resets = []
     for link in (g.links[i] for i in links if i < len(g.links)):
-        yield from _link(scene, g, link)
+        yield from _link(rule_input, g, link)
         resets += [e.reset_s for e in link.errors.values() if e.reset_s is not None]
     if resets and min(resets) < RESET_TOLD_S:
         yield Claim(
             rule="counter-reset",
             gpu=g.gpu.uuid,
-            headline=f"{named(g)}: error counters were reset",
-            summary=f"The error counters of {named(g)} were reset; nvltop counts on from there",
-            steps=INFO,
-            polled_s=scene.polled(g, "errors"),
-            evidence=scene.evidence(g, "errors", reset_ago_s=round(min(resets), 1)),
+            headline=f"{gpu_name(g)}: error counters were reset",
+            summary=f"The error counters of {gpu_name(g)} were reset; nvltop counts on from there",
+            escalations=INFO_ONLY,
+            read_s=rule_input.read_s(g, "errors"),
+            evidence=rule_input.evidence(g, "errors", reset_ago_s=round(min(resets), 1)),
             source="a counter that went down",
         )
 
 
-def _link(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
     for kind, error in link.errors.items():
         if known(error.total) and error.total in FULL:
-            yield _full(scene, g, link, kind, error.total)
+            yield _full(rule_input, g, link, kind, error.total)
     if not any(e.minutes for e in link.errors.values()):
         return
-    yield from _windows(scene, g, link, "link-errors-legacy", LEGACY, FINISH)
-    yield from _windows(scene, g, link, "link-errors-nvl5", NVLINK5, TRAY)
-    yield from _crc(scene, g, link)
+    yield from _windows(rule_input, g, link, "link-errors-legacy", LEGACY, FINISH)
+    yield from _windows(rule_input, g, link, "link-errors-nvl5", NVLINK5, TRAY)
+    yield from _crc(rule_input, g, link)
     failed = link.errors.get("link_recovery_failed")
     if failed and known(failed.since_start) and failed.since_start:
         yield Claim(
             rule="recovery-failed",
             gpu=g.gpu.uuid,
             link=link.index,
-            headline=f"{named(g)} link {link.index}: recovery FAILED",
-            summary=f"{named(g)} link {link.index} tried to recover and failed",
-            steps=(Step("critical"),),
-            polled_s=scene.polled(g, "errors"),
-            evidence=_evidence(scene, g, {"link_recovery_failed": failed}),
+            headline=f"{gpu_name(g)} link {link.index}: recovery FAILED",
+            summary=f"{gpu_name(g)} link {link.index} tried to recover and failed",
+            escalations=(Escalation("critical"),),
+            read_s=rule_input.read_s(g, "errors"),
+            evidence=_evidence(rule_input, g, {"link_recovery_failed": failed}),
             next_step="Drain the GPU and reset it; if it happens again, ask for NVIDIA's field diagnostic",
             source=f"{DCGM} (field 214)",
         )
-    yield from _chronic(scene, g, link)
+    yield from _chronic(rule_input, g, link)
 
 
 def _of(link: Link, kinds: tuple[str, ...]) -> dict[str, ErrorCount]:
@@ -136,14 +138,14 @@ def _minutes(errors: Mapping[str, ErrorCount]) -> int:
 
 
 def _evidence(
-    scene: Scene, g: GpuFrame, errors: Mapping[str, ErrorCount], **seen: object
+    rule_input: RuleInput, g: GpuFrame, errors: Mapping[str, ErrorCount], **seen: object
 ) -> dict[str, object]:
     counted: dict[str, object] = {}
     for kind, error in errors.items():
         if known(error.total) and known(error.per_min):
             counted[kind] = {"before": error.total - int(error.per_min), "after": error.total}
             counted["window_s"] = 60
-    return scene.evidence(g, "errors", **counted, **seen)
+    return rule_input.evidence(g, "errors", **counted, **seen)
 
 
 def _said(errors: Mapping[str, ErrorCount]) -> str:
@@ -167,7 +169,7 @@ def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
 
 
 def _windows(
-    scene: Scene, g: GpuFrame, link: Link, rule: str, kinds: tuple[str, ...], next_step: str
+    rule_input: RuleInput, g: GpuFrame, link: Link, rule: str, kinds: tuple[str, ...], next_step: str
 ) -> Iterator[Claim]:
     """Any increase in a minute is a warning; more than three such minutes of ten are critical."""
     errors = _of(link, kinds)
@@ -181,17 +183,17 @@ def _windows(
         rule=rule,
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{named(g)} link {link.index}: {_short(errors, minutes)}",
-        summary=f"{named(g)} link {link.index} {what}{more} (healthy: 0)",
-        steps=(Step("critical" if minutes > BAD_MINUTES else "warning"),),
-        polled_s=scene.polled(g, "errors"),
-        evidence=_evidence(scene, g, errors, bad_minutes_of_10=minutes),
+        headline=f"{gpu_name(g)} link {link.index}: {_short(errors, minutes)}",
+        summary=f"{gpu_name(g)} link {link.index} {what}{more} (healthy: 0)",
+        escalations=(Escalation("critical" if minutes > BAD_MINUTES else "warning"),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=_evidence(rule_input, g, errors, bad_minutes_of_10=minutes),
         next_step=next_step,
         source=DCGM,
     )
 
 
-def _crc(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
     errors = _of(link, CRC)
     counts = [e.per_min for e in errors.values() if known(e.per_min)]
     per_min = sum(counts)
@@ -210,17 +212,17 @@ def _crc(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
         rule="link-crc",
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{named(g)} link {link.index}: {_short(errors, 1)}",
-        summary=f"{named(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
-        steps=(Step("critical" if many else "warning"),),
-        polled_s=scene.polled(g, "errors"),
-        evidence=_evidence(scene, g, errors, peak_per_s=round(peak, 1)),
+        headline=f"{gpu_name(g)} link {link.index}: {_short(errors, 1)}",
+        summary=f"{gpu_name(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
+        escalations=(Escalation("critical" if many else "warning"),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=_evidence(rule_input, g, errors, peak_per_s=round(peak, 1)),
         next_step=FINISH if many else WATCH,
         source=DCGM,
     )
 
 
-def _chronic(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
+def _chronic(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
     errors = _of(link, CHRONIC)
     minutes = _minutes(errors).bit_count()
     if minutes <= CHRONIC_MINUTES:
@@ -229,37 +231,39 @@ def _chronic(scene: Scene, g: GpuFrame, link: Link) -> Iterator[Claim]:
         rule="link-chronic",
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{named(g)} link {link.index}: errors in {minutes} of 30 min",
-        summary=f"{named(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
+        headline=f"{gpu_name(g)} link {link.index}: errors in {minutes} of 30 min",
+        summary=f"{gpu_name(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
         " links like this have failed within days",
-        steps=(Step("critical" if minutes > CHRONIC_CRITICAL else "warning"),),
-        polled_s=scene.polled(g, "errors"),
-        evidence=_evidence(scene, g, errors, bad_minutes_of_30=minutes),
+        escalations=(Escalation("critical" if minutes > CHRONIC_CRITICAL else "warning"),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=_evidence(rule_input, g, errors, bad_minutes_of_30=minutes),
         next_step="Plan to take the GPU out at the next drain, and ask for NVIDIA's field diagnostic",
         source="nvidia-resiliency-ext (more than 15 of 30 one-minute windows)",
     )
 
 
-def _full(scene: Scene, g: GpuFrame, link: Link, kind: str, total: int) -> Claim:
+def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int) -> Claim:
     return Claim(
         rule="counter-saturated",
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{named(g)} link {link.index}: error counter is full",
-        summary=f"The {kind} counter of {named(g)} link {link.index} is at its maximum, {total}: it no longer"
-        " counts, and this link has had many errors",
-        steps=(Step("warning", polls=2),),
-        polled_s=scene.polled(g, "errors"),
-        evidence=scene.evidence(g, "errors", counter=kind, total=total),
+        headline=f"{gpu_name(g)} link {link.index}: error counter is full",
+        summary=f"The {kind} counter of {gpu_name(g)} link {link.index} is at its maximum, {total}: it no"
+        " longer counts, and this link has had many errors",
+        escalations=(Escalation("warning", readings=2),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=rule_input.evidence(g, "errors", counter=kind, total=total),
         next_step="Reset the counters (`nvidia-smi nvlink -r 0`, as root) and see whether they rise again",
         source=OURS,
     )
 
 
-def _outlier(scene: Scene, g: GpuFrame, found: Outlier) -> Claim:
+def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
     _, link, kind, total, rest = found
-    since = scene.up_since
-    over = f" in the {age(scene.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
+    since = rule_input.up_since
+    over = (
+        f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
+    )
     error = counters(g.links)[link][kind]
     rising = known(error.since_start) and error.since_start > 0
     watched = f", {error.since_start} of them while nvltop watched" if rising else ""
@@ -267,18 +271,18 @@ def _outlier(scene: Scene, g: GpuFrame, found: Outlier) -> Claim:
         rule="link-outlier",
         gpu=g.gpu.uuid,
         link=link,
-        headline=f"{named(g)} link {link}: {count(total, 0)} {WORDS[kind][1]}",
-        summary=f"{named(g)} link {link} stands out: {total} {WORDS[kind][1]}{over}{watched},"
+        headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {WORDS[kind][1]}",
+        summary=f"{gpu_name(g)} link {link} stands out: {total} {WORDS[kind][1]}{over}{watched},"
         f" the other links {f'at most {rest}' if rest else '0'}",
-        steps=(Step("notice", polls=1),),
-        polled_s=scene.polled(g, "errors"),
-        evidence=scene.evidence(g, "errors", counter=kind, total=total, most_of_others=rest),
+        escalations=(Escalation("notice", readings=1),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=rule_input.evidence(g, "errors", counter=kind, total=total, most_of_others=rest),
         next_step="Watch whether the count rises (tab Errors); if it does, plan a field diagnostic",
         confidence="likely",
     )
 
 
-FAMILY: Final = Family(
+RULE_GROUP: Final = RuleGroup(
     "link errors",
     (
         "link-errors-legacy",
@@ -290,5 +294,5 @@ FAMILY: Final = Family(
         "counter-reset",
         "link-outlier",
     ),
-    judge,
+    evaluate,
 )

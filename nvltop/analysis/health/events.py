@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Final
 
 from nvltop.analysis.health.board import Kind
-from nvltop.analysis.health.claim import XID_CATALOG, Claim, Family, Opinion, Scene, Step, named, names
+from nvltop.analysis.health.claim import (
+    XID_CATALOG,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+    gpu_names,
+)
 from nvltop.analysis.health.xids import AT_ONCE_S, ORDER, Evidence, at_once, culprits, evidence, severity
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.model import Event, GpuFrame, Missing
@@ -22,32 +31,32 @@ BOARD_STEP: Final = "Look at the NVSwitches first: SXid lines in `dmesg`, and th
 PROGRAM_STEP: Final = "Look at the program that ran there (its peer accesses); the GPU needs no reset"
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the events since nvltop started; what came before is only in the kernel log."""
-    xids = [_placed(scene, e) for e in scene.events if e.kind == "xid"]
-    claims = list(_claims(scene, xids))
-    if scene.listening is None:
+    xids = [_placed(rule_input, e) for e in rule_input.events if e.kind == "xid"]
+    claims = list(_claims(rule_input, xids))
+    if rule_input.listening is None:
         return claims, Missing("not listening for Xids yet")
-    if not scene.listening.code:
+    if not rule_input.listening.code:
         return claims, Missing("this driver sends no events here; look for Xid lines in `dmesg`")
-    since = datetime.fromtimestamp(scene.listening.wall_s)
+    since = datetime.fromtimestamp(rule_input.listening.wall_s)
     some = "Xids ended again" if xids else "no Xid"
     return claims, (
         f"{some} since nvltop started ({since:%H:%M:%S}); see `dmesg` for older ones and for NVSwitch SXids"
     )
 
 
-def _placed(scene: Scene, event: Event) -> Event:
+def _placed(rule_input: RuleInput, event: Event) -> Event:
     """Give an Xid without a GPU to the one that is lost: the driver no longer finds its handle."""
-    lost = [g for g in scene.gpus if g.state == "lost"]
+    lost = [g for g in rule_input.gpus if g.state == "lost"]
     return replace(event, gpu=lost[0].gpu.uuid) if event.gpu is None and len(lost) == 1 else event
 
 
-def _claims(scene: Scene, xids: Sequence[Event]) -> Iterator[Claim]:
-    by_uuid = {g.gpu.uuid: g for g in scene.gpus}
-    together = at_once(scene, xids)
+def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
+    by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
+    together = at_once(rule_input, xids)
     if together:
-        claim = _together(scene, together)
+        claim = _together(rule_input, together)
         if claim:
             yield claim
     taken = {id(e) for e in together}
@@ -59,8 +68,8 @@ def _claims(scene: Scene, xids: Sequence[Event]) -> Iterator[Claim]:
             groups.setdefault((event.gpu, lookup(event.code).nvlink), []).append(event)
     for (gpu, _), events in groups.items():
         g = by_uuid.get(gpu or "")
-        seen = evidence(scene, g, max(e.mono_s for e in events))
-        claim = _of_gpu(scene, g, events, seen, gpu in began)
+        seen = evidence(rule_input, g, max(e.mono_s for e in events))
+        claim = _of_gpu(rule_input, g, events, seen, gpu in began)
         if claim is None:
             continue
         if gpu in began:
@@ -68,12 +77,12 @@ def _claims(scene: Scene, xids: Sequence[Event]) -> Iterator[Claim]:
         source = echo_of.get(gpu)
         if source:
             first = next(e for e in xids if e.gpu == source and e.code in SOURCES)
-            who = named(by_uuid[source]) if source in by_uuid else "another GPU"
+            who = gpu_name(by_uuid[source]) if source in by_uuid else "another GPU"
             claim = replace(
                 claim,
                 summary=f"{claim.summary}; it likely echoes the fault of {who}",
                 cause=(_rule(first.code), source),
-                steps=(Step(claim.steps[-1].severity),),
+                escalations=(Escalation(claim.escalations[-1].severity),),
             )
         yield claim
 
@@ -83,16 +92,16 @@ def _rule(code: int) -> str:
 
 
 def _of_gpu(
-    scene: Scene, g: GpuFrame | None, events: Sequence[Event], seen: Evidence, blamed: bool
+    rule_input: RuleInput, g: GpuFrame | None, events: Sequence[Event], seen: Evidence, blamed: bool
 ) -> Claim | None:
     codes = _codes(events)
-    now = severity(codes, seen, scene.tick.mono_s - max(e.mono_s for e in events), blamed)
+    now = severity(codes, seen, rule_input.tick.mono_s - max(e.mono_s for e in events), blamed)
     if now is None:
         return None
     # The worst speaks for the GPU; of equals the newest. A forbidden access explains the codes beside it.
     top = PEER_ACCESS if PEER_ACCESS in codes and not seen.damage and not blamed else codes[0]
     others = [code for code in codes if code != top]
-    where = named(g) if g else "A GPU"
+    where = gpu_name(g) if g else "A GPU"
     word = "Unknown Xid" if top == UNKNOWN_XID else f"Xid {top}"
     more = f" +{len(others)}" if others else ""
     meanings = " and ".join(f"{_word(code)} ({lookup(code).meaning})" for code in (top, *others))
@@ -109,7 +118,7 @@ def _of_gpu(
         headline=f"{word}{more} on {where}: {lookup(top).short}",
         summary=summary,
         # All GPUs may report an undecided code at once: that is one finding, not one for each until the last.
-        steps=(Step(now, after_s=AT_ONCE_S if now == "warning" and top in UNDECIDED else 0.0),),
+        escalations=(Escalation(now, after_s=AT_ONCE_S if now == "warning" and top in UNDECIDED else 0.0),),
         evidence=_evidence(events, seen),
         next_step=PROGRAM_STEP if top == PEER_ACCESS and others else lookup(top).action,
         source=XID_CATALOG,
@@ -148,7 +157,7 @@ def _named_source(claim: Claim, echoes: Sequence[Event], by_uuid: Mapping[str, G
     peers = {e.gpu for e in echoes}
     codes = ranges(sorted({e.code for e in echoes}), ", ")
     count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
-    where = named(by_uuid[claim.gpu]) if claim.gpu is not None and claim.gpu in by_uuid else "it"
+    where = gpu_name(by_uuid[claim.gpu]) if claim.gpu is not None and claim.gpu in by_uuid else "it"
     return replace(
         claim,
         summary=f"{claim.summary}; {count} reported {codes}, so {where} is the likely source",
@@ -156,22 +165,22 @@ def _named_source(claim: Claim, echoes: Sequence[Event], by_uuid: Mapping[str, G
     )
 
 
-def _together(scene: Scene, events: Sequence[Event]) -> Claim | None:
+def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
     """All GPUs reported the same at once: one finding about the node, not one about each GPU."""
     last_s = max(e.mono_s for e in events)
-    members = [g for g in scene.gpus if g.gpu.uuid in {e.gpu for e in events}]
-    seen = [evidence(scene, g, last_s) for g in members]
+    members = [g for g in rule_input.gpus if g.gpu.uuid in {e.gpu for e in events}]
+    seen = [evidence(rule_input, g, last_s) for g in members]
     codes = sorted({e.code for e in events})
-    worst = [severity(codes, s, scene.tick.mono_s - last_s) for s in seen]
+    worst = [severity(codes, s, rule_input.tick.mono_s - last_s) for s in seen]
     lasting = [w for w in worst if w]
     if not lasting:
         return None
     damaged = [g for g, s in zip(members, seen, strict=True) if s.damage]
     said = ", ".join(map(str, codes))
     short = f"{codes[0]} +{len(codes) - 1}" if len(codes) > 1 else said
-    board = scene.board
+    board = rule_input.board
     if damaged:
-        tail = f"; {names(damaged)} also shows damage, look there first"
+        tail = f"; {gpu_names(damaged)} also shows damage, look there first"
         step = lookup(codes[-1]).action
     elif board.kind is Kind.RACK:
         tail = (
@@ -188,7 +197,7 @@ def _together(scene: Scene, events: Sequence[Event]) -> Claim | None:
         gpu=None,
         headline=f"Xid {short} on all {len(members)} GPUs" + (", cause elsewhere" if outside else " at once"),
         summary=f"All {len(members)} GPUs reported Xid {said} within {AT_ONCE_S:.0f} s{tail}",
-        steps=(Step(min(lasting, key=ORDER.index)),),
+        escalations=(Escalation(min(lasting, key=ORDER.index)),),
         evidence={**_evidence(events, None), "gpus": [g.gpu.index for g in members]},
         next_step=step,
         source=XID_CATALOG,
@@ -197,4 +206,4 @@ def _together(scene: Scene, events: Sequence[Event]) -> Claim | None:
     )
 
 
-FAMILY: Final = Family("Xids", ("xid-nvlink", "xid-gpu"), judge)
+RULE_GROUP: Final = RuleGroup("Xids", ("xid-nvlink", "xid-gpu"), evaluate)

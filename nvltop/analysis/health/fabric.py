@@ -8,16 +8,16 @@ from typing import Final
 from nvltop.analysis.health.board import Kind, ends_in_switches, is_rack
 from nvltop.analysis.health.claim import (
     DCGM,
-    HELD,
+    HELD_FOR,
     Claim,
-    Family,
-    Opinion,
-    Scene,
-    Step,
-    few,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
     first_missing,
-    named,
-    names,
+    gpu_name,
+    gpu_names,
+    short_gpu_names,
 )
 from nvltop.formatting import age
 from nvltop.model import GpuFrame, Missing, known
@@ -59,22 +59,22 @@ NOT_SUPPORTED_REASON: Final = "not supported"
 CUDA_802: Final = "CUDA programs fail with error 802 (system not ready)"
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the fabric of the GPUs that have one."""
-    answering = [g for g in scene.gpus if g.state == "ok"]
+    answering = [g for g in rule_input.gpus if g.state == "ok"]
     members = [g for g in answering if known(g.fabric.state)]
-    claims = [*_outside(scene, answering, members), *_joining(scene, members)]
+    claims = [*_outside(rule_input, answering, members), *_joining(rule_input, members)]
     for g in members:
-        claims += [*_failed(scene, g), *_health(scene, g)]
+        claims += [*_failed(rule_input, g), *_health(rule_input, g)]
     if members:
-        return claims, f"NVLink fabric ready on {names(members)}"
+        return claims, f"NVLink fabric ready on {gpu_names(members)}"
     # Old drivers do not answer for a GPU older than the fabric, either.
-    may = [g for g in scene.gpus if g.gpu.architecture not in BEFORE_FABRIC]
+    may = [g for g in rule_input.gpus if g.gpu.architecture not in BEFORE_FABRIC]
     unread = first_missing(g.fabric.state for g in may)
     return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
 
 
-def _outside(scene: Scene, answering: list[GpuFrame], members: list[GpuFrame]) -> Iterator[Claim]:
+def _outside(rule_input: RuleInput, answering: list[GpuFrame], members: list[GpuFrame]) -> Iterator[Claim]:
     """GPUs of a rack whose links end in NVSwitches, and which are in no NVLink domain."""
     out = [
         g
@@ -88,13 +88,13 @@ def _outside(scene: Scene, answering: list[GpuFrame], members: list[GpuFrame]) -
         yield Claim(
             rule="outside-domain",
             gpu=out[0].gpu.uuid if len(out) == 1 else None,
-            headline=f"{few(out)} outside the NVLink domain",
-            summary=f"The fabric state of {names(out)} is 'not supported': outside the NVLink domain of the"
-            " rack, so jobs over several trays cannot use NVLink",
+            headline=f"{short_gpu_names(out)} outside the NVLink domain",
+            summary=f"The fabric state of {gpu_names(out)} is 'not supported': outside the NVLink domain of"
+            " the rack, so jobs over several trays cannot use NVLink",
             # Jobs within the tray work, and a board without a rack (NVL4) is built this way.
-            steps=(Step("notice"),),
-            polled_s=scene.polled(out[0], "fabric"),
-            evidence=scene.evidence(
+            escalations=(Escalation("notice"),),
+            read_s=rule_input.read_s(out[0], "fabric"),
+            evidence=rule_input.evidence(
                 out[0], "fabric", state=NOT_SUPPORTED_REASON, gpus=[g.gpu.index for g in out]
             ),
             next_step="Check that the tray is in the NVLink domain (NMX on the switch trays) and that"
@@ -109,37 +109,38 @@ def not_ready(g: GpuFrame) -> bool:
     return known(g.fabric.state) and g.fabric.state != "completed"
 
 
-def _joining(scene: Scene, members: list[GpuFrame]) -> Iterator[Claim]:
+def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
     """GPUs that wait together are one finding: with a manager that is down it is all of them."""
     late = [g for g in members if not_ready(g)]
     if not late:
-        scene.memory.fabric_late_s = None
+        rule_input.history.fabric_late_s = None
         return
-    g, now_s = late[0], scene.tick.mono_s
-    first_s = scene.memory.fabric_late_s = scene.memory.fabric_late_s or now_s
-    since = scene.up_since
-    up_s = scene.tick.wall_s - since[0] if since else 0.0
+    g, now_s = late[0], rule_input.tick.mono_s
+    first_s = rule_input.history.fabric_late_s = rule_input.history.fabric_late_s or now_s
+    since = rule_input.up_since
+    up_s = rule_input.tick.wall_s - since[0] if since else 0.0
     # A fabric that was ready does not leave that state, so it has not been ready since the driver runs.
     if since and up_s >= READY_S:
         how_long = f"for at least {age(up_s)} (since {since[1]})"
-        steps: tuple[Step, ...] = (Step("critical"),)
+        escalations: tuple[Escalation, ...] = (Escalation("critical"),)
     else:
         # The driver had run for a while when the fabric was first examined.
         grace_s = max(0.0, READY_S - max(0.0, up_s - (now_s - first_s)))
-        how_long = f"for {HELD}"
-        steps = (Step("notice"), Step("critical", after_s=grace_s, polls=3))
-    cause, step = _why_not_ready(scene, late, members)
+        how_long = f"for {HELD_FOR}"
+        escalations = (Escalation("notice"), Escalation("critical", after_s=grace_s, readings=3))
+    cause, step = _why_not_ready(rule_input, late, members)
     several = len(late) > 1
     yield Claim(
         rule="fabric-not-ready",
         gpu=None if several else g.gpu.uuid,
         headline="NVLink fabric not ready: CUDA error 802"
-        if len(late) == len(scene.gpus)
-        else f"{few(late)}: fabric not ready, CUDA error 802",
-        summary=f"The NVLink fabric of {names(late)} has not been ready {how_long}, so {CUDA_802}; {cause}",
-        steps=steps,
-        polled_s=scene.polled(g, "fabric"),
-        evidence=scene.evidence(
+        if len(late) == len(rule_input.gpus)
+        else f"{short_gpu_names(late)}: fabric not ready, CUDA error 802",
+        summary=f"The NVLink fabric of {gpu_names(late)} has not been ready {how_long}, so {CUDA_802};"
+        f" {cause}",
+        escalations=escalations,
+        read_s=rule_input.read_s(g, "fabric"),
+        evidence=rule_input.evidence(
             g,
             "fabric",
             state=g.fabric.state,
@@ -152,15 +153,15 @@ def _joining(scene: Scene, members: list[GpuFrame]) -> Iterator[Claim]:
     )
 
 
-def _why_not_ready(scene: Scene, late: list[GpuFrame], members: list[GpuFrame]) -> tuple[str, str]:
+def _why_not_ready(rule_input: RuleInput, late: list[GpuFrame], members: list[GpuFrame]) -> tuple[str, str]:
     """Return the likely cause and the next step, by what the board and the other GPUs show."""
-    board = scene.board
+    board = rule_input.board
     without = [g for g in late if _without_partition(g.fabric.health_mask)]
     if board.virtual:
         return "the fabric manager is outside this virtual machine", board.fabric_step
     if without:
         return (
-            f"{names(without)} {'is' if len(without) == 1 else 'are'} in no partition",
+            f"{gpu_names(without)} {'is' if len(without) == 1 else 'are'} in no partition",
             "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
         )
     if len(late) < len(members):
@@ -169,7 +170,7 @@ def _why_not_ready(scene: Scene, late: list[GpuFrame], members: list[GpuFrame]) 
             "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
         )
     waiting = [
-        f.nic.device for f in scene.nics if f.port.state == "init" and f.port.link_layer == "InfiniBand"
+        f.nic.device for f in rule_input.nics if f.port.state == "init" and f.port.link_layer == "InfiniBand"
     ]
     if board.kind is Kind.SWITCH5 and waiting:
         return (
@@ -190,23 +191,23 @@ def _without_partition(mask: object) -> bool:
     )
 
 
-def _failed(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _failed(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     status = g.fabric.status
     if g.fabric.state == "completed" and known(status) and status != "success":
         yield Claim(
             rule="fabric-failed",
             gpu=g.gpu.uuid,
-            headline=f"{named(g)}: NVLink fabric setup failed",
-            summary=f"The NVLink fabric of {named(g)} finished setting up with an error ({status})",
-            steps=(Step("critical"),),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", state="completed", status=status),
-            next_step=scene.board.fabric_step,
+            headline=f"{gpu_name(g)}: NVLink fabric setup failed",
+            summary=f"The NVLink fabric of {gpu_name(g)} finished setting up with an error ({status})",
+            escalations=(Escalation("critical"),),
+            read_s=rule_input.read_s(g, "fabric"),
+            evidence=rule_input.evidence(g, "fabric", state="completed", status=status),
+            next_step=rule_input.board.fabric_step,
             source=DCGM,
         )
 
 
-def _health(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     mask, summary = g.fabric.health_mask, g.fabric.health_summary
     if not_ready(g):
         # The mask means nothing before that, and `fabric-not-ready` says so.
@@ -236,22 +237,22 @@ def _health(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     yield Claim(
         rule="fabric-health",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)} fabric: {found[0][0]}",
-        summary=f"The NVLink fabric reports for {named(g)}: {', '.join(what for what, _, _ in found)}",
-        steps=(Step(found[0][1]),),
-        polled_s=scene.polled(g, "fabric"),
-        evidence=scene.evidence(
+        headline=f"{gpu_name(g)} fabric: {found[0][0]}",
+        summary=f"The NVLink fabric reports for {gpu_name(g)}: {', '.join(what for what, _, _ in found)}",
+        escalations=(Escalation(found[0][1]),),
+        read_s=rule_input.read_s(g, "fabric"),
+        evidence=rule_input.evidence(
             g,
             "fabric",
             health_mask=f"{mask:#x}" if known(mask) else None,
             summary=summary if known(summary) else None,
             found=[what for what, _, _ in found],
         ),
-        next_step=". ".join(filter(None, (found[0][2], scene.board.fabric_step))),
+        next_step=". ".join(filter(None, (found[0][2], rule_input.board.fabric_step))),
         source=f"{DCGM} (fabric health mask)",
     )
 
 
-FAMILY: Final = Family(
-    "fabric", ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"), judge, READY_S
+RULE_GROUP: Final = RuleGroup(
+    "fabric", ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"), evaluate, READY_S
 )

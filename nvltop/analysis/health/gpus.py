@@ -8,14 +8,14 @@ from typing import Final
 from nvltop.analysis.health.claim import (
     OURS,
     Claim,
-    Family,
-    Opinion,
-    Scene,
-    Step,
-    few,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
     first_missing,
-    named,
-    names,
+    gpu_name,
+    gpu_names,
+    short_gpu_names,
 )
 from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, known
 from nvltop.text import bus_number
@@ -32,31 +32,31 @@ LOST_BY_CONTAINER: Final = {"unknown driver error", "no permission"}
 LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the machine"
 
 
-def judge_presence(scene: Scene) -> Opinion:
+def evaluate_presence(rule_input: RuleInput) -> RuleResult:
     """Judge whether all GPUs answer."""
     claims = [
-        *_mismatch(scene),
-        *_lost(scene),
-        *_unopened(scene),
-        *_unlisted(scene),
-        *_hole(scene),
-        *_container(scene),
+        *_mismatch(rule_input),
+        *_lost(rule_input),
+        *_unopened(rule_input),
+        *_unlisted(rule_input),
+        *_hole(rule_input),
+        *_container(rule_input),
     ]
-    if not scene.gpus:
+    if not rule_input.gpus:
         return claims, Missing("no GPU read yet")
-    return claims, f"{sum(g.state == 'ok' for g in scene.gpus)} of {len(scene.gpus)} GPUs respond"
+    return claims, f"{sum(g.state == 'ok' for g in rule_input.gpus)} of {len(rule_input.gpus)} GPUs respond"
 
 
-def unopened(scene: Scene) -> list[GpuFrame]:
+def unopened(rule_input: RuleInput) -> list[GpuFrame]:
     """Return the GPUs that the driver counts and never opened, while others work.
 
     Not those left out because a call on them hung, nor those that are kept from us by their rights.
     """
-    if not any(g.state == "ok" for g in scene.gpus):
+    if not any(g.state == "ok" for g in rule_input.gpus):
         return []
     return [
         g
-        for g in scene.gpus
+        for g in rule_input.gpus
         if g.state == "unreadable"
         and g.gpu.uuid.startswith(UNOPENED_UUID)
         and "hung" not in g.state_reason
@@ -64,25 +64,26 @@ def unopened(scene: Scene) -> list[GpuFrame]:
     ]
 
 
-def _unopened(scene: Scene) -> Iterator[Claim]:
+def _unopened(rule_input: RuleInput) -> Iterator[Claim]:
     """GPUs that do not start while others do: that is no matter of rights or of the driver as a whole."""
-    dead = unopened(scene)
+    dead = unopened(rule_input)
     if not dead:
         return
-    alive = sum(g.state == "ok" for g in scene.gpus)
+    alive = sum(g.state == "ok" for g in rule_input.gpus)
     several = len(dead) > 1
     yield Claim(
         rule="gpu-not-opened",
         gpu=None if several else dead[0].gpu.uuid,
-        headline=f"{few(dead)} do{'' if several else 'es'} not start ({alive} of {len(scene.gpus)} work)",
-        summary=f"The driver lists {names(dead)} but cannot open {'them' if several else 'it'}"
+        headline=f"{short_gpu_names(dead)} do{'' if several else 'es'} not start"
+        f" ({alive} of {len(rule_input.gpus)} work)",
+        summary=f"The driver lists {gpu_names(dead)} but cannot open {'them' if several else 'it'}"
         f" ({dead[0].state_reason}), while the other {alive} work{'' if alive > 1 else 's'}:"
         f" the GPU{'s do' if several else ' does'} not start",
-        steps=(Step("critical"),),
+        escalations=(Escalation("critical"),),
         evidence={
             "gpus": [g.gpu.index for g in dead],
             "answer": dead[0].state_reason,
-            "gpus_counted": len(scene.gpus),
+            "gpus_counted": len(rule_input.gpus),
             "gpus_open": alive,
         },
         next_step="Look for RmInitAdapter and Xid lines in `dmesg`, run nvidia-bug-report.sh, then"
@@ -92,54 +93,54 @@ def _unopened(scene: Scene) -> Iterator[Claim]:
     )
 
 
-def _mismatch(scene: Scene) -> Iterator[Claim]:
+def _mismatch(rule_input: RuleInput) -> Iterator[Claim]:
     """A driver that was exchanged under us."""
-    problem = scene.inventory.problem
+    problem = rule_input.inventory.problem
     if problem and problem.id == "version-mismatch":
         yield Claim(
             rule="lib-mismatch",
             gpu=None,
             headline="Driver library and kernel module differ",
             summary=problem.summary[:1].upper() + problem.summary[1:],
-            steps=(Step("critical"),),
+            escalations=(Escalation("critical"),),
             evidence={"problem": problem.id},
             next_step=problem.next_step,
             source="NVML error 18",
         )
 
 
-def _lost(scene: Scene) -> Iterator[Claim]:
-    codes = {e.code for e in scene.events if e.kind == "xid"}
-    for g in scene.gpus:
+def _lost(rule_input: RuleInput) -> Iterator[Claim]:
+    codes = {e.code for e in rule_input.events if e.kind == "xid"}
+    for g in rule_input.gpus:
         if g.state == "lost":
             off = g.state_reason == GPU_IS_LOST.reason
             xid = f" (Xid {FELL_OFF})" if off and FELL_OFF in codes else ""
             yield Claim(
                 rule="gpu-lost",
                 gpu=g.gpu.uuid,
-                headline=f"{named(g)} LOST{xid}: off the bus"
+                headline=f"{gpu_name(g)} LOST{xid}: off the bus"
                 if off
-                else f"{named(g)} LOST: no longer listed",
-                summary=f"{named(g)} has fallen off the bus{xid}: nothing can run on it until"
+                else f"{gpu_name(g)} LOST: no longer listed",
+                summary=f"{gpu_name(g)} has fallen off the bus{xid}: nothing can run on it until"
                 " the machine restarts"
                 if off
-                else f"{named(g)} is no longer listed by the driver: it is off the bus, or was taken away",
-                steps=(Step("critical"),),
-                evidence=scene.evidence(g, "gauges", answer=g.state_reason),
+                else f"{gpu_name(g)} is no longer listed by the driver: it is off the bus, or was taken away",
+                escalations=(Escalation("critical"),),
+                evidence=rule_input.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,
                 source="XID 79 in NVIDIA's catalog",
                 damage=1.0,
             )
 
 
-def _unlisted(scene: Scene) -> Iterator[Claim]:
+def _unlisted(rule_input: RuleInput) -> Iterator[Claim]:
     """A device that is the driver's and can be opened, but that NVML does not count."""
-    devices = scene.inventory.pci_gpus
+    devices = rule_input.inventory.pci_gpus
     if isinstance(devices, Missing):
         return
-    buses = {bus_number(g.pci_bus_id) for g in scene.inventory.gpus if known(g.pci_bus_id)}
+    buses = {bus_number(g.pci_bus_id) for g in rule_input.inventory.gpus if known(g.pci_bus_id)}
     # A GPU that NVML counts but does not open has no bus id: it is one of these, and told already.
-    unopened = sum(isinstance(g.pci_bus_id, Missing) for g in scene.inventory.gpus)
+    unopened = sum(isinstance(g.pci_bus_id, Missing) for g in rule_input.inventory.gpus)
     gone = [bus for bus in devices if bus_number(bus) not in buses]
     for bus in gone[: max(0, len(gone) - unopened)]:
         yield Claim(
@@ -147,8 +148,8 @@ def _unlisted(scene: Scene) -> Iterator[Claim]:
             gpu=None,
             headline=f"GPU at {bus[-12:]} is not in NVML's list",
             summary=f"The GPU at PCI {bus} has the driver but NVML does not list it: it may be off the bus",
-            steps=(Step("critical", polls=2),),
-            polled_s=scene.inventory.mono_s,
+            escalations=(Escalation("critical", readings=2),),
+            read_s=rule_input.inventory.mono_s,
             evidence={"pci_bus_id": bus, "gpus_on_pci": len(devices), "gpus_of_nvml": len(buses)},
             next_step=LOST_STEP,
             source="NVIDIA/NVSentinel issue 155",
@@ -156,11 +157,11 @@ def _unlisted(scene: Scene) -> Iterator[Claim]:
         )
 
 
-def _hole(scene: Scene) -> Iterator[Claim]:
+def _hole(rule_input: RuleInput) -> Iterator[Claim]:
     """A baseboard counts its modules; a number that is left out is a GPU that nobody sees."""
-    gpus = scene.inventory.gpus
+    gpus = rule_input.inventory.gpus
     modules = sorted(m for g in gpus if known(m := g.module_id))
-    machine = all(g.virtualization == "none" for g in gpus) and scene.inventory.container is False
+    machine = all(g.virtualization == "none" for g in gpus) and rule_input.inventory.container is False
     if not machine or len(modules) != len(gpus) or len(modules) < 3 or len(set(modules)) != len(modules):
         return
     holes = sorted(set(range(modules[0], modules[-1])) - set(modules))
@@ -170,7 +171,7 @@ def _hole(scene: Scene) -> Iterator[Claim]:
             gpu=None,
             headline=f"A GPU is missing (module {module} of the board)",
             summary=f"Module {module} of the board shows no GPU, those beside it do: one GPU is missing",
-            steps=(Step("warning", polls=2),),
+            escalations=(Escalation("warning", readings=2),),
             evidence={"modules": modules, "missing_module": module},
             next_step="Compare `lspci -d 10de:` with the machine's data sheet, then see `dmesg`",
             source=OURS,
@@ -178,13 +179,15 @@ def _hole(scene: Scene) -> Iterator[Claim]:
         )
 
 
-def _container(scene: Scene) -> Iterator[Claim]:
+def _container(rule_input: RuleInput) -> Iterator[Claim]:
     """All GPUs fail at once after they have worked: the container runtime took them away."""
-    gone = [g for g in scene.gpus if g.gpu.uuid in scene.memory.answered and g.state == "unreadable"]
+    gone = [
+        g for g in rule_input.gpus if g.gpu.uuid in rule_input.history.answered and g.state == "unreadable"
+    ]
     reasons = {g.state_reason for g in gone}
-    if not gone or len(gone) < len(scene.gpus) or not reasons <= LOST_BY_CONTAINER:
+    if not gone or len(gone) < len(rule_input.gpus) or not reasons <= LOST_BY_CONTAINER:
         return
-    inside = scene.inventory.container is True
+    inside = rule_input.inventory.container is True
     yield Claim(
         rule="container-lost",
         gpu=None,
@@ -192,9 +195,9 @@ def _container(scene: Scene) -> Iterator[Claim]:
         summary="This container lost its GPUs (often after `systemctl daemon-reload` on the host)"
         if inside
         else "All GPUs stopped responding at once, as when their device files are taken away",
-        steps=(Step("critical", polls=2),),
-        polled_s=scene.polled(gone[0], "gauges"),
-        evidence=scene.evidence(gone[0], "gauges", answer=", ".join(sorted(reasons))),
+        escalations=(Escalation("critical", readings=2),),
+        read_s=rule_input.read_s(gone[0], "gauges"),
+        evidence=rule_input.evidence(gone[0], "gauges", answer=", ".join(sorted(reasons))),
         next_step="Restart the container; on the host use CDI or the cgroupfs driver to prevent it"
         if inside
         else "See `ls -l /dev/nvidia*` and `nvidia-smi`",
@@ -203,11 +206,11 @@ def _container(scene: Scene) -> Iterator[Claim]:
     )
 
 
-def judge_clocks(scene: Scene) -> Opinion:
+def evaluate_clocks(rule_input: RuleInput) -> RuleResult:
     """Judge whether hardware slows GPUs down."""
     claims = []
-    reasons = [g.gauges.event_reasons for g in scene.gpus if g.state == "ok"]
-    for g in scene.gpus:
+    reasons = [g.gauges.event_reasons for g in rule_input.gpus if g.state == "ok"]
+    for g in rule_input.gpus:
         bits = g.gauges.event_reasons
         if not known(bits) or not bits & (HW_THERMAL | POWER_BRAKE) or g.state != "ok":
             continue
@@ -217,13 +220,14 @@ def judge_clocks(scene: Scene) -> Opinion:
             Claim(
                 rule="throttled",
                 gpu=g.gpu.uuid,
-                headline=f"{named(g)} throttled: {'thermal' if heat else 'power brake'}"
+                headline=f"{gpu_name(g)} throttled: {'thermal' if heat else 'power brake'}"
                 + (f" ({temperature:.0f} C)" if heat and known(temperature) else ""),
-                summary=f"{named(g)} is throttled by {'heat' if heat else 'the power brake (power supply)'},"
+                summary=f"{gpu_name(g)} is throttled by"
+                f" {'heat' if heat else 'the power brake (power supply)'},"
                 " so the other ranks of its job wait for it",
-                steps=(Step("warning", after_s=THROTTLED_S, polls=3),),
-                polled_s=scene.polled(g, "gauges"),
-                evidence=scene.evidence(
+                escalations=(Escalation("warning", after_s=THROTTLED_S, readings=3),),
+                read_s=rule_input.read_s(g, "gauges"),
+                evidence=rule_input.evidence(
                     g,
                     "gauges",
                     event_reasons=f"{bits:#x}",
@@ -241,10 +245,10 @@ def judge_clocks(scene: Scene) -> Opinion:
     return claims, first_missing(reasons)
 
 
-PRESENCE: Final = Family(
+PRESENCE: Final = RuleGroup(
     "GPUs present",
     ("gpu-lost", "gpu-not-opened", "container-lost", "lib-mismatch"),
-    judge_presence,
+    evaluate_presence,
     of_gpus=False,
 )
-CLOCKS: Final = Family("clocks", ("throttled",), judge_clocks, THROTTLED_S)
+CLOCKS: Final = RuleGroup("clocks", ("throttled",), evaluate_clocks, THROTTLED_S)

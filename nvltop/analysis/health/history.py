@@ -30,7 +30,7 @@ SMOOTH_S: Final = 10.0
 
 
 @dataclass(slots=True)
-class Memory:
+class RuleHistory:
     """Facts of this run that a single frame does not show."""
 
     lit: dict[str, frozenset[int]] = field(default_factory=dict)

@@ -8,7 +8,17 @@ from typing import Final
 
 from nvltop.analysis.activity.balance import Imbalance
 from nvltop.analysis.activity.groups import Group, by_job
-from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, few, linked, named, names
+from nvltop.analysis.health.claim import (
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+    gpu_names,
+    linked_gpus,
+    short_gpu_names,
+)
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Activity, GpuFrame, Heartbeat, known
 
@@ -32,27 +42,27 @@ NOT_YET: Final = "no hang, even load; a straggler shows only once a step is reco
 PY_SPY: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge what the jobs do."""
-    gpus = linked(scene)
+    gpus = linked_gpus(rule_input)
     if not gpus:
         return (), None
     by_uuid = {g.gpu.uuid: g for g in gpus}
-    claims = [*_stuck(scene, gpus), *_imbalance(scene, by_uuid)]
-    for activity in scene.activity:
-        claims += [*_stopped(scene, by_uuid, activity), *_straggler(scene, by_uuid, activity)]
-    if not scene.activity and not claims:
+    claims = [*_stuck(rule_input, gpus), *_imbalance(rule_input, by_uuid)]
+    for activity in rule_input.activity:
+        claims += [*_stopped(rule_input, by_uuid, activity), *_straggler(rule_input, by_uuid, activity)]
+    if not rule_input.activity and not claims:
         moves = any(known(s := g.nvlink.recent_share) and s >= QUIET for g in gpus)
         return claims, NOT_YET if moves else "no job moves data over NVLink"
     return claims, "no hang, no straggler, even load on all links"
 
 
-def _stuck(scene: Scene, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
+def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     """GPUs of one job that spin; where no job is known, all that are free."""
-    groups = by_job(scene.jobs, gpus)
+    groups = by_job(rule_input.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
     # A hung job may poll: what it moves then is little beside what it moved before.
-    silent = {uuid for j in scene.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
+    silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
     spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
     # Of GPUs of which no job is known, those may belong together that have memory in use.
     free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
@@ -66,26 +76,26 @@ def _stuck(scene: Scene, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
         if len(spinning) < 2 or len(others) > max(1, FEW * len(members)):
             continue
         odd, how = _odd(spinning, others)
-        hint = f"; {named(odd)} is different: {how}" if odd else ""
+        hint = f"; {gpu_name(odd)} is different: {how}" if odd else ""
         yield Claim(
             rule="stuck-collective",
             gpu=odd.gpu.uuid if odd else _first(members, gpus),
             identity=f"job of {members[0].gpu.uuid}",
-            headline=f"HANG? {named(odd)} {_state(odd)}, {len(spinning)} GPUs spin"
+            headline=f"HANG? {gpu_name(odd)} {_state(odd)}, {len(spinning)} GPUs spin"
             if odd
-            else f"HANG? {few(spinning)} spin without traffic",
-            summary=f"Probably hung: {names(spinning)} spin at full utilization without traffic and at low"
-            f" power{hint}",
-            steps=(Step("warning", after_s=TOGETHER_S, polls=10),),
-            polled_s=scene.polled(spinning[0], "gauges"),
-            evidence=scene.evidence(
+            else f"HANG? {short_gpu_names(spinning)} spin without traffic",
+            summary=f"Probably hung: {gpu_names(spinning)} spin at full utilization without traffic and at"
+            f" low power{hint}",
+            escalations=(Escalation("warning", after_s=TOGETHER_S, readings=10),),
+            read_s=rule_input.read_s(spinning[0], "gauges"),
+            evidence=rule_input.evidence(
                 spinning[0],
                 "gauges",
                 gpus=[g.gpu.index for g in spinning],
                 power_w=[g.gauges.power_w for g in spinning if known(g.gauges.power_w)],
                 different=odd.gpu.index if odd else None,
             ),
-            next_step=PY_SPY if odd is None else f"{PY_SPY}, first on the one on {named(odd)}",
+            next_step=PY_SPY if odd is None else f"{PY_SPY}, first on the one on {gpu_name(odd)}",
             source="NVIDIA/nccl issue 968",
             confidence="likely",
         )
@@ -140,7 +150,7 @@ def _state(g: GpuFrame) -> str:
     return "idle" if known(util) and util <= ENDED else "differs"
 
 
-def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
+def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
     beat = activity.heartbeat
     members = [by_uuid[uuid] for uuid in activity.gpus if uuid in by_uuid]
     if not known(beat) or beat.silent_s < beat.stopped_after_s or not members or _left(activity, members):
@@ -149,9 +159,9 @@ def _stopped(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> 
         rule="heartbeat-stopped",
         gpu=_first(members, list(by_uuid.values())),
         headline=f"No NVLink traffic for {beat.silent_s:.0f} s (step {beat.period_s:.3g} s)",
-        summary=f"The job on {names(members)} has had no NVLink traffic for {beat.silent_s:.0f} s"
+        summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {beat.silent_s:.0f} s"
         f" (normal: every {beat.period_s:.3g} s), {_looks(members)}",
-        steps=(Step("notice"),),
+        escalations=(Escalation("notice"),),
         evidence=_seen(beat),
         next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
         confidence="possible" if beat.confidence == "possible" else "likely",
@@ -189,7 +199,7 @@ def _looks(members: Sequence[GpuFrame]) -> str:
     return "and its GPUs are idle" if max(utils) <= ENDED else "with some of its GPUs busy, others not"
 
 
-def _straggler(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
+def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
     found = activity.straggler
     g = by_uuid.get(found.gpu) if found else None
     if found is None or g is None:
@@ -197,18 +207,18 @@ def _straggler(scene: Scene, by_uuid: dict[str, GpuFrame], activity: Activity) -
     yield Claim(
         rule="straggler",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)} is the straggler of its job",
-        summary=f"The other GPUs of the job seem to wait for {named(g)}: it " + " and ".join(found.signs),
-        steps=(Step("notice", after_s=WAITS_S, polls=10),),
-        polled_s=scene.polled(g, "gauges"),
-        evidence=scene.evidence(g, "gauges", signs=list(found.signs)),
+        headline=f"{gpu_name(g)} is the straggler of its job",
+        summary=f"The other GPUs of the job seem to wait for {gpu_name(g)}: it " + " and ".join(found.signs),
+        escalations=(Escalation("notice", after_s=WAITS_S, readings=10),),
+        read_s=rule_input.read_s(g, "gauges"),
+        evidence=rule_input.evidence(g, "gauges", signs=list(found.signs)),
         next_step="Compare its clock, temperature and power limit with the others', then its data loader",
         confidence="likely" if len(found.signs) > 1 else "possible",
     )
 
 
-def _imbalance(scene: Scene, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
-    for odd in scene.imbalances:
+def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
+    for odd in rule_input.imbalances:
         g = by_uuid.get(odd.gpu)
         if g is None:
             continue
@@ -217,10 +227,10 @@ def _imbalance(scene: Scene, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
             rule="link-imbalance",
             gpu=odd.gpu,
             link=odd.link,
-            headline=f"{named(g)} link {odd.link} {way} {_part(odd)}",
-            summary=f"{named(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
+            headline=f"{gpu_name(g)} link {odd.link} {way} {_part(odd)}",
+            summary=f"{gpu_name(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
             f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
-            steps=(Step("notice", after_s=IMBALANCE_S),),
+            escalations=(Escalation("notice", after_s=IMBALANCE_S),),
             evidence={
                 "bytes_per_s": round(odd.bytes_per_s),
                 "usual_bytes_per_s": round(odd.usual_bytes_per_s),
@@ -240,9 +250,9 @@ def _rate(bytes_per_s: float) -> str:
     return f"{bytes_per_s / 1e9:.2f} GB/s" if bytes_per_s >= 5e6 else "nothing"
 
 
-FAMILY: Final = Family(
+RULE_GROUP: Final = RuleGroup(
     "jobs",
     ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"),
-    judge,
+    evaluate,
     TOGETHER_S + WAITS_S,
 )

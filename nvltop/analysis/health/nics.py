@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from nvltop.analysis.health.claim import INFO, Claim, Family, Opinion, Scene, Step, few, names
+from nvltop.analysis.health.claim import (
+    INFO_ONLY,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_names,
+    short_gpu_names,
+)
 from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, known
@@ -19,50 +28,57 @@ MOST_DOWN: Final = 0.25
 MIN_FASTER: Final = 2
 LONGEST_NAME: Final = 16
 """Characters of a device name in a headline; names of the kernel have 15."""
-LOST: Final = (Step("critical", after_s=2.0),)
+LOST: Final = (Escalation("critical", after_s=2.0),)
 """Nothing is read of it any more, so no readings can be counted."""
-FELL: Final = (Step("critical", polls=3),)
-FELL_WITHOUT_RDMA: Final = (Step("warning", polls=3),)
+FELL: Final = (Escalation("critical", readings=3),)
+FELL_WITHOUT_RDMA: Final = (Escalation("warning", readings=3),)
 LOOK_AT_CABLE: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
 RENEGOTIATE: Final = (
     "Reseat cable and transceiver, and see `mlxlink` or `ethtool` for what the ends agreed on"
 )
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the ports of all NICs, and where they hang."""
-    listed = scene.inventory.nics
+    listed = rule_input.inventory.nics
     # Management functions of NVSwitches have no cable; what their state says is a matter of the fabric.
-    scene = replace(scene, nics=tuple(f for f in scene.nics if not f.nic.role))
+    rule_input = replace(rule_input, nics=tuple(f for f in rule_input.nics if not f.nic.role))
     if isinstance(listed, Missing):
         return (), listed
-    if not listed and not scene.nics:
+    if not listed and not rule_input.nics:
         return (), None
-    if not scene.nics:
+    if not rule_input.nics:
         return (), Missing("no port read yet")
-    if all(f.stale for f in scene.nics):
-        if scene.tick.worker in NOT_READING:
+    if all(f.stale for f in rule_input.nics):
+        if rule_input.tick.worker in NOT_READING:
             return (), Missing("nvltop's own reader is not running")
         return (), Missing("ports are no longer read: an adapter or its driver may hang")
-    kinds = _Kinds(scene)
-    claims = [claim for f in scene.nics for claim in (*_down(scene, f, kinds), *_slow(scene, f, kinds))]
-    claims += _far(scene)
-    ports = [f for f in scene.nics if f.nic.rdma] or list(scene.nics)
+    kinds = _Kinds(rule_input)
+    claims = [
+        claim
+        for f in rule_input.nics
+        for claim in (*_down(rule_input, f, kinds), *_slow(rule_input, f, kinds))
+    ]
+    claims += _far(rule_input)
+    ports = [f for f in rule_input.nics if f.nic.rdma] or list(rule_input.nics)
     up = sum(f.active for f in ports)
     return claims, f"{up} of {len(ports)} {'RDMA ' if ports[0].nic.rdma else ''}ports are up"
 
 
-def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
+def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """A port that has been up, or that all of its kind but this one are."""
     key = f.nic.device, f.port.port
     if f.port.state == GONE:
-        yield _claim(scene, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", LOST)
+        yield _claim(
+            rule_input, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", LOST
+        )
     elif f.active or isinstance(f.port.state, Missing):
         return
-    elif key in scene.memory.active_ports:
-        steps = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
+    elif key in rule_input.history.active_ports:
+        escalations = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
         yield _claim(
-            scene, f, f"{_short(f)} {_brief(f, 'went down')}", f"{_named(f)} {_word(f, 'went down')}", steps,
+            rule_input, f, f"{_short(f)} {_brief(f, 'went down')}", f"{_named(f)} {_word(f, 'went down')}",
+            escalations,
             state=f.port.state, physical=f.port.physical,
         )  # fmt: skip
     else:
@@ -74,15 +90,15 @@ def _down(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         down = "is switched off" if off else "is down"
         word = _word(f, down)
         yield _claim(
-            scene, f,
+            rule_input, f,
             _fitting(f"{_short(f)} {_brief(f, down)}", f" ({up} of its kind up)"),
             f"{_named(f)} {word}, while {up} of its kind are up",
-            (Step("notice" if off or not kinds.alone(f) else "warning", polls=3),),
+            (Escalation("notice" if off or not kinds.alone(f) else "warning", readings=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
         )  # fmt: skip
 
 
-def _slow(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
+def _slow(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """A port that runs at less than most of its kind."""
     rate = f.port.rate_bytes_per_s
     if not f.active or not f.nic.rdma or isinstance(rate, Missing):
@@ -92,37 +108,37 @@ def _slow(scene: Scene, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     if usual <= rate or count < MIN_FASTER:
         return
     yield _claim(
-        scene, f,
+        rule_input, f,
         f"{_short(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
         f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
-        (Step("warning", polls=3),),
+        (Escalation("warning", readings=3),),
         rule="nic-slow", next_step=RENEGOTIATE, confidence="likely",
         gbit_per_s=rate * 8e-9, usual_gbit_per_s=usual * 8e-9,
     )  # fmt: skip
 
 
-def _far(scene: Scene) -> Iterator[Claim]:
+def _far(rule_input: RuleInput) -> Iterator[Claim]:
     """GPUs whose nearest NIC is behind another processor."""
-    layout = scene.memory.layout(scene.inventory)
-    far = [g for g in scene.gpus if g.gpu.uuid in layout.far]
+    layout = rule_input.history.layout(rule_input.inventory)
+    far = [g for g in rule_input.gpus if g.gpu.uuid in layout.far]
     if far:
         yield Claim(
             rule="nic-far",
             gpu=far[0].gpu.uuid if len(far) == 1 else None,
-            headline=f"{few(far)}: no NIC on the same NUMA node",
-            summary=f"{names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
-            steps=INFO,
+            headline=f"{short_gpu_names(far)}: no NIC on the same NUMA node",
+            summary=f"{gpu_names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
+            escalations=INFO_ONLY,
             evidence={"gpus": [g.gpu.index for g in far], "nics": layout.nics},
             next_step="If this is not by design, compare the slots of the NICs with `nvidia-smi topo -m`",
         )
 
 
 def _claim(
-    scene: Scene,
+    rule_input: RuleInput,
     f: NicFrame,
     headline: str,
     summary: str,
-    steps: tuple[Step, ...],
+    escalations: tuple[Escalation, ...],
     *,
     rule: str = "nic-down",
     next_step: str = LOOK_AT_CABLE,
@@ -136,8 +152,8 @@ def _claim(
         link=f.port.port if f.port.port > 1 else None,
         headline=headline,
         summary=summary,
-        steps=steps,
-        polled_s=round(scene.tick.mono_s - f.age_s, 3),
+        escalations=escalations,
+        read_s=round(rule_input.tick.mono_s - f.age_s, 3),
         evidence={**seen, "age_s": round(f.age_s, 1)},
         next_step=next_step,
         confidence=confidence,
@@ -174,13 +190,13 @@ def _brief(f: NicFrame, down: str) -> str:
 class _Kinds:
     """Which ports are alike: of the same model with as many ports, and as near to a GPU."""
 
-    def __init__(self, scene: Scene) -> None:
-        slots = Counter(slot(f.nic) for f in scene.nics if not f.nic.virtual)
-        near = scene.memory.layout(scene.inventory).nearest
+    def __init__(self, rule_input: RuleInput) -> None:
+        slots = Counter(slot(f.nic) for f in rule_input.nics if not f.nic.virtual)
+        near = rule_input.history.layout(rule_input.inventory).nearest
         self._of = {id(f): (f.nic.model, f.nic.virtual, f.nic.bond, f.port.link_layer,
-                            slots[slot(f.nic)], near.get(f.nic.device)) for f in scene.nics}  # fmt: skip
+                            slots[slot(f.nic)], near.get(f.nic.device)) for f in rule_input.nics}  # fmt: skip
         self._ports: dict[object, list[NicFrame]] = {}
-        for f in scene.nics:
+        for f in rule_input.nics:
             if f.port.state != GONE:
                 self._ports.setdefault(self._of[id(f)], []).append(f)
         self._slots = slots
@@ -194,4 +210,4 @@ class _Kinds:
         return self._slots[slot(f.nic)] <= 1
 
 
-FAMILY: Final = Family("NICs", ("nic-down", "nic-slow", "nic-far"), judge, of_gpus=False)
+RULE_GROUP: Final = RuleGroup("NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, of_gpus=False)

@@ -7,14 +7,14 @@ from typing import Final
 
 from nvltop.analysis.health.claim import (
     Claim,
-    Family,
-    Opinion,
-    Scene,
-    Step,
-    few,
-    linked,
-    names,
-    up_count,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    active_link_count,
+    gpu_names,
+    linked_gpus,
+    short_gpu_names,
 )
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.link_states import SWITCH, lit
@@ -31,9 +31,9 @@ CAUSES: Final = (
 )
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge P2P status and where the traffic goes."""
-    gpus = [g for g in linked(scene) if up_count(g) and g.gpu.mig is not True]
+    gpus = [g for g in linked_gpus(rule_input) if active_link_count(g) and g.gpu.mig is not True]
     ends = {g.gpu.uuid: lit(g.links).ends for g in gpus}
     switched = {a for a, leads in ends.items() if SWITCH in leads}
     joined = [
@@ -44,10 +44,10 @@ def judge(scene: Scene) -> Opinion:
     ]
     if not joined:
         return (), None
-    statuses = {key: pair.p2p_nvlink for key in joined if (pair := scene.pairs.get(key))}
+    statuses = {key: pair.p2p_nvlink for key in joined if (pair := rule_input.pairs.get(key))}
     unread = next((s for s in statuses.values() if isinstance(s, Missing)), None)
     allowed = [key for key, status in statuses.items() if status == "OK"]
-    claims = [*_fallback(scene, gpus, allowed)]
+    claims = [*_fallback(rule_input, gpus, allowed)]
     if unread:
         return claims, unread
     if any(not_ready(g) for g in gpus):
@@ -60,9 +60,9 @@ def judge(scene: Scene) -> Opinion:
                 rule="p2p-dead",
                 gpu=None,
                 headline=f"No GPU pair may use NVLink (P2P {', '.join(codes)[:12]})",
-                summary=f"The NVLinks of {names(gpus)} are up, but no GPU pair may use them (P2P status"
+                summary=f"The NVLinks of {gpu_names(gpus)} are up, but no GPU pair may use them (P2P status"
                 f" {', '.join(codes)}): jobs fall back to PCIe without an error",
-                steps=(Step("critical"),),
+                escalations=(Escalation("critical"),),
                 evidence={"pairs": len(statuses), "pairs_ok": 0, "codes": codes},
                 next_step=CAUSES,
                 source="leptonai/gpud p2p check",
@@ -73,8 +73,8 @@ def judge(scene: Scene) -> Opinion:
     return claims, Missing(f"{text}; {refused // 2} may not") if refused and allowed else text
 
 
-def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
-    pcie = scene.memory.pcie_share
+def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
+    pcie = rule_input.history.pcie_share
     over_pcie = [
         g
         for g in gpus
@@ -91,11 +91,11 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
         yield Claim(
             rule="p2p-fallback",
             gpu=None,
-            headline=f"{few(over_pcie)} use PCIe although NVLink is up",
-            summary=f"{names(over_pcie)} are busy and communicate over PCIe although NVLink is available",
-            steps=(Step("warning", after_s=FALLBACK_S, polls=3),),
-            polled_s=scene.polled(busiest, "gauges"),
-            evidence=scene.evidence(
+            headline=f"{short_gpu_names(over_pcie)} use PCIe although NVLink is up",
+            summary=f"{gpu_names(over_pcie)} are busy and communicate over PCIe although NVLink is available",
+            escalations=(Escalation("warning", after_s=FALLBACK_S, readings=3),),
+            read_s=rule_input.read_s(busiest, "gauges"),
+            evidence=rule_input.evidence(
                 busiest,
                 "pcie",
                 gpus=[g.gpu.index for g in over_pcie],
@@ -108,4 +108,4 @@ def _fallback(scene: Scene, gpus: list[GpuFrame], allowed: list[tuple[str, str]]
         )
 
 
-FAMILY: Final = Family("P2P over NVLink", ("p2p-dead", "p2p-fallback"), judge, FALLBACK_S)
+RULE_GROUP: Final = RuleGroup("P2P over NVLink", ("p2p-dead", "p2p-fallback"), evaluate, FALLBACK_S)

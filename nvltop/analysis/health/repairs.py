@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.claim import DCGM, Claim, Family, Opinion, Scene, Step, first_missing, named
+from nvltop.analysis.health.claim import (
+    DCGM,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    first_missing,
+    gpu_name,
+)
 from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
 from nvltop.model import GpuFrame, Missing, known
 
@@ -36,10 +45,10 @@ MAX_ROWS: Final = 512
 """Uncorrectable row remappings (DCGM and Azure's node checks)."""
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge what the driver asks for by itself, and repairs of GPU memory."""
-    answering = [g for g in scene.gpus if g.state == "ok"]
-    claims = [claim for g in answering for claim in (*_action(scene, g), *_remap(scene, g))]
+    answering = [g for g in rule_input.gpus if g.state == "ok"]
+    claims = [claim for g in answering for claim in (*_action(rule_input, g), *_remap(rule_input, g))]
     actions = [g.fabric.recovery_action for g in answering]
     if any(known(a) for a in actions):
         return claims, "no GPU needs a reset or repair"
@@ -49,7 +58,7 @@ def judge(scene: Scene) -> Opinion:
     return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
 
 
-def _action(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     action = g.fabric.recovery_action
     if not known(action) or action == 0:
         return
@@ -59,17 +68,17 @@ def _action(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
     yield Claim(
         rule="recovery-action",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)}: driver requests {short}",
-        summary=f"The driver requests {what} for {named(g)}",
-        steps=(Step("warning" if action == DRAIN_P2P else "critical"),),
-        polled_s=scene.polled(g, "fabric"),
-        evidence=scene.evidence(g, "fabric", recovery_action=action),
+        headline=f"{gpu_name(g)}: driver requests {short}",
+        summary=f"The driver requests {what} for {gpu_name(g)}",
+        escalations=(Escalation("warning" if action == DRAIN_P2P else "critical"),),
+        read_s=rule_input.read_s(g, "fabric"),
+        evidence=rule_input.evidence(g, "fabric", recovery_action=action),
         next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
         source="NVML field 230",
     )
 
 
-def _remap(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
+def _remap(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     pending, failed, rows = g.fabric.remap_pending, g.fabric.remap_failed, g.fabric.remapped_rows
     many = known(rows) and rows >= MAX_ROWS
     if failed is True or many:
@@ -78,11 +87,13 @@ def _remap(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
         yield Claim(
             rule="remap",
             gpu=g.gpu.uuid,
-            headline=f"{named(g)}: memory {short}",
-            summary=f"The memory of {named(g)} {why}",
-            steps=(Step("critical"),),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", remap_failed=failed is True, remapped_rows=_plain(rows)),
+            headline=f"{gpu_name(g)}: memory {short}",
+            summary=f"The memory of {gpu_name(g)} {why}",
+            escalations=(Escalation("critical"),),
+            read_s=rule_input.read_s(g, "fabric"),
+            evidence=rule_input.evidence(
+                g, "fabric", remap_failed=failed is True, remapped_rows=_plain(rows)
+            ),
             next_step="Drain the GPU, run nvidia-bug-report.sh and ask for NVIDIA's field diagnostic",
             source=DCGM,
         )
@@ -90,11 +101,11 @@ def _remap(scene: Scene, g: GpuFrame) -> Iterator[Claim]:
         yield Claim(
             rule="remap",
             gpu=g.gpu.uuid,
-            headline=f"{named(g)}: reset needed for memory repair",
-            summary=f"{named(g)} needs a reset to finish repairing its memory",
-            steps=(Step("warning"),),
-            polled_s=scene.polled(g, "fabric"),
-            evidence=scene.evidence(g, "fabric", remap_pending=True, remapped_rows=_plain(rows)),
+            headline=f"{gpu_name(g)}: reset needed for memory repair",
+            summary=f"{gpu_name(g)} needs a reset to finish repairing its memory",
+            escalations=(Escalation("warning"),),
+            read_s=rule_input.read_s(g, "fabric"),
+            evidence=rule_input.evidence(g, "fabric", remap_pending=True, remapped_rows=_plain(rows)),
             next_step=f"Reset it after its work has drained (`nvidia-smi -r -i {g.gpu.index}`)",
             source=DCGM,
         )
@@ -104,4 +115,4 @@ def _plain(value: object) -> object:
     return None if isinstance(value, Missing) else value
 
 
-FAMILY: Final = Family("repairs", ("recovery-action", "remap"), judge)
+RULE_GROUP: Final = RuleGroup("repairs", ("recovery-action", "remap"), evaluate)

@@ -6,57 +6,65 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis import answer
-from nvltop.analysis.health.claim import Claim, Family, Looked, Opinion, Scene, Step, linked
+from nvltop.analysis.health.claim import (
+    CheckSummary,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    linked_gpus,
+)
 from nvltop.model import Judgement, Missing, known
 
 SATURATED_S: Final = 30.0
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the load of the links, by the same analysis as the verdict."""
-    if not linked(scene):
+    if not linked_gpus(rule_input):
         return (), None
-    return _saturated(scene), _looked(scene)
+    return _saturated(rule_input), _looked(rule_input)
 
 
-def _looked(scene: Scene) -> Looked:
+def _looked(rule_input: RuleInput) -> CheckSummary:
     """Say what the judgements of the jobs come to."""
-    found = scene.judgements
+    found = rule_input.judgements
     unknown = next((j for j in found if j.state == "unknown"), None)
     if unknown or not found:
         return Missing(unknown.why if unknown else "not judged yet")
     limited = [j for j in found if j.state in answer.COSTS]
     if limited:
-        return _headlines(scene, limited)
+        return _headlines(rule_input, limited)
     unclear = [j for j in found if j.state == "unclear"]
     if unclear:
-        return Missing(_headlines(scene, unclear))
+        return Missing(_headlines(rule_input, unclear))
     return "no link at its limit for long"
 
 
-def _headlines(scene: Scene, found: list[Judgement]) -> str:
-    index_of = {g.gpu.uuid: g.gpu.index for g in scene.gpus}
+def _headlines(rule_input: RuleInput, found: list[Judgement]) -> str:
+    index_of = {g.gpu.uuid: g.gpu.index for g in rule_input.gpus}
     return "; ".join(answer.headline(j, index_of) for j in found)
 
 
-def _saturated(scene: Scene) -> Iterator[Claim]:
+def _saturated(rule_input: RuleInput) -> Iterator[Claim]:
     """Report each job that NVLink limits; that is no fault."""
-    index_of = {g.gpu.uuid: g.gpu.index for g in scene.gpus}
-    by_uuid = {g.gpu.uuid: g for g in scene.gpus}
-    jobs = {job.key: job for job in scene.jobs}
-    for j in scene.judgements:
+    index_of = {g.gpu.uuid: g.gpu.index for g in rule_input.gpus}
+    by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
+    jobs = {job.key: job for job in rule_input.jobs}
+    for j in rule_input.judgements:
         if j.state != "limits":
             continue
         g = by_uuid[j.gpu or j.gpus[0]]
-        several = len(j.gpus) == len(scene.gpus)
+        several = len(j.gpus) == len(rule_input.gpus)
         yield Claim(
             rule="saturated",
             gpu=j.gpu or (None if several else j.gpus[0]),
             headline=answer.headline(j, index_of),
             summary=answer.summary(j, index_of, jobs),
-            steps=(Step("info", after_s=SATURATED_S, polls=3),),
-            polled_s=scene.polled(g, "links"),
-            evidence=scene.evidence(
+            escalations=(Escalation("info", after_s=SATURATED_S, readings=3),),
+            read_s=rule_input.read_s(g, "links"),
+            evidence=rule_input.evidence(
                 g,
                 "links",
                 gpus=[index_of[uuid] for uuid in j.gpus if uuid in index_of],
@@ -69,4 +77,4 @@ def _saturated(scene: Scene) -> Iterator[Claim]:
         )
 
 
-FAMILY: Final = Family("load", ("saturated",), judge, SATURATED_S)
+RULE_GROUP: Final = RuleGroup("load", ("saturated",), evaluate, SATURATED_S)

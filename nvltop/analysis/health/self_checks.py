@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from nvltop.analysis.health.claim import INFO, UNKNOWN, Claim, Family, Opinion, Scene, Step, named
+from nvltop.analysis.health.claim import (
+    INFO_ONLY,
+    UNKNOWN_ONLY,
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+)
 from nvltop.analysis.link_states import lit, rates
 from nvltop.analysis.rates import IMPLAUSIBLE
 from nvltop.model import GpuFrame, Missing, Scope, known, or_none
@@ -19,29 +28,29 @@ TIMES: Final = 8
 COMPARE: Final = "Compare with `nvidia-smi nvlink -gt d`, and report it with the driver version"
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Say what is doubtful in these numbers."""
-    by_uuid = {g.gpu.uuid: g for g in scene.gpus}
+    by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
     claims = []
-    for g in scene.gpus:
+    for g in rule_input.gpus:
         if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
         tx, rx = rates(g.links)
         if Missing in map(type, tx + rx):
             odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE in ways)
-            claims += [_implausible(scene, g, link) for link in odd]
-        claims += _ends(scene, g, by_uuid)
-    direct = sum(g.links[i].remote.gpu in by_uuid for g in scene.gpus for i in lit(g.links).direct)
+            claims += [_implausible(rule_input, g, link) for link in odd]
+        claims += _ends(rule_input, g, by_uuid)
+    direct = sum(g.links[i].remote.gpu in by_uuid for g in rule_input.gpus for i in lit(g.links).direct)
     if direct:
         return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
     return claims, "sanity check: no rate above the link's speed" if any(
-        g.links for g in scene.gpus
+        g.links for g in rule_input.gpus
     ) else None
 
 
-def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
+def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
     """Hold what a link sends against what its other end receives."""
-    disagreed = scene.memory.disagreed
+    disagreed = rule_input.history.disagreed
     for link in (g.links[i] for i in lit(g.links).direct):
         there = by_uuid.get(link.remote.gpu or "")
         number = link.remote.link
@@ -64,11 +73,11 @@ def _ends(scene: Scene, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterato
                 rule="implausible-rate",
                 gpu=g.gpu.uuid,
                 link=link.index,
-                headline=f"{named(g)} link {link.index}: ends disagree, bad counter",
-                summary=f"{named(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
-                f" {named(there)} link {number}, receives {received / 1e9:.1f} GB/s:"
+                headline=f"{gpu_name(g)} link {link.index}: ends disagree, bad counter",
+                summary=f"{gpu_name(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
+                f" {gpu_name(there)} link {number}, receives {received / 1e9:.1f} GB/s:"
                 " one of the counters is wrong",
-                steps=UNKNOWN,
+                escalations=UNKNOWN_ONLY,
                 evidence={"tx_bytes_per_s": sent, "rx_bytes_per_s": received, "looks": times},
                 next_step=COMPARE,
             )
@@ -78,27 +87,27 @@ def _total_only(g: GpuFrame) -> Claim:
     return Claim(
         rule="gpu-total-only",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)}: only total traffic, not per link",
-        summary=f"The driver reports only the total traffic of {named(g)}, not that of each link",
-        steps=INFO,
+        headline=f"{gpu_name(g)}: only total traffic, not per link",
+        summary=f"The driver reports only the total traffic of {gpu_name(g)}, not that of each link",
+        escalations=INFO_ONLY,
         evidence={"scope": "gpu"},
         next_step="A newer driver may count per link",
     )
 
 
-def _implausible(scene: Scene, g: GpuFrame, link: int) -> Claim:
+def _implausible(rule_input: RuleInput, g: GpuFrame, link: int) -> Claim:
     return Claim(
         rule="implausible-rate",
         gpu=g.gpu.uuid,
         link=link,
-        headline=f"{named(g)} link {link}: implausible counter",
-        summary=f"The counter of {named(g)} link {link} rises faster than the link can carry,"
+        headline=f"{gpu_name(g)} link {link}: implausible counter",
+        summary=f"The counter of {gpu_name(g)} link {link} rises faster than the link can carry,"
         " so no rate is shown",
-        steps=(Step("unknown", after_s=2.0, polls=3),),
-        polled_s=scene.polled(g, "links"),
-        evidence=scene.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
+        escalations=(Escalation("unknown", after_s=2.0, readings=3),),
+        read_s=rule_input.read_s(g, "links"),
+        evidence=rule_input.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
         next_step=COMPARE,
     )
 
 
-FAMILY: Final = Family("our numbers", ("gpu-total-only", "implausible-rate"), judge)
+RULE_GROUP: Final = RuleGroup("our numbers", ("gpu-total-only", "implausible-rate"), evaluate)

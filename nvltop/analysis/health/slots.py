@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.claim import Claim, Family, Opinion, Scene, Step, named, names
+from nvltop.analysis.health.claim import (
+    Claim,
+    Escalation,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    gpu_name,
+    gpu_names,
+)
 from nvltop.analysis.verdict import BUSY_PERCENT
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, known
 
@@ -26,26 +34,26 @@ MODULE_STEP: Final = (
 )
 
 
-def judge(scene: Scene) -> Opinion:
+def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the PCIe links: the width in any P-state, the generation under load (at rest it saves power)."""
     claims: list[Claim] = []
     at_work, seen, limited = [], [], []
-    for g in scene.gpus:
-        link = PcieLink.of(scene, g)
+    for g in rule_input.gpus:
+        link = PcieLink.of(rule_input, g)
         if link is None:
             continue
         seen.append(g)
         if link.at_work:
             at_work.append(g)
         if limit := link.slot_limit:
-            limited.append(f"{named(g)} at {limit}, which is all its slot has")
+            limited.append(f"{gpu_name(g)} at {limit}, which is all its slot has")
         if link.narrow or link.slow:
-            claims.append(_degraded(scene, link))
+            claims.append(_degraded(rule_input, link))
     if not seen:
-        on_chip = all(_on_chip(g.gpu) for g in scene.gpus)
+        on_chip = all(_on_chip(g.gpu) for g in rule_input.gpus)
         return claims, None if on_chip else Missing("PCIe width and generation are not reported")
     speed = "full speed under load" if at_work else "speed not judged: no GPU is under load"
-    return claims, "; ".join((f"PCIe links of {names(seen)} at full width, {speed}", *limited))
+    return claims, "; ".join((f"PCIe links of {gpu_names(seen)} at full width, {speed}", *limited))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class PcieLink:
     """The P-state is one of those that compute uses, and the GPU is busy."""
 
     @classmethod
-    def of(cls, scene: Scene, g: GpuFrame) -> PcieLink | None:
+    def of(cls, rule_input: RuleInput, g: GpuFrame) -> PcieLink | None:
         """Return it; None if it cannot be read, or says nothing (C2C boards, virtual GPUs)."""
         gen, width = g.gauges.pcie_gen, g.gauges.pcie_width
         gen_max, width_max = g.gpu.pcie_gen_max, g.gpu.pcie_width_max
@@ -73,10 +81,10 @@ class PcieLink:
             return None
         if _on_chip(g.gpu) or g.state != "ok" or g.gpu.virtualization == "vgpu":
             return None
-        place = scene.memory.layout(scene.inventory).ports.get(g.gpu.uuid)
+        place = rule_input.history.layout(rule_input.inventory).ports.get(g.gpu.uuid)
         slot_width, slot_gen = (place.port_width, place.port_gen) if place else (NOT_READ, NOT_READ)
         # The port of a virtual machine is made up; one that is slower than its link is wrong.
-        believed = known(slot_width) and slot_width >= width and not scene.board.virtual
+        believed = known(slot_width) and slot_width >= width and not rule_input.board.virtual
         pstate, util = g.gauges.pstate, g.gauges.util_percent
         return cls(
             gpu=g,
@@ -114,19 +122,19 @@ class PcieLink:
         return " ".join([f"gen{self.gen}"] * gen + [f"x{self.width}"] * width)
 
 
-def _degraded(scene: Scene, link: PcieLink) -> Claim:
-    g, card = link.gpu, scene.board.cards
+def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
+    g, card = link.gpu, rule_input.board.cards
     now, best = link.words(link.gen, link.width), link.words(link.gen_limit, link.width_limit)
     load = " under load" if link.slow else ""
     # Whether the slot of a card has fewer lanes is known from sysfs only; modules have no slot, and no slot
     # beside a card of generation 3 or later is so slow.
     too_narrow = link.narrow and (link.slot_known or not card)
     too_slow = link.slow and (link.slot_known or not card or link.gen <= OLDEST_SLOT_GEN < link.gen_limit)
-    steps = []
+    escalations = []
     if not too_narrow and (link.narrow or not too_slow):
-        steps.append(Step("notice", after_s=0.0 if link.narrow else PCIE_S, polls=3))
+        escalations.append(Escalation("notice", after_s=0.0 if link.narrow else PCIE_S, readings=3))
     if too_narrow or too_slow:
-        steps.append(Step("warning", after_s=0.0 if too_narrow else PCIE_S, polls=3))
+        escalations.append(Escalation("warning", after_s=0.0 if too_narrow else PCIE_S, readings=3))
     who = (
         "card and slot support" if link.slot_known else "the card supports" if card else "the module supports"
     )
@@ -134,11 +142,12 @@ def _degraded(scene: Scene, link: PcieLink) -> Claim:
     return Claim(
         rule="pcie-degraded",
         gpu=g.gpu.uuid,
-        headline=f"{named(g)} PCIe {now} instead of {best}{load}",
-        summary=f"The PCIe link of {named(g)} runs at {now} instead of {best}{load}: {who} {best}{unknown}",
-        steps=tuple(steps),
-        polled_s=scene.polled(g, "gauges"),
-        evidence=scene.evidence(
+        headline=f"{gpu_name(g)} PCIe {now} instead of {best}{load}",
+        summary=f"The PCIe link of {gpu_name(g)} runs at {now} instead of {best}{load}:"
+        f" {who} {best}{unknown}",
+        escalations=tuple(escalations),
+        read_s=rule_input.read_s(g, "gauges"),
+        evidence=rule_input.evidence(
             g,
             "gauges",
             gen=link.gen,
@@ -158,4 +167,4 @@ def _on_chip(gpu: Gpu) -> bool:
     return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
 
 
-FAMILY: Final = Family("PCIe links", ("pcie-degraded",), judge, PCIE_S)
+RULE_GROUP: Final = RuleGroup("PCIe links", ("pcie-degraded",), evaluate, PCIE_S)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.claim import Scene, linked
+from nvltop.analysis.health.claim import RuleInput, linked_gpus
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, LinkState, known
@@ -56,15 +56,15 @@ class Evidence:
         return self.action == 0 and self.action_after and not self.damage
 
 
-def evidence(scene: Scene, g: GpuFrame | None, last_s: float) -> Evidence:
+def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Evidence:
     """Return what a GPU shows; `last_s` is CLOCK_MONOTONIC of its last Xid."""
     if g is None:
         return Evidence(None, False, (), 0, False)
     action, count = g.fabric.recovery_action, g.nvlink.errors_since_start
-    fell = lit(g.links).where(LinkState.DOWN) & scene.memory.lit.get(g.gpu.uuid, NO_LINKS)
+    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.lit.get(g.gpu.uuid, NO_LINKS)
     return Evidence(
         action=action if known(action) else None,
-        action_after=scene.polled(g, "fabric") > last_s,
+        action_after=rule_input.read_s(g, "fabric") > last_s,
         links_down=tuple(sorted(fell)),
         errors=count if known(count) else 0,
         lost=g.state != "ok",
@@ -111,9 +111,9 @@ def culprits(events: Sequence[Event]) -> dict[str, list[Event]]:
     return found
 
 
-def at_once(scene: Scene, xids: Sequence[Event]) -> list[Event]:
+def at_once(rule_input: RuleInput, xids: Sequence[Event]) -> list[Event]:
     """Return the Xids that all linked GPUs reported at once while none reported a fault of its own."""
-    members = {g.gpu.uuid for g in linked(scene)}
+    members = {g.gpu.uuid for g in linked_gpus(rule_input)}
     if len(members) < 2:
         return []
     found: dict[int, Event] = {}

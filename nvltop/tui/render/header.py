@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Final
 
-from nvltop.analysis.health.claim import names
+from nvltop.analysis.health.claim import gpu_names
 from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.headless.status_line import SHOW_AFTER_S, startup_progress
 from nvltop.model import Frame, known
@@ -129,7 +129,7 @@ def _lost(frame: Frame) -> Span | None:
     lost = [g for g in frame.gpus if g.state != "ok"]
     if not lost:
         return None
-    return f"{names(lost)}: {lost[0].state_reason}", "error"
+    return f"{gpu_names(lost)}: {lost[0].state_reason}", "error"
 
 
 def _moved(frame: Frame) -> Span | None:

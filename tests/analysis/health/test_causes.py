@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.health.causes import RELATIONS, with_causes
-from nvltop.analysis.health.claim import Claim, Step
-from nvltop.analysis.health.debounce import SEVERITIES, Ledger, key_of
+from nvltop.analysis.health.claim import Claim, Escalation
+from nvltop.analysis.health.debounce import SEVERITIES, FindingTracker, key_of
 from nvltop.model import Finding
 
 RULES = sorted({r.cause for r in RELATIONS} | {e for r in RELATIONS for e in r.effects})
@@ -20,7 +20,7 @@ claims = st.lists(
         gpu=st.sampled_from([None, "GPU-a", "GPU-b"]),
         headline=st.just("headline"),
         summary=st.just("A sentence"),
-        steps=st.sampled_from(SEVERITIES).map(lambda s: (Step(s),)),
+        escalations=st.sampled_from(SEVERITIES).map(lambda s: (Escalation(s),)),
         link=st.sampled_from([None, 3, 7]),
         cause=st.none() | st.tuples(st.sampled_from(RULES), st.sampled_from([None, "GPU-a", "GPU-b"])),
         damage=st.sampled_from([0.0, 0.1, 1.0]),
@@ -32,9 +32,9 @@ claims = st.lists(
 
 @given(claims)
 def test_findings_keep_their_content_and_stand_below_their_root(given_claims):
-    ledger = Ledger()
-    ledger.update(given_claims, 1.0, 1.0, False)
-    before = ledger.findings(1.0)
+    tracker = FindingTracker()
+    tracker.update(given_claims, 1.0, 1.0, False)
+    before = tracker.findings(1.0)
     after = with_causes(before, given_claims)
     assert sorted((replace(f, caused_by=None) for f in after), key=lambda f: f.key) == sorted(
         before, key=lambda f: f.key
