@@ -1,4 +1,4 @@
-"""Where to listen: `ADDR:PORT` as people write it, and the socket for it."""
+"""The address to listen on: parses `ADDR:PORT` and opens the socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ServeError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host, by name or number, and a TCP port; port 0 stands for any that is free."""
+    """A host, by name or number, and a TCP port; port 0 means any free port."""
 
     host: str = LOOPBACK
     port: int = PORT
@@ -28,7 +28,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """Return what `PORT`, `ADDR`, `ADDR:PORT`, `[ADDR]:PORT` or a bare IPv6 address mean.
+    """Parse `PORT`, `ADDR`, `ADDR:PORT`, `[ADDR]:PORT` or a bare IPv6 address.
 
     Raises `ValueError` for anything else.
     """
@@ -57,7 +57,7 @@ def _ipv6(text: str) -> str:
 
 
 def listen(address: Address) -> socket.socket:
-    """Return a listening socket; raises `ServeError` where that is not possible."""
+    """Return a listening socket. Raises `ServeError` if the address cannot be used."""
     try:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""The flags of the metrics, and what they start; light, as every run reads it."""
+"""The command line flags of the exporter. Every run imports this module, so it must stay light."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
 
 FILES: Final = {"alerts": "alerts.yml", "dashboard": "dashboard.json"}
-"""What can be printed, and its file in this package."""
+"""Files of this package that a flag prints, by the name of the flag."""
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         const=Address(),
         type=_address,
         metavar="ADDR:PORT",
-        help=f"serve metrics, on {Address()} unless told",
+        help=f"serve metrics, on {Address()} by default",
     )
     group.add_argument(
         "--serve-hostname", action="store_true", help="give every sample dcgm-exporter's label Hostname"
@@ -35,7 +35,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def to_print(options: argparse.Namespace) -> str | None:
-    """Return the file that was asked for, None if none was."""
+    """Return the contents of the file that a flag requests; None without such a flag."""
     for name, file in FILES.items():
         if getattr(options, f"print_{name}"):
             return Path(__file__).with_name(file).read_text(encoding="utf-8").rstrip("\n")
@@ -43,7 +43,7 @@ def to_print(options: argparse.Namespace) -> str | None:
 
 
 def start(options: argparse.Namespace) -> Exporter | None:
-    """Begin to serve if that was asked for; raises `ServeError` if it cannot be done."""
+    """Start the exporter if `--serve` is given. Raises `ServeError` if it cannot be started."""
     if options.serve is None:
         return None
     listening = listen(options.serve)
@@ -62,5 +62,5 @@ def _address(text: str) -> Address:
         return parse(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no address such as 127.0.0.1:{Address().port}"
+            f"{text!r} is not an address such as 127.0.0.1:{Address().port}"
         ) from None

@@ -1,16 +1,16 @@
-"""What is exported of each GPU."""
+"""Metrics of each GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from nvltop.export.metric_set import Fresh, Info, Metric, Sheet, Value, gpu_labels
+from nvltop.export.metric_set import InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec, gpu_labels
 from nvltop.model import GpuFrame, Maybe, Missing
 
 
 def _scaled(get: Callable[[GpuFrame], Maybe[float]], factor: float) -> Callable[[GpuFrame], Maybe[float]]:
-    """Return what gives a value in Prometheus' base unit."""
+    """Return a getter for the value in the base unit of Prometheus."""
 
     def scaled(gpu: GpuFrame) -> Maybe[float]:
         value = get(gpu)
@@ -19,101 +19,115 @@ def _scaled(get: Callable[[GpuFrame], Maybe[float]], factor: float) -> Callable[
     return scaled
 
 
-VALUES: Final[tuple[Value[GpuFrame], ...]] = (
-    Value(
-        Metric("nvlink_links", "NVLinks that the GPU has; 0 without NVLink."),
+GPU_VALUES: Final[tuple[ValueSpec[GpuFrame], ...]] = (
+    ValueSpec(
+        MetricSpec("nvlink_links", "NVLinks that the GPU has; 0 without NVLink."),
         lambda g: g.nvlink.links_present,
     ),
-    Value(Metric("nvlink_links_active", "NVLinks that are trained."), lambda g: g.nvlink.links_up, "states"),
-    Value(
-        Metric("nvlink_speed_bytes_per_second", "What the active NVLinks can carry in one direction."),
+    ValueSpec(
+        MetricSpec("nvlink_links_active", "NVLinks that are trained."), lambda g: g.nvlink.links_up, "states"
+    ),
+    ValueSpec(
+        MetricSpec("nvlink_speed_bytes_per_second", "What the active NVLinks can carry in one direction."),
         lambda g: g.nvlink.speed_bytes_per_s,
         "states",
     ),
-    Value(
-        Metric(
+    ValueSpec(
+        MetricSpec(
             "nvlink_used_ratio",
             "Mean over the last ten seconds of the busier direction over the speed of the active NVLinks.",
         ),
         lambda g: g.nvlink.recent_share,
         "links",
     ),
-    Value(
-        Metric("nvlink_ceiling_ratio", "Share of the speed that NCCL reaches in practice."),
+    ValueSpec(
+        MetricSpec("nvlink_ceiling_ratio", "Share of the speed that NCCL reaches in practice."),
         lambda g: g.nvlink.ceiling,
     ),
-    Value(
-        Metric("gpu_utilization_ratio", "Share of the time in which a kernel ran, as NVML says."),
+    ValueSpec(
+        MetricSpec("gpu_utilization_ratio", "Share of the time in which a kernel ran, as NVML reports it."),
         _scaled(lambda g: g.gauges.util_percent, 0.01),
         "gauges",
     ),
-    Value(Metric("gpu_memory_used_bytes", "Memory in use."), lambda g: g.gauges.memory_used_bytes, "gauges"),
-    Value(Metric("gpu_memory_size_bytes", "Memory of the GPU."), lambda g: g.gauges.memory_total_bytes),
-    Value(Metric("gpu_power_watts", "Power drawn."), lambda g: g.gauges.power_w, "gauges"),
-    Value(Metric("gpu_power_limit_watts", "Power limit in force."), lambda g: g.gpu.power_limit_w),
-    Value(
-        Metric("gpu_temperature_celsius", "Temperature of the GPU."),
+    ValueSpec(
+        MetricSpec("gpu_memory_used_bytes", "Memory in use."), lambda g: g.gauges.memory_used_bytes, "gauges"
+    ),
+    ValueSpec(
+        MetricSpec("gpu_memory_size_bytes", "Memory of the GPU."), lambda g: g.gauges.memory_total_bytes
+    ),
+    ValueSpec(MetricSpec("gpu_power_watts", "Power drawn."), lambda g: g.gauges.power_w, "gauges"),
+    ValueSpec(MetricSpec("gpu_power_limit_watts", "Power limit in force."), lambda g: g.gpu.power_limit_w),
+    ValueSpec(
+        MetricSpec("gpu_temperature_celsius", "Temperature of the GPU."),
         lambda g: g.gauges.temperature_c,
         "gauges",
     ),
-    Value(
-        Metric("gpu_sm_clock_hertz", "Clock of the multiprocessors."),
+    ValueSpec(
+        MetricSpec("gpu_sm_clock_hertz", "Clock of the multiprocessors."),
         _scaled(lambda g: g.gauges.sm_clock_mhz, 1e6),
         "gauges",
     ),
-    Value(
-        Metric("gpu_clocks_event_reasons", "NVML's bit mask of why clocks are as they are."),
+    ValueSpec(
+        MetricSpec("gpu_clocks_event_reasons", "NVML's bit mask of the reasons for the current clocks."),
         lambda g: g.gauges.event_reasons,
         "gauges",
     ),
-    Value(Metric("pcie_generation", "PCIe generation now."), lambda g: g.gauges.pcie_gen, "gauges"),
-    Value(Metric("pcie_generation_max", "PCIe generation that is possible."), lambda g: g.gpu.pcie_gen_max),
-    Value(Metric("pcie_width", "PCIe lanes now."), lambda g: g.gauges.pcie_width, "gauges"),
-    Value(Metric("pcie_width_max", "PCIe lanes that are possible."), lambda g: g.gpu.pcie_width_max),
-    Value(
-        Metric("pcie_transmit_bytes_per_second", "PCIe traffic out of the GPU, as the driver averages it."),
+    ValueSpec(MetricSpec("pcie_generation", "PCIe generation now."), lambda g: g.gauges.pcie_gen, "gauges"),
+    ValueSpec(
+        MetricSpec("pcie_generation_max", "Highest PCIe generation possible."), lambda g: g.gpu.pcie_gen_max
+    ),
+    ValueSpec(MetricSpec("pcie_width", "PCIe lanes now."), lambda g: g.gauges.pcie_width, "gauges"),
+    ValueSpec(
+        MetricSpec("pcie_width_max", "Highest number of PCIe lanes possible."), lambda g: g.gpu.pcie_width_max
+    ),
+    ValueSpec(
+        MetricSpec(
+            "pcie_transmit_bytes_per_second", "PCIe traffic out of the GPU, as the driver averages it."
+        ),
         lambda g: g.pcie.tx_bytes_per_s,
         "pcie",
     ),
-    Value(
-        Metric("pcie_receive_bytes_per_second", "PCIe traffic into the GPU, as the driver averages it."),
+    ValueSpec(
+        MetricSpec("pcie_receive_bytes_per_second", "PCIe traffic into the GPU, as the driver averages it."),
         lambda g: g.pcie.rx_bytes_per_s,
         "pcie",
     ),
-    Value(Metric("c2c_links", "C2C links to a CPU."), lambda g: g.gpu.c2c.links),
-    Value(Metric("c2c_links_active", "C2C links that are trained."), lambda g: g.gpu.c2c.links_up),
-    Value(
-        Metric("c2c_speed_bytes_per_second", "What the active C2C links can carry in one direction."),
+    ValueSpec(MetricSpec("c2c_links", "C2C links to a CPU."), lambda g: g.gpu.c2c.links),
+    ValueSpec(MetricSpec("c2c_links_active", "C2C links that are trained."), lambda g: g.gpu.c2c.links_up),
+    ValueSpec(
+        MetricSpec("c2c_speed_bytes_per_second", "What the active C2C links can carry in one direction."),
         lambda g: g.gpu.c2c.speed_bytes_per_s,
     ),
-    Value(
-        Metric("c2c_transmit_bytes_per_second", "C2C traffic out of the GPU."),
+    ValueSpec(
+        MetricSpec("c2c_transmit_bytes_per_second", "C2C traffic out of the GPU."),
         lambda g: g.c2c.tx_bytes_per_s,
         "c2c",
     ),
-    Value(
-        Metric("c2c_receive_bytes_per_second", "C2C traffic into the GPU."),
+    ValueSpec(
+        MetricSpec("c2c_receive_bytes_per_second", "C2C traffic into the GPU."),
         lambda g: g.c2c.rx_bytes_per_s,
         "c2c",
     ),
-    Value(
-        Metric("fabric_health_mask", "NVML's mask of the NVLink fabric's health; see nvml.h."),
+    ValueSpec(
+        MetricSpec("fabric_health_mask", "NVML's mask of the NVLink fabric's health; see nvml.h."),
         lambda g: g.fabric.health_mask,
         "fabric",
     ),
-    Value(
-        Metric("gpu_recovery_action", "What the driver asks for (NVML field 230); 0 is nothing."),
+    ValueSpec(
+        MetricSpec(
+            "gpu_recovery_action", "Recovery action that the driver requests (NVML field 230); 0 is none."
+        ),
         lambda g: g.fabric.recovery_action,
         "fabric",
     ),
-    Value(
-        Metric("gpu_remapped_rows", "Memory rows replaced for uncorrectable errors."),
+    ValueSpec(
+        MetricSpec("gpu_remapped_rows", "Memory rows replaced for uncorrectable errors."),
         lambda g: g.fabric.remapped_rows,
         "fabric",
     ),
 )
-GPU: Final[Info[GpuFrame]] = Info(
-    Metric("gpu", "What the GPU is; `counter` is what its traffic counters count.", "info"),
+GPU: Final[InfoSpec[GpuFrame]] = InfoSpec(
+    MetricSpec("gpu", "Description of the GPU; `counter` says what its traffic counters count.", "info"),
     lambda g: {
         "model": g.gpu.name,
         "architecture": g.gpu.architecture,
@@ -124,8 +138,8 @@ GPU: Final[Info[GpuFrame]] = Info(
         "module_id": g.gpu.module_id,
     },
 )
-FABRIC: Final[Info[GpuFrame]] = Info(
-    Metric("fabric", "Membership of the NVLink fabric; absent where the GPU has none.", "info"),
+FABRIC: Final[InfoSpec[GpuFrame]] = InfoSpec(
+    MetricSpec("fabric", "Membership of the NVLink fabric; absent if the GPU is not part of one.", "info"),
     lambda g: {
         "state": g.fabric.state,
         "status": g.fabric.status,
@@ -134,22 +148,27 @@ FABRIC: Final[Info[GpuFrame]] = Info(
         "clique_id": g.fabric.clique_id,
     },
 )
-STATE: Final = Metric("gpu_state", "1 for the state of the GPU, 0 for all others.")
-STATES: Final = ("ok", "lost", "unreadable")
-AGE: Final = Metric("reading_age_seconds", "Time since a group of values was read.")
+GPU_STATE: Final = MetricSpec("gpu_state", "1 for the state of the GPU, 0 for all others.")
+GPU_STATES: Final = ("ok", "lost", "unreadable")
+READING_AGE: Final = MetricSpec("reading_age_seconds", "Time since a group of values was read.")
 
 
-def add_gpu(sheet: Sheet, gpu: GpuFrame, late_s: float) -> None:
-    """Add one GPU; its ages grow by how late the frame is looked at."""
+def add_gpu(metrics: MetricSet, gpu: GpuFrame, late_s: float, not_reading: Missing | None) -> None:
+    """Add one GPU of a frame that is `late_s` old.
+
+    `not_reading` is the reason why the reading process does not read at all, if it does not.
+    """
     labels = gpu_labels(gpu)
-    sheet.add_info(GPU, gpu, labels)
-    sheet.add_state(STATE, labels, STATES, gpu.state)
-    fresh = Fresh.gpu(gpu, late_s)
-    sheet.add_values(VALUES, gpu, labels, fresh)
-    state = fresh.of("fabric", gpu.fabric.state)
+    metrics.add_info(GPU, gpu, labels)
+    metrics.add_state(
+        GPU_STATE, labels, GPU_STATES, "unreadable" if not_reading and gpu.state == "ok" else gpu.state
+    )
+    staleness = Staleness.of_gpu(gpu, late_s, not_reading)
+    metrics.add_values(GPU_VALUES, gpu, labels, staleness)
+    state = staleness.fresh("fabric", gpu.fabric.state)
     if isinstance(state, Missing):
-        sheet.add(FABRIC.metric, labels, state)
+        metrics.add(FABRIC.metric, labels, state)
     else:
-        sheet.add_info(FABRIC, gpu, labels)
+        metrics.add_info(FABRIC, gpu, labels)
     for group, age_s in gpu.age_s.items():
-        sheet.add(AGE, {**labels, "group": group}, round(age_s + late_s, 3))
+        metrics.add(READING_AGE, {**labels, "group": group}, round(age_s + late_s, 3))

@@ -1,4 +1,4 @@
-"""Samples of one moment by metric, and which values are missing from them."""
+"""The samples of one frame by metric, and a count of the values that are missing."""
 
 from __future__ import annotations
 
@@ -13,152 +13,167 @@ from nvltop.model import GpuFrame, Maybe, Missing
 PREFIX: Final = "nvltop_"
 Labels: TypeAlias = "dict[str, str]"
 GPU_LABELS: Final = ("gpu", "UUID", "pci_bus_id")
-"""Called as dcgm-exporter calls them, so that its series and ours join on them."""
+"""Label names of dcgm-exporter, so that its series join with those of nvltop."""
 PORT_LABELS: Final = ("device", "port")
-"""Of a NIC; called as node_exporter calls them."""
+"""Labels of a port of a NIC, with the names that node_exporter uses."""
 
 _NUMBER: Final = re.compile(r"(?<![A-Za-z0-9])\d+|\d+(?![A-Za-z0-9])")
-"""A number in a reason can be the value that was refused, and each would make a series of its own; a digit
-between letters is part of a name (C2C)."""
+"""Matches a number in a reason, which may be a refused value: each would create a series of its own.
+
+A digit between letters is part of a name (C2C) and does not match.
+"""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """What a metric is called and what it means."""
+class MetricSpec:
+    """Name, help text and type of a metric."""
 
     name: str
-    """Without `nvltop_`; with its unit, without `_total` and `_info`."""
+    """Name without the prefix `nvltop_` and the suffixes `_total` and `_info`; includes the unit."""
     help: str
     kind: str = "gauge"
-    """`gauge`, `counter`, or `info` (the labels are the value)."""
+    """`gauge`, `counter`, or `info` (the labels carry the information, the value is 1)."""
 
     @property
     def full_name(self) -> str:
-        """Name as it is exported."""
+        """Name as exported."""
         return PREFIX + self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
 
 
 @dataclass(frozen=True, slots=True)
-class Value(Generic[T]):
-    """A metric that is one number of a thing."""
+class ValueSpec(Generic[T]):
+    """A metric whose value is one number of an object of type `T`."""
 
-    metric: Metric
+    metric: MetricSpec
     of: Callable[[T], Maybe[float]]
     group: str = ""
-    """Of the readings, as in `age_s`; empty for what does not change."""
+    """Group of readings that the number comes from, a key of `age_s`; empty for constant values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Info(Generic[T]):
-    """A metric whose labels tell what a thing is; unknown ones are left empty."""
+class InfoSpec(Generic[T]):
+    """A metric whose labels describe an object of type `T`; the label of an unknown value is empty."""
 
-    metric: Metric
+    metric: MetricSpec
     of: Callable[[T], Mapping[str, object]]
 
 
-TOO_OLD_S: Final = 300.0
-"""After so long Prometheus itself no longer believes a sample."""
-TOO_OLD: Final = Missing("not read for five minutes")
+SAMPLE_LIFETIME_S: Final = 300.0
+"""Age in seconds after which Prometheus itself considers a sample stale (its lookback delta)."""
+NOT_READ_LATELY: Final = Missing("not read for five minutes")
 
 
-class Fresh:
-    """Knows which values still say something: those of what is lost do not, nor those read long ago."""
+class Staleness:
+    """Decides which values of an object are still valid.
+
+    A value is not valid if the object is lost, if nothing is read any more, or if its group of readings
+    is older than `SAMPLE_LIFETIME_S`.
+    """
 
     def __init__(self, ages_s: Mapping[str, float], lost: Missing | None = None) -> None:
-        """Take the age of each group of readings, and why the thing is no longer there if it is not."""
+        """Take the age of each group of readings, and the reason why the object cannot be read, if any."""
         self._lost = lost
-        self._old = {group for group, age_s in ages_s.items() if age_s > TOO_OLD_S}
+        self._old = {group for group, age_s in ages_s.items() if age_s > SAMPLE_LIFETIME_S}
 
     @classmethod
-    def gpu(cls, gpu: GpuFrame, late_s: float) -> Fresh:
-        """Look at a GPU of a frame that is `late_s` old."""
-        ages_s = {group: age_s + late_s for group, age_s in gpu.age_s.items()}
-        return cls(ages_s, None if gpu.state == "ok" else Missing(gpu.state_reason))
+    def of_gpu(cls, gpu: GpuFrame, late_s: float, not_reading: Missing | None = None) -> Staleness:
+        """Return the staleness of a GPU in a frame that is `late_s` old.
 
-    def of(self, group: str, value: Maybe[T]) -> Maybe[T]:
-        """Return a value of a group of readings, or why it is not told."""
+        `not_reading` is the reason why the reading process does not read at all, if it does not.
+        """
+        ages_s = {group: age_s + late_s for group, age_s in gpu.age_s.items()}
+        return cls(ages_s, not_reading or (None if gpu.state == "ok" else Missing(gpu.state_reason)))
+
+    def fresh(self, group: str, value: Maybe[T]) -> Maybe[T]:
+        """Return the value of a group of readings, or the reason why it is not exported."""
         if not group or isinstance(value, Missing):
             return value
-        return self._lost or (TOO_OLD if group in self._old else value)
+        return self._lost or (NOT_READ_LATELY if group in self._old else value)
 
 
-UNREADABLE: Final = Metric(
+UNREADABLE: Final = MetricSpec(
     "unreadable",
     "Values that could not be read and are therefore absent, by metric, with the most frequent reason.",
 )
 
 
 @dataclass(slots=True)
-class Family:
-    """A metric and its samples."""
+class MetricFamily:
+    """A metric with its samples."""
 
-    metric: Metric
+    metric: MetricSpec
     samples: list[tuple[Labels, float]] = field(default_factory=list)
 
 
-class Sheet:
-    """Collects samples; what is missing is counted instead."""
+class MetricSet:
+    """Collects the samples of one frame; counts missing values instead of exporting them."""
 
-    def __init__(self, everywhere: Labels) -> None:
-        self._everywhere = everywhere
-        self._families: dict[str, Family] = {}
+    def __init__(self, common_labels: Labels) -> None:
+        self._common_labels = common_labels
+        self._families: dict[str, MetricFamily] = {}
         self._missing: dict[tuple[str, ...], tuple[Labels, Counter[str]]] = {}
 
-    def add(self, metric: Metric, labels: Mapping[str, str], value: Maybe[float] = 1.0) -> None:
-        """Take a sample; one that could not be read is counted for its GPU, or its port of a NIC."""
+    def add(self, metric: MetricSpec, labels: Mapping[str, str], value: Maybe[float] = 1.0) -> None:
+        """Add a sample; count a missing value for its GPU, or for its port of a NIC."""
         if isinstance(value, Missing):
             of = {key: labels[key] for key in (*GPU_LABELS, *PORT_LABELS) if key in labels}
             at = (metric.name, *of.values())
             _, reasons = self._missing.setdefault(at, ({**of, "metric": metric.full_name}, Counter()))
             reasons[_NUMBER.sub("N", value.reason)] += 1
             return
-        self._family(metric).samples.append(({**labels, **self._everywhere}, float(value)))
+        self._family(metric).samples.append(({**labels, **self._common_labels}, float(value)))
 
-    def add_state(self, metric: Metric, labels: Mapping[str, str], states: Iterable[str], now: str) -> None:
-        """Take the state that a thing is in: 1 for this one and 0 for all others, under the label `state`.
+    def add_state(
+        self, metric: MetricSpec, labels: Mapping[str, str], states: Iterable[str], now: str
+    ) -> None:
+        """Add one sample for each state, with the label `state`: 1 for the current one, 0 for all others.
 
-        A series that exists only while its state lasts has no share of the time: `avg_over_time` is 1.
+        A series that existed only during its state would have `avg_over_time` 1, not a share of the time.
         """
         for state in dict.fromkeys((*states, now)):
             self.add(metric, {**labels, "state": state}, float(state == now))
 
     def add_values(
-        self, values: Iterable[Value[T]], thing: T, labels: Mapping[str, str], fresh: Fresh | None = None
+        self,
+        values: Iterable[ValueSpec[T]],
+        item: T,
+        labels: Mapping[str, str],
+        staleness: Staleness | None = None,
     ) -> None:
-        """Take all numbers of a thing, as far as they are fresh."""
-        for value in values:
-            told = value.of(thing)
-            self.add(value.metric, labels, fresh.of(value.group, told) if fresh else told)
+        """Add the numbers of an object; with `staleness`, only those that are still valid."""
+        for spec in values:
+            value = spec.of(item)
+            self.add(spec.metric, labels, staleness.fresh(spec.group, value) if staleness else value)
 
-    def add_info(self, info: Info[T], thing: T, labels: Mapping[str, str]) -> None:
-        """Take what a thing is."""
-        self.add(info.metric, {**labels, **{key: _text(told) for key, told in info.of(thing).items()}})
+    def add_info(self, info: InfoSpec[T], item: T, labels: Mapping[str, str]) -> None:
+        """Add the description of an object as labels."""
+        self.add(info.metric, {**labels, **{key: _text(value) for key, value in info.of(item).items()}})
 
-    def families(self) -> list[Family]:
-        """Return what there is, in the order in which it first came."""
+    def families(self) -> list[MetricFamily]:
+        """Return the metrics with their samples, in the order in which each was first added."""
         for labels, reasons in self._missing.values():
-            told = {**labels, "reason": reasons.most_common(1)[0][0], **self._everywhere}
-            self._family(UNREADABLE).samples.append((told, float(reasons.total())))
+            where = {**labels, "reason": reasons.most_common(1)[0][0], **self._common_labels}
+            self._family(UNREADABLE).samples.append((where, float(reasons.total())))
         self._missing.clear()
         return list(self._families.values())
 
-    def _family(self, metric: Metric) -> Family:
+    def _family(self, metric: MetricSpec) -> MetricFamily:
         family = self._families.get(metric.name)
         if family is None:
-            family = self._families[metric.name] = Family(metric)
+            family = self._families[metric.name] = MetricFamily(metric)
         return family
 
 
 def gpu_labels(gpu: GpuFrame) -> Labels:
-    """Return what tells a GPU from the others."""
+    """Return the labels that identify a GPU."""
     return dict(zip(GPU_LABELS, (str(gpu.gpu.index), gpu.gpu.uuid, _text(gpu.gpu.pci_bus_id)), strict=True))
 
 
-def _text(told: object) -> str:
-    if told is None or isinstance(told, Missing):
+def _text(value: object) -> str:
+    if value is None or isinstance(value, Missing):
         return ""
-    if isinstance(told, bool):
-        return str(told).lower()
-    return str(getattr(told, "value", told))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(getattr(value, "value", value))

@@ -1,4 +1,4 @@
-"""What is exported of each port of a NIC; `device` and `port` are those of node_exporter."""
+"""Metrics of each port of a NIC; the labels `device` and `port` are those of node_exporter."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from nvltop.analysis.errors import INFORMATIVE
-from nvltop.export.gpus import AGE
-from nvltop.export.metric_set import PORT_LABELS, Fresh, Info, Metric, Sheet, Value
+from nvltop.export.gpus import READING_AGE
+from nvltop.export.metric_set import PORT_LABELS, InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec
 from nvltop.model import Maybe, Missing, NicFrame, known
 
 MAX_PORTS: Final = 64
-"""Ports exported; those of virtual functions, of which there can be hundreds, come last."""
-GROUP: Final = "nics"
-GONE: Final = "gone"
+"""Highest number of ports exported; ports of virtual functions, possibly hundreds, come last."""
+NIC_READINGS: Final = "nics"
+NIC_GONE: Final = "gone"
 
-PORT: Final[Info[NicFrame]] = Info(
-    Metric("nic_port", "What the port is; `label` is the NIC's in the matrix.", "info"),
+PORT: Final[InfoSpec[NicFrame]] = InfoSpec(
+    MetricSpec("nic_port", "Description of the port; `label` is that of the NIC in the matrix.", "info"),
     lambda f: {
         "label": f.label,
         "link_layer": f.port.link_layer,
@@ -27,12 +27,12 @@ PORT: Final[Info[NicFrame]] = Info(
         "role": f.nic.role or "data",
     },
 )
-STATE: Final = Metric("nic_port_state", "1 for the state of the port, 0 for all others.")
-STATES: Final = ("active", "armed", "init", "down", GONE)
-ERRORS: Final = Metric("nic_port_errors", "Errors by the kernel's name of the counter.", "counter")
-EVENTS: Final = Metric(
+PORT_STATE: Final = MetricSpec("nic_port_state", "1 for the state of the port, 0 for all others.")
+PORT_STATES: Final = ("active", "armed", "init", "down", NIC_GONE)
+PORT_ERRORS: Final = MetricSpec("nic_port_errors", "Errors by the kernel's name of the counter.", "counter")
+PORT_EVENTS: Final = MetricSpec(
     "nic_port_events",
-    "Counts by the kernel's name that have no threshold and are no errors as such.",
+    "Counts by the kernel's name that have no threshold and are not errors in themselves.",
     "counter",
 )
 
@@ -42,53 +42,59 @@ def _active(f: NicFrame) -> Maybe[float]:
     return state if isinstance(state, Missing) else float(f.active)
 
 
-VALUES: Final[tuple[Value[NicFrame], ...]] = (
-    Value(Metric("nic_port_active", "Whether the port is up: 1 or 0."), _active),
-    Value(
-        Metric("nic_port_speed_bytes_per_second", "What the port runs at, one direction."),
+PORT_VALUES: Final[tuple[ValueSpec[NicFrame], ...]] = (
+    ValueSpec(MetricSpec("nic_port_active", "Whether the port is up: 1 or 0."), _active, NIC_READINGS),
+    ValueSpec(
+        MetricSpec("nic_port_speed_bytes_per_second", "Speed of the port in one direction."),
         lambda f: f.port.rate_bytes_per_s,
-        GROUP,
+        NIC_READINGS,
     ),
-    Value(
-        Metric("nic_port_transmit_bytes", "Bytes sent; on RoCE those of RDMA.", "counter"),
+    ValueSpec(
+        MetricSpec("nic_port_transmit_bytes", "Bytes sent; on RoCE those of RDMA.", "counter"),
         lambda f: f.port.tx_bytes,
-        GROUP,
+        NIC_READINGS,
     ),
-    Value(
-        Metric("nic_port_receive_bytes", "Bytes received; on RoCE those of RDMA.", "counter"),
+    ValueSpec(
+        MetricSpec("nic_port_receive_bytes", "Bytes received; on RoCE those of RDMA.", "counter"),
         lambda f: f.port.rx_bytes,
-        GROUP,
+        NIC_READINGS,
     ),
 )
-BESIDE: Final[tuple[Value[NicFrame], ...]] = (
-    Value(
-        Metric("nic_port_ip_transmit_bytes", "Bytes sent through the kernel, beside RDMA.", "counter"),
+ROCE_VALUES: Final[tuple[ValueSpec[NicFrame], ...]] = (
+    ValueSpec(
+        MetricSpec("nic_port_ip_transmit_bytes", "Bytes sent through the kernel, beside RDMA.", "counter"),
         lambda f: f.port.ip_tx_bytes,
-        GROUP,
+        NIC_READINGS,
     ),
-    Value(
-        Metric("nic_port_ip_receive_bytes", "Bytes received through the kernel, beside RDMA.", "counter"),
+    ValueSpec(
+        MetricSpec("nic_port_ip_receive_bytes", "Bytes received through the kernel, beside RDMA.", "counter"),
         lambda f: f.port.ip_rx_bytes,
-        GROUP,
+        NIC_READINGS,
     ),
 )
-"""Only on RoCE: elsewhere everything is counted above."""
+"""Metrics of RoCE ports only; other ports count this traffic in `PORT_VALUES`."""
 
 
-def add_ports(sheet: Sheet, ports: Iterable[NicFrame], late_s: float) -> None:
-    """Add the ports of a frame that is `late_s` old."""
+def add_ports(
+    metrics: MetricSet, ports: Iterable[NicFrame], late_s: float, not_reading: Missing | None
+) -> None:
+    """Add the ports of a frame that is `late_s` old.
+
+    `not_reading` is the reason why the reading process does not read at all, if it does not.
+    """
     for f in sorted(ports, key=lambda f: (f.nic.virtual, bool(f.nic.role)))[:MAX_PORTS]:
         labels = dict(zip(PORT_LABELS, (f.nic.device, str(f.port.port)), strict=True))
         age_s = f.age_s + late_s
-        gone = Missing("no longer there") if f.port.state == GONE else None
-        fresh = Fresh({GROUP: age_s}, gone)
-        sheet.add_info(PORT, f, labels)
-        if known(f.port.state):
-            sheet.add_state(STATE, labels, STATES, f.port.state)
-        sheet.add_values(VALUES, f, labels, fresh)
+        gone = Missing("no longer there") if f.port.state == NIC_GONE else None
+        staleness = Staleness({NIC_READINGS: age_s}, gone or not_reading)
+        metrics.add_info(PORT, f, labels)
+        state = f.port.state if gone else staleness.fresh(NIC_READINGS, f.port.state)
+        if known(state):
+            metrics.add_state(PORT_STATE, labels, PORT_STATES, state)
+        metrics.add_values(PORT_VALUES, f, labels, staleness)
         if f.nic.rdma and f.port.link_layer == "Ethernet":
-            sheet.add_values(BESIDE, f, labels, fresh)
+            metrics.add_values(ROCE_VALUES, f, labels, staleness)
         for kind, count in f.errors.items():
-            metric = EVENTS if kind in INFORMATIVE else ERRORS
-            sheet.add(metric, {**labels, "kind": kind}, fresh.of(GROUP, count.total))
-        sheet.add(AGE, {**labels, "group": GROUP}, round(age_s, 3))
+            metric = PORT_EVENTS if kind in INFORMATIVE else PORT_ERRORS
+            metrics.add(metric, {**labels, "kind": kind}, staleness.fresh(NIC_READINGS, count.total))
+        metrics.add(READING_AGE, {**labels, "group": NIC_READINGS}, round(age_s, 3))

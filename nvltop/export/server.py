@@ -1,7 +1,7 @@
 """A web server for one page, on a thread of its own; nobody who talks to it can hold up anything else.
 
 A request has little time and little room, there are few connections at once, and when there are too
-many the one that has been open longest gives way, so that one who is slow on purpose keeps nobody out.
+many the oldest connection is closed, so that a deliberately slow client cannot lock out others.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Server:
                 writer.close()
                 await asyncio.wait_for(writer.wait_closed(), TAKE_S)
         except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
-            pass  # gone, too slow, or one too many: there is nobody to tell
+            pass  # the client is gone, too slow, or its connection was closed for another
         finally:
             self._open.pop(task, None)
             writer.transport.abort()
@@ -146,7 +146,7 @@ def _takes_gzip(headers: bytes) -> bool:
 
 
 def _weight(parameters: list[bytes]) -> float:
-    """Return the quality value: 1 if there is none, 0 if it is no number."""
+    """Return the quality value: 1 if it is absent, 0 if it is not a number."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"q":

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from nvltop.model.job import Processes
-from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import NicPorts
 
 
@@ -333,3 +333,10 @@ class Tick:
     """Calls that have been going on for more than a second."""
     note: str = ""
     """One line for the user about the worker, if there is something to say."""
+
+    @property
+    def not_reading(self) -> Missing | None:
+        """The reason why the reading process reads nothing at all; None while it reads."""
+        if self.worker == "ended":
+            return Missing(self.note or "nvltop's reading process has ended")
+        return Missing("nvltop's reading process does not run") if self.worker == "paused" else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.health.debounce import SEVERITIES
-from nvltop.analysis.health.silence import NOT_READING
 from nvltop.formatting import age
 from nvltop.model import Frame, GpuFrame, known
 
@@ -56,8 +55,8 @@ def answered_within(frame: Frame, seconds: float) -> bool:
 def _unread(frame: Frame) -> str:
     """Return what could not be read to the end, empty if all was: what is unread is never fine."""
     tick = frame.tick
-    if tick.worker in NOT_READING:
-        return tick.note or "nvltop's reading process does not run"
+    if tick.not_reading:
+        return tick.not_reading.reason
     gpus = [g for g in frame.gpus if g.state == "ok"]
     old = [min(g.age_s.values()) for g in gpus if g.stale]
     if old:

@@ -90,8 +90,10 @@ def nvlink_line(frame: Frame) -> str:
     ups = [g.nvlink.links_up for g in frame.gpus if g.links]
     up = sum(u for u in ups if known(u))
     parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
+    # Old states are not shown as the state of now.
+    old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
     some = any(isinstance(u, Missing) for u in ups)
-    counted = f"{up}{'+?' if some else ''}" if up or not some else "?"
+    counted = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
     parts.append(f"{counted}/{sum(p for p in present if known(p))} links up")
     switches = {
         remote.pci_bus_id
@@ -101,6 +103,8 @@ def nvlink_line(frame: Frame) -> str:
     }
     if switches:
         parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
+    if old:
+        return " · ".join(parts)
     if chips:
         parts.append(chips)
     fabric = sorted({_fabric(g) for g in frame.gpus if g.state == "ok" and known(g.fabric.state)})

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nvltop import export
-from nvltop.export.exposition import Page
+from nvltop.export.exposition import MetricsPage
 from nvltop.model import Activity, Frame, Heartbeat, Missing, Rank, Straggler
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -44,7 +44,7 @@ def scraped() -> Callable[..., Series]:
     """Return a function that gives the series of a frame that is `late_s` old."""
 
     def scrape(frame: Frame, late_s: float = 0.0, only=None, **how) -> Series:
-        page = Page(clock=lambda: frame.tick.mono_s + late_s, **how)
+        page = MetricsPage(clock=lambda: frame.tick.mono_s + late_s, **how)
         page.show(frame, only)
         return series(page.get().decode())
 

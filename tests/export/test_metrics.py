@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nvltop.analysis import verdict as verdict_module
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.verdict import VERDICT_IDS
-from nvltop.export.metric_set import Metric, Sheet
+from nvltop.export.metric_set import MetricSet, MetricSpec
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
 from nvltop.model import (
@@ -126,8 +126,8 @@ def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
     ],
 )
 def test_numbers_of_a_reason_go_and_names_with_digits_stay(reason, told):
-    sheet = Sheet({})
-    sheet.add(Metric("power_watts", ""), {"gpu": "0"}, Missing(reason))
+    sheet = MetricSet({})
+    sheet.add(MetricSpec("power_watts", ""), {"gpu": "0"}, Missing(reason))
     (family,) = sheet.families()
     assert [labels["reason"] for labels, _ in family.samples] == [told]
 

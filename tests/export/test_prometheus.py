@@ -23,7 +23,7 @@ from nvltop import export
 from nvltop.analysis.health import RULE_GROUPS
 from nvltop.export.address import Address, listen
 from nvltop.export.exporter import Exporter
-from nvltop.export.exposition import Page
+from nvltop.export.exposition import MetricsPage
 from nvltop.model import Frame
 from tests.export.conftest import ALERTS
 
@@ -60,7 +60,7 @@ def watched(bench) -> Callable[[str, str, float], Frame]:
 def test_the_page_passes_the_linter(watched, node, scenario):
     frame = watched(node, scenario, 3)
     frame = replace(frame, inventory=replace(frame.inventory, hostname="node-7"))
-    page = Page(hostname=True, clock=lambda: frame.tick.mono_s)
+    page = MetricsPage(hostname=True, clock=lambda: frame.tick.mono_s)
     page.show(frame)
     run = promtool("check", "metrics", said=page.get())
     complaints = run.stderr.decode().splitlines()

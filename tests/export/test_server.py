@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from nvltop.export import server
 from nvltop.export.address import Address, listen
-from nvltop.export.exposition import KEPT_S, Page
+from nvltop.export.exposition import PAGE_LIFETIME_S, MetricsPage
 
 PAGE = b"a_metric 1\n" * 20000
 PATIENCE_S = 5.0
@@ -200,7 +200,7 @@ def test_a_failure_of_ours_is_an_answer(served, monkeypatch):
 
 
 def test_before_the_first_frame_there_is_no_page(served, monkeypatch):
-    monkeypatch.setattr(served, "_give", Page().get)
+    monkeypatch.setattr(served, "_give", MetricsPage().get)
     assert talk(served, b"GET /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503")
 
 
@@ -216,11 +216,11 @@ def test_ipv6(monkeypatch):
 def test_a_page_is_made_once_a_second_at_most(bench):
     b = bench("rtx4090-pair")
     now = [b.clock.now]
-    page = Page(clock=lambda: now[0])
+    page = MetricsPage(clock=lambda: now[0])
     page.show(b.run(1))
     first = page.get()
     page.show(b.run(1))
     assert page.get() is first
     assert gzip.decompress(page.get(packed=True)) == first
-    now[0] += KEPT_S
+    now[0] += PAGE_LIFETIME_S
     assert page.get() != first

@@ -35,7 +35,6 @@ from nvltop.analysis.health.causes import with_causes
 from nvltop.analysis.health.claim import CheckSummary, Claim, RuleGroup, RuleInput, gpu_names
 from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.analysis.health.history import RuleHistory
-from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.rates import gap_s
 from nvltop.model import Check, Finding, Missing, Pending
 
@@ -147,7 +146,7 @@ def _of_those_that_answer(looked: CheckSummary, rule_input: RuleInput, of_gpus: 
     if len(silent) == len(rule_input.gpus):
         if any(g.state != "ok" for g in silent):
             return Missing(f"no GPU responds ({silent[0].state_reason or 'the values are old'})")
-        if rule_input.tick.worker in NOT_READING:
+        if rule_input.tick.not_reading:
             return Missing("nvltop's own reader is not running")
         return Missing("nothing has been read lately")
     if not of_gpus:

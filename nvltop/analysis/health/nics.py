@@ -17,7 +17,6 @@ from nvltop.analysis.health.claim import (
     gpu_names,
     short_gpu_names,
 )
-from nvltop.analysis.health.silence import NOT_READING
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, known
 
@@ -50,7 +49,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if not rule_input.nics:
         return (), Missing("no port read yet")
     if all(f.stale for f in rule_input.nics):
-        if rule_input.tick.worker in NOT_READING:
+        if rule_input.tick.not_reading:
             return (), Missing("nvltop's own reader is not running")
         return (), Missing("ports are no longer read: an adapter or its driver may hang")
     kinds = _Kinds(rule_input)

@@ -10,8 +10,6 @@ from nvltop.model import Tick
 
 HELD_UP: Final = 0.5
 """Share of a silence that one driver call takes at least, if the driver is the one that is silent."""
-NOT_READING: Final = ("ended", "paused")
-"""States of a worker (`Tick.worker`) in which the driver is not asked anything."""
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Silence:
             passed_s = tick.mono_s - heard_s
         passed_s = min(max(0.0, passed_s), most_s)
         self.unread_s += passed_s
-        self.driver_s = 0.0 if tick.worker in NOT_READING else self.driver_s + passed_s
+        self.driver_s = 0.0 if tick.not_reading else self.driver_s + passed_s
         longest = min(tick.calls, key=lambda c: c.since_s, default=None)
         if longest and tick.mono_s - longest.since_s > HELD_UP * self.driver_s:
             self.hung_in = longest.function
