@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.errors import INFORMATIVE
 from nvltop.export.gpus import READING_AGE
 from nvltop.export.metric_set import PORT_LABELS, InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec
-from nvltop.model import Maybe, Missing, NicFrame, known
+from nvltop.model import Missing, NicFrame, known
 
 MAX_PORTS: Final = 64
 """Highest number of ports exported; ports of virtual functions, possibly hundreds, come last."""
@@ -27,6 +27,7 @@ PORT: Final[InfoSpec[NicFrame]] = InfoSpec(
         "role": f.nic.role or "data",
     },
 )
+PORT_ACTIVE: Final = MetricSpec("nic_port_active", "Whether the port is up: 1 or 0.")
 PORT_STATE: Final = MetricSpec("nic_port_state", "1 for the state of the port, 0 for all others.")
 PORT_STATES: Final = ("active", "armed", "init", "down", NIC_GONE)
 PORT_ERRORS: Final = MetricSpec("nic_port_errors", "Errors by the kernel's name of the counter.", "counter")
@@ -37,13 +38,7 @@ PORT_EVENTS: Final = MetricSpec(
 )
 
 
-def _active(f: NicFrame) -> Maybe[float]:
-    state = f.port.state
-    return state if isinstance(state, Missing) else float(f.active)
-
-
 PORT_VALUES: Final[tuple[ValueSpec[NicFrame], ...]] = (
-    ValueSpec(MetricSpec("nic_port_active", "Whether the port is up: 1 or 0."), _active, NIC_READINGS),
     ValueSpec(
         MetricSpec("nic_port_speed_bytes_per_second", "Speed of the port in one direction."),
         lambda f: f.port.rate_bytes_per_s,
@@ -89,6 +84,7 @@ def add_ports(
         staleness = Staleness({NIC_READINGS: age_s}, gone or not_reading)
         metrics.add_info(PORT, f, labels)
         state = f.port.state if gone else staleness.fresh(NIC_READINGS, f.port.state)
+        metrics.add(PORT_ACTIVE, labels, float(f.active) if known(state) else state)
         if known(state):
             metrics.add_state(PORT_STATE, labels, PORT_STATES, state)
         metrics.add_values(PORT_VALUES, f, labels, staleness)

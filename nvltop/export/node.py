@@ -12,6 +12,7 @@ from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
 from nvltop.export.links import add_links
 from nvltop.export.metric_set import (
+    NOT_READ_LATELY,
     PORT_LABELS,
     SAMPLE_LIFETIME_S,
     InfoSpec,
@@ -94,7 +95,7 @@ def families(
     name = frame.inventory.hostname
     metrics = MetricSet({"Hostname": name} if hostname and known(name) else {})
     _add_node(metrics, frame, late_s)
-    not_reading = frame.tick.not_reading
+    not_reading = frame.tick.not_reading or (NOT_READ_LATELY if late_s > SAMPLE_LIFETIME_S else None)
     wanted = None if only is None else set(only)
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     shown: dict[str, Labels] = {}

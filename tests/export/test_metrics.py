@@ -26,6 +26,7 @@ from nvltop.model import (
     known,
 )
 from nvltop.nvml.session import GpuReader
+from nvltop.report.text import nvlink_line
 from tests.export.conftest import ours, pick, working
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -195,6 +196,35 @@ def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, se
     assert bool(pick(found, "nvltop_verdict")) == bool(pick(found, "nvltop_findings")) == seen
     assert pick(found, "nvltop_gpu_info")
     assert pick(found, "nvltop_reading_age_seconds", group="links")
+
+
+@pytest.mark.parametrize("worker", ["ended", "paused"])
+def test_no_readings_are_exported_while_the_reading_process_does_not_read(bench, scraped, worker):
+    b = bench("dgx-h100")
+    frame = working(b.run(3))
+    reads = scraped(frame)
+    tick = replace(frame.tick, worker=worker)
+    found = scraped(replace(frame, tick=tick))
+    for name in (
+        "nvltop_gpu_power_watts",
+        "nvltop_link_active",
+        "nvltop_link_transmit_bytes_total",
+        "nvltop_nic_port_active",
+        "nvltop_nic_port_transmit_bytes_total",
+        "nvltop_nic_port_state",
+        "nvltop_job_step_seconds",
+        "nvltop_driver_up",
+    ):
+        assert pick(reads, name), name
+        assert not pick(found, name), name
+    reason = tick.not_reading.reason
+    assert pick(found, "nvltop_unreadable", metric="nvltop_nic_port_active", reason=reason)
+    assert {dict(k)["state"] for k, v in pick(found, "nvltop_gpu_state").items() if v} == {"unreadable"}
+    assert {dict(k)["state"] for k, v in pick(found, "nvltop_link_state").items() if v} == {"unknown"}
+    assert pick(found, "nvltop_worker", state=worker)
+    assert pick(found, "nvltop_reading_age_seconds", group="links")
+    line = nvlink_line(replace(frame, tick=tick))
+    assert line == "NVLink 4.0 · ?/144 links up · 4 NVSwitches"
 
 
 def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):

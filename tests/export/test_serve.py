@@ -147,7 +147,7 @@ def test_no_driver_at_the_start_ends_with_its_code(start):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--serve", "nowhere:x", "--demo"), 2, "is no address"),
+        (("--serve", "nowhere:x", "--demo"), 2, "is not an address"),
         (("--serve", "--demo", "--json"), 2, "--serve goes with none of"),
         (("--serve", "--check", "--replay", "x"), 3, "--serve goes with none of"),
         (("--serve-hostname",), 2, "--serve-hostname needs --serve"),

@@ -174,9 +174,9 @@ def test_what_was_not_read_to_the_end_is_no_verdict(bench):
     assert code == 3
     assert "1 of 8 GPUs have not been read for" in line
     assert "tx_bytes_per_s" not in line
-    for worker in ("ended", "paused"):
+    for worker, words in (("ended", "has ended"), ("paused", "does not run")):
         line, code = to_check(replace(frame, tick=replace(frame.tick, worker=worker, note="")), 6)
-        assert (code, "reading process does not run" in line) == (3, True)
+        assert (code, f"reading process {words}" in line) == (3, True)
     unread = replace(frame.gpus[0], nvlink=replace(frame.gpus[0].nvlink, links_up=Missing("not read yet")))
     line, code = to_check(replace(frame, gpus=(unread, *frame.gpus[1:])), 6)
     assert code == 3
