@@ -84,7 +84,7 @@ def add_ports(
         staleness = Staleness({NIC_READINGS: age_s}, gone or not_reading)
         metrics.add_info(PORT, f, labels)
         state = f.port.state if gone else staleness.fresh(NIC_READINGS, f.port.state)
-        metrics.add(PORT_ACTIVE, labels, float(f.active) if known(state) else state)
+        metrics.add(PORT_ACTIVE, labels, state if isinstance(state, Missing) else float(f.active))
         if known(state):
             metrics.add_state(PORT_STATE, labels, PORT_STATES, state)
         metrics.add_values(PORT_VALUES, f, labels, staleness)
