@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from nvltop.analysis.answer import HEADLINE
-from nvltop.analysis.verdict import IDS, VERDICT_IDS
+from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS
 from nvltop.export.node import families
-from nvltop.model import Frame, known
+from nvltop.model import MAX_HEADLINE, Frame, known
 from nvltop.report.activity import describe, describe_briefly, judgement_of
 from nvltop.report.check import OK, to_check
 from nvltop.report.json import to_json
@@ -34,11 +33,11 @@ def contradictions(frame: Frame) -> list[str]:
 
     verdict, top = frame.verdict, frame.verdict.judgement
     expect(verdict.id in VERDICT_IDS, f"id {verdict.id}")
-    expect(0 < len(verdict.headline) <= HEADLINE, f"headline {verdict.headline!r}")
+    expect(0 < len(verdict.headline) <= MAX_HEADLINE, f"headline {verdict.headline!r}")
     everything = f"{verdict.headline} {verdict.summary}"
     expect(not any(word in everything for word in DENIES), everything)
     if top and verdict.id not in ("degraded", "pcie"):
-        expect(IDS[top.state] == verdict.id, f"{top.state} is told as {verdict.id}")
+        expect(VERDICT_BY_STATE[top.state] == verdict.id, f"{top.state} is told as {verdict.id}")
     critical = [f for f in frame.findings if f.severity == "critical"]
     row = header._verdict(frame)
     expect(row[0] == verdict.headline, "the header has another headline")

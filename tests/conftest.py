@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
 from nvltop.nvml import call_tracker, compute, counters, gpm, inventory, session, simulated, slow, utilization
 from nvltop.nvml.call_tracker import Watch
@@ -52,7 +52,7 @@ class Bench:
     inventory: Inventory
     monitor: Monitor
     interval_s: float = 0.25
-    history: History | None = None
+    history: RateHistory | None = None
     """Filled from when a test puts one here."""
 
     @property

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.cli import main
 from nvltop.config.settings import Settings
 from nvltop.model import (
@@ -78,7 +78,7 @@ def shoot(bench):
     def make(node="dgx-h100", scenario="errors", seconds=6.0, change=told, full=False):
         b = bench(node, scenario)
         b.interval_s = 1.0
-        b.history = History()
+        b.history = RateHistory()
         redact = Redactor(NAMES, without_secrets if full else None)
         ring = Ring(redact)
         inner = b.monitor.update
@@ -154,7 +154,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = snapshot_files(frame, History(), Ring(redact), "", "gpu1 asked").report
+    text = snapshot_files(frame, RateHistory(), Ring(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 
@@ -223,7 +223,7 @@ def test_before_anything_was_read():
     ring.write(tick)
     monitor = Monitor()
     monitor.update(tick)
-    text = snapshot_files(monitor.frame(), History(), ring, "", "test").report
+    text = snapshot_files(monitor.frame(), RateHistory(), ring, "", "test").report
     assert "has not returned from nvmlInit for 10s" in text
     assert "No GPU has been read." in text
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
-from nvltop.analysis.activity.series import Moved, Toward
+from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_states import UNREAD_PART, LinkRows, Lit
-from nvltop.analysis.means import Means
-from nvltop.analysis.rates import IMPLAUSIBLE, PLAUSIBLE, Meter, Span
-from nvltop.analysis.refresh import Period
-from nvltop.analysis.rolling_share import Recent
+from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan, RateTracker
+from nvltop.analysis.refresh import RefreshPeriod
+from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
-from nvltop.analysis.verdict import ceiling, share_of
+from nvltop.analysis.verdict import busier_share, ceiling
+from nvltop.analysis.window_means import WindowMeans
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -56,7 +56,7 @@ class GpuTrack:
     """The state behind one `GpuFrame`."""
 
     gpu: Gpu
-    period: InitVar[Period | None] = None
+    period: InitVar[RefreshPeriod | None] = None
     """Of the driver's refresh of its link counters, if it is known."""
     _read_s: dict[str, float] = field(default_factory=dict)
     _gauges: Gauges = field(default_factory=Gauges)
@@ -76,21 +76,21 @@ class GpuTrack:
     _lit: Lit | None = None
     """The same of the states."""
     _span: tuple[float, float] | None = None
-    _recent: Recent = field(default_factory=Recent)
-    moved: list[Moved] = field(default_factory=list)
+    _recent: RollingShare = field(default_factory=RollingShare)
+    moved: list[TrafficSpan] = field(default_factory=list)
     """Traffic of the spans that have ended; whoever uses it empties it."""
     _unsettled: tuple[float, float] | None = None
     """Start and end of the newest span, until it is taken into `_spans` and `_means`."""
     _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=KEPT_SPANS))
-    _means: Means = field(default_factory=Means)
-    _meter: Meter = field(default_factory=Meter)
+    _means: WindowMeans = field(default_factory=WindowMeans)
+    _meter: RateTracker = field(default_factory=RateTracker)
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _problem: str | None = None
     links_changed: bool = True
     """A link's state changed since this was last looked at."""
 
-    def __post_init__(self, period: Period | None) -> None:
+    def __post_init__(self, period: RefreshPeriod | None) -> None:
         if period:
             self._meter.learn(period)
 
@@ -132,7 +132,7 @@ class GpuTrack:
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
         before = self._counters
         if before and (before.counter, before.scope) != (data.counter, data.scope):
-            period, self._meter = self._meter.period, Meter()
+            period, self._meter = self._meter.period, RateTracker()
             if period:
                 self._meter.learn(period)
         self._counters = data
@@ -140,11 +140,11 @@ class GpuTrack:
         limits = self._lighting().limits(data)
         return self._take(self._meter.update(reading.start_s, values, data.stamp_us, limits, interval_s))
 
-    def learn(self, period: Period) -> bool:
+    def learn(self, period: RefreshPeriod) -> bool:
         """Take the period at which the driver refreshes its counters; return whether rates came of it."""
         return self._take(self._meter.learn(period))
 
-    def _take(self, spans: Sequence[Span]) -> bool:
+    def _take(self, spans: Sequence[RateSpan]) -> bool:
         """Take the spans that a reading has closed, oldest first; return whether there are any."""
         for span in spans:
             self._settle()
@@ -170,8 +170,8 @@ class GpuTrack:
         tx, rx = self._sums()
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
-            self.moved.append(Moved(start_s, end_s, _number(tx), _number(rx), self._toward()))
-            used = share_of(tx, rx, self._lighting().speed_bytes_per_s)
+            self.moved.append(TrafficSpan(start_s, end_s, _number(tx), _number(rx), self._toward()))
+            used = busier_share(tx, rx, self._lighting().speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
     def _recent_share(self) -> Maybe[float]:
@@ -289,7 +289,7 @@ class GpuTrack:
             self._totals = self._add_up()
         return self._totals
 
-    def _toward(self) -> tuple[Toward, ...]:
+    def _toward(self) -> tuple[PeerTraffic, ...]:
         """Return the traffic by remote GPU on boards without NVSwitches; a part unread leaves one out."""
         counters, n = self._counters, len(self._rates) // 2
         if counters is None or counters.scope is not Scope.LINK:
@@ -300,7 +300,7 @@ class GpuTrack:
                 tx = [r for i in links if known(r := self._rates[i])]
                 rx = [r for i in links if known(r := self._rates[n + i])]
                 if len(tx) == len(rx) == len(links):
-                    found.append(Toward(uuid, math.fsum(tx), math.fsum(rx), speed))
+                    found.append(PeerTraffic(uuid, math.fsum(tx), math.fsum(rx), speed))
         return tuple(found)
 
     def _add_up(self) -> tuple[Maybe[float], Maybe[float]]:
@@ -329,7 +329,7 @@ def _sum(rates: Sequence[Maybe[float]], most: float) -> Maybe[float]:
     if len(read) < len(rates):
         return next(rate for rate in rates if isinstance(rate, Missing))
     total = math.fsum(read)
-    return IMPLAUSIBLE if most and total > PLAUSIBLE * most else total
+    return IMPLAUSIBLE_RATE if most and total > MAX_PLAUSIBLE_SHARE * most else total
 
 
 def _number(value: Maybe[float]) -> float:

@@ -8,15 +8,15 @@ from math import isnan
 from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
-from nvltop.analysis.activity.tracker import Activities
+from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health import Health
 from nvltop.analysis.health.claim import RuleInput
 from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
-from nvltop.analysis.rates import gap_s
-from nvltop.analysis.refresh import Period
-from nvltop.analysis.verdict import verdict
+from nvltop.analysis.rates import max_gap_s
+from nvltop.analysis.refresh import RefreshPeriod
+from nvltop.analysis.verdict import node_verdict
 from nvltop.model import (
     LISTENING,
     NOT_LISTED,
@@ -75,7 +75,7 @@ class Monitor:
     def __init__(self) -> None:
         self._inventory: Inventory | None = None
         self._gpus: dict[str, GpuTrack] = {}
-        self._period: Period | None = None
+        self._period: RefreshPeriod | None = None
         """Of the driver's refresh of its link counters."""
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._host = Host()
@@ -93,7 +93,7 @@ class Monitor:
         self._around = matrix.Around()
         self._nics = NicTracks()
         self._health = Health()
-        self._activities = Activities()
+        self._activities = ActivityTracker()
         self._shown: dict[str, bool] = {}
         """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
         self._news = False
@@ -151,7 +151,7 @@ class Monitor:
             elif isinstance(reading.data, NicPorts):
                 self._nics.update(reading, reading.data)
             elif isinstance(reading.data, CounterRefresh):
-                self._learn(Period.measured(reading.data))
+                self._learn(RefreshPeriod.measured(reading.data))
             return
         self._news = self._news or isinstance(reading.data, SELDOM)
         track = self._gpus.get(reading.gpu)
@@ -160,9 +160,9 @@ class Monitor:
         if track and track.update(reading, self._interval_of(track.gpu)):
             self._follow(track)
         elif track and isinstance(reading.data, ComputeActivity):
-            self._activities.note_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
+            self._activities.add_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
 
-    def _learn(self, period: Period) -> None:
+    def _learn(self, period: RefreshPeriod) -> None:
         """Take the period at which the driver refreshes its counters."""
         self._period = period
         for track in self._gpus.values():
@@ -174,7 +174,7 @@ class Monitor:
         self._sequence += 1
         uuid, interval_s = track.gpu.uuid, self._interval_of(track.gpu)
         for moved in track.moved:
-            self._activities.note(uuid, moved, interval_s)
+            self._activities.add(uuid, moved, interval_s)
         if track.moved:
             shown = not isnan(track.moved[-1].tx_bytes_per_s)
             if shown is not self._shown.get(uuid):
@@ -217,8 +217,8 @@ class Monitor:
     def _judge(self, inventory: Inventory) -> None:
         now = self._now(inventory)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
-        self._activities.judge(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
-        for activity in self._activities.now:
+        self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
+        for activity in self._activities.activities:
             for uuid in activity.gpus:
                 self._gpus[uuid].follow_step(_step_s(activity))
         self._health.evaluate(
@@ -226,7 +226,7 @@ class Monitor:
                 inventory=inventory,
                 gpus=now.gpus,
                 jobs=now.jobs,
-                activity=self._activities.now,
+                activity=self._activities.activities,
                 judgements=self._activities.judgements,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
@@ -250,17 +250,17 @@ class Monitor:
         if self._moment is None:
             now_s = self._tick.mono_s
             gpus = tuple(
-                self._gpus[gpu.uuid].frame(now_s, gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+                self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
             )
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = self._jobs.at(self._processes, gpus, joined, self._activities.partners.bonds)
+            running = self._jobs.at(self._processes, gpus, joined, self._activities.partners.job_of)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 
     def _answer(self, inventory: Inventory, now: _Moment) -> Verdict:
         """Return the verdict, from the same analysis as the findings."""
         watched_s = 0.0 if self._first_s is None else max(0.0, self._tick.mono_s - self._first_s)
-        return verdict(
+        return node_verdict(
             inventory,
             now.gpus,
             self._tick,
@@ -291,7 +291,7 @@ class Monitor:
             events=tuple(self._events),
             processes=self._processes,
             jobs=now.jobs,
-            activity=self._activities.now,
+            activity=self._activities.activities,
             judgements=self._activities.judgements,
             at_limit_s=tuple(self._activities.at_limit_s.items()),
             sequence=self._sequence,
@@ -301,10 +301,10 @@ class Monitor:
 
 def _step_s(activity: Activity) -> float | None:
     """Return the step of a job that goes on, seconds; None if it is not known."""
-    beat = activity.heartbeat
-    if isinstance(beat, Missing) or beat.silent_s > 2 * beat.period_s:
+    step = activity.step
+    if isinstance(step, Missing) or step.silent_s > 2 * step.period_s:
         return None
-    return beat.period_s
+    return step.period_s
 
 
 def _recognise(fresh: Inventory, before: Inventory) -> Inventory:

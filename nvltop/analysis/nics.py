@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nvltop.analysis.errors import ErrorTable
-from nvltop.analysis.rates import FIRST, Meter, Span, gap_s
+from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, RateTracker, max_gap_s
 from nvltop.model import (
     ErrorCount,
     LinkErrors,
@@ -37,7 +37,7 @@ DATA_BYTES_PER_S: Final = 10e9 / 8
 GONE: Final = "gone"
 NO_LONGER: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
-NO_SPAN: Final = Span(0.0, 0.0, (FIRST,) * 4)
+NO_SPAN: Final = RateSpan(0.0, 0.0, (NO_SECOND_READING,) * 4)
 
 
 @dataclass(slots=True)
@@ -45,9 +45,9 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: Meter = field(default_factory=lambda: Meter.current(NO_WRAP))
+    meter: RateTracker = field(default_factory=lambda: RateTracker.current(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
-    span: Span = NO_SPAN
+    span: RateSpan = NO_SPAN
     read_s: float = 0.0
     fastest: float = 0.0
 
@@ -78,7 +78,7 @@ class _Track:
             errors=errors,
             span_s=(self.span.start_s, self.span.end_s) if self.span.end_s > self.span.start_s else None,
             age_s=max(0.0, now_s - self.read_s),
-            stale=now_s - self.read_s > gap_s(INTERVAL_S),
+            stale=now_s - self.read_s > max_gap_s(INTERVAL_S),
         )
 
 

@@ -16,27 +16,27 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from nvltop.analysis.refresh import (
-    CURRENT,
+    ALWAYS_FRESH,
     LONGEST_REFRESH_S,
     STANDSTILL,
-    Period,
-    PollEstimate,
-    RefreshClock,
+    RefreshEstimator,
+    RefreshPeriod,
+    RefreshPredictor,
     SteadyRate,
     Window,
 )
 from nvltop.model import Maybe, Missing, known
 
-FIRST: Final = Missing("needs a second reading")
-LEARNING: Final = Missing("learning the driver's refresh")
-RESET: Final = Missing("the counter was reset")
-GAP: Final = Missing("no reading for too long before this one")
-IMPLAUSIBLE: Final = Missing("implausible rate: more than the link can carry")
+NO_SECOND_READING: Final = Missing("needs a second reading")
+LEARNING_REFRESH: Final = Missing("learning the driver's refresh")
+COUNTER_RESET: Final = Missing("the counter was reset")
+READING_GAP: Final = Missing("no reading for too long before this one")
+IMPLAUSIBLE_RATE: Final = Missing("implausible rate: more than the link can carry")
 
 KIB: Final = 1024
-PLAUSIBLE: Final = 1.10
+MAX_PLAUSIBLE_SHARE: Final = 1.10
 """Share of the speed above which a rate is a fault of the counter, not traffic."""
-SHORT_S: Final = 0.05
+TIMING_SLACK_S: Final = 0.05
 """Reading takes time; over short spans a burst of the jitter may look like more than the speed."""
 
 MIN_WRAP_BITS: Final = 32
@@ -55,7 +55,7 @@ GAP_INTERVALS: Final = 3.0
 GAP_S: Final = 5.0
 
 
-def gap_s(interval_s: float) -> float:
+def max_gap_s(interval_s: float) -> float:
     """Return the time between two readings from which they make no rate."""
     return max(GAP_INTERVALS * interval_s, GAP_S)
 
@@ -75,7 +75,7 @@ def unit_of(counts: Sequence[Maybe[int]]) -> int:
     return KIB if all(count % KIB == 0 for count in counts if known(count)) else 1
 
 
-def moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
+def bytes_moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
     """Return by how many bytes a counter moved.
 
     A decrease is a wrap if the count before stood below a power of two (of 32 bits or more, in the
@@ -85,10 +85,10 @@ def moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
         return after - before
     wrap = unit << max(MIN_WRAP_BITS, (before // unit).bit_length())
     wrapped = after + wrap - before
-    return wrapped if wrapped <= limit else RESET
+    return wrapped if wrapped <= limit else COUNTER_RESET
 
 
-class Span(NamedTuple):
+class RateSpan(NamedTuple):
     """What the counters of one GPU moved between two readings."""
 
     start_s: float
@@ -129,7 +129,7 @@ class _Sample:
 
 
 @dataclass(slots=True)
-class Meter:
+class RateTracker:
     """Rates of a GPU's counters, which the driver refreshes together.
 
     A reading shows the counters as of the driver's last refresh. A span therefore ends at a refresh, not
@@ -140,10 +140,10 @@ class Meter:
 
     unit: int | None = None
     """Bytes that the counters count in; if None, it is seen from their values."""
-    period: Period | None = field(default=None, init=False)
+    period: RefreshPeriod | None = field(default=None, init=False)
     """Of the driver's refresh; None until it is known."""
-    _clock: RefreshClock | None = field(default=None, init=False)
-    _polls: PollEstimate = field(default_factory=PollEstimate, init=False)
+    _clock: RefreshPredictor | None = field(default=None, init=False)
+    _polls: RefreshEstimator = field(default_factory=RefreshEstimator, init=False)
     _steady: SteadyRate = field(default_factory=SteadyRate, init=False)
     _base: _Sample | None = field(default=None, init=False)
     """Holds the counters at the end of the last closed span."""
@@ -158,10 +158,10 @@ class Meter:
     """Readings since the first one, while the period is not known."""
 
     @classmethod
-    def current(cls, unit: int | None = None) -> Meter:
+    def current(cls, unit: int | None = None) -> RateTracker:
         """Return a meter for counters that are as new as each reading of them."""
         meter = cls(unit)
-        meter.learn(CURRENT)
+        meter.learn(ALWAYS_FRESH)
         return meter
 
     def update(
@@ -171,7 +171,7 @@ class Meter:
         stamps_us: Sequence[int],
         limits: Sequence[float],
         interval_s: float,
-    ) -> list[Span]:
+    ) -> list[RateSpan]:
         """Take a reading; return the spans that it closes, oldest first.
 
         `limits` are the bytes/s that each counter may show at most. `stamps_us` is empty, one for all, or
@@ -181,11 +181,13 @@ class Meter:
         last = self._last
         if last is None or len(last.values) != len(values) or time_s <= last.time_s:
             self._start(sample)
-            return [self._no_rates(sample, time_s, LEARNING if self.period is None else FIRST)]
-        if time_s - last.time_s > gap_s(interval_s):
+            return [
+                self._no_rates(sample, time_s, LEARNING_REFRESH if self.period is None else NO_SECOND_READING)
+            ]
+        if time_s - last.time_s > max_gap_s(interval_s):
             began_s = self._base_s
             self._start(sample)
-            return [self._no_rates(sample, min(max(began_s, last.time_s), time_s), GAP)]
+            return [self._no_rates(sample, min(max(began_s, last.time_s), time_s), READING_GAP)]
         self._last = sample
         moved = sample.moved_since(last)
         if moved:
@@ -197,27 +199,27 @@ class Meter:
         if self.period is None:
             if not any(isinstance(value, int) for value in sample.values):
                 self._start(sample)
-                return [self._no_rates(sample, last.time_s, LEARNING)]
+                return [self._no_rates(sample, last.time_s, LEARNING_REFRESH)]
             self._waiting.append(sample)
             estimate = self._polls.period(interval_s)
             return self._learn(estimate) if estimate else self._stand(sample)
         if moved and self._polls.refutes(self.period):
-            self.period = self._polls.period(interval_s) or CURRENT
-            self._clock = RefreshClock(self.period)
+            self.period = self._polls.period(interval_s) or ALWAYS_FRESH
+            self._clock = RefreshPredictor(self.period)
         return self._close(last, sample)
 
-    def learn(self, period: Period) -> list[Span]:
+    def learn(self, period: RefreshPeriod) -> list[RateSpan]:
         """Take the measured period of the driver's refresh; return the spans that this closes."""
         if self._base and self._clock is None and self._base_s == self._base.time_s:
             self._begin_late(period)
         return _joined(self._learn(period))
 
-    def _learn(self, period: Period) -> list[Span]:
+    def _learn(self, period: RefreshPeriod) -> list[RateSpan]:
         self.period = period
         if self._clock:
             self._clock.set(period)
             return []
-        self._clock = clock = RefreshClock(period)
+        self._clock = clock = RefreshPredictor(period)
         waiting, base = list(self._waiting), self._base
         self._waiting.clear()
         if base is None:
@@ -237,7 +239,7 @@ class Meter:
             spans += self._close(before, after)
         return spans
 
-    def _begin_late(self, period: Period) -> None:
+    def _begin_late(self, period: RefreshPeriod) -> None:
         """Begin with the first refresh that was seen, where that of the first reading is not known."""
         readings = [*filter(None, [self._base]), *self._waiting]
         moves = [(a, b) for a, b in pairwise(readings) if b.moved_since(a)]
@@ -266,16 +268,16 @@ class Meter:
         self._steady.restart(window)
 
     @staticmethod
-    def _no_rates(sample: _Sample, start_s: float, why: Missing) -> Span:
+    def _no_rates(sample: _Sample, start_s: float, why: Missing) -> RateSpan:
         """Return a span without rates: why each counter could not be read, or why there is no rate yet."""
         rates = tuple(value if isinstance(value, Missing) else why for value in sample.values)
-        return Span(start_s, sample.time_s, rates)
+        return RateSpan(start_s, sample.time_s, rates)
 
     def _current(self) -> bool:
         """Whether the values of a reading are as new as the reading."""
         return self.period is not None and not self.period.longest_s
 
-    def _stand(self, sample: _Sample) -> list[Span]:
+    def _stand(self, sample: _Sample) -> list[RateSpan]:
         """Return a span without traffic while the period is not known, if it is longer than any refresh."""
         until_s = sample.time_s - LONGEST_REFRESH_S
         if sample.time_s - self._moved_s <= STANDSTILL * LONGEST_REFRESH_S or until_s <= self._base_s:
@@ -285,7 +287,7 @@ class Meter:
         self._waiting.clear()
         return [self._span(sample, until_s)]
 
-    def _close(self, last: _Sample, sample: _Sample) -> list[Span]:
+    def _close(self, last: _Sample, sample: _Sample) -> list[RateSpan]:
         """Return the span that a reading closes, if it does."""
         base, clock, period = self._base, self._clock, self.period
         assert base is not None
@@ -344,8 +346,8 @@ class Meter:
             elif before != after:
                 change: Maybe[int] = after - before
                 if after < before:
-                    most = limit * PLAUSIBLE * (sample.time_s - self._base_s + SHORT_S)
-                    change = moved(before, after, self.unit or unit_of((before, after)), most)
+                    most = limit * MAX_PLAUSIBLE_SHARE * (sample.time_s - self._base_s + TIMING_SLACK_S)
+                    change = bytes_moved(before, after, self.unit or unit_of((before, after)), most)
                 if isinstance(change, Missing):
                     broken = True
                 else:
@@ -353,7 +355,7 @@ class Meter:
                     least_s = max(least_s, change / limit)
         return total, least_s, broken
 
-    def _span(self, sample: _Sample, end_s: float, earliest_s: float = math.inf) -> Span:
+    def _span(self, sample: _Sample, end_s: float, earliest_s: float = math.inf) -> RateSpan:
         """Close the open span with the values of a reading, at a moment that may have been earlier."""
         base, start_s = self._base, self._base_s
         assert base is not None
@@ -363,10 +365,10 @@ class Meter:
             seconds = [end_s - start_s] * len(sample.values)
         rates, implausible = _rates(base, sample, seconds, self.unit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
-        return Span(start_s, end_s, rates, implausible)
+        return RateSpan(start_s, end_s, rates, implausible)
 
 
-def _joined(spans: list[Span]) -> list[Span]:
+def _joined(spans: list[RateSpan]) -> list[RateSpan]:
     """Join spans that end at one reading, except those without traffic at the start.
 
     Who takes only the newest span of each reading, as JSON does, then misses no byte.
@@ -385,7 +387,7 @@ def _joined(spans: list[Span]) -> list[Span]:
             if not isinstance(rate, Missing)
         )
         rates.append(missing or moved_bytes / (end_s - start_s))
-    return [*spans[:first], Span(start_s, end_s, tuple(rates))]
+    return [*spans[:first], RateSpan(start_s, end_s, tuple(rates))]
 
 
 def _rates(
@@ -395,7 +397,9 @@ def _rates(
     limits = sample.limits
     if base.whole and sample.whole:
         changes = list(map(sub, sample.values, base.values))
-        if min(changes) >= 0 and max(changes) <= min(limits) * PLAUSIBLE * (min(times) + SHORT_S):
+        if min(changes) >= 0 and max(changes) <= min(limits) * MAX_PLAUSIBLE_SHARE * (
+            min(times) + TIMING_SLACK_S
+        ):
             # As nearly always, nothing stands out, and the rates are a division of columns.
             return tuple(map(truediv, changes, times)), {}
     rates: list[Maybe[float]] = []
@@ -405,20 +409,20 @@ def _rates(
             rates.append(after)
             continue
         if isinstance(before, Missing):
-            rates.append(FIRST)
+            rates.append(NO_SECOND_READING)
             continue
-        most = limits[i] * PLAUSIBLE * (seconds + SHORT_S)
+        most = limits[i] * MAX_PLAUSIBLE_SHARE * (seconds + TIMING_SLACK_S)
         if after >= before:
             change: Maybe[int] = after - before
         else:
-            change = moved(before, after, unit or unit_of(base.values + sample.values), most)
+            change = bytes_moved(before, after, unit or unit_of(base.values + sample.values), most)
         if isinstance(change, Missing):
             rates.append(change)
         elif change <= most:
             rates.append(change / seconds)
         else:
             implausible[i] = change / seconds
-            rates.append(IMPLAUSIBLE)
+            rates.append(IMPLAUSIBLE_RATE)
     return tuple(rates), implausible
 
 

@@ -44,7 +44,7 @@ class Window(NamedTuple):
     latest_s: float
 
 
-class Period(NamedTuple):
+class RefreshPeriod(NamedTuple):
     """Seconds from one refresh to the next; all are 0 where every reading has fresh values."""
 
     shortest_s: float
@@ -57,7 +57,7 @@ class Period(NamedTuple):
     """Window of a refresh of the GPU that was measured; the others may refresh at another time."""
 
     @classmethod
-    def measured(cls, refresh: CounterRefresh) -> Period:
+    def measured(cls, refresh: CounterRefresh) -> RefreshPeriod:
         """Return the period that the worker measured."""
         typical_s, longest_s = refresh.typical_s, refresh.longest_s
         if not refresh.regular:
@@ -66,16 +66,16 @@ class Period(NamedTuple):
         return cls(refresh.shortest_s, typical_s, longest_s, refresh.regular, refresh.error_s, seen)
 
 
-CURRENT: Final = Period(0.0, 0.0, 0.0)
+ALWAYS_FRESH: Final = RefreshPeriod(0.0, 0.0, 0.0)
 """Every reading has fresh values."""
 
 
-class RefreshClock:
+class RefreshPredictor:
     """Predicts the refreshes of one GPU's counters from those that were seen."""
 
     __slots__ = ("_follows", "_known", "_least_s", "_missed", "_most_s", "period", "regular")
 
-    def __init__(self, period: Period) -> None:
+    def __init__(self, period: RefreshPeriod) -> None:
         self._follows = True
         """Whether this GPU refreshes when the measured one does; assumed until a reading refutes it."""
         self._missed = 0
@@ -83,7 +83,7 @@ class RefreshClock:
         """Window of the newest refresh that was seen."""
         self.set(period)
 
-    def set(self, period: Period) -> None:
+    def set(self, period: RefreshPeriod) -> None:
         """Take a newer measurement."""
         self.period = period
         self.regular = period.regular and period.typical_s > 0 and self._missed < MISSED
@@ -138,7 +138,7 @@ class RefreshClock:
 
 
 @dataclass(slots=True)
-class PollEstimate:
+class RefreshEstimator:
     """Estimates the period from readings alone; a job that pauses can mislead it."""
 
     _waits_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_WAITS))
@@ -161,18 +161,18 @@ class PollEstimate:
         self._since_s.clear()
         self._moved_s = None
 
-    def period(self, interval_s: float) -> Period | None:
+    def period(self, interval_s: float) -> RefreshPeriod | None:
         """Return the period, None while too little has been seen."""
         waits = self._waits_s
         if sum(waits) < ENOUGH_S - interval_s / 4:
             return None
         typical_s = median(waits)
         if typical_s < 1.5 * interval_s:
-            return CURRENT
+            return ALWAYS_FRESH
         refreshes = [w for w in waits if w <= PAUSE * typical_s + interval_s / 2]
-        return Period(max(0.0, min(refreshes) - interval_s), typical_s, max(refreshes) + interval_s)
+        return RefreshPeriod(max(0.0, min(refreshes) - interval_s), typical_s, max(refreshes) + interval_s)
 
-    def refutes(self, period: Period) -> bool:
+    def refutes(self, period: RefreshPeriod) -> bool:
         """Whether readings in a row had new values more often than such a driver refreshes."""
         if len(self._since_s) <= CONTRADICTION_POLLS:
             return False

@@ -6,13 +6,13 @@ from collections import deque
 from operator import itemgetter
 from typing import Final
 
-RECENT_S: Final = 10.0
+ROLLING_WINDOW_S: Final = 10.0
 """Long enough for the pauses between the steps of a job not to look like its end."""
 _LENGTH: Final = itemgetter(1)
 _USED: Final = itemgetter(2)
 
 
-class Recent:
+class RollingShare:
     """The spans of the last seconds."""
 
     __slots__ = ("_spans", "_used", "seconds")
@@ -27,7 +27,7 @@ class Recent:
     def add(self, start_s: float, end_s: float, share: float | None) -> None:
         """Let time pass up to the end of a span; its share of speed counts if it is known."""
         spans = self._spans
-        while spans and end_s - spans[0][0] > RECENT_S:
+        while spans and end_s - spans[0][0] > ROLLING_WINDOW_S:
             spans.popleft()
         if share is not None and end_s > start_s:
             spans.append((end_s, end_s - start_s, (end_s - start_s) * share))

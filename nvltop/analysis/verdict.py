@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nvltop.analysis import answer
-from nvltop.analysis.rates import FIRST, LEARNING
+from nvltop.analysis import verdict_text
+from nvltop.analysis.rates import LEARNING_REFRESH, NO_SECOND_READING
 from nvltop.formatting import age
 from nvltop.model import (
     Finding,
@@ -35,12 +35,12 @@ CEILINGS: Final = {
 }
 """What NCCL reaches of NVML's speed per link, by generation (nccl src/graph/topo.h; GB/s over GB/s)."""
 
-NO_RATES_YET: Final = frozenset({FIRST.reason, LEARNING.reason})
+NO_RATES_YET: Final = frozenset({NO_SECOND_READING.reason, LEARNING_REFRESH.reason})
 """Reason for a rate to be missing at the start."""
-BUSY_PERCENT: Final = 50.0
-PCIE_BUSY: Final = 0.20
+GPU_BUSY_PERCENT: Final = 50.0
+PCIE_BUSY_SHARE: Final = 0.20
 """Share of the PCIe link's rate from which PCIe counts as carrying the traffic."""
-PCIE_LANE: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 """Bytes/s of one lane by generation, after line coding."""
 VERDICT_IDS: Final = (
     "starting",
@@ -69,17 +69,17 @@ def ceiling(generation: Maybe[str]) -> Maybe[float]:
     return CEILINGS.get(generation) or Missing(f"no figure published for NVLink {generation}")
 
 
-def share(nvlink: NvLink) -> Maybe[float]:
+def link_share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's rate over the speed of the GPU's up links."""
-    return share_of(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
+    return busier_share(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
 
 
-def mean_share(nvlink: NvLink) -> Maybe[float]:
+def mean_link_share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's mean rate over the speed of the GPU's up links."""
-    return share_of(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)
+    return busier_share(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)
 
 
-def share_of(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
+def busier_share(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
     """Return the busier direction's share of a speed, all in bytes/s."""
     rates = [r for r in (tx, rx) if known(r)]
     if not rates:
@@ -94,7 +94,7 @@ def pcie_speed(gpu: GpuFrame) -> float:
     gen, width = gpu.gauges.pcie_gen, gpu.gauges.pcie_width
     if isinstance(gen, Missing) or isinstance(width, Missing):
         return 0.0
-    return PCIE_LANE.get(gen, 0.0) * width
+    return PCIE_LANE_BYTES_PER_S.get(gen, 0.0) * width
 
 
 def pcie_share(gpu: GpuFrame) -> float:
@@ -104,7 +104,7 @@ def pcie_share(gpu: GpuFrame) -> float:
     return max(rates) / speed if rates and speed else 0.0
 
 
-IDS: Final = {
+VERDICT_BY_STATE: Final = {
     "silent": "silent",
     "limits": "saturated",
     "limits-part": "partly",
@@ -118,14 +118,14 @@ IDS: Final = {
     "idle": "idle",
 }
 """The verdict id of each state of a job, the most limited state first."""
-ACTIVE: Final = frozenset(IDS) - {"idle", "unknown", "no-traffic"}
+ACTIVE_STATES: Final = frozenset(VERDICT_BY_STATE) - {"idle", "unknown", "no-traffic"}
 """States of jobs that use NVLink, or did just now."""
 READY: Final = "fabric-not-ready"
 """A rule that makes NVLink unusable, however mild it is while it is new."""
 NO_DATA: Final = ("stuck", "ended")
 
 
-def verdict(
+def node_verdict(
     inventory: Inventory,
     gpus: Sequence[GpuFrame],
     tick: Tick,
@@ -160,7 +160,7 @@ def verdict(
 
 
 def _plain(which: str, summary: str, headline: str = "") -> Verdict:
-    return Verdict(which, summary, headline or answer.fitting([summary]))
+    return Verdict(which, summary, headline or verdict_text.fitting([summary]))
 
 
 def _breaks(finding: Finding) -> bool:
@@ -181,8 +181,8 @@ def _of_jobs(
     linked = [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     if not linked:
         return _without_links(gpus)
-    order = list(IDS)
-    told = sorted(judgements, key=lambda j: (order.index(j.state), -answer.cost(j)))
+    order = list(VERDICT_BY_STATE)
+    told = sorted(judgements, key=lambda j: (order.index(j.state), -verdict_text.limit_share(j)))
     if not told:
         return _plain("starting", "Measuring: a rate needs two readings")
     top = told[0]
@@ -196,27 +196,27 @@ def _of_jobs(
         )
     if top.state in ("no-traffic", "idle"):
         return _without_traffic(gpus, top, index_of, watched_s)
-    others = sum(j.state in ACTIVE for j in told[1:])
+    others = sum(j.state in ACTIVE_STATES for j in told[1:])
     suffix = f" (+{others} job{'s' if others > 1 else ''})" if others else ""
-    words = answer.summary(top, index_of, {job.key: job for job in jobs})
+    words = verdict_text.summary(top, index_of, {job.key: job for job in jobs})
     where = f"GPU {ranges(index_of[uuid] for uuid in top.gpus if uuid in index_of)}" if len(told) > 1 else ""
-    said = answer.headline(top, index_of, suffix, where)
-    return Verdict(IDS[top.state], words, said, watched_s, top, others)
+    said = verdict_text.headline(top, index_of, suffix, where)
+    return Verdict(VERDICT_BY_STATE[top.state], words, said, watched_s, top, others)
 
 
 def _without_traffic(
     gpus: Sequence[GpuFrame], top: Judgement, index_of: Mapping[str, int], watched_s: float
 ) -> Verdict:
     """Say what GPUs do that move next to nothing over NVLink."""
-    words = answer.summary(top, index_of, {})
-    busy = [g for g in gpus if known(g.gauges.util_percent) and g.gauges.util_percent >= BUSY_PERCENT]
+    words = verdict_text.summary(top, index_of, {})
+    busy = [g for g in gpus if known(g.gauges.util_percent) and g.gauges.util_percent >= GPU_BUSY_PERCENT]
     if busy and top.over_pcie > 1:
         text = "GPUs are busy; their traffic goes over PCIe, not NVLink"
         return Verdict("pcie", text, "GPUs use PCIe, not NVLink", watched_s, top)
     if busy:
         who = "GPUs are" if len(busy) > 1 else "One GPU is"
         return Verdict("busy-no-traffic", words, f"{who} busy, NVLink carries nothing", watched_s, top)
-    return Verdict("idle", words, answer.headline(top, index_of), watched_s, top)
+    return Verdict("idle", words, verdict_text.headline(top, index_of), watched_s, top)
 
 
 def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:

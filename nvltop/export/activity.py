@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from nvltop.export.metric_set import Labels, MetricSet, MetricSpec, ValueSpec
-from nvltop.model import Activity, Heartbeat, Maybe, Missing, Rank, known
+from nvltop.model import Activity, Maybe, Missing, Rank, StepPeriod, known
 
 JobOnGpu: TypeAlias = "tuple[Activity, Rank]"
 """A job, and one GPU of it."""
 
 
-def _beat(get: Callable[[Heartbeat], Maybe[float]]) -> Callable[[JobOnGpu], Maybe[float]]:
+def _step(get: Callable[[StepPeriod], Maybe[float]]) -> Callable[[JobOnGpu], Maybe[float]]:
     def value(of: JobOnGpu) -> Maybe[float]:
-        beat = of[0].heartbeat
-        return beat if isinstance(beat, Missing) else get(beat)
+        step = of[0].step
+        return step if isinstance(step, Missing) else get(step)
 
     return value
 
@@ -23,17 +23,17 @@ def _beat(get: Callable[[Heartbeat], Maybe[float]]) -> Callable[[JobOnGpu], Mayb
 JOB_VALUES: Final[tuple[ValueSpec[JobOnGpu], ...]] = (
     ValueSpec(
         MetricSpec("job_step_seconds", "Step of the job that the GPU works on: the period of its traffic."),
-        _beat(lambda beat: beat.period_s),
+        _step(lambda step: step.period_s),
     ),
     ValueSpec(
         MetricSpec(
             "job_step_drift_ratio", "Change of the step against the minutes before; 0.02 is 2 % slower."
         ),
-        _beat(lambda beat: beat.drift),
+        _step(lambda step: step.drift),
     ),
     ValueSpec(
         MetricSpec("job_silent_seconds", "Time since the job's last NVLink traffic."),
-        _beat(lambda beat: beat.silent_s),
+        _step(lambda step: step.silent_s),
     ),
     ValueSpec(
         MetricSpec("job_intensity_ratio", "Rate while there is traffic over what NCCL reaches in practice."),

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from nvltop.analysis.activity.pairs import estimate
+from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.select import NoSuchGpuError, select
-from nvltop.analysis.verdict import ACTIVE
+from nvltop.analysis.verdict import ACTIVE_STATES
 from nvltop.config.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.headless.pacing import ReportPacer
 from nvltop.headless.status_line import SHOW_AFTER_S, StatusLine, startup_progress
@@ -48,7 +48,7 @@ def as_json(
     frame: Frame, only: list[str] | None, several: bool, estimated: bool = False, ascii_only: bool = False
 ) -> str:
     """Return a frame as JSON: indented for one, one line each for several."""
-    values = to_json(frame, only, estimate(frame) if estimated else None)
+    values = to_json(frame, only, estimate_pairs(frame) if estimated else None)
     return json.dumps(values, indent=None if several else 1, ensure_ascii=ascii_only, allow_nan=False)
 
 
@@ -202,7 +202,7 @@ class Observer(Protocol):
 
 def wanted_interval_s(frame: Frame) -> float:
     """Return how often link counters are to be read: densely while a job may have steps to be seen."""
-    works = bool(frame.jobs) or any(j.state in ACTIVE for j in frame.judgements)
+    works = bool(frame.jobs) or any(j.state in ACTIVE_STATES for j in frame.judgements)
     return SCREEN_INTERVAL_S if works else REPORT_INTERVAL_S
 
 

@@ -3,7 +3,7 @@
 Frozen dataclasses without behaviour beyond their invariants. Imports nothing of nvltop.
 """
 
-from nvltop.model.activity import Activity, Heartbeat, Judgement, Limit, Overlap, Rank, Straggler
+from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
 from nvltop.model.frame import (
     MAX_HEADLINE,
     Check,
@@ -94,7 +94,6 @@ __all__ = [
     "GpuFrame",
     "GpuInterval",
     "GpuUse",
-    "Heartbeat",
     "Host",
     "Inventory",
     "Item",
@@ -130,6 +129,7 @@ __all__ = [
     "RemoteKind",
     "Scope",
     "Show",
+    "StepPeriod",
     "Straggler",
     "Throttling",
     "Tick",

@@ -8,7 +8,7 @@ from nvltop.model.missing import NOT_READ, Maybe
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class StepPeriod:
     """The step of a job, as a period of its traffic."""
 
     period_s: float
@@ -140,7 +140,7 @@ class Activity:
     """Key of the job; None where its processes are not known."""
     gpus: tuple[str, ...]
     """UUIDs, in the order of the node."""
-    heartbeat: Maybe[Heartbeat] = NOT_READ
+    step: Maybe[StepPeriod] = NOT_READ
     communication: Maybe[float] = NOT_READ
     """Share of the time with NVLink traffic, 0…1: the median of its GPUs."""
     intensity: Maybe[float] = NOT_READ

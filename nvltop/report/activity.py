@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.answer import percent, reached
-from nvltop.analysis.verdict import ACTIVE
+from nvltop.analysis.verdict import ACTIVE_STATES
+from nvltop.analysis.verdict_text import percent, reached_rate
 from nvltop.formatting import age
-from nvltop.model import Activity, Frame, Heartbeat, Judgement, known
+from nvltop.model import Activity, Frame, Judgement, StepPeriod, known
 from nvltop.report.findings import where
 
 SEPARATOR: Final = ", "
@@ -48,16 +48,16 @@ def watched_phrase(frame: Frame) -> str:
         return ""
     text = f"watched {found.watched_s:.0f} s"
     judged = found.judgement
-    if judged.state in ACTIVE and judged.step_s is None and found.watched_s < STEP_VISIBLE_S:
+    if judged.state in ACTIVE_STATES and judged.step_s is None and found.watched_s < STEP_VISIBLE_S:
         text += f"; use --for {STEP_VISIBLE_S:.0f} to see the step of the job"
     return text
 
 
 def describe(frame: Frame, activity: Activity) -> str:
     """`step 2 s, moves data 61% of the time at 96% of NCCL max, NVLink may limit it`; empty if unknown."""
-    beat, found = activity.heartbeat, judgement_of(frame, activity)
-    parts = [_step(beat, found)] if known(beat) else []
-    if found and found.state == "silent" and not known(beat):
+    step, found = activity.step, judgement_of(frame, activity)
+    parts = [_step(step, found)] if known(step) else []
+    if found and found.state == "silent" and not known(step):
         parts.append(f"no NVLink traffic for {age(found.silent_s)}")
     if found and known(found.busy) and found.state not in ("no-traffic", "idle"):
         moves = "moved" if found.state == "silent" else "moves"
@@ -71,27 +71,27 @@ def describe(frame: Frame, activity: Activity) -> str:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
     kinds = [limit.kind for limit in activity.limits]
     parts += [LIMIT_PHRASES[kind] for kind in dict.fromkeys(kinds) if kind in LIMIT_PHRASES]
-    if found and (rates := reached(found)) and found.state not in ("silent", "no-traffic", "idle"):
+    if found and (rates := reached_rate(found)) and found.state not in ("silent", "no-traffic", "idle"):
         parts.append(rates)
     return SEPARATOR.join(parts)
 
 
 def describe_briefly(frame: Frame, activity: Activity) -> str:
     """`step 2 s, 61% of it with traffic`; empty if no step was found."""
-    beat, found = activity.heartbeat, judgement_of(frame, activity)
-    if not known(beat):
+    step, found = activity.step, judgement_of(frame, activity)
+    if not known(step):
         return ""
     share = found.busy if found else activity.communication
-    return _step(beat, found) + (f", {percent(share)} of it with traffic" if known(share) else "")
+    return _step(step, found) + (f", {percent(share)} of it with traffic" if known(share) else "")
 
 
-def _step(beat: Heartbeat, found: Judgement | None) -> str:
+def _step(step: StepPeriod, found: Judgement | None) -> str:
     if found and found.state == "silent":
-        return f"no NVLink traffic for {age(found.silent_s)} (step was {beat.period_s:.3g} s)"
-    doubt = " (possible)" if beat.confidence == "possible" else ""
-    text = f"step {beat.period_s:.3g} s{doubt}"
-    if known(beat.drift) and abs(beat.drift) >= MIN_DRIFT:
-        text += f" ({beat.drift:+.0%} against the minutes before)"
-    if beat.silent_s > 2 * beat.period_s:
-        text += f", silent for {age(beat.silent_s)}"
+        return f"no NVLink traffic for {age(found.silent_s)} (step was {step.period_s:.3g} s)"
+    doubt = " (possible)" if step.confidence == "possible" else ""
+    text = f"step {step.period_s:.3g} s{doubt}"
+    if known(step.drift) and abs(step.drift) >= MIN_DRIFT:
+        text += f" ({step.drift:+.0%} against the minutes before)"
+    if step.silent_s > 2 * step.period_s:
+        text += f", silent for {age(step.silent_s)}"
     return text

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from nvltop import __version__
-from nvltop.analysis.activity.pairs import Table
+from nvltop.analysis.activity.pair_estimate import PairTable
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
@@ -31,7 +31,7 @@ SCHEMA: Final = "nvltop/1"
 
 
 def to_json(
-    frame: Frame, only: Iterable[str] | None = None, estimated: Table | None = None
+    frame: Frame, only: Iterable[str] | None = None, estimated: PairTable | None = None
 ) -> dict[str, Any]:
     """Return a frame as JSON values; `only` names the UUIDs of the GPUs to list.
 
@@ -300,7 +300,7 @@ def _numa_node(place: Maybe[Place]) -> Maybe[int]:
     return Missing("the kernel knows no NUMA nodes") if place.numa_node is None else place.numa_node
 
 
-def _matrix(matrix: Matrix, estimated: Table | None) -> dict[str, Any]:
+def _matrix(matrix: Matrix, estimated: PairTable | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "labels": list(matrix.labels),
         "cells": [list(row) for row in matrix.cells],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nvltop.analysis.answer import bus_bandwidth
+from nvltop.analysis.verdict_text import bus_bandwidth
 from nvltop.model import (
     NOT_READ,
     Activity,
@@ -52,15 +52,15 @@ def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 def activity(found: Activity, index_of: Mapping[str, int]) -> dict[str, Any]:
     """Return what one job is doing."""
-    beat = found.heartbeat
+    step = found.step
     waited_for = found.straggler
     return as_object(
         job=found.job or NO_JOB,
         gpus=[index_of.get(uuid) for uuid in found.gpus],
-        step_s=beat if isinstance(beat, Missing) else beat.period_s,
-        step_confidence=beat if isinstance(beat, Missing) else beat.confidence,
-        step_drift=beat if isinstance(beat, Missing) else beat.drift,
-        silent_s=beat if isinstance(beat, Missing) else round(beat.silent_s, 3),
+        step_s=step if isinstance(step, Missing) else step.period_s,
+        step_confidence=step if isinstance(step, Missing) else step.confidence,
+        step_drift=step if isinstance(step, Missing) else step.drift,
+        silent_s=step if isinstance(step, Missing) else round(step.silent_s, 3),
         communication_share=found.communication,
         communication_intensity=found.intensity,
         limit=found.limit,

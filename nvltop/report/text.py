@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from nvltop import __version__
-from nvltop.analysis.verdict import mean_share
+from nvltop.analysis.verdict import mean_link_share
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 from nvltop.model import (
     ErrorCount,
@@ -187,7 +187,7 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 _whole(gauges.temperature_c),
                 DASH if dark else gb_per_s(link.mean_tx_bytes_per_s, 0),
                 DASH if dark else gb_per_s(link.mean_rx_bytes_per_s, 0),
-                DASH if dark else percent(mean_share(g.nvlink), 0),
+                DASH if dark else percent(mean_link_share(g.nvlink), 0),
                 DASH if no_link else f"{_text(link.links_up)}/{_text(link.links_present)}",
                 DASH if no_link else count(link.errors_total, 0),
                 f"{_text(gauges.pcie_gen)}x{_text(gauges.pcie_width)}",

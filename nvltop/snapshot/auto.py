@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import Item
 from nvltop.record.flight_recorder import Ring
@@ -21,7 +21,7 @@ class AutoSnapshot:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ring = Ring(redactor(settings.full))
-        self._history = History()
+        self._history = RateHistory()
         self._critical = CriticalTrigger()
 
     def on_item(self, item: Item) -> None:

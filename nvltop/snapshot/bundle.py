@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.analysis.history import History
 from nvltop.analysis.jobs import jobs, partners_of
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame
 from nvltop.record.flight_recorder import Ring
@@ -59,7 +59,7 @@ def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
 
 def snapshot_files(
     frame: Frame,
-    history: History,
+    history: RateHistory,
     ring: Ring,
     screen: str,
     cause: str,
@@ -103,7 +103,7 @@ def snapshot_files(
 
 
 def _series(
-    frame: Frame, told: Frame, history: History
+    frame: Frame, told: Frame, history: RateHistory
 ) -> tuple[float, dict[tuple[str, str], Sequence[float]]]:
     """Return seconds of a column, and the last minutes of each GPU by its redacted UUID."""
     watched_s = max(1.0, frame.tick.wall_s - frame.started_s)
@@ -112,7 +112,7 @@ def _series(
     step_s = 1.0
     for real, shown in zip(frame.gpus, told.gpus, strict=True):
         for way in SERIES_KEYS:
-            step, values = history.span([(real.gpu.uuid, None, way)], wanted_s)
+            step, values = history.sum_over([(real.gpu.uuid, None, way)], wanted_s)
             each = max(1, math.ceil(len(values) / SERIES_COLUMNS))
             step_s = float(step * each)
             series[shown.gpu.uuid, way] = _means(values, each)

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.headless.session import HeadlessSession, RunError, fold_recording
 from nvltop.headless.status_line import StatusLine
@@ -26,7 +26,7 @@ class Observation:
     """What a look at a node, or at a recording, has come to."""
 
     monitor: Monitor
-    history: History
+    history: RateHistory
     ring: Ring
     problem: RunError | None = None
     """Why there is little to see, if so."""
@@ -35,7 +35,7 @@ class Observation:
 def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Observation:
     """Look for so long, or until it is clear that the driver does not answer."""
     live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
-    history, ring = History(), Ring(redact)
+    history, ring = RateHistory(), Ring(redact)
     live.on_item = ring.write
     try:
         with live.line:
@@ -60,7 +60,7 @@ def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor
 
 def observe_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Observation:
     """Look at a recording up to its end, or for so many seconds of it."""
-    history, ring, begun_s, monitor = History(), Ring(redact), None, Monitor()
+    history, ring, begun_s, monitor = RateHistory(), Ring(redact), None, Monitor()
     line = StatusLine()
     for monitor, _, tick in fold_recording(path, settings, line, ring.write):
         history.add(monitor.frame())

@@ -12,8 +12,8 @@ from typing import Final
 from rich.console import Console
 from rich.segment import Segment, Segments
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import Item, Tick
 from nvltop.record.redact import Redactor
@@ -85,7 +85,7 @@ class Still:
         """Do nothing."""
 
 
-def draw(monitor: Monitor, history: History, redact: Redactor, settings: Settings) -> str:
+def draw(monitor: Monitor, history: RateHistory, redact: Redactor, settings: Settings) -> str:
     """Draw a moment as the screen would have shown it."""
     from nvltop.tui.shell.app import Nvltop
 

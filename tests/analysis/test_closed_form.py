@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Counter, Missing, known
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.machine import RAW_IDLE, RAW_OVER_DATA
@@ -65,11 +65,11 @@ def test_an_idle_pair_of_3090s_stays_on_data(bench):
 
 def test_history_holds_the_same_bytes(bench):
     b = bench()
-    b.history = History()
+    b.history = RateHistory()
     frame = b.run(6.0)
     g = frame.gpus[2]
     flow = b.library.machine.flow(2, 5, "tx")
     second = b.history.bucket - 2
-    shown = b.history.seconds((g.gpu.uuid, 5, "tx"), b.history.bucket - 2, 1)[0]
+    shown = b.history.second_means((g.gpu.uuid, 5, "tx"), b.history.bucket - 2, 1)[0]
     truth = flow.moved(second + 1 - 1000.0) - flow.moved(second - 1000.0)
     assert shown == pytest.approx(truth, rel=1e-3)

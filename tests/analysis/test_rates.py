@@ -6,53 +6,63 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, PLAUSIBLE, RESET, SHORT_S, Meter, elapsed_s, moved
+from nvltop.analysis.rates import (
+    COUNTER_RESET,
+    IMPLAUSIBLE_RATE,
+    MAX_PLAUSIBLE_SHARE,
+    NO_SECOND_READING,
+    READING_GAP,
+    TIMING_SLACK_S,
+    RateTracker,
+    bytes_moved,
+    elapsed_s,
+)
 from nvltop.model import Missing, known
 
 SPEED = 26.562e9
 KIB = 1024
 
 
-def feed(meter: Meter, time_s: float, *values, interval_s: float = 0.25):
+def feed(meter: RateTracker, time_s: float, *values, interval_s: float = 0.25):
     """Return the span that a reading closes."""
     (span,) = meter.update(time_s, values, (), [SPEED] * len(values), interval_s)
     return span
 
 
 def test_first_reading_is_a_baseline():
-    span = feed(Meter.current(), 10.0, 5_000_000)
-    assert span.rates == (FIRST,)
+    span = feed(RateTracker.current(), 10.0, 5_000_000)
+    assert span.rates == (NO_SECOND_READING,)
 
 
 def test_rate_is_the_difference_over_the_time_between():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 10**12)
     assert feed(meter, 10.25, 10**12 + 10**9).rates == (4e9,)
 
 
 def test_gap_gives_a_new_baseline_not_a_mean():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 0)
-    assert feed(meter, 15.5, 10**10).rates == (GAP,)
+    assert feed(meter, 15.5, 10**10).rates == (READING_GAP,)
     assert feed(meter, 15.75, 10**10 + 10**9).rates == (4e9,)
 
 
 def test_late_poll_within_the_gap_is_a_longer_span():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 0)
     assert feed(meter, 14.0, 4 * 10**9).rates == (1e9,)
 
 
 def test_reset_is_neither_negative_nor_a_spike():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 10**12)
-    assert feed(meter, 10.25, 10**9).rates == (RESET,)
+    assert feed(meter, 10.25, 10**9).rates == (COUNTER_RESET,)
     assert feed(meter, 10.5, 2 * 10**9).rates == (4e9,)
 
 
 @pytest.mark.parametrize("bits", [32, 33, 40, 48, 63])
 def test_wrap_is_followed(bits):
-    meter = Meter.current()
+    meter = RateTracker.current()
     top = KIB << bits
     feed(meter, 10.0, top - 10**8 // KIB * KIB)
     rate = feed(meter, 10.25, 9 * 10**8 // KIB * KIB).rates[0]
@@ -60,23 +70,23 @@ def test_wrap_is_followed(bits):
 
 
 def test_wrap_that_the_link_could_not_have_made_is_a_reset():
-    assert moved(KIB << 31, 0, KIB, 10**10) == RESET
+    assert bytes_moved(KIB << 31, 0, KIB, 10**10) == COUNTER_RESET
 
 
 def test_more_than_the_link_carries_is_no_rate():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 0)
     span = feed(meter, 11.0, int(2 * SPEED), interval_s=1.0)
-    assert span.rates == (IMPLAUSIBLE,)
+    assert span.rates == (IMPLAUSIBLE_RATE,)
     assert span.implausible[0] == pytest.approx(2 * SPEED)
 
 
 def test_unread_counter_has_its_reason_and_the_others_their_rates():
-    meter = Meter.current()
+    meter = RateTracker.current()
     feed(meter, 10.0, 0, 0)
     span = feed(meter, 10.25, Missing("no permission"), 10**9)
     assert span.rates == (Missing("no permission"), 4e9)
-    assert feed(meter, 10.5, 10**9, 2 * 10**9).rates == (FIRST, 4e9)
+    assert feed(meter, 10.5, 10**9, 2 * 10**9).rates == (NO_SECOND_READING, 4e9)
 
 
 def test_nvml_time_is_used_only_if_it_agrees():
@@ -97,7 +107,7 @@ EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down"
 )
 def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamped):
     """Whatever happens between polls: no negative rate, none beyond the link, and no byte made up."""
-    meter = Meter.current()
+    meter = RateTracker.current()
     t, value = 1000.0, start * KIB
     known_values: dict[float, int | None] = {}
 
@@ -119,7 +129,7 @@ def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamp
         if known(rate):
             assert rate >= 0
             seconds = span.end_s - span.start_s
-            assert rate * seconds <= SPEED * PLAUSIBLE * (seconds + SHORT_S) * 1.001
+            assert rate * seconds <= SPEED * MAX_PLAUSIBLE_SHARE * (seconds + TIMING_SLACK_S) * 1.001
             before, after = known_values[span.start_s], known_values[span.end_s]
             assert before is not None
             assert after is not None
@@ -142,7 +152,7 @@ def test_counters_rate_the_same_in_any_company(each, limit, stamped):
     """A counter that cannot be read leaves those beside it what they are without it."""
 
     def rates(count: int, beside: tuple) -> tuple:
-        meter = Meter.current(1)
+        meter = RateTracker.current(1)
         chosen = each[:count]
         befores = (*(before for before, _, _ in chosen), *beside)
         afters = (*(max(0, before + step) for before, step, _ in chosen), *beside)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from agreement import contradictions
 
-from nvltop.analysis import answer
-from nvltop.analysis.verdict import IDS, VERDICT_IDS, verdict
-from nvltop.model import Finding, Judgement, Limit, Missing, Overlap, Tick
+from nvltop.analysis import verdict_text
+from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS, node_verdict
+from nvltop.model import MAX_HEADLINE, Finding, Judgement, Limit, Missing, Overlap, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nodes import BUILDERS
@@ -109,7 +109,7 @@ LIMITS = (
 )
 
 
-@pytest.mark.parametrize("state", IDS)
+@pytest.mark.parametrize("state", VERDICT_BY_STATE)
 @pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: limits[0].kind if limits else "none")
 @pytest.mark.parametrize("suffix", ["", " (+1 job)", " (+12 jobs)"])
 def test_headlines_are_short_and_whole(state, limits, suffix):
@@ -118,16 +118,16 @@ def test_headlines_are_short_and_whole(state, limits, suffix):
                        {"busy": Missing("x"), "level": Missing("x"), "at_limit": Missing("x"),
                         "at_limit_most": Missing("x"), "mean": Missing("x")}):  # fmt: skip
             found = judgement(state, step_s=step_s, limits=limits, silent_s=4000.0, why="reasons", **values)
-            text = answer.headline(found, INDEX, suffix)
-            assert 0 < len(text) <= answer.HEADLINE
+            text = verdict_text.headline(found, INDEX, suffix)
+            assert 0 < len(text) <= MAX_HEADLINE
             assert text.endswith(suffix)
             assert not re.search(r"[^)%.\w]$", text), text
-            assert answer.summary(found, INDEX, {})
+            assert verdict_text.summary(found, INDEX, {})
 
 
 def test_the_sentence_of_a_job_whose_overlap_is_unknown():
-    assert answer.headline(judgement(), INDEX) == "NVLink may limit 61% of each 2.0 s step"
-    assert answer.summary(judgement(), INDEX, {}) == (
+    assert verdict_text.headline(judgement(), INDEX) == "NVLink may limit 61% of each 2.0 s step"
+    assert verdict_text.summary(judgement(), INDEX, {}) == (
         "61% of each 2.0 s step moves data at 96% of NCCL max; without that communication a step would take"
         " between 0.78 s (nothing overlaps) and 2.0 s (all of it overlaps)"
     )
@@ -136,8 +136,8 @@ def test_the_sentence_of_a_job_whose_overlap_is_unknown():
 def test_the_sentence_of_a_job_whose_communication_is_exposed():
     overlap = Overlap("tensor cores", 0.04, 0.71, 0.94)
     found = judgement("limits", overlap=overlap)
-    assert answer.headline(found, INDEX) == "NVLink limits 57% of each 2.0 s step"
-    assert answer.summary(found, INDEX, {}) == (
+    assert verdict_text.headline(found, INDEX) == "NVLink limits 57% of each 2.0 s step"
+    assert verdict_text.summary(found, INDEX, {}) == (
         "61% of each 2.0 s step moves data at 96% of NCCL max; tensor cores 4% while the links are busy,"
         " 71% otherwise: the communication is exposed; without it a step would take about 0.85 s"
     )
@@ -145,13 +145,16 @@ def test_the_sentence_of_a_job_whose_communication_is_exposed():
 
 def test_bus_bandwidth_has_two_readings_that_differ_by_the_formula():
     found = judgement(nvls_capable=True, gpus=tuple("abcdefgh"))
-    busbw = answer.bus_bandwidth(replace(found, reached_bytes_per_s=309e9))
+    busbw = verdict_text.bus_bandwidth(replace(found, reached_bytes_per_s=309e9))
     assert busbw.ring == 309e9
     # health.md: 480 GB/s of busbw for algbw 275 GB/s, which is 309 GB/s on the wire.
     assert busbw.nvls == pytest.approx(309e9 * 14 / 9)
     assert busbw.nvls / 1.75 == pytest.approx(275e9, rel=0.01)
-    assert answer.bus_bandwidth(judgement()).nvls is None
-    assert answer.reached(found) == "342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)"
+    assert verdict_text.bus_bandwidth(judgement()).nvls is None
+    assert (
+        verdict_text.reached_rate(found)
+        == "342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)"
+    )
 
 
 def frames(bench):
@@ -165,13 +168,13 @@ def test_a_fault_comes_first_and_the_answer_stays_in_the_sentence(bench):
     lost = Finding(
         "gpu-lost", "critical", uuid, None, "GPU 1 has stopped answering", headline="GPU 1 is lost"
     )
-    told = verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
+    told = node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
     assert (told.id, told.headline) == ("degraded", "GPU 1 is lost")
     assert told.summary.startswith("GPU 1 has stopped answering. 61% of each 2.0 s step")
     # A NIC is none of NVLink's business, and a warning no reason to doubt the answer.
     nic = Finding("nic-down", "critical", None, None, "NIC mlx5_5 went down", nic="mlx5_5")
     warning = replace(lost, rule="link-errors", severity="warning")
-    assert verdict(frame.inventory, frame.gpus, frame.tick, [found], [nic, warning]).id == "saturated"
+    assert node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [nic, warning]).id == "saturated"
 
 
 def test_of_several_jobs_the_most_limited_speaks_and_the_rest_is_counted(bench):
@@ -179,16 +182,16 @@ def test_of_several_jobs_the_most_limited_speaks_and_the_rest_is_counted(bench):
     a, b = (g.gpu.uuid for g in frame.gpus[:2])
     light, limited = judgement("light", gpus=(a,)), judgement("limits", gpus=(b,), job="x")
     resting = judgement("idle", gpus=(a,))
-    told = verdict(frame.inventory, frame.gpus, frame.tick, [light, limited, resting])
+    told = node_verdict(frame.inventory, frame.gpus, frame.tick, [light, limited, resting])
     assert told.judgement is limited
     assert (told.id, told.others) == ("saturated", 1)
     assert told.headline.endswith("(+1 job)")
 
 
 def test_every_state_has_an_id_and_both_are_in_the_docs():
-    assert set(IDS.values()) <= set(VERDICT_IDS)
+    assert set(VERDICT_BY_STATE.values()) <= set(VERDICT_IDS)
     docs = DOCS.read_text()
-    for state, which in IDS.items():
+    for state, which in VERDICT_BY_STATE.items():
         assert f"| `{state}` | `{which}` |" in docs, state
     for which in VERDICT_IDS:
         assert f"`{which}`" in docs, which
@@ -199,5 +202,5 @@ def test_no_headline_is_cut(bench, node):
     frame = bench(node, "idle").run(1.0)
     headline = frame.verdict.headline
     assert headline
-    assert len(headline) <= answer.HEADLINE
+    assert len(headline) <= MAX_HEADLINE
     assert headline == frame.verdict.summary or not frame.verdict.summary.startswith(headline)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from measure import Result
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Tick
 from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import Watch
@@ -63,7 +63,7 @@ def cost_of(name: str, build: Callable[[], Node]) -> list[Result]:
     BUILDERS[name] = build
     simulated.install(name, "training")
     opened = session.connect(Watch())
-    monitor, history = Monitor(), History()
+    monitor, history = Monitor(), RateHistory()
     monitor.update(opened.open())
     readers = opened.readers
     for read in (GpuReader.read_states, GpuReader.read_gauges, GpuReader.read_errors):

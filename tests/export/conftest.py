@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nvltop import export
 from nvltop.export.exposition import MetricsPage
-from nvltop.model import Activity, Frame, Heartbeat, Missing, Rank, Straggler
+from nvltop.model import Activity, Frame, Missing, Rank, StepPeriod, Straggler
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -67,7 +67,7 @@ def working(frame: Frame) -> Frame:
     job = Activity(
         "torchrun:812",
         gpus,
-        heartbeat=Heartbeat(1.25, "likely", drift=Missing("needs a second minute")),
+        step=StepPeriod(1.25, "likely", drift=Missing("needs a second minute")),
         limit="nvlink",
         ranks=tuple(Rank(gpu, communication=0.4, late_s=0.02) for gpu in gpus),
         straggler=Straggler(gpus[-1], ("draws less power",)),

@@ -32,7 +32,7 @@ def test_a_replay_says_what_was_said_live(simulate, tmp_path):
     assert [frame.activity for frame in again] == [redact(frame).activity for frame in live]
     assert to_json(again[-1]) == to_json(redact(live[-1]))
     (found,) = again[-1].activity
-    assert known(found.heartbeat)
+    assert known(found.step)
     assert found.straggler is not None
     # Shown seldom, as a replay does that is wound on, it is the same.
     monitor = Monitor()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Tick
 from nvltop.record.reader import open_recording
 
@@ -21,7 +21,7 @@ FILES = sorted(p for p in FOLDER.iterdir() if p.suffix != ".json")
 
 def replay(path: Path, seconds: int) -> tuple[Frame, dict[str, list[float | None]]]:
     """Return the last frame of a recording, and TX of each GPU in GB/s by whole second."""
-    monitor, history = Monitor(), History()
+    monitor, history = Monitor(), RateHistory()
     with open_recording(path) as recording:
         for item in recording:
             monitor.update(item)
@@ -33,7 +33,7 @@ def replay(path: Path, seconds: int) -> tuple[Frame, dict[str, list[float | None
     series = {
         str(g.gpu.index): [
             None if math.isnan(v) else round(v / 1e9, 4)
-            for v in history.seconds((g.gpu.uuid, None, "tx"), newest, seconds)
+            for v in history.second_means((g.gpu.uuid, None, "tx"), newest, seconds)
         ]
         for g in frame.gpus
     }

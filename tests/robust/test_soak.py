@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 
 WARM_UP_S = 400
 """The finest ring of the history is full after 300 s."""
@@ -33,7 +33,7 @@ def held() -> tuple[int, int, int]:
 def run(bench, seconds: int) -> dict[str, float]:
     """Run on for so long; returns growth an hour."""
     bench.interval_s = 1.0
-    bench.history = History()
+    bench.history = RateHistory()
 
     def step(count: int) -> None:
         for _ in range(count):

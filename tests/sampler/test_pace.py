@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.rates import gap_s
+from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Cost, GpuInterval, Reading, Tick, known
 from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated import Fault
@@ -134,7 +134,7 @@ def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
     _, frames, sampler = read(0.25, 150.0, call_s=2.0)
     stretch = sampler._stretches.popitem()[1]
     assert stretch.interval_s == pytest.approx(2.0 / SHARE, rel=0.1)
-    assert gap_s(stretch.interval_s) > stretch.interval_s
+    assert max_gap_s(stretch.interval_s) > stretch.interval_s
     late = [gpu for at_s, gpu in frames if at_s > 75.0]
     assert len(late) >= 3
     assert all(known(gpu.nvlink.tx_bytes_per_s) and not gpu.stale for gpu in late)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from realterminal import Terminal
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.processes import by_pid
@@ -111,7 +111,7 @@ def view(bench) -> Callable[..., View]:
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> View:
         b = bench(node, scenario)
-        b.history = History()
+        b.history = RateHistory()
         frame = b.run(seconds)
         return View(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
 

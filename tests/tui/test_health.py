@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Event, Finding
 from nvltop.report.findings import evidence
 from nvltop.tui.render import header
@@ -22,7 +22,7 @@ def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
     for gpu, code in xids:
         b.monitor.update(Event(b.clock.now, 1.8e9, b.inventory.gpus[gpu].uuid, "xid", code))
     frame = b.run(seconds)
-    return View(frame=frame, gpus=frame.gpus, history=History())
+    return View(frame=frame, gpus=frame.gpus, history=RateHistory())
 
 
 def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):

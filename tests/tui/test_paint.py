@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import ErrorCount, Finding, Missing
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
@@ -204,10 +204,12 @@ def test_a_picture_is_drawn_once_a_second_and_of_whole_seconds(view):
     v = view(seconds=6.0)
     key = (v.gpus[0].gpu.uuid, None, "tx")
     drawn = v.spark(key, 20, 500e9)
-    assert drawn == spark(v.history.seconds(key, v.history.bucket - 1, 20), 500e9, UNICODE)
+    assert drawn == spark(v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE)
     assert v.spark(key, 20, 500e9) is drawn
     v.history.bucket += 1
-    assert v.spark(key, 20, 500e9) == spark(v.history.seconds(key, v.history.bucket - 1, 20), 500e9, UNICODE)
+    assert v.spark(key, 20, 500e9) == spark(
+        v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE
+    )
 
 
 def test_without_a_scale_only_nothing_can_be_drawn():
@@ -260,7 +262,7 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
 def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
     """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
 
-    class Asked(History):
+    class Asked(RateHistory):
         def seconds(self, key, newest, count):
             assert count <= 8, "a machine may have been up for months"
             return super().seconds(key, newest, count)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
 from nvltop.record.redact import Redactor
@@ -324,7 +324,7 @@ async def test_of_a_replay(app, here):
 def test_a_picture_without_a_screen(bench):
     b = bench("hgx-a100-4", "errors")
     b.interval_s = 1.0
-    b.history = History()
+    b.history = RateHistory()
     b.run(4.0)
     svg = offscreen.draw(b.monitor, b.history, Redactor({}), Settings())
     assert "https://" not in svg.replace("http://www.w3.org/2000/svg", "")

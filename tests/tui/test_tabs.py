@@ -434,7 +434,8 @@ async def test_history_of_nics(app):
         told = re.search(r"TX ([\d.]+) GB/s", chart.text())
         assert told
         each = [
-            app._history.seconds((f"mlx5_{i}", 1, "tx"), app._history.bucket - 1, 1)[0] for i in range(12)
+            app._history.second_means((f"mlx5_{i}", 1, "tx"), app._history.bucket - 1, 1)[0]
+            for i in range(12)
         ]
         assert float(told[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
         await pilot.press("down")

@@ -7,15 +7,21 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.compute import ComputeSeries
-from nvltop.analysis.activity.groups import Group
-from nvltop.analysis.activity.judge import RING, bounds_of, combine, judged, practical_of
-from nvltop.analysis.activity.load import EDGE, QUIET, Load, load
-from nvltop.analysis.activity.overlap import NO_COMPUTE, overlap
-from nvltop.analysis.activity.series import Moved
-from nvltop.analysis.activity.trace import Trace
-from nvltop.analysis.rates import gap_s
-from nvltop.analysis.verdict import BUSY_PERCENT
+from nvltop.analysis.activity.compute_series import ComputeSeries
+from nvltop.analysis.activity.decision import (
+    RING,
+    combine_usage,
+    fill_judgement,
+    limit_bounds,
+    practical_rate,
+)
+from nvltop.analysis.activity.gpu_groups import GpuGroup
+from nvltop.analysis.activity.link_usage import EDGE, QUIET, LinkUsage, measure_usage
+from nvltop.analysis.activity.overlap import NO_COMPUTE, measure_overlap
+from nvltop.analysis.activity.traffic_series import TrafficSpan
+from nvltop.analysis.activity.usage_trace import UsageTrace
+from nvltop.analysis.rates import max_gap_s
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
 from nvltop.model import (
     NOT_READ,
@@ -57,7 +63,7 @@ PAIR_SHARE: Final = 0.8
 
 
 @dataclass(slots=True)
-class _Followed:
+class _JobState:
     """What is remembered of one job."""
 
     edges: dict[str, float] = field(default_factory=dict)
@@ -77,53 +83,53 @@ class _Followed:
     """As of the last traffic."""
 
 
-class Bottleneck:
+class BottleneckEvaluator:
     """The traces of all GPUs, and what is remembered of the jobs on them."""
 
     def __init__(self, computed: Mapping[str, ComputeSeries]) -> None:
         """Take how busy the units of each GPU were from `computed`, which somebody else fills."""
         self._computed = computed
-        self._traces: dict[str, Trace] = {}
-        self._followed: dict[str, _Followed] = {}
+        self._traces: dict[str, UsageTrace] = {}
+        self._followed: dict[str, _JobState] = {}
 
-    def note(self, moved: Moved, g: GpuFrame) -> None:
+    def add(self, moved: TrafficSpan, g: GpuFrame) -> None:
         """Take what a GPU moved between two readings."""
         trace = self._traces.get(g.gpu.uuid)
         if trace is None:
-            trace = self._traces[g.gpu.uuid] = Trace()
+            trace = self._traces[g.gpu.uuid] = UsageTrace()
         speed, share = g.nvlink.speed_bytes_per_s, g.nvlink.ceiling
         # Without a figure for this generation, the speed itself is the limit that is known.
         of_speed = share if known(share) else 1.0
         if known(speed):
-            trace.add(moved, of_speed * speed, of_speed, bounds_of(g).near)
+            trace.add(moved, of_speed * speed, of_speed, limit_bounds(g).near)
 
     @property
     def at_limit_s(self) -> dict[str, float]:
         """Seconds at or near the limit since the monitor started, by GPU."""
         return {uuid: trace.at_limit_s for uuid, trace in self._traces.items()}
 
-    def keep(self, keys: Sequence[str]) -> None:
+    def retain(self, keys: Sequence[str]) -> None:
         """Forget the jobs that are not among these."""
         for key in self._followed.keys() - set(keys):
             del self._followed[key]
 
-    def judge(
+    def evaluate(
         self,
-        group: Group,
+        group: GpuGroup,
         frames: Mapping[str, GpuFrame],
         period_s: float | None,
         now_s: float,
         interval_s: float,
     ) -> Judgement:
         """Judge one job; `period_s` is its step."""
-        followed = self._followed.setdefault(group.key, _Followed())
+        followed = self._followed.setdefault(group.key, _JobState())
         members = [frames[uuid] for uuid in group.gpus]
         blank = Judgement(group.job.key if group.job else None, group.gpus, "unknown", step_s=period_s)
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
         if not traces:
             return replace(blank, why=_unread(members))
         top = max(t.newest_s for t in traces.values())
-        if now_s - top > gap_s(interval_s):
+        if now_s - top > max_gap_s(interval_s):
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
         traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(STALE_S, 2 * interval_s)}
         end_s = min(t.newest_s for t in traces.values())
@@ -138,11 +144,11 @@ class Bottleneck:
         if silent_s is not None and silent_s > FORGET_LEVEL_S and self._goes_on(members, traces, end_s):
             # That is what there is to judge now.
             since_s = end_s - WINDOW_S
-            self._followed[group.key] = _Followed(scanned_s=since_s, began_s=since_s, restarted=True)
+            self._followed[group.key] = _JobState(scanned_s=since_s, began_s=since_s, restarted=True)
         return self._quiet(followed, blank, members, silent_s)
 
     @staticmethod
-    def _pause_s(followed: _Followed, period_s: float | None, interval_s: float) -> float:
+    def _pause_s(followed: _JobState, period_s: float | None, interval_s: float) -> float:
         """Return how long a pause between bursts may be."""
         last = followed.last
         if period_s is None:
@@ -151,12 +157,12 @@ class Bottleneck:
         return max(PAUSE_STEPS * rest * period_s, 3 * interval_s)
 
     @staticmethod
-    def _every_s(followed: _Followed, end_s: float) -> float:
+    def _every_s(followed: _JobState, end_s: float) -> float:
         """Return how often a job is measured: often at first, then as its shares can change."""
         return 0.0 if end_s - followed.began_s < SETTLED_S else EVERY_S
 
     def _scan(
-        self, followed: _Followed, traces: Mapping[str, Trace], end_s: float, period_s: float | None
+        self, followed: _JobState, traces: Mapping[str, UsageTrace], end_s: float, period_s: float | None
     ) -> None:
         """Note when there was traffic last."""
         since_s = followed.scanned_s
@@ -179,10 +185,10 @@ class Bottleneck:
 
     def _measure(
         self,
-        followed: _Followed,
+        followed: _JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
-        traces: Mapping[str, Trace],
+        traces: Mapping[str, UsageTrace],
         end_s: float,
     ) -> Judgement:
         """Work out the shares over the window."""
@@ -196,11 +202,11 @@ class Bottleneck:
             wanted_s = there_s // period_s * period_s
         start_s = max(oldest_s, end_s - wanted_s)
         by_uuid = {g.gpu.uuid: g for g in members}
-        bounds = bounds_of(members[0])
-        loads: dict[str, Load] = {}
+        bounds = limit_bounds(members[0])
+        loads: dict[str, LinkUsage] = {}
         why = ""
         for uuid, trace in traces.items():
-            own = load(trace.between(start_s, end_s), bounds_of(by_uuid[uuid]))
+            own = measure_usage(trace.between(start_s, end_s), limit_bounds(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
             else:
@@ -218,11 +224,11 @@ class Bottleneck:
                 why=f"watched for {seconds:.0f} s only",
                 mean=median(v.mean for v in loads.values()),
             )
-        shares = combine(loads)
+        shares = combine_usage(loads)
         if end_s - followed.overlap_s >= OVERLAP_S:
             followed.overlap_s = end_s
             followed.overlap = self._overlap(members, traces, loads, start_s, end_s)
-        found = judged(blank, shares, bounds, followed.overlap, practical_of(members))
+        found = fill_judgement(blank, shares, bounds, followed.overlap, practical_rate(members))
         if shares.gpu:
             return replace(found, remote=traces[shares.gpu].remote)
         # Two GPUs that fill the links between them, whatever the others do.
@@ -235,8 +241,8 @@ class Bottleneck:
     def _overlap(
         self,
         members: Sequence[GpuFrame],
-        traces: Mapping[str, Trace],
-        loads: Mapping[str, Load],
+        traces: Mapping[str, UsageTrace],
+        loads: Mapping[str, LinkUsage],
         start_s: float,
         end_s: float,
     ) -> Maybe[Overlap]:
@@ -246,13 +252,16 @@ class Bottleneck:
             if (compute := self._computed.get(u)) and own.busy
         ]
         powers = [p for g in members if known(p := g.gpu.power_limit_w)]
-        return overlap(computes, start_s, end_s, median(powers) if powers else 0.0)
+        return measure_overlap(computes, start_s, end_s, median(powers) if powers else 0.0)
 
-    def _goes_on(self, members: Sequence[GpuFrame], traces: Mapping[str, Trace], end_s: float) -> bool:
+    def _goes_on(self, members: Sequence[GpuFrame], traces: Mapping[str, UsageTrace], end_s: float) -> bool:
         """Whether a job that seems silent works on, with little traffic."""
         if _spins(members):
             return False
-        recent = (load(t.between(end_s - WINDOW_S, end_s), bounds_of(members[0])) for t in traces.values())
+        recent = (
+            measure_usage(t.between(end_s - WINDOW_S, end_s), limit_bounds(members[0]))
+            for t in traces.values()
+        )
         return any(known(r) and r.mean > QUIET for r in recent)
 
     def restarted(self, key: str) -> bool:
@@ -265,7 +274,7 @@ class Bottleneck:
 
     def _quiet(
         self,
-        followed: _Followed,
+        followed: _JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
         silent_s: float | None,
@@ -296,7 +305,7 @@ def _busy(members: Sequence[GpuFrame]) -> tuple[bool, bool]:
     """Return whether at least half of the GPUs are fully busy, and whether any works at all."""
     utils = [u for g in members if known(u := g.gauges.util_percent)]
     fully = sum(u >= BUSY_FULLY for u in utils)
-    return bool(utils) and 2 * fully >= len(members), any(u >= BUSY_PERCENT for u in utils)
+    return bool(utils) and 2 * fully >= len(members), any(u >= GPU_BUSY_PERCENT for u in utils)
 
 
 def _spins(members: Sequence[GpuFrame]) -> bool:

@@ -53,8 +53,8 @@ MANY: Final = 9
 evaluation: nobody can know that."""
 PAUSE_OF_MANY: Final = 1.5
 
-UNSURE: Final = Missing("more than one period fits")
-NO_BEAT: Final = Missing("no bursts that repeat")
+AMBIGUOUS: Final = Missing("more than one period fits")
+NO_PATTERN: Final = Missing("no bursts that repeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class BurstPattern:
     """Bursts that repeat."""
 
     period: float
@@ -86,13 +86,13 @@ class Beat:
     """Of what bursts one period apart moved (root mean square), over their mean."""
 
 
-def level(values: Sequence[float]) -> float:
+def burst_level(values: Sequence[float]) -> float:
     """Return the rate at which most of the data moved: that of the bursts, however rare they are."""
     total = sum(values)
     return sum(v * v for v in values) / total if total > 0 else 0.0
 
 
-def runs(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
+def ranges_above(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
     """Return where a series stands above an edge, as ranges of cells."""
     found: list[tuple[int, int]] = []
     start = None
@@ -108,11 +108,11 @@ def runs(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
     return found
 
 
-def cut(values: Sequence[float]) -> list[tuple[int, int]]:
+def burst_ranges(values: Sequence[float]) -> list[tuple[int, int]]:
     """Return the bursts of a series as ranges of cells; none if it has no silences that part them."""
     low = sorted(values)[len(values) // 50]
-    high = level([v - low for v in values if v > low])
-    cuts = [runs(values, low + edge * high) for edge in EDGES]
+    high = burst_level([v - low for v in values if v > low])
+    cuts = [ranges_above(values, low + edge * high) for edge in EDGES]
     # Short silences show at the higher edges only, and then not all of them at the lower ones.
     alike = [b for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= SAME_CUT * len(a)]
     most = max(reversed(alike), key=len, default=[])
@@ -120,14 +120,14 @@ def cut(values: Sequence[float]) -> list[tuple[int, int]]:
     return most if len(most) >= MIN_BURSTS and short <= SAME_CUT * len(most) else []
 
 
-def bursts(
+def find_bursts(
     channels: Sequence[Sequence[float]], total: Sequence[float], holes: Sequence[int] = ()
 ) -> list[Burst]:
     """Return the bursts but for one at either end of the series, which may be cut off.
 
     At the `holes`, cells that were not read, the rates are 0.
     """
-    ranges = cut(total)
+    ranges = burst_ranges(total)
     if not ranges:
         return []
     # What follows a burst up to the next belongs to it: a small one in the middle would fall to either side.
@@ -146,7 +146,7 @@ def bursts(
     return found
 
 
-def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
+def find_pattern(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[BurstPattern]:
     """Return how bursts repeat.
 
     A distance over one of the `holes` (cells that were not read) says nothing.
@@ -155,29 +155,29 @@ def beat(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[Beat]:
     measured = [d for d in distances if d == d]
     sizes = _sizes(found)
     if len(found) < MIN_BURSTS or not sizes or not measured or median(measured) < APART:
-        return NO_BEAT
+        return NO_PATTERN
     if _smallest(sizes, len(found)) == 1:
         # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
         distances = _without_pauses(distances, PAUSE * median(measured))
     spacing = _spacing(distances, list(sizes))
     if not spacing:
-        return NO_BEAT
+        return NO_PATTERN
     blur = (BLUR / (2 * median(measured))) ** 2
     order = max(_smallest(spacing, len(measured), blur), _smallest_of_sizes(sizes, found, measured))
     if order not in spacing or order > len(found) // PERIODS:
-        return UNSURE
+        return AMBIGUOUS
     period = _period(distances, order)
     if order > 1 and sum(b.silence < SILENCE_OF_MANY for b in found) > SAME_CUT * len(found):
-        return NO_BEAT
+        return NO_PATTERN
     if order > MANY and max(measured) > PAUSE_OF_MANY * median(measured):
-        return UNSURE
+        return AMBIGUOUS
     difference = math.sqrt(sizes.get(order, 0.0))
     if len(found) < ENOUGH and difference > ALIKE:
-        return UNSURE
+        return AMBIGUOUS
     uneven = math.sqrt(spacing[order])
     if not period or uneven > EVEN:
-        return NO_BEAT
-    return Beat(period, order, uneven, len(found), difference)
+        return NO_PATTERN
+    return BurstPattern(period, order, uneven, len(found), difference)
 
 
 def _unbroken(a: Burst, b: Burst, holes: Sequence[int]) -> bool:

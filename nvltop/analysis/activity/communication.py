@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.bursts import level, runs
+from nvltop.analysis.activity.bursts import burst_level, ranges_above
 from nvltop.model import Maybe, Missing
 
 EDGE: Final = 0.15
@@ -44,7 +44,7 @@ class Communication:
     """Bytes/s while there is traffic."""
 
 
-def communication(values: Sequence[float], most: float) -> Maybe[Communication]:
+def measure_communication(values: Sequence[float], most: float) -> Maybe[Communication]:
     """Return the share of the time with traffic.
 
     `values` are mean rates of cells of equal length, NaN where unread; `most` is what the links can
@@ -56,7 +56,7 @@ def communication(values: Sequence[float], most: float) -> Maybe[Communication]:
     if max(told) < LITTLE * most:
         return Communication(0.0, 0.0)
     low = sorted(told)[len(told) // 50]
-    high = level([v - low for v in told if v > low])
+    high = burst_level([v - low for v in told if v > low])
     if low > BACKGROUND * (low + high):
         rate = sum(told) / len(told)
         return Communication(1.0, rate) if rate >= FULL * most else NO_PAUSE
@@ -66,7 +66,7 @@ def communication(values: Sequence[float], most: float) -> Maybe[Communication]:
 def _bursts(values: Sequence[float], told: int, high: float, most: float) -> Maybe[Communication]:
     cells, moved, unsure = 0.0, 0.0, 0.0
     short: list[tuple[float, float]] = []
-    for a, b in runs(values, EDGE * high):
+    for a, b in ranges_above(values, EDGE * high):
         reach = values[max(0, a - 1) : b + 1]
         moved += sum(reach)
         if b - a > 2:

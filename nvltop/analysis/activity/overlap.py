@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from nvltop.analysis.activity.compute import ComputeSeries
-from nvltop.analysis.activity.trace import Trace, mean_between
+from nvltop.analysis.activity.compute_series import ComputeSeries
+from nvltop.analysis.activity.usage_trace import UsageTrace, mean_between
 from nvltop.model import Maybe, Missing, Overlap
 
 MIN_READINGS: Final = 24
@@ -62,8 +62,11 @@ class _Line:
         return max(0.0, y - slope * x), max(0.0, y + slope * (1 - x))
 
 
-def overlap(
-    gpus: Iterable[tuple[Trace, ComputeSeries, float]], start_s: float, end_s: float, power_limit_w: float
+def measure_overlap(
+    gpus: Iterable[tuple[UsageTrace, ComputeSeries, float]],
+    start_s: float,
+    end_s: float,
+    power_limit_w: float,
 ) -> Maybe[Overlap]:
     """Compare compute activity with and without traffic.
 

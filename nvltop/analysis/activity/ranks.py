@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.bursts import cut
+from nvltop.analysis.activity.bursts import burst_ranges
 from nvltop.model import Maybe, Missing, Rank, Straggler, known
 
 MIN_RANKS: Final = 3
@@ -34,10 +34,10 @@ SAME: Final = 0.75
 NOT_TOLD: Final = Missing("its bursts cannot be told from those of the others")
 
 
-def lateness(sent: Sequence[Sequence[float]], step_s: float) -> list[Maybe[float]]:
+def lateness(sent: Sequence[Sequence[float]], cell_s: float) -> list[Maybe[float]]:
     """Return by how many seconds each rank sends after the others, from its rates by cell."""
     total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
-    bursts = cut(total) if total else []
+    bursts = burst_ranges(total) if total else []
     # Up to the middle of the silence: what one sends alone may be too little to count as the burst.
     bounds = list(pairwise([(a[1] + b[0]) // 2 for a, b in pairwise(bursts)]))
     found: list[Maybe[float]] = []
@@ -49,7 +49,7 @@ def lateness(sent: Sequence[Sequence[float]], step_s: float) -> list[Maybe[float
             if (here := _middle([sum(c) for c in zip(*(s[a:b] for s in others), strict=True)])) is not None
             and (there := _middle(own[a:b])) is not None
         ]
-        found.append(median(late) * step_s if len(late) >= MIN_RANKS else NOT_TOLD)
+        found.append(median(late) * cell_s if len(late) >= MIN_RANKS else NOT_TOLD)
     return found
 
 
@@ -59,22 +59,22 @@ def _middle(values: Sequence[float]) -> float | None:
     return sum(i * v for i, v in enumerate(values)) / total if total > 0 else None
 
 
-def straggler(ranks: Sequence[Rank], period_s: float, step_s: float) -> Straggler | None:
+def find_straggler(ranks: Sequence[Rank], period_s: float, cell_s: float) -> Straggler | None:
     """Return the one rank that the others wait for; None if there is none, or more than one."""
     if len(ranks) < MIN_RANKS:
         return None
     found = [
         Straggler(rank.gpu, signs)
         for k, rank in enumerate(ranks)
-        if (signs := tuple(_signs(rank, [*ranks[:k], *ranks[k + 1 :]], period_s, step_s)))
+        if (signs := tuple(_signs(rank, [*ranks[:k], *ranks[k + 1 :]], period_s, cell_s)))
     ]
     return found[0] if len(found) == 1 else None
 
 
-def _signs(rank: Rank, others: Sequence[Rank], period_s: float, step_s: float) -> Iterator[str]:
+def _signs(rank: Rank, others: Sequence[Rank], period_s: float, cell_s: float) -> Iterator[str]:
     """Say in what one rank differs from all others."""
     late = rank.late_s
-    least = max(step_s, LATE * period_s)
+    least = max(cell_s, LATE * period_s)
     if known(late) and late >= least:
         rest = [abs(o.late_s) for o in others if known(o.late_s)]
         if len(rest) == len(others) and max(rest) <= ALIKE * late:

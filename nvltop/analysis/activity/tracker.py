@@ -12,20 +12,27 @@ from math import ceil, inf
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity import groups
-from nvltop.analysis.activity.balance import Balance, Imbalance
-from nvltop.analysis.activity.bottleneck import Bottleneck
-from nvltop.analysis.activity.bursts import level
-from nvltop.analysis.activity.communication import Communication, communication
-from nvltop.analysis.activity.compute import ComputeSeries
-from nvltop.analysis.activity.groups import Group
-from nvltop.analysis.activity.limit import NO_OTHERS, Member, Others, first, others, ranked
-from nvltop.analysis.activity.partners import Partners
-from nvltop.analysis.activity.pulse import SEEN_S, Pulse
-from nvltop.analysis.activity.ranks import lateness, straggler
-from nvltop.analysis.activity.samples import Network, Samples
-from nvltop.analysis.activity.series import Moved, Series
-from nvltop.analysis.verdict import PCIE_BUSY, pcie_speed
+from nvltop.analysis.activity import gpu_groups
+from nvltop.analysis.activity.bottleneck import BottleneckEvaluator
+from nvltop.analysis.activity.bursts import burst_level
+from nvltop.analysis.activity.communication import Communication, measure_communication
+from nvltop.analysis.activity.compute_series import ComputeSeries
+from nvltop.analysis.activity.gauge_history import GaugeHistory, NicUsage
+from nvltop.analysis.activity.gpu_groups import GpuGroup
+from nvltop.analysis.activity.link_balance import LinkBalance, LinkImbalance
+from nvltop.analysis.activity.other_limits import (
+    NO_OTHER_LIMITS,
+    JobGpu,
+    OtherLimits,
+    find_other_limits,
+    first_limit,
+    rank_limits,
+)
+from nvltop.analysis.activity.rank_grouping import RankGrouping
+from nvltop.analysis.activity.ranks import find_straggler, lateness
+from nvltop.analysis.activity.step_tracker import SEEN_S, StepTracker
+from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
+from nvltop.analysis.verdict import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.model import (
     Activity,
     ComputeActivity,
@@ -62,56 +69,58 @@ NO_FIGURE: Final = Missing("its bursts, or what NVLink does in practice, are not
 
 
 @dataclass(slots=True)
-class _Watched:
+class _TrackedJob:
     """One job, as far as it was looked at."""
 
-    pulse: Pulse = field(default_factory=Pulse)
+    step_tracker: StepTracker = field(default_factory=StepTracker)
     looked_s: float = float("-inf")
     edge: float = 0.0
     """Bytes/s of all its GPUs together, below which there is silence."""
     active_s: float | None = None
     """CLOCK_MONOTONIC at which there was traffic last."""
     activity: Activity | None = None
-    others: Others = NO_OTHERS
+    others: OtherLimits = NO_OTHER_LIMITS
     """What bounds it besides NVLink, as of the last look."""
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to look again."""
-        return self.pulse.doubted or now_s - self.looked_s >= (SETTLED_S if self.pulse.settled else ANALYSE_S)
+        return self.step_tracker.doubted or now_s - self.looked_s >= (
+            SETTLED_S if self.step_tracker.settled else ANALYSE_S
+        )
 
 
-class Activities:
+class ActivityTracker:
     """Follows the traffic of every GPU, and the jobs on them."""
 
     def __init__(self) -> None:
-        self.now: tuple[Activity, ...] = ()
+        self.activities: tuple[Activity, ...] = ()
         """As of the last judgement, in the order of the jobs."""
         self.computed: dict[str, ComputeSeries] = {}
         """How busy each GPU was, by UUID; GPUs of which nothing was read are not in it."""
         self.judgements: tuple[Judgement, ...] = ()
         """Whether NVLink limits each job, and each GPU with NVLinks that belongs to none."""
-        self._bottleneck = Bottleneck(self.computed)
-        self._step_s = 0.0
-        self._noted: list[tuple[str, Moved]] = []
+        self._bottleneck = BottleneckEvaluator(self.computed)
+        self._cell_s = 0.0
+        self._noted: list[tuple[str, TrafficSpan]] = []
         """What has come since the last judgement, by GPU."""
-        self._series: dict[str, Series] = {}
-        self._samples: dict[str, Samples] = {}
-        self._jobs: dict[str, _Watched] = {}
-        self._parted: dict[str, list[Group]] = {}
-        self._balance = Balance()
-        self._network = Network()
-        self.partners = Partners()
+        self._series: dict[str, TrafficSeries] = {}
+        self._samples: dict[str, GaugeHistory] = {}
+        self._jobs: dict[str, _TrackedJob] = {}
+        self._parted: dict[str, list[GpuGroup]] = {}
+        self._balance = LinkBalance()
+        self._network = NicUsage()
+        self.partners = RankGrouping()
         """Processes that their traffic makes one job."""
-        self.imbalances: tuple[Imbalance, ...] = ()
+        self.imbalances: tuple[LinkImbalance, ...] = ()
         """Links that carry less than their like."""
 
-    def note(self, uuid: str, moved: Moved, interval_s: float) -> None:
+    def add(self, uuid: str, moved: TrafficSpan, interval_s: float) -> None:
         """Take what a GPU moved between two readings, which are meant to come every `interval_s`."""
-        if not self._step_s:
-            self._step_s = interval_s
+        if not self._cell_s:
+            self._cell_s = interval_s
         self._noted.append((uuid, moved))
 
-    def note_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
+    def add_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
         """Take how busy a GPU was between two times (CLOCK_MONOTONIC)."""
         self.computed.setdefault(uuid, ComputeSeries()).add(start_s, end_s, data)
 
@@ -124,14 +133,14 @@ class Activities:
         """Spread what has been noted over the cells, all of it together, which is cheaper than one by one."""
         for uuid, moved in self._noted:
             if uuid in frames:
-                self._bottleneck.note(moved, frames[uuid])
+                self._bottleneck.add(moved, frames[uuid])
             series = self._series.get(uuid)
             if series is None:
-                series = self._series[uuid] = Series(self._step_s)
+                series = self._series[uuid] = TrafficSeries(self._cell_s)
             series.add(moved)
         self._noted.clear()
 
-    def judge(
+    def evaluate(
         self,
         gpus: Sequence[GpuFrame],
         jobs: Sequence[Job],
@@ -143,85 +152,85 @@ class Activities:
         """Bring `now` up to date; to be called about once a second."""
         frames = {g.gpu.uuid: g for g in gpus}
         self._take_notes(frames)
-        self._set_step(interval_s)
-        self.imbalances = self._balance.look(gpus)
-        self._network.note(nics, now_s)
+        self._set_cell_length(interval_s)
+        self.imbalances = self._balance.update(gpus)
+        self._network.add(nics, now_s)
         for g in gpus:
-            self._samples.setdefault(g.gpu.uuid, Samples()).note(g, now_s)
-        self.partners.compare(jobs, gpus, matrix, self._traffic, now_s)
-        found = groups.by_job(jobs, gpus)
+            self._samples.setdefault(g.gpu.uuid, GaugeHistory()).add(g, now_s)
+        self.partners.update(jobs, gpus, matrix, self._traffic, now_s)
+        found = gpu_groups.group_by_job(jobs, gpus)
         taken = frozenset(uuid for group in found for uuid in group.gpus)
-        for joined in groups.by_topology(gpus, matrix, taken):
+        for joined in gpu_groups.group_by_topology(gpus, matrix, taken):
             found += self._parted.get(joined.key, [joined])
         joined_in = {uuid for group in found for uuid in group.gpus}
         alone = [
-            Group(f"gpu:{g.gpu.uuid}", None, (g.gpu.uuid,))
+            GpuGroup(f"gpu:{g.gpu.uuid}", None, (g.gpu.uuid,))
             for g in gpus
             if g.links and g.gpu.uuid not in joined_in
         ]
-        self._jobs = {group.key: self._jobs.get(group.key) or _Watched() for group in found}
+        self._jobs = {group.key: self._jobs.get(group.key) or _TrackedJob() for group in found}
         for group in found:
             self._listen(group, now_s)
         due = [g for g in found if self._jobs[g.key].due(now_s)]
         if due:
             group = min(due, key=lambda g: self._jobs[g.key].looked_s)
             self._look(group, frames, now_s)
-        self._bottleneck.keep([group.key for group in (*found, *alone)])
+        self._bottleneck.retain([group.key for group in (*found, *alone)])
         judged = {g.key: self._judge(g, frames, now_s, interval_s) for g in (*found, *alone)}
         self.judgements = tuple(judged.values())
-        self.now = tuple(a for group in found if (a := self._told(group, judged[group.key], now_s)))
+        self.activities = tuple(a for group in found if (a := self._told(group, judged[group.key], now_s)))
 
     def _judge(
-        self, group: Group, frames: Mapping[str, GpuFrame], now_s: float, interval_s: float
+        self, group: GpuGroup, frames: Mapping[str, GpuFrame], now_s: float, interval_s: float
     ) -> Judgement:
         """Judge whether NVLink limits a job."""
-        watched = self._jobs.get(group.key) or _Watched()
-        judged = self._bottleneck.judge(group, frames, watched.pulse.period_s, now_s, interval_s)
+        watched = self._jobs.get(group.key) or _TrackedJob()
+        judged = self._bottleneck.evaluate(group, frames, watched.step_tracker.period_s, now_s, interval_s)
         if self._bottleneck.restarted(group.key) and group.key in self._jobs:
-            self._jobs[group.key] = _Watched()
-        over_pcie = sum(self._samples[uuid].recent_pcie >= PCIE_BUSY for uuid in group.gpus)
-        return replace(judged, over_pcie=over_pcie, limits=ranked(judged, watched.others))
+            self._jobs[group.key] = _TrackedJob()
+        over_pcie = sum(self._samples[uuid].recent_pcie >= PCIE_BUSY_SHARE for uuid in group.gpus)
+        return replace(judged, over_pcie=over_pcie, limits=rank_limits(judged, watched.others))
 
-    def _set_step(self, interval_s: float) -> None:
+    def _set_cell_length(self, interval_s: float) -> None:
         """Change the length of the cells if readings have become rarer or denser for good."""
         if not self._series:
             return
         needed = max(interval_s, *(s.usual_s for s in self._series.values()))
-        if not FASTER * self._step_s < needed < SLOWER * self._step_s:
-            self._step_s = needed
+        if not FASTER * self._cell_s < needed < SLOWER * self._cell_s:
+            self._cell_s = needed
             self._series.clear()
             for watched in self._jobs.values():
-                watched.pulse, watched.activity = Pulse(), None
+                watched.step_tracker, watched.activity = StepTracker(), None
 
-    def _end(self, group: Group) -> int:
+    def _end(self, group: GpuGroup) -> int:
         """Return the number of the cell that is not complete yet; 0 if nothing was read."""
         newest = [s.newest for uuid in group.gpus if (s := self._series.get(uuid))]
         top = max(newest, default=0)
-        return min((n for n in newest if (top - n) * self._step_s <= STALE_S), default=0)
+        return min((n for n in newest if (top - n) * self._cell_s <= STALE_S), default=0)
 
     def _traffic(self, gpus: Sequence[str]) -> tuple[dict[str, list[float]], float]:
         """Return the busier direction of some GPUs over the whole window, and the length of a cell."""
         series = {uuid: s for uuid in gpus if (s := self._series.get(uuid))}
-        end = self._end(Group("", None, tuple(gpus)))
-        tails = {uuid: s.tail(end, s.size - 1) for uuid, s in series.items()} if end else {}
-        return {u: [max(a, b) for a, b in zip(*both, strict=True)] for u, both in tails.items()}, self._step_s
+        end = self._end(GpuGroup("", None, tuple(gpus)))
+        tails = {uuid: s.cells_before(end, s.size - 1) for uuid, s in series.items()} if end else {}
+        return {u: [max(a, b) for a, b in zip(*both, strict=True)] for u, both in tails.items()}, self._cell_s
 
-    def _listen(self, group: Group, now_s: float) -> None:
+    def _listen(self, group: GpuGroup, now_s: float) -> None:
         """Note when there was traffic last."""
         watched, end = self._jobs[group.key], self._end(group)
         if not end or not watched.edge:
             return
-        count = max(2, round(2.0 / self._step_s))
-        tails = [s.tail(end, count) for uuid in group.gpus if (s := self._series.get(uuid))]
+        count = max(2, round(2.0 / self._cell_s))
+        tails = [s.cells_before(end, count) for uuid in group.gpus if (s := self._series.get(uuid))]
         for k in range(count):
             if sum(tx[k] + rx[k] for tx, rx in tails if tx[k] == tx[k]) > watched.edge:
-                at_s = (end - count + k + 1) * self._step_s
+                at_s = (end - count + k + 1) * self._cell_s
                 watched.active_s = at_s if watched.active_s is None else max(watched.active_s, at_s)
         if watched.active_s is not None:
             # As of the newest reading: when the reading stops, that is no silence of the job.
-            watched.pulse.silent(max(0.0, end * self._step_s - watched.active_s))
+            watched.step_tracker.set_silence(max(0.0, end * self._cell_s - watched.active_s))
 
-    def _look(self, group: Group, frames: dict[str, GpuFrame], now_s: float) -> None:
+    def _look(self, group: GpuGroup, frames: dict[str, GpuFrame], now_s: float) -> None:
         """Analyse one job."""
         watched = self._jobs[group.key]
         watched.looked_s = now_s
@@ -230,21 +239,21 @@ class Activities:
         if not end or not series:
             return
         if watched.active_s is not None:
-            pause_s = max(PAUSE_S, 2 * (watched.pulse.period_s or 0.0), 2 * self._step_s)
-            if end * self._step_s - watched.active_s > pause_s:
+            pause_s = max(PAUSE_S, 2 * (watched.step_tracker.period_s or 0.0), 2 * self._cell_s)
+            if end * self._cell_s - watched.active_s > pause_s:
                 # A silence says nothing new of the step and the shares, which stay as they were.
                 if watched.activity:
                     watched.activity = replace(watched.activity, straggler=None)
-                    if watched.pulse.stopped:
-                        watched.pulse.listen((), self._step_s, now_s)
+                    if watched.step_tracker.stopped:
+                        watched.step_tracker.update((), self._cell_s, now_s)
                     return
-                end = ceil((watched.active_s + PAUSE_S) / self._step_s)
+                end = ceil((watched.active_s + PAUSE_S) / self._cell_s)
         size = next(iter(series.values())).size
         there = end - min((s.oldest for s in series.values() if s.oldest is not None), default=end)
-        wanted_s = watched.pulse.wanted_s(now_s)
+        wanted_s = watched.step_tracker.wanted_s(now_s)
         whole = wanted_s == inf
-        count = size if whole else ceil(max(wanted_s, _look_s(watched.pulse.period_s)) / self._step_s)
-        tails = {uuid: s.tail(end, max(0, min(count, size - 1, there))) for uuid, s in series.items()}
+        count = size if whole else ceil(max(wanted_s, _look_s(watched.step_tracker.period_s)) / self._cell_s)
+        tails = {uuid: s.cells_before(end, max(0, min(count, size - 1, there))) for uuid, s in series.items()}
         first = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in tails.values())
         tails = {uuid: (tx[first:], rx[first:]) for uuid, (tx, rx) in tails.items()}
         busier = {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in tails.items()}
@@ -253,34 +262,34 @@ class Activities:
                 self._part(group, busier)
             speeds = {u: speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)}
             top = max((v for own in busier.values() for v in own if v == v), default=0.0)
-            seen_s = len(next(iter(busier.values()))) * self._step_s
+            seen_s = len(next(iter(busier.values()))) * self._cell_s
             if seen_s < SEEN_S or top <= QUIET * max(speeds.values(), default=0.0):
                 watched.activity = None
                 return
             total = [sum(c) for c in zip(*(v for both in tails.values() for v in both), strict=True)]
-            watched.edge = SILENT * level([v for v in total if v == v])
+            watched.edge = SILENT * burst_level([v for v in total if v == v])
             self._listen(group, now_s)
-        watched.pulse.listen(
-            groups.channels([own for both in tails.values() for own in both]), self._step_s, now_s
+        watched.step_tracker.update(
+            gpu_groups.merge_similar([own for both in tails.values() for own in both]), self._cell_s, now_s
         )
         watched.activity = self._activity(group, watched, frames, tails, busier)
 
-    def _part(self, group: Group, busier: dict[str, list[float]]) -> None:
+    def _part(self, group: GpuGroup, busier: dict[str, list[float]]) -> None:
         """See whether GPUs of which no job is known belong to several."""
         key = group.key
-        if key.startswith("links:") and len(next(iter(busier.values()))) * self._step_s >= LOOK_S:
-            self._parted[key] = groups.by_traffic(group, busier)
+        if key.startswith("links:") and len(next(iter(busier.values()))) * self._cell_s >= LOOK_S:
+            self._parted[key] = gpu_groups.split_by_traffic(group, busier)
 
     def _activity(
         self,
-        group: Group,
-        watched: _Watched,
+        group: GpuGroup,
+        watched: _TrackedJob,
         frames: dict[str, GpuFrame],
         tails: dict[str, tuple[list[float], list[float]]],
         busier: dict[str, list[float]],
     ) -> Activity:
-        period_s = watched.pulse.period_s
-        count = round(_look_s(period_s) / self._step_s)
+        period_s = watched.step_tracker.period_s
+        count = round(_look_s(period_s) / self._cell_s)
         shares: list[Maybe[Communication]] = []
         practical: list[float] = []
         for uuid in tails:
@@ -288,21 +297,23 @@ class Activities:
             speed, ceiling = nvlink.speed_bytes_per_s, nvlink.ceiling
             most = speed * (ceiling if known(ceiling) else 1.0) if known(speed) else 0.0
             practical.append(most if known(ceiling) else 0.0)
-            shares.append(communication(busier[uuid][-count:], most))
-        late = lateness([tx[-count:] for tx, _ in tails.values()], self._step_s)
+            shares.append(measure_communication(busier[uuid][-count:], most))
+        late = lateness([tx[-count:] for tx, _ in tails.values()], self._cell_s)
         ranks = tuple(
             self._rank(uuid, busier[uuid][-count:], share, when)
             for uuid, share, when in zip(tails, shares, late, strict=True)
         )
         unread = next((s for s in shares if isinstance(s, Missing)), None)
         hard = [s.rate / p for s, p in zip(shares, practical, strict=True) if known(s) and s.share and p]
-        waited_for = straggler(ranks, period_s or 0.0, self._step_s) if _one_model(frames, tails) else None
+        waited_for = (
+            find_straggler(ranks, period_s or 0.0, self._cell_s) if _one_model(frames, tails) else None
+        )
         share = unread or median(s.share for s in shares if known(s))
         intensity = median(hard) if hard and len(hard) == len(shares) else NO_FIGURE
         members = [
-            Member(u, f"GPU {frames[u].gpu.index}", self._samples[u], pcie_speed(frames[u])) for u in tails
+            JobGpu(u, f"GPU {frames[u].gpu.index}", self._samples[u], pcie_speed(frames[u])) for u in tails
         ]
-        watched.others = others(members, waited_for, self._network.share)
+        watched.others = find_other_limits(members, waited_for, self._network.share)
         return Activity(
             job=group.job.key if group.job else None,
             gpus=group.gpus,
@@ -327,20 +338,20 @@ class Activities:
             late_s=late_s,
         )
 
-    def _told(self, group: Group, judged: Judgement, now_s: float) -> Activity | None:
+    def _told(self, group: GpuGroup, judged: Judgement, now_s: float) -> Activity | None:
         """Return what is known of a job now; None if it moves nothing over NVLink."""
         watched = self._jobs[group.key]
         if watched.activity is None:
             return None
-        beat = watched.pulse.heartbeat(now_s, group.job is None or group.job.exact)
-        if known(beat) and beat.silent_s > FORGET_S:
+        step = watched.step_tracker.step_period(now_s, group.job is None or group.job.exact)
+        if known(step) and step.silent_s > FORGET_S:
             return None
         found = watched.activity
-        if judged.silent_s and known(beat):
-            beat = replace(beat, silent_s=judged.silent_s)
+        if judged.silent_s and known(step):
+            step = replace(step, silent_s=judged.silent_s)
         if judged.window_s:
             found = replace(found, communication=judged.busy)
-        return replace(found, heartbeat=beat, limit=first(judged, watched.others), limits=judged.limits)
+        return replace(found, step=step, limit=first_limit(judged, watched.others), limits=judged.limits)
 
 
 def _look_s(period_s: float | None) -> float:

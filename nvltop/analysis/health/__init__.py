@@ -35,7 +35,7 @@ from nvltop.analysis.health.causes import with_causes
 from nvltop.analysis.health.claim import CheckSummary, Claim, RuleGroup, RuleInput, gpu_names
 from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.analysis.health.history import RuleHistory
-from nvltop.analysis.rates import gap_s
+from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Check, Finding, Missing, Pending
 
 RULE_GROUPS: Final[tuple[RuleGroup, ...]] = (
@@ -89,7 +89,7 @@ class Health:
     def evaluate(self, rule_input: RuleInput) -> None:
         """Call all rules."""
         now_s = rule_input.tick.mono_s
-        stopped = self._asked_s is not None and now_s - self._asked_s > gap_s(EVERY_S)
+        stopped = self._asked_s is not None and now_s - self._asked_s > max_gap_s(EVERY_S)
         if stopped:
             self._watched.clear()
         self._asked_s = now_s

@@ -17,7 +17,7 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.analysis.health.dark import POLLS, judged
 from nvltop.analysis.link_states import lit
-from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY, pcie_speed
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE, pcie_speed
 from nvltop.model import GpuFrame, LinkState, known
 
 PCIE_TRAFFIC_S: Final = 5.0
@@ -63,8 +63,8 @@ def without(rule_input: RuleInput) -> Iterator[Claim]:
             g
             for g in dim
             if known(u := g.gauges.util_percent)
-            and u >= BUSY_PERCENT
-            and share.get(g.gpu.uuid, 0.0) >= PCIE_BUSY
+            and u >= GPU_BUSY_PERCENT
+            and share.get(g.gpu.uuid, 0.0) >= PCIE_BUSY_SHARE
         ]
         if len(busy) < 2:
             continue

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from nvltop.analysis.activity.balance import Imbalance
+from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.history import RuleHistory
 from nvltop.model import (
@@ -113,7 +113,7 @@ class RuleInput:
     jobs: Sequence[Job] = ()
     activity: Sequence[Activity] = ()
     judgements: Sequence[Judgement] = ()
-    imbalances: Sequence[Imbalance] = ()
+    imbalances: Sequence[LinkImbalance] = ()
     listening: Event | None = None
     """When nvltop began to wait for the driver's events; its code is the number of GPUs that send them."""
 

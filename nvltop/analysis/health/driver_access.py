@@ -21,7 +21,14 @@ from nvltop.analysis.health.claim import (
     short_gpu_names,
 )
 from nvltop.analysis.health.gpus import unopened
-from nvltop.analysis.rates import FIRST, GAP, IMPLAUSIBLE, LEARNING, RESET, gap_s
+from nvltop.analysis.rates import (
+    COUNTER_RESET,
+    IMPLAUSIBLE_RATE,
+    LEARNING_REFRESH,
+    NO_SECOND_READING,
+    READING_GAP,
+    max_gap_s,
+)
 from nvltop.formatting import age
 from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Tick, known
 
@@ -31,7 +38,15 @@ SLOW_S: Final = 10.0
 LEAST_S: Final = 0.05
 """A sweep that is over so fast is not slow, however short the interval."""
 PASSING: Final = frozenset(
-    {FIRST, LEARNING, GAP, RESET, IMPLAUSIBLE, NOT_READ, Missing("no error counter read yet")}
+    {
+        NO_SECOND_READING,
+        LEARNING_REFRESH,
+        READING_GAP,
+        COUNTER_RESET,
+        IMPLAUSIBLE_RATE,
+        NOT_READ,
+        Missing("no error counter read yet"),
+    }
 )
 """Reasons that the next readings will end."""
 
@@ -48,7 +63,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _stuck(rule_input: RuleInput) -> Iterator[Claim]:
     silence = rule_input.history.silence
-    limit = gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
+    limit = max_gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
     waits = [c for c in rule_input.tick.calls if rule_input.tick.mono_s - c.since_s > limit]
     # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
     readable = not rule_input.inventory.problem and any(g.state == "ok" for g in rule_input.gpus)

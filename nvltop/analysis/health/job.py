@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator, Sequence
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.balance import Imbalance
-from nvltop.analysis.activity.groups import Group, by_job
+from nvltop.analysis.activity.gpu_groups import GpuGroup, group_by_job
+from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.claim import (
     Claim,
     Escalation,
@@ -20,7 +20,7 @@ from nvltop.analysis.health.claim import (
     short_gpu_names,
 )
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import Activity, GpuFrame, Heartbeat, known
+from nvltop.model import Activity, GpuFrame, StepPeriod, known
 
 TOGETHER_S: Final = 60.0
 WAITS_S: Final = 45.0
@@ -59,7 +59,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     """GPUs of one job that spin; where no job is known, all that are free."""
-    groups = by_job(rule_input.jobs, gpus)
+    groups = group_by_job(rule_input.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
     # A hung job may poll: what it moves then is little beside what it moved before.
     silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
@@ -67,7 +67,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     # Of GPUs of which no job is known, those may belong together that have memory in use.
     free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
     mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, FEW * len(free))
-    groups.append(Group("", None, tuple(g.gpu.uuid for g in free if mostly or g.gpu.uuid in spins)))
+    groups.append(GpuGroup("", None, tuple(g.gpu.uuid for g in free if mostly or g.gpu.uuid in spins)))
     by_uuid = {g.gpu.uuid: g for g in gpus}
     for group in groups:
         members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
@@ -151,28 +151,28 @@ def _state(g: GpuFrame) -> str:
 
 
 def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
-    beat = activity.heartbeat
+    step = activity.step
     members = [by_uuid[uuid] for uuid in activity.gpus if uuid in by_uuid]
-    if not known(beat) or beat.silent_s < beat.stopped_after_s or not members or _left(activity, members):
+    if not known(step) or step.silent_s < step.stopped_after_s or not members or _left(activity, members):
         return
     yield Claim(
         rule="heartbeat-stopped",
         gpu=_first(members, list(by_uuid.values())),
-        headline=f"No NVLink traffic for {beat.silent_s:.0f} s (step {beat.period_s:.3g} s)",
-        summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {beat.silent_s:.0f} s"
-        f" (normal: every {beat.period_s:.3g} s), {_looks(members)}",
+        headline=f"No NVLink traffic for {step.silent_s:.0f} s (step {step.period_s:.3g} s)",
+        summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {step.silent_s:.0f} s"
+        f" (normal: every {step.period_s:.3g} s), {_looks(members)}",
         escalations=(Escalation("notice"),),
-        evidence=_seen(beat),
+        evidence=_seen(step),
         next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
-        confidence="possible" if beat.confidence == "possible" else "likely",
+        confidence="possible" if step.confidence == "possible" else "likely",
     )
 
 
-def _seen(beat: Heartbeat) -> dict[str, object]:
+def _seen(step: StepPeriod) -> dict[str, object]:
     return {
-        "step_s": round(beat.period_s, 3),
-        "silent_s": round(beat.silent_s, 1),
-        "told_after_s": round(beat.stopped_after_s, 1),
+        "step_s": round(step.period_s, 3),
+        "silent_s": round(step.silent_s, 1),
+        "told_after_s": round(step.stopped_after_s, 1),
     }
 
 
@@ -241,7 +241,7 @@ def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[
         )
 
 
-def _part(odd: Imbalance) -> str:
+def _part(odd: LinkImbalance) -> str:
     share = odd.bytes_per_s / odd.usual_bytes_per_s if odd.usual_bytes_per_s else 0.0
     return f"{share:.0%} of the usual" if share >= 0.01 else "nothing"
 

@@ -18,7 +18,7 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.link_states import SWITCH, lit
-from nvltop.analysis.verdict import BUSY_PERCENT, PCIE_BUSY
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE
 from nvltop.model import GpuFrame, Missing, known
 
 QUIET: Final = 0.01
@@ -79,10 +79,10 @@ def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[s
         g
         for g in gpus
         if known(g.gauges.util_percent)
-        and g.gauges.util_percent >= BUSY_PERCENT
+        and g.gauges.util_percent >= GPU_BUSY_PERCENT
         and known(g.nvlink.recent_share)
         and g.nvlink.recent_share < QUIET
-        and pcie.get(g.gpu.uuid, 0.0) >= PCIE_BUSY
+        and pcie.get(g.gpu.uuid, 0.0) >= PCIE_BUSY_SHARE
     ]
     uuids = {g.gpu.uuid for g in over_pcie}
     quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < QUIET for g in gpus)

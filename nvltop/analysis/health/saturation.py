@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis import answer
+from nvltop.analysis import verdict_text
 from nvltop.analysis.health.claim import (
     CheckSummary,
     Claim,
@@ -33,7 +33,7 @@ def _looked(rule_input: RuleInput) -> CheckSummary:
     unknown = next((j for j in found if j.state == "unknown"), None)
     if unknown or not found:
         return Missing(unknown.why if unknown else "not judged yet")
-    limited = [j for j in found if j.state in answer.COSTS]
+    limited = [j for j in found if j.state in verdict_text.LIMIT_STATES]
     if limited:
         return _headlines(rule_input, limited)
     unclear = [j for j in found if j.state == "unclear"]
@@ -44,7 +44,7 @@ def _looked(rule_input: RuleInput) -> CheckSummary:
 
 def _headlines(rule_input: RuleInput, found: list[Judgement]) -> str:
     index_of = {g.gpu.uuid: g.gpu.index for g in rule_input.gpus}
-    return "; ".join(answer.headline(j, index_of) for j in found)
+    return "; ".join(verdict_text.headline(j, index_of) for j in found)
 
 
 def _saturated(rule_input: RuleInput) -> Iterator[Claim]:
@@ -60,8 +60,8 @@ def _saturated(rule_input: RuleInput) -> Iterator[Claim]:
         yield Claim(
             rule="saturated",
             gpu=j.gpu or (None if several else j.gpus[0]),
-            headline=answer.headline(j, index_of),
-            summary=answer.summary(j, index_of, jobs),
+            headline=verdict_text.headline(j, index_of),
+            summary=verdict_text.summary(j, index_of, jobs),
             escalations=(Escalation("info", after_s=SATURATED_S, readings=3),),
             read_s=rule_input.read_s(g, "links"),
             evidence=rule_input.evidence(

@@ -16,7 +16,7 @@ from nvltop.analysis.health.claim import (
     gpu_name,
 )
 from nvltop.analysis.link_states import lit, rates
-from nvltop.analysis.rates import IMPLAUSIBLE
+from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Missing, Scope, known, or_none
 
 OFF: Final = 0.10
@@ -37,7 +37,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             claims.append(_total_only(g))
         tx, rx = rates(g.links)
         if Missing in map(type, tx + rx):
-            odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE in ways)
+            odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE_RATE in ways)
             claims += [_implausible(rule_input, g, link) for link in odd]
         claims += _ends(rule_input, g, by_uuid)
     direct = sum(g.links[i].remote.gpu in by_uuid for g in rule_input.gpus for i in lit(g.links).direct)

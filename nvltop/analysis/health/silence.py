@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.rates import gap_s
+from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Tick
 
 HELD_UP: Final = 0.5
@@ -40,7 +40,7 @@ class Silence:
         longest = min(tick.calls, key=lambda c: c.since_s, default=None)
         if longest and tick.mono_s - longest.since_s > HELD_UP * self.driver_s:
             self.hung_in = longest.function
-        elif self.driver_s < gap_s(tick.interval_s):
+        elif self.driver_s < max_gap_s(tick.interval_s):
             # Later it stays: a worker that took the place of one that hangs has short calls at first.
             self.hung_in = ""
         self._heard_s, self._noted_s = heard_s, tick.mono_s

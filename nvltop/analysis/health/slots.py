@@ -18,7 +18,7 @@ from nvltop.analysis.health.claim import (
     gpu_name,
     gpu_names,
 )
-from nvltop.analysis.verdict import BUSY_PERCENT
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, known
 
 PCIE_S: Final = 4.0
@@ -95,7 +95,7 @@ class PcieLink:
             card_width=width_max,
             card_gen=gen_max,
             slot_known=believed,
-            at_work=known(pstate) and pstate <= COMPUTE_PSTATE and known(util) and util >= BUSY_PERCENT,
+            at_work=known(pstate) and pstate <= COMPUTE_PSTATE and known(util) and util >= GPU_BUSY_PERCENT,
         )
 
     @property

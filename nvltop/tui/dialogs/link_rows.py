@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.health.words import WORDS
-from nvltop.analysis.history import SECONDS
+from nvltop.analysis.rate_history import FINE_SECONDS
 from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.report.findings import clock, event_text, links_of
@@ -68,7 +68,7 @@ def _total(value: object) -> str:
 def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: int) -> list[Row]:
     now = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s
     speed = link.speed_bytes_per_s
-    seconds = min(width, SECONDS - 1)
+    seconds = min(width, FINE_SECONDS - 1)
     if link.state is LinkState.DOWN:
         said = "nothing, the link is down"
     elif isinstance(now, Missing):
@@ -78,7 +78,7 @@ def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: in
         said = f"{view.unit.text(now)}, {share} % of speed"
     full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
     head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
-    values = view.history.seconds((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
+    values = view.history.second_means((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
     lines = bars(values, speed, height, view.glyphs)
     caption = fit([(sentence(head, width, view.glyphs), "caption")], width)
     return [caption, *(fit([(line, way)], width) for line in lines)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nvltop.analysis.activity.pairs import estimate
+from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.matrix import links_to
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.text import remote_name
@@ -32,7 +32,7 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
     p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status
     traffic = m.pair_tx_bytes_per_s[i][j]
     sent = f"{traffic / 1e9:.1f} GB/s" if known(traffic) else f"unknown ({traffic.reason})"  # type: ignore[union-attr]
-    if estimated and known(about := estimate(frame)[i][j]) and not known(traffic):
+    if estimated and known(about := estimate_pairs(frame)[i][j]) and not known(traffic):
         sent += f"; by an estimate that may be far off {about / 1e9:.1f} GB/s"
     return [
         SEPARATOR.join((first, f"P2P over NVLink: {p2p}")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.verdict import mean_share
+from nvltop.analysis.verdict import mean_link_share
 from nvltop.model import GpuFrame, Maybe, known
 
 KEYS: Final = (
@@ -58,7 +58,7 @@ def _value(g: GpuFrame, sort: str) -> Maybe[float | str]:
         "temp": gauges.temperature_c,
         "tx": nvlink.mean_tx_bytes_per_s if linked else g.pcie.tx_bytes_per_s,
         "rx": nvlink.mean_rx_bytes_per_s if linked else g.pcie.rx_bytes_per_s,
-        "share": mean_share(nvlink),
+        "share": mean_link_share(nvlink),
         "links": nvlink.links_up,
         "errors": nvlink.errors_since_start,
         "bus": g.gpu.pci_bus_id,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
-from nvltop.analysis.history import History, Key
+from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.formatting import BYTES, Unit
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
 from nvltop.report.findings import links_of
@@ -44,7 +44,7 @@ class View:
     """The state of the screen."""
 
     frame: Frame = NOTHING
-    history: History = field(default_factory=History)
+    history: RateHistory = field(default_factory=RateHistory)
     glyphs: Glyphs = UNICODE
     unit: Unit = BYTES
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
@@ -92,8 +92,8 @@ class View:
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
     _index_of: dict[str, int] = field(default_factory=dict)
-    _sparks: dict[Key, _Spark] = field(default_factory=dict)
-    _sparks_of: tuple[History | None, Glyphs] = (None, UNICODE)
+    _sparks: dict[SeriesKey, _Spark] = field(default_factory=dict)
+    _sparks_of: tuple[RateHistory | None, Glyphs] = (None, UNICODE)
 
     @property
     def no_kill(self) -> str:
@@ -106,7 +106,7 @@ class View:
             return "in a container the driver may tell the host's process numbers: no signals are sent"
         return "--readonly: no signals are sent" if self.readonly else ""
 
-    def spark(self, key: Key, count: int, scale: Maybe[float]) -> str:
+    def spark(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
         """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.
 
         A picture that moved with every refresh would be most of what the screen sends.
@@ -126,7 +126,7 @@ class View:
             # It moves left; what was drawn stays, but for seconds that had not been read to their end.
             first = max(newest - count, min(drawn.newest, drawn.settled))
             kept = drawn.text[: len(drawn.text) - (drawn.newest - first)]
-            fresh = spark(history.seconds(key, newest, newest - first), scale, self.glyphs)
+            fresh = spark(history.second_means(key, newest, newest - first), scale, self.glyphs)
             drawn = _Spark(newest, min(newest, history.settled(key)), scale, (kept + fresh)[-count:])
             self._sparks[key] = drawn
         return drawn.text

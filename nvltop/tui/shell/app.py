@@ -12,8 +12,8 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from nvltop.analysis.history import History
 from nvltop.analysis.monitor import Monitor
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.analysis.select import select
 from nvltop.config.settings import Settings
 from nvltop.formatting import BITS, BYTES
@@ -66,7 +66,7 @@ class Nvltop(EndingApp):
         source: Source,
         settings: Settings,
         show: Show | None = None,
-        look: tuple[Monitor, History] | None = None,
+        look: tuple[Monitor, RateHistory] | None = None,
         arrived: Sequence[Item] = (),
     ) -> None:
         """Go on with `look`, what a run without a screen has come to, if there was one.
@@ -80,7 +80,7 @@ class Nvltop(EndingApp):
         self._show = show
         self._arrived = arrived
         self._resumed = look is not None
-        self._monitor, self._history = look or (Monitor(), History())
+        self._monitor, self._history = look or (Monitor(), RateHistory())
         self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
@@ -171,7 +171,7 @@ class Nvltop(EndingApp):
 
     def _fold(self) -> None:
         if self._playback and self._playback.rewound():
-            self._monitor, self._history = Monitor(), History()
+            self._monitor, self._history = Monitor(), RateHistory()
             self.view.history = self._history
             self._shots.clear()
         ends_s = time.monotonic() + FOLD_S

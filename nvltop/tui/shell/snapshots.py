@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from nvltop.analysis.history import History
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import Ring
 from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
@@ -47,7 +47,9 @@ class Shots:
     def _busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def take(self, main: Main, view: View, frame: Frame, history: History, cause: str = BY_KEY) -> str | None:
+    def take(
+        self, main: Main, view: View, frame: Frame, history: RateHistory, cause: str = BY_KEY
+    ) -> str | None:
         """Begin to write a snapshot into the current folder, and return its report.
 
         None while another one is being written.
@@ -64,7 +66,7 @@ class Shots:
         self._thread.start()
         return made.report
 
-    def take_if_critical(self, main: Main, view: View, frame: Frame, history: History) -> None:
+    def take_if_critical(self, main: Main, view: View, frame: Frame, history: RateHistory) -> None:
         """Write a snapshot of a critical finding for which there has been none of late."""
         if self._busy or self._replayed or not main.is_mounted:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nvltop.analysis.activity.pairs import fit
+from nvltop.analysis.activity.pair_estimate import fit_pairs
 from nvltop.model import Activity, known
 
 from .patterns import Drawn, accumulated, paused, plain, random_bursts, two_bursts
@@ -96,7 +96,7 @@ def patterns(n: int = 8) -> Iterator[tuple[str, list[list[float]]]]:
 def misplaced(true: list[list[float]]) -> float:
     """Return the share of the traffic that the estimate gives to a pair that did not have it."""
     n = len(true)
-    found = fit([sum(row) for row in true], [sum(row[j] for row in true) for j in range(n)])
+    found = fit_pairs([sum(row) for row in true], [sum(row[j] for row in true) for j in range(n)])
     assert known(found)
     wrong = sum(abs(found[i][j] - true[i][j]) for i in range(n) for j in range(n))
     return wrong / 2 / sum(map(sum, true))
@@ -115,7 +115,7 @@ HEAD = """\
 
 def row(case: Case, found: Activity) -> str:
     """Return a line of the table, as Markdown."""
-    step = found.heartbeat.period_s if known(found.heartbeat) else None
+    step = found.step.period_s if known(found.step) else None
     share = found.communication if known(found.communication) else None
     cells = [
         case.name,

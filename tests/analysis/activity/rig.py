@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from nvltop.analysis.activity.series import Moved
-from nvltop.analysis.activity.tracker import Activities
+from nvltop.analysis.activity.tracker import ActivityTracker
+from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.model import Activity, Gauges, Gpu, GpuFrame, Job, Link, LinkState, Matrix, NvLink
 
 from .patterns import Drawn
@@ -31,7 +31,7 @@ class Gpus:
     jobs: Sequence[Job] = ()
     interval_s: float = INTERVAL_S
     jitter_s: float = 0.004
-    watch: Activities = field(default_factory=Activities)
+    watch: ActivityTracker = field(default_factory=ActivityTracker)
     now_s: float = 0.0
     noise: random.Random = field(default_factory=lambda: random.Random(3))
     lost: Callable[[float], bool] = lambda t: False
@@ -54,21 +54,21 @@ class Gpus:
                 span = at - reads[gpu]
                 tx, rx = (f.moved(at) - f.moved(reads[gpu]) for f in (flow, arrives))
                 if span < 5.0:
-                    moved = Moved(reads[gpu], at, tx / span, rx / span)
-                    self.watch.note(self.uuid(gpu), moved, self.interval_s)
+                    moved = TrafficSpan(reads[gpu], at, tx / span, rx / span)
+                    self.watch.add(self.uuid(gpu), moved, self.interval_s)
                 reads[gpu] = at
             if self.now_s >= second + 1.0:
                 second = self.now_s
                 if self.now_s > until_s - judged_s or judged_s <= 0:
                     self.judge()
-        return self.watch.now
+        return self.watch.activities
 
     def judge(self) -> None:
         n = len(self.sent)
         row = ["NV18"] * n
         cells = tuple(tuple("X" if i == j else c for j, c in enumerate(row)) for i in range(n))
         matrix = Matrix(labels=tuple(f"GPU{i}" for i in range(n)), cells=cells, p2p_nvlink=cells)
-        self.watch.judge([self.frame(i) for i in range(n)], self.jobs, matrix, self.now_s, self.interval_s)
+        self.watch.evaluate([self.frame(i) for i in range(n)], self.jobs, matrix, self.now_s, self.interval_s)
 
     def frame(self, gpu: int) -> GpuFrame:
         return GpuFrame(

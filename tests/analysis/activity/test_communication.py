@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.communication import GAPS, NO_PAUSE, SHORT, Communication, communication
+from nvltop.analysis.activity.communication import GAPS, NO_PAUSE, SHORT, Communication, measure_communication
 from nvltop.model import known
 
 from .patterns import accumulated, cells, plain
@@ -17,7 +17,7 @@ MOST = 130.0
 
 
 def found(flow, seconds=240.0, start=0.1):
-    return communication(cells(flow, start, 0.25, round(seconds * 4), 0.01), MOST)
+    return measure_communication(cells(flow, start, 0.25, round(seconds * 4), 0.01), MOST)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -50,10 +50,10 @@ def test_bursts_that_are_short_but_rare_are_a_small_share():
 
 
 def test_traffic_without_a_pause_is_one_exchange_only_at_the_limit():
-    assert communication([120.0] * 100, MOST) == Communication(1.0, 120.0)
-    assert communication([40.0] * 100, MOST) == NO_PAUSE
+    assert measure_communication([120.0] * 100, MOST) == Communication(1.0, 120.0)
+    assert measure_communication([40.0] * 100, MOST) == NO_PAUSE
 
 
 def test_nothing_is_no_communication():
-    assert communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
-    assert communication([math.nan] * 50 + [1.0] * 50, MOST) == GAPS
+    assert measure_communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
+    assert measure_communication([math.nan] * 50 + [1.0] * 50, MOST) == GAPS

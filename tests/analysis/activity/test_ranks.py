@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.ranks import lateness, straggler
+from nvltop.analysis.activity.ranks import find_straggler, lateness
 from nvltop.model import Gauges, Missing, Rank, known
 
 from .accuracy import shifted
@@ -35,7 +35,7 @@ def ranks(n=8, odd=5, **changes):
     ],
 )
 def test_each_sign_names_the_rank(changes, sign):
-    found = straggler(ranks(**changes), 2.0, STEP_S)
+    found = find_straggler(ranks(**changes), 2.0, STEP_S)
     assert found is not None
     assert found.gpu == "5"
     assert len(found.signs) == 1
@@ -58,19 +58,19 @@ def test_each_sign_names_the_rank(changes, sign):
     ],
 )
 def test_what_is_near_the_others_or_unread_is_no_sign(changes):
-    assert straggler(ranks(**changes), 2.0, STEP_S) is None
+    assert find_straggler(ranks(**changes), 2.0, STEP_S) is None
 
 
 def test_two_that_differ_or_two_in_all_name_none():
     two = ranks(sm_clock_mhz=1400.0)
     two[1] = replace(two[1], sm_clock_mhz=1400.0)
-    assert straggler(two, 2.0, STEP_S) is None
-    assert straggler(ranks(n=2, odd=1, sm_clock_mhz=1400.0), 2.0, STEP_S) is None
+    assert find_straggler(two, 2.0, STEP_S) is None
+    assert find_straggler(ranks(n=2, odd=1, sm_clock_mhz=1400.0), 2.0, STEP_S) is None
 
 
 def test_of_ranks_that_move_nothing_none_moves_less():
     still = [replace(rank, moved_bytes_per_s=0.0) for rank in ranks(power_w=150.0)]
-    assert straggler(still, 40.0, STEP_S) is None
+    assert find_straggler(still, 40.0, STEP_S) is None
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -83,7 +83,7 @@ def test_ranks_that_differ_a_little_from_each_other_name_none(powers, late):
     if spread[-1] > 1.08 * spread[-2]:
         return
     found = [replace(RANK, gpu=str(i), power_w=p, late_s=late[i]) for i, p in enumerate(powers)]
-    assert straggler(found, 2.0, STEP_S) is None
+    assert find_straggler(found, 2.0, STEP_S) is None
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from nvltop.analysis.history import Key
-from nvltop.analysis.verdict import PCIE_LANE
+from nvltop.analysis.rate_history import SeriesKey
+from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S
 from nvltop.model import known
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import SEPARATOR, Row, fit, narrow, sentence
@@ -45,7 +45,7 @@ class Wanted:
     """How many values from the newest one on."""
 
 
-def keys(view: View, wanted: Wanted, way: str) -> list[Key]:
+def keys(view: View, wanted: Wanted, way: str) -> list[SeriesKey]:
     """Return the series that add up to what is drawn."""
     if wanted.nic:
         return [
@@ -60,7 +60,7 @@ def keys(view: View, wanted: Wanted, way: str) -> list[Key]:
 def rows(view: View, wanted: Wanted, width: int, height: int) -> list[Row]:
     """Draw what is drawn and the value at the cursor, then TX over RX."""
     seconds = SPANS[wanted.span][0]
-    series = {way: view.history.span(keys(view, wanted, way), seconds) for way in WAYS}
+    series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in WAYS}
     step, values = series["tx"]
     place = max(0, len(values) - 1 - wanted.cursor)
     out = [fit([(title(view, wanted), "title")], width, "title")]
@@ -106,7 +106,7 @@ def _full(view: View, wanted: Wanted, values: Sequence[float]) -> float:
         return rated or _above(values)
     gpus = [g for g in view.frame.gpus if wanted.gpu in (None, g.gpu.uuid)]
     if wanted.pcie:
-        return PCIE_LANE[5] * 16 * max(1, len(gpus))
+        return PCIE_LANE_BYTES_PER_S[5] * 16 * max(1, len(gpus))
     if wanted.link is not None and gpus and wanted.link < len(gpus[0].links):
         speed = gpus[0].links[wanted.link].speed_bytes_per_s
         if known(speed) and speed:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.verdict import PCIE_LANE, mean_share
+from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S, mean_link_share
 from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
@@ -199,7 +199,7 @@ def _rx(g: GpuFrame, view: View, old: str) -> Span:
 
 
 def _share(g: GpuFrame, view: View, old: str) -> Span:
-    return (percent(mean_share(g.nvlink)), old) if _carries(g) else NO_LINK
+    return (percent(mean_link_share(g.nvlink)), old) if _carries(g) else NO_LINK
 
 
 def _peak(value: Maybe[float], g: GpuFrame, view: View, old: str) -> Span:
@@ -258,7 +258,7 @@ def _sparks(g: GpuFrame, view: View, shape: Shape) -> list[Span]:
     if shape.linked:
         ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:
-        ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE[5] * 16
+        ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE_BYTES_PER_S[5] * 16
     uuid = g.gpu.uuid
     return [
         (view.spark((uuid, None, ways[0]), shape.spark, scale), "tx"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nvltop.analysis.activity.pairs import Table, estimate
+from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
 from nvltop.analysis.matrix import ON_SWITCH
 from nvltop.model import known
 from nvltop.tui.render.row import Row, Span, fit
@@ -66,7 +66,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
         about_it = f" {view.unit.name} that the row may send"
         head += about_it if len(head) + len(about_it) <= columns else ""
     out = [fit([(head, "title")], columns, "title")]
-    about = estimate(view.frame) if view.estimate else ()
+    about = estimate_pairs(view.frame) if view.estimate else ()
     chosen, gpus = view.selected, view.frame.gpus
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
@@ -82,7 +82,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     return out
 
 
-def _cell(view: View, about: Table, i: int, j: int) -> str:
+def _cell(view: View, about: PairTable, i: int, j: int) -> str:
     """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
     m = view.frame.matrix
     if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:

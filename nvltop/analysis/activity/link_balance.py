@@ -26,7 +26,7 @@ FEW: Final = 0.25
 """Where more than this share of the links is odd, it is how the job uses them."""
 
 
-class Imbalance(NamedTuple):
+class LinkImbalance(NamedTuple):
     """A link that carries less than its like."""
 
     gpu: str
@@ -47,14 +47,14 @@ class _Totals(NamedTuple):
 
 
 @dataclass(slots=True)
-class Balance:
+class LinkBalance:
     """What the links moved over the last minute."""
 
     _kept: dict[str, deque[_Totals]] = field(default_factory=dict)
-    _found: dict[str, tuple[Imbalance, ...]] = field(default_factory=dict)
+    _found: dict[str, tuple[LinkImbalance, ...]] = field(default_factory=dict)
     """As of the newest totals, by GPU."""
 
-    def look(self, gpus: Sequence[GpuFrame]) -> tuple[Imbalance, ...]:
+    def update(self, gpus: Sequence[GpuFrame]) -> tuple[LinkImbalance, ...]:
         """Take a moment; returns the links that are odd."""
         for g in gpus:
             kept = self._kept.setdefault(g.gpu.uuid, deque(maxlen=KEPT))
@@ -75,7 +75,7 @@ class Balance:
         kept.append(now)
 
 
-def _odds(g: GpuFrame, kept: Sequence[_Totals]) -> Iterator[Imbalance]:
+def _odds(g: GpuFrame, kept: Sequence[_Totals]) -> Iterator[LinkImbalance]:
     first, last = kept[0], kept[-1]
     seconds = last.read_s - first.read_s
     if seconds < LONG_ENOUGH_S:
@@ -88,7 +88,7 @@ def _odds(g: GpuFrame, kept: Sequence[_Totals]) -> Iterator[Imbalance]:
 
 def _odd(
     g: GpuFrame, links: Sequence[Link], rates: dict[int, float], direction: str, seconds: float
-) -> Iterator[Imbalance]:
+) -> Iterator[LinkImbalance]:
     read = [k for k in links if k.index in rates]
     found = []
     for k in read:
@@ -97,7 +97,7 @@ def _odd(
         if others and known(speed):
             usual = median(others)
             if usual >= USED * speed and rates[k.index] < LESS * usual:
-                found.append(Imbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds))
+                found.append(LinkImbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds))
     if len(found) <= max(1, FEW * len(read)):
         yield from found
 

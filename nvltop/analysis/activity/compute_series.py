@@ -16,7 +16,7 @@ READINGS: Final = 1024
 _WIDTH: Final = 6
 
 
-class Computed(NamedTuple):
+class ComputeReading(NamedTuple):
     """How busy a GPU was between two samples; NaN where that could not be read."""
 
     start_s: float
@@ -62,11 +62,11 @@ class ComputeSeries:
             self._next = (self._next + 1) % READINGS
 
     @property
-    def newest(self) -> Computed | None:
+    def newest(self) -> ComputeReading | None:
         """The newest reading."""
         return self._row(len(self) - 1) if len(self) else None
 
-    def since(self, start_s: float) -> list[Computed]:
+    def since(self, start_s: float) -> list[ComputeReading]:
         """Return the readings that end after a time (CLOCK_MONOTONIC), oldest first."""
         found = []
         for age in range(len(self) - 1, -1, -1):
@@ -77,10 +77,10 @@ class ComputeSeries:
         found.reverse()
         return found
 
-    def _row(self, number: int) -> Computed:
+    def _row(self, number: int) -> ComputeReading:
         """Return a reading by its number, from 0 for the oldest."""
         at = (self._next + number) % len(self) * _WIDTH
-        return Computed(*self._rows[at : at + _WIDTH])
+        return ComputeReading(*self._rows[at : at + _WIDTH])
 
 
 def _number(value: Maybe[float]) -> float:

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.series import Moved, Series
+from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 
 spans = st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1e11), st.booleans()), min_size=1, max_size=60)
 
 
 @given(spans, st.floats(0, 1e6))
 def test_the_cells_add_up_to_what_was_moved(spans, start):
-    series = Series(0.25)
+    series = TrafficSeries(0.25)
     t, moved = start, 0.0
     for length, rate, _ in spans:
-        series.add(Moved(t, t + length, rate, 2 * rate))
+        series.add(TrafficSpan(t, t + length, rate, 2 * rate))
         moved += length * rate
         t += length
     sums = sum(series._tx), sum(series._rx)
@@ -29,10 +29,10 @@ def test_the_cells_add_up_to_what_was_moved(spans, start):
 @given(spans)
 def test_the_newest_cells_are_as_they_were_read(spans):
     """Against cells worked out one by one."""
-    series = Series(0.25)
+    series = TrafficSeries(0.25)
     t, seconds, sums = 100.0, {}, {}
     for length, rate, read in spans:
-        series.add(Moved(t, t + length, rate if read else math.nan, rate if read else math.nan))
+        series.add(TrafficSpan(t, t + length, rate if read else math.nan, rate if read else math.nan))
         for k in range(int(t // 0.25), int((t + length) // 0.25) + 1):
             part = min(t + length, (k + 1) * 0.25) - max(t, k * 0.25)
             if read and part > 0:
@@ -40,7 +40,7 @@ def test_the_newest_cells_are_as_they_were_read(spans):
                 sums[k] = sums.get(k, 0.0) + part * rate
         t += length
     end = series.newest
-    for back, value in enumerate(reversed(series.tail(end, 200)[0]), 1):
+    for back, value in enumerate(reversed(series.cells_before(end, 200)[0]), 1):
         k = end - back
         if abs(seconds.get(k, 0.0) - 0.125) < 1e-6:
             continue
@@ -51,32 +51,32 @@ def test_the_newest_cells_are_as_they_were_read(spans):
 
 
 def test_the_ring_forgets_and_a_series_that_lags_has_no_future():
-    series = Series(1.0)
+    series = TrafficSeries(1.0)
     for t in range(0, 1000):
-        series.add(Moved(t, t + 1.0, float(t), 0.0))
-    assert series.tail(1000, 255)[0] == [float(t) for t in range(745, 1000)]
-    ahead = series.tail(1010, 100)[0]
+        series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
+    assert series.cells_before(1000, 255)[0] == [float(t) for t in range(745, 1000)]
+    ahead = series.cells_before(1010, 100)[0]
     assert ahead[:90] == [float(t) for t in range(910, 1000)]
     assert all(math.isnan(v) for v in ahead[90:])
-    series.add(Moved(5000.0, 5001.0, 7.0, 0.0))
-    assert [v for v in series.tail(5001, 200)[0] if v == v] == [7.0]
+    series.add(TrafficSpan(5000.0, 5001.0, 7.0, 0.0))
+    assert [v for v in series.cells_before(5001, 200)[0] if v == v] == [7.0]
 
 
 def test_cells_that_newer_ones_have_taken_the_place_of_are_gone():
     """The other GPUs of a job may be some cells behind."""
-    series = Series(1.0)
+    series = TrafficSeries(1.0)
     for t in range(600):
-        series.add(Moved(t, t + 1.0, float(t), 0.0))
+        series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
     lags = series.newest - 3
     oldest = series.newest - series.size + 1
-    tail = series.tail(lags, series.size - 1)[0]
+    tail = series.cells_before(lags, series.size - 1)[0]
     known = [v for v in tail if v == v]
     assert known == [float(t) for t in range(oldest, lags)]
     assert all(math.isnan(v) for v in tail[: len(tail) - len(known)])
 
 
 def test_the_oldest_cell_is_the_oldest_also_if_it_comes_late():
-    series = Series(1.0)
-    series.add(Moved(105.0, 106.0, 1.0, 1.0))
-    series.add(Moved(103.0, 107.0, 1.0, 1.0))
+    series = TrafficSeries(1.0)
+    series.add(TrafficSpan(105.0, 106.0, 1.0, 1.0))
+    series.add(TrafficSpan(103.0, 107.0, 1.0, 1.0))
     assert series.oldest == 103

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.pairs import ELSEWHERE, NOT_TOGETHER, SHARED, estimate, fit
+from nvltop.analysis.activity.pair_estimate import ELSEWHERE, NOT_TOGETHER, SHARED, estimate_pairs, fit_pairs
 from nvltop.model import Job, Missing, known
 from nvltop.report.json import to_json
 
@@ -24,7 +24,7 @@ def test_rows_and_columns_are_what_was_sent_and_received(n, data):
     true = [[0.0 if i == j else data.draw(st.floats(0.1, 10.0)) for j in range(n)] for i in range(n)]
     sent = [sum(row) for row in true]
     received = [sum(row[j] for row in true) for j in range(n)]
-    found = fit(sent, received)
+    found = fit_pairs(sent, received)
     assert known(found)
     assert [sum(row) for row in found] == pytest.approx(sent, rel=0.02)
     assert [sum(row[j] for row in found) for j in range(n)] == pytest.approx(received, rel=0.02)
@@ -43,21 +43,21 @@ def test_it_is_right_for_all_to_all_and_one_pair_and_wrong_for_a_ring():
 
 
 def test_nothing_is_estimated_of_what_was_not_read_or_leaves_the_node():
-    assert fit([1.0, Missing("not read yet")], [1.0, 1.0]) == Missing("not read yet")
-    assert fit([10.0, 10.0], [1.0, 1.0]) == ELSEWHERE
-    assert fit([0.0, 0.0], [0.0, 0.0]) == [[0.0, 0.0], [0.0, 0.0]]
+    assert fit_pairs([1.0, Missing("not read yet")], [1.0, 1.0]) == Missing("not read yet")
+    assert fit_pairs([10.0, 10.0], [1.0, 1.0]) == ELSEWHERE
+    assert fit_pairs([0.0, 0.0], [0.0, 0.0]) == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_only_when_asked_and_only_behind_switches(bench):
     frame = bench("dgx-h100").run(2.0)
     assert "estimated_pair_tx_bytes_per_s" not in to_json(frame)["matrix"]
-    told = to_json(frame, None, estimate(frame))["matrix"]
+    told = to_json(frame, None, estimate_pairs(frame))["matrix"]
     assert told["pair_tx_bytes_per_s"][0][1] is None
     row = told["estimated_pair_tx_bytes_per_s"][0]
     assert row[0] is None
     assert sum(v for v in row if v) == pytest.approx(frame.gpus[0].nvlink.tx_bytes_per_s, rel=0.02)
     direct = bench("hgx-a100-4").run(2.0)
-    assert estimate(direct) == direct.matrix.pair_tx_bytes_per_s
+    assert estimate_pairs(direct) == direct.matrix.pair_tx_bytes_per_s
 
 
 def test_jobs_are_kept_apart_and_shared_gpus_left_out(bench):
@@ -69,7 +69,7 @@ def test_jobs_are_kept_apart_and_shared_gpus_left_out(bench):
 
     # Behind a switch the demo's GPUs send to their neighbour, so halves do not add up.
     apart = replace(frame, jobs=(job("a", uuids, True),))
-    assert known(estimate(apart)[0][7])
+    assert known(estimate_pairs(apart)[0][7])
     shared = replace(frame, jobs=(job("a", uuids[:4], False), job("b", uuids[4:], True)))
-    assert estimate(shared)[0][1] == SHARED
-    assert estimate(shared)[0][5] == NOT_TOGETHER
+    assert estimate_pairs(shared)[0][1] == SHARED
+    assert estimate_pairs(shared)[0][5] == NOT_TOGETHER

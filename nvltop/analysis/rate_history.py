@@ -16,11 +16,11 @@ from typing import Final
 from nvltop.analysis.link_states import by_link
 from nvltop.model import Frame, Maybe, Missing
 
-SECONDS: Final = 300
-RINGS: Final = ((1, SECONDS), (15, 240), (300, 288))
+FINE_SECONDS: Final = 300
+RINGS: Final = ((1, FINE_SECONDS), (15, 240), (300, 288))
 """Seconds of a bucket and number of buckets, finest first."""
 
-Key = tuple[str, "int | None", str]
+SeriesKey = tuple[str, "int | None", str]
 """(GPU UUID, link index or None for the GPU as a whole, `tx`, `rx`, `pcie_tx` or `pcie_rx`), or for NICs
 (device, port, `tx` or `rx`)."""
 
@@ -33,7 +33,7 @@ def _kept(value: float) -> float:
     return array("f", [value])[0]
 
 
-class _Ring:
+class _Buckets:
     """Means of time-aligned buckets, each a row of values; the newest bucket still fills."""
 
     __slots__ = ("_means", "_size", "_spans", "_sums", "filling", "step", "width")
@@ -97,7 +97,7 @@ class _Ring:
         return [*means, *(self.mean(bucket, column) for bucket in range(closed + 1, newest + 1))]
 
 
-class _Block:
+class _SeriesBlock:
     """The rings of series whose values come together, and the second that still fills.
 
     Spans are added up when their second is over: once for all of them, not each as it comes.
@@ -107,7 +107,7 @@ class _Block:
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.rings = tuple(_Ring(step, size, width) for step, size in RINGS)
+        self.rings = tuple(_Buckets(step, size, width) for step, size in RINGS)
         self.end_s = -math.inf
         """Of the last span taken."""
         self._second = -1
@@ -120,7 +120,7 @@ class _Block:
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Spread a span over the seconds that it crosses."""
         self.end_s = end_s
-        start_s = max(start_s, end_s - (SECONDS - 1))
+        start_s = max(start_s, end_s - (FINE_SECONDS - 1))
         second = int(start_s)
         while second < end_s:
             seconds = min(end_s, second + 1) - max(start_s, second)
@@ -164,15 +164,15 @@ class _Block:
         return _kept(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
 
 
-class History:
+class RateHistory:
     """Series of rates, by key, in buckets of the monotonic clock."""
 
     def __init__(self) -> None:
         self.bucket = 0
         """Number of the current second; pictures shift when it changes."""
-        self._blocks: dict[tuple[str, str], _Block] = {}
+        self._blocks: dict[tuple[str, str], _SeriesBlock] = {}
         """By GPU and by what is read together: `links` or `pcie`."""
-        self._places: dict[Key, tuple[_Block, int]] = {}
+        self._places: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
 
     def add(self, frame: Frame) -> None:
         """Take what is new in a frame."""
@@ -210,28 +210,28 @@ class History:
         """Take what each part moved over a span, one way and then the other."""
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
-            block = self._blocks[name] = _Block(len(values))
+            block = self._blocks[name] = _SeriesBlock(len(values))
             for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
                 self._places[name[0], part, way] = block, column
         block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
 
-    def seconds(self, key: Key, newest: int, count: int) -> list[float]:
+    def second_means(self, key: SeriesKey, newest: int, count: int) -> list[float]:
         """Return the means of `count` seconds up to number `newest` in bytes/s, oldest first.
 
         NaN where nothing is known.
         """
         return self._tail(key, 0, newest, count)
 
-    def settled(self, key: Key) -> int:
+    def settled(self, key: SeriesKey) -> int:
         """Return the number of the last second whose mean does not change any more."""
         block, _ = self._places.get(key, (None, 0))
         return block.settled if block else -1
 
-    def _tail(self, key: Key, ring: int, newest: int, count: int) -> list[float]:
+    def _tail(self, key: SeriesKey, ring: int, newest: int, count: int) -> list[float]:
         block, column = self._places.get(key, (None, 0))
         return block.tail(ring, column, newest, count) if block else [math.nan] * count
 
-    def span(self, keys: Sequence[Key], seconds: float) -> tuple[int, list[float]]:
+    def sum_over(self, keys: Sequence[SeriesKey], seconds: float) -> tuple[int, list[float]]:
         """Return the sum of some series over the last `seconds`, and how many seconds one value is of.
 
         Oldest first, without the bucket that still fills; NaN where any of the series is unknown.

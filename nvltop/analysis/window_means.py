@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from operator import add
 from typing import Final
 
-WINDOW_S: Final = 2.0
+DEFAULT_WINDOW_S: Final = 2.0
 """Window where no step is known, seconds."""
-LEAST_WINDOW_S: Final = 0.5
+MIN_WINDOW_S: Final = 0.5
 """Shortest window: a number that changes more often cannot be read."""
 JOIN_S: Final = 0.02
 """Spans that lie at most this far apart follow each other."""
 
 
-class Means:
+class WindowMeans:
     """Collects the spans of one GPU; each is a row of values in bytes/s, NaN where one is unknown."""
 
     __slots__ = (
@@ -35,7 +35,7 @@ class Means:
     )
 
     def __init__(self) -> None:
-        self.window_s = WINDOW_S
+        self.window_s = DEFAULT_WINDOW_S
         """Length of the next window."""
         self.is_step = False
         """Whether that is a step of the GPU's job."""
@@ -55,10 +55,10 @@ class Means:
     def set_window(self, step_s: float | None) -> None:
         """Use the step of the job, or two seconds if None."""
         self.is_step = step_s is not None
-        self.window_s = WINDOW_S
+        self.window_s = DEFAULT_WINDOW_S
         if step_s is not None:
             # Several steps where one is too short to be read.
-            self.window_s = step_s * -(-LEAST_WINDOW_S // step_s)
+            self.window_s = step_s * -(-MIN_WINDOW_S // step_s)
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Take a span; its values hold for the whole of it."""

@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.rhythm import FINE, NO_RHYTHM, TOO_SHORT, Rhythm, rhythm
-from nvltop.model import NOT_READ, Heartbeat, Maybe, Missing, known
+from nvltop.analysis.activity.period_estimate import (
+    FINE,
+    NOT_PERIODIC,
+    TOO_SHORT,
+    PeriodEstimate,
+    estimate_period,
+)
+from nvltop.model import NOT_READ, Maybe, Missing, StepPeriod, known
 
 SEEN_S: Final = 20.0
 """What was not watched for so long may be a part of something longer."""
@@ -47,12 +53,12 @@ PAUSES: Final = 2.0
 
 
 @dataclass(slots=True)
-class Pulse:
+class StepTracker:
     """What is known of one job's rhythm."""
 
-    _beat: Rhythm | None = None
+    _step: PeriodEstimate | None = None
     _why: Missing = NOT_READ
-    _heard: Rhythm | None = None
+    _heard: PeriodEstimate | None = None
     """Found once, not confirmed yet."""
     _misses: int = 0
     _told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TOLD))
@@ -68,118 +74,118 @@ class Pulse:
     @property
     def period_s(self) -> float | None:
         """The period, if there is one."""
-        return self._beat.period_s if self._beat else None
+        return self._step.period_s if self._step else None
 
     @property
     def settled(self) -> bool:
         """Whether the period has been found so often that it needs little looking after."""
-        return self._beat is not None and len(self._told) >= SETTLED
+        return self._step is not None and len(self._told) >= SETTLED
 
     @property
     def stopped(self) -> bool:
         """Whether it has been silent for longer than between two steps."""
-        return self._beat is not None and self._silent_s > 2 * self._beat.period_s
+        return self._step is not None and self._silent_s > 2 * self._step.period_s
 
     def wanted_s(self, now_s: float) -> float:
         """Return how much of the newest traffic `listen` is to be given; infinite for all that is kept."""
-        beat = self._beat
+        step = self._step
         steady = len(self._told) >= STEADY and not (self._misses or self.doubted or self.stopped)
-        if beat is None or not steady or now_s - self._whole_s >= WHOLE_S:
+        if step is None or not steady or now_s - self._whole_s >= WHOLE_S:
             return math.inf
-        if now_s - self._told[-1][0] < beat.period_s:
+        if now_s - self._told[-1][0] < step.period_s:
             return 0.0
-        return max(RECENT_S, RECENT_PERIODS * beat.period_s)
+        return max(RECENT_S, RECENT_PERIODS * step.period_s)
 
-    def silent(self, seconds: float) -> None:
+    def set_silence(self, seconds: float) -> None:
         """Take for how long there has been no traffic."""
         if self.stopped and seconds < self._silent_s:
             self._pauses.append(self._silent_s)
         self._silent_s = seconds
 
-    def listen(self, channels: Sequence[Sequence[float]], step_s: float, now_s: float) -> None:
+    def update(self, channels: Sequence[Sequence[float]], cell_s: float, now_s: float) -> None:
         """Look for the rhythm in what was moved up to now."""
         wanted_s = self.wanted_s(now_s)
         if self.stopped or not wanted_s:
             self.doubted = False  # nothing is heard that the whole could tell more of
             return
         if wanted_s < math.inf:
-            found = rhythm(_newest(channels, wanted_s, step_s), step_s)
-            self.doubted = not (known(found) and self._beat and _same(found, self._beat))
+            found = estimate_period(_newest(channels, wanted_s, cell_s), cell_s)
+            self.doubted = not (known(found) and self._step and _same(found, self._step))
             if self.doubted:
                 return
         else:
-            found = _found(channels, step_s)
+            found = _found(channels, cell_s)
             self._whole_s, self.doubted = now_s, False
-        if known(found) and self._beat and _same(found, self._beat):
-            self._take(found, now_s)
+        if known(found) and self._step and _same(found, self._step):
+            self._confirm(found, now_s)
         elif known(found) and self._heard and _same(found, self._heard):
             self._told.clear()
-            self._take(found, now_s)
+            self._confirm(found, now_s)
         else:
             self._miss(found)
 
-    def _take(self, found: Rhythm, now_s: float) -> None:
-        self._beat, self._heard, self._misses = found, None, 0
+    def _confirm(self, found: PeriodEstimate, now_s: float) -> None:
+        self._step, self._heard, self._misses = found, None, 0
         self._told.append((now_s, found.period_s))
 
-    def _miss(self, found: Maybe[Rhythm]) -> None:
+    def _miss(self, found: Maybe[PeriodEstimate]) -> None:
         """Doubt the period; one that is not settled yet is given up at once."""
         self._heard = found if known(found) else None
         self._misses += 1
-        if not self._beat or self._misses >= MISSES or len(self._told) < SETTLED:
-            self._beat = None
+        if not self._step or self._misses >= MISSES or len(self._told) < SETTLED:
+            self._step = None
             self._why = found if isinstance(found, Missing) else TOO_SHORT
 
-    def heartbeat(self, now_s: float, exact: bool) -> Maybe[Heartbeat]:
+    def step_period(self, now_s: float, exact: bool) -> Maybe[StepPeriod]:
         """Return the heartbeat; `exact` says that no other job moves data on the same GPUs."""
-        beat = self._beat
-        if beat is None:
+        step = self._step
+        if step is None:
             return self._why
         sure = "possible"
-        if exact and beat.strength >= SURE and beat.periods >= SURE_PERIODS and len(self._told) >= SETTLED:
+        if exact and step.strength >= SURE and step.periods >= SURE_PERIODS and len(self._told) >= SETTLED:
             sure = "certain"
-        elif exact and beat.strength >= FAIRLY_SURE:
+        elif exact and step.strength >= FAIRLY_SURE:
             sure = "likely"
-        after_s = max(STOPPED_S, STOPPED_PERIODS * beat.period_s, PAUSES * max(self._pauses, default=0.0))
-        return Heartbeat(beat.period_s, sure, self._drift(now_s, beat), self._silent_s, after_s)
+        after_s = max(STOPPED_S, STOPPED_PERIODS * step.period_s, PAUSES * max(self._pauses, default=0.0))
+        return StepPeriod(step.period_s, sure, self._drift(now_s, step), self._silent_s, after_s)
 
-    def _drift(self, now_s: float, beat: Rhythm) -> Maybe[float]:
+    def _drift(self, now_s: float, step: PeriodEstimate) -> Maybe[float]:
         before = [p for t, p in self._told if BEFORE_S <= now_s - t <= KEPT_S]
-        return beat.period_s / median(before) - 1 if len(before) >= ENOUGH else TOO_SHORT
+        return step.period_s / median(before) - 1 if len(before) >= ENOUGH else TOO_SHORT
 
 
-def _same(a: Rhythm, b: Rhythm) -> bool:
+def _same(a: PeriodEstimate, b: PeriodEstimate) -> bool:
     return abs(a.period_s - b.period_s) <= SAME * b.period_s
 
 
-def _found(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+def _found(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
     """Find the rhythm over the whole window, or in its newest part where the job has changed."""
-    length_s = len(channels[0]) * step_s if channels else 0.0
+    length_s = len(channels[0]) * cell_s if channels else 0.0
     if length_s < SEEN_S:
         return TOO_SHORT
-    whole = _rhythm(channels, step_s)
+    whole = _rhythm(channels, cell_s)
     if isinstance(whole, Missing):
-        if whole != NO_RHYTHM or length_s < 1.5 * CHANGED_S:
+        if whole != NOT_PERIODIC or length_s < 1.5 * CHANGED_S:
             return whole
-        recent = rhythm(_newest(channels, CHANGED_S, step_s), step_s)
+        recent = estimate_period(_newest(channels, CHANGED_S, cell_s), cell_s)
         return recent if known(recent) and recent.period_s * RECENT_PERIODS <= CHANGED_S else whole
     recent_s = max(RECENT_S, RECENT_PERIODS * whole.period_s)
     if recent_s > length_s / 2:
         return whole
-    recent = rhythm(_newest(channels, recent_s, step_s), step_s)
+    recent = estimate_period(_newest(channels, recent_s, cell_s), cell_s)
     return recent if known(recent) and (_same(recent, whole) or _changed(recent, whole)) else whole
 
 
-def _rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+def _rhythm(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
     """Find the rhythm; of readings denser than it takes, several together first."""
     count = len(channels[0])
     by = math.ceil(count / MOST_CELLS)
     if by == 1:
-        return rhythm(channels, step_s)
-    found = rhythm([_merged(c, by) for c in channels], by * step_s)
-    if known(found) and found.period_s >= FINE * by * step_s:
+        return estimate_period(channels, cell_s)
+    found = estimate_period([_merged(c, by) for c in channels], by * cell_s)
+    if known(found) and found.period_s >= FINE * by * cell_s:
         return found
-    return rhythm([c[-MOST_CELLS:] for c in channels], step_s)
+    return estimate_period([c[-MOST_CELLS:] for c in channels], cell_s)
 
 
 def _merged(values: Sequence[float], by: int) -> list[float]:
@@ -188,12 +194,12 @@ def _merged(values: Sequence[float], by: int) -> list[float]:
     return [sum(values[i : i + by]) / by for i in range(first, len(values), by)]
 
 
-def _changed(recent: Rhythm, whole: Rhythm) -> bool:
+def _changed(recent: PeriodEstimate, whole: PeriodEstimate) -> bool:
     """Whether the newest period is another one, not a part or a multiple of the one before."""
     ratio = recent.period_s / whole.period_s
     return 0.55 < ratio < 1 or (ratio > 1 and abs(ratio - round(ratio)) > MULTIPLE * ratio)
 
 
-def _newest(channels: Sequence[Sequence[float]], seconds: float, step_s: float) -> list[Sequence[float]]:
-    count = round(seconds / step_s)
+def _newest(channels: Sequence[Sequence[float]], seconds: float, cell_s: float) -> list[Sequence[float]]:
+    count = round(seconds / cell_s)
     return [c[-count:] for c in channels]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from nvltop.analysis.activity.samples import (
+from nvltop.analysis.activity.gauge_history import (
     ENOUGH,
     HW_THERMAL,
     POWER_BRAKE,
     SW_POWER_CAP,
     SW_THERMAL,
-    Samples,
+    GaugeHistory,
 )
 from nvltop.model import Judgement, Limit, Maybe, Missing, Straggler, known
 
@@ -34,18 +34,18 @@ OVERLAP: Final = Missing("NVLink may limit it: whether computing hides the traff
 STOPPED: Final = Missing("it moves nothing now")
 
 
-class Member(NamedTuple):
+class JobGpu(NamedTuple):
     """One GPU of a job."""
 
     uuid: str
     name: str
     """`GPU 3`."""
-    samples: Samples
+    samples: GaugeHistory
     pcie_bytes_per_s: float
     """What its PCIe link can carry in one direction; 0 if unknown."""
 
 
-class Others(NamedTuple):
+class OtherLimits(NamedTuple):
     """What bounds a job besides NVLink."""
 
     before: tuple[Limit, ...]
@@ -54,10 +54,12 @@ class Others(NamedTuple):
     """What counts for less."""
 
 
-NO_OTHERS: Final = Others((), ())
+NO_OTHER_LIMITS: Final = OtherLimits((), ())
 
 
-def others(members: Sequence[Member], straggler: Straggler | None, network: Maybe[float]) -> Others:
+def find_other_limits(
+    members: Sequence[JobGpu], straggler: Straggler | None, network: Maybe[float]
+) -> OtherLimits:
     """Return everything besides NVLink that is seen to bound a job.
 
     `network` is the share that the busiest port of the NICs carries of what it can.
@@ -90,10 +92,10 @@ def others(members: Sequence[Member], straggler: Straggler | None, network: Mayb
     idle = idle_together([m.samples for m in members])
     if idle >= TOGETHER:
         after.append(Limit("host", idle, f"all GPUs idle together {idle:.0%} of the time"))
-    return Others(tuple(before), tuple(after))
+    return OtherLimits(tuple(before), tuple(after))
 
 
-def _held(members: Sequence[Member], reasons: int, kind: str, how: str) -> Limit | None:
+def _held(members: Sequence[JobGpu], reasons: int, kind: str, how: str) -> Limit | None:
     """Return a limit if a GPU's clock was held back for some reasons in much of the time."""
     shares = [(m.samples.held_share(reasons), m.name) for m in members]
     share, name = max(shares, default=(0.0, ""))
@@ -102,7 +104,7 @@ def _held(members: Sequence[Member], reasons: int, kind: str, how: str) -> Limit
     return Limit(kind, share, f"{name} is {how} {share:.0%} of the time")
 
 
-def idle_together(samples: Sequence[Samples]) -> float:
+def idle_together(samples: Sequence[GaugeHistory]) -> float:
     """Return the share of the readings in which no GPU was busy; 0 if they were not read."""
     columns = [s.utils for s in samples]
     count = min((len(c) for c in columns), default=0)
@@ -112,7 +114,7 @@ def idle_together(samples: Sequence[Samples]) -> float:
     return sum(idle) / count
 
 
-def ranked(found: Judgement, other_limits: Others) -> tuple[Limit, ...]:
+def rank_limits(found: Judgement, other_limits: OtherLimits) -> tuple[Limit, ...]:
     """Return everything that bounds a job, NVLink among it, the first first."""
     own: tuple[Limit, ...] = ()
     if found.state in ("limits", "limits-part", "may-limit"):
@@ -121,7 +123,7 @@ def ranked(found: Judgement, other_limits: Others) -> tuple[Limit, ...]:
     return other_limits.before + own + other_limits.after
 
 
-def first(found: Judgement, other_limits: Others) -> Maybe[str]:
+def first_limit(found: Judgement, other_limits: OtherLimits) -> Maybe[str]:
     """Return what bounds a job first: see `Activity.limit`."""
     if found.state in ("silent", "no-traffic", "idle"):
         return STOPPED

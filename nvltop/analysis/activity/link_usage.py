@@ -14,9 +14,9 @@ from operator import mul
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.bursts import runs
-from nvltop.analysis.activity.communication import communication
-from nvltop.analysis.activity.trace import Bounds, Spans
+from nvltop.analysis.activity.bursts import ranges_above
+from nvltop.analysis.activity.communication import measure_communication
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans
 from nvltop.model import Maybe, Missing, known
 
 EDGE: Final = 0.15
@@ -48,7 +48,7 @@ GAPS: Final = Missing("too many readings are missing")
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LinkUsage:
     """What one GPU's links did over a window; shares of its length."""
 
     seconds: float
@@ -75,7 +75,7 @@ class Load:
 class _Sum:
     """Seconds, added up burst by burst."""
 
-    bounds: Bounds
+    bounds: LimitBounds
     at: float = 0.0
     near: float = 0.0
     most: float = 0.0
@@ -98,7 +98,7 @@ class _Sum:
         self.unresolved += seconds
 
 
-def load(spans: Spans, bounds: Bounds) -> Maybe[Load]:
+def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     """Work out the load of one GPU over the spans of a window."""
     shares, seconds = spans.shares, spans.seconds
     read_s = total_s = sum(seconds)
@@ -110,10 +110,10 @@ def load(spans: Spans, bounds: Bounds) -> Maybe[Load]:
         return GAPS
     mean = sum(map(mul, seconds, held)) / read_s
     if max(held) < QUIET:
-        return Load(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0)
+        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0)
     high = sum(map(mul, held, held)) / sum(held)
     low = sorted(held)[len(held) // 50]
-    found = runs(held, max(EDGE * high, QUIET))
+    found = ranges_above(held, max(EDGE * high, QUIET))
     times = _Sum(bounds)
     kinds: list[tuple[float, float]] = []
     """Volume and rate of each resolved burst."""
@@ -146,10 +146,10 @@ def load(spans: Spans, bounds: Bounds) -> Maybe[Load]:
     busy, rate, unresolved = times.busy / read_s, median(rates), times.unresolved / read_s
     if unresolved:
         # Bursts that are alike still show how long they are, if some of them fill a reading.
-        estimate = communication(shares, 1.0)
+        estimate = measure_communication(shares, 1.0)
         if known(estimate) and estimate.share:
             busy, rate, unresolved = estimate.share, estimate.rate, 0.0
-    return Load(
+    return LinkUsage(
         seconds=read_s,
         mean=mean,
         busy=min(1.0, busy),

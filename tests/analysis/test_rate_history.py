@@ -9,21 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.history import History, Key, _Block, _Ring
+from nvltop.analysis.rate_history import RateHistory, SeriesKey, _Buckets, _SeriesBlock
 from nvltop.model import LinkSpan
 
 SPANS_S = (60, 300, 3600, 24 * 3600)
 
 
-def told(history: History, key: Key) -> list[str]:
+def told(history: RateHistory, key: SeriesKey) -> list[str]:
     """Return all that can be seen of a series; as text, because NaN equals nothing."""
-    return [repr(history.seconds(key, history.bucket, 300)), *(repr(history.span([key], s)) for s in SPANS_S)]
+    return [
+        repr(history.second_means(key, history.bucket, 300)),
+        *(repr(history.sum_over([key], s)) for s in SPANS_S),
+    ]
 
 
 def test_looking_changes_nothing(bench):
     frame = bench("rtx3090-pair").run(2)
     gpu = frame.gpus[0]
-    key: Key = (gpu.gpu.uuid, None, "tx")
+    key: SeriesKey = (gpu.gpu.uuid, None, "tx")
 
     @settings(deadline=None)
     @given(
@@ -32,7 +35,7 @@ def test_looking_changes_nothing(bench):
         st.floats(0, 1e12),
     )
     def law(polls: list[tuple[float, bool]], lag_s: float, rate: float) -> None:
-        unseen, seen = History(), History()
+        unseen, seen = RateHistory(), RateHistory()
         start = now = 1000.0
         for seconds, look in polls:
             now += seconds
@@ -53,16 +56,16 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
     # The screen draws a tail just after the second has changed, when readings are a little older.
     frame = bench("rtx3090-pair").run(2)
     gpu = frame.gpus[0]
-    key: Key = (gpu.gpu.uuid, None, "tx")
-    history = History()
+    key: SeriesKey = (gpu.gpu.uuid, None, "tx")
+    history = RateHistory()
     for quarter in range(1, 4 * 3605):
         end = 6000 + quarter / 4 - 0.01
         rate = float(int(end) % 15)
         moved = replace(gpu, spans=(LinkSpan(end - 0.25, end, rate, rate, ()),), links=())
         history.add(replace(frame, gpus=(moved,), tick=replace(frame.tick, mono_s=end + 0.01)))
-        history.seconds(key, history.bucket, 60)
+        history.second_means(key, history.bucket, 60)
     for span_s, step_s in ((3600, 15), (24 * 3600, 300)):
-        step, means = history.span([key], span_s)
+        step, means = history.sum_over([key], span_s)
         assert step == step_s
         assert means[-10:] == pytest.approx([7.0] * 10, abs=0.01)
 
@@ -73,7 +76,7 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
     st.integers(1, 12),
 )
 def test_a_tail_is_the_mean_of_each_bucket(steps, newest, count):
-    ring, bucket = _Ring(1, 8, 2), 5
+    ring, bucket = _Buckets(1, 8, 2), 5
     for step, value in steps:
         bucket += step
         ring.add(bucket, [value, 2 * value])
@@ -91,7 +94,7 @@ spans = st.lists(
 @settings(deadline=None)
 @given(spans, st.floats(0, 1))
 def test_a_second_shows_the_mean_of_what_held_in_it(each, begun):
-    block, start = _Block(1), 1000.0 + begun
+    block, start = _SeriesBlock(1), 1000.0 + begun
     held: dict[int, list[tuple[float, float]]] = {}
     for length, value in each:
         block.add(start, start + length, [value])

@@ -17,7 +17,17 @@ from operator import mul
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.bursts import PAUSE, PERIODS, RARE, UNSURE, Beat, beat, bursts, level, runs
+from nvltop.analysis.activity.bursts import (
+    AMBIGUOUS,
+    PAUSE,
+    PERIODS,
+    RARE,
+    BurstPattern,
+    burst_level,
+    find_bursts,
+    find_pattern,
+    ranges_above,
+)
 from nvltop.model import Maybe, Missing, known
 
 MIN_CELLS: Final = 4.0
@@ -75,12 +85,12 @@ EDGE: Final = 0.15
 FLAT: Final = Missing("the traffic hardly changes")
 TOO_FAST: Final = Missing("the traffic changes faster than it is read")
 TOO_SHORT: Final = Missing("not seen for long enough")
-NO_RHYTHM: Final = Missing("the traffic does not repeat itself")
+NOT_PERIODIC: Final = Missing("the traffic does not repeat itself")
 GAPS: Final = Missing("too many readings are missing")
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class PeriodEstimate:
     """A repetition."""
 
     period_s: float
@@ -96,10 +106,10 @@ class _Peak:
     height: float
 
 
-def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
+def estimate_period(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
     """Find the period of some series of rates, which repeat together.
 
-    Each holds one mean rate per `step_s` seconds, oldest first, NaN where nothing was read; all are of
+    Each holds one mean rate per `cell_s` seconds, oldest first, NaN where nothing was read; all are of
     the same length.
     """
     total = [sum(column) for column in zip(*channels, strict=True)]
@@ -119,8 +129,8 @@ def rhythm(channels: Sequence[Sequence[float]], step_s: float) -> Maybe[Rhythm]:
     used = _rhythmic(total)
     waves = [_centred(c[first:], used) for c in channels]
     found = _by_bursts([c[first:] for c in channels], total)
-    answer = _agreed(waves, found, step_s)
-    if known(answer) and _may_be_image(total, answer.period_s / step_s):
+    answer = _agreed(waves, found, cell_s)
+    if known(answer) and _may_be_image(total, answer.period_s / cell_s):
         return TOO_FAST
     return answer
 
@@ -138,8 +148,8 @@ def _may_be_image(total: Sequence[float], period: float) -> bool:
     if period < FINE and low > FLOOR * high:
         return True
     middle = (low + high) / 2
-    above = runs([v if v == v else -math.inf for v in total], middle)
-    below = runs([-v if v == v else -math.inf for v in total], -middle)
+    above = ranges_above([v if v == v else -math.inf for v in total], middle)
+    below = ranges_above([-v if v == v else -math.inf for v in total], -middle)
     return _single(below) or (low > FLOOR * high and _single(above))
 
 
@@ -147,10 +157,10 @@ def _single(ranges: Sequence[tuple[int, int]]) -> bool:
     return sum(b - a <= 1 for a, b in ranges) >= MOSTLY * len(ranges)
 
 
-def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[Beat]:
+def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[BurstPattern]:
     holes = [i for i, v in enumerate(total) if v != v]
     held = [[v if v == v else 0.0 for v in c] for c in channels]
-    return beat(bursts(held, [v if v == v else 0.0 for v in total], holes), holes)
+    return find_pattern(find_bursts(held, [v if v == v else 0.0 for v in total], holes), holes)
 
 
 def _rhythmic(total: Sequence[float]) -> list[bool]:
@@ -158,9 +168,9 @@ def _rhythmic(total: Sequence[float]) -> list[bool]:
     used = [v == v for v in total]
     measured = [v for v in total if v == v]
     low = sorted(measured)[len(measured) // 50]
-    high = level([v - low for v in measured if v > low])
+    high = burst_level([v - low for v in measured if v > low])
     edge = low + EDGE * high
-    gaps = runs([-v if v == v else -math.inf for v in total], -edge)
+    gaps = ranges_above([-v if v == v else -math.inf for v in total], -edge)
     inner = [(a, b) for a, b in gaps if a > 0 and b < len(total)]
     if len(inner) < PERIODS:
         return used
@@ -188,7 +198,7 @@ def _smooth(x: Sequence[float]) -> list[float]:
     return [(a + 2 * b + c) / 4 for a, b, c in zip(x, x[1:], x[2:], strict=False)]
 
 
-def correlation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
+def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
     """Return the correlation of series about 0 with themselves, at lags from 0 to `lags`."""
     squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
     energy = list(accumulate(squares, initial=0.0))
@@ -201,7 +211,9 @@ def correlation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
     return found
 
 
-def _agreed(waves: Sequence[Sequence[float]], found: Maybe[Beat], step_s: float) -> Maybe[Rhythm]:
+def _agreed(
+    waves: Sequence[Sequence[float]], found: Maybe[BurstPattern], cell_s: float
+) -> Maybe[PeriodEstimate]:
     """Hold what the bursts say against what the correlation says."""
     smooth = [_smooth(x) for x in waves]
     before = sum(v * v for x in waves for v in x)
@@ -209,25 +221,25 @@ def _agreed(waves: Sequence[Sequence[float]], found: Maybe[Beat], step_s: float)
     if slow < FAST:
         return TOO_FAST
     n = len(smooth[0])
-    longest = min(n / PERIODS, MAX_S / step_s * 1.01)
+    longest = min(n / PERIODS, MAX_S / cell_s * 1.01)
     # Beyond the longest: only to see that there is nothing that repeats better.
-    r = correlation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
+    r = autocorrelation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
     peaks = [p for p in _peaks(r) if p.height >= ALIKE]
-    if found == UNSURE:
-        return UNSURE
-    if known(found) and (answer := _confirmed(found, peaks, r, n, step_s)):
+    if found == AMBIGUOUS:
+        return AMBIGUOUS
+    if known(found) and (answer := _confirmed(found, peaks, r, n, cell_s)):
         return answer
-    return _smallest(peaks, r, n, slow, step_s)
+    return _smallest(peaks, r, n, slow, cell_s)
 
 
 def _confirmed(
-    found: Beat, peaks: Sequence[_Peak], r: Sequence[float], n: int, step_s: float
-) -> Maybe[Rhythm] | None:
+    found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], n: int, cell_s: float
+) -> Maybe[PeriodEstimate] | None:
     """Return what the bursts say; None if the correlation sees nothing of it."""
     if found.period < 0.99 * MIN_CELLS:
         return TOO_FAST
-    if found.period * step_s > MAX_S * 1.01:
-        return NO_RHYTHM
+    if found.period * cell_s > MAX_S * 1.01:
+        return NOT_PERIODIC
     top = _near(r, found.period, max(1.0, 0.1 * found.period))
     height = top.height if top else 0.0
     if height < AGAIN and found.unevenness > VERY_EVEN:
@@ -235,13 +247,15 @@ def _confirmed(
     seen = max((p.height for p in peaks if p.lag <= n / PERIODS), default=height)
     doubtful = found.difference > ALL_ALIKE or found.bursts < MANY_ALIKE
     if doubtful and any(p.height > max(seen, height) + BETTER_LATER for p in peaks):
-        return UNSURE
+        return AMBIGUOUS
     if found.order > 1 and _divisible(found, peaks, r, seen):
-        return UNSURE
-    return Rhythm(found.period * step_s, max(height, 1 - 2 * found.unevenness), found.bursts / found.order)
+        return AMBIGUOUS
+    return PeriodEstimate(
+        found.period * cell_s, max(height, 1 - 2 * found.unevenness), found.bursts / found.order
+    )
 
 
-def _divisible(found: Beat, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
+def _divisible(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
     """Whether the bursts may differ only because they are cut by readings that are too few for them."""
     part = found.period / found.order
     near = EQUAL_COARSE if part < FINE_PARTS else 0.0
@@ -257,8 +271,8 @@ def _divisible(found: Beat, peaks: Sequence[_Peak], r: Sequence[float], best: fl
 
 
 def _smallest(
-    peaks: Sequence[_Peak], r: Sequence[float], n: int, slow: float, step_s: float
-) -> Maybe[Rhythm]:
+    peaks: Sequence[_Peak], r: Sequence[float], n: int, slow: float, cell_s: float
+) -> Maybe[PeriodEstimate]:
     """Return the smallest lag that explains about as much as the best, if that is beyond doubt."""
     best = max((p.height for p in peaks), default=0.0)
     for peak in peaks:
@@ -272,11 +286,13 @@ def _smallest(
         if peak.lag < 0.99 * MIN_CELLS:
             return TOO_FAST
         if short > (NOT_QUITE if fine else EQUAL) or peak.lag > PARTS * peaks[0].lag:
-            return UNSURE
-        if peak.lag > min(n / PERIODS, MAX_S / step_s * 1.01):
+            return AMBIGUOUS
+        if peak.lag > min(n / PERIODS, MAX_S / cell_s * 1.01):
             return TOO_SHORT
-        return UNSURE if _bumps(peak.lag, r, BUMP if fine else BUMP_COARSE) else _verified(peak, r, n, step_s)
-    return NO_RHYTHM
+        return (
+            AMBIGUOUS if _bumps(peak.lag, r, BUMP if fine else BUMP_COARSE) else _verified(peak, r, n, cell_s)
+        )
+    return NOT_PERIODIC
 
 
 def _bumps(lag: float, r: Sequence[float], bump: float) -> bool:
@@ -315,14 +331,14 @@ def _near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
     return max(tops, key=lambda p: p.height, default=None)
 
 
-def _verified(peak: _Peak, r: Sequence[float], n: int, step_s: float) -> Maybe[Rhythm]:
+def _verified(peak: _Peak, r: Sequence[float], n: int, cell_s: float) -> Maybe[PeriodEstimate]:
     """See that the peak comes again at its multiples, which also give it more exactly."""
     lag = peak.lag
     for times in range(2, int((len(r) - 2) / lag) + 1):
         again = _near(r, times * lag, max(1.5, 0.2 * lag))
         if again is None or again.height < (AGAIN if times == 2 else ALIKE):
             if times == 2:
-                return NO_RHYTHM
+                return NOT_PERIODIC
             break
         lag = again.lag / times
-    return Rhythm(lag * step_s, peak.height, n / lag)
+    return PeriodEstimate(lag * cell_s, peak.height, n / lag)

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.load import GAPS, load
-from nvltop.analysis.activity.series import Moved, Toward
-from nvltop.analysis.activity.trace import Bounds, Trace
+from nvltop.analysis.activity.link_usage import GAPS, measure_usage
+from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.model import Missing
 
 from .patterns import Drawn, steps
 
-BOUNDS = Bounds(0.85, 0.9, 0.0)
+BOUNDS = LimitBounds(0.85, 0.9, 0.0)
 
 
-def read(flow: Drawn, seconds: float = 60.0, interval: float = 0.25, seed: int = 1, toward=()) -> Trace:
+def read(flow: Drawn, seconds: float = 60.0, interval: float = 0.25, seed: int = 1, toward=()) -> UsageTrace:
     """Read drawn traffic as a worker does, with jitter."""
-    rng, trace, before = random.Random(seed), Trace(), 0.05
+    rng, trace, before = random.Random(seed), UsageTrace(), 0.05
     while before < seconds:
         at = before + interval + rng.uniform(-0.004, 0.004)
         rate = (flow.moved(at) - flow.moved(before)) / (at - before)
-        trace.add(Moved(before, at, rate, 0.5 * rate, toward), 1.0, 0.8, BOUNDS.near)
+        trace.add(TrafficSpan(before, at, rate, 0.5 * rate, toward), 1.0, 0.8, BOUNDS.near)
         before = at
     return trace
 
@@ -47,7 +47,7 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
 ):
     flow = drawn(period, duty, rate, jitter, seed)
     trace = read(flow, interval=interval, seed=seed)
-    found = load(trace.between(5.0, 55.0), BOUNDS)
+    found = measure_usage(trace.between(5.0, 55.0), BOUNDS)
     cells = [(a, b, flow.rate((a + b) / 2)) for a, b in ((i / 100, (i + 1) / 100) for i in range(500, 5500))]
     truth = sum(b - a for a, b, r in cells if r >= BOUNDS.near) / 50.0
     # A reading that is near the limit on its mean counts as a whole; its ends are as long as the readings.
@@ -61,7 +61,7 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
 
 @pytest.mark.parametrize(("rate", "near"), [(0.97, 0.6), (0.87, 0.6), (0.6, 0.0)])
 def test_bursts_that_fill_readings_show_their_rate(rate, near):
-    found = load(read(drawn(3.0, 0.6, rate, 0.01, 3)).between(1.0, 58.0), BOUNDS)
+    found = measure_usage(read(drawn(3.0, 0.6, rate, 0.01, 3)).between(1.0, 58.0), BOUNDS)
     assert found.near == pytest.approx(near, abs=0.03)
     assert found.most == pytest.approx(near, abs=0.03)
     assert found.busy == pytest.approx(0.6, abs=0.02)
@@ -70,31 +70,31 @@ def test_bursts_that_fill_readings_show_their_rate(rate, near):
 
 
 def test_bursts_shorter_than_a_reading_are_bounded_on_one_side_only():
-    found = load(read(drawn(0.31, 0.5, 1.0, 0.05, 4)).between(1.0, 58.0), BOUNDS)
+    found = measure_usage(read(drawn(0.31, 0.5, 1.0, 0.05, 4)).between(1.0, 58.0), BOUNDS)
     assert found.near < 0.05
     assert found.most > 0.4
 
 
 def test_too_many_gaps_and_nothing_at_all():
-    trace = Trace()
+    trace = UsageTrace()
     for i in range(40):
         rate = math.nan if i % 2 else 0.5
-        trace.add(Moved(i / 4, (i + 1) / 4, rate, rate), 1.0, 0.8, 0.85)
-    assert load(trace.between(0.0, 10.0), BOUNDS) == GAPS
-    assert isinstance(load(trace.between(50.0, 60.0), BOUNDS), Missing)
-    quiet = load(read(Drawn(0.001)).between(1.0, 58.0), BOUNDS)
+        trace.add(TrafficSpan(i / 4, (i + 1) / 4, rate, rate), 1.0, 0.8, 0.85)
+    assert measure_usage(trace.between(0.0, 10.0), BOUNDS) == GAPS
+    assert isinstance(measure_usage(trace.between(50.0, 60.0), BOUNDS), Missing)
+    quiet = measure_usage(read(Drawn(0.001)).between(1.0, 58.0), BOUNDS)
     assert (quiet.busy, quiet.near, quiet.at) == (0.0, 0.0, 0.0)
 
 
 def test_the_links_to_one_gpu_are_a_limit_of_their_own():
     """A ring over 4 of 12 links: a third of the GPU's speed, and all of what these links can carry."""
-    toward = (Toward("GPU-1", 0.25, 0.1, 1 / 3), Toward("GPU-2", 0.0, 0.0, 1 / 3))
+    toward = (PeerTraffic("GPU-1", 0.25, 0.1, 1 / 3), PeerTraffic("GPU-2", 0.0, 0.0, 1 / 3))
     trace = read(Drawn(0.25), toward=toward)
-    found = load(trace.between(1.0, 58.0), BOUNDS)
+    found = measure_usage(trace.between(1.0, 58.0), BOUNDS)
     assert found.level == pytest.approx(0.25 / (0.8 / 3))
     assert found.at == 1.0
     assert trace.remote == "GPU-1"
-    assert load(read(Drawn(0.25)).between(1.0, 58.0), BOUNDS).near == 0.0
+    assert measure_usage(read(Drawn(0.25)).between(1.0, 58.0), BOUNDS).near == 0.0
 
 
 @pytest.mark.parametrize(("period", "duty"), [(4.0, 0.5), (2.3, 0.3), (9.0, 0.8)])

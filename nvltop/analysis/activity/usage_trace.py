@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Final, NamedTuple
 
-from nvltop.analysis.activity.series import Moved, Toward
+from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 
 KEPT_S: Final = 130.0
 """Two periods of the longest step (60 s), and some slack."""
@@ -19,7 +19,7 @@ TRIM: Final = 64
 """Old spans are dropped so many at a time."""
 
 
-class Bounds(NamedTuple):
+class LimitBounds(NamedTuple):
     """Shares of NCCL's rate from which links count as at their limit; see `limits_of`."""
 
     near: float
@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     """Where an NVLS all-reduce ends; 0 on boards without it."""
 
 
-class Spans(NamedTuple):
+class UsageSpans(NamedTuple):
     """Some consecutive spans as columns, oldest first; shares are NaN where nothing is known."""
 
     starts_s: list[float]
@@ -42,13 +42,13 @@ class Spans(NamedTuple):
     rx: list[float]
 
 
-class Trace:
+class UsageTrace:
     """Spans of one GPU, newest last."""
 
     __slots__ = ("_pending_s", "_spans", "at_limit_s", "newest_s", "oldest_s", "remotes")
 
     def __init__(self) -> None:
-        self._spans = Spans([], [], [], [], [])
+        self._spans = UsageSpans([], [], [], [], [])
         self.at_limit_s = 0.0
         """Seconds at or near the limit since the start of the monitor."""
         self.newest_s = self.oldest_s = -math.inf
@@ -58,14 +58,14 @@ class Trace:
         self._pending_s = 0.0
         """Length of the newest span if it is not counted as at the limit, not even in part; else 0."""
 
-    def add(self, moved: Moved, practical: float, ceiling: float, near: float) -> None:
+    def add(self, moved: TrafficSpan, practical: float, ceiling: float, near: float) -> None:
         """Take a span; `practical` is NCCL max of all links in bytes/s, `ceiling` its share of the speed."""
         seconds = moved.end_s - moved.start_s
         if seconds <= 0 or practical <= 0:
             return
         share = max(moved.tx_bytes_per_s, moved.rx_bytes_per_s) / practical
-        for toward in moved.toward:
-            share = max(share, self._toward(toward, seconds, ceiling))
+        for peer in moved.peers:
+            share = max(share, self._add_peer(peer, seconds, ceiling))
         if share != share or moved.rx_bytes_per_s != moved.rx_bytes_per_s:
             share = math.nan
         spans = self._spans
@@ -81,13 +81,13 @@ class Trace:
             for column in spans:
                 del column[:old]
 
-    def _toward(self, toward: Toward, seconds: float, ceiling: float) -> float:
-        practical = toward.speed_bytes_per_s * ceiling
-        share = max(toward.tx_bytes_per_s, toward.rx_bytes_per_s) / practical if practical > 0 else 0.0
+    def _add_peer(self, peer: PeerTraffic, seconds: float, ceiling: float) -> float:
+        practical = peer.speed_bytes_per_s * ceiling
+        share = max(peer.tx_bytes_per_s, peer.rx_bytes_per_s) / practical if practical > 0 else 0.0
         if share != share:
             return 0.0
-        before = self.remotes.get(toward.remote, 0.0)
-        self.remotes[toward.remote] = before + min(1.0, seconds / 60.0) * (share - before)
+        before = self.remotes.get(peer.remote, 0.0)
+        self.remotes[peer.remote] = before + min(1.0, seconds / 60.0) * (share - before)
         return share
 
     def _count(self, seconds: float, share: float, near: float) -> None:
@@ -104,7 +104,7 @@ class Trace:
         else:
             self._pending_s = seconds
 
-    def between(self, start_s: float, end_s: float) -> Spans:
+    def between(self, start_s: float, end_s: float) -> UsageSpans:
         """Return the spans whose middle lies in a window."""
         spans = self._spans
         starts_s, seconds = spans.starts_s, spans.seconds
@@ -113,7 +113,7 @@ class Trace:
             first -= 1
         while last > first and starts_s[last - 1] + seconds[last - 1] / 2 > end_s:
             last -= 1
-        return Spans(*(column[first:last] for column in spans))
+        return UsageSpans(*(column[first:last] for column in spans))
 
     @property
     def remote(self) -> str | None:
@@ -121,7 +121,7 @@ class Trace:
         return max(self.remotes, key=self.remotes.__getitem__, default=None)
 
 
-def mean_between(spans: Spans, start_s: float, end_s: float) -> float:
+def mean_between(spans: UsageSpans, start_s: float, end_s: float) -> float:
     """Return the mean share over a stretch of time; NaN if not all of it was read."""
     i = bisect_right(spans.starts_s, start_s) - 1
     total = covered = 0.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.analysis.activity import pulse
-from nvltop.analysis.activity.rhythm import TOO_SHORT, rhythm
+from nvltop.analysis.activity import step_tracker
+from nvltop.analysis.activity.period_estimate import TOO_SHORT, estimate_period
 from nvltop.model import Job, Missing, known
 
 from .accuracy import answer, cases, row
@@ -25,16 +25,16 @@ def loud(flow: Drawn) -> Drawn:
 
 
 def step(activity) -> float:
-    assert known(activity.heartbeat), activity.heartbeat
-    return activity.heartbeat.period_s
+    assert known(activity.step), activity.step
+    return activity.step.period_s
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
 def test_every_job_of_the_table(case):
     found = answer(case)
-    if known(found.heartbeat):
+    if known(found.step):
         assert case.step_s is not None
-        assert found.heartbeat.period_s == pytest.approx(case.step_s, rel=0.02)
+        assert found.step.period_s == pytest.approx(case.step_s, rel=0.02)
     else:
         assert case.step_s is None
     if case.share and known(found.communication):
@@ -46,7 +46,7 @@ def test_nothing_is_said_in_the_first_seconds():
     gpus = Gpus([loud(plain(1.1, 0.4))] * 4)
     assert gpus.run(18.0) == ()
     (found,) = gpus.run(22.5)
-    assert found.heartbeat == TOO_SHORT
+    assert found.step == TOO_SHORT
     (found,) = gpus.run(34.0)
     assert step(found) == pytest.approx(1.1, rel=0.01)
 
@@ -61,10 +61,10 @@ def test_a_job_that_slows_down_drifts():
     gpus = Gpus([flow] * 4)
     (before,) = gpus.run(340.0, judged_s=300.0)
     assert step(before) == pytest.approx(3.0, rel=0.01)
-    assert before.heartbeat.drift == pytest.approx(0.0, abs=0.01)
+    assert before.step.drift == pytest.approx(0.0, abs=0.01)
     (after,) = gpus.run(440.0, judged_s=100.0)
     assert step(after) == pytest.approx(3.3, rel=0.01)
-    assert after.heartbeat.drift == pytest.approx(0.1, abs=0.02)
+    assert after.step.drift == pytest.approx(0.1, abs=0.02)
 
 
 def test_a_job_that_takes_another_pace_is_followed():
@@ -86,9 +86,9 @@ def test_of_a_steady_rhythm_the_whole_window_is_looked_at_once_a_minute(monkeypa
 
     def noted(channels, step_s):
         lengths.append(len(channels[0]) * step_s)
-        return rhythm(channels, step_s)
+        return estimate_period(channels, step_s)
 
-    monkeypatch.setattr(pulse, "rhythm", noted)
+    monkeypatch.setattr(step_tracker, "estimate_period", noted)
     gpus = Gpus([loud(plain(2.0, 0.3, seconds=1000.0))] * 4)
     gpus.run(400.0, judged_s=0)
     lengths.clear()
@@ -102,22 +102,25 @@ def test_of_a_job_that_stands_still_nothing_is_doubted(monkeypatch):
     gpus = Gpus([loud(plain(2.0, 0.3, seconds=200.0))] * 2)
     gpus.run(206.0, judged_s=0)
     (watched,) = gpus.watch._jobs.values()
-    assert watched.pulse.stopped
-    watched.pulse.doubted = True  # it stopped between a look at its newest part and the look at the whole
-    looks: list[float] = []
-    listen = pulse.Pulse.listen
-    monkeypatch.setattr(pulse.Pulse, "listen", lambda *told: (looks.append(told[-1]), listen(*told)))
+    assert watched.step_tracker.stopped
+    # The job stopped between an analysis of its newest part and the analysis of the whole window.
+    watched.step_tracker.doubted = True
+    times: list[float] = []
+    update = step_tracker.StepTracker.update
+    monkeypatch.setattr(
+        step_tracker.StepTracker, "update", lambda *args: (times.append(args[-1]), update(*args))
+    )
     gpus.run(246.0, judged_s=0)
-    assert 4 <= len(looks) <= 6, "every eight seconds, not at every turn"
+    assert 4 <= len(times) <= 6, "every eight seconds, not at every frame"
 
 
 def test_a_job_that_stops_is_silent_and_keeps_its_step():
     gpus = Gpus([loud(plain(2.0, 0.4, seconds=60.0))] * 4)
     (before,) = gpus.run(58.0, judged_s=40.0)
-    assert before.heartbeat.silent_s < 2.0
+    assert before.step.silent_s < 2.0
     (after,) = gpus.run(120.0, judged_s=60.0)
     assert step(after) == pytest.approx(2.0, rel=0.01)
-    assert after.heartbeat.silent_s == pytest.approx(58.0, abs=3.0)
+    assert after.step.silent_s == pytest.approx(58.0, abs=3.0)
 
 
 def test_what_is_not_read_is_no_silence():
@@ -125,8 +128,8 @@ def test_what_is_not_read_is_no_silence():
     gpus.run(60.0, judged_s=40.0)
     gpus.now_s = 100.0
     gpus.judge()
-    (after,) = gpus.watch.now
-    assert after.heartbeat.silent_s < 3.0
+    (after,) = gpus.watch.activities
+    assert after.step.silent_s < 3.0
 
 
 def test_two_unknown_jobs_on_one_switch_are_told_apart():
@@ -146,7 +149,7 @@ def test_a_new_pace_of_the_readings_begins_anew():
     gpus.run(60.0)
     gpus.interval_s = 0.5
     (found,) = gpus.run(64.0) or (None,)
-    assert found is None or isinstance(found.heartbeat, Missing)
+    assert found is None or isinstance(found.step, Missing)
     (found,) = gpus.run(140.0)
     assert step(found) == pytest.approx(3.0, rel=0.01)
 
@@ -158,7 +161,7 @@ def test_memory_is_bounded():
     size = series.size
     gpus.run(800.0)
     assert series.size == size == 1024
-    assert len(series.tail(series.newest, size - 1)[0]) == size - 1
+    assert len(series.cells_before(series.newest, size - 1)[0]) == size - 1
 
 
 @pytest.mark.parametrize("interval_s", [0.1, 1.0])
@@ -182,12 +185,12 @@ def test_two_jobs_whose_processes_are_known():
     assert [step(f) for f in found] == [pytest.approx(2.0, rel=0.01), pytest.approx(2.7, rel=0.01)]
     gpus.jobs = gpus.jobs[1:]
     gpus.run(152.0)
-    assert gpus.watch.now[0].job == "slurm:2"
-    assert step(gpus.watch.now[0]) == pytest.approx(2.7, rel=0.01)
+    assert gpus.watch.activities[0].job == "slurm:2"
+    assert step(gpus.watch.activities[0]) == pytest.approx(2.7, rel=0.01)
 
 
 def test_two_jobs_on_the_same_gpus_are_possible_at_most():
     a = loud(plain(2.0, 0.4, 0.01))
     gpus = Gpus([a] * 4, jobs=(job("slurm:1", range(4), False), job("slurm:2", range(4), False)))
     found = gpus.run(150.0, judged_s=100.0)
-    assert {f.heartbeat.confidence for f in found if known(f.heartbeat)} == {"possible"}
+    assert {f.step.confidence for f in found if known(f.step)} == {"possible"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.load import Load
-from nvltop.analysis.activity.trace import Bounds
+from nvltop.analysis.activity.link_usage import LinkUsage
+from nvltop.analysis.activity.usage_trace import LimitBounds
 from nvltop.analysis.verdict import ceiling
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
@@ -55,26 +55,26 @@ def has_nvls(g: GpuFrame) -> bool:
     return any(r.kind is not RemoteKind.GPU for r in remotes)
 
 
-def bounds_of(g: GpuFrame) -> Bounds:
+def limit_bounds(g: GpuFrame) -> LimitBounds:
     """Return from which share of NCCL max a GPU's links are at their limit."""
     if isinstance(ceiling(g.gpu.nvlink_generation), Missing):
-        return Bounds(RING, RING, 0.0)
+        return LimitBounds(RING, RING, 0.0)
     if has_nvls(g):
         nvls = NVLS[str(g.gpu.nvlink_generation)]
-        return Bounds(NVLS_NEAR * nvls, RING, nvls)
-    return Bounds(CLOSE, RING, 0.0)
+        return LimitBounds(NVLS_NEAR * nvls, RING, nvls)
+    return LimitBounds(CLOSE, RING, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class JobUsage:
     """The loads of a job's GPUs as one."""
 
-    load: Load
+    load: LinkUsage
     gpu: str | None
     """The GPU that is at its limit for longer than the others."""
 
 
-def combine(loads: Mapping[str, Load]) -> Shares:
+def combine_usage(loads: Mapping[str, LinkUsage]) -> JobUsage:
     """Return the load that limits the job: that of all where they are alike, else of the most limited."""
     values = list(loads.values())
     top = max(loads, key=lambda u: (loads[u].near, loads[u].most))
@@ -83,16 +83,18 @@ def combine(loads: Mapping[str, Load]) -> Shares:
     apart = max(most.near - usual[0], most.most - usual[1])
     # What a GPU moves says that it is used otherwise than the rest; noise of the shares does not.
     if len(values) > 1 and apart > ALIKE and most.mean > 1.1 * usual[2]:
-        return Shares(most, top)
-    names = [f.name for f in fields(Load)]
-    return Shares(Load(*(median(getattr(v, name) for v in values) for name in names)), None)
+        return JobUsage(most, top)
+    names = [f.name for f in fields(LinkUsage)]
+    return JobUsage(LinkUsage(*(median(getattr(v, name) for v in values) for name in names)), None)
 
 
-def decide(load: Load, bounds: Bounds, overlap: Maybe[Overlap], figure: bool) -> tuple[str, str]:
+def decide_state(
+    load: LinkUsage, bounds: LimitBounds, overlap: Maybe[Overlap], figure: bool
+) -> tuple[str, str]:
     """Return the state of a job with traffic, and why it is unclear."""
     exposed = overlap.exposed if known(overlap) and overlap.confidence != "possible" else None
     sure = load.at >= HALF * load.near or (
-        at_nvls(load, bounds) and exposed is not None and exposed >= EXPOSED
+        at_nvls_rate(load, bounds) and exposed is not None and exposed >= EXPOSED
     )
     if load.near >= MOST_TIME and sure:
         return "limits", ""
@@ -116,21 +118,21 @@ def decide(load: Load, bounds: Bounds, overlap: Maybe[Overlap], figure: bool) ->
     return "unclear", TOO_SHORT if figure else NO_FIGURE
 
 
-def at_nvls(load: Load, bounds: Bounds) -> bool:
+def at_nvls_rate(load: LinkUsage, bounds: LimitBounds) -> bool:
     """Whether the rate is what an NVLS all-reduce reaches."""
     return bool(bounds.nvls) and abs(load.level - bounds.nvls) <= NVLS_BAND
 
 
-def judged(
+def fill_judgement(
     blank: Judgement,
-    shares: Shares,
-    bounds: Bounds,
+    shares: JobUsage,
+    bounds: LimitBounds,
     overlap: Maybe[Overlap],
     practical: Maybe[float],
 ) -> Judgement:
     """Fill in a judgement."""
     load = shares.load
-    state, why = decide(load, bounds, overlap, known(practical))
+    state, why = decide_state(load, bounds, overlap, known(practical))
     busy: Maybe[float] = load.busy
     if load.unresolved > SOME:
         busy = Missing(TOO_SHORT)
@@ -160,7 +162,7 @@ def judged(
     )
 
 
-def practical_of(members: Sequence[GpuFrame]) -> Maybe[float]:
+def practical_rate(members: Sequence[GpuFrame]) -> Maybe[float]:
     """Return NCCL max of one GPU and direction in bytes/s: that of the slowest."""
     speeds: list[float] = []
     for g in members:

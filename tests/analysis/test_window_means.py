@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.means import LEAST_WINDOW_S, WINDOW_S, Means
+from nvltop.analysis.window_means import DEFAULT_WINDOW_S, MIN_WINDOW_S, WindowMeans
 
 
 def test_a_window_is_whole_steps_of_the_job():
-    means = Means()
+    means = WindowMeans()
     means.set_window(2.6)
     assert means.is_step
     assert means.window_s == 2.6
@@ -21,11 +21,11 @@ def test_a_window_is_whole_steps_of_the_job():
     assert means.window_s == pytest.approx(0.6)
     means.set_window(None)
     assert not means.is_step
-    assert means.window_s == WINDOW_S
+    assert means.window_s == DEFAULT_WINDOW_S
 
 
 def test_the_mean_changes_once_a_window_after_the_first():
-    means, seen = Means(), []
+    means, seen = WindowMeans(), []
     for k in range(33):
         means.add(k / 4, (k + 1) / 4, [float(k)])
         seen.append((means.span_s, means.means[0]))
@@ -42,7 +42,7 @@ def test_the_mean_changes_once_a_window_after_the_first():
 )
 def test_windows_hold_what_the_spans_held(spans, step_s):
     """Windows follow each other, each is at least half a second, and together they hold every byte."""
-    means, t, windows = Means(), 1000.0, {}
+    means, t, windows = WindowMeans(), 1000.0, {}
     means.set_window(step_s)
     moved = 0.0
     for seconds, rate in spans:
@@ -55,12 +55,12 @@ def test_windows_hold_what_the_spans_held(spans, step_s):
     held = sum(mean * (end - start) for (start, end), mean in found)
     assert held <= moved * (1 + 1e-9) + 1
     for (start, end), _ in found[:-1]:
-        assert end - start >= LEAST_WINDOW_S - 1e-6
+        assert end - start >= MIN_WINDOW_S - 1e-6
     assert all(a[0][1] <= b[0][0] + 1e-6 for a, b in pairwise(found))
 
 
 def test_what_is_unknown_makes_its_window_unknown_and_no_other():
-    means = Means()
+    means = WindowMeans()
     for k in range(24):
         means.add(k / 4, (k + 1) / 4, [math.nan if k == 10 else 4.0, 1.0])
         if k == 15:
@@ -70,7 +70,7 @@ def test_what_is_unknown_makes_its_window_unknown_and_no_other():
 
 
 def test_a_gap_begins_another_window():
-    means = Means()
+    means = WindowMeans()
     means.add(0.0, 1.0, [4.0])
     means.add(8.0, 8.5, [6.0])
     assert means.span_s == (8.0, 8.5)

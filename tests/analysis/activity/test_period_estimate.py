@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity import pulse
-from nvltop.analysis.activity.bursts import NO_BEAT, UNSURE, Burst, beat
-from nvltop.analysis.activity.groups import channels
-from nvltop.analysis.activity.rhythm import FLAT, GAPS, TOO_FAST, TOO_SHORT, rhythm
-from nvltop.analysis.activity.series import Moved, Series
+from nvltop.analysis.activity import step_tracker
+from nvltop.analysis.activity.bursts import AMBIGUOUS, NO_PATTERN, Burst, find_pattern
+from nvltop.analysis.activity.gpu_groups import merge_similar
+from nvltop.analysis.activity.period_estimate import FLAT, GAPS, TOO_FAST, TOO_SHORT, estimate_period
+from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 from nvltop.model import known
 
 from .patterns import accumulated, cells, paused, plain, random_bursts, two_bursts
@@ -26,7 +26,7 @@ WINDOW = 1024
 
 
 def found(flow, step_s=STEP_S, count=WINDOW, noise=0.01):
-    return rhythm([cells(flow, 0.0, step_s, count, noise)], step_s)
+    return estimate_period([cells(flow, 0.0, step_s, count, noise)], step_s)
 
 
 def period(flow, **kwargs):
@@ -67,7 +67,7 @@ def test_gradient_accumulation_is_one_step(true, micro, small, jitter):
         assert answer.period_s == pytest.approx(true, rel=0.015)
     else:
         # Small bursts of a few readings each may be too alike, which is then said.
-        assert (answer, true / micro <= 2.5) == (UNSURE, True)
+        assert (answer, true / micro <= 2.5) == (AMBIGUOUS, True)
 
 
 @pytest.mark.parametrize(("true", "every", "pause"), [(1.2, 50, 8), (2, 30, 15), (3, 20, 9), (1.5, 100, 20)])
@@ -92,7 +92,7 @@ def test_channels_that_take_turns_keep_their_own_period():
     """Four stages of a pipeline whose sum repeats four times as often as any of them."""
     true = 8.0
     stages = [cells(plain(true, 0.2), -2.0 * k + 8.0, STEP_S, 900) for k in range(4)]
-    answer = rhythm(stages, STEP_S)
+    answer = estimate_period(stages, STEP_S)
     assert known(answer)
     assert answer.period_s == pytest.approx(true, rel=0.01)
 
@@ -107,18 +107,18 @@ def test_what_was_not_read_is_left_out():
     values = cells(plain(3.1, 0.3, 0.02), 0.0, STEP_S, WINDOW)
     for start in range(40, 1000, 120):
         values[start : start + 7] = [math.nan] * 7
-    answer = rhythm([values], STEP_S)
+    answer = estimate_period([values], STEP_S)
     assert known(answer)
     assert answer.period_s == pytest.approx(3.1, rel=0.015)
     values[200:600] = [math.nan] * 400
-    assert rhythm([values], STEP_S) == GAPS
+    assert estimate_period([values], STEP_S) == GAPS
 
 
 def test_silence_where_there_is_nothing_to_tell():
-    assert rhythm([[0.0] * 500], STEP_S) == FLAT
-    assert rhythm([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == FLAT
-    assert rhythm([[1.0, 0.0] * 4], STEP_S) == TOO_SHORT
-    assert not known(rhythm([[math.nan] * 500], STEP_S))
+    assert estimate_period([[0.0] * 500], STEP_S) == FLAT
+    assert estimate_period([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == FLAT
+    assert estimate_period([[1.0, 0.0] * 4], STEP_S) == TOO_SHORT
+    assert not known(estimate_period([[math.nan] * 500], STEP_S))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -131,7 +131,7 @@ def test_silence_where_there_is_nothing_to_tell():
 )
 def test_the_answer_is_the_step_or_none(true, duty, jitter, level, seed):
     values = [v * level for v in cells(plain(true, duty, jitter, seed=seed), 0.0, STEP_S, WINDOW, 0.01, seed)]
-    answer = rhythm([values], STEP_S)
+    answer = estimate_period([values], STEP_S)
     assert not known(answer) or answer.period_s == pytest.approx(true, rel=0.05)
 
 
@@ -139,7 +139,7 @@ def test_the_answer_is_the_step_or_none(true, duty, jitter, level, seed):
 @given(true=st.floats(0.06, 0.94), duty=st.floats(0.3, 0.9), start=st.floats(0, 1), jitter=st.floats(0, 0.03))
 def test_nothing_is_said_of_steps_too_fast_for_the_readings(true, duty, start, jitter):
     values = cells(plain(true, duty, jitter, seconds=160.0), start, STEP_S, 560, 0.01)
-    answer = rhythm([values], STEP_S)
+    answer = estimate_period([values], STEP_S)
     assert not known(answer), (answer, true)
 
 
@@ -147,7 +147,7 @@ def test_nothing_is_said_of_steps_too_fast_for_the_readings(true, duty, start, j
 def test_of_as_many_short_as_long_distances_none_is_usual(times, short, longer):
     distances = [short] * times + [longer * short] * times
     found = [Burst(at, (10.0,), 5) for at in accumulate(distances, initial=0.0)]
-    assert beat(found) == NO_BEAT
+    assert find_pattern(found) == NO_PATTERN
 
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.06, 0.17, 0.18, 0.19, 0.20, 0.21, 0.22])
@@ -158,18 +158,18 @@ def test_a_multiple_that_fits_the_readings_better_is_not_the_step(phase_s):
     """
     with SERIES.open() as file:
         rows = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
-    kept = [Series(0.25) for _ in rows[0][1:]]
+    kept = [TrafficSeries(0.25) for _ in rows[0][1:]]
     looks = 0
     for before, row in pairwise(rows):
         for i, series in enumerate(kept):
             sent, received = row[1 + i], row[1 + (i + 1) % len(kept)]
-            series.add(Moved(1000 + phase_s + before[0], 1000 + phase_s + row[0], sent, received))
+            series.add(TrafficSpan(1000 + phase_s + before[0], 1000 + phase_s + row[0], sent, received))
         if row[0] > 24 + 8 * looks:
             looks += 1
             end = min(s.newest for s in kept)
             count = min(end - max(s.oldest for s in kept), kept[0].size - 1)
-            both = [way for s in kept for way in s.tail(end, count)]
-            found = pulse._found(channels(both), 0.25)
+            both = [way for s in kept for way in s.cells_before(end, count)]
+            found = step_tracker._found(merge_similar(both), 0.25)
             assert known(found), found
             assert found.period_s == pytest.approx(2.6, rel=0.01), row[0]
     assert looks > 15

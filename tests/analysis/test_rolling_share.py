@@ -6,20 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.rolling_share import RECENT_S, Recent
+from nvltop.analysis.rolling_share import ROLLING_WINDOW_S, RollingShare
 
 spans = st.lists(st.tuples(st.floats(0.01, 4), st.none() | st.floats(0, 1)), max_size=40)
 
 
 @given(spans)
 def test_the_mean_is_over_what_is_known_of_the_last_seconds(each):
-    recent, now, kept = Recent(), 1000.0, []
+    recent, now, kept = RollingShare(), 1000.0, []
     for seconds, share in each:
         recent.add(now, now + seconds, share)
         kept.append((now, now + seconds, share))
         now += seconds
     known = [
-        (end - start, share) for start, end, share in kept if share is not None and now - end <= RECENT_S
+        (end - start, share)
+        for start, end, share in kept
+        if share is not None and now - end <= ROLLING_WINDOW_S
     ]
     assert recent.seconds == pytest.approx(sum(s for s, _ in known))
     if known:
@@ -30,7 +32,7 @@ def test_the_mean_is_over_what_is_known_of_the_last_seconds(each):
 
 
 def test_a_span_of_no_length_says_nothing():
-    recent = Recent()
+    recent = RollingShare()
     recent.add(5.0, 5.0, 0.5)
     assert recent.share is None
     assert recent.seconds == 0

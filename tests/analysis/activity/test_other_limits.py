@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from nvltop.analysis.activity.limit import (
-    OVERLAP,
-    STOPPED,
-    UNKNOWN,
-    Member,
-    first,
-    idle_together,
-    others,
-    ranked,
-)
-from nvltop.analysis.activity.samples import (
+from nvltop.analysis.activity.gauge_history import (
     HW_THERMAL,
     POWER_BRAKE,
     SW_POWER_CAP,
     TOO_FEW,
-    Network,
-    Samples,
+    GaugeHistory,
+    NicUsage,
+)
+from nvltop.analysis.activity.other_limits import (
+    OVERLAP,
+    STOPPED,
+    UNKNOWN,
+    JobGpu,
+    find_other_limits,
+    first_limit,
+    idle_together,
+    rank_limits,
 )
 from nvltop.model import (
     LPF,
@@ -42,7 +42,7 @@ PCIE = 63.008e9
 
 
 def gpu(reasons=0, pcie=1e9, seconds=30, read=True, util=90.0, **times):
-    samples = Samples()
+    samples = GaugeHistory()
     for t in range(seconds):
         gauges = Gauges(
             event_reasons=reasons, pcie_gen=5, pcie_width=16, power_w=600.0 if read else NOT_TOLD,
@@ -50,13 +50,13 @@ def gpu(reasons=0, pcie=1e9, seconds=30, read=True, util=90.0, **times):
             **{name: 100.0 + share * t for name, share in times.items()},
         )  # fmt: skip
         frame = GpuFrame(Gpu(0, "GPU-0"), gauges=gauges, age_s={"gauges": 0.0}, pcie=PcieTraffic(pcie, pcie))
-        samples.note(frame, float(t))
+        samples.add(frame, float(t))
     return samples
 
 
 def found(*gpus, straggler=None, network=0.1):
-    members = [Member(f"GPU-{i}", f"GPU {i}", samples, PCIE) for i, samples in enumerate(gpus)]
-    return others(members, straggler, network)
+    members = [JobGpu(f"GPU-{i}", f"GPU {i}", samples, PCIE) for i, samples in enumerate(gpus)]
+    return find_other_limits(members, straggler, network)
 
 
 def judgement(state):
@@ -85,22 +85,22 @@ def judgement(state):
     ],
 )
 def test_what_bounds_a_job_first(state, told, bound):
-    assert first(judgement(state), told) == bound
+    assert first_limit(judgement(state), told) == bound
 
 
 def test_several_limits_are_ranked_and_each_has_its_evidence():
     late = Straggler("GPU-1", ("is late",))
     told = found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP | HW_THERMAL, pcie=57e9), straggler=late, network=0.95)
-    kinds = [limit.kind for limit in ranked(judgement("limits"), told)]
+    kinds = [limit.kind for limit in rank_limits(judgement("limits"), told)]
     assert kinds == ["heat", "rank", "nic", "pcie", "nvlink", "power"]
-    evidence = {limit.kind: limit.evidence for limit in ranked(judgement("limits"), told)}
+    evidence = {limit.kind: limit.evidence for limit in rank_limits(judgement("limits"), told)}
     assert evidence["pcie"] == "PCIe of GPU 1 carries 57 of 63 GB/s"
     assert evidence["rank"] == "the job waits for GPU 1"
     assert evidence["heat"] == "GPU 1 is slowed by heat 100% of the time"
 
 
 def test_nvlink_is_no_limit_of_a_job_that_it_does_not_limit():
-    assert ranked(judgement("light"), found(gpu())) == ()
+    assert rank_limits(judgement("light"), found(gpu())) == ()
 
 
 def test_throttle_times_count_where_the_driver_gives_them():
@@ -108,14 +108,14 @@ def test_throttle_times_count_where_the_driver_gives_them():
     held = found(gpu(HW_THERMAL, hw_thermal_s=0.125), gpu())
     assert [(limit.kind, round(limit.share, 3)) for limit in held.after] == [("heat", 0.125)]
     assert found(gpu(HW_THERMAL, hw_thermal_s=0.05), gpu()) == ((), ())
-    assert first(judgement("limits"), held) == "nvlink"
+    assert first_limit(judgement("limits"), held) == "nvlink"
 
 
 def test_the_host_bounds_a_job_whose_gpus_idle_together():
     waits = [gpu(util=lambda t: 0.0 if t % 4 < 2 else 99.0) for _ in range(2)]
     told = found(*waits)
     assert [limit.kind for limit in told.after] == ["host"]
-    assert first(judgement("light"), told) == "host"
+    assert first_limit(judgement("light"), told) == "host"
     # In turns is not together.
     turns = [gpu(util=lambda t, k=k: 0.0 if (t + 2 * k) % 4 < 2 else 99.0) for k in range(2)]
     assert idle_together(turns) == 0.0
@@ -136,10 +136,10 @@ def test_the_busiest_port_over_a_minute():
             rx_bytes_per_s=0.0,
         )
 
-    network = Network()
+    network = NicUsage()
     assert not known(network.share)
     for t in range(200):
-        network.note([port("a", 0.1), port("b", 0.9 if t >= 140 else 0.0)], float(t))
+        network.add([port("a", 0.1), port("b", 0.9 if t >= 140 else 0.0)], float(t))
     assert network.share == pytest.approx(0.9, abs=0.02)
 
 
@@ -163,8 +163,8 @@ def test_a_port_without_data_does_not_bound_a_job(rdma, gbit, role, share):
             rx_bytes_per_s=0.0,
         )
 
-    network = Network()
+    network = NicUsage()
     for t in range(30):
         ports = [port("mlx5_0", 400.0, 0.1)] if rdma or role else []
-        network.note([*ports, port("eno1", gbit, 0.9, rdma=bool(role), role=role)], float(t))
+        network.add([*ports, port("eno1", gbit, 0.9, rdma=bool(role), role=role)], float(t))
     assert network.share == pytest.approx(share)

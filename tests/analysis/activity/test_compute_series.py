@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nvltop.analysis.activity.compute import READINGS, ComputeSeries
-from nvltop.analysis.activity.tracker import Activities
+from nvltop.analysis.activity.compute_series import READINGS, ComputeSeries
+from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.model import ComputeActivity, Missing
 
 
@@ -43,7 +43,7 @@ def test_another_source_begins_anew_and_what_comes_late_is_left_out():
 
 
 def test_a_reading_without_a_length_is_none():
-    activities = Activities()
-    activities.note_compute("GPU-1", 3.0, 3.0, reading(0.5))
+    activities = ActivityTracker()
+    activities.add_compute("GPU-1", 3.0, 3.0, reading(0.5))
     assert activities.computed["GPU-1"].since(0.0) == []
     assert activities.computed["GPU-1"].newest is None

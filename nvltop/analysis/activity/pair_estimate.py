@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.activity.groups import by_job, by_topology
+from nvltop.analysis.activity.gpu_groups import group_by_job, group_by_topology
 from nvltop.analysis.matrix import ON_SWITCH, SELF
 from nvltop.model import Frame, Maybe, Missing, known
 
@@ -23,17 +23,17 @@ SHARED: Final = Missing("a GPU is shared by several jobs")
 ELSEWHERE: Final = Missing("what is sent does not arrive here: it leaves this node, or is still under way")
 NOT_TOGETHER: Final = Missing("not in one job")
 
-Table = tuple[tuple[Maybe[float], ...], ...]
+PairTable = tuple[tuple[Maybe[float], ...], ...]
 
 
-def estimate(frame: Frame) -> Table:
+def estimate_pairs(frame: Frame) -> PairTable:
     """Return bytes/s from row to column for the pairs that NVSwitches join; the exact numbers elsewhere."""
     exact = frame.matrix.pair_tx_bytes_per_s
     table = [[NOT_TOGETHER if v == ON_SWITCH else v for v in row] for row in exact]
     place = {g.gpu.uuid: i for i, g in enumerate(frame.gpus)}
-    groups = by_job(frame.jobs, frame.gpus)
+    groups = group_by_job(frame.jobs, frame.gpus)
     taken = frozenset(uuid for group in groups for uuid in group.gpus)
-    groups += by_topology(frame.gpus, frame.matrix, taken)
+    groups += group_by_topology(frame.gpus, frame.matrix, taken)
     for group in groups:
         at = [place[uuid] for uuid in group.gpus]
         if any(exact[i][j] not in (ON_SWITCH, SELF) for i in at for j in at):
@@ -42,7 +42,7 @@ def estimate(frame: Frame) -> Table:
         pairs = (
             SHARED
             if shared
-            else fit(
+            else fit_pairs(
                 [frame.gpus[i].nvlink.tx_bytes_per_s for i in at],
                 [frame.gpus[i].nvlink.rx_bytes_per_s for i in at],
             )
@@ -54,7 +54,7 @@ def estimate(frame: Frame) -> Table:
     return tuple(map(tuple, table))
 
 
-def fit(sent: Sequence[Maybe[float]], received: Sequence[Maybe[float]]) -> Maybe[list[list[float]]]:
+def fit_pairs(sent: Sequence[Maybe[float]], received: Sequence[Maybe[float]]) -> Maybe[list[list[float]]]:
     """Return the pairs that explain what each sent and received, as evenly as can be."""
     unread = next((v for v in (*sent, *received) if isinstance(v, Missing)), None)
     if unread:

@@ -17,7 +17,7 @@ TYPICAL: Final = 0.1
 """Weight of a span in the usual length of spans."""
 
 
-class Toward(NamedTuple):
+class PeerTraffic(NamedTuple):
     """What a GPU moved over the links that lead straight to one other GPU."""
 
     remote: str
@@ -28,31 +28,31 @@ class Toward(NamedTuple):
     """Of these links together, one direction."""
 
 
-class Moved(NamedTuple):
+class TrafficSpan(NamedTuple):
     """What a GPU moved over all its links between two readings; NaN where it is not known."""
 
     start_s: float
     end_s: float
     tx_bytes_per_s: float
     rx_bytes_per_s: float
-    toward: tuple[Toward, ...] = ()
+    peers: tuple[PeerTraffic, ...] = ()
     """By remote GPU; empty on boards with NVSwitches."""
 
 
-class Series:
+class TrafficSeries:
     """Mean rates by cell; what a span moved is spread over the cells that it crosses."""
 
-    __slots__ = ("_rx", "_seconds", "_size", "_tx", "newest", "oldest", "step_s", "usual_s")
+    __slots__ = ("_rx", "_seconds", "_size", "_tx", "cell_s", "newest", "oldest", "usual_s")
 
-    def __init__(self, step_s: float) -> None:
-        self.step_s = step_s
-        self._size = min(CELLS, math.ceil(WINDOW_S / step_s))
+    def __init__(self, cell_s: float) -> None:
+        self.cell_s = cell_s
+        self._size = min(CELLS, math.ceil(WINDOW_S / cell_s))
         self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
         self.oldest: int | None = None
         """Number of the oldest cell that anything was ever read of."""
         self.newest = -1
         """Number of the newest cell; cell n begins at n times the step of CLOCK_MONOTONIC."""
-        self.usual_s = step_s
+        self.usual_s = cell_s
         """How long a span usually is."""
 
     @property
@@ -60,9 +60,9 @@ class Series:
         """How many cells are kept."""
         return self._size
 
-    def add(self, moved: Moved) -> None:
+    def add(self, moved: TrafficSpan) -> None:
         """Take what moved between two readings."""
-        step, size = self.step_s, self._size
+        step, size = self.cell_s, self._size
         if not moved.end_s > moved.start_s:
             return
         self.usual_s += TYPICAL * (moved.end_s - moved.start_s - self.usual_s)
@@ -87,7 +87,7 @@ class Series:
             self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
         self.newest = max(self.newest, cell)
 
-    def tail(self, end: int, count: int) -> tuple[list[float], list[float]]:
+    def cells_before(self, end: int, count: int) -> tuple[list[float], list[float]]:
         """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.
 
         `count` is at most `size` less one: the newest cell still fills.
@@ -95,7 +95,7 @@ class Series:
         # A GPU that is read before the others is ahead of them: in place of its oldest cells are newer ones.
         first = min(end, max(end - count, self.newest + 1 - self._size))
         there = max(0, min(end, self.newest + 1) - first)
-        begin, half = first % self._size, self.step_s / 2
+        begin, half = first % self._size, self.cell_s / 2
         before = [math.nan] * (first - (end - count))
         after = [math.nan] * (count - len(before) - there)
         seconds = self._cut(self._seconds, begin, there)

@@ -33,13 +33,13 @@ TIMES: Final = {
 
 
 @dataclass(slots=True)
-class Samples:
+class GaugeHistory:
     """One GPU's gauges, newest last."""
 
     _kept: deque[tuple[float, Gauges, Maybe[float]]] = field(default_factory=lambda: deque(maxlen=MOST))
     """CLOCK_MONOTONIC, gauges, share of what PCIe can carry."""
 
-    def note(self, g: GpuFrame, now_s: float) -> None:
+    def add(self, g: GpuFrame, now_s: float) -> None:
         """Take a moment, if its gauges are new."""
         age_s = g.age_s.get("gauges")
         if age_s is None:
@@ -103,12 +103,12 @@ class Samples:
 
 
 @dataclass(slots=True)
-class Network:
+class NicUsage:
     """How hard the busiest port of the NICs was used over the last minute."""
 
     _kept: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST))
 
-    def note(self, nics: Sequence[NicFrame], now_s: float) -> None:
+    def add(self, nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
         shares = [
             max(n.tx_bytes_per_s, n.rx_bytes_per_s) / n.port.rate_bytes_per_s

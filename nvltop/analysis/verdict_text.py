@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from nvltop.formatting import age
-from nvltop.model import Job, Judgement, Limit, Maybe, Missing, Overlap, known
+from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Maybe, Missing, Overlap, known
 
-HEADLINE: Final = 45
-"""Columns of a headline, at most: it stands beside the meters of an 80-column terminal."""
 READING: Final = "a reading"
 NEARLY_ALL: Final = 0.97
-COSTS: Final = ("limits", "limits-part", "may-limit")
+LIMIT_STATES: Final = ("limits", "limits-part", "may-limit")
 """States in which NVLink is, or may be, what the job waits for."""
 OTHER: Final = {"pcie": "PCIe limits the job", "nic": "A NIC limits the job"}
 
@@ -29,7 +27,7 @@ def seconds(value: float) -> str:
 
 def fitting(texts: Sequence[str], suffix: str = "") -> str:
     """Return the first text that fits a headline with the suffix; else the last one, cut."""
-    room = HEADLINE - len(suffix)
+    room = MAX_HEADLINE - len(suffix)
     return next((t for t in texts if len(t) <= room), texts[-1][:room].rstrip()) + suffix
 
 
@@ -44,7 +42,7 @@ MOSTLY_AT_LIMIT: Final = 0.75
 """Share of the time with traffic from which all of it counts as being at the limit."""
 
 
-def cost(j: Judgement) -> float:
+def limit_share(j: Judgement) -> float:
     """Return the share of the time that NVLink takes or may take: the exposed part, where it is known."""
     near = j.at_limit if known(j.at_limit) else 0.0
     if known(j.busy) and near >= MOSTLY_AT_LIMIT * j.busy:
@@ -65,12 +63,12 @@ def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "", where:
         return fitting(_other(first), suffix)
     texts = _texts(j)
     ends = [index_of[uuid] for uuid in (j.gpu, j.remote) if uuid and uuid in index_of]
-    if len(ends) == 2 and j.state in COSTS:
+    if len(ends) == 2 and j.state in LIMIT_STATES:
         pair = f"GPUs {min(ends)} and {max(ends)}: "
         return fitting([f"{pair}{t}" for t in texts] + texts, suffix)
     if where and not j.gpu:
         return fitting([f"{where}: {t}" for t in texts] + texts, suffix)
-    if j.gpu and j.gpu in index_of and j.state in COSTS:
+    if j.gpu and j.gpu in index_of and j.state in LIMIT_STATES:
         texts = [f"GPU {index_of[j.gpu]}: {t}" for t in texts] + texts
     return fitting(texts, suffix)
 
@@ -78,12 +76,12 @@ def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "", where:
 def _texts(j: Judgement) -> list[str]:
     """Return the headline of a state, the longest first."""
     long, short = of_time(j), of_time(j, short=True)
-    if j.state in COSTS:
+    if j.state in LIMIT_STATES:
         verb = "may limit" if j.state == "may-limit" else "limits"
         if j.step_s is None:
-            share = percent(cost(j))
+            share = percent(limit_share(j))
             return [f"NVLink {verb} {what}{share} of the time" for what in ("the job ", "")]
-        return [f"NVLink {verb} {percent(cost(j))} {t}" for t in (long, short)]
+        return [f"NVLink {verb} {percent(limit_share(j))} {t}" for t in (long, short)]
     if j.state == "hidden":
         return ["NVLink traffic is hidden behind compute", "NVLink traffic is hidden"]
     if j.state == "below" and known(j.busy) and known(j.level):
@@ -133,7 +131,7 @@ def summary(j: Judgement, index_of: Mapping[str, int], jobs: Mapping[str, Job]) 
     text = _answer(j, index_of)
     others = [limit.evidence for limit in j.limits if limit.kind != "nvlink"]
     if others:
-        text += f". {'Also seen' if j.state in COSTS else 'Seen'}: {'; '.join(others)}"
+        text += f". {'Also seen' if j.state in LIMIT_STATES else 'Seen'}: {'; '.join(others)}"
     job = jobs.get(j.job or "")
     if job and known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
         a, b = (index_of.get(u, "?") for u in job.unlinked[0])
@@ -265,7 +263,7 @@ def bus_bandwidth(j: Judgement) -> Maybe[BusBandwidth]:
     return BusBandwidth(rate, rate * 2 * (n - 1) / (n + 1) if j.nvls_capable and n > 2 else None)
 
 
-def reached(j: Judgement) -> str:
+def reached_rate(j: Judgement) -> str:
     """`342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)`; empty if nothing is known."""
     busbw, most = bus_bandwidth(j), j.practical_bytes_per_s
     of = f" of {most / 1e9:.0f}" if known(most) else ""
