@@ -13,14 +13,14 @@ from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.tui.render import header
 from nvltop.tui.render.row import text_of
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 DENIES = ("no bottleneck", "NVLink works", "of speed")
 COSTS = ("limits", "limits-part", "may-limit")
 
 
-def view_of(frame: Frame) -> View:
-    return View(frame)
+def view_of(frame: Frame) -> ViewState:
+    return ViewState(frame)
 
 
 def contradictions(frame: Frame) -> list[str]:

@@ -16,7 +16,7 @@ from nvltop.cli.options import read_settings
 from nvltop.cli.parser import parser
 from nvltop.config import file
 from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
-from nvltop.tui.render import palette
+from nvltop.tui.render import themes
 
 
 @pytest.fixture
@@ -235,20 +235,20 @@ def test_a_user_without_a_home_has_no_config_file(monkeypatch):
 
 
 def test_themes_have_the_same_roles_in_the_terminals_own_colours():
-    assert tuple(palette.THEMES) == THEMES
-    for theme in palette.THEMES.values():
-        assert theme.keys() == palette.DEFAULT.keys()
+    assert tuple(themes.THEMES) == THEMES
+    for theme in themes.THEMES.values():
+        assert theme.keys() == themes.DEFAULT.keys()
         for style in theme.values():
             for color in (style.color, style.bgcolor):
                 assert color is None or (color.number is not None and color.number < 16)
 
 
 def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
-    for style in palette.MONOCHROME.values():
+    for style in themes.MONOCHROME.values():
         assert style.color is None
         assert style.bgcolor is None
     for role in ("ok", "warn", "error", "tx", "rx", "heat1", "heat2", "heat3", "heat4"):
-        style = palette.COLOUR_BLIND[role]
+        style = themes.COLOUR_BLIND[role]
         names = {c.name for c in (style.color, style.bgcolor) if c}
         assert not names & {"red", "green", "bright_red", "bright_green"}
 

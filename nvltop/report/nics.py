@@ -50,6 +50,12 @@ def nic_name(f: NicFrame) -> str:
     return f.nic.device if f.port.port < 2 else f"{f.nic.device} port {f.port.port}"
 
 
+def nic_number(frame: Frame, f: NicFrame) -> str:
+    """Return the number of the NIC's column in the matrix, such as `N3`; `-` if it has none."""
+    labels = frame.matrix.labels[len(frame.matrix.p2p_nvlink) :]
+    return f"N{labels.index(f.label)}" if f.label in labels else "-"
+
+
 def nic_kind(f: NicFrame) -> str:
     """`IB`, `RoCE`, `Eth`, `EFA`, `LPF`, or the driver's own word for what the port speaks."""
     if f.nic.role == LPF:

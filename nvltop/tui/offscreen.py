@@ -18,14 +18,14 @@ from nvltop.config.settings import Settings
 from nvltop.model import Item, Tick
 from nvltop.record.redact import Redactor
 from nvltop.snapshot.bundle import redacted
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.main_screen import Main
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.shell.main_screen import MainScreen
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 WIDTH: Final = 120
 MIN_HEIGHT: Final = 36
 PER_GPU: Final = 2
-"""Lines that a GPU takes in the list and in the matrix."""
+"""RowsWidget that a GPU takes in the list and in the matrix."""
 COLUMN: Final = 12.2
 """Units that Rich gives to a column."""
 _BRAILLE: Final = re.compile(
@@ -60,7 +60,7 @@ drop blanks at the beginning of a text that is not said to keep them. At this si
 two fonts is as wide as a column, also for viewers that do not stretch texts."""
 
 
-class Still:
+class FixedSource:
     """A source that has told everything."""
 
     def __init__(self, tick: Tick) -> None:
@@ -90,7 +90,7 @@ def draw(monitor: Monitor, history: RateHistory, redact: Redactor, settings: Set
     from nvltop.tui.shell.app import Nvltop
 
     frame = monitor.frame()
-    app = Nvltop(Still(frame.tick), settings, look=(monitor, history))
+    app = Nvltop(FixedSource(frame.tick), settings, look=(monitor, history))
 
     async def shown() -> str:
         height = max(MIN_HEIGHT, MIN_HEIGHT // 2 + PER_GPU * len(frame.gpus))
@@ -101,7 +101,7 @@ def draw(monitor: Monitor, history: RateHistory, redact: Redactor, settings: Set
     return asyncio.run(shown())
 
 
-def take(main: Main, view: View, redact: Redactor) -> str:
+def take(main: MainScreen, view: ViewState, redact: Redactor) -> str:
     """Draw the main screen as it stands, but with names removed.
 
     The screen is painted from a redacted frame and then from its own again, before anything is sent to
@@ -110,7 +110,7 @@ def take(main: Main, view: View, redact: Redactor) -> str:
     before, tab = copy(view), main.shown
     state = dict(vars(tab))
     # What is not painted again would keep its names.
-    rows = [(lines, lines.blank()) for lines in main.query(Lines)]
+    rows = [(lines, lines.blank()) for lines in main.query(RowsWidget)]
     view.frame = redacted(view.frame, redact, uuids=True)
     view.gpus = tuple(g for old in view.gpus for g in view.frame.gpus if g.gpu.uuid == old.gpu.uuid)
     view.alias = redact.alias
@@ -127,13 +127,13 @@ def take(main: Main, view: View, redact: Redactor) -> str:
         main.draw()
 
 
-def _svg(main: Main) -> str:
+def _svg(main: MainScreen) -> str:
     width, height = main.size
     console = Console(
         width=width, file=io.StringIO(), record=True, force_terminal=True, color_system="truecolor",
         legacy_windows=False,
     )  # fmt: skip
-    shown = [lines for lines in main.query(Lines) if lines.region and lines.is_on_screen]
+    shown = [lines for lines in main.query(RowsWidget) if lines.region and lines.is_on_screen]
     for y in range(height):
         line: list[Segment] = []
         at = 0

@@ -193,7 +193,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
     frames = 0
     replaced: list[tuple[Any, str, Any]] = [
         (frame_scheduler, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
-        (lifecycle, "Driver", Terminal),
+        (lifecycle, "TtyDriver", Terminal),
         (terminal, "stalled", lambda: False),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
@@ -222,7 +222,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
             with folding.counting():
                 draw_frame()
 
-        app.main.paint, app._turns._draw = painted, drawn
+        app.main.paint, app._frames._draw = painted, drawn
         async with app.run_test(headless=False, size=SIZE) as pilot:
             await pilot.press(TABS[tab])
             for at_s, burst in itertools.takewhile(lambda b: b[0] < WARM_S + DRAW_S, bursts):
@@ -236,7 +236,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
                     Terminal.written, warm = 0, True
             await pilot.pause()
             counts[f"bytes to the terminal, {tab}"] = Terminal.written / DRAW_S
-            app._turns.stop()
+            app._frames.stop()
 
     try:
         asyncio.run(shown())

@@ -18,7 +18,7 @@ from nvltop.nvml.simulated.link_layout import switched
 from nvltop.nvml.simulated.node import Node
 from nvltop.nvml.simulated.nodes import BUILDERS, NEWEST, node
 from nvltop.tui.render import header
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
 from nvltop.tui.tabs.main import gpus, links, matrix
 
@@ -44,7 +44,7 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._begun
 
 
-def main_tab(view: View) -> int:
+def main_tab(view: ViewState) -> int:
     """Draw what Main shows; returns the rows."""
     drawn = header.header(view, WIDTH)
     drawn += gpus.table(view, WIDTH, HALF, 0)
@@ -53,7 +53,7 @@ def main_tab(view: View) -> int:
     return len(drawn)
 
 
-def links_tab(view: View) -> int:
+def links_tab(view: ViewState) -> int:
     """Draw what Links shows; returns the rows."""
     at = heatmap.window(view, WIDTH, 2 * HALF, 0, 0, None)
     return len(heatmap.rows(view, WIDTH, 2 * HALF, at, 0, 0))
@@ -70,7 +70,7 @@ def cost_of(name: str, build: Callable[[], Node]) -> list[Result]:
         for reader in readers:
             for reading in read(reader):
                 monitor.update(reading)
-    view = View(history=history)
+    view = ViewState(history=history)
     reading_s, folding_s = Stopwatch(), Stopwatch()
     drawing_s = {tab: Stopwatch() for tab in (main_tab, links_tab)}
     rows = dict.fromkeys(drawing_s, 0)

@@ -14,7 +14,7 @@ from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.processes import SimulatedTable
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.app import Nvltop
 
 EVERY_SECOND = (
@@ -106,14 +106,14 @@ def app(script) -> Callable[..., Nvltop]:
 
 
 @pytest.fixture
-def view(bench) -> Callable[..., View]:
+def view(bench) -> Callable[..., ViewState]:
     """Return a function that gives the painters what they need, without an application."""
 
-    def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> View:
+    def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> ViewState:
         b = bench(node, scenario)
         b.history = RateHistory()
         frame = b.run(seconds)
-        return View(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
+        return ViewState(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
 
     return make
 

@@ -10,17 +10,17 @@ from nvltop.config.settings import Settings
 from nvltop.model import Call, Tick
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.widgets.help import Help
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
 
-def shown(app, name: str) -> Lines:
-    return app.main.query_one(f"#{name}", Lines)
+def shown(app, name: str) -> RowsWidget:
+    return app.main.query_one(f"#{name}", RowsWidget)
 
 
 def screen(app) -> str:
-    return "\n".join(lines.text() for lines in app.main.query(Lines))
+    return "\n".join(lines.text() for lines in app.main.query(RowsWidget))
 
 
 async def settle(app, pilot):
@@ -340,6 +340,6 @@ async def test_nothing_is_drawn_once_it_has_ended(app):
     app = app()
     async with app.run_test() as pilot:
         await settle(app, pilot)
-    app._turns.listen(0)
-    assert app._turns._silence.cancelled()
-    assert app._turns._listening == -1
+    app._frames.listen(0)
+    assert app._frames._idle_timer.cancelled()
+    assert app._frames._listening == -1

@@ -10,7 +10,8 @@ from nvltop.text import char_width, clean, normalize, width
 from nvltop.tui.render.cells import cells, shown
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import Column, fit, narrow, sentence, text_of
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.style_table import StyleTable
 
 SCRIPTS = {
     "jürgen": 6, "тренер": 6, "世蓮": 4, "训练模型": 8, "é-müller": 8, "🚀train": 7, "ที่": 1, "हिन्दी": 5,
@@ -54,11 +55,11 @@ def test_words_are_cut_to_columns(text, room, glyphs, left):
 
 
 def put(row, start, end) -> str:
-    ink = Ink()
-    ink._sent = {}
-    ink._sequences = {"": ("", ""), "mixed": ("", "")}
-    ink.put(0, 0, row, start, end)
-    return "".join(text for texts in ink._sent.values() for text in texts)
+    output = DirectOutput(StyleTable())
+    output._texts = {}
+    output._sequences = {"": ("", ""), "mixed": ("", "")}
+    output.write_cells(0, 0, row, start, end)
+    return "".join(text for texts in output._texts.values() for text in texts)
 
 
 def test_half_of_a_wide_character_is_never_sent():

@@ -105,7 +105,7 @@ def test_a_terminal_that_takes_bytes_again_after_a_forced_end_is_restored(termin
         "threading.Thread.start = start\n",
         "import nvltop.tui.shell.tty_driver as d\n"
         "def write(output, text): raise OSError(5, 'broken')\n"
-        "import threading; threading.Timer(1.0, setattr, [d.Output, 'write', write]).start()\n",
+        "import threading; threading.Timer(1.0, setattr, [d.TerminalFile, 'write', write]).start()\n",
         "import asyncio; real = asyncio.run\n"
         "def run(main):\n"
         "    real(main)\n"

@@ -10,7 +10,7 @@ from nvltop.report.findings import evidence
 from nvltop.tui.render import header
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import text_of
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.alerts import Alerts, notification
 from nvltop.tui.tabs.health import rows
 from nvltop.tui.tabs.main import gpus, links, matrix
@@ -22,7 +22,7 @@ def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
     for gpu, code in xids:
         b.monitor.update(Event(b.clock.now, 1.8e9, b.inventory.gpus[gpu].uuid, "xid", code))
     frame = b.run(seconds)
-    return View(frame=frame, gpus=frame.gpus, history=RateHistory())
+    return ViewState(frame=frame, gpus=frame.gpus, history=RateHistory())
 
 
 def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):

@@ -9,9 +9,9 @@ import pytest
 
 from nvltop import formatting
 from nvltop.tui.render import row
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 STEPS = 40
 KEYS = (
@@ -25,12 +25,12 @@ CHANGES = (
 
 
 def shown(app) -> dict[str, list[row.Row]]:
-    return {lines.id: list(lines._rows) for lines in app.main.query(Lines) if lines.is_on_screen}
+    return {lines.id: list(lines._rows) for lines in app.main.query(RowsWidget) if lines.is_on_screen}
 
 
 def drawn_anew(app) -> dict[str, list[row.Row]]:
-    view, tab, fresh = app.view, app.main.shown, View()
-    for name in ("_marked", "_marks", "_kept", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
+    view, tab, fresh = app.view, app.main.shown, ViewState()
+    for name in ("_marked", "_marks", "_cache", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
         setattr(view, name, getattr(fresh, name))
     for kept in (gpus._shaped, links._shaped, row.sentence, formatting.count):
         kept.cache_clear()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textual import events
 
 from nvltop.tui.shell import keyboard
-from nvltop.tui.shell.keyboard import MAX_PASTE, PASTE_IDLE_S, Keyboard
+from nvltop.tui.shell.keyboard import MAX_PASTE, PASTE_IDLE_S, KeyboardInput
 
 PASTE, END = b"\x1b[200~", b"\x1b[201~"
 
@@ -37,7 +37,7 @@ def told(messages) -> list[str]:
 
 
 def fed(*pieces: bytes) -> list[str]:
-    keys = Keyboard()
+    keys = KeyboardInput()
     return told([m for piece in pieces for m in keys.feed(piece)])
 
 
@@ -54,7 +54,7 @@ def test_where_a_paste_is_cut_in_pieces_does_not_matter(cuts):
 
 
 def test_a_paste_without_an_end_ends_when_nothing_comes_and_is_bounded(clock):
-    keys = Keyboard()
+    keys = KeyboardInput()
     assert keys.feed(PASTE + b"x" * 3 * MAX_PASTE) == []
     for _ in range(100):
         keys.feed(b"y" * MAX_PASTE)
@@ -71,7 +71,7 @@ def test_ctrl_c_alone_ends_a_paste_and_is_a_key():
 
 def test_sizes_that_nobody_asked_for_are_ignored_and_the_mouse_goes_on():
     assert fed(b"\x1b[48;50000;50000;1;1t", b"\x1b[48;0;0;0;0t") == []
-    keys = Keyboard()
+    keys = KeyboardInput()
     keys.feed(b"\x1b[48;10;20;0;0t")
     [down] = keys.feed(b"\x1b[<0;5;7M")
     assert (down.x, down.y) == (4, 6)
@@ -80,7 +80,7 @@ def test_sizes_that_nobody_asked_for_are_ignored_and_the_mouse_goes_on():
 def test_answers_are_counted_wherever_they_are_cut():
     answer = b"\x1b[?2026;2$y"
     for cut in range(1, len(answer)):
-        keys = Keyboard()
+        keys = KeyboardInput()
         keys.feed(b"ab" + answer[:cut])
         assert keys.answers == 0
         keys.feed(answer[cut:] + b"c")
@@ -95,7 +95,7 @@ def test_the_function_keys_of_putty():
 
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_no_bytes_are_the_end_of_the_keyboard(pieces):
-    keys = Keyboard()
+    keys = KeyboardInput()
     for piece in pieces:
         keys.feed(piece)
     keys.feed(END + b"\x1b\\\x1b\\" + b"\n" * 40)

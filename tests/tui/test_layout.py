@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.tui.tabs.main.layout import first_shown, layout
+from nvltop.tui.render.scroll import first_shown
+from nvltop.tui.tabs.main.layout import layout
 
 
 def test_24_lines_hold_eight_gpus_and_their_matrix():

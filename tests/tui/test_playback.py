@@ -10,9 +10,9 @@ from nvltop.config.settings import Settings
 from nvltop.model import Tick
 from nvltop.record.replay import Replay
 from nvltop.record.writer import Recorder
+from nvltop.tui.render.replay_bar import ReplayState, timeline
 from nvltop.tui.shell.app import Nvltop
-from nvltop.tui.tabs.history.timeline import Playing, timeline
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ async def test_keys_move_in_the_recording(recording):
     app = Nvltop(replay, Settings())
     async with app.run_test(size=(120, 40)) as pilot:
 
-        async def press(key: str) -> Playing:
+        async def press(key: str) -> ReplayState:
             await pilot.press(key)
             await pilot.pause()
-            return app.view.playing
+            return app.view.replay
 
         assert (await press("space")).paused
         assert (await press("right")).position_s == pytest.approx(10.0)
@@ -60,8 +60,8 @@ async def test_keys_move_in_the_recording(recording):
         assert (await press("less_than_sign")).speed == 1.0
         assert not (await press("space")).paused
         await press("right")
-        assert "REPLAY" in app.main.query_one("#tabs", Lines).text()
-        assert "!" in app.main.query_one("#tabs", Lines).text()
+        assert "REPLAY" in app.main.query_one("#tabs", RowsWidget).text()
+        assert "!" in app.main.query_one("#tabs", RowsWidget).text()
 
 
 async def test_g_goes_to_a_time(recording):
@@ -70,14 +70,14 @@ async def test_g_goes_to_a_time(recording):
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("g", "0", ":", "2", "5", "enter")
         await pilot.pause()
-        assert app.view.playing.position_s == pytest.approx(25.0)
+        assert app.view.replay.position_s == pytest.approx(25.0)
         begin = datetime.fromtimestamp(replay.timeline.start_wall_s + 12)
         await pilot.press("g", *f"{begin:%H:%M:%S}", "enter")
         await pilot.pause()
-        assert app.view.playing.position_s == pytest.approx(12.0, abs=1.0)
+        assert app.view.replay.position_s == pytest.approx(12.0, abs=1.0)
         await pilot.press("g", *"soon", "enter")
         await pilot.pause()
-        assert "no time" in app.view.playing.told
+        assert "no time" in app.view.replay.told
         await pilot.press("g", "escape")
         await pilot.pause()
         assert app.screen is app.main
@@ -99,7 +99,7 @@ async def test_after_a_jump_back_nothing_of_the_future_remains(recording):
 
 
 def test_the_timeline_keeps_to_its_width():
-    playing = Playing(30.0, 120.0, 4.0, False, (0.0, 60.0, 120.0), "xid 74")
+    playing = ReplayState(30.0, 120.0, 4.0, False, (0.0, 60.0, 120.0), "xid 74")
     for width in range(0, 120):
         text = "".join(text for text, _ in timeline(playing, width))
         if width > 40:
@@ -119,11 +119,11 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
         for _ in range(3):
             app._source._source.advance(1.0)
             app._draw()
-        assert "REC" in app.main.query_one("#tabs", Lines).text()
-        assert "F7Stop" in app.main.query_one("#keys", Lines).text()
+        assert "REC" in app.main.query_one("#tabs", RowsWidget).text()
+        assert "F7Stop" in app.main.query_one("#keys", RowsWidget).text()
         await pilot.press(key)
         app._draw()
-        assert "REC" not in app.main.query_one("#tabs", Lines).text()
+        assert "REC" not in app.main.query_one("#tabs", RowsWidget).text()
     (file,) = tmp_path.glob("nvltop-*.gz")
     replay = Replay(file)
     assert replay.timeline.end_s > replay.timeline.start_s
@@ -140,10 +140,10 @@ async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is
         replay.pause()
         replay.jump(replay.timeline.start_s + 35.0)
         app._draw()
-        assert app.view.playing.told.startswith("reading, ")
-        assert app.view.playing.position_s == pytest.approx(35.0)
+        assert app.view.replay.told.startswith("reading, ")
+        assert app.view.replay.position_s == pytest.approx(35.0)
         while replay.behind:
             await pilot.pause()
         app._draw()
-        assert app.view.playing.told == ""
+        assert app.view.replay.told == ""
         assert {g.gpu.index: g.nvlink.links_up for g in app.view.gpus}[3] == 17

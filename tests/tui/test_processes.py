@@ -96,10 +96,10 @@ async def test_the_selection_follows_its_process(app):
         await pilot.press(NUMBER)
         await shown(app, pilot, four(app))
         await pilot.press("down", "down")
-        assert app.main.tab.chosen.process.pid == 101
+        assert app.main.tab.selected.process.pid == 101
         more = (rank(app, 5, ancestors=(Ancestor(40, "torchrun"),)), *four(app).processes)
         await shown(app, pilot, Processes(more))
-        assert app.main.tab.chosen.process.pid == 101
+        assert app.main.tab.selected.process.pid == 101
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_where_nothing_can_be_signalled_that_is_said(app, sent, settings, 
         await pilot.press("down", "f9")
         await pilot.pause()
         assert not isinstance(app.screen, Menu)
-        assert word in app.view.no_kill
+        assert word in app.view.kill_refusal
         assert sent == []
 
 
@@ -177,7 +177,7 @@ async def test_in_a_container_a_number_may_be_another_process(app, sent):
         await pilot.press("down", "f9")
         await pilot.pause()
         assert not isinstance(app.screen, Menu)
-        assert "host's process numbers" in app.view.no_kill
+        assert "host's process numbers" in app.view.kill_refusal
 
 
 async def test_an_unknown_start_is_no_licence_to_kill(app, sent):

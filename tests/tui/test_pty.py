@@ -114,7 +114,7 @@ def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal, flag, w
     [
         "import nvltop.tui.render.meters as m; real, left = m.meters, [0] * 8;"
         "m.meters = lambda view: real(view) if left and not left.pop() else 1 // 0",
-        "import nvltop.tui.shell.frame_scheduler as t; t.Turns.arrived = lambda turns: 1 // 0",
+        "import nvltop.tui.shell.frame_scheduler as t; t.FrameScheduler.data_ready = lambda turns: 1 // 0",
     ],
     ids=["drawing", "reading"],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nvltop.tui.tabs.registry import TABS
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 SCREENS = Path(__file__).parent / "screens"
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -27,7 +27,7 @@ NODES = [
 def seen(screen, height: int) -> str:
     """Return what the widgets show, put together as on the screen."""
     lines = [" " * screen.size.width] * height
-    for widget in screen.query(Lines):
+    for widget in screen.query(RowsWidget):
         if widget.display and widget.region:
             at = widget.region
             for y in range(at.height):

@@ -22,7 +22,7 @@ from nvltop.snapshot.bundle import CriticalTrigger
 from nvltop.tui import offscreen
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.tabs.registry import TABS
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import Setup
 
 SIZE = (120, 36)
@@ -75,13 +75,13 @@ async def test_what_is_drawn_for_others_never_goes_to_the_terminal(app, here, mo
 
 def seen(screen, height: int) -> str:
     """Return the screen's text, line by line."""
-    lines = sorted(screen.query(Lines), key=lambda lines: lines.region.x)
+    lines = sorted(screen.query(RowsWidget), key=lambda lines: lines.region.x)
     rows = [(w.region.y + y, w.render_line(y).text) for w in lines if w.region for y in range(w.size.height)]
     return "\n".join(text for at in range(height) for y, text in rows if y == at)
 
 
 def shown(app) -> list[str]:
-    return [lines.text() for lines in app.main.query(Lines)]
+    return [lines.text() for lines in app.main.query(RowsWidget)]
 
 
 @pytest.mark.parametrize("key", ["f8", "w"])
@@ -116,12 +116,12 @@ async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stay
         before = shown(app)
         assert SECRETS[0][:8] in " ".join(before)
         assert "hunter2" in " ".join(before)
-        chosen = tab.chosen
+        chosen = tab.selected
         assert chosen is not None
         await pilot.press("f8")
         [folder] = await saved(app, pilot, here)
         assert shown(app) == before
-        assert tab.chosen == chosen
+        assert tab.selected == chosen
         picture = texts((folder / "screen.svg").read_text())
         assert "4703" in picture
         assert "user-" in picture
@@ -139,7 +139,7 @@ async def test_what_is_not_painted_again_is_not_in_the_picture(app):
     app = app()
     async with app.run_test(size=SIZE) as pilot:
         app._draw()
-        stale = Lines(app._ink, "stale")
+        stale = RowsWidget(app.main._output, "stale")
         await app.main.mount(stale, before=app.main._keys)
         stale.show([(("zsecrethost", ""),)])
         await pilot.pause()
@@ -271,7 +271,7 @@ async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
 
 async def test_before_the_first_answer(here):
     tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
-    app = Nvltop(offscreen.Still(tick), Settings())
+    app = Nvltop(offscreen.FixedSource(tick), Settings())
     async with app.run_test(size=SIZE) as pilot:
         app._draw()
         await pilot.press("f8")

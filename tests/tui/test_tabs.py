@@ -13,18 +13,20 @@ from textual.binding import Binding
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import bars
-from nvltop.tui.shell.main_screen import Main
+from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.help import TEXT
 from nvltop.tui.widgets.menu import Menu
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import LINES, Setup
 
 TITLES = [tab.TITLE for tab in TABS]
 
 
 def lines(app) -> str:
-    return "\n".join(widget.text() for widget in app.main.query(Lines) if widget.display and widget.region)
+    return "\n".join(
+        widget.text() for widget in app.main.query(RowsWidget) if widget.display and widget.region
+    )
 
 
 async def settle(app, pilot, seconds: float = 0.25):
@@ -64,7 +66,7 @@ async def test_a_tab_that_was_seen_before_comes_back_whole_and_is_sent_once(app,
         await settle(app, pilot)
         await pilot.press(str(number), other)
         await settle(app, pilot)
-        its = app.main.tabs[number - 1].query(Lines)
+        its = app.main.tabs[number - 1].query(RowsWidget)
         assert app.main.tabs[number - 1].size == app.main.tab.size
         render = Compositor.render_update
 
@@ -125,7 +127,7 @@ def written(key: str) -> str:
 
 def test_the_help_names_every_key_of_every_tab():
     unnamed = set()
-    for cls in (Main, *TABS, LinkPage, PairPage):
+    for cls in (MainScreen, *TABS, LinkPage, PairPage):
         for binding in cls.BINDINGS:
             assert isinstance(binding, Binding)
             for key in binding.key.split(","):
@@ -285,7 +287,7 @@ async def test_search_and_filter_while_typing(app):
         await settle(app, pilot)
         await pilot.press("slash", *"resen")
         await settle(app, pilot)
-        assert app.main.tab.chosen.kind == "replay"
+        assert app.main.tab.selected.kind == "replay"
         await pilot.press("enter", "backslash", *"crc")
         await settle(app, pilot)
         assert {i.kind for i in app.main.tab._items} == {"crc"}

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.tui.dialogs import link_rows
-from nvltop.tui.render.bars import Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
@@ -25,9 +25,9 @@ class LinkPage(Tab):
         Binding("right", "beside(1)", "Next link"),
     ]
 
-    def __init__(self, view: View, ink: Ink, uuid: str, index: int) -> None:
-        super().__init__(view, ink)
-        self._page = Lines(ink, "link-page")
+    def __init__(self, view: ViewState, output: DirectOutput, uuid: str, index: int) -> None:
+        super().__init__(view, output)
+        self._page = RowsWidget(output, "link-page")
         self._uuid = uuid
         self._index = index
         self._top = 0
@@ -41,9 +41,9 @@ class LinkPage(Tab):
         at = self._page.size
         self._page.show(link_rows.rows(self.view, self._uuid, self._index, at.width, at.height, self._top))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Say how to leave."""
-        return (Key("Esc", "Back", "close"),)
+        return (FunctionKey("Esc", "Back", "close"),)
 
     def move(self, by: int) -> None:
         """Scroll the counters."""

@@ -13,15 +13,15 @@ from nvltop.report.text import remote_name
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
-"""Lines of each chart."""
+"""RowsWidget of each chart."""
 FACTS: Final = 3
 KIND: Final = 30
 
 
-def rows(view: View, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
+def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
     """Draw the page; counters and events from number `top` on."""
     g = next((g for g in view.frame.gpus if g.gpu.uuid == uuid), None)
     if g is None or index >= len(g.links):
@@ -41,11 +41,11 @@ def rows(view: View, uuid: str, index: int, width: int, height: int, top: int) -
     return out[:height]
 
 
-def _narrowed(view: View, spans: list[Span], width: int) -> list[Span]:
+def _narrowed(view: ViewState, spans: list[Span], width: int) -> list[Span]:
     return [(sentence(text, width, view.glyphs), role) for text, role in spans]
 
 
-def _facts(view: View, g: GpuFrame, link: Link) -> list[str]:
+def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = link.state.value + (f" ({link.state_reason})" if link.state_reason else "")
     speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name} a direction"
@@ -65,7 +65,7 @@ def _total(value: object) -> str:
     return f"{value / 1e12:.3f} TB" if isinstance(value, int) else UNKNOWN
 
 
-def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: int) -> list[Row]:
+def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, height: int) -> list[Row]:
     now = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s
     speed = link.speed_bytes_per_s
     seconds = min(width, FINE_SECONDS - 1)
@@ -84,7 +84,7 @@ def _chart(view: View, g: GpuFrame, link: Link, way: str, width: int, height: in
     return [caption, *(fit([(line, way)], width) for line in lines)]
 
 
-def _counters(view: View, link: Link) -> list[list[Span]]:
+def _counters(view: ViewState, link: Link) -> list[list[Span]]:
     lines: list[list[Span]] = []
     for kind, error in link.errors.items():
         rose = known(error.since_start) and error.since_start > 0
@@ -95,7 +95,7 @@ def _counters(view: View, link: Link) -> list[list[Span]]:
     return lines or [[("no error counter of this link could be read", "dim")]]
 
 
-def _told(view: View, g: GpuFrame, link: Link) -> list[list[Span]]:
+def _told(view: ViewState, g: GpuFrame, link: Link) -> list[list[Span]]:
     """Return findings of this link, then events of its GPU."""
     frame = view.frame
     lines: list[list[Span]] = [

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.tui.dialogs import pair_rows
-from nvltop.tui.render.bars import Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
@@ -21,9 +21,9 @@ class PairPage(Tab):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,backspace", "close", "Back")]
 
-    def __init__(self, view: View, ink: Ink, row: int, column: int) -> None:
-        super().__init__(view, ink)
-        self._page = Lines(ink, "pair-page")
+    def __init__(self, view: ViewState, output: DirectOutput, row: int, column: int) -> None:
+        super().__init__(view, output)
+        self._page = RowsWidget(output, "pair-page")
         self._row, self._column = row, column
         self._top = 0
 
@@ -36,9 +36,9 @@ class PairPage(Tab):
         at = self._page.size
         self._page.show(pair_rows.rows(self.view, self._row, self._column, at.width, at.height, self._top))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Say how to leave."""
-        return (Key("Esc", "Back", "close"),)
+        return (FunctionKey("Esc", "Back", "close"),)
 
     def move(self, by: int) -> None:
         """Scroll the links."""

@@ -7,7 +7,7 @@ from nvltop.analysis.matrix import links_to
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.text import remote_name
 from nvltop.tui.render.row import SEPARATOR, Row, fit, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 
 def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
@@ -40,7 +40,7 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
     ]
 
 
-def rows(view: View, i: int, j: int, width: int, height: int, top: int) -> list[Row]:
+def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> list[Row]:
     """Draw the page, the links from number `top` on."""
     frame = view.frame
     if max(i, j) >= len(frame.gpus) or max(i, j) >= len(frame.matrix.cells):
@@ -54,7 +54,7 @@ def rows(view: View, i: int, j: int, width: int, height: int, top: int) -> list[
     out.append(fit([(head, "title")], width, "title"))
     between = [] if i == j else links_between(a, b)
     for link in between[top : top + max(0, height - len(out))]:
-        mark, role = view.mark(a.gpu.uuid, link.index)
+        mark, role = view.finding_mark(a.gpu.uuid, link.index)
         tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)
         text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{tx} {rx} {remote_name(link, index_of)}"
         out.append(fit([(sentence(text, width, view.glyphs), role)], width))

@@ -8,17 +8,16 @@ from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.health.claim import gpu_names
 from nvltop.formatting import age
+from nvltop.tui.render.replay_bar import timeline
 from nvltop.tui.render.row import Row, Span, fit, sentence
-from nvltop.tui.render.view_state import View
-from nvltop.tui.render.windows import mean_window
-from nvltop.tui.tabs.history.timeline import timeline
-from nvltop.tui.tabs.main.gpus import has_links
+from nvltop.tui.render.traffic import has_links, mean_window
+from nvltop.tui.render.view_state import ViewState
 
 Clicks: TypeAlias = "list[tuple[int, int, str]]"
 """From which column up to which a click does which action."""
 
 
-class Key(NamedTuple):
+class FunctionKey(NamedTuple):
     """One place of the function bar."""
 
     name: str
@@ -26,16 +25,16 @@ class Key(NamedTuple):
     action: str
 
 
-HELP: Final = Key("F1", "Help", "app.help")
-SETUP: Final = Key("F2", "Setup", "app.setup")
-SEARCH: Final = Key("F3", "Search", "search")
-FILTER: Final = Key("F4", "Filter", "filter")
-SORT: Final = Key("F6", "SortBy", "sort_by")
+HELP: Final = FunctionKey("F1", "Help", "app.help")
+SETUP: Final = FunctionKey("F2", "Setup", "app.setup")
+SEARCH: Final = FunctionKey("F3", "Search", "search")
+FILTER: Final = FunctionKey("F4", "Filter", "filter")
+SORT: Final = FunctionKey("F6", "SortBy", "sort_by")
 """Of all lists."""
-RECORD: Final = Key("F7", "Record", "app.record")
-STOP: Final = Key("F7", "Stop", "app.record")
-SNAP: Final = Key("F8", "Snap", "app.snapshot")
-QUIT: Final = Key("F10", "Quit", "app.quit")
+RECORD: Final = FunctionKey("F7", "Record", "app.record")
+STOP: Final = FunctionKey("F7", "Stop", "app.record")
+SNAP: Final = FunctionKey("F8", "Snap", "app.snapshot")
+QUIT: Final = FunctionKey("F10", "Quit", "app.quit")
 LABEL: Final = 6
 """Columns of a label, as in htop."""
 TIMELINE: Final = 60
@@ -44,7 +43,7 @@ STRETCHED: Final = 1.05
 """From so much longer than asked on, an interval is said to be."""
 
 
-def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
+def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
     """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
     frame = view.frame
     old = [g for g in frame.gpus if g.stale and g.state == "ok"]
@@ -63,7 +62,7 @@ def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Ro
     right.append((clock + " ", "bold"))
     if view.recording:
         right.insert(0, (" REC ", "error"))
-    used = sum(len(t) for t, _ in right) + (TIMELINE if view.playing else 1)
+    used = sum(len(t) for t, _ in right) + (TIMELINE if view.replay else 1)
     spare = width - used - sum(len(name) + 2 for name in names)
     for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
         if window and len(window) + 2 <= spare:
@@ -80,19 +79,19 @@ def tabs(view: View, width: int, names: Sequence[str], current: int) -> tuple[Ro
             left.append((f" {name} ", "tab-current" if i == current else "tab"))
             clicks.append((at, at + len(name) + 2, f"show_tab({i})"))
             at += len(name) + 2
-    if view.playing:
-        left += [(" ", ""), *timeline(view.playing, width - sum(len(t) for t, _ in left + right) - 2)]
+    if view.replay:
+        left += [(" ", ""), *timeline(view.replay, width - sum(len(t) for t, _ in left + right) - 2)]
     gap = width - sum(len(t) for t, _ in left + right)
     return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
 
 
-def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tuple[Row, Clicks]:
+def function_bar(view: ViewState, width: int, own: Sequence[FunctionKey], words: str) -> tuple[Row, Clicks]:
     """Draw the function bar with a tab's own keys among those of all; also where each can be clicked.
 
     `words`, on what is selected, stand at its right. Where there is no room for both, keys give way, the last
     ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
-    record = [] if view.playing else [STOP if view.recording else RECORD]
+    record = [] if view.replay else [STOP if view.recording else RECORD]
     keys = sorted([HELP, SETUP, *own, *record, SNAP, QUIT], key=_number)
     words = sentence(words, width // 2, view.glyphs)
     need = len(words) + 2 if words else 0
@@ -110,11 +109,11 @@ def function_bar(view: View, width: int, own: Sequence[Key], words: str) -> tupl
     return fit(spans, width), clicks
 
 
-def _columns(key: Key) -> int:
+def _columns(key: FunctionKey) -> int:
     return len(key.name) + max(LABEL, len(key.label))
 
 
-def _number(key: Key) -> int:
+def _number(key: FunctionKey) -> int:
     """Return a function key's number; Enter and Esc stand first, letters after all numbers but Quit's."""
     if key.name[1:].isdigit():
         return int(key.name[1:])

@@ -13,7 +13,7 @@ from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.text import node_line, nvlink_line
 from nvltop.tui.render import meters
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 WORDS: Final = 60
 """Columns that the longest lines of words take, with the blanks before them."""
@@ -26,7 +26,7 @@ MARGIN: Final = "  "
 STARTING: Final = ("starting", "replaced")
 
 
-def header(view: View, width: int) -> list[Row]:
+def header(view: ViewState, width: int) -> list[Row]:
     """Draw the header in four rows."""
     frame = view.frame
     # The words answer the user's question, so the bars give way first.
@@ -42,9 +42,9 @@ def header(view: View, width: int) -> list[Row]:
     return rows
 
 
-def _node(view: View) -> Span:
+def _node(view: ViewState) -> Span:
     frame = view.frame
-    words = view.kept("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
+    words = view.cached("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
@@ -52,10 +52,10 @@ def _node(view: View) -> Span:
     return words or waiting, "value"
 
 
-def _nvlink(view: View) -> Span:
+def _nvlink(view: ViewState) -> Span:
     frame = view.frame
     of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
-    return view.kept("nvlink", of, lambda: nvlink_line(frame)), ""
+    return view.cached("nvlink", of, lambda: nvlink_line(frame)), ""
 
 
 def _verdict(frame: Frame) -> Span:
@@ -70,7 +70,7 @@ def _verdict(frame: Frame) -> Span:
     return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
-def health(view: View) -> Span:
+def health(view: ViewState) -> Span:
     """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
@@ -78,7 +78,7 @@ def health(view: View) -> Span:
     return wrong or _job(view) or _errors(frame)
 
 
-def _reading(view: View) -> Span | None:
+def _reading(view: ViewState) -> Span | None:
     tick = view.frame.tick
     if not view.frame.gpus and tick.worker in STARTING:
         waited_s = tick.wall_s - view.frame.started_s
@@ -94,7 +94,7 @@ def _reading(view: View) -> Span | None:
     return None
 
 
-def _findings(view: View) -> Span | None:
+def _findings(view: ViewState) -> Span | None:
     """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
 
     Counts and headline together fit `WORDS` columns: what does not is `critical +3: `. The line above may
@@ -148,7 +148,7 @@ def _moved(frame: Frame) -> Span | None:
     return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
 
 
-def _job(view: View) -> Span | None:
+def _job(view: ViewState) -> Span | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
     found = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None

@@ -10,8 +10,8 @@ from nvltop.formatting import UNKNOWN, Unit, gib
 from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import Span
-from nvltop.tui.render.view_state import View
-from nvltop.tui.tabs.main.gpus import has_links
+from nvltop.tui.render.traffic import has_links
+from nvltop.tui.render.view_state import ViewState
 
 MIN_WIDTH: Final = 18
 """A narrower bar says nothing and is left out."""
@@ -61,7 +61,7 @@ def _part(line: str, start: int, end: int, filled: int, meter: Meter) -> list[Sp
     return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
 
 
-def meters(view: View) -> list[Meter]:
+def meters(view: ViewState) -> list[Meter]:
     """Return the meters that the user wants, from top to bottom."""
     frame, unit = view.frame, view.unit
     made = {

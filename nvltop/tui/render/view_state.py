@@ -13,19 +13,19 @@ from nvltop.report.findings import links_of
 from nvltop.report.text import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.render.gpu_order import listed
+from nvltop.tui.render.replay_bar import ReplayState
 from nvltop.tui.render.row import Span, narrow
 from nvltop.tui.render.steady_order import SteadyOrder
-from nvltop.tui.tabs.history.timeline import Playing
 
 T = TypeVar("T")
-MARKS: Final[dict[str, Span]] = {
+FINDING_MARKS: Final[dict[str, Span]] = {
     "critical": ("!", "error"),
     "warning": ("!", "warn"),
     "notice": ("!", "caption"),
     "unknown": ("?", "warn"),
 }
 """What stands behind the number of a GPU or link, by the worst that was found of it."""
-NOTHING = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
+EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
 class _Spark(NamedTuple):
@@ -40,10 +40,10 @@ class _Spark(NamedTuple):
 
 
 @dataclass(slots=True)
-class View:
+class ViewState:
     """The state of the screen."""
 
-    frame: Frame = NOTHING
+    frame: Frame = EMPTY_FRAME
     history: RateHistory = field(default_factory=RateHistory)
     glyphs: Glyphs = UNICODE
     unit: Unit = BYTES
@@ -54,11 +54,11 @@ class View:
     """The GPUs to list, in order."""
     gpu: int = 0
     """Position of the selected GPU in `gpus`."""
-    words: str = ""
+    filter_text: str = ""
     """Only GPUs that hold these are listed."""
     sort: str = "gpu"
-    falling: bool = False
-    """How the GPUs are sorted: see `order.KEYS`."""
+    descending: bool = False
+    """How the GPUs are sorted: see `gpu_order.KEYS`."""
     link: int = 0
     """Position of the selected link among its GPU's."""
     links_focused: bool = False
@@ -77,18 +77,18 @@ class View:
     paused: bool = False
     recording: bool = False
     """Everything that is read goes to a file as well."""
-    playing: Playing | None = None
+    replay: ReplayState | None = None
     """Set if what is shown is a recording, not this machine now."""
     alias: Callable[[str], str] = str
     """What a user is called, and what is typed, in what is drawn: themselves, unless it is for others."""
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
-    order: SteadyOrder = field(default_factory=SteadyOrder)
+    gpu_order: SteadyOrder = field(default_factory=SteadyOrder)
     """Of the GPUs."""
     _marked: Sequence[Finding] | None = None
     _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
-    _kept: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
+    _cache: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
     _index_of: dict[str, int] = field(default_factory=dict)
@@ -96,9 +96,9 @@ class View:
     _sparks_of: tuple[RateHistory | None, Glyphs] = (None, UNICODE)
 
     @property
-    def no_kill(self) -> str:
+    def kill_refusal(self) -> str:
         """Why processes are out of reach; empty if they can be signalled."""
-        if self.playing:
+        if self.replay:
             return "this is a recording: nothing in it can be signalled"
         if self.frame.inventory.demo:
             return "this node is simulated: its processes are, too"
@@ -106,7 +106,7 @@ class View:
             return "in a container the driver may tell the host's process numbers: no signals are sent"
         return "--readonly: no signals are sent" if self.readonly else ""
 
-    def spark(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
+    def sparkline(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
         """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.
 
         A picture that moved with every refresh would be most of what the screen sends.
@@ -131,26 +131,26 @@ class View:
             self._sparks[key] = drawn
         return drawn.text
 
-    def mark(self, uuid: str, link: int | None = None) -> Span:
+    def finding_mark(self, uuid: str, link: int | None = None) -> Span:
         """Return the mark of a GPU (with all its links) or a link about which a rule has found something."""
         if self._marked is not self.frame.findings:
             self._marked = self.frame.findings
             self._marks = {}
             for finding in reversed(self._marked):
-                if finding.gpu and finding.severity in MARKS:
-                    mark = MARKS[finding.severity]
+                if finding.gpu and finding.severity in FINDING_MARKS:
+                    mark = FINDING_MARKS[finding.severity]
                     self._marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
         return self._marks.get((uuid, link), ("", ""))
 
-    def kept(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
+    def cached(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
         """Return what was drawn last time under a name, unless what it is `of` has changed since."""
-        last = self._kept.get(name)
+        last = self._cache.get(name)
         if last is None or last[0] != of:
-            last = self._kept[name] = of, draw()
+            last = self._cache[name] = of, draw()
         drawn: T = last[1]
         return drawn
 
-    def remote(self, link: Link) -> str:
+    def remote_end(self, link: Link) -> str:
         """Name a link's other end."""
         if self._remotes_of is not self.frame.inventory:
             self._remotes_of = self.frame.inventory
@@ -161,12 +161,12 @@ class View:
             name = self._remotes[link.remote] = narrow(remote_name(link, self._index_of), self.glyphs)
         return name
 
-    def take(self, gpus: Sequence[GpuFrame]) -> None:
+    def list_gpus(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
         chosen = self.selected
-        found = listed(gpus, self.words, self.sort, self.falling)
-        by = self.words, self.sort, self.falling
-        self.gpus = tuple(self.order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
+        found = listed(gpus, self.filter_text, self.sort, self.descending)
+        by = self.filter_text, self.sort, self.descending
+        self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
         if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
             uuids = [g.gpu.uuid for g in self.gpus]
             if chosen.gpu.uuid in uuids:
@@ -183,7 +183,7 @@ class View:
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""
-        self.order.touch(self.now_s)
+        self.gpu_order.touch(self.now_s)
         if links:
             self.link = max(0, self.link + by)
         else:
@@ -191,7 +191,7 @@ class View:
             self.nic_page = 0
         self.clamp()
 
-    def enter(self, links: bool) -> None:
+    def focus_links(self, links: bool) -> None:
         """Show the links and give them the focus, or give it back to the GPUs."""
         self.show_links = self.links_focused = links
         self.show_nics = False

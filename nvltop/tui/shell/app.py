@@ -22,25 +22,26 @@ from nvltop.model import Inventory, Item, Show
 from nvltop.record.recorded import Recorded
 from nvltop.record.replay import Replay
 from nvltop.text import clean
-from nvltop.tui.render import palette
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render import themes
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.alerts import Alerts
-from nvltop.tui.shell.commands import Palette, offered
-from nvltop.tui.shell.cost import OwnCost
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.shell.frame_scheduler import Turns
-from nvltop.tui.shell.lifecycle import EndingApp, Outcome, refused
-from nvltop.tui.shell.main_screen import Main
+from nvltop.tui.shell.command_palette import Commands, system_commands
+from nvltop.tui.shell.frame_scheduler import FrameScheduler
+from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, refused
+from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.shell.playback import Playback
-from nvltop.tui.shell.save_settings import keep, record_or_stop
-from nvltop.tui.shell.snapshots import Shots
+from nvltop.tui.shell.save_settings import record_or_stop, save_settings
+from nvltop.tui.shell.screen_cost import ScreenCost
+from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.source import Source
-from nvltop.tui.shell.tty_driver import Driver
-from nvltop.tui.widgets.goto import GoTo
+from nvltop.tui.shell.tty_driver import TtyDriver
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.goto import GoToDialog
 from nvltop.tui.widgets.help import Help
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import Setup
+from nvltop.tui.widgets.style_table import StyleTable
 
 STARTED_S: Final = 3.0
 """When the start is over: all there is to stay has been made."""
@@ -49,7 +50,7 @@ REST_S: Final = 0.02
 """How long items of a recording are folded at a stretch, and the pause for keys between two of them."""
 
 
-class Nvltop(EndingApp):
+class Nvltop(TerminalApp):
     """htop for NVLink."""
 
     TITLE = "nvltop"
@@ -81,21 +82,21 @@ class Nvltop(EndingApp):
         self._arrived = arrived
         self._resumed = look is not None
         self._monitor, self._history = look or (Monitor(), RateHistory())
-        self._shots = Shots(settings.full, isinstance(source, Replay), self._tell)
+        self._shots = SnapshotTaker(settings.full, isinstance(source, Replay), self._tell)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
-        self._turns = Turns(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
+        self._frames = FrameScheduler(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
         self._more: asyncio.TimerHandle | None = None
         """Set while there is more to fold than was folded at a stretch."""
         self._refreshes = 0
-        self._cost = OwnCost()
-        self.view = View(history=self._history)
+        self._cost = ScreenCost()
+        self.view = ViewState(history=self._history)
         self.view.recording = isinstance(source, Recorded)
         self._playback = Playback(source) if isinstance(source, Replay) else None
-        self._ink = Ink()
+        self._styles = StyleTable()
         self.view.show_links = settings.layout == "links"
         self._use(settings)
-        self.main = Main(self.view, self._ink)
+        self.main = MainScreen(self.view, DirectOutput(self._styles))
 
     def _use(self, settings: Settings) -> None:
         """Let the screen look as it is set."""
@@ -105,7 +106,7 @@ class Nvltop(EndingApp):
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)
         view.readonly = settings.readonly
-        self._ink.use(palette.THEMES[settings.theme])
+        self._styles.use(themes.THEMES[settings.theme])
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -113,10 +114,10 @@ class Nvltop(EndingApp):
         if settings.interval_s != before.interval_s:
             self._source.pace(settings.interval_s)
         if settings.layout != before.layout:
-            self.view.enter(settings.layout == "links")
+            self.view.focus_links(settings.layout == "links")
         self._alerts = Alerts(settings.alert)
         self._use(settings)
-        for lines in self.main.query(Lines):
+        for lines in self.main.query(RowsWidget):
             lines.forget()
         self._draw()
 
@@ -126,7 +127,7 @@ class Nvltop(EndingApp):
 
     def _keep(self, before: Settings | None) -> None:
         if before:
-            self._tell(*keep(before, self._settings))
+            self._tell(*save_settings(before, self._settings))
 
     def get_default_screen(self) -> Screen[None]:
         """Start with the main screen."""
@@ -134,12 +135,12 @@ class Nvltop(EndingApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the command palette what the keys do now."""
-        return offered(screen, self)
+        return system_commands(screen, self)
 
     def action_command_palette(self) -> None:
         """Offer all keys by name."""
-        if not isinstance(self.screen, Palette):
-            self.push_screen(Palette())
+        if not isinstance(self.screen, Commands):
+            self.push_screen(Commands())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave a replay's keys to the tabs where there is none."""
@@ -154,7 +155,7 @@ class Nvltop(EndingApp):
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.watch_ends()
-        self._turns.start(self._source.fileno())
+        self._frames.start(self._source.fileno())
         if self._resumed or self._arrived:
             self.call_after_refresh(self._draw)
         if self._playback:
@@ -167,7 +168,7 @@ class Nvltop(EndingApp):
 
     def on_unmount(self) -> None:
         """Draw no more, even if nobody has said that it ends."""
-        self._turns.stop()
+        self._frames.stop()
 
     def _fold(self) -> None:
         if self._playback and self._playback.rewound():
@@ -193,7 +194,7 @@ class Nvltop(EndingApp):
         """Fold some more of a recording, and have it drawn."""
         self._more = None
         self._fold()
-        self._turns.arrived()
+        self._frames.data_ready()
 
     def _take(self, inventory: Inventory) -> None:
         outcome = refused(inventory, self._settings.only)
@@ -204,18 +205,18 @@ class Nvltop(EndingApp):
 
     def _draw(self) -> None:
         """Bring the picture up to date."""
-        self._turns.begin()
+        self._frames.frame_started()
         tick = self._source.tick()
         if not self._more:
             self._fold()
-        self._turns.listen(self._source.fileno())
+        self._frames.listen(self._source.fileno())
         self._monitor.update(tick)
         if not self._playback:
             self._shots.write(tick)
         self.view.now_s = tick.mono_s
         if self._playback:
             self._playback.note(self._monitor.findings, tick.mono_s)
-            self.view.playing = self._playback.playing()
+            self.view.replay = self._playback.playing()
         frame = self._monitor.frame()
         self._history.add(frame)
         if self._show:
@@ -225,7 +226,7 @@ class Nvltop(EndingApp):
         if not self.view.paused:
             self.view.frame = frame
             only = self._only
-            self.view.take([g for g in frame.gpus if only is None or g.gpu.uuid in only])
+            self.view.list_gpus([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
             self.main.paint()
         if self._settings.snapshot_on_critical:
@@ -235,11 +236,11 @@ class Nvltop(EndingApp):
         if self._refreshes == self._settings.max_refreshes:
             self.leave(self.outcome)
 
-    def on_overview_reordered(self) -> None:
+    def on_main_tab_order_changed(self) -> None:
         """List the GPUs as the user wants them."""
         self._draw()
 
-    def on_errors_baseline(self) -> None:
+    def on_errors_tab_baseline_requested(self) -> None:
         """Count errors from now on."""
         self._monitor.rebase()
         self._draw()
@@ -292,22 +293,22 @@ class Nvltop(EndingApp):
 
     def action_redraw(self) -> None:
         """Send the whole screen again, and what the terminal is to report."""
-        if isinstance(self._driver, Driver):
+        if isinstance(self._driver, TtyDriver):
             self._driver.send_modes()
         self.screen.refresh(repaint=True, layout=True)
 
     def action_go_to(self) -> None:
         """Ask for a time of the recording, and go there."""
         if self._playback:
-            self.push_screen(GoTo(self._playback.go_to), lambda _: self._draw())
+            self.push_screen(GoToDialog(self._playback.go_to), lambda _: self._draw())
 
     def close_source(self) -> None:
         """Let go of the worker, and end what is recorded of it."""
         self._source.close()
 
-    def leave(self, outcome: Outcome) -> None:
+    def leave(self, outcome: ExitStatus) -> None:
         """End; what is not folded yet is left."""
-        self._turns.stop()
+        self._frames.stop()
         if self._more:
             self._more.cancel()
         super().leave(outcome)

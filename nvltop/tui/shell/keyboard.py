@@ -26,7 +26,7 @@ PUTTY: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumerate("
 """F5 to F12 of PuTTY's keyboard "VT100+"; F1 to F4 are the usual ones."""
 
 
-class Parser(XTermParser):
+class SafeParser(XTermParser):
     """Textual's parser, without the failures on sequences whose numbers make no sense."""
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterator[events.Key]:
@@ -42,13 +42,13 @@ class Parser(XTermParser):
         return super().parse_mouse_code(code)
 
 
-class Keyboard:
-    """Turns bytes from the terminal into Textual's messages."""
+class KeyboardInput:
+    """FrameScheduler bytes from the terminal into Textual's messages."""
 
     def __init__(self, debug: bool = False) -> None:
         self._debug = debug
         self._decode = getincrementaldecoder("utf-8")("replace").decode
-        self._parser = Parser(debug)
+        self._parser = SafeParser(debug)
         self._before = ""
         """The last characters, in which a marker or an answer may have begun."""
         self._paste: list[str] | None = None
@@ -136,7 +136,7 @@ class Keyboard:
         try:
             found: list[Any] = list(self._parser.tick() if text is None else self._parser.feed(text))
         except Exception:  # the parser is a generator: it never works again after a failure
-            self._parser = Parser(self._debug)
+            self._parser = SafeParser(self._debug)
             return []
         # Sizes come from the terminal's driver, and pastes from here.
         unasked = (events.Resize, InBandWindowResize, events.Paste)

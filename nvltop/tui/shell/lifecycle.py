@@ -14,12 +14,12 @@ from textual.app import App
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
 from nvltop.tui.shell import terminal
-from nvltop.tui.shell.guard import Guard
-from nvltop.tui.shell.tty_driver import Driver
+from nvltop.tui.shell.terminal_guard import TerminalGuard
+from nvltop.tui.shell.tty_driver import TtyDriver
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExitStatus:
     """How the screen ended."""
 
     code: int = 0
@@ -27,25 +27,25 @@ class Outcome:
     """Told after the terminal is restored."""
 
 
-def refused(inventory: Inventory, only: Sequence[str]) -> Outcome | None:
+def refused(inventory: Inventory, only: Sequence[str]) -> ExitStatus | None:
     """Return how a run ends that has nothing to show: no driver, no GPU, or none of those asked for."""
     if problem := inventory.problem:
-        return Outcome(3, f"{problem.summary}; {problem.next_step}")
+        return ExitStatus(3, f"{problem.summary}; {problem.next_step}")
     try:
         select(inventory.gpus, only)
     except NoSuchGpuError as error:
-        return Outcome(2, str(error))
+        return ExitStatus(2, str(error))
     return None
 
 
-class EndingApp(App[None]):
+class TerminalApp(App[None]):
     """Ends once, in time, and leaves the terminal as it was found."""
 
     def __init__(self) -> None:
-        super().__init__(ansi_color=True, driver_class=Driver)
-        self.outcome = Outcome()
+        super().__init__(ansi_color=True, driver_class=TtyDriver)
+        self.outcome = ExitStatus()
         self.crashed: Exception | None = None
-        self.guard = Guard()
+        self.guard = TerminalGuard()
 
     def watch_ends(self) -> None:
         """Listen to failures of the loop's callbacks."""
@@ -53,7 +53,7 @@ class EndingApp(App[None]):
 
     def signalled(self, number: int) -> None:
         """End on a signal, which comes between any two instructions."""
-        outcome = Outcome(128 + number)
+        outcome = ExitStatus(128 + number)
         driver = self._driver
         if driver is None:
             # The terminal has not been touched yet.
@@ -63,13 +63,13 @@ class EndingApp(App[None]):
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             driver._loop.call_soon_threadsafe(self.leave, outcome)
 
-    def leave(self, outcome: Outcome) -> None:
+    def leave(self, outcome: ExitStatus) -> None:
         """End; what a stalled terminal is still to be sent is not waited for."""
         self.outcome = outcome
         self._end_in_time(outcome)
         self.exit()
 
-    def _end_in_time(self, outcome: Outcome) -> None:
+    def _end_in_time(self, outcome: ExitStatus) -> None:
         if not self.is_headless:
             self.guard.end_in_time(outcome.code, self.close_source)
 
@@ -80,7 +80,7 @@ class EndingApp(App[None]):
         """Leave."""
         self.leave(self.outcome)
 
-    def on_driver_input_ended(self) -> None:
+    def on_tty_driver_input_ended(self) -> None:
         """End at once if the terminal has gone."""
         if terminal.has_gone():
             # Nothing can be restored where nothing is left; the child ends with our pipe.
@@ -93,7 +93,7 @@ class EndingApp(App[None]):
             super()._handle_exception(error)
         elif not self._exit and self.crashed is None:  # at the end, screens fail that are half there
             self.crashed = error
-            self.leave(Outcome(1))
+            self.leave(ExitStatus(1))
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take failures of the loop's readers and timers as those of messages: asyncio would go on."""

@@ -15,24 +15,24 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from nvltop.tui.render import bars, header
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal
-from nvltop.tui.shell.direct_output import Ink
 from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.prompt import Prompt
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 AGAIN_S: Final = 0.03
-ROWS: Final = (Screen, Tab, Horizontal, Lines)
-"""Widgets that are made of `Lines` only; what else there is may lie above them."""
+ROWS: Final = (Screen, Tab, Horizontal, RowsWidget)
+"""Widgets that are made of `RowsWidget` only; what else there is may lie above them."""
 
 
-class Main(Screen[None]):
+class MainScreen(Screen[None]):
     """What `view` shows; `paint` brings it up to date."""
 
     DEFAULT_CSS = """
-    Main {
+    MainScreen {
         #header { height: 4; }
         #tabs { height: 1; }
         #keys { height: 1; dock: bottom; }
@@ -68,17 +68,17 @@ class Main(Screen[None]):
         Binding("N", "app.replay('previous')", "Replay: to the mark before", priority=True),
     ]
 
-    def __init__(self, view: View, ink: Ink) -> None:
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__()
         self._view = view
-        self._ink = ink
-        self._header = Lines(ink, "header")
-        self._tabs = Lines(ink, "tabs")
-        self._keys = Lines(ink, "keys")
+        self._output = output
+        self._header = RowsWidget(output, "header")
+        self._tabs = RowsWidget(output, "tabs")
+        self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt()
         self._again: Timer | None = None
         """Set while the terminal takes nothing."""
-        self.tabs = tuple(tab(view, ink) for tab in TABS)
+        self.tabs = tuple(tab(view, output) for tab in TABS)
         self.tab: Tab = self.tabs[0]
         """The current one of the tab row."""
         self.page: Tab | None = None
@@ -113,7 +113,7 @@ class Main(Screen[None]):
                 self._again = self.set_timer(AGAIN_S, self._paint_again)
             return
         if self._stands():
-            with self._ink.straight(self.app.console, self._write):
+            with self._output.frame(self.app.console, self._write):
                 self.draw()
         else:
             self.draw()

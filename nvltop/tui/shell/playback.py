@@ -10,7 +10,7 @@ from nvltop.model import Finding
 from nvltop.record.replay import Replay
 from nvltop.record.timeline import RULES_S, FindingMarker
 from nvltop.text import clean
-from nvltop.tui.tabs.history.timeline import Playing
+from nvltop.tui.render.replay_bar import ReplayState
 
 STEP_S: Final = 10.0
 """What the arrow keys jump."""
@@ -79,10 +79,10 @@ class Playback:
         self._told = ""
         self._replay.jump(to_s)
 
-    def playing(self) -> Playing:
+    def playing(self) -> ReplayState:
         """Return where the replay stands."""
         line = self._replay.timeline
-        return Playing(
+        return ReplayState(
             position_s=self._replay.position_s - line.start_s,
             length_s=line.end_s - line.start_s,
             speed=self._replay.speed,

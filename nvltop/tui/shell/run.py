@@ -11,7 +11,7 @@ from nvltop.crash import write_report
 from nvltop.model import Inventory, Item, Show
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.app import Nvltop
-from nvltop.tui.shell.lifecycle import Outcome, refused
+from nvltop.tui.shell.lifecycle import ExitStatus, refused
 from nvltop.tui.shell.source import Source
 
 FIRST_S: Final = 0.5
@@ -19,7 +19,7 @@ FIRST_S: Final = 0.5
 PAUSE_S: Final = 0.01
 
 
-def run(source: Source, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> Outcome:
+def run(source: Source, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> ExitStatus:
     """Show the screen until the user leaves; `show` is given each frame as well.
 
     `begun_s` is when the source was started (CLOCK_MONOTONIC). What ends the run at once, such as a
@@ -27,7 +27,7 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
     """
     unfit = terminal.unfit()
     if unfit:
-        return Outcome(1, unfit)
+        return ExitStatus(1, unfit)
     terminal.size_from_terminal()
     terminal.screen_on_terminal()
     terminal.give_size()
@@ -44,9 +44,9 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
         app.crashed = app.crashed or error
     finally:
         app.guard.restore()
-    outcome = Outcome(1, write_report(app.crashed)) if app.crashed else app.outcome
+    outcome = ExitStatus(1, write_report(app.crashed)) if app.crashed else app.outcome
     words, failed = app.finish_files()
-    return Outcome(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
+    return ExitStatus(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
 
 
 def first_items(source: Source, end_s: float) -> list[Item]:

@@ -29,7 +29,7 @@ def record_or_stop(source: Source, inventory: Inventory) -> tuple[Source, str, b
     return Recorded(source, recorder), f"recording to {recorder.path}, redacted; F7 stops", False
 
 
-def keep(before: Settings, now: Settings) -> tuple[str, bool]:
+def save_settings(before: Settings, now: Settings) -> tuple[str, bool]:
     """Write changes into the config file; return what to tell, if anything, and whether it failed."""
     changes = changed(before, now)
     if not changes:

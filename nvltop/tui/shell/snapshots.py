@@ -13,17 +13,17 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import Ring
 from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.main_screen import Main
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.shell.main_screen import MainScreen
 
 LEAVE_S: Final = 2.0
 """How long leaving waits for the disk."""
 BUSY: Final = "the snapshot before is still being written"
-BY_KEY: Final = "somebody pressed F8"
+KEY_PRESSED: Final = "somebody pressed F8"
 COPIED: Final = "; report.md is on the clipboard, too, if the terminal allows it"
 
 
-class Shots:
+class SnapshotTaker:
     """Keeps the last minutes, and makes snapshots one at a time; nothing of it waits for driver or disk."""
 
     def __init__(self, full: bool, replayed: bool, told: Callable[[str, bool], None]) -> None:
@@ -48,7 +48,7 @@ class Shots:
         return self._thread is not None and self._thread.is_alive()
 
     def take(
-        self, main: Main, view: View, frame: Frame, history: RateHistory, cause: str = BY_KEY
+        self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str = KEY_PRESSED
     ) -> str | None:
         """Begin to write a snapshot into the current folder, and return its report.
 
@@ -61,12 +61,12 @@ class Shots:
 
         screen = offscreen.take(main, view, self._ring.redact)
         made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed)
-        work = (made, COPIED if cause is BY_KEY else "", asyncio.get_running_loop())
+        work = (made, COPIED if cause is KEY_PRESSED else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
         self._thread.start()
         return made.report
 
-    def take_if_critical(self, main: Main, view: View, frame: Frame, history: RateHistory) -> None:
+    def take_if_critical(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory) -> None:
         """Write a snapshot of a critical finding for which there has been none of late."""
         if self._busy or self._replayed or not main.is_mounted:
             return

@@ -16,8 +16,8 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from nvltop.text import ASCII_SUBSTITUTES, c_locale, char_width
-from nvltop.tui.shell import guard, terminal
-from nvltop.tui.shell.keyboard import PASTE_IDLE_S, Keyboard
+from nvltop.tui.shell import terminal, terminal_guard
+from nvltop.tui.shell.keyboard import PASTE_IDLE_S, KeyboardInput
 
 CHUNK: Final = 4096
 ESCAPE_S: Final = constants.ESCAPE_DELAY + 0.02
@@ -30,10 +30,10 @@ ANSWER_S: Final = 1.0
 """Time for an answer to come back over a slow line; a terminal that takes longer gives none."""
 
 
-class Output:
+class TerminalFile:
     """The terminal as a file for Textual's writer thread; it stops when the guard restores the terminal."""
 
-    def __init__(self, file: Any, its: guard.Guard) -> None:
+    def __init__(self, file: Any, its: terminal_guard.TerminalGuard) -> None:
         self._fd = file.fileno()
         # What is not ours to draw, such as frames of menus, may not fit into the locale.
         codecs.register_error("cells", _in_cells)
@@ -66,7 +66,7 @@ def _in_cells(error: UnicodeError) -> tuple[str, int]:
     return "".join(ASCII_SUBSTITUTES.get(c, "-" * char_width(c)) for c in lacking), error.end
 
 
-class Driver(LinuxDriver):
+class TtyDriver(LinuxDriver):
     """Counts the bytes that it sends, reads keys on the event loop, and never waits for the terminal.
 
     Textual's own waits for keys in a thread that looks up ten times a second, for days, and each time takes
@@ -76,15 +76,15 @@ class Driver(LinuxDriver):
     class InputEnded(Message):
         """No more keys will come."""
 
-    written = 0
+    bytes_written = 0
     """Bytes sent to the terminal so far."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._size = self._get_terminal_size()
-        self._guard: guard.Guard = self._app.guard  # type: ignore[attr-defined]
-        self._file: Any = Output(self._file, self._guard)
-        self._keyboard = Keyboard(self._debug)
+        self._guard: terminal_guard.TerminalGuard = self._app.guard  # type: ignore[attr-defined]
+        self._file: Any = TerminalFile(self._file, self._guard)
+        self._keyboard = KeyboardInput(self._debug)
         self._listening = False
         """Whether keys are read."""
         self._asked_s: float | None = None
@@ -107,12 +107,12 @@ class Driver(LinuxDriver):
             if self._dropped:
                 self._dropped = False
                 self._loop.call_soon_threadsafe(self._app.action_redraw)  # type: ignore[attr-defined]
-        Driver.written += len(data) if data.isascii() else len(data.encode())
+        TtyDriver.bytes_written += len(data) if data.isascii() else len(data.encode())
         super().write(data)
 
     def _enable_mouse_support(self) -> None:
         if self._mouse:
-            self.write(guard.MOUSE_ON)
+            self.write(terminal_guard.MOUSE_ON)
 
     def _disable_mouse_support(self) -> None:
         """Do nothing: `disable_input` has ended all reports."""
@@ -161,10 +161,10 @@ class Driver(LinuxDriver):
             with suppress(termios.error):
                 termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
         self.attrs_before = None
-        self.write(guard.SCREEN_OFF)
+        self.write(terminal_guard.SCREEN_OFF)
 
     def close(self) -> None:
-        """Wait until all is sent; at the end, a terminal that takes nothing is left to `Guard.restore`."""
+        """Wait until everything is sent, except at exit on a stalled terminal: the guard restores that."""
         writer = self._writer_thread
         if writer is None or (self._guard.ending and terminal.stalled()):
             return
@@ -193,7 +193,7 @@ class Driver(LinuxDriver):
         A terminal that is known to answer is asked once more, after its reports were switched off: then
         nothing is under way any more.
         """
-        self.write(guard.REPORTS_OFF)
+        self.write(terminal_guard.REPORTS_OFF)
         if self._answers:
             self._query()
         while self._asked_s is not None:

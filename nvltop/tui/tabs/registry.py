@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.tui.tabs.errors.widget import Errors
-from nvltop.tui.tabs.health.widget import Health
-from nvltop.tui.tabs.history.widget import History
-from nvltop.tui.tabs.links.widget import Links
-from nvltop.tui.tabs.main.widget import Overview
-from nvltop.tui.tabs.processes.widget import Processes
+from nvltop.tui.tabs.errors.widget import ErrorsTab
+from nvltop.tui.tabs.health.widget import HealthTab
+from nvltop.tui.tabs.history.widget import HistoryTab
+from nvltop.tui.tabs.links.widget import LinksTab
+from nvltop.tui.tabs.main.widget import MainTab
+from nvltop.tui.tabs.processes.widget import ProcessesTab
 from nvltop.tui.widgets.tab import Tab
 
-TABS: Final[tuple[type[Tab], ...]] = (Overview, Links, Errors, Health, Processes, History)
+TABS: Final[tuple[type[Tab], ...]] = (MainTab, LinksTab, ErrorsTab, HealthTab, ProcessesTab, HistoryTab)

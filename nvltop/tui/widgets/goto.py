@@ -13,10 +13,10 @@ from textual.widgets import Input
 from nvltop.tui.widgets.prompt import MAX_CHARS
 
 
-class GoTo(ModalScreen[None]):
+class GoToDialog(ModalScreen[None]):
     """One line of input, obeyed when it is entered."""
 
-    CSS = "GoTo { align: center bottom; } GoTo > Input { width: 100%; }"
+    CSS = "GoToDialog { align: center bottom; } GoToDialog > Input { width: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back")]
 
     def __init__(self, go: Callable[[str], None]) -> None:

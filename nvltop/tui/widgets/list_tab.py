@@ -10,15 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.text import normalize
-from nvltop.tui.render.bars import FILTER, SEARCH, SORT, Key
+from nvltop.tui.render.bars import FILTER, SEARCH, SORT, FunctionKey
 from nvltop.tui.render.cells import shown
 from nvltop.tui.render.row import Column, Row, Span, choose, fit
+from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.tabs.main.layout import first_shown
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.menu import Menu
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 T = TypeVar("T")
@@ -39,22 +39,22 @@ class ListTab(Tab, Generic[T]):
         Binding("I", "invert", "Invert the order"),
     ]
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
-        self._list = Lines(ink, "list")
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
+        self._list = RowsWidget(output, "list")
         self.sort = self.SORT
         self.descending = self.SORT not in self.TEXT_COLUMNS
-        self.filter = ""
+        self.filter_text = ""
         self.follow = True
         """Whether the selection stays with its item when the order changes, or with its row."""
         self._order = SteadyOrder()
-        self._found = ""
+        self._last_search = ""
         self._items: list[T] = []
-        self._chosen = 0
+        self._selected = 0
         self._key: Hashable = None
         """Of the selected item, which stays selected when others move round it."""
         self._first = 0
-        self._heads: list[tuple[int, int, str]] = []
+        self._title_clicks: list[tuple[int, int, str]] = []
 
     def compose(self) -> ComposeResult:
         """Show the list."""
@@ -64,7 +64,7 @@ class ListTab(Tab, Generic[T]):
         """Return everything there is to list."""
         raise NotImplementedError
 
-    def key(self, item: T) -> Hashable:
+    def item_key(self, item: T) -> Hashable:
         """Return what makes an item the same one at the next frame."""
         raise NotImplementedError
 
@@ -84,7 +84,7 @@ class ListTab(Tab, Generic[T]):
         """Return what stands right of the columns."""
         return []
 
-    def head_of_tail(self) -> str:
+    def tail_title(self) -> str:
         """Return the title of what stands right of the columns."""
         return ""
 
@@ -97,15 +97,15 @@ class ListTab(Tab, Generic[T]):
         return [*spans, *self.tail(item, width - sum(len(text) for text, _ in spans))]
 
     @property
-    def chosen(self) -> T | None:
+    def selected(self) -> T | None:
         """The selected item."""
-        return self._items[self._chosen] if self._chosen < len(self._items) else None
+        return self._items[self._selected] if self._selected < len(self._items) else None
 
-    def words(self, item: T) -> str:
+    def search_text(self, item: T) -> str:
         """Return what search and filter look at."""
         return " ".join(shown(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of all lists."""
         return SEARCH, FILTER, SORT
 
@@ -113,59 +113,61 @@ class ListTab(Tab, Generic[T]):
         """Draw what is seen of the list."""
         self._arrange()
         at = self._list.size
-        self._first = first_shown(self._first, self._chosen, len(self._items), at.height - 1)
+        self._first = first_shown(self._first, self._selected, len(self._items), at.height - 1)
         columns = choose(self.COLUMNS, at.width)
         self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
 
     def _arrange(self) -> None:
-        wanted = normalize(self.view.alias(self.filter)).lower()
-        items = [item for item in self.items() if not wanted or wanted in self.words(item)]
+        wanted = normalize(self.view.alias(self.filter_text)).lower()
+        items = [item for item in self.items() if not wanted or wanted in self.search_text(item)]
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
             by = wanted, self.sort, self.descending
-            items = list(self._order.apply(items, self.key, by, self.view.now_s))
+            items = list(self._order.apply(items, self.item_key, by, self.view.now_s))
         self._items = items
-        places = {self.key(item): i for i, item in enumerate(items)}
-        place = places.get(self._key, self._chosen) if self.follow else self._chosen
-        self._chosen = max(0, min(place, len(items) - 1))
-        self._key = self.key(items[self._chosen]) if items else None
+        places = {self.item_key(item): i for i, item in enumerate(items)}
+        place = places.get(self._key, self._selected) if self.follow else self._selected
+        self._selected = max(0, min(place, len(items) - 1))
+        self._key = self.item_key(items[self._selected]) if items else None
 
     def _title(self, columns: Sequence[Column], width: int) -> Row:
         spans: list[Span] = []
-        self._heads = []
+        self._title_clicks = []
         at = 0
         for column in columns:
             head = column.head()
             if column.key == self.sort:
                 mark = self.view.glyphs.falling if self.descending else self.view.glyphs.rising
                 head = column.place(column.title[: column.width - 1] + mark)
-            self._heads.append((at, at + column.width, column.key))
+            self._title_clicks.append((at, at + column.width, column.key))
             spans += [(head, "title"), (" ", "title")]
             at += column.width + 1
-        spans.append((self.head_of_tail(), "title"))
-        if self.filter:
-            spans.append((f" filter: {self._filter_words()}", "title"))
+        spans.append((self.tail_title(), "title"))
+        if self.filter_text:
+            spans.append((f" filter: {self._shown_filter()}", "title"))
         return fit(spans, width, "title")
 
-    def _filter_words(self) -> str:
+    def _shown_filter(self) -> str:
         """Return the filter; in a picture for others, only if it names something that was renamed."""
-        words = self.view.alias(self.filter)
-        return words if words != self.filter or self.view.alias is str else "left out"
+        words = self.view.alias(self.filter_text)
+        return words if words != self.filter_text or self.view.alias is str else "left out"
 
     def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:
         if not self._items:
-            return [fit([(self.empty() if not self.filter else "nothing matches the filter", "dim")], width)]
+            return [
+                fit([(self.empty() if not self.filter_text else "nothing matches the filter", "dim")], width)
+            ]
         rows = []
         for i, item in enumerate(self._items[self._first : self._first + max(0, height)], self._first):
             spans = self.line(item, columns, width)
-            rows.append(fit(spans, width, "selected" if i == self._chosen else None))
+            rows.append(fit(spans, width, "selected" if i == self._selected else None))
         return rows
 
     def move(self, by: int) -> None:
         """Move the selection."""
         self._order.touch(self.view.now_s)
-        self._chosen = max(0, min(self._chosen + by, len(self._items) - 1))
-        self._key = self.key(self._items[self._chosen]) if self._items else None
+        self._selected = max(0, min(self._selected + by, len(self._items) - 1))
+        self._key = self.item_key(self._items[self._selected]) if self._items else None
 
     def page_lines(self) -> int:
         """Return how many rows are seen."""
@@ -176,23 +178,23 @@ class ListTab(Tab, Generic[T]):
         self.ask("Search", "", self._search)
 
     def _search(self, text: str) -> None:
-        again = text and text == self._found
-        self._found = text
+        again = text and text == self._last_search
+        self._last_search = text
         count = len(self._items)
-        begin = self._chosen + (1 if again else 0)
+        begin = self._selected + (1 if again else 0)
         for i in range(count if text else 0):
             place = (begin + i) % count
-            if normalize(text).lower() in self.words(self._items[place]):
-                self.move(place - self._chosen)
+            if normalize(text).lower() in self.search_text(self._items[place]):
+                self.move(place - self._selected)
                 break
         self.repaint()
 
     def action_filter(self) -> None:
         """List only rows with the text."""
-        self.ask("Filter", self.filter, self._set_filter)
+        self.ask("Filter", self.filter_text, self._set_filter)
 
     def _set_filter(self, text: str) -> None:
-        self.filter = text
+        self.filter_text = text
         self.repaint()
 
     def action_sort_by(self) -> None:
@@ -218,13 +220,13 @@ class ListTab(Tab, Generic[T]):
         if not at.contains(x, y):
             return
         if y == at.y:
-            for start, end, column in self._heads:
+            for start, end, column in self._title_clicks:
                 if start <= x - at.x <= end:
                     self._sort_by(column)
             return
         row = self._first + y - at.y - 1
         if row < len(self._items):
-            self.move(row - self._chosen)
+            self.move(row - self._selected)
             if event.chain == 2:
                 await self.run_action("enter")
             self.repaint()

@@ -6,7 +6,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 
-class Bare(Widget):
+class PlainWidget(Widget):
     """Knows its size without looking itself up on the screen, and also while it is not shown."""
 
     @property

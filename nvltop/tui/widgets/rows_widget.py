@@ -11,8 +11,8 @@ from textual.strip import Strip
 
 from nvltop.tui.render.cells import shown
 from nvltop.tui.render.row import Row, text_of
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.widgets.plain_widget import Bare
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.plain_widget import PlainWidget
 
 Part: TypeAlias = "tuple[int, int]"
 """From which column up to which."""
@@ -21,18 +21,18 @@ NEAR: Final = 12
 """Columns that are sent again rather than passed over."""
 
 
-class Lines(Bare):
+class RowsWidget(PlainWidget):
     """Rows of exactly the widget's width.
 
     A row that did not change is not touched. Of the others the part that did goes straight to the terminal
     where that can be; else Textual renders and sends the line again, up to the last change.
     """
 
-    DEFAULT_CSS = "Lines { height: 1fr; width: 1fr; }"
+    DEFAULT_CSS = "RowsWidget { height: 1fr; width: 1fr; }"
 
-    def __init__(self, ink: Ink, id: str) -> None:
+    def __init__(self, output: DirectOutput, id: str) -> None:
         super().__init__(id=id)
-        self._ink = ink
+        self._output = output
         self._rows: Sequence[Row] = ()
         self._strips: dict[int, Strip] = {}
 
@@ -48,7 +48,7 @@ class Lines(Bare):
                 dirty.append((y, changes(before, after)))
         if not dirty:
             return
-        if self._ink.is_straight:
+        if self._output.is_active:
             self._put(dirty)
         else:
             width = self.size.width
@@ -65,7 +65,9 @@ class Lines(Bare):
             if seen.y <= at.y + y < seen.bottom:
                 row = self._rows[y] if y < len(self._rows) else blank
                 for start, end in parts:
-                    self._ink.put(at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x))
+                    self._output.write_cells(
+                        at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x)
+                    )
 
     def forget(self) -> None:
         """Draw everything anew, as after a change of the styles."""
@@ -96,7 +98,7 @@ class Lines(Bare):
         if strip is None:
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
-            styles = self._ink.styles
+            styles = self._output.styles.styles
             segments = [Segment(shown(text), styles[role]) for text, role in self._rows[y]]
             strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
             self._strips[y] = strip

@@ -5,7 +5,7 @@ A tab is added by one file and one line: a module of `nvltop/tui/tabs/` with a s
 `nvltop/tui/tabs/__init__.py`, which is the order of the tab row. The subclass gives
 
 - `TITLE`, its word in the tab row;
-- `compose`, its widgets: `Lines`, made with `self.ink`, whose rows pure functions of `tui/render/` draw;
+- `compose`, its widgets: each a `RowsWidget(self.output, id)`, whose rows are made by pure functions;
 - `paint`, which brings them up to date from `self.view`. It is called at every frame while the tab is
   shown and never while it is not, so it may format what is seen and must not move widgets without need;
 - `BINDINGS` for its own keys (they come before the screen's), and `keys()` for their places in the
@@ -26,16 +26,16 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from nvltop.tui.render.bars import Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
-from nvltop.tui.widgets.plain_widget import Bare
+from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.plain_widget import PlainWidget
 
 ALL: Final = 1 << 20
 """More rows than any list has."""
 
 
-class Tab(Bare, can_focus=True):
+class Tab(PlainWidget, can_focus=True):
     """Shown while it is the current one; see the module for what a subclass gives."""
 
     DEFAULT_CSS = "Tab { height: 1fr; width: 1fr; display: none; }"
@@ -70,11 +70,11 @@ class Tab(Bare, can_focus=True):
     class Closed(Message):
         """The page is to be left."""
 
-    def __init__(self, view: View, ink: Ink) -> None:
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__()
         self.view = view
-        self.ink = ink
-        """For `Lines`."""
+        self.output = output
+        """For `RowsWidget`."""
 
     def paint(self) -> None:
         """Draw the view."""
@@ -83,7 +83,7 @@ class Tab(Bare, can_focus=True):
     def forget(self) -> None:
         """Let the next `paint` draw all of it: for tabs that leave out what has not changed."""
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Return this tab's own places in the function bar."""
         return ()
 

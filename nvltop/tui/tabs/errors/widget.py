@@ -13,12 +13,11 @@ from nvltop.analysis.errors import INFORMATIVE, MINUTES
 from nvltop.analysis.health.words import WORDS
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, known
-from nvltop.report.nics import ERROR_NAMES, nic_name
+from nvltop.report.nics import ERROR_NAMES, nic_name, nic_number
 from nvltop.report.text import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.render.bars import Key
+from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.row import Column, Span, narrow
-from nvltop.tui.tabs.main import nics
 from nvltop.tui.widgets.list_tab import ListTab
 
 NEVER: Final = 1e12
@@ -47,7 +46,7 @@ class Moved:
     link: bool = True
 
 
-class Errors(ListTab[Moved]):
+class ErrorsTab(ListTab[Moved]):
     """Counters with their lifetime, what rose since the start, and when."""
 
     TITLE = "Errors"
@@ -68,7 +67,7 @@ class Errors(ListTab[Moved]):
         Binding("enter", "enter", "Open the link"),
     ]
 
-    class Baseline(Message):
+    class BaselineRequested(Message):
         """Errors are to be counted from now on."""
 
     def items(self) -> Sequence[Moved]:
@@ -95,7 +94,7 @@ class Errors(ListTab[Moved]):
             Moved(
                 owner=f.nic.device,
                 place=NICS + i,
-                label=nics.number(self.view, f),
+                label=nic_number(frame, f),
                 index=f.port.port,
                 kind=kind,
                 words=ERROR_NAMES.get(kind, kind),
@@ -108,7 +107,7 @@ class Errors(ListTab[Moved]):
             if known(error.total) and error.total
         ]
 
-    def key(self, item: Moved) -> Hashable:
+    def item_key(self, item: Moved) -> Hashable:
         """Name a counter."""
         return item.owner, item.index, item.kind
 
@@ -139,7 +138,7 @@ class Errors(ListTab[Moved]):
         if column.key == "gpu":
             return item.label, ""
         if column.key == "link":
-            mark, role = self.view.mark(item.owner, item.index)
+            mark, role = self.view.finding_mark(item.owner, item.index)
             return f"{item.index}{mark}", role
         if column.key == "kind":
             return item.words, role
@@ -174,15 +173,15 @@ class Errors(ListTab[Moved]):
         kinds |= {kind for f in ports for kind in f.errors}
         return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} stand at 0"
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Add the baseline."""
-        return (*super().keys(), Key("b", "Base", "baseline"))
+        return (*super().keys(), FunctionKey("b", "Base", "baseline"))
 
     def action_baseline(self) -> None:
         """Count from now on."""
-        self.post_message(self.Baseline())
+        self.post_message(self.BaselineRequested())
 
     def action_enter(self) -> None:
         """Open the selected counter's link; a NIC has no page."""
-        if self.chosen and self.chosen.link:
-            self.open_page(LinkPage(self.view, self.ink, self.chosen.owner, self.chosen.index))
+        if self.selected and self.selected.link:
+            self.open_page(LinkPage(self.view, self.output, self.selected.owner, self.selected.index))

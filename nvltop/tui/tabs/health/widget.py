@@ -9,24 +9,24 @@ from textual import events
 from textual.app import ComposeResult
 
 from nvltop.model import Check, Event, Finding
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.render.scroll import first_shown
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
-from nvltop.tui.tabs.main.layout import first_shown
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
-class Health(Tab):
+class HealthTab(Tab):
     """A list, and below it the selected entry in whole sentences."""
 
-    DEFAULT_CSS = "Health { layout: vertical; #details { height: 7; dock: bottom; } }"
+    DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
-        self._list = Lines(ink, "findings")
-        self._details = Lines(ink, "details")
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
+        self._list = RowsWidget(output, "findings")
+        self._details = RowsWidget(output, "details")
         self._entries: list[rows.Entry] = []
         self._of: tuple[Sequence[Finding], Sequence[Finding], Sequence[Check], Sequence[Event]] | None = None
         self._chosen = 0

@@ -13,7 +13,7 @@ from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S
 from nvltop.model import known
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import SEPARATOR, Row, fit, narrow, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 SPANS: Final = (
     (60, "1 min"),
@@ -45,7 +45,7 @@ class Wanted:
     """How many values from the newest one on."""
 
 
-def keys(view: View, wanted: Wanted, way: str) -> list[SeriesKey]:
+def keys(view: ViewState, wanted: Wanted, way: str) -> list[SeriesKey]:
     """Return the series that add up to what is drawn."""
     if wanted.nic:
         return [
@@ -57,7 +57,7 @@ def keys(view: View, wanted: Wanted, way: str) -> list[SeriesKey]:
     return [(g.gpu.uuid, None, name) for g in view.gpus if wanted.pcie or g.nvlink.links_up]
 
 
-def rows(view: View, wanted: Wanted, width: int, height: int) -> list[Row]:
+def rows(view: ViewState, wanted: Wanted, width: int, height: int) -> list[Row]:
     """Draw what is drawn and the value at the cursor, then TX over RX."""
     seconds = SPANS[wanted.span][0]
     series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in WAYS}
@@ -81,7 +81,7 @@ def rows(view: View, wanted: Wanted, width: int, height: int) -> list[Row]:
     return out[:height]
 
 
-def title(view: View, wanted: Wanted) -> str:
+def title(view: ViewState, wanted: Wanted) -> str:
     """Name what is drawn."""
     g = next((g for g in view.frame.gpus if g.gpu.uuid == wanted.gpu), None)
     name = f"GPU {g.gpu.index}" if g else "all GPUs"
@@ -94,11 +94,11 @@ def title(view: View, wanted: Wanted) -> str:
     return f"{what} of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}"
 
 
-def _value(view: View, value: float) -> str:
+def _value(view: ViewState, value: float) -> str:
     return "unknown" if math.isnan(value) else view.unit.text(value)
 
 
-def _full(view: View, wanted: Wanted, values: Sequence[float]) -> float:
+def _full(view: ViewState, wanted: Wanted, values: Sequence[float]) -> float:
     """Return the top of the scale: what the links can carry, or a round number above what they did."""
     if wanted.nic:
         ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]

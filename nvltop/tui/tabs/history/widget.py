@@ -10,15 +10,15 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from nvltop.tui.render.bars import Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.history import chart
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
-class History(Tab):
+class HistoryTab(Tab):
     """Two charts with a cursor; drawn once a second at most."""
 
     TITLE = "History"
@@ -31,9 +31,9 @@ class History(Tab):
         Binding("l", "link", "The selected link, or the GPU as a whole"),
     ]
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
-        self._chart = Lines(ink, "chart")
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
+        self._chart = RowsWidget(output, "chart")
         self._wanted = chart.Wanted()
         self._row = 0
         """0 for the node, then the GPUs, then all NICs together and each of them."""
@@ -68,9 +68,13 @@ class History(Tab):
         self._drawn = now
         self._chart.show(chart.rows(view, self._wanted, at.width, at.height))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Say how to change what is drawn."""
-        return (Key("+", "Longer", "span(1)"), Key("-", "Short", "span(-1)"), Key("p", "PCIe", "pcie"))
+        return (
+            FunctionKey("+", "Longer", "span(1)"),
+            FunctionKey("-", "Short", "span(-1)"),
+            FunctionKey("p", "PCIe", "pcie"),
+        )
 
     def move(self, by: int) -> None:
         """Go from the node to its GPUs, and on to the NICs."""

@@ -10,7 +10,7 @@ from nvltop.formatting import UNKNOWN, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.text import remote_name
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 LABEL: Final = 8
 """Columns of `GPU 15 TX`, without the word."""
@@ -35,7 +35,7 @@ class Window:
     cell: int
 
 
-def window(view: View, width: int, height: int, gpu: int, link: int, before: Window | None) -> Window:
+def window(view: ViewState, width: int, height: int, gpu: int, link: int, before: Window | None) -> Window:
     """Return what to show so that the selected cell is seen, moved no more than needed."""
     most = max((len(g.links) for g in view.gpus), default=0)
     cell = CELL if LABEL + CELL * most <= width or LABEL + NARROW * most > width else NARROW
@@ -48,7 +48,7 @@ def window(view: View, width: int, height: int, gpu: int, link: int, before: Win
     return Window(first_gpu, first_link, gpus, links, cell)
 
 
-def rows(view: View, width: int, height: int, at: Window, gpu: int, link: int) -> list[Row]:
+def rows(view: ViewState, width: int, height: int, at: Window, gpu: int, link: int) -> list[Row]:
     """Draw link numbers, two lines a GPU, and the selected link in words."""
     shown = range(at.first_link, at.first_link + at.links)
     head = "GPU".ljust(LABEL) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
@@ -62,9 +62,9 @@ def rows(view: View, width: int, height: int, at: Window, gpu: int, link: int) -
 
 
 def _line(
-    view: View, g: GpuFrame, way: str, shown: Sequence[int], cell: int, chosen: int | None
+    view: ViewState, g: GpuFrame, way: str, shown: Sequence[int], cell: int, chosen: int | None
 ) -> list[Span]:
-    mark, role = view.mark(g.gpu.uuid)
+    mark, role = view.finding_mark(g.gpu.uuid)
     label = f"{g.gpu.index}{mark}".rjust(4) if way == "TX" else " " * 4
     spans: list[Span] = [(label, role or "bold"), (f" {way} ", way.lower())]
     if not g.links:
@@ -82,9 +82,9 @@ def _line(
     return spans
 
 
-def _cell(view: View, g: GpuFrame, link: Link, way: str) -> Span:
+def _cell(view: ViewState, g: GpuFrame, link: Link, way: str) -> Span:
     if link.state in WORDS:
-        marked = view.mark(g.gpu.uuid, link.index)[1]
+        marked = view.finding_mark(g.gpu.uuid, link.index)[1]
         return WORDS[link.state], marked or "dim"
     share = _share(link, way)
     if isinstance(share, Missing):
@@ -106,12 +106,12 @@ def _share(link: Link, way: str) -> Maybe[float]:
     return moved / speed if speed else Missing("link has no speed")
 
 
-def _sign(view: View, g: GpuFrame, link: Link) -> str:
+def _sign(view: ViewState, g: GpuFrame, link: Link) -> str:
     rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
-    return view.mark(g.gpu.uuid, link.index)[0] or ("!" if rose else "")
+    return view.finding_mark(g.gpu.uuid, link.index)[0] or ("!" if rose else "")
 
 
-def caption(view: View, gpu: int, link: int) -> str:
+def caption(view: ViewState, gpu: int, link: int) -> str:
     """Say what the selected cell is, in words."""
     if gpu >= len(view.gpus) or link >= len(view.gpus[gpu].links):
         return LEGEND

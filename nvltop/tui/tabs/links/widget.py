@@ -10,15 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.render.bars import Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
-class Links(Tab):
+class LinksTab(Tab):
     """A map of cells; the arrows go from cell to cell."""
 
     TITLE = "Links"
@@ -28,9 +28,9 @@ class Links(Tab):
         Binding("enter", "enter", "Open the link"),
     ]
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
-        self._map = Lines(ink, "heat")
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
+        self._map = RowsWidget(output, "heat")
         self._at: heatmap.Window | None = None
 
     def compose(self) -> ComposeResult:
@@ -43,9 +43,9 @@ class Links(Tab):
         self._at = heatmap.window(view, at.width, at.height, view.gpu, view.link, self._at)
         self._map.show(heatmap.rows(view, at.width, at.height, self._at, view.gpu, view.link))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Say what Enter does."""
-        return (Key("Ent", "Open", "enter"),)
+        return (FunctionKey("Ent", "Open", "enter"),)
 
     def move(self, by: int) -> None:
         """Go to another GPU, staying at the link."""
@@ -64,7 +64,7 @@ class Links(Tab):
         """Open the selected link."""
         g = self.view.selected
         if g and self.view.link < len(g.links):
-            self.open_page(LinkPage(self.view, self.ink, g.gpu.uuid, g.links[self.view.link].index))
+            self.open_page(LinkPage(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
 
     def on_click(self, event: events.Click) -> None:
         """Select a cell, open it with a second click."""

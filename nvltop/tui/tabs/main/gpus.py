@@ -13,7 +13,8 @@ from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SAME
 from nvltop.tui.render.row import Column, Row, Span, choose, fit, joined, narrow, overlaid, parted, text_of
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.traffic import has_links
+from nvltop.tui.render.view_state import ViewState
 
 NVLINK: Final = (
     Column("gpu", "GPU", 3, 0),
@@ -52,12 +53,7 @@ PEAKS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 
 BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 
-def has_links(gpus: tuple[GpuFrame, ...]) -> bool:
-    """Whether any GPU has a link that is up, or may have."""
-    return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
-
-
-def table(view: View, width: int, height: int, top: int) -> list[Row]:
+def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
     shape = _shape(view, width)
     rows = [_title(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
@@ -87,12 +83,12 @@ def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
     return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
 
 
-def _still(shape: Shape, g: GpuFrame, view: View) -> tuple[list[Span], list[Span]]:
+def _still(shape: Shape, g: GpuFrame, view: ViewState) -> tuple[list[Span], list[Span]]:
     """Return what stands before and behind the rates; it changes once a second at most."""
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
-    of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.mark(g.gpu.uuid)
-    return view.kept(
+    of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.finding_mark(g.gpu.uuid)
+    return view.cached(
         ("gpu", g.gpu.uuid),
         of,
         lambda: (joined(_cells(shape.first, g, view)), joined(_cells(shape.last, g, view))),
@@ -112,9 +108,9 @@ class Shape(NamedTuple):
     title: Row
 
 
-def _shape(view: View, width: int) -> Shape:
+def _shape(view: ViewState, width: int) -> Shape:
     return _shaped(
-        has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.falling, view.glyphs
+        has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.descending, view.glyphs
     )
 
 
@@ -158,7 +154,7 @@ def _head(c: Column, sort: str, mark: str) -> str:
     return c.place(c.title[: c.width - 1] + mark)
 
 
-def column_at(view: View, x: int, width: int) -> str | None:
+def column_at(view: ViewState, x: int, width: int) -> str | None:
     """Return the key of the column whose title is drawn at `x`."""
     at = 0
     shape = _shape(view, width)
@@ -169,7 +165,7 @@ def column_at(view: View, x: int, width: int) -> str | None:
     return None
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, view: View) -> list[Span]:
+def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Span]:
     old = "dim" if g.stale or g.state != "ok" else ""
     spans: list[Span] = []
     for c in columns:
@@ -179,30 +175,30 @@ def _cells(columns: Sequence[Column], g: GpuFrame, view: View) -> list[Span]:
     return spans
 
 
-def _gpu(g: GpuFrame, view: View, old: str) -> Span:
-    mark, role = view.mark(g.gpu.uuid)
+def _gpu(g: GpuFrame, view: ViewState, old: str) -> Span:
+    mark, role = view.finding_mark(g.gpu.uuid)
     return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
 
 
-def _name(g: GpuFrame, view: View, old: str) -> Span:
+def _name(g: GpuFrame, view: ViewState, old: str) -> Span:
     if g.state != "ok":
         return g.state.upper(), "error"
     return narrow(short_name(g.gpu.name), view.glyphs), ""
 
 
-def _tx(g: GpuFrame, view: View, old: str) -> Span:
+def _tx(g: GpuFrame, view: ViewState, old: str) -> Span:
     return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
-def _rx(g: GpuFrame, view: View, old: str) -> Span:
+def _rx(g: GpuFrame, view: ViewState, old: str) -> Span:
     return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
-def _share(g: GpuFrame, view: View, old: str) -> Span:
+def _share(g: GpuFrame, view: ViewState, old: str) -> Span:
     return (percent(mean_link_share(g.nvlink)), old) if _carries(g) else NO_LINK
 
 
-def _peak(value: Maybe[float], g: GpuFrame, view: View, old: str) -> Span:
+def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> Span:
     return (view.unit.number(value), old) if _carries(g) else NO_LINK
 
 
@@ -211,7 +207,7 @@ def _carries(g: GpuFrame) -> bool:
     return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
 
 
-def _links(g: GpuFrame, view: View, old: str) -> Span:
+def _links(g: GpuFrame, view: ViewState, old: str) -> Span:
     up, present = g.nvlink.links_up, g.nvlink.links_present
     if present == 0:
         return NO_LINK
@@ -219,7 +215,7 @@ def _links(g: GpuFrame, view: View, old: str) -> Span:
     return f"{_text(up)}/{_text(present)}", "warn" if short else old
 
 
-def _errors(g: GpuFrame, view: View, old: str) -> Span:
+def _errors(g: GpuFrame, view: ViewState, old: str) -> Span:
     link = g.nvlink
     if link.links_present == 0:
         return NO_LINK
@@ -227,7 +223,7 @@ def _errors(g: GpuFrame, view: View, old: str) -> Span:
     return count(link.errors_total), "error" if moved else old
 
 
-Cell: TypeAlias = Callable[[GpuFrame, View, str], Span]
+Cell: TypeAlias = Callable[[GpuFrame, ViewState, str], Span]
 CELLS: Final[dict[str, Cell]] = {
     "gpu": _gpu,
     "name": _name,
@@ -254,16 +250,16 @@ RATES: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, view: View, shape: Shape) -> list[Span]:
+def _sparks(g: GpuFrame, view: ViewState, shape: Shape) -> list[Span]:
     if shape.linked:
         ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:
         ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE_BYTES_PER_S[5] * 16
     uuid = g.gpu.uuid
     return [
-        (view.spark((uuid, None, ways[0]), shape.spark, scale), "tx"),
+        (view.sparkline((uuid, None, ways[0]), shape.spark, scale), "tx"),
         (" ", ""),
-        (view.spark((uuid, None, ways[1]), shape.spark, scale), "rx"),
+        (view.sparkline((uuid, None, ways[1]), shape.spark, scale), "rx"),
     ]
 
 

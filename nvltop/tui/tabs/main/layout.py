@@ -9,7 +9,7 @@ LOWER_LINES: Final = 9
 """What matrix and links keep if there are more GPUs than lines: on a screen of 24 lines, which has 18
 for a tab, eight GPUs and their matrix fit exactly."""
 MAX_LOWER: Final = 20
-"""Lines of matrix or links that go before the NICs."""
+"""RowsWidget of matrix or links that go before the NICs."""
 MIN_NIC_LINES: Final = 3
 LINKS_COLUMNS: Final = 56
 """What the links need beside the matrix."""
@@ -63,9 +63,3 @@ def layout(
         nic_lines=nic_lines,
         nics_below=below,
     )
-
-
-def first_shown(before: int, selected: int, count: int, height: int) -> int:
-    """Return the first row to show so that the selected one is seen, moved no more than needed."""
-    top = min(before, max(0, count - height))
-    return max(0, min(selected, max(top, selected - height + 1)))

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.tui.render.row import SEPARATOR, Column, Row, Span, choose, fit, joined, parted, sentence
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 TITLES: Final = {
     "replay": "REPL",
@@ -42,7 +42,7 @@ ROOMY: Final = 110
 """From this width on the other end has a column; elsewhere the caption names the selected link's."""
 
 
-def rows(view: View, width: int, height: int, top: int) -> list[Row]:
+def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Draw the links from number `top` on, and what the selected one is joined to."""
     g = view.selected
     if g is None:
@@ -71,19 +71,19 @@ def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
-def _still(shape: Shape, g: GpuFrame, link: Link, view: View) -> tuple[list[Span], list[Span]]:
+def _still(shape: Shape, g: GpuFrame, link: Link, view: ViewState) -> tuple[list[Span], list[Span]]:
     """Return what stands before and behind the rates; it changes seldom."""
     uuid = g.gpu.uuid
     counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
-    of = shape, link.state, counts, view.mark(uuid, link.index), view.remote(link)
-    return view.kept(
+    of = shape, link.state, counts, view.finding_mark(uuid, link.index), view.remote_end(link)
+    return view.cached(
         ("link", uuid, link.index),
         of,
         lambda: (joined(_cells(shape.first, g, link, view)), joined(_cells(shape.last, g, link, view))),
     )
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: View) -> list[Span]:
+def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Span]:
     spans: list[Span] = []
     for c in columns:
         text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
@@ -132,11 +132,11 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
     return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, title)
 
 
-def _caption(g: GpuFrame, view: View) -> str:
+def _caption(g: GpuFrame, view: ViewState) -> str:
     """Name the selected link's other end, and say why a value is unknown."""
     link = g.links[min(view.link, len(g.links) - 1)]
     name = f"GPU {g.gpu.index} > link {link.index}"
-    remote = view.remote(link)
+    remote = view.remote_end(link)
     tx = link.mean_tx_bytes_per_s
     if link.state_reason:
         return f"{name}: state unknown ({link.state_reason}){SEPARATOR}to {remote}"
@@ -149,7 +149,7 @@ def _caption(g: GpuFrame, view: View) -> str:
     return SEPARATOR.join((f"{name} > {remote}", speed, counts))
 
 
-def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
+def _why_none(g: GpuFrame, view: ViewState, width: int) -> list[Row]:
     present = g.nvlink.links_present
     why = f"links unknown: {present.reason}" if isinstance(present, Missing) else "this GPU has no NVLink"
     return [
@@ -158,35 +158,35 @@ def _why_none(g: GpuFrame, view: View, width: int) -> list[Row]:
     ]
 
 
-def _index(key: str, g: GpuFrame, link: Link, view: View) -> Span:
-    mark, role = view.mark(g.gpu.uuid, link.index)
+def _index(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+    mark, role = view.finding_mark(g.gpu.uuid, link.index)
     return f"{link.index}{mark}", role
 
 
-def _state(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+def _state(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
     role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
     return STATES.get(link.state, link.state.value), role
 
 
-def _tx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+def _tx(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
     return _rate(link.mean_tx_bytes_per_s, g, link, view)
 
 
-def _rx(key: str, g: GpuFrame, link: Link, view: View) -> Span:
+def _rx(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
     return _rate(link.mean_rx_bytes_per_s, g, link, view)
 
 
-def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: View) -> Span:
+def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> Span:
     # A link that is down has no traffic to read: that is no unknown.
     text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
     return text, "dim" if g.stale else ""
 
 
-def _remote(key: str, g: GpuFrame, link: Link, view: View) -> Span:
-    return view.remote(link), ""
+def _remote(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+    return view.remote_end(link), ""
 
 
-def _count(kind: str, g: GpuFrame, link: Link, view: View) -> Span:
+def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
     error = link.errors.get(kind)
     if error is None:
         return "-", "dim"
@@ -194,7 +194,7 @@ def _count(kind: str, g: GpuFrame, link: Link, view: View) -> Span:
     return count(error.total), "error" if moved else ""
 
 
-Cell: TypeAlias = Callable[[str, GpuFrame, Link, View], Span]
+Cell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], Span]
 CELLS: Final[dict[str, Cell]] = {
     "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
 }  # fmt: skip
@@ -203,10 +203,10 @@ RATES: Final = ("tx", "rx")
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, link: Link, view: View, each: int) -> list[Span]:
+def _sparks(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[Span]:
     speed = link.speed_bytes_per_s
     return [
-        (view.spark((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),
+        (view.sparkline((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),
         (" ", ""),
-        (view.spark((g.gpu.uuid, link.index, "rx"), each, speed), "rx"),
+        (view.sparkline((g.gpu.uuid, link.index, "rx"), each, speed), "rx"),
     ]

@@ -8,14 +8,14 @@ from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
 from nvltop.analysis.matrix import ON_SWITCH
 from nvltop.model import known
 from nvltop.tui.render.row import Row, Span, fit
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 CELL = 5
 LABEL = 3
 """Columns of a cell, and of the GPU's number before each row."""
 
 
-def width(view: View, room: int) -> int:
+def width(view: ViewState, room: int) -> int:
     """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
     n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
     whole = LABEL + CELL * n + 1
@@ -35,7 +35,7 @@ class Window:
     count: int
 
     @classmethod
-    def of(cls, view: View, columns: int) -> Window:
+    def of(cls, view: ViewState, columns: int) -> Window:
         """Return those that fit, the selected one among them; room is left to count the others."""
         n = len(view.frame.matrix.labels)
         fits = max(0, (columns - LABEL - 1) // CELL)
@@ -45,7 +45,7 @@ class Window:
         return cls(min(first, max(0, n - fits)), min(n, fits))
 
 
-def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
+def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     """Draw the matrix from row `top` on; rows and columns that do not fit are counted in the title."""
     m = view.frame.matrix
     n = len(m.labels)
@@ -70,7 +70,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     chosen, gpus = view.selected, view.frame.gpus
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
-        mark, marked = view.mark(gpus[i].gpu.uuid) if i < len(gpus) else ("", "")
+        mark, marked = view.finding_mark(gpus[i].gpu.uuid) if i < len(gpus) else ("", "")
         spans: list[Span] = [
             ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
         ]
@@ -82,7 +82,7 @@ def rows(view: View, columns: int, height: int, top: int = 0) -> list[Row]:
     return out
 
 
-def _cell(view: View, about: PairTable, i: int, j: int) -> str:
+def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
     """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
     m = view.frame.matrix
     if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:
@@ -92,16 +92,16 @@ def _cell(view: View, about: PairTable, i: int, j: int) -> str:
     return m.cells[i][j]
 
 
-def _mark(view: View, i: int, j: int) -> str:
+def _mark(view: ViewState, i: int, j: int) -> str:
     """Mark a pair that is joined directly by a link about which a rule has found something."""
     gpus = view.frame.gpus
     if i == j or max(i, j) >= len(gpus):
         return ""
     a, b = gpus[i], gpus[j]
-    if not view.mark(a.gpu.uuid)[0]:
+    if not view.finding_mark(a.gpu.uuid)[0]:
         return ""
     for link in a.links:
-        if link.remote.gpu == b.gpu.uuid and (mark := view.mark(a.gpu.uuid, link.index)[0]):
+        if link.remote.gpu == b.gpu.uuid and (mark := view.finding_mark(a.gpu.uuid, link.index)[0]):
             return mark
     return ""
 
@@ -111,7 +111,7 @@ def cell_at(x: int, y: int, top: int, first: int = 0) -> tuple[int, int] | None:
     return (top + y - 1, first + (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
 
 
-def _role(view: View, i: int, j: int, here: bool) -> str:
+def _role(view: ViewState, i: int, j: int, here: bool) -> str:
     if here and j == view.column:
         return "selected"
     m = view.frame.matrix

@@ -9,16 +9,16 @@ from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.pcie import LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
-from nvltop.report.nics import nic_kind, nic_name
+from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.tui.render.row import Column, Row, Span, choose, fit, narrow, overlaid
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 20
 """Every curve is sent anew once a second: a few are enough here, History has more."""
 
 
-def table(view: View, width: int, height: int) -> list[Row]:
+def table(view: ViewState, width: int, height: int) -> list[Row]:
     """Draw the ports; if not all fit, a page of them, at first from the nearest to the selected GPU on."""
     ports = listed(view.frame.nics)
     near = nearest(view)
@@ -55,7 +55,7 @@ def listed(ports: Sequence[NicFrame]) -> list[NicFrame]:
     return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
 
 
-def first_port(view: View, height: int) -> int:
+def first_port(view: ViewState, height: int) -> int:
     """Return the position of the first port that is seen in a table of so many lines."""
     ports, near = listed(view.frame.nics), nearest(view)
     start = 0 if near is None else ports.index(view.frame.nics[near])
@@ -63,7 +63,7 @@ def first_port(view: View, height: int) -> int:
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
-def _columns(view: View) -> list[Column]:
+def _columns(view: ViewState) -> list[Column]:
     unit = view.unit.name
     name = max((len(nic_name(f)) for f in view.frame.nics), default=0)
     columns = [
@@ -84,11 +84,11 @@ def _columns(view: View) -> list[Column]:
     return columns
 
 
-def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
+def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> Span:
     port = f.port
     old = "dim" if f.stale or not f.active else ""
     if c.key == "nic":
-        return number(view, f), "caption"
+        return nic_number(view.frame, f), "caption"
     if c.key == "name":
         return narrow(nic_name(f), view.glyphs), "bold" if chosen else ""
     if c.key == "kind":
@@ -110,13 +110,6 @@ def _cell(c: Column, f: NicFrame, view: View, *, chosen: bool) -> Span:
     if c.key == "errors":
         return _errors(f)
     return _near(view, f), ""
-
-
-def number(view: View, f: NicFrame) -> str:
-    """Return the number of the NIC's column in the matrix, such as `N3`; `-` if it has none."""
-    m = view.frame.matrix
-    labels = m.labels[len(m.p2p_nvlink) :]
-    return f"N{labels.index(f.label)}" if f.label in labels else "-"
 
 
 def share(f: NicFrame) -> Maybe[float]:
@@ -143,7 +136,7 @@ def _rose(error: ErrorCount) -> bool:
     return known(error.since_start) and error.since_start > 0
 
 
-def _near(view: View, f: NicFrame) -> str:
+def _near(view: ViewState, f: NicFrame) -> str:
     """Say which GPUs are nearest, and how near: `PXB 0`, `NODE 0-3`."""
     m = view.frame.matrix
     if f.label not in m.labels:
@@ -158,7 +151,7 @@ def _near(view: View, f: NicFrame) -> str:
     return f"{best} {','.join(map(str, numbers))}"
 
 
-def nearest(view: View) -> int | None:
+def nearest(view: ViewState) -> int | None:
     """Return the position in the frame of the port that is nearest to the selected GPU."""
     m, chosen = view.frame.matrix, view.selected
     label = f"GPU{chosen.gpu.index}" if chosen else ""
@@ -173,12 +166,12 @@ def nearest(view: View) -> int | None:
     return min(found)[-1] if found else None
 
 
-def _sparks(f: NicFrame, view: View, each: int) -> list[Span]:
+def _sparks(f: NicFrame, view: ViewState, each: int) -> list[Span]:
     key, scale = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
     return [
-        (view.spark((*key, "tx"), each, scale), "tx"),
+        (view.sparkline((*key, "tx"), each, scale), "tx"),
         (" ", ""),
-        (view.spark((*key, "rx"), each, scale), "rx"),
+        (view.sparkline((*key, "rx"), each, scale), "rx"),
     ]
 
 

@@ -8,12 +8,12 @@ from nvltop.formatting import age
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
 from nvltop.report import nics
 from nvltop.tui.render.row import SEPARATOR
-from nvltop.tui.render.view_state import View
-from nvltop.tui.tabs.main.gpus import has_links
+from nvltop.tui.render.traffic import has_links
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.nics import nearest
 
 
-def status(view: View) -> str:
+def status(view: ViewState) -> str:
     """Return one line on what is selected; empty if there is nothing to add to its row."""
     g = view.selected
     if g is None:

@@ -15,21 +15,22 @@ from textual.message import Message
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import gpu_order
-from nvltop.tui.render.bars import FILTER, SEARCH, SORT, Key
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.render.bars import FILTER, SEARCH, SORT, FunctionKey
+from nvltop.tui.render.scroll import first_shown
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
-from nvltop.tui.tabs.main.layout import LINKS_COLUMNS, Layout, first_shown, layout
+from nvltop.tui.tabs.main.layout import LINKS_COLUMNS, Layout, layout
 from nvltop.tui.tabs.main.status import status
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.menu import Menu
-from nvltop.tui.widgets.rows_widget import Lines
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
 
-class Overview(Tab):
+class MainTab(Tab):
     """GPUs above; matrix and links below, side by side where there is room."""
 
-    DEFAULT_CSS = "Overview { layout: vertical; #lower { height: 1fr; } }"
+    DEFAULT_CSS = "MainTab { layout: vertical; #lower { height: 1fr; } }"
     TITLE = "Main"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3,slash", "search", "Search a GPU by number, name, bus id"),
@@ -47,22 +48,22 @@ class Overview(Tab):
         Binding("left_square_bracket", "nics(-1)", "NICs: those before the ones that are seen"),
     ]
 
-    class Reordered(Message):
+    class OrderChanged(Message):
         """The list of GPUs is to be made anew."""
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
-        self._gpus = Lines(ink, "gpus")
-        self._matrix = Lines(ink, "matrix")
-        self._links = Lines(ink, "links")
-        self._nics = Lines(ink, "nics")
-        self._below = Lines(ink, "below")
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
+        self._gpus = RowsWidget(output, "gpus")
+        self._matrix = RowsWidget(output, "matrix")
+        self._links = RowsWidget(output, "links")
+        self._nics = RowsWidget(output, "nics")
+        self._below = RowsWidget(output, "below")
         """The NICs in the place of matrix and links."""
         self._layout: Layout | None = None
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
-        self._showing: dict[Lines, object] = {}
+        self._showing: dict[RowsWidget, object] = {}
         """What those parts show that hardly ever change."""
 
     def compose(self) -> ComposeResult:
@@ -74,10 +75,10 @@ class Overview(Tab):
             yield self._links
             yield self._below
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Say which of matrix, links and NICs F5 would show, where not all are."""
         following = self._following()
-        swap = () if following is None else (Key("F5", following, "swap"),)
+        swap = () if following is None else (FunctionKey("F5", following, "swap"),)
         return (SEARCH, FILTER, *swap, SORT)
 
     def _following(self) -> str | None:
@@ -132,7 +133,7 @@ class Overview(Tab):
         if self._is_new(self._matrix, (shows, place, estimated)):
             self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
 
-    def _draw_nics(self, lines: Lines, at: Size) -> None:
+    def _draw_nics(self, lines: RowsWidget, at: Size) -> None:
         view = self.view
         # Once a second, numbers and curves together: they are read no more often.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
@@ -140,7 +141,7 @@ class Overview(Tab):
         if self._is_new(lines, (shows, at, nics.nearest(view), view.nic_page)):
             lines.show(nics.table(view, at.width, at.height))
 
-    def _is_new(self, lines: Lines, shows: object) -> bool:
+    def _is_new(self, lines: RowsWidget, shows: object) -> bool:
         """Whether a part has to be drawn: most refreshes change nothing of it."""
         shown = (shows, self.view.unit, self.view.glyphs)
         if self._showing.get(lines) == shown:
@@ -186,13 +187,13 @@ class Overview(Tab):
         if view.column is not None:
             # Pages are of pairs of GPUs; NVLink does not lead to NICs.
             if view.column < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.ink, self._place(), view.column))
+                self.open_page(PairPage(view, self.output, self._place(), view.column))
             return
         if view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
-            self.open_page(LinkPage(view, self.ink, view.selected.gpu.uuid, link.index))
+            self.open_page(LinkPage(view, self.output, view.selected.gpu.uuid, link.index))
             return
-        view.enter(True)
+        view.focus_links(True)
         self.repaint()
 
     def action_search(self) -> None:
@@ -210,11 +211,11 @@ class Overview(Tab):
 
     def action_filter(self) -> None:
         """List only GPUs that hold what is typed."""
-        self.ask("Filter", self.view.words, self._filter)
+        self.ask("Filter", self.view.filter_text, self._filter)
 
     def _filter(self, words: str) -> None:
-        self.view.words = words
-        self.post_message(self.Reordered())
+        self.view.filter_text = words
+        self.post_message(self.OrderChanged())
 
     def action_sort_by(self) -> None:
         """Choose what the GPUs are sorted by."""
@@ -223,19 +224,19 @@ class Overview(Tab):
     def _sort_by(self, column: str | None) -> None:
         view = self.view
         if column in dict(gpu_order.KEYS) and column is not None:
-            view.falling = not view.falling if column == view.sort else column not in gpu_order.RISING
+            view.descending = not view.descending if column == view.sort else column not in gpu_order.RISING
             view.sort = column
-        self.post_message(self.Reordered())
+        self.post_message(self.OrderChanged())
 
     def action_invert(self) -> None:
         """Turn the order round."""
-        self.view.falling = not self.view.falling
-        self.post_message(self.Reordered())
+        self.view.descending = not self.view.descending
+        self.post_message(self.OrderChanged())
 
     def action_matrix(self) -> None:
         """Go into the matrix, or back to the GPUs."""
         view = self.view
-        view.enter(False)
+        view.focus_links(False)
         view.column = self._place() if view.column is None and view.gpus else None
         self.repaint()
 
@@ -276,7 +277,7 @@ class Overview(Tab):
     def action_back(self) -> None:
         """Go back to the GPUs."""
         self.view.column = None
-        self.view.enter(False)
+        self.view.focus_links(False)
         self.repaint()
 
     def move(self, by: int) -> None:
@@ -298,13 +299,13 @@ class Overview(Tab):
             elif self._first_gpu <= row < len(view.gpus):
                 view.gpu, view.links_focused = row, False
                 if event.chain == 2:
-                    view.enter(True)
+                    view.focus_links(True)
         elif self._matrix.display and self._matrix.region.contains(x, y):
             first = matrix.Window.of(view, self._matrix.size.width).first
             at = x - self._matrix.region.x, y - self._matrix.region.y
             cell = matrix.cell_at(*at, self._first_row, first)
             if cell and max(cell) < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.ink, *cell))
+                self.open_page(PairPage(view, self.output, *cell))
         elif self._links.region.contains(x, y) and view.selected:
             row = self._first_link + y - self._links.region.y - 1
             if self._first_link <= row < len(view.selected.links):

@@ -10,7 +10,7 @@ from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Job, Maybe, Missing, Process, known
 from nvltop.report.activity import describe
 from nvltop.tui.render.row import SEPARATOR, Column, narrow
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 
 COLUMNS: Final = (
     Column("pid", "PID", 8, 0),
@@ -61,7 +61,7 @@ def _runs(numbers: list[int]) -> Iterator[str]:
             begin = i
 
 
-def head(view: View, job: Job) -> str:
+def head(view: ViewState, job: Job) -> str:
     """Say in a line what a job is, and what NVLink does for it."""
     ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"

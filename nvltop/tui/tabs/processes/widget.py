@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
-from nvltop.tui.render.bars import Key
+from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.row import Column, Span, narrow
-from nvltop.tui.render.view_state import View
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.processes.rows import Entry
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.list_tab import ListTab
 from nvltop.tui.widgets.menu import Menu
 
@@ -26,7 +26,7 @@ SIGNALS: Final = tuple(
 ALL_USERS: Final = "all users"
 
 
-class Processes(ListTab[Entry]):
+class ProcessesTab(ListTab[Entry]):
     """A list, or a tree with each job's head above its processes."""
 
     TITLE = "Processes"
@@ -42,8 +42,8 @@ class Processes(ListTab[Entry]):
         Binding("F", "follow", "Follow the process, or stay at the row"),
     ]
 
-    def __init__(self, view: View, ink: Ink) -> None:
-        super().__init__(view, ink)
+    def __init__(self, view: ViewState, output: DirectOutput) -> None:
+        super().__init__(view, output)
         self._tree = True
         self._user = ""
         self._tagged: set[tuple[int, float]] = set()
@@ -54,7 +54,7 @@ class Processes(ListTab[Entry]):
         only = self._user and self.view.alias(self._user)
         return [e for e in found if not only or e.job.user == only or _user(e) == only]
 
-    def key(self, item: Entry) -> Hashable:
+    def item_key(self, item: Entry) -> Hashable:
         """Name a row."""
         return (item.job.key, item.process.pid if item.process else None)
 
@@ -81,14 +81,14 @@ class Processes(ListTab[Entry]):
         """Draw the command."""
         return [(narrow(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
 
-    def head_of_tail(self) -> str:
+    def tail_title(self) -> str:
         """Name the command."""
         return "COMMAND"
 
-    def words(self, item: Entry) -> str:
+    def search_text(self, item: Entry) -> str:
         """Search commands and jobs as well."""
         command = rows.command(item.process) if item.process else ""
-        return normalize(f"{super().words(item)} {command} {item.job.label}").lower()
+        return normalize(f"{super().search_text(item)} {command} {item.job.label}").lower()
 
     def empty(self) -> str:
         """Say why there is none."""
@@ -98,10 +98,10 @@ class Processes(ListTab[Entry]):
         """Say what cannot be seen."""
         return rows.unseen(self.view.frame)
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[FunctionKey]:
         """Add tree and kill."""
-        tree = Key("F5", "List" if self._tree and not self.sort else "Tree", "tree")
-        return (*super().keys(), tree, Key("F9", "Kill", "kill"))
+        tree = FunctionKey("F5", "List" if self._tree and not self.sort else "Tree", "tree")
+        return (*super().keys(), tree, FunctionKey("F9", "Kill", "kill"))
 
     def action_tree(self) -> None:
         """Group by job, or list."""
@@ -122,8 +122,8 @@ class Processes(ListTab[Entry]):
 
     def action_tag(self) -> None:
         """Tag the selected process, or take its tag, and go on."""
-        if self.chosen and self.chosen.process:
-            self._tagged ^= {_name(self.chosen.process)}
+        if self.selected and self.selected.process:
+            self._tagged ^= {_name(self.selected.process)}
             self.move(1)
         self.repaint()
 
@@ -143,11 +143,11 @@ class Processes(ListTab[Entry]):
         tagged = [p for p in listed if _name(p) in self._tagged]
         if tagged:
             return tagged
-        return [self.chosen.process] if self.chosen and self.chosen.process else []
+        return [self.selected.process] if self.selected and self.selected.process else []
 
     def action_kill(self) -> None:
         """Ask for the signal, then whether it is meant."""
-        why = self.view.no_kill
+        why = self.view.kill_refusal
         meant = self._meant()
         if why or not meant:
             self.app.notify(why or "no process is selected", markup=False)

@@ -17,7 +17,7 @@ from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
 from nvltop.tui.render.meters import Meter, bar
 from nvltop.tui.render.row import fit, sentence, text_of
-from nvltop.tui.render.view_state import View
+from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.status import status
 
@@ -40,7 +40,7 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
         rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
         rows += nics.table(v, width, 9) + nics.table(v, width, 30)
         rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width, ["Main", "Links"], 0)[0]]
-        rows.append(bars.function_bar(v, width, [bars.Key("F5", "Links", "swap")], status(v))[0])
+        rows.append(bars.function_bar(v, width, [bars.FunctionKey("F5", "Links", "swap")], status(v))[0])
         assert {len(text_of(row)) for row in rows} == {width}
 
 
@@ -177,7 +177,7 @@ def test_status_says_why_a_value_of_the_selection_is_unknown(view):
 
 def test_the_reason_stands_on_the_last_line(view):
     v = view("h100-mig")
-    bar, clicks = bars.function_bar(v, 80, [bars.Key("F5", "Links", "swap")], status(v))
+    bar, clicks = bars.function_bar(v, 80, [bars.FunctionKey("F5", "Links", "swap")], status(v))
     assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
     assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
         "F1Help",
@@ -203,11 +203,11 @@ def test_error_kinds_that_counted_are_the_last_to_go(view):
 def test_a_picture_is_drawn_once_a_second_and_of_whole_seconds(view):
     v = view(seconds=6.0)
     key = (v.gpus[0].gpu.uuid, None, "tx")
-    drawn = v.spark(key, 20, 500e9)
+    drawn = v.sparkline(key, 20, 500e9)
     assert drawn == spark(v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE)
-    assert v.spark(key, 20, 500e9) is drawn
+    assert v.sparkline(key, 20, 500e9) is drawn
     v.history.bucket += 1
-    assert v.spark(key, 20, 500e9) == spark(
+    assert v.sparkline(key, 20, 500e9) == spark(
         v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE
     )
 
@@ -268,10 +268,10 @@ def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
             return super().seconds(key, newest, count)
 
     history, key = Asked(), ("mlx5_0", 1, "tx")
-    going_on = View(history=history)
+    going_on = ViewState(history=history)
     now_s, second = 1e6, 10**6
     history.bucket = second
-    going_on.spark(key, 8, 4e9)  # nothing has been read yet
+    going_on.sparkline(key, 8, 4e9)  # nothing has been read yet
     for step_s, span_s, rate in steps:
         now_s += step_s
         port = SimpleNamespace(
@@ -279,7 +279,7 @@ def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
             span_s=(now_s - span_s - 0.1, now_s - 0.1), tx_bytes_per_s=rate,
         )  # fmt: skip
         history.add(SimpleNamespace(tick=SimpleNamespace(mono_s=now_s), gpus=(), nics=(port,)))
-        drawn, anew = going_on.spark(key, 8, 4e9), View(history=history)
+        drawn, anew = going_on.sparkline(key, 8, 4e9), ViewState(history=history)
         # It moves once a second; until then it stands still, whatever comes.
-        assert history.bucket == second or drawn == anew.spark(key, 8, 4e9)
+        assert history.bucket == second or drawn == anew.sparkline(key, 8, 4e9)
         second = history.bucket

@@ -1,10 +1,15 @@
-"""Which time the rates in a table are means over."""
+"""Which traffic the tables show, NVLink's or PCIe's, and the time that its rates are means over."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvltop.model import GpuFrame
+from nvltop.model import GpuFrame, known
+
+
+def has_links(gpus: Sequence[GpuFrame]) -> bool:
+    """Whether any GPU has a link that is up, or may have."""
+    return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
 
 
 def mean_window(gpus: Sequence[GpuFrame], linked: bool, long: bool = False) -> str:

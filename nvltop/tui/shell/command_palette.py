@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Input, OptionList
 
 
-class Palette(CommandPalette):
+class Commands(CommandPalette):
     """Textual's, for keys that come faster than it is drawn."""
 
     @property
@@ -42,7 +42,7 @@ class Palette(CommandPalette):
             super()._action_escape()
 
 
-def offered(screen: Screen[Any], app: App[Any]) -> Iterator[SystemCommand]:
+def system_commands(screen: Screen[Any], app: App[Any]) -> Iterator[SystemCommand]:
     """Yield each command that has a key, once."""
     seen = set()
     for active in screen.active_bindings.values():
@@ -56,7 +56,7 @@ def offered(screen: Screen[Any], app: App[Any]) -> Iterator[SystemCommand]:
 
 def _command(app: App[Any], screen: Screen[Any], binding: Binding, node: DOMNode) -> Any:
     async def run() -> None:
-        """Run the action, unless the screen that it was offered for has gone meanwhile."""
+        """Run the action, unless the screen that it was system_commands for has gone meanwhile."""
         if app.screen is screen:
             await app.run_action(binding.action, node)
 

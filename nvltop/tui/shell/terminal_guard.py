@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from nvltop.tui.shell.watchdog import Watchdog
 
-Modes: TypeAlias = "list[Any]"
+TtyModes: TypeAlias = "list[Any]"
 """What `termios.tcgetattr` returns."""
 
 PATIENCE_S: Final = 2.0
@@ -30,8 +30,9 @@ END_SIGNALS: Final = tuple(
     )
     if hasattr(signal, name)
 )  # fmt: skip
-"""Signals whose default action ends the process. SIGSEGV, SIGBUS, SIGFPE and SIGILL are left out: Python
-runs handlers between two instructions, so it would return to the faulty one for ever. See `Guard.watch`."""
+"""Signals whose default action ends the process, except SIGSEGV, SIGBUS, SIGFPE and SIGILL: Python runs
+handlers between two instructions, so it would return to the faulty instruction again and again. For these,
+see `TerminalGuard.watch`."""
 
 MOUSE_ON: Final = "\x1b[?1000h\x1b[?1006h"
 """Report clicks and the wheel (1000) in the SGR format (1006); movements (1002, 1003) are not used."""
@@ -45,7 +46,7 @@ ABORT: Final = "\x1b\\"
 """String Terminator: ends a sequence that was sent in part."""
 
 
-class Guard:
+class TerminalGuard:
     """Restores the terminal once; `taken` says whether there is anything to restore."""
 
     def __init__(self, fd: int = 0) -> None:
@@ -57,7 +58,7 @@ class Guard:
         self.interrupt: Callable[[], None] = lambda: None
         """Makes a thread that blocks in writing to the terminal give up; it sees `silent` then."""
         self._fd = fd
-        self._found: Modes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
+        self._found: TtyModes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
 
         self._watchdog: Watchdog | None = None
 

@@ -8,12 +8,12 @@ from collections import deque
 from typing import Final
 
 from nvltop.model import Cost, known
-from nvltop.tui.shell.tty_driver import Driver
+from nvltop.tui.shell.tty_driver import TtyDriver
 
 OVER_S: Final = 10.0
 
 
-class OwnCost:
+class ScreenCost:
     """CPU time, pictures and bytes over the last seconds."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class OwnCost:
         now = time.monotonic()
         while self._seen and now - self._seen[0][0] > OVER_S:
             self._seen.popleft()
-        self._seen.append((now, time.process_time(), pictures, Driver.written))
+        self._seen.append((now, time.process_time(), pictures, TtyDriver.bytes_written))
 
     def line(self, cost: Cost) -> str:
         """Say what it comes to, together with what the reading process tells of itself."""

@@ -10,7 +10,7 @@ MIN_BAR = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Playing:
+class ReplayState:
     """Where a replay stands; times in seconds from the recording's begin."""
 
     position_s: float
@@ -22,7 +22,7 @@ class Playing:
     """What the mark that was jumped to is about, or how far a long jump is."""
 
 
-def timeline(playing: Playing, width: int) -> list[Span]:
+def timeline(playing: ReplayState, width: int) -> list[Span]:
     """Draw state, time, and a bar with a mark wherever something happened, in `width` columns at most."""
     state = "PAUSED" if playing.paused else f"x{playing.speed:g}"
     words = f" {state} {_clock(playing.position_s)}/{_clock(playing.length_s)} "

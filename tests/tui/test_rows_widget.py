@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nvltop.tui.render import palette
+from nvltop.tui.render import themes
 from nvltop.tui.render.row import fit
-from nvltop.tui.shell.direct_output import Ink
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import changes
+from nvltop.tui.widgets.style_table import StyleTable
 
 WIDTH = 40
 rows = st.lists(st.tuples(st.text("ab ▁", max_size=20), st.sampled_from(["", "tx", "selected"])), max_size=5)
@@ -54,16 +55,17 @@ def test_rows_of_other_widths_are_sent_whole():
 
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
     """Return what a terminal shows at last: the first picture whole, of the others what changed."""
-    ink, screen = Ink(), pyte.Screen(WIDTH + 3, 2)
-    ink.use(palette.DEFAULT)
+    styles, screen = StyleTable(), pyte.Screen(WIDTH + 3, 2)
+    styles.use(themes.DEFAULT)
+    output = DirectOutput(styles)
     stream = pyte.Stream(screen)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     shown = fit([], WIDTH)
     for picture in pictures:
         row = fit(picture, WIDTH)
-        with ink.straight(console, stream.feed):
+        with output.frame(console, stream.feed):
             for part in [(0, WIDTH)] if picture is pictures[0] else changes(shown, row):
-                ink.put(2, 1, row, *part)
+                output.write_cells(2, 1, row, *part)
         shown = row
     return [(c.data, c.fg, c.bg, c.bold) for c in (screen.buffer[1][x] for x in range(screen.columns))]
 

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.tui.shell import frame_scheduler
-from nvltop.tui.shell.frame_scheduler import AWAY_S, EARLY, SILENT_S, Turns
+from nvltop.tui.shell.frame_scheduler import (
+    MAX_FRAME_AGE_S,
+    MIN_SPACING,
+    UNFOCUSED_INTERVAL_S,
+    FrameScheduler,
+)
 
 FD = 7
 
@@ -54,12 +59,12 @@ class Screen:
         self.loop = Loop()
         self.waiting = 0
         self.drawn = []
-        self.turns = Turns(self.draw, lambda: interval_s, lambda: focused)
+        self.frames = FrameScheduler(self.draw, lambda: interval_s, lambda: focused)
 
     def draw(self) -> None:
-        self.turns.begin()
+        self.frames.frame_started()
         self.waiting = 0
-        self.turns.listen(FD)
+        self.frames.listen(FD)
         self.drawn.append(self.loop.now)
 
     def due_s(self) -> float:
@@ -96,7 +101,7 @@ def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, f
         screen = Screen(interval_s, focused)
         patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
-        apart_s = EARLY * max(interval_s, 0.0 if focused else AWAY_S)
+        apart_s = MIN_SPACING * max(interval_s, 0.0 if focused else UNFOCUSED_INTERVAL_S)
         for gap in gaps:
             screen.arrive(screen.loop.now + gap)
             assert not screen.waiting or screen.due_s() <= screen.drawn[-1] + apart_s, "what waits is drawn"
@@ -109,12 +114,15 @@ def test_a_picture_is_never_older_than_two_intervals_or_half_a_second(gaps, inte
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s)
         patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
-        screen.turns.start(FD)
+        screen.frames.start(FD)
         screen.drawn.append(screen.loop.now)
         for gap in gaps:
             screen.arrive(screen.loop.now + gap)
             between = zip(screen.drawn, [*screen.drawn[1:], screen.loop.now], strict=True)
-            assert max(after - before for before, after in between) <= max(SILENT_S, 2 * interval_s) + 1e-6
+            assert (
+                max(after - before for before, after in between)
+                <= max(MAX_FRAME_AGE_S, 2 * interval_s) + 1e-6
+            )
 
 
 def test_what_comes_after_a_rest_is_drawn_at_once(on):
@@ -133,9 +141,9 @@ def test_the_source_wakes_nobody_while_a_picture_is_due(on):
 
 def test_another_descriptor_takes_the_place_of_the_one_before(on):
     screen = on(0.25)
-    screen.turns.listen(FD + 1)
+    screen.frames.listen(FD + 1)
     assert list(screen.loop.readers) == [FD + 1]
-    screen.turns.listen(-1)
+    screen.frames.listen(-1)
     assert not screen.loop.readers
 
 
@@ -151,9 +159,9 @@ def test_a_picture_drawn_for_another_reason_takes_the_place_of_the_one_that_was_
 def test_nothing_is_drawn_after_the_end(on):
     screen = on(0.25)
     screen.arrive(screen.loop.now + 0.01)
-    screen.turns.stop()
+    screen.frames.stop()
     # What ends it may be a part of drawing, which goes on listening; a key may come after it.
-    screen.turns.listen(FD)
-    screen.turns.begin()
+    screen.frames.listen(FD)
+    screen.frames.frame_started()
     assert not screen.loop.timers
     assert not screen.loop.readers

@@ -1,0 +1,80 @@
+"""Direct output of changed cells to the terminal, without Textual's compositor.
+
+Textual's compositor costs some milliseconds per frame, however little has changed, and sends each changed
+line from its left edge. That is too much for a dashboard whose tables change in place several times a second
+and which stays open for days. Therefore changes of a screen that consists of rows only are written to the
+terminal cell by cell. Textual draws everything else: the first frame, another tab, menus, messages, another
+size. Textual keeps no copy of the screen but renders the widgets, so both ways show the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from nvltop.tui.render.cells import REST, shown
+from nvltop.tui.render.row import Row
+from nvltop.tui.widgets.style_table import MIXED, StyleTable
+
+
+class DirectOutput:
+    """Collects the changed cells of a frame and writes them to the terminal at once."""
+
+    def __init__(self, styles: StyleTable) -> None:
+        self.styles = styles
+        self._sequences: dict[str, tuple[str, str]] = {}
+        self._texts: dict[str, list[str]] | None = None
+        """Positioned texts of the frame by role; None while Textual draws."""
+
+    @contextmanager
+    def frame(self, console: Console, write: Callable[[str], None]) -> Iterator[None]:
+        """Collect the cells that are written meanwhile, and pass them to `write` together at the end."""
+        self._sequences = self.styles.sequences(console)
+        self._texts = {}
+        try:
+            yield
+        finally:
+            collected, self._texts = self._texts, None
+        if collected:
+            write("".join([text for role, texts in collected.items() for text in self._styled(role, texts)]))
+
+    def _styled(self, role: str, texts: list[str]) -> tuple[str, ...]:
+        before, after = self._sequences[role]
+        return before, *texts, after
+
+    @property
+    def is_active(self) -> bool:
+        """Whether cells can be written directly now."""
+        return self._texts is not None
+
+    def write_cells(self, x: int, y: int, row: Row, start: int, end: int) -> None:
+        """Write columns `start` to `end` of a row whose column 0 is at `x`, `y` of the screen."""
+        assert self._texts is not None
+        if any(REST in text for text, _ in row):
+            start, end = _with_both_halves(row, start, end)
+        runs = []
+        at = 0
+        for text, role in row:
+            after = at + len(text)
+            if after > start:
+                runs.append((shown(text[max(0, start - at) : end - at]), role))
+            if after >= end:
+                break
+            at = after
+        place = f"\x1b[{y + 1};{x + start + 1}H"
+        if len(runs) == 1:
+            # The style is sent once for all texts of its role, wherever they are.
+            text, role = runs[0]
+            self._texts.setdefault(role, []).append(place + text)
+        else:
+            texts = ["".join(self._styled(role, [text])) for text, role in runs]
+            self._texts.setdefault(MIXED, []).append(place + "".join(texts))
+
+
+def _with_both_halves(row: Row, start: int, end: int) -> tuple[int, int]:
+    """Widen a range of columns so that it does not split a wide character."""
+    text = "".join(text for text, _ in row)
+    start -= text[start : start + 1] == REST
+    return start, end + (text[end : end + 1] == REST)
