@@ -11,7 +11,8 @@ from typing import Final
 from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_states import UNREAD_PART, LinkRows, Lit
-from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan, RateTracker
+from nvltop.analysis.rate_tracker import RateTracker
+from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
@@ -83,7 +84,7 @@ class GpuTrack:
     """Start and end of the newest span, until it is taken into `_spans` and `_means`."""
     _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=KEPT_SPANS))
     _means: WindowMeans = field(default_factory=WindowMeans)
-    _meter: RateTracker = field(default_factory=RateTracker)
+    _rate_tracker: RateTracker = field(default_factory=RateTracker)
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _problem: str | None = None
@@ -92,7 +93,7 @@ class GpuTrack:
 
     def __post_init__(self, period: RefreshPeriod | None) -> None:
         if period:
-            self._meter.learn(period)
+            self._rate_tracker.learn(period)
 
     def update(self, reading: Reading, interval_s: float) -> bool:
         """Take a reading; whether it brought new link rates."""
@@ -132,17 +133,19 @@ class GpuTrack:
     def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
         before = self._counters
         if before and (before.counter, before.scope) != (data.counter, data.scope):
-            period, self._meter = self._meter.period, RateTracker()
+            period, self._rate_tracker = self._rate_tracker.period, RateTracker()
             if period:
-                self._meter.learn(period)
+                self._rate_tracker.learn(period)
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
         limits = self._lighting().limits(data)
-        return self._take(self._meter.update(reading.start_s, values, data.stamp_us, limits, interval_s))
+        return self._take(
+            self._rate_tracker.update(reading.start_s, values, data.stamp_us, limits, interval_s)
+        )
 
     def learn(self, period: RefreshPeriod) -> bool:
         """Take the period at which the driver refreshes its counters; return whether rates came of it."""
-        return self._take(self._meter.learn(period))
+        return self._take(self._rate_tracker.learn(period))
 
     def _take(self, spans: Sequence[RateSpan]) -> bool:
         """Take the spans that a reading has closed, oldest first; return whether there are any."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nvltop.analysis.errors import ErrorTable
-from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, RateTracker, max_gap_s
+from nvltop.analysis.rate_tracker import RateTracker
+from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, max_gap_s
 from nvltop.model import (
     ErrorCount,
     LinkErrors,
@@ -45,7 +46,7 @@ class _Track:
     """One port."""
 
     port: NicPort
-    meter: RateTracker = field(default_factory=lambda: RateTracker.current(NO_WRAP))
+    rate_tracker: RateTracker = field(default_factory=lambda: RateTracker.always_fresh(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: RateSpan = NO_SPAN
     read_s: float = 0.0
@@ -58,7 +59,7 @@ class _Track:
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
         limit = LOOPBACK * (self.fastest or FASTEST)
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        for span in self.meter.update(time_s, values, (), (limit,) * 4, INTERVAL_S):
+        for span in self.rate_tracker.update(time_s, values, (), (limit,) * 4, INTERVAL_S):
             self.span = span
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
         self.errors.update(time_s, LinkErrors(counts))

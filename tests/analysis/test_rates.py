@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import (
     COUNTER_RESET,
     IMPLAUSIBLE_RATE,
@@ -13,7 +14,6 @@ from nvltop.analysis.rates import (
     NO_SECOND_READING,
     READING_GAP,
     TIMING_SLACK_S,
-    RateTracker,
     bytes_moved,
     elapsed_s,
 )
@@ -23,49 +23,49 @@ SPEED = 26.562e9
 KIB = 1024
 
 
-def feed(meter: RateTracker, time_s: float, *values, interval_s: float = 0.25):
+def feed(tracker: RateTracker, time_s: float, *values, interval_s: float = 0.25):
     """Return the span that a reading closes."""
-    (span,) = meter.update(time_s, values, (), [SPEED] * len(values), interval_s)
+    (span,) = tracker.update(time_s, values, (), [SPEED] * len(values), interval_s)
     return span
 
 
 def test_first_reading_is_a_baseline():
-    span = feed(RateTracker.current(), 10.0, 5_000_000)
+    span = feed(RateTracker.always_fresh(), 10.0, 5_000_000)
     assert span.rates == (NO_SECOND_READING,)
 
 
 def test_rate_is_the_difference_over_the_time_between():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 10**12)
-    assert feed(meter, 10.25, 10**12 + 10**9).rates == (4e9,)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 10**12)
+    assert feed(tracker, 10.25, 10**12 + 10**9).rates == (4e9,)
 
 
 def test_gap_gives_a_new_baseline_not_a_mean():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 0)
-    assert feed(meter, 15.5, 10**10).rates == (READING_GAP,)
-    assert feed(meter, 15.75, 10**10 + 10**9).rates == (4e9,)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 0)
+    assert feed(tracker, 15.5, 10**10).rates == (READING_GAP,)
+    assert feed(tracker, 15.75, 10**10 + 10**9).rates == (4e9,)
 
 
 def test_late_poll_within_the_gap_is_a_longer_span():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 0)
-    assert feed(meter, 14.0, 4 * 10**9).rates == (1e9,)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 0)
+    assert feed(tracker, 14.0, 4 * 10**9).rates == (1e9,)
 
 
 def test_reset_is_neither_negative_nor_a_spike():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 10**12)
-    assert feed(meter, 10.25, 10**9).rates == (COUNTER_RESET,)
-    assert feed(meter, 10.5, 2 * 10**9).rates == (4e9,)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 10**12)
+    assert feed(tracker, 10.25, 10**9).rates == (COUNTER_RESET,)
+    assert feed(tracker, 10.5, 2 * 10**9).rates == (4e9,)
 
 
 @pytest.mark.parametrize("bits", [32, 33, 40, 48, 63])
 def test_wrap_is_followed(bits):
-    meter = RateTracker.current()
+    tracker = RateTracker.always_fresh()
     top = KIB << bits
-    feed(meter, 10.0, top - 10**8 // KIB * KIB)
-    rate = feed(meter, 10.25, 9 * 10**8 // KIB * KIB).rates[0]
+    feed(tracker, 10.0, top - 10**8 // KIB * KIB)
+    rate = feed(tracker, 10.25, 9 * 10**8 // KIB * KIB).rates[0]
     assert rate == pytest.approx(4e9, rel=1e-4)
 
 
@@ -74,19 +74,19 @@ def test_wrap_that_the_link_could_not_have_made_is_a_reset():
 
 
 def test_more_than_the_link_carries_is_no_rate():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 0)
-    span = feed(meter, 11.0, int(2 * SPEED), interval_s=1.0)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 0)
+    span = feed(tracker, 11.0, int(2 * SPEED), interval_s=1.0)
     assert span.rates == (IMPLAUSIBLE_RATE,)
     assert span.implausible[0] == pytest.approx(2 * SPEED)
 
 
 def test_unread_counter_has_its_reason_and_the_others_their_rates():
-    meter = RateTracker.current()
-    feed(meter, 10.0, 0, 0)
-    span = feed(meter, 10.25, Missing("no permission"), 10**9)
+    tracker = RateTracker.always_fresh()
+    feed(tracker, 10.0, 0, 0)
+    span = feed(tracker, 10.25, Missing("no permission"), 10**9)
     assert span.rates == (Missing("no permission"), 4e9)
-    assert feed(meter, 10.5, 10**9, 2 * 10**9).rates == (NO_SECOND_READING, 4e9)
+    assert feed(tracker, 10.5, 10**9, 2 * 10**9).rates == (NO_SECOND_READING, 4e9)
 
 
 def test_nvml_time_is_used_only_if_it_agrees():
@@ -107,14 +107,14 @@ EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down"
 )
 def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamped):
     """Whatever happens between polls: no negative rate, none beyond the link, and no byte made up."""
-    meter = RateTracker.current()
+    tracker = RateTracker.always_fresh()
     t, value = 1000.0, start * KIB
     known_values: dict[float, int | None] = {}
 
     def poll(v):
         stamps = (int(t * 1e6),) if stamped else ()
         known_values[t] = v
-        return meter.update(t, [Missing("link is down") if v is None else v], stamps, [SPEED], 0.25)
+        return tracker.update(t, [Missing("link is down") if v is None else v], stamps, [SPEED], 0.25)
 
     poll(value)
     for event, dt, load in steps:
@@ -152,14 +152,14 @@ def test_counters_rate_the_same_in_any_company(each, limit, stamped):
     """A counter that cannot be read leaves those beside it what they are without it."""
 
     def rates(count: int, beside: tuple) -> tuple:
-        meter = RateTracker.current(1)
+        tracker = RateTracker.always_fresh(1)
         chosen = each[:count]
         befores = (*(before for before, _, _ in chosen), *beside)
         afters = (*(max(0, before + step) for before, step, _ in chosen), *beside)
         stamps = [1_790_000_000_000_000] * len(befores) if stamped else []
         later = [s + 250_000 + (each[i][2] if i < count else 0) for i, s in enumerate(stamps)]
-        meter.update(0.0, befores, stamps, [limit] * len(befores), 0.25)
-        (span,) = meter.update(0.25, afters, later, [limit] * len(afters), 0.25)
+        tracker.update(0.0, befores, stamps, [limit] * len(befores), 0.25)
+        (span,) = tracker.update(0.25, afters, later, [limit] * len(afters), 0.25)
         return span.rates[:count], span.implausible
 
     assert rates(len(each), ()) == rates(len(each), (Missing("no answer"),))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import (
     COUNTER_RESET,
     IMPLAUSIBLE_RATE,
@@ -19,7 +20,6 @@ from nvltop.analysis.rates import (
     NO_SECOND_READING,
     READING_GAP,
     RateSpan,
-    RateTracker,
     max_gap_s,
 )
 from nvltop.analysis.refresh import ALWAYS_FRESH, LONGEST_REFRESH_S, RefreshPeriod
@@ -78,7 +78,7 @@ class Bursts:
 
 @dataclass
 class Shown:
-    """What a meter made of a run."""
+    """What a tracker made of a run."""
 
     spans: list[tuple[float, RateSpan]]
     """Time of the reading that closed each, and the span."""
@@ -100,19 +100,19 @@ def run(
     late: Callable[[random.Random], float] = lambda rng: rng.random() * 0.004,
 ) -> Shown:
     """Read a driver's counter at an interval, a little late each time."""
-    rng, meter, shown = random.Random(seed), RateTracker(), Shown([], [])
+    rng, tracker, shown = random.Random(seed), RateTracker(), Shown([], [])
     if learn:
-        meter.learn(RefreshPeriod.measured(driver.measured()))
+        tracker.learn(RefreshPeriod.measured(driver.measured()))
     begin_s = START_S + rng.random()
     for k in range(int(seconds / interval_s)):
         time_s = begin_s + k * interval_s + late(rng)
         if shown.counts and time_s <= shown.counts[-1][0]:
             continue
         if learn and k and k % max(1, int(15 / interval_s)) == 0:
-            meter.learn(RefreshPeriod.measured(driver.measured(time_s)))
+            tracker.learn(RefreshPeriod.measured(driver.measured(time_s)))
         count = job.moved(driver.refreshed_s(time_s))
         shown.counts.append((time_s, count))
-        shown.spans += [(time_s, s) for s in meter.update(time_s, (count,), (), (SPEED,), interval_s)]
+        shown.spans += [(time_s, s) for s in tracker.update(time_s, (count,), (), (SPEED,), interval_s)]
     return shown
 
 
@@ -233,8 +233,8 @@ EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lo
 @example(Driver(0.0625, 0.1), Bursts(0.3, 1.0, SPEED), 0.1, [*[""] * 7, "reset", "", "missed"], 0)
 def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
     """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
-    meter = RateTracker()
-    meter.learn(RefreshPeriod.measured(driver.measured()))
+    tracker = RateTracker()
+    tracker.learn(RefreshPeriod.measured(driver.measured()))
     # The counter, which is of 2**32 KiB, passes its top when so many bytes more have been moved.
     time_s, top = START_S, 2**32 * 1024
     base = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024 + to_top // 1024 * 1024
@@ -247,7 +247,7 @@ def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interv
             base, total = moved, None
         count = (moved - base) % top
         value = Missing("GPU is lost") if event == "lost" else count
-        for span in meter.update(time_s, (value,), (), (SPEED,), interval_s):
+        for span in tracker.update(time_s, (value,), (), (SPEED,), interval_s):
             (rate,) = span.rates
             assert span.end_s <= time_s + 1e-9
             if isinstance(rate, Missing):
@@ -256,7 +256,7 @@ def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interv
                 continue
             assert 0 <= rate <= 1.01 * SPEED
             total = None if total is None else total + rate * (span.end_s - span.start_s)
-        if event == "lost" or meter._base is None or meter._base.values[0] != count:
+        if event == "lost" or tracker._base is None or tracker._base.values[0] != count:
             continue
         if total is None:
             total, count_0 = 0.0, moved
@@ -299,29 +299,29 @@ def test_steady_traffic_is_steady_whatever_the_refresh():
 
 def test_rates_come_at_once_when_the_refresh_is_learned():
     """A refresh of 0.5 s is known after 1 s; what was read until then is not lost."""
-    driver, job, meter = Driver(0.5), Bursts(1e9, 1.0), RateTracker()
+    driver, job, tracker = Driver(0.5), Bursts(1e9, 1.0), RateTracker()
     spans = []
     for k in range(5):
         time_s = START_S + 0.13 + k * 0.25
-        spans += meter.update(time_s, (job.moved(driver.refreshed_s(time_s)),), (), (SPEED,), 0.25)
+        spans += tracker.update(time_s, (job.moved(driver.refreshed_s(time_s)),), (), (SPEED,), 0.25)
     assert [span.rates[0] for span in spans] == [LEARNING_REFRESH]
-    learned = meter.learn(RefreshPeriod.measured(driver.measured()))
+    learned = tracker.learn(RefreshPeriod.measured(driver.measured()))
     assert [span.rates[0] for span in learned] == [pytest.approx(0.8 * SPEED, rel=0.05)] * len(learned)
     assert learned
 
 
 def test_a_driver_that_keeps_up_may_be_learned_after_many_readings():
-    job, meter, spans = Bursts(1e9, 1.0), RateTracker(), []
+    job, tracker, spans = Bursts(1e9, 1.0), RateTracker(), []
     for k in range(5):
-        spans += meter.update(START_S + k / 10, (job.moved(START_S + k / 10),), (), (SPEED,), 0.1)
-    spans += meter.learn(RefreshPeriod.measured(CounterRefresh(0.0, 0.0, 0.0, True)))
+        spans += tracker.update(START_S + k / 10, (job.moved(START_S + k / 10),), (), (SPEED,), 0.1)
+    spans += tracker.learn(RefreshPeriod.measured(CounterRefresh(0.0, 0.0, 0.0, True)))
     assert [s.rates[0] for s in spans] == [LEARNING_REFRESH, pytest.approx(0.8 * SPEED, rel=1e-6)]
     assert (spans[1].start_s, spans[1].end_s) == (START_S, START_S + 4 / 10), "one span for one reading"
 
 
 def test_a_counter_that_stands_still_is_zero_even_if_its_refresh_is_not_known():
-    meter = RateTracker()
-    shown = [s for k in range(20) for s in meter.update(START_S + k / 4, (7,), (), (SPEED,), 0.25)]
+    tracker = RateTracker()
+    shown = [s for k in range(20) for s in tracker.update(START_S + k / 4, (7,), (), (SPEED,), 0.25)]
     assert shown[0].rates == (LEARNING_REFRESH,)
     assert {span.rates[0] for span in shown[1:]} == {0.0}
     assert shown[1].end_s <= START_S + 20 / 4 - LONGEST_REFRESH_S
@@ -329,22 +329,22 @@ def test_a_counter_that_stands_still_is_zero_even_if_its_refresh_is_not_known():
 
 def test_a_wrong_period_is_given_up_when_readings_refute_it():
     """A pause of the job was measured as the refresh: rates follow the readings all the same."""
-    meter = RateTracker()
-    meter.learn(RefreshPeriod(2.0, 2.0, 2.0, True, 0.01))
+    tracker = RateTracker()
+    tracker.learn(RefreshPeriod(2.0, 2.0, 2.0, True, 0.01))
     job, shown = Bursts(1e9, 1.0), []
     for k in range(40):
         time_s = START_S + k / 4
-        shown += [(time_s, s) for s in meter.update(time_s, (job.moved(time_s),), (), (SPEED,), 0.25)]
-    assert meter.period == ALWAYS_FRESH
+        shown += [(time_s, s) for s in tracker.update(time_s, (job.moved(time_s),), (), (SPEED,), 0.25)]
+    assert tracker.period == ALWAYS_FRESH
     assert [s.rates[0] for t, s in shown if t > START_S + 4] == pytest.approx([0.8 * SPEED] * 23, rel=0.02)
 
 
 def test_gap_reset_and_loss_have_their_reasons_with_a_slow_driver():
-    meter = RateTracker()
-    meter.learn(RefreshPeriod.measured(Driver(0.5).measured()))
+    tracker = RateTracker()
+    tracker.learn(RefreshPeriod.measured(Driver(0.5).measured()))
 
     def feed(time_s: float, value: int | Missing) -> list[object]:
-        return [s.rates[0] for s in meter.update(START_S + time_s, (value,), (), (SPEED,), 0.25)]
+        return [s.rates[0] for s in tracker.update(START_S + time_s, (value,), (), (SPEED,), 0.25)]
 
     assert feed(0.0, 0) == [NO_SECOND_READING]
     assert feed(max_gap_s(0.25) + 0.1, 10**12) == [READING_GAP]
