@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from nvltop.config.settings import Settings
-from nvltop.headless.session import serve
+from nvltop.headless.serve import serve
 from nvltop.model import Tick
 from nvltop.snapshot.auto import AutoSnapshot
 

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.config.settings import Settings
-from nvltop.headless import session
 from nvltop.headless.pacing import STRAGGLER_WAIT_S, ReportPacer
+from nvltop.headless.print import ReportPrinter
+from nvltop.headless.replay import replay
 from nvltop.model import (
     Cost,
     Counter,
@@ -30,6 +31,7 @@ from nvltop.model import (
     Tick,
 )
 from nvltop.record.writer import Recorder
+from nvltop.report.formats import FORMATS
 
 COUNTS = LinkCounters(Counter.DATA, Scope.LINK, (1,), (1,))
 STEP_S = 0.001
@@ -53,7 +55,7 @@ def reports(inventory: Inventory, interval_s: float, readings: list[Reading], un
     for step in range(round(until_s / STEP_S)):
         now_s = step * STEP_S
         while waiting and waiting[0].end_s <= now_s:
-            pacer.note(waiting.pop(0), now_s)
+            pacer.add(waiting.pop(0), now_s)
         if pacer.due(now_s):
             due.append(now_s)
     return due
@@ -135,7 +137,7 @@ def test_output_that_was_not_taken_for_a_while_is_not_made_up_for():
     arrivals = [max(0.25 * n, 10.0) for n in range(60)]
     due = []
     for n, now_s in enumerate(arrivals):
-        pacer.note(read(0, 0.25 * n), now_s)
+        pacer.add(read(0, 0.25 * n), now_s)
         due.append(pacer.due(now_s))
     assert sum(due[:41]) == 0, "all these arrive at once"
     assert sum(due[41:]) == 19
@@ -196,7 +198,7 @@ def test_a_pause_in_a_recording_is_not_made_up_for(tmp_path, capsys):
     for at_s in times:
         recorder.write(Tick(at_s, 1e9 + at_s, 1.0))
     recorder.close()
-    session.replay(str(path), Settings(interval_s=1.0), 9, session.as_json)
+    replay(str(path), Settings(interval_s=1.0), ReportPrinter(FORMATS[1], 9))
     times = [json.loads(line)["time"] for line in capsys.readouterr().out.splitlines()]
     assert len(times) == 6
     apart(times[2:], 1.0)

@@ -15,9 +15,13 @@ import pytest
 
 from nvltop.config.settings import Settings
 from nvltop.headless import session, status_line
-from nvltop.headless.status_line import StatusLine, startup_progress
+from nvltop.headless.print import ReportPrinter, print_reports
+from nvltop.headless.replay import replay
+from nvltop.headless.status_line import StatusLine
 from nvltop.model import Call, Tick
 from nvltop.record.writer import Recorder
+from nvltop.report.formats import TEXT
+from nvltop.report.startup import startup_progress
 
 SLOW = ("--demo", "rubin", "--scenario", "slow-driver")
 """Its first reading takes a few seconds, a bit of which is spent in each call."""
@@ -77,7 +81,7 @@ def test_a_slow_start_and_a_check_are_told_on_the_terminal_and_leave_nothing_the
     assert run.stdout.startswith(b"NVLINK OK - 8 GPUs")
     assert run.stdout.count(b"\n") == 1
     assert re.search(rb"nvltop: GPU \d: nvmlDeviceGetFieldValues for 0\.\ds, \d\.\ds in all", written)
-    assert b"nvltop: 2 of 3 s looked at" in written
+    assert b"nvltop: 2 of 3 s observed" in written
     assert left_over(written) == "END"
 
 
@@ -125,11 +129,11 @@ def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
     for item in (b.inventory, Tick(b.clock.now, 1e9, 1.0), later):
         recorder.write(item)
     recorder.close()
-    session.replay(str(path), Settings(), None, session.as_text)
+    replay(str(path), Settings(), ReportPrinter(TEXT))
     assert not written
     monkeypatch.setattr(status_line, "LARGE_FILE_BYTES", 1)
     monkeypatch.setattr("nvltop.record.stream.CHUNK", 64)
-    session.replay(str(path), Settings(), None, session.as_text)
+    replay(str(path), Settings(), ReportPrinter(TEXT))
     assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in written)
     assert capsys.readouterr().out.count("H100 NVL") >= 2
     assert left_over("".join(written).encode()) == ""
@@ -172,9 +176,9 @@ class Starting:
 def test_a_start_is_waited_for_as_long_as_calls_come_back(written, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(session.selectors, "select", lambda *_: ((), (), ()))
+    monkeypatch.setattr(session.select, "select", lambda *_: ((), (), ()))
     with pytest.raises(session.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
-        session.run(Starting(clock, stuck_s=1300.0), Settings(), 1, session.as_text)
+        print_reports(Starting(clock, stuck_s=1300.0), Settings(), ReportPrinter(TEXT))
     assert clock[0] == pytest.approx(1300.0 + session.CALL_TIMEOUT_S, abs=3.0)
     assert any("GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 0.5s, 2m in all" in text for text in written)
     assert left_over("".join(written).encode()) == ""

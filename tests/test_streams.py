@@ -53,13 +53,13 @@ def test_one_clear_line_and_the_right_code(command, code, out, err):
 
 
 def test_a_verdict_holds_even_if_nobody_takes_its_line(monkeypatch):
-    from nvltop.headless import session
+    from nvltop.headless.check import print_verdict
 
     def broken(*words, **options):
         raise BrokenPipeError
 
     monkeypatch.setattr("builtins.print", broken)
-    assert session._verdict("NVLINK CRITICAL - a link is down", 2) == 2
+    assert print_verdict("NVLINK CRITICAL - a link is down", 2) == 2
 
 
 def test_a_snapshot_in_a_folder_that_is_gone_is_one_line(tmp_path):

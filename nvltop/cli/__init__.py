@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nvltop.cli import streams
 from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
-from nvltop.cli.options import validate, wants_report
+from nvltop.cli.options import chosen_format, validate, wants_report
 from nvltop.cli.parser import parser
 from nvltop.export import flags as metrics
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
@@ -89,7 +89,8 @@ def _main(argv: Sequence[str]) -> int:
     on_screen = not wants_report(options) and sys.stdout.isatty() and sys.stdin.isatty()
     if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
         raise CommandError("stdout is closed: there is nowhere to write the report to", FAILED)
-    if options.json or options.csv:
+    form = chosen_format(options)
+    if form and form.data:
         streams.use_utf8()
     elif not on_screen:
         streams.use_text_encoding(options.ascii, os.environ)

@@ -1,9 +1,10 @@
-"""What was asked for as a whole: which flags exclude or need each other, and the settings they make."""
+"""The command line as a whole: flags that exclude or need each other, and the resulting settings."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,63 +18,91 @@ from nvltop.config.settings import (
     Settings,
 )
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
+from nvltop.report.formats import FORMATS, Format
 from nvltop.text import print_message
 
 
+def chosen_format(options: argparse.Namespace) -> Format | None:
+    """Return the requested format of reports, None if none was requested; `--once` yields to the others."""
+    requested = [f for f in FORMATS if getattr(options, f.name)]
+    return next((f for f in requested if f.data), requested[0] if requested else None)
+
+
 def wants_report(options: argparse.Namespace) -> bool:
-    """Say whether a report was asked for, which wants no screen."""
-    wanted = (options.once, options.json, options.csv, options.check, options.snapshot is not None)
-    return any(wanted)
+    """Return whether a report is requested instead of the screen."""
+    return chosen_format(options) is not None or bool(_other_outputs(options))
+
+
+def _other_outputs(options: argparse.Namespace) -> list[str]:
+    """Return the requested outputs that are not formats of reports."""
+    return [name for name, on in (("check", options.check), ("snapshot", options.snapshot is not None)) if on]
+
+
+def _listed(names: Iterable[str], last: str = "and") -> str:
+    """Return `--json, --csv and --check`."""
+    *first, end = (f"--{name}" for name in names)
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def _allowing(flag: str) -> list[str]:
+    """Return the names of the formats that allow a flag."""
+    return [f.name for f in FORMATS if flag in f.allows]
 
 
 def validate(options: argparse.Namespace) -> None:
-    """Raise `CommandError` for flags that mean nothing together."""
+    """Raise `CommandError` for flags that exclude or need each other."""
     if options.demo and options.demo not in NODES:
-        raise usage_error(f"no simulated node {options.demo!r}; `nvltop --demo list` names them")
+        raise usage_error(f"unknown simulated node {options.demo!r}; `nvltop --demo list` lists them")
     if options.scenario and options.scenario not in SCENARIOS:
-        raise usage_error(f"no scenario {options.scenario!r}; `nvltop --scenario list` names them")
+        raise usage_error(f"unknown scenario {options.scenario!r}; `nvltop --scenario list` lists them")
     for name in ("config", "record", "replay", "snapshot"):
         if getattr(options, name) == "":  # from a script whose variable is not set
-            raise usage_error(f"--{name} needs a name, not an empty one")
+            raise usage_error(f"--{name} needs a name that is not empty")
     if options.scenario and not options.demo:
-        raise usage_error("--scenario needs --demo: it says what happens on a simulated node")
-    alone = options.check + (options.snapshot is not None)
-    if options.json + options.csv + alone > 1 or (options.once and alone):
-        raise usage_error("--json, --csv, --check and --snapshot exclude each other")
-    if options.estimate and not options.json:
-        raise usage_error("--estimate needs --json; on the screen, press e")
-    if options.seconds and (options.csv or not wants_report(options)):
-        raise usage_error("--for goes with --once, --json, --check and --snapshot: it says how long to watch")
-    if options.serve and (wants_report(options) or options.replay):
-        raise usage_error("--serve goes with none of --once, --json, --csv, --check, --snapshot and --replay")
+        raise usage_error("--scenario needs --demo")
+    _validate_output(options)
     if options.serve_hostname and not options.serve:
         raise usage_error("--serve-hostname needs --serve")
     if options.snapshot_on_critical and (wants_report(options) or options.replay):
-        raise usage_error("--snapshot-on-critical goes with the live screen and with --serve")
+        raise usage_error("--snapshot-on-critical works only with the live screen and with --serve")
     if options.replay and (options.demo or options.record):
-        raise usage_error("--replay goes with neither --demo nor --record")
+        raise usage_error("--replay cannot be combined with --demo or --record")
     if options.record_max and not options.record:
         raise usage_error("--record-max needs --record")
 
 
+def _validate_output(options: argparse.Namespace) -> None:
+    chosen, others = chosen_format(options), _other_outputs(options)
+    data = [f.name for f in FORMATS if f.data]
+    if sum(getattr(options, name) for name in data) + len(others) > 1 or (chosen and others):
+        raise usage_error(f"{_listed([*data, 'check', 'snapshot'])} are mutually exclusive")
+    if options.estimate and not (chosen and "estimate" in chosen.allows):
+        raise usage_error(f"--estimate needs {_listed(_allowing('estimate'), 'or')}; on the screen, press e")
+    if options.seconds and not (others or (chosen and "for" in chosen.allows)):
+        raise usage_error(f"--for needs {_listed([*_allowing('for'), 'check', 'snapshot'], 'or')}")
+    if options.serve and (wants_report(options) or options.replay):
+        every = _listed([*(f.name for f in FORMATS), "check", "snapshot", "replay"], "or")
+        raise usage_error(f"--serve cannot be combined with {every}")
+
+
 def requested_interval(options: argparse.Namespace) -> float | None:
-    """Return the interval that was asked for, in seconds; None if none was."""
-    asked: float | None = options.delay or options.interval
-    return asked
+    """Return the requested interval in seconds; None if there is none."""
+    seconds: float | None = options.delay or options.interval
+    return seconds
 
 
 def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
-    """Put together what the command line, the environment and the config file say, in this order."""
-    # Who asks to watch for longer wants to see steps, which take dense readings.
-    watches = on_screen or (options.seconds and (options.once or options.json))
-    settings = Settings(interval_s=SCREEN_INTERVAL_S if watches else REPORT_INTERVAL_S)
+    """Return the settings: the command line overrides the environment, which overrides the config file."""
+    # A report with `--for` shows the steps of a job, which takes short intervals.
+    short = on_screen or (options.seconds and chosen_format(options))
+    settings = Settings(interval_s=SCREEN_INTERVAL_S if short else REPORT_INTERVAL_S)
     if on_screen:
         settings = _configured(settings, options.config)
-    asked = requested_interval(options)
-    if asked:
-        interval_s = min(max(asked, MIN_INTERVAL_S), MAX_INTERVAL_S)
-        if interval_s != asked:
-            print_message(f"interval {asked:g} s is out of range, using {interval_s:g} s")
+    requested_s = requested_interval(options)
+    if requested_s:
+        interval_s = min(max(requested_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        if interval_s != requested_s:
+            print_message(f"interval {requested_s:g} s is out of range, using {interval_s:g} s")
         settings = replace(settings, interval_s=interval_s)
     theme = options.theme or os.environ.get("NVLTOP_THEME", "")
     if theme in THEMES:
@@ -93,17 +122,17 @@ def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
     )
 
 
-def _configured(settings: Settings, asked: str | None) -> Settings:
-    """Return the settings with those of the config file; what cannot be used of it is reported."""
+def _configured(settings: Settings, named: str | None) -> Settings:
+    """Return the settings with those of the config file; report those that are invalid."""
     from nvltop.config import file
 
-    usual = file.default_path(os.environ)
-    if asked is not None and not os.path.exists(asked):
-        raise usage_error(f"no config file {asked}; without --config, {usual or 'none'} is read")
-    path = Path(asked) if asked is not None else usual
+    default = file.default_path(os.environ)
+    if named is not None and not os.path.exists(named):
+        raise usage_error(f"config file {named} does not exist; the default is {default or 'none'}")
+    path = Path(named) if named is not None else default
     if path is None:
         return settings
-    found = file.load(path)
-    for problem in found.problems:
+    loaded = file.load(path)
+    for problem in loaded.problems:
         print_message(problem)
-    return replace(file.apply(settings, found.values), config=path, config_problems=found.problems)
+    return replace(file.apply(settings, loaded.values), config=path, config_problems=loaded.problems)

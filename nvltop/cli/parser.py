@@ -11,6 +11,7 @@ from nvltop.cli.exit_codes import usage_error
 from nvltop.config.settings import ALERTS, THEMES
 from nvltop.export import flags as metrics
 from nvltop.nvml.demo_nodes import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
+from nvltop.report.formats import FORMATS
 from nvltop.snapshot import command
 
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -51,19 +52,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_output(p: argparse.ArgumentParser) -> None:
-    output = p.add_argument_group("output (a live screen, unless stdout is no terminal)")
-    output.add_argument("-1", "--once", action="store_true", help="print one text report and end")
-    output.add_argument("--json", action="store_true", help="print JSON (schema nvltop/1) and end")
+    output = p.add_argument_group(
+        "output (default: a live screen; a text report if stdout is not a terminal)"
+    )
+    for form in FORMATS:
+        output.add_argument(*form.flags, action="store_true", help=form.help)
     output.add_argument(
         "--estimate", action="store_true", help="JSON: estimate traffic of pairs through NVSwitches"
     )
-    output.add_argument("--csv", action="store_true", help="print CSV, units in the titles, and end")
     output.add_argument(
         "-n",
         "--max-iterations",
         type=argument_types.count,
         metavar="N",
-        help="end after N reports or refreshes",
+        help="exit after N reports or refreshes",
     )
 
 

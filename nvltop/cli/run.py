@@ -1,22 +1,21 @@
-"""One run: the source, the exporter and what shows them, put together and taken apart again."""
+"""One run: opens the source, the exporter and the output, and closes them again."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, exit_on_signals
-from nvltop.cli.options import read_settings, requested_interval
+from nvltop.cli.options import chosen_format, read_settings, requested_interval
 from nvltop.cli.parser import DEFAULT_CHECK_S
 from nvltop.config.settings import Settings
 from nvltop.export import flags as metrics
 from nvltop.export.address import ServeError
 from nvltop.gc_tuning import disable_during_startup
-from nvltop.headless.status_line import StatusLine
 from nvltop.nvml.demo_nodes import DEFAULT_SCENARIO
+from nvltop.report.formats import TEXT, RenderOptions
 from nvltop.snapshot import command
 from nvltop.text import print_message
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace, on_screen: bool) -> int:
-    """Run what was asked for, and return the exit code; raises `CommandError`."""
+    """Run as the options say and return the exit code; raise `CommandError`."""
     settings = read_settings(options, on_screen)
     demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     if on_screen:
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
         if options.record and not on_screen:
             opened.enter_context(exit_on_signals())
         code, source = _run(options, settings, demo, on_screen, opened)
-    # Only now: what was left to write is written, or is not. The screen has reported its recordings itself.
+    # Only now is the recording complete, or known to be incomplete. The screen reports its own recordings.
     if not on_screen and (failed := _not_recorded(source)):
         print_message(str(failed))
         return code if code or options.check else FAILED
@@ -50,8 +49,8 @@ def _run(
     on_screen: bool,
     opened: contextlib.ExitStack,
 ) -> tuple[int, Source | None]:
-    """Run, with what is to be closed in `opened`; returns the exit code and the source."""
-    # Before anything else is imported: the worker starts while the screen's modules load.
+    """Run and return the exit code and the source; everything to be closed is added to `opened`."""
+    # The worker is started before other imports: it starts up while the modules of the screen load.
     from nvltop.record.format import RecordingError
 
     try:
@@ -72,63 +71,70 @@ def _run(
             for line in outcome.message.splitlines():
                 print_message(line)
             return int(outcome.code), source
-        return _report(options, settings, source, exporter), source
+        return _run_headless(options, settings, source, exporter), source
     except (RecordingError, ServeError) as error:
         raise CommandError(str(error), FAILED) from None
 
 
 def _not_recorded(source: Source | None) -> RecordingError | None:
-    """Return why the end of what was to be recorded is missing, if it is."""
+    """Return why the end of the recording is missing; None if it is complete."""
     from nvltop.record.recorded import Recorded
 
     return source.error if isinstance(source, Recorded) else None
 
 
-def _report(
+def _run_headless(
     options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
 ) -> int:
     """Run without a screen; `source` is None for a recording."""
-    from nvltop.headless import session
+    from nvltop.headless.session import RunError
 
-    write = session.as_text
     try:
         if exporter and source:
-            observer = None
-            if settings.snapshot_on_critical:
-                from nvltop.snapshot.auto import AutoSnapshot
-
-                observer = AutoSnapshot(settings)
-            session.serve(source, settings, exporter.show, observer, adapt=not requested_interval(options))
-            return OK
-        if options.check and source:
-            return session.check(source, settings, options.seconds or DEFAULT_CHECK_S)
+            return _serve(options, settings, source, exporter)
         if options.check:
-            return session.check_recording(options.replay, settings, options.seconds)
+            from nvltop.headless.check import check, check_recording
+
+            if source:
+                return check(source, settings, options.seconds or DEFAULT_CHECK_S)
+            return check_recording(options.replay, settings, options.seconds)
         if options.snapshot is not None:
             return command.run(options, settings, source, options.seconds or DEFAULT_CHECK_S)
-        if options.json:
-            write = partial(session.as_json, estimated=options.estimate, ascii_only=options.ascii)
-        elif options.csv:
-            from nvltop.report.csv import title_line
+        from nvltop.headless.print import ReportPrinter, print_reports
 
-            write = session.as_csv
-            print(title_line())
-        if source is None:
-            session.replay(options.replay, settings, options.max_iterations, write, options.seconds)
+        rendered = RenderOptions(estimate=options.estimate, ascii_only=options.ascii)
+        printer = ReportPrinter(chosen_format(options) or TEXT, options.max_iterations, rendered)
+        if source:
+            print_reports(source, settings, printer, options.seconds)
         else:
-            session.run(source, settings, options.max_iterations or 1, write, options.seconds)
-    except session.RunError as failed:
+            from nvltop.headless.replay import replay
+
+            replay(options.replay, settings, printer, options.seconds)
+    except RunError as failed:
         raise CommandError(str(failed), failed.code) from None
+    return OK
+
+
+def _serve(options: argparse.Namespace, settings: Settings, source: Source, exporter: Exporter) -> int:
+    from nvltop.headless.serve import serve
+
+    observer = None
+    if settings.snapshot_on_critical:
+        from nvltop.snapshot.auto import AutoSnapshot
+
+        observer = AutoSnapshot(settings)
+    serve(source, settings, exporter.show, observer, adapt=not requested_interval(options))
     return OK
 
 
 def _source(
     options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
 ) -> Source | None:
-    """Start what the items come from; None for a recording that is read without a clock."""
+    """Open the source of the items; None for a recording that is folded without a clock."""
     if options.replay is not None:
         if not on_screen:
             return None
+        from nvltop.headless.status_line import StatusLine
         from nvltop.record.replay import Replay
 
         with StatusLine() as line:

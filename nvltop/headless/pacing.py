@@ -1,4 +1,4 @@
-"""When each report of a run without a screen is due."""
+"""The times at which reports of a run without a screen are due."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from nvltop.model import Cost, Inventory, LinkCounters, Reading, known
 from nvltop.sampler.schedule import Due
 
 MAX_LATE_S: Final = 5.0
-"""Seconds after its time that a report waits for readings; then it says that they are missing."""
+"""Seconds after its due time at which a report is printed without the readings it waits for."""
 STRAGGLER_WAIT_S: Final = 2.0
-"""Seconds, or two sweeps if these take longer, that new readings wait for that of a GPU that is late."""
+"""Seconds, or two sweeps if these take longer, that new readings wait for a GPU that is late."""
 MAX_POLL_S: Final = 0.1
-"""Seconds between two looks at the clock at most, so that a driver that does not answer is noticed."""
+"""Longest wait for items in seconds, so that a driver that does not answer is noticed."""
 
 
 class ReportPacer:
     """Decides when a report is due: when the link counters of every GPU have been read again.
 
-    The reading process keeps the interval, so that reports that follow its readings are an interval
-    apart, differ, and are of values that have just been read. The first report follows the second
-    reading, with which there are rates. Values that are read less often are waited for by nobody.
+    The worker keeps the interval, so reports that follow its readings are an interval apart, contain
+    values that have just been read, and differ from each other. The first report follows the second
+    reading, since rates need two. Values that are read less often are not waited for.
 
-    GPUs without NVLinks have no counters to follow; their reports follow the clock.
+    On a node without NVLinks, where there are no counters to follow, reports follow the clock.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -32,24 +32,24 @@ class ReportPacer:
         self._linked: dict[str, int] = {}
         """NVML index of each GPU with NVLinks, by UUID."""
         self._begun_s: float | None = None
-        """CLOCK_MONOTONIC of the last report, before the first one of the inventory."""
+        """CLOCK_MONOTONIC of the last report; before the first report, of the inventory."""
         self._rounds = 0
-        """How many times all GPUs have been read; after the first time there are no rates yet."""
+        """Number of times that all GPUs have been read; after the first time there are no rates yet."""
         self._read: set[str] = set()
-        """GPUs read since the last report, by UUID."""
+        """UUIDs of the GPUs read since the last report."""
         self._read_s = 0.0
-        """CLOCK_MONOTONIC of the first of these readings."""
+        """CLOCK_MONOTONIC of the first reading since the last report."""
         self._last: set[str] = set()
         self._before: set[str] = set()
-        """GPUs read in time for the last report, and for the one before."""
+        """UUIDs of the GPUs read in time for the report before the last; `_last` holds those for the last."""
 
     @property
     def started(self) -> bool:
-        """Whether the inventory has come."""
+        """Whether the inventory has arrived."""
         return self._begun_s is not None
 
     def expect(self, inventory: Inventory, now_s: float) -> None:
-        """Take the GPUs of the node."""
+        """Set the GPUs of the node."""
         self._linked = {
             g.uuid: g.index for g in inventory.gpus if not g.problem and known(g.remotes) and g.remotes
         }
@@ -57,8 +57,8 @@ class ReportPacer:
             self._begun_s = now_s
             self._clock.next_s = now_s + self._interval_s
 
-    def note(self, reading: Reading, now_s: float) -> None:
-        """Take account of a reading that has arrived."""
+    def add(self, reading: Reading, now_s: float) -> None:
+        """Add a reading that has arrived."""
         if isinstance(reading.data, Cost):
             self._cost = reading.data
         elif isinstance(reading.data, LinkCounters) and reading.gpu in self._linked:
@@ -67,7 +67,7 @@ class ReportPacer:
             self._read.add(reading.gpu)
 
     def due(self, now_s: float) -> bool:
-        """Return whether a report is due; if it is, the next one is waited for from now on."""
+        """Return whether a report is due; if so, start waiting for the next one."""
         if self._begun_s is None:
             return False
         if not self._linked:
@@ -80,23 +80,26 @@ class ReportPacer:
         return self._rounds > 1
 
     def _complete(self, waited_s: float, waiting_s: float) -> bool:
-        """Return whether all GPUs have been read; `waiting_s` is how long the first reading has waited."""
+        """Return whether all GPUs have been read.
+
+        `waited_s` is the time since the last report, `waiting_s` the time since the first reading after it.
+        """
         if waited_s > max(self._interval_s, self._cost.interval_s) + MAX_LATE_S:
             return True
         if not self._read or (self._rounds and waited_s < self._interval_s / 2):
-            return False  # what has piled up while nobody took our output is no report each
+            return False  # readings that piled up while our output was blocked make one report, not several
         late = self._rounds > 1 and waiting_s > max(STRAGGLER_WAIT_S, 2 * self._cost.sweep_s)
         return late or self._awaited() <= self._read
 
     def _awaited(self) -> set[str]:
-        """Return the GPUs that a report waits for: not those that hang, are lost, or are read less often."""
+        """Return the GPUs that a report waits for: those that are read in time, at the usual interval."""
         usual_s = max(self._interval_s, self._cost.interval_s)
         usual = {u for u, index in self._linked.items() if self._cost.interval_of(index) <= usual_s}
         in_time = self._last if self._rounds < 2 else self._last & self._before
         return usual & in_time or usual or set(self._linked)
 
     def wait_s(self, now_s: float) -> float:
-        """Return how long to wait for readings before `due` is worth asking again."""
+        """Return how many seconds to wait for readings before calling `due` again."""
         if self._begun_s is None:
             return MAX_POLL_S
         next_s = self._begun_s + self._interval_s / 2 if self._linked else self._clock.next_s

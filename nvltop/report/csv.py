@@ -1,14 +1,17 @@
-"""A frame as CSV: a row for each GPU (its link column empty), then one for each of its links."""
+"""The CSV report: a row for each GPU, whose link column is empty, followed by a row for each of its links."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing
 from nvltop.report.json_values import utc
+
+if TYPE_CHECKING:
+    from nvltop.report.formats import RenderOptions
 
 TITLES: Final = (
     "time",
@@ -29,17 +32,18 @@ TITLES: Final = (
     "missing",
     "rates_over_s",
 )
-"""Column titles, with units; later versions add columns at the end. What could not be read is empty, with its
-reason in the column `missing`."""
+"""Column titles, with units; later versions add columns at the end. A value that could not be read is an
+empty cell, with the reason in the column `missing`."""
 
 
-def title_line() -> str:
-    """Return the title line."""
-    return ",".join(TITLES)
+def render(frame: Frame, options: RenderOptions) -> str:
+    """Return a frame as lines of CSV; the titles are above the first report of a run."""
+    rows = to_csv(frame, options.only)
+    return f"{','.join(TITLES)}\n{rows}" if options.first else rows
 
 
 def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
-    """Return a frame as lines of CSV without the title; `only` names the UUIDs of the GPUs to list."""
+    """Return a frame as lines of CSV without titles; `only` holds the UUIDs of the GPUs to list."""
     wanted = None if only is None else set(only)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,16 +1,17 @@
-"""A frame as the JSON that others parse: schema `nvltop/1`.
+"""The JSON report, for programs: schema `nvltop/1`.
 
-A number that could not be read is null, and the object that holds it says why under `missing`.
-Keys may be added, none is renamed.
+A value that could not be read is null, and the object that holds it gives the reason under `missing`.
+Later versions add keys and rename none.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nvltop import __version__
-from nvltop.analysis.activity.pair_estimate import PairTable
+from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
@@ -27,15 +28,25 @@ from nvltop.model import (
 from nvltop.report import json_jobs
 from nvltop.report.json_values import as_object, as_value, utc
 
+if TYPE_CHECKING:
+    from nvltop.report.formats import RenderOptions
+
 SCHEMA: Final = "nvltop/1"
+
+
+def render(frame: Frame, options: RenderOptions) -> str:
+    """Return a frame as a JSON text: indented if it is the only one, else on one line."""
+    values = to_json(frame, options.only, estimate_pairs(frame) if options.estimate else None)
+    indent = None if options.several else 1
+    return json.dumps(values, indent=indent, ensure_ascii=options.ascii_only, allow_nan=False)
 
 
 def to_json(
     frame: Frame, only: Iterable[str] | None = None, estimated: PairTable | None = None
 ) -> dict[str, Any]:
-    """Return a frame as JSON values; `only` names the UUIDs of the GPUs to list.
+    """Return a frame as JSON values.
 
-    `estimated` is what pairs of GPUs may exchange, where it was asked for.
+    `only` holds the UUIDs of the GPUs to list; `estimated` is the estimated traffic between pairs of GPUs.
     """
     wanted = None if only is None else set(only)
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
@@ -205,7 +216,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
 
 
 def _length(span_s: tuple[float, float] | None) -> Maybe[float]:
-    """Return how long a span is, seconds."""
+    """Return the length of a span in seconds; missing for an empty one."""
     return round(span_s[1] - span_s[0], 6) if span_s and span_s[1] > span_s[0] else NOT_READ
 
 

@@ -9,7 +9,8 @@ from typing import Final
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
-from nvltop.headless.session import HeadlessSession, RunError, fold_recording
+from nvltop.headless.replay import fold_recording
+from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
 from nvltop.record.flight_recorder import Ring
 from nvltop.record.recorded import Source

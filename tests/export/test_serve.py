@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.config.settings import Settings
-from nvltop.headless import session
+from nvltop.headless import serve
 from nvltop.model import Call, Item, Tick
 from tests.export.conftest import pick, series
 
@@ -126,7 +126,7 @@ def test_while_the_driver_hangs_what_is_known_is_served_with_its_age(bench, scra
             *reader.read_errors(),
         ]
     source, shown = Hung(items, b.clock.now), []
-    session.serve(source, Settings(interval_s=0.1, max_refreshes=3), lambda frame, only: shown.append(frame))
+    serve.serve(source, Settings(interval_s=0.1, max_refreshes=3), lambda frame, only: shown.append(frame))
     source.close()
     found = scraped(shown[-1])
     assert len(pick(found, "nvltop_link_transmit_bytes_total")) == 144
@@ -148,8 +148,8 @@ def test_no_driver_at_the_start_ends_with_its_code(start):
     ("arguments", "code", "says"),
     [
         (("--serve", "nowhere:x", "--demo"), 2, "is not an address"),
-        (("--serve", "--demo", "--json"), 2, "--serve goes with none of"),
-        (("--serve", "--check", "--replay", "x"), 3, "--serve goes with none of"),
+        (("--serve", "--demo", "--json"), 2, "--serve cannot be combined with"),
+        (("--serve", "--check", "--replay", "x"), 3, "--serve cannot be combined with"),
         (("--serve-hostname",), 2, "--serve-hostname needs --serve"),
     ],
 )

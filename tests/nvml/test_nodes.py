@@ -11,7 +11,7 @@ import pytest
 from nvltop.analysis.health.self_checks import TIMES
 from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
-from nvltop.report.text import nvlink_line
+from nvltop.report.phrases import nvlink_line
 
 HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
 

@@ -124,7 +124,7 @@ def test_what_could_not_be_read_is_no_number(bench):
     ("arguments", "word"),
     [
         (["--check", "--bogus"], "unrecognized"),
-        (["--check", "--json"], "exclude each other"),
+        (["--check", "--json"], "are mutually exclusive"),
         (["--check", "--for", "soon"], "no time such as"),
         (["--check", "--replay", "no-such-file"], "no-such-file"),
         (["--check", "--demo", "no-driver"], "not loaded"),
@@ -147,7 +147,7 @@ def test_a_crash_is_no_verdict(capsys, monkeypatch):
 
 def test_for_needs_check(capsys):
     assert main(["--for", "5"]) == 2
-    assert "--for goes with" in capsys.readouterr().err
+    assert "--for needs" in capsys.readouterr().err
 
 
 def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):

@@ -17,7 +17,8 @@ import pytest
 from nvltop.model import Frame, Inventory, Problem, known
 from nvltop.nvml.simulated import Fault
 from nvltop.report.json import to_json
-from nvltop.report.text import nvlink_line, to_text
+from nvltop.report.phrases import nvlink_line
+from nvltop.report.text import to_text
 
 NODES = ("h100-two", "rtx3090-pair", "gb200-two")
 CODES = {

@@ -7,7 +7,7 @@ from collections import Counter
 from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import age
 from nvltop.model import Frame
-from nvltop.report.text import node_line, nvlink_line
+from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.snapshot.sections.inputs import Snapshot, escape_markdown
 
 COUNTED_SEVERITIES = SEVERITIES[:3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
 from nvltop.report.findings import about, basis, event_text, evidence, likely_sources, where
-from nvltop.report.text import table
+from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, details, escape_markdown
 
 MAX_EVENTS = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Missing, Process, known
-from nvltop.report import text
+from nvltop.report import tables
 from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
 MAX_PROCESS_ROWS = 100
@@ -15,7 +15,7 @@ def jobs_and_processes(snapshot: Snapshot) -> str:
     frame = snapshot.frame
     if isinstance(frame.processes, Missing):
         return f"Processes unknown: {frame.processes.reason}."
-    parts = [code_block(text.jobs(frame)), _processes(frame, frame.processes.processes)]
+    parts = [code_block(tables.jobs(frame)), _processes(frame, frame.processes.processes)]
     return "\n\n".join(filter(None, parts)) or "No process uses a GPU."
 
 
@@ -35,7 +35,7 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
         return ""
     more = len(processes) - MAX_PROCESS_ROWS
     note = f"\n\n{more} more are in `snapshot.json`." if more > 0 else ""
-    return code_block(text.table(rows, left=6)) + note
+    return code_block(tables.table(rows, left=6)) + note
 
 
 def _runs_for(frame: Frame, p: Process) -> str:

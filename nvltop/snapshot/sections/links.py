@@ -5,9 +5,9 @@ from __future__ import annotations
 from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Counter, GpuFrame, LinkState, known
-from nvltop.report import text
+from nvltop.report import tables
 from nvltop.report.nvidia_smi import nvlink
-from nvltop.report.text import table
+from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, details
 
 MAX_ERROR_ROWS = 60
@@ -37,7 +37,7 @@ def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
         else "errors unknown"
     )
     title = f"GPU {g.gpu.index}: {up} of {len(g.links)} links up, {errors}{raw}"
-    parts = (text.links(g, snapshot.frame), text.link_errors(g) if nvlink.errors(g) else "")
+    parts = (tables.links(g, snapshot.frame), tables.link_errors(g) if nvlink.errors(g) else "")
     return details(title, code_block("\n\n".join(filter(None, parts))))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Frame, Maybe, Missing, known
-from nvltop.report import text
+from nvltop.report import tables
 from nvltop.report.nvidia_smi.topo import matrix_table
 from nvltop.snapshot.sections.head import hung_calls
 from nvltop.snapshot.sections.inputs import Snapshot, code_block
@@ -29,7 +29,7 @@ def versions(snapshot: Snapshot) -> str:
         names.append(("machine is up for", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
     if inventory.demo:
         names.append(("SIMULATED node", inventory.demo))
-    return code_block(text.table([[name, _or_reason(value)] for name, value in names], left=2))
+    return code_block(tables.table([[name, _or_reason(value)] for name, value in names], left=2))
 
 
 def _yes_or_no(value: Maybe[bool]) -> Maybe[str]:
@@ -57,7 +57,7 @@ def reading(snapshot: Snapshot) -> str:
         ages = [age(g.age_s[group]) if group in g.age_s else "-" for group in AGE_GROUPS]
         state = g.state if g.state == "ok" else f"{g.state} ({g.state_reason})"
         rows.append([f"GPU {g.gpu.index}", *ages, state + (", stale" if g.stale else "")])
-    return code_block("\n".join([*lines, *(["", text.table(rows)] if frame.gpus else [])]))
+    return code_block("\n".join([*lines, *(["", tables.table(rows)] if frame.gpus else [])]))
 
 
 def gpus(snapshot: Snapshot) -> str:
@@ -78,7 +78,7 @@ def gpus(snapshot: Snapshot) -> str:
             fabric.recovery_action,
         ]
         rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
-    return code_block(text.gpu_table(frame.gpus)) + "\n\n" + code_block(text.table(rows, left=2))
+    return code_block(tables.gpu_table(frame.gpus)) + "\n\n" + code_block(tables.table(rows, left=2))
 
 
 def matrix(snapshot: Snapshot) -> str:
@@ -91,7 +91,7 @@ def matrix(snapshot: Snapshot) -> str:
 
 def nics(snapshot: Snapshot) -> str:
     """Return a row for each port of a NIC."""
-    return code_block(text.nics(snapshot.frame))
+    return code_block(tables.nics(snapshot.frame))
 
 
 def _p2p(frame: Frame) -> str:
@@ -113,10 +113,10 @@ def _p2p(frame: Frame) -> str:
     ]
     reasons = dict.fromkeys(v.reason for row in m.p2p_nvlink for v in row if isinstance(v, Missing))
     why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
-    table = code_block(text.table(rows) + why)
+    table = code_block(tables.table(rows) + why)
     return f"Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` shows it:\n\n{table}"
 
 
 def unknowns(snapshot: Snapshot) -> str:
     """Say why each `?` is one."""
-    return code_block(text.unknowns(snapshot.frame, snapshot.frame.gpus))
+    return code_block(tables.unknowns(snapshot.frame, snapshot.frame.gpus))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nvltop.formatting import age, gb_per_s, rate, spark
 from nvltop.model import GpuFrame, Maybe, Missing, known
-from nvltop.report.text import table
+from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
 SPARK_LEVELS = "▁▂▃▄▅▆▇█"

@@ -9,7 +9,7 @@ from nvltop.analysis.rate_history import FINE_SECONDS
 from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.report.findings import clock, event_text, links_of
-from nvltop.report.text import remote_name
+from nvltop.report.phrases import remote_name
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence

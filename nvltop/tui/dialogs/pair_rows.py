@@ -5,7 +5,7 @@ from __future__ import annotations
 from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.matrix import links_to
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
-from nvltop.report.text import remote_name
+from nvltop.report.phrases import remote_name
 from nvltop.tui.render.row import SEPARATOR, Row, fit, sentence
 from nvltop.tui.render.view_state import ViewState
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from nvltop.analysis.health.claim import gpu_names
 from nvltop.analysis.health.debounce import SEVERITIES
-from nvltop.headless.status_line import SHOW_AFTER_S, startup_progress
 from nvltop.model import Frame, known
 from nvltop.report.activity import activity_of_gpu, describe_briefly
-from nvltop.report.text import node_line, nvlink_line
+from nvltop.report.phrases import node_line, nvlink_line
+from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.tui.render import meters
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
 from nvltop.tui.render.view_state import ViewState

@@ -10,7 +10,7 @@ from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.formatting import BYTES, Unit
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
 from nvltop.report.findings import links_of
-from nvltop.report.text import remote_name
+from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.render.gpu_order import listed
 from nvltop.tui.render.replay_bar import ReplayState

@@ -10,7 +10,7 @@ from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Process
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Steady, Until
 from nvltop.nvml.simulated.workload import Work
-from nvltop.report.text import nvlink_line
+from nvltop.report.phrases import nvlink_line
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
 SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3

@@ -125,7 +125,7 @@ def test_gpus_that_the_driver_counts_and_does_not_open_are_one_critical_finding(
     assert found.headline == "GPUs 4-7 do not start (4 of 8 work)"
     assert "RmInitAdapter" in found.next_step
     assert "/dev" not in found.next_step
-    from nvltop.report.text import unknowns
+    from nvltop.report.tables import unknowns
 
     lines = unknowns(frame, frame.gpus).splitlines()
     assert [line for line in lines if "4, 5, 6, 7" in line] == [

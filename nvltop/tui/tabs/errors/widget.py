@@ -14,7 +14,7 @@ from nvltop.analysis.health.words import WORDS
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, known
 from nvltop.report.nics import ERROR_NAMES, nic_name, nic_number
-from nvltop.report.text import remote_name
+from nvltop.report.phrases import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.row import Column, Span, narrow

@@ -8,7 +8,7 @@ from typing import Final
 
 from nvltop.formatting import UNKNOWN, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
-from nvltop.report.text import remote_name
+from nvltop.report.phrases import remote_name
 from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
 from nvltop.tui.render.view_state import ViewState
 

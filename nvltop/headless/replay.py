@@ -1,0 +1,68 @@
+"""Recordings without a screen: fold one, and print reports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from nvltop.analysis.monitor import Monitor
+from nvltop.config.settings import Settings
+from nvltop.headless.print import ReportPrinter
+from nvltop.headless.session import RunError, selected_gpus
+from nvltop.headless.status_line import StatusLine
+from nvltop.model import Inventory, Item, Tick
+from nvltop.record.format import RecordingError
+from nvltop.record.reader import open_recording
+from nvltop.sampler.schedule import Due
+from nvltop.text import print_message
+
+
+def replay(path: str, settings: Settings, printer: ReportPrinter, seconds: float | None = None) -> None:
+    """Print the first `printer.times` frames of a recording an interval apart, or else its last frame.
+
+    With `seconds`, the recording is read up to that time after its start.
+    """
+    last: tuple[Monitor, list[str] | None] | None = None
+    line = StatusLine()
+    due: Due | None = None
+    end_s: float | None = None
+    for monitor, only, tick in fold_recording(path, settings, line):
+        last = monitor, only
+        if due is None:
+            due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
+            end_s = None if seconds is None else tick.mono_s + seconds
+        if end_s is not None and tick.mono_s >= end_s:
+            break
+        if printer.times and printer.printed < printer.times and due.at(tick.mono_s):
+            line.clear()
+            printer.print(monitor, only)
+    if last and not printer.times:
+        printer.print(*last)
+
+
+def fold_recording(
+    path: str, settings: Settings, line: StatusLine, on_item: Callable[[Item], None] | None = None
+) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
+    """Fold a recording, yielding at each of its ticks, of which there is at least one.
+
+    Shows the progress on `line`, and calls `on_item` with every item. Raises `RunError`.
+    """
+    monitor = Monitor()
+    only: list[str] | None = None
+    ticked = False
+    try:
+        with line, open_recording(path, line.file_progress(path)) as recording:
+            for item in recording:
+                monitor.update(item)
+                if on_item:
+                    on_item(item)
+                if isinstance(item, Inventory) and not item.problem:
+                    only = selected_gpus(item, settings)
+                if isinstance(item, Tick):
+                    ticked = True
+                    yield monitor, only, item
+        if recording.warning:
+            print_message(recording.warning)
+    except RecordingError as error:
+        raise RunError(str(error)) from None
+    if not ticked:
+        raise RunError(f"{path}: the recording ends before its first second")

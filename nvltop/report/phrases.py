@@ -1,0 +1,95 @@
+"""Phrases about a node and its links that the reports, the snapshot and the screen share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.formatting import UNKNOWN
+from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, known
+
+UNKNOWN_REMOTE: Final = "unknown"
+"""Name of the other end of a link that the driver does not report."""
+
+
+def node_line(frame: Frame) -> str:
+    """Return `8 × NVIDIA H100 80GB HBM3 · driver 570.86.15 · CUDA 12.8`."""
+    names = [g.gpu.name if known(g.gpu.name) else "unknown GPU" for g in frame.gpus]
+    kinds = [f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]
+    inventory = frame.inventory
+    if known(inventory.driver_version):
+        kinds.append(f"driver {inventory.driver_version}")
+    if known(inventory.cuda_driver_version):
+        kinds.append(f"CUDA {inventory.cuda_driver_version}")
+    if inventory.demo:
+        kinds.append(f"SIMULATED ({inventory.demo})")
+    return " · ".join(kinds)
+
+
+def nvlink_line(frame: Frame) -> str:
+    """Return `NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric ok`."""
+    present = [g.nvlink.links_present for g in frame.gpus]
+    unread = next((p for p in present if isinstance(p, Missing)), None)
+    if unread and not any(known(p) and p for p in present):
+        return f"NVLink unknown ({unread.reason})"
+    c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]
+    chips_up = sum(c.links_up for c in c2c if known(c.links_up))
+    chips = f"C2C {chips_up} link{'' if chips_up == 1 else 's'} up" if c2c else ""
+    if not any(known(p) and p for p in present):
+        return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
+    generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
+    ups = [g.nvlink.links_up for g in frame.gpus if g.links]
+    up = sum(u for u in ups if known(u))
+    parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
+    some = any(isinstance(u, Missing) for u in ups)
+    # Old states are not shown as the state of now.
+    old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
+    counted = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
+    parts.append(f"{counted}/{sum(p for p in present if known(p))} links up")
+    switches = {
+        remote.pci_bus_id
+        for g in frame.gpus
+        for remote in (g.gpu.remotes if known(g.gpu.remotes) else ())
+        if remote.kind is RemoteKind.SWITCH and known(remote.pci_bus_id)
+    }
+    if switches:
+        parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
+    if old:
+        return " · ".join(parts)
+    if chips:
+        parts.append(chips)
+    fabric = sorted({_fabric(g) for g in frame.gpus if g.state == "ok" and known(g.fabric.state)})
+    if fabric == ["ok"] and any(f.rule == "fabric-health" for f in frame.findings):
+        # Registration succeeded, but the fabric has reported a fault since then.
+        parts.append("fabric unhealthy")
+    elif fabric:
+        parts.append("fabric " + ", ".join(fabric))
+    cliques = {g.fabric.clique_id for g in frame.gpus if known(g.fabric.cluster_uuid)}
+    if cliques:
+        parts.append("clique " + ", ".join(sorted(map(str, cliques))) + " (links also leave this tray)")
+    return " · ".join(parts)
+
+
+def _fabric(g: GpuFrame) -> str:
+    """Return `ok`, or the state in which the registration with the fabric is or has failed."""
+    state, status = g.fabric.state, g.fabric.status
+    if state == "completed" and known(status):
+        return "ok" if status == "success" else f"failed ({status})"
+    return text_or_unknown(state)
+
+
+def remote_name(link: Link, index_of: dict[str, int]) -> str:
+    """Return the name of the other end: `GPU 3 link 1`, `NVSwitch 00000000:86:00.0 link 29`, `unknown`."""
+    remote = link.remote
+    number = f" link {remote.link}" if known(remote.link) else ""
+    if remote.gpu in index_of:
+        return f"GPU {index_of[remote.gpu]}{number}"
+    bus = f" {remote.pci_bus_id}" if known(remote.pci_bus_id) else ""
+    names = {RemoteKind.GPU: "GPU", RemoteKind.SWITCH: "NVSwitch", RemoteKind.NPU: "NPU"}
+    if remote.kind in names:
+        return f"{names[remote.kind]}{bus}{number}"
+    return f"{UNKNOWN_REMOTE}{bus}"
+
+
+def text_or_unknown(value: Maybe[object]) -> str:
+    """Return a value as text, `?` if it could not be read."""
+    return UNKNOWN if isinstance(value, Missing) else str(value)
