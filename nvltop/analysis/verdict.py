@@ -20,6 +20,7 @@ from nvltop.model import (
     Maybe,
     Missing,
     NvLink,
+    Severity,
     Tick,
     Verdict,
     known,
@@ -168,7 +169,7 @@ def _breaks(finding: Finding) -> bool:
     if finding.rule == READY:
         return True
     # A driver that does not answer says nothing of the links: then the numbers are old, and unknown.
-    return finding.severity == "critical" and finding.nic is None and finding.rule != "driver-stuck"
+    return finding.severity is Severity.CRITICAL and finding.nic is None and finding.rule != "driver-stuck"
 
 
 def _of_jobs(

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nvltop import __version__
-from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
@@ -24,7 +23,7 @@ from nvltop.export.metric_set import (
     gpu_labels,
 )
 from nvltop.export.nics import add_ports
-from nvltop.model import Cost, Finding, Frame, known
+from nvltop.model import Cost, Finding, Frame, Severity, known
 
 MAX_FINDINGS: Final = 200
 """Highest number of findings exported one by one, worst first; `nvltop_findings` counts all."""
@@ -141,9 +140,9 @@ def _add_judgement(metrics: MetricSet, frame: Frame) -> None:
         metrics.add(VERDICT, {"verdict": verdict}, float(verdict == frame.verdict.id))
     for check in frame.checks:
         metrics.add(CHECK, {"check": check.name, "outcome": check.outcome})
-    for severity in SEVERITIES:
-        count = sum(f.severity == severity for f in frame.findings)
-        metrics.add(FINDINGS, {"severity": severity}, count)
+    for severity in Severity.worst_first():
+        count = sum(f.severity is severity for f in frame.findings)
+        metrics.add(FINDINGS, {"severity": severity.value}, count)
     labels_of = {g.gpu.uuid: gpu_labels(g) for g in frame.gpus}
     first_port = {f.nic.device: f.port.port for f in reversed(frame.nics)}
     for finding in frame.findings[:MAX_FINDINGS]:

@@ -59,6 +59,7 @@ from nvltop.model.reading import (
     Scope,
     Tick,
 )
+from nvltop.model.severity import Severity
 
 Item = Inventory | Reading | Event | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
@@ -128,6 +129,7 @@ __all__ = [
     "Remote",
     "RemoteKind",
     "Scope",
+    "Severity",
     "Show",
     "StepPeriod",
     "Straggler",

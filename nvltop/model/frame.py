@@ -26,6 +26,7 @@ from nvltop.model.reading import (
     Scope,
     Tick,
 )
+from nvltop.model.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,7 @@ class Finding:
     """One thing a health rule says."""
 
     rule: str
-    severity: str
-    """`critical`, `warning`, `notice`, `info`, `unknown`."""
+    severity: Severity
     gpu: str | None
     """UUID."""
     link: int | None

@@ -18,6 +18,7 @@ from nvltop.model import (
     LinkErrors,
     LinkStates,
     Reading,
+    Severity,
     Tick,
     known,
 )
@@ -160,7 +161,7 @@ class FindingMarker:
 
     def marks(self, findings: Sequence[Finding], mono_s: float) -> list[Mark]:
         """Return a mark for each finding above `info` that was not there the time before."""
-        now = {(f.rule, f.gpu, f.link, f.nic): f for f in findings if f.severity != "info"}
+        now = {(f.rule, f.gpu, f.link, f.nic): f for f in findings if f.severity is not Severity.INFO}
         new = [f for key, f in now.items() if key not in self._open]
         self._open = set(now)
         return [Mark(mono_s, "finding", f.gpu or "", f.headline) for f in new]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import age
-from nvltop.model import Frame, GpuFrame, known
+from nvltop.model import Frame, GpuFrame, Severity, known
 
 OK: Final = 0
 WARNING: Final = 1
@@ -15,7 +14,7 @@ UNKNOWN: Final = 3
 """Exit codes; UNKNOWN is everything that is no verdict."""
 
 STATUS_WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
-SEVERITY_CODES: Final = {"critical": CRITICAL, "warning": WARNING, "unknown": UNKNOWN}
+SEVERITY_CODES: Final = {Severity.CRITICAL: CRITICAL, Severity.WARNING: WARNING, Severity.UNKNOWN: UNKNOWN}
 """Severities that decide the exit code: a notice is worth a look, not an alarm."""
 
 
@@ -27,11 +26,11 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
     follows from another finding is not counted.
     """
     counted = [f for f in frame.findings if f.severity in SEVERITY_CODES and f.caused_by is None]
-    counted.sort(key=lambda f: SEVERITIES.index(f.severity))
+    counted.sort(key=lambda f: -f.severity.rank)
     coming = [
         p for p in frame.pending if SEVERITY_CODES.get(p.finding.severity, UNKNOWN) in (CRITICAL, WARNING)
     ]
-    if counted and (counted[0].severity != "unknown" or not coming):
+    if counted and (counted[0].severity is not Severity.UNKNOWN or not coming):
         others = len(counted) - 1
         text = counted[0].summary + (f" (and {others} more)" if others else "")
         code = SEVERITY_CODES[counted[0].severity]
@@ -90,7 +89,7 @@ def _fine(frame: Frame, seconds: float) -> str:
     text = f"{gpus}, no NVLink"
     if present:
         text = f"{gpus}, {up} of {present} links up, {_errors(frame, seconds)}"
-    notices = [f for f in frame.findings if f.severity == "notice" and f.caused_by is None]
+    notices = [f for f in frame.findings if f.severity is Severity.NOTICE and f.caused_by is None]
     if notices:
         text += f"; {notices[0].summary}"
     if frame.verdict.headline:
@@ -108,7 +107,11 @@ def _errors(frame: Frame, seconds: float) -> str:
 def _performance(frame: Frame) -> str:
     """`label=value[unit];warn;crit;min;max`, only of what could be read."""
     severities = [f.severity for f in frame.findings if f.caused_by is None]
-    parts = [f"{severity}={severities.count(severity)}" for severity in SEVERITIES[:4]]
+    parts = [
+        f"{severity}={severities.count(severity)}"
+        for severity in Severity.worst_first()
+        if severity is not Severity.INFO
+    ]
     if any(g.stale for g in frame.gpus):
         return " ".join(parts)  # old numbers are no performance data
     nvlinks = [g.nvlink for g in frame.gpus]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from nvltop.analysis.health.xids import culprits
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import lookup
-from nvltop.model import Event, Finding, Frame
+from nvltop.model import Event, Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Evidence that is not called in words what it is called in JSON."""
@@ -17,6 +18,16 @@ EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "shar
 def about(frame: Frame, finding: Finding) -> str:
     """`GPU 3 link 7`, `GPU 3`, `mlx5_3`, or `node`: what a finding is about."""
     return finding.nic or where(frame, finding.gpu, finding.link)
+
+
+def severity_counts(findings: Iterable[Finding]) -> str:
+    """Return the number of findings that are problems, by severity: `1 critical, 2 warnings`."""
+    counts = Counter(f.severity for f in findings)
+    return ", ".join(
+        f"{counts[s]} {s}{'s' if counts[s] > 1 and s is not Severity.CRITICAL else ''}"
+        for s in Severity.worst_first()
+        if s.is_problem and counts[s]
+    )
 
 
 def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from nvltop.analysis.jobs import jobs, partners_of
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.host.versions import versions
-from nvltop.model import Finding, Frame
+from nvltop.model import Finding, Frame, Severity
 from nvltop.record.flight_recorder import Ring
 from nvltop.record.redact import Redactor
 from nvltop.report.secrets import without_secrets
@@ -135,7 +135,7 @@ class CriticalTrigger:
 
     def cause(self, findings: Sequence[Finding], now_s: float) -> str:
         """Return why a snapshot is due, empty if none is; all that is critical at the time is in it."""
-        critical = [f for f in findings if f.severity == "critical"]
+        critical = [f for f in findings if f.severity is Severity.CRITICAL]
         due = [f for f in critical if now_s - self._taken_s.get(f.rule, -REPEAT_AFTER_S) >= REPEAT_AFTER_S]
         if due:
             self._taken_s.update(dict.fromkeys((f.rule for f in critical), now_s))

@@ -11,7 +11,7 @@ from agreement import contradictions
 
 from nvltop.analysis import verdict_text
 from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS, node_verdict
-from nvltop.model import MAX_HEADLINE, Finding, Judgement, Limit, Missing, Overlap, Tick
+from nvltop.model import MAX_HEADLINE, Finding, Judgement, Limit, Missing, Overlap, Severity, Tick
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nodes import BUILDERS
@@ -166,14 +166,14 @@ def test_a_fault_comes_first_and_the_answer_stays_in_the_sentence(bench):
     uuid = frame.gpus[1].gpu.uuid
     found = judgement("limits", gpus=tuple(g.gpu.uuid for g in frame.gpus))
     lost = Finding(
-        "gpu-lost", "critical", uuid, None, "GPU 1 has stopped answering", headline="GPU 1 is lost"
+        "gpu-lost", Severity.CRITICAL, uuid, None, "GPU 1 has stopped answering", headline="GPU 1 is lost"
     )
     told = node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
     assert (told.id, told.headline) == ("degraded", "GPU 1 is lost")
     assert told.summary.startswith("GPU 1 has stopped answering. 61% of each 2.0 s step")
     # A NIC is none of NVLink's business, and a warning no reason to doubt the answer.
-    nic = Finding("nic-down", "critical", None, None, "NIC mlx5_5 went down", nic="mlx5_5")
-    warning = replace(lost, rule="link-errors", severity="warning")
+    nic = Finding("nic-down", Severity.CRITICAL, None, None, "NIC mlx5_5 went down", nic="mlx5_5")
+    warning = replace(lost, rule="link-errors", severity=Severity.WARNING)
     assert node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [nic, warning]).id == "saturated"
 
 

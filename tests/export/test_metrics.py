@@ -23,6 +23,7 @@ from nvltop.model import (
     Frame,
     Missing,
     Problem,
+    Severity,
     known,
 )
 from nvltop.nvml.session import GpuReader
@@ -283,7 +284,7 @@ texts = st.text(max_size=12)
 findings = st.builds(
     Finding,
     rule=st.sampled_from(["link-down", "xid-gpu", "throttled"]),
-    severity=st.sampled_from(["critical", "warning", "info", "unknown"]),
+    severity=st.sampled_from(Severity),
     gpu=st.none() | st.sampled_from(["GPU-a", "GPU-b"]),
     link=st.none() | st.integers(2, 600),
     nic=st.none() | st.sampled_from(["mlx5_0", "mlx5_7", "eth0"]),

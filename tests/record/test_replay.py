@@ -7,7 +7,7 @@ from itertools import takewhile
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Event, Finding, Inventory, LinkErrors, Reading, Tick
+from nvltop.model import Event, Finding, Inventory, LinkErrors, Reading, Severity, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.replay import BATCH, Replay
@@ -196,7 +196,9 @@ def test_jump_to_marks(path, clock):
 
 def test_findings_are_marked_where_they_begin(path, clock):
     marker = FindingMarker()
-    finding = Finding("link-down", "critical", "GPU-a1", 7, "A sentence", headline="GPU 0 link 7 is down")
+    finding = Finding(
+        "link-down", Severity.CRITICAL, "GPU-a1", 7, "A sentence", headline="GPU 0 link 7 is down"
+    )
     seen = ((1.0, ()), (2.0, (finding,)), (3.0, (finding,)), (4.0, ()), (5.0, (finding,)))
     marks = [mark for t, findings in seen for mark in marker.marks(findings, t)]
     assert marks == [Mark(t, "finding", "GPU-a1", "GPU 0 link 7 is down") for t in (2.0, 5.0)]

@@ -9,10 +9,12 @@ import sys
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nvltop.cli import main
-from nvltop.model import Finding, Missing, Pending
-from nvltop.report.check import to_check
+from nvltop.model import Finding, Missing, Pending, Severity
+from nvltop.report.check import SEVERITY_CODES, to_check
 
 PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
 
@@ -85,7 +87,7 @@ def test_a_condition_that_was_not_seen_is_fine_for_as_long_as_it_was_watched(ben
 def test_critical_comes_before_warning_before_no_verdict_before_ok(bench, severities, pending, code):
     def finding(i, severity):
         return Finding(
-            "rule", severity, None, None, f"Sentence {i}", headline=f"headline {i}", key=f"rule/{i}"
+            "rule", Severity(severity), None, None, f"Sentence {i}", headline=f"headline {i}", key=f"rule/{i}"
         )
 
     frame = replace(
@@ -96,8 +98,28 @@ def test_critical_comes_before_warning_before_no_verdict_before_ok(bench, severi
     assert to_check(frame, 6)[1] == code
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(Severity)), st.sampled_from(Severity), st.sampled_from(Severity))
+def test_the_worst_severity_that_counts_decides_the_exit_code(small, severities, one, other):
+    def code(*found):
+        findings = tuple(
+            Finding("rule", s, None, None, f"Sentence {i}", key=f"rule/{i}") for i, s in enumerate(found)
+        )
+        return to_check(replace(small, findings=findings), 6)[1]
+
+    decisive = [s for s in severities if s in SEVERITY_CODES]
+    assert code(*severities) == (code(max(decisive)) if decisive else 0)
+    if one <= other and Severity.UNKNOWN not in (one, other):
+        assert code(one) <= code(other)
+
+
+@pytest.fixture
+def small(bench):
+    return bench("rtx4090-pair").run(2)
+
+
 def test_what_follows_from_another_finding_is_not_counted(bench):
-    root = Finding("link-down", "critical", None, 7, "It is down", headline="down", key="a")
+    root = Finding("link-down", Severity.CRITICAL, None, 7, "It is down", headline="down", key="a")
     other = replace(root, key="b", caused_by="a", summary="The other end")
     line, code = to_check(replace(bench().run(2), findings=(root, other)), 6)
     assert code == 2

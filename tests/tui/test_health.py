@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nvltop.analysis.rate_history import RateHistory
-from nvltop.model import Event, Finding
+from nvltop.model import Event, Finding, Severity
 from nvltop.report.findings import evidence
 from nvltop.tui.render import header
 from nvltop.tui.render.glyphs import UNICODE
@@ -80,7 +80,9 @@ def test_marks_on_gpu_link_and_pair(bench):
 
 
 def finding(rule="link-down", severity="critical", link=7):
-    return Finding(rule, severity, "GPU-a", link, "GPU 3 link 7 went down", headline="GPU 3 link 7 DOWN")
+    return Finding(
+        rule, Severity(severity), "GPU-a", link, "GPU 3 link 7 went down", headline="GPU 3 link 7 DOWN"
+    )
 
 
 def test_a_finding_is_told_once_while_it_lasts():
@@ -113,7 +115,12 @@ def test_desktop_notifications():
 
 def test_evidence_in_words():
     found = Finding(
-        "r", "info", None, None, "", {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25}
+        "r",
+        Severity.INFO,
+        None,
+        None,
+        "",
+        {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25},
     )
     assert evidence(found) == "replay 3 to 9 · window 60 s · data 1.2s old"
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import RateHistory
-from nvltop.model import ErrorCount, Finding, Missing
+from nvltop.model import ErrorCount, Finding, Missing, Severity
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
@@ -156,7 +156,7 @@ def test_words_never_take_more_than_their_room(line, width):
 
 def test_findings_are_told_worst_first_with_their_count(view):
     def finding(severity: str, summary: str) -> Finding:
-        return Finding("rule", severity, None, None, "A sentence", headline=summary)
+        return Finding("rule", Severity(severity), None, None, "A sentence", headline=summary)
 
     v = view()
     warnings = (finding("warning", "w1"), finding("warning", "w2"), finding("info", "i"))

@@ -15,7 +15,7 @@ import pytest
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
-from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Tick
+from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Severity, Tick
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import Replay
 from nvltop.snapshot.bundle import CriticalTrigger
@@ -28,7 +28,7 @@ from nvltop.tui.widgets.setup import Setup
 SIZE = (120, 36)
 PROCESSES = str([tab.TITLE for tab in TABS].index("Processes") + 1)
 SECRETS = ("asmith-lab", "hunter2", "train.py")
-CRITICAL = Finding("gpu-lost", "critical", None, None, "A GPU has gone")
+CRITICAL = Finding("gpu-lost", Severity.CRITICAL, None, None, "A GPU has gone")
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +294,7 @@ async def test_by_itself_when_something_critical_is_found(app, here):
 def test_a_rule_has_one_an_hour():
     critical = CriticalTrigger()
     other = replace(CRITICAL, rule="link-down", summary="A link is down")
-    mild = replace(CRITICAL, severity="warning", rule="power")
+    mild = replace(CRITICAL, severity=Severity.WARNING, rule="power")
     assert critical.cause([mild], 0.0) == ""
     assert critical.cause([CRITICAL, other, mild], 1.0) == "something critical was found: A GPU has gone"
     assert critical.cause([other], 2.0) == "", "it was in the one before"

@@ -36,7 +36,7 @@ from nvltop.analysis.health.claim import CheckSummary, Claim, RuleGroup, RuleInp
 from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.analysis.health.history import RuleHistory
 from nvltop.analysis.rates import max_gap_s
-from nvltop.model import Check, Finding, Missing, Pending
+from nvltop.model import Check, Finding, Missing, Pending, Severity
 
 RULE_GROUPS: Final[tuple[RuleGroup, ...]] = (
     gpus.PRESENCE,
@@ -59,7 +59,6 @@ RULE_GROUPS: Final[tuple[RuleGroup, ...]] = (
 )
 EVERY_S: Final = 1.0
 """How often the rules are called; nothing they use is read more often."""
-PROBLEMS: Final = ("critical", "warning", "notice")
 """Severities that make the outcome of a group a problem."""
 
 
@@ -114,9 +113,9 @@ class Health:
     def _check(self, group: RuleGroup, now_s: float) -> Check:
         looked = self._looked[group.name]
         watched_s = round(now_s - self._watched.get(group.name, now_s), 1)
-        standing = [f for f in self.findings if f.rule in group.rules and f.severity != "info"]
+        standing = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
         coming = [p for p in self.pending if p.finding.rule in group.rules]
-        if any(f.severity in PROBLEMS for f in standing):
+        if any(f.severity.is_problem for f in standing):
             outcome, detail = "problem", standing[0].summary
         elif coming:
             outcome, detail = "pending", pending_words(coming[0])

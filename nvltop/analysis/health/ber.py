@@ -14,7 +14,7 @@ from nvltop.analysis.health.claim import (
     gpu_name,
     linked_gpus,
 )
-from nvltop.model import LinkBer, Missing, known
+from nvltop.model import LinkBer, Missing, Severity, known
 
 LIMIT: Final = (1, 12)
 """1e-12, as mantissa and negative exponent (DCGM, DcgmUtilities.cpp)."""
@@ -76,7 +76,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
                     headline=f"{gpu_name(g)} link {link.index}: BER {written(now)} > {written(LIMIT)}",
                     summary=f"The effective bit error rate of {gpu_name(g)} link {link.index} is"
                     f" {written(now)}, above NVIDIA's limit of {written(LIMIT)}",
-                    escalations=(Escalation("critical"),),
+                    escalations=(Escalation(Severity.CRITICAL),),
                     read_s=rule_input.read_s(g, "ber"),
                     evidence=rule_input.evidence(
                         g,

@@ -18,7 +18,7 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.health.dark import POLLS, judged
 from nvltop.analysis.link_states import lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE, pcie_speed
-from nvltop.model import GpuFrame, LinkState, known
+from nvltop.model import GpuFrame, LinkState, Severity, known
 
 PCIE_TRAFFIC_S: Final = 5.0
 """Seconds for which cards without NVLink must move data over PCIe before it is worth a notice."""
@@ -40,7 +40,7 @@ def partly(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Itera
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)}: bridge gives {up} of {whole} links",
         summary=f"The NVLink bridge of {gpu_name(g)} gives {up} of {whole} links: it may not be seated well",
-        escalations=(Escalation("warning", readings=POLLS),),
+        escalations=(Escalation(Severity.WARNING, readings=POLLS),),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(g, "states", links_up=up, links_per_bridge=each),
         next_step="Switch the machine off, reseat the bridge and clean its contacts",
@@ -79,7 +79,11 @@ def without(rule_input: RuleInput) -> Iterator[Claim]:
             summary=f"There is no NVLink between {gpu_names(busy)}: the bridge is missing, not seated or not"
             f" trained (by design only if none was fitted), so their traffic goes over PCIe,"
             f" {rate:.3g} GB/s now",
-            escalations=(Escalation("notice" if meant else "info", after_s=PCIE_TRAFFIC_S, readings=POLLS),),
+            escalations=(
+                Escalation(
+                    Severity.NOTICE if meant else Severity.INFO, after_s=PCIE_TRAFFIC_S, readings=POLLS
+                ),
+            ),
             read_s=rule_input.read_s(top, "gauges"),
             evidence=rule_input.evidence(
                 top,

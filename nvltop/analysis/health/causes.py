@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nvltop.analysis.health.claim import Claim
-from nvltop.analysis.health.debounce import SEVERITIES, key_of
+from nvltop.analysis.health.debounce import key_of
 from nvltop.model import Finding
 
 
@@ -108,7 +108,7 @@ def _fits(relation: Relation, cause: Finding, effect: Finding) -> bool:
 
 
 def _explains(cause: Finding, effect: Finding) -> bool:
-    return cause.key != effect.key and SEVERITIES.index(cause.severity) <= SEVERITIES.index(effect.severity)
+    return cause.key != effect.key and cause.severity >= effect.severity
 
 
 def _root(key: str, cause: Mapping[str, str]) -> str:

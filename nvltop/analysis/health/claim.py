@@ -27,6 +27,7 @@ from nvltop.model import (
     Missing,
     NicFrame,
     Pair,
+    Severity,
     Tick,
     known,
 )
@@ -49,13 +50,13 @@ OURS: Final = "nvltop"
 class Escalation:
     """A severity, and the delay after which a claim has it: seconds and readings that agree."""
 
-    severity: str
+    severity: Severity
     after_s: float = 0.0
     readings: int = 1
 
 
-INFO_ONLY: Final = (Escalation("info"),)
-UNKNOWN_ONLY: Final = (Escalation("unknown"),)
+INFO_ONLY: Final = (Escalation(Severity.INFO),)
+UNKNOWN_ONLY: Final = (Escalation(Severity.UNKNOWN),)
 
 
 @dataclass(frozen=True, slots=True)

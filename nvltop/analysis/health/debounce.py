@@ -9,10 +9,8 @@ from typing import Final
 
 from nvltop.analysis.health.claim import HELD_FOR, Claim, Where
 from nvltop.formatting import age
-from nvltop.model import Finding, Pending
+from nvltop.model import Finding, Pending, Severity
 
-SEVERITIES: Final = ("critical", "warning", "notice", "unknown", "info")
-"""Worst first."""
 MAX_PAST: Final = 200
 """Findings kept after they ended; the oldest go first."""
 ENDED_S: Final = 2.0
@@ -28,7 +26,7 @@ class _Held:
     """Unix time of the same."""
     seen_s: float
     readings: int
-    severity: str | None = None
+    severity: Severity | None = None
     """None while it has not held for long enough to be a finding."""
 
 
@@ -61,14 +59,14 @@ class FindingTracker:
             # A pending claim needs readings that agree without a break.
             if gone_s > ENDED_S or (gone_s > 0 and held.severity is None):
                 del self._held[where]
-                if held.severity is not None and held.severity != "info":
+                if held.severity is not None and held.severity is not Severity.INFO:
                     self.past.appendleft(replace(_finding(held, held.severity, held.seen_s), ended_s=wall_s))
 
     def findings(self, mono_s: float) -> tuple[Finding, ...]:
         """Return what lasts, worst first; of equals the one with more damage, then the older one."""
-        standing = [h for h in self._held.values() if h.severity is not None]
-        standing.sort(key=lambda h: (_rank(h.severity), -h.claim.damage, h.since_s))
-        return tuple(_finding(h, h.severity or "info", mono_s) for h in standing)
+        active = [(h.severity, h) for h in self._held.values() if h.severity is not None]
+        active.sort(key=lambda a: (-a[0].rank, -a[1].claim.damage, a[1].since_s))
+        return tuple(_finding(h, severity, mono_s) for severity, h in active)
 
     def pending(self, mono_s: float) -> tuple[Pending, ...]:
         """Return the claims of this moment that get a worse severity once their delay has passed.
@@ -78,19 +76,15 @@ class FindingTracker:
         found = []
         for held in self._held.values():
             last = held.claim.escalations[-1]
-            worse = held.severity is None or _rank(last.severity) < _rank(held.severity)
-            if held.seen_s == mono_s and worse and last.severity != "info":
+            worse = held.severity is None or last.severity > held.severity
+            if held.seen_s == mono_s and worse and last.severity is not Severity.INFO:
                 wait_s = max(0.0, last.after_s - (mono_s - held.since_s))
                 found.append(Pending(_finding(held, last.severity, mono_s), wait_s))
-        found.sort(key=lambda p: (_rank(p.finding.severity), p.wait_s))
+        found.sort(key=lambda p: (-p.finding.severity.rank, p.wait_s))
         return tuple(found)
 
 
-def _rank(severity: str | None) -> int:
-    return SEVERITIES.index(severity or "info")
-
-
-def _finding(held: _Held, severity: str, now_s: float) -> Finding:
+def _finding(held: _Held, severity: Severity, now_s: float) -> Finding:
     claim = held.claim
     for_s = age(now_s - held.since_s)
     return Finding(

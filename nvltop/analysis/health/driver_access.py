@@ -30,7 +30,7 @@ from nvltop.analysis.rates import (
     max_gap_s,
 )
 from nvltop.formatting import age
-from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Tick, known
+from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Severity, Tick, known
 
 SLOW: Final = 0.10
 """Share of the interval that one sweep over the link counters may take."""
@@ -78,7 +78,7 @@ def _stuck(rule_input: RuleInput) -> Iterator[Claim]:
             headline=f"NVIDIA driver not answering for {age(silent)}",
             summary=f"The NVIDIA driver has not answered for {age(silent)} in {silence.hung_in};"
             f" the numbers shown are {age(silent)} old",
-            escalations=(Escalation("critical"),),
+            escalations=(Escalation(Severity.CRITICAL),),
             evidence={"silent_s": round(silent, 1), "call": silence.hung_in},
             next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
             source="NVIDIA/NVSentinel issue 1574",
@@ -119,7 +119,7 @@ def _hangs(rule_input: RuleInput, index: int, function: str, seconds: float) -> 
         headline=f"GPU {index}: driver not answering for {age(seconds)}",
         summary=f"The driver has not answered for GPU {index} for {age(seconds)} ({function});"
         " what is shown of it is as old",
-        escalations=(Escalation("critical"),),
+        escalations=(Escalation(Severity.CRITICAL),),
         evidence={"silent_s": round(seconds, 1), "call": function},
         next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
         source="NVIDIA/NVSentinel issue 1574",
@@ -140,7 +140,7 @@ def _silent(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=gpus[0].gpu.uuid if len(gpus) == 1 else None,
             headline=f"{short_gpu_names(gpus)} cannot be read",
             summary=f"{gpu_names(gpus)} cannot be read: {reason}",
-            escalations=(Escalation("critical"),) if hung else UNKNOWN_ONLY,
+            escalations=(Escalation(Severity.CRITICAL),) if hung else UNKNOWN_ONLY,
             evidence=rule_input.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
             next_step="Look for Xid 119 or 120 in `dmesg`"
             if hung
@@ -160,7 +160,7 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
             headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
             summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
             f" so nvltop refreshes every {max(cost.interval_s, rule_input.tick.interval_s):.3g} s{mode}",
-            escalations=(Escalation("notice", after_s=SLOW_S, readings=3),),
+            escalations=(Escalation(Severity.NOTICE, after_s=SLOW_S, readings=3),),
             read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
             next_step="Start nvidia-persistenced, or ask less often (`-d`)"
@@ -232,7 +232,7 @@ def _unread(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)}: {short} unreadable",
         summary=f"{what} of {gpu_name(g)} cannot be read ({why.reason}), so link health is unknown",
-        escalations=(Escalation("unknown", readings=2),),
+        escalations=(Escalation(Severity.UNKNOWN, readings=2),),
         read_s=rule_input.read_s(g, "gauges"),
         evidence={"answer": why.reason},
         next_step="Run nvltop with the right to read them, or have the administrator set"

@@ -22,7 +22,7 @@ from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.words import SHORT, WORDS
 from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
-from nvltop.model import ErrorCount, GpuFrame, Link, Missing, known
+from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, known
 
 LEGACY: Final = ("replay", "recovery")
 CRC: Final = ("crc", "crc_flit", "crc_data")
@@ -115,7 +115,7 @@ def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
             link=link.index,
             headline=f"{gpu_name(g)} link {link.index}: recovery FAILED",
             summary=f"{gpu_name(g)} link {link.index} tried to recover and failed",
-            escalations=(Escalation("critical"),),
+            escalations=(Escalation(Severity.CRITICAL),),
             read_s=rule_input.read_s(g, "errors"),
             evidence=_evidence(rule_input, g, {"link_recovery_failed": failed}),
             next_step="Drain the GPU and reset it; if it happens again, ask for NVIDIA's field diagnostic",
@@ -185,7 +185,7 @@ def _windows(
         link=link.index,
         headline=f"{gpu_name(g)} link {link.index}: {_short(errors, minutes)}",
         summary=f"{gpu_name(g)} link {link.index} {what}{more} (healthy: 0)",
-        escalations=(Escalation("critical" if minutes > BAD_MINUTES else "warning"),),
+        escalations=(Escalation(Severity.CRITICAL if minutes > BAD_MINUTES else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, bad_minutes_of_10=minutes),
         next_step=next_step,
@@ -214,7 +214,7 @@ def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         link=link.index,
         headline=f"{gpu_name(g)} link {link.index}: {_short(errors, 1)}",
         summary=f"{gpu_name(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
-        escalations=(Escalation("critical" if many else "warning"),),
+        escalations=(Escalation(Severity.CRITICAL if many else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, peak_per_s=round(peak, 1)),
         next_step=FINISH if many else WATCH,
@@ -234,7 +234,7 @@ def _chronic(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         headline=f"{gpu_name(g)} link {link.index}: errors in {minutes} of 30 min",
         summary=f"{gpu_name(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
         " links like this have failed within days",
-        escalations=(Escalation("critical" if minutes > CHRONIC_CRITICAL else "warning"),),
+        escalations=(Escalation(Severity.CRITICAL if minutes > CHRONIC_CRITICAL else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, bad_minutes_of_30=minutes),
         next_step="Plan to take the GPU out at the next drain, and ask for NVIDIA's field diagnostic",
@@ -250,7 +250,7 @@ def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int)
         headline=f"{gpu_name(g)} link {link.index}: error counter is full",
         summary=f"The {kind} counter of {gpu_name(g)} link {link.index} is at its maximum, {total}: it no"
         " longer counts, and this link has had many errors",
-        escalations=(Escalation("warning", readings=2),),
+        escalations=(Escalation(Severity.WARNING, readings=2),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(g, "errors", counter=kind, total=total),
         next_step="Reset the counters (`nvidia-smi nvlink -r 0`, as root) and see whether they rise again",
@@ -274,7 +274,7 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
         headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {WORDS[kind][1]}",
         summary=f"{gpu_name(g)} link {link} stands out: {total} {WORDS[kind][1]}{over}{watched},"
         f" the other links {f'at most {rest}' if rest else '0'}",
-        escalations=(Escalation("notice", readings=1),),
+        escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(g, "errors", counter=kind, total=total, most_of_others=rest),
         next_step="Watch whether the count rises (tab Errors); if it does, plan a field diagnostic",

@@ -18,9 +18,9 @@ from nvltop.analysis.health.claim import (
     gpu_name,
     gpu_names,
 )
-from nvltop.analysis.health.xids import AT_ONCE_S, ORDER, Evidence, at_once, culprits, evidence, severity
+from nvltop.analysis.health.xids import AT_ONCE_S, Evidence, at_once, culprits, evidence, severity
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
-from nvltop.model import Event, GpuFrame, Missing
+from nvltop.model import Event, GpuFrame, Missing, Severity
 from nvltop.text import ranges
 
 RACK_STEP: Final = (
@@ -118,7 +118,9 @@ def _of_gpu(
         headline=f"{word}{more} on {where}: {lookup(top).short}",
         summary=summary,
         # All GPUs may report an undecided code at once: that is one finding, not one for each until the last.
-        escalations=(Escalation(now, after_s=AT_ONCE_S if now == "warning" and top in UNDECIDED else 0.0),),
+        escalations=(
+            Escalation(now, after_s=AT_ONCE_S if now is Severity.WARNING and top in UNDECIDED else 0.0),
+        ),
         evidence=_evidence(events, seen),
         next_step=PROGRAM_STEP if top == PEER_ACCESS and others else lookup(top).action,
         source=XID_CATALOG,
@@ -130,7 +132,7 @@ def _of_gpu(
 def _codes(events: Sequence[Event]) -> list[int]:
     """Return the codes, the worst first and of equals the newest."""
     newest = {e.code: e.mono_s for e in events}
-    return sorted(newest, key=lambda code: (ORDER.index(lookup(code).severity), -newest[code]))
+    return sorted(newest, key=lambda code: (-lookup(code).severity.rank, -newest[code]))
 
 
 def _word(code: int) -> str:
@@ -197,7 +199,7 @@ def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
         gpu=None,
         headline=f"Xid {short} on all {len(members)} GPUs" + (", cause elsewhere" if outside else " at once"),
         summary=f"All {len(members)} GPUs reported Xid {said} within {AT_ONCE_S:.0f} s{tail}",
-        escalations=(Escalation(min(lasting, key=ORDER.index)),),
+        escalations=(Escalation(max(lasting)),),
         evidence={**_evidence(events, None), "gpus": [g.gpu.index for g in members]},
         next_step=step,
         source=XID_CATALOG,

@@ -20,7 +20,7 @@ from nvltop.analysis.health.claim import (
     short_gpu_names,
 )
 from nvltop.formatting import age
-from nvltop.model import GpuFrame, Missing, known
+from nvltop.model import GpuFrame, Missing, Severity, known
 
 BEFORE_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
 READY_S: Final = 120.0
@@ -28,11 +28,11 @@ READY_S: Final = 120.0
 
 TRUE: Final = 1
 """A two-bit field of the health mask: 0 not supported, 1 true, 2 false."""
-MASK: Final[dict[str, tuple[int, str, str]]] = {
-    "degraded bandwidth": (0, "critical", ""),
-    "route recovering": (2, "warning", "Watch whether it ends"),
-    "unhealthy route": (4, "critical", "Drain and reset the GPU"),
-    "access timeout recovery": (6, "warning", "Watch whether it ends"),
+MASK: Final[dict[str, tuple[int, Severity, str]]] = {
+    "degraded bandwidth": (0, Severity.CRITICAL, ""),
+    "route recovering": (2, Severity.WARNING, "Watch whether it ends"),
+    "unhealthy route": (4, Severity.CRITICAL, "Drain and reset the GPU"),
+    "access timeout recovery": (6, Severity.WARNING, "Watch whether it ends"),
 }
 """Shift, severity and next step of each warning in the mask.
 
@@ -92,7 +92,7 @@ def _outside(rule_input: RuleInput, answering: list[GpuFrame], members: list[Gpu
             summary=f"The fabric state of {gpu_names(out)} is 'not supported': outside the NVLink domain of"
             " the rack, so jobs over several trays cannot use NVLink",
             # Jobs within the tray work, and a board without a rack (NVL4) is built this way.
-            escalations=(Escalation("notice"),),
+            escalations=(Escalation(Severity.NOTICE),),
             read_s=rule_input.read_s(out[0], "fabric"),
             evidence=rule_input.evidence(
                 out[0], "fabric", state=NOT_SUPPORTED_REASON, gpus=[g.gpu.index for g in out]
@@ -122,12 +122,15 @@ def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
     # A fabric that was ready does not leave that state, so it has not been ready since the driver runs.
     if since and up_s >= READY_S:
         how_long = f"for at least {age(up_s)} (since {since[1]})"
-        escalations: tuple[Escalation, ...] = (Escalation("critical"),)
+        escalations: tuple[Escalation, ...] = (Escalation(Severity.CRITICAL),)
     else:
         # The driver had run for a while when the fabric was first examined.
         grace_s = max(0.0, READY_S - max(0.0, up_s - (now_s - first_s)))
         how_long = f"for {HELD_FOR}"
-        escalations = (Escalation("notice"), Escalation("critical", after_s=grace_s, readings=3))
+        escalations = (
+            Escalation(Severity.NOTICE),
+            Escalation(Severity.CRITICAL, after_s=grace_s, readings=3),
+        )
     cause, step = _why_not_ready(rule_input, late, members)
     several = len(late) > 1
     yield Claim(
@@ -199,7 +202,7 @@ def _failed(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             gpu=g.gpu.uuid,
             headline=f"{gpu_name(g)}: NVLink fabric setup failed",
             summary=f"The NVLink fabric of {gpu_name(g)} finished setting up with an error ({status})",
-            escalations=(Escalation("critical"),),
+            escalations=(Escalation(Severity.CRITICAL),),
             read_s=rule_input.read_s(g, "fabric"),
             evidence=rule_input.evidence(g, "fabric", state="completed", status=status),
             next_step=rule_input.board.fabric_step,
@@ -212,7 +215,7 @@ def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     if not_ready(g):
         # The mask means nothing before that, and `fabric-not-ready` says so.
         return
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, Severity, str]] = []
     if known(mask):
         found += [
             (what, severity, step)
@@ -222,18 +225,17 @@ def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         wrong = mask >> CONFIGURATION_SHIFT & 0xF
         if wrong > 1 and wrong != NO_PARTITION:
             why = CONFIGURATION.get(wrong, f"configuration error {wrong}")
-            found.append((why, "critical", "Check the partition and the firmware"))
+            found.append((why, Severity.CRITICAL, "Check the partition and the firmware"))
         if _without_partition(mask):
-            found.append(("in no partition", "critical", "Activate the GPU's partition"))
+            found.append(("in no partition", Severity.CRITICAL, "Activate the GPU's partition"))
         if mask >> MANAGER_SHIFT & 0x3 == MANAGER_GONE:
-            found.append(("no fabric manager connection", "critical", ""))
+            found.append(("no fabric manager connection", Severity.CRITICAL, ""))
     if known(summary) and not found and summary != "healthy":
-        severity = "critical" if summary == "unhealthy" else "warning"
+        severity = Severity.CRITICAL if summary == "unhealthy" else Severity.WARNING
         found.append((summary, severity, ""))
     if not found:
         return
-    order = ("critical", "warning")
-    found.sort(key=lambda f: order.index(f[1]))
+    found.sort(key=lambda f: -f[1].rank)
     yield Claim(
         rule="fabric-health",
         gpu=g.gpu.uuid,

@@ -17,7 +17,7 @@ from nvltop.analysis.health.claim import (
     gpu_names,
     short_gpu_names,
 )
-from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, known
+from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, known
 from nvltop.text import bus_number
 
 HW_THERMAL: Final = 0x40
@@ -79,7 +79,7 @@ def _unopened(rule_input: RuleInput) -> Iterator[Claim]:
         summary=f"The driver lists {gpu_names(dead)} but cannot open {'them' if several else 'it'}"
         f" ({dead[0].state_reason}), while the other {alive} work{'' if alive > 1 else 's'}:"
         f" the GPU{'s do' if several else ' does'} not start",
-        escalations=(Escalation("critical"),),
+        escalations=(Escalation(Severity.CRITICAL),),
         evidence={
             "gpus": [g.gpu.index for g in dead],
             "answer": dead[0].state_reason,
@@ -102,7 +102,7 @@ def _mismatch(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=None,
             headline="Driver library and kernel module differ",
             summary=problem.summary[:1].upper() + problem.summary[1:],
-            escalations=(Escalation("critical"),),
+            escalations=(Escalation(Severity.CRITICAL),),
             evidence={"problem": problem.id},
             next_step=problem.next_step,
             source="NVML error 18",
@@ -125,7 +125,7 @@ def _lost(rule_input: RuleInput) -> Iterator[Claim]:
                 " the machine restarts"
                 if off
                 else f"{gpu_name(g)} is no longer listed by the driver: it is off the bus, or was taken away",
-                escalations=(Escalation("critical"),),
+                escalations=(Escalation(Severity.CRITICAL),),
                 evidence=rule_input.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,
                 source="XID 79 in NVIDIA's catalog",
@@ -148,7 +148,7 @@ def _unlisted(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=None,
             headline=f"GPU at {bus[-12:]} is not in NVML's list",
             summary=f"The GPU at PCI {bus} has the driver but NVML does not list it: it may be off the bus",
-            escalations=(Escalation("critical", readings=2),),
+            escalations=(Escalation(Severity.CRITICAL, readings=2),),
             read_s=rule_input.inventory.mono_s,
             evidence={"pci_bus_id": bus, "gpus_on_pci": len(devices), "gpus_of_nvml": len(buses)},
             next_step=LOST_STEP,
@@ -171,7 +171,7 @@ def _hole(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=None,
             headline=f"A GPU is missing (module {module} of the board)",
             summary=f"Module {module} of the board shows no GPU, those beside it do: one GPU is missing",
-            escalations=(Escalation("warning", readings=2),),
+            escalations=(Escalation(Severity.WARNING, readings=2),),
             evidence={"modules": modules, "missing_module": module},
             next_step="Compare `lspci -d 10de:` with the machine's data sheet, then see `dmesg`",
             source=OURS,
@@ -195,7 +195,7 @@ def _container(rule_input: RuleInput) -> Iterator[Claim]:
         summary="This container lost its GPUs (often after `systemctl daemon-reload` on the host)"
         if inside
         else "All GPUs stopped responding at once, as when their device files are taken away",
-        escalations=(Escalation("critical", readings=2),),
+        escalations=(Escalation(Severity.CRITICAL, readings=2),),
         read_s=rule_input.read_s(gone[0], "gauges"),
         evidence=rule_input.evidence(gone[0], "gauges", answer=", ".join(sorted(reasons))),
         next_step="Restart the container; on the host use CDI or the cgroupfs driver to prevent it"
@@ -225,7 +225,7 @@ def evaluate_clocks(rule_input: RuleInput) -> RuleResult:
                 summary=f"{gpu_name(g)} is throttled by"
                 f" {'heat' if heat else 'the power brake (power supply)'},"
                 " so the other ranks of its job wait for it",
-                escalations=(Escalation("warning", after_s=THROTTLED_S, readings=3),),
+                escalations=(Escalation(Severity.WARNING, after_s=THROTTLED_S, readings=3),),
                 read_s=rule_input.read_s(g, "gauges"),
                 evidence=rule_input.evidence(
                     g,

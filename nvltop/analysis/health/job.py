@@ -20,7 +20,7 @@ from nvltop.analysis.health.claim import (
     short_gpu_names,
 )
 from nvltop.analysis.verdict import pcie_share
-from nvltop.model import Activity, GpuFrame, StepPeriod, known
+from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
 TOGETHER_S: Final = 60.0
 WAITS_S: Final = 45.0
@@ -86,7 +86,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
             else f"HANG? {short_gpu_names(spinning)} spin without traffic",
             summary=f"Probably hung: {gpu_names(spinning)} spin at full utilization without traffic and at"
             f" low power{hint}",
-            escalations=(Escalation("warning", after_s=TOGETHER_S, readings=10),),
+            escalations=(Escalation(Severity.WARNING, after_s=TOGETHER_S, readings=10),),
             read_s=rule_input.read_s(spinning[0], "gauges"),
             evidence=rule_input.evidence(
                 spinning[0],
@@ -161,7 +161,7 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
         headline=f"No NVLink traffic for {step.silent_s:.0f} s (step {step.period_s:.3g} s)",
         summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {step.silent_s:.0f} s"
         f" (normal: every {step.period_s:.3g} s), {_looks(members)}",
-        escalations=(Escalation("notice"),),
+        escalations=(Escalation(Severity.NOTICE),),
         evidence=_seen(step),
         next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
         confidence="possible" if step.confidence == "possible" else "likely",
@@ -209,7 +209,7 @@ def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Ac
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)} is the straggler of its job",
         summary=f"The other GPUs of the job seem to wait for {gpu_name(g)}: it " + " and ".join(found.signs),
-        escalations=(Escalation("notice", after_s=WAITS_S, readings=10),),
+        escalations=(Escalation(Severity.NOTICE, after_s=WAITS_S, readings=10),),
         read_s=rule_input.read_s(g, "gauges"),
         evidence=rule_input.evidence(g, "gauges", signs=list(found.signs)),
         next_step="Compare its clock, temperature and power limit with the others', then its data loader",
@@ -230,7 +230,7 @@ def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[
             headline=f"{gpu_name(g)} link {odd.link} {way} {_part(odd)}",
             summary=f"{gpu_name(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
             f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
-            escalations=(Escalation("notice", after_s=IMBALANCE_S),),
+            escalations=(Escalation(Severity.NOTICE, after_s=IMBALANCE_S),),
             evidence={
                 "bytes_per_s": round(odd.bytes_per_s),
                 "usual_bytes_per_s": round(odd.usual_bytes_per_s),

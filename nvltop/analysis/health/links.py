@@ -30,7 +30,7 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.analysis.health.dark import POLLS, Dark, blame, dark, judged, one_switch, settling
 from nvltop.analysis.link_states import lit
-from nvltop.model import GpuFrame, LinkState, Missing, known
+from nvltop.model import GpuFrame, LinkState, Missing, Severity, known
 from nvltop.text import ranges
 
 NEVER_UP: Final = "since before nvltop started"
@@ -99,7 +99,7 @@ def _switch_down(rule_input: RuleInput, switch: str, found: Sequence[Dark]) -> C
         headline=f"NVSwitch {switch[-10:]}: links of {len(found)} GPUs DOWN",
         summary=f"All links that are down on {gpu_names(gpus)} ({lost}) lead to the NVSwitch {switch}:"
         " the fault is at the switch",
-        escalations=(Escalation("critical"),),
+        escalations=(Escalation(Severity.CRITICAL),),
         read_s=rule_input.read_s(gpus[0], "states"),
         evidence=rule_input.evidence(
             gpus[0], "states", switch=switch, gpus=[g.gpu.index for g in gpus], links_down=lost
@@ -141,7 +141,7 @@ def _link_down(rule_input: RuleInput, d: Dark, root: str | None) -> Claim:
         identity=g.gpu.uuid,
         headline=headline,
         summary=summary,
-        escalations=(Escalation("critical", readings=1 if d.readings >= POLLS else POLLS),),
+        escalations=(Escalation(Severity.CRITICAL, readings=1 if d.readings >= POLLS else POLLS),),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(
             g, "states", links=list(d.links), links_up_before=d.usual, links_up_after=up
@@ -162,7 +162,7 @@ def _fewer(rule_input: RuleInput, d: Dark, root: str | None) -> Claim:
         headline=f"{gpu_name(g)}: {up} of {d.usual} NVLinks up (others {d.usual})",
         summary=f"{gpu_name(g)} has {up or 'none'} of {d.usual} NVLinks up {NEVER_UP},"
         f" other GPUs of the same model have {d.usual}",
-        escalations=(Escalation("warning", readings=POLLS),),
+        escalations=(Escalation(Severity.WARNING, readings=POLLS),),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(g, "states", links_up=up, links_up_of_peers=d.usual),
         next_step="Compare `nvidia-smi nvlink -s` of both GPUs. " + rule_input.board.fabric_step,
@@ -201,7 +201,7 @@ def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             link=link,
             headline=f"{where} up, traffic disabled",
             summary=f"{what} trained but not allowed to carry traffic",
-            escalations=(Escalation("critical" if whole else "warning", readings=POLLS),),
+            escalations=(Escalation(Severity.CRITICAL if whole else Severity.WARNING, readings=POLLS),),
             read_s=rule_input.read_s(g, "states"),
             evidence=rule_input.evidence(g, "states", links=shut),
             next_step="Check the partition of this GPU. " + rule_input.board.fabric_step,
@@ -233,7 +233,7 @@ def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]
                 f" others {fastest / 1e9:.1f}",
                 summary=f"{gpu_name(g)} link {link.index} runs at {speed / 1e9:.1f} GB/s per direction,"
                 f" other links of its kind at {fastest / 1e9:.1f} GB/s",
-                escalations=(Escalation("warning", readings=POLLS),),
+                escalations=(Escalation(Severity.WARNING, readings=POLLS),),
                 read_s=rule_input.read_s(g, "states"),
                 evidence=rule_input.evidence(
                     g, "states", speed_bytes_per_s=speed, fastest_bytes_per_s=fastest

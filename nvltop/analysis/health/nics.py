@@ -18,7 +18,7 @@ from nvltop.analysis.health.claim import (
     short_gpu_names,
 )
 from nvltop.analysis.nics import GONE, slot
-from nvltop.model import MAX_HEADLINE, Missing, NicFrame, known
+from nvltop.model import MAX_HEADLINE, Missing, NicFrame, Severity, known
 
 MIN_UP: Final = 3
 """So many ports of a kind must be up before one that is not is out of line."""
@@ -27,10 +27,10 @@ MOST_DOWN: Final = 0.25
 MIN_FASTER: Final = 2
 LONGEST_NAME: Final = 16
 """Characters of a device name in a headline; names of the kernel have 15."""
-LOST: Final = (Escalation("critical", after_s=2.0),)
+LOST: Final = (Escalation(Severity.CRITICAL, after_s=2.0),)
 """Nothing is read of it any more, so no readings can be counted."""
-FELL: Final = (Escalation("critical", readings=3),)
-FELL_WITHOUT_RDMA: Final = (Escalation("warning", readings=3),)
+FELL: Final = (Escalation(Severity.CRITICAL, readings=3),)
+FELL_WITHOUT_RDMA: Final = (Escalation(Severity.WARNING, readings=3),)
 LOOK_AT_CABLE: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
 RENEGOTIATE: Final = (
     "Reseat cable and transceiver, and see `mlxlink` or `ethtool` for what the ends agreed on"
@@ -92,7 +92,7 @@ def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
             rule_input, f,
             _fitting(f"{_short(f)} {_brief(f, down)}", f" ({up} of its kind up)"),
             f"{_named(f)} {word}, while {up} of its kind are up",
-            (Escalation("notice" if off or not kinds.alone(f) else "warning", readings=3),),
+            (Escalation(Severity.NOTICE if off or not kinds.alone(f) else Severity.WARNING, readings=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
         )  # fmt: skip
 
@@ -110,7 +110,7 @@ def _slow(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         rule_input, f,
         f"{_short(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
         f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
-        (Escalation("warning", readings=3),),
+        (Escalation(Severity.WARNING, readings=3),),
         rule="nic-slow", next_step=RENEGOTIATE, confidence="likely",
         gbit_per_s=rate * 8e-9, usual_gbit_per_s=usual * 8e-9,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.link_states import SWITCH, lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE
-from nvltop.model import GpuFrame, Missing, known
+from nvltop.model import GpuFrame, Missing, Severity, known
 
 QUIET: Final = 0.01
 """Share of the speed below which NVLink carries nothing worth the name."""
@@ -62,7 +62,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
                 headline=f"No GPU pair may use NVLink (P2P {', '.join(codes)[:12]})",
                 summary=f"The NVLinks of {gpu_names(gpus)} are up, but no GPU pair may use them (P2P status"
                 f" {', '.join(codes)}): jobs fall back to PCIe without an error",
-                escalations=(Escalation("critical"),),
+                escalations=(Escalation(Severity.CRITICAL),),
                 evidence={"pairs": len(statuses), "pairs_ok": 0, "codes": codes},
                 next_step=CAUSES,
                 source="leptonai/gpud p2p check",
@@ -93,7 +93,7 @@ def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[s
             gpu=None,
             headline=f"{short_gpu_names(over_pcie)} use PCIe although NVLink is up",
             summary=f"{gpu_names(over_pcie)} are busy and communicate over PCIe although NVLink is available",
-            escalations=(Escalation("warning", after_s=FALLBACK_S, readings=3),),
+            escalations=(Escalation(Severity.WARNING, after_s=FALLBACK_S, readings=3),),
             read_s=rule_input.read_s(busiest, "gauges"),
             evidence=rule_input.evidence(
                 busiest,

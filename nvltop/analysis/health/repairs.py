@@ -16,7 +16,7 @@ from nvltop.analysis.health.claim import (
     gpu_name,
 )
 from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
-from nvltop.model import GpuFrame, Missing, known
+from nvltop.model import GpuFrame, Missing, Severity, known
 
 ACTIONS: Final = {
     1: ("a reset of the GPU", "a GPU reset", "End all processes on it and reset it (`nvidia-smi -r -i {}`)"),
@@ -70,7 +70,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)}: driver requests {short}",
         summary=f"The driver requests {what} for {gpu_name(g)}",
-        escalations=(Escalation("warning" if action == DRAIN_P2P else "critical"),),
+        escalations=(Escalation(Severity.WARNING if action == DRAIN_P2P else Severity.CRITICAL),),
         read_s=rule_input.read_s(g, "fabric"),
         evidence=rule_input.evidence(g, "fabric", recovery_action=action),
         next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
@@ -89,7 +89,7 @@ def _remap(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             gpu=g.gpu.uuid,
             headline=f"{gpu_name(g)}: memory {short}",
             summary=f"The memory of {gpu_name(g)} {why}",
-            escalations=(Escalation("critical"),),
+            escalations=(Escalation(Severity.CRITICAL),),
             read_s=rule_input.read_s(g, "fabric"),
             evidence=rule_input.evidence(
                 g, "fabric", remap_failed=failed is True, remapped_rows=_plain(rows)
@@ -103,7 +103,7 @@ def _remap(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             gpu=g.gpu.uuid,
             headline=f"{gpu_name(g)}: reset needed for memory repair",
             summary=f"{gpu_name(g)} needs a reset to finish repairing its memory",
-            escalations=(Escalation("warning"),),
+            escalations=(Escalation(Severity.WARNING),),
             read_s=rule_input.read_s(g, "fabric"),
             evidence=rule_input.evidence(g, "fabric", remap_pending=True, remapped_rows=_plain(rows)),
             next_step=f"Reset it after its work has drained (`nvidia-smi -r -i {g.gpu.index}`)",

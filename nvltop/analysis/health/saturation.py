@@ -15,7 +15,7 @@ from nvltop.analysis.health.claim import (
     RuleResult,
     linked_gpus,
 )
-from nvltop.model import Judgement, Missing, known
+from nvltop.model import Judgement, Missing, Severity, known
 
 SATURATED_S: Final = 30.0
 
@@ -62,7 +62,7 @@ def _saturated(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=j.gpu or (None if several else j.gpus[0]),
             headline=verdict_text.headline(j, index_of),
             summary=verdict_text.summary(j, index_of, jobs),
-            escalations=(Escalation("info", after_s=SATURATED_S, readings=3),),
+            escalations=(Escalation(Severity.INFO, after_s=SATURATED_S, readings=3),),
             read_s=rule_input.read_s(g, "links"),
             evidence=rule_input.evidence(
                 g,

@@ -17,7 +17,7 @@ from nvltop.analysis.health.claim import (
 )
 from nvltop.analysis.link_states import lit, rates
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
-from nvltop.model import GpuFrame, Missing, Scope, known, or_none
+from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none
 
 OFF: Final = 0.10
 """TX of one end and RX of the other are read milliseconds apart, over spans of the same length."""
@@ -103,7 +103,7 @@ def _implausible(rule_input: RuleInput, g: GpuFrame, link: int) -> Claim:
         headline=f"{gpu_name(g)} link {link}: implausible counter",
         summary=f"The counter of {gpu_name(g)} link {link} rises faster than the link can carry,"
         " so no rate is shown",
-        escalations=(Escalation("unknown", after_s=2.0, readings=3),),
+        escalations=(Escalation(Severity.UNKNOWN, after_s=2.0, readings=3),),
         read_s=rule_input.read_s(g, "links"),
         evidence=rule_input.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
         next_step=COMPARE,

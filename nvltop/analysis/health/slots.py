@@ -19,7 +19,7 @@ from nvltop.analysis.health.claim import (
     gpu_names,
 )
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
-from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, known
+from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, Severity, known
 
 PCIE_S: Final = 4.0
 """Seconds under load after which the generation must have risen; the switch takes milliseconds."""
@@ -132,9 +132,9 @@ def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
     too_slow = link.slow and (link.slot_known or not card or link.gen <= OLDEST_SLOT_GEN < link.gen_limit)
     escalations = []
     if not too_narrow and (link.narrow or not too_slow):
-        escalations.append(Escalation("notice", after_s=0.0 if link.narrow else PCIE_S, readings=3))
+        escalations.append(Escalation(Severity.NOTICE, after_s=0.0 if link.narrow else PCIE_S, readings=3))
     if too_narrow or too_slow:
-        escalations.append(Escalation("warning", after_s=0.0 if too_narrow else PCIE_S, readings=3))
+        escalations.append(Escalation(Severity.WARNING, after_s=0.0 if too_narrow else PCIE_S, readings=3))
     who = (
         "card and slot support" if link.slot_known else "the card supports" if card else "the module supports"
     )

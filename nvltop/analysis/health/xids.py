@@ -20,7 +20,7 @@ from typing import Final
 from nvltop.analysis.health.claim import RuleInput, linked_gpus
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
-from nvltop.model import Event, GpuFrame, LinkState, known
+from nvltop.model import Event, GpuFrame, LinkState, Severity, known
 
 TOGETHER_S: Final = 60.0
 """Seconds within which faults of several GPUs belong together."""
@@ -30,7 +30,8 @@ CALM_S: Final = 600.0
 """Seconds without further evidence after which a severity falls by one."""
 MILD_S: Final = 3600.0
 """Seconds after which an Xid without further evidence is no finding any more."""
-ORDER: Final = ("critical", "warning", "notice", "info")
+MILDER: Final = {Severity.CRITICAL: Severity.WARNING, Severity.WARNING: Severity.NOTICE}
+"""The severity that an Xid gets after `CALM_S` without further evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +72,26 @@ def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Eviden
     )
 
 
-def severity(codes: Sequence[int], seen: Evidence, quiet_s: float, blamed: bool = False) -> str | None:
+def severity(codes: Sequence[int], seen: Evidence, quiet_s: float, blamed: bool = False) -> Severity | None:
     """Return how severe the Xids of one GPU are now, None if they are over.
 
     `quiet_s` is the time since the last of them, `blamed` says that other GPUs echo them.
     """
-    worst = min((_severity(code, codes, seen, blamed) for code in codes), key=ORDER.index)
-    if worst == "critical" and not seen.clean:
+    worst = max(_severity(code, codes, seen, blamed) for code in codes)
+    if worst is Severity.CRITICAL and not seen.clean:
         return worst
     if quiet_s >= MILD_S:
         return None
-    calm = quiet_s >= CALM_S and worst in ("critical", "warning")
-    return ORDER[ORDER.index(worst) + 1] if calm else worst
+    return MILDER.get(worst, worst) if quiet_s >= CALM_S else worst
 
 
-def _severity(code: int, codes: Sequence[int], seen: Evidence, blamed: bool) -> str:
+def _severity(code: int, codes: Sequence[int], seen: Evidence, blamed: bool) -> Severity:
     published = lookup(code).severity
     if code not in UNDECIDED or seen.damage or blamed:
         return published
     # A forbidden access of a program (137) comes with a non-fatal code of the link's unit.
-    return "notice" if PEER_ACCESS in codes and SOURCES.isdisjoint(codes) else "warning"
+    program = PEER_ACCESS in codes and SOURCES.isdisjoint(codes)
+    return Severity.NOTICE if program else Severity.WARNING
 
 
 def culprits(events: Sequence[Event]) -> dict[str, list[Event]]:

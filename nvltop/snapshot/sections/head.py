@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import age
 from nvltop.model import Frame
+from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.snapshot.sections.inputs import Snapshot, escape_markdown
-
-COUNTED_SEVERITIES = SEVERITIES[:3]
 
 
 def head(snapshot: Snapshot) -> str:
@@ -48,14 +44,8 @@ def summary(frame: Frame) -> str:
     """`1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
     if frame.inventory.problem:
         return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
-    counts = Counter(f.severity for f in frame.findings if f.caused_by is None)
-    told = [
-        f"{counts[s]} {s}{'s' if counts[s] > 1 and s != 'critical' else ''}"
-        for s in COUNTED_SEVERITIES
-        if counts[s]
-    ]
-    if told:
-        return f"{', '.join(told)}. {frame.findings[0].summary}"
+    if counts := severity_counts(f for f in frame.findings if f.caused_by is None):
+        return f"{counts}. {frame.findings[0].summary}"
     if silent := hung_calls(frame):
         return silent[0]
     if any(c.outcome == "fine" for c in frame.checks):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Counter, GpuFrame, LinkState, known
 from nvltop.report import tables
@@ -42,7 +41,7 @@ def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
 
 
 def _is_faulty(snapshot: Snapshot, g: GpuFrame) -> bool:
-    found = any(f.gpu == g.gpu.uuid and f.severity in SEVERITIES[:3] for f in snapshot.frame.findings)
+    found = any(f.gpu == g.gpu.uuid and f.severity.is_problem for f in snapshot.frame.findings)
     return found or any(link.state is not LinkState.UP for link in g.links)
 
 

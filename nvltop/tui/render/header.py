@@ -6,9 +6,9 @@ from itertools import zip_longest
 from typing import Final
 
 from nvltop.analysis.health.claim import gpu_names
-from nvltop.analysis.health.debounce import SEVERITIES
-from nvltop.model import Frame, known
+from nvltop.model import Frame, Severity, known
 from nvltop.report.activity import activity_of_gpu, describe_briefly
+from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.tui.render import meters
@@ -18,7 +18,13 @@ from nvltop.tui.render.view_state import ViewState
 WORDS: Final = 60
 """Columns that the longest lines of words take, with the blanks before them."""
 WIDE: Final = 160
-ROLES: Final = {"critical": "error", "warning": "warn", "notice": "warn", "unknown": "dim", "info": ""}
+ROLES: Final = {
+    Severity.CRITICAL: "error",
+    Severity.WARNING: "warn",
+    Severity.NOTICE: "warn",
+    Severity.UNKNOWN: "dim",
+    Severity.INFO: "",
+}
 """How each severity is drawn."""
 WARNS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
 """Verdicts that ask for attention."""
@@ -65,7 +71,7 @@ def _verdict(frame: Frame) -> Span:
     if found.id in WARNS:
         return found.headline, "warn"
     # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
-    wrong = any(f.severity in SEVERITIES[:2] for f in frame.findings)
+    wrong = any(f.severity >= Severity.WARNING for f in frame.findings)
     limited = found.judgement is not None and bool(found.judgement.limits)
     return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
@@ -101,24 +107,18 @@ def _findings(view: ViewState) -> Span | None:
     say the worst already; then this one says the next, or what the job does.
     """
     frame = view.frame
-    found = [f for f in frame.findings if f.severity in SEVERITIES[:3] and f.caused_by is None]
+    found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
     if not found:
         return None
-    counts = []
-    for severity in SEVERITIES[:3]:
-        count = sum(f.severity == severity for f in found)
-        if count:
-            counts.append(f"{count} {severity}{'s' if count > 1 and severity != 'critical' else ''}")
-    found.sort(key=lambda f: SEVERITIES.index(f.severity))
+    counts = severity_counts(found)
+    found.sort(key=lambda f: -f.severity.rank)
     worst = found[0]
     others = [f for f in found if f.headline != frame.verdict.headline]
     if not others:
         job = _job(view)
-        return SEPARATOR.join([", ".join(counts), *([job[0]] if job else ["see Health"])]), ROLES[
-            worst.severity
-        ]
+        return SEPARATOR.join([counts, *([job[0]] if job else ["see Health"])]), ROLES[worst.severity]
     worst = others[0]
-    line = f"{', '.join(counts)}: {worst.headline}"
+    line = f"{counts}: {worst.headline}"
     if len(line) > WORDS - len(MARGIN):
         more = f" +{len(found) - 1}" if len(found) > 1 else ""
         line = f"{worst.severity}{more}: {worst.headline}"

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.formatting import BYTES, Unit
-from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Tick
+from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Severity, Tick
 from nvltop.report.findings import links_of
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs, spark
@@ -18,11 +18,11 @@ from nvltop.tui.render.row import Span, narrow
 from nvltop.tui.render.steady_order import SteadyOrder
 
 T = TypeVar("T")
-FINDING_MARKS: Final[dict[str, Span]] = {
-    "critical": ("!", "error"),
-    "warning": ("!", "warn"),
-    "notice": ("!", "caption"),
-    "unknown": ("?", "warn"),
+FINDING_MARKS: Final[dict[Severity, Span]] = {
+    Severity.CRITICAL: ("!", "error"),
+    Severity.WARNING: ("!", "warn"),
+    Severity.NOTICE: ("!", "caption"),
+    Severity.UNKNOWN: ("?", "warn"),
 }
 """What stands behind the number of a GPU or link, by the worst that was found of it."""
 EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nvltop.model import Finding
+from nvltop.model import Finding, Severity
 
-LOUD: Final = ("critical", "warning")
+ALERTED_FROM: Final = Severity.WARNING
+"""The mildest severity that causes an alert."""
 BELL: Final = "\a"
 TITLE: Final = "nvltop"
 
@@ -25,7 +26,7 @@ class Alerts:
         """Return what to send to the terminal; empty if nothing new is wrong."""
         if not self._ways:
             return ""
-        now = {(f.rule, f.gpu, f.link, f.nic, f.severity): f for f in findings if f.severity in LOUD}
+        now = {(f.rule, f.gpu, f.link, f.nic, f.severity): f for f in findings if f.severity >= ALERTED_FROM}
         fresh = [f for key, f in now.items() if key not in self._told and f.caused_by is None]
         self._told = set(now)
         if not fresh:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from nvltop.analysis.health.debounce import SEVERITIES
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import LISTENING, MAX_HEADLINE, Event, Finding, Frame, Inventory
 
@@ -73,7 +72,7 @@ class Watched:
             if f.caused_by:
                 root = by_key[f.caused_by]
                 assert root.caused_by is None, "a root has no cause"
-                assert SEVERITIES.index(root.severity) <= SEVERITIES.index(f.severity)
+                assert root.severity >= f.severity
                 above = frame.findings[i - 1]
                 assert above.key == f.caused_by or above.caused_by == f.caused_by, "below its cause"
         for check in frame.checks:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.health.causes import RELATIONS, with_causes
 from nvltop.analysis.health.claim import Claim, Escalation
-from nvltop.analysis.health.debounce import SEVERITIES, FindingTracker, key_of
-from nvltop.model import Finding
+from nvltop.analysis.health.debounce import FindingTracker, key_of
+from nvltop.model import Finding, Severity
 
 RULES = sorted({r.cause for r in RELATIONS} | {e for r in RELATIONS for e in r.effects})
 claims = st.lists(
@@ -20,7 +20,7 @@ claims = st.lists(
         gpu=st.sampled_from([None, "GPU-a", "GPU-b"]),
         headline=st.just("headline"),
         summary=st.just("A sentence"),
-        escalations=st.sampled_from(SEVERITIES).map(lambda s: (Escalation(s),)),
+        escalations=st.sampled_from(Severity).map(lambda s: (Escalation(s),)),
         link=st.sampled_from([None, 3, 7]),
         cause=st.none() | st.tuples(st.sampled_from(RULES), st.sampled_from([None, "GPU-a", "GPU-b"])),
         damage=st.sampled_from([0.0, 0.1, 1.0]),
@@ -44,17 +44,16 @@ def test_findings_keep_their_content_and_stand_below_their_root(given_claims):
         if f.caused_by is not None:
             root = by_key[f.caused_by]
             assert root.caused_by is None
-            assert SEVERITIES.index(root.severity) <= SEVERITIES.index(f.severity)
+            assert root.severity >= f.severity
             assert f.caused_by in (after[i - 1].key, after[i - 1].caused_by)
     roots = [f for f in after if f.caused_by is None]
-    assert min((SEVERITIES.index(f.severity) for f in roots), default=9) == min(
-        (SEVERITIES.index(f.severity) for f in after), default=9
-    )
+    assert max((f.severity for f in roots), default=None) == max((f.severity for f in after), default=None)
     assert [f for f in before if f in roots] == roots, "roots keep their order"
 
 
 def finding(rule, severity="warning", gpu="GPU-a", link=None, **evidence):
-    return Finding(rule, severity, gpu, link, "A sentence", evidence, key=key_of((rule, gpu, link, None)))
+    key = key_of((rule, gpu, link, None))
+    return Finding(rule, Severity(severity), gpu, link, "A sentence", evidence, key=key)
 
 
 def causes(*findings):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.health.xids import CALM_S, MILD_S, ORDER, Evidence, severity
+from nvltop.analysis.health.xids import CALM_S, MILD_S, Evidence, severity
 from nvltop.kernel_log.catalog import XIDS
 
 from .test_fires import answer
@@ -152,12 +152,12 @@ evidences = st.builds(
 def test_more_evidence_is_never_milder_and_time_never_makes_it_worse(codes, seen, quiet, blamed):
     def rank(*args):
         found = severity(*args)
-        return len(ORDER) if found is None else ORDER.index(found)
+        return -1 if found is None else found.rank
 
     now = rank(codes, seen, quiet, blamed)
-    assert rank(codes, seen, quiet + 1000, blamed) >= now
+    assert rank(codes, seen, quiet + 1000, blamed) <= now
     damaged = Evidence(1, seen.action_after, (3,), 7, seen.lost)
-    assert rank(codes, damaged, quiet, blamed) <= now
+    assert rank(codes, damaged, quiet, blamed) >= now
 
 
 @given(codes=codes)

@@ -48,7 +48,7 @@ def entries(frame: Frame) -> list[Entry]:
     sources = likely_sources(frame)
     events = [_event(frame, e, sources) for e in reversed(frame.events)]
     coming = any(c.outcome == "pending" for c in frame.checks)
-    if not coming and not any(f.severity in ("critical", "warning", "notice") for f in frame.findings):
+    if not coming and not any(f.severity.is_problem for f in frame.findings):
         looked = "No fault found" if fine else "Nothing could be checked yet"
         found.insert(0, Entry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked))
     return [*found, *unknown, *fine, *past, *events, *none]
