@@ -28,7 +28,7 @@ def run(command: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
             f"{NODE} --once >&-",
             1,
             b"",
-            b"nvltop: stdout is closed: there is nowhere to write the report to\n",
+            b"nvltop: stdout is closed, so the report cannot be written\n",
         ),
         (f"{NODE} --json 2>&-", 0, b"{", b""),
         ("--bogus 2>&-", 2, b"", b""),

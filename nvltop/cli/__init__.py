@@ -1,4 +1,4 @@
-"""The command line: what to run, and how it ends."""
+"""The command line: parses it, runs the program, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nvltop.text import clean, print_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run nvltop; returns the exit code."""
+    """Run nvltop and return the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     failure: OSError | None = None
     streams.prepare()
@@ -44,27 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             report_crash(crash)
             code = FAILED
-    # The code of `--check` holds even if its line is lost: 1 would be a warning to who called it.
+    # The code of `--check` is valid even if its line is lost; 1 would mean a warning to the caller.
     return streams.flush(code, OK if "--check" in arguments else FAILED, failure)
 
 
-def _no_verdict(why: str) -> int:
-    """End as monitoring systems expect: they read stdout, and take 1 and 2 for verdicts."""
+def _no_verdict(reason: str) -> int:
+    """Print a line for a monitoring system, which reads stdout and takes 1 and 2 for verdicts; return 3."""
     from nvltop.report.check import UNKNOWN, plugin_output
 
     with contextlib.suppress(OSError):
-        print(plugin_output(UNKNOWN, clean(why)))
+        print(plugin_output(UNKNOWN, clean(reason)))
     return UNKNOWN
 
 
-def _about_itself(options: argparse.Namespace) -> str | None:
-    """Return completions or the manual page if they were asked for."""
+def _program_text(options: argparse.Namespace) -> str | None:
+    """Return the completions or the manual page if one of them is requested."""
     if options.print_completion:
         from nvltop.cli.completion import script
         from nvltop.cli.flags import flags
 
-        described = parser()
-        return script(options.print_completion, described.prog, flags(described))
+        complete = parser()
+        return script(options.print_completion, complete.prog, flags(complete))
     if options.print_man:
         from nvltop.cli.man import page
 
@@ -74,12 +74,12 @@ def _about_itself(options: argparse.Namespace) -> str | None:
 
 def _main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
-    for asked, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
-        if asked == "list":
+    for requested, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
+        if requested == "list":
             width = max(map(len, names))
-            print("\n".join(f"{name:{width}}  {what}" for name, what in names.items()))
+            print("\n".join(f"{name:{width}}  {description}" for name, description in names.items()))
             return OK
-    if (text := metrics.to_print(options) or _about_itself(options)) is not None:
+    if (text := metrics.to_print(options) or _program_text(options)) is not None:
         streams.use_utf8()
         print(text)
         return OK
@@ -88,7 +88,7 @@ def _main(argv: Sequence[str]) -> int:
 
     on_screen = not wants_report(options) and sys.stdout.isatty() and sys.stdin.isatty()
     if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
-        raise CommandError("stdout is closed: there is nowhere to write the report to", FAILED)
+        raise CommandError("stdout is closed, so the report cannot be written", FAILED)
     form = chosen_format(options)
     if form and form.data:
         streams.use_utf8()

@@ -1,4 +1,4 @@
-"""How a run ends: exit codes, and the error that carries one."""
+"""Exit codes, and the error that carries one."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ FAILED: Final = 1
 USAGE: Final = 2
 NO_DRIVER: Final = 3
 NO_VERDICT: Final = 3
-"""Of `--check`."""
+"""Exit code of `--check` without a verdict."""
 INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells report it."""
+"""128 + SIGINT, as in shells."""
 
 EXIT_CODES: Final = {
-    OK: "done",
-    FAILED: "failed while running",
-    USAGE: "wrong usage",
+    OK: "success",
+    FAILED: "runtime error",
+    USAGE: "usage error",
     NO_DRIVER: "no driver, no NVML or no GPU",
 }
-"""What users are told of exit codes; those of `--check` are its own."""
+"""Exit codes and their meanings, as `--help` shows them; `--check` has its own."""
 
 
 class CommandError(Exception):
-    """The run ends here; the message is one line for the user."""
+    """An error that ends the run; the message is one line for the user."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -36,24 +36,24 @@ class CommandError(Exception):
 
 
 def usage_error(message: str) -> CommandError:
-    """Return the error for a command line that means nothing."""
+    """Return the error for an invalid command line."""
     return CommandError(message, USAGE)
 
 
 @contextlib.contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the run as an exit does, so that files get their last lines.
+    """Exit normally on SIGTERM and SIGHUP, so that files are completed.
 
-    Signals that are ignored from outside (`nohup`) stay ignored; a second one ends the process at once.
+    Signals that the parent ignores (`nohup`) stay ignored; a second signal ends the process at once.
     """
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end_run(number: int, frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, end_run) for number in numbers}
     try:
         yield
     finally:

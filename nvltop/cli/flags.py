@@ -1,4 +1,8 @@
-"""The flags as help, manual page and completions need them; the one place that looks inside argparse."""
+"""Descriptions of the flags, for the manual page and completions.
+
+They are read from argparse's private attributes, in this module alone: shtab and argparse-manpage read
+the same ones, and a table of flags of our own would repeat `add_argument()`.
+"""
 
 from __future__ import annotations
 
@@ -9,46 +13,46 @@ from typing import Final, NamedTuple
 from nvltop.cli.argument_types import NameFrom
 
 FILE_METAVARS: Final = ("FILE", "PATH")
-"""What values that are files are called."""
+"""Metavars of values that are files or folders."""
 
 
 class Flag(NamedTuple):
-    """One flag, by all its names."""
+    """A flag with all its names."""
 
     names: tuple[str, ...]
     help: str
     value: str | None
-    """What its value is called; None if it takes none."""
+    """Metavar of the value; None if the flag takes no value."""
     optional: bool
-    """The value can be left out."""
+    """Whether the value can be omitted."""
     repeats: bool
     choices: Mapping[str, str]
-    """Values that there are, each with what it is; empty if any will do."""
+    """Possible values with their descriptions; empty if any value is allowed."""
     conflicts: tuple[str, ...]
-    """Names of the flags that it excludes."""
+    """Names of the flags that exclude this flag."""
 
     @property
     def file(self) -> bool:
-        """Its value is a file or a folder."""
+        """Whether the value is a file or a folder."""
         return self.value in FILE_METAVARS
 
     @property
     def argument(self) -> str:
-        """Its value as it is shown behind the names."""
+        """The value as shown after the names."""
         if self.value is None:
             return ""
         return f" [{self.value}]" if self.optional else f" {self.value}"
 
 
 class Group(NamedTuple):
-    """Flags that belong together."""
+    """A group of flags with a title."""
 
     title: str
     flags: tuple[Flag, ...]
 
 
 def groups(parser: argparse.ArgumentParser) -> Iterator[Group]:
-    """Yield the groups of a parser in their order, empty ones left out."""
+    """Yield the groups of a parser in order, without empty groups."""
     conflicts: dict[str, tuple[str, ...]] = {}
     for exclusive in parser._mutually_exclusive_groups:
         for action in exclusive._group_actions:

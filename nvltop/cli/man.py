@@ -1,4 +1,7 @@
-"""The manual page, made from the flags and the words of the help."""
+"""The manual page, generated from the flags and the texts of `--help`.
+
+argparse-manpage does the same at build time; here the installed program prints the page itself.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,29 @@ from nvltop.cli.exit_codes import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
 from nvltop.cli.help import EXAMPLES
 
-ABOUT: Final = (
-    "Shows what the NVLinks of one machine's GPUs carry, which of them have errors, and whether a job "
-    "waits for them. Nothing is changed on the machine, no root and no daemon is needed.",
-    "Keys are listed by F1, simulated nodes by `nvltop --demo list`.",
-    "A flag beats the environment, and that the file of settings.",
+DESCRIPTION: Final = (
+    "Shows the traffic and the errors of the NVLinks of one machine's GPUs, and whether NVLink limits a job. "
+    "It needs neither root nor a daemon, and changes nothing on the machine.",
+    "F1 lists the keys, `nvltop --demo list` the simulated nodes.",
+    "Flags override the environment, which overrides the config file.",
 )
 
 ENVIRONMENT: Final = {
-    "NVLTOP_THEME": "as --theme",
-    "NO_COLOR": "no colours if it is set and no theme is asked for",
-    "LC_ALL, LC_CTYPE, LANG": "ASCII characters only, unless they say UTF-8",
-    "XDG_CONFIG_HOME": "where the folder of the settings is, instead of ~/.config",
-    "XDG_STATE_HOME": "where the folder of crash reports is, instead of ~/.local/state",
-    "HOST_SYS, HOST_PROC": "the host's /sys and /proc, where a container has them elsewhere",
+    "NVLTOP_THEME": "theme, as with --theme",
+    "NO_COLOR": "no colours, if set and without --theme",
+    "LC_ALL, LC_CTYPE, LANG": "locale: only ASCII characters are used unless it is UTF-8",
+    "XDG_CONFIG_HOME": "parent folder of nvltop/config.toml, instead of ~/.config",
+    "XDG_STATE_HOME": "parent folder of nvltop/ with crash reports, instead of ~/.local/state",
+    "HOST_SYS, HOST_PROC": "mount points of the host's /sys and /proc in a container",
 }
 FILES: Final = {
-    "~/.config/nvltop/config.toml": "the settings, written by F2",
-    "~/.local/state/nvltop": "reports of crashes",
+    "~/.config/nvltop/config.toml": "config file; F2 writes it as well",
+    "~/.local/state/nvltop": "crash reports",
 }
 
 
 def page(parser: argparse.ArgumentParser) -> str:
-    """Return the page as roff source, for man(1)."""
+    """Return the page as roff source for man(1)."""
     return "\n".join(_lines(parser))
 
 
@@ -46,7 +49,7 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield ".SH SYNOPSIS"
     yield f".B {name}\n[\\fIFLAG\\fR]..."
     yield ".SH DESCRIPTION"
-    for paragraph in ABOUT:
+    for paragraph in DESCRIPTION:
         yield f".PP\n{_text(paragraph)}"
     yield ".SH OPTIONS"
     for group in groups(parser):
@@ -54,14 +57,14 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
         for flag in group.flags:
             yield f".TP\n{_flag(flag)}\n{_text(flag.help)}"
     for title, terms in (
-        ("EXIT STATUS", {str(code): what for code, what in EXIT_CODES.items()}),
+        ("EXIT STATUS", {str(code): meaning for code, meaning in EXIT_CODES.items()}),
         ("ENVIRONMENT", ENVIRONMENT),
         ("FILES", FILES),
         ("EXAMPLES", EXAMPLES),
     ):
         yield f".SH {title}"
-        for term, what in terms.items():
-            yield f".TP\n\\fB{_text(term)}\\fR\n{_text(what)}"
+        for term, text in terms.items():
+            yield f".TP\n\\fB{_text(term)}\\fR\n{_text(text)}"
 
 
 def _flag(flag: Flag) -> str:
@@ -73,7 +76,7 @@ def _flag(flag: Flag) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text as roff that prints it: no character of it is a command."""
+    """Return text escaped for roff, so that no character of it is a command."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
     escaped = escaped.replace("`", "\\(ga").replace("~", "\\(ti").replace("^", "\\(ha")
     return re.sub(r"(?m)^\.", r"\\&.", escaped)

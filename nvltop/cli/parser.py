@@ -1,4 +1,4 @@
-"""The command line itself: every flag, in groups; help, completions and the man page are made from it."""
+"""The parser of the command line; help, completions and the manual page are generated from it."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from nvltop.snapshot import command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 DEFAULT_CHECK_S: Final = 6.0
-"""Enough for two readings of the error counters, which are read every 5 s."""
+"""Duration of a check: enough for two readings of the error counters, which are read every 5 s."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, and where help is."""
+        """Raise the error as one line that mentions `--help`."""
         raise usage_error(f"{message}; see `nvltop --help`")
 
     def format_help(self) -> str:
         """Return the text of `--help`."""
-        from nvltop.cli.help import text
+        from nvltop.cli.help import HelpFormatter, epilog
 
-        return text(self)
+        self.formatter_class, self.epilog = HelpFormatter, epilog()
+        return super().format_help()
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser with all flags."""
     p = _Parser(
         prog="nvltop",
+        usage="nvltop [FLAG]...",
         description="A live dashboard for the NVLinks of this machine's GPUs.",
         allow_abbrev=False,
         add_help=False,
     )
     _add_output(p)
     _add_check(p)
-    _add_selection(p)
+    _add_view(p)
     _add_screen(p)
     _add_simulation(p)
     _add_recordings(p)
@@ -52,9 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_output(p: argparse.ArgumentParser) -> None:
-    output = p.add_argument_group(
-        "output (default: a live screen; a text report if stdout is not a terminal)"
-    )
+    output = p.add_argument_group("output (default: a live screen, or a text report without a terminal)")
     for form in FORMATS:
         output.add_argument(*form.flags, action="store_true", help=form.help)
     output.add_argument(
@@ -70,40 +70,40 @@ def _add_output(p: argparse.ArgumentParser) -> None:
 
 
 def _add_check(p: argparse.ArgumentParser) -> None:
-    watch = p.add_argument_group("monitoring systems, Slurm prolog, Kubernetes probes")
-    watch.add_argument(
+    check = p.add_argument_group("monitoring systems, Slurm prologs and Kubernetes probes")
+    check.add_argument(
         "--check",
         action="store_true",
-        help="print one line, end with 0 ok, 1 warning, 2 critical, 3 anything else (act on 2 only)",
+        help="print one line and exit with 0 ok, 1 warning, 2 critical or 3 unknown (act on 2 only)",
     )
-    watch.add_argument(
+    check.add_argument(
         "--for",
         dest="seconds",
         type=argument_types.seconds,
         metavar="SEC",
-        help=f"watch for so long first (--check: {DEFAULT_CHECK_S:g} s); a recording: up to there",
+        help=f"observe this long first (--check: {DEFAULT_CHECK_S:g} s); stop there in a recording",
     )
 
 
-def _add_selection(p: argparse.ArgumentParser) -> None:
-    look = p.add_argument_group("what to show")
-    look.add_argument(
+def _add_view(p: argparse.ArgumentParser) -> None:
+    view = p.add_argument_group("what to show")
+    view.add_argument(
         "-i",
         "--id",
         type=argument_types.ids,
         default=(),
         metavar="LIST",
-        help="only these GPUs: index, UUID or PCI bus id",
+        help="show only these GPUs (index, UUID or PCI bus id)",
     )
-    pace = look.add_mutually_exclusive_group()
-    pace.add_argument(
+    interval = view.add_mutually_exclusive_group()
+    interval.add_argument(
         "-d",
         "--delay",
         type=argument_types.tenths,
         metavar="TENTHS",
         help="refresh interval in tenths of a second (or 250ms)",
     )
-    pace.add_argument(
+    interval.add_argument(
         "--interval",
         type=argument_types.seconds,
         metavar="SEC",
@@ -114,22 +114,24 @@ def _add_selection(p: argparse.ArgumentParser) -> None:
 def _add_screen(p: argparse.ArgumentParser) -> None:
     screen = p.add_argument_group("screen")
     screen.add_argument(
-        "-C", "--no-color", "--no-colour", action="store_true", help="no colours (NO_COLOR is honoured, too)"
+        "-C", "--no-color", "--no-colour", action="store_true", help="use no colours (as does NO_COLOR)"
     )
-    screen.add_argument("-U", "--ascii", "--no-unicode", action="store_true", help="ASCII characters only")
-    screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    screen.add_argument("--readonly", action="store_true", help="no signals to processes")
     screen.add_argument(
-        "--theme", choices=THEMES, metavar="NAME", help=f"{', '.join(THEMES)} (also NVLTOP_THEME)"
+        "-U", "--ascii", "--no-unicode", action="store_true", help="use only ASCII characters"
     )
-    screen.add_argument("--config", metavar="FILE", help="settings (else ~/.config/nvltop/config.toml)")
+    screen.add_argument("-M", "--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    screen.add_argument("--readonly", action="store_true", help="send no signals to processes")
+    screen.add_argument(
+        "--theme", choices=THEMES, metavar="NAME", help=f"one of {', '.join(THEMES)} (or NVLTOP_THEME)"
+    )
+    screen.add_argument("--config", metavar="FILE", help="config file (default ~/.config/nvltop/config.toml)")
     screen.add_argument(
         "--alert",
         action="append",
         choices=ALERTS,
         metavar="WAY",
         default=[],
-        help=f"tell of new warnings by {' or '.join(ALERTS)} (OSC 9, 777)",
+        help=f"signal new warnings by {' or '.join(ALERTS)} (OSC 9 and 777)",
     )
 
 
@@ -141,38 +143,42 @@ def _add_simulation(p: argparse.ArgumentParser) -> None:
         const=DEFAULT_NODE,
         type=argument_types.NameFrom(NODES),
         metavar="NODE",
-        help=f"a simulated node ({DEFAULT_NODE}); `list` names them",
+        help=f"simulate a node (default {DEFAULT_NODE}); `list` lists them",
     )
     demo.add_argument(
         "--scenario",
         type=argument_types.NameFrom(SCENARIOS),
         metavar="NAME",
-        help=f"what happens on it ({DEFAULT_SCENARIO}); `list` names them",
+        help=f"what happens on it (default {DEFAULT_SCENARIO}); `list` lists them",
     )
 
 
 def _add_recordings(p: argparse.ArgumentParser) -> None:
     record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
-    record.add_argument("--record", metavar="FILE", help="record into a new FILE (.gz: compressed)")
+    record.add_argument(
+        "--record", metavar="FILE", help="record to a new FILE (compressed if it ends in .gz)"
+    )
     record.add_argument(
         "--record-max",
         type=argument_types.size,
         metavar="SIZE",
         help="keep only the newest SIZE bytes (such as 200M)",
     )
-    record.add_argument("--replay", metavar="FILE", help="show a recording or snapshot, not this machine")
+    record.add_argument(
+        "--replay", metavar="FILE", help="show a recording or a snapshot instead of this machine"
+    )
 
 
 def _add_program(p: argparse.ArgumentParser) -> None:
-    itself = p.add_argument_group("nvltop itself")
-    itself.add_argument(
+    about = p.add_argument_group("information about nvltop")
+    about.add_argument(
         "--print-completion",
         choices=SHELLS,
         metavar="SHELL",
-        help=f"print completions for {', '.join(SHELLS)}",
+        help=f"print completions for {', '.join(SHELLS[:-1])} or {SHELLS[-1]}",
     )
-    itself.add_argument("--print-man", action="store_true", help="print the manual page")
-    itself.add_argument(
+    about.add_argument("--print-man", action="store_true", help="print the manual page")
+    about.add_argument(
         "-V", "--version", action="version", version=f"nvltop {__version__}", help="print the version"
     )
-    itself.add_argument("-h", "--help", action="help", help="print this help")
+    about.add_argument("-h", "--help", action="help", help="print this help")

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr: closed ones, encodings that lack characters, and output that nobody takes."""
+"""The standard streams: closed streams, encodings that lack characters, and output that cannot be written."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Final
 from nvltop.text import ascii_error_handler, c_locale, print_message
 
 WRITE_FAILURES: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""No room is left, or the disk or terminal has failed or gone: no fault of ours."""
+"""Errors of the device written to: it is full, has failed, or is gone."""
 STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def prepare() -> None:
-    """Make the three streams usable: a closed one leads nowhere."""
-    # Pipes and files of ours must not get the numbers of the standard streams.
+    """Make the three streams usable; a closed stream is replaced by /dev/null."""
+    # Files and pipes opened later must not get the numbers of the standard streams.
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
@@ -35,36 +35,36 @@ def prepare() -> None:
 
 
 def stdout_was_closed() -> bool:
-    """Whether there was no stdout to write to."""
+    """Return whether stdout was closed at the start."""
     return getattr(sys.stdout, "name", "") == os.devnull
 
 
 def use_text_encoding(ascii_only: bool, environ: Mapping[str, str]) -> None:
-    """Write for people: in the locale's encoding, which Python takes for UTF-8 where it is none."""
+    """Write text for people in the locale's encoding; Python uses UTF-8 in the C locale, we use ASCII."""
     if ascii_only or (c_locale(environ) and "PYTHONIOENCODING" not in environ):
         _configure(sys.stdout, "ascii")
 
 
 def use_utf8() -> None:
-    """Write for programs: JSON is UTF-8 in any locale (RFC 8259)."""
+    """Write data for programs in UTF-8, which JSON is in any locale (RFC 8259)."""
     _configure(sys.stdout, "utf-8")
 
 
 def _configure(stream: object, encoding: str | None = None) -> None:
-    """Have a stream write what its encoding lacks in ASCII."""
+    """Replace characters that the encoding of a stream lacks by ASCII ones."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding=encoding, errors="ascii-substitutes")
 
 
 def flush(code: int, failed: int, failure: OSError | None = None) -> int:
-    """Write what is left for stdout; return `code`, or `failed` if it was 0 and the output is incomplete.
+    """Flush stdout; return `code`, or `failed` if it is 0 and the output is incomplete.
 
-    `failure` is the one that ended the run, if one did.
+    `failure` is the error that ended the run, if any.
     """
     try:
         print(end="", flush=True)
     except BrokenPipeError:
-        # The reader has seen enough (`nvltop --once | head`); nothing is left to say to it.
+        # The reader has closed the pipe (`nvltop --once | head`).
         _discard_stdout()
     except OSError as error:
         _discard_stdout()
@@ -77,6 +77,6 @@ def flush(code: int, failed: int, failure: OSError | None = None) -> int:
 
 
 def _discard_stdout() -> None:
-    """Send what stdout still holds nowhere, or the interpreter complains of it as it ends."""
+    """Discard what stdout still buffers, so that the interpreter does not report it at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -24,14 +24,16 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         const=Address(),
         type=_address,
         metavar="ADDR:PORT",
-        help=f"serve metrics, on {Address()} by default",
+        help=f"serve metrics (default address {Address()})",
     )
     group.add_argument(
-        "--serve-hostname", action="store_true", help="give every sample dcgm-exporter's label Hostname"
+        "--serve-hostname",
+        action="store_true",
+        help="add the label Hostname of dcgm-exporter to every sample",
     )
     files = group.add_mutually_exclusive_group()
-    files.add_argument("--print-alerts", action="store_true", help="print alerting rules and end")
-    files.add_argument("--print-dashboard", action="store_true", help="print a Grafana dashboard and end")
+    files.add_argument("--print-alerts", action="store_true", help="print alerting rules and exit")
+    files.add_argument("--print-dashboard", action="store_true", help="print a Grafana dashboard and exit")
 
 
 def to_print(options: argparse.Namespace) -> str | None:

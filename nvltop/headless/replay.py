@@ -42,7 +42,7 @@ def replay(path: str, settings: Settings, printer: ReportPrinter, seconds: float
 def fold_recording(
     path: str, settings: Settings, line: StatusLine, on_item: Callable[[Item], None] | None = None
 ) -> Iterator[tuple[Monitor, list[str] | None, Tick]]:
-    """Fold a recording, yielding at each of its ticks, of which there is at least one.
+    """Fold a recording, yielding at each of its ticks, at least once.
 
     Shows the progress on `line`, and calls `on_item` with every item. Raises `RunError`.
     """

@@ -1,4 +1,4 @@
-"""`--snapshot`: a snapshot without a screen."""
+"""The flags of snapshots, and the run of `--snapshot`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Describe the flags of snapshots."""
-    group = parser.add_argument_group("snapshots for bug reports (redacted; in the live screen: F8)")
+    """Add the flags of snapshots to a parser."""
+    group = parser.add_argument_group("snapshots for bug reports (redacted; on the live screen: F8)")
     group.add_argument(
         "--snapshot",
         nargs="?",
         const=".",
         metavar="PATH",
-        help="write report, values, picture and recording into a new folder (.tar.gz: an archive)",
+        help="write report, values, screen and recording to a new folder (or .tar.gz archive)",
     )
-    group.add_argument("--full", action="store_true", help="keep process arguments, with secrets removed")
+    group.add_argument(
+        "--full", action="store_true", help="keep the arguments of processes, with secrets removed"
+    )
     group.add_argument(
         "--snapshot-on-critical",
         action="store_true",
-        help="screen and --serve: write one of what is critical, at most one an hour a rule",
+        help="write a snapshot when a rule becomes critical (screen and --serve; at most hourly per rule)",
     )
 
 
 def run(options: argparse.Namespace, settings: Settings, source: Source | None, seconds: float) -> int:
-    """Write a snapshot of what `source` (None: the recording) shows, and print where it is.
+    """Write a snapshot of `source`, or of the recording if it is None; print its path.
 
-    Returns the exit code; raises `RunError` for a recording that cannot be read, and for a disk that
-    takes nothing.
+    Returns the exit code. Raises `RunError` for a recording that cannot be read and a snapshot that cannot
+    be written.
     """
     from nvltop.headless.session import RunError
     from nvltop.snapshot.bundle import redactor, snapshot_files
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
         seen = observe_recording(options.replay, settings, options.seconds, redact)
     else:
         seen = observe(source, settings, seconds, redact)
-    # Only now: while it is loaded, nothing is read.
+    # Imported late, because the worker is not read during the import.
     from nvltop.tui.offscreen import draw
 
     made = snapshot_files(
@@ -57,17 +59,17 @@ def run(options: argparse.Namespace, settings: Settings, source: Source | None, 
         seen.history,
         seen.ring,
         draw(seen.monitor, seen.history, seen.ring.redact, settings),
-        "--snapshot asked for it",
+        "requested with --snapshot",
         replayed=source is None,
     )
     try:
         path = str(made.save(Path(options.snapshot)))
     except SnapshotError as error:
         raise RunError(str(error)) from None
-    # A program that reads it needs the name as it is.
+    # A program that reads the path needs it unchanged.
     print(clean(path) if sys.stdout.isatty() else path)
     if seen.problem is None:
         return 0
     print_message(str(seen.problem))
-    # A driver that does not answer is what the snapshot is of; none at all is told as ever.
+    # A hung driver is the subject of the snapshot, so this is a success; a missing driver is an error.
     return seen.problem.code if seen.problem.code > 1 else 0

@@ -147,7 +147,7 @@ def test_what_could_not_be_read_is_no_number(bench):
     [
         (["--check", "--bogus"], "unrecognized"),
         (["--check", "--json"], "are mutually exclusive"),
-        (["--check", "--for", "soon"], "no time such as"),
+        (["--check", "--for", "soon"], "invalid duration"),
         (["--check", "--replay", "no-such-file"], "no-such-file"),
         (["--check", "--demo", "no-driver"], "not loaded"),
         (["--check", "--demo", "no-gpu"], "shows no GPU"),
