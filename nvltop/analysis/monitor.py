@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from nvltop.analysis import matrix
 from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
-from nvltop.analysis.health import Health
+from nvltop.analysis.health import RuleEngine
 from nvltop.analysis.health.claim import RuleInput
 from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
@@ -92,7 +92,7 @@ class Monitor:
         self._topology: matrix.Topology | None = None
         self._around = matrix.Around()
         self._nics = NicTracks()
-        self._health = Health()
+        self._health = RuleEngine()
         self._activities = ActivityTracker()
         self._shown: dict[str, bool] = {}
         """Whether the traffic of a GPU could be shown at the last reading, by UUID."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from nvltop.analysis.health.self_checks import TIMES
+from nvltop.analysis.health.self_checks import MIN_DISAGREEING_READINGS
 from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.report.phrases import nvlink_line
@@ -124,7 +124,7 @@ def test_two_ends_that_disagree_for_long_are_told(bench):
         return count // 2 if (gpu, link, way) == (1, 0, "rx") else count
 
     b.library.machine.counter = half
-    found = b.run(TIMES * 2.0).findings
+    found = b.run(MIN_DISAGREEING_READINGS * 2.0).findings
     assert [(f.rule, f.severity, f.link) for f in found] == [("implausible-rate", "unknown", 0)]
     assert "end, GPU 1 link 0" in found[0].summary
 

@@ -26,10 +26,10 @@ from nvltop.analysis.health import (
     links,
     nics,
     p2p,
+    pcie_link,
     repairs,
     saturation,
     self_checks,
-    slots,
 )
 from nvltop.analysis.health.causes import with_causes
 from nvltop.analysis.health.claim import CheckSummary, Claim, RuleGroup, RuleInput, gpu_names
@@ -50,19 +50,19 @@ RULE_GROUPS: Final[tuple[RuleGroup, ...]] = (
     events.RULE_GROUP,
     repairs.RULE_GROUP,
     gpus.CLOCKS,
-    slots.RULE_GROUP,
+    pcie_link.RULE_GROUP,
     nics.RULE_GROUP,
     saturation.RULE_GROUP,
     job.RULE_GROUP,
     self_checks.RULE_GROUP,
     driver_access.DESIGN,
 )
-EVERY_S: Final = 1.0
+RULE_INTERVAL_S: Final = 1.0
 """How often the rules are called; nothing they use is read more often."""
 """Severities that make the outcome of a group a problem."""
 
 
-class Health:
+class RuleEngine:
     """Calls all rules about one moment after the other."""
 
     def __init__(self) -> None:
@@ -83,22 +83,22 @@ class Health:
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to call the rules again."""
-        return self._asked_s is None or now_s - self._asked_s >= EVERY_S
+        return self._asked_s is None or now_s - self._asked_s >= RULE_INTERVAL_S
 
     def evaluate(self, rule_input: RuleInput) -> None:
         """Call all rules."""
         now_s = rule_input.tick.mono_s
-        stopped = self._asked_s is not None and now_s - self._asked_s > max_gap_s(EVERY_S)
+        stopped = self._asked_s is not None and now_s - self._asked_s > max_gap_s(RULE_INTERVAL_S)
         if stopped:
             self._watched.clear()
         self._asked_s = now_s
         self.history.board(rule_input.inventory)
-        self.history.note(rule_input.gpus, rule_input.nics, now_s)
-        self.history.silence.note(rule_input.tick, self.history.heard_s)
+        self.history.update(rule_input.gpus, rule_input.nics, now_s)
+        self.history.unread_time.update(rule_input.tick, self.history.last_reading_s)
         claims: list[Claim] = []
         for group in RULE_GROUPS:
             found, looked = group.evaluate(rule_input)
-            looked = _of_those_that_answer(looked, rule_input, group.of_gpus)
+            looked = _of_those_that_answer(looked, rule_input, group.per_gpu)
             self._looked[group.name] = looked
             if isinstance(looked, str):
                 self._watched.setdefault(group.name, now_s)
@@ -126,7 +126,7 @@ class Health:
         elif looked is None:
             outcome, detail = "n/a", "not available on this node"
         else:
-            brief = round(watched_s) <= group.needs_s
+            brief = round(watched_s) <= group.longest_delay_s
             outcome, detail = "fine", f"{looked} (watched {watched_s:.0f} s)" if brief else looked
         return Check(group.name, outcome, detail, watched_s)
 
@@ -137,7 +137,7 @@ def pending_words(pending: Pending) -> str:
     return f"{pending.finding.headline} ({pending.finding.severity} {wait})"
 
 
-def _of_those_that_answer(looked: CheckSummary, rule_input: RuleInput, of_gpus: bool) -> CheckSummary:
+def _of_those_that_answer(looked: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
     """Say which GPUs a group could not examine: what nobody reported is not fine."""
     silent = [g for g in rule_input.gpus if g.state != "ok" or g.stale]
     if isinstance(looked, Missing) or not silent:
@@ -148,7 +148,7 @@ def _of_those_that_answer(looked: CheckSummary, rule_input: RuleInput, of_gpus: 
         if rule_input.tick.not_reading:
             return Missing("nvltop's own reader is not running")
         return Missing("nothing has been read lately")
-    if not of_gpus:
+    if not per_gpu:
         return looked
     why = "lost" if all(g.state == "lost" for g in silent) else "not readable"
     return looked and f"{looked} ({gpu_names(silent)} skipped: {why})"

@@ -22,7 +22,7 @@ from typing import Final
 
 from nvltop.model import Gpu, GpuFrame, Inventory, RemoteKind, known
 
-VIRTUAL: Final = ("passthrough", "vgpu")
+GUEST_MODES: Final = ("passthrough", "vgpu")
 """NVML virtualisation modes of a GPU in a guest."""
 
 _BRIDGED: Final = re.compile(r"PCI-?E|\bNVL\b|RTX|GeForce|Quadro|TITAN|\bA(2|10|16|30|40)\b|\bA\d{4}\b", re.I)
@@ -37,7 +37,7 @@ three (its 2-way and 4-way bridge), A100, A30 and H100 cards have 4 for each bri
 _RACK: Final = re.compile(r"\bGB[23]00\b")
 
 
-class Kind(Enum):
+class Interconnect(Enum):
     """What joins the GPUs."""
 
     NONE = "no NVLink"
@@ -52,12 +52,12 @@ class Kind(Enum):
 class Board:
     """The machine as rules need it; changes only with the inventory."""
 
-    kind: Kind
+    interconnect: Interconnect
     virtual: bool
     """The GPUs are passed through to a virtual machine."""
-    cards: bool
+    pcie_cards: bool
     """The GPUs are cards in slots, which can be reseated."""
-    together: bool
+    reset_together: bool
     """A GPU is only reset together with those it is linked to (`nvidia-smi --gpu-reset`): on boards
     without NVSwitches, and before Ampere."""
 
@@ -65,55 +65,59 @@ class Board:
     def of(cls, inventory: Inventory) -> Board:
         """Work it out."""
         gpus = inventory.gpus
-        virtual = any(g.virtualization in VIRTUAL for g in gpus)
+        virtual = any(g.virtualization in GUEST_MODES for g in gpus)
         linked = [g for g in gpus if known(g.remotes) and g.remotes]
         switched = [g for g in linked if ends_in_switches(g)]
         cards = bool(gpus) and all(_is_card(g) for g in gpus)
         if not linked:
-            kind = Kind.NONE
+            kind = Interconnect.NONE
         elif any(is_rack(g) for g in switched):
-            kind = Kind.RACK
+            kind = Interconnect.RACK
         elif switched:
-            kind = Kind.SWITCH5 if any(_nvlink5(g) for g in switched) else Kind.SWITCH
+            kind = Interconnect.SWITCH5 if any(_nvlink5(g) for g in switched) else Interconnect.SWITCH
         else:
-            kind = Kind.BRIDGE if all(optional_bridge(g) for g in linked) else Kind.DIRECT
+            kind = Interconnect.BRIDGE if all(optional_bridge(g) for g in linked) else Interconnect.DIRECT
         old = any(g.architecture in ("pascal", "volta") for g in linked)
-        return cls(kind, virtual, cards, together=kind is Kind.DIRECT or old)
+        return cls(kind, virtual, cards, reset_together=kind is Interconnect.DIRECT or old)
 
     @property
-    def fabric_step(self) -> str:
+    def fabric_next_step(self) -> str:
         """Return where to look when the fabric is at fault."""
         if self.virtual:
             return "Ask whoever runs the host: the NVSwitches and the fabric manager are outside this VM"
-        if self.kind is Kind.RACK:
+        if self.interconnect is Interconnect.RACK:
             return (
                 "See the NVLink domain's state in NMX on the rack's switch trays,"
                 " then `systemctl status nvidia-imex` here"
             )
-        if self.kind is Kind.SWITCH5:
+        if self.interconnect is Interconnect.SWITCH5:
             return (
                 "See `systemctl status nvidia-fabricmanager` and its log; it needs NVLSM (`nvlsm`)"
                 " and the module `ib_umad` (see `lsmod`)"
             )
-        if self.kind is Kind.SWITCH:
+        if self.interconnect is Interconnect.SWITCH:
             return "See `systemctl status nvidia-fabricmanager` and /var/log/fabricmanager.log"
         return "See `nvidia-smi nvlink -s` and `dmesg`"
 
     @property
-    def link_step(self) -> str:
+    def link_next_step(self) -> str:
         """Return what to do about a link that is down."""
-        if self.kind is Kind.BRIDGE:
+        if self.interconnect is Interconnect.BRIDGE:
             return (
                 "Switch the machine off, reseat the NVLink bridge and clean its contacts;"
                 " if that does not help, try another bridge"
             )
-        look = "Look for Xid 149 and 145" if self.kind in (Kind.SWITCH5, Kind.RACK) else "Look for Xid 74"
-        if self.kind is Kind.SWITCH:
+        look = (
+            "Look for Xid 149 and 145"
+            if self.interconnect in (Interconnect.SWITCH5, Interconnect.RACK)
+            else "Look for Xid 74"
+        )
+        if self.interconnect is Interconnect.SWITCH:
             look += " and for SXid lines of the NVSwitches"
         reset = "drain the GPU and reset it (`nvidia-smi -r`)"
-        if self.together:
+        if self.reset_together:
             reset = "drain the node and reset all GPUs together (`nvidia-smi -r`)"
-        if self.kind is Kind.RACK:
+        if self.interconnect is Interconnect.RACK:
             reset += ", check the tray's cable cartridge and the switch port"
         if self.virtual:
             reset = "drain the VM, and ask whoever runs the host for a reset"
@@ -142,7 +146,7 @@ def _is_bridged(name: str) -> bool:
     return _BRIDGED.search(name) is not None
 
 
-def sold_bridged(gpu: Gpu) -> bool:
+def sold_with_bridge(gpu: Gpu) -> bool:
     """Whether cards of this model are made to be used with a bridge (H100 NVL, H200 NVL)."""
     return known(gpu.name) and _SOLD_BRIDGED.search(gpu.name) is not None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_bridged
+from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_with_bridge
 from nvltop.analysis.health.claim import (
     Claim,
     Escalation,
@@ -15,20 +15,20 @@ from nvltop.analysis.health.claim import (
     gpu_names,
     short_gpu_names,
 )
-from nvltop.analysis.health.dark import POLLS, judged
+from nvltop.analysis.health.down_links import MIN_STATE_READINGS, gpus_with_link_states
 from nvltop.analysis.link_states import lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE, pcie_speed
 from nvltop.model import GpuFrame, LinkState, Severity, known
 
-PCIE_TRAFFIC_S: Final = 5.0
+NO_BRIDGE_TRAFFIC_S: Final = 5.0
 """Seconds for which cards without NVLink must move data over PCIe before it is worth a notice."""
 
 
-def partly(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
+def partial_bridge(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
     """A bridge gives all its links or none; `partial` has the GPU that stands for a bridge, by other end."""
     present, up = len(g.links), active_link_count(g)
     each = links_per_bridge(g.gpu, present)
-    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.lit.get(g.gpu.uuid, frozenset())
+    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(g.gpu.uuid, frozenset())
     if lit(g.links).where(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
         return
     whole = min((up // each + 1) * each, present)
@@ -40,7 +40,7 @@ def partly(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Itera
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)}: bridge gives {up} of {whole} links",
         summary=f"The NVLink bridge of {gpu_name(g)} gives {up} of {whole} links: it may not be seated well",
-        escalations=(Escalation(Severity.WARNING, readings=POLLS),),
+        escalations=(Escalation(Severity.WARNING, readings=MIN_STATE_READINGS),),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(g, "states", links_up=up, links_per_bridge=each),
         next_step="Switch the machine off, reseat the bridge and clean its contacts",
@@ -48,9 +48,9 @@ def partly(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Itera
     )
 
 
-def without(rule_input: RuleInput) -> Iterator[Claim]:
+def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
     """Cards that could be bridged, are not, and move their data over PCIe."""
-    cards = [g for g in judged(rule_input) if optional_bridge(g.gpu)]
+    cards = [g for g in gpus_with_link_states(rule_input) if optional_bridge(g.gpu)]
     by_model: dict[object, list[GpuFrame]] = {}
     for g in cards:
         if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_lit(
@@ -71,7 +71,7 @@ def without(rule_input: RuleInput) -> Iterator[Claim]:
         top = max(busy, key=lambda g: share[g.gpu.uuid] * pcie_speed(g))
         rate = share[top.gpu.uuid] * pcie_speed(top) / 1e9
         # Without a bridge by choice this is normal; cards sold for bridges, or with bridged peers, are not.
-        meant = sold_bridged(top.gpu) or any(g.gpu.name == model and active_link_count(g) for g in cards)
+        meant = sold_with_bridge(top.gpu) or any(g.gpu.name == model and active_link_count(g) for g in cards)
         yield Claim(
             rule="no-bridge",
             gpu=None,
@@ -81,7 +81,9 @@ def without(rule_input: RuleInput) -> Iterator[Claim]:
             f" {rate:.3g} GB/s now",
             escalations=(
                 Escalation(
-                    Severity.NOTICE if meant else Severity.INFO, after_s=PCIE_TRAFFIC_S, readings=POLLS
+                    Severity.NOTICE if meant else Severity.INFO,
+                    after_s=NO_BRIDGE_TRAFFIC_S,
+                    readings=MIN_STATE_READINGS,
                 ),
             ),
             read_s=rule_input.read_s(top, "gauges"),
@@ -99,4 +101,4 @@ def without(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _was_lit(rule_input: RuleInput, g: GpuFrame) -> bool:
-    return bool(rule_input.history.lit.get(g.gpu.uuid))
+    return bool(rule_input.history.ever_active.get(g.gpu.uuid))

@@ -35,15 +35,15 @@ from nvltop.model import (
 Where: TypeAlias = "tuple[str, str | None, int | None, str | None]"
 """Rule, GPU (or `Claim.identity`), link and NIC."""
 
-HELD_FOR: Final = "{held}"
+HELD_PLACEHOLDER: Final = "{held}"
 """Stands in a headline or summary for how long the claim has held."""
 
-MAX_NAMES: Final = 12
+MAX_GPU_NAMES_CHARS: Final = 12
 """Characters that the GPUs' numbers may take of a headline."""
 
 DCGM: Final = "DCGM health watch"
 XID_CATALOG: Final = "NVIDIA XID catalog"
-OURS: Final = "nvltop"
+NVLTOP: Final = "nvltop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Claim:
     """CLOCK_MONOTONIC of the reading it is taken from: debounce counts readings, not calls of the rule."""
     evidence: Mapping[str, object] = field(default_factory=dict)
     next_step: str = ""
-    source: str = OURS
+    source: str = NVLTOP
     confidence: str = "certain"
     began_s: float | None = None
     """Unix time of the cause, where it is older than the claim."""
@@ -165,9 +165,9 @@ class RuleGroup:
     name: str
     rules: tuple[str, ...]
     evaluate: Callable[[RuleInput], RuleResult]
-    needs_s: float = 3.0
+    longest_delay_s: float = 3.0
     """Longest delay of its rules in seconds: watched for less, it is fine as far as was watched."""
-    of_gpus: bool = True
+    per_gpu: bool = True
     """Its rules examine each GPU, so that its outcome names the GPUs that do not respond."""
 
 
@@ -192,7 +192,7 @@ def gpu_names(gpus: Sequence[GpuFrame]) -> str:
 def short_gpu_names(gpus: Sequence[GpuFrame]) -> str:
     """`GPU 3`, `GPUs 0-3`, or `5 GPUs` where their numbers would not fit a headline."""
     text = gpu_names(gpus)
-    return text if len(text) <= MAX_NAMES else f"{len(gpus)} GPUs"
+    return text if len(text) <= MAX_GPU_NAMES_CHARS else f"{len(gpus)} GPUs"
 
 
 def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:

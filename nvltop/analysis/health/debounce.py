@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from nvltop.analysis.health.claim import HELD_FOR, Claim, Where
+from nvltop.analysis.health.claim import HELD_PLACEHOLDER, Claim, Where
 from nvltop.formatting import age
 from nvltop.model import Finding, Pending, Severity
 
-MAX_PAST: Final = 200
+MAX_PAST_FINDINGS: Final = 200
 """Findings kept after they ended; the oldest go first."""
-ENDED_S: Final = 2.0
+CLAIM_GAP_S: Final = 2.0
 """A claim may be absent for this long (one late reading) without its finding ending."""
 
 
 @dataclass(slots=True)
-class _Held:
+class _TrackedClaim:
     claim: Claim
     since_s: float
     """CLOCK_MONOTONIC since which it has been claimed without a break."""
@@ -34,8 +34,8 @@ class FindingTracker:
     """Keeps what is claimed, and since when."""
 
     def __init__(self) -> None:
-        self._held: dict[Where, _Held] = {}
-        self.past: deque[Finding] = deque(maxlen=MAX_PAST)
+        self._held: dict[Where, _TrackedClaim] = {}
+        self.past: deque[Finding] = deque(maxlen=MAX_PAST_FINDINGS)
         """Findings that have ended, newest first."""
 
     def update(self, claims: Iterable[Claim], mono_s: float, wall_s: float, stopped: bool) -> None:
@@ -44,7 +44,7 @@ class FindingTracker:
             held = self._held.get(claim.where)
             if held is None or (stopped and held.severity is None):
                 began_s = wall_s if claim.began_s is None else claim.began_s
-                held = self._held[claim.where] = _Held(claim, mono_s, began_s, mono_s, 1)
+                held = self._held[claim.where] = _TrackedClaim(claim, mono_s, began_s, mono_s, 1)
             elif claim.read_s != held.claim.read_s or not claim.read_s:
                 held.readings += 1
             held.claim, held.seen_s = claim, mono_s
@@ -57,7 +57,7 @@ class FindingTracker:
         for where, held in list(self._held.items()):
             gone_s = mono_s - held.seen_s
             # A pending claim needs readings that agree without a break.
-            if gone_s > ENDED_S or (gone_s > 0 and held.severity is None):
+            if gone_s > CLAIM_GAP_S or (gone_s > 0 and held.severity is None):
                 del self._held[where]
                 if held.severity is not None and held.severity is not Severity.INFO:
                     self.past.appendleft(replace(_finding(held, held.severity, held.seen_s), ended_s=wall_s))
@@ -84,7 +84,7 @@ class FindingTracker:
         return tuple(found)
 
 
-def _finding(held: _Held, severity: Severity, now_s: float) -> Finding:
+def _finding(held: _TrackedClaim, severity: Severity, now_s: float) -> Finding:
     claim = held.claim
     for_s = age(now_s - held.since_s)
     return Finding(
@@ -93,8 +93,8 @@ def _finding(held: _Held, severity: Severity, now_s: float) -> Finding:
         gpu=claim.gpu,
         link=claim.link,
         nic=claim.nic,
-        headline=claim.headline.replace(HELD_FOR, for_s),
-        summary=claim.summary.replace(HELD_FOR, for_s),
+        headline=claim.headline.replace(HELD_PLACEHOLDER, for_s),
+        summary=claim.summary.replace(HELD_PLACEHOLDER, for_s),
         evidence=claim.evidence,
         next_step=claim.next_step,
         source=claim.source,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.board import Kind
+from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import (
     INFO_ONLY,
-    OURS,
+    NVLTOP,
     UNKNOWN_ONLY,
     Claim,
     Escalation,
@@ -32,12 +32,12 @@ from nvltop.analysis.rates import (
 from nvltop.formatting import age
 from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Severity, Tick, known
 
-SLOW: Final = 0.10
+MAX_SWEEP_SHARE: Final = 0.10
 """Share of the interval that one sweep over the link counters may take."""
-SLOW_S: Final = 10.0
-LEAST_S: Final = 0.05
+SLOW_DRIVER_S: Final = 10.0
+MIN_SLOW_SWEEP_S: Final = 0.05
 """A sweep that is over so fast is not slow, however short the interval."""
-PASSING: Final = frozenset(
+TRANSIENT_REASONS: Final = frozenset(
     {
         NO_SECOND_READING,
         LEARNING_REFRESH,
@@ -62,24 +62,24 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 
 def _stuck(rule_input: RuleInput) -> Iterator[Claim]:
-    silence = rule_input.history.silence
+    unread = rule_input.history.unread_time
     limit = max_gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
     waits = [c for c in rule_input.tick.calls if rule_input.tick.mono_s - c.since_s > limit]
     # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
     readable = not rule_input.inventory.problem and any(g.state == "ok" for g in rule_input.gpus)
-    if silence.unread_s > limit and readable:
-        if silence.driver_s <= limit or not silence.hung_in:
-            yield _reader_gone(rule_input.tick, silence.unread_s)
+    if unread.unread_s > limit and readable:
+        if unread.driver_s <= limit or not unread.blocking_call:
+            yield _reader_gone(rule_input.tick, unread.unread_s)
             return
-        silent = silence.driver_s
+        silent = unread.driver_s
         yield Claim(
             rule="driver-stuck",
             gpu=None,
             headline=f"NVIDIA driver not answering for {age(silent)}",
-            summary=f"The NVIDIA driver has not answered for {age(silent)} in {silence.hung_in};"
+            summary=f"The NVIDIA driver has not answered for {age(silent)} in {unread.blocking_call};"
             f" the numbers shown are {age(silent)} old",
             escalations=(Escalation(Severity.CRITICAL),),
-            evidence={"silent_s": round(silent, 1), "call": silence.hung_in},
+            evidence={"silent_s": round(silent, 1), "call": unread.blocking_call},
             next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
             source="NVIDIA/NVSentinel issue 1574",
         )
@@ -151,7 +151,7 @@ def _silent(rule_input: RuleInput) -> Iterator[Claim]:
 def _slow(rule_input: RuleInput) -> Iterator[Claim]:
     cost = rule_input.cost
     asleep = [g for g in rule_input.gpus if g.gpu.persistence is False]
-    limit = max(SLOW * rule_input.tick.interval_s, LEAST_S)
+    limit = max(MAX_SWEEP_SHARE * rule_input.tick.interval_s, MIN_SLOW_SWEEP_S)
     if cost.sweep_s > limit:
         mode = f"; persistence mode is off on {gpu_names(asleep)}" if asleep else ""
         yield Claim(
@@ -160,13 +160,13 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
             headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
             summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
             f" so nvltop refreshes every {max(cost.interval_s, rule_input.tick.interval_s):.3g} s{mode}",
-            escalations=(Escalation(Severity.NOTICE, after_s=SLOW_S, readings=3),),
+            escalations=(Escalation(Severity.NOTICE, after_s=SLOW_DRIVER_S, readings=3),),
             read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
             next_step="Start nvidia-persistenced, or ask less often (`-d`)"
             if asleep
             else "Ask less often (`-d`); see whether other monitors read the driver as well",
-            source=OURS,
+            source=NVLTOP,
         )
     elif asleep:
         yield Claim(
@@ -245,7 +245,7 @@ def _unread(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
 
 def _lasting(why: Missing) -> bool:
     """Whether a reason is more than a pause between readings."""
-    return why not in PASSING
+    return why not in TRANSIENT_REASONS
 
 
 def evaluate_design(rule_input: RuleInput) -> RuleResult:
@@ -265,7 +265,7 @@ def evaluate_design(rule_input: RuleInput) -> RuleResult:
         )
     board = rule_input.board
     if board.virtual:
-        switched = board.kind in (Kind.SWITCH, Kind.SWITCH5, Kind.RACK)
+        switched = board.interconnect in (Interconnect.SWITCH, Interconnect.SWITCH5, Interconnect.RACK)
         claims.append(
             Claim(
                 "in-vm",
@@ -299,7 +299,7 @@ def _without_nvlink(rule_input: RuleInput) -> tuple[str, str]:
 
 
 RULE_GROUP: Final = RuleGroup(
-    "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), evaluate, of_gpus=False
+    "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), evaluate, per_gpu=False
 )
 UNREAD: Final = RuleGroup("can be read", ("no-read",), evaluate_unread)
 DESIGN: Final = RuleGroup("by design", ("mig-on", "in-vm", "no-nvlink"), evaluate_design)

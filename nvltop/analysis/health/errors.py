@@ -9,7 +9,7 @@ from nvltop.analysis.errors import FULL
 from nvltop.analysis.health.claim import (
     DCGM,
     INFO_ONLY,
-    OURS,
+    NVLTOP,
     Claim,
     Escalation,
     RuleGroup,
@@ -24,9 +24,9 @@ from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, known
 
-LEGACY: Final = ("replay", "recovery")
-CRC: Final = ("crc", "crc_flit", "crc_data")
-NVLINK5: Final = (
+LEGACY_KINDS: Final = ("replay", "recovery")
+CRC_KINDS: Final = ("crc", "crc_flit", "crc_data")
+NVLINK5_KINDS: Final = (
     "malformed_packet",
     "buffer_overrun",
     "rcv",
@@ -36,23 +36,23 @@ NVLINK5: Final = (
     "link_recovery",
     "symbol",
 )
-CHRONIC: Final = ("rcv", "link_recovery", "plr_retry_blocks", "replay", "recovery")
+CHRONIC_KINDS: Final = ("rcv", "link_recovery", "plr_retry_blocks", "replay", "recovery")
 """As in nvidia-resiliency-ext's NVLinkWindowHealthCheck: fields 208, 215, 295; older, replay and recovery."""
 CHRONIC_MINUTES: Final = 15
-CHRONIC_CRITICAL: Final = 25
+CHRONIC_CRITICAL_MINUTES: Final = 25
 """Of the last 30; ours, as there is no published second step."""
-BAD_MINUTES: Final = 3
+MAX_WARNING_MINUTES: Final = 3
 """Of the last 10; more make an error rule critical."""
-CRC_PER_S: Final = 100
+CRITICAL_CRC_PER_S: Final = 100
 """DcgmGPUHardwareLimits.h: CRC errors only matter at such rates."""
-TEN_MINUTES: Final = (1 << 10) - 1
-RESET_TOLD_S: Final = 600.0
+TEN_MINUTES_MASK: Final = (1 << 10) - 1
+RESET_SHOWN_S: Final = 600.0
 
-FINISH: Final = (
+FINISH_JOB_STEP: Final = (
     "Let the job finish, watch for Xid 74 in `dmesg`, then drain the GPU and run NVIDIA's field diagnostic"
 )
-WATCH: Final = "It still carries traffic; keep watching, and see whether the rate grows"
-TRAY: Final = FINISH + "; on a rack (NVL72) look at the cable and the tray first"
+KEEP_WATCHING_STEP: Final = "It still carries traffic; keep watching, and see whether the rate grows"
+CHECK_TRAY_STEP: Final = FINISH_JOB_STEP + "; on a rack (NVL72) look at the cable and the tray first"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
@@ -60,7 +60,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     gpus = linked_gpus(rule_input)
     if not gpus:
         return (), None
-    counted = [rule_input.history.counted(g) for g in gpus]
+    counted = [rule_input.history.error_summary(g) for g in gpus]
     claims = [
         claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(rule_input, g, seen.links)
     ]
@@ -85,7 +85,7 @@ def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[C
     for link in (g.links[i] for i in links if i < len(g.links)):
         yield from _link(rule_input, g, link)
         resets += [e.reset_s for e in link.errors.values() if e.reset_s is not None]
-    if resets and min(resets) < RESET_TOLD_S:
+    if resets and min(resets) < RESET_SHOWN_S:
         yield Claim(
             rule="counter-reset",
             gpu=g.gpu.uuid,
@@ -104,8 +104,8 @@ def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
             yield _full(rule_input, g, link, kind, error.total)
     if not any(e.minutes for e in link.errors.values()):
         return
-    yield from _windows(rule_input, g, link, "link-errors-legacy", LEGACY, FINISH)
-    yield from _windows(rule_input, g, link, "link-errors-nvl5", NVLINK5, TRAY)
+    yield from _windows(rule_input, g, link, "link-errors-legacy", LEGACY_KINDS, FINISH_JOB_STEP)
+    yield from _windows(rule_input, g, link, "link-errors-nvl5", NVLINK5_KINDS, CHECK_TRAY_STEP)
     yield from _crc(rule_input, g, link)
     failed = link.errors.get("link_recovery_failed")
     if failed and known(failed.since_start) and failed.since_start:
@@ -173,19 +173,19 @@ def _windows(
 ) -> Iterator[Claim]:
     """Any increase in a minute is a warning; more than three such minutes of ten are critical."""
     errors = _of(link, kinds)
-    minutes = (_minutes(errors) & TEN_MINUTES).bit_count()
+    minutes = (_minutes(errors) & TEN_MINUTES_MASK).bit_count()
     if not minutes:
         return
     said = _said(errors)
     what = f"had {said} in the last minute" if said else f"had errors in {minutes} of the last 10 minutes"
-    more = f", and errors in {minutes} of the last 10" if said and minutes > BAD_MINUTES else ""
+    more = f", and errors in {minutes} of the last 10" if said and minutes > MAX_WARNING_MINUTES else ""
     yield Claim(
         rule=rule,
         gpu=g.gpu.uuid,
         link=link.index,
         headline=f"{gpu_name(g)} link {link.index}: {_short(errors, minutes)}",
         summary=f"{gpu_name(g)} link {link.index} {what}{more} (healthy: 0)",
-        escalations=(Escalation(Severity.CRITICAL if minutes > BAD_MINUTES else Severity.WARNING),),
+        escalations=(Escalation(Severity.CRITICAL if minutes > MAX_WARNING_MINUTES else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, bad_minutes_of_10=minutes),
         next_step=next_step,
@@ -194,13 +194,13 @@ def _windows(
 
 
 def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
-    errors = _of(link, CRC)
+    errors = _of(link, CRC_KINDS)
     counts = [e.per_min for e in errors.values() if known(e.per_min)]
     per_min = sum(counts)
     if not per_min:
         return
     peak = max((e.peak_per_s for e in errors.values()), default=0.0)
-    many = peak >= CRC_PER_S
+    many = peak >= CRITICAL_CRC_PER_S
     tail = (
         "too many for it to work well"
         if many
@@ -217,13 +217,13 @@ def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         escalations=(Escalation(Severity.CRITICAL if many else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, peak_per_s=round(peak, 1)),
-        next_step=FINISH if many else WATCH,
+        next_step=FINISH_JOB_STEP if many else KEEP_WATCHING_STEP,
         source=DCGM,
     )
 
 
 def _chronic(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
-    errors = _of(link, CHRONIC)
+    errors = _of(link, CHRONIC_KINDS)
     minutes = _minutes(errors).bit_count()
     if minutes <= CHRONIC_MINUTES:
         return
@@ -234,7 +234,9 @@ def _chronic(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         headline=f"{gpu_name(g)} link {link.index}: errors in {minutes} of 30 min",
         summary=f"{gpu_name(g)} link {link.index} had errors in {minutes} of the last 30 minutes;"
         " links like this have failed within days",
-        escalations=(Escalation(Severity.CRITICAL if minutes > CHRONIC_CRITICAL else Severity.WARNING),),
+        escalations=(
+            Escalation(Severity.CRITICAL if minutes > CHRONIC_CRITICAL_MINUTES else Severity.WARNING),
+        ),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, bad_minutes_of_30=minutes),
         next_step="Plan to take the GPU out at the next drain, and ask for NVIDIA's field diagnostic",
@@ -254,7 +256,7 @@ def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int)
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(g, "errors", counter=kind, total=total),
         next_step="Reset the counters (`nvidia-smi nvlink -r 0`, as root) and see whether they rise again",
-        source=OURS,
+        source=NVLTOP,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from nvltop.analysis.health.board import Kind
+from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import (
     XID_CATALOG,
     Claim,
@@ -184,7 +184,7 @@ def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
     if damaged:
         tail = f"; {gpu_names(damaged)} also shows damage, look there first"
         step = lookup(codes[-1]).action
-    elif board.kind is Kind.RACK:
+    elif board.interconnect is Interconnect.RACK:
         tail = (
             "; no link, counter or other Xid of this tray shows a cause:"
             " the source is likely outside this tray"
@@ -192,8 +192,12 @@ def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
         step = RACK_STEP
     else:
         tail = ", so none of them stands out as the source"
-        step = BOARD_STEP if board.kind in (Kind.SWITCH, Kind.SWITCH5) else lookup(codes[-1]).action
-    outside = board.kind is Kind.RACK and not damaged
+        step = (
+            BOARD_STEP
+            if board.interconnect in (Interconnect.SWITCH, Interconnect.SWITCH5)
+            else lookup(codes[-1]).action
+        )
+    outside = board.interconnect is Interconnect.RACK and not damaged
     return Claim(
         rule="xid-nvlink" if any(lookup(code).nvlink for code in codes) else "xid-gpu",
         gpu=None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.board import Kind, ends_in_switches, is_rack
+from nvltop.analysis.health.board import Interconnect, ends_in_switches, is_rack
 from nvltop.analysis.health.claim import (
     DCGM,
-    HELD_FOR,
+    HELD_PLACEHOLDER,
     Claim,
     Escalation,
     RuleGroup,
@@ -22,13 +22,13 @@ from nvltop.analysis.health.claim import (
 from nvltop.formatting import age
 from nvltop.model import GpuFrame, Missing, Severity, known
 
-BEFORE_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
-READY_S: Final = 120.0
+ARCHITECTURES_WITHOUT_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
+FABRIC_SETUP_S: Final = 120.0
 """A fabric takes up to so long to set up after a boot."""
 
-TRUE: Final = 1
+MASK_TRUE: Final = 1
 """A two-bit field of the health mask: 0 not supported, 1 true, 2 false."""
-MASK: Final[dict[str, tuple[int, Severity, str]]] = {
+HEALTH_MASK_WARNINGS: Final[dict[str, tuple[int, Severity, str]]] = {
     "degraded bandwidth": (0, Severity.CRITICAL, ""),
     "route recovering": (2, Severity.WARNING, "Watch whether it ends"),
     "unhealthy route": (4, Severity.CRITICAL, "Drain and reset the GPU"),
@@ -37,10 +37,10 @@ MASK: Final[dict[str, tuple[int, Severity, str]]] = {
 """Shift, severity and next step of each warning in the mask.
 
 Decoded here, as some versions of nvidia-ml-py have the wrong field width (0x11 for 0x3)."""
-MANAGER_SHIFT: Final = 14
-MANAGER_GONE: Final = 2
-CONFIGURATION_SHIFT: Final = 8
-CONFIGURATION: Final = {
+MASK_MANAGER_SHIFT: Final = 14
+MASK_MANAGER_GONE: Final = 2
+MASK_CONFIGURATION_SHIFT: Final = 8
+CONFIGURATION_ERRORS: Final = {
     2: "wrong system GUID",
     3: "wrong chassis serial number",
     4: "in no partition",
@@ -51,10 +51,10 @@ CONFIGURATION: Final = {
 }
 """nvmlGpuFabricInfo health mask, INCORRECT_CONFIGURATION; 1 is none."""
 
-PARTITION_SHIFT: Final = 12
-NOT_ASSIGNED: Final = 2
-NO_PARTITION: Final = 4
-"""Code of `CONFIGURATION` for a GPU that is in no partition."""
+MASK_PARTITION_SHIFT: Final = 12
+MASK_PARTITION_NOT_ASSIGNED: Final = 2
+CONFIGURATION_NO_PARTITION: Final = 4
+"""Code of `CONFIGURATION_ERRORS` for a GPU that is in no partition."""
 NOT_SUPPORTED_REASON: Final = "not supported"
 CUDA_802: Final = "CUDA programs fail with error 802 (system not ready)"
 
@@ -69,7 +69,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if members:
         return claims, f"NVLink fabric ready on {gpu_names(members)}"
     # Old drivers do not answer for a GPU older than the fabric, either.
-    may = [g for g in rule_input.gpus if g.gpu.architecture not in BEFORE_FABRIC]
+    may = [g for g in rule_input.gpus if g.gpu.architecture not in ARCHITECTURES_WITHOUT_FABRIC]
     unread = first_missing(g.fabric.state for g in may)
     return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
 
@@ -113,20 +113,22 @@ def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
     """GPUs that wait together are one finding: with a manager that is down it is all of them."""
     late = [g for g in members if not_ready(g)]
     if not late:
-        rule_input.history.fabric_late_s = None
+        rule_input.history.fabric_not_ready_since_s = None
         return
     g, now_s = late[0], rule_input.tick.mono_s
-    first_s = rule_input.history.fabric_late_s = rule_input.history.fabric_late_s or now_s
+    first_s = rule_input.history.fabric_not_ready_since_s = (
+        rule_input.history.fabric_not_ready_since_s or now_s
+    )
     since = rule_input.up_since
     up_s = rule_input.tick.wall_s - since[0] if since else 0.0
     # A fabric that was ready does not leave that state, so it has not been ready since the driver runs.
-    if since and up_s >= READY_S:
+    if since and up_s >= FABRIC_SETUP_S:
         how_long = f"for at least {age(up_s)} (since {since[1]})"
         escalations: tuple[Escalation, ...] = (Escalation(Severity.CRITICAL),)
     else:
         # The driver had run for a while when the fabric was first examined.
-        grace_s = max(0.0, READY_S - max(0.0, up_s - (now_s - first_s)))
-        how_long = f"for {HELD_FOR}"
+        grace_s = max(0.0, FABRIC_SETUP_S - max(0.0, up_s - (now_s - first_s)))
+        how_long = f"for {HELD_PLACEHOLDER}"
         escalations = (
             Escalation(Severity.NOTICE),
             Escalation(Severity.CRITICAL, after_s=grace_s, readings=3),
@@ -161,36 +163,39 @@ def _why_not_ready(rule_input: RuleInput, late: list[GpuFrame], members: list[Gp
     board = rule_input.board
     without = [g for g in late if _without_partition(g.fabric.health_mask)]
     if board.virtual:
-        return "the fabric manager is outside this virtual machine", board.fabric_step
+        return "the fabric manager is outside this virtual machine", board.fabric_next_step
     if without:
         return (
             f"{gpu_names(without)} {'is' if len(without) == 1 else 'are'} in no partition",
-            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
+            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_next_step,
         )
     if len(late) < len(members):
         return (
             "the other GPUs are ready, so its partition is probably not activated",
-            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_step,
+            "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_next_step,
         )
     waiting = [
         f.nic.device for f in rule_input.nics if f.port.state == "init" and f.port.link_layer == "InfiniBand"
     ]
-    if board.kind is Kind.SWITCH5 and waiting:
+    if board.interconnect is Interconnect.SWITCH5 and waiting:
         return (
             f"the InfiniBand ports {', '.join(waiting[:4])} are in state INIT,"
             " as those of NVSwitches are while no NVLSM runs",
-            board.fabric_step,
+            board.fabric_next_step,
         )
-    if board.kind is Kind.RACK:
-        return "the rack's NVLink management (NMX) has not set it up", board.fabric_step
-    manager = "NVLSM or the fabric manager" if board.kind is Kind.SWITCH5 else "the fabric manager"
-    return f"usually {manager} is not running", board.fabric_step
+    if board.interconnect is Interconnect.RACK:
+        return "the rack's NVLink management (NMX) has not set it up", board.fabric_next_step
+    manager = (
+        "NVLSM or the fabric manager" if board.interconnect is Interconnect.SWITCH5 else "the fabric manager"
+    )
+    return f"usually {manager} is not running", board.fabric_next_step
 
 
 def _without_partition(mask: object) -> bool:
     """Whether the health mask says that a GPU is in no partition."""
     return isinstance(mask, int) and (
-        mask >> CONFIGURATION_SHIFT & 0xF == NO_PARTITION or mask >> PARTITION_SHIFT & 0x3 == NOT_ASSIGNED
+        mask >> MASK_CONFIGURATION_SHIFT & 0xF == CONFIGURATION_NO_PARTITION
+        or mask >> MASK_PARTITION_SHIFT & 0x3 == MASK_PARTITION_NOT_ASSIGNED
     )
 
 
@@ -205,7 +210,7 @@ def _failed(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             escalations=(Escalation(Severity.CRITICAL),),
             read_s=rule_input.read_s(g, "fabric"),
             evidence=rule_input.evidence(g, "fabric", state="completed", status=status),
-            next_step=rule_input.board.fabric_step,
+            next_step=rule_input.board.fabric_next_step,
             source=DCGM,
         )
 
@@ -219,16 +224,16 @@ def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     if known(mask):
         found += [
             (what, severity, step)
-            for what, (shift, severity, step) in MASK.items()
-            if mask >> shift & 0x3 == TRUE
+            for what, (shift, severity, step) in HEALTH_MASK_WARNINGS.items()
+            if mask >> shift & 0x3 == MASK_TRUE
         ]
-        wrong = mask >> CONFIGURATION_SHIFT & 0xF
-        if wrong > 1 and wrong != NO_PARTITION:
-            why = CONFIGURATION.get(wrong, f"configuration error {wrong}")
+        wrong = mask >> MASK_CONFIGURATION_SHIFT & 0xF
+        if wrong > 1 and wrong != CONFIGURATION_NO_PARTITION:
+            why = CONFIGURATION_ERRORS.get(wrong, f"configuration error {wrong}")
             found.append((why, Severity.CRITICAL, "Check the partition and the firmware"))
         if _without_partition(mask):
             found.append(("in no partition", Severity.CRITICAL, "Activate the GPU's partition"))
-        if mask >> MANAGER_SHIFT & 0x3 == MANAGER_GONE:
+        if mask >> MASK_MANAGER_SHIFT & 0x3 == MASK_MANAGER_GONE:
             found.append(("no fabric manager connection", Severity.CRITICAL, ""))
     if known(summary) and not found and summary != "healthy":
         severity = Severity.CRITICAL if summary == "unhealthy" else Severity.WARNING
@@ -250,11 +255,14 @@ def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             summary=summary if known(summary) else None,
             found=[what for what, _, _ in found],
         ),
-        next_step=". ".join(filter(None, (found[0][2], rule_input.board.fabric_step))),
+        next_step=". ".join(filter(None, (found[0][2], rule_input.board.fabric_next_step))),
         source=f"{DCGM} (fabric health mask)",
     )
 
 
 RULE_GROUP: Final = RuleGroup(
-    "fabric", ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"), evaluate, READY_S
+    "fabric",
+    ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"),
+    evaluate,
+    FABRIC_SETUP_S,
 )

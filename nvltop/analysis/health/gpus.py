@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.claim import (
-    OURS,
+    NVLTOP,
     Claim,
     Escalation,
     RuleGroup,
@@ -24,11 +24,11 @@ HW_THERMAL: Final = 0x40
 POWER_BRAKE: Final = 0x80
 """nvmlClocksEventReasonHwThermalSlowdown, …HwPowerBrakeSlowdown."""
 THROTTLED_S: Final = 10.0
-FELL_OFF: Final = 79
+XID_FELL_OFF_BUS: Final = 79
 """Xid of a GPU that has fallen off the bus."""
-UNOPENED_UUID: Final = "GPU-index-"
+UNOPENED_UUID_PREFIX: Final = "GPU-index-"
 """Stands for the UUID of a GPU that the driver counts and never opened."""
-LOST_BY_CONTAINER: Final = {"unknown driver error", "no permission"}
+CONTAINER_LOST_REASONS: Final = {"unknown driver error", "no permission"}
 LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the machine"
 
 
@@ -58,7 +58,7 @@ def unopened(rule_input: RuleInput) -> list[GpuFrame]:
         g
         for g in rule_input.gpus
         if g.state == "unreadable"
-        and g.gpu.uuid.startswith(UNOPENED_UUID)
+        and g.gpu.uuid.startswith(UNOPENED_UUID_PREFIX)
         and "hung" not in g.state_reason
         and g.state_reason != "no permission"
     ]
@@ -114,7 +114,7 @@ def _lost(rule_input: RuleInput) -> Iterator[Claim]:
     for g in rule_input.gpus:
         if g.state == "lost":
             off = g.state_reason == GPU_IS_LOST.reason
-            xid = f" (Xid {FELL_OFF})" if off and FELL_OFF in codes else ""
+            xid = f" (Xid {XID_FELL_OFF_BUS})" if off and XID_FELL_OFF_BUS in codes else ""
             yield Claim(
                 rule="gpu-lost",
                 gpu=g.gpu.uuid,
@@ -174,7 +174,7 @@ def _hole(rule_input: RuleInput) -> Iterator[Claim]:
             escalations=(Escalation(Severity.WARNING, readings=2),),
             evidence={"modules": modules, "missing_module": module},
             next_step="Compare `lspci -d 10de:` with the machine's data sheet, then see `dmesg`",
-            source=OURS,
+            source=NVLTOP,
             confidence="likely",
         )
 
@@ -182,10 +182,10 @@ def _hole(rule_input: RuleInput) -> Iterator[Claim]:
 def _container(rule_input: RuleInput) -> Iterator[Claim]:
     """All GPUs fail at once after they have worked: the container runtime took them away."""
     gone = [
-        g for g in rule_input.gpus if g.gpu.uuid in rule_input.history.answered and g.state == "unreadable"
+        g for g in rule_input.gpus if g.gpu.uuid in rule_input.history.ever_read and g.state == "unreadable"
     ]
     reasons = {g.state_reason for g in gone}
-    if not gone or len(gone) < len(rule_input.gpus) or not reasons <= LOST_BY_CONTAINER:
+    if not gone or len(gone) < len(rule_input.gpus) or not reasons <= CONTAINER_LOST_REASONS:
         return
     inside = rule_input.inventory.container is True
     yield Claim(
@@ -249,6 +249,6 @@ PRESENCE: Final = RuleGroup(
     "GPUs present",
     ("gpu-lost", "gpu-not-opened", "container-lost", "lib-mismatch"),
     evaluate_presence,
-    of_gpus=False,
+    per_gpu=False,
 )
 CLOCKS: Final = RuleGroup("clocks", ("throttled",), evaluate_clocks, THROTTLED_S)

@@ -8,9 +8,9 @@ from typing import Final
 
 from nvltop.analysis.errors import Counted
 from nvltop.analysis.health.board import Board
-from nvltop.analysis.health.nic_proximity import Layout
+from nvltop.analysis.health.nic_proximity import NicProximity
 from nvltop.analysis.health.outliers import Outliers
-from nvltop.analysis.health.silence import Silence
+from nvltop.analysis.health.unread_time import UnreadTime
 from nvltop.analysis.link_states import errors, lit
 from nvltop.analysis.nics import data_ports
 from nvltop.analysis.verdict import pcie_share
@@ -26,32 +26,32 @@ from nvltop.model import (
     known,
 )
 
-SMOOTH_S: Final = 10.0
+PCIE_SMOOTHING_S: Final = 10.0
 
 
 @dataclass(slots=True)
 class RuleHistory:
     """Facts of this run that a single frame does not show."""
 
-    lit: dict[str, frozenset[int]] = field(default_factory=dict)
+    ever_active: dict[str, frozenset[int]] = field(default_factory=dict)
     """Links that were active at some time, by GPU."""
-    dark: dict[str, dict[int, int]] = field(default_factory=dict)
+    readings_down: dict[str, dict[int, int]] = field(default_factory=dict)
     """In how many readings in a row each link that is down was down, by GPU and link."""
     _states_s: dict[str, float] = field(default_factory=dict)
-    """CLOCK_MONOTONIC of the reading of the link states that `dark` counted last, by GPU."""
-    ends: dict[tuple[str, int], Remote] = field(default_factory=dict)
+    """CLOCK_MONOTONIC of the reading of the link states that `readings_down` counted last, by GPU."""
+    link_ends: dict[tuple[str, int], Remote] = field(default_factory=dict)
     """Where links lead: the driver does not say it of a link that is down, so the last answer is kept."""
-    fabric_late_s: float | None = None
+    fabric_not_ready_since_s: float | None = None
     """CLOCK_MONOTONIC at which the fabric was first seen not to be ready; None while it is."""
-    new_link_s: float | None = None
+    last_new_link_s: float | None = None
     """CLOCK_MONOTONIC at which a link was last seen active for the first time, after the first look."""
-    answered: set[str] = field(default_factory=set)
+    ever_read: set[str] = field(default_factory=set)
     """GPUs whose gauges could be read at some time."""
-    active_ports: set[tuple[str, int]] = field(default_factory=set)
+    ever_active_ports: set[tuple[str, int]] = field(default_factory=set)
     """Ports that carry data of jobs and were active at some time."""
-    heard_s: float | None = None
+    last_reading_s: float | None = None
     """CLOCK_MONOTONIC of the newest reading of any GPU."""
-    silence: Silence = field(default_factory=Silence)
+    unread_time: UnreadTime = field(default_factory=UnreadTime)
 
     first_ber: dict[str, LinkBer] = field(default_factory=dict)
     """The first bit error rates read of each GPU."""
@@ -59,12 +59,12 @@ class RuleHistory:
     pcie_share: dict[str, float] = field(default_factory=dict)
     """Share of what PCIe can carry, by GPU, smoothed: traffic comes in bursts."""
     _pcie_s: dict[str, tuple[float, float]] = field(default_factory=dict)
-    disagreed: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
+    end_comparisons: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
 
-    _counted: dict[str, Counted] = field(default_factory=dict)
+    _error_summaries: dict[str, Counted] = field(default_factory=dict)
     outliers: Outliers = field(default_factory=Outliers)
-    _layout: Layout | None = None
+    _nic_proximity: NicProximity | None = None
     _board: tuple[Inventory, Board] | None = None
 
     def board(self, inventory: Inventory) -> Board:
@@ -74,54 +74,56 @@ class RuleHistory:
             for gpu in inventory.gpus:
                 for link, end in enumerate(gpu.remotes if known(gpu.remotes) else ()):
                     if end.kind is not RemoteKind.UNKNOWN:
-                        self.ends[gpu.uuid, link] = end
+                        self.link_ends[gpu.uuid, link] = end
         return self._board[1]
 
-    def layout(self, inventory: Inventory) -> Layout:
+    def nic_proximity(self, inventory: Inventory) -> NicProximity:
         """Return how near NICs and GPUs are; worked out again only for another inventory."""
-        if self._layout is None or self._layout.inventory is not inventory:
-            self._layout = Layout.of(inventory)
-        return self._layout
+        if self._nic_proximity is None or self._nic_proximity.inventory is not inventory:
+            self._nic_proximity = NicProximity.of(inventory)
+        return self._nic_proximity
 
-    def counted(self, g: GpuFrame) -> Counted:
+    def error_summary(self, g: GpuFrame) -> Counted:
         """Return what the error counters of a GPU come to; looked through only when one has changed."""
-        now, before = errors(g.links), self._counted.get(g.gpu.uuid)
+        now, before = errors(g.links), self._error_summaries.get(g.gpu.uuid)
         if before is None or before.errors is not now:
-            before = self._counted[g.gpu.uuid] = Counted.of(now)
+            before = self._error_summaries[g.gpu.uuid] = Counted.of(now)
         return before
 
-    def note(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
+    def update(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
         """Take a moment."""
-        self.active_ports |= {(f.nic.device, f.port.port) for f in data_ports(nics) if f.active}
+        self.ever_active_ports |= {(f.nic.device, f.port.port) for f in data_ports(nics) if f.active}
         self._smooth_pcie(gpus, now_s)
         for g in gpus:
             if not g.links or "states" not in g.age_s:
                 continue
-            self._count_dark(g, now_s)
-            before = self.lit.get(g.gpu.uuid)
+            self._count_readings_down(g, now_s)
+            before = self.ever_active.get(g.gpu.uuid)
             now = lit(g.links).active
             if before is None:
-                self.lit[g.gpu.uuid] = now
+                self.ever_active[g.gpu.uuid] = now
             elif now - before:
-                self.lit[g.gpu.uuid] = before | now
-                self.new_link_s = now_s
+                self.ever_active[g.gpu.uuid] = before | now
+                self.last_new_link_s = now_s
         for g in gpus:
             if g.state == "ok" and "gauges" in g.age_s:
-                self.answered.add(g.gpu.uuid)
+                self.ever_read.add(g.gpu.uuid)
             if g.age_s:
                 heard = now_s - min(g.age_s.values())
-                self.heard_s = heard if self.heard_s is None else max(self.heard_s, heard)
+                self.last_reading_s = (
+                    heard if self.last_reading_s is None else max(self.last_reading_s, heard)
+                )
 
-    def _count_dark(self, g: GpuFrame, now_s: float) -> None:
+    def _count_readings_down(self, g: GpuFrame, now_s: float) -> None:
         """Count in how many readings in a row links were down."""
         uuid, read_s = g.gpu.uuid, round(now_s - g.age_s["states"], 3)
         if read_s == self._states_s.get(uuid):
             return
         self._states_s[uuid] = read_s
-        before = self.dark.get(uuid, {})
+        before = self.readings_down.get(uuid, {})
         down = lit(g.links).where(LinkState.DOWN)
         if down or before:
-            self.dark[uuid] = {link: before.get(link, 0) + 1 for link in down}
+            self.readings_down[uuid] = {link: before.get(link, 0) + 1 for link in down}
 
     def _smooth_pcie(self, gpus: Sequence[GpuFrame], now_s: float) -> None:
         """Follow the PCIe traffic: its mean over the first seconds, then over the last ones."""
@@ -129,7 +131,7 @@ class RuleHistory:
             if isinstance(g.pcie.tx_bytes_per_s, Missing):
                 continue
             first_s, last_s = self._pcie_s.setdefault(g.gpu.uuid, (now_s - 1.0, now_s - 1.0))
-            weight = min(1.0, (now_s - last_s) / min(SMOOTH_S, max(now_s - first_s, 1e-3)))
+            weight = min(1.0, (now_s - last_s) / min(PCIE_SMOOTHING_S, max(now_s - first_s, 1e-3)))
             before = self.pcie_share.setdefault(g.gpu.uuid, 0.0)
             self.pcie_share[g.gpu.uuid] = before + weight * (pcie_share(g) - before)
             self._pcie_s[g.gpu.uuid] = first_s, now_s

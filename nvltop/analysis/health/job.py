@@ -22,24 +22,24 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
-TOGETHER_S: Final = 60.0
-WAITS_S: Final = 45.0
+HANG_S: Final = 60.0
+STRAGGLER_WAIT_S: Final = 45.0
 """On top of the time that the means behind it are of."""
-IMBALANCE_S: Final = 15.0
-BUSY: Final = 95.0
-SILENT_S: Final = 10.0
+LINK_IMBALANCE_S: Final = 15.0
+HANG_UTIL_PERCENT: Final = 95.0
+SILENT_JOB_S: Final = 10.0
 """Silence of a job from which what its GPUs move is no part of its work."""
-LITTLE_POWER: Final = 0.35
-QUIET: Final = 0.01
-FEW: Final = 0.25
+HANG_POWER_SHARE: Final = 0.35
+NO_TRAFFIC_SHARE: Final = 0.01
+MAX_DIFFERENT_SHARE: Final = 0.25
 """Share of a job's GPUs that may do otherwise while the rest waits."""
-OTHERWISE: Final = 0.15
+DIFFERENT_POWER_SHARE: Final = 0.15
 """Share of the median by which one GPU's power must differ to look different."""
-ENDED: Final = 5.0
+IDLE_PERCENT: Final = 5.0
 """Percent of utilisation, and share of the memory in percent, of GPUs that a job has left."""
 
-NOT_YET: Final = "no hang, even load; a straggler shows only once a step is recognized"
-PY_SPY: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
+NO_STEP_YET: Final = "no hang, even load; a straggler shows only once a step is recognized"
+PY_SPY_STEP: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
@@ -52,8 +52,8 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     for activity in rule_input.activity:
         claims += [*_stopped(rule_input, by_uuid, activity), *_straggler(rule_input, by_uuid, activity)]
     if not rule_input.activity and not claims:
-        moves = any(known(s := g.nvlink.recent_share) and s >= QUIET for g in gpus)
-        return claims, NOT_YET if moves else "no job moves data over NVLink"
+        moves = any(known(s := g.nvlink.recent_share) and s >= NO_TRAFFIC_SHARE for g in gpus)
+        return claims, NO_STEP_YET if moves else "no job moves data over NVLink"
     return claims, "no hang, no straggler, even load on all links"
 
 
@@ -62,18 +62,18 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     groups = group_by_job(rule_input.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
     # A hung job may poll: what it moves then is little beside what it moved before.
-    silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_S for uuid in j.gpus}
+    silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_JOB_S for uuid in j.gpus}
     spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
     # Of GPUs of which no job is known, those may belong together that have memory in use.
     free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
-    mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, FEW * len(free))
+    mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, MAX_DIFFERENT_SHARE * len(free))
     groups.append(GpuGroup("", None, tuple(g.gpu.uuid for g in free if mostly or g.gpu.uuid in spins)))
     by_uuid = {g.gpu.uuid: g for g in gpus}
     for group in groups:
         members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
         spinning = [g for g in members if g.gpu.uuid in spins]
         others = [g for g in members if g.gpu.uuid not in spins]
-        if len(spinning) < 2 or len(others) > max(1, FEW * len(members)):
+        if len(spinning) < 2 or len(others) > max(1, MAX_DIFFERENT_SHARE * len(members)):
             continue
         odd, how = _odd(spinning, others)
         hint = f"; {gpu_name(odd)} is different: {how}" if odd else ""
@@ -86,7 +86,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
             else f"HANG? {short_gpu_names(spinning)} spin without traffic",
             summary=f"Probably hung: {gpu_names(spinning)} spin at full utilization without traffic and at"
             f" low power{hint}",
-            escalations=(Escalation(Severity.WARNING, after_s=TOGETHER_S, readings=10),),
+            escalations=(Escalation(Severity.WARNING, after_s=HANG_S, readings=10),),
             read_s=rule_input.read_s(spinning[0], "gauges"),
             evidence=rule_input.evidence(
                 spinning[0],
@@ -95,7 +95,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
                 power_w=[g.gauges.power_w for g in spinning if known(g.gauges.power_w)],
                 different=odd.gpu.index if odd else None,
             ),
-            next_step=PY_SPY if odd is None else f"{PY_SPY}, first on the one on {gpu_name(odd)}",
+            next_step=PY_SPY_STEP if odd is None else f"{PY_SPY_STEP}, first on the one on {gpu_name(odd)}",
             source="NVIDIA/nccl issue 968",
             confidence="likely",
         )
@@ -119,11 +119,11 @@ def _spins(g: GpuFrame, silent: Container[str]) -> bool:
         and known(power)
         and known(limit)
         and known(share)
-        and util >= BUSY
-        and power < LITTLE_POWER * limit
-        and (share < QUIET or g.gpu.uuid in silent)
+        and util >= HANG_UTIL_PERCENT
+        and power < HANG_POWER_SHARE * limit
+        and (share < NO_TRAFFIC_SHARE or g.gpu.uuid in silent)
         and known(g.pcie.tx_bytes_per_s)
-        and pcie_share(g) < QUIET
+        and pcie_share(g) < NO_TRAFFIC_SHARE
     )
 
 
@@ -139,7 +139,9 @@ def _odd(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuF
     if others or len(powers) < 3:
         return None, ""
     usual = median(powers.values())
-    apart = [g for g in spinning if abs(powers.get(g.gpu.uuid, usual) - usual) > OTHERWISE * usual]
+    apart = [
+        g for g in spinning if abs(powers.get(g.gpu.uuid, usual) - usual) > DIFFERENT_POWER_SHARE * usual
+    ]
     if len(apart) != 1:
         return None, ""
     return apart[0], f"it draws {powers[apart[0].gpu.uuid]:.0f} W, the others {usual:.0f} W"
@@ -147,7 +149,7 @@ def _odd(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuF
 
 def _state(g: GpuFrame) -> str:
     util = g.gauges.util_percent
-    return "idle" if known(util) and util <= ENDED else "differs"
+    return "idle" if known(util) and util <= IDLE_PERCENT else "differs"
 
 
 def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
@@ -163,7 +165,9 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
         f" (normal: every {step.period_s:.3g} s), {_looks(members)}",
         escalations=(Escalation(Severity.NOTICE),),
         evidence=_seen(step),
-        next_step="See whether it saves a checkpoint or evaluates; if not, " + PY_SPY[0].lower() + PY_SPY[1:],
+        next_step="See whether it saves a checkpoint or evaluates; if not, "
+        + PY_SPY_STEP[0].lower()
+        + PY_SPY_STEP[1:],
         confidence="possible" if step.confidence == "possible" else "likely",
     )
 
@@ -180,13 +184,15 @@ def _left(activity: Activity, members: Sequence[GpuFrame]) -> bool:
     """Whether a job of which no process is seen has ended: its GPUs rest, and their memory is free."""
     if activity.job:
         return False
-    return all(known(u := g.gauges.util_percent) and u <= ENDED and not _holds_memory(g) for g in members)
+    return all(
+        known(u := g.gauges.util_percent) and u <= IDLE_PERCENT and not _holds_memory(g) for g in members
+    )
 
 
 def _holds_memory(g: GpuFrame) -> bool:
     """Whether a program has something on a GPU; also if that cannot be read."""
     used, total = g.gauges.memory_used_bytes, g.gauges.memory_total_bytes
-    return not (known(used) and known(total)) or used > ENDED / 100 * total
+    return not (known(used) and known(total)) or used > IDLE_PERCENT / 100 * total
 
 
 def _looks(members: Sequence[GpuFrame]) -> str:
@@ -194,9 +200,9 @@ def _looks(members: Sequence[GpuFrame]) -> str:
     utils = [u for g in members if known(u := g.gauges.util_percent)]
     if len(utils) < len(members):
         return "and the load of its GPUs cannot be read"
-    if min(utils) >= BUSY:
+    if min(utils) >= HANG_UTIL_PERCENT:
         return "and its GPUs are busy, computing or waiting"
-    return "and its GPUs are idle" if max(utils) <= ENDED else "with some of its GPUs busy, others not"
+    return "and its GPUs are idle" if max(utils) <= IDLE_PERCENT else "with some of its GPUs busy, others not"
 
 
 def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
@@ -209,7 +215,7 @@ def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Ac
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)} is the straggler of its job",
         summary=f"The other GPUs of the job seem to wait for {gpu_name(g)}: it " + " and ".join(found.signs),
-        escalations=(Escalation(Severity.NOTICE, after_s=WAITS_S, readings=10),),
+        escalations=(Escalation(Severity.NOTICE, after_s=STRAGGLER_WAIT_S, readings=10),),
         read_s=rule_input.read_s(g, "gauges"),
         evidence=rule_input.evidence(g, "gauges", signs=list(found.signs)),
         next_step="Compare its clock, temperature and power limit with the others', then its data loader",
@@ -230,7 +236,7 @@ def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[
             headline=f"{gpu_name(g)} link {odd.link} {way} {_part(odd)}",
             summary=f"{gpu_name(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
             f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
-            escalations=(Escalation(Severity.NOTICE, after_s=IMBALANCE_S),),
+            escalations=(Escalation(Severity.NOTICE, after_s=LINK_IMBALANCE_S),),
             evidence={
                 "bytes_per_s": round(odd.bytes_per_s),
                 "usual_bytes_per_s": round(odd.usual_bytes_per_s),
@@ -254,5 +260,5 @@ RULE_GROUP: Final = RuleGroup(
     "jobs",
     ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"),
     evaluate,
-    TOGETHER_S + WAITS_S,
+    HANG_S + STRAGGLER_WAIT_S,
 )

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.health import bridges
-from nvltop.analysis.health.board import Kind, optional_bridge
+from nvltop.analysis.health.board import Interconnect, optional_bridge
 from nvltop.analysis.health.claim import (
     DCGM,
     INFO_ONLY,
-    OURS,
+    NVLTOP,
     Claim,
     Escalation,
     RuleGroup,
@@ -28,12 +28,20 @@ from nvltop.analysis.health.claim import (
     gpu_names,
     linked_gpus,
 )
-from nvltop.analysis.health.dark import POLLS, Dark, blame, dark, judged, one_switch, settling
+from nvltop.analysis.health.down_links import (
+    MIN_STATE_READINGS,
+    DownLinks,
+    common_switch,
+    fault_origins,
+    find_down_links,
+    gpus_with_link_states,
+    links_may_be_training,
+)
 from nvltop.analysis.link_states import lit
 from nvltop.model import GpuFrame, LinkState, Missing, Severity, known
 from nvltop.text import ranges
 
-NEVER_UP: Final = "since before nvltop started"
+SINCE_BEFORE_START: Final = "since before nvltop started"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
@@ -42,13 +50,16 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if not gpus:
         unread = first_missing(g.nvlink.links_present for g in rule_input.gpus if g.gpu.mig is not True)
         return (), unread
-    found = dark(rule_input)
-    claims = [*_down(rule_input, found, blame(rule_input, found)), *bridges.without(rule_input)]
+    found = find_down_links(rule_input)
+    claims = [
+        *_down(rule_input, found, fault_origins(rule_input, found)),
+        *bridges.missing_bridges(rule_input),
+    ]
     fastest = _fastest(rule_input)
     partial: dict[str, str] = {}
-    for g in judged(rule_input):
+    for g in gpus_with_link_states(rule_input):
         if optional_bridge(g.gpu):
-            claims += bridges.partly(rule_input, g, partial)
+            claims += bridges.partial_bridge(rule_input, g, partial)
         claims += [
             *_disabled(rule_input, g),
             *_slow(rule_input, g, fastest.get(g.gpu.name, 0.0)),
@@ -66,7 +77,7 @@ def _looked(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
     present, up = sum(len(g.links) for g in gpus), sum(active_link_count(g) for g in gpus)
     if up == present:
         return f"{up} of {present} links up, all at full speed"
-    if rule_input.board.kind is not Kind.BRIDGE and settling(rule_input):
+    if rule_input.board.interconnect is not Interconnect.BRIDGE and links_may_be_training(rule_input):
         return Missing(f"{up} of {present} links up, the others may still be training")
     if not up:
         bridge = " (no bridge, or not trained)" if all(optional_bridge(g.gpu) for g in gpus) else ""
@@ -74,22 +85,22 @@ def _looked(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
     return f"{up} of {present} links up, all at full speed; the others are not connected"
 
 
-def _down(rule_input: RuleInput, found: Sequence[Dark], blamed: Mapping[str, str]) -> Iterator[Claim]:
+def _down(rule_input: RuleInput, found: Sequence[DownLinks], origins: Mapping[str, str]) -> Iterator[Claim]:
     """Links that were up while we watched, or that peers of the same model have."""
-    switch = one_switch(rule_input, found)
+    switch = common_switch(rule_input, found)
     if switch:
         yield _switch_down(rule_input, switch, found)
     for d in found:
         uuid = d.gpu.gpu.uuid
-        root = blamed.get(uuid)
-        if d.all or len(d.links) == d.missing:
+        root = origins.get(uuid)
+        if d.all_down or len(d.links) == d.missing:
             claim = _link_down(rule_input, d, root)
             yield replace(claim, cause=("link-down", None)) if switch else claim
-        if not d.fell:
-            yield _fewer(rule_input, d, root or (uuid if d.all or len(d.links) == d.missing else None))
+        if not d.went_down:
+            yield _fewer(rule_input, d, root or (uuid if d.all_down or len(d.links) == d.missing else None))
 
 
-def _switch_down(rule_input: RuleInput, switch: str, found: Sequence[Dark]) -> Claim:
+def _switch_down(rule_input: RuleInput, switch: str, found: Sequence[DownLinks]) -> Claim:
     gpus = [d.gpu for d in found]
     lost = sum(d.missing for d in found)
     return Claim(
@@ -105,32 +116,33 @@ def _switch_down(rule_input: RuleInput, switch: str, found: Sequence[Dark]) -> C
             gpus[0], "states", switch=switch, gpus=[g.gpu.index for g in gpus], links_down=lost
         ),
         next_step="Look for SXid lines of that NVSwitch in `dmesg`, then restart the machine. "
-        + rule_input.board.fabric_step,
+        + rule_input.board.fabric_next_step,
         confidence="likely",
-        damage=max(d.missing / d.usual for d in found),
+        damage=max(d.missing / d.expected for d in found),
     )
 
 
-def _link_down(rule_input: RuleInput, d: Dark, root: str | None) -> Claim:
+def _link_down(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
     g, up = d.gpu, active_link_count(d.gpu)
     one = len(d.links) == 1
     number = ranges(d.links, ", ")
     to = _to(rule_input, d)
-    since = "went down" if d.fell else f"{'is' if one else 'are'} down {NEVER_UP}"
-    if d.all:
+    since = "went down" if d.went_down else f"{'is' if one else 'are'} down {SINCE_BEFORE_START}"
+    if d.all_down:
         headline = f"{gpu_name(g)} has lost all {d.missing} NVLinks"
         summary = (
-            f"{gpu_name(g)} has lost all its {d.missing} NVLinks{'' if d.fell else f' ({NEVER_UP})'}:"
+            f"{gpu_name(g)} has lost all its {d.missing} NVLinks"
+            f"{'' if d.went_down else f' ({SINCE_BEFORE_START})'}:"
             " it reaches the other GPUs over PCIe at best"
         )
     else:
         which = (
             f"link {number}" if one else f"links {number}" if len(number) <= 10 else f"{len(d.links)} links"
         )
-        headline = f"{gpu_name(g)} {which} DOWN ({up} of {d.usual} up)"
+        headline = f"{gpu_name(g)} {which} DOWN ({up} of {d.expected} up)"
         summary = (
             f"{gpu_name(g)} link{'' if one else 's'} {number}{to} {since}:"
-            f" {up} of {d.usual} links are left ({up / d.usual - 1:.0%} bandwidth)"
+            f" {up} of {d.expected} links are left ({up / d.expected - 1:.0%} bandwidth)"
         )
     if root:
         summary += f", the other end of the fault at {_name(rule_input, root)}"
@@ -141,43 +153,47 @@ def _link_down(rule_input: RuleInput, d: Dark, root: str | None) -> Claim:
         identity=g.gpu.uuid,
         headline=headline,
         summary=summary,
-        escalations=(Escalation(Severity.CRITICAL, readings=1 if d.readings >= POLLS else POLLS),),
+        escalations=(
+            Escalation(
+                Severity.CRITICAL, readings=1 if d.readings >= MIN_STATE_READINGS else MIN_STATE_READINGS
+            ),
+        ),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(
-            g, "states", links=list(d.links), links_up_before=d.usual, links_up_after=up
+            g, "states", links=list(d.links), links_up_before=d.expected, links_up_after=up
         ),
-        next_step=rule_input.board.link_step,
+        next_step=rule_input.board.link_next_step,
         source=DCGM,
         cause=("link-down", root) if root else None,
-        damage=d.missing / d.usual,
+        damage=d.missing / d.expected,
     )
 
 
-def _fewer(rule_input: RuleInput, d: Dark, root: str | None) -> Claim:
+def _fewer(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
     """Links that peers of the same model have and this GPU has not had since we started."""
     g, up = d.gpu, active_link_count(d.gpu)
     return Claim(
         rule="fewer-links",
         gpu=g.gpu.uuid,
-        headline=f"{gpu_name(g)}: {up} of {d.usual} NVLinks up (others {d.usual})",
-        summary=f"{gpu_name(g)} has {up or 'none'} of {d.usual} NVLinks up {NEVER_UP},"
-        f" other GPUs of the same model have {d.usual}",
-        escalations=(Escalation(Severity.WARNING, readings=POLLS),),
+        headline=f"{gpu_name(g)}: {up} of {d.expected} NVLinks up (others {d.expected})",
+        summary=f"{gpu_name(g)} has {up or 'none'} of {d.expected} NVLinks up {SINCE_BEFORE_START},"
+        f" other GPUs of the same model have {d.expected}",
+        escalations=(Escalation(Severity.WARNING, readings=MIN_STATE_READINGS),),
         read_s=rule_input.read_s(g, "states"),
-        evidence=rule_input.evidence(g, "states", links_up=up, links_up_of_peers=d.usual),
-        next_step="Compare `nvidia-smi nvlink -s` of both GPUs. " + rule_input.board.fabric_step,
-        source=OURS,
+        evidence=rule_input.evidence(g, "states", links_up=up, links_up_of_peers=d.expected),
+        next_step="Compare `nvidia-smi nvlink -s` of both GPUs. " + rule_input.board.fabric_next_step,
+        source=NVLTOP,
         cause=("link-down", root) if root else None,
-        damage=d.missing / d.usual,
+        damage=d.missing / d.expected,
     )
 
 
-def _to(rule_input: RuleInput, d: Dark) -> str:
+def _to(rule_input: RuleInput, d: DownLinks) -> str:
     """` (to GPU 5)`, where the links go straight to GPUs."""
     ends = {
-        rule_input.history.ends[d.gpu.gpu.uuid, k].gpu
+        rule_input.history.link_ends[d.gpu.gpu.uuid, k].gpu
         for k in d.links
-        if (d.gpu.gpu.uuid, k) in rule_input.history.ends
+        if (d.gpu.gpu.uuid, k) in rule_input.history.link_ends
     }
     there = [other for other in rule_input.gpus if other.gpu.uuid in ends]
     return f" (to {gpu_names(there)})" if there else ""
@@ -201,10 +217,12 @@ def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             link=link,
             headline=f"{where} up, traffic disabled",
             summary=f"{what} trained but not allowed to carry traffic",
-            escalations=(Escalation(Severity.CRITICAL if whole else Severity.WARNING, readings=POLLS),),
+            escalations=(
+                Escalation(Severity.CRITICAL if whole else Severity.WARNING, readings=MIN_STATE_READINGS),
+            ),
             read_s=rule_input.read_s(g, "states"),
             evidence=rule_input.evidence(g, "states", links=shut),
-            next_step="Check the partition of this GPU. " + rule_input.board.fabric_step,
+            next_step="Check the partition of this GPU. " + rule_input.board.fabric_next_step,
             source="NVML field 165",
             damage=len(shut) / len(g.links),
         )
@@ -233,7 +251,7 @@ def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]
                 f" others {fastest / 1e9:.1f}",
                 summary=f"{gpu_name(g)} link {link.index} runs at {speed / 1e9:.1f} GB/s per direction,"
                 f" other links of its kind at {fastest / 1e9:.1f} GB/s",
-                escalations=(Escalation(Severity.WARNING, readings=POLLS),),
+                escalations=(Escalation(Severity.WARNING, readings=MIN_STATE_READINGS),),
                 read_s=rule_input.read_s(g, "states"),
                 evidence=rule_input.evidence(
                     g, "states", speed_bytes_per_s=speed, fastest_bytes_per_s=fastest

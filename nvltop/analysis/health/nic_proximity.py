@@ -12,7 +12,7 @@ from nvltop.text import bus_number
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class NicProximity:
     """Where the GPUs and NICs of a node hang."""
 
     inventory: Inventory
@@ -26,7 +26,7 @@ class Layout:
     """The place of each GPU that has one, with the limits of its slot, by UUID."""
 
     @classmethod
-    def of(cls, inventory: Inventory) -> Layout:
+    def of(cls, inventory: Inventory) -> NicProximity:
         """Work it out."""
         around = Around.of(inventory)
         gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}

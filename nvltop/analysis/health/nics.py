@@ -20,19 +20,19 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, Severity, known
 
-MIN_UP: Final = 3
+MIN_PORTS_UP: Final = 3
 """So many ports of a kind must be up before one that is not is out of line."""
-MOST_DOWN: Final = 0.25
+MAX_DOWN_SHARE: Final = 0.25
 """Share of a kind that may be down and still be the exception; above it, ports are left unused."""
-MIN_FASTER: Final = 2
-LONGEST_NAME: Final = 16
+MIN_FASTER_PORTS: Final = 2
+MAX_NIC_NAME_CHARS: Final = 16
 """Characters of a device name in a headline; names of the kernel have 15."""
-LOST: Final = (Escalation(Severity.CRITICAL, after_s=2.0),)
+NIC_GONE: Final = (Escalation(Severity.CRITICAL, after_s=2.0),)
 """Nothing is read of it any more, so no readings can be counted."""
-FELL: Final = (Escalation(Severity.CRITICAL, readings=3),)
-FELL_WITHOUT_RDMA: Final = (Escalation(Severity.WARNING, readings=3),)
-LOOK_AT_CABLE: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
-RENEGOTIATE: Final = (
+PORT_WENT_DOWN: Final = (Escalation(Severity.CRITICAL, readings=3),)
+PORT_WITHOUT_RDMA_WENT_DOWN: Final = (Escalation(Severity.WARNING, readings=3),)
+CHECK_CABLE_STEP: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
+RESEAT_CABLE_STEP: Final = (
     "Reseat cable and transceiver, and see `mlxlink` or `ethtool` for what the ends agreed on"
 )
 
@@ -69,12 +69,12 @@ def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     key = f.nic.device, f.port.port
     if f.port.state == GONE:
         yield _claim(
-            rule_input, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", LOST
+            rule_input, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", NIC_GONE
         )
     elif f.active or isinstance(f.port.state, Missing):
         return
-    elif key in rule_input.history.active_ports:
-        escalations = FELL if f.nic.rdma else FELL_WITHOUT_RDMA
+    elif key in rule_input.history.ever_active_ports:
+        escalations = PORT_WENT_DOWN if f.nic.rdma else PORT_WITHOUT_RDMA_WENT_DOWN
         yield _claim(
             rule_input, f, f"{_short(f)} {_brief(f, 'went down')}", f"{_named(f)} {_word(f, 'went down')}",
             escalations,
@@ -83,7 +83,7 @@ def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     else:
         kind = kinds.like(f)
         up = sum(other.active for other in kind)
-        if not f.nic.rdma or up < MIN_UP or len(kind) - up > MOST_DOWN * len(kind):
+        if not f.nic.rdma or up < MIN_PORTS_UP or len(kind) - up > MAX_DOWN_SHARE * len(kind):
             return
         off = f.port.physical == "Disabled"
         down = "is switched off" if off else "is down"
@@ -104,21 +104,21 @@ def _slow(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
         return
     rates = Counter(r for other in kinds.like(f) if other.active and known(r := other.port.rate_bytes_per_s))
     usual, count = max(rates.items(), key=lambda item: (item[1], item[0]))
-    if usual <= rate or count < MIN_FASTER:
+    if usual <= rate or count < MIN_FASTER_PORTS:
         return
     yield _claim(
         rule_input, f,
         f"{_short(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
         f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
         (Escalation(Severity.WARNING, readings=3),),
-        rule="nic-slow", next_step=RENEGOTIATE, confidence="likely",
+        rule="nic-slow", next_step=RESEAT_CABLE_STEP, confidence="likely",
         gbit_per_s=rate * 8e-9, usual_gbit_per_s=usual * 8e-9,
     )  # fmt: skip
 
 
 def _far(rule_input: RuleInput) -> Iterator[Claim]:
     """GPUs whose nearest NIC is behind another processor."""
-    layout = rule_input.history.layout(rule_input.inventory)
+    layout = rule_input.history.nic_proximity(rule_input.inventory)
     far = [g for g in rule_input.gpus if g.gpu.uuid in layout.far]
     if far:
         yield Claim(
@@ -140,7 +140,7 @@ def _claim(
     escalations: tuple[Escalation, ...],
     *,
     rule: str = "nic-down",
-    next_step: str = LOOK_AT_CABLE,
+    next_step: str = CHECK_CABLE_STEP,
     confidence: str = "certain",
     **seen: object,
 ) -> Claim:
@@ -171,9 +171,9 @@ def _named(f: NicFrame) -> str:
 
 
 def _short(f: NicFrame) -> str:
-    """Name a port in a headline: names longer than `LONGEST_NAME` lose their middle."""
+    """Name a port in a headline: names longer than `MAX_NIC_NAME_CHARS` lose their middle."""
     name = f"{f.nic.device}:{f.port.port}" if f.port.port > 1 else f.nic.device
-    cut = name if len(name) <= LONGEST_NAME else f"{name[:7]}..{name[-7:]}"
+    cut = name if len(name) <= MAX_NIC_NAME_CHARS else f"{name[:7]}..{name[-7:]}"
     return f"NIC {cut}"
 
 
@@ -191,7 +191,7 @@ class _Kinds:
 
     def __init__(self, rule_input: RuleInput) -> None:
         slots = Counter(slot(f.nic) for f in rule_input.nics if not f.nic.virtual)
-        near = rule_input.history.layout(rule_input.inventory).nearest
+        near = rule_input.history.nic_proximity(rule_input.inventory).nearest
         self._of = {id(f): (f.nic.model, f.nic.virtual, f.nic.bond, f.port.link_layer,
                             slots[slot(f.nic)], near.get(f.nic.device)) for f in rule_input.nics}  # fmt: skip
         self._ports: dict[object, list[NicFrame]] = {}
@@ -209,4 +209,4 @@ class _Kinds:
         return self._slots[slot(f.nic)] <= 1
 
 
-RULE_GROUP: Final = RuleGroup("NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, of_gpus=False)
+RULE_GROUP: Final = RuleGroup("NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, per_gpu=False)

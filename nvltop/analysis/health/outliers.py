@@ -16,7 +16,7 @@ from nvltop.analysis.errors import FULL
 from nvltop.analysis.link_states import errors
 from nvltop.model import ErrorCount, GpuFrame, known
 
-JUDGED: Final = (
+OUTLIER_KINDS: Final = (
     "link_recovery",
     "link_recovery_successful",
     "recovery",
@@ -30,14 +30,14 @@ JUDGED: Final = (
 """Kinds of counters that healthy links leave near zero; of several that stand out the first speaks."""
 MIN_LINKS: Final = 4
 """Links of a model that are needed to say what is usual among them."""
-MIN_COUNT: Final = 50
-TIMES: Final = 20
+MIN_OUTLIER_COUNT: Final = 50
+MIN_RATIO_TO_MEDIAN: Final = 20
 """How many times the median an outlier has at least."""
-GAP: Final = 10
+MIN_RATIO_TO_OTHERS: Final = 10
 """How many times the largest count of the other links an outlier has at least."""
-FEW: Final = 0.05
+MAX_OUTLIER_SHARE: Final = 0.05
 """Share of the links that may be outliers: if more are, it is no matter of single links."""
-MOST: Final = 8
+MAX_OUTLIERS: Final = 8
 """Findings at most, the largest counts first."""
 
 
@@ -74,10 +74,10 @@ def _find(gpus: Sequence[GpuFrame]) -> list[Outlier]:
         by_model.setdefault(g.gpu.name, []).append(g)
     found: dict[tuple[str, int], Outlier] = {}
     for alike in by_model.values():
-        for kind in JUDGED:
+        for kind in OUTLIER_KINDS:
             for outlier in _outliers(alike, kind):
                 found.setdefault((outlier.gpu, outlier.link), outlier)
-    return sorted(found.values(), key=lambda o: -o.total)[:MOST]
+    return sorted(found.values(), key=lambda o: -o.total)[:MAX_OUTLIERS]
 
 
 def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
@@ -87,12 +87,16 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
         for link, kinds in errors(g.links).items()
         if kind in kinds and (total := _settled(kinds[kind])) is not None
     ]
-    if len(totals) < MIN_LINKS or max(t[0] for t in totals) < MIN_COUNT:
+    if len(totals) < MIN_LINKS or max(t[0] for t in totals) < MIN_OUTLIER_COUNT:
         return []
-    least = max(MIN_COUNT, TIMES * median(t[0] for t in totals))
+    least = max(MIN_OUTLIER_COUNT, MIN_RATIO_TO_MEDIAN * median(t[0] for t in totals))
     out = sorted((t for t in totals if t[0] >= least), key=lambda t: -t[0])
     rest = max((t[0] for t in totals if t[0] < least), default=0)
-    if not out or len(out) > max(1, FEW * len(totals)) or out[-1][0] < GAP * rest:
+    if (
+        not out
+        or len(out) > max(1, MAX_OUTLIER_SHARE * len(totals))
+        or out[-1][0] < MIN_RATIO_TO_OTHERS * rest
+    ):
         return []
     return [Outlier(g.gpu.uuid, link, kind, total, rest) for total, g, link in out]
 

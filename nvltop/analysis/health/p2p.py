@@ -21,11 +21,11 @@ from nvltop.analysis.link_states import SWITCH, lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE
 from nvltop.model import GpuFrame, Missing, Severity, known
 
-QUIET: Final = 0.01
+NO_TRAFFIC_SHARE: Final = 0.01
 """Share of the speed below which NVLink carries nothing worth the name."""
-FALLBACK_S: Final = 30.0
+P2P_FALLBACK_S: Final = 30.0
 
-CAUSES: Final = (
+CHECK_P2P_STEP: Final = (
     "Look in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
     ' NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, then NCCL_DEBUG=INFO ("via P2P" or "via SHM"), then ACS and IOMMU'
 )
@@ -64,7 +64,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
                 f" {', '.join(codes)}): jobs fall back to PCIe without an error",
                 escalations=(Escalation(Severity.CRITICAL),),
                 evidence={"pairs": len(statuses), "pairs_ok": 0, "codes": codes},
-                next_step=CAUSES,
+                next_step=CHECK_P2P_STEP,
                 source="leptonai/gpud p2p check",
             )
         )
@@ -81,11 +81,11 @@ def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[s
         if known(g.gauges.util_percent)
         and g.gauges.util_percent >= GPU_BUSY_PERCENT
         and known(g.nvlink.recent_share)
-        and g.nvlink.recent_share < QUIET
+        and g.nvlink.recent_share < NO_TRAFFIC_SHARE
         and pcie.get(g.gpu.uuid, 0.0) >= PCIE_BUSY_SHARE
     ]
     uuids = {g.gpu.uuid for g in over_pcie}
-    quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < QUIET for g in gpus)
+    quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < NO_TRAFFIC_SHARE for g in gpus)
     if quiet and any(a in uuids and b in uuids for a, b in allowed):
         busiest = max(over_pcie, key=lambda g: pcie[g.gpu.uuid])
         yield Claim(
@@ -93,19 +93,19 @@ def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[s
             gpu=None,
             headline=f"{short_gpu_names(over_pcie)} use PCIe although NVLink is up",
             summary=f"{gpu_names(over_pcie)} are busy and communicate over PCIe although NVLink is available",
-            escalations=(Escalation(Severity.WARNING, after_s=FALLBACK_S, readings=3),),
+            escalations=(Escalation(Severity.WARNING, after_s=P2P_FALLBACK_S, readings=3),),
             read_s=rule_input.read_s(busiest, "gauges"),
             evidence=rule_input.evidence(
                 busiest,
                 "pcie",
                 gpus=[g.gpu.index for g in over_pcie],
                 pcie_share_of_busiest=round(pcie[busiest.gpu.uuid], 2),
-                nvlink_share_at_most=QUIET,
+                nvlink_share_at_most=NO_TRAFFIC_SHARE,
             ),
-            next_step=CAUSES,
+            next_step=CHECK_P2P_STEP,
             source="NVIDIA/nccl PR 602",
             confidence="likely",
         )
 
 
-RULE_GROUP: Final = RuleGroup("P2P over NVLink", ("p2p-dead", "p2p-fallback"), evaluate, FALLBACK_S)
+RULE_GROUP: Final = RuleGroup("P2P over NVLink", ("p2p-dead", "p2p-fallback"), evaluate, P2P_FALLBACK_S)

@@ -18,7 +18,7 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
 from nvltop.model import GpuFrame, Missing, Severity, known
 
-ACTIONS: Final = {
+RECOVERY_ACTIONS: Final = {
     1: ("a reset of the GPU", "a GPU reset", "End all processes on it and reset it (`nvidia-smi -r -i {}`)"),
     2: ("a reboot of the machine", "a node reboot", "Drain the machine and reboot the operating system"),
     3: (
@@ -40,8 +40,8 @@ ACTIONS: Final = {
     7: ("a reboot of the system", "a system reboot", "Drain and reboot the whole system"),
 }
 """Field 230, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION."""
-DRAIN_P2P: Final = 3
-MAX_ROWS: Final = 512
+ACTION_DRAIN_P2P: Final = 3
+MAX_REMAPPED_ROWS: Final = 512
 """Uncorrectable row remappings (DCGM and Azure's node checks)."""
 
 
@@ -62,7 +62,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     action = g.fabric.recovery_action
     if not known(action) or action == 0:
         return
-    what, short, step = ACTIONS.get(
+    what, short, step = RECOVERY_ACTIONS.get(
         action, (f"an action this version does not know (number {action})", f"action {action}", "")
     )
     yield Claim(
@@ -70,7 +70,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)}: driver requests {short}",
         summary=f"The driver requests {what} for {gpu_name(g)}",
-        escalations=(Escalation(Severity.WARNING if action == DRAIN_P2P else Severity.CRITICAL),),
+        escalations=(Escalation(Severity.WARNING if action == ACTION_DRAIN_P2P else Severity.CRITICAL),),
         read_s=rule_input.read_s(g, "fabric"),
         evidence=rule_input.evidence(g, "fabric", recovery_action=action),
         next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
@@ -80,7 +80,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
 
 def _remap(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     pending, failed, rows = g.fabric.remap_pending, g.fabric.remap_failed, g.fabric.remapped_rows
-    many = known(rows) and rows >= MAX_ROWS
+    many = known(rows) and rows >= MAX_REMAPPED_ROWS
     if failed is True or many:
         why = "could not be repaired" if failed is True else f"has had {rows} rows replaced"
         short = "row remap failed" if failed is True else f"rows remapped: {rows}"

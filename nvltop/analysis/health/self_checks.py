@@ -19,13 +19,13 @@ from nvltop.analysis.link_states import lit, rates
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none
 
-OFF: Final = 0.10
+MAX_END_DIFFERENCE: Final = 0.10
 """TX of one end and RX of the other are read milliseconds apart, over spans of the same length."""
-ENOUGH: Final = 0.02
+MIN_COMPARED_SHARE: Final = 0.02
 """Share of the speed below which the traffic is too little to judge by."""
-TIMES: Final = 8
+MIN_DISAGREEING_READINGS: Final = 8
 """Looks in a row that two ends must differ for: traffic that starts or stops looks so for one."""
-COMPARE: Final = "Compare with `nvidia-smi nvlink -gt d`, and report it with the driver version"
+COMPARE_STEP: Final = "Compare with `nvidia-smi nvlink -gt d`, and report it with the driver version"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
@@ -50,7 +50,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
     """Hold what a link sends against what its other end receives."""
-    disagreed = rule_input.history.disagreed
+    end_comparisons = rule_input.history.end_comparisons
     for link in (g.links[i] for i in lit(g.links).direct):
         there = by_uuid.get(link.remote.gpu or "")
         number = link.remote.link
@@ -61,14 +61,14 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
         if not (known(sent) and known(received) and known(speed)):
             continue
         key = (g.gpu.uuid, link.index)
-        judged_s, times = disagreed.get(key, (0.0, 0))
+        judged_s, times = end_comparisons.get(key, (0.0, 0))
         if g.span_s[1] > judged_s:
             most = max(sent, received)
             # Pauses of the traffic say nothing either way.
-            if most > ENOUGH * speed:
-                times = times + 1 if abs(sent - received) > OFF * most else 0
-            disagreed[key] = (g.span_s[1], times)
-        if times >= TIMES:
+            if most > MIN_COMPARED_SHARE * speed:
+                times = times + 1 if abs(sent - received) > MAX_END_DIFFERENCE * most else 0
+            end_comparisons[key] = (g.span_s[1], times)
+        if times >= MIN_DISAGREEING_READINGS:
             yield Claim(
                 rule="implausible-rate",
                 gpu=g.gpu.uuid,
@@ -79,7 +79,7 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
                 " one of the counters is wrong",
                 escalations=UNKNOWN_ONLY,
                 evidence={"tx_bytes_per_s": sent, "rx_bytes_per_s": received, "looks": times},
-                next_step=COMPARE,
+                next_step=COMPARE_STEP,
             )
 
 
@@ -106,7 +106,7 @@ def _implausible(rule_input: RuleInput, g: GpuFrame, link: int) -> Claim:
         escalations=(Escalation(Severity.UNKNOWN, after_s=2.0, readings=3),),
         read_s=rule_input.read_s(g, "links"),
         evidence=rule_input.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
-        next_step=COMPARE,
+        next_step=COMPARE_STEP,
     )
 
 

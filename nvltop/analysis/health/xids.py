@@ -62,7 +62,7 @@ def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Eviden
     if g is None:
         return Evidence(None, False, (), 0, False)
     action, count = g.fabric.recovery_action, g.nvlink.errors_since_start
-    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.lit.get(g.gpu.uuid, NO_LINKS)
+    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(g.gpu.uuid, NO_LINKS)
     return Evidence(
         action=action if known(action) else None,
         action_after=rule_input.read_s(g, "fabric") > last_s,

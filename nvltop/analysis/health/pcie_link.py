@@ -21,14 +21,14 @@ from nvltop.analysis.health.claim import (
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, Severity, known
 
-PCIE_S: Final = 4.0
+PCIE_GEN_RISE_S: Final = 4.0
 """Seconds under load after which the generation must have risen; the switch takes milliseconds."""
-COMPUTE_PSTATE: Final = 2
+MAX_COMPUTE_PSTATE: Final = 2
 """Highest P-state that compute uses: data centre GPUs work in P0, GeForce cards in P2."""
 OLDEST_SLOT_GEN: Final = 2
 """A machine with a card of generation 3 or later has no slot this old."""
-RESEAT: Final = "Reseat the card or its riser, and check the slot's settings in the BIOS"
-LOOK_AT_SLOT: Final = "See `lspci -vv` for the slot's own limit (LnkCap of the port above the card). "
+RESEAT_CARD_STEP: Final = "Reseat the card or its riser, and check the slot's settings in the BIOS"
+SLOT_LIMIT_STEP: Final = "See `lspci -vv` for the slot's own limit (LnkCap of the port above the card). "
 MODULE_STEP: Final = (
     "Look for PCIe (AER) errors in `dmesg`, then power-cycle the machine; if it stays, ask the vendor"
 )
@@ -81,7 +81,7 @@ class PcieLink:
             return None
         if _on_chip(g.gpu) or g.state != "ok" or g.gpu.virtualization == "vgpu":
             return None
-        place = rule_input.history.layout(rule_input.inventory).ports.get(g.gpu.uuid)
+        place = rule_input.history.nic_proximity(rule_input.inventory).ports.get(g.gpu.uuid)
         slot_width, slot_gen = (place.port_width, place.port_gen) if place else (NOT_READ, NOT_READ)
         # The port of a virtual machine is made up; one that is slower than its link is wrong.
         believed = known(slot_width) and slot_width >= width and not rule_input.board.virtual
@@ -95,7 +95,10 @@ class PcieLink:
             card_width=width_max,
             card_gen=gen_max,
             slot_known=believed,
-            at_work=known(pstate) and pstate <= COMPUTE_PSTATE and known(util) and util >= GPU_BUSY_PERCENT,
+            at_work=known(pstate)
+            and pstate <= MAX_COMPUTE_PSTATE
+            and known(util)
+            and util >= GPU_BUSY_PERCENT,
         )
 
     @property
@@ -123,7 +126,7 @@ class PcieLink:
 
 
 def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
-    g, card = link.gpu, rule_input.board.cards
+    g, card = link.gpu, rule_input.board.pcie_cards
     now, best = link.words(link.gen, link.width), link.words(link.gen_limit, link.width_limit)
     load = " under load" if link.slow else ""
     # Whether the slot of a card has fewer lanes is known from sysfs only; modules have no slot, and no slot
@@ -132,9 +135,13 @@ def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
     too_slow = link.slow and (link.slot_known or not card or link.gen <= OLDEST_SLOT_GEN < link.gen_limit)
     escalations = []
     if not too_narrow and (link.narrow or not too_slow):
-        escalations.append(Escalation(Severity.NOTICE, after_s=0.0 if link.narrow else PCIE_S, readings=3))
+        escalations.append(
+            Escalation(Severity.NOTICE, after_s=0.0 if link.narrow else PCIE_GEN_RISE_S, readings=3)
+        )
     if too_narrow or too_slow:
-        escalations.append(Escalation(Severity.WARNING, after_s=0.0 if too_narrow else PCIE_S, readings=3))
+        escalations.append(
+            Escalation(Severity.WARNING, after_s=0.0 if too_narrow else PCIE_GEN_RISE_S, readings=3)
+        )
     who = (
         "card and slot support" if link.slot_known else "the card supports" if card else "the module supports"
     )
@@ -156,7 +163,9 @@ def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
             width_max=link.width_limit,
             slot_limit="sysfs" if link.slot_known else "unknown",
         ),
-        next_step=(RESEAT if link.slot_known else LOOK_AT_SLOT + RESEAT) if card else MODULE_STEP,
+        next_step=(RESEAT_CARD_STEP if link.slot_known else SLOT_LIMIT_STEP + RESEAT_CARD_STEP)
+        if card
+        else MODULE_STEP,
         source="NVIDIA/open-gpu-kernel-modules issue 731",
         confidence="certain" if too_narrow or too_slow else "possible",
     )
@@ -167,4 +176,4 @@ def _on_chip(gpu: Gpu) -> bool:
     return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
 
 
-RULE_GROUP: Final = RuleGroup("PCIe links", ("pcie-degraded",), evaluate, PCIE_S)
+RULE_GROUP: Final = RuleGroup("PCIe links", ("pcie-degraded",), evaluate, PCIE_GEN_RISE_S)

@@ -8,39 +8,39 @@ from typing import Final
 from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Tick
 
-HELD_UP: Final = 0.5
+BLOCKING_CALL_SHARE: Final = 0.5
 """Share of a silence that one driver call takes at least, if the driver is the one that is silent."""
 
 
 @dataclass(slots=True)
-class Silence:
+class UnreadTime:
     """Counts only time in which nvltop ran: a pause (Ctrl-Z, a suspended machine) is no silence."""
 
     unread_s: float = 0.0
     """Seconds since the last reading of any GPU."""
     driver_s: float = 0.0
     """How many of them the reading process ran without a break until now."""
-    hung_in: str = ""
+    blocking_call: str = ""
     """The driver call that was under way for most of them; empty if there was none."""
-    _heard_s: float | None = None
-    _noted_s: float | None = None
+    _last_reading_s: float | None = None
+    _updated_s: float | None = None
 
-    def note(self, tick: Tick, heard_s: float | None) -> None:
-        """Take a moment; `heard_s` is CLOCK_MONOTONIC of the newest reading of any GPU."""
-        passed_s = 0.0 if self._noted_s is None else tick.mono_s - self._noted_s
+    def update(self, tick: Tick, last_reading_s: float | None) -> None:
+        """Take a moment; `last_reading_s` is CLOCK_MONOTONIC of the newest reading of any GPU."""
+        passed_s = 0.0 if self._updated_s is None else tick.mono_s - self._updated_s
         # Rules are asked at least twice an interval, and once in two seconds; a longer gap is a pause.
         most_s = 2 * max(1.0, tick.interval_s) + 1.0
-        if heard_s != self._heard_s and heard_s is not None:
+        if last_reading_s != self._last_reading_s and last_reading_s is not None:
             self.unread_s = self.driver_s = 0.0
-            self.hung_in = ""
-            passed_s = tick.mono_s - heard_s
+            self.blocking_call = ""
+            passed_s = tick.mono_s - last_reading_s
         passed_s = min(max(0.0, passed_s), most_s)
         self.unread_s += passed_s
         self.driver_s = 0.0 if tick.not_reading else self.driver_s + passed_s
         longest = min(tick.calls, key=lambda c: c.since_s, default=None)
-        if longest and tick.mono_s - longest.since_s > HELD_UP * self.driver_s:
-            self.hung_in = longest.function
+        if longest and tick.mono_s - longest.since_s > BLOCKING_CALL_SHARE * self.driver_s:
+            self.blocking_call = longest.function
         elif self.driver_s < max_gap_s(tick.interval_s):
             # Later it stays: a worker that took the place of one that hangs has short calls at first.
-            self.hung_in = ""
-        self._heard_s, self._noted_s = heard_s, tick.mono_s
+            self.blocking_call = ""
+        self._last_reading_s, self._updated_s = last_reading_s, tick.mono_s
