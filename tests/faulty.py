@@ -13,13 +13,13 @@ sys.path[:] = sys.argv[2:]
 import ctypes, math, os, signal, threading, time
 from nvltop.nvml import simulated
 from nvltop.nvml.simulated import Fault
-from nvltop.sampler import waiting, worker
+from nvltop.sampler import stuck_workers, worker
 
 # What waits here keeps nobody's nvltop from starting.
-waiting.NAME = "nvltop-test-%d" % os.getppid()
-listen = worker.listen
+stuck_workers.SOCKET_PREFIX = "nvltop-test-%d" % os.getppid()
+follow_parent = worker.follow_parent
 # As for a real driver: a call under way is waited for.
-worker.listen = lambda watch, stop, pace, waits: listen(watch, stop, pace, True)
+worker.follow_parent = lambda watch, stop, requested, _: follow_parent(watch, stop, requested, True)
 
 def after(seconds, work):
     timer = threading.Timer(seconds, work)

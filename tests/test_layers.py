@@ -22,7 +22,7 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.model, nvltop.codec, nvltop.analysis.monitor, nvltop.analysis.rate_history",
          (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.cli", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
-        ("import nvltop.record.replay, nvltop.record.recorded", (*HEAVY, "psutil", "pynvml")),
+        ("import nvltop.record.replay, nvltop.record.recording_source", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.export.node", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
         ("import nvltop.export.exporter", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),

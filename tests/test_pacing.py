@@ -30,7 +30,7 @@ from nvltop.model import (
     Scope,
     Tick,
 )
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.formats import FORMATS
 
 COUNTS = LinkCounters(Counter.DATA, Scope.LINK, (1,), (1,))
@@ -192,7 +192,7 @@ def test_texts_are_different_readings_and_one_alone_has_all_rates():
 
 def test_a_pause_in_a_recording_is_not_made_up_for(tmp_path, capsys):
     path = tmp_path / "run.nvltop"
-    recorder = Recorder(path)
+    recorder = RecordingWriter(path)
     recorder.write(Inventory(100.0, 1e9, gpus=node(True).gpus))
     times = [100.0, 101.0, 102.0, *(200.0 + n / 4 for n in range(13))]
     for at_s in times:

@@ -35,7 +35,7 @@ from nvltop.model import (
     Tick,
     known,
 )
-from nvltop.record.flight_recorder import Ring
+from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json
 from nvltop.report.secrets import without_secrets
@@ -80,7 +80,7 @@ def shoot(bench):
         b.interval_s = 1.0
         b.history = RateHistory()
         redact = Redactor(NAMES, without_secrets if full else None)
-        ring = Ring(redact)
+        ring = FlightRecorder(redact)
         inner = b.monitor.update
 
         def update(item):
@@ -154,7 +154,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = snapshot_files(frame, RateHistory(), Ring(redact), "", "gpu1 asked").report
+    text = snapshot_files(frame, RateHistory(), FlightRecorder(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "because** node-2 asked" in text
 
@@ -218,7 +218,7 @@ def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):
 
 
 def test_before_anything_was_read():
-    ring = Ring(Redactor(NAMES))
+    ring = FlightRecorder(Redactor(NAMES))
     tick = Tick(12.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     ring.write(tick)
     monitor = Monitor()

@@ -19,7 +19,7 @@ from nvltop.headless.print import ReportPrinter, print_reports
 from nvltop.headless.replay import replay
 from nvltop.headless.status_line import StatusLine
 from nvltop.model import Call, Tick
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.formats import TEXT
 from nvltop.report.startup import startup_progress
 
@@ -124,7 +124,7 @@ def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
     written, bench, tmp_path, monkeypatch, capsys
 ):
     b, path = bench("h100-nvl-pair"), tmp_path / "run.nvltop"
-    recorder = Recorder(path)
+    recorder = RecordingWriter(path)
     later = Tick(b.clock.now + 1, 1e9 + 1, 1.0)
     for item in (b.inventory, Tick(b.clock.now, 1e9, 1.0), later):
         recorder.write(item)

@@ -22,7 +22,7 @@ from nvltop.text import print_message
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
     from nvltop.record.format import RecordingError
-    from nvltop.record.recorded import Source
+    from nvltop.record.recording_source import Source
 
 
 def run(options: argparse.Namespace, on_screen: bool) -> int:
@@ -78,9 +78,9 @@ def _run(
 
 def _not_recorded(source: Source | None) -> RecordingError | None:
     """Return why the end of the recording is missing; None if it is complete."""
-    from nvltop.record.recorded import Recorded
+    from nvltop.record.recording_source import RecordingSource
 
-    return source.error if isinstance(source, Recorded) else None
+    return source.error if isinstance(source, RecordingSource) else None
 
 
 def _run_headless(
@@ -135,10 +135,10 @@ def _source(
         if not on_screen:
             return None
         from nvltop.headless.status_line import StatusLine
-        from nvltop.record.replay import Replay
+        from nvltop.record.replay import ReplaySource
 
         with StatusLine() as line:
-            return Replay(options.replay, line.file_progress(options.replay))
+            return ReplaySource(options.replay, line.file_progress(options.replay))
     from nvltop.sampler.client import Worker, WorkerError
 
     try:
@@ -148,11 +148,11 @@ def _source(
     if options.record is None:
         return worker
     from nvltop.record.format import RecordingError
-    from nvltop.record.recorded import Recorded
-    from nvltop.record.writer import Recorder
+    from nvltop.record.recording_source import RecordingSource
+    from nvltop.record.writer import RecordingWriter
 
     try:
-        return Recorded(worker, Recorder(options.record, options.record_max))
+        return RecordingSource(worker, RecordingWriter(options.record, options.record_max))
     except RecordingError:
         worker.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.model import Cost, Inventory, LinkCounters, Reading, known
-from nvltop.sampler.schedule import Due
+from nvltop.sampler.schedule import Periodic
 
 MAX_LATE_S: Final = 5.0
 """Seconds after its due time at which a report is printed without the readings it waits for."""
@@ -28,7 +28,7 @@ class ReportPacer:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._cost = Cost()
-        self._clock = Due(interval_s)
+        self._clock = Periodic(interval_s)
         self._linked: dict[str, int] = {}
         """NVML index of each GPU with NVLinks, by UUID."""
         self._begun_s: float | None = None
@@ -71,7 +71,7 @@ class ReportPacer:
         if self._begun_s is None:
             return False
         if not self._linked:
-            return self._clock.at(now_s)
+            return self._clock.due(now_s)
         if not self._complete(now_s - self._begun_s, now_s - self._read_s):
             return False
         self._before, self._last, self._read = self._last, self._read, set()

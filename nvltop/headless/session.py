@@ -14,7 +14,7 @@ from nvltop.config.settings import Settings
 from nvltop.headless.pacing import ReportPacer
 from nvltop.headless.status_line import StatusLine
 from nvltop.model import Inventory, Item, Reading, Tick
-from nvltop.record.recorded import Source
+from nvltop.record.recording_source import Source
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 
 CALL_TIMEOUT_S: Final = 60.0

@@ -13,24 +13,24 @@ from nvltop.record.redact import Redactor
 from nvltop.record.stream import gzip_part
 from nvltop.record.timeline import Mark, Marker
 
-LIMIT: Final = 7 << 18
+MAX_BYTES: Final = 7 << 18
 """Bytes, packed; about half an hour of a DGX H100 at work."""
-BURST: Final = 128
+BATCH: Final = 128
 """Items that are encoded together, which takes some milliseconds: one by one, between other work, each
 would cost three times as much."""
-EVERY_S: Final = 1.0
+SAMPLE_S: Final = 1.0
 """Time between two readings of link counters that are kept: all of them would cost four times as much."""
-EARLY: Final = 0.9
+EARLY_SHARE: Final = 0.9
 MAX_GAP_S: Final = 0.01
 """Between spans of compute activity that become one."""
-PART: Final = 1 << 16
+PACK_BYTES: Final = 1 << 16
 """Bytes that are packed at a time, which takes some milliseconds."""
-STRETCHES: Final = 8
+SEGMENTS: Final = 8
 """In how many steps the oldest goes: each stretch can be read without those before it."""
 
-KINDS: Final = ("state", "gpu", "inventory")
+MARK_KINDS: Final = ("state", "gpu", "inventory")
 """Of marks that are kept; events and errors are kept elsewhere."""
-MARKS: Final = 200
+MAX_MARKS: Final = 200
 
 
 def join(before: Reading, after: Reading) -> Reading | None:
@@ -55,10 +55,10 @@ def join(before: Reading, after: Reading) -> Reading | None:
     return replace(after, start_s=before.start_s, data=data)
 
 
-class Ring:
+class FlightRecorder:
     """Items as they come, redacted and encoded some at a time; the oldest go beyond `limit` bytes."""
 
-    def __init__(self, redact: Redactor, limit: int = LIMIT) -> None:
+    def __init__(self, redact: Redactor, limit: int = MAX_BYTES) -> None:
         self._redact = redact
         self._limit = limit
         self._begin_anew()
@@ -67,7 +67,7 @@ class Ring:
         self._journal = Journal(self._redact.removed)
         self._stretches: deque[list[bytes]] = deque()
         self._marker = Marker()
-        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self._size = 0
         """Packed bytes of all stretches."""
         self._taken_s: dict[str, float] = {}
@@ -87,14 +87,14 @@ class Ring:
     def write(self, *items: Item) -> None:
         """Take items; of what is read several times a second, one reading a second is kept."""
         self._waiting += items
-        if len(self._waiting) >= BURST:
+        if len(self._waiting) >= BATCH:
             self._catch_up()
 
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
         for item in self._thinned(waiting):
             told = self._redact(item)
-            self._marks += [mark for mark in self._marker.marks(told) if mark.kind in KINDS]
+            self._marks += [mark for mark in self._marker.marks(told) if mark.kind in MARK_KINDS]
             self._put(self._journal.lines(told))
 
     def _thinned(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -109,7 +109,7 @@ class Ring:
             if before and not joined:
                 yield before
             held = joined or item
-            if 0 < held.end_s - held.start_s < EVERY_S * EARLY:
+            if 0 < held.end_s - held.start_s < SAMPLE_S * EARLY_SHARE:
                 self._joining[item.gpu or ""] = held
             else:
                 yield held
@@ -121,7 +121,7 @@ class Ring:
             key, now_s = item.gpu, item.start_s
         else:
             return True
-        if 0 <= now_s - self._taken_s.get(key, -EVERY_S) < EVERY_S * EARLY:
+        if 0 <= now_s - self._taken_s.get(key, -SAMPLE_S) < SAMPLE_S * EARLY_SHARE:
             return False
         self._taken_s[key] = now_s
         return True
@@ -158,9 +158,9 @@ class Ring:
         self._open_size += sum(map(len, lines))
         while len(self._stretches) > 1 and self.size > self._limit:
             self._size -= sum(map(len, self._stretches.popleft()))
-        if self._open_size >= PART:
+        if self._open_size >= PACK_BYTES:
             self._pack()
-            if sum(map(len, self._stretches[-1])) >= self._limit // STRETCHES:
+            if sum(map(len, self._stretches[-1])) >= self._limit // SEGMENTS:
                 self._begin_stretch()
 
     def _pack(self) -> None:

@@ -21,7 +21,7 @@ _ENDLESS_NUMBER: Final = re.compile(rb"[0-9]{%d}" % LONG)
 """Old versions of Python take time with the square of a number's length to read it."""
 
 
-class Recording:
+class RecordingReader:
     """The items of one file, once, in the order in which they came."""
 
     def __init__(self, path: str | Path, progress: Progress | None = None) -> None:
@@ -37,7 +37,7 @@ class Recording:
             self.close()
             raise
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> RecordingReader:
         return self
 
     def __exit__(
@@ -103,6 +103,6 @@ class Recording:
             raise self._lines.error("not JSON") from None
 
 
-def open_recording(path: str | Path, progress: Progress | None = None) -> Recording:
+def open_recording(path: str | Path, progress: Progress | None = None) -> RecordingReader:
     """Open a recording; `progress` is told bytes read and bytes in all while it is read."""
-    return Recording(path, progress)
+    return RecordingReader(path, progress)

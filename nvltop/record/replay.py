@@ -10,7 +10,7 @@ from typing import Final
 
 from nvltop.model import Item, Tick
 from nvltop.record.format import RecordingError
-from nvltop.record.reader import Recording, open_recording
+from nvltop.record.reader import RecordingReader, open_recording
 from nvltop.record.stream import Progress
 from nvltop.record.timeline import Mark, Timeline, scan, time_of
 
@@ -20,7 +20,7 @@ BATCH: Final = 200
 """Items given at a time, so that a long jump does not stop the screen."""
 
 
-class Replay:
+class ReplaySource:
     """The items of a recording, when their time has come.
 
     Times are the recording's own. After a jump back the items come from the beginning again:
@@ -48,7 +48,7 @@ class Replay:
         self._begin()
 
     def _begin(self) -> None:
-        self._recording: Recording | None = None
+        self._recording: RecordingReader | None = None
         self._items: Iterator[Item] = iter(())
         try:
             self._recording = open_recording(self.path)
@@ -63,7 +63,7 @@ class Replay:
         """Return -1: nothing tells when items are due but the clock."""
         return -1
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Do nothing: what was read was read."""
 
     def close(self) -> None:

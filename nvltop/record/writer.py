@@ -34,7 +34,7 @@ MIN_BYTES: Final = 1 << 16
 EXISTS: Final = "exists already, and a recording replaces nothing"
 
 
-class Recorder:
+class RecordingWriter:
     """Records items into a new file, and leaves out of them what `redact` takes out.
 
     With `max_bytes` the file becomes FILE.1 when it has reached half of that, in place of the FILE.1

@@ -1,1 +1,1 @@
-"""The worker process that reads NVML and the host, and the main process's end of it."""
+"""The worker process that reads NVML and the host, and its client in the main process."""

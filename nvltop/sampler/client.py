@@ -1,4 +1,4 @@
-"""The main process's end of the worker: start it, drain it, notice when it is stuck or gone, leave it."""
+"""The client of the worker process: start it, read its items, and replace it when it hangs or ends."""
 
 from __future__ import annotations
 
@@ -9,64 +9,67 @@ from typing import Final
 
 from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
 from nvltop.nvml.call_tracker import WAITS
-from nvltop.sampler import waiting
-from nvltop.sampler.child import Child
+from nvltop.sampler import stuck_workers
 from nvltop.sampler.pauses import RunningTime
-from nvltop.sampler.protocol import BEAT_LATE_S, RELOAD, deadline_s
+from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_LATE_S, deadline_s
+from nvltop.sampler.worker_process import WorkerProcess
 
-CALL_TOLD_S: Final = 1.0
-"""A call is worth telling of after this long, once the node has been read."""
-MAX_STUCK: Final = 1
-"""Workers that may be left behind stuck: each holds the driver, and another one would hang as well."""
-AGAIN_S: Final = 60.0
-"""A worker that ends sooner after its start than this is started again only so long after it."""
-RELOAD_S: Final = 2.0
-"""The same for one that ended because the driver was unloaded or exchanged."""
-REFUSED_S: Final = 5.0
-"""When the system refused to start a worker, the next try comes after this long."""
-EXIT_S: Final = 2.0
-"""How long the status of a worker that has closed its pipe is waited for; it may hang in its exit."""
-NOTED_S: Final = 120.0
-"""How long it is said that a worker was started again; that a GPU is left out is said as long as it is so."""
-EARLIER_S: Final = 5.0
-"""How often it is looked whether a worker of an earlier run, whose GPU is left out, still waits."""
-WORKER: Final = "nvltop's reading process"
+LONG_CALL_S: Final = 1.0
+"""Duration in seconds after which a driver call in progress is reported, once the node has been read."""
+MAX_STUCK_WORKERS: Final = 1
+"""Number of stuck workers of this run above which no replacement is started: it would hang as well."""
+RESTART_BACKOFF_S: Final = 60.0
+"""Restart back-off, seconds, for a worker that ended within this time of its start."""
+RELOAD_BACKOFF_S: Final = 2.0
+"""Restart back-off, seconds, for a worker that ended because the driver was unloaded or replaced."""
+START_RETRY_S: Final = 5.0
+"""Time in seconds after which starting a worker is tried again when the system refused to."""
+EXIT_STATUS_TIMEOUT_S: Final = 2.0
+"""Time in seconds to wait for the exit status of a worker that has closed its pipe."""
+NOTE_DURATION_S: Final = 120.0
+"""Time in seconds for which a restart is mentioned. An excluded GPU is mentioned while it is excluded."""
+STUCK_CHECK_S: Final = 5.0
+"""Interval in seconds between checks whether stuck workers of earlier runs still wait."""
+WORKER_LABEL: Final = "nvltop's reading process"
 
 
 class WorkerError(RuntimeError):
-    """No worker may be started; the message is one line for the user."""
+    """The refusal to start a worker; the message is one line for the user."""
 
 
 class Worker:
     """The source of live items."""
 
     def __init__(self, interval_s: float, demo: tuple[str, str] | None = None) -> None:
-        """Start the worker; returns at once. Raise `WorkerError` if earlier ones wait for the driver."""
+        """Start the worker; return at once. Raise `WorkerError` if earlier ones wait for the driver."""
         now = time.monotonic()
         self._interval_s = self._effective_s = interval_s
         self._demo = demo
-        self._earlier = [] if demo else waiting.earlier()
-        if refusal := waiting.refusal(self._earlier):
+        self._earlier = [] if demo else stuck_workers.find()
+        if refusal := stuck_workers.refusal(self._earlier):
             raise WorkerError(refusal)
-        self._looked_s = now
+        self._earlier_checked_s = now
         self._started = 0
-        self._started_s = self._heard_s = now
+        self._started_s = self._answered_s = now
         self._running = RunningTime(now)
-        self._left: list[Child] = []
-        """Workers that were left behind in a driver call and are still in it."""
-        self._taken_back_s = -AGAIN_S
+        self._stuck: list[WorkerProcess] = []
+        """Replaced workers of this run whose driver call has not returned yet."""
+        self._retried_s = -RESTART_BACKOFF_S
         self._crashed = False
         self._answered = False
         self._note = ""
-        self._refused_note = ("", -NOTED_S)
+        self._rejection = ("", -NOTE_DURATION_S)
         self._leave_out = tuple(sorted({gpu for w in self._earlier for gpu in w.gpus}))
-        self._child: Child | None = None
+        self._child: WorkerProcess | None = None
         self._start(
             f"left out {_gpus(self._leave_out)}: a call of an earlier nvltop hangs" if self._leave_out else ""
         )
 
     def fileno(self) -> int:
-        """Descriptor that is readable when items wait; it changes with the worker, -1 while there is none."""
+        """Return a descriptor that is readable when items wait; -1 if no worker runs.
+
+        A replacement of the worker changes the descriptor.
+        """
         return self._child.fd if self._child and not self._child.ended else -1
 
     def drain(self) -> list[Item]:
@@ -74,10 +77,10 @@ class Worker:
         if self._child is None:
             return []
         items = self._child.read()
-        if self._child.refused != self._refused_note[0]:
-            self._refused_note = self._child.refused, time.monotonic()
+        if self._child.rejection != self._rejection[0]:
+            self._rejection = self._child.rejection, time.monotonic()
         if any(isinstance(item, Inventory) or (isinstance(item, Reading) and item.gpu) for item in items):
-            self._heard_s = time.monotonic()
+            self._answered_s = time.monotonic()
         for item in items:
             if isinstance(item, Inventory):
                 self._answered = True
@@ -86,128 +89,130 @@ class Worker:
         return items
 
     def tick(self) -> Tick:
-        """Return the clock and the worker's state; replaces a worker that is stuck or gone."""
+        """Return the clock and the worker's state; replace a worker that is stuck or has ended."""
         now = time.monotonic()
-        self._look_after_left(now)
+        self._retry_left_out(now)
         calls: tuple[Call, ...] = ()
         if self._child is None or self._child.ended:
-            self._running.note(now, self._most_s(), True)
+            self._running.note(now, self._max_tick_gap_s(), True)
             state = "ended"
             self._start_again(now)
         else:
             state, calls = self._state(self._child, now)
-        noted = self._leave_out or self._child is None or self._child.ended or now - self._started_s < NOTED_S
-        notes = [self._note] if noted else []
-        if now - self._refused_note[1] < NOTED_S and self._refused_note[0]:
-            notes.append(f"refused what cannot be: {self._refused_note[0]}")
+        is_recent = now - self._started_s < NOTE_DURATION_S
+        shown = self._leave_out or self._child is None or self._child.ended or is_recent
+        notes = [self._note] if shown else []
+        rejection, rejected_s = self._rejection
+        if rejection and now - rejected_s < NOTE_DURATION_S:
+            notes.append(f"rejected an invalid value: {rejection}")
         note = "; ".join(filter(None, notes))
         return Tick(round(now, 6), round(time.time(), 6), self._interval_s, state, calls, note)
 
-    def pace(self, interval_s: float) -> None:
-        """Read link counters so often from now on."""
+    def set_interval(self, interval_s: float) -> None:
+        """Read link counters every `interval_s` seconds from now on."""
         self._interval_s = self._effective_s = interval_s
         if self._child:
             self._child.set_interval(interval_s)
 
     def close(self) -> None:
-        """Leave the worker; never waits."""
-        for child in (*self._left, self._child):
+        """Abandon the worker; never wait for it."""
+        for child in (*self._stuck, self._child):
             if child:
                 child.abandon()
-                child.forget()
-        self._left, self._child = [], None
+                child.detach()
+        self._stuck, self._child = [], None
 
-    def _most_s(self) -> float:
-        """Return how far apart two ticks are at most while this process runs."""
+    def _max_tick_gap_s(self) -> float:
+        """Return the longest time between two ticks while this process runs, in seconds."""
         return 2 * max(1.0, self._interval_s) + 1.0
 
-    def _state(self, child: Child, now: float) -> tuple[str, tuple[Call, ...]]:
-        """Return the state of a worker that lives, and its long calls; leaves one that is stuck."""
+    def _state(self, child: WorkerProcess, now: float) -> tuple[str, tuple[Call, ...]]:
+        """Return the state of a running worker, and its long calls; replace the worker if it is stuck."""
         child.trim_stderr()
         beat_s = child.watch.beat_s
-        beats = not beat_s or now - beat_s < BEAT_LATE_S
-        self._running.note(now, self._most_s(), beats)
-        if not beats and self._running.resumed_ago_s() > BEAT_LATE_S:
+        is_running = not beat_s or now - beat_s < HEARTBEAT_LATE_S
+        self._running.note(now, self._max_tick_gap_s(), is_running)
+        if not is_running and self._running.resumed_ago_s() > HEARTBEAT_LATE_S:
             return "paused", ()
-        # A slow start is many calls, none of which need be slow by itself.
-        worth_s = CALL_TOLD_S if self._answered else 0.0
-        under_way = [
+        # A slow start consists of many calls; each may be short.
+        long_s = LONG_CALL_S if self._answered else 0.0
+        in_flight = [
             replace(c, since_s=c.since_s + self._running.paused_since(c.since_s))
-            for c in child.watch.under_way(now - worth_s)
+            for c in child.watch.under_way(now - long_s)
             if c.function not in WAITS
         ]
-        calls = tuple(c for c in under_way if now - c.since_s > worth_s)
-        limit = deadline_s(self._effective_s)
-        silent_s = now - self._heard_s - self._running.paused_since(self._heard_s)
-        hung = [c for c in calls if now - c.since_s > limit]
-        if silent_s > limit and hung:
-            # As long as any GPU answers, those that do not are waited for: they may come back.
-            if len(self._left) < MAX_STUCK:
-                self._leave(hung)
+        calls = tuple(c for c in in_flight if now - c.since_s > long_s)
+        limit_s = deadline_s(self._effective_s)
+        silent_s = now - self._answered_s - self._running.paused_since(self._answered_s)
+        hung = [c for c in calls if now - c.since_s > limit_s]
+        if silent_s > limit_s and hung:
+            # While any GPU answers, the worker keeps waiting for the others: they may recover.
+            if len(self._stuck) < MAX_STUCK_WORKERS:
+                self._replace_stuck(hung)
             return "stuck", calls
         if self._started > 1:
             return "replaced", calls
         return "running" if self._answered else "starting", calls
 
-    def _leave(self, hung: Sequence[Call]) -> None:
-        """Leave the worker in its call, and go on with another that does not touch the GPUs that hang."""
+    def _replace_stuck(self, hung: Sequence[Call]) -> None:
+        """Leave the worker in its driver call, and start another that leaves out the GPUs that hang."""
         gpus = {c.gpu for c in hung if c.gpu is not None}
         self._leave_out = tuple(sorted(gpus | set(self._leave_out)))
         who = _gpus(tuple(sorted(gpus))) if gpus else "that call"
         if self._child:
-            self._left.append(self._child)
+            self._stuck.append(self._child)
         self._start(f"left out {who}: {hung[0].function} hung")
 
-    def _look_after_left(self, now: float) -> None:
-        """Take GPUs back whose hanging calls have returned: the workers that waited for them have ended."""
-        self._left = [child for child in self._left if not child.gone()]
-        if self._earlier and now - self._looked_s > EARLIER_S:
-            self._earlier, self._looked_s = waiting.earlier(), now
-        if not self._leave_out or self._left or self._earlier or now - self._taken_back_s < AGAIN_S:
+    def _retry_left_out(self, now: float) -> None:
+        """Read GPUs again once the workers that hung in calls on them have ended: the calls have returned."""
+        self._stuck = [child for child in self._stuck if not child.exited()]
+        if self._earlier and now - self._earlier_checked_s > STUCK_CHECK_S:
+            self._earlier, self._earlier_checked_s = stuck_workers.find(), now
+        if not self._leave_out or self._stuck or self._earlier or now - self._retried_s < RESTART_BACKOFF_S:
             return
-        self._taken_back_s = now
+        self._retried_s = now
         who, self._leave_out = _gpus(self._leave_out), ()
         self._start(f"the call that hung has returned; {who} is read again")
 
     def _start_again(self, now: float) -> None:
-        """Start another worker for one that ended by itself; one that ends at once is given time."""
+        """Replace a worker that ended by itself; wait for the back-off if it ended soon after its start."""
         child = self._child
         if child is None:
-            if now - self._started_s >= REFUSED_S:
+            if now - self._started_s >= START_RETRY_S:
                 self._start(self._note)
             return
-        if not child.gone() and now - self._heard_s < EXIT_S:
-            return  # its pipe is closed a moment before its status is there
+        if not child.exited() and now - self._answered_s < EXIT_STATUS_TIMEOUT_S:
+            return  # the pipe closes a moment before the exit status is available
         code = child.process.poll()
-        reload = code == RELOAD
+        reload = code == EXIT_RELOAD
         lived_s = now - self._started_s
         if reload:
-            ended = "the driver was unloaded or exchanged"
+            ended = "the driver was unloaded or replaced"
         else:
-            ended = _ended(code, child.last_words(), child.last_call())
-        if lived_s < (RELOAD_S if reload else AGAIN_S) and (reload or self._crashed):
-            self._note = f"{ended}; it is started again once a minute" if not reload else ended
+            ended = _exit_message(code, child.last_error(), child.last_call())
+        if lived_s < (RELOAD_BACKOFF_S if reload else RESTART_BACKOFF_S) and (reload or self._crashed):
+            self._note = f"{ended}; it is restarted once a minute" if not reload else ended
             return
         self._crashed = self._crashed or not reload
-        self._start(f"{ended}; {'reading began anew' if reload else 'it was started again'}")
+        self._start(f"{ended}; {'reading has restarted' if reload else 'it was restarted'}")
 
     def _start(self, note: str) -> None:
-        """Start a worker in place of the one before; if the system refuses, there is none for now."""
+        """Start a worker in place of the current one; if the system refuses, there is none for now."""
         before = self._child
         try:
-            self._child = Child(self._interval_s, self._demo, self._leave_out)
+            self._child = WorkerProcess(self._interval_s, self._demo, self._leave_out)
         except (OSError, RuntimeError) as error:
             self._child = None
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            note = f"{WORKER} could not be started: {why}"
-        # Only now, so that the descriptors differ: who waits on the one notices that it is another.
+            note = f"{WORKER_LABEL} could not be started: {why}"
+        # Closed only now, so that the descriptors differ and a caller that polls the old one notices.
         if before:
             before.abandon()
-            if before not in self._left:
-                before.forget()
+            if before not in self._stuck:
+                before.detach()
         now = time.monotonic()
         self._started += self._child is not None
-        self._started_s = self._heard_s = now
+        self._started_s = self._answered_s = now
         self._running = RunningTime(now)
         self._note = note
 
@@ -216,11 +221,11 @@ def _gpus(indices: Sequence[int]) -> str:
     return f"GPU {', '.join(map(str, indices))}"
 
 
-def _ended(code: int | None, words: str, call: str) -> str:
-    """Return how a worker ended, in words."""
+def _exit_message(code: int | None, error: str, call: str) -> str:
+    """Return how a worker ended, as a clause for the user."""
     if code is None:
-        return f"{WORKER} hangs in its exit"
+        return f"{WORKER_LABEL} hangs in its exit"
     if code < 0:
         where = f" in {call}" if call else ""
-        return f"{WORKER} was ended by signal {-code}{where}" + (f": {words}" if words else "")
-    return f"{WORKER} failed: {words or f'status {code}'}"
+        return f"{WORKER_LABEL} was ended by signal {-code}{where}" + (f": {error}" if error else "")
+    return f"{WORKER_LABEL} failed: {error or f'status {code}'}"

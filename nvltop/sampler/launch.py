@@ -1,4 +1,4 @@
-"""Starts the worker process, from the same folders as this process and never from the current one."""
+"""Start the worker process with this process's module search path, never the current folder."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import IO, Final
 from nvltop.importpath import trusted_entries
 
 BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from nvltop.sampler.worker import main; main()"
-"""What the worker's interpreter runs. `python -m` would put the current folder first on `sys.path`, and could
-not see packages that a zipapp or a wrapper script has added to this process's."""
+"""The program of the worker's interpreter. `python -m` would put the current folder first on `sys.path`, and
+would not find packages that a zipapp or a wrapper script has added to the search path of this process."""
 FLAGS: Final = (
     ("-I", "isolated"),
     ("-E", "ignore_environment"),
     ("-s", "no_user_site"),
     ("-S", "no_site"),
 )
-"""Options of this interpreter that say where code may come from, and their names in `sys.flags`."""
+"""Interpreter options that restrict the module search path, and their names in `sys.flags`."""
 
 
-def start_worker(job: str, stderr: int | IO[bytes], pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Start the worker with its job as text; raise `OSError` if the system refuses a new process.
+def start_worker(config: str, stderr: int | IO[bytes], pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start the worker with `config` as its argument; raise `OSError` if the system refuses a new process.
 
-    Its folder is `/`, so that neither Python nor the dynamic linker (an empty entry of `LD_LIBRARY_PATH`)
-    takes anything from the current one.
+    The worker runs in `/`, so that neither Python nor the dynamic linker (an empty entry of
+    `LD_LIBRARY_PATH`) loads anything from the current folder.
     """
     options = [option for option, name in FLAGS if getattr(sys.flags, name)]
     return subprocess.Popen(
-        [os.path.abspath(sys.executable), *options, "-c", BOOT, job, *trusted_entries(sys.path)],
+        [os.path.abspath(sys.executable), *options, "-c", BOOT, config, *trusted_entries(sys.path)],
         cwd="/",
         env=worker_environment(os.environ),
         stdin=subprocess.PIPE,
@@ -42,8 +42,8 @@ def start_worker(job: str, stderr: int | IO[bytes], pass_fds: Sequence[int]) -> 
 
 
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the worker: ours, with no folder of code relative to the current one."""
-    given = dict(environ)
-    folders = given.pop("PYTHONPATH", None)
+    """Return the environment of the worker: `environ` without relative folders in `PYTHONPATH`."""
+    result = dict(environ)
+    folders = result.pop("PYTHONPATH", None)
     path = os.pathsep.join(trusted_entries(folders.split(os.pathsep))) if folders else ""
-    return {**given, "PYTHONPATH": path} if path else given
+    return {**result, "PYTHONPATH": path} if path else result

@@ -1,7 +1,7 @@
 """The pipe between the worker and the main process: items in bursts, each a JSON list on a line.
 
-What is in them is checked: the driver may say anything. Python's `marshal` would cost a quarter of
-JSON, but trusts what it reads.
+The receiver validates the items, because the driver may return anything. Python's `marshal` would cost a
+quarter of JSON, but is not safe for untrusted input.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from typing import Any, Final
 
 from nvltop.codec import CodecError, decode, encode
 from nvltop.model import Event, Inventory, Item, LinkCounters, Reading
-from nvltop.sampler.schedule import WAIT_S, Pace
+from nvltop.sampler.schedule import BATCH_S, RequestedInterval
 from nvltop.text import clean
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Made once: `json.dumps` makes one each time."""
+"""Encoder created once; `json.dumps` creates one on each call."""
 _TIMES: Final[dict[type, list[int]]] = {
     kind: [
         place for place, f in enumerate(fields(kind), 1) if f.name in ("mono_s", "start_s", "end_s", "wall_s")
     ]
     for kind in (Event, Inventory, Reading)
 }
-"""Where the times of an item are in what stands for it."""
+"""Positions of the times in an encoded item."""
 
 
 class Sender:
-    """The worker's end; from any thread."""
+    """The worker's end of the pipe; can be used from any thread."""
 
-    def __init__(self, fd: int, pace: Pace) -> None:
+    def __init__(self, fd: int, requested: RequestedInterval) -> None:
         self._fd = fd
-        self._pace = pace
+        self._requested = requested
         self._lock = threading.Lock()
         self._waiting: list[Item] = []
         self._sent_s = 0.0
 
     def send(self, *items: Item) -> None:
-        """Write items; what nobody waits for goes with the next counters, if these come soon.
+        """Write items. Items that are not urgent are batched with the next counters.
 
-        Waits if the main process is not reading, ends the worker if it is gone.
+        Block while the pipe is full; end the worker if the main process has ended.
         """
         with self._lock:
             self._waiting += items
             now = time.monotonic()
-            waited = max(now - self._sent_s, self._pace.interval_s) > WAIT_S
-            if self._waiting and (waited or any(map(_pressing, items))):
+            waited = max(now - self._sent_s, self._requested.interval_s) > BATCH_S
+            if self._waiting and (waited or any(map(_is_urgent, items))):
                 self._sent_s = now
-                burst, self._waiting = pack(self._waiting), []
+                burst, self._waiting = pack_burst(self._waiting), []
                 try:
                     while burst:
                         burst = burst[os.write(self._fd, burst) :]
@@ -59,17 +59,17 @@ class Sender:
 
 
 class Receiver:
-    """Puts together what comes out of the pipe in any pieces."""
+    """The main process's end of the pipe; accepts the bytes in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self.garbled = 0
-        """Items that were none: what the driver said was garbage beyond what the readers catch."""
-        self.refused = ""
-        """Why the last of them was refused."""
+        self.rejected = 0
+        """Number of invalid items: the driver returned values that not even the readers reject."""
+        self.rejection = ""
+        """Why the last invalid item was rejected; empty if none was."""
 
-    def take(self, chunk: bytes) -> list[Item]:
-        """Return the items that are whole with this chunk."""
+    def feed(self, chunk: bytes) -> list[Item]:
+        """Return the items that are complete with this chunk."""
         *bursts, self._rest = (self._rest + chunk).split(b"\n")
         items: list[Item] = []
         for burst in bursts:
@@ -80,16 +80,16 @@ class Receiver:
             for value in values if isinstance(values, list) else [None]:
                 try:
                     if isinstance(value, str):
-                        raise CodecError(clean(value))  # the worker itself has refused it
+                        raise CodecError(clean(value))  # the worker itself has rejected it
                     items.append(decode(value))
                 except CodecError as error:
-                    self.garbled += 1  # it costs only itself
-                    self.refused = str(error)
+                    self.rejected += 1  # only this item is lost
+                    self.rejection = str(error)
         return items
 
 
-def pack(items: list[Item]) -> bytes:
-    """Return one burst; an item that cannot be encoded costs only itself, and says why."""
+def pack_burst(items: list[Item]) -> bytes:
+    """Return one burst; an item that cannot be encoded is replaced by the reason."""
     return _to_json([_encoded(item) for item in items]).encode() + b"\n"
 
 
@@ -101,13 +101,13 @@ def _encoded(item: Item) -> list[Any] | str:
         return f"{what}: {error}"
 
 
-def _pressing(item: Item) -> bool:
-    """Whether a picture is drawn of this item: all else is as good a moment later."""
+def _is_urgent(item: Item) -> bool:
+    """Return whether an item triggers a redraw; all others may arrive a little later."""
     return not isinstance(item, Reading) or isinstance(item.data, LinkCounters)
 
 
 def _in_microseconds(item: Item) -> list[Any]:
-    """Encode with times in whole microseconds, which recordings keep exactly and in few bytes."""
+    """Encode an item with times in whole microseconds, which recordings store exactly and compactly."""
     values = encode(item)
     for place in _TIMES[type(item)]:
         values[place] = round(values[place], 6)

@@ -1,7 +1,7 @@
-"""Threads that read GPUs in turn; a GPU that keeps the others waiting gets a thread of its own.
+"""Threads that read GPUs in turn; a GPU that delays the others gets a thread of its own.
 
-A call can be neither cancelled nor hurried. So when a lane has been at one GPU for too long, that lane
-keeps this GPU alone, and a new thread goes on with the others: at most one thread a GPU.
+A driver call cannot be cancelled. When a thread has waited for one GPU for too long, it keeps only this GPU,
+and a new thread takes over the others. There is at most one thread per GPU.
 """
 
 from __future__ import annotations
@@ -14,81 +14,83 @@ from typing import Final
 from nvltop.model import Reading
 from nvltop.nvml.session import GpuReader
 
-PATIENCE_S: Final = 0.4
-"""How long the others wait for one GPU, once."""
+SPLIT_AFTER_S: Final = 0.4
+"""Time in seconds after which a GPU that has not answered yet is separated from the others."""
 
 
-class Lane:
-    """GPUs that one thread reads in turn."""
+class PollThread:
+    """The GPUs that one thread reads in turn."""
 
     def __init__(self, uuids: Sequence[str]) -> None:
         self.uuids = tuple(uuids)
-        """Whose turn it is; only the watchdog takes some away."""
+        """UUIDs of the GPUs; only the watchdog removes some."""
         self.ended = False
-        """Its thread has nothing left to do, and ends."""
-        self._at: tuple[str, float] | None = None
+        """Set when none of the GPUs is listed any more; the thread then ends."""
+        self._reading: tuple[str, float] | None = None
+        """UUID of the GPU that is being read, and when that began."""
 
-    def turn(self, readers: Sequence[GpuReader]) -> Iterator[GpuReader]:
-        """Give the lane's readers one after the other."""
+    def readers_in_turn(self, readers: Sequence[GpuReader]) -> Iterator[GpuReader]:
+        """Yield the readers of this thread's GPUs, and record which GPU is being read."""
         for reader in readers:
             uuid = reader.device.uuid
             if uuid in self.uuids:
-                self._at = uuid, time.monotonic()
+                self._reading = uuid, time.monotonic()
                 yield reader
-                self._at = None
+                self._reading = None
 
-    def own(self, readings: Sequence[Reading]) -> list[Reading]:
-        """Return those of its GPUs; of one that has been taken away newer ones have been sent."""
+    def of_own_gpus(self, readings: Sequence[Reading]) -> list[Reading]:
+        """Return the readings of this thread's GPUs; another thread has sent newer ones of a removed GPU."""
         return [r for r in readings if r.gpu in self.uuids]
 
     def blocked_by(self, now: float) -> str | None:
-        """Return the GPU that the others of this lane have waited for long enough."""
-        at = self._at
-        return at[0] if at and len(self.uuids) > 1 and now - at[1] > PATIENCE_S else None
+        """Return the GPU that has delayed the others for longer than `SPLIT_AFTER_S`; None if none has."""
+        reading = self._reading
+        is_slow = reading and len(self.uuids) > 1 and now - reading[1] > SPLIT_AFTER_S
+        return reading[0] if reading and is_slow else None
 
 
-class Lanes:
-    """All lanes that do one kind of work."""
+class PollThreads:
+    """All poll threads that do one kind of work."""
 
-    def __init__(self, name: str, work: Callable[[Lane], None]) -> None:
+    def __init__(self, name: str, work: Callable[[PollThread], None]) -> None:
         self._name = name
         self._work = work
-        self._lanes: list[Lane] = []
+        self._threads: list[PollThread] = []
         self._count = 0
 
     @property
-    def largest(self) -> Lane | None:
-        """The lane with the most GPUs; of equal ones the newest, which is not the one that was slow."""
-        return max(reversed(self._lanes), key=lambda lane: len(lane.uuids), default=None)
+    def largest(self) -> PollThread | None:
+        """The thread with the most GPUs; among equals the newest, which was not slow."""
+        return max(reversed(self._threads), key=lambda thread: len(thread.uuids), default=None)
 
-    def lane_of(self, uuid: str) -> Lane | None:
-        """Return the lane that reads a GPU."""
-        return next((lane for lane in self._lanes if uuid in lane.uuids), None)
+    def thread_of(self, uuid: str) -> PollThread | None:
+        """Return the thread that reads a GPU; None if there is none."""
+        return next((thread for thread in self._threads if uuid in thread.uuids), None)
 
     def cover(self, readers: Sequence[GpuReader]) -> None:
-        """Start a lane for the GPUs that have none yet, and end those whose GPUs are no longer listed."""
+        """Start a thread for GPUs that have none, and end threads whose GPUs are no longer listed."""
         listed = {r.device.uuid for r in readers}
-        for lane in self._lanes:
-            if not listed.intersection(lane.uuids):
-                lane.ended = True
-        self._lanes = [lane for lane in self._lanes if not lane.ended]
-        covered = {uuid for lane in self._lanes for uuid in lane.uuids}
+        for thread in self._threads:
+            if not listed.intersection(thread.uuids):
+                thread.ended = True
+        self._threads = [thread for thread in self._threads if not thread.ended]
+        covered = {uuid for thread in self._threads for uuid in thread.uuids}
         new = [r.device.uuid for r in readers if r.device.uuid not in covered]
         if new:
             self._start(new)
 
     def split(self, now: float) -> None:
-        """Leave a GPU that keeps others waiting to its thread, and go on with the others in a new one."""
-        for lane in tuple(self._lanes):
-            slow = lane.blocked_by(now)
+        """Start a new thread for the GPUs that wait for a slow one; the slow GPU keeps the old thread."""
+        for thread in tuple(self._threads):
+            slow = thread.blocked_by(now)
             if slow:
-                others = [uuid for uuid in lane.uuids if uuid != slow]
-                lane.uuids = (slow,)
+                others = [uuid for uuid in thread.uuids if uuid != slow]
+                thread.uuids = (slow,)
                 self._start(others)
 
     def _start(self, uuids: Sequence[str]) -> None:
-        lane = Lane(uuids)
-        self._lanes.append(lane)
+        thread = PollThread(uuids)
+        self._threads.append(thread)
         self._count += 1
         name = f"{self._name} {self._count}" if self._count > 1 else self._name
-        threading.Thread(target=self._work, args=(lane,), name=name, daemon=True).start()
+        threading.Thread(target=self._work, args=(thread,), name=name, daemon=True).start()

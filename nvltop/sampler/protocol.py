@@ -1,4 +1,4 @@
-"""What the main process tells the worker at the start, and the names both ends use."""
+"""The start-up configuration of the worker, and the names and time limits that both processes use."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 WORKER_NAME: Final = "nvltop-worker"
-"""What `ps -o comm` shows."""
+"""Process name of the worker, as `ps -o comm` shows it."""
 
-RELOAD: Final = 75
-"""Exit status of a worker whose driver was unloaded or exchanged: a fresh one is to be started."""
-FAILED: Final = 70
-"""Exit status of a worker of which a thread failed."""
+EXIT_RELOAD: Final = 75
+"""Exit status of a worker whose driver was unloaded or replaced: only a new process loads the new library."""
+EXIT_FAILED: Final = 70
+"""Exit status of a worker in which a thread raised an exception."""
 
-BEAT_S: Final = 0.5
-"""How often the worker notes in shared memory that it runs."""
-BEAT_LATE_S: Final = 3.0
-"""A worker whose last heartbeat is older does not run: it is stopped, frozen, or gets no CPU time."""
+HEARTBEAT_S: Final = 0.5
+"""Interval, in seconds, at which the worker writes the time to shared memory."""
+HEARTBEAT_LATE_S: Final = 3.0
+"""Age of the last heartbeat, seconds, after which the worker counts as paused (stopped, frozen, starved)."""
 
 STUCK_INTERVALS: Final = 3.0
-STUCK_S: Final = 5.0
-"""A call is stuck after this many intervals, and never before this many seconds."""
+"""Number of intervals after which a call counts as stuck, but see `MIN_STUCK_S`."""
+MIN_STUCK_S: Final = 5.0
+"""Time in seconds before which no call counts as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What one worker is started for."""
+class WorkerConfig:
+    """The configuration of one worker process."""
 
     items_fd: int
-    """The worker writes items here."""
+    """Descriptor of the pipe to which the worker writes items."""
     watch_fd: int
-    """Shared memory for the calls under way."""
+    """Descriptor of the shared memory for the driver calls in progress."""
     interval_s: float
     demo: tuple[str, str] | None = None
     """Node and scenario to simulate."""
     leave_out: tuple[int, ...] = ()
-    """NVML indices of GPUs not to touch: a call on them hung in an earlier worker."""
+    """NVML indices of GPUs to leave out, because a call on them hung in an earlier worker."""
 
     def to_argument(self) -> str:
-        """Write the job as one command-line argument."""
+        """Return the configuration as one command-line argument."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_argument(cls, text: str) -> Job:
-        """Read a job back."""
+    def from_argument(cls, text: str) -> WorkerConfig:
+        """Return the configuration that `to_argument` has written."""
         fields = json.loads(text)
         fields["demo"] = tuple(fields["demo"]) if fields["demo"] else None
         fields["leave_out"] = tuple(fields["leave_out"])
@@ -56,14 +57,14 @@ class Job:
 
 
 def deadline_s(interval_s: float) -> float:
-    """Return after how many seconds without an answer a call counts as stuck."""
-    return max(STUCK_INTERVALS * interval_s, STUCK_S)
+    """Return the seconds after which a call without an answer counts as stuck."""
+    return max(STUCK_INTERVALS * interval_s, MIN_STUCK_S)
 
 
-def guarded(work: Callable[..., None]) -> Callable[..., None]:
-    """Let the process end when a thread of it fails: half a worker would show old numbers for ever.
+def exit_on_failure(work: Callable[..., None]) -> Callable[..., None]:
+    """Return `work` wrapped so that any exception ends the process; a partial worker would send stale values.
 
-    The main process reads the last line of stderr, which says what failed, and starts another worker.
+    The main process reads the last line of stderr, which names the error, and starts another worker.
     """
 
     def run_guarded(*args: Any) -> None:
@@ -71,10 +72,10 @@ def guarded(work: Callable[..., None]) -> Callable[..., None]:
             work(*args)
         except BaseException:  # any failure at all
             with contextlib.suppress(Exception):
-                import traceback  # the main process, which loads this module too, needs it for nothing
+                import traceback  # imported late: the main process loads this module as well
 
                 traceback.print_exc()
                 sys.stderr.flush()
-            os._exit(FAILED)
+            os._exit(EXIT_FAILED)
 
     return run_guarded

@@ -1,9 +1,9 @@
-"""Measures how often the driver refreshes its NVLink counters.
+"""Measure how often the driver refreshes its NVLink counters.
 
-One GPU is read in quick succession, for five seconds at most, once there is traffic. A regular refresh is
-read again a few times, for some tens of milliseconds round the moment at which it is expected: that
-keeps the prediction exact, and with it the time that each rate is a mean over. On a driver whose counters
-are always up to date the whole measurement takes five calls.
+Once there is traffic, one GPU is read in quick succession for five seconds at most. A regular refresh is then
+checked a few times, for some tens of milliseconds around the time at which it is expected. This keeps the
+prediction exact, and with it the time span of each rate. If the driver's counters are always up to date, the
+complete measurement takes five calls.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from nvltop.model import CounterRefresh, Missing, Reading, known
 from nvltop.nvml.refresh import CLOSE_S, RefreshMeasurement, refined
 from nvltop.nvml.session import GpuReader
 
-MOST_S: Final = 5.0
-"""Longest measurement, seconds."""
-REPEAT_S: Final = 600.0
+MAX_MEASUREMENT_S: Final = 5.0
+"""Longest duration of a measurement, seconds."""
+REMEASURE_S: Final = 600.0
 """Time after which the refresh is measured again, seconds."""
-AGAIN_S: Final = (2.0, 8.0, 30.0, 120.0)
-"""Times after which a regular refresh is read again, seconds; the last one repeats."""
+RECHECK_S: Final = (2.0, 8.0, 30.0, 120.0)
+"""Delays after which a regular refresh is checked again, seconds; the last one repeats."""
 TRIES: Final = 8
-"""Refreshes that are waited for each time; in a pause of the traffic none can be seen."""
+"""Number of refreshes to wait for in each check; without traffic no refresh can be observed."""
 OTHER_GPU_S: Final = 0.5
-"""Time without a move after which another GPU, one with traffic, is measured instead."""
-SHARE: Final = 0.25
-"""Most of the time that the measurement may spend in the driver while it lasts."""
-WAIT_S: Final = 0.01
+"""Time in seconds without a change of the counters after which another GPU is measured instead."""
+MAX_DRIVER_SHARE: Final = 0.25
+"""Limit of the share of its duration that the measurement spends in driver calls."""
+RETRY_S: Final = 0.01
+"""Delay in seconds before trying again to find a GPU with counters."""
 
 
 class RefreshProbe:
-    """The thread that measures; `note_traffic` wakes it."""
+    """The thread that measures the refresh; `note_traffic` wakes it."""
 
     def __init__(
         self, readers: Callable[[], Sequence[GpuReader]], send: Callable[..., None], stop: threading.Event
@@ -45,12 +46,12 @@ class RefreshProbe:
         self._traffic = threading.Event()
 
     def note_traffic(self) -> None:
-        """Note that counters have moved."""
+        """Report that counters have changed."""
         if not self._traffic.is_set():
             self._traffic.set()
 
     def run(self) -> None:
-        """Measure at the start, then whenever there is traffic and the refresh is not known, or is old."""
+        """Measure at the start, then when there is traffic and no recent measurement."""
         while not self._stop.is_set():
             self._traffic.clear()
             measured = self._measure()
@@ -61,20 +62,20 @@ class RefreshProbe:
             if result.regular and result.typical_s:
                 self._follow(reader, result)
             else:
-                self._stop.wait(REPEAT_S)
+                self._stop.wait(REMEASURE_S)
 
     def _measure(self) -> tuple[GpuReader, CounterRefresh] | None:
-        """Read one GPU until its refresh is known; None if nothing moved."""
+        """Read one GPU until its refresh is known; return None if no counter changed."""
         measurement, reader, begun_s = RefreshMeasurement(), self._pick(None), time.monotonic()
         source = reader.counters.source if reader else None
         moved_s = begun_s
-        while not self._stop.is_set() and time.monotonic() - begun_s < MOST_S:
+        while not self._stop.is_set() and time.monotonic() - begun_s < MAX_MEASUREMENT_S:
             if reader is None or reader.counters.source != source:
                 reader = self._pick(None)
                 source = reader.counters.source if reader else None
                 measurement = RefreshMeasurement(measurement.calls)
             if reader is None:
-                self._stop.wait(WAIT_S)
+                self._stop.wait(RETRY_S)
                 continue
             now_s = time.monotonic()
             if not measurement.moved and now_s - moved_s > OTHER_GPU_S:
@@ -85,14 +86,14 @@ class RefreshProbe:
             took_s = self._read(reader, measurement)
             if measurement.done:
                 break
-            self._stop.wait(max(measurement.read_every_s - took_s, took_s / SHARE - took_s))
+            self._stop.wait(max(measurement.read_every_s - took_s, took_s / MAX_DRIVER_SHARE - took_s))
         if reader is None or measurement.result is None:
             return None
         self._report(measurement.result)
         return reader, measurement.result
 
     def _read(self, reader: GpuReader, measurement: RefreshMeasurement) -> float:
-        """Take one reading; report a result at once. Return the seconds that the call took."""
+        """Read the counters once, report a new result, and return the duration of the call in seconds."""
         start_s = time.monotonic()
         values = reader.counters.sent()
         end_s = time.monotonic()
@@ -103,36 +104,35 @@ class RefreshProbe:
         return end_s - start_s
 
     def _pick(self, before: GpuReader | None) -> GpuReader | None:
-        """Return a GPU whose counters moved lately, else the first that has counters."""
+        """Return a GPU whose counters changed recently, else the first GPU with counters."""
         able = [r for r in self._readers() if r.counters.source and not r.lost and not r.silent]
         moving = [r for r in able if r is not before and time.monotonic() - r.counters.moved_s < OTHER_GPU_S]
-        found = moving or able
-        return found[0] if found else None
+        return next(iter(moving or able), None)
 
     def _follow(self, reader: GpuReader, first: CounterRefresh) -> None:
-        """Look a regular refresh up again and again, until it is time for another measurement."""
+        """Check a regular refresh repeatedly, until the next measurement is due."""
         latest, begun_s, number = first, time.monotonic(), 0
-        while time.monotonic() - begun_s < REPEAT_S:
-            # Later it could not be said any more how many refreshes have passed.
-            surely_s = latest.typical_s**2 / (4 * latest.error_s)
-            if self._stop.wait(min(AGAIN_S[min(number, len(AGAIN_S) - 1)], surely_s)):
+        while time.monotonic() - begun_s < REMEASURE_S:
+            # After this time the number of refreshes that have passed is ambiguous.
+            unambiguous_s = latest.typical_s**2 / (4 * latest.error_s)
+            if self._stop.wait(min(RECHECK_S[min(number, len(RECHECK_S) - 1)], unambiguous_s)):
                 return
             number += 1
             found = None
             for _ in range(TRIES):
                 found = found or self._find(reader, latest)
             if not found:
-                # The traffic has stopped, or the refresh came at another time than predicted.
+                # The traffic has stopped, or the refresh did not come at the predicted time.
                 self._traffic.clear()
                 self._traffic.wait()
-                if (time.monotonic() - latest.until_s) > 2 * surely_s:
+                if (time.monotonic() - latest.until_s) > 2 * unambiguous_s:
                     return
                 continue
             latest = refined(replace(latest, calls=found[2]), first, found[0], found[1])
             self._report(latest)
 
     def _find(self, reader: GpuReader, latest: CounterRefresh) -> tuple[float, float, int] | None:
-        """Read round the next refresh; return the times of the readings round it, and the calls so far."""
+        """Read around the next refresh; return the times of the readings around it and the call count."""
         now_s, period_s = time.monotonic(), latest.typical_s
         count = int((now_s - latest.after_s) / period_s) + 1
         slack_s = min(period_s / 2, count * latest.error_s + CLOSE_S)
@@ -150,7 +150,7 @@ class RefreshProbe:
             if before is not None and before[1] != values:
                 return before[0], end_s, calls
             before = start_s, values
-            self._stop.wait(max(CLOSE_S, (end_s - start_s) / SHARE))
+            self._stop.wait(max(CLOSE_S, (end_s - start_s) / MAX_DRIVER_SHARE))
         return None
 
     def _report(self, result: CounterRefresh) -> None:

@@ -1,4 +1,4 @@
-"""The worker's clocks: what is read when, on which thread."""
+"""The threads of the worker: which values each thread reads, and at which interval."""
 
 from __future__ import annotations
 
@@ -32,99 +32,101 @@ from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.driver import REASONS
 from nvltop.nvml.session import Events, GpuReader, Session, connect
 from nvltop.sampler import schedule
-from nvltop.sampler.listing import ProcessLists, Table
-from nvltop.sampler.nics import NicWatch, Ports
-from nvltop.sampler.poll_threads import Lane, Lanes
-from nvltop.sampler.protocol import RELOAD, Job, guarded
+from nvltop.sampler.nic_monitor import NicMonitor, NicReader
+from nvltop.sampler.poll_threads import PollThread, PollThreads
+from nvltop.sampler.process_lists import ProcessDescriber, ProcessLists
+from nvltop.sampler.protocol import EXIT_RELOAD, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
-from nvltop.sampler.schedule import Due, Pace, Stretch
+from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
 from nvltop.sampler.wsl import without_links
 
 EVENT_WAIT_MS: Final = 1000
 EVENT_BACK_OFF_S: Final = 5.0
-"""After a wait that failed at once, as it does while a registered GPU is lost."""
+"""Delay in seconds after a wait that failed at once, as it does while a registered GPU is lost."""
 
-WATCH_S: Final = 0.25
-"""How often the lanes are looked after."""
-HICCUP: Final = 0.5
-"""Share of the interval from which a call takes too long for its counters to be of one moment."""
-USUAL: Final = 4.0
-"""A call takes longer than usual if it takes this many times as long as the one before."""
-GONE: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
-"""NVML is not initialised, the driver is not loaded, library and driver differ: reloaded under us."""
+WATCHDOG_S: Final = 0.25
+"""Interval at which the watchdog checks for GPUs that delay others, seconds."""
+SLOW_CALL_SHARE: Final = 0.5
+"""Share of the interval above which a call is too long for its counters to belong to one point in time."""
+SLOW_CALL_FACTOR: Final = 4.0
+"""Ratio to the duration of the previous call above which a call is unusually slow."""
+RELOAD_REASONS: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
+"""Errors after the driver was reloaded: not initialized, driver not loaded, library and driver differ."""
 
 Send = Callable[..., None]
 
 
-def run(job: Job, watch: Watch, send: Send, stop: threading.Event, pace: Pace) -> None:
-    """Open the driver and read until told to stop; never returns while the main process lives."""
+def run(
+    config: WorkerConfig, watch: Watch, send: Send, stop: threading.Event, requested: RequestedInterval
+) -> None:
+    """Open the driver and read until the stop event is set."""
     threading.current_thread().name = "inventory"
-    nics: Ports = NicTable()
-    if job.demo:
+    nics: NicReader = NicTable()
+    if config.demo:
         from nvltop.nvml import simulated
         from nvltop.nvml.simulated.nics import SimulatedNics
 
-        nics = SimulatedNics(simulated.install(*job.demo))
-    session = connect(watch, job.leave_out)
-    Sampler(job, session, watch, send, stop, pace, NicWatch(nics, send, stop)).run()
+        nics = SimulatedNics(simulated.install(*config.demo))
+    session = connect(watch, config.leave_out)
+    Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run()
 
 
 class Sampler:
-    """Reads one node: fast things, slow things, events and the inventory on threads of their own."""
+    """Reads one node; each kind of value has threads of its own."""
 
     def __init__(
         self,
-        job: Job,
+        config: WorkerConfig,
         session: Session,
         watch: Watch,
         send: Send,
         stop: threading.Event,
-        pace: Pace,
-        nics: NicWatch,
+        requested: RequestedInterval,
+        nics: NicMonitor,
     ) -> None:
-        self._job = job
+        self._config = config
         self._session = session
         self._watch = watch
         self._send = send
         self._stop = stop
         self._nics = nics
-        self._news = threading.Event()
-        """Something happened that the inventory may show."""
-        self._fast = Lanes("links", guarded(self.fast))
-        self._slow = Lanes("slow", guarded(self.slow))
-        self._processes = Lanes("processes", guarded(self.processes))
-        self._lists = ProcessLists(_table(job))
+        self._inventory_due = threading.Event()
+        """Set when something happened that may have changed the inventory."""
+        self._fast = PollThreads("links", exit_on_failure(self.read_fast))
+        self._slow = PollThreads("slow", exit_on_failure(self.read_slow))
+        self._processes = PollThreads("processes", exit_on_failure(self.read_processes))
+        self._lists = ProcessLists(_describer(config))
         self._refresh = RefreshProbe(lambda: session.readers, send, stop)
-        self._pace = pace
-        self._stretches: dict[Lane, Stretch] = {}
-        """The effective interval of each lane that reads link counters."""
+        self._requested = requested
+        self._intervals: dict[PollThread, AdaptiveInterval] = {}
+        """Effective interval of each thread that reads link counters."""
 
     def run(self) -> None:
-        """Open the driver, start the threads, then watch over lanes and inventory."""
+        """Open the driver, start the threads, and keep the inventory up to date."""
         self.open()
         freeze_startup_objects()
         self._cover()
-        threading.Thread(target=guarded(self.events), name="events", daemon=True).start()
-        threading.Thread(target=guarded(self._nics.run), name="nics", daemon=True).start()
-        threading.Thread(target=guarded(self._refresh.run), name="refresh", daemon=True).start()
-        threading.Thread(target=guarded(self.watchdog), name="watchdog", daemon=True).start()
-        self.inventory()
+        threading.Thread(target=exit_on_failure(self.forward_events), name="events", daemon=True).start()
+        threading.Thread(target=exit_on_failure(self._nics.run), name="nics", daemon=True).start()
+        threading.Thread(target=exit_on_failure(self._refresh.run), name="refresh", daemon=True).start()
+        threading.Thread(target=exit_on_failure(self.watchdog), name="watchdog", daemon=True).start()
+        self.watch_inventory()
 
     def open(self) -> None:
-        """Read the inventory, waiting for a driver if there is none yet."""
+        """Read the inventory; wait for a driver if there is none yet."""
         while True:
             inventory = self._session.open()
-            self._tell(inventory)
-            if not inventory.problem or self._stop.wait(schedule.LOOK_AGAIN_S):
+            self._send_inventory(inventory)
+            if not inventory.problem or self._stop.wait(schedule.RESCAN_S):
                 return
 
-    def _tell(self, inventory: Inventory) -> None:
-        if self._job.demo:
-            self._nics.tell(replace(inventory, demo=", ".join(self._job.demo)))
+    def _send_inventory(self, inventory: Inventory) -> None:
+        if self._config.demo:
+            self._nics.send(replace(inventory, demo=", ".join(self._config.demo)))
             return
         shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
         boot_s, proc = booted_s(), proc_root()
-        told = replace(
+        completed = replace(
             inventory,
             pci_gpus=attempt(lambda: drivers_gpus(shown, proc), "/proc/driver/nvidia"),
             container=attempt(in_container, "/proc"),
@@ -132,7 +134,7 @@ class Sampler:
             driver_loaded_s=driver_loaded_s(proc, boot_s),
             wsl=in_wsl(proc),
         )
-        self._nics.tell(without_links(told))
+        self._nics.send(without_links(completed))
 
     def _cover(self) -> None:
         self._fast.cover(self._session.readers)
@@ -140,10 +142,10 @@ class Sampler:
         self._processes.cover(self._session.readers)
 
     def watchdog(self) -> None:
-        """Keep one GPU from holding up the others and items from waiting, and tell what reading costs."""
+        """Separate GPUs that delay others, flush items held back, and report the cost of reading."""
         spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
-        while not self._stop.wait(WATCH_S):
-            self._send()  # what has waited long enough for others to go with
+        while not self._stop.wait(WATCHDOG_S):
+            self._send()  # flush items that were held back for long enough
             now = time.monotonic()
             self._fast.split(now)
             self._slow.split(now)
@@ -152,27 +154,27 @@ class Sampler:
                 self._send(self._cost(spent, now))
                 spent = (now, self._watch.calls, self._watch.driver_s, time.process_time())
 
-    def fast(self, lane: Lane) -> None:
-        """Read link counters at the refresh rate; gauges, states and errors at their own."""
-        stretch = self._stretches[lane] = Stretch(self._pace)
+    def read_fast(self, thread: PollThread) -> None:
+        """Read link counters at the requested interval; gauges, states and errors at their own intervals."""
+        interval = self._intervals[thread] = AdaptiveInterval(self._requested)
         calls_s: dict[str, float] = {}
-        gauges, states = Due(schedule.GAUGES_S), Due(schedule.STATES_S)
-        errors: dict[str, Due] = {}
-        lost: dict[str, Due] = {}
+        gauges, states = Periodic(schedule.GAUGES_S), Periodic(schedule.STATES_S)
+        errors: dict[str, Periodic] = {}
+        lost: dict[str, Periodic] = {}
         next_s = time.monotonic()
-        while not (self._stop.is_set() or lane.ended):
+        while not (self._stop.is_set() or thread.ended):
             start = time.monotonic()
-            # A turn early rather than a whole interval late.
-            slack = stretch.interval_s / 2
-            with_gauges, with_states = gauges.at(start, slack), states.at(start, slack)
+            # Read half an interval early rather than a full interval late.
+            slack = interval.interval_s / 2
+            with_gauges, with_states = gauges.due(start, slack), states.due(start, slack)
             counters_s = 0.0
             gathered: list[Reading] = []
-            for reader in lane.turn(self._session.readers):
+            for reader in thread.readers_in_turn(self._session.readers):
                 uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.silent
-                if was_lost and not lost.setdefault(uuid, Due(schedule.LOST_S)).at(start):
+                if was_lost and not lost.setdefault(uuid, Periodic(schedule.RETRY_LOST_S)).due(start):
                     continue
                 begun = time.monotonic()
-                readings = _read_counters(reader, stretch.interval_s, calls_s)
+                readings = _read_counters(reader, interval.interval_s, calls_s)
                 counters_s += time.monotonic() - begun
                 if reader.counters.moved_s >= begun:
                     self._refresh.note_traffic()
@@ -181,112 +183,112 @@ class Sampler:
                 if with_gauges or was_lost:
                     readings += reader.read_gauges()
                 every = schedule.ERRORS_BY_CALL_S if reader.errors.needs_calls else schedule.ERRORS_S
-                due = errors.setdefault(uuid, Due(every))
-                due.every_s = every
-                if due.at(start, slack):
+                periodic = errors.setdefault(uuid, Periodic(every))
+                periodic.every_s = every
+                if periodic.due(start, slack):
                     readings += reader.read_errors()
                 if reader.silent != was_silent:
-                    self._news.set()
+                    self._inventory_due.set()
                 gathered += readings
                 if time.monotonic() - start > schedule.GATHER_S:
-                    self._send(*lane.own(gathered))
+                    self._send(*thread.of_own_gpus(gathered))
                     gathered = []
-            self._send(*lane.own(gathered))
-            stretch.note(counters_s)
+            self._send(*thread.of_own_gpus(gathered))
+            interval.add(counters_s)
             now = time.monotonic()
-            next_s += stretch.interval_s
+            next_s += interval.interval_s
             if next_s <= now:
-                # Missed turns are skipped, not made up for.
-                next_s = now + stretch.interval_s
+                # Missed readings are skipped, not made up for.
+                next_s = now + interval.interval_s
             self._stop.wait(next_s - now)
 
-    def processes(self, lane: Lane) -> None:
-        """List the processes on the GPUs, apart from all else: /proc can be slow on a loaded machine."""
-        while not (self._stop.is_set() or lane.ended):
+    def read_processes(self, thread: PollThread) -> None:
+        """List the processes on the GPUs on a thread of its own: /proc can be slow on a loaded machine."""
+        while not (self._stop.is_set() or thread.ended):
             start = time.monotonic()
-            for reader in lane.turn(self._session.readers):
+            for reader in thread.readers_in_turn(self._session.readers):
                 if not reader.lost:
                     self._lists.read(reader)
             begun_cpu_s = time.thread_time()
-            if lane is self._processes.largest:
+            if thread is self._processes.largest:
                 listed = self._lists.describe(self._session.readers)
                 self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            # Thousands of processes are read less often, so that they cost a few percent at most.
+            # Thousands of processes are read less often, to limit the cost to a few percent.
             spent_s = time.thread_time() - begun_cpu_s
             pause_s = max(schedule.PROCESSES_S, spent_s / schedule.PROCESSES_SHARE)
-            self._stop.wait(min(pause_s, schedule.PROCESSES_MOST_S))
+            self._stop.wait(min(pause_s, schedule.MAX_PROCESSES_S))
 
     def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
         seconds = max(now - before[0], 1e-3)
-        most = self._stretch_of(self._fast.largest)
+        main = self._interval_of(self._fast.largest)
         cost = Cost(
             calls_per_s=(self._watch.calls - before[1]) / seconds,
             driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=most.interval_s,
-            sweep_s=most.sweep_s,
+            interval_s=main.interval_s,
+            sweep_s=main.sweep_s,
             cpu_s_per_s=(time.process_time() - before[3]) / seconds,
-            other_intervals=self._other_intervals(most.interval_s),
+            other_intervals=self._other_intervals(main.interval_s),
         )
         return Reading(None, now, now, time.time(), cost)
 
     def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
-        """Return the GPUs whose link counters are not read every `interval_s`."""
+        """Return the GPUs whose link counters are read at another interval than `interval_s`."""
         intervals = [
-            GpuInterval(r.device.index, self._stretch_of(self._fast.lane_of(r.device.uuid)).interval_s)
+            GpuInterval(r.device.index, self._interval_of(self._fast.thread_of(r.device.uuid)).interval_s)
             for r in self._session.readers
         ]
         return tuple(i for i in intervals if i.interval_s != interval_s)
 
-    def _stretch_of(self, lane: Lane | None) -> Stretch:
-        stretch = self._stretches.get(lane) if lane else None
-        return stretch or Stretch(self._pace)  # the lane's thread has not begun yet
+    def _interval_of(self, thread: PollThread | None) -> AdaptiveInterval:
+        interval = self._intervals.get(thread) if thread else None
+        return interval or AdaptiveInterval(self._requested)  # the thread has not started yet
 
-    def slow(self, lane: Lane) -> None:
+    def read_slow(self, thread: PollThread) -> None:
         """Read PCIe and C2C traffic and the fabric."""
-        traffic, fabric = Due(schedule.TRAFFIC_S), Due(schedule.FABRIC_S)
-        # GPM needs two samples for a first value: the second does not wait a whole turn.
-        self._each(lane, GpuReader.read_traffic)
-        self._each(lane, GpuReader.read_fabric)
-        fabric.at(time.monotonic())
+        traffic, fabric = Periodic(schedule.TRAFFIC_S), Periodic(schedule.FABRIC_S)
+        # GPM needs two samples for its first value: read the second one early.
+        self._each(thread, GpuReader.read_traffic)
+        self._each(thread, GpuReader.read_fabric)
+        fabric.due(time.monotonic())
         self._stop.wait(schedule.FIRST_TRAFFIC_S)
-        while not (self._stop.is_set() or lane.ended):
+        while not (self._stop.is_set() or thread.ended):
             now = time.monotonic()
-            if traffic.at(now):
-                self._each(lane, GpuReader.read_traffic)
-            if fabric.at(now):
-                self._each(lane, GpuReader.read_fabric)
+            if traffic.due(now):
+                self._each(thread, GpuReader.read_traffic)
+            if fabric.due(now):
+                self._each(thread, GpuReader.read_fabric)
             self._stop.wait(max(0.0, min(traffic.next_s, fabric.next_s) - time.monotonic()))
 
-    def _each(self, lane: Lane, read: Callable[[GpuReader], list[Reading]]) -> None:
-        for reader in lane.turn(self._session.readers):
+    def _each(self, thread: PollThread, read: Callable[[GpuReader], list[Reading]]) -> None:
+        for reader in thread.readers_in_turn(self._session.readers):
             if not reader.lost and not self._stop.is_set():
                 self._send(*read(reader))
 
-    def inventory(self) -> None:
-        """Read the inventory again now and then, and soon after something happened."""
+    def watch_inventory(self) -> None:
+        """Read the inventory again at intervals, and soon after an event."""
         while not self._stop.is_set():
             unread = any(g.problem for g in self._session.inventory.gpus) if self._session.inventory else True
-            self._news.wait(schedule.LOOK_AGAIN_S if unread else schedule.PAIRS_S)
-            if self._news.is_set():
-                # What happened goes on happening for a moment.
+            self._inventory_due.wait(schedule.RESCAN_S if unread else schedule.PAIRS_S)
+            if self._inventory_due.is_set():
+                # Wait until related changes have happened as well.
                 self._stop.wait(schedule.SETTLE_S)
-                self._news.clear()
+                self._inventory_due.clear()
             if self._stop.is_set():
                 return
             answer = self._session.read_again()
             if isinstance(answer, Missing):
-                if answer in GONE:
-                    # Only a fresh process loads a fresh library.
-                    os._exit(RELOAD)
-                self._stop.wait(schedule.LOOK_AGAIN_S)
+                if answer in RELOAD_REASONS:
+                    # Only a new process loads the new library.
+                    os._exit(EXIT_RELOAD)
+                self._stop.wait(schedule.RESCAN_S)
             elif answer:
-                self._tell(answer)
+                self._send_inventory(answer)
                 self._cover()
 
-    def events(self) -> None:
-        """Pass on what the driver tells by itself."""
+    def forward_events(self) -> None:
+        """Send the events that the driver reports."""
         events = Events(self._session.driver, self._session.readers)
-        # From here on silence means that nothing happened; what was before nobody tells us.
+        # From here on, no event means that nothing happened; earlier events are not reported.
         self._send(Event(time.monotonic(), time.time(), None, LISTENING, events.registered))
         if not events.registered:
             return
@@ -296,20 +298,20 @@ class Sampler:
             if not isinstance(event, Missing):
                 item: Item = event
                 self._send(item)
-                self._news.set()
+                self._inventory_due.set()
             elif time.monotonic() - begun < EVENT_WAIT_MS / 2000:
                 self._stop.wait(EVENT_BACK_OFF_S)
 
 
 def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, float]) -> list[Reading]:
-    """Read a GPU's link counters; again if the call took far longer than usual, as one does that hung.
+    """Read a GPU's link counters; read them again if the call took much longer than usual.
 
-    Nobody knows when in that time the driver took the counts, so that the rate would be wrong: too high by
-    what was moved while the call hung. `calls_s` holds how long the call before took, by UUID.
+    The driver may have read the counters at any time during a call that hung, so the rate would include
+    traffic during the hang. `calls_s` maps the UUID to the duration of the previous call.
     """
     readings = reader.read_counters()
     uuid, took_s = reader.device.uuid, _call_s(readings)
-    if took_s > max(HICCUP * interval_s, USUAL * calls_s.get(uuid, took_s)):
+    if took_s > max(SLOW_CALL_SHARE * interval_s, SLOW_CALL_FACTOR * calls_s.get(uuid, took_s)):
         readings = reader.read_counters()
         took_s = _call_s(readings)
     calls_s[uuid] = took_s
@@ -320,8 +322,8 @@ def _call_s(readings: list[Reading]) -> float:
     return max((r.end_s - r.start_s for r in readings if isinstance(r.data, LinkCounters)), default=0.0)
 
 
-def _table(job: Job) -> Table:
-    if not job.demo:
+def _describer(config: WorkerConfig) -> ProcessDescriber:
+    if not config.demo:
         return ProcessTable()
     from nvltop.nvml.simulated.processes import SimulatedTable
 

@@ -1,4 +1,4 @@
-"""When each group of values is due, and how the interval stretches when reading is slow."""
+"""The interval at which each group of values is read, and how it adapts when reading is slow."""
 
 from __future__ import annotations
 
@@ -8,86 +8,96 @@ from typing import Final
 from nvltop.sampler.protocol import deadline_s
 
 GAUGES_S: Final = 1.0
+"""Interval of utilization, memory, power, temperature and clocks, seconds."""
 STATES_S: Final = 1.0
+"""Interval of the link states, seconds."""
 ERRORS_S: Final = 5.0
+"""Interval of the error counters, seconds."""
 ERRORS_BY_CALL_S: Final = 30.0
-"""Where each error counter costs a call of its own."""
+"""Interval of the error counters where each counter needs a driver call of its own, seconds."""
 FABRIC_S: Final = 10.0
+"""Interval of the fabric state, seconds."""
 PAIRS_S: Final = 60.0
+"""Interval of the inventory, which includes the topology of GPU pairs, seconds."""
 SETTLE_S: Final = 1.0
-"""How long after an event the inventory is read again."""
+"""Delay between an event and the inventory that is read because of it, seconds."""
 TRAFFIC_S: Final = 2.0
+"""Interval of PCIe and C2C traffic, seconds."""
 FIRST_TRAFFIC_S: Final = 0.2
-"""Seconds to the second reading, with which GPM gives its first values (it needs 0.1 s)."""
+"""Delay of the second reading of PCIe and C2C traffic, seconds: GPM returns values after 0.1 s or more."""
 HOST_S: Final = 1.0
+"""Interval of the host's CPU and memory, seconds."""
 NICS_S: Final = 1.0
+"""Interval of the NIC ports, seconds."""
 FIRST_NICS_S: Final = 0.5
-"""Seconds to the second reading, with which there are rates: a report after 1 s has them."""
+"""Delay of the second reading of the NIC ports, seconds, so that a report after 1 s has rates."""
 PROCESSES_S: Final = 2.0
+"""Interval of the process list, seconds; longer where describing the processes is expensive."""
 PROCESSES_SHARE: Final = 0.01
-"""Share of one CPU that describing the processes may take; what the main process makes of it takes thrice."""
-PROCESSES_MOST_S: Final = 8.0
-"""No list is described later than this, however many processes there are."""
+"""Limit of the CPU share that describing the processes takes; the main process needs three times as much."""
+MAX_PROCESSES_S: Final = 8.0
+"""Longest interval of the process list, seconds, with any number of processes."""
 COST_S: Final = 1.0
+"""Interval at which the worker reports its own cost, seconds."""
 GATHER_S: Final = 0.02
-"""Readings that come within so short a time are sent together: each sending wakes the main process."""
-WAIT_S: Final = 0.25
-"""After a sending, what is of no hurry waits for the next one for so long."""
-LOST_S: Final = 5.0
-"""How often a GPU that is lost is asked whether it is back."""
-LOOK_AGAIN_S: Final = 10.0
-"""How often the driver is asked for GPUs when there are none, or fewer than before."""
+"""Time in seconds within which readings are sent together: each write wakes the main process."""
+BATCH_S: Final = 0.25
+"""Time in seconds for which items that are not urgent may be held back after a write."""
+RETRY_LOST_S: Final = 5.0
+"""Interval at which a lost GPU is read again, seconds."""
+RESCAN_S: Final = 10.0
+"""Interval of the inventory while no GPU, or fewer GPUs than before, can be read, seconds."""
 
-SHARE: Final = 0.25
-"""A sweep may take this share of the interval; if it takes more, the interval grows."""
+MAX_SWEEP_SHARE: Final = 0.25
+"""Share of the interval that one sweep over the link counters may take; above it, the interval grows."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """The asked interval of the link counters, which can change while they are read."""
+class RequestedInterval:
+    """The interval of the link counters that the user requested; it can change while they are read."""
 
     interval_s: float
 
 
 @dataclass(slots=True)
-class Stretch:
+class AdaptiveInterval:
     """The effective interval of the link counters that one thread reads."""
 
-    pace: Pace
+    requested: RequestedInterval
     sweep_s: float = field(default=0.0, init=False)
-    """How long a sweep takes: the smoothed median of three."""
+    """Duration of a sweep, seconds: the smoothed median of three."""
     _before: tuple[float, float] = field(default=(0.0, 0.0), init=False)
-    """Seconds that the last two sweeps took."""
+    """Durations of the last two sweeps, seconds."""
 
-    def note(self, sweep_s: float) -> None:
-        """Take account of how long a sweep took.
+    def add(self, sweep_s: float) -> None:
+        """Add the duration of a sweep.
 
-        A single slow sweep has no weight, since a call in it hung; of a series each counts. None counts
-        for more than the time after which a call is stuck.
+        The median ignores a single slow sweep, in which a call hung, but not a series of them. A duration
+        is limited to the time after which a call counts as stuck.
         """
-        sweep_s = min(sweep_s, deadline_s(self.pace.interval_s))
+        sweep_s = min(sweep_s, deadline_s(self.requested.interval_s))
         median_s = sorted((*self._before, sweep_s))[1]
         self._before = (self._before[1], sweep_s)
         self.sweep_s += 0.3 * (median_s - self.sweep_s)
 
     @property
     def interval_s(self) -> float:
-        """The asked interval, or longer."""
-        return max(self.pace.interval_s, self.sweep_s / SHARE)
+        """The requested interval, or a longer one where sweeps are slow, seconds."""
+        return max(self.requested.interval_s, self.sweep_s / MAX_SWEEP_SHARE)
 
 
 @dataclass(slots=True)
-class Due:
-    """Tells when something that is done every so often is due."""
+class Periodic:
+    """A periodic task."""
 
     every_s: float
     next_s: float = 0.0
 
-    def at(self, now: float, slack_s: float = 0.0) -> bool:
-        """Whether it is due now (or within `slack_s`); if so, the next time is set."""
+    def due(self, now: float, slack_s: float = 0.0) -> bool:
+        """Return whether the task is due now or within `slack_s`; if so, schedule the next time."""
         if now + slack_s < self.next_s:
             return False
-        # Along the old grid, unless that has been left far behind.
+        # Keep the phase, unless whole periods were missed.
         step = self.next_s + self.every_s
         self.next_s = step if step > now else now + self.every_s
         return True

@@ -1,7 +1,8 @@
-"""The worker process: reads NVML and the host, writes items to its pipe, ends when the pipe does.
+"""The worker process: read NVML and the host, write items to a pipe, exit when the pipe is closed.
 
-`launch` starts it. One thread per clock, so that a slow call of one kind does not delay the others; each
-driver call is noted in shared memory while it lasts. When it fails, the last line on its stderr says why.
+`launch` starts it. Each kind of reading has a thread of its own, so that a slow call does not delay the
+others. Each driver call in progress is visible in shared memory. When the worker fails, the last line on its
+stderr is the reason.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from nvltop.gc_tuning import disable_during_startup
 from nvltop.host.host_stats import read_host
 from nvltop.model import Inventory, Reading
 from nvltop.nvml.call_tracker import WAITS, Watch
-from nvltop.sampler import schedule, waiting
+from nvltop.sampler import schedule, stuck_workers
 from nvltop.sampler.pipe import Sender
-from nvltop.sampler.protocol import BEAT_S, WORKER_NAME, Job, guarded
-from nvltop.sampler.schedule import Pace
+from nvltop.sampler.protocol import HEARTBEAT_S, WORKER_NAME, WorkerConfig, exit_on_failure
+from nvltop.sampler.schedule import RequestedInterval
 
 
-def beat(watch: Watch, stop: threading.Event) -> None:
-    """Note now and then that this process runs, which one that is stopped or frozen does not."""
+def send_heartbeats(watch: Watch, stop: threading.Event) -> None:
+    """Write the time to shared memory at intervals; a stopped or frozen process does not."""
     watch.beat()
-    while not stop.wait(BEAT_S):
+    while not stop.wait(HEARTBEAT_S):
         watch.beat()
 
 
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
-    """Read the host's meters once a second."""
+    """Send the host's CPU and memory usage once a second."""
     read_host()
     while not stop.wait(schedule.HOST_S):
         start = time.monotonic()
@@ -38,50 +39,53 @@ def sample_host(pipe: Sender, stop: threading.Event) -> None:
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
 
 
-def listen(watch: Watch, stop: threading.Event, pace: Pace, waits: bool) -> None:
-    """Take what the main process says on our stdin, one interval a line; when it is closed, end.
+def follow_parent(
+    watch: Watch, stop: threading.Event, requested: RequestedInterval, finish_calls: bool
+) -> None:
+    """Read intervals from stdin, one per line; exit when the main process closes it.
 
-    A driver call under way is waited for, if `waits`: ending the process in the middle of one has been seen
-    to take the GPU's firmware down (dcgm-exporter#84).
+    With `finish_calls`, wait for driver calls in progress first: ending the process during a call has
+    crashed the GPU's firmware (dcgm-exporter#84).
     """
     with contextlib.suppress(OSError):
-        while said := os.read(0, 4096):
+        while lines := os.read(0, 4096):
             with contextlib.suppress(ValueError):
-                pace.interval_s = float(said.split()[-1])
+                requested.interval_s = float(lines.split()[-1])
     stop.set()
-    waited = None
-    while waits and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
-        if waited is None and time.monotonic() - min(call.since_s for call in calls) > waiting.WORTH_S:
-            waited = waiting.announce({call.gpu for call in calls})
-        if waited:
-            waiting.answer(waited)
-        # Polled: a thread stuck in the driver cannot tell us anything.
+    announced = None
+    while finish_calls and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
+        oldest_s = time.monotonic() - min(call.since_s for call in calls)
+        if announced is None and oldest_s > stuck_workers.STUCK_AFTER_S:
+            announced = stuck_workers.announce({call.gpu for call in calls})
+        if announced:
+            stuck_workers.accept_probes(announced)
+        # Polled, because a thread that is stuck in the driver cannot signal anything.
         time.sleep(0.02)
     os._exit(0)
 
 
 def main() -> None:
     """Run one worker; when it fails, write why to stderr and end the process, whatever its threads are in."""
-    guarded(_run)()
+    exit_on_failure(_run)()
 
 
 def _run() -> None:
     disable_during_startup()
-    job = Job.from_argument(sys.argv[1])
+    config = WorkerConfig.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)
-    watch = Watch(job.watch_fd)
-    os.close(job.watch_fd)
-    pace = Pace(job.interval_s)
-    pipe = Sender(job.items_fd, pace)
+    watch = Watch(config.watch_fd)
+    os.close(config.watch_fd)
+    requested = RequestedInterval(config.interval_s)
+    pipe = Sender(config.items_fd, requested)
     stop = threading.Event()
     for name, work in (
-        ("beat", lambda: beat(watch, stop)),
-        ("parent", lambda: listen(watch, stop, pace, waits=job.demo is None)),
+        ("heartbeat", lambda: send_heartbeats(watch, stop)),
+        ("parent", lambda: follow_parent(watch, stop, requested, finish_calls=config.demo is None)),
         ("host", lambda: sample_host(pipe, stop)),
     ):
-        threading.Thread(target=guarded(work), name=name, daemon=True).start()
-    # Imported late: the threads above already run while the modules load.
+        threading.Thread(target=exit_on_failure(work), name=name, daemon=True).start()
+    # Imported late, so that the threads above already run while the modules load.
     from nvltop.nvml.binding import wrong_binding
 
     problem = wrong_binding()
@@ -90,6 +94,6 @@ def _run() -> None:
     else:
         from nvltop.sampler.sampler import run
 
-        run(job, watch, pipe.send, stop, pace)
-    # Told to stop: `listen` ends the process, once no thread is in a driver call.
+        run(config, watch, pipe.send, stop, requested)
+    # `follow_parent` ends the process, once no thread is in a driver call.
     threading.Event().wait()

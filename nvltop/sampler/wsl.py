@@ -1,4 +1,4 @@
-"""Windows Subsystem for Linux: NVML answers there, but reports no NVLink even where a bridge is fitted."""
+"""Windows Subsystem for Linux, where NVML reports no NVLink even if a bridge is fitted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _CAPABLE: Final = re.compile(
     r"\b2080\b|\b2070 SUPER|\b3090\b|TITAN (RTX|V)\b|Quadro (RTX [5-8]000|G[PV]100)|RTX A(4500|5\d00|6000)"
     r"|\bA(30|40)\b|\b[PVAHB][1-9]00\b"
 )
-"""Models with NVLink that a Windows machine may have; later GeForce and RTX cards have none."""
+"""Models with NVLink that a Windows machine may have; later GeForce and RTX models do not have NVLink."""
 
 
 def without_links(inventory: Inventory) -> Inventory:
-    """Return an inventory whose GPUs do not claim to have no NVLink where nobody can know it."""
+    """Return the inventory with the links of NVLink-capable GPUs marked as unknown if it is from WSL."""
     if inventory.wsl is not True:
         return inventory
     return replace(inventory, gpus=tuple(_unknown(gpu) for gpu in inventory.gpus))

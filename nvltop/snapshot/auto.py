@@ -9,7 +9,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import Item
-from nvltop.record.flight_recorder import Ring
+from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
 from nvltop.snapshot.sections.files import SnapshotError
 from nvltop.text import print_message
@@ -20,7 +20,7 @@ class AutoSnapshot:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ring = Ring(redactor(settings.full))
+        self._ring = FlightRecorder(redactor(settings.full))
         self._history = RateHistory()
         self._critical = CriticalTrigger()
 

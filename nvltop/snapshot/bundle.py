@@ -16,7 +16,7 @@ from nvltop.analysis.jobs import jobs, partners_of
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame, Severity
-from nvltop.record.flight_recorder import Ring
+from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.redact import Redactor
 from nvltop.report.secrets import without_secrets
 
@@ -60,7 +60,7 @@ def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
 def snapshot_files(
     frame: Frame,
     history: RateHistory,
-    ring: Ring,
+    ring: FlightRecorder,
     screen: str,
     cause: str,
     replayed: bool = False,

@@ -11,7 +11,7 @@ from nvltop.config.settings import Settings
 from nvltop.text import clean, print_message
 
 if TYPE_CHECKING:
-    from nvltop.record.recorded import Source
+    from nvltop.record.recording_source import Source
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from nvltop.config.settings import Settings
 from nvltop.headless.replay import fold_recording
 from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
-from nvltop.record.flight_recorder import Ring
-from nvltop.record.recorded import Source
+from nvltop.record.flight_recorder import FlightRecorder
+from nvltop.record.recording_source import Source
 from nvltop.record.redact import Redactor
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -28,7 +28,7 @@ class Observation:
 
     monitor: Monitor
     history: RateHistory
-    ring: Ring
+    ring: FlightRecorder
     problem: RunError | None = None
     """Why there is little to see, if so."""
 
@@ -36,7 +36,7 @@ class Observation:
 def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Observation:
     """Look for so long, or until it is clear that the driver does not answer."""
     live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
-    history, ring = RateHistory(), Ring(redact)
+    history, ring = RateHistory(), FlightRecorder(redact)
     live.on_item = ring.write
     try:
         with live.line:
@@ -61,7 +61,7 @@ def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor
 
 def observe_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Observation:
     """Look at a recording up to its end, or for so many seconds of it."""
-    history, ring, begun_s, monitor = RateHistory(), Ring(redact), None, Monitor()
+    history, ring, begun_s, monitor = RateHistory(), FlightRecorder(redact), None, Monitor()
     line = StatusLine()
     for monitor, _, tick in fold_recording(path, settings, line, ring.write):
         history.add(monitor.frame())

@@ -78,7 +78,7 @@ class FixedSource:
         """Return the moment."""
         return self._tick
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Do nothing."""
 
     def close(self) -> None:

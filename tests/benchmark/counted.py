@@ -26,12 +26,12 @@ from nvltop.model import Host, Item, Reading, Tick
 from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.nic_monitor import NicMonitor
 from nvltop.sampler.pipe import Receiver, Sender
-from nvltop.sampler.poll_threads import Lane
-from nvltop.sampler.protocol import Job
+from nvltop.sampler.poll_threads import PollThread
+from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
-from nvltop.sampler.schedule import HOST_S, Pace
+from nvltop.sampler.schedule import HOST_S, RequestedInterval
 
 INTERVAL_S = 0.25
 WARM_UP_S = 10.0
@@ -96,17 +96,18 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
         calls.begin()
 
     stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
-    nics = NicWatch(SimulatedNics(library), send, stop)
-    watch, job = Watch(), Job(0, 0, INTERVAL_S, (node, scenario))
-    sampler = Sampler(job, session.connect(watch), watch, send, stop, Pace(INTERVAL_S), nics)
+    nics = NicMonitor(SimulatedNics(library), send, stop)
+    watch, job = Watch(), WorkerConfig(0, 0, INTERVAL_S, (node, scenario))
+    sampler = Sampler(job, session.connect(watch), watch, send, stop, RequestedInterval(INTERVAL_S), nics)
     sampler.open()
-    sampler._news = sampler._refresh._traffic = stop
-    lane = Lane([reader.device.uuid for reader in sampler._session.readers])
-    for lanes in (sampler._fast, sampler._slow, sampler._processes):
-        lanes._lanes = [lane]
+    sampler._inventory_due = sampler._refresh._traffic = stop
+    one = PollThread([reader.device.uuid for reader in sampler._session.readers])
+    for poll_threads in (sampler._fast, sampler._slow, sampler._processes):
+        poll_threads._threads = [one]
     threads = (
-        lambda: sampler.fast(lane), lambda: sampler.slow(lane), lambda: sampler.processes(lane),
-        sampler.inventory, sampler.watchdog, nics.run, sampler._refresh.run,
+        lambda: sampler.read_fast(one), lambda: sampler.read_slow(one),
+        lambda: sampler.read_processes(one),
+        sampler.watch_inventory, sampler.watchdog, nics.run, sampler._refresh.run,
     )  # fmt: skip
     counted = Counter[str]()
     for thread in threads:
@@ -128,7 +129,7 @@ def pack(sent: Sent, clock: Clock, counts: Counts) -> list[tuple[float, bytes]]:
     """Send items through the pipe, and return the bursts that come out when."""
     calls, bursts = Calls(), []
     pipe = os.memfd_create("pipe")
-    sender = Sender(pipe, Pace(INTERVAL_S))
+    sender = Sender(pipe, RequestedInterval(INTERVAL_S))
     for at_s, items in sent:
         clock.now = at_s
         with calls.counting() if at_s >= WARM_S else nullcontext():
@@ -170,12 +171,12 @@ class Arrived:
 
     def drain(self) -> list[Item]:
         chunk, self.arrived = self.arrived, b""
-        return self._receiver.take(chunk)
+        return self._receiver.feed(chunk)
 
     def tick(self) -> Tick:
         return Tick(self._clock.now, WALL_S + self._clock.now, INTERVAL_S)
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         pass
 
     def close(self) -> None:

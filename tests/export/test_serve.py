@@ -107,7 +107,7 @@ class Hung:
         self.mono_s += 10.0
         return Tick(self.mono_s, 1_790_000_000.0, 1.0, "stuck", (call,))
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         raise AssertionError("nobody asked")
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.model import Tick, known
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
 
 
@@ -22,7 +22,7 @@ def test_a_replay_says_what_was_said_live(simulate, tmp_path):
     items = simulate("hgx-a100-4", "straggler", 70)
     redact = Redactor()
     path = tmp_path / "run.gz"
-    recorder = Recorder(path, redact=redact)
+    recorder = RecordingWriter(path, redact=redact)
     for item in items:
         recorder.write(item)
     recorder.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nvltop.model import Tick
 from nvltop.record import archive
-from nvltop.record.flight_recorder import Ring
+from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
@@ -23,7 +23,7 @@ TICKS = [Tick(float(i), 1e9 + i, 1.0, "running") for i in range(1, 4)]
 
 
 def recording() -> bytes:
-    ring = Ring(Redactor({}))
+    ring = FlightRecorder(Redactor({}))
     for tick in TICKS:
         ring.write(tick)
     return ring.recording()

@@ -43,7 +43,7 @@ from nvltop.model import (
 )
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
 
 SECONDS = 12
@@ -90,7 +90,7 @@ def sample() -> list:
 
 
 def recorded(folder: Path) -> bytes:
-    recorder = Recorder(folder / "sample")
+    recorder = RecordingWriter(folder / "sample")
     for item in sample():
         recorder.write(item)
     recorder.close()

@@ -14,7 +14,7 @@ from nvltop.model import Event, Tick
 from nvltop.record import stream
 from nvltop.record.format import MAX_LINE, RecordingError
 from nvltop.record.reader import open_recording
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 
 HEADER = b'{"schema":"nvltop-recording/1","version":"0.1.0","removed":[]}\n'
 TICK = b'["t",0,0,[[1.0,"running",[],""]]]\n'
@@ -137,7 +137,7 @@ def test_hostile_texts_are_cleaned(tmp_path):
 
 def test_progress_ends_at_the_size(tmp_path, simulate):
     path = tmp_path / "x"
-    recorder = Recorder(path)
+    recorder = RecordingWriter(path)
     for item in simulate():
         recorder.write(item)
     recorder.close()

@@ -34,7 +34,7 @@ from nvltop.model import (
 from nvltop.nvml.gpm import NO_PERMISSION_NOTE
 from nvltop.record import redact as module
 from nvltop.record.redact import Redactor, local_names
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 
 UUID = "GPU-0f3c9a1e-77aa-4bcd-8eef-1234567890ab"
 OTHER = "GPU-1f3c9a1e-77aa-4bcd-8eef-1234567890ab"
@@ -70,7 +70,7 @@ def items():
 
 
 def test_planted_secrets_are_in_no_byte(tmp_path):
-    recorder = Recorder(tmp_path / "run.gz", redact=Redactor(NAMES))
+    recorder = RecordingWriter(tmp_path / "run.gz", redact=Redactor(NAMES))
     for item in items():
         recorder.write(item)
     recorder.close()
@@ -84,7 +84,7 @@ def test_planted_secrets_are_in_no_byte(tmp_path):
 def test_compute_activity_keeps_its_words_and_no_secret(tmp_path):
     everything = "; ".join(SECRETS)
     told = ComputeActivity(0.5, Missing(everything), 0.25, 512.0, "gpm", f"GPM is not read: {everything}")
-    recorder = Recorder(tmp_path / "run", redact=Redactor(NAMES))
+    recorder = RecordingWriter(tmp_path / "run", redact=Redactor(NAMES))
     recorder.write(Inventory(1.0, 1.79e9, hostname="Aurora-GPU17.cluster.acme.example"))
     recorder.write(Reading(UUID, 1.0, 1.25, 1.79e9, told))
     recorder.close()

@@ -10,9 +10,9 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.model import Event, Finding, Inventory, LinkErrors, Reading, Severity, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
-from nvltop.record.replay import BATCH, Replay
+from nvltop.record.replay import BATCH, ReplaySource
 from nvltop.record.timeline import FindingMarker, Mark, scan, time_of
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 
 
 class Clock:
@@ -30,7 +30,7 @@ def clock():
 @pytest.fixture
 def path(tmp_path, simulate):
     items = simulate("hgx-a100-4", "errors", 40.0)
-    recorder = Recorder(tmp_path / "run")
+    recorder = RecordingWriter(tmp_path / "run")
     for item in items:
         recorder.write(item)
     recorder.close()
@@ -51,7 +51,7 @@ def drain(replay):
 
 
 def test_it_is_a_source(path, clock, items):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     assert replay.fileno() == -1
     first = drain(replay)
     assert first == items[: len(first)]
@@ -71,13 +71,13 @@ def test_it_is_a_source(path, clock, items):
 
 
 def test_the_state_of_the_worker_is_the_one_of_then(tmp_path, clock):
-    recorder = Recorder(tmp_path / "run")
+    recorder = RecordingWriter(tmp_path / "run")
     recorder.write(Inventory(1.0, 2.0))
     recorder.write(Tick(1.5, 2.5, 0.25, "starting"))
     recorder.write(Tick(1.75, 2.75, 0.25, "stuck", (), "nvmlInit hangs"))
     recorder.write(Event(9.0, 10.0, None, "xid", 74))
     recorder.close()
-    replay = Replay(tmp_path / "run", clock=clock)
+    replay = ReplaySource(tmp_path / "run", clock=clock)
     assert replay.tick() == Tick(1.5, 2.5, 1.0, "replay")
     drain(replay)
     assert replay.tick() == Tick(1.5, 2.5, 0.25, "starting")
@@ -87,7 +87,7 @@ def test_the_state_of_the_worker_is_the_one_of_then(tmp_path, clock):
 
 
 def test_pause_and_step(path, clock, items):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     clock.now += 1
     seen = drain(replay)
     replay.pause()
@@ -110,7 +110,7 @@ def test_pause_and_step(path, clock, items):
 
 @pytest.mark.parametrize(("asked", "speed"), [(0.1, 0.25), (0.5, 0.5), (4, 4), (1000, 64)])
 def test_speed(path, clock, asked, speed):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     clock.now += 0.25
     replay.speed = asked
     assert replay.speed == speed
@@ -119,7 +119,7 @@ def test_speed(path, clock, asked, speed):
 
 
 def test_jumps(path, clock, items):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     replay.pause()
     replay.jump(replay.timeline.start_s + 20)
     assert replay.generation == 0
@@ -140,11 +140,11 @@ def test_jumps(path, clock, items):
 
 
 def test_a_long_jump_comes_in_batches(tmp_path, clock):
-    recorder = Recorder(tmp_path / "run")
+    recorder = RecordingWriter(tmp_path / "run")
     for turn in range(2 * BATCH + 1):
         recorder.write(Tick(turn / 4, 1.79e9 + turn / 4, 0.25))
     recorder.close()
-    replay = Replay(tmp_path / "run", clock=clock)
+    replay = ReplaySource(tmp_path / "run", clock=clock)
     replay.jump(1e12)
     assert len(replay.drain()) == BATCH
     assert replay.behind
@@ -176,7 +176,7 @@ def test_marks(path, items):
 
 
 def test_jump_to_marks(path, clock):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     replay.pause()
     marks = [m for m in replay.timeline.marks if m.kind == "errors"]
     moments = sorted({m.mono_s for m in marks})
@@ -202,7 +202,7 @@ def test_findings_are_marked_where_they_begin(path, clock):
     seen = ((1.0, ()), (2.0, (finding,)), (3.0, (finding,)), (4.0, ()), (5.0, (finding,)))
     marks = [mark for t, findings in seen for mark in marker.marks(findings, t)]
     assert marks == [Mark(t, "finding", "GPU-a1", "GPU 0 link 7 is down") for t in (2.0, 5.0)]
-    timeline = Replay(path, clock=clock).timeline
+    timeline = ReplaySource(path, clock=clock).timeline
     before = len(timeline.marks)
     for mark in marks * 2:
         timeline.add(mark)
@@ -211,7 +211,7 @@ def test_findings_are_marked_where_they_begin(path, clock):
 
 
 def test_the_picture_after_a_jump_is_the_picture_of_then(path, clock, items):
-    played = Replay(path, clock=clock)
+    played = ReplaySource(path, clock=clock)
     played.pause()
     played.jump(played.timeline.start_s + 30)
     drain(played)
@@ -229,11 +229,11 @@ def test_the_picture_after_a_jump_is_the_picture_of_then(path, clock, items):
 def test_a_file_without_items_is_told(tmp_path):
     (tmp_path / "run").write_text('{"schema":"nvltop-recording/1","version":"0.1.0","removed":[]}\n')
     with pytest.raises(RecordingError, match=r"run: holds nothing to replay$"):
-        Replay(tmp_path / "run")
+        ReplaySource(tmp_path / "run")
 
 
 def test_a_file_that_breaks_after_it_was_opened_ends_there(path, clock):
-    replay = Replay(path, clock=clock)
+    replay = ReplaySource(path, clock=clock)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\x00" * 100)

@@ -9,7 +9,7 @@ from nvltop.model import Tick
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
 
 
@@ -29,7 +29,7 @@ def test_replay_of_the_redacted_is_the_redacted_live(simulate, tmp_path, node, s
     items = simulate(node, scenario, seconds)
     redact = Redactor()
     path = tmp_path / "run.gz"
-    recorder = Recorder(path, redact=redact)
+    recorder = RecordingWriter(path, redact=redact)
     for item in items:
         recorder.write(item)
     recorder.close()

@@ -23,11 +23,11 @@ from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.timeline import scan
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 
 
 def record(path, items, **options):
-    recorder = Recorder(path, **options)
+    recorder = RecordingWriter(path, **options)
     for item in items:
         recorder.write(item)
     recorder.close()
@@ -61,7 +61,7 @@ def test_parts_of_ten_seconds(tmp_path, simulate):
 
 def test_every_whole_part_survives_a_crash(tmp_path, simulate):
     """What is on disk while the recorder still runs can be read."""
-    recorder, items = Recorder(tmp_path / "run.gz"), simulate(seconds=25)
+    recorder, items = RecordingWriter(tmp_path / "run.gz"), simulate(seconds=25)
     for item in items:
         recorder.write(item)
     done = threading.Event()
@@ -75,13 +75,13 @@ def test_every_whole_part_survives_a_crash(tmp_path, simulate):
 def test_nothing_is_replaced(tmp_path, simulate):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(RecordingError, match=r"run: exists already"):
-        Recorder(tmp_path / "run")
+        RecordingWriter(tmp_path / "run")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RecordingError, match=r"link: exists already"):
-        Recorder(tmp_path / "link")
+        RecordingWriter(tmp_path / "link")
     (tmp_path / "new.1").write_text("mine")
     with pytest.raises(RecordingError, match=r"new.1: exists already"):
-        Recorder(tmp_path / "new", max_bytes=1 << 20)
+        RecordingWriter(tmp_path / "new", max_bytes=1 << 20)
     assert (tmp_path / "run").read_text() == "mine"
     assert not (tmp_path / "elsewhere").exists()
     assert not (tmp_path / "new").exists()
@@ -89,7 +89,7 @@ def test_nothing_is_replaced(tmp_path, simulate):
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(RecordingError, match=r"run: No such file or directory$"):
-        Recorder(tmp_path / "no" / "run")
+        RecordingWriter(tmp_path / "no" / "run")
 
 
 def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(
         RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"
     ):
-        Recorder(tmp_path / "run.zst")
+        RecordingWriter(tmp_path / "run.zst")
     assert not (tmp_path / "run.zst").exists()
 
 
@@ -133,7 +133,7 @@ def test_rotation_keeps_the_newest(tmp_path, simulate):
 
 def test_a_file_that_somebody_else_has_made_is_not_replaced_later_either(tmp_path, simulate):
     items = simulate(seconds=60)
-    recorder = Recorder(tmp_path / "run", max_bytes=1 << 17)
+    recorder = RecordingWriter(tmp_path / "run", max_bytes=1 << 17)
     (tmp_path / "run.1").write_text("mine")
     for item in items:
         recorder.write(item)
@@ -144,7 +144,7 @@ def test_a_file_that_somebody_else_has_made_is_not_replaced_later_either(tmp_pat
 
 
 def test_an_older_file_that_was_taken_away_does_not_end_the_recording(tmp_path, simulate):
-    recorder = Recorder(tmp_path / "run", max_bytes=1 << 17)
+    recorder = RecordingWriter(tmp_path / "run", max_bytes=1 << 17)
     taken = 0
     for item in simulate(seconds=60):
         recorder.write(item)
@@ -158,7 +158,7 @@ def test_an_older_file_that_was_taken_away_does_not_end_the_recording(tmp_path, 
 
 def test_too_little_room_is_refused(tmp_path):
     with pytest.raises(RecordingError, match="at least 64 KiB"):
-        Recorder(tmp_path / "run", max_bytes=100)
+        RecordingWriter(tmp_path / "run", max_bytes=100)
 
 
 def test_a_full_disk_ends_the_recording_at_a_whole_part(tmp_path, simulate, monkeypatch):
@@ -183,7 +183,7 @@ def test_a_full_disk_ends_the_recording_at_a_whole_part(tmp_path, simulate, monk
 
 
 def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
-    recorder = Recorder(tmp_path / "run")
+    recorder = RecordingWriter(tmp_path / "run")
     (tmp_path / "run").unlink()
     for item in simulate():
         recorder.write(item)
@@ -194,7 +194,7 @@ def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
 def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeypatch):
     monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
     monkeypatch.setattr("nvltop.record.writer.MAX_WAITING", 20_000)
-    recorder, answer = Recorder(tmp_path / "run"), threading.Event()
+    recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
     recorder._disk.do(lambda: answer.wait(10) and None)
     for item in simulate(seconds=8):
         recorder.write(item)
@@ -205,7 +205,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeyp
 
 def test_leaving_does_not_wait_for_a_disk_that_does_not_answer(tmp_path, simulate, monkeypatch):
     monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
-    recorder, answer = Recorder(tmp_path / "run"), threading.Event()
+    recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
     recorder._disk.do(lambda: answer.wait(10) and None)
     for item in simulate(seconds=2):
         recorder.write(item)

@@ -13,8 +13,8 @@ import pytest
 from nvltop.model import Event, Gauges, Missing, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.pipe import Receiver, pack
-from nvltop.sampler.poll_threads import Lanes
+from nvltop.sampler.pipe import Receiver, pack_burst
+from nvltop.sampler.poll_threads import PollThreads
 from tests.conftest import ALL
 
 BROKEN = 1
@@ -27,8 +27,8 @@ def passed(b) -> list[object]:
     b.clock.now += 1.0
     receiver = Receiver()
     items = [item for reader in b.readers for read in ALL for item in read(reader)]
-    came = receiver.take(pack([b.inventory, *items]))
-    assert len(came) == len(items) + 1, receiver.refused
+    came = receiver.feed(pack_burst([b.inventory, *items]))
+    assert len(came) == len(items) + 1, receiver.rejection
     return came
 
 
@@ -96,9 +96,9 @@ def test_an_item_that_cannot_be_encoded_costs_only_itself():
     reading = Reading("GPU-1", 1.0, 1.5, 1.79e9, Gauges(power_w=float("nan")))
     event = Event(1.0, 2.0, None, "xid", 74)
     receiver = Receiver()
-    assert receiver.take(pack([event, reading, event])) == [event, event]
-    assert receiver.garbled == 1
-    assert receiver.refused.startswith("gauges: ")
+    assert receiver.feed(pack_burst([event, reading, event])) == [event, event]
+    assert receiver.rejected == 1
+    assert receiver.rejection.startswith("gauges: ")
 
 
 def test_a_uuid_that_changes_with_each_reading_does_not_grow(bench):
@@ -132,18 +132,20 @@ def test_a_uuid_that_changes_with_each_reading_does_not_grow(bench):
 def test_lanes_of_gpus_that_are_gone_end():
     stop, running = threading.Event(), set()
 
-    def work(lane):
-        running.add(lane)
-        while not (stop.is_set() or lane.ended):
+    def work(thread):
+        running.add(thread)
+        while not (stop.is_set() or thread.ended):
             stop.wait(0.005)
-        running.discard(lane)
+        running.discard(thread)
 
-    lanes = Lanes("links", work)
+    poll_threads = PollThreads("links", work)
     for turn in range(30):
-        lanes.cover([SimpleNamespace(device=SimpleNamespace(uuid=uuid)) for uuid in ("GPU-a", f"GPU-{turn}")])
+        poll_threads.cover(
+            [SimpleNamespace(device=SimpleNamespace(uuid=uuid)) for uuid in ("GPU-a", f"GPU-{turn}")]
+        )
     for thread in threading.enumerate():
         if thread.name.startswith("links") and len(running) > 2:
             thread.join(0.05)
-    # GPU-a shares the first lane with GPU-0.
-    assert {lane.uuids for lane in running} == {("GPU-a", "GPU-0"), ("GPU-29",)}
+    # GPU-a shares the first thread with GPU-0.
+    assert {thread.uuids for thread in running} == {("GPU-a", "GPU-0"), ("GPU-29",)}
     stop.set()

@@ -18,7 +18,7 @@ from nvltop.host import host_stats, machine, pci, procfs
 from nvltop.host.nics import NicTable
 from nvltop.host.processes import FORBIDDEN, ProcessTable
 from nvltop.model import GpuUse, Host, Inventory, Missing, Processes, known
-from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.nic_monitor import NicMonitor
 from tests.sysfs import Tree
 
 FAILURES = [
@@ -129,8 +129,8 @@ def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
     assert known(table.find())
     monkeypatch.setattr(os, call, failing(error))
     sent = []
-    watch = NicWatch(table, lambda *items: sent.extend(items), stop := _Once())
-    watch.tell(Inventory(0.0, 0.0))
+    watch = NicMonitor(table, lambda *items: sent.extend(items), stop := _Once())
+    watch.send(Inventory(0.0, 0.0))
     watch.run()
     assert stop.waits == 1
     assert isinstance(sent[0], Inventory)

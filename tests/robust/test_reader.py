@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.model import Tick
-from nvltop.sampler import client, launch, waiting
+from nvltop.sampler import client, launch, stuck_workers
 from nvltop.sampler.client import Worker, WorkerError
 from tests.faulty import boot, program
 
@@ -59,7 +59,7 @@ def test_what_a_check_says_of_each(tmp_path):
 @pytest.fixture(autouse=True)
 def apart(monkeypatch, tmp_path):
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    monkeypatch.setattr(waiting, "NAME", f"nvltop-test-{os.getpid()}")
+    monkeypatch.setattr(stuck_workers, "SOCKET_PREFIX", f"nvltop-test-{os.getpid()}")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_worker_that_is_stopped_is_paused_and_not_stuck(start):
     os.kill(child.process.pid, signal.SIGSTOP)
     tick = until(worker, lambda tick: tick.worker == "paused")
     assert tick.calls == ()
-    time.sleep(client.deadline_s(0.1) - client.BEAT_LATE_S)
+    time.sleep(client.deadline_s(0.1) - client.HEARTBEAT_LATE_S)
     assert until(worker, lambda tick: True).worker == "paused"
     os.kill(child.process.pid, signal.SIGCONT)
     until(worker, running)
@@ -137,7 +137,7 @@ def test_a_gpu_whose_call_hung_is_taken_back_when_it_returns(start, monkeypatch)
     assert tick.worker == "stuck"
     assert "left out GPU" in until(worker, lambda tick: "left out" in tick.note).note
     tick = until(worker, lambda tick: worker._leave_out == ())
-    assert first.gone()
+    assert first.exited()
     assert "read again" in until(worker, lambda tick: running(tick)).note
 
 
@@ -156,13 +156,13 @@ def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch):
     def refuse(*arguments):
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(client, "REFUSED_S", 0.3)
-    monkeypatch.setattr("nvltop.sampler.child.start_worker", refuse)
+    monkeypatch.setattr(client, "START_RETRY_S", 0.3)
+    monkeypatch.setattr("nvltop.sampler.worker_process.start_worker", refuse)
     before = len(os.listdir("/proc/self/fd"))
     worker = Worker(0.1, ("dgx-h100", "training"))
     assert worker.fileno() == -1
     assert worker.drain() == []
-    worker.pace(1.0)
+    worker.set_interval(1.0)
     tick = worker.tick()
     assert (tick.worker, tick.calls) == ("ended", ())
     assert tick.note == "nvltop's reading process could not be started: Resource temporarily unavailable"
@@ -174,40 +174,44 @@ def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch):
 
 def test_a_worker_that_waits_for_the_driver_without_a_parent_is_found(start):
     worker = start("hang(lib, 'nvmlInitWithFlags', 'nvmlInit_v2', seconds=8)")
-    until(worker, lambda tick: any(tick.mono_s - c.since_s > waiting.WORTH_S for c in tick.calls))
+    until(worker, lambda tick: any(tick.mono_s - c.since_s > stuck_workers.STUCK_AFTER_S for c in tick.calls))
     pid = worker._child.process.pid
     worker._child.abandon()
     end = time.monotonic() + PATIENCE_S
-    while not (found := [w for w in waiting.earlier() if w.pid == pid]) and time.monotonic() < end:
+    while not (found := [w for w in stuck_workers.find() if w.pid == pid]) and time.monotonic() < end:
         time.sleep(0.05)
-    assert found == [waiting.Waiting(pid, ())]
+    assert found == [stuck_workers.StuckWorker(pid, ())]
     with pytest.raises(WorkerError, match=f"an earlier nvltop still waits .*process {pid}"):
         Worker(0.1)
     # It ends when its call returns, and then nothing stands in the way.
     worker._child.process.wait(PATIENCE_S)
-    assert [w for w in waiting.earlier() if w.pid == pid] == []
+    assert [w for w in stuck_workers.find() if w.pid == pid] == []
 
 
 def test_gpus_that_earlier_runs_wait_for_are_left_out(monkeypatch):
-    waits = [waiting.Waiting(10, (3,)), waiting.Waiting(11, (3, 5)), waiting.Waiting(12, (3,))]
-    assert waiting.refusal(waits) == ""
-    assert waiting.refusal([*waits, waiting.Waiting(13, ())])
-    assert waiting.refusal([*waits, waiting.Waiting(13, (0,))])
-    monkeypatch.setattr(waiting, "earlier", lambda: waits)
+    waits = [
+        stuck_workers.StuckWorker(10, (3,)),
+        stuck_workers.StuckWorker(11, (3, 5)),
+        stuck_workers.StuckWorker(12, (3,)),
+    ]
+    assert stuck_workers.refusal(waits) == ""
+    assert stuck_workers.refusal([*waits, stuck_workers.StuckWorker(13, ())])
+    assert stuck_workers.refusal([*waits, stuck_workers.StuckWorker(13, (0,))])
+    monkeypatch.setattr(stuck_workers, "find", lambda: waits)
     jobs = []
-    monkeypatch.setattr(client, "Child", lambda interval_s, demo, leave_out: jobs.append(leave_out))
+    monkeypatch.setattr(client, "WorkerProcess", lambda interval_s, demo, leave_out: jobs.append(leave_out))
     worker = Worker(0.1)
     assert jobs == [(3, 5)]
     assert worker._note == "left out GPU 3, 5: a call of an earlier nvltop hangs"
 
 
 def test_a_socket_of_another_process_is_nobodys_word(tmp_path):
-    listening = waiting.announce({2, 4})
+    listening = stuck_workers.announce({2, 4})
     for _ in range(3):
-        assert waiting.earlier() == [waiting.Waiting(os.getpid(), (2, 4))]
-        waiting.answer(listening)
+        assert stuck_workers.find() == [stuck_workers.StuckWorker(os.getpid(), (2, 4))]
+        stuck_workers.accept_probes(listening)
     listening.close()
     listed = tmp_path / "unix"
-    listed.write_text(f"0: 2 0 0 1 1 5 @{waiting.NAME}-{os.getuid()}-1-driver\n")
-    assert waiting.earlier(listed) == []
-    assert waiting.earlier(tmp_path / "none") == []
+    listed.write_text(f"0: 2 0 0 1 1 5 @{stuck_workers.SOCKET_PREFIX}-{os.getuid()}-1-driver\n")
+    assert stuck_workers.find(listed) == []
+    assert stuck_workers.find(tmp_path / "none") == []

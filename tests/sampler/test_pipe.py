@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
 from nvltop.sampler import pipe
-from nvltop.sampler.pipe import Receiver, Sender, pack
-from nvltop.sampler.schedule import WAIT_S, Pace
+from nvltop.sampler.pipe import Receiver, Sender, pack_burst
+from nvltop.sampler.schedule import BATCH_S, RequestedInterval
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):
@@ -27,31 +27,31 @@ ITEMS = [LINKS, HOST, Event(2.0, 1.79e9, "GPU-1", "xid", 74), reading(Gauges(pow
 
 @given(st.lists(st.lists(st.sampled_from(ITEMS), max_size=3), max_size=4), st.data())
 def test_bursts_come_whole_in_whatever_pieces(bursts, data):
-    stream = b"".join(map(pack, bursts))
+    stream = b"".join(map(pack_burst, bursts))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     receiver = Receiver()
     came = []
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        came += receiver.take(stream[begin:end])
+        came += receiver.feed(stream[begin:end])
     assert came == [item for burst in bursts for item in burst]
-    assert receiver.garbled == 0
+    assert receiver.rejected == 0
 
 
 def test_garbage_costs_only_itself():
     receiver = Receiver()
-    assert receiver.take(pack([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
-    assert receiver.garbled == 1
+    assert receiver.feed(pack_burst([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
+    assert receiver.rejected == 1
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
 def test_a_line_that_is_no_burst_costs_only_itself(garbage):
     receiver = Receiver()
-    assert receiver.take(pack([LINKS]) + garbage + pack([HOST])) == [LINKS, HOST]
-    assert receiver.garbled == 1
+    assert receiver.feed(pack_burst([LINKS]) + garbage + pack_burst([HOST])) == [LINKS, HOST]
+    assert receiver.rejected == 1
 
 
 def test_times_are_in_whole_microseconds():
-    (item,) = Receiver().take(pack([reading(Host(), None, 1.0000004)]))
+    (item,) = Receiver().feed(pack_burst([reading(Host(), None, 1.0000004)]))
     assert (item.start_s, item.end_s) == (1.0, 1.5)
 
 
@@ -66,12 +66,14 @@ def sender(monkeypatch):
 
     def arrived():
         try:
-            return receiver.take(os.read(out, 1 << 16))
+            return receiver.feed(os.read(out, 1 << 16))
         except BlockingIOError:
             return []
 
-    pace = Pace(WAIT_S)
-    yield SimpleNamespace(send=Sender(into, pace).send, pace=pace, clock=clock, arrived=arrived)
+    requested = RequestedInterval(BATCH_S)
+    yield SimpleNamespace(
+        send=Sender(into, requested).send, requested=requested, clock=clock, arrived=arrived
+    )
     os.close(out)
     os.close(into)
 
@@ -89,7 +91,7 @@ def test_nothing_waits_for_long_while_anything_is_read(sender):
     sender.send(HOST)
     assert sender.arrived() == [HOST]
     sender.send(HOST)
-    sender.clock.now += 1.1 * WAIT_S
+    sender.clock.now += 1.1 * BATCH_S
     sender.send(ITEMS[3])
     assert sender.arrived() == [HOST, ITEMS[3]]
 
@@ -100,13 +102,13 @@ def test_what_has_waited_goes_alone_when_it_is_looked_after(sender):
     sender.send(HOST)
     sender.send()
     assert sender.arrived() == []
-    sender.clock.now += 1.1 * WAIT_S
+    sender.clock.now += 1.1 * BATCH_S
     sender.send()
     assert sender.arrived() == [HOST]
 
 
 def test_nothing_waits_for_counters_that_are_far_off(sender):
-    sender.pace.interval_s = 2 * WAIT_S
+    sender.requested.interval_s = 2 * BATCH_S
     for item in (LINKS, HOST, ITEMS[3]):
         sender.send(item)
         assert sender.arrived() == [item]
@@ -124,5 +126,5 @@ def test_nothing_is_no_burst(sender):
 
 
 def test_a_burst_is_plain_values():
-    (values,) = json.loads(pack([HOST]))
+    (values,) = json.loads(pack_burst([HOST]))
     assert values == ["r", None, 1.0, 1.5, 1.79e9, ["host", 12.5, 1, 2], None]

@@ -13,8 +13,8 @@ import pytest
 from nvltop.model import Inventory, Item, Reading, Tick, known
 from nvltop.sampler import client, launch
 from nvltop.sampler.client import Worker
-from nvltop.sampler.protocol import WORKER_NAME, Job, deadline_s
-from nvltop.sampler.schedule import Due, Pace, Stretch
+from nvltop.sampler.protocol import WORKER_NAME, WorkerConfig, deadline_s
+from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
 
 PATIENCE_S = 20.0
 
@@ -73,7 +73,7 @@ def test_closing_ends_the_child_without_waiting(worker):
     process = worker._child.process
     begun = time.monotonic()
     worker.close()
-    assert time.monotonic() - begun < client.EXIT_S / 2
+    assert time.monotonic() - begun < client.EXIT_STATUS_TIMEOUT_S / 2
     # The fixture closes once more; that must be harmless, too.
     assert os.waitpid(process.pid, 0)[0] == process.pid
 
@@ -107,7 +107,7 @@ def test_the_replacement_reads_on(worker):
         wait(worker)
         worker.drain()
     until(worker, lambda items: "links" in groups(items))
-    assert "started again" in worker.tick().note
+    assert "it was restarted" in worker.tick().note
     assert worker.fileno() != before, "who listens to a descriptor of the same number hears nothing"
 
 
@@ -132,7 +132,7 @@ def test_a_worker_whose_driver_was_exchanged_is_followed_by_a_fresh_one(monkeypa
         wait(source)
         source.drain()
     until(source, lambda items: "links" in groups(items))
-    assert source.tick().note == "the driver was unloaded or exchanged; reading began anew"
+    assert source.tick().note == "the driver was unloaded or replaced; reading has restarted"
     source.close()
 
 
@@ -145,8 +145,8 @@ def test_a_node_without_driver_says_so():
 
 
 def test_job_round_trip():
-    job = Job(5, 6, 0.25, ("dgx-h100", "idle"), (3,))
-    assert Job.from_argument(job.to_argument()) == job
+    job = WorkerConfig(5, 6, 0.25, ("dgx-h100", "idle"), (3,))
+    assert WorkerConfig.from_argument(job.to_argument()) == job
 
 
 def test_deadline_is_three_intervals_and_never_under_five_seconds():
@@ -155,19 +155,19 @@ def test_deadline_is_three_intervals_and_never_under_five_seconds():
 
 
 def test_interval_stretches_when_sweeps_are_slow_and_recovers():
-    stretch = Stretch(Pace(0.25))
+    interval = AdaptiveInterval(RequestedInterval(0.25))
     for _ in range(20):
-        stretch.note(0.32)
-    assert stretch.interval_s == pytest.approx(1.28, rel=0.01)
+        interval.add(0.32)
+    assert interval.interval_s == pytest.approx(1.28, rel=0.01)
     for _ in range(30):
-        stretch.note(0.001)
-    assert stretch.interval_s == 0.25
+        interval.add(0.001)
+    assert interval.interval_s == 0.25
 
 
 def test_due_keeps_its_grid_and_skips_what_it_missed():
-    due = Due(1.0)
-    assert due.at(100.0)
-    assert not due.at(100.9)
-    assert due.at(100.9, slack_s=0.125)
-    assert due.at(107.3)
-    assert not due.at(107.9)
+    due = Periodic(1.0)
+    assert due.due(100.0)
+    assert not due.due(100.9)
+    assert due.due(100.9, slack_s=0.125)
+    assert due.due(107.3)
+    assert not due.due(107.9)

@@ -66,7 +66,7 @@ class Script:
     def tick(self) -> Tick:
         return Tick(self.bench.clock.now, 1_790_000_000.0, 0.25, "running", (), self.note)
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         self.interval_s = interval_s
 
     def close(self) -> None:

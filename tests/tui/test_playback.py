@@ -8,8 +8,8 @@ import pytest
 
 from nvltop.config.settings import Settings
 from nvltop.model import Tick
-from nvltop.record.replay import Replay
-from nvltop.record.writer import Recorder
+from nvltop.record.replay import ReplaySource
+from nvltop.record.writer import RecordingWriter
 from nvltop.tui.render.replay_bar import ReplayState, timeline
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -20,7 +20,7 @@ def recording(bench, tmp_path):
     """Record forty seconds in which a link fails."""
     b = bench("hgx-h100-4", "link-down")
     path = tmp_path / "run.gz"
-    recorder = Recorder(path)
+    recorder = RecordingWriter(path)
     recorder.write(b.inventory)
     for _ in range(80):
         b.clock.now += 0.5
@@ -34,7 +34,7 @@ def recording(bench, tmp_path):
 
 async def test_keys_move_in_the_recording(recording):
     clock = [100.0]
-    replay = Replay(recording, clock=lambda: clock[0])
+    replay = ReplaySource(recording, clock=lambda: clock[0])
     app = Nvltop(replay, Settings())
     async with app.run_test(size=(120, 40)) as pilot:
 
@@ -65,7 +65,7 @@ async def test_keys_move_in_the_recording(recording):
 
 
 async def test_g_goes_to_a_time(recording):
-    replay = Replay(recording, clock=lambda: 100.0)
+    replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("g", "0", ":", "2", "5", "enter")
@@ -84,7 +84,7 @@ async def test_g_goes_to_a_time(recording):
 
 
 async def test_after_a_jump_back_nothing_of_the_future_remains(recording):
-    replay = Replay(recording, clock=lambda: 100.0)
+    replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())
     async with app.run_test(size=(120, 40)) as pilot:
         for _ in range(3):
@@ -125,7 +125,7 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
         app._draw()
         assert "REC" not in app.main.query_one("#tabs", RowsWidget).text()
     (file,) = tmp_path.glob("nvltop-*.gz")
-    replay = Replay(file)
+    replay = ReplaySource(file)
     assert replay.timeline.end_s > replay.timeline.start_s
     replay.close()
 
@@ -134,7 +134,7 @@ async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is
     monkeypatch.setattr("nvltop.tui.shell.app.FOLD_S", -1.0)
     monkeypatch.setattr("nvltop.tui.shell.playback.FAR_S", 1.0)
     monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
-    replay = Replay(recording, clock=lambda: 100.0)
+    replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())
     async with app.run_test(size=(120, 40)) as pilot:
         replay.pause()

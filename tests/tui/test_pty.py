@@ -391,7 +391,7 @@ class Silent:
     def fileno(self): return self.pipe[0]
     def drain(self): return []
     def tick(self): return Tick(time.monotonic(), time.time(), 0.25, "starting")
-    def pace(self, interval_s): pass
+    def set_interval(self, interval_s): pass
     def close(self): pass
 
 

@@ -17,7 +17,7 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
 from nvltop.model import Call, Finding, GpuUse, Process, Processes, Reading, Severity, Tick
 from nvltop.record.redact import Redactor
-from nvltop.record.replay import Replay
+from nvltop.record.replay import ReplaySource
 from nvltop.snapshot.bundle import CriticalTrigger
 from nvltop.tui import offscreen
 from nvltop.tui.shell.app import Nvltop
@@ -102,7 +102,7 @@ async def test_f8_writes_what_is_seen_and_copies_the_report(app, here, key):
         [notice] = app._notifications
         assert f"snapshot in {folder.name}, redacted" in notice.message
         assert json.loads((folder / "snapshot.json").read_text())["node"]["hostname"] == "node-1"
-    assert Replay(folder).timeline.warning is None
+    assert ReplaySource(folder).timeline.warning is None
 
 
 async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stays(app, here):
@@ -310,7 +310,7 @@ async def test_of_a_replay(app, here):
         live._draw()
         await pilot.press("f8")
         [folder] = await saved(live, pilot, here)
-    replayed = Nvltop(Replay(folder), Settings(snapshot_on_critical=True))
+    replayed = Nvltop(ReplaySource(folder), Settings(snapshot_on_critical=True))
     async with replayed.run_test(size=SIZE) as pilot:
         replayed._draw()
         await pilot.press("f8")

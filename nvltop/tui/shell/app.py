@@ -19,8 +19,8 @@ from nvltop.config.settings import Settings
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, Show
-from nvltop.record.recorded import Recorded
-from nvltop.record.replay import Replay
+from nvltop.record.recording_source import RecordingSource
+from nvltop.record.replay import ReplaySource
 from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.view_state import ViewState
@@ -82,7 +82,7 @@ class Nvltop(TerminalApp):
         self._arrived = arrived
         self._resumed = look is not None
         self._monitor, self._history = look or (Monitor(), RateHistory())
-        self._shots = SnapshotTaker(settings.full, isinstance(source, Replay), self._tell)
+        self._shots = SnapshotTaker(settings.full, isinstance(source, ReplaySource), self._tell)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
         self._frames = FrameScheduler(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
@@ -91,8 +91,8 @@ class Nvltop(TerminalApp):
         self._refreshes = 0
         self._cost = ScreenCost()
         self.view = ViewState(history=self._history)
-        self.view.recording = isinstance(source, Recorded)
-        self._playback = Playback(source) if isinstance(source, Replay) else None
+        self.view.recording = isinstance(source, RecordingSource)
+        self._playback = Playback(source) if isinstance(source, ReplaySource) else None
         self._styles = StyleTable()
         self.view.show_links = settings.layout == "links"
         self._use(settings)
@@ -112,7 +112,7 @@ class Nvltop(TerminalApp):
         """Go on with other settings."""
         before, self._settings = self._settings, settings
         if settings.interval_s != before.interval_s:
-            self._source.pace(settings.interval_s)
+            self._source.set_interval(settings.interval_s)
         if settings.layout != before.layout:
             self.view.focus_links(settings.layout == "links")
         self._alerts = Alerts(settings.alert)
@@ -261,7 +261,7 @@ class Nvltop(TerminalApp):
         if self._playback or not self._monitor.inventory:
             return
         self._source, words, failed = record_or_stop(self._source, self._monitor.inventory)
-        self.view.recording = isinstance(self._source, Recorded)
+        self.view.recording = isinstance(self._source, RecordingSource)
         self._tell(words, failed)
 
     def action_snapshot(self) -> None:
@@ -280,7 +280,7 @@ class Nvltop(TerminalApp):
         Return what is to be reported of them, and whether the recording is not whole.
         """
         words, failure = self._shots.wait(), ""
-        if isinstance(self._source, Recorded):
+        if isinstance(self._source, RecordingSource):
             self._source.stop()
             failure = str(self._source.error or "")
         return "\n".join(filter(None, (words, failure))), bool(failure)

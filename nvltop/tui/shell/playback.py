@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from nvltop.model import Finding
-from nvltop.record.replay import Replay
+from nvltop.record.replay import ReplaySource
 from nvltop.record.timeline import RULES_S, FindingMarker
 from nvltop.text import clean
 from nvltop.tui.render.replay_bar import ReplayState
@@ -22,7 +22,7 @@ FAR_S: Final = 60.0
 class Playback:
     """A replay under the user's hands."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: ReplaySource) -> None:
         self._replay = replay
         self._generation = replay.generation
         self._marker = FindingMarker()

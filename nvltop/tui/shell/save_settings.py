@@ -9,8 +9,8 @@ from nvltop.config.file import ConfigError, changed, save
 from nvltop.config.settings import Settings
 from nvltop.model import Inventory
 from nvltop.record.format import RecordingError
-from nvltop.record.recorded import Recorded
-from nvltop.record.writer import Recorder
+from nvltop.record.recording_source import RecordingSource
+from nvltop.record.writer import RecordingWriter
 from nvltop.tui.shell.source import Source
 
 
@@ -19,14 +19,14 @@ def record_or_stop(source: Source, inventory: Inventory) -> tuple[Source, str, b
 
     Returns the source to go on with, what to tell, and whether that is a failure.
     """
-    if isinstance(source, Recorded):
+    if isinstance(source, RecordingSource):
         return source.stop(), f"recorded to {source.path}", False
     try:
-        recorder = Recorder(Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz")))
+        recorder = RecordingWriter(Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz")))
     except RecordingError as error:
         return source, str(error), True
     recorder.write(inventory)
-    return Recorded(source, recorder), f"recording to {recorder.path}, redacted; F7 stops", False
+    return RecordingSource(source, recorder), f"recording to {recorder.path}, redacted; F7 stops", False
 
 
 def save_settings(before: Settings, now: Settings) -> tuple[str, bool]:

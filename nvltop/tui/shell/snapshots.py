@@ -11,7 +11,7 @@ from typing import Final
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
-from nvltop.record.flight_recorder import Ring
+from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
@@ -28,7 +28,7 @@ class SnapshotTaker:
 
     def __init__(self, full: bool, replayed: bool, told: Callable[[str, bool], None]) -> None:
         """Take what is told where a snapshot is, or why there is none (True)."""
-        self._ring = Ring(redactor(full))
+        self._ring = FlightRecorder(redactor(full))
         self._replayed = replayed
         self._told = told
         self._thread: threading.Thread | None = None

@@ -19,7 +19,7 @@ class Source(Protocol):
     def tick(self) -> Tick:
         """Return the clock and the state of the worker."""
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Read link counters so often from now on, where that can be said."""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The pace of reading after calls that hang, on a clock that the test moves: no thread, no waiting."""
+"""The polling interval after calls that hang, on a clock that the test moves: no thread, no waiting."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nvltop.model import Cost, GpuInterval, Reading, Tick, known
 from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated import Fault
 from nvltop.sampler import poll_threads, sampler
-from nvltop.sampler.nics import NicWatch
-from nvltop.sampler.poll_threads import Lane
-from nvltop.sampler.protocol import Job, deadline_s
+from nvltop.sampler.nic_monitor import NicMonitor
+from nvltop.sampler.poll_threads import PollThread
+from nvltop.sampler.protocol import WorkerConfig, deadline_s
 from nvltop.sampler.sampler import Sampler
-from nvltop.sampler.schedule import SHARE, Pace, Stretch
+from nvltop.sampler.schedule import MAX_SWEEP_SHARE, AdaptiveInterval, RequestedInterval
 
 HUNG = "nvmlDeviceGetFieldValues"
 
@@ -77,12 +77,12 @@ def read(bench, monkeypatch):
             b.monitor.update(own._cost((b.clock.now - 1.0, 0, 0.0, 0.0), b.clock.now))
 
         stop = Stop(b.clock, begun + seconds, tell_cost)
-        nics = NicWatch(None, send, threading.Event())
-        job = Job(0, 0, interval_s)
-        own = Sampler(job, b.session, Watch(), send, stop, Pace(interval_s), nics)
-        lane = Lane([b.readers[1].device.uuid])
-        own._fast._lanes = [lane]
-        own.fast(lane)
+        nics = NicMonitor(None, send, threading.Event())
+        job = WorkerConfig(0, 0, interval_s)
+        own = Sampler(job, b.session, Watch(), send, stop, RequestedInterval(interval_s), nics)
+        thread = PollThread([b.readers[1].device.uuid])
+        own._fast._threads = [thread]
+        own.read_fast(thread)
         del b.library.faults[HUNG]
         return b, frames, own
 
@@ -105,7 +105,7 @@ def test_a_gpu_that_hung_for_15_s_shows_rates_within_two_intervals(read):
     assert min(s for s in shown if s >= 25.0) <= 25.0 + 2 * 0.25 + 1e-6
     after = [at_s for at_s, _ in frames if at_s >= 25.0]
     assert max(b - a for a, b in pairwise(after)) <= 0.25 + 1e-6, "the normal rate"
-    assert sampler._stretches.popitem()[1].interval_s == 0.25
+    assert sampler._intervals.popitem()[1].interval_s == 0.25
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -125,16 +125,18 @@ def test_after_any_hang_rates_come_back_in_time_and_none_is_wrong(read, interval
         rate = gpu.links[0].tx_bytes_per_s
         if at_s >= start_s and gpu.span_s and known(rate):
             hiccup = gpu.span_s[0] - begun_s < end_s
-            low, high = bounds(b, gpu.span_s, call_s + (sampler.HICCUP * interval_s if hiccup else 0.0))
+            low, high = bounds(
+                b, gpu.span_s, call_s + (sampler.SLOW_CALL_SHARE * interval_s if hiccup else 0.0)
+            )
             # NVML's own times are whole microseconds.
             assert 0.9999 * low <= rate <= 1.0001 * high
 
 
 def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
     _, frames, sampler = read(0.25, 150.0, call_s=2.0)
-    stretch = sampler._stretches.popitem()[1]
-    assert stretch.interval_s == pytest.approx(2.0 / SHARE, rel=0.1)
-    assert max_gap_s(stretch.interval_s) > stretch.interval_s
+    interval = sampler._intervals.popitem()[1]
+    assert interval.interval_s == pytest.approx(2.0 / MAX_SWEEP_SHARE, rel=0.1)
+    assert max_gap_s(interval.interval_s) > interval.interval_s
     late = [gpu for at_s, gpu in frames if at_s > 75.0]
     assert len(late) >= 3
     assert all(known(gpu.nvlink.tx_bytes_per_s) and not gpu.stale for gpu in late)
@@ -142,23 +144,23 @@ def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
 
 @given(st.floats(0.1, 10.0), st.lists(st.floats(0.0, 60.0), max_size=20))
 def test_one_sweep_never_changes_the_pace_and_none_counts_for_more_than_a_stuck_call(asked_s, slow):
-    stretch = Stretch(Pace(asked_s))
+    interval = AdaptiveInterval(RequestedInterval(asked_s))
     for sweep_s in slow:
-        stretch.note(sweep_s)
-        stretch.note(0.0)
-        stretch.note(0.0)
-    assert stretch.interval_s == asked_s, "each stood alone"
+        interval.add(sweep_s)
+        interval.add(0.0)
+        interval.add(0.0)
+    assert interval.interval_s == asked_s, "each stood alone"
     for sweep_s in slow:
-        stretch.note(sweep_s)
-        assert stretch.interval_s <= max(asked_s, deadline_s(asked_s) / SHARE)
+        interval.add(sweep_s)
+        assert interval.interval_s <= max(asked_s, deadline_s(asked_s) / MAX_SWEEP_SHARE)
 
 
 def test_sweeps_that_are_slow_every_other_time_count_by_half():
-    stretch = Stretch(Pace(0.25))
+    interval = AdaptiveInterval(RequestedInterval(0.25))
     for _ in range(40):
-        stretch.note(0.4)
-        stretch.note(0.0)
-    assert stretch.sweep_s == pytest.approx(0.2, rel=0.25)
+        interval.add(0.4)
+        interval.add(0.0)
+    assert interval.sweep_s == pytest.approx(0.2, rel=0.25)
 
 
 def test_each_gpu_has_the_interval_of_its_own_thread(bench):
@@ -179,15 +181,17 @@ def test_each_gpu_has_the_interval_of_its_own_thread(bench):
 
 def test_the_cost_is_that_of_most_gpus_and_names_the_others(bench):
     b = bench("dgx-h100")
-    made = Sampler(Job(0, 0, 0.25), b.session, Watch(), print, threading.Event(), Pace(0.25), None)
+    made = Sampler(
+        WorkerConfig(0, 0, 0.25), b.session, Watch(), print, threading.Event(), RequestedInterval(0.25), None
+    )
     uuids = [r.device.uuid for r in b.readers]
-    slow, most = Lane(uuids[4:5]), Lane(uuids[:4] + uuids[5:])
+    slow, most = PollThread(uuids[4:5]), PollThread(uuids[:4] + uuids[5:])
     for order in ([slow, most], [most, slow]):
-        made._fast._lanes = order
-        for lane, sweep_s in ((slow, 0.5), (most, 0.002)):
-            made._stretches[lane] = Stretch(Pace(0.25))
+        made._fast._threads = order
+        for thread, sweep_s in ((slow, 0.5), (most, 0.002)):
+            made._intervals[thread] = AdaptiveInterval(RequestedInterval(0.25))
             for _ in range(40):
-                made._stretches[lane].note(sweep_s)
+                made._intervals[thread].add(sweep_s)
         cost = made._cost((0.0, 0, 0.0, 0.0), 1.0).data
         assert cost.interval_s == 0.25
         assert cost.sweep_s == pytest.approx(0.002)

@@ -14,13 +14,13 @@ from nvltop.nvml.call_tracker import Watch
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.nvml.simulated.processes import SimulatedTable
-from nvltop.sampler import listing
+from nvltop.sampler import process_lists
 from nvltop.sampler.client import Worker
-from nvltop.sampler.nics import NicWatch
-from nvltop.sampler.poll_threads import PATIENCE_S, Lane, Lanes
-from nvltop.sampler.protocol import Job
+from nvltop.sampler.nic_monitor import NicMonitor
+from nvltop.sampler.poll_threads import SPLIT_AFTER_S, PollThread, PollThreads
+from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
-from nvltop.sampler.schedule import Pace
+from nvltop.sampler.schedule import RequestedInterval
 
 PATIENT_S = 20.0
 
@@ -51,9 +51,17 @@ class Collected:
 def sampler():
     library = simulated.install("dgx-h100", "training")
     stop, seen = threading.Event(), Collected()
-    nics = NicWatch(SimulatedNics(library), seen.send, stop)
-    made = Sampler(Job(0, 0, 0.05), session.connect(Watch()), Watch(), seen.send, stop, Pace(0.05), nics)
-    made._lists = listing.ProcessLists(SimulatedTable(time.time()))
+    nics = NicMonitor(SimulatedNics(library), seen.send, stop)
+    made = Sampler(
+        WorkerConfig(0, 0, 0.05),
+        session.connect(Watch()),
+        Watch(),
+        seen.send,
+        stop,
+        RequestedInterval(0.05),
+        nics,
+    )
+    made._lists = process_lists.ProcessLists(SimulatedTable(time.time()))
     made.open()
     made._cover()
     thread = threading.Thread(target=made.watchdog, daemon=True)
@@ -83,7 +91,7 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
     hang.set()
     back = len(seen.items)
     seen.until(lambda: slow in seen.links(back))
-    assert len(made._fast._lanes) == 2, "one lane more, and no more"
+    assert len(made._fast._threads) == 2, "one thread more, and no more"
     newest = {}
     for item in [i for i in seen.items if isinstance(i, Reading) and i.gpu]:
         key = item.gpu, item.group
@@ -97,33 +105,33 @@ def test_what_waits_to_be_sent_is_looked_after(sampler):
 
 
 def test_a_lane_gives_up_only_what_blocks_it():
-    lane = Lane(["a", "b", "c"])
-    assert lane.blocked_by(1e9) is None
-    lane._at = ("b", 10.0)
-    assert lane.blocked_by(10.0 + PATIENCE_S / 2) is None
-    assert lane.blocked_by(10.0 + 2 * PATIENCE_S) == "b"
-    alone = Lane(["b"])
-    alone._at = ("b", 10.0)
+    thread = PollThread(["a", "b", "c"])
+    assert thread.blocked_by(1e9) is None
+    thread._reading = ("b", 10.0)
+    assert thread.blocked_by(10.0 + SPLIT_AFTER_S / 2) is None
+    assert thread.blocked_by(10.0 + 2 * SPLIT_AFTER_S) == "b"
+    alone = PollThread(["b"])
+    alone._reading = ("b", 10.0)
     assert alone.blocked_by(1e9) is None, "there is nobody to hold up"
 
 
 def test_every_gpu_is_in_one_lane_at_any_time():
     started = []
-    lanes = Lanes("test", started.append)
+    poll_threads = PollThreads("test", started.append)
 
     class Reader:
         def __init__(self, uuid):
             self.device = type("Device", (), {"uuid": uuid})()
 
     readers = [Reader(u) for u in "abcdef"]
-    lanes.cover(readers)
+    poll_threads.cover(readers)
     for slow in "bd":
-        lane = next(lane for lane in lanes._lanes if slow in lane.uuids)
-        lane._at = (slow, 0.0)
-        lanes.split(1e9)
-        assert sorted(u for lane in lanes._lanes for u in lane.uuids) == list("abcdef")
-    lanes.cover([*readers, Reader("new")])
-    assert sorted(u for lane in lanes._lanes for u in lane.uuids) == [*"abcdef", "new"]
+        thread = next(thread for thread in poll_threads._threads if slow in thread.uuids)
+        thread._reading = (slow, 0.0)
+        poll_threads.split(1e9)
+        assert sorted(u for thread in poll_threads._threads for u in thread.uuids) == list("abcdef")
+    poll_threads.cover([*readers, Reader("new")])
+    assert sorted(u for thread in poll_threads._threads for u in thread.uuids) == [*"abcdef", "new"]
 
 
 def arrived(worker: Worker, enough) -> list:
@@ -141,7 +149,7 @@ def test_the_interval_can_be_changed_while_reading():
     worker = Worker(2.0, ("rtx3090-pair", "training"))
     try:
         arrived(worker, lambda items: any(isinstance(i, Reading) and i.group == "links" for i in items))
-        worker.pace(0.1)
+        worker.set_interval(0.1)
         begun = time.monotonic()
         arrived(worker, lambda items: sum(isinstance(i, Reading) and i.group == "links" for i in items) >= 20)
         assert time.monotonic() - begun < 10.0, "ten rounds, which took 20 s before"
@@ -152,7 +160,7 @@ def test_the_interval_can_be_changed_while_reading():
 
 def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again(sampler):
     library, seen, made = sampler
-    threading.Thread(target=made.inventory, daemon=True).start()
+    threading.Thread(target=made.watch_inventory, daemon=True).start()
     seen.until(lambda: len(seen.links()) == 8)
     for name in tuple(library.calls):
         if name.startswith("nvmlDevice") and name != "nvmlDeviceGetCount_v2":
@@ -166,7 +174,7 @@ def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again(sampl
     again = next(i for i in found(Inventory) if any(g.problem for g in i.gpus))
     assert again.mono_s - lost.end_s < 5.0
     made._stop.set()
-    made._news.set()
+    made._inventory_due.set()
 
 
 def listed(seen, since: int = 0) -> list[Processes]:
@@ -184,7 +192,7 @@ def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler):
             release.wait(PATIENT_S)
             return Processes()
 
-    made._lists._table = Slow()
+    made._lists._describer = Slow()
     assert entered.wait(PATIENT_S)
     begun = len(seen.items)
     for _ in range(3):
@@ -198,11 +206,11 @@ def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler):
 def test_a_gpu_whose_process_list_hangs_keeps_no_other_list(sampler, monkeypatch):
     library, seen, made = sampler
     seen.until(lambda: listed(seen))
-    monkeypatch.setattr(listing, "OLD_S", 1.0)
+    monkeypatch.setattr(process_lists, "MAX_AGE_S", 1.0)
     slow = made._session.readers[4].device.uuid
     library.faults["nvmlDeviceGetComputeRunningProcesses_v3"] = Fault(gpu=4, hang=threading.Event())
     mark = len(seen.items)
-    seen.until(lambda: any(p.unread == listing.OLD for p in listed(seen, mark)))
+    seen.until(lambda: any(p.unread == process_lists.OUTDATED for p in listed(seen, mark)))
     uses = {u.gpu for p in listed(seen, mark)[-1:] for process in p.processes for u in process.uses}
     assert len(uses) == 7
     assert slow not in uses

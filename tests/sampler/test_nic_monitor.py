@@ -12,7 +12,7 @@ from sysfs import Tree
 from nvltop.host.nics import NicTable
 from nvltop.model import Gpu, Inventory, NicPorts, Reading, known
 from nvltop.sampler import schedule
-from nvltop.sampler.nics import NicWatch
+from nvltop.sampler.nic_monitor import NicMonitor
 
 BRIDGES = ("pci0000:15", "0000:15:01.0", "0000:16:00.0")
 PATIENT_S = 10.0
@@ -27,9 +27,9 @@ def watch(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "NICS_S", 0.02)
     sent: queue.Queue[Inventory | Reading] = queue.Queue()
     stop = threading.Event()
-    watch = NicWatch(NicTable(tree.root), sent.put, stop)
+    watch = NicMonitor(NicTable(tree.root), sent.put, stop)
     thread = threading.Thread(target=watch.run, daemon=True)
-    yield SimpleNamespace(tree=tree, tell=watch.tell, sent=sent, start=thread.start)
+    yield SimpleNamespace(tree=tree, tell=watch.send, sent=sent, start=thread.start)
     stop.set()
     if thread.ident:
         thread.join(PATIENT_S)

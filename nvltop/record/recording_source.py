@@ -8,7 +8,7 @@ from typing import Protocol
 
 from nvltop.model import Item, Tick
 from nvltop.record.format import RecordingError
-from nvltop.record.writer import Recorder
+from nvltop.record.writer import RecordingWriter
 
 
 class Source(Protocol):
@@ -23,17 +23,17 @@ class Source(Protocol):
     def tick(self) -> Tick:
         """Return the clock and the state of the worker."""
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Read so often from now on."""
 
     def close(self) -> None:
         """Leave."""
 
 
-class Recorded:
+class RecordingSource:
     """Passes everything on; when the file can no longer be written, that is told and nothing else stops."""
 
-    def __init__(self, source: Source, recorder: Recorder) -> None:
+    def __init__(self, source: Source, recorder: RecordingWriter) -> None:
         self._source = source
         self._recorder = recorder
 
@@ -71,9 +71,9 @@ class Recorded:
             tick = replace(tick, note=str(self._recorder.error))
         return tick
 
-    def pace(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Pass it on."""
-        self._source.pace(interval_s)
+        self._source.set_interval(interval_s)
 
     def close(self) -> None:
         """Leave the source first: nothing waits for it, and the file gets its last lines."""

@@ -24,11 +24,11 @@ from nvltop.model import (
     Tick,
     known,
 )
-from nvltop.record.flight_recorder import LIMIT, Ring, join
+from nvltop.record.flight_recorder import MAX_BYTES, FlightRecorder, join
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
-from nvltop.record.replay import Replay
+from nvltop.record.replay import ReplaySource
 
 NAMES = {"jdoe": "user-"}
 
@@ -74,7 +74,7 @@ def each_second(items):
 
 def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
     items, redact = simulate(seconds=8), Redactor(NAMES)
-    ring = Ring(redact)
+    ring = FlightRecorder(redact)
     for item in items:
         ring.write(item)
     kept = but_compute(read(tmp_path / "run.gz", ring.recording()))
@@ -87,7 +87,7 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
     items, redact, limit = simulate(seconds=240), Redactor(NAMES), 1 << 16
-    ring = Ring(redact, limit)
+    ring = FlightRecorder(redact, limit)
     for item in items:
         ring.write(item)
         assert ring.size <= limit
@@ -101,13 +101,13 @@ def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simul
     # After that nothing is missing, and nothing is told twice.
     tail = but_compute(kept[kept.index(ticks[1]) :])
     assert tail == [redact(item) for item in but_compute(each_second(items))][-len(tail) :]
-    assert Replay(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
+    assert ReplaySource(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
 
 
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, 40), max_size=4), limit=st.integers(1 << 10, 1 << 15))
 def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, limit):
-    ring, now = Ring(Redactor(NAMES), limit), 1.0
+    ring, now = FlightRecorder(Redactor(NAMES), limit), 1.0
     for n in [*cuts, 3]:
         for i in range(n):
             now += 1.0
@@ -125,7 +125,7 @@ def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, 
 )
 def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds, sizes, asks):
     items = quarters(seconds)
-    ring, rest = Ring(Redactor(NAMES)), list(items)
+    ring, rest = FlightRecorder(Redactor(NAMES)), list(items)
     for size in itertools.cycle(sizes):
         ring.write(*rest[:size])
         del rest[:size]
@@ -138,14 +138,14 @@ def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds
 
 
 def test_names_of_what_waits_are_known_to_whoever_redacts_texts():
-    ring = Ring(Redactor({}))
+    ring = FlightRecorder(Redactor({}))
     someone = Process(1, (), "python3", "asmith", "", group_kind="slurm")
     ring.write(Reading(None, 1.0, 1.0, 1e9, Processes((someone,), 1)))
     assert ring.redact.text("asmith was here") == "user-1 was here"
 
 
 def test_a_recording_cannot_follow_one_that_is_newer(tmp_path, simulate):
-    ring = Ring(Redactor(NAMES))
+    ring = FlightRecorder(Redactor(NAMES))
     for item in simulate(seconds=1):
         ring.write(item)
     alone = ring.recording()
@@ -161,7 +161,7 @@ def test_a_wrong_count_in_a_header(tmp_path, again):
 
 
 def test_nothing_private_is_kept(tmp_path):
-    ring = Ring(Redactor(NAMES))
+    ring = FlightRecorder(Redactor(NAMES))
     secret = Process(
         1, (), "/opt/jdoe/train.py --password=hunter2", "asmith", "--token hunter2", group_kind="slurm"
     )
@@ -175,7 +175,7 @@ def test_nothing_private_is_kept(tmp_path):
 @pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
 def test_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simulate, node):
     items, redact = simulate(node, seconds=12), Redactor(NAMES)
-    ring = Ring(redact)
+    ring = FlightRecorder(redact)
     ring.write(*items)
     kept = computed(read(tmp_path / "run.gz", ring.recording()))
     # Of each GPU the last span may not cover a second yet.
@@ -202,17 +202,17 @@ def test_spans_that_do_not_follow_one_another_stay_apart():
 
 
 def test_it_holds_about_half_an_hour_of_a_dgx_h100_at_work(simulate):
-    ring, sizes = Ring(Redactor(NAMES)), []
+    ring, sizes = FlightRecorder(Redactor(NAMES)), []
     items = simulate("dgx-h100", seconds=150)
     for part in (items[: len(items) // 5], items[len(items) // 5 :]):
         ring.write(*part)
         ring.recording()
         sizes.append(ring.size)
-    assert LIMIT / (sizes[1] - sizes[0]) * 120 == pytest.approx(1800, rel=0.25)
+    assert MAX_BYTES / (sizes[1] - sizes[0]) * 120 == pytest.approx(1800, rel=0.25)
 
 
 def test_clear(tmp_path, simulate):
-    ring = Ring(Redactor(NAMES))
+    ring = FlightRecorder(Redactor(NAMES))
     for item in simulate(seconds=1):
         ring.write(item)
     ring.clear()

@@ -1,0 +1,80 @@
+"""Poll the ports of the NICs once a second, and detect NICs that were added or removed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final, Protocol
+
+from nvltop.host.attempt import attempt
+from nvltop.model import Inventory, Maybe, Nic, NicPorts, Place, Reading, known
+from nvltop.sampler import schedule
+
+SYSFS: Final = "/sys"
+
+
+class NicReader(Protocol):
+    """A reader of the NICs of this machine, or of simulated ones."""
+
+    def changed(self) -> bool:
+        """Return whether devices were added or removed since the last `find`."""
+
+    def find(self) -> Maybe[tuple[Nic, ...]]:
+        """Return the NICs of the machine."""
+
+    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+        """Return the PCI locations of the GPUs with these bus ids."""
+
+    def read(self, now_s: float) -> NicPorts:
+        """Return the state and counters of all ports."""
+
+
+class NicMonitor:
+    """Adds the NICs to each inventory, and sends the newest inventory again when the NICs have changed.
+
+    Only the thread of `run` reads ports, so that an adapter whose firmware hangs delays no other thread.
+    """
+
+    def __init__(self, nics: NicReader, send: Callable[..., None], stop: threading.Event) -> None:
+        self._reader, self._send, self._stop = nics, send, stop
+        self._lock = threading.Lock()
+        """Guards `_newest`; never held while ports are read."""
+        self._newest: Inventory | None = None
+        self._nics: Maybe[tuple[Nic, ...]] | None = None
+
+    def send(self, inventory: Inventory) -> None:
+        """Send an inventory completed with the NICs and the PCI locations of the GPUs."""
+        if self._nics is None:
+            self._nics = self._find()
+        with self._lock:
+            self._send_with_nics(inventory, self._nics)
+
+    def run(self) -> None:
+        """Read the ports until the stop event is set."""
+        every_s = schedule.FIRST_NICS_S
+        while not self._stop.is_set():
+            start = time.monotonic()
+            if attempt(self._reader.changed, SYSFS) is not False:
+                self._nics = self._find()
+                with self._lock:
+                    if self._newest:
+                        self._send_with_nics(
+                            replace(self._newest, mono_s=start, wall_s=time.time()), self._nics
+                        )
+            ports = attempt(partial(self._reader.read, start), SYSFS)
+            if known(ports):
+                self._send(Reading(None, start, time.monotonic(), time.time(), ports))
+            self._stop.wait(every_s)
+            every_s = schedule.NICS_S
+
+    def _find(self) -> Maybe[tuple[Nic, ...]]:
+        return attempt(self._reader.find, SYSFS)
+
+    def _send_with_nics(self, inventory: Inventory, nics: Maybe[tuple[Nic, ...]]) -> None:
+        buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
+        places = attempt(lambda: self._reader.gpu_places(buses), SYSFS)
+        self._newest = replace(inventory, nics=nics, gpu_places=places if known(places) else ())
+        self._send(self._newest)

@@ -1,0 +1,46 @@
+"""The newest process list of each GPU, and the processes of the node that they add up to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from nvltop.model import GpuUse, Maybe, Missing, Processes
+from nvltop.nvml.processes import by_pid
+from nvltop.nvml.session import GpuReader
+
+MAX_AGE_S: Final = 10.0
+"""Age in seconds after which a list that its poll thread has not renewed is not used any more."""
+OUTDATED: Final = Missing("the driver has not answered for some seconds")
+
+Uses = dict[int, GpuUse]
+
+
+class ProcessDescriber(Protocol):
+    """A reader of process details."""
+
+    def describe(self, uses: dict[int, tuple[GpuUse, ...]], unread: Missing | None) -> Processes:
+        """Return the processes with these ids; `unread` says why a list is missing, if one is."""
+
+
+class ProcessLists:
+    """The newest process list of each GPU."""
+
+    def __init__(self, describer: ProcessDescriber) -> None:
+        self._describer = describer
+        self._lists: dict[str, tuple[float, Maybe[Uses]]] = {}
+
+    def read(self, reader: GpuReader) -> None:
+        """Read the process list of one GPU."""
+        now = time.monotonic()
+        self._lists[reader.device.uuid] = now, reader.processes.read(now)
+
+    def describe(self, readers: Sequence[GpuReader]) -> Processes:
+        """Return the processes on these GPUs."""
+        now = time.monotonic()
+        return self._describer.describe(*by_pid([self._of(r, now) for r in readers if not r.lost]))
+
+    def _of(self, reader: GpuReader, now: float) -> Maybe[Uses]:
+        read_s, uses = self._lists.get(reader.device.uuid, (0.0, OUTDATED))
+        return uses if now - read_s < MAX_AGE_S else OUTDATED
