@@ -19,7 +19,9 @@ from nvltop.sampler import stuck_workers, worker
 stuck_workers.SOCKET_PREFIX = "nvltop-test-%d" % os.getppid()
 follow_parent = worker.follow_parent
 # As for a real driver: a call under way is waited for.
-worker.follow_parent = lambda watch, stop, requested, _: follow_parent(watch, stop, requested, True)
+worker.follow_parent = lambda watch, stop, requested, finish_calls: (
+    follow_parent(watch, stop, requested, True)
+)
 
 def after(seconds, work):
     timer = threading.Timer(seconds, work)

@@ -154,7 +154,7 @@ def test_deadline_is_three_intervals_and_never_under_five_seconds():
     assert deadline_s(10.0) == 30.0
 
 
-def test_interval_stretches_when_sweeps_are_slow_and_recovers():
+def test_interval_grows_when_sweeps_are_slow_and_recovers():
     interval = AdaptiveInterval(RequestedInterval(0.25))
     for _ in range(20):
         interval.add(0.32)
