@@ -11,7 +11,7 @@ from nvltop.config.settings import Settings
 from nvltop.headless.replay import fold_recording
 from nvltop.headless.session import HeadlessSession
 from nvltop.headless.status_line import StatusLine
-from nvltop.record.recorded import Source
+from nvltop.record.recording_source import Source
 from nvltop.report.check import answered_within, to_check
 
 ANSWER_WAIT_S: Final = 7.0

@@ -9,7 +9,7 @@ from dataclasses import replace
 from nvltop.analysis.monitor import Monitor
 from nvltop.config.settings import Settings
 from nvltop.headless.session import HeadlessSession
-from nvltop.record.recorded import Source
+from nvltop.record.recording_source import Source
 from nvltop.report.formats import Format, RenderOptions
 from nvltop.report.startup import SHOW_AFTER_S
 

@@ -12,7 +12,7 @@ from nvltop.headless.status_line import StatusLine
 from nvltop.model import Inventory, Item, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
-from nvltop.sampler.schedule import Due
+from nvltop.sampler.schedule import Periodic
 from nvltop.text import print_message
 
 
@@ -23,12 +23,12 @@ def replay(path: str, settings: Settings, printer: ReportPrinter, seconds: float
     """
     last: tuple[Monitor, list[str] | None] | None = None
     line = StatusLine()
-    due: Due | None = None
+    due: Periodic | None = None
     end_s: float | None = None
     for monitor, only, tick in fold_recording(path, settings, line):
         last = monitor, only
         if due is None:
-            due = Due(settings.interval_s, tick.mono_s + settings.interval_s)
+            due = Periodic(settings.interval_s, tick.mono_s + settings.interval_s)
             end_s = None if seconds is None else tick.mono_s + seconds
         if end_s is not None and tick.mono_s >= end_s:
             break

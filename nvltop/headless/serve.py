@@ -13,7 +13,7 @@ from nvltop.analysis.verdict import ACTIVE_STATES
 from nvltop.config.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.headless.session import HeadlessSession
 from nvltop.model import Frame, Item, Show
-from nvltop.record.recorded import Source
+from nvltop.record.recording_source import Source
 
 
 class Observer(Protocol):
@@ -53,7 +53,7 @@ def serve(
                     observer.on_frame(live.monitor)
                 if adapt and (wanted_s := wanted_interval_s(frame)) != interval_s:
                     interval_s = wanted_s
-                    worker.pace(interval_s)
+                    worker.set_interval(interval_s)
                 due_s, shown = time.monotonic() + settings.interval_s, shown + 1
 
 

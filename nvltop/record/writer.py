@@ -1,7 +1,7 @@
 """Writes a recording while the run goes on, and never stands in its way.
 
 Items are redacted, encoded and packed as they come; a thread of its own writes the parts, since a disk or
-a network share may take its time. When that fails, recording is over and the run is not: `Recorder.error`
+a network share may take its time. When that fails, recording is over and the run is not: `RecordingWriter.error`
 says why.
 """
 
