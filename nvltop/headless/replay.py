@@ -32,7 +32,7 @@ def replay(path: str, settings: Settings, printer: ReportPrinter, seconds: float
             end_s = None if seconds is None else tick.mono_s + seconds
         if end_s is not None and tick.mono_s >= end_s:
             break
-        if printer.times and printer.printed < printer.times and due.at(tick.mono_s):
+        if printer.times and printer.printed < printer.times and due.due(tick.mono_s):
             line.clear()
             printer.print(monitor, only)
     if last and not printer.times:

@@ -1,5 +1,5 @@
-"""Recordings: the items of a run, redacted, in a file that replays as the run looked.
+"""Recordings: the items of a run, redacted, in a file that can be replayed.
 
-`writer.RecordingWriter` writes, `reader.open_recording` reads, `replay.Replay` plays a recording in place of the
-worker, `timeline.scan` says how long it is and what happened when, `redact.Redactor` takes out names.
+`writer.RecordingWriter` writes a file and `reader.open_recording` reads one; `replay.ReplaySource` replays it
+in place of the worker, `timeline.scan` finds its length and its marks, `redact.Redactor` removes names.
 """

@@ -1,8 +1,8 @@
-"""Writes a recording while the run goes on, and never stands in its way.
+"""Write a recording in the background.
 
-Items are redacted, encoded and packed as they come; a thread of its own writes the parts, since a disk or
-a network share may take its time. When that fails, recording is over and the run is not: `RecordingWriter.error`
-says why.
+Items are redacted, encoded and compressed as they arrive. A separate thread writes the blocks, because a disk
+or network share may be slow. When writing fails, recording ends and the run goes on: see
+`RecordingWriter.error`.
 """
 
 from __future__ import annotations
