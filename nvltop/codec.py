@@ -230,7 +230,7 @@ def _choice(cls: type[Enum]) -> Decoder:
 NOT_RECORDED: Final = Missing("not recorded by this version")
 """Stands for a value that a recording of an earlier version does not have."""
 RELEASED_FIELDS: Final = {
-    "Inventory": 15, "Gpu": 22, "Remote": 4, "C2c": 3, "Pair": 4, "Problem": 3, "Nic": 7, "Place": 3,
+    "Inventory": 15, "Gpu": 22, "Remote": 4, "C2c": 3, "Pair": 4, "Problem": 3, "Nic": 7, "PciLocation": 3,
     "Reading": 6, "LinkCounters": 5, "LinkStates": 2, "LinkErrors": 1, "LinkBer": 1, "Gauges": 10,
     "PcieTraffic": 3, "C2cTraffic": 2, "Fabric": 11, "Host": 3, "Cost": 5, "Event": 5, "Tick": 6, "Call": 4,
     "Processes": 4, "Process": 11, "Ancestor": 2, "GpuUse": 4, "NicPorts": 1, "NicPort": 11,

@@ -13,7 +13,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
 from nvltop.nvml import call_tracker, compute, counters, gpm, inventory, session, simulated, slow, utilization
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.link_layout import switched
@@ -21,10 +21,10 @@ from nvltop.nvml.simulated.nics import SimulatedNics
 
 WALL = 1_790_000_000.0
 SMALL = {
-    "h100-two": lambda: nodes.node(boards.H100, switched(2, 4, 2), nodes.MIDDLE, switches=(5, 6)),
-    "gb200-two": lambda: nodes.node(
-        boards.GB200, switched(2, 4, 2), nodes.NEW, switches=(5, 6), hidden=True, domain=8,
-        clique=7, cluster=nodes.CLUSTER,
+    "h100-two": lambda: nodes.make_node(boards.H100, switched(2, 4, 2), nodes.DRIVER_570, switches=(5, 6)),
+    "gb200-two": lambda: nodes.make_node(
+        boards.GB200, switched(2, 4, 2), nodes.DRIVER_580, switches=(5, 6), hides_remotes=True, domain=8,
+        clique_id=7, cluster_uuid=nodes.CLUSTER_UUID,
     ),
 }  # fmt: skip
 """As their large kin, with what takes time left out: for tests that run for long or very often."""
@@ -98,7 +98,7 @@ ALL = (
     GpuReader.read_states,
     GpuReader.read_gauges,
     GpuReader.read_errors,
-    GpuReader.read_traffic,
+    GpuReader.read_host_traffic,
     GpuReader.read_fabric,
 )
 
@@ -127,14 +127,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
         library = simulated.install(node, scenario, clock=clock, wall=dated.time)
-        library.idle.set()  # a slow answer takes no real time
+        library.released.set()  # a slow answer takes no real time
         if prepare:
             prepare(library)
-        opened = session.connect(Watch())
+        opened = session.new_session(CallTracker())
         nics = SimulatedNics(library)
         found = opened.open()
-        places = nics.gpu_places([g.pci_bus_id for g in found.gpus if known(g.pci_bus_id)])
-        found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_places=places)
+        places = nics.gpu_locations([g.pci_bus_id for g in found.gpus if known(g.pci_bus_id)])
+        found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_locations=places)
         monitor = Monitor()
         monitor.update(found)
         # As the worker measures it on these drivers, whose counters are always up to date.

@@ -19,7 +19,7 @@ from nvltop.model import (
     Missing,
     Nic,
     Pair,
-    Place,
+    PciLocation,
     RemoteKind,
     known,
 )
@@ -44,9 +44,9 @@ def driver_series(inventory: Inventory) -> int | None:
 class Around:
     """What `topo -m` shows beside the GPUs."""
 
-    nics: tuple[tuple[Nic, Place], ...] = ()
+    nics: tuple[tuple[Nic, PciLocation], ...] = ()
     """RDMA devices on the PCI bus."""
-    gpu_places: Mapping[object, Place] = field(default_factory=dict)
+    gpu_places: Mapping[object, PciLocation] = field(default_factory=dict)
     """By bus number."""
     numbered: bool = True
 
@@ -56,12 +56,12 @@ class Around:
         nics = inventory.nics if known(inventory.nics) else ()
         series = driver_series(inventory)
         return cls(
-            nics=tuple((nic, nic.place) for nic in nics if nic.rdma and known(nic.place)),
-            gpu_places={bus_number(place.pci_bus_id): place for place in inventory.gpu_places},
+            nics=tuple((nic, nic.location) for nic in nics if nic.rdma and known(nic.location)),
+            gpu_places={bus_number(place.pci_bus_id): place for place in inventory.gpu_locations},
             numbered=series is None or series >= NUMBERED,
         )
 
-    def place(self, gpu: Gpu) -> Maybe[Place]:
+    def place(self, gpu: Gpu) -> Maybe[PciLocation]:
         """Return where a GPU sits."""
         bus = gpu.pci_bus_id
         return bus if isinstance(bus, Missing) else self.gpu_places.get(bus_number(bus), NO_PLACE)
@@ -135,7 +135,7 @@ def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], around: Around) -> Matr
     names = [nic.device for nic, _ in around.nics]
     numbers = [f"NIC{i}" for i in range(len(names))]
     labels = (*matrix.labels, *(numbers if around.numbered else names))
-    places: list[Maybe[Place]] = [around.place(g.gpu) for g in gpus]
+    places: list[Maybe[PciLocation]] = [around.place(g.gpu) for g in gpus]
     places += [place for _, place in around.nics]
     missing = dict(matrix.missing)
     cells = []
@@ -151,7 +151,7 @@ def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], around: Around) -> Matr
     return replace(matrix, labels=labels, cells=tuple(cells), missing=missing, legend=legend)
 
 
-def _level(a: Maybe[Place], b: Maybe[Place]) -> Maybe[str]:
+def _level(a: Maybe[PciLocation], b: Maybe[PciLocation]) -> Maybe[str]:
     if isinstance(a, Missing):
         return a
     return b if isinstance(b, Missing) else level(a, b)

@@ -151,7 +151,7 @@ class NicTracks:
 
 def slot(nic: Nic) -> str:
     """Return the card that a NIC is on: its PCI address without the function."""
-    return nic.device if isinstance(nic.place, Missing) else nic.place.pci_bus_id.rpartition(".")[0]
+    return nic.device if isinstance(nic.location, Missing) else nic.location.pci_bus_id.rpartition(".")[0]
 
 
 def data_ports(ports: Sequence[NicFrame]) -> list[NicFrame]:

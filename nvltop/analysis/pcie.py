@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import NO_NODE, Maybe, Missing, Place
+from nvltop.model import NO_NODE, Maybe, Missing, PciLocation
 
 LEVELS: Final = ("PIX", "PXB", "PHB", "NODE", "SYS")
 """Nearest first."""
 
 
-def level(a: Place, b: Place) -> Maybe[str]:
+def level(a: PciLocation, b: PciLocation) -> Maybe[str]:
     """Return what traffic between two devices crosses.
 
     `PIX` is at most one PCIe switch: a switch is its upstream port, which both ways share, and a

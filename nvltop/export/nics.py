@@ -20,8 +20,8 @@ PORT: Final[InfoSpec[NicFrame]] = InfoSpec(
     lambda f: {
         "label": f.label,
         "link_layer": f.port.link_layer,
-        "pci_bus_id": f.nic.place.pci_bus_id if known(f.nic.place) else None,
-        "numa_node": f.nic.place.numa_node if known(f.nic.place) else None,
+        "pci_bus_id": f.nic.location.pci_bus_id if known(f.nic.location) else None,
+        "numa_node": f.nic.location.numa_node if known(f.nic.location) else None,
         "interface": ",".join(f.nic.interfaces),
         "virtual": f.nic.virtual,
         "role": f.nic.role or "data",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from nvltop.host.attempt import attempt
+from nvltop.host.safe_read import read_safely
 from nvltop.model import Host, Maybe, Missing
 
 CPU = "/proc/stat"
@@ -13,10 +13,10 @@ MEMORY = "/proc/meminfo"
 
 def read_host() -> Host:
     """Read CPU use since the call before, and memory now; what cannot be read is missing by itself."""
-    memory = attempt(_memory, MEMORY)
+    memory = read_safely(_memory, MEMORY)
     if isinstance(memory, Missing):
         memory = memory, memory
-    return Host(attempt(_cpu, CPU), *memory)
+    return Host(read_safely(_cpu, CPU), *memory)
 
 
 def _cpu() -> float:

@@ -8,18 +8,18 @@ from typing import Final
 
 import psutil
 
-from nvltop.host.attempt import attempt
+from nvltop.host.safe_read import read_safely
 from nvltop.model import Maybe, Missing
 
-MAX_TIME_S: Final = 1e11
+MAX_BOOT_TIME_S: Final = 1e11
 """Unix time in which no machine is switched on (the year 5138)."""
 MAX_BYTES: Final = 1 << 20
 """Of a list of mounts, which can be long."""
-MACHINES_PIDS: Final = "pid:[4026531836]"
+INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
 """The initial PID namespace (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
-MARKS: Final = (".dockerenv", "run/.containerenv")
+CONTAINER_FILES: Final = (".dockerenv", "run/.containerenv")
 """Files that Docker and Podman leave in the root of a container."""
-GROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/garden/", "/ecs/")
+CONTAINER_CGROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/garden/", "/ecs/")
 """What the cgroup path of a container's processes holds."""
 
 
@@ -33,12 +33,12 @@ START_TIME: Final = 22
 
 def booted_s() -> Maybe[float]:
     """Return the Unix time at which the machine was switched on."""
-    return attempt(_boot_time, "/proc/stat")
+    return read_safely(_boot_time, "/proc/stat")
 
 
 def _boot_time() -> float:
     booted_s = float(psutil.boot_time())
-    if not 0 < booted_s < MAX_TIME_S:
+    if not 0 < booted_s < MAX_BOOT_TIME_S:
         raise ValueError(f"implausible value {booted_s:g}")
     return booted_s
 
@@ -75,18 +75,18 @@ def in_wsl(proc: Path) -> bool:
 
 def in_container(root: Path = Path("/")) -> bool:
     """Whether we run in a container: by its marks, process ids of its own, its cgroup or its root."""
-    if any(os.path.lexists(root / mark) for mark in MARKS) or _has_own_processes(root):
+    if any(os.path.lexists(root / mark) for mark in CONTAINER_FILES) or _in_pid_namespace(root):
         return True
-    if any(group in _read(root / "proc/1/cgroup") for group in GROUPS):
+    if any(group in _read(root / "proc/1/cgroup") for group in CONTAINER_CGROUPS):
         return True
     mounts = (line.split() for line in _read(root / "proc/self/mounts").splitlines())
     return any(fields[1:3] == ["/", "overlay"] for fields in mounts)
 
 
-def _has_own_processes(root: Path) -> bool:
+def _in_pid_namespace(root: Path) -> bool:
     """Whether process ids are not those of the machine, as in containers without any other mark."""
     try:
-        return os.readlink(root / "proc/self/ns/pid") != MACHINES_PIDS
+        return os.readlink(root / "proc/self/ns/pid") != INITIAL_PID_NAMESPACE
     except OSError:
         return False
 

@@ -13,21 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.attempt import attempt
-from nvltop.host.pci_location import NOT_ON_PCI, gpu_places, place_of
-from nvltop.host.ports import PortReader
-from nvltop.host.sysfs import names_in, read_text, sys_root
-from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, Place, known
+from nvltop.host.nic_ports import NicPortReader
+from nvltop.host.pci_location import NOT_ON_PCI, gpu_locations, pci_location
+from nvltop.host.safe_read import read_safely
+from nvltop.host.sysfs import list_names, read_text, sys_root
+from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, PciLocation, known
 from nvltop.text import clean
 
-ETHERNET: Final = "1"
+ARPHRD_ETHER: Final = "1"
 """ARPHRD_ETHER: what `type` holds."""
 MAX_NICS: Final = 256
-ERRORS_S: Final = 5.0
+ERRORS_INTERVAL_S: Final = 5.0
 """How often error counters are read; some drivers ask the firmware for each."""
-MELLANOX: Final = "0x15b3"
+MELLANOX_VENDOR: Final = "0x15b3"
 """PCI vendor of ConnectX adapters."""
-SWITCH_MODEL: Final = b"SW_MNG"
+SWITCH_VPD_MARK: Final = b"SW_MNG"
 """What the vital product data of an NVSwitch's management function contains; that of an adapter of the same
 PCI device id (15b3:1021) does not (fabric manager's start script)."""
 VPD_BYTES: Final = 1024
@@ -40,7 +40,7 @@ class NicTable:
     def __init__(self, root: Path | None = None) -> None:
         """Take where sysfs is, by default what `HOST_SYS` says."""
         self._root = root or sys_root()
-        self._readers: list[PortReader] = []
+        self._readers: list[NicPortReader] = []
         self._seen: object = None
         self._errors_s: float | None = None
         self._roles: dict[str, str] = {}
@@ -51,7 +51,7 @@ class NicTable:
         return self._seen != self._names()
 
     def _names(self) -> tuple[list[str], list[str]]:
-        return names_in(self._root / "class/infiniband"), names_in(self._root / "class/net")
+        return list_names(self._root / "class/infiniband"), list_names(self._root / "class/net")
 
     def find(self) -> Maybe[tuple[Nic, ...]]:
         """Return the NICs; `read` reads these from now on."""
@@ -59,7 +59,7 @@ class NicTable:
         self._readers, self._errors_s = [], None
         if not (self._root / "class").is_dir():
             return Missing(f"no sysfs at {clean(str(self._root))}")
-        rdma = in_order({self._rdma(name): self._registered(name) for name in devices[:MAX_NICS]})
+        rdma = sort_as_nvidia_smi({self._rdma(name): self._registered(name) for name in devices[:MAX_NICS]})
         taken = {i for nic in rdma for i in nic.interfaces}
         plain = [nic for name in interfaces[:MAX_NICS] if (nic := self._ethernet(name, taken))]
         found = (*rdma, *plain)
@@ -68,16 +68,18 @@ class NicTable:
             name = raw[nic.device]
             for port in _ports(self._root / "class/infiniband" / name) if nic.rdma else [0]:
                 interface = self._interface(nic, name, port)
-                self._readers.append(PortReader(self._root, nic, name, port, raw.get(interface, interface)))
+                self._readers.append(
+                    NicPortReader(self._root, nic, name, port, raw.get(interface, interface))
+                )
         return found
 
-    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+    def gpu_locations(self, buses: Sequence[str]) -> tuple[PciLocation, ...]:
         """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
-        return gpu_places(self._root, buses)
+        return gpu_locations(self._root, buses)
 
     def read(self, now_s: float) -> NicPorts:
         """Read all ports; error counters at every few calls only, they are repeated in between."""
-        with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_S
+        with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_INTERVAL_S
         if with_errors:
             self._errors_s = now_s
         ports = [_read_port(reader, with_errors) for reader in self._readers]
@@ -86,7 +88,7 @@ class NicTable:
     def _rdma(self, name: str) -> Nic:
         folder = self._root / "class/infiniband" / name
         device = folder / "device"
-        interfaces = names_in(device / "net")
+        interfaces = list_names(device / "net")
         for port in _ports(folder):
             told = read_text(folder / "ports" / str(port) / "gid_attrs/ndevs/0")
             if known(told) and told and told not in interfaces:
@@ -95,7 +97,7 @@ class NicTable:
         return Nic(
             device=clean(name),
             rdma=True,
-            place=place_of(device) if device.exists() else NOT_ON_PCI,
+            location=pci_location(device) if device.exists() else NOT_ON_PCI,
             model=_model(folder, device),
             virtual=os.path.lexists(device / "physfn"),
             bond="bond" in name or any(self._bonded(i) for i in interfaces),
@@ -105,16 +107,19 @@ class NicTable:
 
     def _role(self, folder: Path, device: Path) -> str:
         """Return the role of an RDMA device; only root can see that it manages an NVSwitch."""
-        if read_text(device / "vendor") != MELLANOX or read_text(folder / "ports/1/link_layer") == "Ethernet":
+        if (
+            read_text(device / "vendor") != MELLANOX_VENDOR
+            or read_text(folder / "ports/1/link_layer") == "Ethernet"
+        ):
             return ""
         function = os.path.realpath(device)
         if function not in self._roles:
-            self._roles[function] = LPF if SWITCH_MODEL in _head(device / "vpd") else ""
+            self._roles[function] = LPF if SWITCH_VPD_MARK in _head(device / "vpd") else ""
         return self._roles[function]
 
     def _registered(self, name: str) -> int | None:
         """Return the number that an RDMA device has been given when its driver registered it."""
-        for verbs in names_in(self._root / "class/infiniband" / name / "device/infiniband_verbs"):
+        for verbs in list_names(self._root / "class/infiniband" / name / "device/infiniband_verbs"):
             number = verbs.removeprefix("uverbs")
             if number.isascii() and number.isdigit():
                 return int(number)
@@ -125,8 +130,8 @@ class NicTable:
         device = folder / "device"
         if name in taken or not device.exists() or (device / "infiniband").is_dir():
             return None
-        place: Maybe[Place] = place_of(device)
-        if isinstance(place, Missing) or read_text(folder / "type") != ETHERNET:
+        place: Maybe[PciLocation] = pci_location(device)
+        if isinstance(place, Missing) or read_text(folder / "type") != ARPHRD_ETHER:
             return None
         if (folder / "phy80211").exists():
             return None  # Wi-Fi
@@ -135,7 +140,7 @@ class NicTable:
         return Nic(
             device=clean(name),
             rdma=False,
-            place=place,
+            location=place,
             model=_model(folder, device),
             virtual=os.path.lexists(device / "physfn"),
             interfaces=(clean(name),),
@@ -162,14 +167,14 @@ class NicTable:
         return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
 
 
-def _read_port(reader: PortReader, with_errors: bool) -> NicPort | None:
+def _read_port(reader: NicPortReader, with_errors: bool) -> NicPort | None:
     """Read a port; whatever its driver does costs this port only."""
-    port = attempt(partial(reader.read, with_errors), "/sys")
+    port = read_safely(partial(reader.read, with_errors), "/sys")
     return reader.unread(port) if isinstance(port, Missing) else port
 
 
 def _ports(folder: Path) -> list[int]:
-    return sorted(int(name) for name in names_in(folder / "ports") if name.isascii() and name.isdigit())
+    return sorted(int(name) for name in list_names(folder / "ports") if name.isascii() and name.isdigit())
 
 
 def _head(path: Path) -> bytes:
@@ -190,7 +195,7 @@ def _model(folder: Path, device: Path) -> str:
     return ":".join(n.removeprefix("0x") for n in numbers if known(n))
 
 
-def in_order(registered: Mapping[Nic, int | None]) -> list[Nic]:
+def sort_as_nvidia_smi(registered: Mapping[Nic, int | None]) -> list[Nic]:
     """Return RDMA devices as `nvidia-smi topo -m` numbers them; given with the numbers of their `uverbs`.
 
     It takes them in the order in which the drivers have registered them. Bonds are made after all ports
@@ -220,6 +225,6 @@ def _numbers(nic: Nic) -> Iterator[int]:
 
 
 def _bus(nic: Nic) -> tuple[int, ...]:
-    if isinstance(nic.place, Missing):
+    if isinstance(nic.location, Missing):
         return (1 << 32,)
-    return tuple(int(part, 16) for part in re.split("[:.]", nic.place.pci_bus_id))
+    return tuple(int(part, 16) for part in re.split("[:.]", nic.location.pci_bus_id))

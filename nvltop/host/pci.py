@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import names_in, read_text
+from nvltop.host.sysfs import list_names, read_text
 from nvltop.model import Maybe, Missing, known
 from nvltop.text import bus_number, clean
 
-VENDORS: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
+VENDOR_NAMES: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
 """VGA, 3D and other display controllers, and processing accelerators."""
 
@@ -21,12 +21,14 @@ DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
 def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
     """Return the vendors of the node's GPUs: `NVIDIA`, `AMD`, `Intel`."""
     folder = sys_root / "bus/pci/devices"
-    devices = [folder / name for name in names_in(folder)]
-    found = {VENDORS.get(_read(d / "vendor")) for d in devices if _read(d / "class")[:6] in DISPLAY_CLASSES}
+    devices = [folder / name for name in list_names(folder)]
+    found = {
+        VENDOR_NAMES.get(_read(d / "vendor")) for d in devices if _read(d / "class")[:6] in DISPLAY_CLASSES
+    }
     return {vendor for vendor in found if vendor}
 
 
-def drivers_gpus(
+def kernel_driver_gpus(
     shown: Sequence[str], proc_root: Path = Path("/proc"), dev_root: Path = Path("/dev")
 ) -> Maybe[tuple[str, ...]]:
     """Return the PCI bus ids of the GPUs that the nvidia kernel driver has and that we may use.
@@ -39,15 +41,15 @@ def drivers_gpus(
     if not os.path.isdir(root):
         return Missing("the kernel driver lists no GPUs")
     numbers = {bus_number(bus) for bus in shown}
-    for name in names_in(root):
+    for name in list_names(root):
         number = bus_number(name)
         minor = re.search(r"Device Minor:\s*(\d+)", _read(root / name / "information"))
-        if number and (number in numbers or (minor and _ours(dev_root / f"nvidia{minor.group(1)}"))):
+        if number and (number in numbers or (minor and _is_accessible(dev_root / f"nvidia{minor.group(1)}"))):
             found.append(clean(name))
     return tuple(found)
 
 
-def _ours(device: Path) -> bool:
+def _is_accessible(device: Path) -> bool:
     """Whether a device file is not kept from us; one that answers with an I/O error is broken, not hidden."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import GARBAGE, read_count, read_text
-from nvltop.model import NO_NODE, NOT_READ, Maybe, Missing, Place, known
+from nvltop.host.sysfs import NOT_A_NUMBER, read_count, read_text
+from nvltop.model import NO_NODE, NOT_READ, Maybe, Missing, PciLocation, known
 from nvltop.text import bus_number
 
 _HOST: Final = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
@@ -33,7 +33,7 @@ _GENERATIONS: Final[dict[str, Maybe[int]]] = {
 NOT_ON_PCI: Final = Missing("not on the PCI bus")
 
 
-def place_of(folder: Path) -> Maybe[Place]:
+def pci_location(folder: Path) -> Maybe[PciLocation]:
     """Return where the device of a sysfs folder sits; links on the way are followed."""
     steps = os.path.realpath(folder).split("/")
     way = [step for step in steps if _HOST.fullmatch(step) or _DEVICE.fullmatch(step)]
@@ -43,10 +43,10 @@ def place_of(folder: Path) -> Maybe[Place]:
         return _by_name(folder)
     # Below its PCI function a device may have folders of its own (virtio).
     own = "/".join(steps[: len(steps) - steps[::-1].index(way[-1])])
-    return Place(way[-1], tuple(way[:-1]), numa_node(Path(own)))
+    return PciLocation(way[-1], tuple(way[:-1]), numa_node(Path(own)))
 
 
-def _by_name(folder: Path) -> Maybe[Place]:
+def _by_name(folder: Path) -> Maybe[PciLocation]:
     """Return the place of a device whose folder is a copy: what it is called leads to the original."""
     told = read_text(folder / "uevent")
     slot = _SLOT.search(told) if known(told) else None
@@ -54,7 +54,7 @@ def _by_name(folder: Path) -> Maybe[Place]:
     original = root / "bus/pci/devices" / slot[1] if root and slot else None
     if original is None or not original.is_symlink():
         return NOT_ON_PCI
-    return place_of(original)
+    return pci_location(original)
 
 
 def numa_node(folder: Path) -> Maybe[int | None]:
@@ -70,7 +70,7 @@ def numa_node(folder: Path) -> Maybe[int | None]:
     return None if isinstance(online, Missing) or online.isdigit() else NO_NODE
 
 
-def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
+def gpu_locations(sys_root: Path, buses: Iterable[str]) -> tuple[PciLocation, ...]:
     """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
     found = []
     for bus in buses:
@@ -78,17 +78,19 @@ def gpu_places(sys_root: Path, buses: Iterable[str]) -> tuple[Place, ...]:
         if number:
             domain, b, device, function = number
             name = f"{domain:04x}:{b:02x}:{device:02x}.{function:x}"
-            place = place_of(sys_root / "bus/pci/devices" / name)
+            place = pci_location(sys_root / "bus/pci/devices" / name)
             if known(place) and place.bridges:
                 found.append(_with_port(place, sys_root / "bus/pci/devices" / place.bridges[-1]))
     return tuple(found)
 
 
-def _with_port(place: Place, port: Path) -> Place:
+def _with_port(place: PciLocation, port: Path) -> PciLocation:
     """Add what the PCIe port above a device supports, which is the limit of its slot."""
     width = read_count(port / "max_link_width")
     speed = read_text(port / "max_link_speed")
     gen = (
-        speed if isinstance(speed, Missing) else _GENERATIONS.get(speed.split()[0] if speed else "", GARBAGE)
+        speed
+        if isinstance(speed, Missing)
+        else _GENERATIONS.get(speed.split()[0] if speed else "", NOT_A_NUMBER)
     )
     return replace(place, port_width=NOT_READ if width == 0 else width, port_gen=gen)

@@ -15,27 +15,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.procfs import PROC, TICKS_PER_S, Stat, read_file, read_stat, read_user, read_words
+from nvltop.host.procfs import PROC, TICKS_PER_S, Stat, read_command_line, read_file, read_stat, read_uid
 from nvltop.model import Ancestor, GpuUse, Maybe, Missing, Process, Processes
 from nvltop.text import clean
 
 MAX_ARGUMENTS: Final = 512
 MAX_ANCESTORS: Final = 16
-ELSEWHERE: Final = "in another PID namespace (outside this container), or just ended"
-FORBIDDEN: Final = "/proc is mounted so that only their owner sees them (hidepid)"
+NOT_IN_PROC: Final = "in another PID namespace (outside this container), or just ended"
+HIDEPID: Final = "/proc is mounted so that only their owner sees them (hidepid)"
 NOT_ALLOWED: Final = Missing("only its owner and root may read this")
-UNREADABLE: Final = Missing("/proc could not be read")
-ILLEGIBLE: Final = "their entries in /proc cannot be read"
-FIRST: Final = Missing("needs a second reading")
-SHORT_S: Final = 0.1
+UNREADABLE_VALUE: Final = Missing("/proc could not be read")
+PROC_UNREADABLE: Final = "their entries in /proc cannot be read"
+NEEDS_SECOND_READING: Final = Missing("needs a second reading")
+MIN_CPU_SPAN_S: Final = 0.1
 """CPU time is counted in ticks of 10 ms: over less than this, its share says nothing."""
-MAX_NAME: Final = 15
+KERNEL_NAME_BYTES: Final = 15
 """Bytes of a name that the kernel keeps."""
 
 _END: Final = r"(?:\.slice|\.service|\.scope)?(?:[:/]|$)"
 """What may follow an id: systemd's suffix, then the end of the path's part. A colon separates it from the
 container's id where the runtime was not told to use systemd (`…slice:cri-containerd:<id>`)."""
-GROUPS: Final = (
+CGROUP_PATTERNS: Final = (
     ("slurm", re.compile(r"/job_(\d+)(?:/|$)")),
     # IBM Spectrum LSF: /lsf/<cluster>/job.<job>[<index>].<pid>.<time>
     ("lsf", re.compile(r"/lsf/[^/]+/job\.(\d+(?:\[\d+\])?)(?:[./]|$)")),
@@ -59,9 +59,9 @@ GROUPS: Final = (
 """What a cgroup path contains, most specific first. A static pod has a hash of 32 digits as its UID."""
 
 
-def group_of(cgroup: str) -> tuple[str, str]:
+def cgroup_group(cgroup: str) -> tuple[str, str]:
     """Return kind and id of what a `/proc/PID/cgroup` says the process belongs to; empty if nothing."""
-    for kind, pattern in GROUPS:
+    for kind, pattern in CGROUP_PATTERNS:
         found = pattern.search(cgroup.replace("\n", "/\n"))
         if found:
             return kind, found[1].replace("_", "-") if kind == "kubernetes" else _unescaped(found[1])
@@ -73,14 +73,14 @@ def _unescaped(unit: str) -> str:
 
 
 @dataclass(slots=True)
-class _Met:
+class _CachedProcess:
     """A process that was met before."""
 
     stat: Stat
     at_s: float
     """CLOCK_MONOTONIC of `stat`."""
     facts: Process
-    cpu_percent: Maybe[float] = FIRST
+    cpu_percent: Maybe[float] = NEEDS_SECOND_READING
 
 
 class ProcessTable:
@@ -88,19 +88,19 @@ class ProcessTable:
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
-        self._met: dict[int, _Met] = {}
+        self._cached: dict[int, _CachedProcess] = {}
         self._users: dict[int, str] = {}
 
     def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
         """Return the processes that can be seen, and how many cannot, and why."""
-        self._met = {pid: met for pid, met in self._met.items() if pid in uses}
+        self._cached = {pid: met for pid, met in self._cached.items() if pid in uses}
         seen = []
         hidden: list[str] = []
         for pid, on in sorted(uses.items()):
             try:
                 seen.append(replace(self._describe(pid), uses=on))
             except Exception as error:  # whatever /proc says or lacks costs this process only
-                self._met.pop(pid, None)
+                self._cached.pop(pid, None)
                 hidden.append(_why_hidden(pid, error))
         return Processes(
             tuple(seen), len(hidden), "; ".join(dict.fromkeys(hidden)), False if unread is None else unread
@@ -110,18 +110,18 @@ class ProcessTable:
         if pid <= 0:
             raise ProcessLookupError
         now_s, stat = time.monotonic(), read_stat(pid, self._proc)
-        met = self._met.get(pid)
+        met = self._cached.get(pid)
         # A number given to someone else is someone else; another name is another program (`exec`).
         if met is None or (met.stat.start_ticks, met.stat.name) != (stat.start_ticks, stat.name):
-            met = self._met[pid] = _Met(stat, now_s, self._meet(pid, stat))
-        elif now_s - met.at_s >= SHORT_S:
+            met = self._cached[pid] = _CachedProcess(stat, now_s, self._read_facts(pid, stat))
+        elif now_s - met.at_s >= MIN_CPU_SPAN_S:
             ticks = max(0, stat.cpu_ticks - met.stat.cpu_ticks)
             met.cpu_percent = 100.0 * ticks / TICKS_PER_S / (now_s - met.at_s)
             met.stat, met.at_s = stat, now_s
         return replace(met.facts, cpu_percent=met.cpu_percent, memory_bytes=stat.resident_bytes)
 
-    def _meet(self, pid: int, stat: Stat) -> Process:
-        kind, group = group_of(self._cgroup(pid))
+    def _read_facts(self, pid: int, stat: Stat) -> Process:
+        kind, group = cgroup_group(self._cgroup(pid))
         words = self._words(pid)
         return Process(
             pid=pid,
@@ -146,19 +146,19 @@ class ProcessTable:
 
     def _words(self, pid: int) -> Maybe[list[str]]:
         try:
-            return read_words(pid, self._proc)
+            return read_command_line(pid, self._proc)
         except PermissionError:
             return NOT_ALLOWED
         except OSError:
-            return UNREADABLE
+            return UNREADABLE_VALUE
 
     def _user(self, pid: int) -> Maybe[str]:
         try:
-            number = read_user(pid, self._proc)
+            number = read_uid(pid, self._proc)
         except PermissionError:
             return NOT_ALLOWED
         except (OSError, ValueError):
-            return UNREADABLE
+            return UNREADABLE_VALUE
         if number not in self._users:
             # Once for each user: the answer can come from a directory server.
             try:
@@ -187,7 +187,7 @@ def _started_s(start_ticks: int) -> Maybe[float]:
     try:
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / TICKS_PER_S
     except OSError:
-        return UNREADABLE
+        return UNREADABLE_VALUE
     return round(time.time() - max(0.0, age_s), 2)
 
 
@@ -196,17 +196,19 @@ def _why_hidden(pid: int, error: Exception) -> str:
         if pid > 0:
             os.kill(pid, 0)  # signal 0 asks whether there is one, and does nothing
             # There is one, and we may signal it.
-            return ELSEWHERE if isinstance(error, (FileNotFoundError, ProcessLookupError)) else ILLEGIBLE
+            return (
+                NOT_IN_PROC if isinstance(error, (FileNotFoundError, ProcessLookupError)) else PROC_UNREADABLE
+            )
     except PermissionError:
-        return FORBIDDEN
+        return HIDEPID
     except (OSError, OverflowError):
         pass
-    return ELSEWHERE
+    return NOT_IN_PROC
 
 
 def _executable(name: str, words: Maybe[list[str]]) -> str:
     """Return the name of a program; where the kernel has cut it off, the command line has the rest."""
-    if len(name.encode()) >= MAX_NAME and not isinstance(words, Missing) and words:
+    if len(name.encode()) >= KERNEL_NAME_BYTES and not isinstance(words, Missing) and words:
         whole = os.path.basename(words[0])
         if whole.startswith(name):
             name = whole

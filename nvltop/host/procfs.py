@@ -52,7 +52,7 @@ def read_stat(pid: int, proc: Path = PROC) -> Stat:
     return Stat(name, parent, user + kernel, start, pages * PAGE_BYTES, session)
 
 
-def read_words(pid: int, proc: Path = PROC) -> list[str]:
+def read_command_line(pid: int, proc: Path = PROC) -> list[str]:
     """Return the command line of a process, cut off where it is long; raise `OSError`."""
     text = read_file(pid, "cmdline", proc).decode(errors="replace")
     words = text.removesuffix("\0").split("\0") if text else []
@@ -60,7 +60,7 @@ def read_words(pid: int, proc: Path = PROC) -> list[str]:
     return words[0].split(" ") if len(words) == 1 else words
 
 
-def read_user(pid: int, proc: Path = PROC) -> int:
+def read_uid(pid: int, proc: Path = PROC) -> int:
     """Return the real user id of a process; raise `OSError` or `ValueError`."""
     for line in read_file(pid, "status", proc).splitlines():
         if line.startswith(b"Uid:"):

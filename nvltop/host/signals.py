@@ -8,7 +8,7 @@ import signal
 from nvltop.host.procfs import read_stat
 
 
-def send(pid: int, start_ticks: int, number: int) -> str:
+def send_signal(pid: int, start_ticks: int, number: int) -> str:
     """Send a signal; returns why it could not be sent, empty if it was.
 
     A process is known by when it started, in the kernel's ticks since boot (field 22 of /proc/PID/stat),

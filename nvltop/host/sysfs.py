@@ -20,14 +20,14 @@ MAX_DIGITS: Final = 20
 """Of a 64-bit count."""
 NO_PERMISSION: Final = Missing("no permission")
 NOT_THERE: Final = Missing("not there")
-GONE: Final = Missing("the device is gone")
-GARBAGE: Final = Missing("the file holds no number")
+DEVICE_GONE: Final = Missing("the device is gone")
+NOT_A_NUMBER: Final = Missing("the file holds no number")
 _REASONS: Final = {
     errno.EACCES: NO_PERMISSION,
     errno.EPERM: NO_PERMISSION,
     errno.ENOENT: NOT_THERE,
     errno.ENOTDIR: NOT_THERE,
-    errno.ENODEV: GONE,
+    errno.ENODEV: DEVICE_GONE,
     errno.EINVAL: NOT_SUPPORTED,
     errno.EOPNOTSUPP: NOT_SUPPORTED,
 }
@@ -62,11 +62,11 @@ def read_count(path: str | Path) -> Maybe[int]:
     if isinstance(text, Missing):
         return text
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
-        return NOT_SUPPORTED if text.startswith("N/A") else GARBAGE
+        return NOT_SUPPORTED if text.startswith("N/A") else NOT_A_NUMBER
     return int(text)
 
 
-def names_in(path: Path) -> list[str]:
+def list_names(path: Path) -> list[str]:
     """Return what is in a folder, in the order of the alphabet; nothing if it cannot be read."""
     try:
         return sorted(os.listdir(path))

@@ -33,7 +33,7 @@ from nvltop.model.missing import (
     known,
     or_none,
 )
-from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, Place
+from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
     LISTENING,
@@ -118,9 +118,9 @@ __all__ = [
     "NvLink",
     "Overlap",
     "Pair",
+    "PciLocation",
     "PcieTraffic",
     "Pending",
-    "Place",
     "Problem",
     "Process",
     "Processes",

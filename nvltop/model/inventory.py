@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nvltop.model.missing import NOT_READ, Maybe
-from nvltop.model.nic import Nic, Place
+from nvltop.model.nic import Nic, PciLocation
 
 
 class RemoteKind(str, Enum):
@@ -127,7 +127,7 @@ class Inventory:
     """Unix time at which the machine was switched on."""
     nics: Maybe[tuple[Nic, ...]] = NOT_READ
     """In the order of `nvidia-smi topo -m`."""
-    gpu_places: tuple[Place, ...] = ()
+    gpu_locations: tuple[PciLocation, ...] = ()
     """Where GPUs sit on the PCI bus, those of which sysfs tells it."""
     demo: str | None = None
     """`NODE, SCENARIO` when the node is simulated."""

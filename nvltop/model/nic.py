@@ -15,7 +15,7 @@ through which NVLSM reaches the switch. It has no cable and carries no data of j
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PciLocation:
     """Where a PCI device sits."""
 
     pci_bus_id: str
@@ -37,7 +37,7 @@ class Nic:
     device: str
     """Its name: `mlx5_0`, `ens1f0`."""
     rdma: bool
-    place: Maybe[Place] = NOT_READ
+    location: Maybe[PciLocation] = NOT_READ
     """Missing for what is on no PCI bus, such as software RDMA."""
     model: str = ""
     """What alike devices have in common: the board's part number, or PCI vendor and device."""

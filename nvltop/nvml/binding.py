@@ -13,9 +13,9 @@ from typing import Final
 from nvltop.model import Problem
 
 PACKAGE: Final = "nvidia-ml-py"
-LEAST: Final = "13.580"
+MIN_VERSION: Final = "13.580"
 """The version that pyproject.toml asks for."""
-NEEDED: Final = (
+REQUIRED_NAMES: Final = (
     "NVMLError",
     "nvmlInit",
     "c_nvmlFieldValue_t",
@@ -23,40 +23,44 @@ NEEDED: Final = (
     "c_nvmlGpuFabricInfo_v3_t",
 )
 """Names that nvltop uses and that earlier versions and other packages lack, the newest last."""
-ID: Final = "wrong-pynvml"
+PROBLEM_ID: Final = "wrong-pynvml"
 
 
-def wrong_binding() -> Problem | None:
+def check_binding() -> Problem | None:
     """Return what is wrong with the module `pynvml`, and what puts it right; None if nothing is wrong."""
     try:
         import pynvml
     except ImportError as error:
         if error.name == "pynvml":
             return Problem(
-                ID, f"the Python package {PACKAGE} is not installed", f"run `{_pip('install')} {PACKAGE}`"
+                PROBLEM_ID,
+                f"the Python package {PACKAGE} is not installed",
+                f"run `{_pip('install')} {PACKAGE}`",
             )
         return _broken(error)
     except Exception as error:  # somebody else's module, which may do anything
         return _broken(error)
-    lacking = [name for name in NEEDED if not hasattr(pynvml, name)]
+    lacking = [name for name in REQUIRED_NAMES if not hasattr(pynvml, name)]
     if not lacking:
         return None
     file = str(pynvml.__file__ or next(iter(pynvml.__path__), "?"))
     owners = _owners(Path(file))
     foreign = next((name for name in owners if name != PACKAGE), "")
-    update = f"`{_pip('install')} --force-reinstall '{PACKAGE}>={LEAST}'`"
+    update = f"`{_pip('install')} --force-reinstall '{PACKAGE}>={MIN_VERSION}'`"
     if foreign:
         return Problem(
-            ID,
+            PROBLEM_ID,
             f"the module pynvml ({file}) is of the package {foreign} {owners[foreign]}, not of {PACKAGE}",
             f"run `{_pip('uninstall')} {foreign}`, then {update}",
         )
     if owners:
         return Problem(
-            ID, f"{PACKAGE} {owners[PACKAGE]} ({file}) is too old: it has no {lacking[-1]}", f"run {update}"
+            PROBLEM_ID,
+            f"{PACKAGE} {owners[PACKAGE]} ({file}) is too old: it has no {lacking[-1]}",
+            f"run {update}",
         )
     return Problem(
-        ID,
+        PROBLEM_ID,
         f"the module pynvml ({file}) is not that of {PACKAGE}: it has no {lacking[-1]}",
         "remove that file, or take its folder out of PYTHONPATH",
     )
@@ -67,10 +71,10 @@ def _broken(error: Exception) -> Problem:
 
     found = PathFinder.find_spec("pynvml")
     return Problem(
-        ID,
+        PROBLEM_ID,
         f"the module pynvml ({found.origin if found else '?'}) cannot be imported:"
         f" {type(error).__name__}: {error}",
-        f"run `{_pip('install')} --force-reinstall '{PACKAGE}>={LEAST}'`",
+        f"run `{_pip('install')} --force-reinstall '{PACKAGE}>={MIN_VERSION}'`",
     )
 
 

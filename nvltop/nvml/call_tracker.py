@@ -18,15 +18,15 @@ from nvltop.model import Call
 SLOT: Final = struct.Struct("<di16s44s")
 """Start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread name, function name."""
 SLOTS: Final = 64
-BEAT_AT: Final = SLOT.size * SLOTS
+HEARTBEAT_OFFSET: Final = SLOT.size * SLOTS
 """Where the time of the worker's last heartbeat stands, as a double."""
 _START: Final = struct.Struct("<d")
-SIZE: Final = BEAT_AT + _START.size
-WAITS: Final = frozenset({"nvmlEventSetWait_v2"})
+SIZE: Final = HEARTBEAT_OFFSET + _START.size
+WAITING_CALLS: Final = frozenset({"nvmlEventSetWait_v2"})
 """Calls that wait by design: no cost, never stuck, and harmless to end in."""
 
 
-class Watch:
+class CallTracker:
     """A table of the calls under way: written by the worker's threads, read by the main process."""
 
     def __init__(self, fd: int | None = None) -> None:
@@ -39,7 +39,7 @@ class Watch:
         """Driver calls so far."""
         self.driver_s = 0.0
         """Seconds spent inside them."""
-        self.spent_s: dict[int, float] = {}
+        self.driver_s_by_gpu: dict[int, float] = {}
         """The same by GPU (NVML index)."""
 
     def begin(self, function: str, gpu: int | None) -> float:
@@ -56,15 +56,15 @@ class Watch:
         _START.pack_into(self._memory, self._slot()[0], 0.0)
         # Two threads may lose a count between them; it is a cost figure, not a reading.
         self.calls += 1
-        if function not in WAITS:
+        if function not in WAITING_CALLS:
             self.driver_s += now - start
             if gpu is not None:
-                self.spent_s[gpu] = self.spent_s.get(gpu, 0.0) + now - start
+                self.driver_s_by_gpu[gpu] = self.driver_s_by_gpu.get(gpu, 0.0) + now - start
 
-    def under_way(self, before_s: float = math.inf) -> tuple[Call, ...]:
+    def in_flight(self, before_s: float = math.inf) -> tuple[Call, ...]:
         """Return the calls that have begun (before a time, CLOCK_MONOTONIC) and not come back."""
         found = []
-        starts = memoryview(self._memory)[:BEAT_AT].cast("d")[:: SLOT.size // _START.size].tolist()
+        starts = memoryview(self._memory)[:HEARTBEAT_OFFSET].cast("d")[:: SLOT.size // _START.size].tolist()
         for i in [i for i, since in enumerate(starts) if 0 < since < before_s]:
             since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
             if 0 < since < before_s:
@@ -78,14 +78,14 @@ class Watch:
                 )
         return tuple(found)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Note that the worker runs."""
-        _START.pack_into(self._memory, BEAT_AT, time.monotonic())
+        _START.pack_into(self._memory, HEARTBEAT_OFFSET, time.monotonic())
 
     @property
-    def beat_s(self) -> float:
+    def heartbeat_s(self) -> float:
         """CLOCK_MONOTONIC of the worker's last heartbeat; 0 before the first."""
-        beat_s: float = _START.unpack_from(self._memory, BEAT_AT)[0]
+        beat_s: float = _START.unpack_from(self._memory, HEARTBEAT_OFFSET)[0]
         return beat_s
 
     def _slot(self) -> tuple[int, bytes]:

@@ -12,22 +12,22 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import ComputeActivity, LinkCounters, Maybe, Missing, Reading, known
-from nvltop.nvml.allowance import Allowance, PacedReading
+from nvltop.nvml.call_budget import CallBudget, PacedReader
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import NO_PERMISSION, UNSUPPORTED, Driver
-from nvltop.nvml.gpm import NO_PERMISSION_NOTE, TOO_SOON, Gpm, GpmSpan, GpmStream, share
+from nvltop.nvml.gpm import NO_PERMISSION_NOTE, TOO_SOON, Gpm, GpmSpan, GpmStream, percent_to_share
 from nvltop.nvml.utilization import UtilizationReader, UtilizationSpan
 
-METRICS: Final = (2, 5, 10)
+GPM_METRICS: Final = (2, 5, 10)
 """GPM's SM, tensor and DRAM activity, in percent."""
-TRAFFIC_AT: Final = 100e6
+MIN_TRAFFIC_BYTES_PER_S: Final = 100e6
 """Bytes/s over all links and both ways from which a GPU has traffic; idle links count some MB/s at most."""
-HOLD_S: Final = 10.0
+TRAFFIC_HOLD_S: Final = 10.0
 """How long the fast clock goes on after the last traffic: a pause within a step is no end."""
-LONGEST_S: Final = 2.5
+MAX_GPM_SPAN_S: Final = 2.5
 """Longest span on the fast clock."""
-UTILIZATION_S: Final = 1.0
-POWERS: Final = 32
+UTILIZATION_INTERVAL_S: Final = 1.0
+MAX_POWER_READINGS: Final = 32
 """Powers kept until the utilisation samples of the same time come."""
 NEEDS_GPM: Final = Missing("needs GPM")
 TOO_SLOW: Final = Missing("would take too long in the driver")
@@ -40,86 +40,86 @@ class ComputeReader:
     def __init__(self, driver: Driver, device: Device, gpm: Gpm) -> None:
         self._device, self._gpm = device, gpm
         self._stream = GpmStream(gpm)
-        self._allowance = Allowance(driver.watch, device.index)
-        self._gpm_pace = PacedReading(self._allowance, "GPM")
+        self._budget = CallBudget(driver.tracker, device.index)
+        self._paced_gpm = PacedReader(self._budget, "GPM")
         self._utilization = UtilizationReader(driver, device)
-        self._utilization_pace = PacedReading(self._allowance, "utilisation")
+        self._paced_utilization = PacedReader(self._budget, "utilisation")
         self._no_samples: Missing | None = None
         """Why there are no utilisation samples."""
-        self._counted: tuple[float, int] | None = None
+        self._last_total: tuple[float, int] | None = None
         """Start and total bytes of the newest link counters."""
         self._traffic_s: float | None = None
         """CLOCK_MONOTONIC of the last traffic."""
-        self._powers: deque[tuple[float, float]] = deque(maxlen=POWERS)
+        self._powers: deque[tuple[float, float]] = deque(maxlen=MAX_POWER_READINGS)
         self._until_s = 0.0
         """End of the newest reading on the fast clock."""
-        self._told: ComputeActivity | None = None
+        self._last_unread: ComputeActivity | None = None
         """What was last said of a GPU that is not read; None once it has been read."""
 
     @property
-    def busy(self) -> bool:
+    def has_traffic(self) -> bool:
         """Whether NVLink carries traffic, or did a moment ago."""
-        return self._traffic_s is not None and time.monotonic() - self._traffic_s < HOLD_S
+        return self._traffic_s is not None and time.monotonic() - self._traffic_s < TRAFFIC_HOLD_S
 
-    def fast(self, counters: Reading, power_w: Maybe[float]) -> list[Reading]:
+    def read_fast(self, counters: Reading, power_w: Maybe[float]) -> list[Reading]:
         """Read what belongs to link counters that were just read; `power_w` is the power of that moment."""
-        start_s = self._note_traffic(counters)
+        start_s = self._update_traffic(counters)
         now = time.monotonic()
-        self._allowance.measure(now)
-        if start_s is None or not self.busy:
+        self._budget.measure(now)
+        if start_s is None or not self.has_traffic:
             return []
         if known(power_w):
             power_w = float(f"{power_w:.3g}")
             self._powers.append((counters.start_s, power_w))
-        if self._gpm.refusal(now) is None:
-            if self._gpm_pace.due(now, 0.0, counters.start_s - start_s):
-                span = self._stream.read(METRICS, LONGEST_S)
+        if self._gpm.unavailable(now) is None:
+            if self._paced_gpm.due(now, 0.0, counters.start_s - start_s):
+                span = self._stream.read(GPM_METRICS, MAX_GPM_SPAN_S)
                 if span is not TOO_SOON:
-                    self._gpm_pace.took(time.monotonic() - now, now)
+                    self._paced_gpm.record(time.monotonic() - now, now)
                 return [self._from_gpm(span, power_w)] if isinstance(span, GpmSpan) else []
-            if not self._gpm_pace.stopped(now):
+            if not self._paced_gpm.stopped(now):
                 return []
         return self._without_gpm(now, start_s, counters.start_s, power_w)
 
-    def slow(self, span: Maybe[GpmSpan], power_w: Maybe[float]) -> list[Reading]:
+    def read_slow(self, span: Maybe[GpmSpan], power_w: Maybe[float]) -> list[Reading]:
         """Take GPM's metrics that were read with the PCIe traffic, unless the fast clock is at it."""
-        if self.busy:
+        if self.has_traffic:
             return []
         if isinstance(span, GpmSpan):
             if known(power_w):
                 power_w = float(f"{power_w:.3g}")
             return [self._from_gpm(span, power_w)] if span.start_s >= self._until_s else []
         now = time.monotonic()
-        why = self._gpm.refusal(now)
+        why = self._gpm.unavailable(now)
         if why is None:
             return []
         said = ComputeActivity(NO_TRAFFIC, NEEDS_GPM, NEEDS_GPM, NO_TRAFFIC, note=self._note)
         if why not in UNSUPPORTED and why != NO_PERMISSION:
             said = replace(said, sm=why, tensor=why, dram=why)
-        if said == self._told:
+        if said == self._last_unread:
             return []
-        self._told = said
+        self._last_unread = said
         return [self._reading(now, now, said)]
 
-    def _note_traffic(self, counters: Reading) -> float | None:
+    def _update_traffic(self, counters: Reading) -> float | None:
         """Note whether there is traffic; return the start of the counters before, None if there were none."""
         data = counters.data
         assert isinstance(data, LinkCounters)
         total = sum([v for v in data.tx_bytes + data.rx_bytes if type(v) is int])
-        before, self._counted = self._counted, (counters.start_s, total)
+        before, self._last_total = self._last_total, (counters.start_s, total)
         if before is None or counters.start_s <= before[0]:
             return None
-        if total - before[1] >= TRAFFIC_AT * (counters.start_s - before[0]):
+        if total - before[1] >= MIN_TRAFFIC_BYTES_PER_S * (counters.start_s - before[0]):
             self._traffic_s = counters.start_s
         return before[0]
 
     @property
     def _note(self) -> str:
-        refused = self._gpm.refusal(time.monotonic())
-        return NO_PERMISSION_NOTE if refused == NO_PERMISSION else self._gpm_pace.note
+        refused = self._gpm.unavailable(time.monotonic())
+        return NO_PERMISSION_NOTE if refused == NO_PERMISSION else self._paced_gpm.note
 
     def _from_gpm(self, span: GpmSpan, power_w: Maybe[float]) -> Reading:
-        sm, tensor, dram = map(share, span.values[: len(METRICS)])
+        sm, tensor, dram = map(percent_to_share, span.values[: len(GPM_METRICS)])
         data = ComputeActivity(sm, tensor, dram, power_w, "gpm", self._note)
         return self._reading(span.start_s, span.end_s, data)
 
@@ -129,12 +129,12 @@ class ComputeReader:
         Where the driver has none, the power between two readings of the counters is all there is.
         """
         spans: list[UtilizationSpan] = []
-        if self._utilization_pace.due(now, UTILIZATION_S, end_s - start_s):
+        if self._paced_utilization.due(now, UTILIZATION_INTERVAL_S, end_s - start_s):
             answer = self._utilization.read()
-            self._utilization_pace.took(time.monotonic() - now, now)
+            self._paced_utilization.record(time.monotonic() - now, now)
             self._no_samples = answer if isinstance(answer, Missing) else None
             spans = [] if isinstance(answer, Missing) else answer
-        elif self._utilization_pace.stopped(now):
+        elif self._paced_utilization.stopped(now):
             self._no_samples = TOO_SLOW
         note = self._note
         if self._no_samples:
@@ -161,7 +161,7 @@ class ComputeReader:
         return min(self._powers, key=lambda p: abs(p[0] - at_s))[1] if self._powers else otherwise
 
     def _reading(self, start_s: float, end_s: float, data: ComputeActivity) -> Reading:
-        if data is not self._told:
-            self._told = None
+        if data is not self._last_unread:
+            self._last_unread = None
             self._until_s = max(self._until_s, end_s)
         return Reading(self._device.uuid, start_s, end_s, time.time() - time.monotonic() + end_s, data)

@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 
 from nvltop.model import NOT_READ, Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused
-from nvltop.nvml.fields import ALL_LINKS, Fields, FieldValues
-from nvltop.nvml.power import INSTANT, watts
+from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache
+from nvltop.nvml.fields import ALL_LINKS, FieldRequest, FieldValues
+from nvltop.nvml.power import POWER_INSTANT, watts
 
 KIB: Final = 1024
 
 
-class Source(NamedTuple):
+class CounterSource(NamedTuple):
     """A pair of fields that counts traffic."""
 
     tx: int
@@ -32,45 +32,45 @@ class Source(NamedTuple):
         return range(links) if self.scope is Scope.LINK else (ALL_LINKS,)
 
 
-DATA: Final = Source(138, 139, KIB, Counter.DATA, Scope.LINK)
-RAW: Final = Source(140, 141, KIB, Counter.RAW, Scope.LINK)
+DATA: Final = CounterSource(138, 139, KIB, Counter.DATA, Scope.LINK)
+RAW: Final = CounterSource(140, 141, KIB, Counter.RAW, Scope.LINK)
 SOURCES: Final = (
     DATA,
     RAW,
     # Port bytes of NVLink 5: whole packets, hence raw; bytes, where the others count KiB.
-    Source(202, 204, 1, Counter.RAW, Scope.LINK),
-    Source(138, 139, KIB, Counter.DATA, Scope.GPU),
-    Source(140, 141, KIB, Counter.RAW, Scope.GPU),
-    Source(202, 204, 1, Counter.RAW, Scope.GPU),
+    CounterSource(202, 204, 1, Counter.RAW, Scope.LINK),
+    CounterSource(138, 139, KIB, Counter.DATA, Scope.GPU),
+    CounterSource(140, 141, KIB, Counter.RAW, Scope.GPU),
+    CounterSource(202, 204, 1, Counter.RAW, Scope.GPU),
 )
 TOTAL: Final = DATA._replace(scope=Scope.GPU)
 
 NO_LINK_UP: Final = Missing("no link is up")
-FROZEN_AT: Final = 20e6
+FROZEN_MIN_RAW_BYTES_PER_S: Final = 20e6
 """RAW bytes/s from which DATA that stands still is no idle link: bridged RTX 3090s tick at 1.2 MiB/s
 when idle (nvtop#469)."""
-DOUBT_EVERY_S: Final = 0.9
+PROBE_INTERVAL_S: Final = 0.9
 """How often the counters that could unmask the chosen ones are read, until they are trusted."""
 
 
-class Sample(NamedTuple):
+class CounterSample(NamedTuple):
     """One batch, by source."""
 
     start_s: float
     end_s: float
     wall_s: float
-    values: dict[Source, FieldValues]
+    values: dict[CounterSource, FieldValues]
 
 
 @cache
-def _of_sources(sources: tuple[Source, ...], links: int, with_power: bool) -> Fields:
+def _sources_request(sources: tuple[CounterSource, ...], links: int, with_power: bool) -> FieldRequest:
     counters = [(f, scope) for s in sources for f in (s.tx, s.rx) for scope in s.scopes(links)]
-    return Fields(*counters, *([(INSTANT, 0)] if with_power else []))
+    return FieldRequest(*counters, *([(POWER_INSTANT, 0)] if with_power else []))
 
 
 @cache
-def _tx_of(source: Source, links: int) -> Fields:
-    return Fields(*((source.tx, scope) for scope in source.scopes(links)))
+def _tx_request(source: CounterSource, links: int) -> FieldRequest:
+    return FieldRequest(*((source.tx, scope) for scope in source.scopes(links)))
 
 
 @dataclass(slots=True)
@@ -79,19 +79,19 @@ class CounterReader:
 
     driver: Driver
     device: Device
-    source: Source | None = field(default=None, init=False)
+    source: CounterSource | None = field(default=None, init=False)
     """Chosen once; None until a link has answered."""
-    moved_s: float = field(default=-math.inf, init=False)
+    changed_s: float = field(default=-math.inf, init=False)
     """CLOCK_MONOTONIC of the last reading that had other values than the one before."""
     _values: list[Maybe[int]] = field(default_factory=list, init=False)
     """Of the last reading."""
     _trusted: bool = field(default=False, init=False)
-    _doubt: Sample | None = field(default=None, init=False)
+    _probe: CounterSample | None = field(default=None, init=False)
     """The last sample that had the other counters as well."""
     power_w: Maybe[float] = field(default=NOT_READ, init=False)
     """Power at the last reading, if it was asked for."""
     _with_power: bool = field(default=False, init=False)
-    _no_power: tuple[float, Missing] | None = field(default=None, init=False)
+    _power_unavailable: tuple[float, Missing] | None = field(default=None, init=False)
     """Until when not to ask for the power, and why."""
 
     def read(self, lit: Callable[[], bool], *, with_power: bool = False) -> list[Reading]:
@@ -111,15 +111,15 @@ class CounterReader:
         if self._trusted or self.source is not DATA:
             sample = self._sample((self.source,))
         else:
-            return self._read_doubting()
+            return self._read_and_probe()
         if isinstance(sample, Missing):
             return [self._missing(sample)]
         return [self._reading(sample, self.source)]
 
-    def sent(self) -> Maybe[list[Maybe[int]]]:
+    def read_tx(self) -> Maybe[list[Maybe[int]]]:
         """Read TX of all links alone, in one call; safe beside `read` on another thread."""
         source = self.source or DATA
-        asked = _tx_of(source, self._links)
+        asked = _tx_request(source, self._links)
         answer = asked.read(self.driver, self.device.handle, self.device.index)
         return answer if isinstance(answer, Missing) else answer.values
 
@@ -134,22 +134,22 @@ class CounterReader:
             if any(known(v) for v in sample.values[source].values):
                 self.source = source
                 if source is DATA:
-                    self._doubt = sample
+                    self._probe = sample
                 return [self._reading(sample, source)]
             unread = [v for v in sample.values[source].values if isinstance(v, Missing)]
             refusal = next((r for r in unread if r not in UNSUPPORTED), refusal)
         return [self._missing(refusal)]
 
-    def _read_doubting(self) -> list[Reading]:
+    def _read_and_probe(self) -> list[Reading]:
         """Read DATA, and now and then what shows that DATA is frozen or not per link."""
-        before = self._doubt
-        if before and time.monotonic() - before.start_s < DOUBT_EVERY_S:
+        before = self._probe
+        if before and time.monotonic() - before.start_s < PROBE_INTERVAL_S:
             sample = self._sample((DATA,))
             return [self._missing(sample) if isinstance(sample, Missing) else self._reading(sample, DATA)]
         sample = self._sample((DATA, RAW, TOTAL))
         if isinstance(sample, Missing):
             return [self._missing(sample)]
-        self._doubt = sample
+        self._probe = sample
         better = self._better(before, sample) if before else None
         if before and better:
             self.source = better
@@ -157,7 +157,7 @@ class CounterReader:
             return [self._reading(before, better), self._reading(sample, better)]
         return [self._reading(sample, DATA)]
 
-    def _better(self, before: Sample, now: Sample) -> Source | None:
+    def _better(self, before: CounterSample, now: CounterSample) -> CounterSource | None:
         """Return what to read instead of DATA per link, or None; DATA may be trusted from now on."""
         moved = _moved(before.values[DATA], now.values[DATA])
         if moved:
@@ -167,31 +167,31 @@ class CounterReader:
             self._trusted = True
             return None
         raw = _moved(before.values[RAW], now.values[RAW]) * KIB / max(now.start_s - before.start_s, 1e-3)
-        return RAW if raw > FROZEN_AT else None
+        return RAW if raw > FROZEN_MIN_RAW_BYTES_PER_S else None
 
     @property
     def _links(self) -> int:
         return self.device.links if known(self.device.links) else 0
 
-    def _sample(self, sources: tuple[Source, ...]) -> Maybe[Sample]:
+    def _sample(self, sources: tuple[CounterSource, ...]) -> Maybe[CounterSample]:
         if not self._with_power:
-            return self._ask(sources, with_power=False)
+            return self._read_fields(sources, with_power=False)
         now = time.monotonic()
-        if self._no_power and now < self._no_power[0]:
-            self.power_w = self._no_power[1]
-            return self._ask(sources, with_power=False)
-        sample = self._ask(sources, with_power=True)
+        if self._power_unavailable and now < self._power_unavailable[0]:
+            self.power_w = self._power_unavailable[1]
+            return self._read_fields(sources, with_power=False)
+        sample = self._read_fields(sources, with_power=True)
         if self.power_w in UNSUPPORTED:
-            self._no_power = now + Refused.RETRY_S, self.power_w
+            self._power_unavailable = now + UnsupportedCache.RETRY_S, self.power_w
         if isinstance(self.power_w, Missing) and not _answered(sample):
             # Drivers are known that answer nothing at all if one entry does not suit them.
-            sample = self._ask(sources, with_power=False)
+            sample = self._read_fields(sources, with_power=False)
             if _answered(sample):
-                self._no_power = now + Refused.RETRY_S, self.power_w
+                self._power_unavailable = now + UnsupportedCache.RETRY_S, self.power_w
         return sample
 
-    def _ask(self, sources: tuple[Source, ...], with_power: bool) -> Maybe[Sample]:
-        asked = _of_sources(sources, self._links, with_power)
+    def _read_fields(self, sources: tuple[CounterSource, ...], with_power: bool) -> Maybe[CounterSample]:
+        asked = _sources_request(sources, self._links, with_power)
         start_s = time.monotonic()
         answer = asked.read(self.driver, self.device.handle, self.device.index)
         end_s, wall_s = time.monotonic(), time.time()
@@ -206,12 +206,12 @@ class CounterReader:
             begin = end
         if with_power:
             self.power_w = watts(answer.values[-1])
-        return Sample(start_s, end_s, wall_s, split)
+        return CounterSample(start_s, end_s, wall_s, split)
 
-    def _reading(self, sample: Sample, source: Source) -> Reading:
+    def _reading(self, sample: CounterSample, source: CounterSource) -> Reading:
         values = sample.values[source].values
         if values != self._values:
-            self.moved_s = sample.end_s if self._values else self.moved_s
+            self.changed_s = sample.end_s if self._values else self.changed_s
             self._values = values
         unit, n = source.unit_bytes, len(values) // 2
         totals = [
@@ -242,7 +242,7 @@ class CounterReader:
         )
 
 
-def _answered(sample: Maybe[Sample]) -> bool:
+def _answered(sample: Maybe[CounterSample]) -> bool:
     """Whether any counter was read."""
     return known(sample) and any(known(v) for answer in sample.values.values() for v in answer.values)
 

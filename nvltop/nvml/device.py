@@ -9,8 +9,8 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
-from nvltop.nvml.driver import UNSUPPORTED, Driver, within
-from nvltop.nvml.fields import Fields
+from nvltop.nvml.driver import UNSUPPORTED, Driver, plausible
+from nvltop.nvml.fields import FieldRequest
 from nvltop.text import ranges
 
 ARCHITECTURES: Final = {
@@ -25,7 +25,7 @@ ARCHITECTURES: Final = {
     10: "blackwell",
     13: "rubin",
 }
-GENERATIONS: Final = {1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"}
+NVLINK_GENERATIONS: Final = {1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"}
 """NVML's enum to NVIDIA's name (nvmlNvlinkVersion_t)."""
 VIRTUALIZATION: Final = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host-vgpu", 4: "host-vsga"}
 REMOTE_KINDS: Final = {0: RemoteKind.GPU, 1: RemoteKind.NPU, 2: RemoteKind.SWITCH}
@@ -85,9 +85,9 @@ def open_device(driver: Driver, index: int) -> Maybe[Device]:
 
 
 def _link_count(driver: Driver, handle: Any, index: int, mig: bool) -> Maybe[int]:
-    count = field(driver, handle, index, LINK_COUNT)
+    count = read_field(driver, handle, index, LINK_COUNT)
     if known(count):
-        return within(count, 0, MAX_LINKS)  # type: ignore[no-any-return]
+        return plausible(count, 0, MAX_LINKS)  # type: ignore[no-any-return]
     # Old drivers lack the field: the highest link that answers is the last. A refusal in between is
     # no end (P100 answers INVALID_ARGUMENT for links it lacks, bridged H100s have holes).
     answers = []
@@ -104,28 +104,28 @@ def _link_count(driver: Driver, handle: Any, index: int, mig: bool) -> Maybe[int
     return MIG_HIDES_LINKS if mig else 0
 
 
-def field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
+def read_field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
     """Read one field value."""
-    answer = Fields((field_id, scope)).read(driver, handle, index)
+    answer = FieldRequest((field_id, scope)).read(driver, handle, index)
     return answer if isinstance(answer, Missing) else answer.values[0]
 
 
 @cache
-def _of_links(field_ids: tuple[int, ...], count: int) -> Fields:
-    return Fields(*((f, link) for f in field_ids for link in range(count)))
+def _per_link_request(field_ids: tuple[int, ...], count: int) -> FieldRequest:
+    return FieldRequest(*((f, link) for f in field_ids for link in range(count)))
 
 
-def per_link(
+def read_per_link(
     driver: Driver, device: Device, field_ids: tuple[int, ...], count: int
 ) -> Maybe[dict[int, list[Maybe[int]]]]:
     """Read fields whose scopeId is the link, for links 0…`count`-1, in one call."""
-    answer = _of_links(field_ids, count).read(driver, device.handle, device.index)
+    answer = _per_link_request(field_ids, count).read(driver, device.handle, device.index)
     if isinstance(answer, Missing):
         return answer
     return {f: answer.values[i * count : (i + 1) * count] for i, f in enumerate(field_ids)}
 
 
-def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str]) -> Gpu:
+def read_gpu(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str]) -> Gpu:
     """Read everything about a GPU that belongs in the inventory."""
 
     def ask(function: Any, *args: Any) -> Any:
@@ -134,7 +134,7 @@ def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
     limit = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
     persistence = ask(pynvml.nvmlDeviceGetPersistenceMode)
     mode = ask(pynvml.nvmlDeviceGetVirtualizationMode)
-    switch_links = field(driver, device.handle, device.index, SWITCH_LINKS)
+    switch_links = read_field(driver, device.handle, device.index, SWITCH_LINKS)
     remotes = read_remotes(driver, device, uuid_by_bus, switch_links)
     memory = ask(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)
     return Gpu(
@@ -145,7 +145,7 @@ def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
         architecture=_name(device.architecture, ARCHITECTURES, "arch"),
         numa_node=_first_bit(memory),
         numa_affinity=_ranges(memory) or NO_NUMA_NODE,
-        numa_id=within(ask(pynvml.nvmlDeviceGetNumaNodeId), 0, 64 * _AFFINITY_WORDS),
+        numa_id=plausible(ask(pynvml.nvmlDeviceGetNumaNodeId), 0, 64 * _AFFINITY_WORDS),
         cpu_affinity=_ranges(ask(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
         module_id=ask(pynvml.nvmlDeviceGetModuleId),
         minor=ask(pynvml.nvmlDeviceGetMinorNumber),
@@ -153,8 +153,8 @@ def describe(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
         mig=device.mig,
         persistence=persistence == 1 if known(persistence) else persistence,
         power_limit_w=limit / 1000 if known(limit) else limit,
-        pcie_gen_max=within(ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration), 1, 16),
-        pcie_width_max=within(ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth), 1, 32),
+        pcie_gen_max=plausible(ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration), 1, 16),
+        pcie_width_max=plausible(ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth), 1, 32),
         nvlink_generation=_generation(driver, device),
         switch_links=switch_links,
         remotes=remotes,
@@ -177,7 +177,7 @@ def read_remotes(
         return device.links
     if not device.links:
         return ()
-    numbers = per_link(driver, device, (REMOTE_LINK,), device.links)
+    numbers = read_per_link(driver, device, (REMOTE_LINK,), device.links)
     found = []
     for link in range(device.links):
         kind = driver.call(pynvml.nvmlDeviceGetNvLinkRemoteDeviceType, device.handle, link, gpu=device.index)
@@ -206,7 +206,7 @@ def _remote(
     elif named is RemoteKind.UNKNOWN and known(switch_links) and switch_links > 0 and known(info):
         # Field 147 counts links that end in a switch even where the switch itself is hidden.
         named = RemoteKind.SWITCH
-    return Remote(kind=named, pci_bus_id=bus_id, gpu=gpu, link=within(number, 0, 4096))
+    return Remote(kind=named, pci_bus_id=bus_id, gpu=gpu, link=plausible(number, 0, 4096))
 
 
 def _generation(driver: Driver, device: Device) -> Maybe[str]:
@@ -214,7 +214,7 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
         return device.links
     if not device.links:
         return Missing("no NVLink")
-    values = per_link(driver, device, (VERSION,), device.links)
+    values = read_per_link(driver, device, (VERSION,), device.links)
     versions: list[Any] = [] if isinstance(values, Missing) else values[VERSION]
     if not any(known(v) and v for v in versions):
         versions = [
@@ -224,18 +224,18 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
     # Inactive links answer 0, so the first real number counts.
     for version in versions:
         if known(version) and version:
-            return GENERATIONS.get(version, f"version {version}")
+            return NVLINK_GENERATIONS.get(version, f"version {version}")
     refused = [v for v in versions if isinstance(v, Missing)]
     return refused[0] if refused else Missing("not told while all links are down")
 
 
 def _c2c(driver: Driver, device: Device) -> C2c:
-    count = within(field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
+    count = plausible(read_field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
     if isinstance(count, Missing):
         return C2c(count, count, count)
     if not count:
         return C2c(0, 0, Missing("no C2C"))
-    values = per_link(driver, device, (C2C_STATUS, C2C_SPEED), count)
+    values = read_per_link(driver, device, (C2C_STATUS, C2C_SPEED), count)
     if isinstance(values, Missing):
         return C2c(count, values, values)
     states, speeds = values[C2C_STATUS], values[C2C_SPEED]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Missing
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.text import clean
 
 INVALID_ARGUMENT: Final = Missing("invalid argument")
@@ -65,8 +65,8 @@ def reason(code: int) -> Missing:
 class Driver:
     """A session with the driver."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, watch: CallTracker) -> None:
+        self.tracker = watch
         self._branch: int | None = None
         self.unused_samples: deque[Any] = deque()
         """GPM sample buffers that nobody uses any more; the next sample to be taken frees them."""
@@ -81,7 +81,7 @@ class Driver:
 
     def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
         """Call a `pynvml` function; the answer, or `Missing` with the reason of the failure."""
-        start = self.watch.begin(function.__name__, gpu)
+        start = self.tracker.begin(function.__name__, gpu)
         try:
             answer = function(*args)
         except pynvml.NVMLError as error:
@@ -89,11 +89,11 @@ class Driver:
         except UnicodeDecodeError:
             return UNDECODABLE
         finally:
-            self.watch.end(function.__name__, start, gpu)
+            self.tracker.end(function.__name__, start, gpu)
         return clean(answer) if isinstance(answer, str) else answer
 
 
-class Refused:
+class UnsupportedCache:
     """Remembers what a board does not support, so that it is not asked at every turn."""
 
     RETRY_S: Final = 600.0
@@ -102,7 +102,7 @@ class Refused:
     def __init__(self) -> None:
         self._until: dict[str, tuple[float, Missing]] = {}
 
-    def ask(self, key: str, now: float, question: Callable[[], Any]) -> Any:
+    def get(self, key: str, now: float, question: Callable[[], Any]) -> Any:
         """Return the answer to `question`, or the remembered reason why there is none."""
         refused = self._until.get(key)
         if refused and now < refused[0]:
@@ -113,7 +113,7 @@ class Refused:
         return answer
 
 
-def within(value: Any, low: float, high: float) -> Any:
+def plausible(value: Any, low: float, high: float) -> Any:
     """Return `value`, or `Missing` if no such quantity can be outside [`low`, `high`]."""
     if isinstance(value, Missing) or low <= value <= high:
         return value

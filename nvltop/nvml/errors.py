@@ -9,9 +9,9 @@ from typing import Final
 import pynvml
 
 from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
-from nvltop.nvml.device import Device, per_link
+from nvltop.nvml.device import Device, read_per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver
-from nvltop.nvml.fields import Fields
+from nvltop.nvml.fields import FieldRequest
 
 BLACKWELL: Final = 10
 HOPPER: Final = 9
@@ -34,7 +34,7 @@ NVLINK5: Final = {
 """Blackwell's counters; scopeId is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
 
 EFFECTIVE_BER: Final = 220
-BER_S: Final = 60.0
+BER_INTERVAL_S: Final = 60.0
 
 PER_LINK: Final = {"replay": 161, "recovery": 162, "crc": 163}
 """Hopper's (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported from Blackwell on."""
@@ -55,8 +55,10 @@ BY_CALL: Final = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc
 
 
 @cache
-def _of_lanes(kinds: tuple[str, ...], links: int) -> Fields:
-    return Fields(*((PER_LANE[kind][link // 6] + link % 6, link) for kind in kinds for link in range(links)))
+def _per_lane_request(kinds: tuple[str, ...], links: int) -> FieldRequest:
+    return FieldRequest(
+        *((PER_LANE[kind][link // 6] + link % 6, link) for kind in kinds for link in range(links))
+    )
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class ErrorReader:
 
     driver: Driver
     device: Device
-    _way: str | None = field(default=None, init=False)
+    _method: str | None = field(default=None, init=False)
     _kinds: tuple[str, ...] = field(default=(), init=False)
     _ber_next_s: float = field(default=0.0, init=False)
 
@@ -75,17 +77,17 @@ class ErrorReader:
             return self.device.links
         if not self.device.links:
             return LinkErrors({})
-        if self._way is None:
+        if self._method is None:
             return self._probe(self.device.links)
-        return self._read(self._way, self._kinds, self.device.links)
+        return self._read(self._method, self._kinds, self.device.links)
 
     def read_ber(self, now_s: float) -> Maybe[LinkBer] | None:
         """Read the bit error rates (Blackwell and later) once a minute; None if there is nothing to read."""
         links = self.device.links
-        if self._way != "nvlink5" or not known(links) or now_s < self._ber_next_s:
+        if self._method != "nvlink5" or not known(links) or now_s < self._ber_next_s:
             return None
-        self._ber_next_s = now_s + BER_S
-        values = per_link(self.driver, self.device, (EFFECTIVE_BER,), links)
+        self._ber_next_s = now_s + BER_INTERVAL_S
+        values = read_per_link(self.driver, self.device, (EFFECTIVE_BER,), links)
         if isinstance(values, Missing):
             return values
         return LinkBer(tuple(values[EFFECTIVE_BER]))
@@ -93,12 +95,12 @@ class ErrorReader:
     @property
     def needs_calls(self) -> bool:
         """Whether each counter costs a driver call of its own."""
-        return self._way == "call"
+        return self._method == "call"
 
     def _probe(self, links: int) -> Maybe[LinkErrors]:
         refusal: Maybe[LinkErrors] = LinkErrors({})
-        for way in self._ways(links):
-            answer = self._read(way, tuple(WAYS[way]), links)
+        for way in self._methods(links):
+            answer = self._read(way, tuple(FIELDS_BY_METHOD[way]), links)
             if isinstance(answer, Missing):
                 if answer not in UNSUPPORTED:
                     refusal = answer
@@ -109,16 +111,16 @@ class ErrorReader:
                 if not all(isinstance(c, Missing) and c in UNSUPPORTED for c in counts)
             }
             if any(known(c) for counts in kinds.values() for c in counts) and not (
-                way == "lane" and self._lies(kinds)
+                way == "lane" and self._lane_fields_stuck(kinds)
             ):
-                self._way, self._kinds = way, tuple(kinds)
+                self._method, self._kinds = way, tuple(kinds)
                 return LinkErrors(kinds)
             if kinds:
                 # Refused for a reason that may pass, such as no permission: told, and asked again.
                 refusal = LinkErrors(kinds)
         return refusal
 
-    def _ways(self, links: int) -> tuple[str, ...]:
+    def _methods(self, links: int) -> tuple[str, ...]:
         arch = self.device.architecture
         if known(arch) and arch >= BLACKWELL:
             return ("nvlink5", "link")
@@ -130,23 +132,23 @@ class ErrorReader:
 
     def _read(self, way: str, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
         if way == "call":
-            return LinkErrors({kind: self._call(BY_CALL[kind], links) for kind in kinds})
+            return LinkErrors({kind: self._read_by_call(BY_CALL[kind], links) for kind in kinds})
         if way == "lane":
-            return self._lane(kinds, links)
-        ids = tuple(WAYS[way][kind] for kind in kinds)
-        values = per_link(self.driver, self.device, ids, links)
+            return self._read_lane_fields(kinds, links)
+        ids = tuple(FIELDS_BY_METHOD[way][kind] for kind in kinds)
+        values = read_per_link(self.driver, self.device, ids, links)
         if isinstance(values, Missing):
             return values
         return LinkErrors({kind: tuple(values[i]) for kind, i in zip(kinds, ids, strict=True)})
 
-    def _lane(self, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
+    def _read_lane_fields(self, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
         n = min(links, PER_LANE_LINKS)
-        answer = _of_lanes(kinds, n).read(self.driver, self.device.handle, self.device.index)
+        answer = _per_lane_request(kinds, n).read(self.driver, self.device.handle, self.device.index)
         if isinstance(answer, Missing):
             return answer
         return LinkErrors({kind: tuple(answer.values[i * n : (i + 1) * n]) for i, kind in enumerate(kinds)})
 
-    def _call(self, counter: int, links: int) -> tuple[Maybe[int], ...]:
+    def _read_by_call(self, counter: int, links: int) -> tuple[Maybe[int], ...]:
         return tuple(
             self.driver.call(
                 pynvml.nvmlDeviceGetNvLinkErrorCounter,
@@ -158,19 +160,19 @@ class ErrorReader:
             for link in range(links)
         )
 
-    def _lies(self, kinds: dict[str, tuple[Maybe[int], ...]]) -> bool:
+    def _lane_fields_stuck(self, kinds: dict[str, tuple[Maybe[int], ...]]) -> bool:
         """Whether the per-lane fields say 0 where the call of the same counter does not."""
         for kind, counts in kinds.items():
             if any(known(c) and c for c in counts):
                 return False
             if kind != "ecc_data":
-                called = self._call(BY_CALL[kind], len(counts))
+                called = self._read_by_call(BY_CALL[kind], len(counts))
                 if any(known(c) and c for c in called):
                     return True
         return False
 
 
-WAYS: Final[dict[str, dict[str, int]]] = {
+FIELDS_BY_METHOD: Final[dict[str, dict[str, int]]] = {
     "nvlink5": NVLINK5,
     "link": PER_LINK,
     "lane": {kind: ids[0] for kind, ids in PER_LANE.items()},

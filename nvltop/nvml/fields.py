@@ -33,8 +33,8 @@ class _Column:
 
 
 _STAMP: Final = _Column("timestamp", "q")
-_KIND: Final = _Column("valueType", "I")
-_CODE: Final = _Column("nvmlReturn", "I")
+_VALUE_TYPE: Final = _Column("valueType", "I")
+_RETURN_CODE: Final = _Column("nvmlReturn", "I")
 _DOUBLE: Final = 0
 _SIGNED: Final = (4, 5)
 """Values of nvmlValueType_t whose numbers have a sign."""
@@ -57,7 +57,7 @@ class FieldValues(NamedTuple):
         return FieldValues(self.values[begin:end], self.stamps_us[begin:end])
 
 
-class Fields:
+class FieldRequest:
     """(Field id, scope id) pairs that are asked for in one call."""
 
     def __init__(self, *pairs: tuple[int, int]) -> None:
@@ -91,7 +91,7 @@ def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # 
 
 
 def _values(entries: bytearray) -> list[Maybe[int]]:
-    codes, kinds = _CODE.of(entries), _KIND.of(entries)
+    codes, kinds = _RETURN_CODE.of(entries), _VALUE_TYPE.of(entries)
     columns = {kind: _of_kind(kind, entries, len(kinds)) for kind in set(kinds)}
     if len(columns) == 1 and not any(codes):
         return columns[kinds[0]]

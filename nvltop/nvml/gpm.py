@@ -11,15 +11,15 @@ import pynvml
 
 from nvltop.model import NOT_READ, NOT_SUPPORTED, Maybe, Missing
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION, UNSUPPORTED, Driver, Refused, reason
+from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION, UNSUPPORTED, Driver, UnsupportedCache, reason
 
 MIN_SPAN_S: Final = 0.1
 """Samples must be further apart than this: the hardware refreshes them no faster (nvmlGpmMetricsGet)."""
-AGAIN_S: Final = 10.0
+FAILED_SAMPLE_RETRY_S: Final = 10.0
 """How long a GPU whose sample failed for a reason that may pass is left alone."""
 TOO_SOON: Final = Missing("sampled less than 0.1 s ago")
 MIB: Final = 1 << 20
-MOST_MIB_PER_S: Final = 1e7
+MAX_MIB_PER_S: Final = 1e7
 """Ten times what the fastest C2C link carries."""
 NO_PERMISSION_NOTE: Final = (
     "GPM: no permission; run as root, or load the nvidia module with NVreg_RestrictProfilingToAdminUsers=0"
@@ -42,31 +42,31 @@ class Gpm:
     def __init__(self, driver: Driver, device: Device) -> None:
         self.driver, self.device = driver, device
         self._lock = threading.Lock()
-        self._refused: tuple[float, Missing] | None = None
+        self._unavailable: tuple[float, Missing] | None = None
         self._supported = False
 
-    def refusal(self, now: float) -> Missing | None:
+    def unavailable(self, now: float) -> Missing | None:
         """Return why GPM does not answer; asks for support once, and again after ten minutes."""
         with self._lock:
-            if self._refused and now < self._refused[0]:
-                return self._refused[1]
+            if self._unavailable and now < self._unavailable[0]:
+                return self._unavailable[1]
             if self._supported:
                 return None
         support = self.driver.call(
             pynvml.nvmlGpmQueryDeviceSupport, self.device.handle, gpu=self.device.index
         )
         if isinstance(support, Missing):
-            return self.refuse(support, now)
+            return self.mark_unavailable(support, now)
         if not support.isSupportedDevice:
-            return self.refuse(NOT_SUPPORTED, now)
+            return self.mark_unavailable(NOT_SUPPORTED, now)
         self._supported = True
         return None
 
-    def refuse(self, why: Missing, now: float) -> Missing:
+    def mark_unavailable(self, why: Missing, now: float) -> Missing:
         """Remember why a call failed, so that it is not repeated at every turn."""
         lasting = why in UNSUPPORTED or why == NO_PERMISSION
         with self._lock:
-            self._refused = now + (Refused.RETRY_S if lasting else AGAIN_S), why
+            self._unavailable = now + (UnsupportedCache.RETRY_S if lasting else FAILED_SAMPLE_RETRY_S), why
         return why
 
 
@@ -89,7 +89,7 @@ class GpmStream:
         Samples further apart than `longest_s` are not held against each other.
         """
         now = time.monotonic()
-        refusal = self._gpm.refusal(now)
+        refusal = self._gpm.unavailable(now)
         if refusal:
             return refusal
         before_s = self._before_s
@@ -97,7 +97,7 @@ class GpmStream:
             return TOO_SOON
         failure = self._sample()
         if failure:
-            return self._gpm.refuse(failure, now)
+            return self._gpm.mark_unavailable(failure, now)
         self._before_s = now
         if before_s is None or now - before_s > longest_s:
             return NOT_READ
@@ -137,7 +137,7 @@ class GpmStream:
         )
 
 
-def share(percent: Maybe[float]) -> Maybe[float]:
+def percent_to_share(percent: Maybe[float]) -> Maybe[float]:
     """Return a percentage as a share, 0…1, with three digits; anything beyond that is no percentage."""
     if isinstance(percent, Missing):
         return percent
@@ -145,8 +145,8 @@ def share(percent: Maybe[float]) -> Maybe[float]:
     return round(percent / 100, 3) + 0.0 if 0 <= percent < 100.05 else IMPLAUSIBLE
 
 
-def rate(mib_per_s: Maybe[float]) -> Maybe[float]:
+def mib_to_bytes_per_s(mib_per_s: Maybe[float]) -> Maybe[float]:
     """Return MiB/s as bytes/s."""
     if isinstance(mib_per_s, Missing):
         return mib_per_s
-    return mib_per_s * MIB if 0 <= mib_per_s <= MOST_MIB_PER_S else IMPLAUSIBLE
+    return mib_per_s * MIB if 0 <= mib_per_s <= MAX_MIB_PER_S else IMPLAUSIBLE

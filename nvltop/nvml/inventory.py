@@ -13,29 +13,29 @@ import pynvml
 from nvltop.host.pci import display_vendors, kernel_module_version, loaded_library_version
 from nvltop.host.sysfs import proc_root, sys_root
 from nvltop.model import C2c, Gpu, Inventory, Maybe, Missing, Pair, Problem, known
-from nvltop.nvml.device import Device, bus_key, describe, open_device
+from nvltop.nvml.device import Device, bus_key, open_device, read_gpu
 from nvltop.nvml.driver import NO_PERMISSION, REASONS, Driver
 from nvltop.text import clean
 
-LEVELS: Final = {10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
-"""nvmlGpuTopologyLevel_t in the notation of `nvidia-smi topo -m`; 0 (same board) is told as PIX."""
-P2P: Final = {0: "OK", 1: "CNS", 2: "GNS", 3: "TNS", 4: "DR", 5: "NS", 6: "U"}
+TOPOLOGY_LEVELS: Final = {0: "PIX", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
+"""nvmlGpuTopologyLevel_t in the notation of `nvidia-smi topo -m`; 0 is two GPUs on one board."""
+P2P_STATUSES: Final = {0: "OK", 1: "CNS", 2: "GNS", 3: "TNS", 4: "DR", 5: "NS", 6: "U"}
 """nvmlGpuP2PStatus_t in the notation of `nvidia-smi topo -p2p`."""
 P2P_NVLINK: Final = 2
 
 MAX_GPUS: Final = 1024
-LEFT_OUT: Final = Missing("left out: a driver call on it hung")
+EXCLUDED: Final = Missing("left out: a driver call on it hung")
 DEMO_HINT: Final = "try `nvltop --demo` for a simulated node"
 
 
-def start(driver: Driver) -> Problem | None:
+def initialise(driver: Driver) -> Problem | None:
     """Initialise NVML; the problem if that failed."""
     # nvmlInit_v2 does not touch the GPUs, so one bad GPU does not stop the others.
     answer = driver.call(pynvml.nvmlInit)
-    return problem_of(answer, driver) if isinstance(answer, Missing) else None
+    return explain_failure(answer, driver) if isinstance(answer, Missing) else None
 
 
-def problem_of(failure: Missing, driver: Driver) -> Problem:
+def explain_failure(failure: Missing, driver: Driver) -> Problem:
     """Say in plain words why NVML could not be used, and what to do."""
     vendors = display_vendors(sys_root())
     if failure in (REASONS[12], REASONS[9]) and "NVIDIA" not in vendors:
@@ -107,15 +107,15 @@ def _driver_part(nvml_version: Maybe[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedGpus:
     """The GPUs that NVML counts."""
 
     devices: tuple[Device, ...] = ()
-    refused: Mapping[int, Missing] = field(default_factory=dict)
+    unopened: Mapping[int, Missing] = field(default_factory=dict)
     """NVML index of each GPU that could not be opened, and why."""
 
 
-def find_devices(driver: Driver, leave_out: Collection[int] = ()) -> Maybe[Found]:
+def detect_gpus(driver: Driver, leave_out: Collection[int] = ()) -> Maybe[DetectedGpus]:
     """Open every GPU in NVML's order; indices in `leave_out` are not touched."""
     count = driver.call(pynvml.nvmlDeviceGetCount)
     if isinstance(count, Missing):
@@ -123,12 +123,12 @@ def find_devices(driver: Driver, leave_out: Collection[int] = ()) -> Maybe[Found
     devices: list[Device] = []
     refused = {}
     for index in range(min(count, MAX_GPUS)):
-        device = LEFT_OUT if index in leave_out else open_device(driver, index)
+        device = EXCLUDED if index in leave_out else open_device(driver, index)
         if isinstance(device, Missing):
             refused[index] = device
         else:
             devices.append(device)
-    return Found(tuple(devices), refused)
+    return DetectedGpus(tuple(devices), refused)
 
 
 def failed_inventory(driver: Driver, problem: Problem) -> Inventory:
@@ -142,7 +142,7 @@ def failed_inventory(driver: Driver, problem: Problem) -> Inventory:
     )
 
 
-def read_inventory(driver: Driver, found: Found) -> Inventory:
+def read_inventory(driver: Driver, found: DetectedGpus) -> Inventory:
     """Read everything that changes rarely."""
     devices = found.devices
     cuda = driver.call(pynvml.nvmlSystemGetCudaDriverVersion_v2)
@@ -152,8 +152,8 @@ def read_inventory(driver: Driver, found: Found) -> Inventory:
         key = None if isinstance(info, Missing) else bus_key(info)
         if key:
             buses[key] = device.uuid
-    opened = [describe(driver, device, buses) for device in devices]
-    unopened = [refused_gpu(index, why) for index, why in found.refused.items()]
+    opened = [read_gpu(driver, device, buses) for device in devices]
+    unopened = [unopened_gpu(index, why) for index, why in found.unopened.items()]
     return Inventory(
         mono_s=time.monotonic(),
         wall_s=time.time(),
@@ -167,7 +167,7 @@ def read_inventory(driver: Driver, found: Found) -> Inventory:
     )
 
 
-def refused_gpu(index: int, why: Missing) -> Gpu:
+def unopened_gpu(index: int, why: Missing) -> Gpu:
     """Return the row of a GPU that NVML counts but does not open: all unknown, with the reason."""
     unread = {
         f.name: C2c(why, why, why) if f.name == "c2c" else why
@@ -192,7 +192,12 @@ def read_pairs(driver: Driver, devices: Sequence[Device]) -> list[Pair]:
                 levels[a.uuid, b.uuid] = level
             status = driver.call(pynvml.nvmlDeviceGetP2PStatus, a.handle, b.handle, P2P_NVLINK, gpu=a.index)
             pairs.append(
-                Pair(a.uuid, b.uuid, level, P2P.get(status, f"? {status}") if known(status) else status)
+                Pair(
+                    a.uuid,
+                    b.uuid,
+                    level,
+                    P2P_STATUSES.get(status, f"? {status}") if known(status) else status,
+                )
             )
     return pairs
 
@@ -200,4 +205,6 @@ def read_pairs(driver: Driver, devices: Sequence[Device]) -> list[Pair]:
 def _level(number: Any) -> Maybe[str]:
     if isinstance(number, Missing):
         return number
-    return LEVELS.get(number) or ("PIX" if number == 0 else Missing(f"unknown topology level {number}"))
+    return TOPOLOGY_LEVELS.get(number) or (
+        "PIX" if number == 0 else Missing(f"unknown topology level {number}")
+    )

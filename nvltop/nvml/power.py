@@ -7,11 +7,11 @@ from typing import Final
 from nvltop.model import Maybe, Missing
 from nvltop.nvml.driver import IMPLAUSIBLE
 
-AVERAGE: Final = 185
+POWER_AVERAGE: Final = 185
 """Mean over a second: Ampere and later, but for GA100."""
-INSTANT: Final = 186
+POWER_INSTANT: Final = 186
 """Power of the moment: all boards; driver 530 or later."""
-MOST_W: Final = 100_000
+MAX_W: Final = 100_000
 
 
 def watts(milliwatts: Maybe[int]) -> Maybe[float]:
@@ -21,6 +21,6 @@ def watts(milliwatts: Maybe[int]) -> Maybe[float]:
     """
     if isinstance(milliwatts, Missing):
         return milliwatts
-    if not 0 < milliwatts < 1000 * MOST_W:
+    if not 0 < milliwatts < 1000 * MAX_W:
         return IMPLAUSIBLE
     return milliwatts / 1000

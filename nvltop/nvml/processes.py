@@ -16,17 +16,17 @@ import pynvml
 
 from nvltop.model import GpuUse, Maybe, Missing, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, Refused, within
+from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
 
-ROOM: Final = 64
+INITIAL_ENTRIES: Final = 64
 """Entries that fit into the first answer; `pynvml` asks for their number by a call of its own."""
-MOST: Final = 1 << 16
+MAX_ENTRIES: Final = 1 << 16
 """Processes on one GPU; more is garbage."""
-GROWTHS: Final = 4
+MAX_ATTEMPTS: Final = 4
 """How often an answer that did not fit is asked for again with more room."""
 
 
-def _calling(name: str, entry: Any) -> Callable[[Any], list[Any]]:
+def _list_call(name: str, entry: Any) -> Callable[[Any], list[Any]]:
     """Return a function that lists the processes of a GPU, in one call where they fit."""
 
     def listed(handle: Any) -> list[Any]:
@@ -42,14 +42,14 @@ def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[A
         function = getattr(pynvml.nvmlLib, name)
     except AttributeError:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    room = ROOM
-    for _ in range(GROWTHS):
+    room = INITIAL_ENTRIES
+    for _ in range(MAX_ATTEMPTS):
         entries, count = (entry * room)(), c_uint(room)
         code = call(function, entries, byref(count))
         if code != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
             break
         # More may have started by the time of the next call.
-        room = min(max(2 * room, 2 * count.value), MOST)
+        room = min(max(2 * room, 2 * count.value), MAX_ENTRIES)
     if code:
         raise pynvml.NVMLError(code)
     return entries[: min(count.value, room)]  # type: ignore[no-any-return]
@@ -64,20 +64,20 @@ def nvmlDeviceGetProcessUtilization(handle: Any, seen_us: int) -> list[Any]:  # 
     )
 
 
-LISTS: Final = tuple(
+PROCESS_LISTS: Final = tuple(
     (
         kind,
-        _calling(f"nvmlDeviceGet{name}RunningProcesses_v3", pynvml.c_nvmlProcessInfo_v3_t),
-        _calling(f"nvmlDeviceGet{name}RunningProcesses_v2", pynvml.c_nvmlProcessInfo_v2_t),
+        _list_call(f"nvmlDeviceGet{name}RunningProcesses_v3", pynvml.c_nvmlProcessInfo_v3_t),
+        _list_call(f"nvmlDeviceGet{name}RunningProcesses_v2", pynvml.c_nvmlProcessInfo_v2_t),
     )
     for kind, name in (("compute", "Compute"), ("graphics", "Graphics"), ("mps", "MPSCompute"))
 )
 """What each list is called, and its calls, newest first."""
-SELDOM_EVERY: Final = 4
+EMPTY_LIST_EVERY: Final = 4
 """A list other than the first that was empty is read at every fourth turn."""
-NO_MEMORY: Final = Missing("not told by this driver")
+MEMORY_NOT_REPORTED: Final = Missing("not told by this driver")
 NO_SAMPLE: Final = Missing("no sample of this process")
-MAX_MEMORY: Final = 1 << 50
+MAX_MEMORY_BYTES: Final = 1 << 50
 """More is NVML's mark for what it cannot tell, or garbage."""
 
 
@@ -87,28 +87,28 @@ class ProcessReader:
 
     driver: Driver
     device: Device
-    _refused: Refused = field(default_factory=Refused, init=False)
+    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _seen_us: int = field(default=0, init=False)
     """NVML's time of the newest sample taken."""
-    _turn: int = field(default=0, init=False)
-    _empty: set[str] = field(default_factory=set, init=False)
+    _reads: int = field(default=0, init=False)
+    _empty_lists: set[str] = field(default_factory=set, init=False)
     """Lists that had no entry when they were read last."""
 
     def read(self, now: float) -> Maybe[dict[int, GpuUse]]:
         """Return each process on this GPU by pid; the reason if no list could be had."""
         found: dict[int, tuple[str, Maybe[int]]] = {}
         unread: Missing | None = None
-        self._turn += 1
-        for kind, *calls in LISTS:
-            if kind != "compute" and kind in self._empty and self._turn % SELDOM_EVERY:
+        self._reads += 1
+        for kind, *calls in PROCESS_LISTS:
+            if kind != "compute" and kind in self._empty_lists and self._reads % EMPTY_LIST_EVERY:
                 continue
-            listed = self._refused.ask(kind, now, partial(self._list, calls))
+            listed = self._refused.get(kind, now, partial(self._list, calls))
             if isinstance(listed, Missing):
                 # A list that the board does not have is an empty one, but for the first.
                 if kind == "compute" or listed not in UNSUPPORTED:
                     unread = unread or listed
                 continue
-            self._empty = self._empty - {kind} if listed else self._empty | {kind}
+            self._empty_lists = self._empty_lists - {kind} if listed else self._empty_lists | {kind}
             for entry in listed:
                 found.setdefault(entry.pid, (kind, _memory(entry.usedGpuMemory)))
         if unread and not found:
@@ -133,7 +133,7 @@ class ProcessReader:
         return answer
 
     def _sm_percent(self, now: float) -> Maybe[dict[int, Maybe[float]]]:
-        samples = self._refused.ask("utilisation", now, self._samples)
+        samples = self._refused.get("utilisation", now, self._samples)
         if isinstance(samples, Missing):
             return samples
         newest: dict[int, Any] = {}
@@ -142,7 +142,7 @@ class ProcessReader:
             if before is None or sample.timeStamp >= before.timeStamp:
                 newest[sample.pid] = sample
         self._seen_us = max([self._seen_us, *(s.timeStamp for s in newest.values())])
-        return {pid: within(float(s.smUtil), 0, 100) for pid, s in newest.items()}
+        return {pid: plausible(float(s.smUtil), 0, 100) for pid, s in newest.items()}
 
     def _samples(self) -> Any:
         return self.driver.call(
@@ -154,7 +154,7 @@ class ProcessReader:
 
 
 def _memory(used: Any) -> Maybe[int]:
-    return used if isinstance(used, int) and 0 <= used < MAX_MEMORY else NO_MEMORY
+    return used if isinstance(used, int) and 0 <= used < MAX_MEMORY_BYTES else MEMORY_NOT_REPORTED
 
 
 def by_pid(lists: Iterable[Maybe[dict[int, GpuUse]]]) -> tuple[dict[int, tuple[GpuUse, ...]], Missing | None]:

@@ -14,23 +14,23 @@ from typing import Final
 
 from nvltop.model import CounterRefresh
 
-READ_EVERY_S: Final = 0.02
+MAX_INTERVAL_S: Final = 0.02
 """Time between two readings at first, seconds."""
-CLOSE_S: Final = 0.004
+MIN_INTERVAL_S: Final = 0.004
 """Shortest time between two readings, seconds."""
-READINGS: Final = 16
+READINGS_PER_REFRESH: Final = 16
 """Readings to one refresh, once about how often that comes is known."""
-ENOUGH_WAITS: Final = 3
+MIN_WAITS: Final = 3
 """Waits from one refresh to the next from which it can be said whether they are alike."""
-UNSURE: Final = 3.0
+UNSURE_FACTOR: Final = 3.0
 """Longest wait to reckon with before that, in those seen: late by half after one that was early by half."""
-EVERY_READING: Final = 4
+ALWAYS_CURRENT_READINGS: Final = 4
 """Readings in a row with new values, after which the counters count as always up to date."""
-ENOUGH_REFRESHES: Final = 8
+MIN_REGULAR_REFRESHES: Final = 8
 """Refreshes after which a regular period is known well enough."""
-MANY_REFRESHES: Final = 14
+MIN_IRREGULAR_REFRESHES: Final = 14
 """Refreshes after which an irregular one is."""
-PAUSE: Final = 3.0
+PAUSE_FACTOR: Final = 3.0
 """Waits longer than this many of the shortest are pauses: an irregular refresh is late by half at most."""
 
 
@@ -50,15 +50,15 @@ class RefreshMeasurement:
     _in_a_row: int = 0
 
     @property
-    def moved(self) -> bool:
+    def any_refresh(self) -> bool:
         """Whether any refresh was seen."""
         return bool(self._seen)
 
     @property
-    def read_every_s(self) -> float:
+    def interval_s(self) -> float:
         """Time from one reading to the next that suits what is known, seconds."""
-        typical_s = self.result.typical_s if self.result else READ_EVERY_S * READINGS
-        return min(max(typical_s / READINGS, CLOSE_S), READ_EVERY_S)
+        typical_s = self.result.typical_s if self.result else MAX_INTERVAL_S * READINGS_PER_REFRESH
+        return min(max(typical_s / READINGS_PER_REFRESH, MIN_INTERVAL_S), MAX_INTERVAL_S)
 
     def add(self, start_s: float, end_s: float, values: object) -> bool:
         """Take a reading and the times round its call; return whether the result has changed."""
@@ -71,21 +71,23 @@ class RefreshMeasurement:
             return False
         self._in_a_row += 1
         self._seen.append((last[0], end_s))
-        if self._in_a_row >= EVERY_READING:
+        if self._in_a_row >= ALWAYS_CURRENT_READINGS:
             self.done = True
             self.result = CounterRefresh(0.0, 0.0, 0.0, True, 0.0, 0.0, 0.0, self.calls)
             return True
         if len(self._seen) < 2 or self._in_a_row == len(self._seen):
             return False  # so far the counters may be always up to date
         before, self.result = self.result, self._estimate()
-        self.done = len(self._seen) > (ENOUGH_REFRESHES if self.result.regular else MANY_REFRESHES)
+        self.done = len(self._seen) > (
+            MIN_REGULAR_REFRESHES if self.result.regular else MIN_IRREGULAR_REFRESHES
+        )
         return self.done or _differ(before, self.result)
 
     def _estimate(self) -> CounterRefresh:
         # Those seen before readings came closely enough say little.
         closest_s = min(b - a for a, b in self._seen)
         seen = [w for w in self._seen if w[1] - w[0] <= 2 * closest_s]
-        if len(seen) <= ENOUGH_WAITS:
+        if len(seen) <= MIN_WAITS:
             seen = self._seen
         middles = [(a + b) / 2 for a, b in seen]
         waits = [b - a for a, b in pairwise(middles)]
@@ -94,21 +96,21 @@ class RefreshMeasurement:
         error_s = max(b - a for a, b in seen)
         counts = [round(wait / shortest) for wait in waits]
         period = (middles[-1] - middles[0]) / sum(counts)
-        if len(waits) < ENOUGH_WAITS:
-            longest = UNSURE * shortest
+        if len(waits) < MIN_WAITS:
+            longest = UNSURE_FACTOR * shortest
             return CounterRefresh(shortest, shortest, longest, False, error_s, after_s, until_s, self.calls)
         if error_s < period / 3 and all(
             abs(wait - n * period) <= error_s for wait, n in zip(waits, counts, strict=True)
         ):
             error_s /= sum(counts)
             return CounterRefresh(period, period, period, True, error_s, after_s, until_s, self.calls)
-        refreshes = [wait for wait in waits if wait <= PAUSE * shortest + error_s]
+        refreshes = [wait for wait in waits if wait <= PAUSE_FACTOR * shortest + error_s]
         return CounterRefresh(
             shortest, median(refreshes), max(refreshes), False, error_s, after_s, until_s, self.calls
         )
 
 
-def refined(known: CounterRefresh, first: CounterRefresh, after_s: float, until_s: float) -> CounterRefresh:
+def refine(known: CounterRefresh, first: CounterRefresh, after_s: float, until_s: float) -> CounterRefresh:
     """Return a regular period made more exact by one more refresh, seen long after that of `first`."""
     middle_s, first_s = (after_s + until_s) / 2, (first.after_s + first.until_s) / 2
     count = max(1, round((middle_s - first_s) / known.typical_s))

@@ -27,7 +27,7 @@ from nvltop.model import (
     or_none,
 )
 from nvltop.nvml import inventory
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.compute import ComputeReader
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
@@ -39,7 +39,7 @@ from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
 
-MAX_RENAMED: Final = 2
+MAX_UUID_CHANGES: Final = 2
 """Times that a GPU may come back with another UUID (one was exchanged, or a vGPU made again)."""
 
 
@@ -56,9 +56,9 @@ class GpuReader:
     processes: ProcessReader
     compute: ComputeReader
     lost: bool = False
-    silent: bool = False
+    unresponsive: bool = False
     """Nothing that the board usually tells was told at the last reading."""
-    _unread: set[int] = field(default_factory=set)
+    _unread_links: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, driver: Driver, device: Device) -> GpuReader:
@@ -80,13 +80,15 @@ class GpuReader:
 
         Links whose counter changed its answer get their state read again.
         """
-        readings = self.counters.read(lambda: self.states.lit, with_power=self.compute.busy)
+        readings = self.counters.read(
+            lambda: self.states.any_link_active, with_power=self.compute.has_traffic
+        )
         if readings and isinstance(readings[-1].data, LinkCounters):
             unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if isinstance(v, Missing)}
-            if unread != self._unread:
-                self.states.recheck(unread ^ self._unread)
-                self._unread = unread
-            readings += self.compute.fast(readings[-1], self.counters.power_w)
+            if unread != self._unread_links:
+                self.states.recheck(unread ^ self._unread_links)
+                self._unread_links = unread
+            readings += self.compute.read_fast(readings[-1], self.counters.power_w)
         return readings
 
     def read_states(self) -> list[Reading]:
@@ -114,21 +116,21 @@ class GpuReader:
         answers = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
         # What the board never tells is no sign of trouble, and no sign of life either.
         unread = [a for a in answers if isinstance(a, Missing) and a not in UNSUPPORTED]
-        self.silent = bool(unread) and not any(known(a) for a in answers)
-        self.lost = self.silent and GPU_IS_LOST in unread
-        if self.silent:
+        self.unresponsive = bool(unread) and not any(known(a) for a in answers)
+        self.lost = self.unresponsive and GPU_IS_LOST in unread
+        if self.unresponsive:
             why = GPU_IS_LOST if self.lost else unread[0]
             return [replace(reading, problem=why.reason)]
         return [reading]
 
-    def read_traffic(self) -> list[Reading]:
+    def read_host_traffic(self) -> list[Reading]:
         """Read PCIe and C2C throughput, and with it the compute activity of a GPU without NVLink traffic."""
         start = time.monotonic()
         traffic = self.slow.traffic()
         end, wall = time.monotonic(), time.time()
         read = [data for data in (traffic.pcie, traffic.c2c) if data]
         readings = [Reading(self.device.uuid, start, end, wall, data) for data in read]
-        return readings + self.compute.slow(traffic.span, traffic.power_w)
+        return readings + self.compute.read_slow(traffic.span, traffic.power_w)
 
     def read_fabric(self) -> list[Reading]:
         """Read the fabric's state and what the driver asks for."""
@@ -150,30 +152,32 @@ class Session:
     """NVML, initialised, with the GPUs it shows."""
 
     driver: Driver
-    leave_out: Collection[int] = ()
+    excluded: Collection[int] = ()
     readers: tuple[GpuReader, ...] = ()
     inventory: Inventory | None = None
-    _renamed: Counter[int] = field(default_factory=Counter)
+    _uuid_changes: Counter[int] = field(default_factory=Counter)
     """How often the GPU with an NVML index has had another UUID than before."""
 
     def open(self) -> Inventory:
         """Initialise NVML and read the inventory; its `problem` says why if that failed."""
-        problem = inventory.start(self.driver)
+        problem = inventory.initialise(self.driver)
         if problem:
             return self._failed(problem)
-        found = inventory.find_devices(self.driver, self.leave_out)
+        found = inventory.detect_gpus(self.driver, self.excluded)
         if isinstance(found, Missing):
-            return self._failed(inventory.problem_of(found, self.driver))
+            return self._failed(inventory.explain_failure(found, self.driver))
         self.readers = tuple(GpuReader.of(self.driver, device) for device in found.devices)
         self.inventory = inventory.read_inventory(self.driver, found)
         return self.inventory
 
-    def read_again(self) -> Maybe[Inventory] | None:
+    def reread_inventory(self) -> Maybe[Inventory] | None:
         """Read the inventory anew; None if nothing in it changed, the reason if it could not be read."""
-        found = inventory.find_devices(self.driver, self.leave_out)
+        found = inventory.detect_gpus(self.driver, self.excluded)
         if isinstance(found, Missing):
             return found
-        found = replace(found, devices=self._steady(tuple(map(self._named, found.devices))))
+        found = replace(
+            found, devices=self._with_stable_uuids(tuple(map(self._with_known_uuid, found.devices)))
+        )
         fresh = inventory.read_inventory(self.driver, found)
         old = self.inventory
         if old and (fresh.gpus, fresh.pairs) == (old.gpus, old.pairs):
@@ -188,14 +192,14 @@ class Session:
         self.inventory = fresh
         return fresh
 
-    def _named(self, device: Device) -> Device:
+    def _with_known_uuid(self, device: Device) -> Device:
         """Give a GPU whose UUID cannot be read now the one that it had before, by its PCI bus id."""
         for gpu in self.inventory.gpus if self.inventory else ():
             if known(gpu.pci_bus_id) and device.uuid == f"PCI-{gpu.pci_bus_id}":
                 return replace(device, uuid=gpu.uuid)
         return device
 
-    def _steady(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    def _with_stable_uuids(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
         """Let a GPU keep its UUID if that changes all the time: each new one would be a new GPU, for ever."""
         listed = {device.uuid for device in devices}
         before = {reader.device.index: reader.device.uuid for reader in self.readers}
@@ -203,8 +207,8 @@ class Session:
         for device in devices:
             old = before.get(device.index, device.uuid)
             if old != device.uuid and old not in listed:
-                self._renamed[device.index] += 1
-                if self._renamed[device.index] > MAX_RENAMED:
+                self._uuid_changes[device.index] += 1
+                if self._uuid_changes[device.index] > MAX_UUID_CHANGES:
                     device = replace(device, uuid=old)
             steady.append(device)
         return tuple(steady)
@@ -214,7 +218,7 @@ class Session:
         return self.inventory
 
 
-class Events:
+class EventListener:
     """XIDs and other news that the driver tells by itself."""
 
     KINDS: Final = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
@@ -252,6 +256,6 @@ class Events:
         )
 
 
-def connect(watch: Watch, leave_out: Collection[int] = ()) -> Session:
+def new_session(watch: CallTracker, leave_out: Collection[int] = ()) -> Session:
     """Return a session that has not been opened yet."""
     return Session(Driver(watch), leave_out)

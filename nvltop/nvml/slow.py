@@ -11,15 +11,15 @@ import pynvml
 
 from nvltop.model import NOT_READ, NOT_SUPPORTED, C2cTraffic, Fabric, Maybe, Missing, PcieTraffic, known
 from nvltop.nvml import device as facts
-from nvltop.nvml.compute import METRICS as GPM_COMPUTE
+from nvltop.nvml.compute import GPM_METRICS as GPM_COMPUTE
 from nvltop.nvml.compute import NO_TRAFFIC
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver, Refused, reason
-from nvltop.nvml.fields import Fields
-from nvltop.nvml.gpm import GpmSpan, GpmStream, rate
-from nvltop.nvml.power import INSTANT, watts
+from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache, reason
+from nvltop.nvml.fields import FieldRequest
+from nvltop.nvml.gpm import GpmSpan, GpmStream, mib_to_bytes_per_s
+from nvltop.nvml.power import POWER_INSTANT, watts
 
-PCIE_BYTES: Final = Fields((197, 0), (198, 0), (INSTANT, 0))
+PCIE_BYTES: Final = FieldRequest((197, 0), (198, 0), (POWER_INSTANT, 0))
 """TX and RX, and the power in the same call."""
 SLOW_S: Final = 0.5
 """Seconds from which a call takes too long for a rate; readings of the byte counters are 2 s apart."""
@@ -60,7 +60,7 @@ class SlowReader:
     driver: Driver
     device: Device
     gpm: GpmStream
-    _refused: Refused = field(default_factory=Refused, init=False)
+    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _bytes: tuple[float, int, int] | None = field(default=None, init=False)
     _wide: bool = field(default=False, init=False)
     _power_w: Maybe[float] = field(default=NO_TRAFFIC, init=False)
@@ -82,7 +82,7 @@ class SlowReader:
         if isinstance(span, Missing):
             pcie, c2c = PcieTraffic(span, span, "gpm"), C2cTraffic(span, span)
         else:
-            tx, rx, c2c_tx, c2c_rx = map(rate, span.values[len(GPM_COMPUTE) :])
+            tx, rx, c2c_tx, c2c_rx = map(mib_to_bytes_per_s, span.values[len(GPM_COMPUTE) :])
             pcie, c2c = PcieTraffic(tx, rx, "gpm"), C2cTraffic(c2c_tx, c2c_rx)
         if counted:
             return Traffic(counted, c2c, span, self._power_w)
@@ -93,17 +93,17 @@ class SlowReader:
     def fabric(self) -> Fabric:
         """Read the fabric's state and what the driver asks for."""
         now = time.monotonic()
-        info = self._refused.ask("fabric", now, self._fabric_info)
+        info = self._refused.get("fabric", now, self._fabric_info)
         remapped = self._ask(now, pynvml.nvmlDeviceGetRemappedRows)
-        action = self._refused.ask(
+        action = self._refused.get(
             "recovery",
             now,
-            lambda: facts.field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION),
+            lambda: facts.read_field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION),
         )
         if action in UNSUPPORTED and action != NOT_SUPPORTED:
             # A driver that does not know the field refuses it in several ways, as an invalid argument, too.
             action = NOT_REPORTED
-        mode = self._refused.ask("bandwidth mode", now, self._bandwidth_mode)
+        mode = self._refused.get("bandwidth mode", now, self._bandwidth_mode)
         if isinstance(remapped, Missing):
             remapped = (remapped,) * 4
         _, rows, pending, failed = remapped
@@ -129,7 +129,7 @@ class SlowReader:
         )
 
     def _ask(self, now: float, function: Any, *args: Any) -> Any:
-        return self._refused.ask(
+        return self._refused.get(
             function.__name__,
             now,
             lambda: self.driver.call(function, self.device.handle, *args, gpu=self.device.index),
@@ -163,7 +163,7 @@ class SlowReader:
         """
         now = time.monotonic()
         self._power_w = NO_TRAFFIC
-        values = self._refused.ask("pcie bytes", now, self._byte_counters)
+        values = self._refused.get("pcie bytes", now, self._byte_counters)
         if isinstance(values, Missing):
             return None
         if time.monotonic() - now > SLOW_S:
@@ -199,7 +199,7 @@ class SlowReader:
         return PcieTraffic(self._throughput(0), self._throughput(1), "20ms")
 
     def _throughput(self, direction: int) -> Maybe[float]:
-        kb = self._refused.ask(
+        kb = self._refused.get(
             f"pcie {direction}",
             time.monotonic(),
             lambda: self.driver.call(

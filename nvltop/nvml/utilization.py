@@ -14,15 +14,15 @@ import pynvml
 
 from nvltop.model import Maybe, Missing, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import IMPLAUSIBLE, REASONS, Driver, Refused, within
+from nvltop.nvml.driver import IMPLAUSIBLE, REASONS, Driver, UnsupportedCache, plausible
 
-ROOM: Final = 240
+MAX_SAMPLES: Final = 240
 """Samples that fit into one answer; the driver keeps about 120."""
 MIN_SPAN_S: Final = 0.25
 """Samples are joined until they cover as much, so that there are no more spans than link counters."""
 MAX_PERIOD_S: Final = 1.5
 """Samples further apart leave a gap: each is the mean over one period of the driver, at most 1 s."""
-LOOK_BACK_S: Final = 1.5
+MAX_AGE_S: Final = 1.5
 NO_NEW_SAMPLE: Final = REASONS[6]
 _MEMBERS: Final = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal"}
 """Member of nvmlValue_t by nvmlValueType_t."""
@@ -43,7 +43,7 @@ class UtilizationReader:
 
     driver: Driver
     device: Device
-    _refused: Refused = field(default_factory=Refused, init=False)
+    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _seen_us: int = field(default=0, init=False)
     """Time of the newest sample taken, Unix µs."""
     _start_us: int = field(default=0, init=False)
@@ -55,9 +55,9 @@ class UtilizationReader:
         """Return spans that follow one another, oldest first; none if there is no new sample."""
         now, wall_s = time.monotonic(), time.time()
         wall_us = int(wall_s * 1e6)
-        if not 0 <= wall_us - self._seen_us <= 2e6 * LOOK_BACK_S:
-            self._seen_us, self._start_us = wall_us - int(1e6 * LOOK_BACK_S), 0
-        samples = self._refused.ask("samples", now, self._samples)
+        if not 0 <= wall_us - self._seen_us <= 2e6 * MAX_AGE_S:
+            self._seen_us, self._start_us = wall_us - int(1e6 * MAX_AGE_S), 0
+        samples = self._refused.get("samples", now, self._samples)
         if isinstance(samples, Missing):
             return [] if samples == NO_NEW_SAMPLE else samples
         spans = []
@@ -102,17 +102,17 @@ def nvmlDeviceGetSamples(handle: Any, seen_us: int) -> tuple[int, list[Any]]:  #
         function = pynvml.nvmlLib.nvmlDeviceGetSamples
     except AttributeError:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    kind, count = c_uint(), c_uint(ROOM)
-    entries = (pynvml.c_nvmlSample_t * ROOM)()
+    kind, count = c_uint(), c_uint(MAX_SAMPLES)
+    entries = (pynvml.c_nvmlSample_t * MAX_SAMPLES)()
     what = c_uint(pynvml.NVML_GPU_UTILIZATION_SAMPLES)
     code = function(handle, what, c_ulonglong(seen_us), byref(kind), byref(count), entries)
     if code:
         raise pynvml.NVMLError(code)
-    return kind.value, entries[: min(count.value, ROOM)]
+    return kind.value, entries[: min(count.value, MAX_SAMPLES)]
 
 
 def _share(percent: float) -> Maybe[float]:
-    value = within(percent, 0, 100)
+    value = plausible(percent, 0, 100)
     return IMPLAUSIBLE if isinstance(value, Missing) else value / 100
 
 

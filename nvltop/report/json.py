@@ -22,7 +22,7 @@ from nvltop.model import (
     Maybe,
     Missing,
     NicFrame,
-    Place,
+    PciLocation,
     Remote,
 )
 from nvltop.report import json_jobs
@@ -277,7 +277,7 @@ def _nics(frame: Frame) -> dict[str, Any]:
 
 def _nic(frame: NicFrame) -> dict[str, Any]:
     nic, port = frame.nic, frame.port
-    place = nic.place
+    place = nic.location
     return as_object(
         name=nic.device,
         label=frame.label,
@@ -305,7 +305,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
     )
 
 
-def _numa_node(place: Maybe[Place]) -> Maybe[int]:
+def _numa_node(place: Maybe[PciLocation]) -> Maybe[int]:
     if isinstance(place, Missing):
         return place
     return Missing("the kernel knows no NUMA nodes") if place.numa_node is None else place.numa_node

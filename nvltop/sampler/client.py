@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
-from nvltop.nvml.call_tracker import WAITS
+from nvltop.nvml.call_tracker import WAITING_CALLS
 from nvltop.sampler import stuck_workers
 from nvltop.sampler.pauses import RunningTime
 from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_LATE_S, deadline_s
@@ -129,7 +129,7 @@ class Worker:
     def _state(self, child: WorkerProcess, now: float) -> tuple[str, tuple[Call, ...]]:
         """Return the state of a running worker, and its long calls; replace the worker if it is stuck."""
         child.trim_stderr()
-        beat_s = child.watch.beat_s
+        beat_s = child.watch.heartbeat_s
         is_running = not beat_s or now - beat_s < HEARTBEAT_LATE_S
         self._running.note(now, self._max_tick_gap_s(), is_running)
         if not is_running and self._running.resumed_ago_s() > HEARTBEAT_LATE_S:
@@ -138,8 +138,8 @@ class Worker:
         long_s = LONG_CALL_S if self._answered else 0.0
         in_flight = [
             replace(c, since_s=c.since_s + self._running.paused_since(c.since_s))
-            for c in child.watch.under_way(now - long_s)
-            if c.function not in WAITS
+            for c in child.watch.in_flight(now - long_s)
+            if c.function not in WAITING_CALLS
         ]
         calls = tuple(c for c in in_flight if now - c.since_s > long_s)
         limit_s = deadline_s(self._effective_s)

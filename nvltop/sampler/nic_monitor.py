@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
-from nvltop.host.attempt import attempt
-from nvltop.model import Inventory, Maybe, Nic, NicPorts, Place, Reading, known
+from nvltop.host.safe_read import read_safely
+from nvltop.model import Inventory, Maybe, Nic, NicPorts, PciLocation, Reading, known
 from nvltop.sampler import schedule
 
 SYSFS: Final = "/sys"
@@ -25,7 +25,7 @@ class NicReader(Protocol):
     def find(self) -> Maybe[tuple[Nic, ...]]:
         """Return the NICs of the machine."""
 
-    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+    def gpu_locations(self, buses: Sequence[str]) -> tuple[PciLocation, ...]:
         """Return the PCI locations of the GPUs with these bus ids."""
 
     def read(self, now_s: float) -> NicPorts:
@@ -57,24 +57,24 @@ class NicMonitor:
         every_s = schedule.FIRST_NICS_S
         while not self._stop.is_set():
             start = time.monotonic()
-            if attempt(self._reader.changed, SYSFS) is not False:
+            if read_safely(self._reader.changed, SYSFS) is not False:
                 self._nics = self._find()
                 with self._lock:
                     if self._newest:
                         self._send_with_nics(
                             replace(self._newest, mono_s=start, wall_s=time.time()), self._nics
                         )
-            ports = attempt(partial(self._reader.read, start), SYSFS)
+            ports = read_safely(partial(self._reader.read, start), SYSFS)
             if known(ports):
                 self._send(Reading(None, start, time.monotonic(), time.time(), ports))
             self._stop.wait(every_s)
             every_s = schedule.NICS_S
 
     def _find(self) -> Maybe[tuple[Nic, ...]]:
-        return attempt(self._reader.find, SYSFS)
+        return read_safely(self._reader.find, SYSFS)
 
     def _send_with_nics(self, inventory: Inventory, nics: Maybe[tuple[Nic, ...]]) -> None:
         buses = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
-        places = attempt(lambda: self._reader.gpu_places(buses), SYSFS)
-        self._newest = replace(inventory, nics=nics, gpu_places=places if known(places) else ())
+        places = read_safely(lambda: self._reader.gpu_locations(buses), SYSFS)
+        self._newest = replace(inventory, nics=nics, gpu_locations=places if known(places) else ())
         self._send(self._newest)

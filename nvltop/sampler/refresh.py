@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import CounterRefresh, Missing, Reading, known
-from nvltop.nvml.refresh import CLOSE_S, RefreshMeasurement, refined
+from nvltop.nvml.refresh import MIN_INTERVAL_S, RefreshMeasurement, refine
 from nvltop.nvml.session import GpuReader
 
 MAX_MEASUREMENT_S: Final = 5.0
@@ -78,7 +78,7 @@ class RefreshProbe:
                 self._stop.wait(RETRY_S)
                 continue
             now_s = time.monotonic()
-            if not measurement.moved and now_s - moved_s > OTHER_GPU_S:
+            if not measurement.any_refresh and now_s - moved_s > OTHER_GPU_S:
                 other, moved_s = self._pick(reader), now_s
                 if other and other is not reader:
                     reader, source = other, other.counters.source
@@ -86,7 +86,7 @@ class RefreshProbe:
             took_s = self._read(reader, measurement)
             if measurement.done:
                 break
-            self._stop.wait(max(measurement.read_every_s - took_s, took_s / MAX_DRIVER_SHARE - took_s))
+            self._stop.wait(max(measurement.interval_s - took_s, took_s / MAX_DRIVER_SHARE - took_s))
         if reader is None or measurement.result is None:
             return None
         self._report(measurement.result)
@@ -95,7 +95,7 @@ class RefreshProbe:
     def _read(self, reader: GpuReader, measurement: RefreshMeasurement) -> float:
         """Read the counters once, report a new result, and return the duration of the call in seconds."""
         start_s = time.monotonic()
-        values = reader.counters.sent()
+        values = reader.counters.read_tx()
         end_s = time.monotonic()
         if isinstance(values, Missing):
             measurement.calls += 1
@@ -105,8 +105,10 @@ class RefreshProbe:
 
     def _pick(self, before: GpuReader | None) -> GpuReader | None:
         """Return a GPU whose counters changed recently, else the first GPU with counters."""
-        able = [r for r in self._readers() if r.counters.source and not r.lost and not r.silent]
-        moving = [r for r in able if r is not before and time.monotonic() - r.counters.moved_s < OTHER_GPU_S]
+        able = [r for r in self._readers() if r.counters.source and not r.lost and not r.unresponsive]
+        moving = [
+            r for r in able if r is not before and time.monotonic() - r.counters.changed_s < OTHER_GPU_S
+        ]
         return next(iter(moving or able), None)
 
     def _follow(self, reader: GpuReader, first: CounterRefresh) -> None:
@@ -128,14 +130,14 @@ class RefreshProbe:
                 if (time.monotonic() - latest.until_s) > 2 * unambiguous_s:
                     return
                 continue
-            latest = refined(replace(latest, calls=found[2]), first, found[0], found[1])
+            latest = refine(replace(latest, calls=found[2]), first, found[0], found[1])
             self._report(latest)
 
     def _find(self, reader: GpuReader, latest: CounterRefresh) -> tuple[float, float, int] | None:
         """Read around the next refresh; return the times of the readings around it and the call count."""
         now_s, period_s = time.monotonic(), latest.typical_s
         count = int((now_s - latest.after_s) / period_s) + 1
-        slack_s = min(period_s / 2, count * latest.error_s + CLOSE_S)
+        slack_s = min(period_s / 2, count * latest.error_s + MIN_INTERVAL_S)
         first_s = latest.after_s + count * period_s - slack_s
         last_s = latest.until_s + count * period_s + slack_s
         if self._stop.wait(max(0.0, first_s - now_s)):
@@ -143,14 +145,14 @@ class RefreshProbe:
         calls, before = latest.calls, None
         while time.monotonic() < last_s:
             start_s = time.monotonic()
-            values = reader.counters.sent()
+            values = reader.counters.read_tx()
             end_s, calls = time.monotonic(), calls + 1
             if not known(values):
                 return None
             if before is not None and before[1] != values:
                 return before[0], end_s, calls
             before = start_s, values
-            self._stop.wait(max(CLOSE_S, (end_s - start_s) / MAX_DRIVER_SHARE))
+            self._stop.wait(max(MIN_INTERVAL_S, (end_s - start_s) / MAX_DRIVER_SHARE))
         return None
 
     def _report(self, result: CounterRefresh) -> None:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.gc_tuning import freeze_startup_objects
-from nvltop.host.attempt import attempt
 from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
-from nvltop.host.pci import drivers_gpus
+from nvltop.host.pci import kernel_driver_gpus
 from nvltop.host.processes import ProcessTable
+from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import proc_root
 from nvltop.model import (
     LISTENING,
@@ -28,9 +28,9 @@ from nvltop.model import (
     Reading,
     known,
 )
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.driver import REASONS
-from nvltop.nvml.session import Events, GpuReader, Session, connect
+from nvltop.nvml.session import EventListener, GpuReader, Session, new_session
 from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads
@@ -57,7 +57,7 @@ Send = Callable[..., None]
 
 
 def run(
-    config: WorkerConfig, watch: Watch, send: Send, stop: threading.Event, requested: RequestedInterval
+    config: WorkerConfig, watch: CallTracker, send: Send, stop: threading.Event, requested: RequestedInterval
 ) -> None:
     """Open the driver and read until the stop event is set."""
     threading.current_thread().name = "inventory"
@@ -67,7 +67,7 @@ def run(
         from nvltop.nvml.simulated.nics import SimulatedNics
 
         nics = SimulatedNics(simulated.install(*config.demo))
-    session = connect(watch, config.leave_out)
+    session = new_session(watch, config.leave_out)
     Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run()
 
 
@@ -78,7 +78,7 @@ class Sampler:
         self,
         config: WorkerConfig,
         session: Session,
-        watch: Watch,
+        watch: CallTracker,
         send: Send,
         stop: threading.Event,
         requested: RequestedInterval,
@@ -128,8 +128,8 @@ class Sampler:
         boot_s, proc = booted_s(), proc_root()
         completed = replace(
             inventory,
-            pci_gpus=attempt(lambda: drivers_gpus(shown, proc), "/proc/driver/nvidia"),
-            container=attempt(in_container, "/proc"),
+            pci_gpus=read_safely(lambda: kernel_driver_gpus(shown, proc), "/proc/driver/nvidia"),
+            container=read_safely(in_container, "/proc"),
             booted_s=boot_s,
             driver_loaded_s=driver_loaded_s(proc, boot_s),
             wsl=in_wsl(proc),
@@ -170,13 +170,13 @@ class Sampler:
             counters_s = 0.0
             gathered: list[Reading] = []
             for reader in thread.readers_in_turn(self._session.readers):
-                uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.silent
+                uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.unresponsive
                 if was_lost and not lost.setdefault(uuid, Periodic(schedule.RETRY_LOST_S)).due(start):
                     continue
                 begun = time.monotonic()
                 readings = _read_counters(reader, interval.interval_s, calls_s)
                 counters_s += time.monotonic() - begun
-                if reader.counters.moved_s >= begun:
+                if reader.counters.changed_s >= begun:
                     self._refresh.note_traffic()
                 if with_states:
                     readings += reader.read_states()
@@ -187,7 +187,7 @@ class Sampler:
                 periodic.every_s = every
                 if periodic.due(start, slack):
                     readings += reader.read_errors()
-                if reader.silent != was_silent:
+                if reader.unresponsive != was_silent:
                     self._inventory_due.set()
                 gathered += readings
                 if time.monotonic() - start > schedule.GATHER_S:
@@ -247,14 +247,14 @@ class Sampler:
         """Read PCIe and C2C traffic and the fabric."""
         traffic, fabric = Periodic(schedule.TRAFFIC_S), Periodic(schedule.FABRIC_S)
         # GPM needs two samples for its first value: read the second one early.
-        self._each(thread, GpuReader.read_traffic)
+        self._each(thread, GpuReader.read_host_traffic)
         self._each(thread, GpuReader.read_fabric)
         fabric.due(time.monotonic())
         self._stop.wait(schedule.FIRST_TRAFFIC_S)
         while not (self._stop.is_set() or thread.ended):
             now = time.monotonic()
             if traffic.due(now):
-                self._each(thread, GpuReader.read_traffic)
+                self._each(thread, GpuReader.read_host_traffic)
             if fabric.due(now):
                 self._each(thread, GpuReader.read_fabric)
             self._stop.wait(max(0.0, min(traffic.next_s, fabric.next_s) - time.monotonic()))
@@ -275,7 +275,7 @@ class Sampler:
                 self._inventory_due.clear()
             if self._stop.is_set():
                 return
-            answer = self._session.read_again()
+            answer = self._session.reread_inventory()
             if isinstance(answer, Missing):
                 if answer in RELOAD_REASONS:
                     # Only a new process loads the new library.
@@ -287,7 +287,7 @@ class Sampler:
 
     def forward_events(self) -> None:
         """Send the events that the driver reports."""
-        events = Events(self._session.driver, self._session.readers)
+        events = EventListener(self._session.driver, self._session.readers)
         # From here on, no event means that nothing happened; earlier events are not reported.
         self._send(Event(time.monotonic(), time.time(), None, LISTENING, events.registered))
         if not events.registered:
@@ -325,6 +325,6 @@ def _call_s(readings: list[Reading]) -> float:
 def _describer(config: WorkerConfig) -> ProcessDescriber:
     if not config.demo:
         return ProcessTable()
-    from nvltop.nvml.simulated.processes import SimulatedTable
+    from nvltop.nvml.simulated.processes import SimulatedProcessTable
 
-    return SimulatedTable(time.time())
+    return SimulatedProcessTable(time.time())

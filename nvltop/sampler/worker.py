@@ -16,18 +16,18 @@ import time
 from nvltop.gc_tuning import disable_during_startup
 from nvltop.host.host_stats import read_host
 from nvltop.model import Inventory, Reading
-from nvltop.nvml.call_tracker import WAITS, Watch
+from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker
 from nvltop.sampler import schedule, stuck_workers
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.protocol import HEARTBEAT_S, WORKER_NAME, WorkerConfig, exit_on_failure
 from nvltop.sampler.schedule import RequestedInterval
 
 
-def send_heartbeats(watch: Watch, stop: threading.Event) -> None:
+def send_heartbeats(watch: CallTracker, stop: threading.Event) -> None:
     """Write the time to shared memory at intervals; a stopped or frozen process does not."""
-    watch.beat()
+    watch.heartbeat()
     while not stop.wait(HEARTBEAT_S):
-        watch.beat()
+        watch.heartbeat()
 
 
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
@@ -40,7 +40,7 @@ def sample_host(pipe: Sender, stop: threading.Event) -> None:
 
 
 def follow_parent(
-    watch: Watch, stop: threading.Event, requested: RequestedInterval, finish_calls: bool
+    watch: CallTracker, stop: threading.Event, requested: RequestedInterval, finish_calls: bool
 ) -> None:
     """Read intervals from stdin, one per line; exit when the main process closes it.
 
@@ -53,7 +53,9 @@ def follow_parent(
                 requested.interval_s = float(lines.split()[-1])
     stop.set()
     announced = None
-    while finish_calls and (calls := [call for call in watch.under_way() if call.function not in WAITS]):
+    while finish_calls and (
+        calls := [call for call in watch.in_flight() if call.function not in WAITING_CALLS]
+    ):
         oldest_s = time.monotonic() - min(call.since_s for call in calls)
         if announced is None and oldest_s > stuck_workers.STUCK_AFTER_S:
             announced = stuck_workers.announce({call.gpu for call in calls})
@@ -74,7 +76,7 @@ def _run() -> None:
     config = WorkerConfig.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)
-    watch = Watch(config.watch_fd)
+    watch = CallTracker(config.watch_fd)
     os.close(config.watch_fd)
     requested = RequestedInterval(config.interval_s)
     pipe = Sender(config.items_fd, requested)
@@ -86,9 +88,9 @@ def _run() -> None:
     ):
         threading.Thread(target=exit_on_failure(work), name=name, daemon=True).start()
     # Imported late, so that the threads above already run while the modules load.
-    from nvltop.nvml.binding import wrong_binding
+    from nvltop.nvml.binding import check_binding
 
-    problem = wrong_binding()
+    problem = check_binding()
     if problem:
         pipe.send(Inventory(time.monotonic(), time.time(), problem=problem))
     else:

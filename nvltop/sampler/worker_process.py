@@ -9,7 +9,7 @@ import signal
 from typing import Final
 
 from nvltop.model import Item
-from nvltop.nvml.call_tracker import WAITS, Watch, shared_memory
+from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker, shared_memory
 from nvltop.sampler.launch import start_worker
 from nvltop.sampler.pipe import Receiver
 from nvltop.sampler.protocol import WorkerConfig
@@ -40,7 +40,7 @@ class WorkerProcess:
             items, theirs = map(close_on_error, os.pipe())
             shared = close_on_error(shared_memory())
             self._stderr = close_on_error(os.memfd_create("nvltop-stderr"))
-            self.watch = Watch(shared)
+            self.watch = CallTracker(shared)
             with contextlib.suppress(OSError):  # a smaller pipe works too; it only fills earlier
                 fcntl.fcntl(items, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
@@ -94,7 +94,7 @@ class WorkerProcess:
 
     def last_call(self) -> str:
         """Return the driver call in progress, or interrupted when the worker ended; empty if none."""
-        return next((c.function for c in self.watch.under_way() if c.function not in WAITS), "")
+        return next((c.function for c in self.watch.in_flight() if c.function not in WAITING_CALLS), "")
 
     def abandon(self) -> None:
         """Close the pipes, so that the worker exits when its driver call returns; never kill it or wait."""

@@ -7,7 +7,7 @@ import pytest
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Counter, Missing, known
 from nvltop.nvml.session import GpuReader
-from nvltop.nvml.simulated.machine import RAW_IDLE, RAW_OVER_DATA
+from nvltop.nvml.simulated.machine import RAW_IDLE_BYTES_PER_S, RAW_OVER_DATA
 
 KIB = 1024
 
@@ -24,7 +24,7 @@ def test_every_link_shows_the_exact_mean_of_its_traffic(bench, node):
             for link in g.links:
                 for direction, shown in (("tx", link.tx_bytes_per_s), ("rx", link.rx_bytes_per_s)):
                     flow = b.library.machine.flow(g.gpu.index, link.index, direction)
-                    truth = (flow.moved(end) - flow.moved(start)) / (end - start)
+                    truth = (flow.integral(end) - flow.integral(start)) / (end - start)
                     assert shown == pytest.approx(truth, rel=1e-6, abs=2 * KIB / (end - start))
 
 
@@ -53,7 +53,9 @@ def test_raw_is_used_and_named_where_data_stands_still(bench):
         start, end = (s - 1000.0 for s in g.span_s)
         for link in g.links:
             flow = b.library.machine.flow(g.gpu.index, link.index, "tx")
-            truth = (flow.moved(end) - flow.moved(start)) / (end - start) * RAW_OVER_DATA + RAW_IDLE
+            truth = (flow.integral(end) - flow.integral(start)) / (
+                end - start
+            ) * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S
             assert link.tx_bytes_per_s == pytest.approx(truth, rel=1e-3)
 
 
@@ -71,5 +73,5 @@ def test_history_holds_the_same_bytes(bench):
     flow = b.library.machine.flow(2, 5, "tx")
     second = b.history.bucket - 2
     shown = b.history.second_means((g.gpu.uuid, 5, "tx"), b.history.bucket - 2, 1)[0]
-    truth = flow.moved(second + 1 - 1000.0) - flow.moved(second - 1000.0)
+    truth = flow.integral(second + 1 - 1000.0) - flow.integral(second - 1000.0)
     assert shown == pytest.approx(truth, rel=1e-3)

@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 
 from nvltop.analysis.jobs import Jobs, jobs
-from nvltop.host.processes import ELSEWHERE, ProcessTable, group_of
+from nvltop.host.processes import NOT_IN_PROC, ProcessTable, cgroup_group
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading, known
 from nvltop.nvml.processes import by_pid
-from nvltop.nvml.simulated.processes import SimulatedTable
+from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.record.redact import Redactor
 
 
 def listed(node, seen=None):
     uses = by_pid([r.processes.read(node.clock.now) for r in node.readers])
-    return (seen or SimulatedTable(1.79e9)).describe(*uses)
+    return (seen or SimulatedProcessTable(1.79e9)).describe(*uses)
 
 
 def test_a_training_node_has_one_job_that_has_its_gpus_alone(bench):
@@ -90,7 +90,7 @@ def test_two_jobs_on_one_gpu_or_one_unseen_make_the_traffic_inexact(bench):
     ],
 )
 def test_the_cgroup_path_tells_whose_it_is(cgroup, group):
-    assert group_of(cgroup + "\n") == group
+    assert cgroup_group(cgroup + "\n") == group
 
 
 def rank(pid, *chain, session=1, gpu="GPU-0"):
@@ -188,7 +188,7 @@ def test_real_processes_with_hostile_names_ended_ones_and_hidden_ones():
     finally:
         child.communicate()
     gone = table.describe({child.pid: use, 0: use})
-    assert (gone.processes, gone.hidden, gone.hidden_reason) == ((), 2, ELSEWHERE)
+    assert (gone.processes, gone.hidden, gone.hidden_reason) == ((), 2, NOT_IN_PROC)
 
 
 def test_a_redacted_recording_groups_processes_alike(bench):

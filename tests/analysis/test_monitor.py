@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import Event, Gpu, Inventory, Missing, Reading, Tick
-from nvltop.nvml.inventory import refused_gpu
+from nvltop.nvml.inventory import unopened_gpu
 
 
 def test_before_any_item_there_is_a_frame_that_claims_nothing():
@@ -18,7 +18,7 @@ def test_a_gpu_that_no_longer_opens_keeps_its_row_and_name(bench):
     b = bench()
     b.run(1.0)
     gpus = list(b.inventory.gpus)
-    gpus[4] = refused_gpu(4, Missing("left out: a driver call on it hung"))
+    gpus[4] = unopened_gpu(4, Missing("left out: a driver call on it hung"))
     b.monitor.update(replace(b.inventory, gpus=tuple(gpus)))
     g = b.frame().gpus[4]
     assert (g.gpu.uuid, g.gpu.name) == (b.inventory.gpus[4].uuid, "NVIDIA H100 80GB HBM3")
@@ -28,7 +28,7 @@ def test_a_gpu_that_no_longer_opens_keeps_its_row_and_name(bench):
 def test_a_gpu_whose_index_another_has_taken_is_not_mistaken_for_it():
     monitor = Monitor()
     monitor.update(Inventory(0.0, 0.0, gpus=(Gpu(0, "GPU-a"), Gpu(1, "GPU-b"))))
-    monitor.update(Inventory(1.0, 1.0, gpus=(Gpu(0, "GPU-b"), refused_gpu(1, Missing("GPU is lost")))))
+    monitor.update(Inventory(1.0, 1.0, gpus=(Gpu(0, "GPU-b"), unopened_gpu(1, Missing("GPU is lost")))))
     assert [(g.gpu.uuid, g.gpu.index, g.state) for g in monitor.frame().gpus] == [
         ("GPU-b", 0, "ok"),
         ("GPU-a", 1, "lost"),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.matrix import Around
 from nvltop.analysis.nics import NicTracks
-from nvltop.model import Inventory, Missing, Nic, NicPort, NicPorts, Place, Reading, known
+from nvltop.model import Inventory, Missing, Nic, NicPort, NicPorts, PciLocation, Reading, known
 
-NIC = Nic("mlx5_0", True, Place("0000:18:00.0", ("pci0000:15",), 0))
+NIC = Nic("mlx5_0", True, PciLocation("0000:18:00.0", ("pci0000:15",), 0))
 PORT = NicPort("mlx5_0", 1, "InfiniBand", "active", "LinkUp", 50e9)
 
 
@@ -108,7 +108,7 @@ def test_what_is_read_no_more_is_stale():
     [
         (replace(NIC, device="mlx5_bond_0", bond=True),),
         (replace(NIC, device="rocep24s0"),),
-        (replace(NIC, device="mlx5_9", place=Place("0000:18:00.1", ("pci0000:15",), 0)),),
+        (replace(NIC, device="mlx5_9", location=PciLocation("0000:18:00.1", ("pci0000:15",), 0)),),
     ],
     ids=["bonded", "renamed", "another function of the card"],
 )
@@ -156,7 +156,7 @@ def test_ethernet_without_rdma_is_not_in_the_matrix(bench):
 
 def test_a_gpu_that_sysfs_does_not_know_has_unknown_cells_with_their_reason(bench):
     node = bench("dgx-h100")
-    node.monitor.update(replace(node.inventory, gpu_places=node.inventory.gpu_places[1:]))
+    node.monitor.update(replace(node.inventory, gpu_locations=node.inventory.gpu_locations[1:]))
     matrix = node.poll().matrix
     assert set(matrix.cells[0][8:]) == {"?"}
     assert "sysfs" in matrix.missing["GPU0,NIC0"]

@@ -23,7 +23,7 @@ SCENARIOS = (
 )  # fmt: skip
 EVERY_SECOND = (
     GpuReader.read_counters, GpuReader.read_states, GpuReader.read_gauges, GpuReader.read_errors,
-    GpuReader.read_traffic, GpuReader.read_fabric,
+    GpuReader.read_host_traffic, GpuReader.read_fabric,
 )  # fmt: skip
 
 

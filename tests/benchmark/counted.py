@@ -24,7 +24,7 @@ from textual.drivers.headless_driver import HeadlessDriver
 from nvltop.config.settings import Settings
 from nvltop.model import Host, Item, Reading, Tick
 from nvltop.nvml import session, simulated
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.sampler.nic_monitor import NicMonitor
 from nvltop.sampler.pipe import Receiver, Sender
@@ -97,8 +97,8 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
 
     stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
     nics = NicMonitor(SimulatedNics(library), send, stop)
-    watch, job = Watch(), WorkerConfig(0, 0, INTERVAL_S, (node, scenario))
-    sampler = Sampler(job, session.connect(watch), watch, send, stop, RequestedInterval(INTERVAL_S), nics)
+    watch, job = CallTracker(), WorkerConfig(0, 0, INTERVAL_S, (node, scenario))
+    sampler = Sampler(job, session.new_session(watch), watch, send, stop, RequestedInterval(INTERVAL_S), nics)
     sampler.open()
     sampler._inventory_due = sampler._refresh._traffic = stop
     one = PollThread([reader.device.uuid for reader in sampler._session.readers])

@@ -11,12 +11,12 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Tick
 from nvltop.nvml import session, simulated
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import boards
 from nvltop.nvml.simulated.link_layout import switched
 from nvltop.nvml.simulated.node import Node
-from nvltop.nvml.simulated.nodes import BUILDERS, NEWEST, node
+from nvltop.nvml.simulated.nodes import BUILDERS, DRIVER_595, make_node
 from nvltop.tui.render import header
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
@@ -24,9 +24,11 @@ from nvltop.tui.tabs.main import gpus, links, matrix
 
 NODES = {
     "dgx-h100": BUILDERS["dgx-h100"],
-    "16 x 18": lambda: node(boards.H100, switched(16, 18, 4), NEWEST, switches=(5, 6, 7, 8)),
+    "16 x 18": lambda: make_node(boards.H100, switched(16, 18, 4), DRIVER_595, switches=(5, 6, 7, 8)),
     "8 x 36": BUILDERS["rubin"],
-    "72 x 18": lambda: node(boards.B200, switched(72, 18, 18), NEWEST, switches=tuple(range(0x60, 0x72))),
+    "72 x 18": lambda: make_node(
+        boards.B200, switched(72, 18, 18), DRIVER_595, switches=tuple(range(0x60, 0x72))
+    ),
 }
 TURNS = 24
 INTERVAL_S = 0.25
@@ -62,7 +64,7 @@ def links_tab(view: ViewState) -> int:
 def cost_of(name: str, build: Callable[[], Node]) -> list[Result]:
     BUILDERS[name] = build
     simulated.install(name, "training")
-    opened = session.connect(Watch())
+    opened = session.new_session(CallTracker())
     monitor, history = Monitor(), RateHistory()
     monitor.update(opened.open())
     readers = opened.readers

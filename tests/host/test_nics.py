@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sysfs import Tree, wired
 
 from nvltop.analysis.pcie import LEVELS, level
-from nvltop.host.nics import NicTable, in_order
-from nvltop.host.pci_location import gpu_places
+from nvltop.host.nics import NicTable, sort_as_nvidia_smi
+from nvltop.host.pci_location import gpu_locations
 from nvltop.host.sysfs import read_count
-from nvltop.model import LPF, NOT_SUPPORTED, Missing, Nic, Place, known
+from nvltop.model import LPF, NOT_SUPPORTED, Missing, Nic, PciLocation, known
 
 MACHINES = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
 HOST = "pci0000:15"
@@ -38,12 +38,12 @@ def found(tree):
 def test_levels_are_what_topo_prints(tree, machine):
     rows = [row.split() for row in machine["rows"]]
     buses = wired(tree, machine["gpus"], machine["nics"], rows)
-    places = [*gpu_places(tree.root, buses)]
+    places = [*gpu_locations(tree.root, buses)]
     assert len(places) == machine["gpus"]
     nics = NicTable(tree.root).find()
     assert known(nics)
     assert [nic.device for nic in nics] == machine["nics"]
-    places += [nic.place for nic in nics]
+    places += [nic.location for nic in nics]
     for i, row in enumerate(rows):
         got = ["X" if j == i else level(places[i], other) for j, other in enumerate(places)]
         expected = [got[j] if cell.startswith("NV") else cell for j, cell in enumerate(row)]
@@ -63,12 +63,12 @@ def test_levels_are_what_topo_prints(tree, machine):
     ids=["one switch", "two functions", "a switch behind a switch", "host bridge", "root bus", "two bridges"],
 )
 def test_bridges_between_two_devices(a, b, expected):
-    one, other = Place("0000:18:00.0", a, 0), Place("0000:1b:00.0", b, 0)
+    one, other = PciLocation("0000:18:00.0", a, 0), PciLocation("0000:1b:00.0", b, 0)
     assert level(one, other) == level(other, one) == expected
 
 
 BRIDGES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5).map(tuple)
-PLACES = st.builds(Place, st.sampled_from("xyz"), BRIDGES, st.sampled_from([0, 1, None, Missing("no")]))
+PLACES = st.builds(PciLocation, st.sampled_from("xyz"), BRIDGES, st.sampled_from([0, 1, None, Missing("no")]))
 
 
 @given(PLACES, PLACES)
@@ -84,7 +84,7 @@ def test_no_numa_nodes_at_all_is_one_node(tree):
     (tree.root / "devices/system/node/online").unlink()
     tree.pci("0000:18:00.0", ("pci0000:15",), -1)
     tree.pci("0000:98:00.0", ("pci0000:85",), -1)
-    a, b = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
+    a, b = gpu_locations(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
     assert level(a, b) == "NODE"
 
 
@@ -107,15 +107,15 @@ def test_a_device_without_a_numa_node_is_on_none_of_the_others(tree, online, a, 
         tree.write("devices/system/node/online", online)
     tree.pci("0000:18:00.0", ("pci0000:15",), a)
     tree.pci("0000:98:00.0", ("pci0000:85",), b)
-    one, other = gpu_places(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
+    one, other = gpu_locations(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
     assert level(one, other) == level(other, one) == near
 
 
 def test_a_node_that_may_not_be_read_is_unknown():
-    one = Place("0000:18:00.0", ("pci0000:15",), Missing("no permission"))
-    assert level(one, Place("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
+    one = PciLocation("0000:18:00.0", ("pci0000:15",), Missing("no permission"))
+    assert level(one, PciLocation("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
     # Within one host bridge it does not matter.
-    assert level(one, Place("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
+    assert level(one, PciLocation("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,10 @@ def test_order_of_real_machines(names):
         )
 
     nics = [
-        Nic(name, True, Place(bus(name, i), (HOST,)), bond="bond" in name) for i, name in enumerate(names)
+        Nic(name, True, PciLocation(bus(name, i), (HOST,)), bond="bond" in name)
+        for i, name in enumerate(names)
     ]
-    assert [nic.device for nic in in_order(dict.fromkeys(nics[::-1]))] == names
+    assert [nic.device for nic in sort_as_nvidia_smi(dict.fromkeys(nics[::-1]))] == names
 
 
 def test_order_of_registration_goes_before_names(tree):
@@ -204,7 +205,7 @@ def test_a_virtio_interface_sits_where_its_pci_function_does(tree):
     tree.net("ens3", pci / "virtio0", -1, "unknown")
     (tree.root / "class/net/ens3/carrier").write_text("1\n")
     table, nics = found(tree)
-    place = nics["ens3"].place
+    place = nics["ens3"].location
     assert known(place)
     assert place.pci_bus_id == "0000:00:03.0"
     assert table.read(0.0).ports[0].state == "active"
@@ -340,8 +341,8 @@ def test_a_copied_tree_without_links_leads_to_the_pci_device_by_its_name(tree):
     tree.write("class/infiniband/mlx5_0/device/uevent", "DRIVER=mlx5_core\nPCI_SLOT_NAME=0000:18:00.0")
     tree.write("class/infiniband/rxe0/device/uevent", "DRIVER=x")
     _, nics = found(tree)
-    assert nics["mlx5_0"].place == Place("0000:18:00.0", SWITCH, 1)
-    assert isinstance(nics["rxe0"].place, Missing)
+    assert nics["mlx5_0"].location == PciLocation("0000:18:00.0", SWITCH, 1)
+    assert isinstance(nics["rxe0"].location, Missing)
 
 
 def test_a_subfunction_is_as_near_as_can_be_to_its_parent(tree):
@@ -351,7 +352,7 @@ def test_a_subfunction_is_as_near_as_can_be_to_its_parent(tree):
     own.mkdir()
     tree.rdma("mlx5_1", own)
     _, nics = found(tree)
-    parent, child = nics["mlx5_0"].place, nics["mlx5_1"].place
+    parent, child = nics["mlx5_0"].location, nics["mlx5_1"].location
     assert known(parent)
     assert known(child)
     assert level(parent, child) == "PIX"
@@ -387,6 +388,6 @@ def test_the_port_above_a_gpu_is_the_limit_of_its_slot(tree, speed, gen):
     tree.write(port / "max_link_width", 8)
     if speed is not None:
         tree.write(port / "max_link_speed", speed)
-    (place,) = gpu_places(tree.root, ["00000000:18:00.0"])
+    (place,) = gpu_locations(tree.root, ["00000000:18:00.0"])
     assert place.port_width == 8
     assert (place.port_gen if known(place.port_gen) else None) == gen

@@ -53,13 +53,13 @@ def test_the_culprit_is_named(tmp_path, file, code, package, version, says, comm
 
 
 def test_the_real_one_is_right():
-    assert binding.wrong_binding() is None
+    assert binding.check_binding() is None
     needed = Path(__file__).parents[2] / "pyproject.toml"
-    assert re.search(rf'"{binding.PACKAGE}>={re.escape(binding.LEAST)},', needed.read_text())
+    assert re.search(rf'"{binding.PACKAGE}>={re.escape(binding.MIN_VERSION)},', needed.read_text())
 
 
 def test_without_it_the_package_to_install_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    problem = binding.wrong_binding()
+    problem = binding.check_binding()
     assert problem.id == "wrong-pynvml"
     assert "nvidia-ml-py is not installed" in problem.summary

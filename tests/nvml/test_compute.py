@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from nvltop.model import ComputeActivity, LinkCounters, Missing, PcieTraffic, known
 from nvltop.nvml import gpm
-from nvltop.nvml.compute import HOLD_S, NEEDS_GPM, NO_TRAFFIC, TOO_SLOW
+from nvltop.nvml.compute import NEEDS_GPM, NO_TRAFFIC, TOO_SLOW, TRAFFIC_HOLD_S
 from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.utilization import MIN_SPAN_S
 from nvltop.report.json import to_json
 
-COUNTERS, TRAFFIC = GpuReader.read_counters, GpuReader.read_traffic
+COUNTERS, TRAFFIC = GpuReader.read_counters, GpuReader.read_host_traffic
 
 
 def read(b, seconds: float, interval_s: float = 0.25) -> list:
@@ -69,7 +69,7 @@ def test_gpm_gives_the_exact_mean_over_its_span(bench, scenario):
         assert r.data.source == "gpm"
         start_s, end_s = r.start_s - 1000.0, r.end_s - 1000.0
         for unit in ("sm", "tensor", "dram"):
-            truth = b.library.machine.mean(0, unit, start_s, end_s)
+            truth = b.library.machine.mean_activity(0, unit, start_s, end_s)
             assert getattr(r.data, unit) == pytest.approx(truth, abs=0.0006)
             assert 0 <= getattr(r.data, unit) <= 1
     assert b.library.crashes == []
@@ -109,7 +109,7 @@ def test_the_scenarios_differ_in_what_goes_on_while_the_links_are_busy(bench, sc
 def test_a_hang_spins_without_tensor_work_but_for_the_rank_that_stopped(bench):
     b = bench("dgx-h100", "hang")
     b.run(45.0)
-    odd = b.library.machine.work.odd
+    odd = b.library.machine.workload.odd_gpu
     for g in b.frame().gpus:
         assert (g.compute.sm, g.compute.tensor) == ((0.0, 0.0) if g.gpu.index == odd else (1.0, 0.0))
 
@@ -118,9 +118,9 @@ def test_the_fast_clock_goes_on_for_a_while_after_the_traffic_and_then_stops(ben
     b = bench("dgx-h100", "hang")
     read(b, 30.0)
     before = b.library.calls["nvmlGpmSampleGet"]
-    read(b, HOLD_S)
+    read(b, TRAFFIC_HOLD_S)
     held = b.library.calls["nvmlGpmSampleGet"] - before
-    assert held == pytest.approx(4 * HOLD_S + HOLD_S / 2, abs=4)
+    assert held == pytest.approx(4 * TRAFFIC_HOLD_S + TRAFFIC_HOLD_S / 2, abs=4)
     readings = computed(read(b, 20.0))
     spans = [r.end_s - r.start_s for r in readings]
     assert spans == pytest.approx([2.0] * len(spans))
@@ -138,7 +138,7 @@ def test_boards_without_gpm_have_utilisation_samples_and_the_power_of_their_time
     machine = b.library.machine
     for r in sampled:
         assert MIN_SPAN_S <= r.end_s - r.start_s <= 0.5
-        truth = machine.mean(0, "util", r.start_s - 1000.0, r.end_s - 1000.0)
+        truth = machine.mean_activity(0, "util", r.start_s - 1000.0, r.end_s - 1000.0)
         assert r.data.sm == pytest.approx(truth, abs=0.006)
         assert (r.data.tensor, r.data.dram) == (NEEDS_GPM, NEEDS_GPM)
         powers = [machine.power_w(0, r.end_s - 1000.0 + off / 100) for off in range(-13, 14)]
@@ -202,7 +202,7 @@ def test_what_no_rate_can_be_is_missing(bench, value):
 
 @given(st.one_of(st.floats(), st.integers(-(2**70), 2**70)))
 def test_shares_and_rates_are_finite_and_in_range_or_missing(value):
-    share, rate = gpm.share(value), gpm.rate(value)
+    share, rate = gpm.percent_to_share(value), gpm.mib_to_bytes_per_s(value)
     assert share == IMPLAUSIBLE or (0 <= share <= 1 and share == pytest.approx(value / 100, abs=0.0006))
     assert rate == IMPLAUSIBLE or (math.isfinite(rate) and rate == value * gpm.MIB >= 0)
     assert known(share) == (0 <= value < 100.05)
@@ -257,9 +257,9 @@ def test_a_slow_sample_is_taken_less_often_or_not_at_all(bench, ms, span_s, note
     b = bench("h100-two")
     slow(b.library, b.clock, "nvmlGpmSampleGet", ms / 1000)
     read(b, 10.0)
-    start_s, before_s = b.clock.now, b.session.driver.watch.spent_s[0]
+    start_s, before_s = b.clock.now, b.session.driver.tracker.driver_s_by_gpu[0]
     readings = computed(read(b, 40.0))
-    assert (b.session.driver.watch.spent_s[0] - before_s) / (b.clock.now - start_s) <= 0.01
+    assert (b.session.driver.tracker.driver_s_by_gpu[0] - before_s) / (b.clock.now - start_s) <= 0.01
     assert {r.data.note for r in readings} == {note}
     if span_s:
         spans = [r.end_s - r.start_s for r in readings]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.model import Missing
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, Driver, reason
-from nvltop.nvml.fields import Fields
+from nvltop.nvml.fields import FieldRequest
 
 MEMBERS = {1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 """Of nvmlValue_t, by nvmlValueType_t; doubles are told apart below."""
@@ -29,7 +29,7 @@ def read(asked, **functions):
     """What is read of a driver that has no other functions than these."""
     before, pynvml.nvmlLib = pynvml.nvmlLib, SimpleNamespace(**functions)
     try:
-        return asked.read(Driver(Watch()), None, 0)
+        return asked.read(Driver(CallTracker()), None, 0)
     finally:
         pynvml.nvmlLib = before
 
@@ -52,7 +52,7 @@ def test_columns_are_what_the_entries_say(answers):
                 expected.append(Missing(f"unknown value type {kind}"))
         return 0
 
-    got = read(Fields(*((138, k) for k in range(len(answers)))), nvmlDeviceGetFieldValues=fill)
+    got = read(FieldRequest(*((138, k) for k in range(len(answers)))), nvmlDeviceGetFieldValues=fill)
     assert got.values == expected
     assert got.stamps_us == [stamp for *_, stamp in answers]
 
@@ -68,11 +68,11 @@ def test_a_double_is_a_whole_number_or_none(told, value):
         asked[0].valueType, asked[0].value.dVal = 0, told
         return 0
 
-    assert read(Fields((138, 0)), nvmlDeviceGetFieldValues=fill).values == [value]
+    assert read(FieldRequest((138, 0)), nvmlDeviceGetFieldValues=fill).values == [value]
 
 
 def test_an_entry_that_is_left_alone_tells_neither_its_last_answer_nor_zero():
-    asked = Fields((138, 0))
+    asked = FieldRequest((138, 0))
     told = iter([7, None])
 
     def fill(handle, count, entries):
@@ -93,12 +93,12 @@ def test_a_zero_that_was_told_is_zero():
         entries[1].valueType = 3
         return 0
 
-    assert read(Fields((138, 0), (138, 1)), nvmlDeviceGetFieldValues=fill).values == [0, 0]
+    assert read(FieldRequest((138, 0), (138, 1)), nvmlDeviceGetFieldValues=fill).values == [0, 0]
 
 
 def test_a_driver_without_field_values_is_too_old():
-    assert read(Fields((138, 0))) == FUNCTION_NOT_FOUND
+    assert read(FieldRequest((138, 0))) == FUNCTION_NOT_FOUND
 
 
 def test_a_call_that_fails_has_one_reason():
-    assert read(Fields((138, 0), (138, 1)), nvmlDeviceGetFieldValues=lambda *_: 15) == reason(15)
+    assert read(FieldRequest((138, 0), (138, 1)), nvmlDeviceGetFieldValues=lambda *_: 15) == reason(15)

@@ -9,9 +9,9 @@ import pytest
 
 from nvltop.model import Missing, known
 from nvltop.nvml.driver import IMPLAUSIBLE
-from nvltop.nvml.gauges import TOO_OLD
+from nvltop.nvml.gauges import BRANCH_TOO_OLD
 from nvltop.nvml.power import watts
-from nvltop.nvml.processes import ROOM
+from nvltop.nvml.processes import INITIAL_ENTRIES
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.report.json import to_json
@@ -57,7 +57,7 @@ def test_a_power_that_no_gpu_draws_is_none(milliwatts):
 def test_heat_is_a_share_of_the_time_and_has_no_other_cause(bench):
     b = bench("hgx-b200", "throttled")
     b.interval_s = 1.0
-    odd = b.library.machine.trouble.gpu
+    odd = b.library.machine.faults.faulty_gpu
     assert {g.throttling.hw_thermal for g in b.run(9.0).gpus} == {0.0}
     half = b.run(6.0).gpus[odd].throttling
     assert 0.4 < half.hw_thermal < 0.7
@@ -81,7 +81,7 @@ def test_a_driver_that_numbers_these_fields_otherwise_is_not_believed(bench):
     b = bench("dgx-h100", prepare=number_otherwise)
     assert b.inventory.driver_version.startswith("570.")
     gauges = b.readers[0].read_gauges()[0].data
-    assert gauges.hw_thermal_s == TOO_OLD
+    assert gauges.hw_thermal_s == BRANCH_TOO_OLD
     assert gauges.sw_thermal_s == Missing("not supported")
     assert known(gauges.power_cap_s)
 
@@ -95,7 +95,7 @@ def test_a_time_longer_than_any_driver_runs_is_none(bench, ns):
     assert bench("hgx-b200", prepare=lie).readers[0].read_gauges()[0].data.power_cap_s == IMPLAUSIBLE
 
 
-@pytest.mark.parametrize("count", [0, 1, ROOM, ROOM + 1, 500])
+@pytest.mark.parametrize("count", [0, 1, INITIAL_ENTRIES, INITIAL_ENTRIES + 1, 500])
 def test_all_processes_are_listed_in_one_call_where_they_fit(bench, count):
     b = bench("h100-two")
     name = "nvmlDeviceGetComputeRunningProcesses_v3"
@@ -116,7 +116,7 @@ def test_all_processes_are_listed_in_one_call_where_they_fit(bench, count):
     b.library._functions[name] = (types, listed)
     uses = b.readers[0].processes.read(0.0)
     assert sorted(uses) == list(range(100, 100 + count))
-    assert b.library.calls[name] == (1 if count <= ROOM else 2)
+    assert b.library.calls[name] == (1 if count <= INITIAL_ENTRIES else 2)
 
 
 def test_a_list_that_is_empty_is_read_seldom_and_one_that_is_not_each_time(bench):

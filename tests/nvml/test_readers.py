@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nvltop.model import Counter, LinkState, Missing, Scope, known
-from nvltop.nvml.call_tracker import Watch
-from nvltop.nvml.compute import HOLD_S
+from nvltop.nvml.call_tracker import CallTracker
+from nvltop.nvml.compute import TRAFFIC_HOLD_S
 from nvltop.nvml.driver import Driver, reason
 from nvltop.nvml.errors import NVLINK5
 from nvltop.nvml.session import GpuReader
@@ -44,7 +44,7 @@ CLOCKS = (
     (schedule.STATES_S, GpuReader.read_states),
     (schedule.GAUGES_S, GpuReader.read_gauges),
     (schedule.ERRORS_S, GpuReader.read_errors),
-    (schedule.TRAFFIC_S, GpuReader.read_traffic),
+    (schedule.TRAFFIC_S, GpuReader.read_host_traffic),
     (schedule.FABRIC_S, GpuReader.read_fabric),
     (schedule.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
 )
@@ -77,7 +77,7 @@ def test_calls_go_back_once_the_traffic_has_ended(bench):
     b = bench("dgx-h100", "hang")
     b.run(28.0)
     assert calls_per_gpu(b, 2.0) > 18
-    calls_per_gpu(b, HOLD_S + 1)
+    calls_per_gpu(b, TRAFFIC_HOLD_S + 1)
     assert calls_per_gpu(b, 40.0) <= 14.8
 
 
@@ -201,19 +201,19 @@ def test_undecodable_text_is_missing():
     def garbage():
         return b"\xff\xfe".decode()
 
-    assert Driver(Watch()).call(garbage) == Missing("the driver's text is not valid UTF-8")
+    assert Driver(CallTracker()).call(garbage) == Missing("the driver's text is not valid UTF-8")
 
 
 def test_the_watch_tells_the_call_under_way():
-    watch = Watch()
+    watch = CallTracker()
     seen = []
 
     def nvmlDeviceGetSomething():  # noqa: N802
-        seen.extend(watch.under_way())
+        seen.extend(watch.in_flight())
 
     Driver(watch).call(nvmlDeviceGetSomething, gpu=4)
     assert [(c.function, c.gpu) for c in seen] == [("nvmlDeviceGetSomething", 4)]
-    assert watch.under_way() == ()
+    assert watch.in_flight() == ()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_pcie_bytes_of_a_call_that_hung_make_no_rate(bench):
     for reading in range(12):
         b.clock.now += 2.0
         b.library.faults["nvmlDeviceGetFieldValues"] = Fault(hang=Hang() if reading == 6 else None)
-        pcie = reader.read_traffic()[0].data
+        pcie = reader.read_host_traffic()[0].data
         sources.append(pcie.source)
         rates.append(pcie.tx_bytes_per_s)
     assert sources[3] == sources[-1] == "byte-counter"

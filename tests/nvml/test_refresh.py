@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from nvltop.model import CounterRefresh
-from nvltop.nvml.refresh import CLOSE_S, READ_EVERY_S, RefreshMeasurement, refined
+from nvltop.nvml.refresh import MAX_INTERVAL_S, MIN_INTERVAL_S, RefreshMeasurement, refine
 
 
 def measure(refreshed, moves, call_s: float = 0.0002, seed: int = 0) -> RefreshMeasurement:
@@ -19,7 +19,7 @@ def measure(refreshed, moves, call_s: float = 0.0002, seed: int = 0) -> RefreshM
     begun_s = t
     while not made.done and t - begun_s < 5.0:
         made.add(t, t + call_s, moves(refreshed(t + call_s / 2)))
-        t += max(made.read_every_s, 4 * call_s) + rng.random() * 0.001
+        t += max(made.interval_s, 4 * call_s) + rng.random() * 0.001
     return made
 
 
@@ -57,8 +57,8 @@ def test_counters_that_are_always_current_take_five_calls():
 def test_idle_counters_say_nothing():
     made = measure(always, lambda _: 7)
     assert made.result is None
-    assert not made.moved
-    assert made.calls <= 5.0 / READ_EVERY_S + 1
+    assert not made.any_refresh
+    assert made.calls <= 5.0 / MAX_INTERVAL_S + 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,6 +107,6 @@ def test_a_later_refresh_makes_the_period_more_exact():
     assert first is not None
     assert first.regular
     seen_s = math.floor(first.until_s / 0.5) * 0.5 + 16 * 0.5
-    better = refined(first, first, seen_s - CLOSE_S / 2, seen_s + CLOSE_S / 2)
+    better = refine(first, first, seen_s - MIN_INTERVAL_S / 2, seen_s + MIN_INTERVAL_S / 2)
     assert better.error_s < first.error_s / 3
     assert better.typical_s == pytest.approx(0.5, abs=better.error_s)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.nvml.demo_nodes import SCENARIOS
-from nvltop.nvml.simulated.traffic import Bursts, Cycle, Sine, Steady, Sum, Then, Until
-from nvltop.nvml.simulated.workload import UNITS, Phase, Work
+from nvltop.nvml.simulated.traffic import Bursts, Constant, Cycle, Sine, Stopped, Sum, Switched
+from nvltop.nvml.simulated.workload import UNITS, Phase, Workload
 
 bursts = st.builds(
     Bursts,
@@ -28,7 +28,7 @@ def test_integral_is_the_sum_of_the_rates(flow, start, length):
     summed = sum(flow.rate(start + (k + 0.5) * step) for k in range(n)) * step
     # The edges of the bursts cost the sum up to a step each.
     edges = (length / flow.period_s + 2) * 2 * step * flow.high
-    assert flow.moved(start + length) - flow.moved(start) == pytest.approx(summed, rel=1e-4, abs=edges)
+    assert flow.integral(start + length) - flow.integral(start) == pytest.approx(summed, rel=1e-4, abs=edges)
 
 
 ends = st.lists(st.floats(0.05, 2.0), min_size=1, max_size=4)
@@ -41,9 +41,9 @@ def levels(draw):
     parts = tuple((sum(lengths[: k + 1]), draw(st.floats(0, 1))) for k in range(len(lengths)))
     cycle = Cycle(parts, draw(st.floats(0, 3)))
     noisy = Sum(
-        Steady(0.2), cycle, Sine(0.01, draw(st.floats(0.3, 9)), draw(st.floats(0, 6))), factors=(1, 0.8, 1)
+        Constant(0.2), cycle, Sine(0.01, draw(st.floats(0.3, 9)), draw(st.floats(0, 6))), factors=(1, 0.8, 1)
     )
-    return Then(noisy, draw(st.floats(0, 150)), Steady(draw(st.floats(0, 1))))
+    return Switched(noisy, draw(st.floats(0, 150)), Constant(draw(st.floats(0, 1))))
 
 
 @settings(max_examples=60, deadline=None)
@@ -53,12 +53,12 @@ def test_the_integral_of_levels_is_the_sum_of_their_rates(flow, start, length):
     step = length / n
     summed = sum(flow.rate(start + (k + 0.5) * step) for k in range(n)) * step
     edges = (length / flow.first._flows[1][0].parts[-1][0] + 2) * 5 * step
-    assert flow.moved(start + length) - flow.moved(start) == pytest.approx(summed, rel=1e-4, abs=edges)
+    assert flow.integral(start + length) - flow.integral(start) == pytest.approx(summed, rel=1e-4, abs=edges)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_unit_is_ever_busier_than_always_or_less_than_never(scenario):
-    work = Work(scenario, odd=3)
+    work = Workload(scenario, odd_gpu=3)
     for gpu in (0, 3, 7):
         for unit in Phase._fields:
             activity = work.activity(gpu, unit)
@@ -71,10 +71,10 @@ def test_no_unit_is_ever_busier_than_always_or_less_than_never(scenario):
 
 @given(bursts, st.floats(0, 1e6), st.floats(0, 10))
 def test_counters_never_run_back(flow, t, dt):
-    assert flow.moved(t + dt) >= flow.moved(t) - 1
+    assert flow.integral(t + dt) >= flow.integral(t) - 1
 
 
 def test_stopped_traffic_stays_where_it_was():
-    flow = Until(Steady(10.0), 5.0)
-    assert flow.moved(100.0) == 50.0
+    flow = Stopped(Constant(10.0), 5.0)
+    assert flow.integral(100.0) == 50.0
     assert flow.rate(5.0) == 0.0

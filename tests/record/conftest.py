@@ -12,7 +12,7 @@ from nvltop.nvml.session import GpuReader
 
 FAST = (GpuReader.read_counters,)
 EVERY_SECOND = (GpuReader.read_states, GpuReader.read_gauges)
-SLOW = (GpuReader.read_errors, GpuReader.read_traffic, GpuReader.read_fabric)
+SLOW = (GpuReader.read_errors, GpuReader.read_host_traffic, GpuReader.read_fabric)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nvltop.host.ports import ERRORS, HW_ERRORS, NET_ERRORS
+from nvltop.host.nic_ports import DRIVER_ERRORS, INTERFACE_ERRORS, PORT_ERRORS
 from nvltop.model import LPF, Missing, NicPorts
 from nvltop.report.nics import ERROR_NAMES, nic_kind, nic_name, unknowns
 from nvltop.report.text import to_text
@@ -23,7 +23,7 @@ def test_a_node_without_nics_says_nothing_of_them(bench):
 
 
 def test_every_counter_that_is_read_has_words():
-    assert {*ERRORS, *HW_ERRORS, *NET_ERRORS, "carrier_down_count"} == set(ERROR_NAMES)
+    assert {*PORT_ERRORS, *DRIVER_ERRORS, *INTERFACE_ERRORS, "carrier_down_count"} == set(ERROR_NAMES)
 
 
 def test_names_and_kinds(bench):

@@ -118,7 +118,7 @@ def test_a_uuid_that_changes_with_each_reading_does_not_grow(bench):
     b = bench("h100-two", prepare=spoil)
     seen = set()
     for _ in range(20):
-        answer = b.session.read_again()
+        answer = b.session.reread_inventory()
         seen |= {reader.device.uuid for reader in b.session.readers}
         if answer is not None and known(answer):
             b.monitor.update(answer)

@@ -64,7 +64,7 @@ def heals(bench, right: Frame) -> bool:
 
 def functions(bench) -> list[str]:
     """Return what this node's reading calls, found by reading it."""
-    bench.session.read_again()
+    bench.session.reread_inventory()
     look(bench)
     return sorted(name for name in bench.library.calls if name.startswith("nvmlDevice"))
 
@@ -155,7 +155,7 @@ def test_each_call_each_code(bench, node, when, capsys):
             else:
                 # One run sees them all, one after the other.
                 break_it(b.library)
-                answer = b.session.read_again()
+                answer = b.session.reread_inventory()
                 if answer is not None and known(answer):
                     b.monitor.update(answer)
             frame = look(b)
@@ -169,7 +169,7 @@ def test_each_call_each_code(bench, node, when, capsys):
             assert not new, (name, code, when, new)
             b.library.faults.clear()
             b.clock.now += REMEMBERED_S
-            answer = b.session.read_again()
+            answer = b.session.reread_inventory()
             if answer is not None and known(answer):
                 b.monitor.update(answer)
             assert heals(b, right), (name, code, when)
@@ -262,7 +262,7 @@ def test_mig_switched_on_while_running(bench):
     b = bench("dgx-h100", prepare=lambda lib: put_number(lib, name, lambda gpu, _: on and gpu == BROKEN))
     before = to_json(look(b))["gpus"][BROKEN]
     on = True
-    b.monitor.update(b.session.read_again())
+    b.monitor.update(b.session.reread_inventory())
     data = sound(look(b, 3))
     assert (before["mig"], data["gpus"][BROKEN]["mig"]) == (False, True)
     assert {(f["rule"], f["severity"]) for f in data["findings"]} == {("mig-on", "info")}
@@ -274,7 +274,7 @@ def test_a_gpu_that_comes_later_gets_a_row(bench):
     b = bench("hgx-h100-4", prepare=lambda lib: put_number(lib, name, lambda _, gpus: gpus - hidden))
     assert len(look(b).gpus) == 3
     hidden = 0
-    b.monitor.update(b.session.read_again())
+    b.monitor.update(b.session.reread_inventory())
     frame = look(b, 5)
     assert [g.state for g in frame.gpus] == ["ok"] * 4
     assert frame.gpus[3].nvlink.links_up == 18

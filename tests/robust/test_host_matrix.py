@@ -16,7 +16,7 @@ import pytest
 
 from nvltop.host import host_stats, machine, pci, procfs
 from nvltop.host.nics import NicTable
-from nvltop.host.processes import FORBIDDEN, ProcessTable
+from nvltop.host.processes import HIDEPID, ProcessTable
 from nvltop.model import GpuUse, Host, Inventory, Missing, Processes, known
 from nvltop.sampler.nic_monitor import NicMonitor
 from tests.sysfs import Tree
@@ -141,7 +141,7 @@ def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
     if isinstance(error, OSError):
         machine.in_container()
         pci.display_vendors(tmp_path)
-        pci.drivers_gpus(["00000000:1B:00.0"], tmp_path, tmp_path)
+        pci.kernel_driver_gpus(["00000000:1B:00.0"], tmp_path, tmp_path)
         pci.kernel_module_version(tmp_path)
 
 
@@ -212,4 +212,4 @@ def test_the_program_in_a_real_situation(tmp_path, name):
     assert int(seen) + int(hidden) == 2
     assert bool(int(hidden)) is bool(why and why[0])
     if name.startswith("hidepid"):
-        assert (int(hidden), why[0]) == (1, FORBIDDEN)
+        assert (int(hidden), why[0]) == (1, HIDEPID)

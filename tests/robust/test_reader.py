@@ -110,7 +110,7 @@ def test_a_worker_that_is_stopped_is_paused_and_not_stuck(start):
 
 
 def test_a_pause_of_both_leaves_no_gpu_out(start, monkeypatch):
-    worker = start("lib.machine.trouble = type(lib.machine.trouble)('slow-driver', 0, 2, False)")
+    worker = start("lib.machine.faults = type(lib.machine.faults)('slow-driver', 0, 2, False)")
     until(worker, running)
     child = worker._child
     os.kill(child.process.pid, signal.SIGSTOP)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Cost, GpuInterval, Reading, Tick, known
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated import Fault
 from nvltop.sampler import poll_threads, sampler
 from nvltop.sampler.nic_monitor import NicMonitor
@@ -79,7 +79,7 @@ def read(bench, monkeypatch):
         stop = Stop(b.clock, begun + seconds, tell_cost)
         nics = NicMonitor(None, send, threading.Event())
         job = WorkerConfig(0, 0, interval_s)
-        own = Sampler(job, b.session, Watch(), send, stop, RequestedInterval(interval_s), nics)
+        own = Sampler(job, b.session, CallTracker(), send, stop, RequestedInterval(interval_s), nics)
         thread = PollThread([b.readers[1].device.uuid])
         own._fast._threads = [thread]
         own.read_fast(thread)
@@ -182,7 +182,13 @@ def test_each_gpu_has_the_interval_of_its_own_thread(bench):
 def test_the_cost_is_that_of_most_gpus_and_names_the_others(bench):
     b = bench("dgx-h100")
     made = Sampler(
-        WorkerConfig(0, 0, 0.25), b.session, Watch(), print, threading.Event(), RequestedInterval(0.25), None
+        WorkerConfig(0, 0, 0.25),
+        b.session,
+        CallTracker(),
+        print,
+        threading.Event(),
+        RequestedInterval(0.25),
+        None,
     )
     uuids = [r.device.uuid for r in b.readers]
     slow, most = PollThread(uuids[4:5]), PollThread(uuids[:4] + uuids[5:])

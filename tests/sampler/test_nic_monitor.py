@@ -47,7 +47,7 @@ def test_the_inventory_has_nics_and_places(watch):
     told = watch.sent.get_nowait()
     assert known(told.nics)
     assert [nic.device for nic in told.nics] == ["mlx5_0"]
-    assert [place.pci_bus_id for place in told.gpu_places] == ["0000:1b:00.0"]
+    assert [place.pci_bus_id for place in told.gpu_locations] == ["0000:1b:00.0"]
 
 
 def test_a_port_that_hangs_does_not_hold_up_the_inventory(watch, monkeypatch):

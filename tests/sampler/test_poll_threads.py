@@ -10,10 +10,10 @@ import pytest
 
 from nvltop.model import Inventory, Processes, Reading
 from nvltop.nvml import session, simulated
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.nvml.simulated.processes import SimulatedTable
+from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.sampler import process_lists
 from nvltop.sampler.client import Worker
 from nvltop.sampler.nic_monitor import NicMonitor
@@ -54,14 +54,14 @@ def sampler():
     nics = NicMonitor(SimulatedNics(library), seen.send, stop)
     made = Sampler(
         WorkerConfig(0, 0, 0.05),
-        session.connect(Watch()),
-        Watch(),
+        session.new_session(CallTracker()),
+        CallTracker(),
         seen.send,
         stop,
         RequestedInterval(0.05),
         nics,
     )
-    made._lists = process_lists.ProcessLists(SimulatedTable(time.time()))
+    made._lists = process_lists.ProcessLists(SimulatedProcessTable(time.time()))
     made.open()
     made._cover()
     thread = threading.Thread(target=made.watchdog, daemon=True)

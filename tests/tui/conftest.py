@@ -13,7 +13,7 @@ from nvltop.config.settings import Settings
 from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
-from nvltop.nvml.simulated.processes import SimulatedTable
+from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.app import Nvltop
 
@@ -21,7 +21,7 @@ EVERY_SECOND = (
     GpuReader.read_states,
     GpuReader.read_gauges,
     GpuReader.read_errors,
-    GpuReader.read_traffic,
+    GpuReader.read_host_traffic,
     GpuReader.read_fabric,
 )
 HOST = Host(12.5, 412 << 30, 2048 << 30)
@@ -36,7 +36,7 @@ class Script:
         self.items: list[Item] = [bench.inventory, Event(now, wall, None, LISTENING, 8)]
         self.closed = False
         self.note = ""
-        self.table = SimulatedTable(1_790_000_000.0)
+        self.table = SimulatedProcessTable(1_790_000_000.0)
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:

@@ -105,7 +105,7 @@ async def test_the_selection_follows_its_process(app):
 @pytest.fixture
 def sent(monkeypatch):
     calls = []
-    monkeypatch.setattr("nvltop.host.signals.send", lambda *what: calls.append(what) or "")
+    monkeypatch.setattr("nvltop.host.signals.send_signal", lambda *what: calls.append(what) or "")
     return calls
 
 

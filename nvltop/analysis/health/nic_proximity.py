@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nvltop.analysis.matrix import Around
 from nvltop.analysis.pcie import LEVELS, level
-from nvltop.model import Inventory, Place, known
+from nvltop.model import Inventory, PciLocation, known
 from nvltop.text import bus_number
 
 
@@ -22,7 +22,7 @@ class NicProximity:
     """GPUs, by UUID, whose nearest NIC is behind another processor."""
     nics: int
     """Of how many NICs that is said."""
-    ports: Mapping[str, Place]
+    ports: Mapping[str, PciLocation]
     """The place of each GPU that has one, with the limits of its slot, by UUID."""
 
     @classmethod
@@ -41,7 +41,7 @@ class NicProximity:
             for uuid, gpu in gpus.items()
             if own and all(level(gpu, at) == LEVELS[-1] and _on_nodes(gpu, at) for at in own)
         ]
-        by_bus = {bus_number(place.pci_bus_id): place for place in inventory.gpu_places}
+        by_bus = {bus_number(place.pci_bus_id): place for place in inventory.gpu_locations}
         ports = {
             g.uuid: place
             for g in inventory.gpus
@@ -50,6 +50,6 @@ class NicProximity:
         return cls(inventory, nearest, frozenset(far), len(own), ports)
 
 
-def _on_nodes(*places: Place) -> bool:
+def _on_nodes(*places: PciLocation) -> bool:
     """Whether the NUMA nodes of all devices are known, so that they can be compared."""
     return all(known(place.numa_node) and place.numa_node is not None for place in places)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from nvltop.nvml.simulated.functions import Table
     from nvltop.nvml.simulated.library import Library
 
-NUMA_ID_SINCE: Final = 550
+NUMA_ID_MIN_BRANCH: Final = 550
 """The driver series that brought nvmlDeviceGetNumaNodeId."""
-INSTANCES: Final = 8
+NODES_PER_GPU: Final = 8
 """NUMA nodes that the kernel keeps for each GPU of a Grace board, one for each possible MIG instance."""
 P, U = c_void_p, c_uint
 
@@ -34,13 +34,13 @@ def functions(lib: Library) -> Table:
 
     def own(gpu: int) -> int | None:
         board = node.boards[gpu]
-        return len(sockets) + INSTANCES * gpu if board.c2c_links and board.memory_gib else None
+        return len(sockets) + NODES_PER_GPU * gpu if board.c2c_links and board.memory_gib else None
 
     def memory(gpu: int) -> set[int]:
         near = {node.numa[gpu]}
         if len(sockets) > 1:
             firsts = [own(g) for g in range(node.gpus) if node.numa[g] == node.numa[gpu]]
-            near |= {first + k for first in firsts if first is not None for k in range(INSTANCES)}
+            near |= {first + k for first in firsts if first is not None for k in range(NODES_PER_GPU)}
         return near
 
     def numa_id(gpu: int, out: int) -> int:
@@ -54,7 +54,7 @@ def functions(lib: Library) -> Table:
             lambda gpu, n, out, scope: _fill(out, n, memory(gpu)),
         ),
     }
-    if int(node.driver.split(".")[0]) >= NUMA_ID_SINCE:
+    if int(node.driver.split(".")[0]) >= NUMA_ID_MIN_BRANCH:
         table["nvmlDeviceGetNumaNodeId"] = ((P, P), numa_id)
     return table
 

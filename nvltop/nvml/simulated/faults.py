@@ -7,34 +7,34 @@ from typing import Final
 
 FAULT_S: Final = 10.0
 """When the fault of a scenario begins."""
-SLOW_S: Final = 0.04
-OVER_PCIE: Final = frozenset({"p2p-fallback", "p2p-dead"})
+SLOW_CALL_S: Final = 0.04
+PCIE_ONLY_SCENARIOS: Final = frozenset({"p2p-fallback", "p2p-dead"})
 """Scenarios whose traffic does not use NVLink."""
 GPU_IS_LOST: Final = 15
 XID_LOST, XID_NVLINK, XID_NVLINK5, XID_PEER, XID_PEER5 = 79, 74, 149, 45, 145
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ScenarioFaults:
     """The scenario's faults of one machine."""
 
     scenario: str
-    gpu: int
+    faulty_gpu: int
     """The one it is about."""
     gpus: int
     nvlink5: bool
 
-    def lost(self, gpu: int, t: float) -> bool:
+    def is_lost(self, gpu: int, t: float) -> bool:
         """Whether a GPU has fallen off the bus."""
-        return self.scenario == "gpu-lost" and gpu == self.gpu and t >= FAULT_S
+        return self.scenario == "gpu-lost" and gpu == self.faulty_gpu and t >= FAULT_S
 
-    def hot(self, gpu: int, t: float) -> bool:
+    def is_overheated(self, gpu: int, t: float) -> bool:
         """Whether a GPU is slowed by heat."""
-        return self.scenario == "throttled" and gpu == self.gpu and t >= FAULT_S
+        return self.scenario == "throttled" and gpu == self.faulty_gpu and t >= FAULT_S
 
     def delay_s(self) -> float:
         """Return how long an answer about links takes."""
-        return SLOW_S if self.scenario == "slow-driver" else 0.0
+        return SLOW_CALL_S if self.scenario == "slow-driver" else 0.0
 
     def xids(self) -> list[tuple[float, int, int]]:
         """Return time, GPU and code of each XID, in order."""
@@ -44,5 +44,5 @@ class Trouble:
             own, echo = (XID_NVLINK5, XID_PEER5) if self.nvlink5 else (XID_NVLINK, XID_NVLINK)
         else:
             return []
-        told = [(FAULT_S, self.gpu, own)]
-        return told + [(FAULT_S + 0.1, gpu, echo) for gpu in range(self.gpus) if gpu != self.gpu]
+        told = [(FAULT_S, self.faulty_gpu, own)]
+        return told + [(FAULT_S + 0.1, gpu, echo) for gpu in range(self.gpus) if gpu != self.faulty_gpu]

@@ -16,10 +16,10 @@ from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 if TYPE_CHECKING:
     from nvltop.nvml.simulated.library import Library
 
-TIMEOUT: Final = 10
+TIMEOUT_CODE: Final = 10
 XID_EVENT: Final = 0x8
 HW_THERMAL: Final = 0x40
-LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
+TOPOLOGY_LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
 ARGUMENT_VERSION_MISMATCH: Final = 25
 P, U = c_void_p, c_uint
@@ -43,8 +43,8 @@ def _system(lib: Library) -> Table:
         return put(c_void_p, out, handle_of(index)) if index < node.gpus else INVALID_ARGUMENT
 
     return {
-        "nvmlInit_v2": ((), lambda: node.init),
-        "nvmlInitWithFlags": ((U,), lambda flags: node.init),
+        "nvmlInit_v2": ((), lambda: node.init_code),
+        "nvmlInitWithFlags": ((U,), lambda flags: node.init_code),
         "nvmlShutdown": ((), lambda: SUCCESS),
         "nvmlSystemGetDriverVersion": ((P, U), lambda out, n: put_text(out, n, node.driver)),
         "nvmlSystemGetNVMLVersion": (
@@ -111,7 +111,10 @@ def _gauges(lib: Library) -> Table:
 
     def utilization(gpu: int, out: int) -> int:
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
-        rates.gpu, rates.memory = round(100 * m.load(gpu, lib.t)), round(45 * m.load(gpu, lib.t))
+        rates.gpu, rates.memory = (
+            round(100 * m.utilization(gpu, lib.t)),
+            round(45 * m.utilization(gpu, lib.t)),
+        )
         return SUCCESS
 
     def power(gpu: int, out: int) -> int:
@@ -140,13 +143,13 @@ def _gauges(lib: Library) -> Table:
         ),
         "nvmlDeviceGetClockInfo": (
             (P, U, P),
-            lambda gpu, clock, out: put(c_uint, out, m.work.clock_mhz(gpu)),
+            lambda gpu, clock, out: put(c_uint, out, m.workload.clock_mhz(gpu)),
         ),
         "nvmlDeviceGetPerformanceState": ((P, P), lambda gpu, out: put(c_int, out, 0 if m.busy else 8)),
         "nvmlDeviceGetCurrentClocksEventReasons": (
             (P, P),
             lambda gpu, out: put(
-                c_ulonglong, out, HW_THERMAL if m.trouble.hot(gpu, lib.t) else 0 if m.busy else 1
+                c_ulonglong, out, HW_THERMAL if m.faults.is_overheated(gpu, lib.t) else 0 if m.busy else 1
             ),
         ),
         "nvmlDeviceGetCurrPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, gen(gpu))),
@@ -174,27 +177,27 @@ def _links(lib: Library) -> Table:
         """Refuse questions about links that are not there, as the driver does."""
 
         def answer(gpu: int, link: int, *rest: Any) -> int:
-            if not node.links[gpu] or node.mig or node.no_links_told:
+            if not node.links[gpu] or node.mig or node.links_unsupported:
                 return NOT_SUPPORTED
             return body(gpu, link, *rest) if link < len(node.links[gpu]) else INVALID_ARGUMENT
 
         return answer
 
     def remote_bus(gpu: int, link: int, out: int) -> int:
-        end = m.end(gpu, link)
+        end = m.link_end(gpu, link)
         if not m.up(gpu, link, lib.t):
             return INVALID_ARGUMENT
-        if node.hidden:
+        if node.hides_remotes:
             return put_bus(out, 0xFFFFFFFF, 0xFF, 0xFF)
         return put_bus(
-            out, node.domain, node.switches[end.at] if end.kind == "switch" else node.buses[end.at]
+            out, node.domain, node.switches[end.device] if end.kind == "switch" else node.buses[end.device]
         )
 
     def remote_type(gpu: int, link: int, out: int) -> int:
         kinds = {"gpu": 0, "switch": 2}
-        if node.hidden:
+        if node.hides_remotes:
             return put(c_uint, out, 0xFF)
-        return put(c_uint, out, kinds.get(m.end(gpu, link).kind, 0xFF))
+        return put(c_uint, out, kinds.get(m.link_end(gpu, link).kind, 0xFF))
 
     def capability(gpu: int, link: int, kind: int, out: int) -> int:
         # B200 says yes for all 36 links that NVML can number (TensorRT-LLM#19210); others know their own.
@@ -232,15 +235,15 @@ def _topology(lib: Library) -> Table:
 
     def ancestor(a: int, handle: int, out: int) -> int:
         b = gpu_of(handle)
-        level = node.near if node.numa[a] == node.numa[b] else node.far
-        level = node.levels.get((min(a, b), max(a, b)), level)
-        return put(c_uint, out, 0 if a == b else LEVELS[level])
+        level = node.same_numa_level if node.numa[a] == node.numa[b] else node.cross_numa_level
+        level = node.pcie_levels.get((min(a, b), max(a, b)), level)
+        return put(c_uint, out, 0 if a == b else TOPOLOGY_LEVELS[level])
 
     def p2p(a: int, handle: int, index: int, out: int) -> int:
         b = gpu_of(handle)
         ends = node.links[a]
         refused = node.mig or lib.machine.scenario == "p2p-dead"
-        linked = not refused and any(e.kind == "switch" or (e.kind == "gpu" and e.at == b) for e in ends)
+        linked = not refused and any(e.kind == "switch" or (e.kind == "gpu" and e.device == b) for e in ends)
         return put(c_uint, out, 0 if linked or index != 2 else 5)
 
     def fabric(gpu: int, out: int) -> int:
@@ -251,8 +254,8 @@ def _topology(lib: Library) -> Table:
         if info.version == pynvml.nvmlGpuFabricInfo_v3 and board.architecture < BLACKWELL:
             return ARGUMENT_VERSION_MISMATCH
         info.state = 2 if lib.machine.scenario == "fabric-stuck" else 3
-        info.status, info.cliqueId = SUCCESS, node.clique
-        info.clusterUuid[:] = node.cluster
+        info.status, info.cliqueId = SUCCESS, node.clique_id
+        info.clusterUuid[:] = node.cluster_uuid
         # Each two-bit field says "no" (2); Blackwell also reports on its partition and its manager.
         info.healthMask = 0x51AA if board.architecture >= BLACKWELL else 0x2
         if info.version == pynvml.nvmlGpuFabricInfo_v3:
@@ -269,18 +272,18 @@ def _topology(lib: Library) -> Table:
 
 
 def _events(lib: Library) -> Table:
-    coming = lib.machine.trouble.xids()
+    coming = lib.machine.faults.xids()
 
     def wait(events: int, out: int, timeout_ms: int) -> int:
         left_s = timeout_ms / 1000
         if coming and coming[0][0] - lib.t <= left_s:
-            lib.idle.wait(max(0.0, coming[0][0] - lib.t))
+            lib.released.wait(max(0.0, coming[0][0] - lib.t))
             _, gpu, code = coming.pop(0)
             event = pynvml.c_nvmlEventData_t.from_address(out)
             event.eventType, event.eventData = XID_EVENT, code
             return put(c_void_p, out, handle_of(gpu))
-        lib.idle.wait(left_s)
-        return TIMEOUT
+        lib.released.wait(left_s)
+        return TIMEOUT_CODE
 
     return {
         "nvmlEventSetCreate": ((P,), lambda out: put(c_void_p, out, 0x9000)),

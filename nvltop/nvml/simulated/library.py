@@ -13,13 +13,13 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.nvml.simulated.faults import GPU_IS_LOST
-from nvltop.nvml.simulated.fields import ENTRY, Fields
+from nvltop.nvml.simulated.fields import ENTRY, FieldTable
 from nvltop.nvml.simulated.machine import Machine
 
 SUCCESS: Final = 0
-UNKNOWN: Final = 999
-POINTER_BASE: Final = 0x1000
-COUNT: Final = "nvmlDeviceGetCount_v2"
+UNKNOWN_ERROR: Final = 999
+HANDLE_BASE: Final = 0x1000
+COUNT_FUNCTION: Final = "nvmlDeviceGetCount_v2"
 """The one nvmlDevice function whose first pointer is no device."""
 
 _FuncPtr: Final[Any] = ctypes.CDLL(None)._FuncPtr
@@ -34,7 +34,7 @@ class Fault:
         self.gpu = gpu
         self.hang = hang
 
-    def strike(self, gpu: int | None) -> int:
+    def apply(self, gpu: int | None) -> int:
         """Return the error code to answer, 0 to go on; waits while it hangs."""
         if self.gpu is not None and gpu != self.gpu:
             return 0
@@ -55,16 +55,16 @@ class Library:
         from nvltop.nvml.simulated.functions import functions
 
         self.machine = machine
-        self.fields = Fields(machine)
+        self.fields = FieldTable(machine)
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, Fault] = {}
         """By function name, without version suffix as well as with."""
         self.crashes: list[BaseException] = []
         """What went wrong inside our own functions; ctypes would swallow it."""
         self._clock, self._wall, self._start = clock, wall, clock()
-        self.idle = threading.Event()
+        self.released = threading.Event()
         """Never set: what a wait for events waits on."""
-        self._kept: list[Any] = []
+        self._callbacks: list[Any] = []
         self._functions = functions(self)
 
     @property
@@ -88,34 +88,34 @@ class Library:
         return pointer
 
     def _wrap(self, name: str, types: tuple[Any, ...], body: Callable[..., int]) -> Any:
-        takes_gpu = types[:1] == (c_void_p,) and name.startswith("nvmlDevice") and name != COUNT
+        takes_gpu = types[:1] == (c_void_p,) and name.startswith("nvmlDevice") and name != COUNT_FUNCTION
 
         def answer(*args: Any) -> int:
             self.calls[name] += 1
             try:
                 gpu = gpu_of(args[0]) if takes_gpu else None
                 fault = self.faults.get(name)
-                if fault and (code := fault.strike(gpu)):
+                if fault and (code := fault.apply(gpu)):
                     return code
                 if takes_gpu and gpu is not None:
                     if not 0 <= gpu < self.machine.node.gpus:
                         return 2
-                    if self.machine.trouble.lost(gpu, self.t):
+                    if self.machine.faults.is_lost(gpu, self.t):
                         return GPU_IS_LOST
                     args = (gpu, *args[1:])
                 return body(*args)
             except Exception as crash:  # an exception cannot cross C
                 self.crashes.append(crash)
-                return UNKNOWN
+                return UNKNOWN_ERROR
 
         callback = CFUNCTYPE(c_int, *types)(answer)
-        self._kept.append(callback)
+        self._callbacks.append(callback)
         return _FuncPtr(ctypes.cast(callback, c_void_p).value)
 
     def fill_fields(self, gpu: int, count: int, address: int) -> int:
         """Answer `nvmlDeviceGetFieldValues`."""
-        if delay_s := self.machine.trouble.delay_s():
-            self.idle.wait(delay_s)
+        if delay_s := self.machine.faults.delay_s():
+            self.released.wait(delay_s)
         size = count * ENTRY.size
         view = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
         self.fields.fill(gpu, view, count, self.t, self.wall_us)
@@ -124,12 +124,12 @@ class Library:
 
 def gpu_of(handle: int | None) -> int:
     """Return the GPU behind a device handle."""
-    return ((handle or 0) - POINTER_BASE) // 16
+    return ((handle or 0) - HANDLE_BASE) // 16
 
 
 def handle_of(gpu: int) -> int:
     """Return the device handle of a GPU."""
-    return POINTER_BASE + 16 * gpu
+    return HANDLE_BASE + 16 * gpu
 
 
 def put(kind: Any, address: int, value: Any) -> int:

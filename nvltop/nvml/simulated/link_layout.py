@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvltop.nvml.simulated.node import End
+from nvltop.nvml.simulated.node import LinkEnd
 
-Links = tuple[tuple[End, ...], ...]
+LinkLayout = tuple[tuple[LinkEnd, ...], ...]
 
-UNCONNECTED = End("none")
+UNCONNECTED = LinkEnd("none")
 
 
-def switched(gpus: int, links: int, switches: int) -> Links:
+def switched(gpus: int, links: int, switches: int) -> LinkLayout:
     """Join every link to a switch, the links of a GPU spread over all switches."""
     return tuple(
-        tuple(End("switch", k % switches, g * links // switches + k // switches) for k in range(links))
+        tuple(LinkEnd("switch", k % switches, g * links // switches + k // switches) for k in range(links))
         for g in range(gpus)
     )
 
 
-def direct(counts: Sequence[Sequence[int]]) -> Links:
+def direct(counts: Sequence[Sequence[int]]) -> LinkLayout:
     """Join GPUs straight to each other, with so many links a pair."""
-    ends: list[list[End]] = [[] for _ in counts]
+    ends: list[list[LinkEnd]] = [[] for _ in counts]
     for a, row in enumerate(counts):
         for b in range(a + 1, len(counts)):
             for _ in range(row[b]):
                 here, there = len(ends[a]), len(ends[b])
-                ends[a].append(End("gpu", b, there))
-                ends[b].append(End("gpu", a, here))
+                ends[a].append(LinkEnd("gpu", b, there))
+                ends[b].append(LinkEnd("gpu", a, here))
     return tuple(map(tuple, ends))
 
 
@@ -36,22 +36,22 @@ def all_pairs(gpus: int, links: int) -> list[list[int]]:
     return [[links if a != b else 0 for b in range(gpus)] for a in range(gpus)]
 
 
-def bridges(gpus: int, links: int, *pairs: tuple[int, int]) -> Links:
+def bridged(gpus: int, links: int, *pairs: tuple[int, int]) -> LinkLayout:
     """Join some pairs by all their links, and leave the links of the others unconnected."""
     partner = dict(pairs) | {b: a for a, b in pairs}
     return tuple(
-        tuple(End("gpu", partner[g], k) if g in partner else UNCONNECTED for k in range(links))
+        tuple(LinkEnd("gpu", partner[g], k) if g in partner else UNCONNECTED for k in range(links))
         for g in range(gpus)
     )
 
 
-def thinned(links: Links, present: int, active: Sequence[int]) -> Links:
+def with_unconnected(links: LinkLayout, present: int, active: Sequence[int]) -> LinkLayout:
     """Spread each GPU's ends over the active ones of the links present; the others are unconnected."""
     at = dict(enumerate(active))
     out = []
     for ends in links:
         row = [UNCONNECTED] * present
         for k, end in enumerate(ends):
-            row[at[k]] = End(end.kind, end.at, at[end.link] if end.kind == "gpu" else end.link)
+            row[at[k]] = LinkEnd(end.kind, end.device, at[end.link] if end.kind == "gpu" else end.link)
         out.append(tuple(row))
     return tuple(out)

@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from nvltop.nvml.simulated.faults import FAULT_S, OVER_PCIE, Trouble
-from nvltop.nvml.simulated.node import BLACKWELL, End, Node
-from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady, Until
-from nvltop.nvml.simulated.workload import BURST_S, Work
+from nvltop.nvml.simulated.faults import FAULT_S, PCIE_ONLY_SCENARIOS, ScenarioFaults
+from nvltop.nvml.simulated.node import BLACKWELL, LinkEnd, Node
+from nvltop.nvml.simulated.traffic import Bursts, Constant, Flow, Stopped
+from nvltop.nvml.simulated.workload import BURST_S, Workload
 
-PEAK: Final = 0.75
+BURST_SHARE: Final = 0.75
 """Share of the speed that the bursts reach: below what NCCL reaches at best."""
-LIMIT: Final = 0.76
+SATURATED_SHARE: Final = 0.76
 """Share of the speed that NCCL reaches at best."""
-NOISE: Final = 0.01
+BURST_NOISE: Final = 0.01
 RAW_OVER_DATA: Final = 1.12
-RAW_IDLE: Final = 0.3e6
+RAW_IDLE_BYTES_PER_S: Final = 0.3e6
 """Bytes/s that RAW counts on a link without data."""
-PCIE_LANE: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
 
-ERROR_S: Final = 4.0
+ERROR_INTERVAL_S: Final = 4.0
 """How often the faulty link of `errors` counts another one."""
-BASE: Final = 41 << 30
+COUNTER_BASE: Final = 41 << 30
 """Counters start somewhere else on every link, so that a total is never mistaken for a rate."""
 
-THROTTLED_BEFORE_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_thermal": 0.0, "power_brake": 0.0}
+INITIAL_THROTTLED_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_thermal": 0.0, "power_brake": 0.0}
 """What the driver had counted before the machine was switched on."""
 
 
@@ -41,47 +41,49 @@ class Machine:
         gpu = min(3, max(0, node.gpus - 1))
         links = len(node.links[gpu]) if node.gpus else 0
         lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
-        self.faulty = (gpu, lit[min(7, len(lit) - 1)]) if lit else None
+        self.faulty_link = (gpu, lit[min(7, len(lit) - 1)]) if lit else None
         """GPU and link that the scenario's fault is about."""
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
-        self.trouble = Trouble(scenario, gpu, node.gpus, nvlink5)
-        self.work = Work(scenario, gpu)
+        self.faults = ScenarioFaults(scenario, gpu, node.gpus, nvlink5)
+        self.workload = Workload(scenario, gpu)
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
-        if not self.busy or self.node.links[gpu][link].kind == "none" or self.scenario in OVER_PCIE:
-            return Steady()
+        if not self.busy or self.node.links[gpu][link].kind == "none" or self.scenario in PCIE_ONLY_SCENARIOS:
+            return Constant()
         speed = self.node.boards[gpu].link_mb_per_s * 1e6
         if self.scenario == "saturated":
-            return Steady(LIMIT * speed)
+            return Constant(SATURATED_SHARE * speed)
         flow: Flow = Bursts(
             low=0.004 * speed,
-            high=PEAK * speed * (1 - 0.002 * gpu),
-            period_s=self.work.step_s,
-            duty=BURST_S / self.work.step_s,
-            phase_s=self.work.skew_s(gpu),
-            noise=NOISE,
+            high=BURST_SHARE * speed * (1 - 0.002 * gpu),
+            period_s=self.workload.step_s,
+            duty=BURST_S / self.workload.step_s,
+            phase_s=self.workload.skew_s(gpu),
+            noise=BURST_NOISE,
             frequency=5.0 + 0.37 * link + 0.11 * gpu,
         )
         if self.scenario == "link-down" and self._goes_down(gpu, link):
-            return Until(flow, FAULT_S)
-        return self.ended(flow)
+            return Stopped(flow, FAULT_S)
+        return self.until_hang(flow)
 
-    def ended(self, flow: Flow) -> Flow:
+    def until_hang(self, flow: Flow) -> Flow:
         """Return traffic of the job, which ends when the job hangs."""
-        return flow if self.work.end_s is None else Until(flow, self.work.end_s)
+        return flow if self.workload.end_s is None else Stopped(flow, self.workload.end_s)
 
     def _goes_down(self, gpu: int, link: int) -> bool:
         """Whether this is the faulty link, seen from either end."""
         end = self.node.links[gpu][link]
-        return (gpu, link) == self.faulty or (end.kind == "gpu" and (end.at, end.link) == self.faulty)
+        return (gpu, link) == self.faulty_link or (
+            end.kind == "gpu" and (end.device, end.link) == self.faulty_link
+        )
 
     def flow(self, gpu: int, link: int, direction: str) -> Flow:
         """Return the traffic of a link; on direct links RX is what the other end sends."""
         end = self.node.links[gpu][link]
         if direction == "rx":
             if end.kind == "gpu":
-                return self._tx[end.at, end.link]
+                return self._tx[end.device, end.link]
             # Behind a switch what one GPU sends arrives at its neighbour.
             return self._tx.get(((gpu + 1) % self.node.gpus, link)) or self._tx[gpu, link]
         return self._tx[gpu, link]
@@ -89,13 +91,13 @@ class Machine:
     def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
         """Return the bytes that a link's counter stands at."""
         flow = self.flow(gpu, link, direction)
-        base = BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
+        base = COUNTER_BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
         if not raw and not self.node.boards[gpu].data_counts:
             return base
         if self.refresh_s:
             t = t // self.refresh_s * self.refresh_s
-        moved = flow.moved(t)
-        return int(base + (moved * RAW_OVER_DATA + RAW_IDLE * t if raw else moved))
+        moved = flow.integral(t)
+        return int(base + (moved * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else moved))
 
     def up(self, gpu: int, link: int, t: float) -> bool:
         """Whether a link is active."""
@@ -105,9 +107,9 @@ class Machine:
 
     def errors(self, gpu: int, link: int, kind: str, t: float) -> int:
         """Return an error counter of a link."""
-        if self.scenario != "errors" or (gpu, link) != self.faulty:
+        if self.scenario != "errors" or (gpu, link) != self.faulty_link:
             return 0
-        replays = int(max(0.0, t - ERROR_S) / ERROR_S)
+        replays = int(max(0.0, t - ERROR_INTERVAL_S) / ERROR_INTERVAL_S)
         crc = 40 + 3 * replays
         counts = {"replay": 12 + replays, "crc": crc, "crc_flit": crc, "recovery": 1}
         counts |= {
@@ -117,22 +119,22 @@ class Machine:
         }
         return counts.get(kind, 0)
 
-    def end(self, gpu: int, link: int) -> End:
+    def link_end(self, gpu: int, link: int) -> LinkEnd:
         """Return where a link ends."""
         return self.node.links[gpu][link]
 
-    def load(self, gpu: int, t: float) -> float:
+    def utilization(self, gpu: int, t: float) -> float:
         """Return how busy a GPU is, from 0 to 1."""
-        return self.work.activity(gpu, "util").rate(t)
+        return self.workload.activity(gpu, "util").rate(t)
 
-    def mean(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
+    def mean_activity(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
         """Return how busy a unit of a GPU was between two times, from 0 to 1; see `Phase`."""
-        activity = self.work.activity(gpu, unit)
-        return (activity.moved(end_s) - activity.moved(start_s)) / (end_s - start_s)
+        activity = self.workload.activity(gpu, unit)
+        return (activity.integral(end_s) - activity.integral(start_s)) / (end_s - start_s)
 
     def power_w(self, gpu: int, t: float) -> float:
         """Return the power draw of the moment."""
-        return self.node.boards[gpu].power_limit_w * self.work.power(gpu).rate(t)
+        return self.node.boards[gpu].power_limit_w * self.workload.power(gpu).rate(t)
 
     def mean_power_w(self, gpu: int, t: float) -> float:
         """Return the power draw over the last second, from twenty moments of it."""
@@ -140,12 +142,12 @@ class Machine:
 
     def throttled_s(self, gpu: int, reason: str, t: float) -> float:
         """Return the seconds since the driver loaded in which the clocks were throttled for a reason."""
-        now_s = t - FAULT_S if reason == "hw_thermal" and self.trouble.hot(gpu, t) else 0.0
-        return THROTTLED_BEFORE_S[reason] + now_s
+        now_s = t - FAULT_S if reason == "hw_thermal" and self.faults.is_overheated(gpu, t) else 0.0
+        return INITIAL_THROTTLED_S[reason] + now_s
 
     def temperature_c(self, gpu: int, t: float) -> int:
         """Return the temperature, which follows the load slowly."""
-        if self.trouble.hot(gpu, t):
+        if self.faults.is_overheated(gpu, t):
             return 88
         return round(31 + 30 * (self.busy) + 2 * math.sin(t / 20 + gpu))
 
@@ -156,18 +158,21 @@ class Machine:
     def pcie(self, gpu: int, direction: str) -> Flow:
         """Return the PCIe traffic: little beside NVLink, all of it without."""
         if not self.busy:
-            return Steady(2e5)
+            return Constant(2e5)
         board = self.node.boards[gpu]
-        top = PCIE_LANE[board.pcie_gen] * board.pcie_width
-        lit = any(end.kind != "none" for end in self.node.links[gpu]) and self.scenario not in OVER_PCIE
+        top = PCIE_LANE_BYTES_PER_S[board.pcie_gen] * board.pcie_width
+        lit = (
+            any(end.kind != "none" for end in self.node.links[gpu])
+            and self.scenario not in PCIE_ONLY_SCENARIOS
+        )
         share = 0.05 if lit else 0.55
         share *= 1.0 if direction == "tx" else 0.8
-        step_s = self.work.step_s
-        skew_s = self.work.skew_s(gpu)
-        return self.ended(Bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
+        step_s = self.workload.step_s
+        skew_s = self.workload.skew_s(gpu)
+        return self.until_hang(Bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
 
     def c2c(self, gpu: int, direction: str) -> Flow:
         """Return the C2C traffic to the CPU."""
         board = self.node.boards[gpu]
         top = board.c2c_links * board.c2c_mb_per_s * 1e6
-        return self.ended(Steady((0.2 if direction == "tx" else 0.3) * top * self.busy))
+        return self.until_hang(Constant((0.2 if direction == "tx" else 0.3) * top * self.busy))

@@ -8,7 +8,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class NicSpec:
     """One NIC with one port."""
 
     name: str
@@ -28,80 +28,83 @@ class Card:
     rdma: bool = True
 
 
-Cards = tuple[Card, ...]
-STORAGE: Final = "MT_0000000834"
+NicSpecs = tuple[NicSpec, ...]
+STORAGE_MODEL: Final = "MT_0000000834"
 
 
-def dgx(gbit: int, storage: int, numa: Sequence[int]) -> Cards:
+def dgx_h100(gbit: int, storage: int, numa: Sequence[int]) -> NicSpecs:
     """Return the NICs of a DGX H100: one for each GPU, and two cards with two ports for storage."""
     serves = {0: 0, 3: 1, 4: 2, 5: 3, 6: 4, 9: 5, 10: 6, 11: 7}
     return tuple(
-        Card(f"mlx5_{i}", gbit, serves[i], "PXB", numa[serves[i]], 0x18 + 12 * i)
+        NicSpec(f"mlx5_{i}", gbit, serves[i], "PXB", numa[serves[i]], 0x18 + 12 * i)
         if i in serves
-        else Card(
+        else NicSpec(
             f"mlx5_{i}", storage, None, numa=i // 6, bus=0x29 + 0x80 * (i // 6), function=(i + 1) % 2,
-            layer="Ethernet", model=STORAGE,
+            layer="Ethernet", model=STORAGE_MODEL,
         )
         for i in range(12)
     )  # fmt: skip
 
 
-def dgx_a100(numa: Sequence[int]) -> Cards:
+def dgx_a100(numa: Sequence[int]) -> NicSpecs:
     """Return the NICs of a DGX A100: two to each pair of GPUs, and one card with two ports."""
     serving = [
-        Card(f"mlx5_{i}", 200, i, "PXB", numa[i], 0x0C + 0x1A * i, model="MT_0000000223") for i in range(8)
+        NicSpec(f"mlx5_{i}", 200, i, "PXB", numa[i], 0x0C + 0x1A * i, model="MT_0000000223") for i in range(8)
     ]
     ports = [
-        Card(f"mlx5_{8 + i}", 200, None, numa=4, bus=0xE1, function=i, layer="Ethernet", model=STORAGE)
+        NicSpec(
+            f"mlx5_{8 + i}", 200, None, numa=4, bus=0xE1, function=i, layer="Ethernet", model=STORAGE_MODEL
+        )
         for i in range(2)
     ]
     return (*serving, *ports)
 
 
-def rails(gbit: int, numa: Sequence[int], gpus: int = 8, model: str = "MT_0000000838") -> Cards:
+def one_per_gpu(gbit: int, numa: Sequence[int], gpus: int = 8, model: str = "MT_0000000838") -> NicSpecs:
     """Return one NIC for each GPU on its switch, and a bond."""
-    serving = [Card(f"mlx5_{i}", gbit, i, "PIX", numa[i], 0x18 + 16 * i, model=model) for i in range(gpus)]
-    return (*serving, Card("mlx5_bond_0", 200, None, bus=0x05, layer="Ethernet", model=STORAGE))
+    serving = [NicSpec(f"mlx5_{i}", gbit, i, "PIX", numa[i], 0x18 + 16 * i, model=model) for i in range(gpus)]
+    return (*serving, NicSpec("mlx5_bond_0", 200, None, bus=0x05, layer="Ethernet", model=STORAGE_MODEL))
 
 
-def dgx1() -> Cards:
+def dgx1() -> NicSpecs:
     """Return the four NICs of a DGX-1, each on a switch with two GPUs."""
     return tuple(
-        Card(f"mlx5_{i}", 100, 2 * i, "PIX", i // 2, 0x05 + 0x40 * i, model="MT_2180110032") for i in range(4)
+        NicSpec(f"mlx5_{i}", 100, 2 * i, "PIX", i // 2, 0x05 + 0x40 * i, model="MT_2180110032")
+        for i in range(4)
     )
 
 
-def few() -> Cards:
+def hgx_a800() -> NicSpecs:
     """Return the four NICs of an 8 × A800: on the switches of three GPUs."""
     places = ((1, 0, 0x2A, 0), (3, 0, 0x5A, 0), (7, 1, 0xE2, 0), (7, 1, 0xE2, 1))
     return tuple(
-        Card(f"mlx5_{i}", 200, gpu, "PIX", numa, bus, function, model="MT_0000000226")
+        NicSpec(f"mlx5_{i}", 200, gpu, "PIX", numa, bus, function, model="MT_0000000226")
         for i, (gpu, numa, bus, function) in enumerate(places)
     )
 
 
-def grace(gbit: int) -> Cards:
+def nvl72_tray(gbit: int) -> NicSpecs:
     """Return the NICs of a tray of an NVL72: two for the GPUs of each socket, and a DPU with two ports."""
     serving = [(0, 0, 0x03), (1, 0, 0x13), (4, 1, 0x83), (5, 1, 0x93)]
     return (
         *(
-            Card(f"mlx5_{n}", gbit, 2 * numa, "NODE", numa, bus, model="MT_0000001119")
+            NicSpec(f"mlx5_{n}", gbit, 2 * numa, "NODE", numa, bus, model="MT_0000001119")
             for n, numa, bus in serving[:2]
         ),
         *(
-            Card(f"mlx5_{2 + i}", 200, None, bus=0x23, function=i, layer="Ethernet", model="MT_0000000884")
+            NicSpec(f"mlx5_{2 + i}", 200, None, bus=0x23, function=i, layer="Ethernet", model="MT_0000000884")
             for i in range(2)
         ),
         *(
-            Card(f"mlx5_{n}", gbit, 2 * numa, "NODE", numa, bus, model="MT_0000001119")
+            NicSpec(f"mlx5_{n}", gbit, 2 * numa, "NODE", numa, bus, model="MT_0000001119")
             for n, numa, bus in serving[2:]
         ),
     )
 
 
-def plain(*names: str, gbit: int) -> Cards:
+def onboard_ethernet(*names: str, gbit: int) -> NicSpecs:
     """Return Ethernet interfaces without RDMA, the ports of one card."""
     return tuple(
-        Card(name, gbit, None, bus=0x04, function=i, layer="Ethernet", model="8086:1563", rdma=False)
+        NicSpec(name, gbit, None, bus=0x04, function=i, layer="Ethernet", model="8086:1563", rdma=False)
         for i, name in enumerate(names)
     )

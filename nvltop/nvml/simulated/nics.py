@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, Place
+from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, PciLocation
 from nvltop.nvml.simulated.faults import FAULT_S
-from nvltop.nvml.simulated.nic_catalog import Card
-from nvltop.nvml.simulated.traffic import Bursts, Flow, Steady
+from nvltop.nvml.simulated.nic_catalog import NicSpec
+from nvltop.nvml.simulated.traffic import Bursts, Constant, Flow
 from nvltop.text import bus_number
 
 if TYPE_CHECKING:
     from nvltop.nvml.simulated.library import Library
 
-BUSY: Final = 0.86
+BURST_SHARE: Final = 0.86
 """Share of a port's rate that the bursts of a training job reach."""
 PERIOD_S: Final = 2.0
 DUTY: Final = 0.55
 PHASE_S: Final = 0.4
 """Gradients leave the node after they have been added up in it."""
-STORAGE: Final = 0.3e9
-CONTROL: Final = 40e3
-IDLE_GBIT: Final = 2.5
+STORAGE_BYTES_PER_S: Final = 0.3e9
+CONTROL_BYTES_PER_S: Final = 40e3
+LINK_DOWN_GBIT: Final = 2.5
 """What a port without a link tells as its rate."""
-BASE: Final = 7 << 40
+COUNTER_BASE: Final = 7 << 40
 """Counters start somewhere else on every port, so that a total is never mistaken for a rate."""
 WAIT_PER_S: Final = 900
 """Steps a second of `port_xmit_wait` while the port is busy."""
@@ -47,7 +47,7 @@ class SimulatedNics:
             Nic(
                 device=card.name,
                 rdma=card.rdma,
-                place=self._place(card),
+                location=self._location(card),
                 model=card.model,
                 bond="bond" in card.name,
                 interfaces=(card.name,) if not card.rdma else (),
@@ -55,13 +55,13 @@ class SimulatedNics:
             for card in self._node.nics
         )
 
-    def gpu_places(self, buses: Sequence[str]) -> tuple[Place, ...]:
+    def gpu_locations(self, buses: Sequence[str]) -> tuple[PciLocation, ...]:
         """Return where the GPUs with these bus ids sit."""
         node = self._node
         at = {(node.domain, bus, 0, 0): gpu for gpu, bus in enumerate(node.buses)}
         gpus = [at[number] for bus in buses if (number := bus_number(bus)) in at]
         return tuple(
-            Place(
+            PciLocation(
                 f"{node.domain:04x}:{node.buses[gpu]:02x}:00.0",
                 (*self._switch(gpu), f"{node.domain:04x}:{node.buses[gpu]:02x}:1f.0"),
                 node.numa[gpu] if node.numa else None,
@@ -78,7 +78,7 @@ class SimulatedNics:
         host = node.buses[gpu - gpu % max(node.gpus_per_switch, node.gpus_per_host)]
         return f"pci{domain:04x}:{host:02x}", f"{domain:04x}:{bus:02x}:01.0", f"{domain:04x}:{bus:02x}:02.0"
 
-    def _place(self, card: Card) -> Place:
+    def _location(self, card: NicSpec) -> PciLocation:
         domain = self._node.domain
         own = f"{domain:04x}:{card.bus:02x}:00.{card.function}"
         port = f"{domain:04x}:{card.bus:02x}:1e.0"
@@ -87,25 +87,25 @@ class SimulatedNics:
         else:
             inner = (f"{domain:04x}:{card.bus:02x}:1d.0",) * (card.level == "PXB")
             bridges = (*self._switch(card.gpu), *inner, port)
-        return Place(own, bridges, card.numa)
+        return PciLocation(own, bridges, card.numa)
 
     def read(self, now_s: float) -> NicPorts:
         """Read all ports."""
         t = self._library.t
         return NicPorts(tuple(self._port(i, card, t) for i, card in enumerate(self._node.nics)))
 
-    def _port(self, i: int, card: Card, t: float) -> NicPort:
+    def _port(self, i: int, card: NicSpec, t: float) -> NicPort:
         up = not self._down(card, t)
         tx, rx = (self._counter(i, card, way, t) for way in (0, 1))
         beside = card.rdma and card.layer == "Ethernet"
-        ip = BASE + int(CONTROL * t)
+        ip = COUNTER_BASE + int(CONTROL_BYTES_PER_S * t)
         return NicPort(
             device=card.name,
             port=1 if card.rdma else 0,
             link_layer=card.layer,
             state="active" if up else "down",
             physical=("LinkUp" if up else "Polling") if card.rdma else "",
-            rate_bytes_per_s=(card.gbit if up else IDLE_GBIT) * 1e9 / 8,
+            rate_bytes_per_s=(card.gbit if up else LINK_DOWN_GBIT) * 1e9 / 8,
             tx_bytes=tx,
             rx_bytes=rx,
             ip_tx_bytes=ip if beside else NOT_SUPPORTED,
@@ -113,28 +113,28 @@ class SimulatedNics:
             errors=self._errors(card, t),
         )
 
-    def _down(self, card: Card, t: float) -> bool:
+    def _down(self, card: NicSpec, t: float) -> bool:
         """Whether this is the NIC that the scenario is about, and it has lost its link."""
         machine = self._library.machine
-        return machine.scenario == "nic-down" and card.gpu == machine.trouble.gpu and t >= FAULT_S
+        return machine.scenario == "nic-down" and card.gpu == machine.faults.faulty_gpu and t >= FAULT_S
 
-    def _counter(self, i: int, card: Card, way: int, t: float) -> int:
+    def _counter(self, i: int, card: NicSpec, way: int, t: float) -> int:
         t = FAULT_S if self._down(card, t) else t
-        moved = BASE * (1 + 2 * i + way) + self._flow(i, card, way).moved(t)
+        moved = COUNTER_BASE * (1 + 2 * i + way) + self._flow(i, card, way).integral(t)
         return int(moved) // 4 * 4 if card.rdma else int(moved)
 
-    def _flow(self, i: int, card: Card, way: int) -> Flow:
+    def _flow(self, i: int, card: NicSpec, way: int) -> Flow:
         if not card.rdma:
-            return Steady(CONTROL * (1 + way))
+            return Constant(CONTROL_BYTES_PER_S * (1 + way))
         if not self._library.machine.busy:
-            return Steady()
+            return Constant()
         if card.gpu is None:
-            return Steady(STORAGE * way)
-        high = BUSY * card.gbit * 1e9 / 8 * (1 - 0.003 * i)
+            return Constant(STORAGE_BYTES_PER_S * way)
+        high = BURST_SHARE * card.gbit * 1e9 / 8 * (1 - 0.003 * i)
         bursts = Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * way)
-        return self._library.machine.ended(bursts)
+        return self._library.machine.until_hang(bursts)
 
-    def _errors(self, card: Card, t: float) -> dict[str, Maybe[int]]:
+    def _errors(self, card: NicSpec, t: float) -> dict[str, Maybe[int]]:
         if not card.rdma:
             return {"rx_crc_errors": 0, "rx_errors": 0, "tx_errors": 0, "carrier_down_count": 0}
         busy = self._library.machine.busy and card.gpu is not None

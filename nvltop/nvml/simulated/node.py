@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nvltop.nvml.simulated.nic_catalog import Cards
+from nvltop.nvml.simulated.nic_catalog import NicSpecs
 
 PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL, RUBIN = 4, 5, 6, 7, 8, 9, 10, 13
 """NVML's numbers of the architectures."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LinkEnd:
     """Where a link ends: a switch or a GPU, and the link number there."""
 
     kind: str
     """`gpu`, `switch`, or `none` for a link that is not connected."""
-    at: int = 0
+    device: int = 0
     link: int = 0
 
 
@@ -60,7 +60,7 @@ class Node:
     """Of each GPU."""
     buses: tuple[int, ...]
     """PCI bus number of each GPU."""
-    links: tuple[tuple[End, ...], ...]
+    links: tuple[tuple[LinkEnd, ...], ...]
     """Of each GPU, by link index."""
     driver: str
     cuda: int
@@ -69,28 +69,28 @@ class Node:
     numa: tuple[int, ...] = ()
     domain: int = 0
     """PCI domain of all devices."""
-    levels: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    pcie_levels: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """PCIe level of the pairs (lower index first) that the NUMA nodes do not tell."""
-    far: str = "SYS"
+    cross_numa_level: str = "SYS"
     """PCIe level between GPUs of different NUMA nodes."""
-    near: str = "NODE"
-    init: int = 0
+    same_numa_level: str = "NODE"
+    init_code: int = 0
     """What nvmlInit answers."""
     cpus: int = 64
-    hidden: bool = False
+    hides_remotes: bool = False
     """A VM that hides where links end."""
     virtualization: int = 0
     mig: bool = False
     """MIG is on: the driver refuses questions about links."""
-    no_links_told: bool = False
+    links_unsupported: bool = False
     """A driver that does not answer NVLink questions on a card without a bridge."""
-    nics: Cards = ()
+    nics: NicSpecs = ()
     gpus_per_switch: int = 1
     """GPUs that share a PCIe switch, where NICs hang on it."""
     gpus_per_host: int = 1
     """GPUs that share a host bridge."""
-    clique: int = 0
-    cluster: bytes = bytes(16)
+    clique_id: int = 0
+    cluster_uuid: bytes = bytes(16)
 
     @property
     def gpus(self) -> int:

@@ -23,8 +23,8 @@ LAUNCHER: Final = 41000
 """Pid of the torchrun; the rank on GPU n has the n-th after it."""
 INSUFFICIENT_SIZE: Final = 7
 NOT_FOUND: Final = 6
-RESIDENT: Final = 6 << 30
-RAN_S: Final = 5400.0
+RESIDENT_BYTES: Final = 6 << 30
+AGE_S: Final = 5400.0
 """How long before the demo the job began."""
 
 
@@ -58,7 +58,7 @@ def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., in
         sample = pynvml.c_nvmlProcessUtilizationSample_t.from_address(out)
         ctypes.memset(out, 0, ctypes.sizeof(sample))
         sample.pid, sample.timeStamp = LAUNCHER + 1 + gpu, lib.wall_us
-        sample.smUtil = round(100 * machine.load(gpu, lib.t))
+        sample.smUtil = round(100 * machine.utilization(gpu, lib.t))
         return SUCCESS
 
     three = (c_void_p, c_void_p, c_void_p)
@@ -70,12 +70,12 @@ def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., in
     }
 
 
-class SimulatedTable:
+class SimulatedProcessTable:
     """Stands where the table of the real processes does."""
 
     def __init__(self, now_s: float) -> None:
         """Take the Unix time at which the demo starts."""
-        self._started_s = now_s - RAN_S
+        self._started_s = now_s - AGE_S
 
     def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
         """Return the simulated processes; none is hidden."""
@@ -92,7 +92,7 @@ class SimulatedTable:
             user="ada",
             arguments="-u train.py --config pretrain.toml",
             cpu_percent=104.0,
-            memory_bytes=RESIDENT,
+            memory_bytes=RESIDENT_BYTES,
             started_s=self._started_s,
             ancestors=(Ancestor(LAUNCHER, "torchrun"), Ancestor(1, "systemd")),
         )

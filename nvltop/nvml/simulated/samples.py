@@ -16,16 +16,16 @@ from nvltop.nvml.simulated.node import HOPPER
 if TYPE_CHECKING:
     from nvltop.nvml.simulated.library import Library
 
-PERCENT: Final = {2: "sm", 5: "tensor", 10: "dram"}
-PCIE: Final = {20: "tx", 21: "rx"}
-C2C: Final = {100: "tx", 101: "rx"}
+GPM_UNITS: Final = {2: "sm", 5: "tensor", 10: "dram"}
+GPM_PCIE: Final = {20: "tx", 21: "rx"}
+GPM_C2C: Final = {100: "tx", 101: "rx"}
 """GPM metric ids: units of the GPU in percent, traffic in MiB/s."""
 MIB: Final = 1 << 20
 
 UTILIZATION: Final = 1
 """nvmlSamplingType_t of `nvmlDeviceGetSamples`."""
-SAMPLE_S: Final = 1 / 6
-KEPT: Final = 100
+SAMPLE_INTERVAL_S: Final = 1 / 6
+MAX_SAMPLES: Final = 100
 """Samples that the driver keeps, and how far they are apart."""
 UNSIGNED_INT: Final = 1
 INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE = 2, 3, 6, 7
@@ -34,7 +34,7 @@ P, U = c_void_p, c_uint
 Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 
 
-class Sample(ctypes.Structure):
+class GpmSample(ctypes.Structure):
     """Behind an nvmlGpmSample_t: which GPU was sampled, and when."""
 
     _fields_ = (("gpu", c_int), ("t", c_double))
@@ -54,14 +54,16 @@ def _utilization(lib: Library) -> Callable[..., int]:
         put(c_uint, value_type, UNSIGNED_INT)
         room = c_uint.from_address(count).value
         if not out:
-            return put(c_uint, count, KEPT)
+            return put(c_uint, count, MAX_SAMPLES)
         now, wall_us = lib.t, lib.wall_us
-        newest = math.floor(now / SAMPLE_S)
+        newest = math.floor(now / SAMPLE_INTERVAL_S)
         found = []
-        for number in range(max(1, newest - KEPT + 1), newest + 1):
-            stamp_us = wall_us - round(1e6 * (now - number * SAMPLE_S))
+        for number in range(max(1, newest - MAX_SAMPLES + 1), newest + 1):
+            stamp_us = wall_us - round(1e6 * (now - number * SAMPLE_INTERVAL_S))
             if stamp_us > seen_us:
-                mean = lib.machine.mean(gpu, "util", (number - 1) * SAMPLE_S, number * SAMPLE_S)
+                mean = lib.machine.mean_activity(
+                    gpu, "util", (number - 1) * SAMPLE_INTERVAL_S, number * SAMPLE_INTERVAL_S
+                )
                 found.append((stamp_us, round(100 * mean)))
         if not found:
             return NOT_FOUND
@@ -77,11 +79,11 @@ def _utilization(lib: Library) -> Callable[..., int]:
 
 def _gpm(lib: Library) -> Table:
     machine = lib.machine
-    taken: dict[int, Sample] = {}
+    taken: dict[int, GpmSample] = {}
     """By address; a sample that has been freed is no longer in it."""
 
     def alloc(out: int) -> int:
-        sample = Sample(gpu=-1)
+        sample = GpmSample(gpu=-1)
         taken[ctypes.addressof(sample)] = sample
         return put(c_void_p, out, ctypes.addressof(sample))
 
@@ -98,15 +100,15 @@ def _gpm(lib: Library) -> Table:
         return SUCCESS
 
     def value(metric: int, gpu: int, start_s: float, end_s: float) -> float | None:
-        if unit := PERCENT.get(metric):
-            return 100 * machine.mean(gpu, unit, start_s, end_s)
-        if way := PCIE.get(metric):
+        if unit := GPM_UNITS.get(metric):
+            return 100 * machine.mean_activity(gpu, unit, start_s, end_s)
+        if way := GPM_PCIE.get(metric):
             flow = machine.pcie(gpu, way)
-        elif (way := C2C.get(metric)) and machine.node.boards[gpu].c2c_links:
+        elif (way := GPM_C2C.get(metric)) and machine.node.boards[gpu].c2c_links:
             flow = machine.c2c(gpu, way)
         else:
             return None
-        return (flow.moved(end_s) - flow.moved(start_s)) / (end_s - start_s) / MIB
+        return (flow.integral(end_s) - flow.integral(start_s)) / (end_s - start_s) / MIB
 
     def metrics(out: int) -> int:
         request = pynvml.c_nvmlGpmMetricsGet_t.from_address(out)

@@ -16,12 +16,12 @@ class Flow(Protocol):
     def rate(self, t: float) -> float:
         """Return bytes/s at `t`."""
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class Constant:
     """The same at all times."""
 
     level: float = 0.0
@@ -30,7 +30,7 @@ class Steady:
         """Return bytes/s at `t`."""
         return self.level
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
         return self.level * t
 
@@ -51,11 +51,11 @@ class Bursts:
     noise: float = 0.0
     frequency: float = 7.3
     """Of the tremble, in rad/s."""
-    _before: float = field(init=False, repr=False)
+    _at_zero: float = field(init=False, repr=False)
     """What the phase skips, which `moved` is asked for too often to work it out anew."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_before", self._since(self.phase_s))
+        object.__setattr__(self, "_at_zero", self._since(self.phase_s))
 
     def rate(self, t: float) -> float:
         """Return bytes/s at `t`."""
@@ -64,9 +64,9 @@ class Bursts:
             return self.low
         return self.high * (1 + self.noise * math.sin(self.frequency * s))
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
-        return self._since(t + self.phase_s) - self._before
+        return self._since(t + self.phase_s) - self._at_zero
 
     def _since(self, s: float) -> float:
         whole, rest = divmod(s, self.period_s)
@@ -98,7 +98,7 @@ class Cycle:
         since_s = (t + self.phase_s) % self.parts[-1][0]
         return next((level for end_s, level in self.parts if since_s < end_s), self.parts[0][1])
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
         return self._since(t + self.phase_s) - self._since(self.phase_s)
 
@@ -128,7 +128,7 @@ class Sine:
         """Return the level at `t`."""
         return self.amplitude * math.sin(self.frequency * t + self.phase)
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
         turned = math.cos(self.phase) - math.cos(self.frequency * t + self.phase)
         return self.amplitude * turned / self.frequency
@@ -144,13 +144,13 @@ class Sum:
         """Return the sum at `t`."""
         return sum(factor * flow.rate(t) for flow, factor in self._flows)
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
-        return sum(factor * flow.moved(t) for flow, factor in self._flows)
+        return sum(factor * flow.integral(t) for flow, factor in self._flows)
 
 
 @dataclass(frozen=True, slots=True)
-class Then:
+class Switched:
     """One flow up to a time, another from then on."""
 
     first: Flow
@@ -161,15 +161,15 @@ class Then:
         """Return the level at `t`."""
         return (self.first if t < self.end_s else self.second).rate(t)
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
         if t < self.end_s:
-            return self.first.moved(t)
-        return self.first.moved(self.end_s) + self.second.moved(t) - self.second.moved(self.end_s)
+            return self.first.integral(t)
+        return self.first.integral(self.end_s) + self.second.integral(t) - self.second.integral(self.end_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Until:
+class Stopped:
     """Another flow, which stops for good."""
 
     flow: Flow
@@ -179,9 +179,9 @@ class Until:
         """Return bytes/s at `t`."""
         return self.flow.rate(t) if t < self.end_s else 0.0
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
-        return self.flow.moved(min(t, self.end_s))
+        return self.flow.integral(min(t, self.end_s))
 
 
 def _cosines(n: int, step: float, start: float) -> float:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
-from nvltop.nvml.simulated.traffic import Cycle, Flow, Sine, Steady, Sum, Then
+from nvltop.nvml.simulated.traffic import Constant, Cycle, Flow, Sine, Sum, Switched
 
 STEP_S: Final = 2.0
 BURST_S: Final = 1.2
 """Length of a step, and of the exchange that it begins with; the rest is computation."""
-LATE_S: Final = 0.6
+STRAGGLER_DELAY_S: Final = 0.6
 """By how much longer the slow GPU of `straggler` computes; the others wait."""
 HANG_S: Final = 30.0
 """When the job of `hang` stops: long enough for its step to be known by then."""
@@ -21,7 +21,7 @@ CLOCK_MHZ, SLOW_MHZ, IDLE_MHZ = 1755, 1240, 345
 IDLE_POWER: Final = 0.11
 POWER_RANGE: Final = 0.82
 """Shares of the power limit: what an idle GPU draws, and what full effort adds."""
-TREMBLE: Final = 0.01
+ACTIVITY_NOISE: Final = 0.01
 """Amplitude of the noise on the activity of the units of a GPU that works."""
 
 
@@ -49,11 +49,11 @@ REST: Final = Phase(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """The job of one machine."""
 
     scenario: str
-    odd: int
+    odd_gpu: int
     """The GPU that a scenario is about."""
 
     @property
@@ -64,7 +64,7 @@ class Work:
     @property
     def step_s(self) -> float:
         """Length of a step."""
-        return STEP_S + LATE_S if self.scenario == "straggler" else STEP_S
+        return STEP_S + STRAGGLER_DELAY_S if self.scenario == "straggler" else STEP_S
 
     @property
     def end_s(self) -> float | None:
@@ -83,7 +83,7 @@ class Work:
             return ((self.step_s, EXCHANGE),)
         if self.scenario == "overlapped":
             return (BURST_S, OVERLAP), (self.step_s, COMPUTE)
-        if self.scenario == "straggler" and gpu != self.odd:
+        if self.scenario == "straggler" and gpu != self.odd_gpu:
             return (BURST_S, EXCHANGE), (STEP_S, COMPUTE), (self.step_s, SPIN)
         return (BURST_S, EXCHANGE), (self.step_s, COMPUTE)
 
@@ -95,12 +95,12 @@ class Work:
         """Return the clock of the SMs."""
         if not self.busy:
             return IDLE_MHZ
-        return SLOW_MHZ if self.scenario == "straggler" and gpu == self.odd else CLOCK_MHZ
+        return SLOW_MHZ if self.scenario == "straggler" and gpu == self.odd_gpu else CLOCK_MHZ
 
     def power(self, gpu: int) -> Flow:
         """Return over time the share of the power limit that is drawn."""
         return Sum(
-            Steady(IDLE_POWER),
+            Constant(IDLE_POWER),
             self.activity(gpu, "effort"),
             Sine(0.01, 1 / 3, gpu),
             factors=(1, POWER_RANGE, 1),
@@ -108,12 +108,12 @@ class Work:
 
 
 @cache
-def _activity(work: Work, gpu: int, unit: str) -> Flow:
+def _activity(work: Workload, gpu: int, unit: str) -> Flow:
     levels = tuple((end_s, getattr(phase, unit)) for end_s, phase in work.step(gpu))
     flow: Flow = Cycle(levels, work.skew_s(gpu))
     # Only where the noise keeps a share within its range, so that means stay exact.
-    if unit in UNITS and all(TREMBLE <= level <= 1 - TREMBLE for _, level in levels):
-        flow = Sum(flow, Sine(TREMBLE, 3.1 + 0.17 * gpu))
+    if unit in UNITS and all(ACTIVITY_NOISE <= level <= 1 - ACTIVITY_NOISE for _, level in levels):
+        flow = Sum(flow, Sine(ACTIVITY_NOISE, 3.1 + 0.17 * gpu))
     if work.end_s is None:
         return flow
-    return Then(flow, work.end_s, Steady(getattr(REST if gpu == work.odd else SPIN, unit)))
+    return Switched(flow, work.end_s, Constant(getattr(REST if gpu == work.odd_gpu else SPIN, unit)))

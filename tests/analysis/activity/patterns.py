@@ -29,7 +29,7 @@ class Drawn:
     def rate(self, t: float) -> float:
         return self.base + self.levels[bisect_right(self.starts, t) - 1]
 
-    def moved(self, t: float) -> float:
+    def integral(self, t: float) -> float:
         i = bisect_right(self.starts, t) - 1
         return self.base * t + self.sums[i] + self.levels[i] * (t - self.starts[i])
 
@@ -39,7 +39,7 @@ def cells(
 ) -> list[float]:
     """Return the mean rates of so many cells."""
     rng = random.Random(seed)
-    moved = [flow.moved(start + i * step) for i in range(count + 1)]
+    moved = [flow.integral(start + i * step) for i in range(count + 1)]
     return [(b - a) / step * (1 + noise * rng.gauss(0, 1)) for a, b in pairwise(moved)]
 
 

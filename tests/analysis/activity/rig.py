@@ -52,7 +52,7 @@ class Gpus:
                 at = self.now_s + self.noise.uniform(0, self.jitter_s)
                 arrives = (self.received or self.sent)[gpu]
                 span = at - reads[gpu]
-                tx, rx = (f.moved(at) - f.moved(reads[gpu]) for f in (flow, arrives))
+                tx, rx = (f.integral(at) - f.integral(reads[gpu]) for f in (flow, arrives))
                 if span < 5.0:
                     moved = TrafficSpan(reads[gpu], at, tx / span, rx / span)
                     self.watch.add(self.uuid(gpu), moved, self.interval_s)

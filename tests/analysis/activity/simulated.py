@@ -31,7 +31,7 @@ from nvltop.model import (
     known,
 )
 from nvltop.nvml import session, simulated
-from nvltop.nvml.call_tracker import Watch
+from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.link_layout import all_pairs, direct, switched
@@ -41,13 +41,13 @@ from .patterns import Drawn
 WALL = 1_790_000_000.0
 SWITCHES = (5, 6, 7, 8)
 BOARDS = {
-    "h100": lambda: nodes.node(boards.H100, switched(4, 18, 4), nodes.MIDDLE, switches=SWITCHES),
-    "b200": lambda: nodes.node(boards.B200, switched(4, 18, 2), nodes.NEW, switches=SWITCHES[:2]),
-    "a100": lambda: nodes.node(boards.A100, switched(4, 12, 4), nodes.MIDDLE, switches=SWITCHES),
-    "a100-direct": lambda: nodes.node(boards.A100, direct(all_pairs(4, 4)), nodes.MIDDLE),
-    "v100": lambda: nodes.node(boards.V100, direct(nodes.CUBE_MESH_V100), nodes.OLD),
-    "pair": lambda: nodes.node(boards.H100_NVL, direct(all_pairs(2, 12)), nodes.MIDDLE),
-    "a100-16": lambda: nodes.node(boards.A100, switched(16, 12, 4), nodes.MIDDLE, switches=SWITCHES),
+    "h100": lambda: nodes.make_node(boards.H100, switched(4, 18, 4), nodes.DRIVER_570, switches=SWITCHES),
+    "b200": lambda: nodes.make_node(boards.B200, switched(4, 18, 2), nodes.DRIVER_580, switches=SWITCHES[:2]),
+    "a100": lambda: nodes.make_node(boards.A100, switched(4, 12, 4), nodes.DRIVER_570, switches=SWITCHES),
+    "a100-direct": lambda: nodes.make_node(boards.A100, direct(all_pairs(4, 4)), nodes.DRIVER_570),
+    "v100": lambda: nodes.make_node(boards.V100, direct(nodes.CUBE_MESH_V100), nodes.DRIVER_535),
+    "pair": lambda: nodes.make_node(boards.H100_NVL, direct(all_pairs(2, 12)), nodes.DRIVER_570),
+    "a100-16": lambda: nodes.make_node(boards.A100, switched(16, 12, 4), nodes.DRIVER_570, switches=SWITCHES),
 }
 """Small kin of the nodes in the catalogue: what is judged is the same, and they are read faster."""
 
@@ -82,7 +82,7 @@ def board(name: str) -> Board:
     nodes.BUILDERS["test"] = BOARDS[name]
     try:
         simulated.install("test", "idle", clock=lambda: 1000.0, wall=lambda: WALL)
-        opened = session.connect(Watch())
+        opened = session.new_session(CallTracker())
         inventory = opened.open()
         states = tuple(
             next(r.data for r in GpuReader.read_states(reader) if isinstance(r.data, LinkStates))
@@ -201,8 +201,8 @@ class Node:
         job, of = self.job, self.board
         if job.refresh_s:
             t = t // job.refresh_s * job.refresh_s
-        tx = job.sent[gpu].moved(t)
-        rx = (job.received or job.sent)[gpu].moved(t)
+        tx = job.sent[gpu].integral(t)
+        rx = (job.received or job.sent)[gpu].integral(t)
         if not of.direct:
             most = of.totals[gpu] * of.ceiling
             return LinkCounters(Counter.DATA, Scope.GPU, (int(tx * most),), (int(rx * most),))
@@ -230,7 +230,7 @@ class Node:
                 self._read(gpu, self.begun_s + at, self._counters(gpu, at))
                 if job.compute:
                     since = self._read_s.get(gpu, 0.0)
-                    mean = (job.compute[gpu].moved(at) - job.compute[gpu].moved(since)) / (at - since)
+                    mean = (job.compute[gpu].integral(at) - job.compute[gpu].integral(since)) / (at - since)
                     data = ComputeActivity(min(1.0, mean + 0.2), mean, 0.3, source="gpm")
                     self._read(gpu, self.begun_s + at, data, self.begun_s + since)
                     self._read_s[gpu] = at

@@ -24,7 +24,7 @@ def read(flow: Drawn, seconds: float = 60.0, interval: float = 0.25, seed: int =
     rng, trace, before = random.Random(seed), UsageTrace(), 0.05
     while before < seconds:
         at = before + interval + rng.uniform(-0.004, 0.004)
-        rate = (flow.moved(at) - flow.moved(before)) / (at - before)
+        rate = (flow.integral(at) - flow.integral(before)) / (at - before)
         trace.add(TrafficSpan(before, at, rate, 0.5 * rate, toward), 1.0, 0.8, BOUNDS.near)
         before = at
     return trace

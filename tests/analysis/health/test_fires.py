@@ -8,8 +8,8 @@ import pytest
 
 from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick, known
 from nvltop.nvml.session import GpuReader
-from nvltop.nvml.simulated.traffic import Steady, Until
-from nvltop.nvml.simulated.workload import Work
+from nvltop.nvml.simulated.traffic import Constant, Stopped
+from nvltop.nvml.simulated.workload import Workload
 from nvltop.report.phrases import nvlink_line
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
@@ -91,7 +91,7 @@ def test_all_links_of_a_gpu_that_fall_are_one_finding(watched):
 def test_a_cube_mesh_without_one_gpu(watched):
     def gone(lib):
         true_up = lib.machine.up
-        lib.machine.up = lambda g, k, t: true_up(g, k, t) and lib.machine.end(g, k).at != 7
+        lib.machine.up = lambda g, k, t: true_up(g, k, t) and lib.machine.link_end(g, k).device != 7
         lib.machine.node = replace(lib.machine.node, buses=lib.machine.node.buses[:7])
 
     w = watched("dgx1-v100", prepare=gone)
@@ -462,7 +462,7 @@ def test_none_is_said_only_since_we_listen(watched):
 def test_a_lost_gpu(watched):
     w = watched("dgx-h100")
     w.look(3)
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="gpu-lost")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
     w.look(6)
     found, _ = w.until("gpu-lost", 2)
     assert (w.index(found), found.severity) == (3, "critical")
@@ -508,7 +508,7 @@ def test_a_container_that_lost_its_gpus(watched, code):
 def test_a_gpu_that_is_too_hot(watched):
     w = watched("dgx-h100")
     w.look(3)
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="throttled")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="throttled")
     found, samples = w.until("throttled", 30)
     assert (w.index(found), found.severity) == (3, "warning")
     assert 16 <= samples <= 19  # the fault begins at 10 s, and is told after 10 s more
@@ -517,9 +517,9 @@ def test_a_gpu_that_is_too_hot(watched):
 def test_a_short_slowdown_is_not_told(watched):
     w = watched("dgx-h100")
     w.look(11)
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="throttled")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="throttled")
     w.look(8)
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="training")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="training")
     assert rules(w.look(10)) == set()
 
 
@@ -658,10 +658,10 @@ def test_a_driver_that_is_exchanged_while_we_look(watched):
 
 def spin(machine):
     """Let all GPUs look busy, draw little and move nothing."""
-    machine._tx = dict.fromkeys(machine._tx, Steady())
-    machine.load = lambda gpu, t: 1.0
+    machine._tx = dict.fromkeys(machine._tx, Constant())
+    machine.utilization = lambda gpu, t: 1.0
     machine.power_w = lambda gpu, t: 120.0
-    machine.pcie = lambda gpu, way: Steady(1e5)
+    machine.pcie = lambda gpu, way: Constant(1e5)
 
 
 def test_gpus_that_wait_for_each_other(watched):
@@ -679,9 +679,9 @@ def test_gpus_that_compute_or_talk_are_not_stuck(watched, changed):
         if changed == "power":
             lib.machine.power_w = lambda gpu, t: 500.0
         elif changed == "load":
-            lib.machine.load = lambda gpu, t: 0.6
+            lib.machine.utilization = lambda gpu, t: 0.6
         else:
-            lib.machine.pcie = lambda gpu, way: Steady(20e9)
+            lib.machine.pcie = lambda gpu, way: Constant(20e9)
 
     assert "stuck-collective" not in rules(watched("hgx-h100-4", prepare=prepare).look(80))
 
@@ -691,7 +691,7 @@ def test_the_one_that_the_others_wait_for_is_named(watched, power, util):
     def prepare(lib):
         spin(lib.machine)
         lib.machine.power_w = lambda gpu, t: power if gpu == 6 else 120.0
-        lib.machine.load = lambda gpu, t: util if gpu == 6 else 1.0
+        lib.machine.utilization = lambda gpu, t: util if gpu == 6 else 1.0
 
     w = watched("dgx-h100", prepare=prepare)
     found, _ = w.until("stuck-collective", 75)
@@ -703,7 +703,7 @@ def test_the_one_that_the_others_wait_for_is_named(watched, power, util):
 def lag(machine, share, power):
     """Let GPU 2 move and draw only a share of what the others do."""
     for (gpu, link), _flow in list(machine._tx.items()):
-        machine._tx[gpu, link] = Steady((share if gpu == 2 else 1.0) * 8e9)
+        machine._tx[gpu, link] = Constant((share if gpu == 2 else 1.0) * 8e9)
     true_rx = machine.flow
     machine.flow = lambda g, k, way: machine._tx[g, k] if way == "rx" else true_rx(g, k, way)
     machine.power_w = lambda gpu, t: power if gpu == 2 else 600.0
@@ -778,9 +778,9 @@ def test_a_pause_or_the_end_of_a_job_is_no_stop(watched, ended):
     four_a_second(w, 32)
     flows = dict(w.lib.machine._tx)
     now = w.lib.t
-    w.lib.machine._tx = {at: Until(flow, now) for at, flow in flows.items()}
+    w.lib.machine._tx = {at: Stopped(flow, now) for at, flow in flows.items()}
     if ended:
-        w.lib.machine.work = Work("idle", 0)
+        w.lib.machine.workload = Workload("idle", 0)
         w.lib.machine.busy = False
     for _ in range(10 if ended else 3):
         assert "heartbeat-stopped" not in rules(four_a_second(w, 8))
@@ -795,7 +795,7 @@ def uneven(share):
     def prepare(lib):
         machine = lib.machine
         for gpu, link in machine._tx:
-            machine._tx[gpu, link] = Steady((share if (gpu, link) == (1, 2) else 1.0) * 5e9)
+            machine._tx[gpu, link] = Constant((share if (gpu, link) == (1, 2) else 1.0) * 5e9)
 
     return prepare
 
@@ -818,6 +818,6 @@ def test_a_link_that_carries_a_little_less_is_left_alone(watched):
 def test_links_that_a_job_uses_by_halves_are_left_alone(watched):
     def halves(lib):
         for gpu, link in lib.machine._tx:
-            lib.machine._tx[gpu, link] = Steady((0.2 if link % 2 else 1.0) * 5e9)
+            lib.machine._tx[gpu, link] = Constant((0.2 if link % 2 else 1.0) * 5e9)
 
     assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=halves).look(90))

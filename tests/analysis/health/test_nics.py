@@ -79,12 +79,14 @@ def test_a_management_port_that_goes_down_is_no_fault_of_the_network(nics, gbit,
 
 def test_a_gpu_is_far_only_where_numa_nodes_are_known(nics):
     w = nics("gb200-tray")
-    places = {p.pci_bus_id: p for p in w.bench.inventory.gpu_places}
+    places = {p.pci_bus_id: p for p in w.bench.inventory.gpu_locations}
 
     def far(node, of_gpus) -> bool:
-        own = tuple(replace(nic, place=replace(nic.place, numa_node=node)) for nic in w.bench.inventory.nics)
+        own = tuple(
+            replace(nic, location=replace(nic.location, numa_node=node)) for nic in w.bench.inventory.nics
+        )
         gpus = tuple(replace(p, bridges=("pciffff:00",), numa_node=of_gpus) for p in places.values())
-        w.begin(nics=own, gpu_places=gpus)
+        w.begin(nics=own, gpu_locations=gpus)
         return "nic-far" in {f.rule for f in w.look(2).findings}
 
     assert far(1, 0)

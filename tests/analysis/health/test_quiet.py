@@ -130,10 +130,10 @@ def test_a_cube_mesh_with_other_cards_beside_it(watched):
 
 def test_one_job_on_two_of_eight_gpus(watched):
     def part(lib):
-        from nvltop.nvml.simulated.traffic import Steady
+        from nvltop.nvml.simulated.traffic import Constant
 
         for (gpu, _link), _flow in list(lib.machine._tx.items()):
             if gpu > 1:
-                lib.machine._tx[gpu, _link] = Steady()
+                lib.machine._tx[gpu, _link] = Constant()
 
     assert loud(watched("dgx-h100", prepare=part).look(70)) == []

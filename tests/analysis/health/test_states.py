@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import Missing, NicPorts, Reading, known
-from nvltop.nvml.inventory import refused_gpu
+from nvltop.nvml.inventory import unopened_gpu
 from nvltop.nvml.simulated import Fault
 
 from .test_fires import HEALTHY_MASK, answer, fabric, rules, width
@@ -112,7 +112,7 @@ def test_gpus_of_a_rack_without_a_fabric_are_outside_its_domain(watched, node, o
 
 
 def unopened(w, *indices, why="unknown driver error"):
-    gpus = [refused_gpu(g.index, Missing(why)) if g.index in indices else g for g in w.bench.inventory.gpus]
+    gpus = [unopened_gpu(g.index, Missing(why)) if g.index in indices else g for g in w.bench.inventory.gpus]
     w.begin(gpus=tuple(gpus))
 
 
@@ -147,7 +147,7 @@ def test_a_matter_of_rights_or_of_the_whole_driver_is_unknown(watched, indices, 
 
 
 def slot(w, **limits):
-    w.inventory(gpu_places=tuple(replace(p, **limits) for p in w.bench.inventory.gpu_places))
+    w.inventory(gpu_locations=tuple(replace(p, **limits) for p in w.bench.inventory.gpu_locations))
 
 
 @pytest.mark.parametrize("scenario", ["training", "idle"])
@@ -301,7 +301,7 @@ def test_an_old_driver_that_does_not_know_the_recovery_action(watched):
 def test_a_lost_gpu_is_not_counted_among_those_that_are_fine(watched):
     w = watched("dgx-h100")
     w.look(3)
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="gpu-lost")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
     frame = w.look(12)
     details = {c.name: c.detail for c in frame.checks}
     assert "GPUs 0-2, 4-7" in details["fabric"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nvltop.analysis.health.board import links_per_bridge
 from nvltop.model import Gpu
 from nvltop.nvml.simulated import boards, nodes
-from nvltop.nvml.simulated.link_layout import all_pairs, bridges, direct
+from nvltop.nvml.simulated.link_layout import all_pairs, bridged, direct
 from nvltop.nvml.simulated.nodes import BUILDERS
 
 SWITCHED = ["dgx-h100", "dgx-a100", "dgx2", "hgx-b200", "gb200-tray", "a800"]
@@ -22,9 +22,9 @@ def cut(lib, *wires, start=0.0):
     """Let wires, each given by one of its ends, be dark at both ends."""
     dark = set(wires)
     for gpu, link in wires:
-        end = lib.machine.end(gpu, link)
+        end = lib.machine.link_end(gpu, link)
         if end.kind == "gpu":
-            dark.add((end.at, end.link))
+            dark.add((end.device, end.link))
     true_up = lib.machine.up
     lib.machine.up = lambda g, k, t: true_up(g, k, t) and not ((g, k) in dark and t >= start)
 
@@ -35,7 +35,7 @@ def of_gpu(lib, gpu):
 
 def wire_to(lib, gpu, peer):
     return next(
-        (gpu, k) for k, e in enumerate(lib.machine.node.links[gpu]) if (e.kind, e.at) == ("gpu", peer)
+        (gpu, k) for k, e in enumerate(lib.machine.node.links[gpu]) if (e.kind, e.device) == ("gpu", peer)
     )
 
 
@@ -100,7 +100,7 @@ def test_dark_ends_that_no_gpu_has_in_common_are_faults_of_their_own(watched):
 def test_links_of_several_gpus_to_one_switch_are_a_fault_of_the_switch(watched, gpus, one):
     w = watched("dgx-h100")
     w.look(3)
-    ends = [(g, k) for g in gpus for k, e in enumerate(w.lib.machine.node.links[g]) if e.at == 1]
+    ends = [(g, k) for g in gpus for k, e in enumerate(w.lib.machine.node.links[g]) if e.device == 1]
     cut(w.lib, *ends)
     found = roots(w.look(5))
     assert len(found) == (1 if one else len(gpus))
@@ -155,7 +155,7 @@ def test_on_boards_with_switches_the_fabric_manager_is_named(watched):
 def h200_nvl(monkeypatch, links=18, gpus=2):
     board = replace(boards.H200, name="NVIDIA H200 NVL", fabric=False)
     laid = direct(all_pairs(gpus, links // (gpus - 1)))
-    monkeypatch.setitem(nodes.BUILDERS, "h200-nvl", lambda: nodes.node(board, laid, nodes.NEW))
+    monkeypatch.setitem(nodes.BUILDERS, "h200-nvl", lambda: nodes.make_node(board, laid, nodes.DRIVER_580))
     return "h200-nvl"
 
 
@@ -186,7 +186,9 @@ def test_links_per_bridge_never_exceed_the_links_that_exist(name, present):
 
 def unbridged(monkeypatch, board, *pairs, gpus=2, links=18):
     monkeypatch.setitem(
-        nodes.BUILDERS, "cards", lambda: nodes.node(board, bridges(gpus, links, *pairs), nodes.MIDDLE)
+        nodes.BUILDERS,
+        "cards",
+        lambda: nodes.make_node(board, bridged(gpus, links, *pairs), nodes.DRIVER_570),
     )
     return "cards"
 

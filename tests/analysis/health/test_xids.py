@@ -129,7 +129,7 @@ def test_an_xid_of_a_gpu_whose_handle_is_gone_is_that_of_the_lost_one(watched):
     w = watched("dgx-h100")
     w.look(3)
     w.bench.monitor.update(Event(w.bench.clock.now, w.wall, None, "xid", 79))
-    w.lib.machine.trouble = replace(w.lib.machine.trouble, scenario="gpu-lost")
+    w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
     frame = w.look(12)
     (found,) = roots(frame)
     assert (found.rule, w.index(found)) == ("gpu-lost", 3)

@@ -179,7 +179,7 @@ class ProcessesTab(ListTab[Entry]):
             if isinstance(started, Missing):
                 why = f"process {process.pid}: its start is unknown, so it may be another one by now"
             else:
-                why = signals.send(process.pid, started, number)
+                why = signals.send_signal(process.pid, started, number)
             severity = "error" if why else "information"
             told = why or f"{name} sent to {process.pid}"
             self.app.notify(told, severity=severity, markup=False)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ def test_the_process_that_is_meant(child, monkeypatch, pidfd):
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     started = read_stat(child.pid).start_ticks
-    assert signals.send(child.pid, started, signal.SIGTERM) == ""
+    assert signals.send_signal(child.pid, started, signal.SIGTERM) == ""
     assert child.wait(10) == -signal.SIGTERM
 
 
@@ -35,7 +35,7 @@ def test_another_process_with_the_number_is_left_alone(child, monkeypatch, pidfd
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     started = read_stat(child.pid).start_ticks
-    why = signals.send(child.pid, started - 1, signal.SIGKILL)
+    why = signals.send_signal(child.pid, started - 1, signal.SIGKILL)
     assert why == f"process {child.pid} has ended, another one has its number"
     assert child.poll() is None
 
@@ -44,7 +44,7 @@ def test_a_process_that_has_ended(child):
     started = read_stat(child.pid).start_ticks
     child.kill()
     child.wait()
-    assert signals.send(child.pid, started, signal.SIGTERM) == f"process {child.pid} has ended"
+    assert signals.send_signal(child.pid, started, signal.SIGTERM) == f"process {child.pid} has ended"
 
 
 def test_another_users_process_is_a_clear_word(child, monkeypatch):
@@ -54,14 +54,14 @@ def test_another_users_process_is_a_clear_word(child, monkeypatch):
     monkeypatch.setattr(signal, "pidfd_send_signal", refuse, raising=False)
     monkeypatch.setattr(os, "kill", refuse)
     started = read_stat(child.pid).start_ticks
-    assert "not permitted" in signals.send(child.pid, started, signal.SIGTERM)
+    assert "not permitted" in signals.send_signal(child.pid, started, signal.SIGTERM)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_a_real_process_of_another_user():
     code = (
-        "import os, sys; os.setuid(65534); from nvltop.host import kill;"
-        "print(kill.send(int(sys.argv[1]), int(sys.argv[2]), 0))"
+        "import os, sys; os.setuid(65534); from nvltop.host import signals;"
+        "print(signals.send_signal(int(sys.argv[1]), int(sys.argv[2]), 0))"
     )
     before = len(os.listdir("/proc/self/fd"))
     run = subprocess.run(

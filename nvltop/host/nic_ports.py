@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import GARBAGE, GONE, NOT_THERE, read_count, read_text
+from nvltop.host.sysfs import DEVICE_GONE, NOT_A_NUMBER, NOT_THERE, read_count, read_text
 from nvltop.model import NOT_SUPPORTED, Maybe, Missing, Nic, NicPort, known
 from nvltop.text import clean
 
-WORD: Final = 4
+WORD_BYTES: Final = 4
 """Bytes that one step of `port_*_data` stands for."""
-STUCK: Final = (1 << 32) - 1
+COUNTER_32_MAX: Final = (1 << 32) - 1
 """Where the 32-bit counters of old adapters stop."""
-OTHER_BYTES: Final = (
+DRIVER_BYTE_COUNTERS: Final = (
     (("tx_bytes",), ("rx_bytes",)),
     (("tx_roce_bytes",), ("rx_roce_bytes",)),
     (("ip4OutOctets", "ip6OutOctets"), ("ip4InOctets", "ip6InOctets")),
@@ -30,7 +30,7 @@ OTHER_BYTES: Final = (
 RX, whose counts are added up. irdma counts RDMA over IPv4 and IPv6 apart
 (drivers/infiniband/hw/irdma/verbs.c, erdma/erdma_verbs.c)."""
 
-ERRORS: Final = (
+PORT_ERRORS: Final = (
     "symbol_error",
     "link_error_recovery",
     "link_downed",
@@ -42,7 +42,7 @@ ERRORS: Final = (
     "port_xmit_wait",
 )
 """In `counters`."""
-HW_ERRORS: Final = (
+DRIVER_ERRORS: Final = (
     "out_of_sequence",
     "packet_seq_err",
     "implied_nak_seq_err",
@@ -61,15 +61,15 @@ HW_ERRORS: Final = (
     "rx_drops",
 )
 """In `hw_counters`, each driver has its own of them."""
-NET_ERRORS: Final = ("rx_crc_errors", "rx_errors", "tx_errors", "rx_missed_errors", "tx_carrier_errors")
+INTERFACE_ERRORS: Final = ("rx_crc_errors", "rx_errors", "tx_errors", "rx_missed_errors", "tx_carrier_errors")
 """In `statistics` of an interface."""
 
 _RATE: Final = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) Gb/sec")
 _STATE: Final = re.compile(r"(?:\d+: *)?(\w+)")
-OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "down", "notpresent": "down"}
+STATE_BY_OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "down", "notpresent": "down"}
 
 
-class PortReader:
+class NicPortReader:
     """Reads one port."""
 
     def __init__(self, root: Path, nic: Nic, name: str, port: int, interface: str) -> None:
@@ -84,7 +84,7 @@ class PortReader:
     def read(self, with_errors: bool) -> NicPort | None:
         """Read the port; None if it is no longer there."""
         state = self._state()
-        if state in (GONE, NOT_THERE):
+        if state in (DEVICE_GONE, NOT_THERE):
             return None
         layer = read_text(self._folder / "link_layer") if self._nic.rdma else "Ethernet"
         physical = read_text(self._folder / "phys_state") if self._nic.rdma else ""
@@ -119,11 +119,11 @@ class PortReader:
             return word[1].lower() if word else Missing(clean(f"the state reads {text}", 60))
         assert self._net is not None
         text = read_text(self._net / "operstate")
-        if known(text) and text not in OPERSTATE:
+        if known(text) and text not in STATE_BY_OPERSTATE:
             # Drivers that do not keep it say `unknown`; the carrier then tells.
             carrier = read_count(self._net / "carrier")
             return ("active" if carrier else "down") if known(carrier) else Missing("not told by the driver")
-        return OPERSTATE[text] if known(text) else text
+        return STATE_BY_OPERSTATE[text] if known(text) else text
 
     def _rate(self) -> Maybe[float]:
         if self._nic.rdma:
@@ -131,7 +131,7 @@ class PortReader:
             if isinstance(text, Missing):
                 return text
             told = _RATE.match(text)
-            return float(told[1]) * 1e9 / 8 if told else GARBAGE
+            return float(told[1]) * 1e9 / 8 if told else NOT_A_NUMBER
         assert self._net is not None
         speed = read_count(self._net / "speed")
         # Without a carrier, and on many virtual machines, it is -1, which is no count.
@@ -143,7 +143,7 @@ class PortReader:
         tx, rx = (self._words(name) for name in ("port_xmit_data", "port_rcv_data"))
         if tx != NOT_THERE or rx != NOT_THERE:
             return tx, rx
-        for tx_names, rx_names in OTHER_BYTES:
+        for tx_names, rx_names in DRIVER_BYTE_COUNTERS:
             tx, rx = self._sum(tx_names), self._sum(rx_names)
             if NOT_THERE not in (tx, rx):
                 return tx, rx
@@ -163,7 +163,9 @@ class PortReader:
         words = read_count(self._folder / "counters" / name)
         if isinstance(words, Missing):
             return words
-        return Missing("the counter has stopped at its end") if words == STUCK else words * WORD
+        return (
+            Missing("the counter has stopped at its end") if words == COUNTER_32_MAX else words * WORD_BYTES
+        )
 
     def _statistic(self, name: str) -> Maybe[int]:
         return read_count(self._net / "statistics" / name) if self._net else NOT_SUPPORTED
@@ -171,12 +173,12 @@ class PortReader:
     def _read_errors(self, layer: Maybe[str]) -> dict[str, Maybe[int]]:
         if self._kinds is None:
             places = [
-                *((kind, self._folder / "counters" / kind) for kind in ERRORS),
-                *((kind, self._folder / "hw_counters" / kind) for kind in HW_ERRORS),
+                *((kind, self._folder / "counters" / kind) for kind in PORT_ERRORS),
+                *((kind, self._folder / "hw_counters" / kind) for kind in DRIVER_ERRORS),
             ]
             if self._net and layer == "Ethernet":
                 # What an Ethernet port counts as `link_downed` in `counters` stays 0.
-                places += [(kind, self._net / "statistics" / kind) for kind in NET_ERRORS]
+                places += [(kind, self._net / "statistics" / kind) for kind in INTERFACE_ERRORS]
                 places.append(("carrier_down_count", self._net / "carrier_down_count"))
             self._kinds = [(kind, path) for kind, path in places if path.exists()]
         return {kind: read_count(path) for kind, path in self._kinds}

@@ -14,15 +14,15 @@ MAX_REASON = 80
 """Characters."""
 
 
-def attempt(read: Callable[[], T], source: str) -> Maybe[T]:
+def read_safely(read: Callable[[], T], source: str) -> Maybe[T]:
     """Return what `read` returns; if it fails in any way, `Missing` with the source and the reason."""
     try:
         return read()
     except Exception as error:  # psutil raises whatever its parsing of /proc runs into
-        return Missing(f"{source}: {reason(error)}")
+        return Missing(f"{source}: {error_reason(error)}")
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Return in a few words why something of the host could not be read."""
     if isinstance(error, PermissionError) or type(error).__name__ == "AccessDenied":
         return "no permission"
