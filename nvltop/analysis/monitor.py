@@ -253,7 +253,7 @@ class Monitor:
                 self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
             )
             joined = self._matrix(gpus) if gpus else Matrix()
-            running = self._jobs.at(self._processes, gpus, joined, self._activities.partners.job_of)
+            running = self._jobs.at(self._processes, gpus, joined, self._activities.rank_grouping.job_of)
             self._moment = _Moment(gpus, joined, self._ports(joined), running)
         return self._moment
 

@@ -1,4 +1,4 @@
-"""Follows each job's NVLink load, and judges once a second whether it limits the job."""
+"""Evaluates once a second whether NVLink limits each job."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
+from nvltop.analysis.activity.bursts import SILENCE_SHARE
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.decision import (
-    RING,
+    RING_LIMIT,
     combine_usage,
     fill_judgement,
     limit_bounds,
     practical_rate,
 )
 from nvltop.analysis.activity.gpu_groups import GpuGroup
-from nvltop.analysis.activity.link_usage import EDGE, QUIET, LinkUsage, measure_usage
+from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
 from nvltop.analysis.activity.overlap import NO_COMPUTE, measure_overlap
 from nvltop.analysis.activity.traffic_series import TrafficSpan
+from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import UsageTrace
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
@@ -34,71 +36,77 @@ from nvltop.model import (
 )
 
 WINDOW_S: Final = 60.0
-"""About so much time is judged, in whole steps where there is a step."""
-MIN_WINDOW_S: Final = 5.0
-"""Less is not judged."""
-PAUSE_S: Final = 2.0
-PAUSE_STEPS: Final = 1.2
-"""Where no step is known, a pause longer than `PAUSE_S` is none of the pauses between bursts; else one that
-is longer by this factor than the step leaves. The shares then stay as they were."""
-EVERY_S: Final = 2.0
-SETTLED_S: Final = 20.0
-"""How often a job is measured once it has run for so long; before, at each judgement."""
-SILENT_S: Final = 10.0
-SILENT_STEPS: Final = 3.0
-"""A silence that is longer than both is reported."""
-BUSY_FULLY: Final = 95.0
-"""Utilisation in percent from which a GPU works, or spins in a collective."""
-SPINNING_POWER: Final = 0.35
-"""Share of the power limit below which a GPU that looks busy only waits."""
-RESTED_S: Final = 60.0
-"""Traffic after so long without any begins a window of its own."""
-OVERLAP_S: Final = 4.0
-"""How often the overlap is worked out."""
-FORGET_LEVEL_S: Final = 120.0
-"""A job that works with less traffic than before for so long is judged by what it moves now."""
-STALE_S: Final = 5.0
-PAIR_SHARE: Final = 0.8
-"""Share of the most limited GPU's time at the limit from which another one is limited as much."""
+"""Length of the window, seconds; rounded to whole steps if there is a step."""
+MIN_WATCHED_S: Final = 5.0
+"""Length of the traffic below which there is no judgement, seconds."""
+MIN_PAUSE_S: Final = 2.0
+"""Silence after which a job without a known step has paused, seconds."""
+PAUSE_FACTOR: Final = 1.2
+"""Silence after which a job with a step has paused, as a multiple of the time without traffic per step."""
+MEASURE_INTERVAL_S: Final = 2.0
+"""Time between two measurements of a job, seconds."""
+NEW_JOB_S: Final = 20.0
+"""Age of a job below which it is measured at each evaluation, seconds."""
+MIN_SILENCE_S: Final = 10.0
+"""Silence after which a job is silent, seconds; `MIN_SILENCE_STEPS` must have passed as well."""
+MIN_SILENCE_STEPS: Final = 3.0
+"""Silence after which a job is silent, in step periods."""
+FULLY_BUSY_PERCENT: Final = 95.0
+"""Utilisation above which a GPU works or spins in a collective, in percent."""
+MAX_SPINNING_POWER: Final = 0.35
+"""Share of the power limit below which a busy GPU only waits."""
+NEW_WINDOW_S: Final = 60.0
+"""Silence after which new traffic starts a new window, seconds."""
+OVERLAP_INTERVAL_S: Final = 4.0
+"""Time between two measurements of the overlap, seconds."""
+RESTART_S: Final = 120.0
+"""Time with less traffic than before after which a job is evaluated by its new traffic, seconds."""
+SIMILAR_LIMIT: Final = 0.8
+"""Share of the longest time at the limit above which another GPU is limited as much."""
 
 
 @dataclass(slots=True)
 class _JobState:
-    """What is remembered of one job."""
+    """The state of one job between two evaluations; times are CLOCK_MONOTONIC."""
 
-    edges: dict[str, float] = field(default_factory=dict)
-    """By GPU: share of NCCL max below which it is silent."""
+    silence_shares: dict[str, float] = field(default_factory=dict)
+    """Share of NCCL max below which a GPU is silent, by UUID."""
     active_s: float | None = None
-    """CLOCK_MONOTONIC at which there was traffic last; the next four are times as well."""
+    """Time of the last traffic."""
     scanned_s: float = float("-inf")
+    """Time up to which traffic has been searched for activity."""
     restarted: bool = False
-    """It goes on with less traffic than before, and is followed as a job of its own."""
+    """Whether the job continues with less traffic than before, and is treated as a new job."""
     began_s: float = float("-inf")
-    """Before it there was no traffic for long."""
+    """Start of the traffic after the last long silence."""
     measured_s: float = float("-inf")
+    """Time of the last measurement."""
     overlap_s: float = float("-inf")
+    """Time of the last measurement of the overlap."""
     longest_pause_s: float = 0.0
+    """Length of the longest pause."""
     overlap: Maybe[Overlap] = NO_COMPUTE
+    """Overlap as of the last measurement."""
     last: Judgement | None = None
-    """As of the last traffic."""
+    """Judgement as of the last traffic."""
 
 
 class BottleneckEvaluator:
-    """The traces of all GPUs, and what is remembered of the jobs on them."""
+    """Holds the traces of all GPUs, and evaluates the jobs on them."""
 
     def __init__(self, computed: Mapping[str, ComputeSeries]) -> None:
-        """Take how busy the units of each GPU were from `computed`, which somebody else fills."""
+        """Use the compute activity in `computed`, by GPU UUID; the caller adds the readings."""
         self._computed = computed
         self._traces: dict[str, UsageTrace] = {}
-        self._followed: dict[str, _JobState] = {}
+        self._jobs: dict[str, _JobState] = {}
 
     def add(self, moved: TrafficSpan, g: GpuFrame) -> None:
-        """Take what a GPU moved between two readings."""
+        """Add the traffic of a GPU between two readings."""
         trace = self._traces.get(g.gpu.uuid)
         if trace is None:
             trace = self._traces[g.gpu.uuid] = UsageTrace()
         speed, share = g.nvlink.speed_bytes_per_s, g.nvlink.ceiling
-        # Without a figure for this generation, the speed itself is the limit that is known.
+        # Without a published figure for this generation, the speed itself is the only known limit.
         of_speed = share if known(share) else 1.0
         if known(speed):
             trace.add(moved, of_speed * speed, of_speed, limit_bounds(g).near)
@@ -109,9 +117,9 @@ class BottleneckEvaluator:
         return {uuid: trace.at_limit_s for uuid, trace in self._traces.items()}
 
     def retain(self, keys: Sequence[str]) -> None:
-        """Forget the jobs that are not among these."""
-        for key in self._followed.keys() - set(keys):
-            del self._followed[key]
+        """Drop the state of all jobs except those with these keys."""
+        for key in self._jobs.keys() - set(keys):
+            del self._jobs[key]
 
     def evaluate(
         self,
@@ -121,120 +129,120 @@ class BottleneckEvaluator:
         now_s: float,
         interval_s: float,
     ) -> Judgement:
-        """Judge one job; `period_s` is its step."""
-        followed = self._followed.setdefault(group.key, _JobState())
+        """Return the judgement of one job; `period_s` is its step period."""
+        job = self._jobs.setdefault(group.key, _JobState())
         members = [frames[uuid] for uuid in group.gpus]
         blank = Judgement(group.job.key if group.job else None, group.gpus, "unknown", step_s=period_s)
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
         if not traces:
-            return replace(blank, why=_unread(members))
+            return replace(blank, why=_why_unread(members))
         top = max(t.newest_s for t in traces.values())
         if now_s - top > max_gap_s(interval_s):
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
-        traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(STALE_S, 2 * interval_s)}
+        traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(MAX_LAG_S, 2 * interval_s)}
         end_s = min(t.newest_s for t in traces.values())
-        self._scan(followed, traces, end_s, period_s)
-        silent_s = None if followed.active_s is None else max(0.0, end_s - followed.active_s)
-        if silent_s is not None and silent_s <= self._pause_s(followed, period_s, interval_s):
-            if followed.last and end_s - followed.measured_s < self._every_s(followed, end_s):
-                return followed.last
-            followed.measured_s = end_s
-            followed.last = self._measure(followed, blank, members, traces, end_s)
-            return followed.last
-        if silent_s is not None and silent_s > FORGET_LEVEL_S and self._goes_on(members, traces, end_s):
-            # That is what there is to judge now.
+        self._scan(job, traces, end_s, period_s)
+        silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
+        if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
+            if job.last and end_s - job.measured_s < self._measure_interval_s(job, end_s):
+                return job.last
+            job.measured_s = end_s
+            job.last = self._measure(job, blank, members, traces, end_s)
+            return job.last
+        if silent_s is not None and silent_s > RESTART_S and self._continues(members, traces, end_s):
+            # The job works on with little traffic: evaluate that traffic from now on.
             since_s = end_s - WINDOW_S
-            self._followed[group.key] = _JobState(scanned_s=since_s, began_s=since_s, restarted=True)
-        return self._quiet(followed, blank, members, silent_s)
+            self._jobs[group.key] = _JobState(scanned_s=since_s, began_s=since_s, restarted=True)
+        return self._judge_silence(job, blank, members, silent_s)
 
     @staticmethod
-    def _pause_s(followed: _JobState, period_s: float | None, interval_s: float) -> float:
-        """Return how long a pause between bursts may be."""
-        last = followed.last
+    def _pause_s(job: _JobState, period_s: float | None, interval_s: float) -> float:
+        """Return the longest pause between bursts, in seconds."""
+        last = job.last
         if period_s is None:
-            return max(PAUSE_S, 2 * interval_s)
+            return max(MIN_PAUSE_S, 2 * interval_s)
         rest = 1 - last.busy if last and known(last.busy) else 1.0
-        return max(PAUSE_STEPS * rest * period_s, 3 * interval_s)
+        return max(PAUSE_FACTOR * rest * period_s, 3 * interval_s)
 
     @staticmethod
-    def _every_s(followed: _JobState, end_s: float) -> float:
-        """Return how often a job is measured: often at first, then as its shares can change."""
-        return 0.0 if end_s - followed.began_s < SETTLED_S else EVERY_S
+    def _measure_interval_s(job: _JobState, end_s: float) -> float:
+        """Return the time between two measurements of a job: 0 for a new job."""
+        return 0.0 if end_s - job.began_s < NEW_JOB_S else MEASURE_INTERVAL_S
 
     def _scan(
-        self, followed: _JobState, traces: Mapping[str, UsageTrace], end_s: float, period_s: float | None
+        self, job: _JobState, traces: Mapping[str, UsageTrace], end_s: float, period_s: float | None
     ) -> None:
-        """Note when there was traffic last."""
-        since_s = followed.scanned_s
-        before = followed.active_s
+        """Update the times of the traffic and the pauses of a job."""
+        since_s = job.scanned_s
+        before = job.active_s
         first: float | None = None
         for uuid, trace in traces.items():
-            edge = followed.edges.get(uuid, QUIET)
+            edge = job.silence_shares.get(uuid, MIN_TRAFFIC_SHARE)
             spans = trace.between(since_s, end_s)
             for start_s, seconds, share in zip(spans.starts_s, spans.seconds, spans.shares, strict=True):
                 if share > edge:
                     first = start_s if first is None else min(first, start_s)
-                    followed.active_s = max(followed.active_s or 0.0, start_s + seconds)
-        followed.scanned_s = end_s
+                    job.active_s = max(job.active_s or 0.0, start_s + seconds)
+        job.scanned_s = end_s
         if first is None:
             return
-        if before is None or first - before >= RESTED_S:
-            followed.began_s = first
-        elif first - before > PAUSE_S:
-            followed.longest_pause_s = max(followed.longest_pause_s, first - before)
+        if before is None or first - before >= NEW_WINDOW_S:
+            job.began_s = first
+        elif first - before > MIN_PAUSE_S:
+            job.longest_pause_s = max(job.longest_pause_s, first - before)
 
     def _measure(
         self,
-        followed: _JobState,
+        job: _JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
         traces: Mapping[str, UsageTrace],
         end_s: float,
     ) -> Judgement:
-        """Work out the shares over the window."""
+        """Return the judgement of a job with traffic, from its shares over the window."""
         period_s = blank.step_s
         wanted_s = WINDOW_S
         if period_s:
             wanted_s = max(1, round(WINDOW_S / period_s)) * period_s
-        oldest_s = max(followed.began_s, *(t.oldest_s for t in traces.values()))
+        oldest_s = max(job.began_s, *(t.oldest_s for t in traces.values()))
         there_s = end_s - oldest_s
         if there_s < wanted_s and period_s and there_s >= period_s:
             wanted_s = there_s // period_s * period_s
         start_s = max(oldest_s, end_s - wanted_s)
         by_uuid = {g.gpu.uuid: g for g in members}
         bounds = limit_bounds(members[0])
-        loads: dict[str, LinkUsage] = {}
+        usages: dict[str, LinkUsage] = {}
         why = ""
         for uuid, trace in traces.items():
             own = measure_usage(trace.between(start_s, end_s), limit_bounds(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
             else:
-                loads[uuid] = own
+                usages[uuid] = own
         seconds = end_s - start_s
         blank = replace(blank, window_s=seconds)
-        if not loads:
+        if not usages:
             return replace(blank, why=why)
-        for uuid, known_load in loads.items():
-            followed.edges[uuid] = max(QUIET, EDGE * known_load.level)
-        if seconds < MIN_WINDOW_S:
+        for uuid, usage in usages.items():
+            job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
+        if seconds < MIN_WATCHED_S:
             return replace(
                 blank,
                 state="unclear",
                 why=f"watched for {seconds:.0f} s only",
-                mean=median(v.mean for v in loads.values()),
+                mean=median(v.mean for v in usages.values()),
             )
-        shares = combine_usage(loads)
-        if end_s - followed.overlap_s >= OVERLAP_S:
-            followed.overlap_s = end_s
-            followed.overlap = self._overlap(members, traces, loads, start_s, end_s)
-        found = fill_judgement(blank, shares, bounds, followed.overlap, practical_rate(members))
-        if shares.gpu:
-            return replace(found, remote=traces[shares.gpu].remote)
-        # Two GPUs that fill the links between them, whatever the others do.
-        most = max(v.near for v in loads.values())
-        pair = [uuid for uuid, v in loads.items() if v.near >= PAIR_SHARE * most]
-        if len(pair) == 2 < len(loads) and most and traces[pair[0]].remote == pair[1]:
+        combined = combine_usage(usages)
+        if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
+            job.overlap_s = end_s
+            job.overlap = self._overlap(members, traces, usages, start_s, end_s)
+        found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members))
+        if combined.gpu:
+            return replace(found, remote=traces[combined.gpu].remote)
+        # Two GPUs may fill the links between them while the others do not.
+        most = max(v.near for v in usages.values())
+        pair = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
+        if len(pair) == 2 < len(usages) and most and traces[pair[0]].remote == pair[1]:
             return replace(found, gpu=pair[0], remote=pair[1])
         return found
 
@@ -242,52 +250,53 @@ class BottleneckEvaluator:
         self,
         members: Sequence[GpuFrame],
         traces: Mapping[str, UsageTrace],
-        loads: Mapping[str, LinkUsage],
+        usages: Mapping[str, LinkUsage],
         start_s: float,
         end_s: float,
     ) -> Maybe[Overlap]:
-        computes = [
-            (traces[u], compute, min(1.0, own.level) if own.unresolved < own.busy / 2 else RING)
-            for u, own in loads.items()
+        """Return the overlap of communication and computation over the window."""
+        readings = [
+            (traces[u], compute, min(1.0, own.level) if own.unresolved < own.busy / 2 else RING_LIMIT)
+            for u, own in usages.items()
             if (compute := self._computed.get(u)) and own.busy
         ]
         powers = [p for g in members if known(p := g.gpu.power_limit_w)]
-        return measure_overlap(computes, start_s, end_s, median(powers) if powers else 0.0)
+        return measure_overlap(readings, start_s, end_s, median(powers) if powers else 0.0)
 
-    def _goes_on(self, members: Sequence[GpuFrame], traces: Mapping[str, UsageTrace], end_s: float) -> bool:
-        """Whether a job that seems silent works on, with little traffic."""
-        if _spins(members):
+    def _continues(self, members: Sequence[GpuFrame], traces: Mapping[str, UsageTrace], end_s: float) -> bool:
+        """Return whether a job that seems silent continues with little traffic."""
+        if _spinning(members):
             return False
         recent = (
             measure_usage(t.between(end_s - WINDOW_S, end_s), limit_bounds(members[0]))
             for t in traces.values()
         )
-        return any(known(r) and r.mean > QUIET for r in recent)
+        return any(known(r) and r.mean > MIN_TRAFFIC_SHARE for r in recent)
 
     def restarted(self, key: str) -> bool:
-        """Whether a job is followed from now on as if it had just begun; true once."""
-        followed = self._followed.get(key)
-        if followed is None or not followed.restarted:
+        """Return whether the job was restarted since the last call."""
+        job = self._jobs.get(key)
+        if job is None or not job.restarted:
             return False
-        followed.restarted = False
+        job.restarted = False
         return True
 
-    def _quiet(
+    def _judge_silence(
         self,
-        followed: _JobState,
+        job: _JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
         silent_s: float | None,
     ) -> Judgement:
-        """Judge a job that moves nothing now: what was found before stays as it was."""
+        """Return the judgement of a job without traffic now; the shares keep their last values."""
         busy, working = _busy(members)
-        if silent_s is None or followed.last is None:
+        if silent_s is None or job.last is None:
             state = "no-traffic" if working else "idle"
             return replace(blank, state=state, busy=0.0, at_limit=0.0, at_limit_most=0.0, mean=0.0)
-        # The step may be found only now, from the traffic before the silence.
-        last = replace(followed.last, silent_s=silent_s, step_s=followed.last.step_s or blank.step_s)
+        # The step may have been found only now, from the traffic before the silence.
+        last = replace(job.last, silent_s=silent_s, step_s=job.last.step_s or blank.step_s)
         period_s = last.step_s
-        after_s = max(SILENT_S, SILENT_STEPS * (period_s or followed.longest_pause_s))
+        after_s = max(MIN_SILENCE_S, MIN_SILENCE_STEPS * (period_s or job.longest_pause_s))
         if silent_s < after_s:
             return last
         if busy:
@@ -295,24 +304,24 @@ class BottleneckEvaluator:
         return replace(last, state="no-traffic" if working else "idle")
 
 
-def _unread(members: Sequence[GpuFrame]) -> str:
-    """Return why there is no traffic to judge."""
+def _why_unread(members: Sequence[GpuFrame]) -> str:
+    """Return the reason why the traffic of these GPUs is not known."""
     rates = [r for g in members for r in (g.nvlink.tx_bytes_per_s, g.nvlink.rx_bytes_per_s)]
     return next((r.reason for r in rates if isinstance(r, Missing)), NOT_READ.reason)
 
 
 def _busy(members: Sequence[GpuFrame]) -> tuple[bool, bool]:
-    """Return whether at least half of the GPUs are fully busy, and whether any works at all."""
+    """Return whether at least half of the GPUs are fully busy, and whether any GPU is busy."""
     utils = [u for g in members if known(u := g.gauges.util_percent)]
-    fully = sum(u >= BUSY_FULLY for u in utils)
+    fully = sum(u >= FULLY_BUSY_PERCENT for u in utils)
     return bool(utils) and 2 * fully >= len(members), any(u >= GPU_BUSY_PERCENT for u in utils)
 
 
-def _spins(members: Sequence[GpuFrame]) -> bool:
-    """Whether GPUs look busy at little power, as they do in a collective that waits."""
+def _spinning(members: Sequence[GpuFrame]) -> bool:
+    """Return whether GPUs draw little power, as they do while spinning in a collective."""
     shares = [
         p / limit
         for g in members
         if known(p := g.gauges.power_w) and known(limit := g.gpu.power_limit_w) and limit
     ]
-    return bool(shares) and median(shares) < SPINNING_POWER
+    return bool(shares) and median(shares) < MAX_SPINNING_POWER

@@ -1,8 +1,8 @@
-"""Bursts of traffic, cut out of a series of rates, and the order in which they repeat.
+"""Bursts of traffic in a series of rates, and the order in which they repeat.
 
-Pure. What a burst moved is an integral, so neither where its edges fall between two readings nor how
-much the steps of a job tremble changes it: bursts distinguish gradient accumulation from noise where the
-autocorrelation cannot.
+Pure. The volume of a burst is an integral. It depends neither on where the edges of the burst fall between
+two readings nor on the jitter of the job's steps. Bursts therefore distinguish gradient accumulation from
+noise where the autocorrelation cannot.
 """
 
 from __future__ import annotations
@@ -11,47 +11,57 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 from statistics import median
 from typing import Final
 
 from nvltop.model import Maybe, Missing
 
-EDGES: Final = (0.15, 0.3, 0.5, 0.65)
-"""Shares of the bursts' level at which they may be cut; two that cut alike are believed."""
-SAME_CUT: Final = 0.05
-SILENCE: Final = 2
-"""Cells that part two bursts; of shorter silences some would not be seen."""
-SILENCE_OF_MANY: Final = 3
-"""The same for bursts that differ: what moved is cut well enough to distinguish them."""
+CUT_LEVELS: Final = (0.15, 0.3, 0.5, 0.65)
+"""Shares of the burst level at which bursts may be cut; a cut is accepted if two levels agree on it."""
+SILENCE_SHARE: Final = CUT_LEVELS[0]
+"""Share of the burst level below which there is silence."""
+MAX_CUT_DIFFERENCE: Final = 0.05
+"""Share of the bursts by which the cuts at two levels may differ and still agree."""
+MIN_SILENCE: Final = 2
+"""Length of a silence below which it may be missed, in cells."""
+MIN_MIXED_SILENCE: Final = 3
+"""Length of a silence below which the volumes of different bursts cannot be separated, in cells."""
 MIN_BURSTS: Final = 4
-PERIODS: Final = 3
-"""So many must have been seen."""
-APART: Final = 3.5
-"""Bursts that follow each other in fewer cells may be images of others between the readings."""
-PAUSE: Final = 3.0
-"""A silence that is so many times longer than the usual one, and rare, is no part of the rhythm."""
-RARE: Final = 1 / 9
+"""Number of bursts below which no pattern is searched for."""
+MIN_PERIODS: Final = 3
+"""Number of periods that must have been observed."""
+MIN_DISTANCE: Final = 3.5
+"""Distance of bursts below which they may be aliases of faster bursts, in cells."""
+PAUSE_FACTOR: Final = 3.0
+"""Multiple of the usual silence above which a rare silence is a pause, not part of the pattern."""
+MAX_PAUSE_SHARE: Final = 1 / 9
+"""Share of the silences that may be pauses; longer silences that are more frequent belong to the pattern."""
 MAX_ORDER: Final = 32
-"""Bursts in one step, at most."""
-EVEN: Final = 0.25
-"""Largest difference (root mean square, over the mean) of distances that repeat."""
-ALIKE: Final = 0.12
-ENOUGH: Final = 12
-"""Of fewer bursts, those that differ more may be parts of a period not seen often enough."""
-BLUR: Final = 1.0
-"""Cells by which two distances may differ only because a burst is seen in whole cells."""
-BETTER: Final = 2.0
-BETTER_BY: Final = 0.00015
-"""How much worse (in squares) a smaller order may repeat itself than the best, and still be the answer."""
-CHANCE: Final = 80.0
-"""And how much of that is chance, where only a few bursts can be held together."""
-ON_GRID: Final = 0.05
-"""Bursts whose distance is as near as this to a whole number of cells are all cut alike."""
-OUTLIER: Final = 0.3
-MANY: Final = 9
-"""With more bursts than this and a long silence, a period is a step of many parts, or many steps and an
-evaluation: nobody can know that."""
-PAUSE_OF_MANY: Final = 1.5
+"""Largest number of bursts in one step."""
+MAX_UNEVENNESS: Final = 0.25
+"""Largest difference of distances one period apart (root mean square, over the mean distance)."""
+MAX_DIFFERENCE: Final = 0.12
+"""Difference of volumes one period apart above which `MANY_BURSTS` are needed."""
+MANY_BURSTS: Final = 12
+"""Number of bursts below which bursts that differ may be parts of a longer period."""
+MAX_CELL_ERROR: Final = 1.0
+"""Difference of two distances that is an effect of the cells, in cells."""
+SCORE_FACTOR: Final = 2.0
+"""Factor by which the squared error of a smaller order may exceed that of the best order."""
+SCORE_SLACK: Final = 0.00015
+"""Amount by which the squared error of a smaller order may exceed that of the best order."""
+CHANCE_FACTOR: Final = 80.0
+"""Addition to `SCORE_FACTOR` for chance, divided by the number of pairs of bursts that are compared."""
+GRID_TOLERANCE: Final = 0.05
+"""Distance from a complete number of cells below which all bursts are cut in the same way, in cells."""
+MAX_OUTLIER_SHARE: Final = 0.3
+"""Deviation from the median period above which a period is an outlier."""
+MAX_CERTAIN_ORDER: Final = 9
+"""Bursts per period above which a period with a long silence is ambiguous: it may be one step of many
+parts, or many steps and an evaluation."""
+MIXED_PAUSE_FACTOR: Final = 1.5
+"""Multiple of the usual distance above which a silence in such a period is long."""
 
 AMBIGUOUS: Final = Missing("more than one period fits")
 NO_PATTERN: Final = Missing("no bursts that repeat")
@@ -59,16 +69,16 @@ NO_PATTERN: Final = Missing("no bursts that repeat")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One stretch of traffic, and what follows up to the next."""
+    """One burst, with the silence that follows it."""
 
     at: float
-    """Its middle, in cells."""
+    """Centre of the burst, in cells."""
     moved: tuple[float, ...]
-    """By channel, in the unit of the rates times cells."""
+    """Volume by channel, in the unit of the rates times cells."""
     silence: int = 0
-    """Cells before it."""
-    whole: bool = True
-    """Whether all of it was read."""
+    """Length of the silence before the burst, in cells."""
+    complete: bool = True
+    """Whether every cell of the burst was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +86,30 @@ class BurstPattern:
     """Bursts that repeat."""
 
     period: float
-    """In cells."""
+    """Length of one period, in cells."""
     order: int
-    """Bursts in one period."""
+    """Number of bursts in one period."""
     unevenness: float
-    """Difference (root mean square) of the distances one period apart, over the mean distance."""
+    """Difference of distances one period apart (root mean square, over the mean distance)."""
     bursts: int
+    """Number of bursts that were compared."""
     difference: float
-    """Of what bursts one period apart moved (root mean square), over their mean."""
+    """Difference of volumes one period apart (root mean square, over the mean volume)."""
 
 
 def burst_level(values: Sequence[float]) -> float:
-    """Return the rate at which most of the data moved: that of the bursts, however rare they are."""
+    """Return the rate at which most of the data moved: the rate of the bursts, however rare they are."""
     total = sum(values)
-    return sum(v * v for v in values) / total if total > 0 else 0.0
+    return sum(map(mul, values, values)) / total if total > 0 else 0.0
+
+
+def base_level(values: Sequence[float]) -> float:
+    """Return the rate between the bursts: the second percentile of the rates."""
+    return sorted(values)[len(values) // 50]
 
 
 def ranges_above(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
-    """Return where a series stands above an edge, as ranges of cells."""
+    """Return the ranges of cells in which a series exceeds `edge`."""
     found: list[tuple[int, int]] = []
     start = None
     for i, v in enumerate(values):
@@ -109,28 +125,28 @@ def ranges_above(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
 
 
 def burst_ranges(values: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the bursts of a series as ranges of cells; none if it has no silences that part them."""
-    low = sorted(values)[len(values) // 50]
+    """Return the bursts of a series as ranges of cells; none if no silences separate them."""
+    low = base_level(values)
     high = burst_level([v - low for v in values if v > low])
-    cuts = [ranges_above(values, low + edge * high) for edge in EDGES]
-    # Short silences show at the higher edges only, and then not all of them at the lower ones.
-    alike = [b for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= SAME_CUT * len(a)]
-    most = max(reversed(alike), key=len, default=[])
-    short = sum(b[0] - a[1] < SILENCE for a, b in pairwise(most))
-    return most if len(most) >= MIN_BURSTS and short <= SAME_CUT * len(most) else []
+    cuts = [ranges_above(values, low + edge * high) for edge in CUT_LEVELS]
+    # Short silences appear at the higher levels only, or only some of them at the lower levels.
+    agreed = [b for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= MAX_CUT_DIFFERENCE * len(a)]
+    most = max(reversed(agreed), key=len, default=[])
+    short = sum(b[0] - a[1] < MIN_SILENCE for a, b in pairwise(most))
+    return most if len(most) >= MIN_BURSTS and short <= MAX_CUT_DIFFERENCE * len(most) else []
 
 
 def find_bursts(
     channels: Sequence[Sequence[float]], total: Sequence[float], holes: Sequence[int] = ()
 ) -> list[Burst]:
-    """Return the bursts but for one at either end of the series, which may be cut off.
+    """Return the bursts of a series, except those at its ends, which may be incomplete.
 
-    At the `holes`, cells that were not read, the rates are 0.
+    `holes` are the cells that were not read; their rates are 0.
     """
     ranges = burst_ranges(total)
     if not ranges:
         return []
-    # What follows a burst up to the next belongs to it: a small one in the middle would fall to either side.
+    # A burst includes what follows up to the next one, so that small traffic between them has one owner.
     usual = round(median(b[0] - a[0] for a, b in pairwise(ranges)))
     stops = [b[0] - 1 for b in ranges[1:]] + [ranges[-1][0] - 1 + usual]
     found = []
@@ -140,60 +156,64 @@ def find_bursts(
             near = range(start - 1, min(stop, end + 1))
             at = sum((i + 0.5) * total[i] for i in near) / sum(total[i] for i in near)
             moved = tuple(sum(c[start - 1 : stop]) for c in channels)
-            whole = not any(start - 1 <= hole < stop for hole in holes)
-            found.append(Burst(at, moved, start - before, whole))
+            complete = not any(start - 1 <= hole < stop for hole in holes)
+            found.append(Burst(at, moved, start - before, complete))
         before = end
     return found
 
 
 def find_pattern(found: Sequence[Burst], holes: Sequence[int] = ()) -> Maybe[BurstPattern]:
-    """Return how bursts repeat.
+    """Return the pattern in which bursts repeat.
 
-    A distance over one of the `holes` (cells that were not read) says nothing.
+    A distance across one of the `holes` (cells that were not read) is ignored.
     """
-    distances = [b.at - a.at if _unbroken(a, b, holes) else math.nan for a, b in pairwise(found)]
+    distances = [b.at - a.at if _comparable(a, b, holes) else math.nan for a, b in pairwise(found)]
     measured = [d for d in distances if d == d]
-    sizes = _sizes(found)
-    if len(found) < MIN_BURSTS or not sizes or not measured or median(measured) < APART:
+    sizes = _size_scores(found)
+    if len(found) < MIN_BURSTS or not sizes or not measured or median(measured) < MIN_DISTANCE:
         return NO_PATTERN
-    if _smallest(sizes, len(found)) == 1:
-        # Bursts that are all alike are a step each; in front of a bigger one a silence is part of the step.
-        distances = _without_pauses(distances, PAUSE * median(measured))
-    spacing = _spacing(distances, list(sizes))
+    if _smallest_order(sizes, len(found)) == 1:
+        # If all bursts are alike, each is a step, and a rare long silence is a pause. If they differ, the
+        # silence before a bigger burst is part of the step.
+        distances = _without_pauses(distances, PAUSE_FACTOR * median(measured))
+    spacing = _distance_scores(distances, list(sizes))
     if not spacing:
         return NO_PATTERN
-    blur = (BLUR / (2 * median(measured))) ** 2
-    order = max(_smallest(spacing, len(measured), blur), _smallest_of_sizes(sizes, found, measured))
-    if order not in spacing or order > len(found) // PERIODS:
+    blur = (MAX_CELL_ERROR / (2 * median(measured))) ** 2
+    order = max(
+        _smallest_order(spacing, len(measured), blur), _smallest_order_by_size(sizes, found, measured)
+    )
+    if order not in spacing or order > len(found) // MIN_PERIODS:
         return AMBIGUOUS
-    period = _period(distances, order)
-    if order > 1 and sum(b.silence < SILENCE_OF_MANY for b in found) > SAME_CUT * len(found):
+    period = _mean_period(distances, order)
+    if order > 1 and sum(b.silence < MIN_MIXED_SILENCE for b in found) > MAX_CUT_DIFFERENCE * len(found):
         return NO_PATTERN
-    if order > MANY and max(measured) > PAUSE_OF_MANY * median(measured):
+    if order > MAX_CERTAIN_ORDER and max(measured) > MIXED_PAUSE_FACTOR * median(measured):
         return AMBIGUOUS
     difference = math.sqrt(sizes.get(order, 0.0))
-    if len(found) < ENOUGH and difference > ALIKE:
+    if len(found) < MANY_BURSTS and difference > MAX_DIFFERENCE:
         return AMBIGUOUS
     uneven = math.sqrt(spacing[order])
-    if not period or uneven > EVEN:
+    if not period or uneven > MAX_UNEVENNESS:
         return NO_PATTERN
     return BurstPattern(period, order, uneven, len(found), difference)
 
 
-def _unbroken(a: Burst, b: Burst, holes: Sequence[int]) -> bool:
-    return a.whole and b.whole and not any(a.at <= hole <= b.at for hole in holes)
+def _comparable(a: Burst, b: Burst, holes: Sequence[int]) -> bool:
+    """Return whether the distance of two bursts was read completely."""
+    return a.complete and b.complete and not any(a.at <= hole <= b.at for hole in holes)
 
 
-def _sizes(found: Sequence[Burst]) -> dict[int, float]:
-    """Return by how much bursts differ from those one period earlier in what they move, by order; squared."""
-    measured = [sum(b.moved) for b in found if b.whole]
+def _size_scores(found: Sequence[Burst]) -> dict[int, float]:
+    """Return the mean squared difference of volumes `order` bursts apart, by order."""
+    measured = [sum(b.moved) for b in found if b.complete]
     mean = sum(measured) / len(measured) if measured else 1.0
     scores = {}
     for order in range(1, min(MAX_ORDER, len(found) // 2) + 1):
         changes = [
             min(1.0, sum(abs(p - q) for p, q in zip(a.moved, b.moved, strict=True)) / mean) ** 2
             for a, b in zip(found, found[order:], strict=False)
-            if a.whole and b.whole
+            if a.complete and b.complete
         ]
         if changes:
             scores[order] = sum(changes) / len(changes)
@@ -201,21 +221,21 @@ def _sizes(found: Sequence[Burst]) -> dict[int, float]:
 
 
 def _without_pauses(distances: Sequence[float], longest: float) -> list[float]:
-    """Forget distances that are long and rare."""
+    """Return the distances with NaN for those that exceed `longest`, if these are rare."""
     measured = [d for d in distances if d == d]
-    if sum(d > longest for d in measured) > RARE * len(measured):
+    if sum(d > longest for d in measured) > MAX_PAUSE_SHARE * len(measured):
         return list(distances)
     return [d if d <= longest else math.nan for d in distances]
 
 
-def _spacing(distances: Sequence[float], orders: Sequence[int]) -> dict[int, float]:
-    """Return by how much distances differ from those one period earlier, by order; squared."""
+def _distance_scores(distances: Sequence[float], orders: Sequence[int]) -> dict[int, float]:
+    """Return the mean squared difference of distances `order` bursts apart, by order."""
     measured = [d for d in distances if d == d]
-    pace = sum(measured) / len(measured)
+    mean_distance = sum(measured) / len(measured)
     scores = {}
     for order in orders:
         changes = [
-            min(1.0, max(0.0, abs(a - b) - BLUR) / pace) ** 2
+            min(1.0, max(0.0, abs(a - b) - MAX_CELL_ERROR) / mean_distance) ** 2
             for a, b in zip(distances, distances[order:], strict=False)
             if a == a and b == b
         ]
@@ -224,34 +244,40 @@ def _spacing(distances: Sequence[float], orders: Sequence[int]) -> dict[int, flo
     return scores
 
 
-def _smallest(scores: Mapping[int, float], count: int, slack: float = 0.0) -> int:
-    """Return the smallest order that explains so many values about as well as the best."""
-    most = min((BETTER + CHANCE / (count - o)) * score for o, score in scores.items()) + BETTER_BY + slack
+def _smallest_order(scores: Mapping[int, float], count: int, slack: float = 0.0) -> int:
+    """Return the smallest order that fits `count` values about as well as the best order."""
+    most = (
+        min((SCORE_FACTOR + CHANCE_FACTOR / (count - o)) * score for o, score in scores.items())
+        + SCORE_SLACK
+        + slack
+    )
     return next(order for order, score in scores.items() if score <= most)
 
 
-def _smallest_of_sizes(sizes: Mapping[int, float], found: Sequence[Burst], measured: Sequence[float]) -> int:
-    """Return the smallest order that explains what bursts move.
+def _smallest_order_by_size(
+    sizes: Mapping[int, float], found: Sequence[Burst], measured: Sequence[float]
+) -> int:
+    """Return the smallest order that explains the volumes of the bursts.
 
-    Where a burst begins and ends between two readings, some of it falls to its neighbour. That repeats with
-    the multiple of the step that fits the readings best: of a step of 10.4 readings, each fifth burst is cut
-    alike, and each second one nearly so.
+    If a burst begins or ends within a cell, part of its volume is attributed to its neighbour. That effect
+    repeats with the multiple of the step that is closest to a complete number of cells: with a step of 10.4
+    cells, every fifth burst is cut in the same way, and every second one nearly so.
     """
-    order = _smallest(sizes, len(found))
-    pace = sum(measured) / len(measured)
-    if order == 1 or abs(pace - round(pace)) < ON_GRID:
+    order = _smallest_order(sizes, len(found))
+    mean_distance = sum(measured) / len(measured)
+    if order == 1 or abs(mean_distance - round(mean_distance)) < GRID_TOLERANCE:
         return order
     length = max(1.0, median(measured) - median(b.silence for b in found))
-    return _smallest(sizes, len(found), (EDGES[0] / length) ** 2)
+    return _smallest_order(sizes, len(found), (CUT_LEVELS[0] / length) ** 2)
 
 
-def _period(distances: Sequence[float], order: int) -> float:
-    """Return the mean length of so many bursts without a pause; 0 if there are none, or no usual length."""
+def _mean_period(distances: Sequence[float], order: int) -> float:
+    """Return the mean length of `order` bursts without a pause; 0 if it cannot be determined."""
     spans = [sum(distances[i : i + order]) for i in range(len(distances) - order + 1)]
-    whole = [s for s in spans if s == s]
-    if not whole:
+    read = [s for s in spans if s == s]
+    if not read:
         return 0.0
-    usual = median(whole)
-    # Of as many short ones as long ones the median lies in between, near none of them.
-    near = [s for s in whole if abs(s - usual) <= OUTLIER * usual]
+    usual = median(read)
+    # With as many short as long spans the median lies between them, and close to none.
+    near = [s for s in read if abs(s - usual) <= MAX_OUTLIER_SHARE * usual]
     return sum(near) / len(near) if near else 0.0

@@ -1,6 +1,6 @@
-"""How busy the units of one GPU were over the last minutes, reading by reading. Pure.
+"""The compute activity of one GPU over the last minutes, reading by reading.
 
-Memory: `READINGS` rows of six floats (49 kB) a GPU, and less until that many readings have come.
+Pure. Memory: at most `MAX_READINGS` rows of six floats per GPU (49 kB).
 """
 
 from __future__ import annotations
@@ -11,27 +11,30 @@ from typing import Final, NamedTuple
 
 from nvltop.model import ComputeActivity, Maybe, Missing
 
-READINGS: Final = 1024
-"""Readings kept: four minutes at four a second."""
-_WIDTH: Final = 6
+MAX_READINGS: Final = 1024
+"""Number of readings kept: four minutes at four per second."""
+_COLUMNS: Final = 6
 
 
 class ComputeReading(NamedTuple):
-    """How busy a GPU was between two samples; NaN where that could not be read."""
+    """The compute activity of a GPU between two samples; NaN where not read."""
 
     start_s: float
-    """CLOCK_MONOTONIC, as the spans of `Moved`."""
+    """Start, CLOCK_MONOTONIC."""
     end_s: float
+    """End, CLOCK_MONOTONIC."""
     sm: float
-    """Share, 0…1, as are the next two; see `ComputeActivity`."""
+    """Activity of the SMs, 0…1; see `ComputeActivity`."""
     tensor: float
+    """Activity of the tensor cores, 0…1."""
     dram: float
+    """Activity of the memory interface, 0…1."""
     power_w: float
-    """At the end of the span."""
+    """Power draw at the end."""
 
 
 class ComputeSeries:
-    """The newest readings of one GPU, all of one source."""
+    """The newest readings of one GPU, all from the same source."""
 
     __slots__ = ("_next", "_rows", "source")
 
@@ -43,10 +46,10 @@ class ComputeSeries:
         """Index of the row that the next reading replaces, once the series is full."""
 
     def __len__(self) -> int:
-        return len(self._rows) // _WIDTH
+        return len(self._rows) // _COLUMNS
 
     def add(self, start_s: float, end_s: float, data: ComputeActivity) -> None:
-        """Take a reading; one that is older than the newest, or has no length, is none."""
+        """Add a reading, unless it is older than the newest one or empty."""
         newest = self.newest
         if not end_s > start_s or (newest and end_s <= newest.end_s):
             return
@@ -54,20 +57,20 @@ class ComputeSeries:
             self._rows, self._next, self.source = array("d"), 0, data.source
         values = (_number(v) for v in (data.sm, data.tensor, data.dram, data.power_w))
         row = array("d", (start_s, end_s, *values))
-        if len(self) < READINGS:
+        if len(self) < MAX_READINGS:
             self._rows.extend(row)
         else:
-            at = self._next * _WIDTH
-            self._rows[at : at + _WIDTH] = row
-            self._next = (self._next + 1) % READINGS
+            at = self._next * _COLUMNS
+            self._rows[at : at + _COLUMNS] = row
+            self._next = (self._next + 1) % MAX_READINGS
 
     @property
     def newest(self) -> ComputeReading | None:
-        """The newest reading."""
+        """The newest reading, or None if there is none."""
         return self._row(len(self) - 1) if len(self) else None
 
     def since(self, start_s: float) -> list[ComputeReading]:
-        """Return the readings that end after a time (CLOCK_MONOTONIC), oldest first."""
+        """Return the readings that end after `start_s` (CLOCK_MONOTONIC), oldest first."""
         found = []
         for age in range(len(self) - 1, -1, -1):
             row = self._row(age)
@@ -78,9 +81,9 @@ class ComputeSeries:
         return found
 
     def _row(self, number: int) -> ComputeReading:
-        """Return a reading by its number, from 0 for the oldest."""
-        at = (self._next + number) % len(self) * _WIDTH
-        return ComputeReading(*self._rows[at : at + _WIDTH])
+        """Return the reading `number`, counted from 0 for the oldest."""
+        at = (self._next + number) % len(self) * _COLUMNS
+        return ComputeReading(*self._rows[at : at + _COLUMNS])
 
 
 def _number(value: Maybe[float]) -> float:

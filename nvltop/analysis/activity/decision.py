@@ -1,6 +1,6 @@
-"""From loads to the answer: does NVLink limit this job?
+"""Decide from the link usage of a job's GPUs whether NVLink limits the job.
 
-Pure. The thresholds are those of the table in README.md of this folder.
+Pure. README.md of this folder explains the thresholds.
 """
 
 from __future__ import annotations
@@ -15,155 +15,164 @@ from nvltop.analysis.activity.usage_trace import LimitBounds
 from nvltop.analysis.verdict import ceiling
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
-RING: Final = 0.9
-"""Share of NCCL max from which a ring is at its limit; LL128 and trees end at 0.92 of it
+RING_LIMIT: Final = 0.9
+"""Share of NCCL max above which a ring is at its limit; LL128 and trees reach 0.92
 (nccl src/graph/tuning.cc)."""
-CLOSE: Final = 0.85
-"""Share from which traffic is near the limit, on boards without NVLS."""
-NVLS: Final = {"4.0": 0.80, "5.0": 0.69}
-"""Share of NCCL max at which an NVLS all-reduce ends, by generation: `nvlsEfficiency` of nccl
+NEAR_LIMIT: Final = 0.85
+"""Share of NCCL max above which traffic is near the limit on boards without NVLS."""
+NVLS_RATES: Final = {"4.0": 0.80, "5.0": 0.69}
+"""Share of NCCL max that an NVLS all-reduce reaches, by generation: `nvlsEfficiency` of nccl
 src/graph/tuning.cc (0.85, 0.74) times (channels - 1) / channels."""
-NVLS_NEAR: Final = 0.93
-"""Share of that from which an NVLS all-reduce is at its limit."""
-NVLS_BAND: Final = 0.04
-"""How far from it a rate may lie that is the one of NVLS, where no computation hides it."""
-MOST_TIME: Final = 0.8
-"""Share of the time at the limit from which it bounds the job, whatever overlaps."""
-HALF: Final = 0.5
-SOME: Final = 0.1
-"""Share of the time from which being at the limit matters."""
-LITTLE: Final = 0.15
-"""Share of the time at the limit, at most, below which NVLink does not limit the job."""
-HEAVY: Final = 0.3
-"""Share of the time with traffic from which a job communicates much."""
-HIDDEN: Final = 0.15
-"""Exposed share of the communication below which computing hides it."""
-EXPOSED: Final = 0.7
-ALIKE: Final = 0.05
-"""GPUs whose shares at the limit differ by less are alike, and none of them is named."""
-ONE_SIDED: Final = 2.0
+NVLS_LIMIT: Final = 0.93
+"""Share of the NVLS rate above which an NVLS all-reduce is at its limit."""
+NVLS_TOLERANCE: Final = 0.04
+"""Distance from the NVLS rate below which exposed traffic is taken to be an NVLS all-reduce."""
+MOSTLY_AT_LIMIT: Final = 0.8
+"""Share of the time at the limit above which NVLink limits the job, whatever the overlap is."""
+HALF_THE_TIME: Final = 0.5
+"""Share of the time above which NVLink limits the job as a whole, not only a part of its time."""
+MIN_SHARE: Final = 0.1
+"""Share of the time at the limit below which it does not matter."""
+MAX_BELOW_SHARE: Final = 0.15
+"""Upper bound of the share of the time at the limit below which NVLink does not limit the job."""
+HEAVY_TRAFFIC: Final = 0.3
+"""Share of the time with traffic above which a job is communication-heavy."""
+MAX_HIDDEN: Final = 0.15
+"""Exposed share of the communication below which computation hides the traffic."""
+MOSTLY_EXPOSED: Final = 0.7
+"""Exposed share of the communication above which computation does not hide the traffic."""
+MAX_SPREAD: Final = 0.05
+"""Difference of the shares at the limit below which all GPUs are alike, and none is named."""
+MIN_TRAFFIC_RATIO: Final = 1.1
+"""Mean traffic over the median of the others above which a GPU is used differently."""
+ONE_SIDED_RATIO: Final = 2.0
+"""Ratio of TX and RX above which the traffic goes in one direction."""
 
-NO_FIGURE: Final = "what NCCL reaches on this generation of NVLink is not published"
-TOO_SHORT: Final = "the bursts are shorter than the readings"
+NO_PUBLISHED_FIGURE: Final = "what NCCL reaches on this generation of NVLink is not published"
+BURSTS_TOO_SHORT: Final = "the bursts are shorter than the readings"
 
 
 def has_nvls(g: GpuFrame) -> bool:
-    """Whether the board can do NVLS all-reduces: it has NVSwitches, and is a Hopper or later."""
+    """Return whether the board supports NVLS all-reduces: Hopper or later, with NVSwitches."""
     remotes = g.gpu.remotes
-    if isinstance(remotes, Missing) or g.gpu.nvlink_generation not in NVLS:
+    if isinstance(remotes, Missing) or g.gpu.nvlink_generation not in NVLS_RATES:
         return False
     return any(r.kind is not RemoteKind.GPU for r in remotes)
 
 
 def limit_bounds(g: GpuFrame) -> LimitBounds:
-    """Return from which share of NCCL max a GPU's links are at their limit."""
+    """Return the shares of NCCL max above which the links of a GPU are at their limit."""
     if isinstance(ceiling(g.gpu.nvlink_generation), Missing):
-        return LimitBounds(RING, RING, 0.0)
+        return LimitBounds(RING_LIMIT, RING_LIMIT, 0.0)
     if has_nvls(g):
-        nvls = NVLS[str(g.gpu.nvlink_generation)]
-        return LimitBounds(NVLS_NEAR * nvls, RING, nvls)
-    return LimitBounds(CLOSE, RING, 0.0)
+        nvls = NVLS_RATES[str(g.gpu.nvlink_generation)]
+        return LimitBounds(NVLS_LIMIT * nvls, RING_LIMIT, nvls)
+    return LimitBounds(NEAR_LIMIT, RING_LIMIT, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class JobUsage:
-    """The loads of a job's GPUs as one."""
+    """The link usage of a job as a whole."""
 
-    load: LinkUsage
+    usage: LinkUsage
     gpu: str | None
-    """The GPU that is at its limit for longer than the others."""
+    """UUID of the GPU that is at its limit for longer than the others, if there is one."""
 
 
-def combine_usage(loads: Mapping[str, LinkUsage]) -> JobUsage:
-    """Return the load that limits the job: that of all where they are alike, else of the most limited."""
-    values = list(loads.values())
-    top = max(loads, key=lambda u: (loads[u].near, loads[u].most))
+def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
+    """Return the usage that limits the job: the median of GPUs that are alike, else the most limited one."""
+    values = list(usages.values())
+    top = max(usages, key=lambda u: (usages[u].near, usages[u].most))
     usual = [median(getattr(v, name) for v in values) for name in ("near", "most", "mean")]
-    most = loads[top]
+    most = usages[top]
     apart = max(most.near - usual[0], most.most - usual[1])
-    # What a GPU moves says that it is used otherwise than the rest; noise of the shares does not.
-    if len(values) > 1 and apart > ALIKE and most.mean > 1.1 * usual[2]:
+    # More traffic shows that a GPU is used differently from the others; noise of the shares does not.
+    if len(values) > 1 and apart > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
         return JobUsage(most, top)
     names = [f.name for f in fields(LinkUsage)]
     return JobUsage(LinkUsage(*(median(getattr(v, name) for v in values) for name in names)), None)
 
 
 def decide_state(
-    load: LinkUsage, bounds: LimitBounds, overlap: Maybe[Overlap], figure: bool
+    usage: LinkUsage, bounds: LimitBounds, overlap: Maybe[Overlap], has_figure: bool
 ) -> tuple[str, str]:
-    """Return the state of a job with traffic, and why it is unclear."""
+    """Return the state of a job with traffic, and the reason if the state is `unclear`."""
     exposed = overlap.exposed if known(overlap) and overlap.confidence != "possible" else None
-    sure = load.at >= HALF * load.near or (
-        at_nvls_rate(load, bounds) and exposed is not None and exposed >= EXPOSED
+    sure = usage.at >= HALF_THE_TIME * usage.near or (
+        at_nvls_rate(usage, bounds) and exposed is not None and exposed >= MOSTLY_EXPOSED
     )
-    if load.near >= MOST_TIME and sure:
+    if usage.near >= MOSTLY_AT_LIMIT and sure:
         return "limits", ""
-    if load.near >= SOME:
+    if usage.near >= MIN_SHARE:
         if exposed is None:
             return "may-limit", ""
-        if exposed < HIDDEN:
+        if exposed < MAX_HIDDEN:
             return "hidden", ""
-        cost = load.near * exposed
-        if cost < SOME:
+        cost = usage.near * exposed
+        if cost < MIN_SHARE:
             return "hidden", ""
         if not sure:
             return "may-limit", ""
-        return ("limits" if cost >= HALF else "limits-part"), ""
-    if load.most < LITTLE:
-        surely_busy = load.busy - load.unresolved
-        heavy = load.level >= SOME and (surely_busy >= HEAVY or load.mean >= LITTLE)
+        return ("limits" if cost >= HALF_THE_TIME else "limits-part"), ""
+    if usage.most < MAX_BELOW_SHARE:
+        surely_busy = usage.busy - usage.unresolved
+        heavy = usage.level >= MIN_SHARE and (surely_busy >= HEAVY_TRAFFIC or usage.mean >= MAX_BELOW_SHARE)
         return ("below" if heavy else "light"), ""
-    if exposed is not None and exposed < HIDDEN:
+    if exposed is not None and exposed < MAX_HIDDEN:
         return "hidden", ""
-    return "unclear", TOO_SHORT if figure else NO_FIGURE
+    return "unclear", BURSTS_TOO_SHORT if has_figure else NO_PUBLISHED_FIGURE
 
 
-def at_nvls_rate(load: LinkUsage, bounds: LimitBounds) -> bool:
-    """Whether the rate is what an NVLS all-reduce reaches."""
-    return bool(bounds.nvls) and abs(load.level - bounds.nvls) <= NVLS_BAND
+def at_nvls_rate(usage: LinkUsage, bounds: LimitBounds) -> bool:
+    """Return whether the rate is what an NVLS all-reduce reaches."""
+    return bool(bounds.nvls) and abs(usage.level - bounds.nvls) <= NVLS_TOLERANCE
 
 
 def fill_judgement(
     blank: Judgement,
-    shares: JobUsage,
+    job: JobUsage,
     bounds: LimitBounds,
     overlap: Maybe[Overlap],
     practical: Maybe[float],
 ) -> Judgement:
-    """Fill in a judgement."""
-    load = shares.load
-    state, why = decide_state(load, bounds, overlap, known(practical))
-    busy: Maybe[float] = load.busy
-    if load.unresolved > SOME:
-        busy = Missing(TOO_SHORT)
-    figure = known(practical)
-    none = Missing(NO_FIGURE)
+    """Return `blank` with the state and the numbers of a job with traffic."""
+    usage = job.usage
+    state, why = decide_state(usage, bounds, overlap, known(practical))
+    busy: Maybe[float] = usage.busy
+    if usage.unresolved > MIN_SHARE:
+        busy = Missing(BURSTS_TOO_SHORT)
+    has_figure = known(practical)
+    none = Missing(NO_PUBLISHED_FIGURE)
     direction = "both"
-    if max(load.tx, load.rx) > ONE_SIDED * min(load.tx, load.rx):
-        direction = "tx" if load.tx > load.rx else "rx"
-    most = load.most if isinstance(busy, Missing) else min(load.most, busy)
-    near = min(load.near, most)
+    if max(usage.tx, usage.rx) > ONE_SIDED_RATIO * min(usage.tx, usage.rx):
+        direction = "tx" if usage.tx > usage.rx else "rx"
+    most = usage.most if isinstance(busy, Missing) else min(usage.most, busy)
+    near = min(usage.near, most)
     return replace(
         blank,
         state=state,
         why=why,
         busy=busy,
-        at_limit=near if figure or near else none,
-        at_limit_most=max(near, most) if figure else none,
-        level=none if not figure else Missing(TOO_SHORT) if isinstance(busy, Missing) else load.level,
-        mean=load.mean if figure else none,
+        at_limit=near if has_figure or near else none,
+        at_limit_most=max(near, most) if has_figure else none,
+        level=none
+        if not has_figure
+        else Missing(BURSTS_TOO_SHORT)
+        if isinstance(busy, Missing)
+        else usage.level,
+        mean=usage.mean if has_figure else none,
         nvls_capable=bool(bounds.nvls),
-        nvls=bool(bounds.nvls) and bounds.near <= load.level < bounds.at,
-        gpu=shares.gpu,
+        nvls=bool(bounds.nvls) and bounds.near <= usage.level < bounds.at,
+        gpu=job.gpu,
         direction=direction,
         overlap=overlap,
-        reached_bytes_per_s=max(load.tx, load.rx),
+        reached_bytes_per_s=max(usage.tx, usage.rx),
         practical_bytes_per_s=practical,
     )
 
 
 def practical_rate(members: Sequence[GpuFrame]) -> Maybe[float]:
-    """Return NCCL max of one GPU and direction in bytes/s: that of the slowest."""
+    """Return NCCL max per GPU and direction in bytes/s, for the slowest of the GPUs."""
     speeds: list[float] = []
     for g in members:
         share, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s

@@ -1,8 +1,7 @@
-"""Whether the links of a GPU share its traffic as they should.
+"""Whether the links of a GPU share its traffic evenly.
 
-Links that lead to the same GPU, and all links to NVSwitches, are used alike: one that carries much less
-than the others of its kind while they carry traffic is odd. Judged on what the counters moved over a
-minute, so that bursts do not matter.
+All links to the same GPU, and all links to NVSwitches, are used alike. A link that carries much less than
+the others of its kind is odd. The rates are means over a minute, so that bursts do not matter.
 """
 
 from __future__ import annotations
@@ -15,19 +14,22 @@ from typing import Final, NamedTuple
 
 from nvltop.model import GpuFrame, Link, RemoteKind, known
 
-EVERY_S: Final = 15.0
-KEPT: Final = 5
-LONG_ENOUGH_S: Final = 45.0
-LESS: Final = 0.6
-"""Share of what its like carry below which a link is odd: one that trained at half width carries half."""
-USED: Final = 0.01
-"""Share of the speed that they must carry."""
-FEW: Final = 0.25
-"""Where more than this share of the links is odd, it is how the job uses them."""
+SAMPLE_INTERVAL_S: Final = 15.0
+"""Time between two samples of the link counters, seconds."""
+MAX_SAMPLES: Final = 5
+"""Number of samples kept per GPU."""
+MIN_WINDOW_S: Final = 45.0
+"""Length of the window below which links are not compared, seconds."""
+ODD_SHARE: Final = 0.6
+"""Share of the traffic of comparable links below which a link is odd; a link at half width carries 0.5."""
+MIN_USE: Final = 0.01
+"""Share of the speed below which the traffic of the other links is too small to compare."""
+MAX_ODD_LINKS: Final = 0.25
+"""Share of odd links above which the imbalance is caused by the job, not by a link."""
 
 
 class LinkImbalance(NamedTuple):
-    """A link that carries less than its like."""
+    """A link that carries less than comparable links."""
 
     gpu: str
     """UUID."""
@@ -36,11 +38,14 @@ class LinkImbalance(NamedTuple):
     """`tx` or `rx`."""
     bytes_per_s: float
     usual_bytes_per_s: float
-    """Median of the others of its kind."""
+    """Median of the other links of its kind."""
     seconds: float
+    """Length of the window."""
 
 
 class _Totals(NamedTuple):
+    """The byte counters of the active links of one GPU, by link."""
+
     read_s: float
     tx: dict[int, int]
     rx: dict[int, int]
@@ -48,47 +53,57 @@ class _Totals(NamedTuple):
 
 @dataclass(slots=True)
 class LinkBalance:
-    """What the links moved over the last minute."""
+    """Compares the traffic of the links of each GPU over the last minute."""
 
-    _kept: dict[str, deque[_Totals]] = field(default_factory=dict)
+    _samples: dict[str, deque[_Totals]] = field(default_factory=dict)
     _found: dict[str, tuple[LinkImbalance, ...]] = field(default_factory=dict)
-    """As of the newest totals, by GPU."""
+    """Odd links as of the newest sample, by GPU."""
 
     def update(self, gpus: Sequence[GpuFrame]) -> tuple[LinkImbalance, ...]:
-        """Take a moment; returns the links that are odd."""
+        """Add the counters of a frame, and return the odd links."""
         for g in gpus:
-            kept = self._kept.setdefault(g.gpu.uuid, deque(maxlen=KEPT))
-            if g.links and g.span_s and (not kept or g.span_s[1] - kept[-1].read_s >= EVERY_S):
-                self._note(g, kept, g.span_s[1])
-                self._found[g.gpu.uuid] = tuple(_odds(g, kept))
+            samples = self._samples.setdefault(g.gpu.uuid, deque(maxlen=MAX_SAMPLES))
+            if (
+                g.links
+                and g.span_s
+                and (not samples or g.span_s[1] - samples[-1].read_s >= SAMPLE_INTERVAL_S)
+            ):
+                self._add(g, samples, g.span_s[1])
+                self._found[g.gpu.uuid] = tuple(_odd_links(g, samples))
         return tuple(odd for g in gpus for odd in self._found.get(g.gpu.uuid, ()))
 
-    def _note(self, g: GpuFrame, kept: deque[_Totals], read_s: float) -> None:
+    @staticmethod
+    def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
+        """Add a sample of a GPU; after a gap or a reset it is the only one."""
         active = [k for k in g.links if k.active]
         tx = {k.index: k.tx_bytes_total for k in active if known(k.tx_bytes_total)}
         rx = {k.index: k.rx_bytes_total for k in active if known(k.rx_bytes_total)}
-        before, now = (kept[-1] if kept else None), _Totals(read_s, tx, rx)
+        before, now = (samples[-1] if samples else None), _Totals(read_s, tx, rx)
         if before and not (
-            read_s - before.read_s <= 2 * EVERY_S and _rising(before.tx, tx) and _rising(before.rx, rx)
+            read_s - before.read_s <= 2 * SAMPLE_INTERVAL_S
+            and _increasing(before.tx, tx)
+            and _increasing(before.rx, rx)
         ):
-            kept.clear()
-        kept.append(now)
+            samples.clear()
+        samples.append(now)
 
 
-def _odds(g: GpuFrame, kept: Sequence[_Totals]) -> Iterator[LinkImbalance]:
-    first, last = kept[0], kept[-1]
+def _odd_links(g: GpuFrame, samples: Sequence[_Totals]) -> Iterator[LinkImbalance]:
+    """Yield the odd links of a GPU."""
+    first, last = samples[0], samples[-1]
     seconds = last.read_s - first.read_s
-    if seconds < LONG_ENOUGH_S:
+    if seconds < MIN_WINDOW_S:
         return
     for direction, before, after in (("tx", first.tx, last.tx), ("rx", first.rx, last.rx)):
         rates = {i: (after[i] - before[i]) / seconds for i in after}
-        for links in _kinds(g.links):
-            yield from _odd(g, links, rates, direction, seconds)
+        for links in _links_by_kind(g.links):
+            yield from _odd_of_kind(g, links, rates, direction, seconds)
 
 
-def _odd(
+def _odd_of_kind(
     g: GpuFrame, links: Sequence[Link], rates: dict[int, float], direction: str, seconds: float
 ) -> Iterator[LinkImbalance]:
+    """Yield the odd links among links of one kind."""
     read = [k for k in links if k.index in rates]
     found = []
     for k in read:
@@ -96,14 +111,14 @@ def _odd(
         speed = k.speed_bytes_per_s
         if others and known(speed):
             usual = median(others)
-            if usual >= USED * speed and rates[k.index] < LESS * usual:
+            if usual >= MIN_USE * speed and rates[k.index] < ODD_SHARE * usual:
                 found.append(LinkImbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds))
-    if len(found) <= max(1, FEW * len(read)):
+    if len(found) <= max(1, MAX_ODD_LINKS * len(read)):
         yield from found
 
 
-def _kinds(links: Sequence[Link]) -> list[list[Link]]:
-    """Return the active links by where they lead; those whose end is not known are left out."""
+def _links_by_kind(links: Sequence[Link]) -> list[list[Link]]:
+    """Return the active links grouped by remote GPU or NVSwitch; links with unknown ends are omitted."""
     kinds: dict[str, list[Link]] = {}
     for k in links:
         if k.active and (k.remote.gpu or k.remote.kind is RemoteKind.SWITCH):
@@ -111,5 +126,6 @@ def _kinds(links: Sequence[Link]) -> list[list[Link]]:
     return [same for same in kinds.values() if len(same) > 1]
 
 
-def _rising(before: dict[int, int], after: dict[int, int]) -> bool:
+def _increasing(before: dict[int, int], after: dict[int, int]) -> bool:
+    """Return whether the same counters were read both times, and none decreased."""
     return before.keys() == after.keys() and all(after[i] >= before[i] for i in after)

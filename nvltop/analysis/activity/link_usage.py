@@ -1,8 +1,8 @@
-"""How long a GPU's links carry traffic, and how long they are at their limit, with what cannot be known.
+"""How long the links of a GPU carry traffic and how long they are at their limit, as lower and upper bounds.
 
-Pure. A reading is a mean: a burst that fills none of them may have any rate. So each burst is either
-resolved (three readings or more, of which the inner ones show its rate) or counted on one side only: it
-was at the limit for no time at least, and for what it moved divided by the limit at most.
+Pure. A reading is a mean value, so a burst that does not fill a reading may have had any rate. A burst of
+three readings or more is resolved: its inner readings show its rate. For any other burst only bounds are
+known: the time at the limit is at least 0, and at most its volume divided by the limit.
 """
 
 from __future__ import annotations
@@ -14,66 +14,65 @@ from operator import mul
 from statistics import median
 from typing import Final
 
-from nvltop.analysis.activity.bursts import ranges_above
+from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_level, ranges_above
 from nvltop.analysis.activity.communication import measure_communication
+from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans
-from nvltop.model import Maybe, Missing, known
+from nvltop.model import Maybe, known
 
-EDGE: Final = 0.15
-"""Share of the bursts' level below which there is silence."""
-QUIET: Final = 0.004
-"""Share of NCCL max below which there is no traffic to speak of."""
-READ: Final = 0.75
-"""Share of the window that must have been read."""
-STEADY: Final = 0.06
-"""Readings in a row that differ by no more than this share show a steady rate."""
-READING_S: Final = 0.5
-"""Longer readings must differ by less."""
-VERY_STEADY: Final = 0.025
-FEW: Final = 2
-STRETCH: Final = 8
-LONG: Final = 12
-"""How many it takes, and from how many readings without a pause on it takes the longer stretch."""
-MOSTLY: Final = 0.6
-"""Unless so many of them show the same rate, below which pauses shorter than a reading only dip."""
-SIMILAR: Final = 0.25
-"""Bursts whose volumes differ by less are of the same kind."""
-RESOLVED: Final = 3
-"""Readings that a burst must touch so that one of them lies wholly inside it."""
-
-MOSTLY_SHORT: Final = 2
-"""Bursts of fewer readings to one of more, from which the level of the traffic is taken from the former."""
-
-GAPS: Final = Missing("too many readings are missing")
+MIN_TRAFFIC_SHARE: Final = 0.004
+"""Share of NCCL max below which there is no traffic."""
+MAX_STEADY_SPREAD: Final = 0.06
+"""Spread of consecutive readings, over the highest, below which their rate is steady."""
+FULL_SPREAD_READING_S: Final = 0.5
+"""Length of a reading above which a smaller spread is allowed, seconds."""
+MAX_COMMON_SPREAD: Final = 0.025
+"""Distance from the highest rate of a long burst, as a share of it, below which readings share that rate."""
+MIN_STEADY: Final = 2
+"""Number of consecutive similar readings that make a steady rate."""
+MIN_STEADY_LONG: Final = 8
+"""Number of consecutive similar readings that make a steady rate in a long burst."""
+LONG_BURST: Final = 12
+"""Number of readings from which a burst is long."""
+MIN_COMMON_SHARE: Final = 0.6
+"""Share of the readings of a long burst with the same rate above which the others only contain pauses."""
+SIMILAR_VOLUME: Final = 0.25
+"""Relative difference of volumes below which two bursts are of the same kind."""
+MIN_RESOLVED: Final = 3
+"""Number of readings that a burst must touch so that one of them lies completely inside it."""
+MOSTLY_SHORT_RATIO: Final = 2
+"""Short bursts per resolved burst above which the level of the traffic is that of the short bursts."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkUsage:
-    """What one GPU's links did over a window; shares of its length."""
+    """The use of one GPU's links over a window; times are shares of the window."""
 
     seconds: float
+    """Length of the window that was read."""
     mean: float
-    """Of NCCL max."""
+    """Mean rate, as a share of NCCL max."""
     busy: float
-    """Share of the time with traffic; for bursts that are not resolved, at most."""
+    """Share of the time with traffic; an upper bound for unresolved bursts."""
     unresolved: float
-    """Of that, the share in bursts that are not resolved."""
+    """Share of the time in unresolved bursts."""
     at: float
-    """At the limit of a ring, at least."""
+    """Share of the time at the limit of a ring, lower bound."""
     near: float
-    """At or near the limit, at least."""
+    """Share of the time at or near the limit, lower bound."""
     most: float
-    """At or near the limit, at most."""
+    """Share of the time at or near the limit, upper bound."""
     level: float
-    """Rate while there is traffic, over NCCL max; for bursts that are not resolved, at least."""
+    """Rate while there is traffic, as a share of NCCL max; a lower bound for unresolved bursts."""
     tx: float
+    """Bytes/s sent while there is traffic."""
     rx: float
-    """Bytes/s while there is traffic."""
+    """Bytes/s received while there is traffic."""
 
 
 @dataclass(slots=True)
-class _Sum:
-    """Seconds, added up burst by burst."""
+class _BurstTimes:
+    """Sums of seconds over bursts; the fields are as in `LinkUsage`."""
 
     bounds: LimitBounds
     at: float = 0.0
@@ -82,8 +81,8 @@ class _Sum:
     busy: float = 0.0
     unresolved: float = 0.0
 
-    def take(self, seconds: float, rate: float) -> None:
-        """Take so many seconds at a known rate."""
+    def add_known(self, seconds: float, rate: float) -> None:
+        """Add `seconds` at a known rate."""
         self.busy += seconds
         if rate >= self.bounds.near:
             self.near += seconds
@@ -91,61 +90,61 @@ class _Sum:
             if rate >= self.bounds.at:
                 self.at += seconds
 
-    def doubt(self, moved: float, seconds: float) -> None:
-        """Take a burst of unknown rate that moved so much within so many seconds."""
+    def add_unresolved(self, moved: float, seconds: float) -> None:
+        """Add a burst of unknown rate with the volume `moved` within `seconds`."""
         self.most += min(seconds, moved / self.bounds.near)
         self.busy += seconds
         self.unresolved += seconds
 
 
 def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
-    """Work out the load of one GPU over the spans of a window."""
+    """Return the link usage of one GPU over the spans of a window."""
     shares, seconds = spans.shares, spans.seconds
     read_s = total_s = sum(seconds)
-    held = shares
+    known_shares = shares
     if sum(shares) != sum(shares):
         read_s = sum(d for d, w in zip(seconds, shares, strict=True) if w == w)
-        held = [w if w == w else 0.0 for w in shares]
-    if not shares or read_s < READ * total_s:
-        return GAPS
-    mean = sum(map(mul, seconds, held)) / read_s
-    if max(held) < QUIET:
+        known_shares = [w if w == w else 0.0 for w in shares]
+    if not shares or read_s < MIN_READ_SHARE * total_s:
+        return TOO_MANY_GAPS
+    mean = sum(map(mul, seconds, known_shares)) / read_s
+    if max(known_shares) < MIN_TRAFFIC_SHARE:
         return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0)
-    high = sum(map(mul, held, held)) / sum(held)
-    low = sorted(held)[len(held) // 50]
-    found = ranges_above(held, max(EDGE * high, QUIET))
-    times = _Sum(bounds)
+    high = burst_level(known_shares)
+    low = base_level(known_shares)
+    found = ranges_above(known_shares, max(SILENCE_SHARE * high, MIN_TRAFFIC_SHARE))
+    times = _BurstTimes(bounds)
     kinds: list[tuple[float, float]] = []
     """Volume and rate of each resolved burst."""
     rates: list[float] = []
-    """Of the inner readings of all resolved bursts; the next three are their sums."""
+    """Rates of the inner readings of all resolved bursts; the next three variables are sums over them."""
     inner_s = tx = rx = 0.0
     short: list[tuple[int, int]] = []
     for a, b in found:
-        if b - a < RESOLVED:
+        if b - a < MIN_RESOLVED:
             short.append((a, b))
             continue
-        rate = _resolve(seconds, held, a, b, low, times)
-        kinds.append((_volume(seconds, held, a, b), rate))
+        rate = _add_resolved(seconds, known_shares, a, b, low, times)
+        kinds.append((_volume(seconds, known_shares, a, b), rate))
         inner = slice(a + 1, b - 1)
-        rates += held[inner]
+        rates += known_shares[inner]
         inner_s += sum(seconds[inner])
         tx += sum(map(mul, spans.tx[inner], seconds[inner]))
         rx += sum(map(mul, spans.rx[inner], seconds[inner]))
-    # A few bursts that are cut otherwise by chance do not stand for all.
-    mostly_short = len(short) > MOSTLY_SHORT * len(kinds)
+    # A few resolved bursts among many short ones are not representative.
+    mostly_short = len(short) > MOSTLY_SHORT_RATIO * len(kinds)
     if mostly_short:
         rates, inner_s, tx, rx = [], 0.0, 0.0, 0.0
     for a, b in short:
-        _estimate(seconds, held, a, b, kinds, times)
+        _add_short(seconds, known_shares, a, b, kinds, times)
         if mostly_short:
-            rates += held[a:b]
+            rates += known_shares[a:b]
             inner_s += sum(seconds[a:b])
             tx += sum(map(mul, spans.tx[a:b], seconds[a:b]))
             rx += sum(map(mul, spans.rx[a:b], seconds[a:b]))
     busy, rate, unresolved = times.busy / read_s, median(rates), times.unresolved / read_s
     if unresolved:
-        # Bursts that are alike still show how long they are, if some of them fill a reading.
+        # Similar bursts still show their length if some of them fill a reading.
         estimate = measure_communication(shares, 1.0)
         if known(estimate) and estimate.share:
             busy, rate, unresolved = estimate.share, estimate.rate, 0.0
@@ -164,72 +163,75 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
 
 
 def _volume(seconds: Sequence[float], shares: Sequence[float], a: int, b: int) -> float:
-    """Return what a burst moved, with the readings beside it, in seconds at NCCL max."""
+    """Return the volume of a burst including the adjacent readings, in seconds at NCCL max."""
     reach = slice(max(0, a - 1), b + 1)
     return math.fsum(map(mul, seconds[reach], shares[reach]))
 
 
-def _resolve(
-    seconds: Sequence[float], shares: Sequence[float], a: int, b: int, low: float, times: _Sum
+def _add_resolved(
+    seconds: Sequence[float], shares: Sequence[float], a: int, b: int, low: float, times: _BurstTimes
 ) -> float:
-    """Add up a burst of three readings or more; returns the rate at which it moved most.
+    """Add a burst of three readings or more to `times`, and return the rate of most of its data.
 
-    `low` is what flows between the bursts.
+    `low` is the rate between the bursts.
     """
     near = times.bounds.near
     inner = shares[a + 1 : b - 1]
     least, most = min(inner), max(inner)
-    # Nearly all bursts are either at the limit or steady, and are added up as a whole.
-    if least >= times.bounds.at or (b - a < LONG and most < near and most - least <= STEADY * most):
-        times.take(math.fsum(seconds[a + 1 : b - 1]), least)
+    # The usual case: all inner readings are at the limit or steady, and are added at once.
+    if least >= times.bounds.at or (
+        b - a < LONG_BURST and most < near and most - least <= MAX_STEADY_SPREAD * most
+    ):
+        times.add_known(math.fsum(seconds[a + 1 : b - 1]), least)
     else:
-        steady = _steady(inner, min(1.0, READING_S / (math.fsum(seconds[a:b]) / (b - a))))
+        steady = _steady_readings(
+            inner, min(1.0, FULL_SPREAD_READING_S / (math.fsum(seconds[a:b]) / (b - a)))
+        )
         for i, is_steady in enumerate(steady, start=a + 1):
             rate, span_s = shares[i], seconds[i]
             if rate >= near or is_steady:
-                times.take(span_s, rate)
+                times.add_known(span_s, rate)
                 continue
             left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
             right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
             beside = max(shares[i - 1], shares[i + 1])
             beside = beside if beside >= near else max(left, right)
             if beside > rate:
-                # A pause shorter than a reading.
-                times.take(span_s * rate / beside, beside)
+                # The reading contains a pause that is shorter than the reading.
+                times.add_known(span_s * rate / beside, beside)
             else:
-                times.doubt(span_s * rate, span_s)
+                times.add_unresolved(span_s * rate, span_s)
     for i, beside in ((a, inner[0]), (b - 1, inner[-1])):
-        # The burst begins or ends within this reading, at the rate that the next one shows.
+        # The burst begins or ends within this reading, and has the rate of the adjacent inner reading.
         rate, span_s = shares[i], seconds[i]
-        times.take(span_s * min(1.0, rate / beside), max(rate, beside))
+        times.add_known(span_s * min(1.0, rate / beside), max(rate, beside))
     for i, beside in ((a - 1, inner[0]), (b, inner[-1])):
-        # Or so late or early in the one beside it that this hardly shows.
+        # The burst may also have begun or ended just inside the reading before or after.
         if 0 <= i < len(shares) and shares[i] > low:
-            times.take(seconds[i] * min(1.0, (shares[i] - low) / beside), beside)
+            times.add_known(seconds[i] * min(1.0, (shares[i] - low) / beside), beside)
     return math.fsum(map(mul, inner, inner)) / sum(inner)
 
 
-def _steady(rates: Sequence[float], strictness: float) -> list[bool]:
-    """Say which readings belong to a stretch of a steady rate.
+def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
+    """Return for each reading whether it belongs to a run of readings with a steady rate.
 
-    Fast bursts beat with the readings, so that a few of these may look alike: of traffic that goes on for
-    long, a stretch must be longer to count. And the longer the readings, the more they even out: what may
-    differ is multiplied by `strictness`.
+    Bursts faster than the readings make some consecutive readings similar by chance. In a long burst the run
+    must therefore be longer. Long readings average more, so the allowed spread is multiplied by `strictness`.
     """
-    needed = FEW
-    if len(rates) >= LONG:
+    needed = MIN_STEADY
+    if len(rates) >= LONG_BURST:
         top = sorted(rates)[-1 - len(rates) // 10]
-        alike = [abs(rate - top) <= strictness * VERY_STEADY * top for rate in rates]
-        if sum(alike) >= MOSTLY * len(rates):
+        alike = [abs(rate - top) <= strictness * MAX_COMMON_SPREAD * top for rate in rates]
+        if sum(alike) >= MIN_COMMON_SHARE * len(rates):
             return alike
-        needed = STRETCH
+        needed = MIN_STEADY_LONG
     found = [False] * len(rates)
     begin = 0
     while begin < len(rates):
         end, least, most = begin + 1, rates[begin], rates[begin]
         while end < len(rates):
             least, most = min(least, rates[end]), max(most, rates[end])
-            if most - least > strictness * STEADY * most:
+            if most - least > strictness * MAX_STEADY_SPREAD * most:
                 break
             end += 1
         if end - begin >= needed:
@@ -240,23 +242,23 @@ def _steady(rates: Sequence[float], strictness: float) -> list[bool]:
     return found
 
 
-def _estimate(
+def _add_short(
     seconds: Sequence[float],
     shares: Sequence[float],
     a: int,
     b: int,
     kinds: Sequence[tuple[float, float]],
-    times: _Sum,
+    times: _BurstTimes,
 ) -> None:
-    """Add up a burst of one or two readings: at the rate of longer ones of its kind, if there are any."""
+    """Add a burst of one or two readings to `times`, at the rate of similar resolved ones if possible."""
     volume = _volume(seconds, shares, a, b)
-    alike = [rate for moved, rate in kinds if abs(moved - volume) <= SIMILAR * volume]
+    alike = [rate for moved, rate in kinds if abs(moved - volume) <= SIMILAR_VOLUME * volume]
     if alike:
         rate = median(alike)
-        times.take(min(sum(seconds[max(0, a - 1) : b + 1]), volume / rate), rate)
+        times.add_known(min(sum(seconds[max(0, a - 1) : b + 1]), volume / rate), rate)
         return
     for i in range(a, b):
         if shares[i] >= times.bounds.near:
-            times.take(seconds[i], shares[i])
+            times.add_known(seconds[i], shares[i])
         else:
-            times.doubt(seconds[i] * shares[i], seconds[i])
+            times.add_unresolved(seconds[i] * shares[i], seconds[i])

@@ -1,9 +1,9 @@
-"""Whether a job computes while its NVLinks are busy: compute activity against link traffic.
+"""Whether a job computes while its NVLinks are busy: compute activity compared with link traffic.
 
-Pure. Neither kind of reading begins and ends where a burst does, so each compute reading is set against the
-share of its time in which the links were busy, and a line through all of them gives the activity at none
-and at all of it. NVML counts the SMs that move the data as busy, so tensor cores say more than SMs, and
-power says least: it only falls if the GPU waits.
+Pure. Readings do not begin and end with the bursts. Each compute reading is therefore plotted against the
+share of its time in which the links were busy; a straight line through all points gives the activity with
+idle and with busy links. NVML counts the SMs that move the data as busy, so tensor cores are a better
+indicator than SMs. Power is the weakest: it only drops if the GPU waits.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from nvltop.analysis.activity.usage_trace import UsageTrace, mean_between
 from nvltop.model import Maybe, Missing, Overlap
 
 MIN_READINGS: Final = 24
-MIN_SPREAD: Final = 0.03
-"""Variance that the links' busy share must have between readings for the two states to be distinguished."""
-TENSOR: Final = 0.05
-"""Activity of the tensor cores without traffic, below which a job does not use them to speak of."""
-SM: Final = 0.4
-"""The same of the SMs."""
-NCCL_SM: Final = 0.2
-"""Share of the SMs that communication itself keeps busy (16 to 32 channels of 132 SMs), at most."""
-LESS_POWER: Final = 0.75
-"""Power with traffic over power without, below which the GPU waits."""
+"""Number of readings below which there is no result."""
+MIN_VARIANCE: Final = 0.03
+"""Variance of the links' busy share below which busy and idle links cannot be compared."""
+MIN_TENSOR_ACTIVITY: Final = 0.05
+"""Activity of the tensor cores without traffic below which a job does not use them."""
+MIN_SM_ACTIVITY: Final = 0.4
+"""Activity of the SMs without traffic below which a job computes too little to compare."""
+NCCL_SM_ACTIVITY: Final = 0.2
+"""Largest share of the SMs that communication itself keeps busy (16 to 32 channels of 132 SMs)."""
+MAX_POWER_RATIO: Final = 0.75
+"""Power with traffic over power without below which the GPU waits."""
 
-GPM: Final = "gpm"
-"""Source of readings that distinguish units; see `ComputeActivity.source`."""
+GPM_SOURCE: Final = "gpm"
+"""Source of readings that distinguish the units of a GPU; see `ComputeActivity.source`."""
 
 NO_COMPUTE: Final = Missing("compute activity is not read on this board")
 NO_CONTRAST: Final = Missing("the links are never idle for long enough to compare")
@@ -36,7 +37,7 @@ TOO_FEW: Final = Missing("compute activity was not read for long enough")
 NO_WORK: Final = Missing("its GPUs compute too little to compare")
 
 
-class _Line:
+class _LineFit:
     """A least-squares line through points."""
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class _Line:
         self.x = self.y = self.xx = self.xy = 0.0
 
     def add(self, x: float, y: float) -> None:
+        """Add a point."""
         self.n += 1
         self.x += x
         self.y += y
@@ -51,14 +53,14 @@ class _Line:
         self.xy += x * y
 
     def ends(self) -> tuple[float, float] | None:
-        """Return the values at 0 and 1; None if the points do not determine them."""
+        """Return the values of the line at 0 and 1; None if the points do not determine it."""
         if self.n < MIN_READINGS:
             return None
         x, y = self.x / self.n, self.y / self.n
-        spread = self.xx / self.n - x * x
-        if spread < MIN_SPREAD:
+        variance = self.xx / self.n - x * x
+        if variance < MIN_VARIANCE:
             return None
-        slope = (self.xy / self.n - x * y) / spread
+        slope = (self.xy / self.n - x * y) / variance
         return max(0.0, y - slope * x), max(0.0, y + slope * (1 - x))
 
 
@@ -68,11 +70,11 @@ def measure_overlap(
     end_s: float,
     power_limit_w: float,
 ) -> Maybe[Overlap]:
-    """Compare compute activity with and without traffic.
+    """Compare the compute activity of a job's GPUs with and without traffic.
 
-    `gpus` holds trace, compute readings and the level of the bursts (share of NCCL max) of each GPU of a job.
+    `gpus` holds the trace, the compute readings and the burst level (share of NCCL max) of each GPU.
     """
-    tensor, sm, power = _Line(), _Line(), _Line()
+    tensor, sm, power = _LineFit(), _LineFit(), _LineFit()
     seen = 0
     for trace, compute, rate in gpus:
         readings = compute.since(start_s)
@@ -85,8 +87,8 @@ def measure_overlap(
             if share != share:
                 continue
             x = min(1.0, share / rate)
-            # Utilisation samples count a GPU as busy that only moves data or waits: they show nothing.
-            units = ((tensor, read.tensor), (sm, read.sm)) if compute.source == GPM else ()
+            # Utilisation samples count a GPU that only moves data or waits as busy, so they are not used.
+            units = ((tensor, read.tensor), (sm, read.sm)) if compute.source == GPM_SOURCE else ()
             for line, y in (*units, (power, read.power_w)):
                 if y == y:
                     line.add(x, y)
@@ -97,23 +99,24 @@ def measure_overlap(
     return _compare(tensor, sm, power, power_limit_w)
 
 
-def _compare(tensor: _Line, sm: _Line, power: _Line, power_limit_w: float) -> Maybe[Overlap]:
+def _compare(tensor: _LineFit, sm: _LineFit, power: _LineFit, power_limit_w: float) -> Maybe[Overlap]:
+    """Return the overlap from the best indicator: tensor cores, then SMs, then power."""
     separable = False
     if ends := tensor.ends():
         separable = True
         otherwise, busy = ends
-        if otherwise >= TENSOR:
+        if otherwise >= MIN_TENSOR_ACTIVITY:
             return Overlap("tensor cores", busy, otherwise, _clip(1 - busy / otherwise))
     if ends := sm.ends():
         separable = True
         otherwise, busy = ends
-        if otherwise >= SM:
-            exposed = _clip((otherwise - busy) / (otherwise - NCCL_SM))
+        if otherwise >= MIN_SM_ACTIVITY:
+            exposed = _clip((otherwise - busy) / (otherwise - NCCL_SM_ACTIVITY))
             return Overlap("SMs", busy, otherwise, exposed)
     if (ends := power.ends()) and power_limit_w > 0:
         separable = True
         otherwise, busy = ends
-        if busy < LESS_POWER * otherwise:
+        if busy < MAX_POWER_RATIO * otherwise:
             return Overlap(
                 "power",
                 busy / power_limit_w,

@@ -1,9 +1,9 @@
-"""An estimate of what each pair of GPUs exchanges through NVSwitches, where NVML cannot tell.
+"""An estimate of the traffic of each pair of GPUs behind NVSwitches, which NVML does not count.
 
-Pure. What each GPU sends and receives is known; of all ways to join them within a job this takes the one
-that assumes nothing else (the largest entropy, by iterative proportional fitting). It is right where
-everyone talks to everyone, and mostly wrong for rings and pairs that talk at the same time: how wrong
-stands in the documentation.
+Pure. The traffic that each GPU sends and receives is known. Of all ways to distribute it over the pairs of
+a job, the estimate is the one of maximum entropy (by iterative proportional fitting). It is correct for
+all-to-all traffic, and mostly wrong for rings and for pairs that communicate at the same time; README.md
+states by how much.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from nvltop.analysis.activity.gpu_groups import group_by_job, group_by_topology
 from nvltop.analysis.matrix import ON_SWITCH, SELF
 from nvltop.model import Frame, Maybe, Missing, known
 
-ROUNDS: Final = 30
-OFF: Final = 0.1
-"""Share by which what is sent and what is received may differ."""
+ITERATIONS: Final = 30
+MAX_IMBALANCE: Final = 0.1
+"""Relative difference of the bytes sent and received above which there is no estimate."""
 
 SHARED: Final = Missing("a GPU is shared by several jobs")
-ELSEWHERE: Final = Missing("what is sent does not arrive here: it leaves this node, or is still under way")
-NOT_TOGETHER: Final = Missing("not in one job")
+LEAVES_NODE: Final = Missing("sent data is not received here: it leaves this node or is still in transit")
+NOT_IN_ONE_JOB: Final = Missing("not in one job")
 
 PairTable = tuple[tuple[Maybe[float], ...], ...]
 
 
 def estimate_pairs(frame: Frame) -> PairTable:
-    """Return bytes/s from row to column for the pairs that NVSwitches join; the exact numbers elsewhere."""
+    """Return bytes/s from row to column: estimates behind NVSwitches, exact numbers elsewhere."""
     exact = frame.matrix.pair_tx_bytes_per_s
-    table = [[NOT_TOGETHER if v == ON_SWITCH else v for v in row] for row in exact]
+    table = [[NOT_IN_ONE_JOB if v == ON_SWITCH else v for v in row] for row in exact]
     place = {g.gpu.uuid: i for i, g in enumerate(frame.gpus)}
     groups = group_by_job(frame.jobs, frame.gpus)
     taken = frozenset(uuid for group in groups for uuid in group.gpus)
@@ -55,18 +55,18 @@ def estimate_pairs(frame: Frame) -> PairTable:
 
 
 def fit_pairs(sent: Sequence[Maybe[float]], received: Sequence[Maybe[float]]) -> Maybe[list[list[float]]]:
-    """Return the pairs that explain what each sent and received, as evenly as can be."""
+    """Return the most even pairwise rates that add up to what each GPU sent and received."""
     unread = next((v for v in (*sent, *received) if isinstance(v, Missing)), None)
     if unread:
         return unread
     out = [v for v in sent if known(v)]
     into = [v for v in received if known(v)]
     n, total = len(out), sum(out)
-    if abs(total - sum(into)) > OFF * max(total, sum(into)):
-        return ELSEWHERE
+    if abs(total - sum(into)) > MAX_IMBALANCE * max(total, sum(into)):
+        return LEAVES_NODE
     into = [v * total / sum(into) for v in into] if total else into
     pairs = [[0.0 if i == j else 1.0 for j in range(n)] for i in range(n)]
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         for i, row in enumerate(pairs):
             scale = out[i] / (sum(row) or 1.0)
             pairs[i] = [v * scale for v in row]

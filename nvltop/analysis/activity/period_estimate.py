@@ -1,10 +1,10 @@
-"""The period of a job's traffic: how long one step takes, found from the rates alone.
+"""The step period of a job, estimated from its traffic.
 
-Pure. Where bursts can be distinguished, how they follow each other says it; where the traffic never
-pauses, its autocorrelation does: that has a peak at the period and at its multiples, lower ones at
-parts of it that merely resemble each other (the small bursts of gradient accumulation). The answer is
-the smallest lag that explains as much as any other, and there is none where two fit about as well:
-a wrong step time is worse than none.
+Pure. If bursts can be distinguished, the period is that of their pattern. If the traffic never pauses, the
+period is taken from the autocorrelation, which has a peak at the period and at its multiples, and lower
+peaks at parts of it that merely resemble each other (the small bursts of gradient accumulation). The result
+is the smallest lag that fits as well as any other. If two lags fit about equally well there is no result,
+because a wrong step period is worse than none.
 """
 
 from __future__ import annotations
@@ -19,187 +19,197 @@ from typing import Final
 
 from nvltop.analysis.activity.bursts import (
     AMBIGUOUS,
-    PAUSE,
-    PERIODS,
-    RARE,
+    MAX_PAUSE_SHARE,
+    MIN_PERIODS,
+    PAUSE_FACTOR,
+    SILENCE_SHARE,
     BurstPattern,
+    base_level,
     burst_level,
     find_bursts,
     find_pattern,
     ranges_above,
 )
+from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.model import Maybe, Missing, known
 
-MIN_CELLS: Final = 4.0
-"""A period of fewer readings cannot be distinguished from the images that sampling makes of faster ones."""
-MAX_S: Final = 60.0
-ALIKE: Final = 0.5
-"""Correlation from which traffic counts as repeating itself."""
-AGAIN: Final = 0.3
-"""And at twice the period, where two jittering steps lie in between."""
-CLEAR: Final = 0.3
-"""How far a peak must stand out of the valleys beside it."""
-EQUAL: Final = 0.045
-"""A lag whose peak is lower than the best by less explains as much."""
-EQUAL_COARSE: Final = 0.12
-"""The same for periods of few readings, whose edges fall between them."""
-IMAGES: Final = 0.1
-"""More of that for traffic that is mostly fast, so that its images disturb the peaks."""
-NOT_QUITE: Final = 0.02
-"""Lower than the best by so much or more, it may or may not be the answer."""
-FINE: Final = 8.0
-"""Readings per period from which the edges no longer matter."""
-FINE_PARTS: Final = 10.0
-"""The same for each of several bursts in a period."""
-HALFWAY: Final = 0.2
-"""Correlation half a short period on, between two readings, from which it may be two periods."""
-BUMP: Final = 0.02
-BUMP_COARSE: Final = 0.08
-"""By so much a multiple must not stand out of those beside it, or it may be the period."""
-INNER: Final = 0.15
-"""How much worse a part of the period that is more than one burst may fit, and still be an answer as well."""
-FAST: Final = 0.12
-"""Share of the variance that must be slower than two readings."""
-DEPTH: Final = 0.28
-"""Standard deviation over mean; a smaller ripple may be the image of bursts faster than the readings."""
-CLEAR_CELLS: Final = 16.0
-"""Readings per period from which images are no concern."""
-FLOOR: Final = 0.2
-MOSTLY: Final = 0.9
-SWING: Final = 0.9
-"""Nor is the image as deep as this from its highest to its lowest."""
-BETTER_LATER: Final = 0.1
-"""A longer period, not seen often enough yet, may be the answer if it fits better by so much."""
-ALL_ALIKE: Final = 0.06
-MANY_ALIKE: Final = 12
-"""But not where so many bursts differ by no more: then there is nothing longer."""
-PARTS: Final = 12
-"""A period that holds more of what repeats by itself may be a pause that comes again."""
-VERY_EVEN: Final = 0.1
-"""Unevenness of bursts that need no correlation to be believed."""
-READ: Final = 0.75
-"""Share of the cells that must have been read."""
-EDGE: Final = 0.15
-"""Share of the bursts' level below which there is silence."""
+MIN_PERIOD_CELLS: Final = 4.0
+"""Shortest period, in cells: a shorter one cannot be distinguished from an alias of faster traffic."""
+MAX_PERIOD_S: Final = 60.0
+"""Longest period, seconds."""
+MIN_CORRELATION: Final = 0.5
+"""Correlation above which traffic is periodic."""
+MIN_REPEAT_CORRELATION: Final = 0.3
+"""Correlation that is required at twice the period, where the jitter of two steps adds up."""
+MIN_PROMINENCE: Final = 0.3
+"""Height of a peak above the valleys beside it that is required."""
+EQUAL_HEIGHT: Final = 0.045
+"""Distance from the highest peak below which a peak fits as well."""
+EQUAL_HEIGHT_COARSE: Final = 0.12
+"""Distance from the highest peak below which a peak fits as well, for periods below `FINE_CELLS`."""
+ALIAS_SLACK: Final = 0.1
+"""Addition to these distances for traffic that is mostly fast, whose aliases disturb the peaks."""
+CERTAIN_HEIGHT: Final = 0.02
+"""Distance from the highest peak above which the smallest equal peak is ambiguous."""
+FINE_CELLS: Final = 8.0
+"""Length of a period above which the position of edges between cells does not matter, in cells."""
+FINE_PART_CELLS: Final = 10.0
+"""Length of a part of a period above which the position of edges does not matter, in cells."""
+MAX_HALF_CORRELATION: Final = 0.2
+"""Correlation at half a short period above which the true period may be the half."""
+MAX_BUMP: Final = 0.02
+"""Height of a multiple above its neighbours above which the multiple may be the period."""
+MAX_BUMP_COARSE: Final = 0.08
+"""Height of a multiple above which it may be the period, for periods below `FINE_CELLS`."""
+PART_SLACK: Final = 0.15
+"""Distance from the best fit below which a part of the period (several bursts) may be the period."""
+MIN_SLOW_SHARE: Final = 0.12
+"""Share of the variance that must be slower than two cells."""
+MIN_DEPTH: Final = 0.28
+"""Standard deviation over mean below which a ripple may be an alias of bursts faster than the readings."""
+ALIAS_FREE_CELLS: Final = 16.0
+"""Length of a period above which it cannot be an alias, in cells."""
+MAX_FLOOR: Final = 0.2
+"""Rate between the bursts, over that of the bursts, above which a short period may be an alias."""
+MOSTLY_SINGLE: Final = 0.9
+"""Share of ranges of a single cell above which a short period may be an alias."""
+MIN_SWING: Final = 0.9
+"""Difference of highest and lowest rate, over the mean, above which a ripple cannot be an alias."""
+LONGER_ADVANTAGE: Final = 0.1
+"""Distance by which a longer period, not yet observed often enough, must fit better to cause doubt."""
+ALIKE_DIFFERENCE: Final = 0.06
+"""Difference of volumes below which bursts are alike, so that there is no longer period."""
+ALIKE_BURSTS: Final = 12
+"""Number of bursts that must be alike to exclude a longer period."""
+MAX_PARTS: Final = 12
+"""Number of periodic parts in a period above which the period may be that of a recurring pause."""
+EVEN_BURSTS: Final = 0.1
+"""Unevenness below which a burst pattern needs no confirmation by the autocorrelation."""
 
-FLAT: Final = Missing("the traffic hardly changes")
+STEADY_TRAFFIC: Final = Missing("the traffic hardly changes")
 TOO_FAST: Final = Missing("the traffic changes faster than it is read")
-TOO_SHORT: Final = Missing("not seen for long enough")
+NOT_LONG_ENOUGH: Final = Missing("not seen for long enough")
 NOT_PERIODIC: Final = Missing("the traffic does not repeat itself")
-GAPS: Final = Missing("too many readings are missing")
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodEstimate:
-    """A repetition."""
+    """A step period found in a window of traffic."""
 
     period_s: float
+    """Length of one period."""
     strength: float
-    """How much one period resembles the next, 0…1."""
+    """Similarity of one period to the next, 0…1."""
     periods: float
-    """How many have been looked at."""
+    """Number of periods in the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Peak:
+    """A peak of the autocorrelation."""
+
     lag: float
+    """Position in cells, interpolated."""
     height: float
+    """Correlation, 0…1."""
 
 
 def estimate_period(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
-    """Find the period of some series of rates, which repeat together.
+    """Return the common period of some series of rates.
 
-    Each holds one mean rate per `cell_s` seconds, oldest first, NaN where nothing was read; all are of
+    Each series holds one mean rate per `cell_s` seconds, oldest first, NaN where not read. All series have
     the same length.
     """
     total = [sum(column) for column in zip(*channels, strict=True)]
     first = next((i for i, v in enumerate(total) if v == v), len(total))
     total = total[first:]
     measured = [v for v in total if v == v]
-    if len(total) < PERIODS * MIN_CELLS:
-        return TOO_SHORT
-    if len(measured) < READ * len(total):
-        return GAPS
+    if len(total) < MIN_PERIODS * MIN_PERIOD_CELLS:
+        return NOT_LONG_ENOUGH
+    if len(measured) < MIN_READ_SHARE * len(total):
+        return TOO_MANY_GAPS
     mean = sum(measured) / len(measured)
     spread = math.sqrt(sum((v - mean) ** 2 for v in measured) / len(measured))
     ranked = sorted(measured)
     swing = ranked[-1 - len(ranked) // 100] - ranked[len(ranked) // 100]
-    if mean <= 0 or (spread < DEPTH * mean and swing < SWING * mean):
-        return FLAT
-    used = _rhythmic(total)
-    waves = [_centred(c[first:], used) for c in channels]
-    found = _by_bursts([c[first:] for c in channels], total)
-    answer = _agreed(waves, found, cell_s)
-    if known(answer) and _may_be_image(total, answer.period_s / cell_s):
+    if mean <= 0 or (spread < MIN_DEPTH * mean and swing < MIN_SWING * mean):
+        return STEADY_TRAFFIC
+    used = _without_pauses(total)
+    deviations = [_deviation(c[first:], used) for c in channels]
+    found = _burst_pattern([c[first:] for c in channels], total)
+    answer = _combine(deviations, found, cell_s)
+    if known(answer) and _may_be_alias(total, answer.period_s / cell_s):
         return TOO_FAST
     return answer
 
 
-def _may_be_image(total: Sequence[float], period: float) -> bool:
-    """Whether a short period may be the image of a faster one.
+def _may_be_alias(total: Sequence[float], period: float) -> bool:
+    """Return whether a short period may be an alias of a faster one.
 
-    Single cells stand out where a fast burst now and then misses a reading; of a fast ripple, whatever
-    its image, a part remains in every reading.
+    A fast burst that occasionally misses a reading makes single cells stand out. A fast ripple leaves a part
+    of its rate in every reading.
     """
-    if period >= CLEAR_CELLS:
+    if period >= ALIAS_FREE_CELLS:
         return False
     measured = sorted(v for v in total if v == v)
     low, high = measured[len(measured) // 50], measured[-1 - len(measured) // 50]
-    if period < FINE and low > FLOOR * high:
+    if period < FINE_CELLS and low > MAX_FLOOR * high:
         return True
     middle = (low + high) / 2
     above = ranges_above([v if v == v else -math.inf for v in total], middle)
     below = ranges_above([-v if v == v else -math.inf for v in total], -middle)
-    return _single(below) or (low > FLOOR * high and _single(above))
+    return _single_cells(below) or (low > MAX_FLOOR * high and _single_cells(above))
 
 
-def _single(ranges: Sequence[tuple[int, int]]) -> bool:
-    return sum(b - a <= 1 for a, b in ranges) >= MOSTLY * len(ranges)
+def _single_cells(ranges: Sequence[tuple[int, int]]) -> bool:
+    """Return whether most ranges are a single cell long."""
+    return sum(b - a <= 1 for a, b in ranges) >= MOSTLY_SINGLE * len(ranges)
 
 
-def _by_bursts(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[BurstPattern]:
+def _burst_pattern(channels: Sequence[Sequence[float]], total: Sequence[float]) -> Maybe[BurstPattern]:
+    """Return the pattern of the bursts in `total`, whose volumes are compared by channel."""
     holes = [i for i, v in enumerate(total) if v != v]
-    held = [[v if v == v else 0.0 for v in c] for c in channels]
-    return find_pattern(find_bursts(held, [v if v == v else 0.0 for v in total], holes), holes)
+    filled = [[v if v == v else 0.0 for v in c] for c in channels]
+    return find_pattern(find_bursts(filled, [v if v == v else 0.0 for v in total], holes), holes)
 
 
-def _rhythmic(total: Sequence[float]) -> list[bool]:
-    """Say which cells belong to the rhythm: those read, and not in a silence that is long and rare."""
+def _without_pauses(total: Sequence[float]) -> list[bool]:
+    """Return for each cell whether it was read and is not in a pause, a long and rare silence."""
     used = [v == v for v in total]
     measured = [v for v in total if v == v]
-    low = sorted(measured)[len(measured) // 50]
+    low = base_level(measured)
     high = burst_level([v - low for v in measured if v > low])
-    edge = low + EDGE * high
+    edge = low + SILENCE_SHARE * high
     gaps = ranges_above([-v if v == v else -math.inf for v in total], -edge)
     inner = [(a, b) for a, b in gaps if a > 0 and b < len(total)]
-    if len(inner) < PERIODS:
+    if len(inner) < MIN_PERIODS:
         return used
     usual = median(b - a for a, b in inner)
-    long = [(a, b) for a, b in inner if b - a > PAUSE * usual]
-    if len(long) > RARE * len(inner):
+    long = [(a, b) for a, b in inner if b - a > PAUSE_FACTOR * usual]
+    if len(long) > MAX_PAUSE_SHARE * len(inner):
         long = []
-    # How long a silence at either end was cannot be said.
-    long += [(a, b) for a, b in gaps if (a == 0 or b == len(total)) and b - a > PAUSE * usual]
+    # The length of a silence at either end of the window is not known.
+    long += [(a, b) for a, b in gaps if (a == 0 or b == len(total)) and b - a > PAUSE_FACTOR * usual]
     for a, b in long:
         for i in range(a + (round(usual) if a else 0), b):
             used[i] = False
     return used
 
 
-def _centred(values: Sequence[float], used: Sequence[bool]) -> list[float]:
-    """Return a series about its mean, 0 where it says nothing."""
+def _deviation(values: Sequence[float], used: Sequence[bool]) -> list[float]:
+    """Return the deviation of a series from its mean, 0 in cells that are not used."""
     measured = [v for v, use in zip(values, used, strict=True) if use and v == v]
     mean = sum(measured) / len(measured) if measured else 0.0
     return [v - mean if use and v == v else 0.0 for v, use in zip(values, used, strict=True)]
 
 
 def _smooth(x: Sequence[float]) -> list[float]:
-    """Weaken what is near half the sampling rate, where images of faster traffic stand."""
+    """Return a series smoothed to attenuate frequencies near half the sampling rate, where aliases appear."""
     return [(a + 2 * b + c) / 4 for a, b, c in zip(x, x[1:], x[2:], strict=False)]
 
 
 def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
-    """Return the correlation of series about 0 with themselves, at lags from 0 to `lags`."""
+    """Return the autocorrelation of series with mean 0, at lags from 0 to `lags`."""
     squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
     energy = list(accumulate(squares, initial=0.0))
     n = len(energy) - 1
@@ -211,58 +221,58 @@ def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[floa
     return found
 
 
-def _agreed(
-    waves: Sequence[Sequence[float]], found: Maybe[BurstPattern], cell_s: float
+def _combine(
+    deviations: Sequence[Sequence[float]], found: Maybe[BurstPattern], cell_s: float
 ) -> Maybe[PeriodEstimate]:
-    """Hold what the bursts say against what the correlation says."""
-    smooth = [_smooth(x) for x in waves]
-    before = sum(v * v for x in waves for v in x)
+    """Return the period from the burst pattern if the autocorrelation confirms it, else from the latter."""
+    smooth = [_smooth(x) for x in deviations]
+    before = sum(v * v for x in deviations for v in x)
     slow = sum(v * v for x in smooth for v in x) / before
-    if slow < FAST:
+    if slow < MIN_SLOW_SHARE:
         return TOO_FAST
     n = len(smooth[0])
-    longest = min(n / PERIODS, MAX_S / cell_s * 1.01)
-    # Beyond the longest: only to see that there is nothing that repeats better.
+    longest = min(n / MIN_PERIODS, MAX_PERIOD_S / cell_s * 1.01)
+    # Lags beyond the longest period only serve to detect that a longer one fits better.
     r = autocorrelation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
-    peaks = [p for p in _peaks(r) if p.height >= ALIKE]
+    peaks = [p for p in _peaks(r) if p.height >= MIN_CORRELATION]
     if found == AMBIGUOUS:
         return AMBIGUOUS
-    if known(found) and (answer := _confirmed(found, peaks, r, n, cell_s)):
+    if known(found) and (answer := _from_bursts(found, peaks, r, n, cell_s)):
         return answer
-    return _smallest(peaks, r, n, slow, cell_s)
+    return _from_correlation(peaks, r, n, slow, cell_s)
 
 
-def _confirmed(
+def _from_bursts(
     found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], n: int, cell_s: float
 ) -> Maybe[PeriodEstimate] | None:
-    """Return what the bursts say; None if the correlation sees nothing of it."""
-    if found.period < 0.99 * MIN_CELLS:
+    """Return the period of a burst pattern; None if the autocorrelation does not confirm it."""
+    if found.period < 0.99 * MIN_PERIOD_CELLS:
         return TOO_FAST
-    if found.period * cell_s > MAX_S * 1.01:
+    if found.period * cell_s > MAX_PERIOD_S * 1.01:
         return NOT_PERIODIC
-    top = _near(r, found.period, max(1.0, 0.1 * found.period))
+    top = _highest_near(r, found.period, max(1.0, 0.1 * found.period))
     height = top.height if top else 0.0
-    if height < AGAIN and found.unevenness > VERY_EVEN:
+    if height < MIN_REPEAT_CORRELATION and found.unevenness > EVEN_BURSTS:
         return None
-    seen = max((p.height for p in peaks if p.lag <= n / PERIODS), default=height)
-    doubtful = found.difference > ALL_ALIKE or found.bursts < MANY_ALIKE
-    if doubtful and any(p.height > max(seen, height) + BETTER_LATER for p in peaks):
+    seen = max((p.height for p in peaks if p.lag <= n / MIN_PERIODS), default=height)
+    doubtful = found.difference > ALIKE_DIFFERENCE or found.bursts < ALIKE_BURSTS
+    if doubtful and any(p.height > max(seen, height) + LONGER_ADVANTAGE for p in peaks):
         return AMBIGUOUS
-    if found.order > 1 and _divisible(found, peaks, r, seen):
+    if found.order > 1 and _may_be_parts(found, peaks, r, seen):
         return AMBIGUOUS
     return PeriodEstimate(
         found.period * cell_s, max(height, 1 - 2 * found.unevenness), found.bursts / found.order
     )
 
 
-def _divisible(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
-    """Whether the bursts may differ only because they are cut by readings that are too few for them."""
+def _may_be_parts(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
+    """Return whether the bursts of a period may be alike and only appear different because they are short."""
     part = found.period / found.order
-    near = EQUAL_COARSE if part < FINE_PARTS else 0.0
+    near = EQUAL_HEIGHT_COARSE if part < FINE_PART_CELLS else 0.0
     if any(p.lag < 0.9 * found.period and p.height > best - near for p in peaks):
         return True
-    top = _near(r, part, max(1.0, 0.2 * part))
-    least = max(best - INNER, (top.height if top else 0.0) + INNER)
+    top = _highest_near(r, part, max(1.0, 0.2 * part))
+    least = max(best - PART_SLACK, (top.height if top else 0.0) + PART_SLACK)
     return any(
         p.height >= least and abs(found.period / p.lag - round(found.period / p.lag)) < 0.1
         for p in peaks
@@ -270,40 +280,42 @@ def _divisible(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], 
     )
 
 
-def _smallest(
+def _from_correlation(
     peaks: Sequence[_Peak], r: Sequence[float], n: int, slow: float, cell_s: float
 ) -> Maybe[PeriodEstimate]:
-    """Return the smallest lag that explains about as much as the best, if that is beyond doubt."""
+    """Return the smallest lag that fits about as well as the best one, unless that is ambiguous."""
     best = max((p.height for p in peaks), default=0.0)
     for peak in peaks:
         half = peak.lag / 2
-        if half < MIN_CELLS and max(r[math.floor(half)], r[math.ceil(half)]) > HALFWAY:
+        if half < MIN_PERIOD_CELLS and max(r[math.floor(half)], r[math.ceil(half)]) > MAX_HALF_CORRELATION:
             return TOO_FAST
-        fine = peak.lag >= FINE
+        fine = peak.lag >= FINE_CELLS
         short = best - peak.height
-        if short > (EQUAL if fine else EQUAL_COARSE) + IMAGES * (1 - slow):
+        if short > (EQUAL_HEIGHT if fine else EQUAL_HEIGHT_COARSE) + ALIAS_SLACK * (1 - slow):
             continue
-        if peak.lag < 0.99 * MIN_CELLS:
+        if peak.lag < 0.99 * MIN_PERIOD_CELLS:
             return TOO_FAST
-        if short > (NOT_QUITE if fine else EQUAL) or peak.lag > PARTS * peaks[0].lag:
+        if short > (CERTAIN_HEIGHT if fine else EQUAL_HEIGHT) or peak.lag > MAX_PARTS * peaks[0].lag:
             return AMBIGUOUS
-        if peak.lag > min(n / PERIODS, MAX_S / cell_s * 1.01):
-            return TOO_SHORT
+        if peak.lag > min(n / MIN_PERIODS, MAX_PERIOD_S / cell_s * 1.01):
+            return NOT_LONG_ENOUGH
         return (
-            AMBIGUOUS if _bumps(peak.lag, r, BUMP if fine else BUMP_COARSE) else _verified(peak, r, n, cell_s)
+            AMBIGUOUS
+            if _has_longer_period(peak.lag, r, MAX_BUMP if fine else MAX_BUMP_COARSE)
+            else _refine(peak, r, n, cell_s)
         )
     return NOT_PERIODIC
 
 
-def _bumps(lag: float, r: Sequence[float], bump: float) -> bool:
-    """Whether a multiple of a lag fits better than its neighbours."""
-    tops = [_near(r, k * lag, max(1.0, 0.2 * lag)) for k in range(1, int((len(r) - 2) / lag) + 1)]
+def _has_longer_period(lag: float, r: Sequence[float], bump: float) -> bool:
+    """Return whether a multiple of a lag fits better than the multiples beside it."""
+    tops = [_highest_near(r, k * lag, max(1.0, 0.2 * lag)) for k in range(1, int((len(r) - 2) / lag) + 1)]
     heights = [t.height if t else 0.0 for t in tops]
     return any(b > max(a, c) + bump for a, b, c in zip(heights, heights[1:], heights[2:], strict=False))
 
 
 def _peaks(r: Sequence[float]) -> list[_Peak]:
-    """Return the local maxima that stand out, by lag."""
+    """Return the prominent local maxima of an autocorrelation, by lag."""
     found = []
     for lag in range(2, len(r) - 1):
         if not r[lag - 1] < r[lag] >= r[lag + 1]:
@@ -311,32 +323,32 @@ def _peaks(r: Sequence[float]) -> list[_Peak]:
         peak = _top(r, lag)
         left = min(r[lag // 2 : lag])
         right = min(r[lag + 1 : lag + max(2, lag // 2) + 1])
-        if peak.height - max(left, right) >= CLEAR:
+        if peak.height - max(left, right) >= MIN_PROMINENCE:
             found.append(peak)
     return found
 
 
 def _top(r: Sequence[float], lag: int) -> _Peak:
-    """Return the top of the parabola through a maximum and its neighbours."""
+    """Return the vertex of the parabola through a maximum and its neighbours."""
     a, b, c = r[lag - 1], r[lag], r[lag + 1]
     bend = a - 2 * b + c
     shift = (a - c) / (2 * bend) if bend < 0 else 0.0
     return _Peak(lag + shift, min(1.0, b - (a - c) * shift / 4))
 
 
-def _near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
-    """Return the highest maximum near a lag."""
+def _highest_near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
+    """Return the highest local maximum within a distance of a lag."""
     low, high = max(1, math.ceil(lag - within)), min(len(r) - 2, math.floor(lag + within))
     tops = [_top(r, i) for i in range(low, high + 1) if r[i - 1] < r[i] >= r[i + 1]]
     return max(tops, key=lambda p: p.height, default=None)
 
 
-def _verified(peak: _Peak, r: Sequence[float], n: int, cell_s: float) -> Maybe[PeriodEstimate]:
-    """See that the peak comes again at its multiples, which also give it more exactly."""
+def _refine(peak: _Peak, r: Sequence[float], n: int, cell_s: float) -> Maybe[PeriodEstimate]:
+    """Return the period refined by the peaks at its multiples, or `NOT_PERIODIC` if these are missing."""
     lag = peak.lag
     for times in range(2, int((len(r) - 2) / lag) + 1):
-        again = _near(r, times * lag, max(1.5, 0.2 * lag))
-        if again is None or again.height < (AGAIN if times == 2 else ALIKE):
+        again = _highest_near(r, times * lag, max(1.5, 0.2 * lag))
+        if again is None or again.height < (MIN_REPEAT_CORRELATION if times == 2 else MIN_CORRELATION):
             if times == 2:
                 return NOT_PERIODIC
             break

@@ -1,8 +1,8 @@
-"""Which single-GPU processes are ranks of one job, though no launcher, parent or cgroup joins them.
+"""Which single-GPU processes are ranks of one job, although no launcher, parent or cgroup connects them.
 
-A process on one GPU that moves data over NVLink has a partner on another GPU: NVLink has no other use for
-it. So ranks that a shell loop, Ray or several terminals started are joined by their traffic, and two
-separate single-GPU jobs, which have none, never are.
+A process on one GPU that moves data over NVLink has a partner on another GPU. Ranks that were started by a
+shell loop, Ray or from several terminals are therefore grouped by their traffic. Two separate single-GPU
+jobs have no traffic and are never grouped.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from nvltop.analysis.activity import gpu_groups
 from nvltop.analysis.activity.gpu_groups import GpuGroup
 from nvltop.model import GpuFrame, Job, Matrix, known
 
-FIRST_S: Final = 10.0
-"""Seconds of traffic that must have been read before processes are joined."""
-AGAIN_S: Final = 60.0
-"""Seconds after which processes that are joined already are compared again."""
-MOVES: Final = 0.002
-"""Share of a GPU's NVLink speed that its busiest moment must reach; less is no traffic of a job."""
+MIN_TRAFFIC_S: Final = 10.0
+"""Length of the traffic that must have been read before processes are grouped, seconds."""
+RECHECK_INTERVAL_S: Final = 60.0
+"""Time after which processes that are grouped already are compared again, seconds."""
+MIN_TRAFFIC_SHARE: Final = 0.002
+"""Share of a GPU's NVLink speed that its highest rate must reach to count as traffic of a job."""
 MIN_CELLS: Final = 10
+"""Number of cells below which two series are not compared."""
 
 
 class RankGrouping:
-    """Keeps which processes belong together; what was found stays while a job is silent or hangs."""
+    """Groups single-GPU processes into jobs; a job stays grouped while it is silent or hangs."""
 
     def __init__(self) -> None:
         self.job_of: dict[str, str] = {}
-        """By key of a process that stands alone: the key of its job, that of the job's first process."""
+        """Key of the job, which is the key of its first process, by key of the process."""
         self._compared_s = float("-inf")
 
     def update(
@@ -36,53 +37,56 @@ class RankGrouping:
         jobs: Sequence[Job],
         gpus: Sequence[GpuFrame],
         matrix: Matrix,
-        traffic: Callable[[Sequence[str]], tuple[Mapping[str, Sequence[float]], float]],
+        traffic: Callable[[Sequence[str]], Mapping[str, Sequence[float]]],
+        cell_s: float,
         now_s: float,
     ) -> None:
-        """Bring `bonds` up to date.
+        """Update `job_of`.
 
-        `traffic` returns the bytes/s of some GPUs by UUID, over the same time, and the length of a cell.
+        `traffic` returns the bytes/s of some GPUs by UUID, over the same cells of `cell_s` seconds.
         """
-        alone = {uuid: (key, job.user) for job in jobs for key, uuid in _units(job)}
-        present = {key for key, _ in alone.values()}
+        processes = {uuid: (key, job.user) for job in jobs for key, uuid in _single_gpu_processes(job)}
+        present = {key for key, _ in processes.values()}
         if self.job_of.keys() - present:
             self.job_of = {key: root for key, root in self.job_of.items() if key in present}
-        fresh = present - self.job_of.keys()
-        if len(alone) < 2 or len(matrix.p2p_nvlink) != len(gpus):
+        new = present - self.job_of.keys()
+        if len(processes) < 2 or len(matrix.p2p_nvlink) != len(gpus):
             return
-        if now_s - self._compared_s < (FIRST_S if fresh else AGAIN_S):
+        if now_s - self._compared_s < (MIN_TRAFFIC_S if new else RECHECK_INTERVAL_S):
             return
         self._compared_s = now_s
-        values, cell_s = traffic(list(alone))
+        values = traffic(list(processes))
         speeds = {g.gpu.uuid: g.nvlink.speed_bytes_per_s for g in gpus}
         moving = {
             uuid
             for uuid, own in values.items()
-            if _read_s(own, cell_s) >= FIRST_S
+            if _read_s(own, cell_s) >= MIN_TRAFFIC_S
             and known(speed := speeds[uuid])
-            and max((v for v in own if v == v), default=0.0) > MOVES * speed
+            and max((v for v in own if v == v), default=0.0) > MIN_TRAFFIC_SHARE * speed
         }
-        # A job of which a part is silent stays as it was found: that silence is what is to be reported.
-        kept = {self.job_of[k] for uuid, (k, _) in alone.items() if uuid not in moving and k in self.job_of}
+        # A job with silent processes stays grouped: that silence is what has to be reported.
+        retained = {
+            self.job_of[k] for uuid, (k, _) in processes.items() if uuid not in moving and k in self.job_of
+        }
         place = {g.gpu.uuid: i for i, g in enumerate(gpus)}
         free = sorted(
-            (u for u in alone if u in moving and self.job_of.get(alone[u][0]) not in kept),
+            (u for u in processes if u in moving and self.job_of.get(processes[u][0]) not in retained),
             key=place.__getitem__,
         )
         for uuid in free:
-            self.job_of.pop(alone[uuid][0], None)
+            self.job_of.pop(processes[uuid][0], None)
 
         def linked(a: str, b: str) -> bool:
-            return alone[a][1] == alone[b][1] and matrix.cells[place[a]][place[b]].startswith("NV")
+            return processes[a][1] == processes[b][1] and matrix.cells[place[a]][place[b]].startswith("NV")
 
         for members in gpu_groups.connected_components(free, linked):
             for group in gpu_groups.split_by_traffic(GpuGroup("", None, tuple(members)), values):
                 if len(group.gpus) > 1:
-                    self.job_of.update({alone[u][0]: alone[group.gpus[0]][0] for u in group.gpus})
+                    self.job_of.update({processes[u][0]: processes[group.gpus[0]][0] for u in group.gpus})
 
 
-def _units(job: Job) -> list[tuple[str, str]]:
-    """Return key and GPU of each process of a job that has one GPU for itself and no known parent."""
+def _single_gpu_processes(job: Job) -> list[tuple[str, str]]:
+    """Return key and GPU of each process of a job that has a GPU of its own and no known parent."""
     if job.kind != "process" or not job.exact:
         return []
     if job.parts:
@@ -91,6 +95,6 @@ def _units(job: Job) -> list[tuple[str, str]]:
 
 
 def _read_s(values: Sequence[float], cell_s: float) -> float:
-    """Return the seconds of a series that were read, 0 if they are too few to compare."""
+    """Return the length of a series that was read, in seconds; 0 if it is too short to compare."""
     cells = sum(v == v for v in values)
     return cells * cell_s if cells >= MIN_CELLS else 0.0

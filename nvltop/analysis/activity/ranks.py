@@ -1,8 +1,8 @@
-"""What each GPU of a job does beside the others, and which of them the others wait for.
+"""How each GPU of a job differs from the others, and which GPU the others wait for.
 
-Pure. Ranks of a job do the same at the same time, so one that does not stands out: it joins the
-exchange late, works at full power while the others spin, runs at a lower clock, is busy at other
-times. A single one that differs from all others, which are alike, is named; else none is.
+Pure. The ranks of a job do the same work at the same time. A straggler differs: it joins the exchange late,
+works at full power while the others spin, runs at a lower clock, or is busy at other times. A GPU is named
+only if it alone differs, and the others are alike.
 """
 
 from __future__ import annotations
@@ -16,29 +16,34 @@ from nvltop.analysis.activity.bursts import burst_ranges
 from nvltop.model import Maybe, Missing, Rank, Straggler, known
 
 MIN_RANKS: Final = 3
-"""Of two that differ, either may be the odd one."""
-LATE: Final = 0.08
-"""Share of a period by which one must be late, and at least one cell."""
-ALIKE: Final = 0.4
-"""The others may lie so much of the distance apart."""
-POWER: Final = 1.15
-CLOCK: Final = 0.87
-BUSY: Final = 20.0
-"""Percent of utilisation."""
-HALF: Final = 0.5
-NOTHING: Final = 0.02
-"""Share of what the others move below which it takes no part in the job."""
-SAME: Final = 0.75
-"""Who works while the others wait moves about what they do."""
+"""Number of ranks below which no straggler can be named."""
+MIN_LATE_BURSTS: Final = 3
+"""Number of bursts below which the lateness of a rank is not known."""
+MIN_LATE_SHARE: Final = 0.08
+"""Share of the step period above which a rank is late, if that is also a cell or more."""
+MAX_SPREAD: Final = 0.4
+"""Spread of the other ranks, over their distance from the outlier, above which there is no outlier."""
+MIN_POWER_RATIO: Final = 1.15
+"""Power over the median of the others above which a rank works while the others wait."""
+MAX_CLOCK_RATIO: Final = 0.87
+"""SM clock over the median of the others below which a rank is slow."""
+MIN_UTIL_DIFFERENCE: Final = 20.0
+"""Difference of utilisation above which a rank is busy at other times, in percentage points."""
+LITTLE_TRAFFIC: Final = 0.5
+"""Traffic and power, over the median of the others, below which a rank does less than the others."""
+MIN_TRAFFIC: Final = 0.02
+"""Traffic, over the median of the others, below which a GPU does not take part in the job."""
+SAME_TRAFFIC: Final = 0.75
+"""Ratio of traffic above which a rank moves as much data as the others."""
 
-NOT_TOLD: Final = Missing("its bursts cannot be told from those of the others")
+NOT_SEPARABLE: Final = Missing("its bursts cannot be separated from those of the others")
 
 
 def lateness(sent: Sequence[Sequence[float]], cell_s: float) -> list[Maybe[float]]:
-    """Return by how many seconds each rank sends after the others, from its rates by cell."""
+    """Return how many seconds each rank sends after the others, from the rates by cell of all ranks."""
     total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
     bursts = burst_ranges(total) if total else []
-    # Up to the middle of the silence: what one sends alone may be too little to count as the burst.
+    # Each range ends in the middle of the silence, so that it includes what one rank sends alone.
     bounds = list(pairwise([(a[1] + b[0]) // 2 for a, b in pairwise(bursts)]))
     found: list[Maybe[float]] = []
     for k, own in enumerate(sent):
@@ -46,21 +51,21 @@ def lateness(sent: Sequence[Sequence[float]], cell_s: float) -> list[Maybe[float
         late = [
             there - here
             for a, b in bounds
-            if (here := _middle([sum(c) for c in zip(*(s[a:b] for s in others), strict=True)])) is not None
-            and (there := _middle(own[a:b])) is not None
+            if (here := _centre([sum(c) for c in zip(*(s[a:b] for s in others), strict=True)])) is not None
+            and (there := _centre(own[a:b])) is not None
         ]
-        found.append(median(late) * cell_s if len(late) >= MIN_RANKS else NOT_TOLD)
+        found.append(median(late) * cell_s if len(late) >= MIN_LATE_BURSTS else NOT_SEPARABLE)
     return found
 
 
-def _middle(values: Sequence[float]) -> float | None:
-    """Return the centre of what was moved, in cells; None if nothing was, or not all was read."""
+def _centre(values: Sequence[float]) -> float | None:
+    """Return the centre of the traffic, in cells; None without traffic or if a cell was not read."""
     total = sum(values)
     return sum(i * v for i, v in enumerate(values)) / total if total > 0 else None
 
 
 def find_straggler(ranks: Sequence[Rank], period_s: float, cell_s: float) -> Straggler | None:
-    """Return the one rank that the others wait for; None if there is none, or more than one."""
+    """Return the one rank that the others wait for; None if no rank or several ranks differ."""
     if len(ranks) < MIN_RANKS:
         return None
     found = [
@@ -72,43 +77,49 @@ def find_straggler(ranks: Sequence[Rank], period_s: float, cell_s: float) -> Str
 
 
 def _signs(rank: Rank, others: Sequence[Rank], period_s: float, cell_s: float) -> Iterator[str]:
-    """Say in what one rank differs from all others."""
+    """Yield how a rank differs from all others, as clauses."""
     late = rank.late_s
-    least = max(cell_s, LATE * period_s)
+    least = max(cell_s, MIN_LATE_SHARE * period_s)
     if known(late) and late >= least:
         rest = [abs(o.late_s) for o in others if known(o.late_s)]
-        if len(rest) == len(others) and max(rest) <= ALIKE * late:
+        if len(rest) == len(others) and max(rest) <= MAX_SPREAD * late:
             yield f"joins the exchange {late:.2g} s after the others"
-    moved = _beside(rank, others, lambda r: r.moved_bytes_per_s)
-    power = _beside(rank, others, lambda r: r.power_w)
-    clock = _beside(rank, others, lambda r: r.sm_clock_mhz)
-    util = _beside(rank, others, lambda r: r.util_percent)
-    if power and power[0] >= POWER * power[1] and _moves_as_much(rank, others):
+    moved = _outlying(rank, others, lambda r: r.moved_bytes_per_s)
+    power = _outlying(rank, others, lambda r: r.power_w)
+    clock = _outlying(rank, others, lambda r: r.sm_clock_mhz)
+    util = _outlying(rank, others, lambda r: r.util_percent)
+    if power and power[0] >= MIN_POWER_RATIO * power[1] and _moves_as_much(rank, others):
         yield f"draws {power[0]:.0f} W, the others {power[1]:.0f} W while they wait"
-    if clock and clock[0] <= CLOCK * clock[1]:
+    if clock and clock[0] <= MAX_CLOCK_RATIO * clock[1]:
         yield f"runs at {clock[0]:.0f} MHz, the others at {clock[1]:.0f} MHz"
-    # The ends of a pipeline have less to do, and move less.
-    if util and abs(util[0] - util[1]) >= BUSY and _moves_as_much(rank, others):
+    # The first and last stage of a pipeline have less to do, and move less.
+    if util and abs(util[0] - util[1]) >= MIN_UTIL_DIFFERENCE and _moves_as_much(rank, others):
         yield f"is busy {util[0]:.0f} % of the time, the others {util[1]:.0f} %"
-    little = moved and NOTHING * moved[1] < moved[0] < HALF * moved[1]
-    if moved and power and little and power[0] < HALF * power[1]:
+    little = moved and MIN_TRAFFIC * moved[1] < moved[0] < LITTLE_TRAFFIC * moved[1]
+    if moved and power and little and power[0] < LITTLE_TRAFFIC * power[1]:
         yield f"moves {moved[0] / moved[1]:.0%} of what the others do, at less than half their power"
 
 
 def _moves_as_much(rank: Rank, others: Sequence[Rank]) -> bool:
+    """Return whether a rank moves about as much data as the others."""
     rest = [v for o in others if known(v := o.moved_bytes_per_s)]
     own = rank.moved_bytes_per_s
-    return known(own) and bool(rest) and own > 0 and SAME <= own / (median(rest) or own) <= 1 / SAME
+    return (
+        known(own)
+        and bool(rest)
+        and own > 0
+        and SAME_TRAFFIC <= own / (median(rest) or own) <= 1 / SAME_TRAFFIC
+    )
 
 
-def _beside(
-    rank: Rank, others: Sequence[Rank], of: Callable[[Rank], Maybe[float]]
+def _outlying(
+    rank: Rank, others: Sequence[Rank], value: Callable[[Rank], Maybe[float]]
 ) -> tuple[float, float] | None:
-    """Return a value and the median of the others', if it lies apart from all of them."""
-    own = of(rank)
-    rest = [v for o in others if known(v := of(o))]
+    """Return the value of a rank and the median of the others, if the rank is an outlier."""
+    own = value(rank)
+    rest = [v for o in others if known(v := value(o))]
     if isinstance(own, Missing) or len(rest) < len(others):
         return None
     usual = median(rest)
     spread = max(abs(v - usual) for v in rest)
-    return (own, usual) if spread <= ALIKE * abs(own - usual) else None
+    return (own, usual) if spread <= MAX_SPREAD * abs(own - usual) else None

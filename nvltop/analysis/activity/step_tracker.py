@@ -1,4 +1,4 @@
-"""The heartbeat of one job over time: found, confirmed, followed, missed."""
+"""The step period of one job over time: found, confirmed, tracked and dropped."""
 
 from __future__ import annotations
 
@@ -10,196 +10,227 @@ from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.period_estimate import (
-    FINE,
+    FINE_CELLS,
+    NOT_LONG_ENOUGH,
     NOT_PERIODIC,
-    TOO_SHORT,
     PeriodEstimate,
     estimate_period,
 )
 from nvltop.model import NOT_READ, Maybe, Missing, StepPeriod, known
 
-SEEN_S: Final = 20.0
-"""What was not watched for so long may be a part of something longer."""
+MIN_WATCHED_S: Final = 20.0
+"""Length of the traffic below which a period may be a part of a longer one, seconds."""
 RECENT_PERIODS: Final = 12
+"""Length of the newest part that is analysed separately, in periods."""
 RECENT_S: Final = 24.0
+"""Shortest newest part that is analysed separately, seconds."""
 CHANGED_S: Final = 96.0
-"""How much of the newest is looked at as well, for a job that has changed."""
-MOST_CELLS: Final = 1024
-"""Four a second for the whole window; more would take long to look through."""
-MULTIPLE: Final = 0.05
-SAME: Final = 0.08
-"""Two periods that differ by a smaller share are the same."""
-MISSES: Final = 3
-"""A period is given up once it has not been found for so many times."""
-SETTLED: Final = 10
-"""One that was found so often is more than a part of something longer, of which not enough was seen."""
-STEADY: Final = 30
-"""One that was found so often has been held against the whole window many times: while its newest part goes
-on like it, that is all that is looked at, once a period, and the whole every `WHOLE_S`."""
-WHOLE_S: Final = 60.0
-BEFORE_S: Final = 60.0
-KEPT_S: Final = 600.0
-"""The drift is against what was found from so long ago up to so long ago."""
-TOLD: Final = 150
-ENOUGH: Final = 5
-SURE: Final = 0.8
-FAIRLY_SURE: Final = 0.6
-SURE_PERIODS: Final = 6.0
+"""Length of the newest part that is analysed if the full window is not periodic, seconds."""
+MAX_CELLS: Final = 1024
+"""Number of cells above which cells are merged: four per second for the full window."""
+MULTIPLE_TOLERANCE: Final = 0.05
+"""Distance of a ratio of periods from a whole number below which one is a multiple of the other."""
+MIN_CHANGED_RATIO: Final = 0.55
+"""Ratio of the new to the old period below which the new one may be a part of the old one."""
+SAME_PERIOD: Final = 0.08
+"""Relative difference below which two periods are the same."""
+MAX_MISSES: Final = 3
+"""Consecutive analyses without the period after which it is dropped."""
+SETTLED_COUNT: Final = 10
+"""Confirmations after which a period is not merely a part of a longer one."""
+STEADY_COUNT: Final = 30
+"""Confirmations after which only the newest periods are analysed, while these match."""
+FULL_CHECK_S: Final = 60.0
+"""Time between two analyses of the full window for a steady period, seconds."""
+DRIFT_FROM_S: Final = 60.0
+"""Age of the newest confirmation that the drift is relative to, seconds."""
+DRIFT_TO_S: Final = 600.0
+"""Age of the oldest confirmation that the drift is relative to, seconds."""
+MAX_CONFIRMATIONS: Final = 150
+"""Number of confirmations kept: `DRIFT_TO_S` at one every four seconds."""
+MIN_DRIFT_PERIODS: Final = 5
+"""Number of confirmations below which there is no drift."""
+CERTAIN_STRENGTH: Final = 0.8
+"""Similarity of one period to the next above which the period may be `certain`."""
+LIKELY_STRENGTH: Final = 0.6
+"""Similarity of one period to the next above which the period is `likely`."""
+CERTAIN_PERIODS: Final = 6.0
+"""Number of observed periods above which the period may be `certain`."""
 MAX_PAUSES: Final = 5
+"""Number of past pauses kept."""
 STOPPED_S: Final = 30.0
+"""Silence after which a job may have stopped, seconds."""
 STOPPED_PERIODS: Final = 4.0
-PAUSES: Final = 2.0
-"""A silence is the end once it is that much longer than any pause before."""
+"""Silence after which a job may have stopped, in step periods."""
+PAUSE_FACTOR: Final = 2.0
+"""Silence after which a job may have stopped, as a multiple of the longest recent pause."""
 
 
 @dataclass(slots=True)
 class StepTracker:
-    """What is known of one job's rhythm."""
+    """Tracks the step period and the silences of one job."""
 
-    _step: PeriodEstimate | None = None
+    _period: PeriodEstimate | None = None
+    """The newest confirmed estimate."""
     _why: Missing = NOT_READ
-    _heard: PeriodEstimate | None = None
-    """Found once, not confirmed yet."""
+    """Why there is no period."""
+    _candidate: PeriodEstimate | None = None
+    """An estimate that has not been confirmed yet."""
     _misses: int = 0
-    _told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TOLD))
-    """When a period was found, and which."""
+    """Consecutive analyses that did not confirm the period."""
+    _confirmed: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMATIONS))
+    """Time and length of each confirmed estimate."""
     _pauses: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_PAUSES))
-    """The last silences that ended, in seconds."""
+    """Lengths of the last pauses, seconds."""
     _silent_s: float = 0.0
-    _whole_s: float = 0.0
-    """When the whole window was looked at last."""
+    """Length of the current silence, seconds."""
+    _full_check_s: float = 0.0
+    """Time of the last analysis of the full window."""
     doubted: bool = False
-    """The newest part was not as expected, so that the whole is to be looked at."""
+    """Whether the newest part did not match, so that the full window must be analysed."""
 
     @property
     def period_s(self) -> float | None:
-        """The period, if there is one."""
-        return self._step.period_s if self._step else None
+        """The step period in seconds, or None if there is none."""
+        return self._period.period_s if self._period else None
 
     @property
     def settled(self) -> bool:
-        """Whether the period has been found so often that it needs little looking after."""
-        return self._step is not None and len(self._told) >= SETTLED
+        """Whether the period has been confirmed often enough to be checked less often."""
+        return self._period is not None and len(self._confirmed) >= SETTLED_COUNT
 
     @property
     def stopped(self) -> bool:
-        """Whether it has been silent for longer than between two steps."""
-        return self._step is not None and self._silent_s > 2 * self._step.period_s
+        """Whether the silence is longer than two steps."""
+        return self._period is not None and self._silent_s > 2 * self._period.period_s
 
     def wanted_s(self, now_s: float) -> float:
-        """Return how much of the newest traffic `listen` is to be given; infinite for all that is kept."""
-        step = self._step
-        steady = len(self._told) >= STEADY and not (self._misses or self.doubted or self.stopped)
-        if step is None or not steady or now_s - self._whole_s >= WHOLE_S:
+        """Return the length of the newest traffic that `update` needs; infinite for the full window."""
+        period = self._period
+        steady = len(self._confirmed) >= STEADY_COUNT and not (self._misses or self.doubted or self.stopped)
+        if period is None or not steady or now_s - self._full_check_s >= FULL_CHECK_S:
             return math.inf
-        if now_s - self._told[-1][0] < step.period_s:
+        if now_s - self._confirmed[-1][0] < period.period_s:
             return 0.0
-        return max(RECENT_S, RECENT_PERIODS * step.period_s)
+        return max(RECENT_S, RECENT_PERIODS * period.period_s)
 
     def set_silence(self, seconds: float) -> None:
-        """Take for how long there has been no traffic."""
+        """Set the length of the current silence; a silence that ends is added to the pauses."""
         if self.stopped and seconds < self._silent_s:
             self._pauses.append(self._silent_s)
         self._silent_s = seconds
 
     def update(self, channels: Sequence[Sequence[float]], cell_s: float, now_s: float) -> None:
-        """Look for the rhythm in what was moved up to now."""
+        """Update the period from the traffic up to now."""
         wanted_s = self.wanted_s(now_s)
         if self.stopped or not wanted_s:
-            self.doubted = False  # nothing is heard that the whole could tell more of
+            self.doubted = False  # without new traffic the full window shows nothing new
             return
         if wanted_s < math.inf:
             found = estimate_period(_newest(channels, wanted_s, cell_s), cell_s)
-            self.doubted = not (known(found) and self._step and _same(found, self._step))
+            self.doubted = not (known(found) and self._period and _same(found, self._period))
             if self.doubted:
                 return
         else:
-            found = _found(channels, cell_s)
-            self._whole_s, self.doubted = now_s, False
-        if known(found) and self._step and _same(found, self._step):
+            found = _estimate_current(channels, cell_s)
+            self._full_check_s, self.doubted = now_s, False
+        if known(found) and self._period and _same(found, self._period):
             self._confirm(found, now_s)
-        elif known(found) and self._heard and _same(found, self._heard):
-            self._told.clear()
+        elif known(found) and self._candidate and _same(found, self._candidate):
+            self._confirmed.clear()
             self._confirm(found, now_s)
         else:
             self._miss(found)
 
     def _confirm(self, found: PeriodEstimate, now_s: float) -> None:
-        self._step, self._heard, self._misses = found, None, 0
-        self._told.append((now_s, found.period_s))
+        """Make an estimate the current period."""
+        self._period, self._candidate, self._misses = found, None, 0
+        self._confirmed.append((now_s, found.period_s))
 
     def _miss(self, found: Maybe[PeriodEstimate]) -> None:
-        """Doubt the period; one that is not settled yet is given up at once."""
-        self._heard = found if known(found) else None
+        """Count an analysis without the period; drop the period after several, or if it is not settled."""
+        self._candidate = found if known(found) else None
         self._misses += 1
-        if not self._step or self._misses >= MISSES or len(self._told) < SETTLED:
-            self._step = None
-            self._why = found if isinstance(found, Missing) else TOO_SHORT
+        if not self._period or self._misses >= MAX_MISSES or len(self._confirmed) < SETTLED_COUNT:
+            self._period = None
+            self._why = found if isinstance(found, Missing) else NOT_LONG_ENOUGH
 
     def step_period(self, now_s: float, exact: bool) -> Maybe[StepPeriod]:
-        """Return the heartbeat; `exact` says that no other job moves data on the same GPUs."""
-        step = self._step
-        if step is None:
+        """Return the step period; `exact` says that no other job uses the same GPUs."""
+        period = self._period
+        if period is None:
             return self._why
-        sure = "possible"
-        if exact and step.strength >= SURE and step.periods >= SURE_PERIODS and len(self._told) >= SETTLED:
-            sure = "certain"
-        elif exact and step.strength >= FAIRLY_SURE:
-            sure = "likely"
-        after_s = max(STOPPED_S, STOPPED_PERIODS * step.period_s, PAUSES * max(self._pauses, default=0.0))
-        return StepPeriod(step.period_s, sure, self._drift(now_s, step), self._silent_s, after_s)
+        confidence = "possible"
+        if (
+            exact
+            and period.strength >= CERTAIN_STRENGTH
+            and period.periods >= CERTAIN_PERIODS
+            and len(self._confirmed) >= SETTLED_COUNT
+        ):
+            confidence = "certain"
+        elif exact and period.strength >= LIKELY_STRENGTH:
+            confidence = "likely"
+        after_s = max(
+            STOPPED_S, STOPPED_PERIODS * period.period_s, PAUSE_FACTOR * max(self._pauses, default=0.0)
+        )
+        return StepPeriod(period.period_s, confidence, self._drift(now_s, period), self._silent_s, after_s)
 
-    def _drift(self, now_s: float, step: PeriodEstimate) -> Maybe[float]:
-        before = [p for t, p in self._told if BEFORE_S <= now_s - t <= KEPT_S]
-        return step.period_s / median(before) - 1 if len(before) >= ENOUGH else TOO_SHORT
+    def _drift(self, now_s: float, period: PeriodEstimate) -> Maybe[float]:
+        """Return the relative change of the period against the minutes before."""
+        before = [p for t, p in self._confirmed if DRIFT_FROM_S <= now_s - t <= DRIFT_TO_S]
+        return period.period_s / median(before) - 1 if len(before) >= MIN_DRIFT_PERIODS else NOT_LONG_ENOUGH
 
 
 def _same(a: PeriodEstimate, b: PeriodEstimate) -> bool:
-    return abs(a.period_s - b.period_s) <= SAME * b.period_s
+    """Return whether two estimates are of the same period."""
+    return abs(a.period_s - b.period_s) <= SAME_PERIOD * b.period_s
 
 
-def _found(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
-    """Find the rhythm over the whole window, or in its newest part where the job has changed."""
+def _estimate_current(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
+    """Return the period of the full window, or of its newest part if the job has changed."""
     length_s = len(channels[0]) * cell_s if channels else 0.0
-    if length_s < SEEN_S:
-        return TOO_SHORT
-    whole = _rhythm(channels, cell_s)
-    if isinstance(whole, Missing):
-        if whole != NOT_PERIODIC or length_s < 1.5 * CHANGED_S:
-            return whole
+    if length_s < MIN_WATCHED_S:
+        return NOT_LONG_ENOUGH
+    full = _estimate_window(channels, cell_s)
+    if isinstance(full, Missing):
+        if full != NOT_PERIODIC or length_s < 1.5 * CHANGED_S:
+            return full
         recent = estimate_period(_newest(channels, CHANGED_S, cell_s), cell_s)
-        return recent if known(recent) and recent.period_s * RECENT_PERIODS <= CHANGED_S else whole
-    recent_s = max(RECENT_S, RECENT_PERIODS * whole.period_s)
+        return recent if known(recent) and recent.period_s * RECENT_PERIODS <= CHANGED_S else full
+    recent_s = max(RECENT_S, RECENT_PERIODS * full.period_s)
     if recent_s > length_s / 2:
-        return whole
+        return full
     recent = estimate_period(_newest(channels, recent_s, cell_s), cell_s)
-    return recent if known(recent) and (_same(recent, whole) or _changed(recent, whole)) else whole
+    return recent if known(recent) and (_same(recent, full) or _changed(recent, full)) else full
 
 
-def _rhythm(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
-    """Find the rhythm; of readings denser than it takes, several together first."""
+def _estimate_window(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
+    """Return the period of the full window, with cells merged if there are too many."""
     count = len(channels[0])
-    by = math.ceil(count / MOST_CELLS)
+    by = math.ceil(count / MAX_CELLS)
     if by == 1:
         return estimate_period(channels, cell_s)
     found = estimate_period([_merged(c, by) for c in channels], by * cell_s)
-    if known(found) and found.period_s >= FINE * by * cell_s:
+    if known(found) and found.period_s >= FINE_CELLS * by * cell_s:
         return found
-    return estimate_period([c[-MOST_CELLS:] for c in channels], cell_s)
+    return estimate_period([c[-MAX_CELLS:] for c in channels], cell_s)
 
 
 def _merged(values: Sequence[float], by: int) -> list[float]:
-    """Return the means of so many cells each, aligned to the newest."""
+    """Return the means of `by` cells each, aligned to the newest cell."""
     first = len(values) % by
     return [sum(values[i : i + by]) / by for i in range(first, len(values), by)]
 
 
-def _changed(recent: PeriodEstimate, whole: PeriodEstimate) -> bool:
-    """Whether the newest period is another one, not a part or a multiple of the one before."""
-    ratio = recent.period_s / whole.period_s
-    return 0.55 < ratio < 1 or (ratio > 1 and abs(ratio - round(ratio)) > MULTIPLE * ratio)
+def _changed(recent: PeriodEstimate, full: PeriodEstimate) -> bool:
+    """Return whether the newest period is a different one, not a part or a multiple of the old period."""
+    ratio = recent.period_s / full.period_s
+    return MIN_CHANGED_RATIO < ratio < 1 or (
+        ratio > 1 and abs(ratio - round(ratio)) > MULTIPLE_TOLERANCE * ratio
+    )
 
 
 def _newest(channels: Sequence[Sequence[float]], seconds: float, cell_s: float) -> list[Sequence[float]]:
+    """Return the newest `seconds` of each channel."""
     count = round(seconds / cell_s)
     return [c[-count:] for c in channels]

@@ -1,6 +1,6 @@
 """The traffic of one GPU over the last minutes, in cells of equal length.
 
-Memory: at most `CELLS` cells of three floats a GPU (30 kB), whatever the refresh.
+Memory: at most `MAX_CELLS` cells of three floats per GPU (30 kB), whatever the interval.
 """
 
 from __future__ import annotations
@@ -9,79 +9,85 @@ import math
 from array import array
 from typing import Final, NamedTuple
 
+from nvltop.model import Missing
+
 WINDOW_S: Final = 256.0
-"""Four of the longest periods."""
-CELLS: Final = 2560
-"""Ten a second, for as long."""
-TYPICAL: Final = 0.1
-"""Weight of a span in the usual length of spans."""
+"""Length of the series: four of the longest step periods, seconds."""
+MAX_CELLS: Final = 2560
+"""Largest number of cells: ten per second for `WINDOW_S`."""
+USUAL_WEIGHT: Final = 0.1
+"""Weight of a new span in the moving average of the length of spans."""
+MIN_READ_SHARE: Final = 0.75
+"""Share of a window that must have been read for a result."""
+TOO_MANY_GAPS: Final = Missing("too many readings are missing")
 
 
 class PeerTraffic(NamedTuple):
-    """What a GPU moved over the links that lead straight to one other GPU."""
+    """The rates of a GPU over its direct links to one other GPU."""
 
     remote: str
     """UUID of the other GPU."""
     tx_bytes_per_s: float
     rx_bytes_per_s: float
     speed_bytes_per_s: float
-    """Of these links together, one direction."""
+    """Speed of these links together in one direction."""
 
 
 class TrafficSpan(NamedTuple):
-    """What a GPU moved over all its links between two readings; NaN where it is not known."""
+    """The rates of a GPU over all its links between two readings; NaN where unknown."""
 
     start_s: float
     end_s: float
     tx_bytes_per_s: float
     rx_bytes_per_s: float
     peers: tuple[PeerTraffic, ...] = ()
-    """By remote GPU; empty on boards with NVSwitches."""
+    """Rates by remote GPU; empty on boards with NVSwitches."""
 
 
 class TrafficSeries:
-    """Mean rates by cell; what a span moved is spread over the cells that it crosses."""
+    """Mean rates by cell. A span is spread over the cells that it overlaps."""
 
     __slots__ = ("_rx", "_seconds", "_size", "_tx", "cell_s", "newest", "oldest", "usual_s")
 
     def __init__(self, cell_s: float) -> None:
         self.cell_s = cell_s
-        self._size = min(CELLS, math.ceil(WINDOW_S / cell_s))
+        self._size = min(MAX_CELLS, math.ceil(WINDOW_S / cell_s))
         self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
         self.oldest: int | None = None
-        """Number of the oldest cell that anything was ever read of."""
+        """Number of the oldest cell with data."""
         self.newest = -1
-        """Number of the newest cell; cell n begins at n times the step of CLOCK_MONOTONIC."""
+        """Number of the newest cell; cell n starts at n x `cell_s` of CLOCK_MONOTONIC."""
         self.usual_s = cell_s
-        """How long a span usually is."""
+        """Moving average of the length of spans."""
 
     @property
     def size(self) -> int:
-        """How many cells are kept."""
+        """Number of cells in the series."""
         return self._size
 
-    def add(self, moved: TrafficSpan) -> None:
-        """Take what moved between two readings."""
-        step, size = self.cell_s, self._size
-        if not moved.end_s > moved.start_s:
+    def add(self, span: TrafficSpan) -> None:
+        """Add the traffic between two readings."""
+        cell_s, size = self.cell_s, self._size
+        if not span.end_s > span.start_s:
             return
-        self.usual_s += TYPICAL * (moved.end_s - moved.start_s - self.usual_s)
-        self._forget_up_to(int(moved.end_s // step))
-        if moved.tx_bytes_per_s != moved.tx_bytes_per_s or moved.rx_bytes_per_s != moved.rx_bytes_per_s:
+        self.usual_s += USUAL_WEIGHT * (span.end_s - span.start_s - self.usual_s)
+        self._clear_up_to(int(span.end_s // cell_s))
+        if span.tx_bytes_per_s != span.tx_bytes_per_s or span.rx_bytes_per_s != span.rx_bytes_per_s:
             return
-        start_s = max(moved.start_s, (self.newest - size + 1) * step)
-        cell = int(start_s // step)
+        start_s = max(span.start_s, (self.newest - size + 1) * cell_s)
+        cell = int(start_s // cell_s)
         self.oldest = cell if self.oldest is None else min(self.oldest, cell)
-        while cell * step < moved.end_s:
-            seconds = min(moved.end_s, (cell + 1) * step) - max(start_s, cell * step)
+        while cell * cell_s < span.end_s:
+            seconds = min(span.end_s, (cell + 1) * cell_s) - max(start_s, cell * cell_s)
             if seconds > 0:
                 i = cell % size
-                self._tx[i] += moved.tx_bytes_per_s * seconds
-                self._rx[i] += moved.rx_bytes_per_s * seconds
+                self._tx[i] += span.tx_bytes_per_s * seconds
+                self._rx[i] += span.rx_bytes_per_s * seconds
                 self._seconds[i] += seconds
             cell += 1
 
-    def _forget_up_to(self, cell: int) -> None:
+    def _clear_up_to(self, cell: int) -> None:
+        """Clear the cells after the newest one, up to `cell`."""
         for c in range(max(self.newest + 1, cell - self._size + 1), cell + 1):
             i = c % self._size
             self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
@@ -90,21 +96,22 @@ class TrafficSeries:
     def cells_before(self, end: int, count: int) -> tuple[list[float], list[float]]:
         """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.
 
-        `count` is at most `size` less one: the newest cell still fills.
+        `count` is at most `size` - 1, because the newest cell is incomplete.
         """
-        # A GPU that is read before the others is ahead of them: in place of its oldest cells are newer ones.
+        # The GPU may be read before the others: newer cells have then replaced its oldest ones.
         first = min(end, max(end - count, self.newest + 1 - self._size))
         there = max(0, min(end, self.newest + 1) - first)
         begin, half = first % self._size, self.cell_s / 2
         before = [math.nan] * (first - (end - count))
         after = [math.nan] * (count - len(before) - there)
-        seconds = self._cut(self._seconds, begin, there)
+        seconds = self._slice(self._seconds, begin, there)
         tx, rx = (
             before + [m / s if s > half else math.nan for m, s in zip(part, seconds, strict=True)] + after
-            for part in (self._cut(self._tx, begin, there), self._cut(self._rx, begin, there))
+            for part in (self._slice(self._tx, begin, there), self._slice(self._rx, begin, there))
         )
         return tx, rx
 
-    def _cut(self, ring: array[float], begin: int, count: int) -> array[float]:
+    def _slice(self, ring: array[float], begin: int, count: int) -> array[float]:
+        """Return `count` values of a ring from index `begin`."""
         after = begin + count - self._size
         return ring[begin : begin + count] + ring[: max(0, after)]

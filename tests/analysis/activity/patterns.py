@@ -138,7 +138,7 @@ def two_bursts(
 
 
 def random_bursts(mean_gap: float, seconds: float = 260.0, seed: int = 1) -> Drawn:
-    """Bursts without any rhythm."""
+    """Bursts without a pattern."""
     rng = random.Random(seed)
     flow = Drawn()
     t = 0.1

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.communication import GAPS, NO_PAUSE, SHORT, Communication, measure_communication
+from nvltop.analysis.activity.communication import (
+    BURSTS_TOO_SHORT,
+    NEVER_PAUSES,
+    Communication,
+    measure_communication,
+)
+from nvltop.analysis.activity.traffic_series import TOO_MANY_GAPS
 from nvltop.model import known
 
 from .patterns import accumulated, cells, plain
@@ -40,7 +46,7 @@ def test_small_bursts_last_as_long_as_big_ones():
 
 
 def test_bursts_shorter_than_the_readings_tell_no_share():
-    assert found(plain(2.0, 0.1)) == SHORT
+    assert found(plain(2.0, 0.1)) == BURSTS_TOO_SHORT
 
 
 def test_bursts_that_are_short_but_rare_are_a_small_share():
@@ -51,9 +57,9 @@ def test_bursts_that_are_short_but_rare_are_a_small_share():
 
 def test_traffic_without_a_pause_is_one_exchange_only_at_the_limit():
     assert measure_communication([120.0] * 100, MOST) == Communication(1.0, 120.0)
-    assert measure_communication([40.0] * 100, MOST) == NO_PAUSE
+    assert measure_communication([40.0] * 100, MOST) == NEVER_PAUSES
 
 
 def test_nothing_is_no_communication():
     assert measure_communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
-    assert measure_communication([math.nan] * 50 + [1.0] * 50, MOST) == GAPS
+    assert measure_communication([math.nan] * 50 + [1.0] * 50, MOST) == TOO_MANY_GAPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nvltop.analysis.activity.compute_series import READINGS, ComputeSeries
+from nvltop.analysis.activity.compute_series import MAX_READINGS, ComputeSeries
 from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.model import ComputeActivity, Missing
 
@@ -25,12 +25,12 @@ def test_readings_come_back_in_order_and_what_is_missing_is_no_zero():
 
 def test_memory_is_bounded_and_the_oldest_go_first():
     series = ComputeSeries()
-    for k in range(3 * READINGS + 7):
+    for k in range(3 * MAX_READINGS + 7):
         series.add(k, k + 1, reading(0.5))
-        assert len(series) <= READINGS
+        assert len(series) <= MAX_READINGS
         assert series.newest.end_s == k + 1
     ends = [r.end_s for r in series.since(-1.0)]
-    assert ends == [float(e) for e in range(2 * READINGS + 8, 3 * READINGS + 8)]
+    assert ends == [float(e) for e in range(2 * MAX_READINGS + 8, 3 * MAX_READINGS + 8)]
 
 
 def test_another_source_begins_anew_and_what_comes_late_is_left_out():

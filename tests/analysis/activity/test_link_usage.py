@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.link_usage import GAPS, measure_usage
-from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
+from nvltop.analysis.activity.link_usage import measure_usage
+from nvltop.analysis.activity.traffic_series import TOO_MANY_GAPS, PeerTraffic, TrafficSpan
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.model import Missing
 
@@ -80,7 +80,7 @@ def test_too_many_gaps_and_nothing_at_all():
     for i in range(40):
         rate = math.nan if i % 2 else 0.5
         trace.add(TrafficSpan(i / 4, (i + 1) / 4, rate, rate), 1.0, 0.8, 0.85)
-    assert measure_usage(trace.between(0.0, 10.0), BOUNDS) == GAPS
+    assert measure_usage(trace.between(0.0, 10.0), BOUNDS) == TOO_MANY_GAPS
     assert isinstance(measure_usage(trace.between(50.0, 60.0), BOUNDS), Missing)
     quiet = measure_usage(read(Drawn(0.001)).between(1.0, 58.0), BOUNDS)
     assert (quiet.busy, quiet.near, quiet.at) == (0.0, 0.0, 0.0)

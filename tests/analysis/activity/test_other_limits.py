@@ -13,14 +13,14 @@ from nvltop.analysis.activity.gauge_history import (
     NicUsage,
 )
 from nvltop.analysis.activity.other_limits import (
-    OVERLAP,
-    STOPPED,
-    UNKNOWN,
+    LIMIT_UNKNOWN,
+    NO_TRAFFIC_NOW,
+    OVERLAP_UNKNOWN,
     JobGpu,
     find_other_limits,
     first_limit,
-    idle_together,
     rank_limits,
+    share_idle_together,
 )
 from nvltop.model import (
     LPF,
@@ -37,7 +37,7 @@ from nvltop.model import (
     known,
 )
 
-NOT_TOLD = Missing("not told")
+NOT_REPORTED = Missing("not reported")
 PCIE = 63.008e9
 
 
@@ -45,7 +45,7 @@ def gpu(reasons=0, pcie=1e9, seconds=30, read=True, util=90.0, **times):
     samples = GaugeHistory()
     for t in range(seconds):
         gauges = Gauges(
-            event_reasons=reasons, pcie_gen=5, pcie_width=16, power_w=600.0 if read else NOT_TOLD,
+            event_reasons=reasons, pcie_gen=5, pcie_width=16, power_w=600.0 if read else NOT_REPORTED,
             util_percent=util(t) if callable(util) else util,
             **{name: 100.0 + share * t for name, share in times.items()},
         )  # fmt: skip
@@ -70,9 +70,9 @@ def judgement(state):
         ("below", found(gpu(), gpu()), "none"),
         ("limits", found(gpu(), gpu()), "nvlink"),
         ("limits-part", found(gpu(), gpu()), "nvlink"),
-        ("may-limit", found(gpu(), gpu()), OVERLAP),
-        ("unclear", found(gpu(), gpu()), UNKNOWN),
-        ("silent", found(gpu(), gpu(HW_THERMAL)), STOPPED),
+        ("may-limit", found(gpu(), gpu()), OVERLAP_UNKNOWN),
+        ("unclear", found(gpu(), gpu()), LIMIT_UNKNOWN),
+        ("silent", found(gpu(), gpu(HW_THERMAL)), NO_TRAFFIC_NOW),
         ("limits", found(gpu(), gpu(HW_THERMAL)), "heat"),
         ("limits", found(gpu(), gpu(POWER_BRAKE)), "power"),
         ("light", found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP)), "power"),
@@ -81,7 +81,7 @@ def judgement(state):
         ("limits", found(gpu(), gpu(pcie=55e9)), "pcie"),
         ("below", found(gpu(), gpu(), network=0.85), "nic"),
         ("limits", found(gpu(), gpu(), straggler=Straggler("GPU-1", ("is late",))), "rank"),
-        ("unknown", found(gpu(), network=NOT_TOLD), UNKNOWN),
+        ("unknown", found(gpu(), network=NOT_REPORTED), LIMIT_UNKNOWN),
     ],
 )
 def test_what_bounds_a_job_first(state, told, bound):
@@ -118,12 +118,12 @@ def test_the_host_bounds_a_job_whose_gpus_idle_together():
     assert first_limit(judgement("light"), told) == "host"
     # In turns is not together.
     turns = [gpu(util=lambda t, k=k: 0.0 if (t + 2 * k) % 4 < 2 else 99.0) for k in range(2)]
-    assert idle_together(turns) == 0.0
+    assert share_idle_together(turns) == 0.0
 
 
 def test_means_need_readings_and_say_why_there_are_none():
     assert gpu(seconds=5).power_w == TOO_FEW
-    assert gpu(read=False).power_w == NOT_TOLD
+    assert gpu(read=False).power_w == NOT_REPORTED
     assert gpu().power_w == 600.0
 
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.pair_estimate import ELSEWHERE, NOT_TOGETHER, SHARED, estimate_pairs, fit_pairs
+from nvltop.analysis.activity.pair_estimate import (
+    LEAVES_NODE,
+    NOT_IN_ONE_JOB,
+    SHARED,
+    estimate_pairs,
+    fit_pairs,
+)
 from nvltop.model import Job, Missing, known
 from nvltop.report.json import to_json
 
@@ -44,7 +50,7 @@ def test_it_is_right_for_all_to_all_and_one_pair_and_wrong_for_a_ring():
 
 def test_nothing_is_estimated_of_what_was_not_read_or_leaves_the_node():
     assert fit_pairs([1.0, Missing("not read yet")], [1.0, 1.0]) == Missing("not read yet")
-    assert fit_pairs([10.0, 10.0], [1.0, 1.0]) == ELSEWHERE
+    assert fit_pairs([10.0, 10.0], [1.0, 1.0]) == LEAVES_NODE
     assert fit_pairs([0.0, 0.0], [0.0, 0.0]) == [[0.0, 0.0], [0.0, 0.0]]
 
 
@@ -72,4 +78,4 @@ def test_jobs_are_kept_apart_and_shared_gpus_left_out(bench):
     assert known(estimate_pairs(apart)[0][7])
     shared = replace(frame, jobs=(job("a", uuids[:4], False), job("b", uuids[4:], True)))
     assert estimate_pairs(shared)[0][1] == SHARED
-    assert estimate_pairs(shared)[0][5] == NOT_TOGETHER
+    assert estimate_pairs(shared)[0][5] == NOT_IN_ONE_JOB

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from nvltop.analysis.activity import step_tracker
 from nvltop.analysis.activity.bursts import AMBIGUOUS, NO_PATTERN, Burst, find_pattern
 from nvltop.analysis.activity.gpu_groups import merge_similar
-from nvltop.analysis.activity.period_estimate import FLAT, GAPS, TOO_FAST, TOO_SHORT, estimate_period
-from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
+from nvltop.analysis.activity.period_estimate import (
+    NOT_LONG_ENOUGH,
+    STEADY_TRAFFIC,
+    TOO_FAST,
+    estimate_period,
+)
+from nvltop.analysis.activity.traffic_series import TOO_MANY_GAPS, TrafficSeries, TrafficSpan
 from nvltop.model import known
 
 from .patterns import accumulated, cells, paused, plain, random_bursts, two_bursts
@@ -111,13 +116,13 @@ def test_what_was_not_read_is_left_out():
     assert known(answer)
     assert answer.period_s == pytest.approx(3.1, rel=0.015)
     values[200:600] = [math.nan] * 400
-    assert estimate_period([values], STEP_S) == GAPS
+    assert estimate_period([values], STEP_S) == TOO_MANY_GAPS
 
 
 def test_silence_where_there_is_nothing_to_tell():
-    assert estimate_period([[0.0] * 500], STEP_S) == FLAT
-    assert estimate_period([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == FLAT
-    assert estimate_period([[1.0, 0.0] * 4], STEP_S) == TOO_SHORT
+    assert estimate_period([[0.0] * 500], STEP_S) == STEADY_TRAFFIC
+    assert estimate_period([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == STEADY_TRAFFIC
+    assert estimate_period([[1.0, 0.0] * 4], STEP_S) == NOT_LONG_ENOUGH
     assert not known(estimate_period([[math.nan] * 500], STEP_S))
 
 
@@ -169,7 +174,7 @@ def test_a_multiple_that_fits_the_readings_better_is_not_the_step(phase_s):
             end = min(s.newest for s in kept)
             count = min(end - max(s.oldest for s in kept), kept[0].size - 1)
             both = [way for s in kept for way in s.cells_before(end, count)]
-            found = step_tracker._found(merge_similar(both), 0.25)
+            found = step_tracker._estimate_current(merge_similar(both), 0.25)
             assert known(found), found
             assert found.period_s == pytest.approx(2.6, rel=0.01), row[0]
     assert looks > 15

@@ -31,7 +31,7 @@ def bonds(sent, until_s=80.0, jobs=None) -> list[str]:
     """Return the key of the job to which each process belongs."""
     gpus = Gpus(sent, jobs=[alone(i) for i in range(len(sent))] if jobs is None else jobs)
     gpus.run(until_s, judged_s=until_s)
-    found = gpus.watch.partners.job_of
+    found = gpus.watch.rank_grouping.job_of
     return [found.get(f"process:{i}", "") for i in range(len(sent))]
 
 
@@ -73,10 +73,10 @@ def test_they_stay_together_while_they_are_silent_and_until_they_end():
         flow.burst(2.0 * i, 0.8, 0.7 * SPEED)
     gpus = Gpus([flow] * 3, jobs=[alone(i) for i in range(3)])
     gpus.run(400.0, judged_s=400.0)
-    assert gpus.watch.partners.job_of == {f"process:{i}": "process:0" for i in range(3)}
+    assert gpus.watch.rank_grouping.job_of == {f"process:{i}": "process:0" for i in range(3)}
     gpus.jobs = gpus.jobs[1:]
     gpus.run(402.0)
-    assert gpus.watch.partners.job_of == {"process:1": "process:0", "process:2": "process:0"}
+    assert gpus.watch.rank_grouping.job_of == {"process:1": "process:0", "process:2": "process:0"}
 
 
 def test_a_rank_that_joins_in_late_belongs_to_them():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nvltop.analysis.activity import step_tracker
-from nvltop.analysis.activity.period_estimate import TOO_SHORT, estimate_period
+from nvltop.analysis.activity.period_estimate import NOT_LONG_ENOUGH, estimate_period
 from nvltop.model import Job, Missing, known
 
 from .accuracy import answer, cases, row
@@ -46,7 +46,7 @@ def test_nothing_is_said_in_the_first_seconds():
     gpus = Gpus([loud(plain(1.1, 0.4))] * 4)
     assert gpus.run(18.0) == ()
     (found,) = gpus.run(22.5)
-    assert found.step == TOO_SHORT
+    assert found.step == NOT_LONG_ENOUGH
     (found,) = gpus.run(34.0)
     assert step(found) == pytest.approx(1.1, rel=0.01)
 
@@ -81,7 +81,7 @@ def test_a_job_that_takes_another_pace_is_followed():
     assert step(found) == pytest.approx(7.3, rel=0.01)
 
 
-def test_of_a_steady_rhythm_the_whole_window_is_looked_at_once_a_minute(monkeypatch):
+def test_a_steady_period_is_checked_against_the_full_window_once_a_minute(monkeypatch):
     lengths: list[float] = []
 
     def noted(channels, step_s):
@@ -98,7 +98,7 @@ def test_of_a_steady_rhythm_the_whole_window_is_looked_at_once_a_minute(monkeypa
     assert len(lengths) >= 30
 
 
-def test_of_a_job_that_stands_still_nothing_is_doubted(monkeypatch):
+def test_a_stopped_job_is_not_analysed_more_often(monkeypatch):
     gpus = Gpus([loud(plain(2.0, 0.3, seconds=200.0))] * 2)
     gpus.run(206.0, judged_s=0)
     (watched,) = gpus.watch._jobs.values()
@@ -157,7 +157,7 @@ def test_a_new_pace_of_the_readings_begins_anew():
 def test_memory_is_bounded():
     gpus = Gpus([loud(plain(2.0, 0.4, seconds=900.0))] * 2)
     gpus.run(300.0)
-    series = gpus.watch._series["GPU-0"]
+    series = gpus.watch._traffic.series(["GPU-0"])["GPU-0"]
     size = series.size
     gpus.run(800.0)
     assert series.size == size == 1024

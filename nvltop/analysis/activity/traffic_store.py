@@ -1,0 +1,67 @@
+"""The recent NVLink traffic of all GPUs, in cells of one common length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
+
+MAX_LAG_S: Final = 5.0
+"""Lag behind the newest GPU above which the data of a GPU are ignored, seconds."""
+CELL_TOO_SHORT: Final = 1.3
+"""Usual length of a reading, in cells, above which the cells are made longer."""
+CELL_TOO_LONG: Final = 0.7
+"""Usual length of a reading, in cells, below which the cells are made shorter."""
+
+
+class TrafficStore:
+    """The traffic series of all GPUs."""
+
+    __slots__ = ("_series", "cell_s")
+
+    def __init__(self) -> None:
+        self.cell_s = 0.0
+        """Length of a cell; 0 until the first span."""
+        self._series: dict[str, TrafficSeries] = {}
+
+    def add(self, spans: Iterable[tuple[str, TrafficSpan]]) -> None:
+        """Add spans by GPU UUID. Adding many at once is cheaper than one by one."""
+        for uuid, span in spans:
+            series = self._series.get(uuid)
+            if series is None:
+                series = self._series[uuid] = TrafficSeries(self.cell_s)
+            series.add(span)
+
+    def fit_cells(self, interval_s: float) -> bool:
+        """Adapt the length of the cells to the readings; return whether that discarded all data."""
+        if not self._series:
+            return False
+        needed_s = max(interval_s, *(s.usual_s for s in self._series.values()))
+        if CELL_TOO_LONG * self.cell_s < needed_s < CELL_TOO_SHORT * self.cell_s:
+            return False
+        self.cell_s = needed_s
+        self._series.clear()
+        return True
+
+    def series(self, uuids: Sequence[str]) -> dict[str, TrafficSeries]:
+        """Return the series of some GPUs by UUID, without GPUs that have none."""
+        return {uuid: s for uuid in uuids if (s := self._series.get(uuid))}
+
+    def end(self, uuids: Sequence[str]) -> int:
+        """Return the number of the first incomplete cell of some GPUs; 0 if nothing was read."""
+        newest = [s.newest for uuid in uuids if (s := self._series.get(uuid))]
+        top = max(newest, default=0)
+        return min((n for n in newest if (top - n) * self.cell_s <= MAX_LAG_S), default=0)
+
+    def busier_direction(self, uuids: Sequence[str]) -> dict[str, list[float]]:
+        """Return the bytes/s of the busier direction of some GPUs, by cell over the whole window."""
+        end = self.end(uuids)
+        if not end:
+            return {}
+        return busier({u: s.cells_before(end, s.size - 1) for u, s in self.series(uuids).items()})
+
+
+def busier(cells: Mapping[str, tuple[list[float], list[float]]]) -> dict[str, list[float]]:
+    """Return the higher of TX and RX of each cell, by GPU."""
+    return {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in cells.items()}
