@@ -23,6 +23,7 @@ from nvltop.model.frame import (
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
 from nvltop.model.job import Ancestor, GpuUse, Job, Process, Processes
+from nvltop.model.kernel_log import BLAMES, LOG_KINDS, SURENESS, Incident, LogEvent, LogFault, Origin
 from nvltop.model.missing import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -65,15 +66,18 @@ Item = Inventory | Reading | Event | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
 
 __all__ = [
+    "BLAMES",
     "GPU_IS_LOST",
     "GROUPS",
     "LISTENING",
+    "LOG_KINDS",
     "LPF",
     "MAX_HEADLINE",
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
     "NO_NODE",
+    "SURENESS",
     "Activity",
     "Ancestor",
     "C2c",
@@ -96,6 +100,7 @@ __all__ = [
     "GpuInterval",
     "GpuUse",
     "Host",
+    "Incident",
     "Inventory",
     "Item",
     "Job",
@@ -108,6 +113,8 @@ __all__ = [
     "LinkSpan",
     "LinkState",
     "LinkStates",
+    "LogEvent",
+    "LogFault",
     "Matrix",
     "Maybe",
     "Missing",
@@ -116,6 +123,7 @@ __all__ = [
     "NicPort",
     "NicPorts",
     "NvLink",
+    "Origin",
     "Overlap",
     "Pair",
     "PciLocation",

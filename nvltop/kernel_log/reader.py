@@ -1,0 +1,151 @@
+"""Lines to events: joins records that span several lines, and tells apart the boots of a log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from nvltop.kernel_log import driver, fabric
+from nvltop.kernel_log.decode import bus_id, decode, is_detail
+from nvltop.kernel_log.records import DRIVERS, FABRIC_MANAGER, IMEX, KERNEL, Record, continues, frame
+from nvltop.model import LogEvent, LogFault
+
+BOOT: Final = re.compile(r"-- (?:Reboot|Boot ([0-9a-f]{32})) --")
+"""What journalctl writes between the lines of two boots."""
+MAX_LINE: Final = 16384
+"""Characters of a line that are examined."""
+MAX_OPEN: Final = 64
+"""NVSwitches whose last SXid is remembered, to which second and third lines belong."""
+DETAIL_S: Final = 2.0
+"""Seconds within which the second and third line of an SXid follow the first."""
+
+
+class LogReader:
+    """Turns the lines of a log into events; `feed` takes them in order."""
+
+    def __init__(self, newest_s: float) -> None:
+        """Start; no line was written after `newest_s` (Unix time)."""
+        self._newest_s = newest_s
+        self._lost: tuple[Record, str | None] | None = None
+        """First line about a GPU that cannot be used, until the line that says why."""
+        self._sxids: dict[str, tuple[LogFault, Record]] = {}
+        self._fabric: Record | None = None
+        """Fabric manager record that may go on in the next line."""
+        self._boot: str | None = None
+        self._boots = 0
+        self._uptime_s: float | None = None
+        self.facts: list[tuple[Record, fabric.FabricFact]] = []
+        """What fabric manager records show beside faults; the caller takes them out."""
+        self.records = 0
+        """Records of the drivers, the fabric manager and IMEX so far."""
+
+    def feed(self, line: str) -> Iterator[LogEvent]:
+        """Yield the events that a line completes."""
+        line = line[:MAX_LINE]
+        if self._fabric is not None and continues(line):
+            if len(self._fabric.text) < fabric.MAX_TEXT:
+                self._fabric = self._fabric._replace(text=f"{self._fabric.text} {line.strip()}")
+            return
+        if line.startswith("-- "):
+            if boot := BOOT.match(line):
+                self._next_boot(boot[1])
+            return
+        record = frame(line, self._newest_s)
+        if record is not None:
+            yield from self.take(record)
+
+    def take(self, record: Record) -> Iterator[LogEvent]:
+        """Yield the events that a record completes."""
+        if self._fabric is not None:
+            yield from self._flush()
+        if record.source in (FABRIC_MANAGER, IMEX):
+            self._fabric = record
+            return
+        if record.source != KERNEL:
+            return
+        text = record.text
+        if "\n" not in text:
+            if event := self._kernel(record):
+                yield event
+            return
+        # The driver prints several lines in one message.
+        for line in text.splitlines():
+            if event := self._kernel(record._replace(text=line.strip())):
+                yield event
+
+    def close(self) -> Iterator[LogEvent]:
+        """Yield the events of what was still open at the end of the log."""
+        yield from self._flush()
+
+    def _next_boot(self, name: str | None) -> None:
+        self._boots += 1
+        self._boot = name or f"boot {self._boots}"
+        self._uptime_s = None
+        self._sxids.clear()
+
+    def _flush(self) -> Iterator[LogEvent]:
+        record, self._fabric = self._fabric, None
+        if record is None:
+            return
+        self.records += 1
+        if (fact := fabric.fact(record)) is not None:
+            self.facts.append((record, fact))
+        elif (fault := fabric.decode(record)) is not None:
+            yield LogEvent(fault, record.source, record.wall_s, None, record.boot)
+
+    def _kernel(self, record: Record) -> LogEvent | None:
+        text = record.text
+        if not text.startswith(DRIVERS):
+            if text.startswith("Linux version ") and record.boot is None:
+                self._next_boot(None)
+            return None
+        self.records += 1
+        if "Xid" not in text:
+            if (head := driver.LOST_HEAD.match(text)) is not None:
+                self._lost = record, bus_id(head[1])
+                return None
+            if self._lost is not None and driver.LOST_TAIL.search(text):
+                first, where = self._lost
+                self._lost = None
+                return self._event(first, driver.lost(where))
+        fault = decode(text)
+        if fault is None:
+            return None
+        if fault.kind != "sxid":
+            return self._event(record, fault)
+        if self._belongs(fault, record):
+            return None
+        event = self._event(record, fault)
+        if len(self._sxids) < MAX_OPEN:
+            self._sxids[fault.pci_bus_id or ""] = fault, record
+        return event
+
+    def _belongs(self, fault: LogFault, record: Record) -> bool:
+        """Whether a line is the second or third one of an SXid that was reported already."""
+        if not is_detail(fault):
+            return False
+        before = self._sxids.get(fault.pci_bus_id or "")
+        return before is not None and before[0].code == fault.code and _near(before[1], record)
+
+    def _event(self, record: Record, fault: LogFault) -> LogEvent:
+        if record.uptime_s is not None and record.boot is None:
+            if self._uptime_s is not None and record.uptime_s < self._uptime_s - 60:
+                self._next_boot(None)
+            self._uptime_s = record.uptime_s
+        boot = record.boot if record.boot is not None else self._boot
+        return LogEvent(fault, record.source, record.wall_s, record.uptime_s, boot)
+
+
+def _near(first: Record, second: Record) -> bool:
+    for a, b in ((first.uptime_s, second.uptime_s), (first.wall_s, second.wall_s)):
+        if a is not None and b is not None:
+            return abs(b - a) <= DETAIL_S
+    return True
+
+
+def placed(event: LogEvent, offset_s: float) -> LogEvent:
+    """Return an event with its Unix time, `offset_s` being the Unix time at which its clock began."""
+    if event.wall_s is not None or event.uptime_s is None:
+        return event
+    return event._replace(wall_s=event.uptime_s + offset_s)

@@ -1,0 +1,107 @@
+"""Events that the NVIDIA drivers, the fabric manager and IMEX wrote to a log, and incidents made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from nvltop.model.severity import Severity
+
+BLAMES: Final = ("local", "remote-end", "application", "unknown")
+"""Who made a fault, as far as its line says: this GPU or its end of the link, the other end, a program."""
+LOG_KINDS: Final = ("xid", "sxid", "fabric-manager", "bus-loss", "driver")
+"""Kinds of log events."""
+SURENESS: Final = ("certain", "likely", "possible", "unknown")
+"""How sure an origin is, the surest first."""
+
+
+class LogFault(NamedTuple):
+    """What one log message reports, without its time; None where the message does not say."""
+
+    kind: str
+    """One of `LOG_KINDS`."""
+    severity: Severity
+    text: str
+    """The message without process id and process name."""
+    code: int | None = None
+    """Xid or SXid."""
+    subcode: int | None = None
+    """Sub-code of an NVLink 5 fault (Xids 144 to 150)."""
+    status: int | None = None
+    """Status word of an NVLink 5 fault."""
+    pci_bus_id: str | None = None
+    """Of the GPU, or of the NVSwitch of an SXid, as NVML prints it."""
+    link: int | None = None
+    """Link of the GPU, or port of the NVSwitch."""
+    unit: str | None = None
+    """Unit of the GPU such as `NETIR_LINK_EVT`; of an SXid, the driver's name of the switch."""
+    fatal: bool | None = None
+    caused_by: int | None = None
+    """Xid that the driver names as the cause."""
+    blames: str = "unknown"
+    """One of `BLAMES`."""
+    meaning: str = ""
+    """What NVIDIA says it means, as the end of a sentence."""
+    next_step: str = ""
+    """What NVIDIA says to do, as a sentence without its period."""
+    echo: bool = False
+    """Whether such a fault is reported because of another one, here or elsewhere."""
+    remote: str | None = None
+    """PCI bus id of the other end of the link, where the message names it."""
+    recovery_action: str | None = None
+    """Recovery action that the driver requests from now on (Xid 154), in its words; `None` for none."""
+    process: str | None = None
+    """Name of the process whose work was affected."""
+
+
+class LogEvent(NamedTuple):
+    """One fault with its time and its source."""
+
+    fault: LogFault
+    source: str
+    """`kernel`, `fabric-manager`, `imex` or `nvml`."""
+    wall_s: float | None = None
+    """Unix time; None where the log has only the time since boot."""
+    uptime_s: float | None = None
+    """Seconds since the kernel started, without time in suspend."""
+    boot: str | None = None
+    """Identifies the boot that the line belongs to, where the log distinguishes several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an incident began."""
+
+    sure: str
+    """One of `SURENESS`."""
+    reason: str
+    """Why, as one sentence; for an unknown origin, why nobody can know."""
+    pci_bus_id: str | None = None
+    """Of the GPU."""
+    link: int | None = None
+    """Of that GPU, or the port of the NVSwitch."""
+    switch: str | None = None
+    """PCI bus id of the NVSwitch, where one is the origin."""
+    other_end_of: tuple[str, int | None] | None = None
+    """GPU and link whose other end is the origin, where that end is not known by name."""
+    blames: str = "unknown"
+    """One of `BLAMES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Events that belong together, and what they add up to."""
+
+    severity: Severity
+    summary: str
+    origin: Origin
+    next_step: str
+    events: tuple[LogEvent, ...]
+    """In the order in which they were logged."""
+    began_s: float | None = None
+    """Unix time of the first event."""
+    ended_s: float | None = None
+    began_uptime_s: float | None = None
+    boot: str | None = None
+    left_out: int = 0
+    """Events that were counted and not kept."""
