@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_screen(p)
     _add_simulation(p)
     _add_recordings(p)
+    _add_explain(p)
     command.add_flags(p)
     metrics.add_flags(p)
     _add_program(p)
@@ -166,6 +167,15 @@ def _add_recordings(p: argparse.ArgumentParser) -> None:
     )
     record.add_argument(
         "--replay", metavar="FILE", help="show a recording or a snapshot instead of this machine"
+    )
+
+
+def _add_explain(p: argparse.ArgumentParser) -> None:
+    logs = p.add_argument_group("logs of any machine (no GPU needed)")
+    logs.add_argument(
+        "--explain",
+        metavar="FILE",
+        help="explain a kernel log or bug report (-: stdin): who began each fault; 0 if there is none",
     )
 
 

@@ -8,7 +8,6 @@ from typing import Final
 from nvltop.analysis.incidents import describe, origin
 from nvltop.analysis.incidents.ends import LinkEnds
 from nvltop.analysis.incidents.group import Group, Grouping
-from nvltop.analysis.incidents.roles import RANK
 from nvltop.model import Incident, LogEvent
 
 NO_ENDS: Final = LinkEnds()
@@ -29,7 +28,7 @@ def incident(group: Group, ends: LinkEnds = NO_ENDS) -> Incident:
     walls = [e.wall_s for e in events if e.wall_s is not None]
     first = events[0]
     return Incident(
-        severity=min((e.fault.severity for e in events), key=RANK.__getitem__),
+        severity=max(e.fault.severity for e in events),
         summary=describe.summary(events, found, ends, group.left_out),
         origin=found,
         next_step=describe.next_step(events, found, ends),

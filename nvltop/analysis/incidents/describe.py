@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nvltop.analysis.incidents.ends import LinkEnds, short
-from nvltop.analysis.incidents.roles import RANK, Role, about_nvlink, described, role
+from nvltop.analysis.incidents.roles import Role, about_nvlink, described, role
 from nvltop.model import LogEvent, LogFault, Origin
 
 UNKNOWN_STEP: Final = (
@@ -39,7 +39,7 @@ def decisive(events: Sequence[LogEvent], origin: Origin) -> LogFault:
     at = {origin.pci_bus_id, origin.switch, origin.other_end_of[0] if origin.other_end_of else None} - {None}
     faults = [e.fault for e in events]
     here = [f for f in faults if f.pci_bus_id in at] or faults
-    return min(here, key=lambda f: (role(f), RANK[f.severity]))
+    return min(here, key=lambda f: (role(f), -f.severity.rank))
 
 
 def summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_out: int) -> str:

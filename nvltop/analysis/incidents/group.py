@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.incidents.roles import CLEANUP, RANK, about_nvlink, by_program
+from nvltop.analysis.incidents.roles import CLEANUP, about_nvlink, by_program
 from nvltop.kernel_log.reader import placed
-from nvltop.model import LogEvent, LogFault
+from nvltop.model import LogEvent, LogFault, Severity
 
 GAP_S: Final = 60.0
 """Seconds of silence after which an incident is over."""
@@ -106,7 +106,12 @@ class Group:
 
 def _follows(fault: LogFault) -> bool:
     """Whether a fault can be of the same incident as an NVLink fault of another GPU."""
-    return about_nvlink(fault) or fault.code in CLEANUP or by_program(fault) or RANK[fault.severity] < 2
+    return (
+        about_nvlink(fault)
+        or fault.code in CLEANUP
+        or by_program(fault)
+        or fault.severity >= Severity.WARNING
+    )
 
 
 class Grouping:

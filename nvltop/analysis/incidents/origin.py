@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from nvltop.analysis.incidents.ends import End, LinkEnds, short
 from nvltop.analysis.incidents.roles import Role, described, role
-from nvltop.model import LogEvent, LogFault, Origin
+from nvltop.model import LogEvent, LogFault, Origin, Severity
 
 CLEARLY_FIRST_S: Final = 1.0
 """Seconds by which one GPU must be ahead of the others for its fault to count as the first one."""
@@ -214,7 +214,7 @@ def _switch_link(case: _Case) -> Origin | None:
 def _program(case: _Case) -> Origin | None:
     found = [e.fault for e in case.of(Role.PROGRAM)]
     if not found or (
-        case.of(Role.OTHER) and any(e.fault.severity == "critical" for e in case.of(Role.OTHER))
+        case.of(Role.OTHER) and any(e.fault.severity is Severity.CRITICAL for e in case.of(Role.OTHER))
     ):
         return None
     fault = found[0]

@@ -7,10 +7,8 @@ from typing import Final
 
 from nvltop.kernel_log import sxid
 from nvltop.kernel_log.catalog import XIDS
-from nvltop.model import LogFault
+from nvltop.model import LogFault, Severity
 
-RANK: Final = {"critical": 0, "warning": 1, "notice": 2, "info": 3}
-"""Severities, the worst first."""
 CLEANUP: Final = frozenset({45, 154})
 """Xids that say what the driver did about another fault."""
 LINK_TRAINING: Final = 136
@@ -57,8 +55,9 @@ def role(fault: LogFault) -> Role:
             return Role.OTHER
         at_link = fault.code is not None and fault.code // 1000 in sxid.LINK_RANGES
         return Role.SWITCH_LINK if at_link else Role.SWITCH if fault.code is not None else Role.OTHER
+    severe = fault.severity is Severity.CRITICAL and fault.blames == "local"
     if fault.kind == "driver":
-        return Role.INTERNAL if fault.blames == "local" and fault.severity == "critical" else Role.OTHER
+        return Role.INTERNAL if severe else Role.OTHER
     if fault.code == 74:
         return Role.LINK if fault.blames == "local" else Role.BOTH_ENDS
     if fault.code == LINK_TRAINING:
@@ -69,7 +68,11 @@ def role(fault: LogFault) -> Role:
         return _link_fault(fault)
     if fault.blames == "application":
         return Role.PROGRAM
-    if fault.severity == "critical" and fault.blames == "local" and fault.code not in HARMLESS_TO_LINKS:
+    if (
+        fault.severity is Severity.CRITICAL
+        and fault.blames == "local"
+        and fault.code not in HARMLESS_TO_LINKS
+    ):
         return Role.INTERNAL
     if 144 <= (fault.code or 0) <= 148 and fault.blames != "local":
         # A fault of the units behind the link: without a row of its own it says nothing about who began.

@@ -1,0 +1,1 @@
+"""Explanation of kernel logs and bug reports of any machine (`--explain`)."""
