@@ -19,7 +19,7 @@ def loaded(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "never"),
     [
-        ("import nvltop.model, nvltop.codec, nvltop.analysis.monitor, nvltop.analysis.rate_history",
+        ("import nvltop.model, nvltop.wire.codec, nvltop.analysis.monitor, nvltop.analysis.rate_history",
          (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.cli", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
         ("import nvltop.record.replay, nvltop.record.recording_source", (*HEAVY, "psutil", "pynvml")),

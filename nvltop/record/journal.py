@@ -6,8 +6,8 @@ import json
 
 from nvltop import __version__
 from nvltop.model import Event, Inventory, Item, Reading, Tick
-from nvltop.record.coder import Encoder
 from nvltop.record.format import header
+from nvltop.wire.coder import Encoder
 
 _ORDER = {Inventory: 0, Reading: 1, Tick: 2}
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

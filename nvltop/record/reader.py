@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from nvltop.codec import CodecError
 from nvltop.model import Item
-from nvltop.record.coder import Decoder
 from nvltop.record.format import check_header
 from nvltop.record.stream import LineReader, Progress
+from nvltop.wire.codec import CodecError
+from nvltop.wire.coder import Decoder
 
 HEADER: Final = b'{"schema":'
 LONG: Final = 4300

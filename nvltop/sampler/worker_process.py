@@ -11,9 +11,9 @@ from typing import Final
 from nvltop.model import Item
 from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker, shared_memory
 from nvltop.sampler.launch import start_worker
-from nvltop.sampler.pipe import Receiver
 from nvltop.sampler.protocol import WorkerConfig
 from nvltop.text import clean
+from nvltop.wire.bursts import Receiver
 
 CHUNK: Final = 1 << 16
 PIPE_BYTES: Final = 1 << 20

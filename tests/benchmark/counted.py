@@ -27,11 +27,12 @@ from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.sampler.nic_monitor import NicMonitor
-from nvltop.sampler.pipe import Receiver, Sender
+from nvltop.sampler.pipe import Sender
 from nvltop.sampler.poll_threads import PollThread
 from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
 from nvltop.sampler.schedule import HOST_S, RequestedInterval
+from nvltop.wire.bursts import Receiver
 
 INTERVAL_S = 0.25
 WARM_UP_S = 10.0

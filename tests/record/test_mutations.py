@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.codec import encode
 from nvltop.model import (
     Call,
     Cost,
@@ -45,6 +44,7 @@ from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
+from nvltop.wire.codec import encode
 
 SECONDS = 12
 LINKS = 4

@@ -13,8 +13,8 @@ import pytest
 from nvltop.model import Event, Gauges, Missing, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
-from nvltop.sampler.pipe import Receiver, pack_burst
 from nvltop.sampler.poll_threads import PollThreads
+from nvltop.wire.bursts import Receiver, pack_burst
 from tests.conftest import ALL
 
 BROKEN = 1

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
 from nvltop.sampler import pipe
-from nvltop.sampler.pipe import Receiver, Sender, pack_burst
+from nvltop.sampler.pipe import Sender
 from nvltop.sampler.schedule import BATCH_S, RequestedInterval
+from nvltop.wire.bursts import Receiver, pack_burst
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from nvltop.codec import CodecError, decode, encode
 from nvltop.model import (
     Data,
     Event,
@@ -21,10 +20,11 @@ from nvltop.model import (
     Tick,
     known,
 )
-from nvltop.record.counters import Track
-from nvltop.record.format import GROUP_NAMES, HOST, LINKS, MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
-from nvltop.record.patch import apply, diff
-from nvltop.record.times import Times
+from nvltop.wire.codec import CodecError, decode, encode
+from nvltop.wire.counters import Track
+from nvltop.wire.limits import GROUP_NAMES, HOST, LINKS, MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
+from nvltop.wire.patch import apply, diff
+from nvltop.wire.times import Times
 
 HEAD: Final = 5
 """Entries of a reading's line before what was read."""

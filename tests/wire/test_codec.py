@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop import codec
-from nvltop.codec import CodecError, decode, encode
 from nvltop.model import (
     NOT_READ,
     Counter,
@@ -28,6 +26,8 @@ from nvltop.model import (
     Tick,
 )
 from nvltop.text import clean
+from nvltop.wire import codec
+from nvltop.wire.codec import CodecError, decode, encode
 
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.codec import CodecError, encode
 from nvltop.model import (
     Counter,
     Event,
@@ -26,12 +25,13 @@ from nvltop.model import (
     Scope,
     Tick,
 )
-from nvltop.record.coder import Decoder, Encoder
-from nvltop.record.counters import pack, unpack
-from nvltop.record.format import GROUP_NAMES
-from nvltop.record.patch import apply, diff
 from nvltop.record.stream import compressor
-from nvltop.record.times import Times
+from nvltop.wire.codec import CodecError, encode
+from nvltop.wire.coder import Decoder, Encoder
+from nvltop.wire.counters import pack, unpack
+from nvltop.wire.limits import GROUP_NAMES
+from nvltop.wire.patch import apply, diff
+from nvltop.wire.times import Times
 
 missing = st.sampled_from([Missing("gone"), Missing("not supported")])
 counts = st.integers(0, 2**74) | st.integers(0, 2**40).map(lambda n: n * 1024) | missing
