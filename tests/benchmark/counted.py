@@ -196,7 +196,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
     replaced: list[tuple[Any, str, Any]] = [
         (frame_scheduler, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)),
         (lifecycle, "TtyDriver", Terminal),
-        (terminal, "stalled", lambda: False),
+        (terminal, "is_stalled", lambda: False),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:
@@ -205,7 +205,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
     async def shown() -> None:
         nonlocal frames
         app = screen.Nvltop(source, Settings(interval_s=INTERVAL_S))
-        paint, draw_frame = app.main.paint, app._draw
+        paint, draw_frame = app.main.draw_frame, app.step
         warm = False
 
         def painted() -> None:
@@ -224,7 +224,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
             with folding.counting():
                 draw_frame()
 
-        app.main.paint, app._frames._draw = painted, drawn
+        app.main.draw_frame, app._frames._draw = painted, drawn
         async with app.run_test(headless=False, size=SIZE) as pilot:
             await pilot.press(TABS[tab])
             for at_s, burst in itertools.takewhile(lambda b: b[0] < WARM_S + DRAW_S, bursts):

@@ -9,7 +9,7 @@ from textual.widgets import Static
 from nvltop.config.settings import Settings
 from nvltop.model import Call, Tick
 from nvltop.tui.shell.app import Nvltop
-from nvltop.tui.widgets.help import Help
+from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -24,9 +24,9 @@ def screen(app) -> str:
 
 
 async def settle(app, pilot):
-    app._draw()
+    app.step()
     await pilot.pause()
-    app._draw()
+    app.step()
     await pilot.pause()
 
 
@@ -49,7 +49,7 @@ async def test_quit(app, keys):
     app = app()
     async with app.run_test() as pilot:
         await pilot.press(keys)
-    assert app.outcome.code == 0
+    assert app.exit_status.code == 0
     assert not app.is_running
 
 
@@ -59,11 +59,11 @@ async def test_help_opens_and_closes(app, key):
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
         await pilot.press(key)
-        assert isinstance(app.screen, Help)
+        assert isinstance(app.screen, HelpScreen)
         for part in app.screen.query(Static):
             assert part.size.height == len(str(part.render()).split("\n")), "no line of it is broken"
         await pilot.press("escape")
-        assert not isinstance(app.screen, Help)
+        assert not isinstance(app.screen, HelpScreen)
 
 
 async def test_arrows_and_ends_select_a_gpu(app):
@@ -126,12 +126,12 @@ async def test_pause_freezes_the_picture_but_not_the_sampling(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot)
         await pilot.press("Z")
-        before, bucket = shown(app, "gpus").text(), app._history.bucket
-        app._source.advance(1.0)
+        before, bucket = shown(app, "gpus").text(), app.feed.history.bucket
+        app.source.advance(1.0)
         await settle(app, pilot)
         assert shown(app, "gpus").text() == before
         assert "PAUSED" in shown(app, "tabs").text()
-        assert app._history.bucket > bucket
+        assert app.feed.history.bucket > bucket
         await pilot.press("Z")
         await settle(app, pilot)
         assert shown(app, "gpus").text() != before
@@ -147,7 +147,7 @@ async def test_mouse_selects_gpus_links_and_presses_the_bar(app):
         assert (app.view.links_focused, app.view.link) == (True, 5)
         await pilot.click("#keys", offset=(1, 0))
         await pilot.pause()
-        assert isinstance(app.screen, Help)
+        assert isinstance(app.screen, HelpScreen)
 
 
 async def test_a_double_click_goes_into_the_links_and_escape_back(app):
@@ -225,7 +225,7 @@ async def test_ctrl_c_quits_even_from_the_help(app):
 
 async def test_before_the_driver_answers_the_screen_says_so(app):
     app = app()
-    app._source.items.clear()
+    app.source.items.clear()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
         assert "waiting for the NVIDIA driver" in shown(app, "header").text()
@@ -234,7 +234,7 @@ async def test_before_the_driver_answers_the_screen_says_so(app):
 
 async def test_a_slow_start_says_which_call_and_q_leaves(app):
     app = app()
-    source = app._source
+    source = app.source
     source.items.clear()
     first = source.tick()
     call = Call("inventory", "nvmlDeviceGetNvLinkRemotePciInfo", 1, first.mono_s + 40)
@@ -251,29 +251,44 @@ async def test_a_slow_start_says_which_call_and_q_leaves(app):
 
 
 async def test_what_has_waited_for_us_is_no_silence_of_the_driver(app, monkeypatch):
-    monkeypatch.setattr("nvltop.tui.shell.app.FOLD_S", -1.0)
+    monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
     app = app()
     async with app.run_test(size=(120, 40)) as pilot:
-        app._draw()
-        app._source.advance(10.0)
-        app._draw()
+        app.step()
+        app.source.advance(10.0)
+        app.step()
         await pilot.pause()
         assert "no link error counted" in shown(app, "header").text()
+
+
+async def test_f7_is_seen_at_once(app, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        frame = app.view.frame
+        await pilot.press("f7")
+        assert "REC" in shown(app, "tabs").text()
+        assert "F7Stop" in shown(app, "keys").text()
+        await pilot.press("f7")
+        assert "REC" not in shown(app, "tabs").text()
+        assert "F7Record" in shown(app, "keys").text()
+        assert app.view.frame is frame, "without waiting for the next frame"
 
 
 async def test_no_driver_ends_with_the_reason(app):
     app = app("no-driver")
     async with app.run_test() as pilot:
         await settle(app, pilot)
-    assert app.outcome.code == 3
-    assert "not loaded" in app.outcome.message
+    assert app.exit_status.code == 3
+    assert "not loaded" in app.exit_status.message
 
 
 async def test_wrong_id_ends_with_the_reason(app):
     app = app(only=("77",))
     async with app.run_test() as pilot:
         await settle(app, pilot)
-    assert app.outcome.code == 2
+    assert app.exit_status.code == 2
 
 
 async def test_only_some_gpus(app):
@@ -297,7 +312,7 @@ async def test_a_storm_of_sizes(app):
 async def test_what_the_worker_has_to_say_is_told(app):
     app = app()
     async with app.run_test(size=(120, 40)) as pilot:
-        app._source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"
+        app.source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"
         await settle(app, pilot)
         assert "hung" in shown(app, "header").text()
 
@@ -307,8 +322,8 @@ async def test_unknown_is_a_question_mark_on_screen(app):
     async with app.run_test(size=(120, 40)) as pilot:
         from nvltop.nvml.simulated import Fault
 
-        app._source.bench.library.faults["nvmlDeviceGetFieldValues"] = Fault(4, gpu=0)
-        app._source.advance(1.0)
+        app.source.bench.library.faults["nvmlDeviceGetFieldValues"] = Fault(4, gpu=0)
+        app.source.advance(1.0)
         await settle(app, pilot)
         row = shown(app, "gpus").text().splitlines()[1]
         assert row.split()[8:10] == ["?", "?"]
@@ -328,11 +343,11 @@ async def test_who_is_given_frames_gets_them_even_while_the_picture_stands_still
     shown = []
     app = Nvltop(script(), Settings(), lambda frame, only: shown.append((frame, only)))
     async with app.run_test(size=(120, 40)) as pilot:
-        app._draw()
+        app.step()
         assert shown[-1] == (app.view.frame, None)
         await pilot.press("Z")
         stands, count = app.view.frame, len(shown)
-        app._draw()
+        app.step()
         assert (app.view.frame, len(shown)) == (stands, count + 1)
 
 

@@ -29,7 +29,7 @@ def shown(app) -> dict[str, list[row.Row]]:
 
 
 def drawn_anew(app) -> dict[str, list[row.Row]]:
-    view, tab, fresh = app.view, app.main.shown, ViewState()
+    view, tab, fresh = app.view, app.main.visible_tab, ViewState()
     for name in ("_marked", "_marks", "_cache", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
         setattr(view, name, getattr(fresh, name))
     for kept in (gpus._shaped, links._shaped, row.sentence, formatting.count):
@@ -49,12 +49,12 @@ async def test_what_stood_still_is_what_is_drawn_anew(app, node, scenario):
         for _ in range(STEPS):
             if rng.random() < 0.2:
                 done.append(rng.choice(CHANGES))
-                app.change(replace(app._settings, **done[-1]))
+                app.change_settings(replace(app.settings, **done[-1]))
             else:
                 done.append(rng.choice(KEYS))
                 await pilot.press(done[-1])
-            app._source.advance(rng.choice((0.25, 1.0, 1.0)))
-            app._draw()
+            app.source.advance(rng.choice((0.25, 1.0, 1.0)))
+            app.step()
             await pilot.pause()
             await pilot.pause()
             before = shown(app)

@@ -54,7 +54,7 @@ async def test_keys_move_in_the_recording(recording):
         stepped = await press("full_stop")
         assert stepped.position_s == pytest.approx(0.5, abs=0.51)
         found = await press("n")
-        assert "link 13" in found.told, "the other end of link 7 of GPU 3"
+        assert "link 13" in found.message, "the other end of link 7 of GPU 3"
         assert 9.0 < found.position_s < 11.0
         assert (await press("greater_than_sign")).speed == 2.0
         assert (await press("less_than_sign")).speed == 1.0
@@ -77,7 +77,7 @@ async def test_g_goes_to_a_time(recording):
         assert app.view.replay.position_s == pytest.approx(12.0, abs=1.0)
         await pilot.press("g", *"soon", "enter")
         await pilot.pause()
-        assert "no time" in app.view.replay.told
+        assert "not a time" in app.view.replay.message
         await pilot.press("g", "escape")
         await pilot.pause()
         assert app.screen is app.main
@@ -113,16 +113,17 @@ def test_the_timeline_keeps_to_its_width():
 async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
     monkeypatch.chdir(tmp_path)
     app = app()
+    script = app.source
     async with app.run_test(size=(120, 40)) as pilot:
-        app._draw()
+        app.step()
         await pilot.press(key)
         for _ in range(3):
-            app._source._source.advance(1.0)
-            app._draw()
+            script.advance(1.0)
+            app.step()
         assert "REC" in app.main.query_one("#tabs", RowsWidget).text()
         assert "F7Stop" in app.main.query_one("#keys", RowsWidget).text()
         await pilot.press(key)
-        app._draw()
+        app.step()
         assert "REC" not in app.main.query_one("#tabs", RowsWidget).text()
     (file,) = tmp_path.glob("nvltop-*.gz")
     replay = ReplaySource(file)
@@ -131,7 +132,7 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
 
 
 async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is(recording, monkeypatch):
-    monkeypatch.setattr("nvltop.tui.shell.app.FOLD_S", -1.0)
+    monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
     monkeypatch.setattr("nvltop.tui.shell.playback.FAR_S", 1.0)
     monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
     replay = ReplaySource(recording, clock=lambda: 100.0)
@@ -139,11 +140,11 @@ async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is
     async with app.run_test(size=(120, 40)) as pilot:
         replay.pause()
         replay.jump(replay.timeline.start_s + 35.0)
-        app._draw()
-        assert app.view.replay.told.startswith("reading, ")
+        app.step()
+        assert app.view.replay.message.startswith("reading, ")
         assert app.view.replay.position_s == pytest.approx(35.0)
         while replay.behind:
             await pilot.pause()
-        app._draw()
-        assert app.view.replay.told == ""
+        app.step()
+        assert app.view.replay.message == ""
         assert {g.gpu.index: g.nvlink.links_up for g in app.view.gpus}[3] == 17

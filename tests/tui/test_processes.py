@@ -21,7 +21,7 @@ TOLD: dict[int, Processes | None] = {}
 
 
 def rank(app, i: int, **changes) -> Process:
-    gpu = app._source.bench.inventory.gpus[i].uuid
+    gpu = app.source.bench.inventory.gpus[i].uuid
     made = Process(
         pid=100 + i,
         uses=(GpuUse(gpu, "compute", (10 + i) << 30, 90.0 - i),),
@@ -38,16 +38,16 @@ def rank(app, i: int, **changes) -> Process:
 
 
 def tell(app, found: Processes) -> None:
-    now = app._source.bench.clock.now
-    app._source.items.append(Reading(None, now, now, 1_790_000_000.0, found))
+    now = app.source.bench.clock.now
+    app.source.items.append(Reading(None, now, now, 1_790_000_000.0, found))
 
 
 async def shown(app, pilot, found: Processes | None = None) -> str:
-    app._source.advance(0.25)
+    app.source.advance(0.25)
     TOLD[id(app)] = found or TOLD.get(id(app))
     if TOLD[id(app)]:
         tell(app, TOLD[id(app)])
-    app._draw()
+    app.step()
     await pilot.pause()
     await pilot.pause()
     return app.main.tab._list.text()
@@ -111,8 +111,8 @@ def sent(monkeypatch):
 
 async def live(app, pilot):
     """Let the node be no simulation, so that signals may be sent."""
-    app._source.bench.inventory = replace(app._source.bench.inventory, demo=None)
-    app._source.items.append(app._source.bench.inventory)
+    app.source.bench.inventory = replace(app.source.bench.inventory, demo=None)
+    app.source.items.append(app.source.bench.inventory)
     await pilot.press(NUMBER)
     await shown(app, pilot, four(app))
 
@@ -172,7 +172,7 @@ async def test_where_nothing_can_be_signalled_that_is_said(app, sent, settings, 
 async def test_in_a_container_a_number_may_be_another_process(app, sent):
     app = app()
     async with app.run_test(size=(140, 40)) as pilot:
-        app._source.bench.inventory = replace(app._source.bench.inventory, container=True)
+        app.source.bench.inventory = replace(app.source.bench.inventory, container=True)
         await live(app, pilot)
         await pilot.press("down", "f9")
         await pilot.pause()

@@ -43,15 +43,15 @@ async def test_the_screens_look_as_they_did(app, utc, node, scenario):
     written = []
     async with app.run_test(size=SIZES[0]) as pilot:
         for _ in range(40):
-            app._source.advance(0.25)
-            app._draw()
+            app.source.advance(0.25)
+            app.step()
         for size in SIZES:
             await pilot.resize_terminal(*size)
             text = ""
             for number, tab in enumerate(TABS, 1):
                 await pilot.press(str(number))
                 await pilot.pause()
-                app._draw()
+                app.step()
                 await pilot.pause()
                 text += f"===== {tab.TITLE}\n{seen(app.main, size[1])}"
             golden = SCREENS / f"{node}-{size[0]}x{size[1]}.txt"

@@ -39,14 +39,14 @@ async def test_the_picture_of_each_tab_is_current(app, utc, shown):
     written = []
     async with app.run_test(size=SIZE) as pilot:
         for _ in range(240):
-            app._source.advance(0.25)
-            app._draw()
+            app.source.advance(0.25)
+            app.step()
         for tab in SHOWN[shown]:
             await pilot.press(str([t.TITLE for t in TABS].index(tab) + 1))
             await pilot.pause()
             if tab == "History":
                 await pilot.press("minus")
-            app._draw()
+            app.step()
             await pilot.pause()
             svg = app.export_screenshot(title="nvltop")
             path = FOLDER / f"{tab.lower()}.svg"

@@ -20,10 +20,12 @@ from nvltop.record.redact import Redactor
 from nvltop.record.replay import ReplaySource
 from nvltop.snapshot.bundle import CriticalTrigger
 from nvltop.tui import offscreen
+from nvltop.tui.render import screen_svg
 from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.shell.redacted_screen import picture
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import Setup
+from nvltop.tui.widgets.setup import SetupScreen
 
 SIZE = (120, 36)
 PROCESSES = str([tab.TITLE for tab in TABS].index("Processes") + 1)
@@ -39,14 +41,14 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def tell(app) -> None:
     """Have someone's processes on the node."""
-    uses = tuple(GpuUse(g.uuid, "compute", 1 << 30) for g in app._source.bench.inventory.gpus)
+    uses = tuple(GpuUse(g.uuid, "compute", 1 << 30) for g in app.source.bench.inventory.gpus)
     found = tuple(
         Process(4700 + i, (use,), "python3", SECRETS[0] if i % 2 else "root", "train.py --password=hunter2")
         for i, use in enumerate(uses)
     )
-    now = app._source.bench.clock.now
-    app._source.items.append(Reading(None, now, now, 1_790_000_000.0, Processes(found)))
-    app._draw()
+    now = app.source.bench.clock.now
+    app.source.items.append(Reading(None, now, now, 1_790_000_000.0, Processes(found)))
+    app.step()
 
 
 def texts(svg: str) -> str:
@@ -54,7 +56,7 @@ def texts(svg: str) -> str:
 
 
 async def saved(app, pilot, here: Path, count: int = 1) -> list[Path]:
-    app._shots.wait()
+    app._snapshots.wait()
     await pilot.pause()
     found = sorted(here.glob("nvltop-snapshot-*"))
     assert len(found) == count
@@ -66,7 +68,7 @@ async def test_what_is_drawn_for_others_never_goes_to_the_terminal(app, here, mo
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(PROCESSES)
         tell(app)
-        monkeypatch.setattr(app.main, "_stands", lambda: True)
+        monkeypatch.setattr(app.main, "_is_rows_only", lambda: True)
         monkeypatch.setattr(app.main, "_write", sent.append)
         await pilot.press("f8")
         await saved(app, pilot, here)
@@ -88,7 +90,7 @@ def shown(app) -> list[str]:
 async def test_f8_writes_what_is_seen_and_copies_the_report(app, here, key):
     app = app("hgx-a100-4", "errors")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         await pilot.pause()
         before = shown(app)
         await pilot.press(key)
@@ -138,12 +140,12 @@ async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stay
 async def test_what_is_not_painted_again_is_not_in_the_picture(app):
     app = app()
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         stale = RowsWidget(app.main._output, "stale")
         await app.main.mount(stale, before=app.main._keys)
         stale.show([(("zsecrethost", ""),)])
         await pilot.pause()
-        assert "zsecrethost" not in texts(offscreen.take(app.main, app.view, Redactor()))
+        assert "zsecrethost" not in texts(picture(app.main, app.view, Redactor()))
         assert stale.text() == "zsecrethost"
 
 
@@ -155,7 +157,7 @@ async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_pictur
         app.main.tab._set_filter("jsmith")
         await pilot.pause()
         assert "filter: jsmith" in app.main.tab._list.text()
-        drawn = texts(offscreen.take(app.main, app.view, Redactor()))
+        drawn = texts(picture(app.main, app.view, Redactor()))
         assert "jsmith" not in drawn
         assert "left out" in drawn
 
@@ -175,11 +177,11 @@ async def test_what_lies_over_the_screen_is_not_in_the_picture(app):
     """Setup shows a path with the user's name; notices do as well."""
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         app.notify("/home/jdoe/x")
-        app.push_screen(Setup(Settings(), app.change))
+        app.push_screen(SetupScreen(Settings(), app.change_settings))
         await pilot.pause()
-        svg = texts(offscreen.take(app.main, app.view, Redactor({})))
+        svg = texts(picture(app.main, app.view, Redactor({})))
         assert "jdoe" not in svg
         assert "Setup:" not in svg
         assert "12/12" in svg
@@ -189,25 +191,25 @@ async def test_a_chart_stands_in_its_columns(app):
     app = app("rtx3090-pair")
     async with app.run_test(size=SIZE) as pilot:
         for _ in range(8):
-            app._source.advance(1.0)
-            app._draw()
+            app.source.advance(1.0)
+            app.step()
         await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "minus")
         await pilot.pause()
-        svg = offscreen.take(app.main, app.view, Redactor({}))
+        svg = picture(app.main, app.view, Redactor({}))
         lines = [row for row in seen(app.main, SIZE[1]).splitlines() if re.search("[\u2801-\u28ff]", row)]
         assert lines
         drawn = re.findall(r'<text class="[^"]*" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([\u2801-\u28ff])<', svg)
         heights = list(dict.fromkeys(y for _, y, _ in drawn))
         for row, height in zip(lines, heights, strict=True):
-            told = {round(float(x) / offscreen.COLUMN): shown for x, y, shown in drawn if y == height}
+            told = {round(float(x) / screen_svg.COLUMN_UNITS): shown for x, y, shown in drawn if y == height}
             assert told == {i: c for i, c in enumerate(row) if "\u2801" <= c <= "\u28ff"}
 
 
 async def test_twice_at_once_is_told(app, here, monkeypatch):
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
-        monkeypatch.setattr(type(app._shots), "_busy", True)
+        app.step()
+        monkeypatch.setattr(type(app._snapshots), "_busy", True)
         await pilot.press("f8")
         assert "still being written" in next(iter(app._notifications)).message
         monkeypatch.undo()
@@ -220,10 +222,10 @@ async def test_a_full_disk_is_told_in_a_word(app, here, monkeypatch):
 
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         monkeypatch.setattr(os, "fsync", full)
         await pilot.press("f8")
-        app._shots.wait()
+        app._snapshots.wait()
         await pilot.pause()
         [notice] = app._notifications
         assert notice.severity == "error"
@@ -234,11 +236,11 @@ async def test_a_full_disk_is_told_in_a_word(app, here, monkeypatch):
 async def test_while_the_driver_hangs(app, here):
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
-        stuck = app._source.tick()
+        app.step()
+        stuck = app.source.tick()
         call = Call("links", "nvmlDeviceGetFieldValues", 3, stuck.mono_s - 30)
-        app._source.tick = lambda: replace(stuck, worker="stuck", calls=(call,))
-        app._draw()
+        app.source.tick = lambda: replace(stuck, worker="stuck", calls=(call,))
+        app.step()
         await pilot.press("f8")
         [folder] = await saved(app, pilot, here)
         assert "on GPU 3 for 30s" in (folder / "report.md").read_text()
@@ -249,10 +251,10 @@ async def test_while_the_driver_hangs(app, here):
 async def test_on_a_screen_of_any_size(app, here, size):
     app = app("rtx3090-pair")
     async with app.run_test(size=size) as pilot:
-        app._draw()
+        app.step()
         for number in range(1, len(TABS) + 1):
             await pilot.press(str(number))
-            assert offscreen.take(app.main, app.view, Redactor({})).startswith("<svg")
+            assert picture(app.main, app.view, Redactor({})).startswith("<svg")
         await pilot.press("f8")
         await saved(app, pilot, here)
 
@@ -260,11 +262,11 @@ async def test_on_a_screen_of_any_size(app, here, size):
 async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
     app = app("rtx3090-pair")
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         await pilot.press("f8")
         await saved(app, pilot, here)
         assert app.finish_files() == ("", False), "it was told on the screen"
-        app._shots.take(app.main, app.view, app._monitor.frame(), app._history)
+        app._snapshots.take(app.main, app.view, app.feed.monitor.frame(), app.feed.history)
         told, _ = app.finish_files()
     assert told.startswith(f"snapshot in {next(here.glob('*-2')).name}, redacted")
 
@@ -273,7 +275,7 @@ async def test_before_the_first_answer(here):
     tick = Tick(10.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     app = Nvltop(offscreen.FixedSource(tick), Settings())
     async with app.run_test(size=SIZE) as pilot:
-        app._draw()
+        app.step()
         await pilot.press("f8")
         [folder] = await saved(app, pilot, here)
         assert "has not returned from nvmlInit for 8.0s" in (folder / "report.md").read_text()
@@ -284,8 +286,8 @@ async def test_by_itself_when_something_critical_is_found(app, here):
         run = app("hgx-a100-4", "gpu-lost", snapshot_on_critical=asked)
         async with run.run_test(size=SIZE) as pilot:
             for _ in range(20):
-                run._source.advance(1.0)
-                run._draw()
+                run.source.advance(1.0)
+                run.step()
             await saved(run, pilot, here, count)
             assert run.clipboard == "", "what the person has copied is theirs"
     assert "something critical was found" in next(here.glob("*/report.md")).read_text()
@@ -307,12 +309,12 @@ def test_a_rule_has_one_an_hour():
 async def test_of_a_replay(app, here):
     live = app("hgx-a100-4", "training")
     async with live.run_test(size=SIZE) as pilot:
-        live._draw()
+        live.step()
         await pilot.press("f8")
         [folder] = await saved(live, pilot, here)
     replayed = Nvltop(ReplaySource(folder), Settings(snapshot_on_critical=True))
     async with replayed.run_test(size=SIZE) as pilot:
-        replayed._draw()
+        replayed.step()
         await pilot.press("f8")
         folders = await saved(replayed, pilot, here, 2)
     again = next(f for f in folders if f != folder)

@@ -18,7 +18,7 @@ from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.help import TEXT
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import LINES, Setup
+from nvltop.tui.widgets.setup import LINES, SetupScreen
 
 TITLES = [tab.TITLE for tab in TABS]
 
@@ -30,8 +30,8 @@ def lines(app) -> str:
 
 
 async def settle(app, pilot, seconds: float = 0.25):
-    app._source.advance(seconds)
-    app._draw()
+    app.source.advance(seconds)
+    app.step()
     await pilot.pause()
     await pilot.pause()
 
@@ -93,7 +93,7 @@ async def test_tabs_and_function_keys_can_be_clicked(app):
             assert title == app.main.tab.TITLE
         await pilot.click(offset=(app.main._keys.text().index("F2") + 3, 39))
         await pilot.pause()
-        assert isinstance(app.screen, Setup)
+        assert isinstance(app.screen, SetupScreen)
 
 
 @pytest.mark.parametrize("index", range(len(TABS)), ids=TITLES)
@@ -103,12 +103,12 @@ async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app, inde
         await settle(app, pilot, 10.0)
         await pilot.press(str(index + 1))
         await settle(app, pilot)
-        for key in (bars.HELP, bars.SETUP, *app.main.shown.keys(), bars.RECORD, bars.QUIT):
+        for key in (bars.HELP, bars.SETUP, *app.main.visible_tab.keys(), bars.RECORD, bars.QUIT):
             assert key.name in app.main._keys.text()
             pressed = {"Ent": "enter", "Esc": "escape"}.get(key.name, key.name.lower())
             bindings = {
                 b.action
-                for keys in (app.main.shown._bindings, app.main._bindings)
+                for keys in (app.main.visible_tab._bindings, app.main._bindings)
                 for bound in keys.key_to_bindings.values()
                 for b in bound
                 if b.key in (pressed, {"+": "plus", "-": "minus"}.get(pressed, pressed))
@@ -436,7 +436,7 @@ async def test_history_of_nics(app):
         told = re.search(r"TX ([\d.]+) GB/s", chart.text())
         assert told
         each = [
-            app._history.second_means((f"mlx5_{i}", 1, "tx"), app._history.bucket - 1, 1)[0]
+            app.feed.history.second_means((f"mlx5_{i}", 1, "tx"), app.feed.history.bucket - 1, 1)[0]
             for i in range(12)
         ]
         assert float(told[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
@@ -458,7 +458,7 @@ async def test_setup_changes_at_once_and_writes_on_leaving(app, tmp_path):
         await settle(app, pilot)
         await pilot.press("f2", "right")
         await settle(app, pilot)
-        assert app._settings.theme == "light"
+        assert app.settings.theme == "light"
         await pilot.press("down", "down", "right")
         await settle(app, pilot)
         assert "TX Gb/s" in lines(app)
@@ -476,11 +476,11 @@ async def test_every_line_of_setup_can_be_turned_both_ways(app):
         await pilot.press("f2")
         await pilot.pause()
         for line in LINES:
-            before = line.get(app._settings)
+            before = line.get(app.settings)
             await pilot.press("right")
-            assert line.get(app._settings) != before, line.words
+            assert line.get(app.settings) != before, line.words
             await pilot.press("left")
-            assert line.get(app._settings) == before, line.words
+            assert line.get(app.settings) == before, line.words
             await pilot.press("down")
         await pilot.press("escape")
         await settle(app, pilot)
@@ -494,9 +494,9 @@ async def test_a_picture_that_stands_still_follows_the_settings(app, tab):
         await pilot.press(str(TITLES.index(tab) + 1), "Z")
         await settle(app, pilot)
         assert not lines(app).isascii()
-        app.change(replace(app._settings, unicode=False))
+        app.change_settings(replace(app.settings, unicode=False))
         assert re.findall(r"[^\x00-\x7f]", lines(app)) == []
-        app.change(replace(app._settings, units="Gb/s"))
+        app.change_settings(replace(app.settings, units="Gb/s"))
         text = lines(app)
         assert "Gb/s" in text
         assert "GB/s" not in text

@@ -36,7 +36,7 @@ def test_the_c_locale_has_no_unicode(environ, c):
 def test_a_terminal_without_a_size_is_given_one(size, after):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    terminal.give_size(slave)
+    terminal.ensure_size(slave)
     told = struct.unpack("HHHH", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))
     assert told[:2] == after
     os.close(master)

@@ -36,7 +36,7 @@ class LinkPage(Tab):
         """Show the page."""
         yield self._page
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw the link as it is now."""
         at = self._page.size
         self._page.show(link_rows.rows(self.view, self._uuid, self._index, at.width, at.height, self._top))
@@ -56,8 +56,8 @@ class LinkPage(Tab):
         g = next((g for g in self.view.frame.gpus if g.gpu.uuid == self._uuid), None)
         if g and g.links:
             self._index = (self._index + by) % len(g.links)
-        self.repaint()
+        self.request_draw()
 
     def action_close(self) -> None:
         """Go back to the tab."""
-        self.post_message(self.Closed())
+        self.post_message(self.PageClosed())

@@ -31,7 +31,7 @@ class PairPage(Tab):
         """Show the page."""
         yield self._page
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw the pair as it is now."""
         at = self._page.size
         self._page.show(pair_rows.rows(self.view, self._row, self._column, at.width, at.height, self._top))
@@ -49,4 +49,4 @@ class PairPage(Tab):
 
     def action_close(self) -> None:
         """Go back to the tab."""
-        self.post_message(self.Closed())
+        self.post_message(self.PageClosed())

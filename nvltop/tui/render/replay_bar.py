@@ -18,7 +18,7 @@ class ReplayState:
     speed: float
     paused: bool
     marks: tuple[float, ...] = ()
-    told: str = ""
+    message: str = ""
     """What the mark that was jumped to is about, or how far a long jump is."""
 
 
@@ -28,8 +28,8 @@ def timeline(playing: ReplayState, width: int) -> list[Span]:
     words = f" {state} {_clock(playing.position_s)}/{_clock(playing.length_s)} "
     spans: list[Span] = [(" REPLAY ", "paused"), (words, "bold")]
     left = width - len(" REPLAY ") - len(words) - 2
-    if playing.told and left > len(playing.told) + MIN_BAR:
-        left -= len(playing.told) + 1
+    if playing.message and left > len(playing.message) + MIN_BAR:
+        left -= len(playing.message) + 1
     if left < MIN_BAR:
         return spans
     length_s = max(playing.length_s, 1e-9)
@@ -39,8 +39,8 @@ def timeline(playing: ReplayState, width: int) -> list[Span]:
         cells[min(left - 1, int(mark_s / length_s * left))] = ("!", "warn")
     cells[here] = ("|", "bold")
     spans += [("[", "bracket"), *cells, ("]", "bracket")]
-    if playing.told:
-        spans.append((" " + playing.told, "warn"))
+    if playing.message:
+        spans.append((" " + playing.message, "warn"))
     return spans
 
 

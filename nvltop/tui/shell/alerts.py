@@ -22,7 +22,7 @@ class Alerts:
         self._ways = ways
         self._told: set[tuple[str, str | None, int | None, str | None, str]] = set()
 
-    def of(self, findings: Sequence[Finding]) -> str:
+    def escapes(self, findings: Sequence[Finding]) -> str:
         """Return what to send to the terminal; empty if nothing new is wrong."""
         if not self._ways:
             return ""

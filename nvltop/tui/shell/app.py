@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import ClassVar, Final
@@ -19,35 +17,34 @@ from nvltop.config.settings import Settings
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, Show
-from nvltop.record.recording_source import RecordingSource
 from nvltop.record.replay import ReplaySource
 from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.alerts import Alerts
-from nvltop.tui.shell.command_palette import Commands, system_commands
+from nvltop.tui.shell.command_palette import system_commands
+from nvltop.tui.shell.feed import Feed
 from nvltop.tui.shell.frame_scheduler import FrameScheduler
-from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, refused
+from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, early_exit
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.shell.playback import Playback
-from nvltop.tui.shell.save_settings import record_or_stop, save_settings
+from nvltop.tui.shell.recording_control import RecordingControl
+from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
 from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.source import Source
+from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_terminal
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.goto import GoToDialog
-from nvltop.tui.widgets.help import Help
+from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import Setup
+from nvltop.tui.widgets.setup import SetupScreen
 from nvltop.tui.widgets.style_table import StyleTable
 
-STARTED_S: Final = 3.0
-"""When the start is over: all there is to stay has been made."""
-FOLD_S: Final = 0.05
-REST_S: Final = 0.02
-"""How long items of a recording are folded at a stretch, and the pause for keys between two of them."""
+STARTUP_S: Final = 3.0
+"""Time after which all objects that stay are made, so that the garbage collector may ignore them."""
 
 
 class Nvltop(TerminalApp):
@@ -67,39 +64,43 @@ class Nvltop(TerminalApp):
         source: Source,
         settings: Settings,
         show: Show | None = None,
-        look: tuple[Monitor, RateHistory] | None = None,
-        arrived: Sequence[Item] = (),
+        observed: tuple[Monitor, RateHistory] | None = None,
+        first_items: Sequence[Item] = (),
     ) -> None:
-        """Go on with `look`, what a run without a screen has come to, if there was one.
+        """Show `source`; call `show` with each frame.
 
-        `arrived` is what the source gave before.
+        `observed` is the result of a run without a screen, if one came before this. `first_items` are those
+        that were read from the source before.
         """
         super().__init__()
         self.animation_level = "none"
-        self._source = source
-        self._settings = settings
+        self.settings = settings
         self._show = show
-        self._arrived = arrived
-        self._resumed = look is not None
-        self._monitor, self._history = look or (Monitor(), RateHistory())
-        self._shots = SnapshotTaker(settings.full, isinstance(source, ReplaySource), self._tell)
+        self.recording = RecordingControl(source)
+        self._playback = Playback(source) if isinstance(source, ReplaySource) else None
+        self.feed = Feed(self.recording, self, self._playback, observed, first_items)
+        self._snapshots = SnapshotTaker(settings.full, self._playback is not None, self.notify_user)
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
-        self._frames = FrameScheduler(self._draw, lambda: self._settings.interval_s, lambda: self.app_focus)
-        self._more: asyncio.TimerHandle | None = None
-        """Set while there is more to fold than was folded at a stretch."""
-        self._refreshes = 0
+        """UUIDs of the GPUs to list; None for all."""
+        self._frames = FrameScheduler(self.step, lambda: self.settings.interval_s, lambda: self.app_focus)
+        self._frame_count = 0
         self._cost = ScreenCost()
-        self.view = ViewState(history=self._history)
-        self.view.recording = isinstance(source, RecordingSource)
-        self._playback = Playback(source) if isinstance(source, ReplaySource) else None
         self._styles = StyleTable()
+        self.view = ViewState(history=self.feed.history)
+        self.view.recording = self.recording.active
         self.view.show_links = settings.layout == "links"
-        self._use(settings)
+        self._apply(settings)
         self.main = MainScreen(self.view, DirectOutput(self._styles))
+        self.main.writes_directly = not self.fallback
 
-    def _use(self, settings: Settings) -> None:
-        """Let the screen look as it is set."""
+    @property
+    def source(self) -> Source:
+        """The source of the items that are shown."""
+        return self.recording.source
+
+    def _apply(self, settings: Settings) -> None:
+        """Set glyphs, units, meters, columns and theme."""
         view = self.view
         view.glyphs = terminal.glyphs_for(settings.unicode)
         view.unit = BITS if settings.units == BITS.name else BYTES
@@ -108,26 +109,26 @@ class Nvltop(TerminalApp):
         view.readonly = settings.readonly
         self._styles.use(themes.THEMES[settings.theme])
 
-    def change(self, settings: Settings) -> None:
-        """Go on with other settings."""
-        before, self._settings = self._settings, settings
+    def change_settings(self, settings: Settings) -> None:
+        """Use other settings from now on."""
+        before, self.settings = self.settings, settings
         if settings.interval_s != before.interval_s:
-            self._source.set_interval(settings.interval_s)
+            self.recording.set_interval(settings.interval_s)
         if settings.layout != before.layout:
             self.view.focus_links(settings.layout == "links")
         self._alerts = Alerts(settings.alert)
-        self._use(settings)
-        for lines in self.main.query(RowsWidget):
-            lines.forget()
-        self._draw()
+        self._apply(settings)
+        for rows in self.main.query(RowsWidget):
+            rows.restyle()
+        self.step()
 
     def action_setup(self) -> None:
-        """Show what can be set; written into the config file on leaving."""
-        self.push_screen(Setup(self._settings, self.change), self._keep)
+        """Show the settings; changes are written to the config file when the user leaves."""
+        self.push_screen(SetupScreen(self.settings, self.change_settings), self._save_settings)
 
-    def _keep(self, before: Settings | None) -> None:
+    def _save_settings(self, before: Settings | None) -> None:
         if before:
-            self._tell(*save_settings(before, self._settings))
+            self.notify_user(*save_settings(before, self.settings))
 
     def get_default_screen(self) -> Screen[None]:
         """Start with the main screen."""
@@ -139,8 +140,8 @@ class Nvltop(TerminalApp):
 
     def action_command_palette(self) -> None:
         """Offer all keys by name."""
-        if not isinstance(self.screen, Commands):
-            self.push_screen(Commands())
+        if not isinstance(self.screen, SafeCommandPalette):
+            self.push_screen(SafeCommandPalette())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave a replay's keys to the tabs where there is none."""
@@ -151,164 +152,144 @@ class Nvltop(TerminalApp):
         )
 
     def on_mount(self) -> None:
-        """Listen to the source, and to what ends the screen."""
+        """Start to draw."""
         self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
-        self.watch_ends()
-        self._frames.start(self._source.fileno())
-        if self._resumed or self._arrived:
-            self.call_after_refresh(self._draw)
+        self._frames.start(self.recording.fileno())
+        if self.feed.has_data:
+            self.call_after_refresh(self.step)
         if self._playback:
-            # Nothing tells when the items of a recording are due but the clock.
-            self.set_interval(self._settings.interval_s, self._draw)
+            # Only the clock says when items of a recording are due.
+            self.set_interval(self.settings.interval_s, self.step)
         if not self.is_headless:
-            self.set_timer(STARTED_S, freeze_startup_objects)
-        for problem in self._settings.config_problems:
-            self._tell(problem, True)
+            self.set_timer(STARTUP_S, freeze_startup_objects)
+        if self.fallback:
+            self.notify_user(f"Textual draws and reads keys by itself: {self.fallback}", False)
+        for problem in self.settings.config_problems:
+            self.notify_user(problem, True)
 
     def on_unmount(self) -> None:
-        """Draw no more, even if nobody has said that it ends."""
+        """Draw no more, even if the end was not announced."""
         self._frames.stop()
 
-    def _fold(self) -> None:
-        if self._playback and self._playback.rewound():
-            self._monitor, self._history = Monitor(), RateHistory()
-            self.view.history = self._history
-            self._shots.clear()
-        ends_s = time.monotonic() + FOLD_S
-        while items := self._arrived or self._source.drain():
-            self._arrived = ()
-            self._shots.write(*items)
-            for item in items:
-                self._monitor.update(item)
-                if isinstance(item, Inventory):
-                    self._take(item)
-            # A replay's clock waits for what is not folded yet; a live one would call the driver silent.
-            if not self._playback:
-                return
-            if time.monotonic() > ends_s:
-                self._more = self._more or asyncio.get_running_loop().call_later(REST_S, self._go_on)
-                return
+    def items_read(self, items: Sequence[Item]) -> None:
+        """Keep the items for a snapshot."""
+        self._snapshots.write(*items)
 
-    def _go_on(self) -> None:
-        """Fold some more of a recording, and have it drawn."""
-        self._more = None
-        self._fold()
+    def inventory_read(self, inventory: Inventory) -> None:
+        """Choose the GPUs to list, or end if there is none."""
+        status = early_exit(inventory, self.settings.only)
+        if not status:
+            self._only = select(inventory.gpus, self.settings.only)
+        elif not inventory.problem or not self.view.gpus:
+            self.leave(status)
+
+    def history_restarted(self) -> None:
+        """Show the history of a recording from its beginning again."""
+        self.view.history = self.feed.history
+        self._snapshots.clear()
+
+    def data_ready(self) -> None:
+        """Draw what was folded, unless the last frame was just now."""
         self._frames.data_ready()
 
-    def _take(self, inventory: Inventory) -> None:
-        outcome = refused(inventory, self._settings.only)
-        if not outcome:
-            self._only = select(inventory.gpus, self._settings.only)
-        elif not inventory.problem or not self.view.gpus:
-            self.leave(outcome)
-
-    def _draw(self) -> None:
-        """Bring the picture up to date."""
+    def step(self) -> None:
+        """Draw one frame: the state of the node with all items that have arrived."""
         self._frames.frame_started()
-        tick = self._source.tick()
-        if not self._more:
-            self._fold()
-        self._frames.listen(self._source.fileno())
-        self._monitor.update(tick)
-        if not self._playback:
-            self._shots.write(tick)
-        self.view.now_s = tick.mono_s
+        frame = self.feed.next_frame()
+        self._frames.listen(self.recording.fileno())
+        now_s = self.view.now_s = frame.tick.mono_s
         if self._playback:
-            self._playback.note(self._monitor.findings, tick.mono_s)
-            self.view.replay = self._playback.playing()
-        frame = self._monitor.frame()
-        self._history.add(frame)
+            self._playback.add_marks(frame.findings, now_s)
+            self.view.replay = self._playback.state()
         if self._show:
             self._show(frame, self._only)
-        if (alert := self._alerts.of(frame.findings)) and self._driver and not self._playback:
-            self._driver.write(alert)
+        if (alert := self._alerts.escapes(frame.findings)) and not self._playback:
+            write_to_terminal(self, alert)
         if not self.view.paused:
             self.view.frame = frame
             only = self._only
             self.view.list_gpus([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
-            self.main.paint()
-        if self._settings.snapshot_on_critical:
-            self._shots.take_if_critical(self.main, self.view, frame, self._history)
-        self._refreshes += 1
-        self._cost.note(self._refreshes)
-        if self._refreshes == self._settings.max_refreshes:
-            self.leave(self.outcome)
+            self.main.draw_frame()
+        if self.settings.snapshot_on_critical:
+            self._snapshots.take_if_critical(self.main, self.view, frame, self.feed.history)
+        self._frame_count += 1
+        self._cost.record(self._frame_count)
+        if self._frame_count == self.settings.max_refreshes:
+            self.leave(self.exit_status)
 
     def on_main_tab_order_changed(self) -> None:
         """List the GPUs as the user wants them."""
-        self._draw()
+        self.step()
 
     def on_errors_tab_baseline_requested(self) -> None:
         """Count errors from now on."""
-        self._monitor.rebase()
-        self._draw()
+        self.feed.monitor.rebase()
+        self.step()
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(Help(lambda: self._cost.line(self.view.frame.cost)))
+        self.push_screen(HelpScreen(lambda: self._cost.line(self.view.frame.cost)))
 
     def action_pause(self) -> None:
         """Let the picture stand still, or go on."""
         self.view.paused = not self.view.paused
         # The sparklines stand still as well, and links looked at meanwhile are of the same moment.
-        self.view.history = deepcopy(self._history) if self.view.paused else self._history
-        self.main.paint()
+        self.view.history = deepcopy(self.feed.history) if self.view.paused else self.feed.history
+        self.main.draw_frame()
 
     def action_record(self) -> None:
         """Record into a new file in the current folder, or stop."""
-        if self._playback or not self._monitor.inventory:
+        if self._playback or not self.feed.monitor.inventory:
             return
-        self._source, words, failed = record_or_stop(self._source, self._monitor.inventory)
-        self.view.recording = isinstance(self._source, RecordingSource)
-        self._tell(words, failed)
+        message, failed = self.recording.toggle(self.feed.monitor.inventory)
+        self.view.recording = self.recording.active
+        self.notify_user(message, failed)
+        self.main.draw_frame()
 
     def action_snapshot(self) -> None:
         """Write a snapshot into the current folder; its report also goes to the clipboard."""
-        report = self._shots.take(self.main, self.view, self._monitor.frame(), self._history)
+        report = self._snapshots.take(self.main, self.view, self.feed.monitor.frame(), self.feed.history)
         if report:
             self.copy_to_clipboard(report)
 
-    def _tell(self, words: str, failed: bool) -> None:
-        if words:
-            self.notify(clean(words), severity="error" if failed else "information", markup=False)
+    def notify_user(self, message: str, failed: bool) -> None:
+        """Show a message, which may be empty, over the screen for some seconds."""
+        if message:
+            self.notify(clean(message), severity="error" if failed else "information", markup=False)
 
     def finish_files(self) -> tuple[str, bool]:
         """Write the last lines of a recording, and a snapshot.
 
         Return what is to be reported of them, and whether the recording is not whole.
         """
-        words, failure = self._shots.wait(), ""
-        if isinstance(self._source, RecordingSource):
-            self._source.stop()
-            failure = str(self._source.error or "")
-        return "\n".join(filter(None, (words, failure))), bool(failure)
+        message, failure = self._snapshots.wait(), self.recording.finish()
+        return "\n".join(filter(None, (message, failure))), bool(failure)
 
     def action_replay(self, what: str) -> None:
         """Move in the recording that is shown."""
         if self._playback:
-            self._playback.do(what)
-            self._draw()
+            self._playback.run_command(what)
+            self.step()
 
     def action_redraw(self) -> None:
         """Send the whole screen again, and what the terminal is to report."""
-        if isinstance(self._driver, TtyDriver):
-            self._driver.send_modes()
+        if isinstance(self.terminal_driver, TtyDriver):
+            self.terminal_driver.send_modes()
         self.screen.refresh(repaint=True, layout=True)
 
     def action_go_to(self) -> None:
         """Ask for a time of the recording, and go there."""
         if self._playback:
-            self.push_screen(GoToDialog(self._playback.go_to), lambda _: self._draw())
+            self.push_screen(GoToDialog(self._playback.go_to), lambda _: self.step())
 
     def close_source(self) -> None:
         """Let go of the worker, and end what is recorded of it."""
-        self._source.close()
+        self.recording.close()
 
-    def leave(self, outcome: ExitStatus) -> None:
+    def leave(self, status: ExitStatus) -> None:
         """End; what is not folded yet is left."""
         self._frames.stop()
-        if self._more:
-            self._more.cancel()
-        super().leave(outcome)
+        self.feed.stop()
+        super().leave(status)

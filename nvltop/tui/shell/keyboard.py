@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, Final
 
 from textual import events
-from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
 from textual.message import Message
 from textual.messages import InBandWindowResize
 
+from nvltop.tui.shell.textual_private import SafeParser
+
+BRACKETED_PASTE_START: Final = "\x1b[200~"
+BRACKETED_PASTE_END: Final = "\x1b[201~"
 MAX_PASTE: Final = 4096
 """Characters of a paste that are kept; the only place for them is a prompt of one line."""
 PASTE_IDLE_S: Final = 1.0
@@ -26,29 +27,13 @@ PUTTY: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumerate("
 """F5 to F12 of PuTTY's keyboard "VT100+"; F1 to F4 are the usual ones."""
 
 
-class SafeParser(XTermParser):
-    """Textual's parser, without the failures on sequences whose numbers make no sense."""
-
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterator[events.Key]:
-        if name := PUTTY.get(sequence):
-            yield events.Key(name, None)
-            return
-        with suppress(ValueError, OverflowError):
-            yield from super()._sequence_to_key_events(sequence, alt)
-
-    def parse_mouse_code(self, code: str) -> Message | None:
-        """Return the event of a mouse report, in cells: reports in pixels are never asked for."""
-        self.mouse_pixels = False
-        return super().parse_mouse_code(code)
-
-
 class KeyboardInput:
     """FrameScheduler bytes from the terminal into Textual's messages."""
 
     def __init__(self, debug: bool = False) -> None:
         self._debug = debug
         self._decode = getincrementaldecoder("utf-8")("replace").decode
-        self._parser = SafeParser(debug)
+        self._parser = SafeParser(PUTTY, debug)
         self._before = ""
         """The last characters, in which a marker or an answer may have begun."""
         self._paste: list[str] | None = None
@@ -136,7 +121,7 @@ class KeyboardInput:
         try:
             found: list[Any] = list(self._parser.tick() if text is None else self._parser.feed(text))
         except Exception:  # the parser is a generator: it never works again after a failure
-            self._parser = SafeParser(self._debug)
+            self._parser = SafeParser(PUTTY, self._debug)
             return []
         # Sizes come from the terminal's driver, and pastes from here.
         unasked = (events.Resize, InBandWindowResize, events.Paste)

@@ -1,4 +1,4 @@
-"""How the screen ends: by a key, a signal, a failure of ours, or since its terminal has gone."""
+"""How the application ends: by a key, a signal, a failure, or because its terminal was closed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from textual.app import App
-
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
-from nvltop.tui.shell import terminal
+from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.shell.terminal_guard import TerminalGuard
+from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
 
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How the screen ended."""
+    """Exit code of the application, and a message about it."""
 
     code: int = 0
     message: str = ""
-    """Told after the terminal is restored."""
+    """Text that is printed after the terminal is restored; may be empty."""
 
 
-def refused(inventory: Inventory, only: Sequence[str]) -> ExitStatus | None:
-    """Return how a run ends that has nothing to show: no driver, no GPU, or none of those asked for."""
+def early_exit(inventory: Inventory, only: Sequence[str]) -> ExitStatus | None:
+    """Return the exit status if there is nothing to show: no driver, no GPU, or no such GPU; else None."""
     if problem := inventory.problem:
         return ExitStatus(3, f"{problem.summary}; {problem.next_step}")
     try:
@@ -38,67 +37,86 @@ def refused(inventory: Inventory, only: Sequence[str]) -> ExitStatus | None:
     return None
 
 
-class TerminalApp(App[None]):
-    """Ends once, in time, and leaves the terminal as it was found."""
+class TerminalApp(PrivateApp[None]):
+    """An application that ends once, in time, and leaves the terminal as it was found."""
 
     def __init__(self) -> None:
-        super().__init__(ansi_color=True, driver_class=TtyDriver)
-        self.outcome = ExitStatus()
+        self.fallback = textual_private.why_not_used(os.environ)
+        """Why Textual draws and reads keys by itself; empty if it does not."""
+        super().__init__(ansi_color=True, driver_class=None if self.fallback else TtyDriver)
+        self.exit_status = ExitStatus()
         self.crashed: Exception | None = None
         self.guard = TerminalGuard()
+        self._event_loop: asyncio.AbstractEventLoop | None = None
 
-    def watch_ends(self) -> None:
-        """Listen to failures of the loop's callbacks."""
-        asyncio.get_running_loop().set_exception_handler(self._failed)
+    def on_load(self) -> None:
+        """Handle failures of the event loop's callbacks like those of message handlers."""
+        self._event_loop = asyncio.get_running_loop()
+        self._event_loop.set_exception_handler(self._callback_failed)
+
+    def run_on_terminal(self, mouse: bool) -> None:
+        """Run until the end, and restore the terminal."""
+        self.guard.watch()
+        self.guard.on_signals(self.signalled)
+        # Our own driver reports the first byte that it sends; Textual's does not.
+        self.guard.taken = bool(self.fallback)
+        try:
+            self.run(mouse=mouse)
+            self.guard.taken &= not self.fallback
+        except Exception as error:
+            self.crashed = self.crashed or error
+        finally:
+            self.guard.restore()
 
     def signalled(self, number: int) -> None:
-        """End on a signal, which comes between any two instructions."""
-        outcome = ExitStatus(128 + number)
-        driver = self._driver
-        if driver is None:
-            # The terminal has not been touched yet.
-            raise SystemExit(outcome.code)
-        self.outcome = outcome
-        self._end_in_time(outcome)
+        """End because of a signal, which may arrive between any two instructions."""
+        status = ExitStatus(128 + number)
+        if self.terminal_driver is None or self._event_loop is None:
+            # The terminal is still untouched.
+            raise SystemExit(status.code)
+        self.exit_status = status
+        self._end_in_time(status)
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            driver._loop.call_soon_threadsafe(self.leave, outcome)
+            self._event_loop.call_soon_threadsafe(self.leave, status)
 
-    def leave(self, outcome: ExitStatus) -> None:
-        """End; what a stalled terminal is still to be sent is not waited for."""
-        self.outcome = outcome
-        self._end_in_time(outcome)
+    def leave(self, status: ExitStatus) -> None:
+        """End, without waiting for a stalled terminal to accept the rest of the output."""
+        self.exit_status = status
+        self._end_in_time(status)
         self.exit()
 
-    def _end_in_time(self, outcome: ExitStatus) -> None:
+    def _end_in_time(self, status: ExitStatus) -> None:
         if not self.is_headless:
-            self.guard.end_in_time(outcome.code, self.close_source)
+            self.guard.end_in_time(status.code, self.close_source)
 
     def close_source(self) -> None:
-        """Let go of what is read, where nothing is left to be told to."""
+        """Close the source of the data; for subclasses."""
 
     async def action_quit(self) -> None:
         """Leave."""
-        self.leave(self.outcome)
+        self.leave(self.exit_status)
 
     def on_tty_driver_input_ended(self) -> None:
-        """End at once if the terminal has gone."""
-        if terminal.has_gone():
-            # Nothing can be restored where nothing is left; the child ends with our pipe.
+        """End at once if the terminal has been closed."""
+        if terminal.is_closed():
+            # There is nothing to restore. The child process ends when our pipe closes.
             self.close_source()
             os._exit(1)
 
-    def _handle_exception(self, error: Exception) -> None:
-        """End on a failure of ours: the terminal is restored, and a report written instead of a traceback."""
+    def handle_failure(self, error: Exception) -> bool:
+        """End after a failure of ours: restore the terminal and write a report instead of a traceback."""
         if self.is_headless:
-            super()._handle_exception(error)
-        elif not self._exit and self.crashed is None:  # at the end, screens fail that are half there
+            return False
+        # Screens that are half removed may fail at the end.
+        if not self.is_exiting and self.crashed is None:
             self.crashed = error
             self.leave(ExitStatus(1))
+        return True
 
-    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take failures of the loop's readers and timers as those of messages: asyncio would go on."""
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle failures of the loop's readers and timers, after which asyncio would go on."""
         error = context.get("exception")
         if "handle" in context and isinstance(error, Exception):
-            self._handle_exception(error)
+            self.fail(error)
         else:
             loop.default_exception_handler(context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from textual import events
-from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -16,15 +15,19 @@ from textual.widget import Widget
 
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.shell import terminal
+from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.prompt import Prompt
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
-AGAIN_S: Final = 0.03
-ROWS: Final = (Screen, Tab, Horizontal, RowsWidget)
+STALL_RETRY_S: Final = 0.03
+"""Time after which drawing is tried again on a terminal that accepts no output."""
+SYNC_START: Final = "\x1b[?2026h"
+SYNC_END: Final = "\x1b[?2026l"
+"""Escape sequences of synchronized output: the terminal shows all changes between them at once."""
+ROW_WIDGETS: Final = (Screen, Tab, Horizontal, RowsWidget)
 """Widgets that are made of `RowsWidget` only; what else there is may lie above them."""
 
 
@@ -68,6 +71,9 @@ class MainScreen(Screen[None]):
         Binding("N", "app.replay('previous')", "Replay: to the mark before", priority=True),
     ]
 
+    writes_directly = True
+    """Whether changes of rows may bypass Textual; see `direct_output`."""
+
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__()
         self._view = view
@@ -76,7 +82,7 @@ class MainScreen(Screen[None]):
         self._tabs = RowsWidget(output, "tabs")
         self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt()
-        self._again: Timer | None = None
+        self._retry: Timer | None = None
         """Set while the terminal takes nothing."""
         self.tabs = tuple(tab(view, output) for tab in TABS)
         self.tab: Tab = self.tabs[0]
@@ -99,39 +105,39 @@ class MainScreen(Screen[None]):
         self._show(self.tab)
 
     @property
-    def shown(self) -> Tab:
+    def visible_tab(self) -> Tab:
         """What stands between the tab row and the function bar."""
         return self.page or self.tab
 
-    def paint(self) -> None:
+    def draw_frame(self) -> None:
         """Draw the view; only what changed is sent, and nothing while the terminal is stuck."""
         if not self.is_mounted:
             return
-        if not self.app.is_headless and terminal.stalled():
+        if not self.app.is_headless and terminal.is_stalled():
             # Often it is but busy with the frame before: a key's answer does not wait for the next one.
-            if self._again is None:
-                self._again = self.set_timer(AGAIN_S, self._paint_again)
+            if self._retry is None:
+                self._retry = self.set_timer(STALL_RETRY_S, self._retry_frame)
             return
-        if self._stands():
+        if self._is_rows_only():
             with self._output.frame(self.app.console, self._write):
                 self.draw()
         else:
             self.draw()
 
-    def _stands(self) -> bool:
+    def _is_rows_only(self) -> bool:
         """Whether nothing but rows is on the screen, all of them where they will stay."""
         return (
-            self.app.screen is self
+            self.writes_directly
+            and self.app.screen is self
             and not self.app.is_headless
-            and not self._layout_required
-            and all(isinstance(widget, ROWS) for widget in self._compositor.visible_widgets)
+            and textual_private.shows_only(self, ROW_WIDGETS)
         )
 
     def _write(self, changes: str) -> None:
         """Let the terminal show all changes at the same moment, if it can."""
-        whole = f"{SYNC_START}{changes}{SYNC_END}" if self.app._sync_available else changes
-        if self.app._driver:
-            self.app._driver.write(whole)
+        if textual_private.has_synchronized_output(self.app):
+            changes = f"{SYNC_START}{changes}{SYNC_END}"
+        textual_private.write_to_terminal(self.app, changes)
 
     def draw(self) -> None:
         """Give all parts their rows; Textual sends them later unless they go straight to the terminal."""
@@ -141,13 +147,15 @@ class MainScreen(Screen[None]):
         names = [tab.TITLE for tab in self.tabs]
         row, self._tab_clicks = bars.tabs(view, width, names, self.tabs.index(self.tab))
         self._tabs.show([row])
-        self.shown.paint()
-        row, self._key_clicks = bars.function_bar(view, width, self.shown.keys(), self.shown.status())
+        self.visible_tab.draw()
+        row, self._key_clicks = bars.function_bar(
+            view, width, self.visible_tab.keys(), self.visible_tab.status()
+        )
         self._keys.show([row])
 
-    def _paint_again(self) -> None:
-        self._again = None
-        self.paint()
+    def _retry_frame(self) -> None:
+        self._retry = None
+        self.draw_frame()
 
     def _show(self, tab: Tab) -> None:
         """Let this be what is shown."""
@@ -158,7 +166,7 @@ class MainScreen(Screen[None]):
             # It has been shown before: its rows are right at once, most often.
             self.draw()
         # The widgets get their sizes first.
-        self.call_after_refresh(self.paint)
+        self.call_after_refresh(self.draw_frame)
 
     async def action_show_tab(self, index: int) -> None:
         """Show a tab by its place in the tab row."""
@@ -170,14 +178,14 @@ class MainScreen(Screen[None]):
         """Show the tab beside the current one; after the last comes the first."""
         await self.action_show_tab((self.tabs.index(self.tab) + way) % len(self.tabs))
 
-    async def on_tab_opened(self, message: Tab.Opened) -> None:
+    async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
         """Show a page over the current tab."""
         await self._close()
         self.page = message.page
         await self.mount(self.page, before=self._keys)
         self._show(self.page)
 
-    async def on_tab_closed(self) -> None:
+    async def on_tab_page_closed(self) -> None:
         """Leave the page."""
         await self._close()
 
@@ -187,33 +195,33 @@ class MainScreen(Screen[None]):
             await page.remove()
         self._show(self.tab)
 
-    def on_tab_asked(self, message: Tab.Asked) -> None:
+    def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
         """Ask in the place of the function bar."""
         self._prompt.ask(message.caption, message.text, message.changed)
 
-    def on_prompt_left(self) -> None:
+    def on_prompt_closed(self) -> None:
         """Go back to the tab."""
-        self.shown.focus()
-        self.paint()
+        self.visible_tab.focus()
+        self.draw_frame()
 
     def on_tab_changed(self) -> None:
         """Draw what a key or click changed."""
-        self.paint()
+        self.draw_frame()
 
     def on_resize(self) -> None:
         """Draw for the new size once the widgets have theirs."""
-        self.call_after_refresh(self.paint)
+        self.call_after_refresh(self.draw_frame)
 
     def on_screen_resume(self) -> None:
         """Catch up after another screen was in front."""
-        self.paint()
+        self.draw_frame()
 
     async def on_click(self, event: events.Click) -> None:
         """Press the tab or the function key under the mouse."""
         x, y = event.screen_offset
         for lines, clicks, its in (
             (self._tabs, self._tab_clicks, self),
-            (self._keys, self._key_clicks, self.shown),
+            (self._keys, self._key_clicks, self.visible_tab),
         ):
             if lines.region.contains(x, y):
                 for start, end, action in clicks:

@@ -26,9 +26,9 @@ class Playback:
         self._replay = replay
         self._generation = replay.generation
         self._marker = FindingMarker()
-        self._told = ""
+        self._message = ""
 
-    def note(self, findings: Sequence[Finding], mono_s: float) -> None:
+    def add_marks(self, findings: Sequence[Finding], mono_s: float) -> None:
         """Mark what the rules have begun to say where the replay has come to."""
         for mark in self._marker.marks(findings, mono_s):
             # Where the rules have looked already, the second time adds nothing.
@@ -40,10 +40,10 @@ class Playback:
         before, self._generation = self._generation, self._replay.generation
         return before != self._generation
 
-    def do(self, what: str) -> None:
+    def run_command(self, what: str) -> None:
         """Obey a key."""
         replay = self._replay
-        self._told = ""
+        self._message = ""
         if what == "pause":
             replay.pause(not replay.paused)
         elif what == "step":
@@ -56,7 +56,9 @@ class Playback:
             replay.jump(replay.position_s + (STEP_S if what == "forward" else -STEP_S))
         else:
             mark = replay.jump_to_mark(forward=what == "next")
-            self._told = clean(mark.text) if mark else "nothing more happened"
+            self._message = (
+                clean(mark.text) if mark else f"no {'later' if what == 'next' else 'earlier'} event"
+            )
 
     def go_to(self, text: str) -> None:
         """Jump to `M:SS` or seconds from the beginning, or to a time of day `H:MM:SS`."""
@@ -74,12 +76,12 @@ class Playback:
                 minutes, seconds = parts if len(parts) == 2 else (0, *parts)
                 to_s = line.start_s + 60 * minutes + seconds
         except (ValueError, TypeError, OverflowError):
-            self._told = "no time such as 1:30 or 14:02:11"
+            self._message = "not a time (use 1:30 or 14:02:11)"
             return
-        self._told = ""
+        self._message = ""
         self._replay.jump(to_s)
 
-    def playing(self) -> ReplayState:
+    def state(self) -> ReplayState:
         """Return where the replay stands."""
         line = self._replay.timeline
         return ReplayState(
@@ -88,7 +90,7 @@ class Playback:
             speed=self._replay.speed,
             paused=self._replay.paused,
             marks=tuple(max(0.0, mark.mono_s - line.start_s) for mark in line.marks),
-            told=self._behind() or self._told,
+            message=self._behind() or self._message,
         )
 
     def _behind(self) -> str:

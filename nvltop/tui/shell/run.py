@@ -11,7 +11,7 @@ from nvltop.crash import write_report
 from nvltop.model import Inventory, Item, Show
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.app import Nvltop
-from nvltop.tui.shell.lifecycle import ExitStatus, refused
+from nvltop.tui.shell.lifecycle import ExitStatus, early_exit
 from nvltop.tui.shell.source import Source
 
 FIRST_S: Final = 0.5
@@ -25,28 +25,21 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
     `begun_s` is when the source was started (CLOCK_MONOTONIC). What ends the run at once, such as a
     missing driver, is known before the terminal is touched, unless the driver is slow to answer.
     """
-    unfit = terminal.unfit()
-    if unfit:
-        return ExitStatus(1, unfit)
-    terminal.size_from_terminal()
-    terminal.screen_on_terminal()
-    terminal.give_size()
+    problem = terminal.why_unusable()
+    if problem:
+        return ExitStatus(1, problem)
+    terminal.ignore_size_variables()
+    terminal.draw_on_terminal()
+    terminal.ensure_size()
     arrived = first_items(source, begun_s + FIRST_S)
     for item in arrived:
-        if isinstance(item, Inventory) and (outcome := refused(item, settings.only)):
-            return outcome
-    app = Nvltop(source, settings, show, arrived=arrived)
-    app.guard.watch()
-    app.guard.on_signals(app.signalled)
-    try:
-        app.run(mouse=settings.mouse)
-    except Exception as error:
-        app.crashed = app.crashed or error
-    finally:
-        app.guard.restore()
-    outcome = ExitStatus(1, write_report(app.crashed)) if app.crashed else app.outcome
+        if isinstance(item, Inventory) and (status := early_exit(item, settings.only)):
+            return status
+    app = Nvltop(source, settings, show, first_items=arrived)
+    app.run_on_terminal(settings.mouse)
+    status = ExitStatus(1, write_report(app.crashed)) if app.crashed else app.exit_status
     words, failed = app.finish_files()
-    return ExitStatus(outcome.code or int(failed), "\n".join(filter(None, (outcome.message, words))))
+    return ExitStatus(status.code or int(failed), "\n".join(filter(None, (status.message, words))))
 
 
 def first_items(source: Source, end_s: float) -> list[Item]:

@@ -19,12 +19,12 @@ class ScreenCost:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float, int, int]] = deque()
 
-    def note(self, pictures: int) -> None:
+    def record(self, frames: int) -> None:
         """Take how many pictures have been drawn so far."""
         now = time.monotonic()
         while self._seen and now - self._seen[0][0] > OVER_S:
             self._seen.popleft()
-        self._seen.append((now, time.process_time(), pictures, TtyDriver.bytes_written))
+        self._seen.append((now, time.process_time(), frames, TtyDriver.bytes_written))
 
     def line(self, cost: Cost) -> str:
         """Say what it comes to, together with what the reading process tells of itself."""

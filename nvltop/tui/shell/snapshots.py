@@ -57,9 +57,9 @@ class SnapshotTaker:
         if self._busy:
             self._told(BUSY, True)
             return None
-        from nvltop.tui import offscreen  # with the first one: see `nvltop.snapshot.bundle`
+        from nvltop.tui.shell.redacted_screen import picture  # with the first one: see `snapshot.bundle`
 
-        screen = offscreen.take(main, view, self._ring.redact)
+        screen = picture(main, view, self._ring.redact)
         made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed)
         work = (made, COPIED if cause is KEY_PRESSED else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)

@@ -14,23 +14,23 @@ from typing import Final
 from nvltop.text import c_locale
 from nvltop.tui.render.glyphs import ASCII, UNICODE, Glyphs
 
-NO_SCREEN: Final = ("dumb", "emacs", "unknown")
+TERMS_WITHOUT_SCREEN: Final = ("dumb", "emacs", "unknown")
 """Values of TERM, in lower case, that obey no escape sequences. Rich takes `dumb` and `unknown` in any case
 for 80 columns and 25 lines, whatever the terminal says."""
-NO_SIZE: Final = (24, 80)
+DEFAULT_SIZE: Final = (24, 80)
 """Rows and columns of a terminal that does not know its size."""
 MAX_SIZE: Final = (500, 1000)
 """Rows and columns that are used at most: a terminal may report any number up to 65535."""
 SIZE_VARIABLES: Final = ("COLUMNS", "LINES")
 """Rich and Python believe them before the terminal; who exports them never changes them again."""
-POOR: Final = ("linux", "vt100", "vt220")
+TERMS_WITHOUT_BLOCKS: Final = ("linux", "vt100", "vt220")
 """Values of TERM whose fonts lack the blocks of sparklines."""
 
 
-def unfit() -> str:
+def why_unusable() -> str:
     """Return why this terminal cannot show a live screen; empty if it can."""
     term = os.environ.get("TERM", "")
-    if term.lower() not in NO_SCREEN:
+    if term.lower() not in TERMS_WITHOUT_SCREEN:
         return ""
     return f"a terminal with TERM={term} shows no live screen; use --once or --json"
 
@@ -38,16 +38,16 @@ def unfit() -> str:
 def glyphs_for(unicode: bool) -> Glyphs:
     """Choose the characters: ASCII if asked, or if encoding or terminal cannot show others."""
     encoding = (getattr(sys.__stderr__, "encoding", None) or locale.getpreferredencoding(False)).lower()
-    poor = os.environ.get("TERM", "") in POOR
+    poor = os.environ.get("TERM", "") in TERMS_WITHOUT_BLOCKS
     return UNICODE if unicode and "utf" in encoding and not poor and not c_locale(os.environ) else ASCII
 
 
-def give_size(fd: int = 1) -> None:
+def ensure_size(fd: int = 1) -> None:
     """Give a terminal that reports no size one, as screens of none are laid out again and again."""
     try:
         rows, columns, *pixels = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
         if not rows or not columns:
-            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *NO_SIZE, *pixels))
+            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *DEFAULT_SIZE, *pixels))
     except OSError:
         pass  # no terminal: Textual says what it needs
 
@@ -58,22 +58,22 @@ def size(fd: int) -> tuple[int, int]:
         columns, rows = os.get_terminal_size(fd)
     except OSError:
         columns = rows = 0
-    return min(columns or NO_SIZE[1], MAX_SIZE[1]), min(rows or NO_SIZE[0], MAX_SIZE[0])
+    return min(columns or DEFAULT_SIZE[1], MAX_SIZE[1]), min(rows or DEFAULT_SIZE[0], MAX_SIZE[0])
 
 
-def size_from_terminal() -> None:
+def ignore_size_variables() -> None:
     """Let nobody in this process believe the environment about the size."""
     for name in SIZE_VARIABLES:
         os.environ.pop(name, None)
 
 
-def screen_on_terminal() -> None:
+def draw_on_terminal() -> None:
     """Let Textual, which draws on stderr, draw on the terminal even if stderr goes to a file."""
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
 
 
-def stalled() -> bool:
+def is_stalled() -> bool:
     """Whether the terminal takes nothing now; frames drawn all the same would queue up, then block us."""
     if sys.__stderr__ is None:
         return False
@@ -82,7 +82,7 @@ def stalled() -> bool:
     return not poll.poll(0)
 
 
-def has_gone(fd: int = 0) -> bool:
+def is_closed(fd: int = 0) -> bool:
     """Whether the terminal behind `fd` has been closed; it would be read in a busy loop for ever."""
     poll = select.poll()
     poll.register(fd, 0)

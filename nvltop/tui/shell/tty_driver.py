@@ -12,12 +12,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from textual import constants
-from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from nvltop.text import ASCII_SUBSTITUTES, c_locale, char_width
 from nvltop.tui.shell import terminal, terminal_guard
 from nvltop.tui.shell.keyboard import PASTE_IDLE_S, KeyboardInput
+from nvltop.tui.shell.textual_private import OpenDriver
 
 CHUNK: Final = 4096
 ESCAPE_S: Final = constants.ESCAPE_DELAY + 0.02
@@ -66,7 +66,7 @@ def _in_cells(error: UnicodeError) -> tuple[str, int]:
     return "".join(ASCII_SUBSTITUTES.get(c, "-" * char_width(c)) for c in lacking), error.end
 
 
-class TtyDriver(LinuxDriver):
+class TtyDriver(OpenDriver):
     """Counts the bytes that it sends, reads keys on the event loop, and never waits for the terminal.
 
     Textual's own waits for keys in a thread that looks up ten times a second, for days, and each time takes
@@ -81,10 +81,9 @@ class TtyDriver(LinuxDriver):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._size = self._get_terminal_size()
-        self._guard: terminal_guard.TerminalGuard = self._app.guard  # type: ignore[attr-defined]
-        self._file: Any = TerminalFile(self._file, self._guard)
-        self._keyboard = KeyboardInput(self._debug)
+        self._guard: terminal_guard.TerminalGuard = self.application.guard
+        self.output = TerminalFile(self.output, self._guard)
+        self._keyboard = KeyboardInput()
         self._listening = False
         """Whether keys are read."""
         self._asked_s: float | None = None
@@ -94,60 +93,49 @@ class TtyDriver(LinuxDriver):
         self._dropped = False
         """Whether the terminal lacks something that was drawn while it took nothing."""
 
-    def _get_terminal_size(self) -> tuple[int, int]:
+    def terminal_size(self) -> tuple[int, int]:
+        """Return columns and rows of the terminal."""
         return terminal.size(self.fileno)
 
     def write(self, data: str) -> None:
         """Send text to the terminal; drop it if much waits already, and have all drawn again afterwards."""
-        queue = self._writer_thread._queue if self._writer_thread else None
+        queue = self.unwritten
         if queue and (self._dropped or queue.full()):
-            if (queue.full() and terminal.stalled()) or (self._dropped and not queue.empty()):
+            if (queue.full() and terminal.is_stalled()) or (self._dropped and not queue.empty()):
                 self._dropped = True
                 return
             if self._dropped:
                 self._dropped = False
-                self._loop.call_soon_threadsafe(self._app.action_redraw)  # type: ignore[attr-defined]
+                self.loop.call_soon_threadsafe(self.application.action_redraw)
         TtyDriver.bytes_written += len(data) if data.isascii() else len(data.encode())
         super().write(data)
 
-    def _enable_mouse_support(self) -> None:
-        if self._mouse:
+    def enable_mouse(self) -> None:
+        """Switch reports of clicks and the wheel on."""
+        if self.has_mouse:
             self.write(terminal_guard.MOUSE_ON)
 
-    def _disable_mouse_support(self) -> None:
-        """Do nothing: `disable_input` has ended all reports."""
+    def disable_mouse(self) -> None:
+        """Do nothing: `disable_input` has switched all reports off."""
 
-    def _query_in_band_window_resize(self) -> None:
-        """Ask for nothing: SIGWINCH reports sizes, and the answer would bring mouse reports in pixels."""
-
-    def _request_terminal_sync_mode_support(self) -> None:
-        # Apple's terminal prints the end of the query.
-        if self.input_tty and os.environ.get("TERM_PROGRAM", "") != "Apple_Terminal":
-            self._query()
-
-    def _query(self) -> None:
+    def query_synchronized_output(self) -> None:
+        """Ask the terminal whether it supports synchronized output."""
         self._asked_s = time.monotonic()
         self.write(QUERY)
 
-    def send_modes(self) -> None:
-        """Switch on again what a terminal may have forgotten, as after its window was reloaded."""
-        self._enable_mouse_support()
-        self._enable_bracketed_paste()
-        self._disable_line_wrap()
-        self.write("\x1b[?1004h\x1b[?25l")
-
     def run_input_thread(self) -> None:
         """Leave the reading to the event loop; the thread that Textual starts for it ends at once."""
-        self._loop.call_soon_threadsafe(self._listen)
+        self.loop.call_soon_threadsafe(self._listen)
 
     def _listen(self) -> None:
         if self._listening:
-            self._loop.add_reader(self.fileno, self._read)
+            self.loop.add_reader(self.fileno, self._read)
 
     def start_application_mode(self) -> None:
         """Take the terminal; after a stop that could not be caught it is ours still, and to be drawn anew."""
         found = self.attrs_before
-        self._must_signal_resume |= found is not None
+        if found is not None:
+            self.resume_after_stop()
         self._listening = True
         self._guard.interrupt = self._interrupt
         signal.signal(signal.SIGURG, lambda *_: None)
@@ -165,8 +153,8 @@ class TtyDriver(LinuxDriver):
 
     def close(self) -> None:
         """Wait until everything is sent, except at exit on a stalled terminal: the guard restores that."""
-        writer = self._writer_thread
-        if writer is None or (self._guard.ending and terminal.stalled()):
+        writer = self.writer
+        if writer is None or (self._guard.ending and terminal.is_stalled()):
             return
         lives = writer.is_alive()
         super().close()
@@ -174,7 +162,7 @@ class TtyDriver(LinuxDriver):
 
     def _interrupt(self) -> None:
         """Have the writer thread return from a `write` that blocks; a signal does that."""
-        writer = self._writer_thread
+        writer = self.writer
         if writer and writer.ident and writer.is_alive():
             signal.pthread_kill(writer.ident, signal.SIGURG)
             writer.join(INTERRUPT_S)
@@ -183,7 +171,7 @@ class TtyDriver(LinuxDriver):
         """Read no more, as while suspended and at the end."""
         if self._listening:
             self._listening = False
-            self._loop.remove_reader(self.fileno)
+            self.loop.remove_reader(self.fileno)
             self._await_answers()
             super().disable_input()
 
@@ -195,7 +183,7 @@ class TtyDriver(LinuxDriver):
         """
         self.write(terminal_guard.REPORTS_OFF)
         if self._answers:
-            self._query()
+            self.query_synchronized_output()
         while self._asked_s is not None:
             left_s = self._asked_s + ANSWER_S - time.monotonic()
             if left_s <= 0 or not select.select([self.fileno], [], [], left_s)[0]:
@@ -224,14 +212,14 @@ class TtyDriver(LinuxDriver):
             data = b""
         if not data:
             # The end of a file, or of the terminal; it would be readable for ever.
-            self._loop.remove_reader(self.fileno)
+            self.loop.remove_reader(self.fileno)
             self.send_message(self.InputEnded())
             return
         for message in self._take(data):
             self.process_message(message)
-        self._loop.call_later(ESCAPE_S, self._look_at_escape)
+        self.loop.call_later(ESCAPE_S, self._look_at_escape)
         if self._keyboard.pasting:
-            self._loop.call_later(PASTE_IDLE_S + ESCAPE_S, self._look_at_escape)
+            self.loop.call_later(PASTE_IDLE_S + ESCAPE_S, self._look_at_escape)
 
     def _look_at_escape(self) -> None:
         for message in self._keyboard.tick():

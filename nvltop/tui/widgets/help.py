@@ -122,10 +122,10 @@ DOES WATCHING DISTURB THE TRAINING?
 Esc, q or F1 closes this help."""
 
 
-class Help(Screen[None]):
+class HelpScreen(Screen[None]):
     """All keys, columns and words."""
 
-    CSS = "Help > VerticalScroll { width: 100%; height: 100%; background: ansi_default; }"
+    CSS = "HelpScreen > VerticalScroll { width: 100%; height: 100%; background: ansi_default; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f1,h,question_mark,f10,enter", "dismiss", "Close"),
     ]

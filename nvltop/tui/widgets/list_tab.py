@@ -109,7 +109,7 @@ class ListTab(Tab, Generic[T]):
         """Return the keys of all lists."""
         return SEARCH, FILTER, SORT
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw what is seen of the list."""
         self._arrange()
         at = self._list.size
@@ -175,7 +175,7 @@ class ListTab(Tab, Generic[T]):
 
     def action_search(self) -> None:
         """Go to the next row with the text, while it is typed."""
-        self.ask("Search", "", self._search)
+        self.prompt("Search", "", self._search)
 
     def _search(self, text: str) -> None:
         again = text and text == self._last_search
@@ -187,15 +187,15 @@ class ListTab(Tab, Generic[T]):
             if normalize(text).lower() in self.search_text(self._items[place]):
                 self.move(place - self._selected)
                 break
-        self.repaint()
+        self.request_draw()
 
     def action_filter(self) -> None:
         """List only rows with the text."""
-        self.ask("Filter", self.filter_text, self._set_filter)
+        self.prompt("Filter", self.filter_text, self._set_filter)
 
     def _set_filter(self, text: str) -> None:
         self.filter_text = text
-        self.repaint()
+        self.request_draw()
 
     def action_sort_by(self) -> None:
         """Choose the column to sort by."""
@@ -206,12 +206,12 @@ class ListTab(Tab, Generic[T]):
         if column:
             self.descending = column not in self.TEXT_COLUMNS if column != self.sort else not self.descending
             self.sort = column
-        self.repaint()
+        self.request_draw()
 
     def action_invert(self) -> None:
         """Turn the order round."""
         self.descending = not self.descending
-        self.repaint()
+        self.request_draw()
 
     async def on_click(self, event: events.Click) -> None:
         """Select a row, or sort by a column's title."""
@@ -229,4 +229,4 @@ class ListTab(Tab, Generic[T]):
             self.move(row - self._selected)
             if event.chain == 2:
                 await self.run_action("enter")
-            self.repaint()
+            self.request_draw()

@@ -25,7 +25,7 @@ class Prompt(Horizontal):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]
 
-    class Left(Message):
+    class Closed(Message):
         """The line is no longer wanted."""
 
     def __init__(self) -> None:
@@ -70,4 +70,4 @@ class Prompt(Horizontal):
 
     def _leave(self) -> None:
         self.display = False
-        self.post_message(self.Left())
+        self.post_message(self.Closed())

@@ -69,19 +69,19 @@ class RowsWidget(PlainWidget):
                         at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x)
                     )
 
-    def forget(self) -> None:
+    def restyle(self) -> None:
         """Draw everything anew, as after a change of the styles."""
         self._strips.clear()
         self.refresh()
 
-    def blank(self) -> tuple[Sequence[Row], dict[int, Strip]]:
+    def take_rows(self) -> tuple[Sequence[Row], dict[int, Strip]]:
         """Show nothing for a moment in which nothing is sent; return what `put_back` takes."""
         before = self._rows, self._strips
         self._rows, self._strips = (), {}
         return before
 
     def put_back(self, before: tuple[Sequence[Row], dict[int, Strip]]) -> None:
-        """Show again what was shown before `blank`."""
+        """Show again what was shown before `take_rows`."""
         self._rows, self._strips = before
 
     def text(self) -> str:

@@ -84,14 +84,15 @@ LINES: Final[tuple[Line, ...]] = (
 )
 
 
-class Setup(ModalScreen[Settings]):
+class SetupScreen(ModalScreen[Settings]):
     """Gives back what was set before, so that only changes are written."""
 
     CSS = """
-    Setup { align: left top; background: transparent; }
-    Setup > Vertical { width: 44; height: 100%; background: ansi_default; border-right: solid ansi_green; }
-    Setup Static { width: 100%; background: ansi_green; color: ansi_black; }
-    Setup OptionList { height: 1fr; border: none; background: ansi_default; }
+    SetupScreen { align: left top; background: transparent; }
+    SetupScreen > Vertical { width: 44; height: 100%; background: ansi_default; }
+    SetupScreen > Vertical { border-right: solid ansi_green; }
+    SetupScreen Static { width: 100%; background: ansi_green; color: ansi_black; }
+    SetupScreen OptionList { height: 1fr; border: none; background: ansi_default; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f10,f2,S", "leave", "Done"),

@@ -6,14 +6,14 @@ A tab is added by one file and one line: a module of `nvltop/tui/tabs/` with a s
 
 - `TITLE`, its word in the tab row;
 - `compose`, its widgets: each a `RowsWidget(self.output, id)`, whose rows are made by pure functions;
-- `paint`, which brings them up to date from `self.view`. It is called at every frame while the tab is
+- `draw`, which brings them up to date from `self.view`. It is called at every frame while the tab is
   shown and never while it is not, so it may format what is seen and must not move widgets without need;
 - `BINDINGS` for its own keys (they come before the screen's), and `keys()` for their places in the
   function bar; `move` and `page_lines` for the arrows and the page keys, which all tabs have;
 - `status`, what is to be said of the selection at the right of the function bar.
 
 What the tab looks at (selection, scroll, order) it keeps itself. After a key or click changed any of
-it, it calls `repaint`. What needs more room than a row is shown by a page: a `Tab` that is in no
+it, it calls `request_draw`. What needs more room than a row is shown by a page: a `Tab` that is in no
 tab row, opened over this one with `open_page` and left with Esc.
 """
 
@@ -53,21 +53,21 @@ class Tab(PlainWidget, can_focus=True):
     class Changed(Message):
         """The tab is to be drawn again, and the function bar with it."""
 
-    class Opened(Message):
+    class PageOpened(Message):
         """A page is to be shown over the tab."""
 
         def __init__(self, page: Tab) -> None:
             super().__init__()
             self.page = page
 
-    class Asked(Message):
+    class PromptRequested(Message):
         """A line of text is wanted of the user."""
 
         def __init__(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
             super().__init__()
             self.caption, self.text, self.changed = caption, text, changed
 
-    class Closed(Message):
+    class PageClosed(Message):
         """The page is to be left."""
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
@@ -76,12 +76,12 @@ class Tab(PlainWidget, can_focus=True):
         self.output = output
         """For `RowsWidget`."""
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw the view."""
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Let the next `paint` draw all of it: for tabs that leave out what has not changed."""
+    def invalidate(self) -> None:
+        """Let the next `draw` draw all of it: for tabs that leave out what has not changed."""
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return this tab's own places in the function bar."""
@@ -98,25 +98,25 @@ class Tab(PlainWidget, can_focus=True):
         """Return how many rows of the list are seen."""
         return self.size.height - 1
 
-    def repaint(self) -> None:
+    def request_draw(self) -> None:
         """Have the change drawn."""
         self.post_message(self.Changed())
 
-    def ask(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
+    def prompt(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
         """Ask for a line of text in the place of the function bar; `changed` is told while it is typed.
 
         Enter tells it once more; Esc tells it what stood there before.
         """
-        self.post_message(self.Asked(caption, text, changed))
+        self.post_message(self.PromptRequested(caption, text, changed))
 
     def open_page(self, page: Tab) -> None:
         """Show a page instead of this tab, until Esc."""
-        self.post_message(self.Opened(page))
+        self.post_message(self.PageOpened(page))
 
     def action_move(self, by: int) -> None:
         """Move the selection."""
         self.move(by)
-        self.repaint()
+        self.request_draw()
 
     def action_page(self, way: int) -> None:
         """Move the selection by what is seen of the list."""
@@ -136,4 +136,4 @@ class Tab(PlainWidget, can_focus=True):
 
     def on_resize(self) -> None:
         """Draw for the new size once the widgets have theirs."""
-        self.call_after_refresh(self.repaint)
+        self.call_after_refresh(self.request_draw)

@@ -37,7 +37,7 @@ class HealthTab(Tab):
         yield self._list
         yield self._details
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw what the rules say."""
         frame, glyphs = self.view.frame, self.view.glyphs
         of = (frame.findings, frame.past_findings, frame.checks, frame.events)
@@ -65,4 +65,4 @@ class HealthTab(Tab):
         row = self._first + y - self._list.region.y - 1
         if self._list.region.contains(x, y) and self._first <= row < len(self._entries):
             self._chosen = row
-            self.repaint()
+            self.request_draw()

@@ -44,11 +44,11 @@ class HistoryTab(Tab):
         """Show the charts."""
         yield self._chart
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Draw the chart anew."""
         self._drawn = None
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw, if a second has passed or anything else is wanted."""
         view, at = self.view, self._chart.size
         gpus = [g.gpu.uuid for g in view.gpus]
@@ -84,18 +84,18 @@ class HistoryTab(Tab):
     def action_cursor(self, by: int) -> None:
         """Move the cursor by one value."""
         self._wanted = replace(self._wanted, cursor=max(0, min(self._wanted.cursor + by, 298)))
-        self.repaint()
+        self.request_draw()
 
     def action_span(self, by: int) -> None:
         """Draw a longer or shorter time."""
         span = max(0, min(self._wanted.span + by, len(chart.SPANS) - 1))
         self._wanted = replace(self._wanted, span=span, cursor=0)
-        self.repaint()
+        self.request_draw()
 
     def action_pcie(self) -> None:
         """Draw PCIe, or NVLink again."""
         self._wanted = replace(self._wanted, pcie=not self._wanted.pcie)
-        self.repaint()
+        self.request_draw()
 
     def action_link(self) -> None:
         """Draw the selected link alone, or the whole GPU again."""
@@ -105,7 +105,7 @@ class HistoryTab(Tab):
             self._wanted = replace(self._wanted, link=view.selected.links[view.link].index, pcie=False)
         else:
             self._wanted = replace(self._wanted, link=None)
-        self.repaint()
+        self.request_draw()
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Change the time."""

@@ -37,7 +37,7 @@ class LinksTab(Tab):
         """Show the map."""
         yield self._map
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw what is seen of the map."""
         view, at = self.view, self._map.size
         self._at = heatmap.window(view, at.width, at.height, view.gpu, view.link, self._at)
@@ -58,7 +58,7 @@ class LinksTab(Tab):
     def action_across(self, by: int) -> None:
         """Go to another link of the GPU."""
         self.view.move(by, links=True)
-        self.repaint()
+        self.request_draw()
 
     def action_enter(self) -> None:
         """Open the selected link."""
@@ -78,4 +78,4 @@ class LinksTab(Tab):
             self.view.gpu, self.view.link = gpu, link
             if event.chain == 2:
                 self.action_enter()
-        self.repaint()
+        self.request_draw()

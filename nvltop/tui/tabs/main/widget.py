@@ -96,16 +96,16 @@ class MainTab(Tab):
         """Say why a value of the selected GPU or link is unknown."""
         return status(self.view)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Draw matrix and NICs anew."""
         self._showing = {}
 
-    def paint(self) -> None:
+    def draw(self) -> None:
         """Draw GPUs, matrix and links, as far as they are seen."""
         view = self.view
         if self._arrange():
             # The widgets get their new sizes first.
-            self.call_after_refresh(self.repaint)
+            self.call_after_refresh(self.request_draw)
             return
         at = self._gpus.size
         self._first_gpu = first_shown(self._first_gpu, view.gpu, len(view.gpus), at.height - 1)
@@ -179,7 +179,7 @@ class MainTab(Tab):
         view.show_nics = following == "NICs"
         view.show_links = following == "Links"
         view.links_focused = view.links_focused and view.show_links
-        self.repaint()
+        self.request_draw()
 
     def action_enter(self) -> None:
         """Go into the selected GPU's links, from there into the selected link's page."""
@@ -194,11 +194,11 @@ class MainTab(Tab):
             self.open_page(LinkPage(view, self.output, view.selected.gpu.uuid, link.index))
             return
         view.focus_links(True)
-        self.repaint()
+        self.request_draw()
 
     def action_search(self) -> None:
         """Go to the next GPU that holds what is typed."""
-        self.ask("Search", "", self._search)
+        self.prompt("Search", "", self._search)
 
     def _search(self, words: str) -> None:
         view = self.view
@@ -207,11 +207,11 @@ class MainTab(Tab):
             if words and words.lower() in gpu_order.text(view.gpus[place]):
                 view.gpu = place
                 break
-        self.repaint()
+        self.request_draw()
 
     def action_filter(self) -> None:
         """List only GPUs that hold what is typed."""
-        self.ask("Filter", self.view.filter_text, self._filter)
+        self.prompt("Filter", self.view.filter_text, self._filter)
 
     def _filter(self, words: str) -> None:
         self.view.filter_text = words
@@ -238,12 +238,12 @@ class MainTab(Tab):
         view = self.view
         view.focus_links(False)
         view.column = self._place() if view.column is None and view.gpus else None
-        self.repaint()
+        self.request_draw()
 
     def action_estimate(self) -> None:
         """Show an estimate instead of the number of links, or no longer."""
         self.view.estimate = not self.view.estimate
-        self.repaint()
+        self.request_draw()
 
     def _place(self) -> int:
         """Return where the selected GPU stands in the matrix, which has all GPUs."""
@@ -256,7 +256,7 @@ class MainTab(Tab):
         view = self.view
         if view.column is not None:
             view.column = max(0, min(view.column + by, len(view.frame.matrix.labels) - 1))
-            self.repaint()
+            self.request_draw()
 
     def action_nics(self, by: int) -> None:
         """Show the NICs after or before those that are seen."""
@@ -272,13 +272,13 @@ class MainTab(Tab):
         view.nic_page = before
         if nics.first_port(view, height) != moved:
             view.nic_page += by
-        self.repaint()
+        self.request_draw()
 
     def action_back(self) -> None:
         """Go back to the GPUs."""
         self.view.column = None
         self.view.focus_links(False)
-        self.repaint()
+        self.request_draw()
 
     def move(self, by: int) -> None:
         """Move the selection of the list that has the focus."""
@@ -310,7 +310,7 @@ class MainTab(Tab):
             row = self._first_link + y - self._links.region.y - 1
             if self._first_link <= row < len(view.selected.links):
                 view.link, view.links_focused = row, True
-        self.repaint()
+        self.request_draw()
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
@@ -319,4 +319,4 @@ class MainTab(Tab):
                 self._turn_nics(by, lines.size.height)
                 return
         self.view.move(by, self._links.display and self._links.region.contains(*event.screen_offset))
-        self.repaint()
+        self.request_draw()

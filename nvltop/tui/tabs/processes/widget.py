@@ -107,7 +107,7 @@ class ProcessesTab(ListTab[Entry]):
         """Group by job, or list."""
         self._tree = not self._tree or bool(self.sort)
         self.sort = "" if self._tree else "gpu_mem"
-        self.repaint()
+        self.request_draw()
 
     def action_user(self) -> None:
         """Choose whose processes are listed."""
@@ -118,24 +118,24 @@ class ProcessesTab(ListTab[Entry]):
     def _only(self, user: str | None) -> None:
         if user:
             self._user = "" if user == ALL_USERS else user
-        self.repaint()
+        self.request_draw()
 
     def action_tag(self) -> None:
         """Tag the selected process, or take its tag, and go on."""
         if self.selected and self.selected.process:
             self._tagged ^= {_name(self.selected.process)}
             self.move(1)
-        self.repaint()
+        self.request_draw()
 
     def action_untag(self) -> None:
         """Take all tags."""
         self._tagged.clear()
-        self.repaint()
+        self.request_draw()
 
     def action_follow(self) -> None:
         """Stay with the process, or with the row."""
         self.follow = not self.follow
-        self.repaint()
+        self.request_draw()
 
     def _meant(self) -> list[Process]:
         """Return the tagged processes, else the selected one."""
@@ -184,7 +184,7 @@ class ProcessesTab(ListTab[Entry]):
             told = why or f"{name} sent to {process.pid}"
             self.app.notify(told, severity=severity, markup=False)  # type: ignore[arg-type]
         self._tagged.clear()
-        self.repaint()
+        self.request_draw()
 
 
 def _name(process: Process) -> tuple[int, float]:

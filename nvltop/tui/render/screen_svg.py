@@ -1,0 +1,87 @@
+"""An SVG picture of the screen."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+
+COLUMN_UNITS: Final = 12.2
+"""Width that Rich gives to a column, in units of the picture."""
+_CHART_TEXT: Final = re.compile(
+    r'<text class="([^"]*)" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*[\u2800-\u28ff][^<]*)</text>'
+)
+_PIECES: Final = re.compile(r"[\u2801-\u28ff]|[^\s\xa0\u2800-\u28ff]+")
+FORMAT: Final = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve">
+<style>
+.{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; \
+font-size: 20.27px; line-height: {line_height}px; }}
+.{unique_id}-title {{ font-family: sans-serif; font-size: 18px; font-weight: bold; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+"""Rich's own format loads fonts from the network, which reveals who looks at a picture, and does not keep
+blanks at the beginning of a text. At this size a character of the first two fonts is as wide as a column,
+also in viewers that do not stretch texts."""
+
+
+class Area(NamedTuple):
+    """A rectangle of the screen, and its lines, each as wide as the rectangle."""
+
+    x: int
+    y: int
+    width: int
+    lines: Sequence[Iterable[Segment]]
+
+
+def svg(width: int, height: int, areas: Sequence[Area]) -> str:
+    """Draw areas, which do not overlap, as an SVG picture of `width` columns and `height` lines."""
+    console = Console(
+        width=width, file=io.StringIO(), record=True, force_terminal=True, color_system="truecolor",
+        legacy_windows=False,
+    )  # fmt: skip
+    for y in range(height):
+        line: list[Segment] = []
+        at = 0
+        for area in sorted(areas, key=lambda area: area.x):
+            if area.y <= y < area.y + len(area.lines):
+                line.append(Segment(" " * (area.x - at)))
+                line += area.lines[y - area.y]
+                at = area.x + area.width
+        line.append(Segment(" " * (width - at)))
+        console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
+    picture = console.export_svg(title="nvltop", code_format=FORMAT, unique_id="nvltop")
+    return _CHART_TEXT.sub(_placed, picture)
+
+
+def _placed(text: re.Match[str]) -> str:
+    """Give each character of a chart its own column.
+
+    No monospaced font has these characters, so viewers take them from a font that is wider.
+    """
+    style, x, y, shown = text.groups()
+    placed = [
+        (float(x) + p.start() * COLUMN_UNITS, html.escape(p[0]))
+        for p in _PIECES.finditer(html.unescape(shown))
+    ]
+    return "".join(f'<text class="{style}" x="{at:g}" y="{y}">{text}</text>' for at, text in placed)

@@ -1,0 +1,284 @@
+"""Every use of Textual's private names, behind names of our own.
+
+Textual has no public way to learn what is on the screen, to exchange its key parser, to read keys on the
+event loop, or to handle an exception of a message handler. Another release of Textual may lack a private
+name. `missing_names` returns those; if there is any, Textual draws and reads keys by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from queue import Queue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from textual import events
+from textual.app import App
+from textual.command import CommandPalette
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Button, Input, OptionList
+
+Returned = TypeVar("Returned")
+
+
+def _class(module: str, name: str) -> Any:
+    """Return a class of a private module; an empty class if there is none."""
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return type(name, (), {})
+
+
+if TYPE_CHECKING:
+    from textual._compositor import Compositor
+    from textual._xterm_parser import XTermParser
+    from textual.drivers._writer_thread import WriterThread
+    from textual.drivers.linux_driver import LinuxDriver
+else:
+    Compositor = _class("textual._compositor", "Compositor")
+    WriterThread = _class("textual.drivers._writer_thread", "WriterThread")
+    XTermParser = _class("textual._xterm_parser", "XTermParser")
+    LinuxDriver = _class("textual.drivers.linux_driver", "LinuxDriver")
+
+NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
+    (XTermParser, ("feed", "tick", "_sequence_to_key_events", "parse_mouse_code")),
+    (
+        LinuxDriver,
+        (
+            "_app", "_loop", "_mouse", "_size", "_file", "_writer_thread", "_must_signal_resume",
+            "_get_terminal_size", "_enable_mouse_support", "_disable_mouse_support",
+            "_enable_bracketed_paste", "_disable_line_wrap", "_query_in_band_window_resize",
+            "_request_terminal_sync_mode_support", "run_input_thread", "attrs_before",
+        ),
+    ),
+    (WriterThread, ("_queue",)),
+    (CommandPalette, ("_action_command_list", "_select_or_command", "_action_escape")),
+    (App, ("_handle_exception", "_driver", "_sync_available", "_exit")),
+    (Screen, ("_layout_required", "_compositor")),
+    (Compositor, ("visible_widgets",)),
+)  # fmt: skip
+"""The private names, and names of private classes, that are overridden or used here."""
+SWITCH: Final = "NVLTOP_DIRECT"
+"""Environment variable that, set to 0, leaves drawing and keys to Textual: for bug reports."""
+
+
+def missing_names() -> list[str]:
+    """Return the private names that this release of Textual lacks."""
+    return [f"{owner.__name__}.{name}" for owner, names in NAMES for name in names if not _has(owner, name)]
+
+
+def _has(owner: type, name: str) -> bool:
+    """Whether a class has an attribute, or its instances do from their beginning."""
+    code = [getattr(vars(base).get("__init__"), "__code__", None) for base in owner.__mro__]
+    return hasattr(owner, name) or any(name in its.co_names for its in code if its)
+
+
+def why_not_used(environ: Mapping[str, str]) -> str:
+    """Return why Textual has to draw and to read keys by itself; empty if nvltop does."""
+    if environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0"
+    missing = missing_names()
+    return f"Textual {version('textual')} lacks {', '.join(missing)}" if missing else ""
+
+
+# ---- application and screen
+
+
+class PrivateApp(App[Returned]):
+    """An application that may handle its failures itself."""
+
+    @property
+    def terminal_driver(self) -> Any:
+        """The driver of the terminal; None before the start."""
+        return getattr(self, "_driver", None)
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether the application is about to end."""
+        return bool(getattr(self, "_exit", False))
+
+    def handle_failure(self, error: Exception) -> bool:
+        """Handle an exception of a message handler; return False to let Textual end with a traceback."""
+        return False
+
+    def fail(self, error: Exception) -> None:
+        """Handle an exception as if a message handler had raised it."""
+        self._handle_exception(error)
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not self.handle_failure(error):
+            super()._handle_exception(error)
+
+
+def shows_only(screen: Screen[Any], kinds: tuple[type, ...]) -> bool:
+    """Whether all visible widgets are of some classes, and none of them is about to move."""
+    return not screen._layout_required and all(
+        isinstance(widget, kinds) for widget in screen._compositor.visible_widgets
+    )
+
+
+def has_synchronized_output(app: App[Any]) -> bool:
+    """Whether the terminal has reported that it supports synchronized output."""
+    return app._sync_available
+
+
+def write_to_terminal(app: App[Any], text: str) -> None:
+    """Send text to the terminal of an application, if it has one."""
+    if app._driver:
+        app._driver.write(text)
+
+
+# ---- keys
+
+
+class SafeParser(XTermParser):
+    """Textual's parser of key sequences, without its failures on sequences with nonsensical numbers."""
+
+    def __init__(self, extra_keys: dict[str, str], debug: bool = False) -> None:
+        super().__init__(debug)
+        self._extra_keys = extra_keys
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterator[events.Key]:
+        if name := self._extra_keys.get(sequence):
+            yield events.Key(name, None)
+            return
+        try:
+            yield from super()._sequence_to_key_events(sequence, alt)
+        except (ValueError, OverflowError):
+            return
+
+    def parse_mouse_code(self, code: str) -> Message | None:
+        """Return the event of a mouse report, in cells: nvltop never requests reports in pixels."""
+        self.mouse_pixels = False
+        return super().parse_mouse_code(code)
+
+
+class SafeCommandPalette(CommandPalette):
+    """Textual's command palette, for keys that arrive before it is drawn or after it has closed."""
+
+    @property
+    def _is_top_screen(self) -> bool:
+        return self.app.screen is self
+
+    def _action_command_list(self, action: str) -> None:
+        if self._is_top_screen and self.query_one(OptionList).size.height:
+            super()._action_command_list(action)
+
+    def _select_or_command(self, event: Input.Submitted | Button.Pressed | None = None) -> None:
+        if self._is_top_screen:
+            super()._select_or_command(event)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Ignore a second Enter: Textual would leave the screen below as well."""
+        self._ignore_if_closed(event)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Ignore a press after the palette has closed."""
+        self._ignore_if_closed(event)
+
+    def _ignore_if_closed(self, event: Input.Submitted | Button.Pressed) -> None:
+        if not self._is_top_screen:
+            event.stop()
+            event.prevent_default()
+
+    def _action_escape(self) -> None:
+        if self._is_top_screen:
+            super()._action_escape()
+
+
+# ---- the terminal
+
+
+class OpenDriver(LinuxDriver):
+    """Textual's driver for terminals, with public names for what a subclass changes or uses."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._size = self.terminal_size()
+
+    # -- what a subclass changes
+
+    def terminal_size(self) -> tuple[int, int]:
+        """Return columns and rows of the terminal."""
+        return super()._get_terminal_size()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        return self.terminal_size()
+
+    def enable_mouse(self) -> None:
+        """Switch mouse reports on."""
+        super()._enable_mouse_support()
+
+    def _enable_mouse_support(self) -> None:
+        self.enable_mouse()
+
+    def disable_mouse(self) -> None:
+        """Switch mouse reports off."""
+        super()._disable_mouse_support()
+
+    def _disable_mouse_support(self) -> None:
+        self.disable_mouse()
+
+    def query_synchronized_output(self) -> None:
+        """Ask the terminal whether it supports synchronized output."""
+        super()._request_terminal_sync_mode_support()
+
+    def _request_terminal_sync_mode_support(self) -> None:
+        # Apple's terminal prints the end of the query.
+        if self.input_tty and os.environ.get("TERM_PROGRAM", "") != "Apple_Terminal":
+            self.query_synchronized_output()
+
+    def _query_in_band_window_resize(self) -> None:
+        """Send no query: SIGWINCH reports sizes, and the answer would switch to mouse reports in pixels."""
+
+    # -- what a subclass uses
+
+    @property
+    def application(self) -> Any:
+        """The application that the driver belongs to."""
+        return self._app
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the application."""
+        return self._loop
+
+    @property
+    def has_mouse(self) -> bool:
+        """Whether mouse reports are wanted."""
+        return self._mouse
+
+    @property
+    def output(self) -> Any:
+        """The file that the writer thread writes to."""
+        return self._file
+
+    @output.setter
+    def output(self, file: Any) -> None:
+        self._file = file
+
+    @property
+    def writer(self) -> Thread | None:
+        """The thread that writes to the terminal."""
+        return self._writer_thread
+
+    @property
+    def unwritten(self) -> Queue[str | None] | None:
+        """The texts that the writer thread has not begun to write."""
+        return self._writer_thread._queue if self._writer_thread else None
+
+    def resume_after_stop(self) -> None:
+        """Report to the application at the next start that it was stopped and goes on."""
+        self._must_signal_resume = True
+
+    def send_modes(self) -> None:
+        """Switch the modes on again that a terminal may have lost, for example when its window was reset."""
+        self.enable_mouse()
+        self._enable_bracketed_paste()
+        self._disable_line_wrap()
+        self.write("\x1b[?1004h\x1b[?25l")
