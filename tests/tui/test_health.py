@@ -87,23 +87,32 @@ def finding(rule="link-down", severity="critical", link=7):
 
 def test_a_finding_is_told_once_while_it_lasts():
     alerts = Alerts(("bell",))
-    assert alerts.of([]) == ""
-    assert alerts.of([finding()]) == "\a"
-    assert alerts.of([finding()]) == ""
-    assert alerts.of([finding(), finding(link=8)]) == "\a"
-    assert alerts.of([]) == ""
-    assert alerts.of([finding()]) == "\a"
+    assert alerts.escapes([]) == ""
+    assert alerts.escapes([finding()]) == "\a"
+    assert alerts.escapes([finding()]) == ""
+    assert alerts.escapes([finding(), finding(link=8)]) == "\a"
+    assert alerts.escapes([]) == ""
+    assert alerts.escapes([finding()]) == "\a"
 
 
 def test_what_gets_worse_is_told_again_and_a_notice_never():
     alerts = Alerts(("bell",))
-    assert alerts.of([finding(severity="notice")]) == ""
-    assert alerts.of([finding(severity="warning")]) == "\a"
-    assert alerts.of([finding(severity="critical")]) == "\a"
+    assert alerts.escapes([finding(severity="notice")]) == ""
+    assert alerts.escapes([finding(severity="warning")]) == "\a"
+    assert alerts.escapes([finding(severity="critical")]) == "\a"
 
 
 def test_nothing_is_sent_unless_asked_for():
-    assert Alerts(()).of([finding()]) == ""
+    assert Alerts(()).escapes([finding()]) == ""
+
+
+def test_several_new_findings_are_one_notification_that_counts_the_others(monkeypatch):
+    monkeypatch.delenv("TMUX", raising=False)
+    alerts = Alerts(("desktop",))
+    assert alerts.escapes([finding(), finding(link=8), finding(link=9)]) == notification(
+        "critical: GPU 3 link 7 DOWN (and 2 more)", {}
+    )
+    assert alerts.escapes([finding(), finding(link=10)]) == notification("critical: GPU 3 link 7 DOWN", {})
 
 
 def test_desktop_notifications():
