@@ -37,12 +37,26 @@ def open_bytes(path: Path) -> tuple[BinaryIO, int]:
         if not _is_archive(file):
             return file, os.fstat(file.fileno()).st_size
         with file:
-            content = _recording_in(file)
+            content = _member(file, RECORDING)
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
         raise RecordingError(f"{path}: {error}") from None
     return io.BytesIO(content), len(content)
+
+
+def read_member(path: Path, member: str) -> bytes:
+    """Return the contents of a file in a snapshot, folder or archive. Raises `RecordingError`."""
+    try:
+        if os.path.isdir(path):
+            path = path / member
+        file: BinaryIO
+        with open(path, "rb", opener=_open_regular) as file:
+            return _member(file, member) if _is_archive(file) else read_chunk(file, MAX_UNPACKED)
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise RecordingError(f"{path}: {error}") from None
 
 
 def _open_regular(path: str, flags: int) -> int:
@@ -71,8 +85,8 @@ def _is_archive(file: BinaryIO) -> bool:
     return len(head) == BLOCK and _size(head) is not None
 
 
-def _recording_in(file: BinaryIO) -> bytes:
-    """Return the recording's bytes; raise `ValueError` if there is none."""
+def _member(file: BinaryIO, member: str) -> bytes:
+    """Return the contents of a member of an archive. Raises `ValueError` if there is no such member."""
     unpacked = _Unpacked(file)
     while any(head := unpacked.read(BLOCK)):
         size = _size(head)
@@ -82,10 +96,10 @@ def _recording_in(file: BinaryIO) -> bytes:
         if len(content) < size:
             raise ValueError("the archive is cut off")
         name = head[:100].partition(b"\0")[0].rpartition(b"/")[2]
-        if name == RECORDING.encode() and head[156:157] in _REGULAR:
+        if name == member.encode() and head[156:157] in _REGULAR:
             return content
         unpacked.read(-size % BLOCK)
-    raise ValueError(f"an archive without a {RECORDING}")
+    raise ValueError(f"an archive without a {member}")
 
 
 def _size(head: bytes) -> int | None:

@@ -1,0 +1,367 @@
+"""The differences between two sides, from driver and topology to errors, traffic and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nvltop.analysis.errors import INFORMATIVE
+from nvltop.compare.sides import Pairing, Report, Side, pair
+from nvltop.model import Severity
+
+TRAFFIC_SHARE: Final = 0.1
+"""Share of the earlier median by which the traffic of a GPU must differ to matter."""
+MIN_RATE: Final = 1e9
+"""Bytes/s below which both rates count as no traffic: idle GPUs exchange some."""
+MEDIAN: Final = "median of the recorded minutes"
+BUSY_PERCENT: Final = 10.0
+"""GPU utilization from which a low PCIe generation is not power saving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that differs between the two sides."""
+
+    where: str
+    """`node`, `GPU 3`, `GPU 3 link 7`, `NIC mlx5_0 port 1` or `GPU0-GPU1`."""
+    what: str
+    """Name of the value: its JSON key, `finding: RULE` or `errors: KIND`."""
+    before: Any
+    after: Any
+    severity: Severity = Severity.INFO
+    note: str = ""
+    """What a reader must know to judge the difference."""
+    increase: int | None = None
+    """Increase of a counter that was not reset."""
+
+    @property
+    def matters(self) -> bool:
+        """Whether the difference decides the exit code."""
+        return self.severity > Severity.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sides and all that differs between them."""
+
+    before: Side
+    after: Side
+    pairing: Pairing
+    differences: tuple[Difference, ...]
+    """Those that matter most first."""
+    equal: tuple[str, ...]
+    """What was compared and is equal, in words."""
+
+    @property
+    def over_s(self) -> float | None:
+        """Seconds between the two sides; None if a side has no time."""
+        if self.before.time_s is None or self.after.time_s is None:
+            return None
+        return self.after.time_s - self.before.time_s
+
+    @property
+    def matters(self) -> bool:
+        """Whether anything that matters differs."""
+        return any(d.matters for d in self.differences)
+
+
+@dataclass(slots=True)
+class _Collector:
+    """Compares values one by one, and counts those that are equal."""
+
+    found: list[Difference] = field(default_factory=list)
+    same: dict[str, int] = field(default_factory=dict)
+
+    def value(
+        self, where: str, what: str, before: Report, after: Report, key: str, severity: Severity
+    ) -> bool:
+        """Compare one key of two objects; return whether both values are known and differ."""
+        a, b = before.get(key), after.get(key)
+        if a == b and (a is not None or _reason(before, key) == _reason(after, key)):
+            if a is not None:
+                self.equal(what)
+            return False
+        if a is None or b is None:
+            self._unknown(where, what, (a, _reason(before, key)), (b, _reason(after, key)), severity)
+            return False
+        self.found.append(Difference(where, what, a, b, severity))
+        return True
+
+    def equal(self, what: str) -> None:
+        self.same[what] = self.same.get(what, 0) + 1
+
+    def _unknown(
+        self, where: str, what: str, before: tuple[Any, str], after: tuple[Any, str], severity: Severity
+    ) -> None:
+        """Add a value that only one side has: unknown is not equal to anything."""
+        (a, a_reason), (b, b_reason) = before, after
+        if a is None and b is None:
+            note = f"unknown on both sides ({a_reason or 'not recorded'}; {b_reason or 'not recorded'})"
+            severity = Severity.INFO
+        else:
+            side, reason = ("before", a_reason) if a is None else ("after", b_reason)
+            note = f"unknown {side}: {reason or 'not recorded by that version'}"
+            # A side that never recorded the value is another version, not another state of the node.
+            severity = Severity.UNKNOWN if severity != Severity.INFO and reason else Severity.INFO
+        self.found.append(Difference(where, what, a, b, severity, note))
+
+
+def compare(before: Side, after: Side) -> Comparison:
+    """Compare two sides."""
+    pairing = pair(before, after)
+    c = _Collector()
+    _node(c, before, after, pairing)
+    for one, other in pairing.gpus:
+        _gpu(c, one, other, pairing)
+        _traffic(c, before, after, one, other)
+    _topology(c, before.report, after.report)
+    _nics(c, before, after, pairing)
+    _findings(c, before.report, after.report)
+    ranked = sorted(c.found, key=lambda d: d.severity, reverse=True)
+    equal = tuple(f"{what} ({count})" if count > 1 else what for what, count in c.same.items())
+    return Comparison(before, after, pairing, tuple(ranked), equal)
+
+
+def _reason(of: Report, key: str) -> str:
+    missing: Report = of.get("missing") or {}
+    return str(missing.get(key, ""))
+
+
+def _name(gpu: Report) -> str:
+    return f"GPU {gpu['index']}"
+
+
+def _node(c: _Collector, before: Side, after: Side, pairing: Pairing) -> None:
+    a, b = before.report.get("node") or {}, after.report.get("node") or {}
+    for key in ("driver_version", "cuda_driver_version", "nvml_version"):
+        c.value("node", key, a, b, key, Severity.NOTICE if key == "driver_version" else Severity.INFO)
+    for gpu in pairing.only_before:
+        c.found.append(
+            Difference(
+                _name(gpu),
+                "gpu",
+                "present",
+                "absent",
+                Severity.CRITICAL if pairing.same_node else Severity.NOTICE,
+            )
+        )
+    for gpu in pairing.only_after:
+        c.found.append(Difference(_name(gpu), "gpu", "absent", "present", Severity.NOTICE))
+    moved = [(a["index"], b["index"]) for a, b in pairing.gpus if a["index"] != b["index"]]
+    if moved:
+        order = ", ".join(f"{i} is now {j}" for i, j in moved)
+        c.found.append(Difference("node", "gpu order", None, None, Severity.NOTICE, f"GPU {order}"))
+
+
+INFORMATION: Final = (
+    "name",
+    "numa_node",
+    "power_limit_w",
+    "mig",
+    "persistence",
+    "virtualization",
+    "sm_clock_mhz",
+    "util_percent",
+)
+"""Values of a GPU whose differences are information."""
+FIRMWARE: Final = ("vbios", "nvlink_firmware", "board_part_number")
+FABRIC: Final = ("state", "status", "health", "clique_id")
+
+
+def _gpu(c: _Collector, a: Report, b: Report, pairing: Pairing) -> None:
+    where = _name(b)
+    c.value(where, "state", a, b, "state", Severity.CRITICAL)
+    for key in FIRMWARE:
+        if key in a or key in b:
+            c.value(where, key, a, b, key, Severity.NOTICE)
+    for key in INFORMATION:
+        if key in a or key in b:
+            c.value(where, key, a, b, key, Severity.INFO)
+    _pcie(c, where, a, b)
+    fabric = a.get("fabric") or {}, b.get("fabric") or {}
+    for key in FABRIC:
+        c.value(where, f"fabric {key}", *fabric, key, Severity.WARNING)
+    nvlink = a.get("nvlink") or {}, b.get("nvlink") or {}
+    for key in ("links_present", "generation"):
+        c.value(where, f"NVLink {key}", *nvlink, key, Severity.NOTICE)
+    theirs = {link["index"]: link for link in b.get("links") or ()}
+    for link in a.get("links") or ():
+        if other := theirs.get(link["index"]):
+            _link(c, f"{where} link {link['index']}", link, other, pairing)
+
+
+def _pcie(c: _Collector, where: str, a: Report, b: Report) -> None:
+    pcie = a.get("pcie") or {}, b.get("pcie") or {}
+    for key in ("width", "gen_max", "width_max"):
+        c.value(where, f"PCIe {key}", *pcie, key, Severity.WARNING)
+    busy = all((gpu.get("util_percent") or 0.0) >= BUSY_PERCENT for gpu in (a, b))
+    c.value(where, "PCIe gen", *pcie, "gen", Severity.WARNING if busy else Severity.INFO)
+
+
+def _link(c: _Collector, where: str, a: Report, b: Report, pairing: Pairing) -> None:
+    states = a.get("state"), b.get("state")
+    if "unknown" in states and states[0] != states[1]:
+        note = f"could not be read {'before' if states[0] == 'unknown' else 'after'}"
+        c.found.append(Difference(where, "link state", *states, Severity.UNKNOWN, note))
+    else:
+        lost = states[0] == "up" and states[1] != "up"
+        c.value(where, "link state", a, b, "state", Severity.CRITICAL if lost else Severity.WARNING)
+    if states == ("up", "up"):
+        c.value(where, "link speed", a, b, "speed_bytes_per_s", Severity.WARNING)
+    remotes = [_remote(link) for link in (a, b)]
+    if remotes[0] == remotes[1]:
+        c.equal("remote end")
+    else:
+        c.found.append(Difference(where, "remote end", remotes[0], remotes[1], Severity.WARNING))
+    for kind in sorted({*(a.get("errors") or ()), *(b.get("errors") or ())}):
+        _errors(c, where, kind, a, b, pairing)
+
+
+def _remote(link: Report) -> str:
+    remote: Report = link.get("remote") or {}
+    parts = [str(remote.get("kind", "unknown"))]
+    if remote.get("gpu") is not None:
+        parts.append(f"GPU {remote['gpu']}")
+    elif remote.get("pci_bus_id"):
+        parts.append(str(remote["pci_bus_id"]))
+    if remote.get("link") is not None:
+        parts.append(f"link {remote['link']}")
+    return " ".join(parts)
+
+
+def _errors(c: _Collector, where: str, kind: str, a: Report, b: Report, pairing: Pairing) -> None:
+    """Compare the lifetime count of one kind of error."""
+    totals = [((of.get("errors") or {}).get(kind) or {}).get("total") for of in (a, b)]
+    before, after = totals
+    what = f"errors: {kind}"
+    alarm = kind not in INFORMATIVE
+    if before == after:
+        if before is not None:
+            c.equal("error counters")
+    elif before is None or after is None:
+        side = "before" if before is None else "after"
+        c.found.append(
+            Difference(
+                where, what, before, after, Severity.UNKNOWN if alarm else Severity.INFO, f"unknown {side}"
+            )
+        )
+    elif not pairing.comparable_counts:
+        note = "lifetime counts of different nodes" if pairing.same_node is False else pairing.reason
+        c.found.append(Difference(where, what, before, after, Severity.INFO, note))
+    elif after < before:
+        severity = Severity.WARNING if alarm and after else Severity.INFO
+        note = "the counter was reset in between" + (f"; {after} since" if after else "")
+        c.found.append(Difference(where, what, before, after, severity, note))
+    else:
+        severity = Severity.WARNING if alarm else Severity.INFO
+        c.found.append(Difference(where, what, before, after, severity, increase=after - before))
+
+
+def _topology(c: _Collector, a: Report, b: Report) -> None:
+    """Compare the cells of the matrix, each pair once; a change of most cells of a GPU is one difference."""
+    cells = [dict(_cells(report.get("matrix") or {})) for report in (a, b)]
+    changed: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for ends, before in cells[0].items():
+        after = cells[1].get(ends)
+        if after is None:
+            continue
+        if before == after:
+            c.equal("topology cells")
+        else:
+            changed.setdefault((before, after), []).append(ends)
+    for (before, after), pairs in changed.items():
+        common = set(pairs[0]).intersection(*pairs[1:])
+        if len(pairs) > 1 and common:
+            where = f"{common.pop()} to {len(pairs)} others"
+            c.found.append(Difference(where, "topology", before, after, Severity.WARNING))
+            continue
+        for ends in pairs:
+            c.found.append(Difference("-".join(ends), "topology", before, after, Severity.WARNING))
+
+
+def _cells(matrix: Report) -> Iterator[tuple[tuple[str, str], str]]:
+    labels: Sequence[str] = matrix.get("labels") or ()
+    rows: Sequence[Sequence[str]] = matrix.get("cells") or ()
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row[:i]):
+            yield (labels[j], labels[i]), cell
+
+
+def _nics(c: _Collector, before: Side, after: Side, pairing: Pairing) -> None:
+    theirs = {(nic["name"], nic["port"]): nic for nic in after.nics}
+    for nic in before.nics:
+        where = f"NIC {nic['name']} port {nic['port']}"
+        other = theirs.pop((nic["name"], nic["port"]), None)
+        if other is None:
+            c.found.append(
+                Difference(
+                    where,
+                    "port",
+                    "present",
+                    "absent",
+                    Severity.WARNING if pairing.same_node else Severity.INFO,
+                )
+            )
+            continue
+        c.value(where, "NIC state", nic, other, "state", Severity.WARNING)
+        c.value(where, "NIC speed", nic, other, "speed_bytes_per_s", Severity.WARNING)
+        if "firmware" in nic or "firmware" in other:
+            c.value(where, "NIC firmware", nic, other, "firmware", Severity.NOTICE)
+        for kind in sorted({*(nic.get("errors") or ()), *(other.get("errors") or ())}):
+            _errors(c, where, kind, nic, other, pairing)
+    for name, port in theirs:
+        c.found.append(Difference(f"NIC {name} port {port}", "port", "absent", "present", Severity.INFO))
+
+
+def _traffic(c: _Collector, before: Side, after: Side, a: Report, b: Report) -> None:
+    for direction in ("tx", "rx"):
+        rates = before.median_rate(a, direction), after.median_rate(b, direction)
+        what = f"NVLink {direction.upper()}"
+        if rates[0] is None or rates[1] is None or max(rates[0], rates[1]) < MIN_RATE:
+            continue
+        if abs(rates[1] - rates[0]) > TRAFFIC_SHARE * max(rates[0], MIN_RATE):
+            c.found.append(Difference(_name(b), what, rates[0], rates[1], Severity.NOTICE, MEDIAN))
+        else:
+            c.equal("traffic within 10 %")
+
+
+def _findings(c: _Collector, a: Report, b: Report) -> None:
+    found = [{_finding_key(f): f for f in report.get("findings") or ()} for report in (a, b)]
+    for key, finding in found[0].items():
+        if key in found[1]:
+            c.equal("findings")
+            continue
+        severity = min(_severity(finding), Severity.NOTICE)
+        what = f"finding: {finding['rule']}"
+        c.found.append(
+            Difference(_place(finding), what, finding["severity"], None, severity, finding["summary"])
+        )
+    for key, finding in found[1].items():
+        if key not in found[0]:
+            what = f"finding: {finding['rule']}"
+            now = finding["severity"]
+            c.found.append(
+                Difference(_place(finding), what, None, now, _severity(finding), finding["summary"])
+            )
+
+
+def _severity(finding: Report) -> Severity:
+    try:
+        return Severity(finding["severity"])
+    except ValueError:  # of a later version
+        return Severity.UNKNOWN
+
+
+def _finding_key(finding: Report) -> tuple[Any, ...]:
+    return finding["rule"], finding.get("gpu"), finding.get("link"), finding.get("nic")
+
+
+def _place(finding: Report) -> str:
+    if finding.get("nic") is not None:
+        port = "" if finding.get("link") is None else f" port {finding['link']}"
+        return f"NIC {finding['nic']}{port}"
+    if finding.get("gpu") is None:
+        return "node"
+    link = "" if finding.get("link") is None else f" link {finding['link']}"
+    return f"GPU {finding['gpu']}{link}"

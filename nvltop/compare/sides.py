@@ -1,0 +1,136 @@
+"""The two sides of a comparison, and which GPU of one is which GPU of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Final, TypeAlias
+
+Report: TypeAlias = "Mapping[str, Any]"
+"""A report in the schema `nvltop/1`, or an object in it."""
+
+REDACTED_HOST: Final = "node"
+"""Host name of a redacted report, which says nothing about the node's identity."""
+MIN_COUNTED: Final = 1_000_000
+"""Bytes that a link's counter must have counted before its growth says that two reports are of one node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison."""
+
+    name: str
+    """As the user named it."""
+    report: Report
+    """The state of the node, in the schema `nvltop/1`."""
+    time_s: float | None
+    """Unix time of the state; None if the report does not say."""
+    redacted: bool = False
+    """Whether names and UUIDs in the report are placeholders."""
+    rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Readings over the recorded minutes, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
+
+    @property
+    def gpus(self) -> list[Report]:
+        """The GPUs of the report."""
+        return list(self.report.get("gpus") or ())
+
+    @property
+    def nics(self) -> list[Report]:
+        """The ports of the NICs of the report."""
+        return list(self.report.get("nics") or ())
+
+    def median_rate(self, gpu: Report, direction: str) -> float | None:
+        """Return the median rate of a GPU (bytes/s), else its mean in the report; None without either."""
+        recorded = self.rates.get(f"{gpu['index']} {direction.upper()}")
+        if recorded:
+            return median(recorded)
+        nvlink: Report = gpu.get("nvlink") or {}
+        rate = nvlink.get(f"mean_{direction}_bytes_per_s")
+        return nvlink.get(f"{direction}_bytes_per_s") if rate is None else rate
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The GPUs of two sides that correspond, and whether the sides are of one node."""
+
+    same_node: bool | None
+    """None if it cannot be determined."""
+    reason: str
+    """Why the node is the same, is not, or cannot be identified."""
+    gpus: tuple[tuple[Report, Report], ...]
+    only_before: tuple[Report, ...]
+    only_after: tuple[Report, ...]
+
+    @property
+    def comparable_counts(self) -> bool:
+        """Whether the counters of the two sides are those of the same devices."""
+        return self.same_node is True
+
+
+def pair(before: Side, after: Side) -> Pairing:
+    """Match the GPUs of two sides: by UUID if the sides share any, else by PCI bus id, else by number."""
+    same, reason = _same_node(before, after)
+    key = _common_key(before, after)
+    theirs = {gpu[key]: gpu for gpu in after.gpus}
+    ours = {gpu[key]: gpu for gpu in before.gpus}
+    return Pairing(
+        same,
+        reason,
+        tuple((gpu, theirs[name]) for name, gpu in ours.items() if name in theirs),
+        tuple(gpu for name, gpu in ours.items() if name not in theirs),
+        tuple(gpu for name, gpu in theirs.items() if name not in ours),
+    )
+
+
+def _common_key(before: Side, after: Side) -> str:
+    for key in ("uuid", "pci_bus_id"):
+        if key == "uuid" and (before.redacted or after.redacted):
+            continue
+        sets = [{gpu.get(key) for gpu in side.gpus} for side in (before, after)]
+        if None not in sets[0] | sets[1] and sets[0] & sets[1]:
+            return key
+    return "index"
+
+
+def _same_node(before: Side, after: Side) -> tuple[bool | None, str]:
+    """Return whether two sides are of one node, and why."""
+    if not (before.redacted or after.redacted):
+        uuids = [{gpu.get("uuid") for gpu in side.gpus} for side in (before, after)]
+        if uuids[0] & uuids[1] - {None}:
+            return True, "the GPUs have the same UUIDs"
+        if all(uuids):
+            return False, "the GPUs have different UUIDs"
+        hosts = [(side.report.get("node") or {}).get("hostname") for side in (before, after)]
+        if all(hosts):
+            same = hosts[0] == hosts[1]
+            return same, "the host names are the same" if same else "the host names differ"
+    layouts = [[(gpu.get("pci_bus_id"), gpu.get("name")) for gpu in side.gpus] for side in (before, after)]
+    if layouts[0] != layouts[1]:
+        # A node keeps the bus ids of its GPUs; one that fell off the bus is missing, and the others stay.
+        if not set(layouts[0]) & set(layouts[1]):
+            return False, "the GPUs have different models or PCI bus ids"
+        return None, "names are redacted, and the GPUs are not all the same"
+    grew = _counters_grew(before, after)
+    if grew:
+        return True, "the counters of all links continue those of the earlier side"
+    return None, "names are redacted, and the counters do not continue those of the earlier side"
+
+
+def _counters_grew(before: Side, after: Side) -> bool:
+    """Return whether every traffic counter of the later side is at least that of the earlier one."""
+    if before.time_s is None or after.time_s is None:
+        return False
+    first, second = (before, after) if before.time_s <= after.time_s else (after, before)
+    counted = 0
+    for earlier, later in zip(first.gpus, second.gpus, strict=True):
+        for one, other in zip(earlier.get("links") or (), later.get("links") or (), strict=False):
+            for key in ("tx_bytes_total", "rx_bytes_total"):
+                a, b = one.get(key), other.get(key)
+                if a is None or b is None:
+                    continue
+                if b < a:
+                    return False
+                counted += a >= MIN_COUNTED
+    return counted > 0

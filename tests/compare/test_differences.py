@@ -1,0 +1,222 @@
+"""What differs between two states of one node, and between two nodes, and what of it matters."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.compare.differences import Comparison, compare
+from nvltop.compare.json import to_json as compared_json
+from nvltop.compare.sides import Side
+from nvltop.compare.text import to_text
+from nvltop.model import Severity
+from nvltop.report.json import to_json
+
+BEGUN_S = 1.79e9
+
+
+def report_of(frame) -> dict:
+    return json.loads(json.dumps(to_json(frame)))
+
+
+@pytest.fixture
+def node(bench) -> dict:
+    """Return the report of a healthy node."""
+    return report_of(bench("hgx-a100-4").run(3))
+
+
+def sides(report, change=lambda r: None, hours: float = 2.0, redacted: bool = False) -> tuple[Side, Side]:
+    after = deepcopy(report)
+    change(after)
+    return (
+        Side("before.json", report, BEGUN_S, redacted),
+        Side("after.json", after, BEGUN_S + hours * 3600, redacted),
+    )
+
+
+def that_matter(found: Comparison) -> list[tuple[str, str, object, object, Severity]]:
+    return [(d.where, d.what, d.before, d.after, d.severity) for d in found.differences if d.matters]
+
+
+def test_a_state_equals_itself(node):
+    found = compare(*sides(node))
+    assert not found.matters
+    assert found.differences == ()
+    assert found.pairing.same_node is True
+    assert "Nothing that matters differs." in to_text(found)
+    assert "link state (48)" in found.equal
+
+
+def set_link(key: str, value: object):
+    def change(report: dict) -> None:
+        report["gpus"][3]["links"][7][key] = value
+
+    return change
+
+
+def add_errors(count: int, kind: str = "replay"):
+    def change(report: dict) -> None:
+        error = report["gpus"][3]["links"][7]["errors"][kind]
+        error["total"] += count
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (set_link("state", "down"), ("GPU 3 link 7", "link state", "up", "down", "critical")),
+        (set_link("state", "sleep"), ("GPU 3 link 7", "link state", "up", "sleep", "critical")),
+        (set_link("state", "unknown"), ("GPU 3 link 7", "link state", "up", "unknown", "unknown")),
+        (set_link("speed_bytes_per_s", 1e9), ("GPU 3 link 7", "link speed", 25e9, 1e9, "warning")),
+        (add_errors(505), ("GPU 3 link 7", "errors: replay", 0, 505, "warning")),
+        (
+            lambda r: r["node"].update(driver_version="580.1"),
+            ("node", "driver_version", "570.86.15", "580.1", "notice"),
+        ),
+        (lambda r: r["gpus"][1]["pcie"].update(width=8), ("GPU 1", "PCIe width", 16, 8, "warning")),
+        (lambda r: r["gpus"][2].update(state="lost"), ("GPU 2", "state", "ok", "lost", "critical")),
+        (lambda r: r["gpus"].pop(), ("GPU 3", "gpu", "present", "absent", "critical")),
+    ],
+)
+def test_a_difference_that_matters(node, change, expected):
+    before, after = sides(node, change)
+    found = that_matter(compare(before, after))
+    assert found[0][:2] == expected[:2]
+    if expected[1] != "link speed":
+        assert found[0][2:4] == expected[2:4]
+    assert found[0][4] == expected[4]
+
+
+def test_an_increase_is_given_over_its_time(node):
+    found = compare(*sides(node, add_errors(505)))
+    assert "+505, 252 per hour" in to_text(found)
+    [error] = [d for d in json.loads(compared_json(found))["differences"] if d["what"] == "errors: replay"]
+    assert (error["increase"], error["per_hour"], error["over_s"]) == (505, 252.5, 7200.0)
+
+
+def test_a_counter_that_fell_was_reset(node):
+    before, after = sides(node, add_errors(7))
+    found = compare(after, Side("b", before.report, before.time_s))
+    [reset] = [d for d in found.differences if d.what == "errors: replay"]
+    assert reset.increase is None
+    assert "reset" in reset.note
+
+
+def test_informative_counts_and_gauges_do_not_matter(node):
+    def change(report: dict) -> None:
+        report["gpus"][0].update(power_w=1.0, temperature_c=99.0, sm_clock_mhz=210.0)
+        report["gpus"][0]["pcie"]["gen"] = 1
+        report["gpus"][0]["util_percent"] = 0.0
+
+    found = compare(*sides(node, change))
+    assert not found.matters
+    assert {d.what for d in found.differences} >= {"sm_clock_mhz", "util_percent", "PCIe gen"}
+
+
+@pytest.mark.parametrize(("factor", "matters"), [(0.95, False), (1.05, False), (0.8, True), (1.3, True)])
+def test_traffic_matters_beyond_a_tenth(node, factor, matters):
+    before, after = sides(node)
+    rates = {"0 TX": [50e9, 51e9, 900e9], "0 RX": [50e9]}
+    changed = {"0 TX": [51e9 * factor], "0 RX": [50e9]}
+    found = compare(
+        Side("a", before.report, BEGUN_S, rates=rates), Side("b", after.report, BEGUN_S, rates=changed)
+    )
+    assert [d.what for d in found.differences if d.where == "GPU 0" and d.matters] == ["NVLink TX"] * matters
+
+
+def test_a_gpu_that_moved_to_another_number_is_still_compared(node):
+    def swap(report: dict) -> None:
+        gpus = report["gpus"]
+        gpus[0], gpus[1] = gpus[1], gpus[0]
+        gpus[0]["index"], gpus[1]["index"] = 0, 1
+
+    found = compare(*sides(node, swap))
+    assert [d.what for d in found.differences if d.matters] == ["gpu order"]
+    assert "GPU 0 is now 1" in to_text(found)
+
+
+def test_different_nodes_compare_states_but_not_counts(node):
+    def other(report: dict) -> None:
+        for gpu in report["gpus"]:
+            gpu["uuid"] = gpu["uuid"].replace("GPU-", "GPU-f")
+        add_errors(505)(report)
+
+    found = compare(*sides(node, other))
+    assert found.pairing.same_node is False
+    assert not found.matters
+    assert "lifetime counts of different nodes" in to_text(found)
+
+
+@pytest.mark.parametrize("fallen", [False, True])
+def test_redacted_reports_are_of_one_node_if_the_counters_continue(node, fallen):
+    for gpu in node["gpus"]:
+        for link in gpu["links"]:
+            link["tx_bytes_total"] = link["rx_bytes_total"] = 10**9
+
+    def change(report: dict) -> None:
+        for gpu in report["gpus"]:
+            for link in gpu["links"]:
+                link["tx_bytes_total"] += -5 if fallen else 5
+
+    found = compare(*sides(node, change, redacted=True))
+    assert found.pairing.same_node is (None if fallen else True)
+
+
+def test_findings_that_came_and_went(bench):
+    b = bench("hgx-a100-4", "link-down")
+    healthy = report_of(b.run(3))
+    broken = report_of(b.run(20))
+    came = compare(Side("a", healthy, BEGUN_S), Side("b", broken, BEGUN_S + 20))
+    assert came.matters
+    assert any(d.what == "finding: link-down" and d.after == "critical" for d in came.differences)
+    went = compare(Side("a", broken, BEGUN_S), Side("b", healthy, BEGUN_S + 20))
+    assert any(d.what == "finding: link-down" and d.severity == Severity.NOTICE for d in went.differences)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_whatever_is_missing_no_comparison_fails_and_unknown_is_never_equal_to_a_value(data):
+    """Remove any keys of one side: what is then unknown is listed, and nothing of it counts as equal."""
+    after = deepcopy(SMALL)
+    places = [after["node"], after["gpus"][0], after["gpus"][0]["links"][0]]
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.sampled_from(places))
+        if at:
+            key = data.draw(st.sampled_from(sorted(at)))
+            if key not in ("index", "uuid", "pci_bus_id"):
+                at[key] = None
+    found = compare(Side("a", SMALL, BEGUN_S), Side("b", after, BEGUN_S))
+    assert to_text(found)
+    assert json.loads(compared_json(found))["matters"] == found.matters
+
+
+SMALL = {
+    "node": {"driver_version": "570.1", "hostname": "a"},
+    "gpus": [
+        {
+            "index": 0,
+            "uuid": "GPU-1",
+            "pci_bus_id": "1",
+            "name": "H100",
+            "state": "ok",
+            "pcie": {"width": 16, "gen": 5},
+            "nvlink": {"links_present": 1, "tx_bytes_per_s": 1.0},
+            "links": [
+                {
+                    "index": 0,
+                    "state": "up",
+                    "speed_bytes_per_s": 1.0,
+                    "remote": {"kind": "switch"},
+                    "errors": {"crc": {"total": 3}},
+                }
+            ],
+        }
+    ],
+    "matrix": {"labels": ["GPU0"], "cells": [["X"]]},
+    "findings": [],
+}
