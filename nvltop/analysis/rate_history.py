@@ -1,9 +1,9 @@
-"""What was drawn a while ago: rates of every GPU and link, in bounded memory.
+"""The rates of every GPU, link and NIC port over the last day, in bounded memory.
 
-Three rings: the last five minutes by the second, the last hour by 15 s, the last day by five minutes.
-Series whose values come together share their rings, a bucket being a row of them: so a reading costs
-a few list operations a GPU, however many links it has. Memory: 828 floats a series, 3.3 kB; a DGX H100
-has 320 series, about 1.1 MB, and no more however long it runs.
+There are three resolutions: one second for five minutes, 15 s for an hour, and five minutes for a day. Series
+that are read together share their buckets, which hold one row of values. A reading therefore costs a few list
+operations per GPU, however many links the GPU has. Memory: 828 floats (3.3 kB) per series; a DGX H100 has 320
+series, which take about 1.1 MB.
 """
 
 from __future__ import annotations
@@ -17,76 +17,79 @@ from nvltop.analysis.link_states import by_link
 from nvltop.model import Frame, Maybe, Missing
 
 FINE_SECONDS: Final = 300
-RINGS: Final = ((1, FINE_SECONDS), (15, 240), (300, 288))
-"""Seconds of a bucket and number of buckets, finest first."""
+"""Length of the history with a resolution of one second, seconds."""
+RESOLUTIONS: Final = ((1, FINE_SECONDS), (15, 240), (300, 288))
+"""Length of a bucket in seconds and number of buckets, finest first."""
 
 SeriesKey = tuple[str, "int | None", str]
-"""(GPU UUID, link index or None for the GPU as a whole, `tx`, `rx`, `pcie_tx` or `pcie_rx`), or for NICs
-(device, port, `tx` or `rx`)."""
+"""For GPUs: UUID, link index (None for the whole GPU), and `tx`, `rx`, `pcie_tx` or `pcie_rx`.
 
-Span = tuple[float, float]
+For NICs: device, port, and `tx` or `rx`.
+"""
+
+TimeSpan = tuple[float, float]
 """Start and end, CLOCK_MONOTONIC."""
 
 
-def _kept(value: float) -> float:
-    """Return a value as the rings keep it, so that it is drawn alike while its bucket fills and after."""
+def _as_float32(value: float) -> float:
+    """Return a value with the precision of the buckets, so that a completed bucket is drawn unchanged."""
     return array("f", [value])[0]
 
 
 class _Buckets:
-    """Means of time-aligned buckets, each a row of values; the newest bucket still fills."""
+    """A ring of time-aligned buckets, each a row of mean values; the current bucket is incomplete."""
 
-    __slots__ = ("_means", "_size", "_spans", "_sums", "filling", "step", "width")
+    __slots__ = ("_means", "_seconds", "_size", "_sums", "bucket_s", "current", "width")
 
-    def __init__(self, step: int, size: int, width: int) -> None:
-        self.step, self._size, self.width = step, size, width
+    def __init__(self, bucket_s: int, size: int, width: int) -> None:
+        self.bucket_s, self._size, self.width = bucket_s, size, width
         self._means = array("f", [math.nan]) * (size * width)
         self._sums = [0.0] * width
-        self._spans = [0] * width
-        """Seconds of which each sum is; less than the bucket's where something is unknown."""
-        self.filling = -1
-        """Number of the bucket that fills."""
+        self._seconds = [0] * width
+        """Number of seconds in each sum; smaller than the bucket if values are unknown."""
+        self.current = -1
+        """Number of the current bucket."""
 
     def add(self, second: int, values: Sequence[float]) -> None:
-        """Take the means of the next second, NaN where unknown."""
-        bucket = second // self.step
-        if bucket > self.filling:
-            self._turn(bucket)
+        """Add the means of the next second, NaN where unknown."""
+        bucket = second // self.bucket_s
+        if bucket > self.current:
+            self._advance(bucket)
         self._sums = [s + v if v == v else s for s, v in zip(self._sums, values, strict=True)]
-        self._spans = [t + (v == v) for t, v in zip(self._spans, values, strict=True)]
+        self._seconds = [t + (v == v) for t, v in zip(self._seconds, values, strict=True)]
 
     def row(self) -> list[float]:
-        """Return the means of the bucket that fills."""
-        return [s / t if t > 0 else math.nan for s, t in zip(self._sums, self._spans, strict=True)]
+        """Return the means of the current bucket."""
+        return [s / t if t > 0 else math.nan for s, t in zip(self._sums, self._seconds, strict=True)]
 
-    def _turn(self, bucket: int) -> None:
-        """Close the bucket that fills, and begin another; those between are unknown."""
-        if self.filling >= 0:
-            self._put(self.filling, array("f", self.row()))
-            nothing = array("f", [math.nan]) * self.width
-            for skipped in range(max(self.filling + 1, bucket - self._size + 1), bucket):
-                self._put(skipped, nothing)
+    def _advance(self, bucket: int) -> None:
+        """Store the current bucket and start `bucket`; the values in between are unknown."""
+        if self.current >= 0:
+            self._store(self.current, array("f", self.row()))
+            unknown = array("f", [math.nan]) * self.width
+            for skipped in range(max(self.current + 1, bucket - self._size + 1), bucket):
+                self._store(skipped, unknown)
         self._sums = [0.0] * self.width
-        self._spans = [0] * self.width
-        self.filling = bucket
+        self._seconds = [0] * self.width
+        self.current = bucket
 
-    def _put(self, bucket: int, row: array[float]) -> None:
-        at = bucket % self._size * self.width
-        self._means[at : at + self.width] = row
+    def _store(self, bucket: int, row: array[float]) -> None:
+        start = bucket % self._size * self.width
+        self._means[start : start + self.width] = row
 
     def mean(self, bucket: int, column: int) -> float:
-        """Return the mean of a bucket, NaN if nothing is known of it."""
-        if bucket == self.filling:
-            span = self._spans[column]
-            return _kept(self._sums[column] / span) if span > 0 else math.nan
-        if not 0 < self.filling - bucket < self._size or bucket < 0:
+        """Return the mean of a bucket, NaN if unknown."""
+        if bucket == self.current:
+            span = self._seconds[column]
+            return _as_float32(self._sums[column] / span) if span > 0 else math.nan
+        if not 0 < self.current - bucket < self._size or bucket < 0:
             return math.nan
         return self._means[bucket % self._size * self.width + column]
 
-    def tail(self, column: int, newest: int, count: int) -> list[float]:
-        """Return the means of `count` buckets up to the newest, oldest first."""
-        oldest, closed = newest - count + 1, min(newest, self.filling - 1)
-        if not max(0, self.filling - self._size + 1) <= oldest <= closed:
+    def means_up_to(self, column: int, newest: int, count: int) -> list[float]:
+        """Return the means of the `count` buckets up to `newest`, oldest first."""
+        oldest, closed = newest - count + 1, min(newest, self.current - 1)
+        if not max(0, self.current - self._size + 1) <= oldest <= closed:
             return [self.mean(bucket, column) for bucket in range(oldest, newest + 1)]
         first = oldest % self._size * self.width + column
         last = closed % self._size * self.width + column
@@ -98,27 +101,27 @@ class _Buckets:
 
 
 class _SeriesBlock:
-    """The rings of series whose values come together, and the second that still fills.
+    """The buckets of series that are read together, and the current second.
 
-    Spans are added up when their second is over: once for all of them, not each as it comes.
+    The spans of a second are added up once, when the second is over.
     """
 
-    __slots__ = ("_second", "_spans", "_values", "end_s", "rings", "width")
+    __slots__ = ("_second", "_spans", "_values", "buckets", "end_s", "width")
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.rings = tuple(_Buckets(step, size, width) for step, size in RINGS)
+        self.buckets = tuple(_Buckets(bucket_s, size, width) for bucket_s, size in RESOLUTIONS)
         self.end_s = -math.inf
-        """Of the last span taken."""
+        """End of the newest span."""
         self._second = -1
-        """Number of the second that fills."""
+        """Number of the current second."""
         self._spans: list[float] = []
-        """How much of it each span takes that has come."""
+        """Length of each span within the current second."""
         self._values: list[Sequence[float]] = []
-        """What held over each of them; NaN where unknown."""
+        """Values of these spans, NaN where unknown."""
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
-        """Spread a span over the seconds that it crosses."""
+        """Spread a span over the seconds that it overlaps."""
         self.end_s = end_s
         start_s = max(start_s, end_s - (FINE_SECONDS - 1))
         second = int(start_s)
@@ -133,35 +136,38 @@ class _SeriesBlock:
             second += 1
 
     def _close(self, next_second: int) -> None:
-        """Give the second that ends to the rings."""
+        """Add the current second to the buckets, and start `next_second`."""
         if self._spans:
-            sums, whole_s = [0.0] * self.width, sum(self._spans)
+            sums, total_s = [0.0] * self.width, sum(self._spans)
             for values, seconds in zip(self._values, self._spans, strict=True):
                 sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
-            # A sum that something unknown went into is not a number.
-            row = [total / whole_s if total == total else self._mean(i) for i, total in enumerate(sums)]
-            for ring in self.rings:
-                ring.add(self._second, row)
+            # A sum with an unknown value is NaN; its mean is computed from the known values.
+            row = [total / total_s if total == total else self._mean(i) for i, total in enumerate(sums)]
+            for buckets in self.buckets:
+                buckets.add(self._second, row)
         self._second, self._spans, self._values = next_second, [], []
 
     @property
     def settled(self) -> int:
-        """Number of the last second of which nothing more comes."""
+        """Number of the last complete second."""
         return self._second - 1
 
-    def tail(self, ring: int, column: int, newest: int, count: int) -> list[float]:
-        """Return the means of `count` buckets up to the newest, oldest first; seconds may still fill."""
-        means = self.rings[ring].tail(column, newest, count)
+    def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
+        """Return the means of the `count` buckets up to `newest`, oldest first.
+
+        With the finest resolution they include the current second.
+        """
+        means = self.buckets[resolution].means_up_to(column, newest, count)
         back = newest - self._second
-        if ring == 0 and 0 <= back < count and self._spans:
+        if resolution == 0 and 0 <= back < count and self._spans:
             means[-1 - back] = self._mean(column)
         return means
 
     def _mean(self, column: int) -> float:
-        """Return a mean of the second that fills, NaN if nothing is known of it."""
+        """Return a mean of the current second, NaN if unknown."""
         values = [values[column] for values in self._values]
         held = [(v, s) for v, s in zip(values, self._spans, strict=True) if v == v]
-        return _kept(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
+        return _as_float32(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
 
 
 class RateHistory:
@@ -169,79 +175,82 @@ class RateHistory:
 
     def __init__(self) -> None:
         self.bucket = 0
-        """Number of the current second; pictures shift when it changes."""
+        """Number of the current second; charts move when it changes."""
         self._blocks: dict[tuple[str, str], _SeriesBlock] = {}
-        """By GPU and by what is read together: `links` or `pcie`."""
-        self._places: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
+        """Blocks by GPU and group (`links` or `pcie`), or by NIC and port."""
+        self._columns: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
 
     def add(self, frame: Frame) -> None:
-        """Take what is new in a frame."""
+        """Add the new spans of a frame."""
         self.bucket = max(self.bucket, int(frame.tick.mono_s))
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
             for span in gpu.spans:
-                if span_s := self._fresh((uuid, "links"), (span.start_s, span.end_s)):
+                if span_s := self._new_span((uuid, "links"), (span.start_s, span.end_s)):
                     tx, rx = by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
                     values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
-                    self._take((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
-            if span_s := self._fresh((uuid, "pcie"), gpu.pcie_span_s):
+                    self._add((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
+            if span_s := self._new_span((uuid, "pcie"), gpu.pcie_span_s):
                 values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
-                self._take((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
+                self._add((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
         for nic in frame.nics:
             name = nic.nic.device, f"port {nic.port.port}"
-            if span_s := self._fresh(name, nic.span_s):
+            if span_s := self._new_span(name, nic.span_s):
                 values = [nic.tx_bytes_per_s, nic.rx_bytes_per_s]
-                self._take(name, (nic.port.port,), ("tx", "rx"), span_s, values)
+                self._add(name, (nic.port.port,), ("tx", "rx"), span_s, values)
 
-    def _fresh(self, name: tuple[str, str], span_s: Span | None) -> Span | None:
-        """Return a span if it has not been taken yet."""
+    def _new_span(self, name: tuple[str, str], span_s: TimeSpan | None) -> TimeSpan | None:
+        """Return `span_s` unless it has been added already or is empty."""
         block = self._blocks.get(name)
-        taken = block is not None and span_s is not None and block.end_s >= span_s[1]
-        return None if span_s is None or span_s[1] <= span_s[0] or taken else span_s
+        added = block is not None and span_s is not None and block.end_s >= span_s[1]
+        return None if span_s is None or span_s[1] <= span_s[0] or added else span_s
 
-    def _take(
+    def _add(
         self,
         name: tuple[str, str],
         parts: Sequence[int | None],
         ways: tuple[str, str],
-        span_s: Span,
+        span_s: TimeSpan,
         values: Sequence[Maybe[float]],
     ) -> None:
-        """Take what each part moved over a span, one way and then the other."""
+        """Add the rates of a span: those of all parts in one direction, then in the other."""
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
             block = self._blocks[name] = _SeriesBlock(len(values))
             for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
-                self._places[name[0], part, way] = block, column
+                self._columns[name[0], part, way] = block, column
         block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
 
     def second_means(self, key: SeriesKey, newest: int, count: int) -> list[float]:
-        """Return the means of `count` seconds up to number `newest` in bytes/s, oldest first.
+        """Return the means of the `count` seconds up to `newest` in bytes/s, oldest first.
 
-        NaN where nothing is known.
+        NaN where unknown.
         """
-        return self._tail(key, 0, newest, count)
+        return self._means_up_to(key, 0, newest, count)
 
     def settled(self, key: SeriesKey) -> int:
-        """Return the number of the last second whose mean does not change any more."""
-        block, _ = self._places.get(key, (None, 0))
+        """Return the number of the last second whose mean is final; -1 if there is none."""
+        block, _ = self._columns.get(key, (None, 0))
         return block.settled if block else -1
 
-    def _tail(self, key: SeriesKey, ring: int, newest: int, count: int) -> list[float]:
-        block, column = self._places.get(key, (None, 0))
-        return block.tail(ring, column, newest, count) if block else [math.nan] * count
+    def _means_up_to(self, key: SeriesKey, resolution: int, newest: int, count: int) -> list[float]:
+        block, column = self._columns.get(key, (None, 0))
+        return block.means_up_to(resolution, column, newest, count) if block else [math.nan] * count
 
     def sum_over(self, keys: Sequence[SeriesKey], seconds: float) -> tuple[int, list[float]]:
-        """Return the sum of some series over the last `seconds`, and how many seconds one value is of.
+        """Return the length of a bucket and the sum of some series over the last `seconds`, by bucket.
 
-        Oldest first, without the bucket that still fills; NaN where any of the series is unknown.
+        Oldest first, without the current bucket; NaN where any of the series is unknown.
         """
-        ring = next((i for i, (step, size) in enumerate(RINGS) if step * size >= seconds), len(RINGS) - 1)
-        step = RINGS[ring][0]
-        count = max(2, min(RINGS[ring][1] - 1, round(seconds / step)))
-        newest = self.bucket // step - 1
+        resolution = next(
+            (i for i, (bucket_s, size) in enumerate(RESOLUTIONS) if bucket_s * size >= seconds),
+            len(RESOLUTIONS) - 1,
+        )
+        bucket_s = RESOLUTIONS[resolution][0]
+        count = max(2, min(RESOLUTIONS[resolution][1] - 1, round(seconds / bucket_s)))
+        newest = self.bucket // bucket_s - 1
         sums = [0.0 if keys else math.nan] * count
         for key in keys:
-            values = self._tail(key, ring, newest, count)
+            values = self._means_up_to(key, resolution, newest, count)
             sums = [a + b for a, b in zip(sums, values, strict=True)]
-        return step, sums
+        return bucket_s, sums

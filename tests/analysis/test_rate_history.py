@@ -83,7 +83,7 @@ def test_a_tail_is_the_mean_of_each_bucket(steps, newest, count):
     newest += bucket
     for column in range(2):
         means = [ring.mean(b, column) for b in range(newest - count + 1, newest + 1)]
-        assert repr(ring.tail(column, newest, count)) == repr(means)
+        assert repr(ring.means_up_to(column, newest, count)) == repr(means)
 
 
 spans = st.lists(
@@ -104,7 +104,7 @@ def test_a_second_shows_the_mean_of_what_held_in_it(each, begun):
                 held.setdefault(second, []).append((part, value))
         start += length
     newest = math.ceil(start) - 1
-    for back, mean in enumerate(reversed(block.tail(0, 0, newest, 40))):
+    for back, mean in enumerate(reversed(block.means_up_to(0, 0, newest, 40))):
         known = held.get(newest - back)
         wanted = sum(s * v for s, v in known) / sum(s for s, _ in known) if known else math.nan
         assert mean == pytest.approx(wanted, rel=1e-6, nan_ok=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.rolling_share import ROLLING_WINDOW_S, RollingShare
+from nvltop.analysis.rolling_share import WINDOW_S, RollingShare
 
 spans = st.lists(st.tuples(st.floats(0.01, 4), st.none() | st.floats(0, 1)), max_size=40)
 
@@ -19,9 +19,7 @@ def test_the_mean_is_over_what_is_known_of_the_last_seconds(each):
         kept.append((now, now + seconds, share))
         now += seconds
     known = [
-        (end - start, share)
-        for start, end, share in kept
-        if share is not None and now - end <= ROLLING_WINDOW_S
+        (end - start, share) for start, end, share in kept if share is not None and now - end <= WINDOW_S
     ]
     assert recent.seconds == pytest.approx(sum(s for s, _ in known))
     if known:
