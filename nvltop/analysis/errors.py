@@ -8,26 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.model import NOT_READ, ErrorCount, LinkErrors, Maybe, Missing, known
+from nvltop.model.error_kinds import INFORMATIVE
 
 WINDOW_S: Final = 60.0
 MINUTES: Final = 30
 """One-minute windows remembered."""
 
-INFORMATIVE: Final = frozenset(
-    {
-        "xmit_discards",
-        "plr_retry_blocks",
-        "link_recovery_successful",
-        "port_xmit_wait",
-        "port_xmit_discards",
-        "np_ecn_marked_roce_packets",
-        "rp_cnp_handled",
-        "out_of_buffer",
-        "rx_drops",
-        "rx_missed_errors",
-    }
-)
-"""Kinds without a published threshold; shown, but no part of a sum that calls itself errors."""
 FULL: Final = frozenset({65535, (1 << 32) - 1, (1 << 64) - 1})
 """Where counters stop; 65535 was seen on V100."""
 

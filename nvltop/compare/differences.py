@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nvltop.analysis.errors import INFORMATIVE
 from nvltop.compare.sides import Pairing, Report, Side, pair
 from nvltop.model import Severity
+from nvltop.model.error_kinds import INFORMATIVE
 
 TRAFFIC_SHARE: Final = 0.1
 """Share of the earlier median by which the traffic of a GPU must differ to matter."""

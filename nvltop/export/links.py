@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.health.ber import ratio
 from nvltop.export.metric_set import InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec, gpu_labels
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, Scope
+from nvltop.model.error_kinds import INFORMATIVE
 
 TRANSMIT: Final = MetricSpec("link_transmit_bytes", "Bytes out of the GPU through this link.", "counter")
 RECEIVE: Final = MetricSpec("link_receive_bytes", "Bytes into the GPU through this link.", "counter")

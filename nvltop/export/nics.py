@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from nvltop.analysis.errors import INFORMATIVE
 from nvltop.export.gpus import READING_AGE
 from nvltop.export.metric_set import PORT_LABELS, InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec
 from nvltop.model import Missing, NicFrame, known
+from nvltop.model.error_kinds import INFORMATIVE
 
 MAX_PORTS: Final = 64
 """Highest number of ports exported; ports of virtual functions, possibly hundreds, come last."""

@@ -6,43 +6,10 @@ from typing import Final
 
 from nvltop.formatting import UNKNOWN
 from nvltop.model import LPF, Frame, Maybe, Missing, NicFrame
+from nvltop.model.error_kinds import error_kind
 
 EFA: Final = "1d0f:efa"
 """How PCI vendor and device of Amazon's Elastic Fabric Adapter begin; its link layer reads `Unspecified`."""
-ERROR_NAMES: Final = {
-    "symbol_error": "symbol errors",
-    "link_error_recovery": "link recoveries",
-    "link_downed": "link lost",
-    "port_rcv_errors": "receive errors",
-    "port_rcv_remote_physical_errors": "packets marked bad",
-    "port_xmit_discards": "discarded packets",
-    "local_link_integrity_errors": "integrity errors",
-    "excessive_buffer_overrun_errors": "buffer overruns",
-    "port_xmit_wait": "waits for credit",
-    "out_of_sequence": "packets out of sequence",
-    "packet_seq_err": "resends asked for",
-    "implied_nak_seq_err": "implied resends",
-    "local_ack_timeout_err": "acknowledge timeouts",
-    "rnr_nak_retry_err": "receiver not ready",
-    "out_of_buffer": "no receive buffer",
-    "rx_icrc_encapsulated": "RoCE CRC errors",
-    "roce_adp_retrans": "adaptive resends",
-    "np_ecn_marked_roce_packets": "congestion marks (ECN)",
-    "rp_cnp_handled": "congestion notices (CNP)",
-    "to_retransmits": "resends after timeout",
-    "seq_err_naks_rcvd": "resends asked for",
-    "max_retry_exceeded": "retries exhausted",
-    "retrans_pkts": "resent packets",
-    "retrans_timeout_events": "resend timeouts",
-    "rx_drops": "dropped on receive",
-    "rx_crc_errors": "CRC errors",
-    "rx_errors": "receive errors",
-    "tx_errors": "send errors",
-    "rx_missed_errors": "missed on receive",
-    "tx_carrier_errors": "carrier errors",
-    "carrier_down_count": "link lost",
-}
-"""What each counter counts, in plain words."""
 
 
 def nic_name(f: NicFrame) -> str:
@@ -80,7 +47,7 @@ def row_values(f: NicFrame) -> dict[str, Maybe[object]]:
         "TX": f.tx_bytes_per_s,
         "RX": f.rx_bytes_per_s,
         **(beside if nic_kind(f) == "RoCE" else {}),
-        **{ERROR_NAMES.get(kind, kind): error.total for kind, error in f.errors.items()},
+        **{error_kind(kind).plural: error.total for kind, error in f.errors.items()},
     }
 
 

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvltop.analysis import verdict as verdict_module
-from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.metric_set import MetricSet, MetricSpec
 from nvltop.export.nics import MAX_PORTS
@@ -26,6 +25,7 @@ from nvltop.model import (
     Severity,
     known,
 )
+from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.nvml.session import GpuReader
 from nvltop.report.text import nvlink_line
 from tests.export.conftest import ours, pick, working

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from nvltop.host.nic_ports import DRIVER_ERRORS, INTERFACE_ERRORS, PORT_ERRORS
 from nvltop.model import LPF, Missing, NicPorts
-from nvltop.report.nics import ERROR_NAMES, nic_kind, nic_name, unknowns
+from nvltop.model.error_kinds import PORT_ERROR_KINDS
+from nvltop.report.nics import nic_kind, nic_name, unknowns
 from nvltop.report.text import to_text
 
 
@@ -23,7 +24,8 @@ def test_a_node_without_nics_says_nothing_of_them(bench):
 
 
 def test_every_counter_that_is_read_has_words():
-    assert {*PORT_ERRORS, *DRIVER_ERRORS, *INTERFACE_ERRORS, "carrier_down_count"} == set(ERROR_NAMES)
+    listed = {kind.id for kind in PORT_ERROR_KINDS}
+    assert {*PORT_ERRORS, *DRIVER_ERRORS, *INTERFACE_ERRORS, "carrier_down_count"} == listed
 
 
 def test_names_and_kinds(bench):

@@ -19,10 +19,10 @@ from nvltop.analysis.health.claim import (
     linked_gpus,
 )
 from nvltop.analysis.health.outliers import Outlier
-from nvltop.analysis.health.words import SHORT, WORDS
 from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, known
+from nvltop.model.error_kinds import error_kind
 
 LEGACY_KINDS: Final = ("replay", "recovery")
 CRC_KINDS: Final = ("crc", "crc_flit", "crc_data")
@@ -149,13 +149,17 @@ def _evidence(
 
 
 def _said(errors: Mapping[str, ErrorCount]) -> str:
-    """`12 resends and 3 recoveries`, over the last minute."""
+    """`12 replays and 3 recoveries`, over the last minute."""
     parts = [
-        f"{error.per_min:.0f} {WORDS[kind][error.per_min != 1]}"
+        f"{error.per_min:.0f} {_noun(kind, error.per_min)}"
         for kind, error in errors.items()
         if known(error.per_min) and error.per_min
     ]
     return " and ".join(parts)
+
+
+def _noun(kind: str, number: float) -> str:
+    return error_kind(kind).noun if number == 1 else error_kind(kind).plural
 
 
 def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
@@ -165,7 +169,7 @@ def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
         return f"errors in {minutes} of 10 min"
     kind = max(counts, key=lambda k: counts[k])
     more = " and more" if len(counts) > 1 else ""
-    return f"{count(int(counts[kind]), 0)} {SHORT.get(kind, WORDS[kind][1])}/min{more}"
+    return f"{count(int(counts[kind]), 0)} {error_kind(kind).headline}/min{more}"
 
 
 def _windows(
@@ -273,8 +277,8 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
         rule="link-outlier",
         gpu=g.gpu.uuid,
         link=link,
-        headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {WORDS[kind][1]}",
-        summary=f"{gpu_name(g)} link {link} stands out: {total} {WORDS[kind][1]}{over}{watched},"
+        headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {error_kind(kind).plural}",
+        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{over}{watched},"
         f" the other links {f'at most {rest}' if rest else '0'}",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),

@@ -10,6 +10,7 @@ from typing import Final
 
 from nvltop.formatting import GB, age
 from nvltop.model import ErrorCount, GpuFrame, Link, LinkState, Missing, known
+from nvltop.model.error_kinds import in_order
 from nvltop.report.nvidia_smi.topo import NA, or_na
 from nvltop.text import ranges
 
@@ -17,29 +18,6 @@ NO_NVLINK: Final = "Device does not have or support Nvlink"
 ALL_INACTIVE: Final = "NVML: Unable to retrieve Nvlink information as all links are inActive"
 MIG: Final = "Nvlink queries are not supported for Devices in MIG mode"
 
-ERRORS: Final = {
-    "replay": "Replay Errors",
-    "recovery": "Recovery Errors",
-    "crc": "CRC Errors",
-    "crc_flit": "CRC Errors",
-    "crc_data": "CRC Data Errors",
-    "ecc_data": "ECC Data Errors",
-    "malformed_packet": "Malformed packet Errors",
-    "buffer_overrun": "Buffer overrun Errors",
-    "rcv": "Rx Errors",
-    "rcv_remote": "Rx remote Errors",
-    "rcv_general": "Rx General Errors",
-    "local_link_integrity": "Local link integrity Errors",
-    "xmit_discards": "Tx discards",
-    "link_recovery_successful": "Link recovery successful events",
-    "link_recovery_failed": "Link recovery failed events",
-    "link_recovery": "Total link recovery events",
-    "effective": "Effective Errors",
-    "symbol": "Symbol Errors",
-    "plr_retry_blocks": "PLR Xmit Retry Blocks",
-}
-"""`nvlink -e`'s names in its order; up to NVLink 3 its CRC errors are those of flits, and it has no
-line for those of data and for ECC."""
 MAX_NAMED_KINDS: Final = 6
 """Kinds that a line about several links still names."""
 
@@ -76,7 +54,7 @@ def errors(g: GpuFrame) -> list[str]:
     alike: dict[tuple[str, str], list[int]] = {}
     lines = []
     for link in g.links:
-        counted = [(name, link.errors[kind]) for kind, name in ERRORS.items() if kind in link.errors]
+        counted = [(kind.smi_name, link.errors[kind.id]) for kind in in_order(link.errors)]
         values = {or_na(error.total) for _, error in counted}
         if values in ({"0"}, {NA}):
             alike.setdefault((_names([name for name, _ in counted]), values.pop()), []).append(link.index)

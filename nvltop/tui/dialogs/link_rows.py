@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.words import WORDS
 from nvltop.analysis.rate_history import FINE_SECONDS
 from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
+from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, event_text, links_of
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.chart import bars
@@ -91,7 +91,7 @@ def _counters(view: ViewState, link: Link) -> list[list[Span]]:
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
         numbers = f"{count(error.total, 10)}{count(error.since_start, 9)}{count(error.per_min, 9)}  {changed}"
         why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
-        lines.append([(f"{WORDS[kind][1]:{KIND}}{numbers}{why}", "error" if rose else "")])
+        lines.append([(f"{error_kind(kind).plural:{KIND}}{numbers}{why}", "error" if rose else "")])
     return lines or [[("no error counter of this link could be read", "dim")]]
 
 

@@ -9,11 +9,11 @@ from typing import ClassVar, Final
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from nvltop.analysis.errors import INFORMATIVE, MINUTES
-from nvltop.analysis.health.words import WORDS
+from nvltop.analysis.errors import MINUTES
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, known
-from nvltop.report.nics import ERROR_NAMES, nic_name, nic_number
+from nvltop.model.error_kinds import INFORMATIVE, error_kind
+from nvltop.report.nics import nic_name, nic_number
 from nvltop.report.phrases import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import FunctionKey
@@ -81,7 +81,7 @@ class ErrorsTab(ListTab[Moved]):
                 label=str(g.gpu.index),
                 index=link.index,
                 kind=kind,
-                words=WORDS[kind][1],
+                words=error_kind(kind).plural,
                 error=error,
                 remote=narrow(remote_name(link, index_of), self.view.glyphs),
             )
@@ -97,7 +97,7 @@ class ErrorsTab(ListTab[Moved]):
                 label=nic_number(frame, f),
                 index=f.port.port,
                 kind=kind,
-                words=ERROR_NAMES.get(kind, kind),
+                words=error_kind(kind).plural,
                 error=error,
                 remote=narrow(f"NIC {nic_name(f)}", self.view.glyphs),
                 link=False,

@@ -8,31 +8,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
+from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import SEPARATOR, Column, Row, Span, choose, fit, joined, parted, sentence
 from nvltop.tui.render.view_state import ViewState
 
-TITLES: Final = {
-    "replay": "REPL",
-    "recovery": "RECOV",
-    "crc": "CRC",
-    "crc_flit": "CRCFL",
-    "crc_data": "CRCDT",
-    "ecc_data": "ECC",
-    "rcv": "RXERR",
-    "link_recovery": "RECOV",
-    "link_recovery_failed": "RECFL",
-    "symbol": "SYMB",
-    "effective": "EFFER",
-    "plr_retry_blocks": "RETRY",
-    "local_link_integrity": "INTEG",
-    "malformed_packet": "MALF",
-    "buffer_overrun": "OVERR",
-    "rcv_remote": "RXREM",
-    "rcv_general": "RXGEN",
-    "xmit_discards": "DISC",
-    "link_recovery_successful": "RECOK",
-}
-"""Column titles of the error kinds, the most telling ones first."""
 STATES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
@@ -114,9 +93,8 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
         Column("rx", f"RX {unit}", 7, 0),
         # A kind that has counted, or could not be read, goes last.
         *(
-            Column(kind, title, 5, (20 if counted[kind] else 60) + i)
-            for i, (kind, title) in enumerate(TITLES.items())
-            if kind in counted
+            Column(kind.id, kind.title, 5, (20 if counted[kind.id] else 60) + kind.priority)
+            for kind in sorted(map(error_kind, counted), key=lambda kind: kind.priority)
         ),
     ]
     if width >= ROOMY:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.errors import INFORMATIVE
 from nvltop.analysis.pcie import LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
+from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.tui.render.row import Column, Row, Span, choose, fit, narrow, overlaid
 from nvltop.tui.render.view_state import ViewState
