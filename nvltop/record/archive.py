@@ -1,28 +1,28 @@
 """Finds the recording in a snapshot: in its folder, or in its `.tar.gz`, which may come from a stranger.
 
-Of an archive one regular file is read into memory, and nothing is ever unpacked to disk, so that neither
-paths nor links in it can do any harm.
+One regular file of an archive is read into memory and nothing is unpacked to disk, so that paths and links
+in the archive cannot do any harm.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import os
 import stat
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final, cast
 
 from nvltop.record.format import RecordingError
 
 RECORDING: Final = "recording.gz"
-"""Its name in a snapshot."""
+"""Name of the recording in a snapshot."""
 MAX_UNPACKED: Final = 64 << 20
-"""Bytes of a whole archive; a snapshot has ten million at most."""
-BLOCK: Final = 512
-CHUNK: Final = 1 << 16
-_REGULAR: Final = (b"0", b"\0")
+"""Largest unpacked archive in bytes; a snapshot has at most ten million."""
+MAX_MEMBERS: Final = 1000
+"""Largest number of files in an archive, each of which takes a kilobyte of memory; a snapshot has four."""
 
 
 def open_bytes(path: Path) -> tuple[BinaryIO, int]:
@@ -34,10 +34,13 @@ def open_bytes(path: Path) -> tuple[BinaryIO, int]:
                 raise RecordingError(f"{path.parent}: a folder, but no snapshot: it has no {RECORDING}")
         # A pipe or a device has no end that could be waited for.
         file: BinaryIO = open(path, "rb", opener=_open_regular)  # noqa: SIM115
-        if not _is_archive(file):
-            return file, os.fstat(file.fileno()).st_size
-        with file:
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(file)
             content = _member(file, RECORDING)
+            if content is None:
+                opened.pop_all()
+                file.seek(0)
+                return file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
@@ -52,7 +55,11 @@ def read_member(path: Path, member: str) -> bytes:
             path = path / member
         file: BinaryIO
         with open(path, "rb", opener=_open_regular) as file:
-            return _member(file, member) if _is_archive(file) else read_chunk(file, MAX_UNPACKED)
+            content = _member(file, member)
+            if content is None:
+                file.seek(0)
+                return read_chunk(file, MAX_UNPACKED)
+            return content
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
@@ -67,84 +74,61 @@ def _open_regular(path: str, flags: int) -> int:
     raise OSError(0, "not a regular file")
 
 
-def read_chunk(file: BinaryIO, count: int) -> bytes:
-    """Return up to so many bytes; raise `OSError` where they would have to be waited for, as in /proc."""
+def read_chunk(file: IO[bytes], count: int) -> bytes:
+    """Return up to `count` bytes; raise `OSError` for a file that has none yet, as some in /proc."""
     data: bytes | None = file.read(count)
     if data is None:
         raise OSError(0, "not a file with an end")
     return data
 
 
-def _is_archive(file: BinaryIO) -> bool:
-    """Whether a file begins as a tar archive, compressed or not."""
+def _member(file: BinaryIO, name: str) -> bytes | None:
+    """Return the contents of the member `name` in any folder of an archive; None if it is not an archive.
+
+    Raises `ValueError` for an archive that is damaged, too large, or has no such member.
+    """
+    # Takes 6 ms to import, and only recordings that are read need it.
+    import tarfile
+
+    # RecursionError: tarfile reads a header of long names, and what follows it, in one more call.
+    damaged = (tarfile.TarError, OSError, EOFError, zlib.error, RecursionError)
+    unpacked = cast("IO[bytes]", _Unpacked(file))
+    archive: tarfile.TarFile | None = None
     try:
-        head = _Unpacked(file).read(BLOCK)
-    except ValueError:
-        head = b""
-    file.seek(0)
-    return len(head) == BLOCK and _size(head) is not None
+        archive = tarfile.open(fileobj=unpacked, mode="r|")  # noqa: SIM115
+        for number, member in enumerate(archive):
+            if number == MAX_MEMBERS:
+                raise ValueError(f"an archive of more than {MAX_MEMBERS} files")
+            if member.size > MAX_UNPACKED:
+                raise _too_large()
+            is_file = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+            if is_file and member.name.rpartition("/")[2] == name:
+                content = archive.extractfile(member)
+                return content.read() if content else b""
+    except damaged as error:
+        if archive is None and not isinstance(error, RecursionError):
+            return None
+        raise ValueError("the archive is damaged or cut off") from None
+    raise ValueError(f"the archive has no {name}, or is damaged before it")
 
 
-def _member(file: BinaryIO, member: str) -> bytes:
-    """Return the contents of a member of an archive. Raises `ValueError` if there is no such member."""
-    unpacked = _Unpacked(file)
-    while any(head := unpacked.read(BLOCK)):
-        size = _size(head)
-        if len(head) < BLOCK or size is None:
-            raise ValueError("a damaged archive")
-        content = unpacked.read(size)
-        if len(content) < size:
-            raise ValueError("the archive is cut off")
-        name = head[:100].partition(b"\0")[0].rpartition(b"/")[2]
-        if name == member.encode() and head[156:157] in _REGULAR:
-            return content
-        unpacked.read(-size % BLOCK)
-    raise ValueError(f"an archive without a {member}")
-
-
-def _size(head: bytes) -> int | None:
-    """Return how many bytes of content follow a tar header; None if it is none."""
-    try:
-        told, size = (int(head[a:b].strip(b" \0") or b"0", 8) for a, b in ((148, 156), (124, 136)))
-    except ValueError:
-        return None
-    total = sum(head) - sum(head[148:156]) + 8 * ord(" ")
-    return size if told == total and size >= 0 else None
+def _too_large() -> ValueError:
+    return ValueError(f"an archive that unpacks to more than {MAX_UNPACKED >> 20} MiB")
 
 
 class _Unpacked:
-    """Bytes of a file, unpacked if it is gzip; `ValueError` beyond `MAX_UNPACKED` and where it is damaged."""
+    """The bytes of a file, unpacked if it is gzip; reading more than `MAX_UNPACKED` raises `ValueError`."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._chunks = self._inflated(file)
-        self._rest = b""
-        self._read = 0
+        packed = read_chunk(file, 2) == b"\x1f\x8b"
+        file.seek(0)
+        self._file = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
+        self._left = MAX_UNPACKED
 
     def read(self, count: int) -> bytes:
-        """Return so many bytes; fewer only at the end."""
-        self._read += count
-        if self._read > MAX_UNPACKED:
-            raise ValueError(f"an archive that unpacks to more than {MAX_UNPACKED >> 20} MiB")
-        parts = [self._rest]
-        have = len(self._rest)
-        while have < count and (chunk := next(self._chunks, b"")):
-            parts.append(chunk)
-            have += len(chunk)
-        whole = b"".join(parts)
-        self._rest = whole[count:]
-        return whole[:count]
-
-    def _inflated(self, file: BinaryIO) -> Iterator[bytes]:
-        data = read_chunk(file, CHUNK)
-        if not data.startswith(b"\x1f\x8b"):
-            while data:
-                yield data
-                data = read_chunk(file, CHUNK)
-            return
-        inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        while not inflate.eof and (data or (data := read_chunk(file, CHUNK))):
-            try:
-                yield inflate.decompress(data, CHUNK)
-            except zlib.error:
-                raise ValueError("the compressed data is damaged") from None
-            data = inflate.unconsumed_tail
+        """Return up to `count` bytes."""
+        data = read_chunk(self._file, count)
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large()
+        return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import subprocess
 import tarfile
 import tracemalloc
 
@@ -13,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.model import Tick
-from nvltop.record import archive
 from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
@@ -60,6 +60,28 @@ def test_an_archive_by_whatever_name(tmp_path, pack, form):
     assert read(tmp_path / "x") == TICKS
 
 
+@pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7"])
+@pytest.mark.parametrize("folder", ["a" * 60, f"{'b' * 90}/{'c' * 90}", "\u0442\u0435\u0441\u0442/x"])
+def test_a_snapshot_packed_again_by_tar_replays(tmp_path, form, folder):
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    (place / "report.md").write_text("# x")
+    (place / "recording.gz").write_bytes(recording())
+    run = subprocess.run(
+        ["tar", f"--format={form}", "-czf", tmp_path / "x.tar.gz", "-C", tmp_path, folder],
+        check=False, capture_output=True,
+    )  # fmt: skip
+    if run.returncode:
+        pytest.skip("this tar does not write that")
+    assert read(tmp_path / "x.tar.gz") == TICKS
+
+
+def test_headers_within_headers_are_one_line(tmp_path):
+    (tmp_path / "x").write_bytes(gzip.compress(header(b"x", b"0", b"L") * 5000))
+    with pytest.raises(RecordingError, match="damaged or cut off"):
+        read(tmp_path / "x")
+
+
 def test_a_folder(tmp_path):
     (tmp_path / "recording.gz").write_bytes(recording())
     assert read(tmp_path) == TICKS
@@ -70,7 +92,7 @@ def test_a_folder(tmp_path):
 )
 def test_links_and_devices_in_an_archive_are_not_followed(tmp_path, kind):
     (tmp_path / "x.tar.gz").write_bytes(gzip.compress(tarred(("a/recording.gz", kind, b""))))
-    with pytest.raises(RecordingError, match=r"x.tar.gz: an archive without a recording.gz$"):
+    with pytest.raises(RecordingError, match=r"x.tar.gz: the archive has no recording.gz"):
         read(tmp_path / "x.tar.gz")
 
 
@@ -91,8 +113,8 @@ def test_paths_that_lead_elsewhere_write_nothing(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.rglob("*")} == {"a", "b", "x"}
 
 
-def header(name: bytes, size: bytes) -> bytes:
-    head = bytearray(name.ljust(100, b"\0") + b"0000644\0" * 3 + size.ljust(12) + b"0" * 12 + b" " * 8 + b"0")
+def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
+    head = bytearray(name.ljust(100, b"\0") + b"0000644\0" * 3 + size.ljust(12) + b"0" * 12 + b" " * 8 + kind)
     head = head.ljust(512, b"\0")
     head[148:156] = b"%06o\0 " % sum(head)
     return bytes(head)
@@ -103,9 +125,9 @@ def header(name: bytes, size: bytes) -> bytes:
     [
         (header(b"recording.gz", b"77777777777"), "unpacks to more than 64 MiB"),
         (header(b"x", b"777777777") + bytes(1 << 20), "unpacks to more than 64 MiB"),
-        (header(b"recording.gz", b"1000") + b"x", "the archive is cut off"),
-        (header(b"x", b"0") + b"y" * 512, "a damaged archive"),
-        (header(b"x", b"0") * 3, "an archive without a recording.gz"),
+        (header(b"recording.gz", b"1000") + b"x", "the archive is damaged or cut off"),
+        (header(b"x", b"0") + b"y" * 512, "the archive has no recording.gz, or is damaged before it"),
+        (header(b"x", b"0") * 3, "the archive has no recording.gz"),
         (header(b"recording.gz", b"6") + b"hello\n" + bytes(506), "1: not a recording of nvltop"),
     ],
 )
@@ -116,15 +138,14 @@ def test_archives_that_lie(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_bomb_takes_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_UNPACKED", 4 << 20)
+def test_a_bomb_takes_little_memory(tmp_path):
     # Ten thousand headers in few bytes, none of them of a recording.
     (tmp_path / "x").write_bytes(gzip.compress(header(b"x", b"0") * 10_000))
     tracemalloc.start()
     try:
-        with pytest.raises(RecordingError, match="unpacks to more than 4 MiB"):
+        with pytest.raises(RecordingError, match="more than 1000 files"):
             read(tmp_path / "x")
-        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
 

@@ -250,4 +250,4 @@ def test_a_signal_costs_nothing_that_was_recorded(tmp_path, number):
 @pytest.mark.parametrize("flag", ["--record", "--replay"])
 def test_an_empty_name_is_wrong_usage(capsys, flag):
     assert main([flag, "", "--once"]) == 2
-    assert f"{flag} needs a name, not an empty one" in capsys.readouterr().err
+    assert f"{flag} needs a name that is not empty" in capsys.readouterr().err
