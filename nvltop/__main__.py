@@ -1,4 +1,4 @@
-"""The program: `nvltop` and `python -m nvltop`."""
+"""The entry point of `nvltop` and `python -m nvltop`."""
 
 import sys
 
@@ -6,9 +6,9 @@ from nvltop.importpath import drop_current_folder
 
 
 def main() -> int:
-    """Run nvltop with nothing loaded from the current folder; returns the exit code."""
+    """Run nvltop without importing from the current folder; return the exit code."""
     drop_current_folder()
-    # Only now: these import much of the standard library.
+    # Imported after that, because it imports much of the standard library.
     from nvltop.cli import main as run
 
     return run()

@@ -1,4 +1,4 @@
-"""What is left behind when nvltop itself fails: a short report in a file, without names of host or user."""
+"""Crash reports: a short text in a file, without the names of host and user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop import __version__
-from nvltop.home import home
+from nvltop.home import xdg_folder
 from nvltop.host.versions import versions
 from nvltop.text import clean, print_message
 
@@ -20,20 +20,20 @@ MAX_REPORT_CHARS: Final = 20_000
 
 
 def crash_report(error: BaseException) -> str:
-    """Return the report: versions and where it failed; no values, no arguments, no paths of this machine."""
+    """Return a report: versions and the traceback, without values, arguments and paths of this machine."""
     lines = [f"nvltop {__version__} failed on {time.strftime('%Y-%m-%d %H:%M:%S')}", ""]
     lines += [f"{name} {version}" for name, version in versions().items()]
     lines.append("")
     for frame in traceback.extract_tb(error.__traceback__):
         lines.append(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}")
         lines.append(f"    {frame.line}")
-    # What the error says may hold anything; its kind and the place tell what is needed.
+    # The message of the error could contain anything; its type and traceback are enough.
     lines.append(type(error).__name__)
     return "\n".join(lines)[:MAX_REPORT_CHARS] + "\n"
 
 
 def _short(path: str) -> str:
-    """Return a file's path from its package on."""
+    """Return the path of a file relative to the folder of its package."""
     parts = Path(path).parts
     for root in ("site-packages", "nvltop"):
         if root in parts:
@@ -43,20 +43,17 @@ def _short(path: str) -> str:
 
 
 def report_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield where a report may go: the user's state folder (XDG), else the one for temporary files."""
-    root = environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(root):
-        yield Path(root) / "nvltop"
-    elif at := home(environ):
-        yield at / ".local" / "state" / "nvltop"
-    with contextlib.suppress(OSError):  # none can be written
+    """Yield the folders to try: the user's state folder (XDG), then the one for temporary files."""
+    if folder := xdg_folder(environ, "XDG_STATE_HOME", ".local/state"):
+        yield folder
+    with contextlib.suppress(OSError):  # there is no writable one
         yield Path(tempfile.gettempdir())
 
 
 def write_report(error: BaseException) -> str:
-    """Write the report, readable by its owner alone; returns one line for the user."""
+    """Write a report that only its owner can read, and return one line for the user."""
     text = crash_report(error)
-    what = f"nvltop failed ({type(error).__name__})"
+    failure = f"nvltop failed ({type(error).__name__})"
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     for place in report_folders(os.environ):
         path = place / name
@@ -67,13 +64,12 @@ def write_report(error: BaseException) -> str:
             continue
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
-        return (
-            f"{what}; a report for the bug tracker, without names of host or user, is in {clean(str(path))}"
-        )
-    return f"{what}; no report could be written:\n{text}"
+        where = clean(str(path))
+        return f"{failure}; a report for the bug tracker, without names of host or user, is in {where}"
+    return f"{failure}; no report could be written:\n{text}"
 
 
 def report_crash(error: BaseException) -> None:
-    """Write the report and say where it is."""
+    """Write a report and print its path."""
     for line in write_report(error).splitlines():
         print_message(line)

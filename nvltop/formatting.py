@@ -1,6 +1,6 @@
-"""Numbers as text of fixed width: every one with few digits, never wider than its column.
+"""Numbers as text: with few digits, and never wider than their column.
 
-Pure. GB/s is 10^9 bytes per second, as in `nvidia-smi nvlink -s`; memory is in GiB.
+GB/s is 10^9 bytes per second, as in `nvidia-smi nvlink -s`; memory is in GiB.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ GIB: Final = 1 << 30
 
 
 def cell(value: Maybe[float], text: str, width: int) -> str:
-    """Right-align `text`, or the mark of the unknown, in `width` columns."""
+    """Right-align `text`, or `?` for a missing value, in `width` columns."""
     return (UNKNOWN if isinstance(value, Missing) else text).rjust(width)[:width]
 
 
 def gb_per_s(value: Maybe[float], width: int = 6) -> str:
-    """Bytes/s as GB/s with as many decimals as fit into three or four digits: `0.012`, `9.87`, `178.2`."""
+    """Return bytes/s as GB/s with three or four digits: `0.012`, `9.87`, `178.2`."""
     if isinstance(value, Missing):
         return UNKNOWN.rjust(width)
     return _digits(value / GB, width).rjust(width)
@@ -43,7 +43,7 @@ def _digits(number: float, width: int) -> str:
 
 
 def rate(value: Maybe[float]) -> str:
-    """Bytes/s with its unit: `1.42 TB/s`, `178.2 GB/s`, `3.1 MB/s`."""
+    """Return bytes/s with a unit: `1.42 TB/s`, `178.2 GB/s`, `3.1 MB/s`."""
     if isinstance(value, Missing):
         return UNKNOWN
     for size, unit in ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")):
@@ -54,17 +54,17 @@ def rate(value: Maybe[float]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What traffic is told in on the screen; reports are always in bytes."""
+    """The unit of traffic on the screen; reports always use bytes."""
 
     name: str = "GB/s"
     per_byte: int = 1
 
     def number(self, value: Maybe[float], width: int = 6) -> str:
-        """Return bytes/s in the unit, as `gb_per_s` does."""
+        """Return bytes/s as a number in this unit, formatted as by `gb_per_s()`."""
         return gb_per_s(value if isinstance(value, Missing) else value * self.per_byte, width)
 
     def text(self, value: Maybe[float]) -> str:
-        """Return bytes/s with the unit, as `rate` does."""
+        """Return bytes/s with this unit, formatted as by `rate()`."""
         if isinstance(value, Missing):
             return UNKNOWN
         return rate(value * self.per_byte).replace("B/s", self.name[1:])
@@ -75,7 +75,7 @@ BYTES: Final = Unit()
 
 
 def percent(value: Maybe[float], width: int = 3) -> str:
-    """A share (1.0 is 100 %) as a whole number of percent; `<1` for what is not quite nothing."""
+    """Return a share (1.0 is 100 %) as an integer percentage; `<1` if it is above 0 but rounds to 0."""
     if isinstance(value, Missing):
         return UNKNOWN.rjust(width)
     number = value * 100
@@ -83,7 +83,7 @@ def percent(value: Maybe[float], width: int = 3) -> str:
 
 
 def gib(value: Maybe[float]) -> str:
-    """Bytes as GiB: `0.5G`, `71.2G`, `412G`, `2.0T`."""
+    """Return bytes as GiB: `0.5G`, `71.2G`, `412G`, `2.0T`."""
     if isinstance(value, Missing):
         return UNKNOWN
     number = value / GIB
@@ -93,19 +93,20 @@ def gib(value: Maybe[float]) -> str:
 
 
 def memory(used: Maybe[float], total: Maybe[float]) -> str:
-    """Used and total memory: `71.2/80G`."""
+    """Return used and total memory: `71.2/80G`."""
     if isinstance(total, Missing):
         return gib(used)
-    whole = f"{total / GIB:.0f}G" if total < 999.5 * GIB else gib(total)
+    total_text = f"{total / GIB:.0f}G" if total < 999.5 * GIB else gib(total)
     if isinstance(used, Missing):
-        return f"{UNKNOWN}/{whole}"
-    left = gib(used)
-    return f"{left[:-1] if left[-1] == whole[-1] else left}/{whole}"
+        return f"{UNKNOWN}/{total_text}"
+    used_text = gib(used)
+    same_unit = used_text[-1] == total_text[-1]
+    return f"{used_text[:-1] if same_unit else used_text}/{total_text}"
 
 
-@lru_cache(maxsize=1024)  # most counters stand still from one picture to the next
+@lru_cache(maxsize=1024)  # most counters do not change from one frame to the next
 def count(value: Maybe[float], width: int = 4) -> str:
-    """A count: `12`, `505`, `1.2k`, `36G`."""
+    """Return a count: `12`, `505`, `1.2k`, `36G`."""
     if isinstance(value, Missing):
         return UNKNOWN.rjust(width)
     number = float(value)
@@ -121,7 +122,7 @@ def count(value: Maybe[float], width: int = 4) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time span: `0.3s`, `42s`, `6m`, `3h`, `2d`."""
+    """Return a duration: `0.3s`, `42s`, `6m`, `3h`, `2d`."""
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     for limit, size, unit in ((90, 1, "s"), (5400, 60, "m"), (129600, 3600, "h")):
@@ -131,9 +132,9 @@ def age(seconds: float) -> str:
 
 
 def spark(values: Sequence[float], scale: Maybe[float], levels: str, gap: str) -> str:
-    """Draw values (NaN for a gap) against a fixed scale, one character each, `levels` from nothing to full.
+    """Return a sparkline of values against a fixed scale: one of `levels` each, `gap` for NaN.
 
-    Whatever is not nothing shows as more than the lowest level; without a scale only nothing can be drawn.
+    Any value above 0 is drawn above the lowest level; without a scale, only values of 0 can be drawn.
     """
     top = len(levels) - 1
     full = 0.0 if isinstance(scale, Missing) else scale

@@ -1,7 +1,7 @@
-"""The garbage collector in a program that runs for days.
+"""Settings of the garbage collector for a program that runs for days.
 
-Looking for cycles among the objects that are there from the start was a fifth of what the screen cost,
-with pauses of up to 100 ms; what comes and goes with the readings has no cycles and is freed at once.
+Searching the objects that exist since start-up for cycles took a fifth of the time of the screen, with pauses
+of up to 100 ms. Objects made for a reading have no cycles and are freed without the collector.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import gc
 from typing import Final
 
 THRESHOLDS: Final = (10_000, 10, 10)
-"""New objects before a look at the youngest, and how many looks before the next generation's."""
+"""Arguments of `gc.set_threshold()`: new objects per collection of the youngest generation, and so on."""
 
 
 def disable_during_startup() -> None:
-    """Look for none during the start: next to nothing of what modules make is garbage.
+    """Disable collection during start-up: imports create almost no garbage.
 
-    Looking all the same was a tenth of the time to the first picture.
+    Collection took a tenth of the time to the first frame.
     """
     gc.disable()
 
 
 def freeze_startup_objects() -> None:
-    """Leave what there is now alone from now on; to be called once the start is over."""
+    """Collect once and freeze all live objects (`gc.freeze()`); call this when start-up is complete."""
     gc.enable()
     gc.collect()
     gc.freeze()

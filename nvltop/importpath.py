@@ -1,8 +1,8 @@
-"""Which folders Python may load code from: never the current one, unless nvltop itself comes from there.
+"""The folders that Python may import from: not the current folder, unless nvltop itself is there.
 
-The current folder can belong to anybody (`/tmp`, another user's job), and nvltop is run as root too
-(CWE-427). Imports only what the interpreter has loaded by itself: any other import could already come
-from there.
+The current folder may belong to anyone (`/tmp`, another user's job), and nvltop is also run as root
+(CWE-427). This module imports only what the interpreter has already loaded, since any other import could
+itself come from the current folder.
 """
 
 import os
@@ -12,15 +12,15 @@ import nvltop
 
 
 def trusted_entries(entries: list[str], package: str = "") -> list[str]:
-    """Return the entries of a `sys.path` that code may be loaded from, made absolute.
+    """Return the entries of a `sys.path` that may be imported from, as absolute paths.
 
-    Left out are the empty string, relative entries and the current folder, unless `package` (by default the
-    folder or archive from which nvltop was imported) is that entry. Folders of the interpreter itself stay.
+    The empty string, relative entries and the current folder are removed, except `package` (by default the
+    folder or archive from which nvltop was imported). Folders of the interpreter itself are kept.
     """
     try:
         here = os.getcwd()
     except OSError:
-        here = ""  # it was deleted: relative entries lead nowhere
+        here = ""  # it was deleted, so relative entries do not exist either
     home = package or os.path.dirname(os.path.dirname(os.path.join(here, nvltop.__file__)))
     kept = []
     for entry in entries:
@@ -34,7 +34,7 @@ def trusted_entries(entries: list[str], package: str = "") -> list[str]:
 
 
 def drop_current_folder() -> None:
-    """Make `sys.path` one that code may be loaded from."""
+    """Remove the entries of `sys.path` that must not be imported from."""
     sys.path[:] = trusted_entries(sys.path)
 
 
@@ -43,7 +43,7 @@ def _same_file(a: str, b: str) -> bool:
 
 
 def _in_interpreter(path: str) -> bool:
-    """Whether a path is in the standard library, or where the interpreter's packages are installed."""
+    """Return whether a path is in the standard library or a folder of installed packages."""
     user_site = getattr(sys.modules.get("site"), "USER_SITE", None)
     real = os.path.realpath(path) + "/"
     for root in (sys.prefix, sys.exec_prefix, sys.base_prefix, user_site):

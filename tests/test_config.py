@@ -52,7 +52,7 @@ def test_without_a_file_the_defaults_hold(path):
         ("unicode = 1\n", 1, "true or false"),
         ('meters = ["cpu", "fuel"]\n', 1, "list of cpu"),
         ('alert = "bell"\n', 1, "list of bell"),
-        ('colour = "red"\n', 1, "colour: no setting of nvltop"),
+        ('colour = "red"\n', 1, "colour: not a setting of nvltop"),
         ("theme = \n", 1, "defaults are used"),
         ('theme = "light"\nthis is no TOML\n', 2, "defaults are used"),
         ("[theme]\nname = 1\n", 1, "one of"),
@@ -71,7 +71,7 @@ def test_a_wrong_setting_costs_itself_alone(path):
     found = file.load(path)
     assert found.values == {"theme": "light", "unicode": False}
     assert [problem.partition(": ")[0] for problem in found.problems] == [f"{path} line 2", f"{path} line 3"]
-    assert all(problem.endswith("it is ignored") for problem in found.problems)
+    assert all(problem.endswith("; ignored") for problem in found.problems)
     # What another version of nvltop wrote stays.
     file.save(path, {"unicode": True})
     assert "future = 1" in path.read_text()

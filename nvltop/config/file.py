@@ -1,4 +1,4 @@
-"""The config file: TOML in the user's config folder, read strictly, written without losing a comment."""
+"""The config file: TOML in the user's config folder, validated strictly, written with its comments kept."""
 
 from __future__ import annotations
 
@@ -23,41 +23,37 @@ from nvltop.config.settings import (
     UNITS,
     Settings,
 )
-from nvltop.home import home
+from nvltop.home import xdg_folder
 from nvltop.text import clean
 
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_PROBLEMS: Final = 5
-"""Of one file; more would only hide the first."""
-RELATIVE_PATH: Final = Path("nvltop", "config.toml")
-NEW_FILE_HEADER: Final = "# Settings of nvltop; written by F2 as well.\n"
+"""Number of problems reported for one file; more would hide the first."""
+NEW_FILE_HEADER: Final = "# Settings of nvltop; F2 writes this file as well.\n"
 
 
 class ConfigError(ValueError):
-    """The file cannot be written; the message is one line."""
+    """An error writing the file; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """What a config file holds."""
+    """The contents of a config file."""
 
     values: dict[str, Any]
-    """The settings that can be used, by the file's names."""
+    """The valid settings, by their names in the file."""
     problems: tuple[str, ...] = ()
-    """Why others cannot, each in one line that names file and line."""
+    """One line for each invalid setting, with file, line and reason."""
 
 
 def default_path(environ: Mapping[str, str]) -> Path | None:
-    """Return where the file is looked for; None for a user without a home folder."""
-    root = environ.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(root):
-        return Path(root) / RELATIVE_PATH
-    at = home(environ)
-    return at / ".config" / RELATIVE_PATH if at else None
+    """Return the path of the file without `--config`; None for a user without a home folder."""
+    folder = xdg_folder(environ, "XDG_CONFIG_HOME", ".config")
+    return folder / "config.toml" if folder else None
 
 
 def load(path: Path) -> LoadedConfig:
-    """Read the file; without one, nothing is set."""
+    """Read the file; without one, return no settings."""
     try:
         raw = _read(path)
     except FileNotFoundError:
@@ -65,8 +61,8 @@ def load(path: Path) -> LoadedConfig:
     except OSError as error:
         return _unusable(f"{path}: {error.strerror or error}")
     if len(raw) > MAX_FILE_BYTES:
-        return _unusable(f"{path}: larger than a config file can be")
-    # Only where there is a file: it takes 30 ms.
+        return _unusable(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+    # Imported only if there is a file: it takes 30 ms.
     import tomlkit
     from tomlkit.exceptions import ParseError
 
@@ -84,8 +80,8 @@ def load(path: Path) -> LoadedConfig:
 
 
 def _read(path: Path) -> bytes:
-    """Return up to one byte more than `MAX_BYTES`; an empty file for `/dev/null`."""
-    # A pipe or a terminal could be waited for without an end.
+    """Return at most one byte more than `MAX_FILE_BYTES`; nothing for `/dev/null`."""
+    # Reading a pipe or a terminal could wait indefinitely.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(fd)
@@ -100,21 +96,21 @@ def _unusable(problem: str) -> LoadedConfig:
 
 
 def _checked(path: Path, text: str, found: Mapping[str, Any]) -> LoadedConfig:
-    """Return the settings that can be used: a wrong one costs itself alone."""
+    """Return the valid settings; an invalid one is ignored and reported."""
     values: dict[str, Any] = {}
     problems = []
     for name, value in found.items():
         try:
             if name not in CHECKS:
-                raise ValueError(f"no setting of nvltop {__version__}")
+                raise ValueError(f"not a setting of nvltop {__version__}")
             values[name] = CHECKS[name](value)
         except ValueError as error:
-            problems.append(clean(f"{path} line {_line_of(text, name)}: {name}: {error}; it is ignored"))
+            problems.append(clean(f"{path} line {_line_of(text, name)}: {name}: {error}; ignored"))
     return LoadedConfig(values, tuple(problems[:MAX_PROBLEMS]))
 
 
 def _line_of(text: str, name: str) -> int:
-    """Return the line of a top-level key, 1 if it is written in a way that is not found."""
+    """Return the line number of a top-level key, 1 if it is not found."""
     for number, line in enumerate(text.splitlines(), 1):
         if re.match(rf"""\s*\[?["']?{re.escape(name)}["']?\s*[=.\]]""", line):
             return number
@@ -166,19 +162,19 @@ CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "meters": _some_of(METERS),
     "hidden_columns": _some_of(HIDEABLE_COLUMNS),
 }
-"""Every setting of the file, and what its value must be."""
+"""Validators of the settings in the file, by name; each returns the value or raises `ValueError`."""
 
 FIELD_NAMES: Final = {"interval": "interval_s"}
-"""Settings that the program calls otherwise."""
+"""Fields of `Settings` whose names differ from those in the file."""
 
 
 def apply(settings: Settings, found: Mapping[str, Any]) -> Settings:
-    """Return settings with those of a file."""
+    """Return settings with the values of a file."""
     return replace(settings, **{FIELD_NAMES.get(name, name): value for name, value in found.items()})
 
 
 def changed(before: Settings, after: Settings) -> dict[str, Any]:
-    """Return what of the file's settings differs, by the file's names."""
+    """Return the settings of the file that differ, by their names in the file."""
     names = {FIELD_NAMES.get(name, name): name for name in CHECKS}
     return {
         names[f.name]: getattr(after, f.name)
@@ -188,16 +184,16 @@ def changed(before: Settings, after: Settings) -> dict[str, Any]:
 
 
 def save(path: Path, changes: Mapping[str, Any]) -> None:
-    """Write settings into the file, which keeps its comments, order, owner and mode; raise `ConfigError`.
+    """Write settings to the file, which keeps its comments, order, owner and mode; raise `ConfigError`.
 
-    The file is replaced as a whole or not at all. Only a regular file is, which is ours and may be written;
-    a new one can be read by its owner alone.
+    The file is replaced atomically, and only if it is a regular file that belongs to us and is writable. A
+    new file can be read only by its owner.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        # A link is followed: the file it leads to is the one that is meant.
+        # A symbolic link is followed: the file it points to is replaced, and the link is kept.
         target = path.resolve()
         found = _check_writable(target)
         document = tomlkit.parse(target.read_text("utf-8") if found else NEW_FILE_HEADER)
@@ -212,10 +208,10 @@ def save(path: Path, changes: Mapping[str, Any]) -> None:
                     os.fchown(fd, -1, found.st_gid)
                     os.fchmod(fd, stat.S_IMODE(found.st_mode))
             os.replace(temporary, target)
-        except BaseException:  # whatever ends it, nothing half-written is left
+        except BaseException:  # whatever the error, no temporary file is left behind
             os.unlink(temporary)
             raise
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(clean(f"{path} was not written: {reason}")) from None
     except (TOMLKitError, ValueError):
@@ -223,12 +219,12 @@ def save(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 def _check_writable(target: Path) -> os.stat_result | None:
-    """Return the status of the file, None if there is none; raise `OSError` if it is not ours to write."""
+    """Return the status of the file, None if it does not exist; raise `OSError` if we may not write it."""
     user = os.geteuid()
     try:
         found = os.stat(target, follow_symlinks=False)
     except FileNotFoundError:
-        # As root, in the home of somebody else: that user could not read it.
+        # As root in the home of another user, who could not read the new file.
         folder = next(parent for parent in target.parents if parent.exists())
         if not user and folder.stat().st_uid:
             raise OSError(0, "its folder belongs to another user") from None

@@ -1,4 +1,4 @@
-"""How one run behaves: the values behind the flags and the config file."""
+"""The settings of a run, from flags, environment and config file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 60.0
 SCREEN_INTERVAL_S: Final = 0.25
-"""Four refreshes a second."""
+"""Interval of the live screen: four refreshes per second."""
 REPORT_INTERVAL_S: Final = 1.0
 
 THEMES: Final = ("default", "light", "high-contrast", "colour-blind", "monochrome")
 UNITS: Final = ("GB/s", "Gb/s")
-"""Of traffic: 10^9 bytes, or bits, a second."""
+"""Units of traffic: 10^9 bytes or bits per second."""
 LAYOUTS: Final = ("matrix", "links")
-"""What stands below the GPUs where there is no room for both."""
+"""Tables shown below the GPUs where there is not enough space for both."""
 ALERTS: Final = ("bell", "desktop")
 METERS: Final = ("cpu", "memory", "tx", "rx", "pcie-tx", "pcie-rx", "power")
 HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "links", "errors", "bus", "numa")
@@ -25,7 +25,7 @@ HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "lin
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the screen and the reports can be told."""
+    """Settings of the screen and of reports."""
 
     interval_s: float = SCREEN_INTERVAL_S
     theme: str = "default"
@@ -34,21 +34,21 @@ class Settings:
     units: str = "GB/s"
     layout: str = "matrix"
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
-    """From top to bottom, four at most."""
+    """Meters from top to bottom, at most four."""
     hidden_columns: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    """GPUs to show: index, UUID or PCI bus id; empty for all."""
+    """GPUs to show, by index, UUID or PCI bus id; empty for all."""
     alert: tuple[str, ...] = ()
-    """How a new warning is told: `bell`, `desktop`."""
+    """How new warnings are signalled: `bell`, `desktop`."""
     readonly: bool = False
-    """Nothing on the machine can be changed from the screen."""
+    """Whether the screen must not change anything on the machine."""
     full: bool = False
-    """Snapshots keep the arguments of processes, without secrets."""
+    """Whether snapshots keep the arguments of processes, with secrets removed."""
     snapshot_on_critical: bool = False
-    """Write a snapshot when something critical is found."""
+    """Whether to write a snapshot when a finding is critical."""
     max_refreshes: int | None = None
-    """End after so many refreshes."""
+    """Number of refreshes after which the run ends; None for no limit."""
     config: Path | None = None
-    """Where changes made on the screen are written; None for nowhere."""
+    """Config file to which changes made on the screen are written, if any."""
     config_problems: tuple[str, ...] = ()
-    """What of the config file cannot be used, each in one line."""
+    """One line for each invalid setting in the config file."""

@@ -49,7 +49,7 @@ def test_without_a_place_to_write_the_report_is_told(monkeypatch, tmp_path):
 
 def test_a_report_without_a_screen_ends_in_one_line(tmp_path):
     code = (
-        "import nvltop.cli as c, nvltop.cli.run as r; r._report = lambda *a: 1 // 0;"
+        "import nvltop.cli as c, nvltop.cli.run as r; r._run_headless = lambda *a: 1 // 0;"
         "exit(c.main(['--once', '--demo']))"
     )
     run = subprocess.run(
