@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from nvltop.analysis import matrix
 from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
-from nvltop.analysis.health import RuleEngine
-from nvltop.analysis.health.claim import RuleInput
+from nvltop.analysis.health.engine import RuleEngine
+from nvltop.analysis.health.rule import RuleInput
 from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s

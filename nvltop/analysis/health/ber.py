@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    DCGM,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-    linked_gpus,
-)
+from nvltop.analysis.health.claim import DCGM, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.model import LinkBer, Missing, Severity, known
 
 MAX_BER: Final = (1, 12)
@@ -52,7 +45,7 @@ def ratio(packed: int) -> float:
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the effective bit error rate of every link that has one."""
-    told = [(g, ber) for g in linked_gpus(rule_input) if (ber := g.ber) is not None and _has(ber)]
+    told = [(g, ber) for g in rule_input.linked_gpus if (ber := g.ber) is not None and _has(ber)]
     if not told:
         return (), None
     claims = []

@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.board import links_per_bridge, optional_bridge, sold_with_bridge
-from nvltop.analysis.health.claim import (
-    Claim,
-    Escalation,
-    RuleInput,
-    active_link_count,
-    gpu_name,
-    gpu_names,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.down_links import MIN_STATE_READINGS, gpus_with_link_states
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleInput, active_link_count
 from nvltop.analysis.link_states import lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE, pcie_speed
 from nvltop.model import GpuFrame, LinkState, Severity, known

@@ -1,9 +1,9 @@
-"""Which findings follow from which: one fault is one root finding, its consequences stand below it.
+"""Causes of findings: one fault is one root finding, and its consequences are listed below it.
 
-A relation is either known to the rule itself (`Claim.cause`: the other end of a broken wire, the echo of
-another GPU's Xid) or listed in `RELATIONS`. A finding names the root of its chain, not the link before it
-in the chain, and a cause is at least as severe as what follows from it, so that the roots alone give the
-worst severity.
+The cause of a finding is either set by its rule (`Claim.cause`: the other end of a broken link, the Xid of
+another GPU that this one echoes) or found with `RELATIONS`. A finding always refers to the root of its
+chain of causes. A cause is at least as severe as its effects, so that the roots alone determine the worst
+severity of the node.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nvltop.analysis.health.claim import Claim
-from nvltop.analysis.health.debounce import key_of
 from nvltop.model import Finding
 
 
 class Relation(NamedTuple):
-    """Findings of `cause` explain those of `effects`."""
+    """A rule whose findings explain the findings of other rules."""
 
     cause: str
     effects: tuple[str, ...]
     same_gpu: bool = True
-    """Only those about the same GPU; otherwise any of the node."""
+    """Whether it explains only findings about the same GPU; otherwise, about any GPU of the node."""
     same_link: bool = False
+    """Whether it explains only findings about the same link of the same GPU."""
 
 
 RELATIONS: Final = (
@@ -64,27 +64,27 @@ RELATIONS: Final = (
     Relation("stuck-collective", ("heartbeat-stopped", "straggler"), same_gpu=False),
     Relation("p2p-dead", ("p2p-fallback",), same_gpu=False),
 )
-"""The first relation that fits decides, so the more fundamental cause stands first."""
+"""Relations in order of precedence: the first one that applies decides, so fundamental causes come first."""
 
 
 def with_causes(findings: Sequence[Finding], claims: Sequence[Claim]) -> tuple[Finding, ...]:
-    """Return the findings with their causes, the roots in the given order and below each what it caused."""
-    hints = {key_of(c.where): c.cause for c in claims if c.cause}
-    at: dict[tuple[str, str | None], Finding] = {}
+    """Return the findings with their causes: the roots in the given order, each followed by its effects."""
+    claimed_causes = {c.key: c.cause for c in claims if c.cause}
+    by_rule: dict[tuple[str, str | None], Finding] = {}
     for f in reversed(findings):
-        at[f.rule, f.gpu] = f
+        by_rule[f.rule, f.gpu] = f
     cause: dict[str, str] = {}
     for f in findings:
-        hint = hints.get(f.key)
-        found = at.get(hint) if hint else None
+        claimed = claimed_causes.get(f.key)
+        found = by_rule.get(claimed) if claimed else None
         if found is None or not _explains(found, f):
             found = _related(f, findings)
         if found is not None and _root(found.key, cause) != f.key:
-            # Two findings that would explain each other: the first one does.
+            # If two findings would explain each other, the first one explains the second.
             cause[f.key] = found.key
     roots = {f.key: _root(f.key, cause) for f in findings}
-    place = {f.key: i for i, f in enumerate(findings)}
-    ordered = sorted(findings, key=lambda f: (place[roots[f.key]], roots[f.key] != f.key, place[f.key]))
+    position = {f.key: i for i, f in enumerate(findings)}
+    ordered = sorted(findings, key=lambda f: (position[roots[f.key]], roots[f.key] != f.key, position[f.key]))
     return tuple(replace(f, caused_by=roots[f.key]) if roots[f.key] != f.key else f for f in ordered)
 
 
@@ -93,12 +93,12 @@ def _related(f: Finding, findings: Sequence[Finding]) -> Finding | None:
         if f.rule not in relation.effects:
             continue
         for other in findings:
-            if other.rule == relation.cause and _explains(other, f) and _fits(relation, other, f):
+            if other.rule == relation.cause and _explains(other, f) and _applies(relation, other, f):
                 return other
     return None
 
 
-def _fits(relation: Relation, cause: Finding, effect: Finding) -> bool:
+def _applies(relation: Relation, cause: Finding, effect: Finding) -> bool:
     if relation.same_link:
         links = cause.evidence.get("links")
         same = cause.link == effect.link or (isinstance(links, Sequence) and effect.link in links)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.board import ends_in_switches, optional_bridge
-from nvltop.analysis.health.claim import RuleInput, active_link_count, linked_gpus
+from nvltop.analysis.health.rule import RuleInput, active_link_count
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
@@ -57,7 +57,7 @@ def links_may_be_training(rule_input: RuleInput) -> bool:
 
 def gpus_with_link_states(rule_input: RuleInput) -> list[GpuFrame]:
     """Return the GPUs whose link states mean something: under MIG, links are off by design."""
-    return [g for g in linked_gpus(rule_input) if g.gpu.mig is not True and "states" in g.age_s]
+    return [g for g in rule_input.linked_gpus if g.gpu.mig is not True and "states" in g.age_s]
 
 
 def find_down_links(rule_input: RuleInput) -> list[DownLinks]:

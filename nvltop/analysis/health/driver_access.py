@@ -6,21 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.board import Interconnect
-from nvltop.analysis.health.claim import (
-    INFO_ONLY,
-    NVLTOP,
-    UNKNOWN_ONLY,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    first_missing,
-    gpu_name,
-    gpu_names,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import INFO_ONLY, NVLTOP, UNKNOWN_ONLY, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.gpus import unopened
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
 from nvltop.analysis.rates import (
     COUNTER_RESET,
     IMPLAUSIBLE_RATE,
@@ -302,4 +291,4 @@ RULE_GROUP: Final = RuleGroup(
     "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), evaluate, per_gpu=False
 )
 UNREAD: Final = RuleGroup("can be read", ("no-read",), evaluate_unread)
-DESIGN: Final = RuleGroup("by design", ("mig-on", "in-vm", "no-nvlink"), evaluate_design)
+DESIGN: Final = RuleGroup("by design", ("mig-on", "in-vm", "no-nvlink"), evaluate_design, is_check=False)

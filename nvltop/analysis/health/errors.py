@@ -6,19 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from nvltop.analysis.errors import FULL
-from nvltop.analysis.health.claim import (
-    DCGM,
-    INFO_ONLY,
-    NVLTOP,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-    linked_gpus,
-)
+from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, known
@@ -57,7 +48,7 @@ CHECK_TRAY_STEP: Final = FINISH_JOB_STEP + "; on a rack (NVL72) look at the cabl
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge all error counters of all links."""
-    gpus = linked_gpus(rule_input)
+    gpus = rule_input.linked_gpus
     if not gpus:
         return (), None
     counted = [rule_input.history.error_summary(g) for g in gpus]

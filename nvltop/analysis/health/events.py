@@ -8,16 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from nvltop.analysis.health.board import Interconnect
-from nvltop.analysis.health.claim import (
-    XID_CATALOG,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-    gpu_names,
-)
+from nvltop.analysis.health.claim import XID_CATALOG, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.health.xids import AT_ONCE_S, Evidence, at_once, culprits, evidence, severity
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.model import Event, GpuFrame, Missing, Severity

@@ -6,19 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.board import Interconnect, ends_in_switches, is_rack
-from nvltop.analysis.health.claim import (
-    DCGM,
-    HELD_PLACEHOLDER,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    first_missing,
-    gpu_name,
-    gpu_names,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import DCGM, HELD_PLACEHOLDER, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
 from nvltop.formatting import age
 from nvltop.model import GpuFrame, Missing, Severity, known
 
@@ -154,7 +144,7 @@ def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
         ),
         next_step=step,
         source=DCGM,
-        damage=1.0,
+        lost_share=1.0,
     )
 
 

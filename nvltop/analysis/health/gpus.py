@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    NVLTOP,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    first_missing,
-    gpu_name,
-    gpu_names,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import NVLTOP, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
 from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, known
 from nvltop.text import bus_number
 
@@ -89,7 +80,7 @@ def _unopened(rule_input: RuleInput) -> Iterator[Claim]:
         next_step="Look for RmInitAdapter and Xid lines in `dmesg`, run nvidia-bug-report.sh, then"
         " power-cycle the machine; a reboot alone may not be enough",
         source="nvmlDeviceGetHandleByIndex_v2",
-        damage=1.0,
+        lost_share=1.0,
     )
 
 
@@ -129,7 +120,7 @@ def _lost(rule_input: RuleInput) -> Iterator[Claim]:
                 evidence=rule_input.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,
                 source="XID 79 in NVIDIA's catalog",
-                damage=1.0,
+                lost_share=1.0,
             )
 
 

@@ -8,17 +8,9 @@ from typing import Final
 
 from nvltop.analysis.activity.gpu_groups import GpuGroup, group_by_job
 from nvltop.analysis.activity.link_balance import LinkImbalance
-from nvltop.analysis.health.claim import (
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-    gpu_names,
-    linked_gpus,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
@@ -44,7 +36,7 @@ PY_SPY_STEP: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge what the jobs do."""
-    gpus = linked_gpus(rule_input)
+    gpus = rule_input.linked_gpus
     if not gpus:
         return (), None
     by_uuid = {g.gpu.uuid: g for g in gpus}

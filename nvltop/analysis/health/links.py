@@ -13,21 +13,7 @@ from typing import Final
 
 from nvltop.analysis.health import bridges
 from nvltop.analysis.health.board import Interconnect, optional_bridge
-from nvltop.analysis.health.claim import (
-    DCGM,
-    INFO_ONLY,
-    NVLTOP,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    active_link_count,
-    first_missing,
-    gpu_name,
-    gpu_names,
-    linked_gpus,
-)
+from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.down_links import (
     MIN_STATE_READINGS,
     DownLinks,
@@ -36,6 +22,14 @@ from nvltop.analysis.health.down_links import (
     find_down_links,
     gpus_with_link_states,
     links_may_be_training,
+)
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
+from nvltop.analysis.health.rule import (
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+    active_link_count,
+    first_missing,
 )
 from nvltop.analysis.link_states import lit
 from nvltop.model import GpuFrame, LinkState, Missing, Severity, known
@@ -46,7 +40,7 @@ SINCE_BEFORE_START: Final = "since before nvltop started"
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the states and speeds of all links."""
-    gpus = linked_gpus(rule_input)
+    gpus = rule_input.linked_gpus
     if not gpus:
         unread = first_missing(g.nvlink.links_present for g in rule_input.gpus if g.gpu.mig is not True)
         return (), unread
@@ -118,7 +112,7 @@ def _switch_down(rule_input: RuleInput, switch: str, found: Sequence[DownLinks])
         next_step="Look for SXid lines of that NVSwitch in `dmesg`, then restart the machine. "
         + rule_input.board.fabric_next_step,
         confidence="likely",
-        damage=max(d.missing / d.expected for d in found),
+        lost_share=max(d.missing / d.expected for d in found),
     )
 
 
@@ -165,7 +159,7 @@ def _link_down(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
         next_step=rule_input.board.link_next_step,
         source=DCGM,
         cause=("link-down", root) if root else None,
-        damage=d.missing / d.expected,
+        lost_share=d.missing / d.expected,
     )
 
 
@@ -184,7 +178,7 @@ def _fewer(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
         next_step="Compare `nvidia-smi nvlink -s` of both GPUs. " + rule_input.board.fabric_next_step,
         source=NVLTOP,
         cause=("link-down", root) if root else None,
-        damage=d.missing / d.expected,
+        lost_share=d.missing / d.expected,
     )
 
 
@@ -224,14 +218,14 @@ def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             evidence=rule_input.evidence(g, "states", links=shut),
             next_step="Check the partition of this GPU. " + rule_input.board.fabric_next_step,
             source="NVML field 165",
-            damage=len(shut) / len(g.links),
+            lost_share=len(shut) / len(g.links),
         )
 
 
 def _fastest(rule_input: RuleInput) -> dict[object, float]:
     """Return the speed of the fastest link of each model, bytes/s one direction."""
     fastest: dict[object, float] = {}
-    for g in linked_gpus(rule_input):
+    for g in rule_input.linked_gpus:
         if g.gpu.mig is not True:
             fastest[g.gpu.name] = max(fastest.get(g.gpu.name, 0.0), *lit(g.links).active_speeds, 0.0)
     return fastest

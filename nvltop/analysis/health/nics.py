@@ -7,16 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    INFO_ONLY,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_names,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import INFO_ONLY, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, Severity, known
 

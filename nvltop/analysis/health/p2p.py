@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    active_link_count,
-    gpu_names,
-    linked_gpus,
-    short_gpu_names,
-)
+from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.fabric import not_ready
+from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active_link_count
 from nvltop.analysis.link_states import SWITCH, lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE
 from nvltop.model import GpuFrame, Missing, Severity, known
@@ -33,7 +25,7 @@ CHECK_P2P_STEP: Final = (
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge P2P status and where the traffic goes."""
-    gpus = [g for g in linked_gpus(rule_input) if active_link_count(g) and g.gpu.mig is not True]
+    gpus = [g for g in rule_input.linked_gpus if active_link_count(g) and g.gpu.mig is not True]
     ends = {g.gpu.uuid: lit(g.links).ends for g in gpus}
     switched = {a for a, leads in ends.items() if SWITCH in leads}
     joined = [

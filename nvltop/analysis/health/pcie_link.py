@@ -9,15 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-    gpu_names,
-)
+from nvltop.analysis.health.claim import Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, Severity, known
 

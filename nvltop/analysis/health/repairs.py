@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    DCGM,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    first_missing,
-    gpu_name,
-)
+from nvltop.analysis.health.claim import DCGM, Claim, Escalation
 from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
+from nvltop.analysis.health.gpu_names import gpu_name
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
 from nvltop.model import GpuFrame, Missing, Severity, known
 
 RECOVERY_ACTIONS: Final = {

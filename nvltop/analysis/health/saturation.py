@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis import verdict_text
-from nvltop.analysis.health.claim import (
-    CheckSummary,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    linked_gpus,
-)
+from nvltop.analysis.health.claim import Claim, Escalation
+from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput, RuleResult
 from nvltop.model import Judgement, Missing, Severity, known
 
 SATURATED_S: Final = 30.0
@@ -22,7 +15,7 @@ SATURATED_S: Final = 30.0
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge the load of the links, by the same analysis as the verdict."""
-    if not linked_gpus(rule_input):
+    if not rule_input.linked_gpus:
         return (), None
     return _saturated(rule_input), _looked(rule_input)
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from nvltop.analysis.health.claim import (
-    INFO_ONLY,
-    UNKNOWN_ONLY,
-    Claim,
-    Escalation,
-    RuleGroup,
-    RuleInput,
-    RuleResult,
-    gpu_name,
-)
+from nvltop.analysis.health.claim import INFO_ONLY, UNKNOWN_ONLY, Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_name
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import lit, rates
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.health.claim import RuleInput, linked_gpus
+from nvltop.analysis.health.rule import RuleInput
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, LinkState, Severity, known
@@ -114,7 +114,7 @@ def culprits(events: Sequence[Event]) -> dict[str, list[Event]]:
 
 def at_once(rule_input: RuleInput, xids: Sequence[Event]) -> list[Event]:
     """Return the Xids that all linked GPUs reported at once while none reported a fault of its own."""
-    members = {g.gpu.uuid for g in linked_gpus(rule_input)}
+    members = {g.gpu.uuid for g in rule_input.linked_gpus}
     if len(members) < 2:
         return []
     found: dict[int, Event] = {}

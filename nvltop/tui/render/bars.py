@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.health.claim import gpu_names
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
 from nvltop.tui.render.replay_bar import timeline
 from nvltop.tui.render.row import Row, Span, fit, sentence

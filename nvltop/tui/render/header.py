@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Final
 
-from nvltop.analysis.health.claim import gpu_names
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.model import Frame, Severity, known
 from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.findings import severity_counts

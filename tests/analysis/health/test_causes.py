@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.health.causes import RELATIONS, with_causes
 from nvltop.analysis.health.claim import Claim, Escalation
-from nvltop.analysis.health.debounce import FindingTracker, key_of
+from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.model import Finding, Severity
 
 RULES = sorted({r.cause for r in RELATIONS} | {e for r in RELATIONS for e in r.effects})
@@ -23,10 +23,10 @@ claims = st.lists(
         escalations=st.sampled_from(Severity).map(lambda s: (Escalation(s),)),
         link=st.sampled_from([None, 3, 7]),
         cause=st.none() | st.tuples(st.sampled_from(RULES), st.sampled_from([None, "GPU-a", "GPU-b"])),
-        damage=st.sampled_from([0.0, 0.1, 1.0]),
+        lost_share=st.sampled_from([0.0, 0.1, 1.0]),
     ),
     max_size=12,
-    unique_by=lambda c: c.where,
+    unique_by=lambda c: c.key,
 )
 
 
@@ -52,8 +52,7 @@ def test_findings_keep_their_content_and_stand_below_their_root(given_claims):
 
 
 def finding(rule, severity="warning", gpu="GPU-a", link=None, **evidence):
-    key = key_of((rule, gpu, link, None))
-    return Finding(rule, Severity(severity), gpu, link, "A sentence", evidence, key=key)
+    return Finding(rule, Severity(severity), gpu, link, "A sentence", evidence, key=f"{rule}/{gpu}/{link}")
 
 
 def causes(*findings):

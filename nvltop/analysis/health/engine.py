@@ -1,0 +1,115 @@
+"""Evaluation of all rules, once a second: from a `RuleInput` to findings, pending conditions and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nvltop.analysis.health import RULE_GROUPS
+from nvltop.analysis.health.causes import with_causes
+from nvltop.analysis.health.claim import Claim
+from nvltop.analysis.health.debounce import FindingTracker
+from nvltop.analysis.health.gpu_names import gpu_names
+from nvltop.analysis.health.history import RuleHistory
+from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput
+from nvltop.analysis.rates import max_gap_s
+from nvltop.model import Check, Finding, Missing, Pending, Severity
+
+RULE_INTERVAL_S: Final = 1.0
+"""Interval at which the rules are evaluated, seconds; nothing they use is read more often."""
+
+
+class RuleEngine:
+    """Evaluates all rule groups and keeps their results."""
+
+    def __init__(self) -> None:
+        self.history = RuleHistory()
+        self._tracker = FindingTracker()
+        self._summaries: dict[str, CheckSummary] = {}
+        """Last summary of each group, by its name."""
+        self._checked_since_s: dict[str, float] = {}
+        """CLOCK_MONOTONIC since which each group has been checked without a gap, by its name."""
+        self._evaluated_s: float | None = None
+        """CLOCK_MONOTONIC of the last evaluation."""
+        self.findings: tuple[Finding, ...] = ()
+        self.pending: tuple[Pending, ...] = ()
+        self.checks: tuple[Check, ...] = ()
+
+    @property
+    def past(self) -> Sequence[Finding]:
+        """Findings that have ended, newest first."""
+        return self._tracker.past
+
+    def due(self, now_s: float) -> bool:
+        """Return whether `RULE_INTERVAL_S` has passed since the last evaluation."""
+        return self._evaluated_s is None or now_s - self._evaluated_s >= RULE_INTERVAL_S
+
+    def evaluate(self, rule_input: RuleInput) -> None:
+        """Evaluate all rules and update findings, pending conditions and checks."""
+        now_s = rule_input.tick.mono_s
+        after_gap = self._evaluated_s is not None and now_s - self._evaluated_s > max_gap_s(RULE_INTERVAL_S)
+        if after_gap:
+            self._checked_since_s.clear()
+        self._evaluated_s = now_s
+        self.history.board(rule_input.inventory)
+        self.history.update(rule_input.gpus, rule_input.nics, now_s)
+        self.history.unread_time.update(rule_input.tick, self.history.last_reading_s)
+        claims: list[Claim] = []
+        for group in RULE_GROUPS:
+            found, summary = group.evaluate(rule_input)
+            summary = _without_unread_gpus(summary, rule_input, group.per_gpu)
+            self._summaries[group.name] = summary
+            if isinstance(summary, str):
+                self._checked_since_s.setdefault(group.name, now_s)
+            else:
+                self._checked_since_s.pop(group.name, None)
+            claims += found
+        self._tracker.update(claims, now_s, rule_input.tick.wall_s, after_gap)
+        self.findings = with_causes(self._tracker.findings(now_s), claims)
+        self.pending = self._tracker.pending(now_s)
+        self.checks = tuple(self._check(group, now_s) for group in RULE_GROUPS if group.is_check)
+
+    def _check(self, group: RuleGroup, now_s: float) -> Check:
+        """Return the outcome of a group; `Check.outcome` lists the five there are."""
+        summary = self._summaries[group.name]
+        watched_s = round(now_s - self._checked_since_s.get(group.name, now_s), 1)
+        findings = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
+        pending = [p for p in self.pending if p.finding.rule in group.rules]
+        if any(f.severity.is_problem for f in findings):
+            outcome, detail = "problem", findings[0].summary
+        elif pending:
+            outcome, detail = "pending", _pending_detail(pending[0])
+        elif findings:
+            outcome, detail = "unknown", findings[0].summary
+        elif isinstance(summary, Missing):
+            outcome, detail = "unknown", summary.reason
+        elif summary is None:
+            outcome, detail = "n/a", "not available on this node"
+        else:
+            # Fine as far as nvltop watched: a delayed condition could still appear.
+            brief = round(watched_s) <= group.longest_delay_s
+            outcome, detail = "fine", f"{summary} (watched {watched_s:.0f} s)" if brief else summary
+        return Check(group.name, outcome, detail, watched_s)
+
+
+def _pending_detail(pending: Pending) -> str:
+    """Return the condition that is seen, and when it becomes a finding."""
+    wait = f"in {pending.wait_s:.0f} s if it lasts" if pending.wait_s >= 1 else "with the next readings"
+    return f"{pending.finding.headline} ({pending.finding.severity} {wait})"
+
+
+def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
+    """Return the summary with the GPUs that could not be checked: what nobody read is not fine."""
+    unread = [g for g in rule_input.gpus if g.state != "ok" or g.stale]
+    if isinstance(summary, Missing) or not unread:
+        return summary
+    if len(unread) == len(rule_input.gpus):
+        if any(g.state != "ok" for g in unread):
+            return Missing(f"no GPU responds ({unread[0].state_reason or 'the values are old'})")
+        if rule_input.tick.not_reading:
+            return Missing("nvltop's own reader is not running")
+        return Missing("nothing has been read lately")
+    if not per_gpu:
+        return summary
+    why = "lost" if all(g.state == "lost" for g in unread) else "not readable"
+    return summary and f"{summary} ({gpu_names(unread)} skipped: {why})"

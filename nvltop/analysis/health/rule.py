@@ -1,0 +1,117 @@
+"""What a rule is: its input, its result, and the group it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nvltop.analysis.activity.link_balance import LinkImbalance
+from nvltop.analysis.health.board import Board
+from nvltop.analysis.health.claim import Claim
+from nvltop.analysis.health.history import RuleHistory
+from nvltop.model import (
+    Activity,
+    Cost,
+    Event,
+    GpuFrame,
+    Inventory,
+    Job,
+    Judgement,
+    Maybe,
+    Missing,
+    NicFrame,
+    Pair,
+    Tick,
+    known,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInput:
+    """The state of the node at one moment, as passed to every rule."""
+
+    inventory: Inventory
+    gpus: Sequence[GpuFrame]
+    tick: Tick
+    cost: Cost
+    events: Sequence[Event]
+    """Events of the driver since nvltop started, oldest first."""
+    pairs: Mapping[tuple[str, str], Pair]
+    """GPU pairs by the UUIDs of both."""
+    history: RuleHistory
+    """Facts about earlier moments."""
+    nics: Sequence[NicFrame] = ()
+    jobs: Sequence[Job] = ()
+    activity: Sequence[Activity] = ()
+    judgements: Sequence[Judgement] = ()
+    """For each job, whether NVLink limits it."""
+    imbalances: Sequence[LinkImbalance] = ()
+    """Links that carry much less than the other links of their GPU."""
+    listening: Event | None = None
+    """When nvltop began to wait for events of the driver; its code is the number of GPUs that send them."""
+
+    @property
+    def board(self) -> Board:
+        """Return the kind of machine."""
+        return self.history.board(self.inventory)
+
+    @property
+    def linked_gpus(self) -> list[GpuFrame]:
+        """Return the readable GPUs that have NVLinks."""
+        return [g for g in self.gpus if g.links and g.state == "ok"]
+
+    @property
+    def up_since(self) -> tuple[float, str] | None:
+        """Return the Unix time since which the driver has been running, and what happened then.
+
+        That is the boot, or a later load of the driver. None if neither time is known.
+        """
+        boot, load = self.inventory.booted_s, self.inventory.driver_loaded_s
+        if known(load) and not (known(boot) and boot > load):
+            return load, "the driver was loaded"
+        return (boot, "boot") if known(boot) else None
+
+    def read_s(self, gpu: GpuFrame, group: str) -> float:
+        """Return CLOCK_MONOTONIC of the last reading of a group of values; 0 if there was none."""
+        age = gpu.age_s.get(group)
+        return 0.0 if age is None else round(self.tick.mono_s - age, 3)
+
+    def evidence(self, gpu: GpuFrame, group: str, **seen: object) -> dict[str, object]:
+        """Return `seen` together with the age of the group of values it was taken from, in seconds."""
+        age = gpu.age_s.get(group)
+        return {**seen, "age_s": None if age is None else round(age, 1)}
+
+
+CheckSummary: TypeAlias = "str | Missing | None"
+"""What a rule group checked, for the case that its rules claim nothing.
+
+A `Missing` says why the group could not check it; None means that the node has nothing of the kind."""
+RuleResult: TypeAlias = "tuple[Iterable[Claim], CheckSummary]"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """Rules that are evaluated together and share one row of the health checks."""
+
+    name: str
+    """Name of the check, such as `link errors`."""
+    rules: tuple[str, ...]
+    """Ids of all rules whose claims `evaluate` returns."""
+    evaluate: Callable[[RuleInput], RuleResult]
+    longest_delay_s: float = 3.0
+    """Longest delay of the rules, seconds. Until it has passed, the check states for how long it has run."""
+    per_gpu: bool = True
+    """Whether the rules check each GPU, so that the check names the GPUs that could not be read."""
+    is_check: bool = True
+    """Whether the group is shown as a check; False if its rules only inform."""
+
+
+def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
+    """Return the first value that could not be read; None if there is none."""
+    return next((v for v in values if isinstance(v, Missing)), None)
+
+
+def active_link_count(gpu: GpuFrame) -> int:
+    """Return how many links of a GPU are active; 0 if that is unknown."""
+    return gpu.nvlink.links_up if known(gpu.nvlink.links_up) else 0
