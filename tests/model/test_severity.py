@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.model import Severity
-from nvltop.tui.render.header import ROLES
+from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.view_state import FINDING_MARKS
 
 severities = st.sampled_from(Severity)
@@ -37,5 +37,5 @@ def test_a_severity_is_written_as_its_word(severity):
 
 
 def test_every_severity_is_drawn():
-    assert set(ROLES) == set(Severity)
+    assert set(SEVERITY_ROLES) == set(Severity)
     assert set(FINDING_MARKS) == set(Severity) - {Severity.INFO}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textual import events
 
 from nvltop.tui.shell import keyboard
-from nvltop.tui.shell.keyboard import MAX_PASTE, PASTE_IDLE_S, KeyboardInput
+from nvltop.tui.shell.keyboard import MAX_PASTE_CHARS, PASTE_TIMEOUT_S, KeyboardInput
 
 PASTE, END = b"\x1b[200~", b"\x1b[201~"
 
@@ -55,13 +55,13 @@ def test_where_a_paste_is_cut_in_pieces_does_not_matter(cuts):
 
 def test_a_paste_without_an_end_ends_when_nothing_comes_and_is_bounded(clock):
     keys = KeyboardInput()
-    assert keys.feed(PASTE + b"x" * 3 * MAX_PASTE) == []
+    assert keys.feed(PASTE + b"x" * 3 * MAX_PASTE_CHARS) == []
     for _ in range(100):
-        keys.feed(b"y" * MAX_PASTE)
-    clock.now += PASTE_IDLE_S / 2
+        keys.feed(b"y" * MAX_PASTE_CHARS)
+    clock.now += PASTE_TIMEOUT_S / 2
     assert keys.tick() == []
-    clock.now += PASTE_IDLE_S
-    assert told(keys.tick()) == [f"paste {'x' * MAX_PASTE}"]
+    clock.now += PASTE_TIMEOUT_S
+    assert told(keys.tick()) == [f"paste {'x' * MAX_PASTE_CHARS}"]
     assert told(keys.feed(b"q")) == ["q"]
 
 

@@ -133,7 +133,7 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
 
 async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is(recording, monkeypatch):
     monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
-    monkeypatch.setattr("nvltop.tui.shell.playback.FAR_S", 1.0)
+    monkeypatch.setattr("nvltop.tui.shell.playback.PROGRESS_FROM_S", 1.0)
     monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
     replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())

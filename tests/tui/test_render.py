@@ -15,7 +15,7 @@ from nvltop.model import ErrorCount, Finding, Missing, Severity
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
-from nvltop.tui.render.meters import Meter, bar
+from nvltop.tui.render.meters import BarMeter, bar
 from nvltop.tui.render.row import fit, sentence, text_of
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
@@ -45,17 +45,17 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
 
 
 def test_meter_is_htops():
-    spans = bar(Meter("CPU", 0.5, "50.0%", "cpu"), 25, UNICODE)
+    spans = bar(BarMeter("CPU", 0.5, "50.0%", "cpu"), 25, UNICODE)
     assert "".join(text for text, _ in spans) == "CPU[||||||||||     50.0%]"
 
 
 def test_meter_has_the_ceilings_tick():
-    spans = bar(Meter("TX", 0.25, "", "tx", 0.75), 45, UNICODE)
+    spans = bar(BarMeter("TX", 0.25, "", "tx", 0.75), 45, UNICODE)
     assert "".join(text for text, _ in spans) == "TX [" + "|" * 10 + " " * 20 + "¦" + " " * 9 + "]"
 
 
 def test_unknown_meter_is_empty_and_says_so():
-    spans = bar(Meter("CPU", Missing("no permission"), "?", "cpu"), 25, UNICODE)
+    spans = bar(BarMeter("CPU", Missing("no permission"), "?", "cpu"), 25, UNICODE)
     assert "".join(text for text, _ in spans) == "CPU[                   ?]"
 
 

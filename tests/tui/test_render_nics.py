@@ -147,7 +147,7 @@ def test_every_column_of_the_matrix_is_reached(view, width):
         assert (str(column) if column < 8 else f"N{column - 8}") in columns
         counted = [int(name[1:]) for name in head if name[0] == "+"]
         assert sum(counted) == 20 - len(columns)
-        first = matrix.Window.of(v, width).first
+        first = matrix.VisibleColumns.of(v, width).first
         assert matrix.cell_at(3 + 5 * (column - first), 1, 0, first) == (0, column)
         seen |= set(columns)
     assert len(seen) == 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nvltop.tui.render.steady_order import HOLD_S, SteadyOrder
+from nvltop.tui.render.steady_order import MIN_HOLD_S, SteadyOrder
 
 
 def shown(order: SteadyOrder, rows: str, now_s: float, by: object = "tx") -> str:
@@ -21,7 +21,7 @@ def test_the_order_changes_at_most_once_in_two_seconds():
             changes.append(now_s)
             last = text
     assert len(changes) > 3
-    assert all(b - a >= HOLD_S for a, b in pairwise(changes))
+    assert all(b - a >= MIN_HOLD_S for a, b in pairwise(changes))
 
 
 def test_another_column_is_taken_at_once():
@@ -37,7 +37,7 @@ def test_the_order_rests_while_the_user_chooses():
     for k in range(40):
         order.touch(k / 2)
         assert shown(order, "cba", k / 2) == "abc"
-    assert shown(order, "cba", 39 / 2 + HOLD_S) == "cba"
+    assert shown(order, "cba", 39 / 2 + MIN_HOLD_S) == "cba"
 
 
 def test_rows_that_come_and_go_do_not_disturb_the_others():

@@ -15,10 +15,10 @@ from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import bars
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.tabs.registry import TABS
-from nvltop.tui.widgets.help import TEXT
+from nvltop.tui.widgets.help import HELP_TEXT
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import LINES, SetupScreen
+from nvltop.tui.widgets.setup import SETTING_LINES, SetupScreen
 
 TITLES = [tab.TITLE for tab in TABS]
 
@@ -103,7 +103,13 @@ async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app, inde
         await settle(app, pilot, 10.0)
         await pilot.press(str(index + 1))
         await settle(app, pilot)
-        for key in (bars.HELP, bars.SETUP, *app.main.visible_tab.keys(), bars.RECORD, bars.QUIT):
+        for key in (
+            bars.HELP_KEY,
+            bars.SETUP_KEY,
+            *app.main.visible_tab.keys(),
+            bars.RECORD_KEY,
+            bars.QUIT_KEY,
+        ):
             assert key.name in app.main._keys.text()
             pressed = {"Ent": "enter", "Esc": "escape"}.get(key.name, key.name.lower())
             bindings = {
@@ -132,7 +138,9 @@ def test_the_help_names_every_key_of_every_tab():
             assert isinstance(binding, Binding)
             for key in binding.key.split(","):
                 name = written(key)
-                known = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w])", TEXT, re.I if len(name) > 1 else 0)
+                known = re.search(
+                    rf"(?<![\w-]){re.escape(name)}(?![\w])", HELP_TEXT, re.I if len(name) > 1 else 0
+                )
                 if not known and not key.isdigit():
                     unnamed.add(key)
     assert unnamed <= {"equals_sign", "left_square_bracket", "right_square_bracket", "backspace"}
@@ -475,7 +483,7 @@ async def test_every_line_of_setup_can_be_turned_both_ways(app):
         await settle(app, pilot)
         await pilot.press("f2")
         await pilot.pause()
-        for line in LINES:
+        for line in SETTING_LINES:
             before = line.get(app.settings)
             await pilot.press("right")
             assert line.get(app.settings) != before, line.words

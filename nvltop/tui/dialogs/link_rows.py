@@ -11,14 +11,14 @@ from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, event_text, links_of
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.chart import bars
-from nvltop.tui.render.header import ROLES
-from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.header import SEVERITY_ROLES
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
 """RowsWidget of each chart."""
-FACTS: Final = 3
-KIND: Final = 30
+FACT_LINES: Final = 3
+KIND_WIDTH: Final = 30
 
 
 def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
@@ -29,19 +29,19 @@ def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: i
         return [fit([(gone, "title")], width, "title")]
     link = g.links[index]
     tail = _counters(view, link) + _told(view, g, link)
-    chart = max(MIN_CHART, min(MAX_CHART, (height - FACTS - 3 - min(len(tail), height // 2)) // 2))
+    chart = max(MIN_CHART, min(MAX_CHART, (height - FACT_LINES - 3 - min(len(tail), height // 2)) // 2))
     out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
     out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
     for way in ("tx", "rx"):
         out += _chart(view, g, link, way, width, chart)
-    head = f"{'ERRORS':{KIND}}{'LIFETIME':>10}{'START+':>9}{'PER MIN':>9}  CHANGED"
+    head = f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>10}{'START+':>9}{'PER MIN':>9}  CHANGED"
     out.append(fit([(head, "title")], width, "title"))
     room = max(0, height - len(out))
     out += [fit(_narrowed(view, spans, width), width) for spans in tail[top : top + room]]
     return out[:height]
 
 
-def _narrowed(view: ViewState, spans: list[Span], width: int) -> list[Span]:
+def _narrowed(view: ViewState, spans: list[TextRun], width: int) -> list[TextRun]:
     return [(sentence(text, width, view.glyphs), role) for text, role in spans]
 
 
@@ -84,22 +84,22 @@ def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, heigh
     return [caption, *(fit([(line, way)], width) for line in lines)]
 
 
-def _counters(view: ViewState, link: Link) -> list[list[Span]]:
-    lines: list[list[Span]] = []
+def _counters(view: ViewState, link: Link) -> list[list[TextRun]]:
+    lines: list[list[TextRun]] = []
     for kind, error in link.errors.items():
         rose = known(error.since_start) and error.since_start > 0
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
         numbers = f"{count(error.total, 10)}{count(error.since_start, 9)}{count(error.per_min, 9)}  {changed}"
         why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
-        lines.append([(f"{error_kind(kind).plural:{KIND}}{numbers}{why}", "error" if rose else "")])
+        lines.append([(f"{error_kind(kind).plural:{KIND_WIDTH}}{numbers}{why}", "error" if rose else "")])
     return lines or [[("no error counter of this link could be read", "dim")]]
 
 
-def _told(view: ViewState, g: GpuFrame, link: Link) -> list[list[Span]]:
+def _told(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
     """Return findings of this link, then events of its GPU."""
     frame = view.frame
-    lines: list[list[Span]] = [
-        [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", ROLES[f.severity])]
+    lines: list[list[TextRun]] = [
+        [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", SEVERITY_ROLES[f.severity])]
         for f in frame.findings
         if f.gpu == g.gpu.uuid and link.index in links_of(f)
     ]

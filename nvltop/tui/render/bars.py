@@ -9,11 +9,11 @@ from typing import Final, NamedTuple, TypeAlias
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
 from nvltop.tui.render.replay_bar import timeline
-from nvltop.tui.render.row import Row, Span, fit, sentence
+from nvltop.tui.render.row import Row, TextRun, fit, sentence
 from nvltop.tui.render.traffic import has_links, mean_window
 from nvltop.tui.render.view_state import ViewState
 
-Clicks: TypeAlias = "list[tuple[int, int, str]]"
+ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
 """From which column up to which a click does which action."""
 
 
@@ -25,44 +25,44 @@ class FunctionKey(NamedTuple):
     action: str
 
 
-HELP: Final = FunctionKey("F1", "Help", "app.help")
-SETUP: Final = FunctionKey("F2", "Setup", "app.setup")
-SEARCH: Final = FunctionKey("F3", "Search", "search")
-FILTER: Final = FunctionKey("F4", "Filter", "filter")
-SORT: Final = FunctionKey("F6", "SortBy", "sort_by")
+HELP_KEY: Final = FunctionKey("F1", "Help", "app.help")
+SETUP_KEY: Final = FunctionKey("F2", "Setup", "app.setup")
+SEARCH_KEY: Final = FunctionKey("F3", "Search", "search")
+FILTER_KEY: Final = FunctionKey("F4", "Filter", "filter")
+SORT_KEY: Final = FunctionKey("F6", "SortBy", "sort_by")
 """Of all lists."""
-RECORD: Final = FunctionKey("F7", "Record", "app.record")
-STOP: Final = FunctionKey("F7", "Stop", "app.record")
-SNAP: Final = FunctionKey("F8", "Snap", "app.snapshot")
-QUIT: Final = FunctionKey("F10", "Quit", "app.quit")
-LABEL: Final = 6
+RECORD_KEY: Final = FunctionKey("F7", "Record", "app.record")
+STOP_KEY: Final = FunctionKey("F7", "Stop", "app.record")
+SNAPSHOT_KEY: Final = FunctionKey("F8", "Snap", "app.snapshot")
+QUIT_KEY: Final = FunctionKey("F10", "Quit", "app.quit")
+LABEL_WIDTH: Final = 6
 """Columns of a label, as in htop."""
-TIMELINE: Final = 60
+MIN_TIMELINE_WIDTH: Final = 60
 """Columns that a replay's timeline takes at least."""
-STRETCHED: Final = 1.05
+SLOWED_RATIO: Final = 1.05
 """From so much longer than asked on, an interval is said to be."""
 
 
-def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, Clicks]:
+def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
     """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
     frame = view.frame
     old = [g for g in frame.gpus if g.stale and g.state == "ok"]
     oldest = max((g.age_s.get("links", 0.0) for g in old), default=0.0)
-    right: list[Span] = []
+    right: list[TextRun] = []
     if view.paused:
         right += [(" PAUSED ", "paused"), (" ", "")]
     elif old:
         who = "" if len(old) == len(frame.gpus) else f"{gpu_names(old)}: "
         right.append((f"{who}data {age(oldest)} old  ", "error"))
     asked_s, cost = frame.tick.interval_s, frame.cost
-    slowed = cost.interval_s > asked_s * STRETCHED
+    slowed = cost.interval_s > asked_s * SLOWED_RATIO
     per_s = f"{1 / max(asked_s, cost.interval_s):.3g}/s{' (slow driver)' if slowed else ''}  "
     right.append((per_s, "warn" if slowed else ""))
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     right.append((clock + " ", "bold"))
     if view.recording:
         right.insert(0, (" REC ", "error"))
-    used = sum(len(t) for t, _ in right) + (TIMELINE if view.replay else 1)
+    used = sum(len(t) for t, _ in right) + (MIN_TIMELINE_WIDTH if view.replay else 1)
     spare = width - used - sum(len(name) + 2 for name in names)
     for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
         if window and len(window) + 2 <= spare:
@@ -71,7 +71,7 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
             break
     # Where not all have room, the current one stands for them: half a tab row would hide that there are more.
     all_fit = used + sum(len(name) + 2 for name in names) <= width
-    left: list[Span] = []
+    left: list[TextRun] = []
     clicks = []
     at = 0
     for i, name in enumerate(names):
@@ -85,23 +85,25 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
     return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
 
 
-def function_bar(view: ViewState, width: int, own: Sequence[FunctionKey], words: str) -> tuple[Row, Clicks]:
+def function_bar(
+    view: ViewState, width: int, own: Sequence[FunctionKey], words: str
+) -> tuple[Row, ClickAreas]:
     """Draw the function bar with a tab's own keys among those of all; also where each can be clicked.
 
     `words`, on what is selected, stand at its right. Where there is no room for both, keys give way, the last
     ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
-    record = [] if view.replay else [STOP if view.recording else RECORD]
-    keys = sorted([HELP, SETUP, *own, *record, SNAP, QUIT], key=_number)
+    record = [] if view.replay else [STOP_KEY if view.recording else RECORD_KEY]
+    keys = sorted([HELP_KEY, SETUP_KEY, *own, *record, SNAPSHOT_KEY, QUIT_KEY], key=_number)
     words = sentence(words, width // 2, view.glyphs)
     need = len(words) + 2 if words else 0
     while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:
         keys.pop(-2)
-    spans: list[Span] = []
+    spans: list[TextRun] = []
     clicks = []
     at = 0
     for key in keys:
-        spans += [(key.name, "key"), (key.label.ljust(LABEL), "key-label")]
+        spans += [(key.name, "key"), (key.label.ljust(LABEL_WIDTH), "key-label")]
         clicks.append((at, at + _columns(key), key.action))
         at += _columns(key)
     words = sentence(words, max(0, width - at - 2), view.glyphs)
@@ -110,7 +112,7 @@ def function_bar(view: ViewState, width: int, own: Sequence[FunctionKey], words:
 
 
 def _columns(key: FunctionKey) -> int:
-    return len(key.name) + max(LABEL, len(key.label))
+    return len(key.name) + max(LABEL_WIDTH, len(key.label))
 
 
 def _number(key: FunctionKey) -> int:

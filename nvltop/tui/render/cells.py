@@ -1,8 +1,9 @@
 """Text of any script as cells: one character for each column of the terminal.
 
-Rows are cut, padded and compared by the column, which is simple as long as a character is a column. So a
-wide character is followed by `REST`, and a character with marks on it is a single one made for it; `shown`
-turns cells into what is sent. Widths are those of Unicode (UAX #11), as terminals have them.
+Rows are cut, padded and compared by the column, which is simple as long as each character takes one column.
+So a wide character is followed by `SECOND_HALF`, and a character with combining marks is replaced by a single
+private-use character; `shown` turns cells back into text for the terminal. Widths are those of Unicode
+(UAX #11), as in terminals.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Final
 
 from nvltop.text import char_width, normalize
 
-REST: Final = "\ue000"
+SECOND_HALF: Final = "\ue000"
 """The second column of a wide character. Private use: `clean` lets none through from outside."""
-FIRST_MADE: Final = 0xF0000
-MAX_MADE: Final = 4096
+FIRST_MARKED_CHAR: Final = 0xF0000
+MAX_MARKED_CHARS: Final = 4096
 """Characters with marks that are told apart; those met later lose their marks."""
 _NARROW: Final = re.compile(
     r"[\x00-\u02ff\u0370-\u0482\u2010-\u2027\u2190-\u2211\u2248\u2500-\u25fc\u2800-\u28ff]*"
@@ -38,24 +39,24 @@ def _cells(text: str) -> str:
     out: list[str] = []
     text = normalize(text)
     for i, character in enumerate(text):
-        width = 1 if character in _meant or character == REST else char_width(character)
+        width = 1 if character in _meant or character == SECOND_HALF else char_width(character)
         if width == 0:
             _add_mark(out, character)
         else:
             out.append(character)
-            if width == 2 and text[i + 1 : i + 2] != REST:
-                out.append(REST)
+            if width == 2 and text[i + 1 : i + 2] != SECOND_HALF:
+                out.append(SECOND_HALF)
     return "".join(out)
 
 
 def _add_mark(out: list[str], mark: str) -> None:
     """Put a mark on the last character."""
-    place = len(out) - 1 - (bool(out) and out[-1] == REST)
+    place = len(out) - 1 - (bool(out) and out[-1] == SECOND_HALF)
     if place < 0:
         return
     whole = _meant.get(out[place], out[place]) + mark
-    if whole not in _made and len(_made) < MAX_MADE:
-        _made[whole] = made = chr(FIRST_MADE + len(_made))
+    if whole not in _made and len(_made) < MAX_MARKED_CHARS:
+        _made[whole] = made = chr(FIRST_MARKED_CHAR + len(_made))
         _meant[made] = whole
     out[place] = _made.get(whole, out[place])
 
@@ -70,10 +71,10 @@ def shown(row: str) -> str:
         return row
     out = []
     for i, cell in enumerate(row):
-        if cell == REST:
+        if cell == SECOND_HALF:
             if i == 0:
                 out.append(" ")
-        elif _is_wide(cell) and row[i + 1 : i + 2] != REST:
+        elif _is_wide(cell) and row[i + 1 : i + 2] != SECOND_HALF:
             out.append(" ")
         else:
             out.append(_meant.get(cell, cell))

@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.verdict import mean_link_share
 from nvltop.model import GpuFrame, Maybe, known
 
-KEYS: Final = (
+SORT_COLUMNS: Final = (
     ("gpu", "GPU"),
     ("name", "NAME"),
     ("util", "UTIL%"),
@@ -24,9 +24,9 @@ KEYS: Final = (
     ("numa", "NUMA"),
 )
 """Columns that the table can be sorted by, and their words in the menu."""
-RISING: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
+ASCENDING_FIRST: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
 """Columns whose least value stands on top at first."""
-SAME: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
+SORTED_AS: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
 
 
 def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tuple[GpuFrame, ...]:

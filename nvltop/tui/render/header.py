@@ -12,13 +12,13 @@ from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.tui.render import meters
-from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
 from nvltop.tui.render.view_state import ViewState
 
-WORDS: Final = 60
+TEXT_WIDTH: Final = 60
 """Columns that the longest lines of words take, with the blanks before them."""
-WIDE: Final = 160
-ROLES: Final = {
+WIDE_SCREEN: Final = 160
+SEVERITY_ROLES: Final = {
     Severity.CRITICAL: "error",
     Severity.WARNING: "warn",
     Severity.NOTICE: "warn",
@@ -26,17 +26,17 @@ ROLES: Final = {
     Severity.INFO: "",
 }
 """How each severity is drawn."""
-WARNS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
+ALARMING_VERDICTS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
 """Verdicts that ask for attention."""
 MARGIN: Final = "  "
-STARTING: Final = ("starting", "replaced")
+STARTING_STATES: Final = ("starting", "replaced")
 
 
 def header(view: ViewState, width: int) -> list[Row]:
     """Draw the header in four rows."""
     frame = view.frame
     # The words answer the user's question, so the bars give way first.
-    left = max(0, min(width // 2, width - WORDS)) if width < WIDE else width * 2 // 5
+    left = max(0, min(width // 2, width - TEXT_WIDTH)) if width < WIDE_SCREEN else width * 2 // 5
     words = [_node(view), _nvlink(view), _verdict(frame), health(view)]
     rows = []
     for meter, (text, role) in zip_longest(meters.meters(view), words):
@@ -48,7 +48,7 @@ def header(view: ViewState, width: int) -> list[Row]:
     return rows
 
 
-def _node(view: ViewState) -> Span:
+def _node(view: ViewState) -> TextRun:
     frame = view.frame
     words = view.cached("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
     if frame.inventory.demo:
@@ -58,17 +58,17 @@ def _node(view: ViewState) -> Span:
     return words or waiting, "value"
 
 
-def _nvlink(view: ViewState) -> Span:
+def _nvlink(view: ViewState) -> TextRun:
     frame = view.frame
     of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
     return view.cached("nvlink", of, lambda: nvlink_line(frame)), ""
 
 
-def _verdict(frame: Frame) -> Span:
+def _verdict(frame: Frame) -> TextRun:
     found = frame.verdict
     if found.id == "degraded":
         return found.headline, "error"
-    if found.id in WARNS:
+    if found.id in ALARMING_VERDICTS:
         return found.headline, "warn"
     # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
     wrong = any(f.severity >= Severity.WARNING for f in frame.findings)
@@ -76,7 +76,7 @@ def _verdict(frame: Frame) -> Span:
     return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
-def health(view: ViewState) -> Span:
+def health(view: ViewState) -> TextRun:
     """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
@@ -84,9 +84,9 @@ def health(view: ViewState) -> Span:
     return wrong or _job(view) or _errors(frame)
 
 
-def _reading(view: ViewState) -> Span | None:
+def _reading(view: ViewState) -> TextRun | None:
     tick = view.frame.tick
-    if not view.frame.gpus and tick.worker in STARTING:
+    if not view.frame.gpus and tick.worker in STARTING_STATES:
         waited_s = tick.wall_s - view.frame.started_s
         return (startup_progress(tick, waited_s), "") if waited_s > SHOW_AFTER_S else None
     if tick.calls:
@@ -100,11 +100,11 @@ def _reading(view: ViewState) -> Span | None:
     return None
 
 
-def _findings(view: ViewState) -> Span | None:
+def _findings(view: ViewState) -> TextRun | None:
     """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
 
-    Counts and headline together fit `WORDS` columns: what does not is `critical +3: `. The line above may
-    say the worst already; then this one says the next, or what the job does.
+    Counts and headline fit `TEXT_WIDTH` columns together, shortened to `critical +3: ` if need be. If the
+    line above says the worst already, this one says the next, or what the job does.
     """
     frame = view.frame
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
@@ -116,23 +116,25 @@ def _findings(view: ViewState) -> Span | None:
     others = [f for f in found if f.headline != frame.verdict.headline]
     if not others:
         job = _job(view)
-        return SEPARATOR.join([counts, *([job[0]] if job else ["see Health"])]), ROLES[worst.severity]
+        return SEPARATOR.join([counts, *([job[0]] if job else ["see Health"])]), SEVERITY_ROLES[
+            worst.severity
+        ]
     worst = others[0]
     line = f"{counts}: {worst.headline}"
-    if len(line) > WORDS - len(MARGIN):
+    if len(line) > TEXT_WIDTH - len(MARGIN):
         more = f" +{len(found) - 1}" if len(found) > 1 else ""
         line = f"{worst.severity}{more}: {worst.headline}"
-    return line, ROLES[worst.severity]
+    return line, SEVERITY_ROLES[worst.severity]
 
 
-def _lost(frame: Frame) -> Span | None:
+def _lost(frame: Frame) -> TextRun | None:
     lost = [g for g in frame.gpus if g.state != "ok"]
     if not lost:
         return None
     return f"{gpu_names(lost)}: {lost[0].state_reason}", "error"
 
 
-def _moved(frame: Frame) -> Span | None:
+def _moved(frame: Frame) -> TextRun | None:
     moved = [
         (error.since_start, g.gpu.index, link.index, kind)
         for g in frame.gpus
@@ -148,7 +150,7 @@ def _moved(frame: Frame) -> Span | None:
     return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
 
 
-def _job(view: ViewState) -> Span | None:
+def _job(view: ViewState) -> TextRun | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
     found = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
@@ -156,7 +158,7 @@ def _job(view: ViewState) -> Span | None:
     return (told, "") if told else None
 
 
-def _errors(frame: Frame) -> Span:
+def _errors(frame: Frame) -> TextRun:
     if any(known(g.nvlink.errors_since_start) for g in frame.gpus):
         return "no link error counted since start", ""
     if any(g.links for g in frame.gpus):

@@ -9,20 +9,20 @@ from nvltop.analysis.verdict import pcie_speed
 from nvltop.formatting import UNKNOWN, Unit, gib
 from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
-from nvltop.tui.render.row import Span
+from nvltop.tui.render.row import TextRun
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
 
-MIN_WIDTH: Final = 18
+MIN_METER_WIDTH: Final = 18
 """A narrower bar says nothing and is left out."""
-LINES: Final = 4
+HEADER_LINES: Final = 4
 """Of the header."""
-FRAME: Final = 5
+FRAME_WIDTH: Final = 5
 """Columns of the caption and the brackets."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class BarMeter:
     """One value as a bar."""
 
     caption: str
@@ -35,11 +35,11 @@ class Meter:
     """Where the ceiling is, 0…1."""
 
 
-def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
+def bar(meter: BarMeter, width: int, glyphs: Glyphs) -> list[TextRun]:
     """Draw `CPU[|||||      38.2%]`: the text right-aligned over the fill, a tick where the ceiling is."""
-    if width < MIN_WIDTH:
+    if width < MIN_METER_WIDTH:
         return []
-    inner = width - FRAME
+    inner = width - FRAME_WIDTH
     filled = 0
     if known(meter.share) and meter.share > 0:
         filled = max(1, round(min(meter.share, 1.0) * inner))
@@ -55,13 +55,13 @@ def bar(meter: Meter, width: int, glyphs: Glyphs) -> list[Span]:
     return [(f"{meter.caption:3}", "caption"), ("[", "bracket"), *drawn, ("]", "bracket")]
 
 
-def _part(line: str, start: int, end: int, filled: int, meter: Meter) -> list[Span]:
+def _part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
     """Return a part of a bar, bright as far as it is filled."""
     middle = max(start, min(filled, end))
     return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
 
 
-def meters(view: ViewState) -> list[Meter]:
+def meters(view: ViewState) -> list[BarMeter]:
     """Return the meters that the user wants, from top to bottom."""
     frame, unit = view.frame, view.unit
     made = {
@@ -73,30 +73,30 @@ def meters(view: ViewState) -> list[Meter]:
         "pcie-rx": lambda: _traffic("RX", frame, unit, False),
         "power": lambda: _power(frame),
     }
-    return [made[name]() for name in view.meters[:LINES]]
+    return [made[name]() for name in view.meters[:HEADER_LINES]]
 
 
-def _cpu(frame: Frame) -> Meter:
+def _cpu(frame: Frame) -> BarMeter:
     cpu = frame.host.cpu_percent
-    return Meter("CPU", cpu / 100 if known(cpu) else cpu, f"{cpu:.1f}%" if known(cpu) else UNKNOWN, "cpu")
+    return BarMeter("CPU", cpu / 100 if known(cpu) else cpu, f"{cpu:.1f}%" if known(cpu) else UNKNOWN, "cpu")
 
 
-def _memory(frame: Frame) -> Meter:
+def _memory(frame: Frame) -> BarMeter:
     used, total = frame.host.memory_used_bytes, frame.host.memory_total_bytes
     share = used / total if known(used) and known(total) and total else NOT_READ
-    return Meter("Mem", share, f"{gib(used)}/{gib(total)}", "memory")
+    return BarMeter("Mem", share, f"{gib(used)}/{gib(total)}", "memory")
 
 
-def _power(frame: Frame) -> Meter:
+def _power(frame: Frame) -> BarMeter:
     """The GPUs' power together, over their limits."""
     fresh = [g for g in frame.gpus if g.state == "ok"]
     now, limit = _sum([g.gauges.power_w for g in fresh]), _sum([g.gpu.power_limit_w for g in fresh])
     share = now / limit if known(now) and known(limit) and limit else NOT_READ
     text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
-    return Meter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
+    return BarMeter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
 
 
-def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> Meter:
+def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
     out = caption == "TX"
     # What a GPU sent before it went silent is no part of what the node sends now.
@@ -115,7 +115,7 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> Meter:
         speeds = [pcie_speed(g) or NOT_READ for g in fresh]
     total, speed = _sum(rates), _sum(speeds)
     share = total / speed if known(total) and known(speed) and speed else NOT_READ
-    return Meter(caption, share, prefix + unit.text(total) + part, caption.lower(), tick)
+    return BarMeter(caption, share, prefix + unit.text(total) + part, caption.lower(), tick)
 
 
 def _sum(values: list[Maybe[float]]) -> Maybe[float]:

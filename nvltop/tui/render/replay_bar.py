@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nvltop.tui.render.row import Span
+from nvltop.tui.render.row import TextRun
 
-MIN_BAR = 10
+MIN_BAR_WIDTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class ReplayState:
     """What the mark that was jumped to is about, or how far a long jump is."""
 
 
-def timeline(playing: ReplayState, width: int) -> list[Span]:
+def timeline(playing: ReplayState, width: int) -> list[TextRun]:
     """Draw state, time, and a bar with a mark wherever something happened, in `width` columns at most."""
     state = "PAUSED" if playing.paused else f"x{playing.speed:g}"
     words = f" {state} {_clock(playing.position_s)}/{_clock(playing.length_s)} "
-    spans: list[Span] = [(" REPLAY ", "paused"), (words, "bold")]
+    spans: list[TextRun] = [(" REPLAY ", "paused"), (words, "bold")]
     left = width - len(" REPLAY ") - len(words) - 2
-    if playing.message and left > len(playing.message) + MIN_BAR:
+    if playing.message and left > len(playing.message) + MIN_BAR_WIDTH:
         left -= len(playing.message) + 1
-    if left < MIN_BAR:
+    if left < MIN_BAR_WIDTH:
         return spans
     length_s = max(playing.length_s, 1e-9)
     here = min(left - 1, int(playing.position_s / length_s * left))

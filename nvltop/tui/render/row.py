@@ -11,17 +11,17 @@ from nvltop.text import in_ascii
 from nvltop.tui.render.cells import cells, shown
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 
-Span: TypeAlias = "tuple[str, str]"
+TextRun: TypeAlias = "tuple[str, str]"
 """Text and role. Text is cells, one a column: it went through `clean()` and `cells()`, and is cut here."""
-Row: TypeAlias = "tuple[Span, ...]"
+Row: TypeAlias = "tuple[TextRun, ...]"
 
 SEPARATOR: Final = " · "
 """Between the parts of a line of words, the most telling part first."""
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
+def joined(spans: Iterable[TextRun]) -> list[TextRun]:
     """Make spans of the same role that stand side by side one."""
-    out: list[Span] = []
+    out: list[TextRun] = []
     run, role = "", ""
     for text, its in spans:
         if its == role:
@@ -35,7 +35,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
     return out
 
 
-def fit(spans: Iterable[Span], width: int, role: str | None = None) -> Row:
+def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
     """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
     if role is not None:
         text = cells("".join([text for text, _ in spans]))

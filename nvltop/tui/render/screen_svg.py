@@ -17,7 +17,7 @@ _CHART_TEXT: Final = re.compile(
     r'<text class="([^"]*)" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*[\u2800-\u28ff][^<]*)</text>'
 )
 _PIECES: Final = re.compile(r"[\u2801-\u28ff]|[^\s\xa0\u2800-\u28ff]+")
-FORMAT: Final = """\
+SVG_FORMAT: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; \
@@ -70,7 +70,7 @@ def svg(width: int, height: int, areas: Sequence[Area]) -> str:
                 at = area.x + area.width
         line.append(Segment(" " * (width - at)))
         console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
-    picture = console.export_svg(title="nvltop", code_format=FORMAT, unique_id="nvltop")
+    picture = console.export_svg(title="nvltop", code_format=SVG_FORMAT, unique_id="nvltop")
     return _CHART_TEXT.sub(_placed, picture)
 
 

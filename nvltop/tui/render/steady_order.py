@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-HOLD_S: Final = 2.0
+MIN_HOLD_S: Final = 2.0
 """Shortest time between two changes of the order, and from the last key or click to the next, seconds."""
 
 
@@ -30,7 +30,7 @@ class SteadyOrder:
 
         A change of `by` takes effect at once.
         """
-        held = min(now_s - self._sorted_s, now_s - self._touched_s) < HOLD_S
+        held = min(now_s - self._sorted_s, now_s - self._touched_s) < MIN_HOLD_S
         if by == self._by and held and now_s >= self._sorted_s:
             last = len(self._places)
             return sorted(rows, key=lambda row: self._places.get(key(row), last))

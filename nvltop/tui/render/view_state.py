@@ -14,11 +14,11 @@ from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs, spark
 from nvltop.tui.render.gpu_order import listed
 from nvltop.tui.render.replay_bar import ReplayState
-from nvltop.tui.render.row import Span, narrow
+from nvltop.tui.render.row import TextRun, narrow
 from nvltop.tui.render.steady_order import SteadyOrder
 
 T = TypeVar("T")
-FINDING_MARKS: Final[dict[Severity, Span]] = {
+FINDING_MARKS: Final[dict[Severity, TextRun]] = {
     Severity.CRITICAL: ("!", "error"),
     Severity.WARNING: ("!", "warn"),
     Severity.NOTICE: ("!", "caption"),
@@ -87,7 +87,7 @@ class ViewState:
     gpu_order: SteadyOrder = field(default_factory=SteadyOrder)
     """Of the GPUs."""
     _marked: Sequence[Finding] | None = None
-    _marks: dict[tuple[str, int | None], Span] = field(default_factory=dict)
+    _marks: dict[tuple[str, int | None], TextRun] = field(default_factory=dict)
     _cache: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
     _remotes_of: Inventory | None = None
     _remotes: dict[Remote, str] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class ViewState:
             self._sparks[key] = drawn
         return drawn.text
 
-    def finding_mark(self, uuid: str, link: int | None = None) -> Span:
+    def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
         """Return the mark of a GPU (with all its links) or a link about which a rule has found something."""
         if self._marked is not self.frame.findings:
             self._marked = self.frame.findings

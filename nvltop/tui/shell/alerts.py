@@ -11,7 +11,7 @@ from nvltop.model import Finding, Severity
 ALERTED_FROM: Final = Severity.WARNING
 """The mildest severity that causes an alert."""
 BELL: Final = "\a"
-TITLE: Final = "nvltop"
+NOTIFICATION_TITLE: Final = "nvltop"
 
 
 class Alerts:
@@ -43,7 +43,9 @@ def notification(text: str, environ: Mapping[str, str]) -> str:
 
     A terminal that knows neither ignores both. Text that comes here is clean of control characters.
     """
-    escapes = f"\x1b]9;{TITLE}: {text}\a\x1b]777;notify;{TITLE};{text.replace(';', ',')}\a"
+    osc_9 = f"\x1b]9;{NOTIFICATION_TITLE}: {text}\a"
+    osc_777 = f"\x1b]777;notify;{NOTIFICATION_TITLE};{text.replace(';', ',')}\a"
+    escapes = osc_9 + osc_777
     if "TMUX" not in environ:
         return escapes
     # tmux hands on what is wrapped (with `allow-passthrough`), each escape doubled.

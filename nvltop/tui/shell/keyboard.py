@@ -15,15 +15,15 @@ from nvltop.tui.shell.textual_private import SafeParser
 
 BRACKETED_PASTE_START: Final = "\x1b[200~"
 BRACKETED_PASTE_END: Final = "\x1b[201~"
-MAX_PASTE: Final = 4096
+MAX_PASTE_CHARS: Final = 4096
 """Characters of a paste that are kept; the only place for them is a prompt of one line."""
-PASTE_IDLE_S: Final = 1.0
+PASTE_TIMEOUT_S: Final = 1.0
 """A paste whose end does not come ends when nothing has arrived for so long."""
 CTRL_C: Final = "\x03"
-ANSWER: Final = re.compile(r"\x1b\[\?\d+;\d\$y")
+MODE_REPORT: Final = re.compile(r"\x1b\[\?\d+;\d\$y")
 """DECRPM, a terminal's answer to DECRQM: `CSI ? mode ; state $ y`."""
-LONGEST_ANSWER: Final = 16
-PUTTY: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumerate("TUVWXYZ[", 5)}
+MAX_REPORT_CHARS: Final = 16
+PUTTY_KEYS: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumerate("TUVWXYZ[", 5)}
 """F5 to F12 of PuTTY's keyboard "VT100+"; F1 to F4 are the usual ones."""
 
 
@@ -33,7 +33,7 @@ class KeyboardInput:
     def __init__(self, debug: bool = False) -> None:
         self._debug = debug
         self._decode = getincrementaldecoder("utf-8")("replace").decode
-        self._parser = SafeParser(PUTTY, debug)
+        self._parser = SafeParser(PUTTY_KEYS, debug)
         self._before = ""
         """The last characters, in which a marker or an answer may have begun."""
         self._paste: list[str] | None = None
@@ -54,9 +54,9 @@ class KeyboardInput:
         if not text:
             # The first bytes of a character: no text yet, and no text would be the end to the parser.
             return []
-        seen = self._before[-LONGEST_ANSWER:] + text
+        seen = self._before[-MAX_REPORT_CHARS:] + text
         known = len(seen) - len(text)
-        self.answers += sum(found.end() > known for found in ANSWER.finditer(seen))
+        self.answers += sum(found.end() > known for found in MODE_REPORT.finditer(seen))
         self._heard_s = time.monotonic()
         found: list[Message] = []
         while text:
@@ -66,7 +66,7 @@ class KeyboardInput:
     def tick(self) -> list[Message]:
         """Return what has become clear as nothing more has come: the key Esc, the end of a paste."""
         if self.pasting:
-            late = time.monotonic() - self._heard_s >= PASTE_IDLE_S
+            late = time.monotonic() - self._heard_s >= PASTE_TIMEOUT_S
             return [self._pasted_text()] if late else []
         return self._parsed(None)
 
@@ -75,7 +75,7 @@ class KeyboardInput:
         kept = self._before[-(len(BRACKETED_PASTE_START) - 1) :]
         begin = (kept + text).find(BRACKETED_PASTE_START)
         if begin < 0:
-            self._before = (self._before + text)[-LONGEST_ANSWER:]
+            self._before = (self._before + text)[-MAX_REPORT_CHARS:]
             found += self._parsed(text)
             return ""
         end = begin + len(BRACKETED_PASTE_START) - len(kept)
@@ -105,7 +105,7 @@ class KeyboardInput:
 
     def _keep(self, text: str) -> None:
         assert self._paste is not None
-        self._paste.append(text[: max(0, MAX_PASTE - self._pasted)])
+        self._paste.append(text[: max(0, MAX_PASTE_CHARS - self._pasted)])
         self._pasted += len(self._paste[-1])
 
     def _pasted_text(self) -> Message:
@@ -121,7 +121,7 @@ class KeyboardInput:
         try:
             found: list[Any] = list(self._parser.tick() if text is None else self._parser.feed(text))
         except Exception:  # the parser is a generator: it never works again after a failure
-            self._parser = SafeParser(PUTTY, self._debug)
+            self._parser = SafeParser(PUTTY_KEYS, self._debug)
             return []
         # Sizes come from the terminal's driver, and pastes from here.
         unasked = (events.Resize, InBandWindowResize, events.Paste)

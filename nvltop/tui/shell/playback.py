@@ -12,10 +12,10 @@ from nvltop.record.timeline import RULES_S, FindingMarker
 from nvltop.text import clean
 from nvltop.tui.render.replay_bar import ReplayState
 
-STEP_S: Final = 10.0
+JUMP_S: Final = 10.0
 """What the arrow keys jump."""
-FASTER: Final = 2.0
-FAR_S: Final = 60.0
+SPEED_FACTOR: Final = 2.0
+PROGRESS_FROM_S: Final = 60.0
 """What is less behind where it was to jump is there in a moment."""
 
 
@@ -49,11 +49,11 @@ class Playback:
         elif what == "step":
             replay.step()
         elif what == "faster":
-            replay.speed *= FASTER
+            replay.speed *= SPEED_FACTOR
         elif what == "slower":
-            replay.speed /= FASTER
+            replay.speed /= SPEED_FACTOR
         elif what in ("back", "forward"):
-            replay.jump(replay.position_s + (STEP_S if what == "forward" else -STEP_S))
+            replay.jump(replay.position_s + (JUMP_S if what == "forward" else -JUMP_S))
         else:
             mark = replay.jump_to_mark(forward=what == "next")
             self._message = (
@@ -96,6 +96,6 @@ class Playback:
     def _behind(self) -> str:
         """Say how much of a long jump is done."""
         replay, start_s = self._replay, self._replay.timeline.start_s
-        if not replay.behind or replay.position_s - replay.reached_s < FAR_S:
+        if not replay.behind or replay.position_s - replay.reached_s < PROGRESS_FROM_S:
             return ""
         return f"reading, {100 * (replay.reached_s - start_s) / (replay.position_s - start_s):.0f} %"

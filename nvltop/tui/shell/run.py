@@ -14,9 +14,9 @@ from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.lifecycle import ExitStatus, early_exit
 from nvltop.tui.shell.source import Source
 
-FIRST_S: Final = 0.5
+FIRST_ITEMS_TIMEOUT_S: Final = 0.5
 """Time from the start of the source that its first answer gets before the screen shows that it waits."""
-PAUSE_S: Final = 0.01
+POLL_INTERVAL_S: Final = 0.01
 
 
 def run(source: Source, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> ExitStatus:
@@ -31,7 +31,7 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
     terminal.ignore_size_variables()
     terminal.draw_on_terminal()
     terminal.ensure_size()
-    arrived = first_items(source, begun_s + FIRST_S)
+    arrived = first_items(source, begun_s + FIRST_ITEMS_TIMEOUT_S)
     for item in arrived:
         if isinstance(item, Inventory) and (status := early_exit(item, settings.only)):
             return status
@@ -51,6 +51,6 @@ def first_items(source: Source, end_s: float) -> list[Item]:
             break
         if not (more := source.drain()):
             # Part of a line, or the end of the pipe, which stays readable.
-            time.sleep(PAUSE_S)
+            time.sleep(POLL_INTERVAL_S)
         items += more
     return items

@@ -10,7 +10,7 @@ from typing import Final
 from nvltop.model import Cost, known
 from nvltop.tui.shell.tty_driver import TtyDriver
 
-OVER_S: Final = 10.0
+AVERAGED_S: Final = 10.0
 
 
 class ScreenCost:
@@ -22,7 +22,7 @@ class ScreenCost:
     def record(self, frames: int) -> None:
         """Take how many pictures have been drawn so far."""
         now = time.monotonic()
-        while self._seen and now - self._seen[0][0] > OVER_S:
+        while self._seen and now - self._seen[0][0] > AVERAGED_S:
             self._seen.popleft()
         self._seen.append((now, time.process_time(), frames, TtyDriver.bytes_written))
 

@@ -16,11 +16,11 @@ from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, sna
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
 
-LEAVE_S: Final = 2.0
+WRITE_TIMEOUT_S: Final = 2.0
 """How long leaving waits for the disk."""
-BUSY: Final = "the snapshot before is still being written"
-KEY_PRESSED: Final = "somebody pressed F8"
-COPIED: Final = "; report.md is on the clipboard, too, if the terminal allows it"
+ALREADY_WRITING: Final = "the snapshot before is still being written"
+F8_PRESSED: Final = "somebody pressed F8"
+CLIPBOARD_NOTE: Final = "; report.md is on the clipboard, too, if the terminal allows it"
 
 
 class SnapshotTaker:
@@ -48,20 +48,20 @@ class SnapshotTaker:
         return self._thread is not None and self._thread.is_alive()
 
     def take(
-        self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str = KEY_PRESSED
+        self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str = F8_PRESSED
     ) -> str | None:
         """Begin to write a snapshot into the current folder, and return its report.
 
         None while another one is being written.
         """
         if self._busy:
-            self._told(BUSY, True)
+            self._told(ALREADY_WRITING, True)
             return None
         from nvltop.tui.shell.redacted_screen import picture  # with the first one: see `snapshot.bundle`
 
         screen = picture(main, view, self._ring.redact)
         made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed)
-        work = (made, COPIED if cause is KEY_PRESSED else "", asyncio.get_running_loop())
+        work = (made, CLIPBOARD_NOTE if cause is F8_PRESSED else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
         self._thread.start()
         return made.report
@@ -76,7 +76,7 @@ class SnapshotTaker:
     def wait(self) -> str:
         """Let the last one end, for two seconds at most; return what could not be told of it any more."""
         if self._thread:
-            self._thread.join(LEAVE_S)
+            self._thread.join(WRITE_TIMEOUT_S)
         return self._untold
 
     def _save(self, made: SnapshotFiles, more: str, loop: asyncio.AbstractEventLoop) -> None:

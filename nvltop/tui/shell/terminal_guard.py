@@ -16,11 +16,11 @@ from nvltop.tui.shell.watchdog import Watchdog
 TtyModes: TypeAlias = "list[Any]"
 """What `termios.tcgetattr` returns."""
 
-PATIENCE_S: Final = 2.0
+EXIT_TIMEOUT_S: Final = 2.0
 """Time that the event loop gets to end after it was asked to."""
-RETRY_S: Final = 0.5
+RESTORE_TIMEOUT_S: Final = 0.5
 """Time for which a terminal that takes no bytes is tried again."""
-PAUSE_S: Final = 0.01
+WRITE_RETRY_S: Final = 0.01
 
 END_SIGNALS: Final = tuple(
     getattr(signal, name)
@@ -42,7 +42,7 @@ REPORTS_OFF: Final = f"{MOUSE_OFF}\x1b[?1004l\x1b[?2004l\x1b[?2048l"
 SCREEN_OFF: Final = "\x1b[?2026l\x1b[?7h\x1b[<u\x1b[0m\x1b[999;1H\r\n\x1b[K\x1b[?1049l\x1b[?25h"
 """Leave the screen: synchronized output, line wrap, keyboard protocol, style; then the last line, for a
 terminal without an alternate screen; then the alternate screen; then show the cursor."""
-ABORT: Final = "\x1b\\"
+STRING_TERMINATOR: Final = "\x1b\\"
 """String Terminator: ends a sequence that was sent in part."""
 
 
@@ -76,7 +76,7 @@ class TerminalGuard:
     def watch(self) -> None:
         """Have the terminal restored even if this process is killed."""
         if self._found and sys.__stderr__:
-            leave = f"{ABORT}{REPORTS_OFF}{SCREEN_OFF}"
+            leave = f"{STRING_TERMINATOR}{REPORTS_OFF}{SCREEN_OFF}"
             self._watchdog = Watchdog(sys.__stderr__.fileno(), self._found, leave)
 
     def on_signals(self, end: Callable[[int], None]) -> None:
@@ -85,7 +85,7 @@ class TerminalGuard:
             signal.signal(number, lambda its, _: end(its))
 
     def end_in_time(self, code: int, last: Callable[[], None]) -> None:
-        """Exit with `code` in `PATIENCE_S`, whatever the event loop does until then; `last` runs before.
+        """Exit with `code` in `EXIT_TIMEOUT_S`, whatever the event loop does until then; `last` runs before.
 
         Main thread only. A timer signal does it, as a thread could not always be started.
         """
@@ -100,7 +100,7 @@ class TerminalGuard:
             os._exit(code)
 
         signal.signal(signal.SIGALRM, force)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+        signal.setitimer(signal.ITIMER_REAL, EXIT_TIMEOUT_S)
 
     def restore(self) -> None:
         """Send what leaves the screen and put the modes back, without waiting for the terminal.
@@ -115,18 +115,18 @@ class TerminalGuard:
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         with contextlib.suppress(OSError, ValueError, AttributeError, termios.error):
             assert sys.__stderr__
-            self._send(sys.__stderr__.fileno(), f"{ABORT}{REPORTS_OFF}{SCREEN_OFF}".encode())
+            self._send(sys.__stderr__.fileno(), f"{STRING_TERMINATOR}{REPORTS_OFF}{SCREEN_OFF}".encode())
         with contextlib.suppress(OSError, termios.error):
             if self._found:
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._found)
 
     def _send(self, fd: int, data: bytes) -> None:
-        """Send bytes before all that waits, for `RETRY_S` at most."""
+        """Send bytes before all that waits, for `RESTORE_TIMEOUT_S` at most."""
         blocking = os.get_blocking(fd)
         os.set_blocking(fd, False)
         try:
             self.interrupt()
-            rest, end_s = data, time.monotonic() + RETRY_S
+            rest, end_s = data, time.monotonic() + RESTORE_TIMEOUT_S
             while rest and time.monotonic() < end_s:
                 if rest == data:
                     # Makes room, also where nobody reads.
@@ -134,6 +134,6 @@ class TerminalGuard:
                 try:
                     rest = rest[os.write(fd, rest) :]
                 except BlockingIOError:
-                    time.sleep(PAUSE_S)
+                    time.sleep(WRITE_RETRY_S)
         finally:
             os.set_blocking(fd, blocking)

@@ -45,7 +45,7 @@ else:
     XTermParser = _class("textual._xterm_parser", "XTermParser")
     LinuxDriver = _class("textual.drivers.linux_driver", "LinuxDriver")
 
-NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
+PRIVATE_NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     (XTermParser, ("feed", "tick", "_sequence_to_key_events", "parse_mouse_code")),
     (
         LinuxDriver,
@@ -63,13 +63,18 @@ NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     (Compositor, ("visible_widgets",)),
 )  # fmt: skip
 """The private names, and names of private classes, that are overridden or used here."""
-SWITCH: Final = "NVLTOP_DIRECT"
+DIRECT_VARIABLE: Final = "NVLTOP_DIRECT"
 """Environment variable that, set to 0, leaves drawing and keys to Textual: for bug reports."""
 
 
 def missing_names() -> list[str]:
     """Return the private names that this release of Textual lacks."""
-    return [f"{owner.__name__}.{name}" for owner, names in NAMES for name in names if not _has(owner, name)]
+    return [
+        f"{owner.__name__}.{name}"
+        for owner, names in PRIVATE_NAMES
+        for name in names
+        if not _has(owner, name)
+    ]
 
 
 def _has(owner: type, name: str) -> bool:
@@ -80,8 +85,8 @@ def _has(owner: type, name: str) -> bool:
 
 def why_not_used(environ: Mapping[str, str]) -> str:
     """Return why Textual has to draw and to read keys by itself; empty if nvltop does."""
-    if environ.get(SWITCH) == "0":
-        return f"{SWITCH}=0"
+    if environ.get(DIRECT_VARIABLE) == "0":
+        return f"{DIRECT_VARIABLE}=0"
     missing = missing_names()
     return f"Textual {version('textual')} lacks {', '.join(missing)}" if missing else ""
 

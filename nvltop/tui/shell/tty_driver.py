@@ -16,17 +16,17 @@ from textual.message import Message
 
 from nvltop.text import ASCII_SUBSTITUTES, c_locale, char_width
 from nvltop.tui.shell import terminal, terminal_guard
-from nvltop.tui.shell.keyboard import PASTE_IDLE_S, KeyboardInput
+from nvltop.tui.shell.keyboard import PASTE_TIMEOUT_S, KeyboardInput
 from nvltop.tui.shell.textual_private import OpenDriver
 
-CHUNK: Final = 4096
-ESCAPE_S: Final = constants.ESCAPE_DELAY + 0.02
+CHUNK_BYTES: Final = 4096
+ESCAPE_TIMEOUT_S: Final = constants.ESCAPE_DELAY + 0.02
 """After so long without another byte an Esc is the key, not the beginning of a sequence."""
-QUERY: Final = "\x1b[?2026$p"
+SYNC_QUERY: Final = "\x1b[?2026$p"
 """DECRQM: whether the terminal knows synchronized output. It answers after all that it was sent before."""
-PAUSE_S: Final = 0.05
-INTERRUPT_S: Final = 0.2
-ANSWER_S: Final = 1.0
+WRITE_RETRY_S: Final = 0.05
+INTERRUPT_TIMEOUT_S: Final = 0.2
+ANSWER_TIMEOUT_S: Final = 1.0
 """Time for an answer to come back over a slow line; a terminal that takes longer gives none."""
 
 
@@ -50,9 +50,9 @@ class TerminalFile:
         self._guard.taken |= not self._guard.silent
         while data and not self._guard.silent:
             try:
-                data = data[os.write(self._fd, data[:CHUNK]) :]
+                data = data[os.write(self._fd, data[:CHUNK_BYTES]) :]
             except BlockingIOError:  # another program made it non-blocking for all who have it open
-                select.select([], [self._fd], [], PAUSE_S)
+                select.select([], [self._fd], [], WRITE_RETRY_S)
 
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
@@ -121,7 +121,7 @@ class TtyDriver(OpenDriver):
     def query_synchronized_output(self) -> None:
         """Ask the terminal whether it supports synchronized output."""
         self._asked_s = time.monotonic()
-        self.write(QUERY)
+        self.write(SYNC_QUERY)
 
     def run_input_thread(self) -> None:
         """Leave the reading to the event loop; the thread that Textual starts for it ends at once."""
@@ -165,7 +165,7 @@ class TtyDriver(OpenDriver):
         writer = self.writer
         if writer and writer.ident and writer.is_alive():
             signal.pthread_kill(writer.ident, signal.SIGURG)
-            writer.join(INTERRUPT_S)
+            writer.join(INTERRUPT_TIMEOUT_S)
 
     def disable_input(self) -> None:
         """Read no more, as while suspended and at the end."""
@@ -185,11 +185,11 @@ class TtyDriver(OpenDriver):
         if self._answers:
             self.query_synchronized_output()
         while self._asked_s is not None:
-            left_s = self._asked_s + ANSWER_S - time.monotonic()
+            left_s = self._asked_s + ANSWER_TIMEOUT_S - time.monotonic()
             if left_s <= 0 or not select.select([self.fileno], [], [], left_s)[0]:
                 break
             try:
-                data = os.read(self.fileno, CHUNK)
+                data = os.read(self.fileno, CHUNK_BYTES)
             except OSError:
                 break
             if not data:
@@ -207,7 +207,7 @@ class TtyDriver(OpenDriver):
 
     def _read(self) -> None:
         try:
-            data = os.read(self.fileno, CHUNK)
+            data = os.read(self.fileno, CHUNK_BYTES)
         except OSError:
             data = b""
         if not data:
@@ -217,9 +217,9 @@ class TtyDriver(OpenDriver):
             return
         for message in self._take(data):
             self.process_message(message)
-        self.loop.call_later(ESCAPE_S, self._look_at_escape)
+        self.loop.call_later(ESCAPE_TIMEOUT_S, self._look_at_escape)
         if self._keyboard.pasting:
-            self.loop.call_later(PASTE_IDLE_S + ESCAPE_S, self._look_at_escape)
+            self.loop.call_later(PASTE_TIMEOUT_S + ESCAPE_TIMEOUT_S, self._look_at_escape)
 
     def _look_at_escape(self) -> None:
         for message in self._keyboard.tick():

@@ -12,8 +12,8 @@ import subprocess
 import termios
 from typing import Any, Final
 
-SHELL: Final = "/bin/sh"
-PATH: Final = "/usr/bin:/bin"
+SHELL_PATH: Final = "/bin/sh"
+SEARCH_PATH: Final = "/usr/bin:/bin"
 SCRIPT: Final = """\
 trap '' HUP INT QUIT TERM
 state=free
@@ -23,9 +23,9 @@ printf '%b' "$1"
 shift
 stty "$@" <&1
 """
-INPUT: Final = {"ixon": termios.IXON, "ixoff": termios.IXOFF, "icrnl": termios.ICRNL,
+INPUT_FLAGS: Final = {"ixon": termios.IXON, "ixoff": termios.IXOFF, "icrnl": termios.ICRNL,
                 "inlcr": termios.INLCR, "igncr": termios.IGNCR}  # fmt: skip
-LOCAL: Final = {
+LOCAL_FLAGS: Final = {
     "echo": termios.ECHO,
     "icanon": termios.ICANON,
     "iexten": termios.IEXTEN,
@@ -40,17 +40,17 @@ class Watchdog:
     def __init__(self, terminal: int, found: list[Any], leave: str) -> None:
         """Have `leave` sent to `terminal` and the modes `found` put back, should we end without a word."""
         self._pipe = -1
-        words = [name if found[0] & bit else f"-{name}" for name, bit in INPUT.items()]
-        words += [name if found[3] & bit else f"-{name}" for name, bit in LOCAL.items()]
+        words = [name if found[0] & bit else f"-{name}" for name, bit in INPUT_FLAGS.items()]
+        words += [name if found[3] & bit else f"-{name}" for name, bit in LOCAL_FLAGS.items()]
         sent = leave.replace("\\", "\\\\").replace("\x1b", "\\033").replace("\r", "\\r").replace("\n", "\\n")
         reading, writing = os.pipe()
         with contextlib.suppress(OSError):
             subprocess.Popen(
-                [SHELL, "-c", SCRIPT, "nvltop-watchdog", sent, *words],
+                [SHELL_PATH, "-c", SCRIPT, "nvltop-watchdog", sent, *words],
                 stdin=reading,
                 stdout=terminal,
                 stderr=subprocess.DEVNULL,
-                env={"PATH": PATH},
+                env={"PATH": SEARCH_PATH},
                 cwd="/",
                 start_new_session=True,
             ).returncode = 0  # it is not waited for

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from nvltop.tui.render.cells import REST, shown
+from nvltop.tui.render.cells import SECOND_HALF, shown
 from nvltop.tui.render.row import Row
-from nvltop.tui.widgets.style_table import MIXED, StyleTable
+from nvltop.tui.widgets.style_table import MIXED_ROLE, StyleTable
 
 
 class DirectOutput:
@@ -52,7 +52,7 @@ class DirectOutput:
     def write_cells(self, x: int, y: int, row: Row, start: int, end: int) -> None:
         """Write columns `start` to `end` of a row whose column 0 is at `x`, `y` of the screen."""
         assert self._texts is not None
-        if any(REST in text for text, _ in row):
+        if any(SECOND_HALF in text for text, _ in row):
             start, end = _with_both_halves(row, start, end)
         runs = []
         at = 0
@@ -70,11 +70,11 @@ class DirectOutput:
             self._texts.setdefault(role, []).append(place + text)
         else:
             texts = ["".join(self._styled(role, [text])) for text, role in runs]
-            self._texts.setdefault(MIXED, []).append(place + "".join(texts))
+            self._texts.setdefault(MIXED_ROLE, []).append(place + "".join(texts))
 
 
 def _with_both_halves(row: Row, start: int, end: int) -> tuple[int, int]:
     """Widen a range of columns so that it does not split a wide character."""
     text = "".join(text for text, _ in row)
-    start -= text[start : start + 1] == REST
-    return start, end + (text[end : end + 1] == REST)
+    start -= text[start : start + 1] == SECOND_HALF
+    return start, end + (text[end : end + 1] == SECOND_HALF)

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from nvltop.tui.widgets.prompt import MAX_CHARS
+from nvltop.tui.widgets.prompt import MAX_INPUT_CHARS
 
 
 class GoToDialog(ModalScreen[None]):
@@ -26,7 +26,8 @@ class GoToDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Show the line."""
         yield Input(
-            placeholder="1:30 from the beginning, or a time of day such as 14:02:11", max_length=MAX_CHARS
+            placeholder="1:30 from the beginning, or a time of day such as 14:02:11",
+            max_length=MAX_INPUT_CHARS,
         )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

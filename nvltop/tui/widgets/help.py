@@ -13,9 +13,9 @@ from textual.widgets import Static
 
 from nvltop import __version__
 
-COST_S: Final = 1.0
-TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
-TEXT = """\
+COST_INTERVAL_S: Final = 1.0
+HELP_TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
+HELP_TEXT = """\
 
 KEYS
   Tab 1-9     next tab, a tab by its number      Shift-Tab  the tab before
@@ -138,10 +138,10 @@ class HelpScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Show the text."""
         with VerticalScroll():
-            yield Static(TITLE, markup=False)
+            yield Static(HELP_TITLE, markup=False)
             yield self._costs
-            yield Static(TEXT, markup=False)
+            yield Static(HELP_TEXT, markup=False)
 
     def on_mount(self) -> None:
         """Keep the figures current."""
-        self.set_interval(COST_S, lambda: self._costs.update(f"  {self._cost()}"))
+        self.set_interval(COST_INTERVAL_S, lambda: self._costs.update(f"  {self._cost()}"))

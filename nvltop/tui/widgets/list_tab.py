@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.text import normalize
-from nvltop.tui.render.bars import FILTER, SEARCH, SORT, FunctionKey
+from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
 from nvltop.tui.render.cells import shown
-from nvltop.tui.render.row import Column, Row, Span, choose, fit
+from nvltop.tui.render.row import Column, Row, TextRun, choose, fit
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
 from nvltop.tui.render.view_state import ViewState
@@ -28,7 +28,7 @@ class ListTab(Tab, Generic[T]):
     """Rows with columns; a subclass says which, see the methods that raise."""
 
     COLUMNS: ClassVar[Sequence[Column]] = ()
-    SORT: ClassVar[str] = ""
+    FIRST_SORT: ClassVar[str] = ""
     """Column to sort by at first, the largest on top."""
     TEXT_COLUMNS: ClassVar[frozenset[str]] = frozenset()
     """Columns that sort from A to Z at first."""
@@ -42,8 +42,8 @@ class ListTab(Tab, Generic[T]):
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._list = RowsWidget(output, "list")
-        self.sort = self.SORT
-        self.descending = self.SORT not in self.TEXT_COLUMNS
+        self.sort = self.FIRST_SORT
+        self.descending = self.FIRST_SORT not in self.TEXT_COLUMNS
         self.filter_text = ""
         self.follow = True
         """Whether the selection stays with its item when the order changes, or with its row."""
@@ -72,7 +72,7 @@ class ListTab(Tab, Generic[T]):
         """Return what a column sorts by."""
         raise NotImplementedError
 
-    def cell(self, item: T, column: Column) -> Span:
+    def cell(self, item: T, column: Column) -> TextRun:
         """Return what a column shows."""
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ class ListTab(Tab, Generic[T]):
         """Say why there is nothing to list."""
         raise NotImplementedError
 
-    def tail(self, item: T, width: int) -> list[Span]:
+    def tail(self, item: T, width: int) -> list[TextRun]:
         """Return what stands right of the columns."""
         return []
 
@@ -88,9 +88,9 @@ class ListTab(Tab, Generic[T]):
         """Return the title of what stands right of the columns."""
         return ""
 
-    def line(self, item: T, columns: Sequence[Column], width: int) -> list[Span]:
+    def line(self, item: T, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Return a row."""
-        spans: list[Span] = []
+        spans: list[TextRun] = []
         for column in columns:
             text, role = self.cell(item, column)
             spans += [(column.place(text), role), (" ", "")]
@@ -107,7 +107,7 @@ class ListTab(Tab, Generic[T]):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of all lists."""
-        return SEARCH, FILTER, SORT
+        return SEARCH_KEY, FILTER_KEY, SORT_KEY
 
     def draw(self) -> None:
         """Draw what is seen of the list."""
@@ -131,7 +131,7 @@ class ListTab(Tab, Generic[T]):
         self._key = self.item_key(items[self._selected]) if items else None
 
     def _title(self, columns: Sequence[Column], width: int) -> Row:
-        spans: list[Span] = []
+        spans: list[TextRun] = []
         self._title_clicks = []
         at = 0
         for column in columns:

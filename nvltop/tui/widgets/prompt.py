@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
-MAX_CHARS: Final = 200
+MAX_INPUT_CHARS: Final = 200
 """What fits on a line; each character more would cost another search."""
 
 
@@ -31,7 +31,7 @@ class Prompt(Horizontal):
     def __init__(self) -> None:
         super().__init__()
         self._caption = Static("", markup=False)
-        self._input = Input(compact=True, select_on_focus=False, max_length=MAX_CHARS)
+        self._input = Input(compact=True, select_on_focus=False, max_length=MAX_INPUT_CHARS)
         self._before = ""
         self._changed: Callable[[str], None] = lambda text: None
 

@@ -14,10 +14,10 @@ from nvltop.tui.render.row import Row, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
-Part: TypeAlias = "tuple[int, int]"
+ColumnRange: TypeAlias = "tuple[int, int]"
 """From which column up to which."""
-NONE: Final[Row] = ()
-NEAR: Final = 12
+EMPTY_ROW: Final[Row] = ()
+MAX_GAP: Final = 12
 """Columns that are sent again rather than passed over."""
 
 
@@ -41,8 +41,8 @@ class RowsWidget(PlainWidget):
         old, self._rows = self._rows, rows
         dirty = []
         for y in range(max(len(old), len(rows))):
-            before = old[y] if y < len(old) else NONE
-            after = rows[y] if y < len(rows) else NONE
+            before = old[y] if y < len(old) else EMPTY_ROW
+            after = rows[y] if y < len(rows) else EMPTY_ROW
             if before != after:
                 self._strips.pop(y, None)
                 dirty.append((y, changes(before, after)))
@@ -54,7 +54,7 @@ class RowsWidget(PlainWidget):
             width = self.size.width
             self.refresh(*(Region(0, y, parts[-1][1] or width, 1) for y, parts in dirty))
 
-    def _put(self, dirty: Sequence[tuple[int, Sequence[Part]]]) -> None:
+    def _put(self, dirty: Sequence[tuple[int, Sequence[ColumnRange]]]) -> None:
         at = self.region
         if not at:
             return
@@ -105,9 +105,9 @@ class RowsWidget(PlainWidget):
         return strip
 
 
-def changes(before: Row, after: Row) -> list[Part]:
+def changes(before: Row, after: Row) -> list[ColumnRange]:
     """Return where two different rows of the same width differ; (0, 0) stands for the whole row."""
-    parts: list[Part] = []
+    parts: list[ColumnRange] = []
     at = 0
     for (old, role), (new, its) in zip(before, after, strict=False):
         if len(old) != len(new):
@@ -124,7 +124,7 @@ def changes(before: Row, after: Row) -> list[Part]:
     return _rest(parts, at, before, after)
 
 
-def _rest(parts: list[Part], at: int, before: Row, after: Row) -> list[Part]:
+def _rest(parts: list[ColumnRange], at: int, before: Row, after: Row) -> list[ColumnRange]:
     """Add what differs from column `at` on, where the runs of the rows no longer stand below each other."""
     end = sum([len(text) for text, _ in after])
     if end != sum([len(text) for text, _ in before]):
@@ -139,9 +139,9 @@ def _rest(parts: list[Part], at: int, before: Row, after: Row) -> list[Part]:
     return parts
 
 
-def _join(parts: list[Part], start: int, end: int) -> None:
+def _join(parts: list[ColumnRange], start: int, end: int) -> None:
     """Add a part, or make the last one longer: to go to another place takes some bytes, too."""
-    if parts and start - parts[-1][1] < NEAR:
+    if parts and start - parts[-1][1] < MAX_GAP:
         start = parts.pop()[0]
     parts.append((start, end))
 

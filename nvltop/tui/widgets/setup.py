@@ -15,13 +15,13 @@ from textual.widgets.option_list import Option
 
 from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
 
-INTERVALS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 NO_METER: Final = "none"
-SLOTS: Final = 4
+METER_SLOTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SettingLine:
     """One setting: its words, what it can be, what it is, and how it is changed."""
 
     words: str
@@ -36,48 +36,48 @@ class Line:
         return self.put(settings, self.values[(place + by) % len(self.values)])
 
 
-def _plain(words: str, name: str, values: Sequence[object]) -> Line:
+def _plain(words: str, name: str, values: Sequence[object]) -> SettingLine:
     def put(settings: Settings, value: Any) -> Settings:
         return replace(settings, **{name: value})
 
-    return Line(words, values, lambda s: getattr(s, name), put)
+    return SettingLine(words, values, lambda s: getattr(s, name), put)
 
 
-def _meter(slot: int) -> Line:
+def _meter(slot: int) -> SettingLine:
     def get(settings: Settings) -> object:
         return settings.meters[slot] if slot < len(settings.meters) else NO_METER
 
     def put(settings: Settings, value: object) -> Settings:
-        meters = [*settings.meters, *[NO_METER] * SLOTS][:SLOTS]
+        meters = [*settings.meters, *[NO_METER] * METER_SLOTS][:METER_SLOTS]
         meters[slot] = str(value)
         return replace(settings, meters=tuple(m for m in meters if m != NO_METER))
 
-    return Line(f"Meter {slot + 1}", (*METERS, NO_METER), get, put)
+    return SettingLine(f"Meter {slot + 1}", (*METERS, NO_METER), get, put)
 
 
-def _shown(column: str) -> Line:
+def _shown(column: str) -> SettingLine:
     def put(settings: Settings, value: object) -> Settings:
         hidden = [c for c in settings.hidden_columns if c != column]
         return replace(settings, hidden_columns=tuple(hidden if value else [*hidden, column]))
 
-    return Line(f"Column {column}", (True, False), lambda s: column not in s.hidden_columns, put)
+    return SettingLine(f"Column {column}", (True, False), lambda s: column not in s.hidden_columns, put)
 
 
-def _told(way: str) -> Line:
+def _told(way: str) -> SettingLine:
     def put(settings: Settings, value: object) -> Settings:
         others = [w for w in settings.alert if w != way]
         return replace(settings, alert=tuple([*others, way] if value else others))
 
-    return Line(f"Alert by {way}", (True, False), lambda s: way in s.alert, put)
+    return SettingLine(f"Alert by {way}", (True, False), lambda s: way in s.alert, put)
 
 
-LINES: Final[tuple[Line, ...]] = (
+SETTING_LINES: Final[tuple[SettingLine, ...]] = (
     _plain("Theme", "theme", THEMES),
-    _plain("Refresh every (s)", "interval_s", INTERVALS),
+    _plain("Refresh every (s)", "interval_s", INTERVALS_S),
     _plain("Units of traffic", "units", UNITS),
     _plain("Below the GPUs", "layout", LAYOUTS),
     _plain("Unicode", "unicode", (True, False)),
-    *(_meter(slot) for slot in range(SLOTS)),
+    *(_meter(slot) for slot in range(METER_SLOTS)),
     *(_shown(column) for column in HIDEABLE_COLUMNS),
     *(_told(way) for way in ALERTS),
     _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
@@ -117,14 +117,14 @@ class SetupScreen(ModalScreen[Settings]):
         self._list.highlighted = 0
 
     def _texts(self) -> list[str]:
-        return [f"{line.words:20} {_words(line.get(self._settings))}" for line in LINES]
+        return [f"{line.words:20} {_words(line.get(self._settings))}" for line in SETTING_LINES]
 
     def action_turn(self, by: int) -> None:
         """Change the setting of this line."""
         at = self._list.highlighted
         if at is None:
             return
-        self._settings = LINES[at].turned(self._settings, by)
+        self._settings = SETTING_LINES[at].turned(self._settings, by)
         self._list.replace_option_prompt_at_index(at, self._texts()[at])
         self._change(self._settings)
 

@@ -10,9 +10,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-PROBE: Final = "x"
+PROBE_TEXT: Final = "x"
 """Text that is rendered to find the escape sequences around it."""
-MIXED: Final = "mixed"
+MIXED_ROLE: Final = "mixed"
 """Pseudo-role of text that already contains its own escape sequences."""
 
 
@@ -32,10 +32,12 @@ class StyleTable:
         """Return the escape sequences to send before and after a text, by role."""
         if not self._sequences:
             self._sequences = {role: _around(style, console) for role, style in self.styles.items()}
-            self._sequences[MIXED] = "", ""
+            self._sequences[MIXED_ROLE] = "", ""
         return self._sequences
 
 
 def _around(style: Style, console: Console) -> tuple[str, str]:
-    before, _, after = Strip([Segment(PROBE, style)], len(PROBE)).render(console).partition(PROBE)
+    before, _, after = (
+        Strip([Segment(PROBE_TEXT, style)], len(PROBE_TEXT)).render(console).partition(PROBE_TEXT)
+    )
     return before, after

@@ -31,7 +31,7 @@ from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
-ALL: Final = 1 << 20
+ALL_ROWS: Final = 1 << 20
 """More rows than any list has."""
 
 
@@ -46,8 +46,8 @@ class Tab(PlainWidget, can_focus=True):
         Binding("down", "move(1)", "Down"),
         Binding("pageup", "page(-1)", "Page up"),
         Binding("pagedown", "page(1)", "Page down"),
-        Binding("home", f"move(-{ALL})", "First"),
-        Binding("end", f"move({ALL})", "Last"),
+        Binding("home", f"move(-{ALL_ROWS})", "First"),
+        Binding("end", f"move({ALL_ROWS})", "Last"),
     ]
 
     class Changed(Message):

@@ -17,19 +17,19 @@ from nvltop.report.nics import nic_name, nic_number
 from nvltop.report.phrases import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import FunctionKey
-from nvltop.tui.render.row import Column, Span, narrow
+from nvltop.tui.render.row import Column, TextRun, narrow
 from nvltop.tui.widgets.list_tab import ListTab
 
-NEVER: Final = 1e12
+NEVER_CHANGED_S: Final = 1e12
 """What a counter that has not changed sorts as."""
-BELOW: Final = 1e25
+INFORMATIVE_OFFSET: Final = 1e25
 """More than any counter holds."""
-NICS: Final = 1 << 20
+FIRST_NIC_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class CounterRow:
     """One counter of one link, or of one port of a NIC."""
 
     owner: str
@@ -46,7 +46,7 @@ class Moved:
     link: bool = True
 
 
-class ErrorsTab(ListTab[Moved]):
+class ErrorsTab(ListTab[CounterRow]):
     """Counters with their lifetime, what rose since the start, and when."""
 
     TITLE = "Errors"
@@ -60,7 +60,7 @@ class ErrorsTab(ListTab[Moved]):
         Column("changed", "CHANGED", 8, 2),
         Column("remote", "REMOTE END OR NIC", 34, 4, left=True),
     )
-    SORT = "since"
+    FIRST_SORT = "since"
     TEXT_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "baseline", "Count errors from now on (the device's counters stay)"),
@@ -70,12 +70,12 @@ class ErrorsTab(ListTab[Moved]):
     class BaselineRequested(Message):
         """Errors are to be counted from now on."""
 
-    def items(self) -> Sequence[Moved]:
+    def items(self) -> Sequence[CounterRow]:
         """Return the counters that are not zero."""
         frame = self.view.frame
         index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
         moved = [
-            Moved(
+            CounterRow(
                 owner=g.gpu.uuid,
                 place=g.gpu.index,
                 label=str(g.gpu.index),
@@ -91,9 +91,9 @@ class ErrorsTab(ListTab[Moved]):
             if known(error.total) and error.total
         ]
         return moved + [
-            Moved(
+            CounterRow(
                 owner=f.nic.device,
-                place=NICS + i,
+                place=FIRST_NIC_PLACE + i,
                 label=nic_number(frame, f),
                 index=f.port.port,
                 kind=kind,
@@ -107,15 +107,15 @@ class ErrorsTab(ListTab[Moved]):
             if known(error.total) and error.total
         ]
 
-    def item_key(self, item: Moved) -> Hashable:
+    def item_key(self, item: CounterRow) -> Hashable:
         """Name a counter."""
         return item.owner, item.index, item.kind
 
-    def value(self, item: Moved, column: str) -> float | str:
+    def value(self, item: CounterRow, column: str) -> float | str:
         """Return a column's number."""
         error = item.error
         if column == "changed":
-            return NEVER if error.last_change_s is None else error.last_change_s
+            return NEVER_CHANGED_S if error.last_change_s is None else error.last_change_s
         if column in ("kind", "remote"):
             return item.kind if column == "kind" else item.remote
         values = {
@@ -127,10 +127,14 @@ class ErrorsTab(ListTab[Moved]):
         }
         value = values[column]
         # What is no trouble by itself (waiting for credit, say) would bury with its counts what is.
-        below = BELOW if item.kind in INFORMATIVE and column in ("total", "since", "per_min") else 0.0
+        below = (
+            INFORMATIVE_OFFSET
+            if item.kind in INFORMATIVE and column in ("total", "since", "per_min")
+            else 0.0
+        )
         return (float(value) if known(value) else -1.0) - below
 
-    def cell(self, item: Moved, column: Column) -> Span:
+    def cell(self, item: CounterRow, column: Column) -> TextRun:
         """Return a column's text."""
         error = item.error
         rose = known(error.since_start) and error.since_start > 0 and item.kind not in INFORMATIVE
@@ -152,7 +156,7 @@ class ErrorsTab(ListTab[Moved]):
             return ("-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"), role
         return item.remote, "dim"
 
-    def tail(self, item: Moved, width: int) -> list[Span]:
+    def tail(self, item: CounterRow, width: int) -> list[TextRun]:
         """Draw the minutes with an increase, the newest at the right."""
         minutes = min(MINUTES, width - 1)
         if minutes < 10:

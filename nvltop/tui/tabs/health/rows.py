@@ -11,21 +11,21 @@ from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Check, Event, Finding, Frame
 from nvltop.report.findings import about, basis, clock, event_text, evidence, likely_sources, where
 from nvltop.tui.render.glyphs import Glyphs
-from nvltop.tui.render.header import ROLES
-from nvltop.tui.render.row import Row, Span, fit, sentence
+from nvltop.tui.render.header import SEVERITY_ROLES
+from nvltop.tui.render.row import Row, TextRun, fit, sentence
 
-TITLE: Final = "STATE    SINCE    WHERE           WHAT"
-STATE, SINCE, WHERE = 8, 8, 15
+COLUMN_TITLES: Final = "STATE    SINCE_WIDTH    WHERE_WIDTH           WHAT"
+STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
 """Columns of the list."""
-OUTCOMES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
-FOLLOWS: Final = "follows"
+OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
+CONSEQUENCE: Final = "follows"
 """State of a finding that follows from the one above it, in place of its severity."""
 DETAIL_LINES: Final = 7
 """What the selected entry says in full, below the list."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HealthEntry:
     """One row of the list, and what there is to say of it."""
 
     state: str
@@ -37,7 +37,7 @@ class Entry:
     """Caption and text."""
 
 
-def entries(frame: Frame) -> list[Entry]:
+def entries(frame: Frame) -> list[HealthEntry]:
     """Return the rows: findings first, then what is pending, unknown, fine, resolved, and the events."""
     found = [_finding(frame, f) for f in frame.findings]
     found += [_check(c) for c in frame.checks if c.outcome == "pending"]
@@ -50,16 +50,18 @@ def entries(frame: Frame) -> list[Entry]:
     coming = any(c.outcome == "pending" for c in frame.checks)
     if not coming and not any(f.severity.is_problem for f in frame.findings):
         looked = "No fault found" if fine else "Nothing could be checked yet"
-        found.insert(0, Entry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked))
+        found.insert(
+            0, HealthEntry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked)
+        )
     return [*found, *unknown, *fine, *past, *events, *none]
 
 
-def _finding(frame: Frame, f: Finding) -> Entry:
+def _finding(frame: Frame, f: Finding) -> HealthEntry:
     over = f.ended_s is not None
     until = f" until {clock(f.ended_s)}" if over else ""
-    return Entry(
-        state="resolved" if over else FOLLOWS if f.caused_by else f.severity,
-        role="dim" if over or f.caused_by else ROLES[f.severity],
+    return HealthEntry(
+        state="resolved" if over else CONSEQUENCE if f.caused_by else f.severity,
+        role="dim" if over or f.caused_by else SEVERITY_ROLES[f.severity],
         since=clock(f.began_s),
         where=about(frame, f),
         what=f.headline + (f" (until {clock(f.ended_s)})" if over else ""),
@@ -77,10 +79,10 @@ def _cause(frame: Frame, f: Finding) -> str:
     return next((other.headline for other in frame.findings if other.key == f.caused_by), "")
 
 
-def _check(check: Check) -> Entry:
-    return Entry(
+def _check(check: Check) -> HealthEntry:
+    return HealthEntry(
         state=check.outcome,
-        role=OUTCOMES[check.outcome],
+        role=OUTCOME_ROLES[check.outcome],
         since="",
         where=check.name,
         what=check.detail,
@@ -88,11 +90,11 @@ def _check(check: Check) -> Entry:
     )
 
 
-def _event(frame: Frame, event: Event, sources: set[str]) -> Entry:
+def _event(frame: Frame, event: Event, sources: set[str]) -> HealthEntry:
     source = event.gpu in sources
     words = event_text(event) + (" (the likely source)" if source else "")
     action = lookup(event.code).action if event.kind == "xid" else ""
-    return Entry(
+    return HealthEntry(
         state="event",
         role="warn" if source else "",
         since=clock(event.wall_s),
@@ -102,22 +104,24 @@ def _event(frame: Frame, event: Event, sources: set[str]) -> Entry:
     )
 
 
-def rows(found: list[Entry], width: int, height: int, top: int, chosen: int, glyphs: Glyphs) -> list[Row]:
+def rows(
+    found: list[HealthEntry], width: int, height: int, top: int, chosen: int, glyphs: Glyphs
+) -> list[Row]:
     """Draw the column title and the entries from number `top` on."""
-    out = [fit([(TITLE, "title")], width, "title")]
-    room = max(0, width - STATE - SINCE - WHERE - 3)
+    out = [fit([(COLUMN_TITLES, "title")], width, "title")]
+    room = max(0, width - STATE_WIDTH - SINCE_WIDTH - WHERE_WIDTH - 3)
     for i, entry in enumerate(found[top : top + height - 1], top):
-        spans: list[Span] = [
-            (entry.state[:STATE].ljust(STATE + 1), entry.role),
-            (entry.since[-SINCE:].ljust(SINCE + 1), ""),
-            (entry.where[:WHERE].ljust(WHERE + 1), "caption"),
+        spans: list[TextRun] = [
+            (entry.state[:STATE_WIDTH].ljust(STATE_WIDTH + 1), entry.role),
+            (entry.since[-SINCE_WIDTH:].ljust(SINCE_WIDTH + 1), ""),
+            (entry.where[:WHERE_WIDTH].ljust(WHERE_WIDTH + 1), "caption"),
             (sentence(entry.what, room, glyphs), entry.role if entry.state != "fine" else ""),
         ]
         out.append(fit(spans, width, "selected" if i == chosen else None))
     return out
 
 
-def details(entry: Entry | None, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def details(entry: HealthEntry | None, width: int, height: int, glyphs: Glyphs) -> list[Row]:
     """Draw what the selected entry says, in whole sentences."""
     out = [fit([("", "title")], width, "title")]
     lines = _lines(entry, width) if entry else ()
@@ -125,7 +129,7 @@ def details(entry: Entry | None, width: int, height: int, glyphs: Glyphs) -> lis
     return out[:height]
 
 
-def _lines(entry: Entry, width: int) -> Iterator[list[Span]]:
+def _lines(entry: HealthEntry, width: int) -> Iterator[list[TextRun]]:
     for caption, text in entry.details:
         head = f"{caption}: " if caption else ""
         if not text:

@@ -27,7 +27,7 @@ class HealthTab(Tab):
         super().__init__(view, output)
         self._list = RowsWidget(output, "findings")
         self._details = RowsWidget(output, "details")
-        self._entries: list[rows.Entry] = []
+        self._entries: list[rows.HealthEntry] = []
         self._of: tuple[Sequence[Finding], Sequence[Finding], Sequence[Check], Sequence[Event]] | None = None
         self._chosen = 0
         self._first = 0

@@ -15,7 +15,7 @@ from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import SEPARATOR, Row, fit, narrow, sentence
 from nvltop.tui.render.view_state import ViewState
 
-SPANS: Final = (
+TIME_SPANS: Final = (
     (60, "1 min"),
     (300, "5 min"),
     (900, "15 min"),
@@ -23,14 +23,14 @@ SPANS: Final = (
     (6 * 3600, "6 h"),
     (24 * 3600, "24 h"),
 )
-TICKS: Final = 4
-ASCII: Final = str.maketrans("┌┐└┘├┤┬┴┼│─", "+++++++++|-")
-WAYS: Final = ("tx", "rx")
+TIME_TICKS: Final = 4
+ASCII_FRAME: Final = str.maketrans("┌┐└┘├┤┬┴┼│─", "+++++++++|-")
+DIRECTIONS: Final = ("tx", "rx")
 ALL_NICS: Final = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ChartRequest:
     """What is drawn."""
 
     gpu: str | None = None
@@ -40,12 +40,12 @@ class Wanted:
     """Device and port of a NIC; an empty name for all of them."""
     pcie: bool = False
     span: int = 1
-    """Place in `SPANS`."""
+    """Place in `TIME_SPANS`."""
     cursor: int = 0
     """How many values from the newest one on."""
 
 
-def keys(view: ViewState, wanted: Wanted, way: str) -> list[SeriesKey]:
+def keys(view: ViewState, wanted: ChartRequest, way: str) -> list[SeriesKey]:
     """Return the series that add up to what is drawn."""
     if wanted.nic:
         return [
@@ -57,31 +57,31 @@ def keys(view: ViewState, wanted: Wanted, way: str) -> list[SeriesKey]:
     return [(g.gpu.uuid, None, name) for g in view.gpus if wanted.pcie or g.nvlink.links_up]
 
 
-def rows(view: ViewState, wanted: Wanted, width: int, height: int) -> list[Row]:
+def rows(view: ViewState, wanted: ChartRequest, width: int, height: int) -> list[Row]:
     """Draw what is drawn and the value at the cursor, then TX over RX."""
-    seconds = SPANS[wanted.span][0]
-    series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in WAYS}
+    seconds = TIME_SPANS[wanted.span][0]
+    series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in DIRECTIONS}
     step, values = series["tx"]
     place = max(0, len(values) - 1 - wanted.cursor)
     out = [fit([(title(view, wanted), "title")], width, "title")]
     at_s = view.frame.tick.wall_s - (wanted.cursor + 1) * step
     when = datetime.fromtimestamp(max(0.0, at_s)).strftime("%m-%d %H:%M:%S")
-    told = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in WAYS]
+    told = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in DIRECTIONS]
     words = SEPARATOR.join((when, *told, f"mean of {step} s"))
     out.append(fit([(sentence(words, width, view.glyphs), "value")], width))
     each = max(4, (height - len(out)) // 2)
-    top = _full(view, wanted, [v for way in WAYS for v in series[way][1]])
+    top = _full(view, wanted, [v for way in DIRECTIONS for v in series[way][1]])
     marker = "braille" if view.glyphs is UNICODE else "*"
-    for way in WAYS:
+    for way in DIRECTIONS:
         told_in = [v * view.unit.per_byte for v in series[way][1]]
         full = top * view.unit.per_byte
         for line in plot(told_in, seconds, full, width, each, place, way.upper(), marker):
-            text = line if view.glyphs is UNICODE else line.translate(ASCII)
+            text = line if view.glyphs is UNICODE else line.translate(ASCII_FRAME)
             out.append(fit([(text, way)], width))
     return out[:height]
 
 
-def title(view: ViewState, wanted: Wanted) -> str:
+def title(view: ViewState, wanted: ChartRequest) -> str:
     """Name what is drawn."""
     g = next((g for g in view.frame.gpus if g.gpu.uuid == wanted.gpu), None)
     name = f"GPU {g.gpu.index}" if g else "all GPUs"
@@ -89,16 +89,16 @@ def title(view: ViewState, wanted: Wanted) -> str:
         name += f" > link {wanted.link}"
     if wanted.nic:
         name = "all NICs" if wanted.nic == ALL_NICS else f"NIC {wanted.nic[0]}"
-        return narrow(f"traffic of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs)
+        return narrow(f"traffic of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs)
     what = "PCIe" if wanted.pcie else "NVLink"
-    return f"{what} of {name}, last {SPANS[wanted.span][1]}, {view.unit.name}"
+    return f"{what} of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}"
 
 
 def _value(view: ViewState, value: float) -> str:
     return "unknown" if math.isnan(value) else view.unit.text(value)
 
 
-def _full(view: ViewState, wanted: Wanted, values: Sequence[float]) -> float:
+def _full(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> float:
     """Return the top of the scale: what the links can carry, or a round number above what they did."""
     if wanted.nic:
         ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]
@@ -151,7 +151,7 @@ def plot(
     up.lim(0, full / 1e9)
     marks = [full / 1e9 * i / 2 for i in range(3)]
     up.ticks(marks, [f"{m:.4g}".rjust(6) for m in marks])
-    ticks = [-seconds * i / TICKS for i in range(TICKS + 1)]
+    ticks = [-seconds * i / TIME_TICKS for i in range(TIME_TICKS + 1)]
     across.ticks(ticks, [_ago(-t) for t in ticks])
     lines = uncolorize(str(figure.build())).splitlines()
     return [_with_cursor(line, n, cursor, i, caption) for i, line in enumerate(lines[:height])]

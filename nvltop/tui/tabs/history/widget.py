@@ -34,7 +34,7 @@ class HistoryTab(Tab):
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._chart = RowsWidget(output, "chart")
-        self._wanted = chart.Wanted()
+        self._wanted = chart.ChartRequest()
         self._row = 0
         """0 for the node, then the GPUs, then all NICs together and each of them."""
         self._rows = 1
@@ -88,7 +88,7 @@ class HistoryTab(Tab):
 
     def action_span(self, by: int) -> None:
         """Draw a longer or shorter time."""
-        span = max(0, min(self._wanted.span + by, len(chart.SPANS) - 1))
+        span = max(0, min(self._wanted.span + by, len(chart.TIME_SPANS) - 1))
         self._wanted = replace(self._wanted, span=span, cursor=0)
         self.request_draw()
 

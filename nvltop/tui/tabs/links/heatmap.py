@@ -9,23 +9,23 @@ from typing import Final
 from nvltop.formatting import UNKNOWN, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name
-from nvltop.tui.render.row import SEPARATOR, Row, Span, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
 from nvltop.tui.render.view_state import ViewState
 
-LABEL: Final = 8
+LABEL_WIDTH: Final = 8
 """Columns of `GPU 15 TX`, without the word."""
-CELL: Final = 4
-NARROW: Final = 3
-LINES: Final = 2
+CELL_WIDTH: Final = 4
+NARROW_CELL_WIDTH: Final = 3
+LINES_PER_GPU: Final = 2
 """Of each GPU."""
-WORDS: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
-LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
+STATE_CODES: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
+HEAT_LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
 """Shares of the speed up to which a cell has a colour; from the ceiling on it is filled."""
 LEGEND: Final = "% of speed · dn down · zz asleep · nt no traffic allowed · ? unknown · ! errors or a finding"
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class VisibleCells:
     """Which part of the map is seen."""
 
     first_gpu: int
@@ -35,23 +35,29 @@ class Window:
     cell: int
 
 
-def window(view: ViewState, width: int, height: int, gpu: int, link: int, before: Window | None) -> Window:
+def window(
+    view: ViewState, width: int, height: int, gpu: int, link: int, before: VisibleCells | None
+) -> VisibleCells:
     """Return what to show so that the selected cell is seen, moved no more than needed."""
     most = max((len(g.links) for g in view.gpus), default=0)
-    cell = CELL if LABEL + CELL * most <= width or LABEL + NARROW * most > width else NARROW
-    links = max(1, min(most, (width - LABEL) // cell))
-    gpus = max(1, (height - 2) // LINES)
+    cell = (
+        CELL_WIDTH
+        if LABEL_WIDTH + CELL_WIDTH * most <= width or LABEL_WIDTH + NARROW_CELL_WIDTH * most > width
+        else NARROW_CELL_WIDTH
+    )
+    links = max(1, min(most, (width - LABEL_WIDTH) // cell))
+    gpus = max(1, (height - 2) // LINES_PER_GPU)
     first_gpu = min(before.first_gpu if before else 0, max(0, len(view.gpus) - gpus))
     first_link = min(before.first_link if before else 0, max(0, most - links))
     first_gpu = max(0, min(gpu, max(first_gpu, gpu - gpus + 1)))
     first_link = max(0, min(link, max(first_link, link - links + 1)))
-    return Window(first_gpu, first_link, gpus, links, cell)
+    return VisibleCells(first_gpu, first_link, gpus, links, cell)
 
 
-def rows(view: ViewState, width: int, height: int, at: Window, gpu: int, link: int) -> list[Row]:
+def rows(view: ViewState, width: int, height: int, at: VisibleCells, gpu: int, link: int) -> list[Row]:
     """Draw link numbers, two lines a GPU, and the selected link in words."""
     shown = range(at.first_link, at.first_link + at.links)
-    head = "GPU".ljust(LABEL) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
+    head = "GPU".ljust(LABEL_WIDTH) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
     out = [fit([(head, "title")], width, "title")]
     for i, g in enumerate(view.gpus[at.first_gpu : at.first_gpu + at.gpus], at.first_gpu):
         chosen = link if i == gpu else None
@@ -63,10 +69,10 @@ def rows(view: ViewState, width: int, height: int, at: Window, gpu: int, link: i
 
 def _line(
     view: ViewState, g: GpuFrame, way: str, shown: Sequence[int], cell: int, chosen: int | None
-) -> list[Span]:
+) -> list[TextRun]:
     mark, role = view.finding_mark(g.gpu.uuid)
     label = f"{g.gpu.index}{mark}".rjust(4) if way == "TX" else " " * 4
-    spans: list[Span] = [(label, role or "bold"), (f" {way} ", way.lower())]
+    spans: list[TextRun] = [(label, role or "bold"), (f" {way} ", way.lower())]
     if not g.links:
         why = g.nvlink.links_present
         told = f"links unknown: {why.reason}" if isinstance(why, Missing) else "no NVLink"
@@ -77,15 +83,15 @@ def _line(
             continue
         text, role = _cell(view, g, g.links[k], way)
         text = text[: cell - 1].rjust(cell - 1)
-        sign = _sign(view, g, g.links[k]) if cell > NARROW else ""
+        sign = _sign(view, g, g.links[k]) if cell > NARROW_CELL_WIDTH else ""
         spans += [(text + sign, "selected" if k == chosen else role), (" " * (cell - len(text + sign)), "")]
     return spans
 
 
-def _cell(view: ViewState, g: GpuFrame, link: Link, way: str) -> Span:
-    if link.state in WORDS:
+def _cell(view: ViewState, g: GpuFrame, link: Link, way: str) -> TextRun:
+    if link.state in STATE_CODES:
         marked = view.finding_mark(g.gpu.uuid, link.index)[1]
-        return WORDS[link.state], marked or "dim"
+        return STATE_CODES[link.state], marked or "dim"
     share = _share(link, way)
     if isinstance(share, Missing):
         return UNKNOWN, "warn"
@@ -93,7 +99,7 @@ def _cell(view: ViewState, g: GpuFrame, link: Link, way: str) -> Span:
         return percent(share, 0), "dim"
     ceiling = g.nvlink.ceiling
     top = "heat4" if known(ceiling) and share >= ceiling else "heat3"
-    return percent(share, 0), next((role for limit, role in LEVELS if share < limit), top)
+    return percent(share, 0), next((role for limit, role in HEAT_LEVELS if share < limit), top)
 
 
 def _share(link: Link, way: str) -> Maybe[float]:
@@ -120,7 +126,7 @@ def caption(view: ViewState, gpu: int, link: int) -> str:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
     parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
-    if k.state not in WORDS:
+    if k.state not in STATE_CODES:
         tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
         parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
         if isinstance(tx, Missing):

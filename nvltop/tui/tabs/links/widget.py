@@ -31,7 +31,7 @@ class LinksTab(Tab):
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._map = RowsWidget(output, "heat")
-        self._at: heatmap.Window | None = None
+        self._at: heatmap.VisibleCells | None = None
 
     def compose(self) -> ComposeResult:
         """Show the map."""
@@ -70,10 +70,10 @@ class LinksTab(Tab):
         """Select a cell, open it with a second click."""
         x, y = event.screen_offset
         at, seen = self._map.region, self._at
-        if not at.contains(x, y) or seen is None or x - at.x < heatmap.LABEL or y == at.y:
+        if not at.contains(x, y) or seen is None or x - at.x < heatmap.LABEL_WIDTH or y == at.y:
             return
-        gpu = seen.first_gpu + (y - at.y - 1) // heatmap.LINES
-        link = seen.first_link + (x - at.x - heatmap.LABEL) // seen.cell
+        gpu = seen.first_gpu + (y - at.y - 1) // heatmap.LINES_PER_GPU
+        link = seen.first_link + (x - at.x - heatmap.LABEL_WIDTH) // seen.cell
         if gpu < len(self.view.gpus) and link < len(self.view.gpus[gpu].links):
             self.view.gpu, self.view.link = gpu, link
             if event.chain == 2:

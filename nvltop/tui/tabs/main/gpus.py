@@ -11,12 +11,12 @@ from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S, mean_link_share
 from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
-from nvltop.tui.render.gpu_order import SAME
-from nvltop.tui.render.row import Column, Row, Span, choose, fit, joined, narrow, overlaid, parted, text_of
+from nvltop.tui.render.gpu_order import SORTED_AS
+from nvltop.tui.render.row import Column, Row, TextRun, choose, fit, joined, narrow, overlaid, parted, text_of
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
 
-NVLINK: Final = (
+NVLINK_COLUMNS: Final = (
     Column("gpu", "GPU", 3, 0),
     Column("name", "NAME", 10, 5, left=True),
     Column("util", "UTIL%", 5, 2),
@@ -29,7 +29,7 @@ NVLINK: Final = (
     Column("links", "LINKS", 5, 3),
     Column("errors", "ERR", 4, 4),
 )
-PCIE: Final = (
+PCIE_COLUMNS: Final = (
     Column("gpu", "GPU", 3, 0),
     Column("name", "NAME", 16, 5, left=True),
     Column("util", "UTIL%", 5, 2),
@@ -42,15 +42,15 @@ PCIE: Final = (
     Column("pcie_max", "MAX", 5, 3),
     Column("numa", "NUMA", 4, 4),
 )
-NO_LINK: Final[Span] = ("-", "dim")
+NO_LINK: Final[TextRun] = ("-", "dim")
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
-ROOMY: Final = 100
-WIDE: Final = 130
+LONG_NAMES_FROM: Final = 100
+PEAKS_FROM: Final = 130
 """From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
-PEAKS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
+PEAK_COLUMNS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
 """Highest rates between two readings of the window that TX and RX are means over."""
-BUS: Final = Column("bus", "BUS ID", 16, 9, left=True)
+BUS_COLUMN: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 
 def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
@@ -67,7 +67,7 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     return rows
 
 
-def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
+def _title(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
     """Return the titles of the columns, with the number of GPUs if not all are seen."""
     if last - top >= count:
         return shape.title
@@ -83,7 +83,7 @@ def _title(shape: Shape, width: int, top: int, last: int, count: int) -> Row:
     return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
 
 
-def _still(shape: Shape, g: GpuFrame, view: ViewState) -> tuple[list[Span], list[Span]]:
+def _still(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
     """Return what stands before and behind the rates; it changes once a second at most."""
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
@@ -95,7 +95,7 @@ def _still(shape: Shape, g: GpuFrame, view: ViewState) -> tuple[list[Span], list
     )
 
 
-class Shape(NamedTuple):
+class GpuTableLayout(NamedTuple):
     """What stands where in the table."""
 
     first: Sequence[Column]
@@ -108,7 +108,7 @@ class Shape(NamedTuple):
     title: Row
 
 
-def _shape(view: ViewState, width: int) -> Shape:
+def _shape(view: ViewState, width: int) -> GpuTableLayout:
     return _shaped(
         has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.descending, view.glyphs
     )
@@ -117,21 +117,21 @@ def _shape(view: ViewState, width: int) -> Shape:
 @lru_cache(maxsize=8)  # it is the same from frame to frame
 def _shaped(
     linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
-) -> Shape:
+) -> GpuTableLayout:
     """Choose the columns that fit, and what is left for sparklines."""
     columns = [
         replace(c, title=c.title.replace("GB/s", unit))
-        for c in (NVLINK if linked else PCIE)
+        for c in (NVLINK_COLUMNS if linked else PCIE_COLUMNS)
         if c.key not in hidden
     ]
-    if width >= ROOMY:
-        name = 24 if width >= WIDE else 16
+    if width >= LONG_NAMES_FROM:
+        name = 24 if width >= PEAKS_FROM else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
-    if width >= WIDE and linked:
+    if width >= PEAKS_FROM and linked:
         place = 1 + next((i for i, c in enumerate(columns) if c.key == "rx"), len(columns) - 1)
-        columns[place:place] = PEAKS
-    if width >= WIDE and BUS.key not in hidden:
-        columns.append(BUS)
+        columns[place:place] = PEAK_COLUMNS
+    if width >= PEAKS_FROM and BUS_COLUMN.key not in hidden:
+        columns.append(BUS_COLUMN)
     columns = choose(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
@@ -145,11 +145,11 @@ def _shaped(
         scale = "" if linked or each < 14 else " (of 64 GB/s)"
         head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, linked, title)
+    return GpuTableLayout(*parted(columns, RATE_COLUMNS), each if each >= MIN_SPARK else 0, linked, title)
 
 
 def _head(c: Column, sort: str, mark: str) -> str:
-    if sort == "gpu" or SAME.get(c.key, c.key) != sort:
+    if sort == "gpu" or SORTED_AS.get(c.key, c.key) != sort:
         return c.head()
     return c.place(c.title[: c.width - 1] + mark)
 
@@ -160,45 +160,45 @@ def column_at(view: ViewState, x: int, width: int) -> str | None:
     shape = _shape(view, width)
     for c in (*shape.first, *shape.rates, *shape.last):
         if at <= x <= at + c.width:
-            return SAME.get(c.key, c.key)
+            return SORTED_AS.get(c.key, c.key)
         at += c.width + 1
     return None
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Span]:
+def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[TextRun]:
     old = "dim" if g.stale or g.state != "ok" else ""
-    spans: list[Span] = []
+    spans: list[TextRun] = []
     for c in columns:
-        text, role = CELLS[c.key](g, view, old)
+        text, role = GPU_CELLS[c.key](g, view, old)
         spans.append((c.place(text), role))
         spans.append((" ", ""))
     return spans
 
 
-def _gpu(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _gpu(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     mark, role = view.finding_mark(g.gpu.uuid)
     return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
 
 
-def _name(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _name(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     if g.state != "ok":
         return g.state.upper(), "error"
     return narrow(short_name(g.gpu.name), view.glyphs), ""
 
 
-def _tx(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _tx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
-def _rx(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _rx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _carries(g) else NO_LINK
 
 
-def _share(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _share(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     return (percent(mean_link_share(g.nvlink)), old) if _carries(g) else NO_LINK
 
 
-def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> Span:
+def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> TextRun:
     return (view.unit.number(value), old) if _carries(g) else NO_LINK
 
 
@@ -207,7 +207,7 @@ def _carries(g: GpuFrame) -> bool:
     return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
 
 
-def _links(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _links(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     up, present = g.nvlink.links_up, g.nvlink.links_present
     if present == 0:
         return NO_LINK
@@ -215,7 +215,7 @@ def _links(g: GpuFrame, view: ViewState, old: str) -> Span:
     return f"{_text(up)}/{_text(present)}", "warn" if short else old
 
 
-def _errors(g: GpuFrame, view: ViewState, old: str) -> Span:
+def _errors(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     link = g.nvlink
     if link.links_present == 0:
         return NO_LINK
@@ -223,8 +223,8 @@ def _errors(g: GpuFrame, view: ViewState, old: str) -> Span:
     return count(link.errors_total), "error" if moved else old
 
 
-Cell: TypeAlias = Callable[[GpuFrame, ViewState, str], Span]
-CELLS: Final[dict[str, Cell]] = {
+GpuCell: TypeAlias = Callable[[GpuFrame, ViewState, str], TextRun]
+GPU_CELLS: Final[dict[str, GpuCell]] = {
     "gpu": _gpu,
     "name": _name,
     "bus": lambda g, view, old: (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN, ""),
@@ -246,11 +246,11 @@ CELLS: Final[dict[str, Cell]] = {
     "errors": _errors,
 }
 """What each column shows of a GPU; the last argument is the role of values that may be old."""
-RATES: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
+RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, view: ViewState, shape: Shape) -> list[Span]:
+def _sparks(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
     if shape.linked:
         ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:

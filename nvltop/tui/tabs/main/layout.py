@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-LOWER_LINES: Final = 9
+MIN_LOWER_LINES: Final = 9
 """What matrix and links keep if there are more GPUs than lines: on a screen of 24 lines, which has 18
 for a tab, eight GPUs and their matrix fit exactly."""
-MAX_LOWER: Final = 20
+LOWER_LINES_BEFORE_NICS: Final = 20
 """RowsWidget of matrix or links that go before the NICs."""
 MIN_NIC_LINES: Final = 3
-LINKS_COLUMNS: Final = 56
+MIN_LINKS_COLUMNS: Final = 56
 """What the links need beside the matrix."""
-BOTH_COLUMNS: Final = 100
+MIN_BOTH_COLUMNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MainLayout:
     """Sizes of the parts."""
 
     gpu_lines: int
@@ -43,18 +43,18 @@ def layout(
     show_links: bool,
     nics: int = 0,
     show_nics: bool = False,
-) -> Layout:
+) -> MainLayout:
     """Give the GPUs as many of the tab's lines as they need, then the NICs, and the rest to matrix and links.
 
     Where not all NICs have lines of their own, `show_nics` puts them in the place of matrix and links.
     """
-    both = width >= max(BOTH_COLUMNS, matrix_columns + LINKS_COLUMNS)
-    gpu_lines = max(1, min(gpus + 1, height - min(LOWER_LINES, height // 2)))
-    spare = height - gpu_lines - max(LOWER_LINES, min(gpus + 1, MAX_LOWER))
+    both = width >= max(MIN_BOTH_COLUMNS, matrix_columns + MIN_LINKS_COLUMNS)
+    gpu_lines = max(1, min(gpus + 1, height - min(MIN_LOWER_LINES, height // 2)))
+    spare = height - gpu_lines - max(MIN_LOWER_LINES, min(gpus + 1, LOWER_LINES_BEFORE_NICS))
     nic_lines = min(nics + 1, spare) if nics and spare >= MIN_NIC_LINES else 0
     below = show_nics and nic_lines <= nics > 0
     nic_lines = 0 if below else nic_lines
-    return Layout(
+    return MainLayout(
         gpu_lines=gpu_lines,
         both=both,
         matrix_columns=matrix_columns + 1 if both else None,

@@ -9,15 +9,15 @@ from typing import Final, NamedTuple, TypeAlias
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
-from nvltop.tui.render.row import SEPARATOR, Column, Row, Span, choose, fit, joined, parted, sentence
+from nvltop.tui.render.row import SEPARATOR, Column, Row, TextRun, choose, fit, joined, parted, sentence
 from nvltop.tui.render.view_state import ViewState
 
-STATES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
+STATE_NAMES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
 MIN_SPARK: Final = 6
 MAX_SPARK: Final = 120
-SPARK_SHARE: Final = 12
+COLUMNS_PER_SPARK_COLUMN: Final = 12
 """A sparkline keeps at least one column in so many of the pane."""
-ROOMY: Final = 110
+REMOTE_END_FROM: Final = 110
 """From this width on the other end has a column; elsewhere the caption names the selected link's."""
 
 
@@ -50,7 +50,9 @@ def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
-def _still(shape: Shape, g: GpuFrame, link: Link, view: ViewState) -> tuple[list[Span], list[Span]]:
+def _still(
+    shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState
+) -> tuple[list[TextRun], list[TextRun]]:
     """Return what stands before and behind the rates; it changes seldom."""
     uuid = g.gpu.uuid
     counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
@@ -62,16 +64,16 @@ def _still(shape: Shape, g: GpuFrame, link: Link, view: ViewState) -> tuple[list
     )
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Span]:
-    spans: list[Span] = []
+def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[TextRun]:
+    spans: list[TextRun] = []
     for c in columns:
-        text, role = CELLS.get(c.key, _count)(c.key, g, link, view)
+        text, role = LINK_CELLS.get(c.key, _count)(c.key, g, link, view)
         spans.append((c.place(text), role))
         spans.append((" ", ""))
     return spans
 
 
-class Shape(NamedTuple):
+class LinkTableLayout(NamedTuple):
     """What stands where in the table."""
 
     first: Sequence[Column]
@@ -83,7 +85,7 @@ class Shape(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape:
+def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkTableLayout:
     """Choose the columns that fit, and what is left for sparklines."""
     counted = dict(kinds)
     columns = [
@@ -97,9 +99,9 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
             for kind in sorted(map(error_kind, counted), key=lambda kind: kind.priority)
         ),
     ]
-    if width >= ROOMY:
+    if width >= REMOTE_END_FROM:
         columns.append(Column("remote", "REMOTE END", 34, 200, left=True))
-    room = width - 2 * (max(MIN_SPARK, width // SPARK_SHARE) + 1)
+    room = width - 2 * (max(MIN_SPARK, width // COLUMNS_PER_SPARK_COLUMN) + 1)
     columns = choose(columns, room if room > 30 else width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARK, (width - used - 1) // 2)
@@ -107,7 +109,7 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> Shape
     if each >= MIN_SPARK:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return Shape(*parted(columns, RATES), each if each >= MIN_SPARK else 0, title)
+    return LinkTableLayout(*parted(columns, RATE_COLUMNS), each if each >= MIN_SPARK else 0, title)
 
 
 def _caption(g: GpuFrame, view: ViewState) -> str:
@@ -136,35 +138,35 @@ def _why_none(g: GpuFrame, view: ViewState, width: int) -> list[Row]:
     ]
 
 
-def _index(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _index(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     mark, role = view.finding_mark(g.gpu.uuid, link.index)
     return f"{link.index}{mark}", role
 
 
-def _state(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _state(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     role = "" if link.state is LinkState.UP else "dim" if link.state is LinkState.SLEEP else "warn"
-    return STATES.get(link.state, link.state.value), role
+    return STATE_NAMES.get(link.state, link.state.value), role
 
 
-def _tx(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _tx(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return _rate(link.mean_tx_bytes_per_s, g, link, view)
 
 
-def _rx(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _rx(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return _rate(link.mean_rx_bytes_per_s, g, link, view)
 
 
-def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     # A link that is down has no traffic to read: that is no unknown.
     text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
     return text, "dim" if g.stale else ""
 
 
-def _remote(key: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _remote(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return view.remote_end(link), ""
 
 
-def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
+def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     error = link.errors.get(kind)
     if error is None:
         return "-", "dim"
@@ -172,16 +174,16 @@ def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> Span:
     return count(error.total), "error" if moved else ""
 
 
-Cell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], Span]
-CELLS: Final[dict[str, Cell]] = {
+LinkCell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], TextRun]
+LINK_CELLS: Final[dict[str, LinkCell]] = {
     "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
 }  # fmt: skip
 """What each column shows of a link; all others are kinds of errors."""
-RATES: Final = ("tx", "rx")
+RATE_COLUMNS: Final = ("tx", "rx")
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[Span]:
+def _sparks(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:
     speed = link.speed_bytes_per_s
     return [
         (view.sparkline((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
 from nvltop.analysis.matrix import ON_SWITCH
 from nvltop.model import known
-from nvltop.tui.render.row import Row, Span, fit
+from nvltop.tui.render.row import Row, TextRun, fit
 from nvltop.tui.render.view_state import ViewState
 
-CELL = 5
-LABEL = 3
+CELL_WIDTH = 5
+LABEL_WIDTH = 3
 """Columns of a cell, and of the GPU's number before each row."""
 
 
 def width(view: ViewState, room: int) -> int:
     """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
     n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
-    whole = LABEL + CELL * n + 1
-    return whole if whole <= room or n == gpus else LABEL + CELL * gpus + len(_more(n))
+    whole = LABEL_WIDTH + CELL_WIDTH * n + 1
+    return whole if whole <= room or n == gpus else LABEL_WIDTH + CELL_WIDTH * gpus + len(_more(n))
 
 
 def _more(hidden: int) -> str:
@@ -28,19 +28,19 @@ def _more(hidden: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class VisibleColumns:
     """The columns of the matrix that are drawn."""
 
     first: int
     count: int
 
     @classmethod
-    def of(cls, view: ViewState, columns: int) -> Window:
+    def of(cls, view: ViewState, columns: int) -> VisibleColumns:
         """Return those that fit, the selected one among them; room is left to count the others."""
         n = len(view.frame.matrix.labels)
-        fits = max(0, (columns - LABEL - 1) // CELL)
+        fits = max(0, (columns - LABEL_WIDTH - 1) // CELL_WIDTH)
         if n > fits:
-            fits = max(0, min(fits, (columns - LABEL - len(_more(n))) // CELL))
+            fits = max(0, min(fits, (columns - LABEL_WIDTH - len(_more(n))) // CELL_WIDTH))
         first = 0 if view.column is None else max(0, view.column - max(1, fits) + 1)
         return cls(min(first, max(0, n - fits)), min(n, fits))
 
@@ -49,7 +49,7 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     """Draw the matrix from row `top` on; rows and columns that do not fit are counted in the title."""
     m = view.frame.matrix
     n = len(m.labels)
-    window = Window.of(view, columns)
+    window = VisibleColumns.of(view, columns)
     seen = range(window.first, window.first + window.count)
     first_nic = len(m.p2p_nvlink)
     numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]
@@ -57,9 +57,9 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     hidden = n - min(n - top, max(0, height - 1))
     corner = view.glyphs.about if view.estimate else ""
     corner += f"{view.glyphs.down}{hidden}" if hidden else ""
-    head = "".join(numbers[j].rjust(CELL) for j in seen)
+    head = "".join(numbers[j].rjust(CELL_WIDTH) for j in seen)
     # A number of three digits takes the blanks before the first column.
-    head = corner.ljust(LABEL) + head[max(0, len(corner) - LABEL) :]
+    head = corner.ljust(LABEL_WIDTH) + head[max(0, len(corner) - LABEL_WIDTH) :]
     more = _more(n - window.count) if window.count < n else ""
     head += more if len(head) + len(more) <= columns else ""
     if view.estimate:
@@ -71,11 +71,11 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     for i in range(top, min(n, top + height - 1)):
         here = chosen is not None and f"GPU{chosen.gpu.index}" == m.labels[i]
         mark, marked = view.finding_mark(gpus[i].gpu.uuid) if i < len(gpus) else ("", "")
-        spans: list[Span] = [
-            ((numbers[i] + mark).rjust(LABEL), marked or ("bold" if here else "caption")),
+        spans: list[TextRun] = [
+            ((numbers[i] + mark).rjust(LABEL_WIDTH), marked or ("bold" if here else "caption")),
         ]
         spans += [
-            ((_cell(view, about, i, j) + _mark(view, i, j)).rjust(CELL), _role(view, i, j, here))
+            ((_cell(view, about, i, j) + _mark(view, i, j)).rjust(CELL_WIDTH), _role(view, i, j, here))
             for j in seen
         ]
         out.append(fit(spans, columns))
@@ -88,7 +88,7 @@ def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
     if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:
         sent = about[i][j]
         if known(sent):
-            return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL - 2]
+            return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL_WIDTH - 2]
     return m.cells[i][j]
 
 
@@ -108,7 +108,7 @@ def _mark(view: ViewState, i: int, j: int) -> str:
 
 def cell_at(x: int, y: int, top: int, first: int = 0) -> tuple[int, int] | None:
     """Return row and column of the cell at a place of the matrix that is drawn from `top` and `first` on."""
-    return (top + y - 1, first + (x - LABEL) // CELL) if y > 0 and x >= LABEL else None
+    return (top + y - 1, first + (x - LABEL_WIDTH) // CELL_WIDTH) if y > 0 and x >= LABEL_WIDTH else None
 
 
 def _role(view: ViewState, i: int, j: int, here: bool) -> str:

@@ -10,7 +10,7 @@ from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
-from nvltop.tui.render.row import Column, Row, Span, choose, fit, narrow, overlaid
+from nvltop.tui.render.row import Column, Row, TextRun, choose, fit, narrow, overlaid
 from nvltop.tui.render.view_state import ViewState
 
 MIN_SPARK: Final = 6
@@ -40,7 +40,7 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
         head = overlaid(head, more, width)
     rows = [fit([(head, "title")], width, "title")]
     for port in ports[first : first + max(0, height - 1)]:
-        spans: list[Span] = []
+        spans: list[TextRun] = []
         for c in columns:
             text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
             spans += [(c.place(text), role), (" ", "")]
@@ -84,7 +84,7 @@ def _columns(view: ViewState) -> list[Column]:
     return columns
 
 
-def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> Span:
+def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
     port = f.port
     old = "dim" if f.stale or not f.active else ""
     if c.key == "nic":
@@ -123,7 +123,7 @@ def share(f: NicFrame) -> Maybe[float]:
     return max(rates) / rate
 
 
-def _errors(f: NicFrame) -> Span:
+def _errors(f: NicFrame) -> TextRun:
     """Add up what means trouble, in the life of the counters."""
     counted = [error for kind, error in f.errors.items() if kind not in INFORMATIVE]
     totals = [error.total for error in counted if known(error.total)]
@@ -166,7 +166,7 @@ def nearest(view: ViewState) -> int | None:
     return min(found)[-1] if found else None
 
 
-def _sparks(f: NicFrame, view: ViewState, each: int) -> list[Span]:
+def _sparks(f: NicFrame, view: ViewState, each: int) -> list[TextRun]:
     key, scale = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
     return [
         (view.sparkline((*key, "tx"), each, scale), "tx"),

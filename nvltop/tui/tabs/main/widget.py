@@ -15,11 +15,11 @@ from textual.message import Message
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import gpu_order
-from nvltop.tui.render.bars import FILTER, SEARCH, SORT, FunctionKey
+from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
-from nvltop.tui.tabs.main.layout import LINKS_COLUMNS, Layout, layout
+from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, MainLayout, layout
 from nvltop.tui.tabs.main.status import status
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.menu import Menu
@@ -59,7 +59,7 @@ class MainTab(Tab):
         self._nics = RowsWidget(output, "nics")
         self._below = RowsWidget(output, "below")
         """The NICs in the place of matrix and links."""
-        self._layout: Layout | None = None
+        self._layout: MainLayout | None = None
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
@@ -79,7 +79,7 @@ class MainTab(Tab):
         """Say which of matrix, links and NICs F5 would show, where not all are."""
         following = self._following()
         swap = () if following is None else (FunctionKey("F5", following, "swap"),)
-        return (SEARCH, FILTER, *swap, SORT)
+        return (SEARCH_KEY, FILTER_KEY, *swap, SORT_KEY)
 
     def _following(self) -> str | None:
         """Return what F5 would show next."""
@@ -155,7 +155,7 @@ class MainTab(Tab):
         new = layout(
             *self.size,
             len(view.gpus),
-            matrix.width(view, self.size.width - LINKS_COLUMNS),
+            matrix.width(view, self.size.width - MIN_LINKS_COLUMNS),
             view.show_links,
             len(view.frame.nics),
             view.show_nics,
@@ -219,12 +219,14 @@ class MainTab(Tab):
 
     def action_sort_by(self) -> None:
         """Choose what the GPUs are sorted by."""
-        self.app.push_screen(Menu("Sort by", gpu_order.KEYS, self.view.sort), self._sort_by)
+        self.app.push_screen(Menu("Sort by", gpu_order.SORT_COLUMNS, self.view.sort), self._sort_by)
 
     def _sort_by(self, column: str | None) -> None:
         view = self.view
-        if column in dict(gpu_order.KEYS) and column is not None:
-            view.descending = not view.descending if column == view.sort else column not in gpu_order.RISING
+        if column in dict(gpu_order.SORT_COLUMNS) and column is not None:
+            view.descending = (
+                not view.descending if column == view.sort else column not in gpu_order.ASCENDING_FIRST
+            )
             view.sort = column
         self.post_message(self.OrderChanged())
 
@@ -301,7 +303,7 @@ class MainTab(Tab):
                 if event.chain == 2:
                     view.focus_links(True)
         elif self._matrix.display and self._matrix.region.contains(x, y):
-            first = matrix.Window.of(view, self._matrix.size.width).first
+            first = matrix.VisibleColumns.of(view, self._matrix.size.width).first
             at = x - self._matrix.region.x, y - self._matrix.region.y
             cell = matrix.cell_at(*at, self._first_row, first)
             if cell and max(cell) < len(view.frame.gpus):

@@ -25,14 +25,14 @@ COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProcessEntry:
     """One row: a job's head, or a process."""
 
     job: Job
     process: Process | None = None
 
 
-def entries(frame: Frame, tree: bool) -> list[Entry]:
+def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
     """Return the rows; in the tree each job's head stands above its processes."""
     if isinstance(frame.processes, Missing):
         return []
@@ -40,8 +40,8 @@ def entries(frame: Frame, tree: bool) -> list[Entry]:
     out = []
     for job in frame.jobs:
         if tree:
-            out.append(Entry(job))
-        out += [Entry(job, by_pid[pid]) for pid in job.pids if pid in by_pid]
+            out.append(ProcessEntry(job))
+        out += [ProcessEntry(job, by_pid[pid]) for pid in job.pids if pid in by_pid]
     return out
 
 
@@ -88,7 +88,7 @@ def command(process: Process) -> str:
     return f"{name} {process.arguments}" if known(process.arguments) and process.arguments else name
 
 
-def value(entry: Entry, column: str, now_s: float) -> Maybe[float | str]:
+def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
     """Return what a column shows and sorts by."""
     p = entry.process
     if p is None:
@@ -110,7 +110,7 @@ def value(entry: Entry, column: str, now_s: float) -> Maybe[float | str]:
     return p.started_s if isinstance(p.started_s, Missing) else max(0.0, now_s - p.started_s)
 
 
-def text(frame: Frame, entry: Entry, column: str) -> str:
+def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
     """Return a column's text."""
     if entry.process is None:
         return ""

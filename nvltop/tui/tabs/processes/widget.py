@@ -12,10 +12,10 @@ from nvltop.host import signals
 from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
 from nvltop.tui.render.bars import FunctionKey
-from nvltop.tui.render.row import Column, Span, narrow
+from nvltop.tui.render.row import Column, TextRun, narrow
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.processes import rows
-from nvltop.tui.tabs.processes.rows import Entry
+from nvltop.tui.tabs.processes.rows import ProcessEntry
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.list_tab import ListTab
 from nvltop.tui.widgets.menu import Menu
@@ -26,12 +26,12 @@ SIGNALS: Final = tuple(
 ALL_USERS: Final = "all users"
 
 
-class ProcessesTab(ListTab[Entry]):
+class ProcessesTab(ListTab[ProcessEntry]):
     """A list, or a tree with each job's head above its processes."""
 
     TITLE = "Processes"
     COLUMNS: ClassVar = rows.COLUMNS
-    SORT = ""
+    FIRST_SORT = ""
     TEXT_COLUMNS = frozenset({"pid", "user", "gpu"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5,t", "tree", "Tree of jobs, or a list"),
@@ -48,36 +48,36 @@ class ProcessesTab(ListTab[Entry]):
         self._user = ""
         self._tagged: set[tuple[int, float]] = set()
 
-    def items(self) -> Sequence[Entry]:
+    def items(self) -> Sequence[ProcessEntry]:
         """Return the rows."""
         found = rows.entries(self.view.frame, self._tree and not self.sort)
         only = self._user and self.view.alias(self._user)
         return [e for e in found if not only or e.job.user == only or _user(e) == only]
 
-    def item_key(self, item: Entry) -> Hashable:
+    def item_key(self, item: ProcessEntry) -> Hashable:
         """Name a row."""
         return (item.job.key, item.process.pid if item.process else None)
 
-    def value(self, item: Entry, column: str) -> float | str:
+    def value(self, item: ProcessEntry, column: str) -> float | str:
         """Return what a column sorts by; what is unknown stands last."""
         shown = rows.value(item, column, self.view.frame.tick.wall_s)
         if column in ("user", "gpu"):
             return shown if isinstance(shown, str) else ""
         return shown if isinstance(shown, (int, float)) else -1.0
 
-    def cell(self, item: Entry, column: Column) -> Span:
+    def cell(self, item: ProcessEntry, column: Column) -> TextRun:
         """Return a column's text."""
         tagged = item.process is not None and _name(item.process) in self._tagged
         text = narrow(rows.text(self.view.frame, item, column.key), self.view.glyphs)
         return text, "warn" if tagged else ""
 
-    def line(self, item: Entry, columns: Sequence[Column], width: int) -> list[Span]:
+    def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Draw a job's head over the whole width."""
         if item.process is None:
             return [(rows.head(self.view, item.job), "value")]
         return super().line(item, columns, width)
 
-    def tail(self, item: Entry, width: int) -> list[Span]:
+    def tail(self, item: ProcessEntry, width: int) -> list[TextRun]:
         """Draw the command."""
         return [(narrow(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
 
@@ -85,7 +85,7 @@ class ProcessesTab(ListTab[Entry]):
         """Name the command."""
         return "COMMAND"
 
-    def search_text(self, item: Entry) -> str:
+    def search_text(self, item: ProcessEntry) -> str:
         """Search commands and jobs as well."""
         command = rows.command(item.process) if item.process else ""
         return normalize(f"{super().search_text(item)} {command} {item.job.label}").lower()
@@ -192,6 +192,6 @@ def _name(process: Process) -> tuple[int, float]:
     return process.pid, process.started_s if known(process.started_s) else 0.0
 
 
-def _user(entry: Entry) -> str:
+def _user(entry: ProcessEntry) -> str:
     user = entry.process.user if entry.process else entry.job.user
     return user if known(user) else ""
