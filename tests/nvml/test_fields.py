@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import struct
 from types import SimpleNamespace
 
 import pynvml
@@ -102,3 +104,15 @@ def test_a_driver_without_field_values_is_too_old():
 
 def test_a_call_that_fails_has_one_reason():
     assert read(FieldRequest((138, 0), (138, 1)), nvmlDeviceGetFieldValues=lambda *_: 15) == reason(15)
+
+
+@pytest.mark.parametrize(
+    ("member", "code"),
+    [("timestamp", "q"), ("valueType", "I"), ("nvmlReturn", "I"), *(("value", c) for c in "dIQQqiH")],
+)
+def test_columns_are_aligned(member, code):
+    """An entry is read as an array of numbers: its size and the offset are multiples of the number's size."""
+    size = struct.calcsize(code)
+    assert ctypes.sizeof(pynvml.c_nvmlFieldValue_t) % size == 0
+    assert getattr(pynvml.c_nvmlFieldValue_t, member).offset % size == 0
+    assert getattr(pynvml.c_nvmlFieldValue_t, member).size >= size

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 
 import pynvml
 import pytest
 
 from nvltop.nvml import demo_nodes, simulated
+from nvltop.nvml.simulated.fields import ENTRY
 from nvltop.nvml.simulated.nodes import BUILDERS
 
 
@@ -53,3 +55,15 @@ def test_no_driver():
     with pytest.raises(pynvml.NVMLError_DriverNotLoaded):
         pynvml.nvmlInit()
     simulated.uninstall()
+
+
+def test_field_values_are_laid_out_as_in_pynvml():
+    members = ("fieldId", "scopeId", "timestamp", "latencyUsec", "valueType", "nvmlReturn", "value")
+    assert ctypes.sizeof(pynvml.c_nvmlFieldValue_t) == ENTRY.size
+    letters = ENTRY.format.removeprefix("@")
+    assert len(letters) == len(members)
+    for i, member in enumerate(members):
+        described = getattr(pynvml.c_nvmlFieldValue_t, member)
+        # The size up to and including a member, less the member itself, is its offset with padding.
+        size = struct.calcsize(letters[i])
+        assert (described.offset, described.size) == (struct.calcsize("@" + letters[: i + 1]) - size, size)

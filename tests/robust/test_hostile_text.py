@@ -20,8 +20,7 @@ EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e[@click=app.quit]x[/]\x00\x7f\ud83d"
 HOSTILE = """
 import socket
 socket.gethostname = lambda: {evil!r}
-from nvltop.nvml.simulated import library, nodes
-put = library.put_text
+
 def hostile(address, size, text):
     if "H100" in text or text.startswith("GPU-"):
         text = text[:12] + {evil!r}

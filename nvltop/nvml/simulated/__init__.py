@@ -1,4 +1,4 @@
-"""A simulated machine below `nvidia-ml-py`: its wrappers, structs and error codes run as on a real one."""
+"""A simulated machine below `nvidia-ml-py`, whose wrappers, structs and error codes run as on a real one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pynvml
 
+from nvltop.nvml.simulated.functions import function_table
 from nvltop.nvml.simulated.library import Fault, Library
 from nvltop.nvml.simulated.machine import Machine
 from nvltop.nvml.simulated.nodes import BUILDERS
@@ -21,14 +22,14 @@ def install(
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> Library:
-    """Put a simulated library where `pynvml` keeps the loaded one; its time starts now."""
-    library = Library(Machine(BUILDERS[node](), scenario), clock, wall)
+    """Replace the library that `pynvml` has loaded by a simulated one; its time starts now."""
+    library = Library(Machine(BUILDERS[node](), scenario), function_table, clock, wall)
     _replace(library)
     return library
 
 
 def uninstall() -> None:
-    """Let `pynvml` load the real library again."""
+    """Make `pynvml` load the real library again."""
     _replace(None)
 
 

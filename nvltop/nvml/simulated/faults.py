@@ -1,48 +1,67 @@
-"""What goes wrong in a scenario, apart from the traffic: lost GPUs, events, slow answers, heat."""
+"""Faults of a scenario other than those of the traffic: lost GPUs, driver events, slow calls, heat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 FAULT_S: Final = 10.0
-"""When the fault of a scenario begins."""
+"""Start of a scenario's fault, seconds since the machine was switched on."""
 SLOW_CALL_S: Final = 0.04
+"""Duration of a call about links in `slow-driver`, seconds."""
 PCIE_ONLY_SCENARIOS: Final = frozenset({"p2p-fallback", "p2p-dead"})
 """Scenarios whose traffic does not use NVLink."""
-GPU_IS_LOST: Final = 15
+XID_EVENT: Final = 0x8
+"""Bit of nvmlEventTypeXidCriticalError."""
 XID_LOST, XID_NVLINK, XID_NVLINK5, XID_PEER, XID_PEER5 = 79, 74, 149, 45, 145
+
+
+class DriverEvent(NamedTuple):
+    """An event that the simulated driver reports."""
+
+    t: float
+    """Seconds since the machine was switched on."""
+    gpu: int
+    type: int
+    """Bit of nvmlEventType."""
+    data: int
+    """Event data, for an Xid its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioFaults:
-    """The scenario's faults of one machine."""
+    """Faults of one machine in one scenario."""
 
     scenario: str
     faulty_gpu: int
-    """The one it is about."""
+    """Index of the GPU that the fault affects."""
     gpus: int
+    """Number of GPUs."""
     nvlink5: bool
+    """Whether the GPUs have NVLink 5 or later."""
 
     def is_lost(self, gpu: int, t: float) -> bool:
-        """Whether a GPU has fallen off the bus."""
+        """Return whether a GPU has fallen off the bus."""
         return self.scenario == "gpu-lost" and gpu == self.faulty_gpu and t >= FAULT_S
 
     def is_overheated(self, gpu: int, t: float) -> bool:
-        """Whether a GPU is slowed by heat."""
+        """Return whether a GPU is slowed down because it is too hot."""
         return self.scenario == "throttled" and gpu == self.faulty_gpu and t >= FAULT_S
 
     def delay_s(self) -> float:
-        """Return how long an answer about links takes."""
+        """Return the duration of a call about links, seconds."""
         return SLOW_CALL_S if self.scenario == "slow-driver" else 0.0
 
-    def xids(self) -> list[tuple[float, int, int]]:
-        """Return time, GPU and code of each XID, in order."""
+    def events(self) -> list[DriverEvent]:
+        """Return the events of the scenario, in order of time."""
         if self.scenario == "gpu-lost":
-            own, echo = XID_LOST, XID_PEER
+            own, peer = XID_LOST, XID_PEER
         elif self.scenario == "xid":
-            own, echo = (XID_NVLINK5, XID_PEER5) if self.nvlink5 else (XID_NVLINK, XID_NVLINK)
+            own, peer = (XID_NVLINK5, XID_PEER5) if self.nvlink5 else (XID_NVLINK, XID_NVLINK)
         else:
             return []
-        told = [(FAULT_S, self.faulty_gpu, own)]
-        return told + [(FAULT_S + 0.1, gpu, echo) for gpu in range(self.gpus) if gpu != self.faulty_gpu]
+        peers = [gpu for gpu in range(self.gpus) if gpu != self.faulty_gpu]
+        return [
+            DriverEvent(FAULT_S, self.faulty_gpu, XID_EVENT, own),
+            *(DriverEvent(FAULT_S + 0.1, gpu, XID_EVENT, peer) for gpu in peers),
+        ]

@@ -1,4 +1,4 @@
-"""Field values of a simulated GPU: `nvmlDeviceGetFieldValues`, as its generation answers."""
+"""Field values of a simulated GPU (`nvmlDeviceGetFieldValues`), which depend on its generation."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from nvltop.nvml.errors import NVLINK5, PER_LINK
+from nvltop.nvml.simulated.abi import INVALID_ARGUMENT, NOT_SUPPORTED
 from nvltop.nvml.simulated.machine import Machine
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER, Board
 
 ENTRY: Final = struct.Struct("@IIqqIiQ")
-"""nvmlFieldValue_t: field, scope, timestamp, latency, type, return code, value."""
+"""nvmlFieldValue_t: field id, scope id, timestamp, latency, value type, return code, value."""
+LATENCY_US: Final = 3
+"""Latency that each value reports, µs."""
 UNSIGNED: Final = 1
 UNSIGNED_LONG_LONG: Final = 3
-
-INVALID_ARGUMENT: Final = 2
-NOT_SUPPORTED: Final = 3
+"""Values of nvmlValueType_t."""
 ALL_LINKS: Final = 0xFFFFFFFF
+"""Scope id of the sum over all links."""
 KIB: Final = 1024
 
 LANE_ERROR_FIELDS: Final = {
@@ -26,45 +28,50 @@ LANE_ERROR_FIELDS: Final = {
     "replay": (46, 108),
     "recovery": (53, 114),
 }
+"""Fields of the error counters before Hopper, by error kind: the first ids of links 0-5 and of links 6-11."""
 FIRST_SPEED_FIELDS: Final = (84, 132)
+"""First ids of the speeds of links 0-5 and of links 6-11."""
 TRAFFIC_FIELDS: Final = {138: ("tx", False), 139: ("rx", False), 140: ("tx", True), 141: ("rx", True)}
+"""Direction of a traffic counter, and whether it counts raw bytes, by field id."""
 PORT_BYTE_FIELDS: Final = {202: "tx", 204: "rx"}
 PCIE_BYTE_FIELDS: Final = {197: "tx", 198: "rx"}
+"""Direction of a byte counter by field id."""
 THROTTLE_TIME_FIELDS: Final = {74: "power_cap", 269: "sw_thermal", 270: "hw_thermal", 271: "power_brake"}
+"""Reason of a throttle time by field id."""
 FIRST_RENUMBERED_FIELD: Final = 269
 RENUMBERED_MIN_BRANCH: Final = 580
-"""Driver branch from which fields 269 to 271 are throttle times; 575 had others there."""
+"""Oldest driver branch in which fields 269 to 271 are throttle times; they differ in 575."""
 WRAP_32: Final = 1 << 32
 
 Answer: TypeAlias = "tuple[int, int, int]"
-"""Return code, value type, value."""
-FieldAnswerer: TypeAlias = Callable[[int, int, float], Answer]
-"""Asked with GPU, scope (mostly the link) and time."""
+"""Return code, value type and value of a field."""
+FieldReader: TypeAlias = Callable[[int, int, float], Answer]
+"""Function that returns a field's value; called with the GPU, the scope (usually the link) and the time."""
 
 NOT_SUPPORTED_ANSWER: Final[Answer] = (NOT_SUPPORTED, 0, 0)
 
 
 class FieldTable:
-    """Answers field ids for one machine."""
+    """The fields that the GPUs of one machine support."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         tables = {board: self._table(board) for board in set(machine.node.boards)}
         self.tables = [tables[board] for board in machine.node.boards]
-        """What each GPU answers, by field id."""
+        """Field readers of each GPU by field id."""
 
     def fill(self, gpu: int, address: memoryview, count: int, t: float, stamp_us: int) -> None:
-        """Answer `count` entries in place; each has its own return code."""
+        """Fill in `count` entries in place, each with a return code of its own."""
         table = self.tables[gpu]
         for i in range(count):
             field_id, scope = ENTRY.unpack_from(address, i * ENTRY.size)[:2]
             answer = table.get(field_id)
             code, kind, value = answer(gpu, scope, t) if answer else NOT_SUPPORTED_ANSWER
-            ENTRY.pack_into(address, i * ENTRY.size, field_id, scope, stamp_us, 3, kind, code, value)
+            ENTRY.pack_into(address, i * ENTRY.size, field_id, scope, stamp_us, LATENCY_US, kind, code, value)
 
-    def _table(self, board: Board) -> dict[int, FieldAnswerer]:
+    def _table(self, board: Board) -> dict[int, FieldReader]:
         architecture = board.architecture
-        table: dict[int, FieldAnswerer] = {90: self._speed_common, 91: self._count, 146: self._remote_link}
+        table: dict[int, FieldReader] = {90: self._speed_common, 91: self._count, 146: self._remote_link}
         for field_id, (way, raw) in TRAFFIC_FIELDS.items():
             table[field_id] = self._traffic(board, way, raw)
         for link in range(12):
@@ -81,9 +88,9 @@ class FieldTable:
         if architecture < BLACKWELL:
             for kind, starts in LANE_ERROR_FIELDS.items():
                 for link in range(12):
-                    # On Hopper these fields answer, and lie.
-                    told = kind if architecture < HOPPER else ""
-                    table[starts[link // 6] + link % 6] = self._error_of(link, told)
+                    # On Hopper these fields are always 0; no error kind is called "".
+                    counted = kind if architecture < HOPPER else ""
+                    table[starts[link // 6] + link % 6] = self._error_of(link, counted)
         if architecture >= HOPPER:
             table |= {164: self._speed, 165: self._state, 166: self._version, 230: self._zero}
             table |= {170: self._c2c_count, 171: self._c2c_up, 172: self._c2c_speed}
@@ -94,29 +101,29 @@ class FieldTable:
             table |= {field_id: self._error(kind) for kind, field_id in NVLINK5.items()}
             table |= {field_id: self._port_bytes(way) for field_id, way in PORT_BYTE_FIELDS.items()}
         elif architecture >= AMPERE:
-            # Fields of a later generation answer INVALID_ARGUMENT here, not NOT_SUPPORTED.
+            # Some fields of later generations fail with INVALID_ARGUMENT instead of NOT_SUPPORTED.
             table[219] = lambda gpu, scope, t: (INVALID_ARGUMENT, 0, 0)
         return table
 
     def _links(self, gpu: int) -> int:
         return len(self._machine.node.links[gpu])
 
-    def _refuse(self, gpu: int, link: int) -> int:
-        """Return the code for a question about this link, 0 if it can be answered."""
+    def _link_error(self, gpu: int, link: int) -> int:
+        """Return the error code of fields of this link, 0 if they can be read."""
         links = self._links(gpu)
         if not links or self._machine.node.mig:
             return NOT_SUPPORTED
         return INVALID_ARGUMENT if link >= links else 0
 
-    def _traffic(self, board: Board, way: str, raw: bool) -> FieldAnswerer:
+    def _traffic(self, board: Board, way: str, raw: bool) -> FieldReader:
         def answer(gpu: int, link: int, t: float) -> Answer:
             m = self._machine
             if link == ALL_LINKS and self._links(gpu) and not m.node.mig:
                 if not board.total_scope:
                     return NOT_SUPPORTED_ANSWER
-                lit = [k for k in range(self._links(gpu)) if m.up(gpu, k, t)]
-                return 0, UNSIGNED_LONG_LONG, sum(m.counter(gpu, k, way, raw, t) for k in lit) // KIB
-            if code := self._refuse(gpu, link):
+                active = [k for k in range(self._links(gpu)) if m.up(gpu, k, t)]
+                return 0, UNSIGNED_LONG_LONG, sum(m.counter(gpu, k, way, raw, t) for k in active) // KIB
+            if code := self._link_error(gpu, link):
                 return code, 0, 0
             if not m.up(gpu, link, t):
                 return INVALID_ARGUMENT, 0, 0
@@ -124,28 +131,31 @@ class FieldTable:
 
         return answer
 
-    def _port_bytes(self, way: str) -> FieldAnswerer:
+    def _port_bytes(self, way: str) -> FieldReader:
         def answer(gpu: int, link: int, t: float) -> Answer:
-            if code := self._refuse(gpu, link):
+            if code := self._link_error(gpu, link):
                 return code, 0, 0
             return 0, UNSIGNED_LONG_LONG, self._machine.counter(gpu, link, way, True, t)
 
         return answer
 
-    def _pcie(self, way: str, architecture: int) -> FieldAnswerer:
-        """Count PCIe bytes: 32 bits wide up to Hopper, where they wrap many times a second."""
+    def _pcie(self, way: str, architecture: int) -> FieldReader:
+        """Return the reader of a PCIe byte counter.
+
+        Up to Hopper it has 32 bits and wraps many times a second.
+        """
 
         def answer(gpu: int, scope: int, t: float) -> Answer:
-            moved = int(self._machine.pcie(gpu, way).integral(t)) + 5 * WRAP_32
-            return 0, UNSIGNED_LONG_LONG, moved if architecture >= BLACKWELL else moved % WRAP_32
+            count = int(self._machine.pcie(gpu, way).integral(t)) + 5 * WRAP_32
+            return 0, UNSIGNED_LONG_LONG, count if architecture >= BLACKWELL else count % WRAP_32
 
         return answer
 
     def _milliwatts(self, watts: float) -> Answer:
         return 0, UNSIGNED, round(1000 * watts)
 
-    def _throttled(self, reason: str) -> FieldAnswerer:
-        """Count the nanoseconds for which clocks were throttled."""
+    def _throttled(self, reason: str) -> FieldReader:
+        """Return the reader of a throttle time in nanoseconds."""
         return lambda gpu, scope, t: (
             0,
             UNSIGNED_LONG_LONG,
@@ -158,11 +168,15 @@ class FieldTable:
         return 0, UNSIGNED, self._links(gpu)
 
     def _speed_common(self, gpu: int, scope: int, t: float) -> Answer:
-        lit = any(self._machine.up(gpu, k, t) for k in range(self._links(gpu)))
-        return (0, UNSIGNED, self._machine.node.boards[gpu].link_mb_per_s) if lit else NOT_SUPPORTED_ANSWER
+        any_active = any(self._machine.up(gpu, k, t) for k in range(self._links(gpu)))
+        return (
+            (0, UNSIGNED, self._machine.node.boards[gpu].link_mb_per_s)
+            if any_active
+            else NOT_SUPPORTED_ANSWER
+        )
 
     def _speed(self, gpu: int, link: int, t: float) -> Answer:
-        if code := self._refuse(gpu, link):
+        if code := self._link_error(gpu, link):
             return code, 0, 0
         return (
             0,
@@ -170,17 +184,17 @@ class FieldTable:
             self._machine.node.boards[gpu].link_mb_per_s if self._machine.up(gpu, link, t) else 0,
         )
 
-    def _speed_of(self, link: int) -> FieldAnswerer:
+    def _speed_of(self, link: int) -> FieldReader:
         return lambda gpu, scope, t: self._speed(gpu, link, t)
 
     def _state(self, gpu: int, link: int, t: float) -> Answer:
-        code = self._refuse(gpu, link)
+        code = self._link_error(gpu, link)
         return (code, 0, 0) if code else (0, UNSIGNED, int(self._machine.up(gpu, link, t)))
 
     def _version(self, gpu: int, link: int, t: float) -> Answer:
-        if code := self._refuse(gpu, link):
+        if code := self._link_error(gpu, link):
             return code, 0, 0
-        # Links that are down have no version.
+        # The version of a link that is down is 0.
         return (
             0,
             UNSIGNED,
@@ -188,7 +202,7 @@ class FieldTable:
         )
 
     def _remote_link(self, gpu: int, link: int, t: float) -> Answer:
-        if code := self._refuse(gpu, link):
+        if code := self._link_error(gpu, link):
             return code, 0, 0
         if not self._machine.up(gpu, link, t) or self._machine.node.hides_remotes:
             return NOT_SUPPORTED_ANSWER
@@ -204,16 +218,16 @@ class FieldTable:
             sum(e.kind == "switch" and self._machine.up(gpu, k, t) for k, e in enumerate(ends)),
         )
 
-    def _error(self, kind: str) -> FieldAnswerer:
+    def _error(self, kind: str) -> FieldReader:
         def answer(gpu: int, link: int, t: float) -> Answer:
-            code = self._refuse(gpu, link)
+            code = self._link_error(gpu, link)
             return (code, 0, 0) if code else (0, UNSIGNED_LONG_LONG, self._machine.errors(gpu, link, kind, t))
 
         return answer
 
-    def _error_of(self, link: int, kind: str) -> FieldAnswerer:
-        asked = self._error(kind)
-        return lambda gpu, scope, t: asked(gpu, link, t)
+    def _error_of(self, link: int, kind: str) -> FieldReader:
+        read = self._error(kind)
+        return lambda gpu, scope, t: read(gpu, link, t)
 
     def _c2c_count(self, gpu: int, scope: int, t: float) -> Answer:
         return 0, UNSIGNED, self._machine.node.boards[gpu].c2c_links

@@ -4,40 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import c_int, c_uint, c_ulonglong, c_void_p
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pynvml
 
-from nvltop.nvml.simulated import affinity, processes, samples
-from nvltop.nvml.simulated.fields import INVALID_ARGUMENT, NOT_SUPPORTED
-from nvltop.nvml.simulated.library import SUCCESS, gpu_of, handle_of, put, put_bus, put_text
+from nvltop.nvml.simulated import affinity, events, processes, samples
+from nvltop.nvml.simulated.abi import (
+    ARGUMENT_VERSION_MISMATCH,
+    INVALID_ARGUMENT,
+    NOT_SUPPORTED,
+    SUCCESS,
+    FunctionTable,
+    SimulatedDriver,
+    gpu_of,
+    handle_of,
+    put,
+    put_bus,
+    put_text,
+)
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
-if TYPE_CHECKING:
-    from nvltop.nvml.simulated.library import Library
-
-TIMEOUT_CODE: Final = 10
-XID_EVENT: Final = 0x8
 HW_THERMAL: Final = 0x40
+"""Event reason of clocks that the hardware reduced because of heat."""
+GPU_IDLE: Final = 0x1
+"""Event reason of clocks that are low because the GPU is idle."""
 TOPOLOGY_LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
+"""nvmlGpuTopologyLevel_t by the abbreviation that `nvidia-smi topo -m` prints."""
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
-ARGUMENT_VERSION_MISMATCH: Final = 25
+"""Error kinds by nvmlNvLinkErrorCounter_t."""
+RESERVED_BYTES: Final = 600 << 20
+"""Memory that the driver reserves on each GPU."""
 P, U = c_void_p, c_uint
 
-Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 
-
-def functions(lib: Library) -> Table:
-    """Return every function that the simulated driver has."""
-    table: Table = {}
-    parts = (_system, _identity, _gauges, _links, _topology, _events)
-    for part in (*parts, affinity.functions, processes.functions, samples.functions):
-        table |= part(lib)
+def function_table(driver: SimulatedDriver) -> FunctionTable:
+    """Return every function of the simulated library."""
+    table: FunctionTable = {}
+    parts = (_system, _identity, _gauges, _links, _topology)
+    modules = (affinity, events, processes, samples)
+    for part in (*parts, *(module.function_table for module in modules)):
+        table |= part(driver)
     return table
 
 
-def _system(lib: Library) -> Table:
-    node = lib.machine.node
+def _system(driver: SimulatedDriver) -> FunctionTable:
+    node = driver.machine.node
 
     def handle(index: int, out: int) -> int:
         return put(c_void_p, out, handle_of(index)) if index < node.gpus else INVALID_ARGUMENT
@@ -57,10 +68,10 @@ def _system(lib: Library) -> Table:
     }
 
 
-def _identity(lib: Library) -> Table:
-    node = lib.machine.node
+def _identity(driver: SimulatedDriver) -> FunctionTable:
+    node = driver.machine.node
 
-    table: Table = {
+    table: FunctionTable = {
         "nvmlDeviceGetName": ((P, P, U), lambda gpu, out, n: put_text(out, n, node.boards[gpu].name)),
         "nvmlDeviceGetUUID": (
             (P, P, U),
@@ -100,11 +111,11 @@ def _identity(lib: Library) -> Table:
     return table
 
 
-def _gauges(lib: Library) -> Table:
-    m = lib.machine
+def _gauges(driver: SimulatedDriver) -> FunctionTable:
+    m = driver.machine
     boards = m.node.boards
 
-    def remapped(gpu: int, outs: tuple[int, ...]) -> int:
+    def remapped_rows(gpu: int, outs: tuple[int, ...]) -> int:
         if boards[gpu].architecture < AMPERE:
             return NOT_SUPPORTED
         return sum(put(c_uint, out, 0) for out in outs)
@@ -112,34 +123,50 @@ def _gauges(lib: Library) -> Table:
     def utilization(gpu: int, out: int) -> int:
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
         rates.gpu, rates.memory = (
-            round(100 * m.utilization(gpu, lib.t)),
-            round(45 * m.utilization(gpu, lib.t)),
+            round(100 * m.utilization(gpu, driver.t)),
+            round(45 * m.utilization(gpu, driver.t)),
         )
         return SUCCESS
 
     def power(gpu: int, out: int) -> int:
         watts = m.mean_power_w if boards[gpu].averages_power else m.power_w
-        return put(c_uint, out, round(1000 * watts(gpu, lib.t)))
+        return put(c_uint, out, round(1000 * watts(gpu, driver.t)))
 
-    def memory(gpu: int, out: int) -> int:
+    def memory(gpu: int, out: int, reserved: int, struct: Any) -> int:
         if not boards[gpu].memory_info:
             return NOT_SUPPORTED
-        info = pynvml.c_nvmlMemory_v2_t.from_address(out)
-        info.total, info.used = boards[gpu].memory_gib << 30, m.memory_used(gpu)
-        info.reserved, info.free = 0, info.total - info.used
+        info = struct.from_address(out)
+        info.total, info.used = boards[gpu].memory_gib << 30, m.memory_used(gpu) + reserved
+        info.free = info.total - info.used
         return SUCCESS
 
-    def gen(gpu: int) -> int:
-        # An idle GPU's link slows down; that is no fault.
+    def pcie_gen(gpu: int) -> int:
+        # The PCIe link of an idle GPU slows down to save power.
         return boards[gpu].pcie_gen if m.busy else 1
+
+    def pcie_kb_per_s(gpu: int, direction: str) -> int:
+        return round(m.pcie(gpu, direction).rate(driver.t) / 1000)
+
+    def event_reasons(gpu: int) -> int:
+        if m.faults.is_overheated(gpu, driver.t):
+            return HW_THERMAL
+        return 0 if m.busy else GPU_IDLE
 
     return {
         "nvmlDeviceGetUtilizationRates": ((P, P), utilization),
-        "nvmlDeviceGetMemoryInfo_v2": ((P, P), memory),
+        # Version 1 counts the driver's reserve as used.
+        "nvmlDeviceGetMemoryInfo": (
+            (P, P),
+            lambda gpu, out: memory(gpu, out, RESERVED_BYTES, pynvml.c_nvmlMemory_t),
+        ),
+        "nvmlDeviceGetMemoryInfo_v2": (
+            (P, P),
+            lambda gpu, out: memory(gpu, out, 0, pynvml.c_nvmlMemory_v2_t),
+        ),
         "nvmlDeviceGetPowerUsage": ((P, P), power),
         "nvmlDeviceGetTemperature": (
             (P, U, P),
-            lambda gpu, sensor, out: put(c_uint, out, m.temperature_c(gpu, lib.t)),
+            lambda gpu, sensor, out: put(c_uint, out, m.temperature_c(gpu, driver.t)),
         ),
         "nvmlDeviceGetClockInfo": (
             (P, U, P),
@@ -148,33 +175,33 @@ def _gauges(lib: Library) -> Table:
         "nvmlDeviceGetPerformanceState": ((P, P), lambda gpu, out: put(c_int, out, 0 if m.busy else 8)),
         "nvmlDeviceGetCurrentClocksEventReasons": (
             (P, P),
-            lambda gpu, out: put(
-                c_ulonglong, out, HW_THERMAL if m.faults.is_overheated(gpu, lib.t) else 0 if m.busy else 1
-            ),
+            lambda gpu, out: put(c_ulonglong, out, event_reasons(gpu)),
         ),
-        "nvmlDeviceGetCurrPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, gen(gpu))),
+        "nvmlDeviceGetCurrPcieLinkGeneration": ((P, P), lambda gpu, out: put(c_uint, out, pcie_gen(gpu))),
         "nvmlDeviceGetCurrPcieLinkWidth": (
             (P, P),
             lambda gpu, out: put(c_uint, out, boards[gpu].pcie_width),
         ),
         "nvmlDeviceGetRemappedRows": (
             (P, P, P, P, P),
-            lambda gpu, *outs: remapped(gpu, outs),
+            lambda gpu, *outs: remapped_rows(gpu, outs),
         ),
         "nvmlDeviceGetPcieThroughput": (
             (P, U, P),
-            lambda gpu, way, out: put(c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(lib.t) / 1000)),
+            lambda gpu, way, out: put(
+                c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(driver.t) / 1000)
+            ),
         ),
-        "nvmlDeviceGetFieldValues": ((P, c_int, P), lib.fill_fields),
+        "nvmlDeviceGetFieldValues": ((P, c_int, P), driver.fill_fields),
     }
 
 
-def _links(lib: Library) -> Table:
-    m = lib.machine
+def _links(driver: SimulatedDriver) -> FunctionTable:
+    m = driver.machine
     node = m.node
 
-    def about(body: Callable[..., int]) -> Callable[..., int]:
-        """Refuse questions about links that are not there, as the driver does."""
+    def checked(body: Callable[..., int]) -> Callable[..., int]:
+        """Return the driver's error code for a link that does not exist, else call `body`."""
 
         def answer(gpu: int, link: int, *rest: Any) -> int:
             if not node.links[gpu] or node.mig or node.links_unsupported:
@@ -185,7 +212,7 @@ def _links(lib: Library) -> Table:
 
     def remote_bus(gpu: int, link: int, out: int) -> int:
         end = m.link_end(gpu, link)
-        if not m.up(gpu, link, lib.t):
+        if not m.up(gpu, link, driver.t):
             return INVALID_ARGUMENT
         if node.hides_remotes:
             return put_bus(out, 0xFFFFFFFF, 0xFF, 0xFF)
@@ -200,38 +227,38 @@ def _links(lib: Library) -> Table:
         return put(c_uint, out, kinds.get(m.link_end(gpu, link).kind, 0xFF))
 
     def capability(gpu: int, link: int, kind: int, out: int) -> int:
-        # B200 says yes for all 36 links that NVML can number (TensorRT-LLM#19210); others know their own.
-        lies = node.boards[gpu].architecture >= BLACKWELL
-        there = link < (pynvml.NVML_NVLINK_MAX_LINKS if lies else len(node.links[gpu]))
-        return put(c_uint, out, 1) if node.links[gpu] and there else INVALID_ARGUMENT
+        # B200 reports the capability for all 36 links that NVML can number (TensorRT-LLM#19210).
+        all_links = node.boards[gpu].architecture >= BLACKWELL
+        exists = link < (pynvml.NVML_NVLINK_MAX_LINKS if all_links else len(node.links[gpu]))
+        return put(c_uint, out, 1) if node.links[gpu] and exists else INVALID_ARGUMENT
 
     def error(gpu: int, link: int, kind: int, out: int) -> int:
         if kind >= len(ERROR_KINDS) or node.boards[gpu].architecture >= BLACKWELL:
             return NOT_SUPPORTED
-        return put(c_ulonglong, out, m.errors(gpu, link, ERROR_KINDS[kind], lib.t))
+        return put(c_ulonglong, out, m.errors(gpu, link, ERROR_KINDS[kind], driver.t))
 
     return {
         "nvmlDeviceGetNvLinkState": (
             (P, U, P),
-            about(lambda gpu, link, out: put(c_uint, out, int(m.up(gpu, link, lib.t)))),
+            checked(lambda gpu, link, out: put(c_uint, out, int(m.up(gpu, link, driver.t)))),
         ),
         "nvmlDeviceGetNvLinkVersion": (
             (P, U, P),
-            about(
+            checked(
                 lambda gpu, link, out: put(
-                    c_uint, out, node.boards[gpu].link_version if m.up(gpu, link, lib.t) else 0
+                    c_uint, out, node.boards[gpu].link_version if m.up(gpu, link, driver.t) else 0
                 )
             ),
         ),
-        "nvmlDeviceGetNvLinkRemotePciInfo_v2": ((P, U, P), about(remote_bus)),
-        "nvmlDeviceGetNvLinkRemoteDeviceType": ((P, U, P), about(remote_type)),
+        "nvmlDeviceGetNvLinkRemotePciInfo_v2": ((P, U, P), checked(remote_bus)),
+        "nvmlDeviceGetNvLinkRemoteDeviceType": ((P, U, P), checked(remote_type)),
         "nvmlDeviceGetNvLinkCapability": ((P, U, U, P), capability),
-        "nvmlDeviceGetNvLinkErrorCounter": ((P, U, U, P), about(error)),
+        "nvmlDeviceGetNvLinkErrorCounter": ((P, U, U, P), checked(error)),
     }
 
 
-def _topology(lib: Library) -> Table:
-    node = lib.machine.node
+def _topology(driver: SimulatedDriver) -> FunctionTable:
+    node = driver.machine.node
 
     def ancestor(a: int, handle: int, out: int) -> int:
         b = gpu_of(handle)
@@ -242,8 +269,8 @@ def _topology(lib: Library) -> Table:
     def p2p(a: int, handle: int, index: int, out: int) -> int:
         b = gpu_of(handle)
         ends = node.links[a]
-        refused = node.mig or lib.machine.scenario == "p2p-dead"
-        linked = not refused and any(e.kind == "switch" or (e.kind == "gpu" and e.device == b) for e in ends)
+        no_p2p = node.mig or driver.machine.scenario == "p2p-dead"
+        linked = not no_p2p and any(e.kind == "switch" or (e.kind == "gpu" and e.device == b) for e in ends)
         return put(c_uint, out, 0 if linked or index != 2 else 5)
 
     def fabric(gpu: int, out: int) -> int:
@@ -253,42 +280,19 @@ def _topology(lib: Library) -> Table:
         info = pynvml.c_nvmlGpuFabricInfo_v3_t.from_address(out)
         if info.version == pynvml.nvmlGpuFabricInfo_v3 and board.architecture < BLACKWELL:
             return ARGUMENT_VERSION_MISMATCH
-        info.state = 2 if lib.machine.scenario == "fabric-stuck" else 3
+        info.state = 2 if driver.machine.scenario == "fabric-stuck" else 3
         info.status, info.cliqueId = SUCCESS, node.clique_id
         info.clusterUuid[:] = node.cluster_uuid
-        # Each two-bit field says "no" (2); Blackwell also reports on its partition and its manager.
+        # 2 in a two-bit field means that there is no such problem. Blackwell has more fields.
         info.healthMask = 0x51AA if board.architecture >= BLACKWELL else 0x2
         if info.version == pynvml.nvmlGpuFabricInfo_v3:
             info.healthSummary = 1
         return SUCCESS
 
-    table: Table = {
+    table: FunctionTable = {
         "nvmlDeviceGetTopologyCommonAncestor": ((P, P, P), ancestor),
         "nvmlDeviceGetP2PStatus": ((P, P, U, P), p2p),
     }
     if node.boards and node.boards[0].architecture >= HOPPER:
         table["nvmlDeviceGetGpuFabricInfoV"] = ((P, P), fabric)
     return table
-
-
-def _events(lib: Library) -> Table:
-    coming = lib.machine.faults.xids()
-
-    def wait(events: int, out: int, timeout_ms: int) -> int:
-        left_s = timeout_ms / 1000
-        if coming and coming[0][0] - lib.t <= left_s:
-            lib.released.wait(max(0.0, coming[0][0] - lib.t))
-            _, gpu, code = coming.pop(0)
-            event = pynvml.c_nvmlEventData_t.from_address(out)
-            event.eventType, event.eventData = XID_EVENT, code
-            return put(c_void_p, out, handle_of(gpu))
-        lib.released.wait(left_s)
-        return TIMEOUT_CODE
-
-    return {
-        "nvmlEventSetCreate": ((P,), lambda out: put(c_void_p, out, 0x9000)),
-        "nvmlDeviceGetSupportedEventTypes": ((P, P), lambda gpu, out: put(c_ulonglong, out, 0x8)),
-        "nvmlDeviceRegisterEvents": ((P, c_ulonglong, P), lambda gpu, types, events: SUCCESS),
-        "nvmlEventSetWait_v2": ((P, P, U), wait),
-        "nvmlEventSetFree": ((P,), lambda events: SUCCESS),
-    }

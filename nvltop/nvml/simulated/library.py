@@ -1,4 +1,4 @@
-"""The simulated libnvidia-ml: real C function pointers, called by nvidia-ml-py as it calls the real ones."""
+"""The simulated libnvidia-ml: real C function pointers, which nvidia-ml-py calls like the real library's."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int, c_void_p
 from typing import Any, Final
 
-import pynvml
-
-from nvltop.nvml.simulated.faults import GPU_IS_LOST
+from nvltop.nvml.simulated.abi import (
+    GPU_IS_LOST,
+    INVALID_ARGUMENT,
+    SUCCESS,
+    UNKNOWN_ERROR,
+    FunctionTable,
+    SimulatedDriver,
+    gpu_of,
+)
 from nvltop.nvml.simulated.fields import ENTRY, FieldTable
 from nvltop.nvml.simulated.machine import Machine
 
-SUCCESS: Final = 0
-UNKNOWN_ERROR: Final = 999
-HANDLE_BASE: Final = 0x1000
 COUNT_FUNCTION: Final = "nvmlDeviceGetCount_v2"
-"""The one nvmlDevice function whose first pointer is no device."""
+"""The only nvmlDevice function whose first pointer is not a device handle."""
 
-_FuncPtr: Final[Any] = ctypes.CDLL(None)._FuncPtr
-"""What a CDLL's attributes are: no argtypes, so a wrong argument fails as on the real library."""
+UNCHECKED_FUNCTION: Final = CFUNCTYPE(c_int)
+"""Function pointer without argument types, like an attribute of a CDLL.
+
+A wrong argument then fails as it does with the real library.
+"""
 
 
 class Fault:
-    """What a test makes a function do instead of its work."""
+    """An error or a hang that a test injects into a function."""
 
     def __init__(self, code: int = 0, gpu: int | None = None, hang: threading.Event | None = None) -> None:
         self.code = code
@@ -35,7 +41,7 @@ class Fault:
         self.hang = hang
 
     def apply(self, gpu: int | None) -> int:
-        """Return the error code to answer, 0 to go on; waits while it hangs."""
+        """Wait while the function hangs, then return its error code, or 0 to call the function."""
         if self.gpu is not None and gpu != self.gpu:
             return 0
         if self.hang:
@@ -44,27 +50,27 @@ class Fault:
 
 
 class Library:
-    """Stands where `pynvml` keeps its CDLL."""
+    """A replacement of the CDLL that `pynvml` keeps in `nvmlLib`."""
 
     def __init__(
         self,
         machine: Machine,
+        functions: Callable[[SimulatedDriver], FunctionTable],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        from nvltop.nvml.simulated.functions import functions
-
         self.machine = machine
         self.fields = FieldTable(machine)
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, Fault] = {}
-        """By function name, without version suffix as well as with."""
+        """Injected faults by name of the function, including its version suffix."""
         self.crashes: list[BaseException] = []
-        """What went wrong inside our own functions; ctypes would swallow it."""
+        """Exceptions raised by simulated functions; they cannot pass through C."""
         self._clock, self._wall, self._start = clock, wall, clock()
         self.released = threading.Event()
-        """Never set: what a wait for events waits on."""
+        """Ends all waiting of simulated functions. Only tests set it, so that no call takes real time."""
         self._callbacks: list[Any] = []
+        """References that keep the callbacks alive; C has only their addresses."""
         self._functions = functions(self)
 
     @property
@@ -74,7 +80,7 @@ class Library:
 
     @property
     def wall_us(self) -> int:
-        """The driver's clock in Unix µs."""
+        """Time of the driver's clock, Unix µs."""
         return int(self._wall() * 1e6)
 
     def __getattr__(self, name: str) -> Any:
@@ -99,7 +105,7 @@ class Library:
                     return code
                 if takes_gpu and gpu is not None:
                     if not 0 <= gpu < self.machine.node.gpus:
-                        return 2
+                        return INVALID_ARGUMENT
                     if self.machine.faults.is_lost(gpu, self.t):
                         return GPU_IS_LOST
                     args = (gpu, *args[1:])
@@ -110,47 +116,13 @@ class Library:
 
         callback = CFUNCTYPE(c_int, *types)(answer)
         self._callbacks.append(callback)
-        return _FuncPtr(ctypes.cast(callback, c_void_p).value)
+        return UNCHECKED_FUNCTION(ctypes.cast(callback, c_void_p).value or 0)
 
     def fill_fields(self, gpu: int, count: int, address: int) -> int:
-        """Answer `nvmlDeviceGetFieldValues`."""
+        """Fill in the entries of `nvmlDeviceGetFieldValues`, each with a return code of its own."""
         if delay_s := self.machine.faults.delay_s():
             self.released.wait(delay_s)
         size = count * ENTRY.size
         view = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
         self.fields.fill(gpu, view, count, self.t, self.wall_us)
         return SUCCESS
-
-
-def gpu_of(handle: int | None) -> int:
-    """Return the GPU behind a device handle."""
-    return ((handle or 0) - HANDLE_BASE) // 16
-
-
-def handle_of(gpu: int) -> int:
-    """Return the device handle of a GPU."""
-    return HANDLE_BASE + 16 * gpu
-
-
-def put(kind: Any, address: int, value: Any) -> int:
-    """Write a number where the caller wants it."""
-    kind.from_address(address).value = value
-    return SUCCESS
-
-
-def put_text(address: int, size: int, text: str) -> int:
-    """Write a string into the caller's buffer; INSUFFICIENT_SIZE if it does not fit."""
-    raw = text.encode() + b"\0"
-    if len(raw) > size:
-        return 7
-    ctypes.memmove(address, raw, len(raw))
-    return SUCCESS
-
-
-def put_bus(address: int, domain: int, bus: int, device: int = 0) -> int:
-    """Write an nvmlPciInfo_t."""
-    info = pynvml.nvmlPciInfo_t.from_address(address)
-    info.domain, info.bus, info.device = domain, bus, device
-    info.busId = f"{domain:08X}:{bus:02X}:{device:02X}.0".encode()
-    info.busIdLegacy = f"{domain & 0xFFFF:04X}:{bus:02X}:{device:02X}.0".encode()
-    return SUCCESS

@@ -45,6 +45,8 @@ class Machine:
         """GPU and link that the scenario's fault is about."""
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
         self.faults = ScenarioFaults(scenario, gpu, node.gpus, nvlink5)
+        self.pending_events = self.faults.events()
+        """Events that the driver has not reported yet."""
         self.workload = Workload(scenario, gpu)
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 

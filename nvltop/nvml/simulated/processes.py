@@ -1,36 +1,39 @@
-"""The simulated machine's processes: one training job over all GPUs while it is busy, none while idle.
+"""The simulated machine's processes: one training job on all GPUs while it is busy, none while idle.
 
-The facts about them are simulated as well, so that a demo never tells of real processes that happen
-to have the same pids.
+What the operating system knows of the processes is simulated as well. A demo therefore never shows real
+processes that happen to have the same pids.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ctypes import c_uint, c_ulonglong, c_void_p
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import pynvml
 
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes
-from nvltop.nvml.simulated.library import SUCCESS, put
-
-if TYPE_CHECKING:
-    from nvltop.nvml.simulated.library import Library
+from nvltop.nvml.simulated.abi import (
+    INSUFFICIENT_SIZE,
+    NOT_FOUND,
+    SUCCESS,
+    FunctionTable,
+    SimulatedDriver,
+    put,
+)
 
 LAUNCHER: Final = 41000
-"""Pid of the torchrun; the rank on GPU n has the n-th after it."""
-INSUFFICIENT_SIZE: Final = 7
-NOT_FOUND: Final = 6
+"""Pid of torchrun. The pid of the rank on GPU n is larger by n + 1."""
 RESIDENT_BYTES: Final = 6 << 30
+"""Resident memory of each rank."""
 AGE_S: Final = 5400.0
-"""How long before the demo the job began."""
+"""Age of the job when the demo starts, seconds."""
 
 
-def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., int]]]:
-    """Return the process functions of the simulated driver."""
-    machine = lib.machine
+def function_table(driver: SimulatedDriver) -> FunctionTable:
+    """Return the simulated functions that list processes."""
+    machine = driver.machine
 
     def compute(gpu: int, count: int, out: int | None) -> int:
         if not machine.busy:
@@ -45,10 +48,10 @@ def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., in
         info.gpuInstanceId = info.computeInstanceId = 0xFFFFFFFF
         return SUCCESS
 
-    def none(gpu: int, count: int, out: int | None) -> int:
+    def empty(gpu: int, count: int, out: int | None) -> int:
         return put(c_uint, count, 0)
 
-    def utilisation(gpu: int, out: int | None, count: int, seen_us: int) -> int:
+    def utilization(gpu: int, out: int | None, count: int, seen_us: int) -> int:
         if not machine.busy:
             return NOT_FOUND
         room = c_uint.from_address(count).value
@@ -57,28 +60,28 @@ def functions(lib: Library) -> dict[str, tuple[tuple[Any, ...], Callable[..., in
             return INSUFFICIENT_SIZE
         sample = pynvml.c_nvmlProcessUtilizationSample_t.from_address(out)
         ctypes.memset(out, 0, ctypes.sizeof(sample))
-        sample.pid, sample.timeStamp = LAUNCHER + 1 + gpu, lib.wall_us
-        sample.smUtil = round(100 * machine.utilization(gpu, lib.t))
+        sample.pid, sample.timeStamp = LAUNCHER + 1 + gpu, driver.wall_us
+        sample.smUtil = round(100 * machine.utilization(gpu, driver.t))
         return SUCCESS
 
     three = (c_void_p, c_void_p, c_void_p)
     return {
         "nvmlDeviceGetComputeRunningProcesses_v3": (three, compute),
-        "nvmlDeviceGetGraphicsRunningProcesses_v3": (three, none),
-        "nvmlDeviceGetMPSComputeRunningProcesses_v3": (three, none),
-        "nvmlDeviceGetProcessUtilization": ((*three, c_ulonglong), utilisation),
+        "nvmlDeviceGetGraphicsRunningProcesses_v3": (three, empty),
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3": (three, empty),
+        "nvmlDeviceGetProcessUtilization": ((*three, c_ulonglong), utilization),
     }
 
 
 class SimulatedProcessTable:
-    """Stands where the table of the real processes does."""
+    """A replacement of `host.processes.ProcessTable`."""
 
     def __init__(self, now_s: float) -> None:
-        """Take the Unix time at which the demo starts."""
+        """Initialise the table; `now_s` is the Unix time at which the demo starts."""
         self._started_s = now_s - AGE_S
 
     def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
-        """Return the simulated processes; none is hidden."""
+        """Return the simulated processes, none of them hidden."""
         return Processes(
             tuple(self._rank(pid, on) for pid, on in sorted(uses.items())),
             unread=False if unread is None else unread,

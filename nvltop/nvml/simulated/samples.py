@@ -1,4 +1,4 @@
-"""What the simulated driver samples over time: GPM of Hopper and later, utilisation of all boards."""
+"""Values that the simulated driver samples over time: GPM (Hopper and later), utilization (all boards)."""
 
 from __future__ import annotations
 
@@ -6,48 +6,55 @@ import ctypes
 import math
 from collections.abc import Callable
 from ctypes import c_double, c_int, c_uint, c_ulonglong, c_void_p
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import pynvml
 
-from nvltop.nvml.simulated.library import SUCCESS, gpu_of, put
+from nvltop.nvml.simulated.abi import (
+    INSUFFICIENT_SIZE,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    SUCCESS,
+    FunctionTable,
+    SimulatedDriver,
+    gpu_of,
+    put,
+)
 from nvltop.nvml.simulated.node import HOPPER
 
-if TYPE_CHECKING:
-    from nvltop.nvml.simulated.library import Library
-
 GPM_UNITS: Final = {2: "sm", 5: "tensor", 10: "dram"}
+"""Units of the GPU by GPM metric id; the metric is their activity in percent."""
 GPM_PCIE: Final = {20: "tx", 21: "rx"}
 GPM_C2C: Final = {100: "tx", 101: "rx"}
-"""GPM metric ids: units of the GPU in percent, traffic in MiB/s."""
+"""Direction of PCIe and C2C traffic by GPM metric id; the metric is in MiB/s."""
 MIB: Final = 1 << 20
 
 UTILIZATION: Final = 1
-"""nvmlSamplingType_t of `nvmlDeviceGetSamples`."""
+"""nvmlSamplingType_t of GPU utilization, for `nvmlDeviceGetSamples`."""
 SAMPLE_INTERVAL_S: Final = 1 / 6
+"""Time between two utilization samples, seconds."""
 MAX_SAMPLES: Final = 100
-"""Samples that the driver keeps, and how far they are apart."""
+"""Number of utilization samples that the driver keeps."""
 UNSIGNED_INT: Final = 1
-INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE = 2, 3, 6, 7
+"""nvmlValueType_t of the samples."""
 P, U = c_void_p, c_uint
-
-Table = dict[str, "tuple[tuple[Any, ...], Callable[..., int]]"]
 
 
 class GpmSample(ctypes.Structure):
-    """Behind an nvmlGpmSample_t: which GPU was sampled, and when."""
+    """Content of an nvmlGpmSample_t: the sampled GPU and the time."""
 
     _fields_ = (("gpu", c_int), ("t", c_double))
 
 
-def functions(lib: Library) -> Table:
-    """Return the sampling functions of the simulated driver."""
-    boards = lib.machine.node.boards
-    table: Table = {"nvmlDeviceGetSamples": ((P, U, c_ulonglong, P, P, P), _utilization(lib))}
-    return table | _gpm(lib) if boards and boards[0].architecture >= HOPPER else table
+def function_table(driver: SimulatedDriver) -> FunctionTable:
+    """Return the simulated functions that sample."""
+    boards = driver.machine.node.boards
+    table: FunctionTable = {"nvmlDeviceGetSamples": ((P, U, c_ulonglong, P, P, P), _utilization(driver))}
+    return table | _gpm(driver) if boards and boards[0].architecture >= HOPPER else table
 
 
-def _utilization(lib: Library) -> Callable[..., int]:
+def _utilization(driver: SimulatedDriver) -> Callable[..., int]:
     def samples(gpu: int, kind: int, seen_us: int, value_type: int, count: int, out: int | None) -> int:
         if kind != UTILIZATION:
             return NOT_SUPPORTED
@@ -55,13 +62,13 @@ def _utilization(lib: Library) -> Callable[..., int]:
         room = c_uint.from_address(count).value
         if not out:
             return put(c_uint, count, MAX_SAMPLES)
-        now, wall_us = lib.t, lib.wall_us
+        now, wall_us = driver.t, driver.wall_us
         newest = math.floor(now / SAMPLE_INTERVAL_S)
         found = []
         for number in range(max(1, newest - MAX_SAMPLES + 1), newest + 1):
             stamp_us = wall_us - round(1e6 * (now - number * SAMPLE_INTERVAL_S))
             if stamp_us > seen_us:
-                mean = lib.machine.mean_activity(
+                mean = driver.machine.mean_activity(
                     gpu, "util", (number - 1) * SAMPLE_INTERVAL_S, number * SAMPLE_INTERVAL_S
                 )
                 found.append((stamp_us, round(100 * mean)))
@@ -77,10 +84,10 @@ def _utilization(lib: Library) -> Callable[..., int]:
     return samples
 
 
-def _gpm(lib: Library) -> Table:
-    machine = lib.machine
+def _gpm(driver: SimulatedDriver) -> FunctionTable:
+    machine = driver.machine
     taken: dict[int, GpmSample] = {}
-    """By address; a sample that has been freed is no longer in it."""
+    """Allocated samples by address."""
 
     def alloc(out: int) -> int:
         sample = GpmSample(gpu=-1)
@@ -96,7 +103,7 @@ def _gpm(lib: Library) -> Table:
 
     def take(handle: int, address: int) -> int:
         sample = taken[address]
-        sample.gpu, sample.t = gpu_of(handle), lib.t
+        sample.gpu, sample.t = gpu_of(handle), driver.t
         return SUCCESS
 
     def value(metric: int, gpu: int, start_s: float, end_s: float) -> float | None:

@@ -183,7 +183,7 @@ def narrow(lib, lanes):
     types, _ = lib._functions["nvmlDeviceGetCurrPcieLinkWidth"]
     from ctypes import c_uint
 
-    from nvltop.nvml.simulated.library import put
+    from nvltop.nvml.simulated.abi import put
 
     lib._functions["nvmlDeviceGetCurrPcieLinkWidth"] = (
         types,
@@ -194,7 +194,7 @@ def narrow(lib, lanes):
 def generation(lib, gen, pstate=0):
     from ctypes import c_uint
 
-    from nvltop.nvml.simulated.library import put
+    from nvltop.nvml.simulated.abi import put
 
     for name, value in (
         ("nvmlDeviceGetCurrPcieLinkGeneration", gen),
