@@ -121,7 +121,7 @@ class GaugeReader:
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
         # Version 2 leaves the driver's reserve out of "used", as nvidia-smi does.
         answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
-        if isinstance(answer, Missing) and answer != NOT_SUPPORTED:
+        if isinstance(answer, Missing) and answer in UNSUPPORTED and answer != NOT_SUPPORTED:
             answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo)
         if isinstance(answer, Missing):
             return answer, answer

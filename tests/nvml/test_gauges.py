@@ -14,6 +14,7 @@ from nvltop.nvml.power import watts
 from nvltop.nvml.processes import INITIAL_ENTRIES
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
+from nvltop.nvml.simulated.functions import RESERVED_BYTES
 from nvltop.report.json import to_json
 
 
@@ -133,3 +134,24 @@ def test_gauges_of_the_slow_kind_are_kept_in_between(bench):
     assert all(known(f.gpus[0].gauges.pstate) and known(f.gpus[0].gauges.event_reasons) for f in frames)
     assert b.library.calls["nvmlDeviceGetPerformanceState"] == 2 * 8
     assert b.library.calls["nvmlDeviceGetCurrentClocksEventReasons"] == 3 * 8
+
+
+@pytest.mark.parametrize("code", [13, 25])
+def test_memory_is_read_by_version_1_where_the_driver_lacks_version_2(bench, code):
+    def old(lib):
+        lib.faults["nvmlDeviceGetMemoryInfo_v2"] = Fault(code)
+
+    b = bench("h100-two", prepare=old)
+    for _ in range(2):
+        gauges = b.readers[0].read_gauges()[0].data
+        used = b.library.machine.memory_used(0)
+        assert (gauges.memory_used_bytes, gauges.memory_total_bytes) == (used + RESERVED_BYTES, 80 << 30)
+    assert b.library.calls["nvmlDeviceGetMemoryInfo_v2"] == 1, "an unsupported call is not repeated"
+
+
+def test_memory_is_not_read_by_version_1_after_a_passing_failure(bench):
+    """Version 1 counts the driver's reserve as used, so the value would jump."""
+    b = bench("h100-two")
+    b.library.faults["nvmlDeviceGetMemoryInfo_v2"] = Fault(999)
+    assert b.readers[0].read_gauges()[0].data.memory_used_bytes == Missing("unknown driver error")
+    assert not b.library.calls["nvmlDeviceGetMemoryInfo"]
