@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nvltop.cli import explain, streams
+from nvltop.cli import commands, streams
 from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
 from nvltop.cli.options import chosen_format, validate, wants_report
 from nvltop.cli.parser import parser
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     failure: OSError | None = None
     streams.prepare()
-    if explain.is_requested(arguments):
-        return explain.main(arguments)
+    if command := commands.requested_command(arguments):
+        return commands.main(command, arguments)
     try:
         code = _main(arguments)
     except SystemExit as ended:  # --help and --version

@@ -15,8 +15,8 @@ USAGE: Final = 2
 NO_DRIVER: Final = 3
 NO_VERDICT: Final = 3
 """Exit code of `--check` without a verdict."""
-NO_EXPLANATION: Final = 3
-"""Exit code of `--explain` for a log that cannot be read, and for a crash."""
+NO_ANSWER: Final = 3
+"""Exit code of `--explain` and `--compare` for every failure."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as in shells."""
 

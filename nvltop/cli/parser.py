@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_screen(p)
     _add_simulation(p)
     _add_recordings(p)
-    _add_explain(p)
+    _add_commands(p)
     command.add_flags(p)
     metrics.add_flags(p)
     _add_program(p)
@@ -170,12 +170,18 @@ def _add_recordings(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_explain(p: argparse.ArgumentParser) -> None:
-    logs = p.add_argument_group("logs of any machine (no GPU needed)")
+def _add_commands(p: argparse.ArgumentParser) -> None:
+    logs = p.add_argument_group("files of any machine (no GPU needed)")
     logs.add_argument(
         "--explain",
         metavar="FILE",
         help="explain a kernel log or bug report (-: stdin): who began each fault; 0 if there is none",
+    )
+    logs.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="list what differs between two snapshots, recordings (FILE@TIME) or --json outputs, or `live`",
     )
 
 

@@ -15,15 +15,15 @@ from nvltop.record.recording_source import Source
 
 EQUAL: Final = 0
 DIFFERENT: Final = 1
-FAILED: Final = 3
-"""Exit code of every failure; 1 and 2 have meanings of their own."""
 
 
 def run(names: list[str], settings: Settings, open_live: Callable[[], Source], as_json: bool) -> int:
     """Compare two sides and return the exit code. Raises `RunError` if a side cannot be read."""
-    sides = [_read(name, settings, open_live) for name in names]
-    comparison = compare(*sides)
-    print(json.to_json(comparison) if as_json else text.to_text(comparison))
+    before, after = (_read(name, settings, open_live) for name in names)
+    comparison = compare(before, after)
+    # A reader that has seen enough (`| head`) changes nothing about the result.
+    with contextlib.suppress(BrokenPipeError):
+        print(json.to_json(comparison) if as_json else text.to_text(comparison))
     return DIFFERENT if comparison.matters else EQUAL
 
 

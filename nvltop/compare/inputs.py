@@ -38,8 +38,10 @@ def read_file(argument: str, settings: Settings) -> Side:
     """Read a side from a file or folder, with `@TIME` a recording at that time. Raises `RunError`."""
     path, position = _split(argument)
     name = os.path.basename(argument.rstrip("/")) or argument
-    report = None if position else _json_report(path)
-    if report is None:
+    report = _json_report(path)
+    if report is not None and position and not _is_snapshot(path):
+        raise RunError(f"{argument}: JSON output has one time only; name it without @{position.text}", 2)
+    if report is None or position:
         return _of_recording(name, path, position, settings)
     recorded: dict[str, list[float]] = {}
     if _is_snapshot(path):
@@ -114,15 +116,25 @@ def _fold(path: str, position: Position | None, settings: Settings) -> tuple[Rep
     rates: dict[str, list[float]] = defaultdict(list)
     monitor: Monitor | None = None
     end_s: float | None = None
+    last_s = _last_s(path, settings) if position and position.from_end else None
     with StatusLine() as line:
         for monitor, _, tick in fold_recording(path, settings, line):
             if position is not None and end_s is None:
-                end_s = position.wall_s(tick.wall_s)
+                end_s = position.wall_s(tick.wall_s, last_s)
             if end_s is not None and tick.wall_s > end_s:
                 break
             _add_rates(rates, monitor.frame())
     assert monitor is not None
     return _report(monitor), dict(rates)
+
+
+def _last_s(path: str, settings: Settings) -> float:
+    """Return the Unix time of the last tick of a recording."""
+    last_s = 0.0
+    with StatusLine() as line:
+        for _, _, tick in fold_recording(path, settings, line):
+            last_s = tick.wall_s
+    return last_s
 
 
 def _add_rates(rates: dict[str, list[float]], frame: Frame) -> None:

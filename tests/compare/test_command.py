@@ -1,0 +1,83 @@
+"""`--compare`: every kind of input, exit codes, and errors of one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nvltop.cli import main
+from nvltop.report.json import to_json
+
+
+@pytest.fixture
+def files(bench, tmp_path):
+    """Return two `--json` outputs of one node: healthy, and with a link down."""
+    b = bench("hgx-a100-4", "link-down")
+    found = []
+    for name, seconds in (("good.json", 3), ("bad.json", 20)):
+        path = tmp_path / name
+        path.write_text(json.dumps(to_json(b.run(seconds))) + "\n")
+        found.append(str(path))
+    return found
+
+
+def test_what_differs_is_printed_and_decides_the_exit_code(files, capsys):
+    good, bad = files
+    assert main(["--compare", good, bad]) == 1
+    printed = capsys.readouterr().out
+    assert "The same node" in printed
+    assert "finding: link-down" in printed
+    assert main(["--compare", good, good]) == 0
+    assert "Nothing that matters differs." in capsys.readouterr().out
+
+
+def test_json_holds_each_difference(files, capsys):
+    assert main(["--compare", *files, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "nvltop-compare/1"
+    assert found["same_node"] is True
+    worst = found["differences"][0]
+    assert worst["severity"] == "critical"
+    assert {"where", "what", "before", "after", "over_s"} <= set(worst)
+
+
+def test_only_the_newest_complete_report_of_several_counts(files, tmp_path, capsys):
+    good, bad = (Path(name).read_text() for name in files)
+    several = tmp_path / "several.json"
+    several.write_text(good + bad + good[: len(good) // 2])
+    assert main(["--compare", files[1], str(several)]) == 0
+
+
+def test_a_file_whose_name_contains_an_at_wins(files, tmp_path):
+    odd = tmp_path / "a@12:00"
+    shutil.copy(files[0], odd)
+    assert main(["--compare", files[0], str(odd)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["GOOD"], 2, "expected 2 arguments"),
+        (["GOOD", "GOOD", "--check"], 2, "--compare can be combined only with"),
+        (["GOOD", ""], 2, "not empty"),
+        (["GOOD", "GOOD@yesterday"], 2, "invalid time 'yesterday'"),
+        (["GOOD", "GOOD@12:00"], 2, "one time only"),
+        (["GOOD", "absent.json"], 3, "No such file"),
+        (["GOOD", "EMPTY"], 3, "EMPTY:1"),
+        (["GOOD", "FOLDER"], 3, "snapshot.json"),
+    ],
+)
+def test_bad_input_gets_one_line(files, tmp_path, capsys, arguments, code, words):
+    (tmp_path / "EMPTY").write_text("{}")
+    (tmp_path / "FOLDER").mkdir()
+    places = {"GOOD": files[0], "EMPTY": str(tmp_path / "EMPTY"), "FOLDER": str(tmp_path / "FOLDER")}
+    for name, path in places.items():
+        arguments = [argument.replace(name, path, 1) for argument in arguments]
+    assert main(["--compare", *arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
