@@ -10,13 +10,13 @@ from typing import Final
 
 from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 from nvltop.analysis.errors import ErrorTable
+from nvltop.analysis.link_capacity import busier_share, ceiling
 from nvltop.analysis.link_states import UNREAD_PART, LinkRows, Lit
 from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
-from nvltop.analysis.verdict import busier_share, ceiling
 from nvltop.analysis.window_means import WindowMeans
 from nvltop.model import (
     GPU_IS_LOST,

@@ -1,4 +1,4 @@
-"""The answer to "is NVLink my bottleneck?" in words: a headline and a sentence for each judgement."""
+"""The text of judgements: a headline and a summary that answer "is NVLink my bottleneck?"."""
 
 from __future__ import annotations
 
@@ -8,74 +8,80 @@ from typing import Final, NamedTuple
 from nvltop.formatting import age
 from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Maybe, Missing, Overlap, known
 
-READING: Final = "a reading"
-NEARLY_ALL: Final = 0.97
+NEARLY_ALWAYS: Final = 0.97
+"""Share of the time with traffic above which there is hardly any time left for anything else."""
+BUSY_AT_LIMIT: Final = 0.75
+"""Share of the time with traffic above which all of it counts as at the limit."""
+FULLY_EXPOSED: Final = 0.85
+"""Exposed share of the communication above which it is called exposed, without the share."""
+MIN_LIMIT_SHARE: Final = 0.8
+"""Share of the time at the limit above which it is reported in full, whatever the overlap is."""
 LIMIT_STATES: Final = ("limits", "limits-part", "may-limit")
-"""States in which NVLink is, or may be, what the job waits for."""
-OTHER: Final = {"pcie": "PCIe limits the job", "nic": "A NIC limits the job"}
+"""States in which NVLink limits or may limit the job."""
+OTHER_LIMITS: Final = {"pcie": "PCIe limits the job", "nic": "A NIC limits the job"}
+"""Headline of limits whose evidence is an amount, by kind."""
 
 
 def percent(share: float) -> str:
-    """`61%`; `<1%` for what is little."""
+    """Format a share, as `61%`; a share below half a percent as `<1%`."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def seconds(value: float) -> str:
-    """`2.0 s`, `13 s`; more digits below a second."""
+    """Format a duration, as `2.0 s` or `13 s`, with two significant digits below a second."""
     return f"{value:.2g} s" if value < 1 else f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
-def fitting(texts: Sequence[str], suffix: str = "") -> str:
-    """Return the first text that fits a headline with the suffix; else the last one, cut."""
+def fit_headline(texts: Sequence[str], suffix: str = "") -> str:
+    """Return the first text that fits into a headline with `suffix`, else the last one truncated."""
     room = MAX_HEADLINE - len(suffix)
     return next((t for t in texts if len(t) <= room), texts[-1][:room].rstrip()) + suffix
 
 
-def of_time(j: Judgement, short: bool = False) -> str:
-    """`of each 2.0 s step`, or `of the time` where there is no step."""
+def time_phrase(j: Judgement, short: bool = False) -> str:
+    """Return `of each 2.0 s step`, or `of the time` if there is no step."""
     if j.step_s is None:
         return "of the time"
     return "of each step" if short else f"of each {seconds(j.step_s)} step"
 
 
-MOSTLY_AT_LIMIT: Final = 0.75
-"""Share of the time with traffic from which all of it counts as being at the limit."""
-
-
 def limit_share(j: Judgement) -> float:
-    """Return the share of the time that NVLink takes or may take: the exposed part, where it is known."""
+    """Return the share of the time that NVLink limits or may limit: the exposed part, if known."""
     near = j.at_limit if known(j.at_limit) else 0.0
-    if known(j.busy) and near >= MOSTLY_AT_LIMIT * j.busy:
-        near = j.busy  # the edges of a burst belong to it
+    if known(j.busy) and near >= BUSY_AT_LIMIT * j.busy:
+        near = j.busy  # the edges of a burst belong to the burst
     if j.state in ("limits", "limits-part") and known(j.overlap) and j.overlap.confidence != "possible":
-        return max(near * j.overlap.exposed, near if j.state == "limits" and near >= 0.8 else 0.0)
+        return max(near * j.overlap.exposed, near if j.state == "limits" and near >= MIN_LIMIT_SHARE else 0.0)
     return near
 
 
 def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "", where: str = "") -> str:
-    """Return at most `HEADLINE` columns; `suffix` counts the other jobs, `where` names the job's GPUs."""
+    """Return the headline of a judgement in at most `MAX_HEADLINE` columns.
+
+    `suffix` counts the other jobs, and `where` names the GPUs of the job.
+    """
     first = j.limits[0] if j.limits else None
     if (
         first
         and first.kind in ("pcie", "nic", "rank", "heat")
         and j.state in ("below", "light", "hidden", "unclear")
     ):
-        return fitting(_other(first), suffix)
-    texts = _texts(j)
+        return fit_headline(_other_limit(first), suffix)
+    texts = _headlines(j)
     ends = [index_of[uuid] for uuid in (j.gpu, j.remote) if uuid and uuid in index_of]
     if len(ends) == 2 and j.state in LIMIT_STATES:
         pair = f"GPUs {min(ends)} and {max(ends)}: "
-        return fitting([f"{pair}{t}" for t in texts] + texts, suffix)
+        return fit_headline([f"{pair}{t}" for t in texts] + texts, suffix)
     if where and not j.gpu:
-        return fitting([f"{where}: {t}" for t in texts] + texts, suffix)
+        return fit_headline([f"{where}: {t}" for t in texts] + texts, suffix)
     if j.gpu and j.gpu in index_of and j.state in LIMIT_STATES:
         texts = [f"GPU {index_of[j.gpu]}: {t}" for t in texts] + texts
-    return fitting(texts, suffix)
+    return fit_headline(texts, suffix)
 
 
-def _texts(j: Judgement) -> list[str]:
-    """Return the headline of a state, the longest first."""
-    long, short = of_time(j), of_time(j, short=True)
+def _headlines(j: Judgement) -> list[str]:
+    """Return the possible headlines of a judgement, longest first."""
+    long, short = time_phrase(j), time_phrase(j, short=True)
     if j.state in LIMIT_STATES:
         verb = "may limit" if j.state == "may-limit" else "limits"
         if j.step_s is None:
@@ -115,20 +121,20 @@ def _texts(j: Judgement) -> list[str]:
     )
 
 
-def _other(limit: Limit) -> list[str]:
-    """Return the headline of something else that bounds the job."""
+def _other_limit(limit: Limit) -> list[str]:
+    """Return the possible headlines for a limit other than NVLink, longest first."""
     if limit.kind == "rank":
         who = limit.evidence.removeprefix("the job waits for ")
         return [f"The job waits for {who}, not for NVLink", f"The job waits for {who}"]
-    if limit.kind in OTHER:
+    if limit.kind in OTHER_LIMITS:
         amount = limit.evidence.partition(" carries ")[2]
-        return [f"{OTHER[limit.kind]}: {amount}", OTHER[limit.kind]]
+        return [f"{OTHER_LIMITS[limit.kind]}: {amount}", OTHER_LIMITS[limit.kind]]
     return [limit.evidence, limit.evidence.rpartition(" by ")[0] + " by heat"]
 
 
 def summary(j: Judgement, index_of: Mapping[str, int], jobs: Mapping[str, Job]) -> str:
-    """Return the whole answer, one or two sentences."""
-    text = _answer(j, index_of)
+    """Return the summary of a judgement, one or two sentences."""
+    text = _assessment(j, index_of)
     others = [limit.evidence for limit in j.limits if limit.kind != "nvlink"]
     if others:
         text += f". {'Also seen' if j.state in LIMIT_STATES else 'Seen'}: {'; '.join(others)}"
@@ -140,9 +146,10 @@ def summary(j: Judgement, index_of: Mapping[str, int], jobs: Mapping[str, Job]) 
     return text
 
 
-def _answer(j: Judgement, index_of: Mapping[str, int]) -> str:
+def _assessment(j: Judgement, index_of: Mapping[str, int]) -> str:
+    """Return the sentence about NVLink."""
     if j.state == "unknown":
-        return f"Cannot tell: NVLink traffic is unknown ({j.why})"
+        return f"NVLink traffic is unknown ({j.why})"
     if j.state == "idle":
         quiet = f"; no NVLink traffic for {age(j.silent_s)}" if j.silent_s else ""
         return f"The GPUs are idle and NVLink carries next to nothing{quiet}"
@@ -153,37 +160,38 @@ def _answer(j: Judgement, index_of: Mapping[str, int]) -> str:
     if j.state == "unclear":
         return _unclear(j)
     if j.state == "light":
-        return f"NVLink is not the bottleneck: {_used(j)}{_at_most(j)}"
-    text = f"{_used(j)}{_where(j, index_of)}"
+        return f"NVLink is not the bottleneck: {_usage(j)}{_upper_bound(j)}"
+    text = f"{_usage(j)}{_where(j, index_of)}"
     if j.state == "below":
         return (
             f"{text}, below the limit: latency, small messages, a slow rank or NICs hold it back,"
-            f" or it comes in bursts much shorter than {READING}"
+            f" or it comes in bursts much shorter than a reading"
         )
     if j.state == "hidden":
-        return f"{text}, while computing goes on{_compared(j)}: the traffic is hidden"
+        return f"{text}, while computing goes on{_overlap(j)}: the traffic is hidden"
     if j.nvls:
         text += "; an NVLS all-reduce ends there, a ring reaches more"
-    return f"{text}; {_bound(j)}"
+    return f"{text}; {_cost(j)}"
 
 
-def _used(j: Judgement) -> str:
-    """`61% of each 2.0 s step moves data at 96% of NCCL max`."""
+def _usage(j: Judgement) -> str:
+    """Return a clause such as `61% of each 2.0 s step moves data at 96% of NCCL max`."""
     level = f" at {percent(j.level)} of NCCL max" if known(j.level) else ""
     if known(j.busy):
-        return f"{percent(j.busy)} {of_time(j)} moves data{level}"
+        return f"{percent(j.busy)} {time_phrase(j)} moves data{level}"
     mean = f" {percent(j.mean)} of NCCL max on the mean" if known(j.mean) else " data"
-    return f"NVLink moves{mean}, in bursts shorter than {READING}"
+    return f"NVLink moves{mean}, in bursts shorter than a reading"
 
 
-def _at_most(j: Judgement) -> str:
+def _upper_bound(j: Judgement) -> str:
+    """Return a clause with the upper bound of the time at the limit, if it is not 0."""
     if known(j.at_limit_most) and j.at_limit_most >= 0.005:
         return f", at its limit {percent(j.at_limit_most)} of the time at most"
     return ""
 
 
 def _where(j: Judgement, index_of: Mapping[str, int]) -> str:
-    """Say which GPU, links and direction, where not all are alike."""
+    """Return the GPU, links and direction in parentheses, if not all are alike."""
     parts = []
     if j.gpu and j.gpu in index_of:
         parts.append(f"on GPU {index_of[j.gpu]}")
@@ -194,24 +202,25 @@ def _where(j: Judgement, index_of: Mapping[str, int]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _bound(j: Judgement) -> str:
-    """Say what the communication costs, in the user's terms."""
+def _cost(j: Judgement) -> str:
+    """Return a clause that states what the communication costs the job."""
     busy = j.busy if known(j.busy) else j.at_limit if known(j.at_limit) else 0.0
     overlap = j.overlap
     if known(overlap):
-        seen = _compared(j).removeprefix(": ")
-        shown = f"{seen}: the communication is {_exposure(overlap)}"
+        seen = _overlap(j).removeprefix(": ")
+        shown = f"{seen}: the communication is {_exposed(overlap)}"
         if overlap.confidence == "possible":
-            return f"{_range(j, busy)} (probably near the first: {seen})"
+            return f"{_cost_range(j, busy)} (probably near the first: {seen})"
         if j.step_s is None:
             return f"{shown}, it costs about {percent(busy * overlap.exposed)} of the time"
         left = seconds(j.step_s * (1 - busy * overlap.exposed))
         return f"{shown}; without it a step would take about {left}"
-    return _range(j, busy)
+    return _cost_range(j, busy)
 
 
-def _range(j: Judgement, busy: float) -> str:
-    if busy >= NEARLY_ALL:
+def _cost_range(j: Judgement, busy: float) -> str:
+    """Return a clause with the bounds of the cost, where the overlap is not known."""
+    if busy >= NEARLY_ALWAYS:
         return "hardly any time is left for anything else"
     if j.step_s is None:
         return (
@@ -224,35 +233,38 @@ def _range(j: Judgement, busy: float) -> str:
     )
 
 
-def _compared(j: Judgement) -> str:
-    """`: tensor cores 4% while the links are busy, 71% otherwise`."""
+def _overlap(j: Judgement) -> str:
+    """Return a clause such as `: tensor cores 4% while the links are busy, 71% otherwise`."""
     o = j.overlap
     if isinstance(o, Missing):
         return ""
     return f": {o.unit} {percent(o.busy)} while the links are busy, {percent(o.otherwise)} otherwise"
 
 
-def _exposure(o: Overlap) -> str:
-    if o.exposed >= 0.85:
+def _exposed(o: Overlap) -> str:
+    """Return how much of the communication is exposed."""
+    if o.exposed >= FULLY_EXPOSED:
         return "exposed"
     return f"{percent(o.exposed)} exposed"
 
 
 class BusBandwidth(NamedTuple):
-    """What nccl-tests would report as bus bandwidth of an all-reduce that moves what was seen, in bytes/s.
+    """The bus bandwidth that nccl-tests would report for an all-reduce with the observed traffic, in bytes/s.
 
-    A ring moves the bus bandwidth itself over each GPU's links. NVLS lets the switches add up: a GPU then
-    moves (n + 1) / n of the data instead of 2 (n - 1) / n, so the same traffic is an all-reduce that is
-    2 (n - 1) / (n + 1) times as fast: 1.56 for 8 GPUs. The counters cannot tell which it is.
+    A ring moves the bus bandwidth itself over the links of each GPU. With NVLS the switches add up the data:
+    each GPU moves (n + 1) / n of the data instead of 2 (n - 1) / n. The same traffic is then that of an
+    all-reduce that is 2 (n - 1) / (n + 1) times as fast (1.56 for 8 GPUs). The counters do not show which of
+    the two it is.
     """
 
     ring: float
+    """Bus bandwidth if the all-reduce is a ring."""
     nvls: float | None
-    """None on boards that cannot do it, and for fewer than three GPUs."""
+    """Bus bandwidth if NVLS is used; None on boards without NVLS, and for fewer than three GPUs."""
 
 
 def bus_bandwidth(j: Judgement) -> Maybe[BusBandwidth]:
-    """Return the two readings of what a job's GPUs reach while they communicate."""
+    """Return the bus bandwidth of a job while its GPUs communicate."""
     rate, n = j.reached_bytes_per_s, len(j.gpus)
     if isinstance(rate, Missing):
         return rate
@@ -264,7 +276,7 @@ def bus_bandwidth(j: Judgement) -> Maybe[BusBandwidth]:
 
 
 def reached_rate(j: Judgement) -> str:
-    """`342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)`; empty if nothing is known."""
+    """Return `342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)`; empty if unknown."""
     busbw, most = bus_bandwidth(j), j.practical_bytes_per_s
     of = f" of {most / 1e9:.0f}" if known(most) else ""
     if isinstance(busbw, Missing):
@@ -276,10 +288,11 @@ def reached_rate(j: Judgement) -> str:
 
 
 def _silent(j: Judgement) -> str:
+    """Return the sentence about a job that stopped moving data while its GPUs are busy."""
     step = f" (step was {seconds(j.step_s)})" if j.step_s else ""
     before = ""
     if known(j.busy):
-        before = f"; before, {percent(j.busy)} {of_time(j)} moved data"
+        before = f"; before, {percent(j.busy)} {time_phrase(j)} moved data"
     return (
         f"No NVLink traffic for {age(j.silent_s)}{step} while the GPUs are busy: a hang, an evaluation,"
         f" a checkpoint, or a long computation{before}"
@@ -287,11 +300,12 @@ def _silent(j: Judgement) -> str:
 
 
 def _unclear(j: Judgement) -> str:
+    """Return the sentence about a job for which the bottleneck is not known."""
     if known(j.at_limit) and known(j.at_limit_most):
         mean = f"{percent(j.mean)} of NCCL max on the mean, " if known(j.mean) else ""
         return (
-            f"Cannot tell: NVLink carries {mean}in bursts shorter than {READING}: it was at its limit"
-            f" between {j.at_limit:.0%} and {percent(j.at_limit_most)} of the time"
+            f"The bottleneck cannot be determined: NVLink carries {mean}in bursts shorter than a reading, and"
+            f" was at its limit between {j.at_limit:.0%} and {percent(j.at_limit_most)} of the time"
         )
     mean = f"; so far NVLink carries {percent(j.mean)} of NCCL max" if known(j.mean) else ""
-    return f"Cannot tell yet: {j.why}{mean}"
+    return f"The bottleneck cannot be determined yet: {j.why}{mean}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.verdict import mean_link_share
+from nvltop.analysis.link_capacity import mean_link_share
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 from nvltop.model import ErrorCount, Frame, GpuFrame, Link, LinkState, Maybe, Missing, NicFrame, known
 from nvltop.report import activity

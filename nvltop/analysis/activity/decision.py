@@ -12,7 +12,7 @@ from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
 from nvltop.analysis.activity.usage_trace import LimitBounds
-from nvltop.analysis.verdict import ceiling
+from nvltop.analysis.link_capacity import ceiling
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
 RING_LIMIT: Final = 0.9

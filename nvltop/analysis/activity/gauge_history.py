@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.nics import data_ports
-from nvltop.analysis.verdict import pcie_share
 from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
 
 HISTORY_S: Final = 60.0

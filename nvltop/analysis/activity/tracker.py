@@ -33,7 +33,7 @@ from nvltop.analysis.activity.ranks import find_straggler, lateness
 from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import TrafficStore, busier
-from nvltop.analysis.verdict import PCIE_BUSY_SHARE, pcie_speed
+from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.model import (
     Activity,
     ComputeActivity,

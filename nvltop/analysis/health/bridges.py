@@ -10,8 +10,9 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.down_links import MIN_STATE_READINGS, gpus_with_link_states
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleInput, active_link_count
+from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.analysis.link_states import lit
-from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE, pcie_speed
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, LinkState, Severity, known
 
 NO_BRIDGE_TRAFFIC_S: Final = 5.0

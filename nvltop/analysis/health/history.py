@@ -11,9 +11,9 @@ from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.nic_proximity import NicProximity
 from nvltop.analysis.health.outliers import Outliers
 from nvltop.analysis.health.unread_time import UnreadTime
+from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.link_states import errors, lit
 from nvltop.analysis.nics import data_ports
-from nvltop.analysis.verdict import pcie_share
 from nvltop.model import (
     GpuFrame,
     Inventory,

@@ -11,7 +11,7 @@ from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.verdict import pcie_share
+from nvltop.analysis.link_capacity import pcie_share
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
 HANG_S: Final = 60.0

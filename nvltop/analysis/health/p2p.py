@@ -9,8 +9,9 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active_link_count
+from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE
 from nvltop.analysis.link_states import SWITCH, lit
-from nvltop.analysis.verdict import GPU_BUSY_PERCENT, PCIE_BUSY_SHARE
+from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, Missing, Severity, known
 
 NO_TRAFFIC_SHARE: Final = 0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.verdict import mean_link_share
+from nvltop.analysis.link_capacity import mean_link_share
 from nvltop.model import GpuFrame, Maybe, known
 
 SORT_COLUMNS: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.verdict import pcie_speed
+from nvltop.analysis.link_capacity import pcie_speed
 from nvltop.formatting import UNKNOWN, Unit, gib
 from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs

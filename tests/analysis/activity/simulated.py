@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from nvltop.analysis.link_capacity import CEILINGS
 from nvltop.analysis.monitor import Monitor
-from nvltop.analysis.verdict import CEILINGS
 from nvltop.model import (
     Ancestor,
     ComputeActivity,

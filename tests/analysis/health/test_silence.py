@@ -75,7 +75,7 @@ def test_old_numbers_make_neither_a_verdict_nor_a_check(watched):
     frame = silent(w, 6, "ended")
     assert (frame.verdict.id, frame.verdict.summary) == (
         "unknown",
-        "Cannot tell: nothing has been read for 10s",
+        "Unknown: nothing has been read for 10s",
     )
     assert [c for c in frame.checks if c.outcome == "fine"] == []
     after = w.look(60)

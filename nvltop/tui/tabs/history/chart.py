@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S
 from nvltop.analysis.rate_history import SeriesKey
-from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S
 from nvltop.model import known
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import SEPARATOR, Row, fit, narrow, sentence

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.verdict import PCIE_LANE_BYTES_PER_S, mean_link_share
+from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S, mean_link_share
 from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs

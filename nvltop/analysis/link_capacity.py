@@ -1,0 +1,62 @@
+"""What NVLink and PCIe links can carry, and the share of it that they carry now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.model import GpuFrame, Maybe, Missing, NvLink, known
+
+CEILINGS: Final = {
+    "2.0": 20.0 / 25.781,
+    "3.0": 20.0 / 25.0,
+    "3.1": 12.0 / 14.0625,
+    "4.0": 20.6 / 26.562,
+    "5.0": 40.1 / 53.125,
+}
+"""Rate that NCCL reaches over NVML's speed per link, by generation (nccl src/graph/topo.h; both in GB/s)."""
+PCIE_BUSY_SHARE: Final = 0.20
+"""Share of the PCIe link's speed above which PCIe carries the traffic of a job."""
+PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+"""Bytes/s of one PCIe lane by generation, after line coding."""
+
+
+def ceiling(generation: Maybe[str]) -> Maybe[float]:
+    """Return the share of the speed that NCCL reaches on this generation of NVLink."""
+    if isinstance(generation, Missing):
+        return generation
+    return CEILINGS.get(generation) or Missing(f"no figure published for NVLink {generation}")
+
+
+def link_share(nvlink: NvLink) -> Maybe[float]:
+    """Return the busier direction's rate over the speed of the GPU's active links."""
+    return busier_share(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
+
+
+def mean_link_share(nvlink: NvLink) -> Maybe[float]:
+    """Return the busier direction's mean rate over the speed of the GPU's active links."""
+    return busier_share(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)
+
+
+def busier_share(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
+    """Return the busier direction's share of a speed, all in bytes/s."""
+    rates = [r for r in (tx, rx) if known(r)]
+    if not rates:
+        return tx
+    if isinstance(speed, Missing):
+        return speed
+    return max(rates) / speed if speed else Missing("no link is up")
+
+
+def pcie_speed(gpu: GpuFrame) -> float:
+    """Return the current speed of the GPU's PCIe link in bytes/s per direction; 0 if unknown."""
+    gen, width = gpu.gauges.pcie_gen, gpu.gauges.pcie_width
+    if isinstance(gen, Missing) or isinstance(width, Missing):
+        return 0.0
+    return PCIE_LANE_BYTES_PER_S.get(gen, 0.0) * width
+
+
+def pcie_share(gpu: GpuFrame) -> float:
+    """Return the busier PCIe direction's rate over the current speed of the link; 0 if unknown."""
+    rates = [r for r in (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s) if known(r)]
+    speed = pcie_speed(gpu)
+    return max(rates) / speed if rates and speed else 0.0
