@@ -4,11 +4,9 @@ Frozen dataclasses without behaviour beyond their invariants. Imports nothing of
 """
 
 from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
+from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending
 from nvltop.model.frame import (
-    MAX_HEADLINE,
-    Check,
     ErrorCount,
-    Finding,
     Frame,
     GpuFrame,
     Link,
@@ -16,7 +14,6 @@ from nvltop.model.frame import (
     Matrix,
     NicFrame,
     NvLink,
-    Pending,
     Show,
     Throttling,
     Verdict,
@@ -93,6 +90,7 @@ __all__ = [
     "Event",
     "Fabric",
     "Finding",
+    "FindingKey",
     "Frame",
     "Gauges",
     "Gpu",

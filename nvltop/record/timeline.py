@@ -13,6 +13,7 @@ from nvltop.model import (
     LISTENING,
     Event,
     Finding,
+    FindingKey,
     Inventory,
     Item,
     LinkErrors,
@@ -157,11 +158,11 @@ class FindingMarker:
     """Finds where findings begin, frame by frame, by the rules of today."""
 
     def __init__(self) -> None:
-        self._open: set[tuple[str, str | None, int | None, str | None]] = set()
+        self._open: set[FindingKey] = set()
 
     def marks(self, findings: Sequence[Finding], mono_s: float) -> list[Mark]:
         """Return a mark for each finding above `info` that was not there the time before."""
-        now = {(f.rule, f.gpu, f.link, f.nic): f for f in findings if f.severity is not Severity.INFO}
+        now = {f.key: f for f in findings if f.severity is not Severity.INFO}
         new = [f for key, f in now.items() if key not in self._open]
         self._open = set(now)
         return [Mark(mono_s, "finding", f.gpu or "", f.headline) for f in new]

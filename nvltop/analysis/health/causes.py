@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nvltop.analysis.health.claim import Claim
-from nvltop.model import Finding
+from nvltop.model import Finding, FindingKey
 
 
 class Relation(NamedTuple):
@@ -73,7 +73,7 @@ def with_causes(findings: Sequence[Finding], claims: Sequence[Claim]) -> tuple[F
     by_rule: dict[tuple[str, str | None], Finding] = {}
     for f in reversed(findings):
         by_rule[f.rule, f.gpu] = f
-    cause: dict[str, str] = {}
+    cause: dict[FindingKey, FindingKey] = {}
     for f in findings:
         claimed = claimed_causes.get(f.key)
         found = by_rule.get(claimed) if claimed else None
@@ -111,7 +111,7 @@ def _explains(cause: Finding, effect: Finding) -> bool:
     return cause.key != effect.key and cause.severity >= effect.severity
 
 
-def _root(key: str, cause: Mapping[str, str]) -> str:
+def _root(key: FindingKey, cause: Mapping[FindingKey, FindingKey]) -> FindingKey:
     seen = {key}
     while key in cause and cause[key] not in seen:
         key = cause[key]

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.model import Severity
+from nvltop.model import FindingKey, Severity
 
 HELD_PLACEHOLDER: Final = "{held}"
 """Placeholder in a headline or summary for how long the claim has held, such as `12 s`."""
@@ -85,10 +85,8 @@ class Claim:
     """Share of the NVLink bandwidth that is lost, 0 to 1; orders findings of the same severity."""
 
     @property
-    def key(self) -> str:
+    def key(self) -> FindingKey:
         """Return what identifies the claim between calls, such as `link-down/GPU-5b…/7`."""
         if self.identity is not None:
-            return f"{self.rule}/{self.identity}"
-        return "/".join(
-            [str(part) for part in (self.rule, self.gpu, self.link, self.nic) if part is not None]
-        )
+            return FindingKey.of(self.rule, self.identity)
+        return FindingKey.of(self.rule, self.gpu, self.link, self.nic)

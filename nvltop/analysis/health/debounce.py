@@ -9,7 +9,7 @@ from typing import Final
 
 from nvltop.analysis.health.claim import HELD_PLACEHOLDER, Claim
 from nvltop.formatting import age
-from nvltop.model import Finding, Pending, Severity
+from nvltop.model import Finding, FindingKey, Pending, Severity
 
 MAX_PAST_FINDINGS: Final = 200
 """Number of ended findings that are kept; the oldest are dropped first."""
@@ -37,7 +37,7 @@ class FindingTracker:
     """The claims that hold, and the findings that they have become."""
 
     def __init__(self) -> None:
-        self._tracked: dict[str, _TrackedClaim] = {}
+        self._tracked: dict[FindingKey, _TrackedClaim] = {}
         """Claims by `Claim.key`."""
         self.past: deque[Finding] = deque(maxlen=MAX_PAST_FINDINGS)
         """Findings that have ended, newest first."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nvltop.model import Finding, Severity
+from nvltop.model import Finding, FindingKey, Severity
 
 ALERTED_FROM: Final = Severity.WARNING
 """The mildest severity that causes an alert."""
@@ -20,13 +20,13 @@ class Alerts:
     def __init__(self, ways: Sequence[str]) -> None:
         """Take the ways to tell: `bell`, `desktop`."""
         self._ways = ways
-        self._told: set[tuple[str, str | None, int | None, str | None, str]] = set()
+        self._told: set[tuple[FindingKey, Severity]] = set()
 
     def escapes(self, findings: Sequence[Finding]) -> str:
         """Return what to send to the terminal; empty if nothing new is wrong."""
         if not self._ways:
             return ""
-        now = {(f.rule, f.gpu, f.link, f.nic, f.severity): f for f in findings if f.severity >= ALERTED_FROM}
+        now = {(f.key, f.severity): f for f in findings if f.severity >= ALERTED_FROM}
         fresh = [f for key, f in now.items() if key not in self._told and f.caused_by is None]
         self._told = set(now)
         if not fresh:

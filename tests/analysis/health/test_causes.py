@@ -52,7 +52,7 @@ def test_findings_keep_their_content_and_stand_below_their_root(given_claims):
 
 
 def finding(rule, severity="warning", gpu="GPU-a", link=None, **evidence):
-    return Finding(rule, Severity(severity), gpu, link, "A sentence", evidence, key=f"{rule}/{gpu}/{link}")
+    return Finding(rule, Severity(severity), gpu, link, "A sentence", evidence)
 
 
 def causes(*findings):
