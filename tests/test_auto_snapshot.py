@@ -65,8 +65,8 @@ def test_one_is_written_and_told_and_signals_still_end_the_run(source, tmp_path,
             thread.join(5)
     [folder] = tmp_path.iterdir()
     told = capsys.readouterr().err
-    assert told.startswith("nvltop: something critical was found: ")
+    assert told.startswith("nvltop: critical finding: ")
     assert told.endswith(f": snapshot in {folder.name}\n")
-    assert "something critical was found" in (folder / "report.md").read_text()
+    assert "critical finding" in (folder / "report.md").read_text()
     assert "NVLink" in (folder / "screen.svg").read_text().replace("&#160;", " ")
     assert len(handlers) == 1, "drawing the picture took no handler away"

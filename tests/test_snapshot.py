@@ -137,7 +137,7 @@ def test_the_report_answers_the_first_questions(shoot):
     for words in (
         "driver 570.86.15", "CUDA 12.8", "nvltop ", "Python ", "144/144 links up", "SIMULATED",
         "**warning** at GPU 3 link 7, since ", "Evidence: replay ", "Next step: ", "`link-errors-legacy`",
-        "NV18", "Peer-to-peer over NVLink is OK between all GPUs that NVLink joins", "The last 30s", "▇",
+        "NV18", "Peer-to-peer over NVLink is OK between all GPUs that NVLink connects", "The last 30s", "▇",
         "GPU 3: 18 of 18 links up",
         "NVSwitch 00000000:05:00.0", "kubernetes id-1", "user-", "python3.11", "1 process is hidden",
         "No Xid and no change since ",
@@ -156,7 +156,7 @@ def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
     text = snapshot_files(frame, RateHistory(), FlightRecorder(redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
-    assert "because** node-2 asked" in text
+    assert "Reason:** node-2 asked" in text
 
 
 def test_what_replays_is_what_was_seen(shoot, tmp_path):
@@ -247,11 +247,11 @@ def test_events_and_what_is_over(shoot):
     text = shoot("hgx-a100-4", "link-down", 20.0, change)[0].report
     day = "2026-09-20 14:30:20"
     assert f"{day}  GPU 2  Xid 79: the GPU has fallen off the bus" in text
-    assert "12 earlier ones are left out." in text
+    assert "12 earlier events are omitted." in text
     changed = re.search(r"^14:30:\d\d +GPU (\d) +link (\d+): up → down$", text, re.MULTILINE)
     assert changed is not None
     assert f"**critical** at GPU {changed[1]} link {changed[2]}, since 14:30:" in text
-    assert re.search(r"Over by now:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)
+    assert re.search(r"Past findings:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)
 
 
 MADE = SnapshotFiles("# x", {"report.md": b"# x", "recording.gz": b"\x1f\x8b"}, 1_790_000_000.0)
@@ -344,7 +344,7 @@ def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
     assert told.out == f"{tmp_path}/x\n"
     assert "not loaded" in told.err
     report = (tmp_path / "x" / "report.md").read_text()
-    assert "**Wrong:** the NVIDIA kernel driver is not loaded; see " in report
+    assert "**Findings:** the NVIDIA kernel driver is not loaded; see " in report
 
 
 @pytest.mark.parametrize(

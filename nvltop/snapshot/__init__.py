@@ -1,1 +1,1 @@
-"""The snapshot for a bug report: what goes into it, and who takes one."""
+"""Snapshots for bug reports: their contents, and the ways to take one."""

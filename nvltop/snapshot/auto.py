@@ -1,4 +1,4 @@
-"""Snapshots of what is critical while metrics are served and nobody looks at a screen."""
+"""Automatic snapshots of critical findings while metrics are served without a screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nvltop.text import print_message
 
 
 class AutoSnapshot:
-    """Writes a snapshot into the current folder when something critical is found."""
+    """Writes a snapshot to the current folder when a finding becomes critical."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -25,28 +25,28 @@ class AutoSnapshot:
         self._critical = CriticalTrigger()
 
     def on_item(self, item: Item) -> None:
-        """Keep an item for what leads up to a snapshot."""
+        """Keep an item for the recording of a snapshot."""
         self._ring.write(item)
 
     def on_frame(self, monitor: Monitor) -> None:
-        """Write a snapshot if one is due, and tell on stderr where it is."""
+        """Write a snapshot if one is due, and print its path on stderr."""
         frame = monitor.frame()
         self._history.add(frame)
-        why = self._critical.cause(frame.findings, frame.tick.mono_s)
-        if not why:
+        cause = self._critical.cause(frame.findings, frame.tick.mono_s)
+        if not cause:
             return
-        # Seldom needed, and large.
+        # Imported late, because it is large and rarely needed.
         from nvltop.tui.offscreen import draw
 
         screen = draw(monitor, self._history, self._ring.redact, self._settings)
-        made = snapshot_files(frame, self._history, self._ring, screen, why)
-        # A disk that does not answer stops nothing.
-        threading.Thread(target=_save, args=(made, why), name="snapshot", daemon=True).start()
+        made = snapshot_files(frame, self._history, self._ring, screen, cause)
+        # On a thread, so that a disk that does not answer does not stop the exporter.
+        threading.Thread(target=_save, args=(made, cause), name="snapshot", daemon=True).start()
 
 
-def _save(made: SnapshotFiles, why: str) -> None:
+def _save(made: SnapshotFiles, cause: str) -> None:
     try:
-        told = f"{why}: snapshot in {made.save(Path())}"
+        message = f"{cause}: snapshot in {made.save(Path())}"
     except SnapshotError as error:
-        told = str(error)
-    print_message(told)
+        message = str(error)
+    print_message(message)

@@ -1,4 +1,4 @@
-"""A look at a node or a recording without a screen, and what led up to what is seen: for a snapshot."""
+"""Observe a node or a recording without a screen, including its recent past, for a snapshot."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from nvltop.record.recording_source import Source
 from nvltop.record.redact import Redactor
 
 CALL_TIMEOUT_S: Final = 10.0
-"""How long a snapshot waits for a driver that says nothing at all; then this is what it tells."""
+"""Seconds after which a snapshot reports a driver that does not answer at all."""
 SWEEP_END_WAIT_S: Final = 0.5
-"""How long the end of a sweep is waited for."""
+"""Seconds to wait for the end of a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a look at a node, or at a recording, has come to."""
+    """The result of observing a node or a recording."""
 
     monitor: Monitor
     history: RateHistory
     ring: FlightRecorder
     problem: RunError | None = None
-    """Why there is little to see, if so."""
+    """Why the observation is incomplete, if it is."""
 
 
 def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Observation:
-    """Look for so long, or until it is clear that the driver does not answer."""
+    """Observe a node for `seconds`, or until the driver is found to be unresponsive."""
     live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
     history, ring = RateHistory(), FlightRecorder(redact)
     live.on_item = ring.write
@@ -45,13 +45,13 @@ def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor
             while not live.pacer.due(time.monotonic()):
                 live.step()
                 history.add(live.monitor.frame())
-            # Not in the middle of a sweep.
+            # The observation does not end in the middle of a sweep.
             ends = time.monotonic() + SWEEP_END_WAIT_S
             while live.step() and time.monotonic() < ends:
                 pass
         history.add(live.monitor.frame())
     except RunError as problem:
-        # The time, and what hangs.
+        # The last tick holds the time and the call that hangs.
         tick = worker.tick()
         live.monitor.update(tick)
         ring.write(tick)
@@ -60,7 +60,7 @@ def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor
 
 
 def observe_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Observation:
-    """Look at a recording up to its end, or for so many seconds of it."""
+    """Observe a recording up to its end, or for its first `seconds`."""
     history, ring, begun_s, monitor = RateHistory(), FlightRecorder(redact), None, Monitor()
     line = StatusLine()
     for monitor, _, tick in fold_recording(path, settings, line, ring.write):

@@ -290,7 +290,7 @@ async def test_by_itself_when_something_critical_is_found(app, here):
                 run.step()
             await saved(run, pilot, here, count)
             assert run.clipboard == "", "what the person has copied is theirs"
-    assert "something critical was found" in next(here.glob("*/report.md")).read_text()
+    assert "critical finding" in next(here.glob("*/report.md")).read_text()
 
 
 def test_a_rule_has_one_an_hour():
@@ -298,12 +298,12 @@ def test_a_rule_has_one_an_hour():
     other = replace(CRITICAL, rule="link-down", summary="A link is down")
     mild = replace(CRITICAL, severity=Severity.WARNING, rule="power")
     assert critical.cause([mild], 0.0) == ""
-    assert critical.cause([CRITICAL, other, mild], 1.0) == "something critical was found: A GPU has gone"
+    assert critical.cause([CRITICAL, other, mild], 1.0) == "critical finding: A GPU has gone"
     assert critical.cause([other], 2.0) == "", "it was in the one before"
     assert critical.cause([], 1800.0) == ""
     assert critical.cause([CRITICAL], 3600.0) == ""
     assert critical.cause([CRITICAL], 3601.0) != ""
-    assert critical.cause([mild, other], 3602.0) == "something critical was found: A link is down"
+    assert critical.cause([mild, other], 3602.0) == "critical finding: A link is down"
 
 
 async def test_of_a_replay(app, here):
@@ -318,7 +318,7 @@ async def test_of_a_replay(app, here):
         await pilot.press("f8")
         folders = await saved(replayed, pilot, here, 2)
     again = next(f for f in folders if f != folder)
-    assert "a recording that was replayed" in (again / "report.md").read_text()
+    assert "replay of a recording" in (again / "report.md").read_text()
     uuids = [g["uuid"] for g in json.loads((again / "snapshot.json").read_text())["gpus"]]
     assert uuids == ["GPU-a1", "GPU-a2", "GPU-a3", "GPU-a4"]
 

@@ -1,7 +1,7 @@
-"""`report.md` of a snapshot: what a maintainer asks first, for someone who was not there.
+"""The sections of `report.md`, which answers what a maintainer asks first.
 
-A section is a module of this package (or a function in one) that makes text of a `Snapshot`, and one
-line in `SECTIONS`; a section that comes to nothing is left out.
+A section is a function that returns text for a `Snapshot`, and one line in `SECTIONS`; a section without
+text is omitted.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from nvltop.snapshot.sections.inputs import Change, Snapshot
 __all__ = ["Change", "Snapshot", "to_markdown"]
 
 MAX_CHARS: Final = 60_000
-"""GitHub takes 65536 in an issue."""
+"""Longest report in characters; GitHub accepts 65536 in an issue."""
 
 SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
     ("What is wrong", health.findings),
     ("Checks that are pending, unknown or fine", health.checks),
-    ("What happened", health.events),
+    ("Events", health.events),
     ("Versions", node.versions),
-    ("How fresh this is", node.reading),
+    ("Age of the values", node.reading),
     ("GPUs", node.gpus),
-    ("Traffic of the last minutes", traffic.traffic),
+    ("Traffic in the last minutes", traffic.traffic),
     ("Matrix and peer-to-peer", node.matrix),
     ("NICs", node.nics),
     ("Link errors", links.errors),
     ("Links", links.links),
     ("Jobs and processes", jobs.jobs_and_processes),
-    ("What could not be read", node.unknowns),
-    ("The other files", head.files),
+    ("Values that could not be read", node.unknowns),
+    ("Other files", head.files),
 )
 
 
 def to_markdown(snapshot: Snapshot) -> str:
-    """Return the report; of links about which there is nothing to say only where there is room for all."""
-    whole = _written(snapshot)
-    if len(whole) > MAX_CHARS:
-        whole = _written(snapshot, {"Links": links.faulty_links})
-    if len(whole) > MAX_CHARS:
-        whole = whole[:MAX_CHARS] + "\n```\n\nCut off here for its length; `snapshot.json` has everything.\n"
-    return whole
+    """Return the report; links without faults are omitted if the report would be too long."""
+    text = _render(snapshot)
+    if len(text) > MAX_CHARS:
+        text = _render(snapshot, {"Links": links.faulty_links})
+    if len(text) > MAX_CHARS:
+        text = text[:MAX_CHARS] + "\n```\n\nThe report is cut off here; `snapshot.json` is complete.\n"
+    return text
 
 
-def _written(snapshot: Snapshot, instead: dict[str, Callable[[Snapshot], str]] | None = None) -> str:
+def _render(snapshot: Snapshot, instead: dict[str, Callable[[Snapshot], str]] | None = None) -> str:
     parts = [head.head(snapshot)]
     for title, section in SECTIONS:
         text = (instead or {}).get(title, section)(snapshot)

@@ -1,4 +1,4 @@
-"""Writes the files of a snapshot as a folder or a `.tar.gz`: whole or not at all, for its owner alone."""
+"""Writes the files of a snapshot to a folder or a `.tar.gz`, atomically and readable only by the owner."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Final
 
 ARCHIVES: Final = (".tar.gz", ".tgz")
-EXISTS_MESSAGE: Final = "exists already, and a snapshot replaces nothing"
+EXISTS_MESSAGE: Final = "exists already; a snapshot replaces no file"
 MAX_SAME_SECOND: Final = 1000
-"""Snapshots of the same second."""
+"""Most snapshots in one folder with the same name, which is of a second."""
 _NAME_TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
 
 
 class SnapshotError(Exception):
-    """The snapshot could not be written; the message is one line for the user."""
+    """An error writing a snapshot; the message is one line for the user."""
 
 
 def snapshot_name(wall_s: float) -> str:
-    """Return what a snapshot of that moment is called: `nvltop-snapshot-20261121-140211`."""
+    """Return the name of a snapshot: `nvltop-snapshot-20261121-140211`."""
     return time.strftime("nvltop-snapshot-%Y%m%d-%H%M%S", time.localtime(wall_s))
 
 
 def save(path: Path, files: Mapping[str, bytes], wall_s: float) -> Path:
-    """Write the files to a new folder or archive, or in a folder that is there already; return its path.
+    """Write the files to a new folder or archive, or inside an existing folder; return its path.
 
-    Everything is written under another name first, which then changes. Raises `SnapshotError`.
+    The files are written under a temporary name, which is then changed. Raises `SnapshotError`.
     """
     archive = path.name.endswith(ARCHIVES)
     inside = os.path.isdir(path)
@@ -64,7 +64,7 @@ def _folder(parent: Path, names: Iterator[Path], files: Mapping[str, bytes]) -> 
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             _write_all(os.open(begun / name, flags, 0o600), content)
         return _rename_to_free(names, lambda to: os.rename(begun, to))
-    except BaseException:  # whatever ends it, nothing half-written is left
+    except BaseException:  # whatever the error, no temporary file is left behind
         shutil.rmtree(begun, ignore_errors=True)
         raise
 
@@ -77,28 +77,28 @@ def _archive(
     try:
         _write_all(fd, packed)
         return _rename_to_free(names, lambda to: _rename_file(begun, to))
-    except BaseException:  # whatever ends it, nothing half-written is left
+    except BaseException:  # whatever the error, no temporary file is left behind
         with contextlib.suppress(OSError):
             os.unlink(begun)
         raise
 
 
 def _rename_file(begun: str, to: Path) -> None:
-    """Give a file its name, unless another one has it."""
+    """Rename a file, unless another file has the name."""
     try:
         os.link(begun, to)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: there the name was free a moment ago.
+        # A file system without hard links; the name was free a moment ago.
         os.rename(begun, to)
     else:
         os.unlink(begun)
 
 
 def to_archive(root: str, files: Mapping[str, bytes], wall_s: float) -> bytes:
-    """Return a `.tar.gz` with the files in a folder `root`; it names neither owner nor machine."""
-    # Takes a megabyte, and is needed only here.
+    """Return a `.tar.gz` with the files in a folder `root`, without the names of owner and machine."""
+    # Imported here, because it takes a megabyte of memory.
     import tarfile
 
     out = io.BytesIO()
@@ -114,19 +114,19 @@ def _write_all(fd: int, content: bytes) -> None:
     with os.fdopen(fd, "wb") as file:
         file.write(content)
         file.flush()
-        # A disk that is full may tell only now.
+        # A full disk may report its error only now.
         os.fsync(file.fileno())
 
 
 def _rename_to_free(names: Iterator[Path], rename: Callable[[Path], None]) -> Path:
-    """Give what was written the first of these names that is free."""
+    """Rename to the first of these names that is free."""
     for name in names:
         if os.path.lexists(name):
             continue
         try:
             rename(name)
         except OSError as error:
-            # Another snapshot has just come by the same name.
+            # Another snapshot has just taken the name.
             if error.errno in _NAME_TAKEN:
                 continue
             raise

@@ -1,6 +1,8 @@
-"""Findings with their evidence, checks, and what the driver told."""
+"""Findings with their evidence, checks, and events of the driver."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
@@ -8,17 +10,18 @@ from nvltop.report.findings import about, basis, event_text, evidence, likely_so
 from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, details, escape_markdown
 
-MAX_EVENTS = 50
-MAX_PAST = 50
+MAX_EVENTS: Final = 50
+MAX_PAST: Final = 50
+"""Most past findings that the report lists."""
 
 
 def findings(snapshot: Snapshot) -> str:
-    """Return what the rules say, worst first, and what they said before."""
+    """Return the present findings, worst first, and the past ones."""
     frame = snapshot.frame
     parts = [_finding(snapshot, f) for f in frame.findings]
     if not parts:
-        looked = any(c.outcome == "fine" for c in frame.checks)
-        parts = ["No rule found anything." if looked else "Nothing could be checked."]
+        checked = any(c.outcome == "fine" for c in frame.checks)
+        parts = ["No findings." if checked else "Nothing could be checked."]
     if frame.past_findings:
         newest = frame.past_findings[:MAX_PAST]
         rows = [["FROM", "UNTIL", "SEVERITY", "WHERE", "RULE"]]
@@ -27,7 +30,7 @@ def findings(snapshot: Snapshot) -> str:
             for f in newest
         ]
         more = len(frame.past_findings) - len(newest)
-        title = "Over by now" + (f" (the newest {MAX_PAST}, {more} older ones left out)" if more else "")
+        title = "Past findings" + (f" (the newest {MAX_PAST}; {more} older ones are omitted)" if more else "")
         parts.append(f"{title}:\n\n{code_block(table(rows, left=5))}")
     return "\n\n".join(parts)
 
@@ -47,7 +50,7 @@ def _finding(snapshot: Snapshot, f: Finding) -> str:
 
 
 def checks(snapshot: Snapshot) -> str:
-    """Return what is pending, what could not be judged and why, and what is fine."""
+    """Return the checks that are pending, unknown with the reason, and fine."""
     order = ("pending", "unknown", "fine")
     listed = [c for c in snapshot.frame.checks if c.outcome in order]
     rows = [[c.outcome, c.name, c.detail] for c in sorted(listed, key=lambda c: order.index(c.outcome))]
@@ -59,23 +62,23 @@ def checks(snapshot: Snapshot) -> str:
 
 
 def events(snapshot: Snapshot) -> str:
-    """Return Xids and their kin, and links and GPUs that changed, oldest first."""
+    """Return events of the driver and changes of links and GPUs, oldest first."""
     frame = snapshot.frame
     if not frame.gpus:
         return ""
     began = snapshot.at(frame.started_s)
     sources = likely_sources(frame)
-    told = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
+    listed = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
     for event in frame.events:
         words = event_text(event) + (" (the likely source)" if event.gpu in sources else "")
         action = lookup(event.code).action if event.kind == "xid" else ""
-        told.append((event.wall_s, where(frame, event.gpu), words, action))
-    if not told:
-        return f"No Xid and no change since {began}, when nvltop began; earlier Xids are in `dmesg`."
-    newest = sorted(told)[-MAX_EVENTS:]
-    rows = [["TIME", "WHERE", "WHAT", "NVIDIA'S ACTION"]]
+        listed.append((event.wall_s, where(frame, event.gpu), words, action))
+    if not listed:
+        return f"No Xid and no change since {began}, when nvltop started; earlier Xids are in `dmesg`."
+    newest = sorted(listed)[-MAX_EVENTS:]
+    rows = [["TIME", "WHERE", "EVENT", "NVIDIA'S ACTION"]]
     rows += [[snapshot.at(wall_s), *rest] for wall_s, *rest in newest]
-    words = f"Since {began}, when nvltop began; earlier Xids are in `dmesg`."
-    if len(told) > len(newest):
-        words += f" {len(told) - len(newest)} earlier ones are left out."
+    words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`."
+    if len(listed) > len(newest):
+        words += f" {len(listed) - len(newest)} earlier events are omitted."
     return f"{words}\n\n{code_block(table(rows, left=4))}"

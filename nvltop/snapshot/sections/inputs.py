@@ -1,4 +1,4 @@
-"""What the report of a snapshot is made of, and the few forms of Markdown it needs."""
+"""The input of the sections of a snapshot's report, and helpers for Markdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 class Change(NamedTuple):
-    """A link or a GPU that was otherwise from then on."""
+    """A change of a link or a GPU."""
 
     wall_s: float
     gpu: str | None
@@ -24,30 +24,30 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of a node, with what must not be told removed."""
+    """A redacted frame of a node with its recent past."""
 
     frame: Frame
     cause: str
-    """Why it was taken: `F8 was pressed`, `GPU 3 link 7 is down`."""
+    """Reason of the snapshot: `F8 was pressed`, `GPU 3 link 7 is down`."""
     removed: tuple[str, ...]
     versions: Mapping[str, str]
     series: Mapping[tuple[str, str], Sequence[float]]
-    """(UUID, `tx`, `rx`, `pcie_tx` or `pcie_rx`): bytes/s, oldest first, NaN where nothing is known."""
+    """Bytes/s by UUID and `tx`, `rx`, `pcie_tx` or `pcie_rx`; oldest first, NaN where unknown."""
     step_s: float
-    """Seconds that one value of a series is of."""
+    """Seconds between two values of a series."""
     changes: Sequence[Change] = ()
-    """Oldest first."""
+    """Changes of links and GPUs, oldest first."""
     replayed: bool = False
-    """Whether it is of a recording, which need not be of the machine that `versions` is of."""
+    """Whether the frame is from a recording, possibly from another machine than `versions`."""
 
     @property
     def when(self) -> str:
-        """The moment, with the offset of the node's clock from UTC."""
+        """Return the time of the frame, with the offset of the node's clock from UTC."""
         moment = datetime.fromtimestamp(self.frame.tick.wall_s).astimezone()
         return moment.isoformat(sep=" ", timespec="seconds")
 
     def at(self, wall_s: float | None) -> str:
-        """Return a time of the node's clock, with the day unless it is that of the snapshot."""
+        """Return a time of the node's clock, with the date if it differs from that of the snapshot."""
         if wall_s is None:
             return ""
         then, now = (datetime.fromtimestamp(t) for t in (wall_s, self.frame.tick.wall_s))
@@ -55,15 +55,15 @@ class Snapshot:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown leaves as it is."""
+    """Return text escaped for Markdown."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
 def code_block(text: str) -> str:
-    """Return lines of fixed width; nothing in them can end the block."""
+    """Return a code block; nothing in the text can end it."""
     return f"```text\n{text.strip(chr(10)).replace('`', chr(39))}\n```" if text.strip() else ""
 
 
 def details(summary: str, text: str) -> str:
-    """Return what is unfolded by a click."""
+    """Return a section that unfolds on a click."""
     return f"<details><summary>{escape_markdown(summary)}</summary>\n\n{text}\n\n</details>"

@@ -11,7 +11,7 @@ MAX_PROCESS_ROWS = 100
 
 
 def jobs_and_processes(snapshot: Snapshot) -> str:
-    """Return the jobs, then their processes."""
+    """Return the jobs and their processes."""
     frame = snapshot.frame
     if isinstance(frame.processes, Missing):
         return f"Processes unknown: {frame.processes.reason}."
@@ -34,7 +34,7 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
     if len(rows) == 1:
         return ""
     more = len(processes) - MAX_PROCESS_ROWS
-    note = f"\n\n{more} more are in `snapshot.json`." if more > 0 else ""
+    note = f"\n\n{more} more processes are in `snapshot.json`." if more > 0 else ""
     return code_block(tables.table(rows, left=6)) + note
 
 

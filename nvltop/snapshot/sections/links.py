@@ -1,4 +1,4 @@
-"""The links of each GPU, and every error counter that is not 0."""
+"""The links of each GPU, and the error counters that are not 0."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ MAX_ERROR_ROWS = 60
 
 
 def links(snapshot: Snapshot) -> str:
-    """Return a table for each GPU, open where something was found."""
+    """Return a table of links for each GPU."""
     return "\n\n".join(_of_gpu(snapshot, g) for g in snapshot.frame.gpus if g.links)
 
 
 def faulty_links(snapshot: Snapshot) -> str:
-    """Return the tables of the GPUs about whose links there is something to say."""
-    told = [g for g in snapshot.frame.gpus if g.links and _is_faulty(snapshot, g)]
-    left_out = [str(g.gpu.index) for g in snapshot.frame.gpus if g.links and g not in told]
-    note = f"GPU {', '.join(left_out)}: all links up, no finding; they are in `snapshot.json`." * bool(
-        left_out
-    )
-    return "\n\n".join([*(_of_gpu(snapshot, g) for g in told), note]).strip()
+    """Return the tables of the GPUs with a finding or a link that is not up."""
+    shown = [g for g in snapshot.frame.gpus if g.links and _is_faulty(snapshot, g)]
+    left_out = [str(g.gpu.index) for g in snapshot.frame.gpus if g.links and g not in shown]
+    note = f"GPU {', '.join(left_out)}: all links up, no finding; see `snapshot.json`." * bool(left_out)
+    return "\n\n".join([*(_of_gpu(snapshot, g) for g in shown), note]).strip()
 
 
 def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
@@ -46,7 +44,7 @@ def _is_faulty(snapshot: Snapshot, g: GpuFrame) -> bool:
 
 
 def errors(snapshot: Snapshot) -> str:
-    """Return the counters that are not 0, those that rose first."""
+    """Return the counters that are not 0; those that have increased come first."""
     rows = []
     unread = 0
     for g in snapshot.frame.gpus:
@@ -72,9 +70,9 @@ def errors(snapshot: Snapshot) -> str:
         return ""
     note = f"{unread} counters could not be read." if unread else ""
     if not rows:
-        return " ".join(filter(None, ("No counter that could be read is above 0.", note)))
+        return " ".join(filter(None, ("All counters that could be read are 0.", note)))
     head = ["GPU", "LINK", "KIND", "LIFETIME", "SINCE START", "PER MIN", "LAST CHANGE"]
     shown = [cells for *_, cells in sorted(rows)[:MAX_ERROR_ROWS]]
     if len(rows) > MAX_ERROR_ROWS:
-        note = f"{len(rows) - MAX_ERROR_ROWS} more are in `snapshot.json`. {note}"
+        note = f"{len(rows) - MAX_ERROR_ROWS} more counters are in `snapshot.json`. {note}"
     return "\n\n".join(filter(None, (code_block(table([head, *shown], left=3)), note.strip())))

@@ -1,4 +1,4 @@
-"""The node: versions, how old the values are, GPUs, how they are joined."""
+"""The node: versions, age of the values, GPUs, topology and NICs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ AGE_GROUPS = ("links", "states", "gauges", "errors", "fabric")
 
 
 def versions(snapshot: Snapshot) -> str:
-    """Return versions of driver, libraries and what nvltop runs on."""
+    """Return the versions of the driver, libraries and platform."""
     inventory = snapshot.frame.inventory
     names: list[tuple[str, Maybe[object]]] = [
         ("NVIDIA driver", inventory.driver_version),
         ("NVML", inventory.nvml_version),
-        ("CUDA of the driver", inventory.cuda_driver_version),
+        ("CUDA (driver)", inventory.cuda_driver_version),
     ]
     if snapshot.replayed:
-        names.append(("nvltop that replays", snapshot.versions["nvltop"]))
+        names.append(("nvltop (replay)", snapshot.versions["nvltop"]))
     else:
         names += snapshot.versions.items()
-        names.append(("in a container", _yes_or_no(inventory.container)))
+        names.append(("container", _yes_or_no(inventory.container)))
     if known(inventory.booted_s):
-        names.append(("machine is up for", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
+        names.append(("uptime", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
     if inventory.demo:
         names.append(("SIMULATED node", inventory.demo))
     return code_block(tables.table([[name, _or_reason(value)] for name, value in names], left=2))
@@ -41,16 +41,16 @@ def _or_reason(value: Maybe[object]) -> str:
 
 
 def reading(snapshot: Snapshot) -> str:
-    """Say how old the values are, whether the driver answers, and what reading costs."""
+    """Return the age of the values, whether the driver answers, and the cost of reading."""
     frame = snapshot.frame
     tick, cost = frame.tick, frame.cost
     lines = [f"Reading process: {tick.worker}." + (f" {tick.note}." if tick.note else "")]
     lines += hung_calls(frame)
-    lines.append(f"Watching for {age(max(0.0, tick.wall_s - frame.started_s))}.")
+    lines.append(f"Observed for {age(max(0.0, tick.wall_s - frame.started_s))}.")
     if cost.interval_s:
         lines.append(
-            f"Asked every {tick.interval_s:g} s, read every {cost.interval_s:g} s: {cost.calls_per_s:.0f} "
-            f"NVML calls and {cost.driver_s_per_s * 1000:.1f} ms in the driver a second."
+            f"Interval {tick.interval_s:g} s requested, {cost.interval_s:g} s effective; "
+            f"{cost.calls_per_s:.0f} NVML calls/s, {cost.driver_s_per_s * 1000:.1f} ms/s in the driver."
         )
     rows = [["AGE", *(g.upper() for g in AGE_GROUPS), "STATE"]]
     for g in frame.gpus:
@@ -61,7 +61,7 @@ def reading(snapshot: Snapshot) -> str:
 
 
 def gpus(snapshot: Snapshot) -> str:
-    """Return a row for each GPU, and a second table of what is not on the screen."""
+    """Return the table of GPUs, and a second one with values that the screen does not show."""
     frame = snapshot.frame
     if not frame.gpus:
         return "No GPU has been read."
@@ -82,7 +82,7 @@ def gpus(snapshot: Snapshot) -> str:
 
 
 def matrix(snapshot: Snapshot) -> str:
-    """Return the matrix, and what stands in the way of peer-to-peer over NVLink."""
+    """Return the matrix, and why peer-to-peer over NVLink is unavailable between some GPUs."""
     frame = snapshot.frame
     if not frame.gpus:
         return ""
@@ -96,27 +96,27 @@ def nics(snapshot: Snapshot) -> str:
 
 def _p2p(frame: Frame) -> str:
     m = frame.matrix
-    joined = [
+    connected = [
         value
         for cells, row in zip(m.cells, m.p2p_nvlink, strict=False)
         for cell, value in zip(cells, row, strict=False)
         if cell.startswith("NV")
     ]
-    if not joined:
+    if not connected:
         return ""
-    if all(value == "OK" for value in joined):
-        return "Peer-to-peer over NVLink is OK between all GPUs that NVLink joins."
+    if all(value == "OK" for value in connected):
+        return "Peer-to-peer over NVLink is OK between all GPUs that NVLink connects."
     rows = [["", *m.labels[: len(m.p2p_nvlink)]]]
     rows += [
         [label, *(UNKNOWN if isinstance(v, Missing) else v for v in row)]
         for label, row in zip(m.labels, m.p2p_nvlink, strict=False)
     ]
     reasons = dict.fromkeys(v.reason for row in m.p2p_nvlink for v in row if isinstance(v, Missing))
-    why = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
-    table = code_block(tables.table(rows) + why)
+    footnotes = "".join(f"\n{UNKNOWN}: {reason}" for reason in reasons)
+    table = code_block(tables.table(rows) + footnotes)
     return f"Peer-to-peer over NVLink, as `nvidia-smi topo -p2p n` shows it:\n\n{table}"
 
 
 def unknowns(snapshot: Snapshot) -> str:
-    """Say why each `?` is one."""
+    """Return the reason of each `?`."""
     return code_block(tables.unknowns(snapshot.frame, snapshot.frame.gpus))

@@ -1,4 +1,4 @@
-"""TX and RX of each GPU over the last minutes, as sparklines."""
+"""TX and RX of each GPU in the last minutes, as sparklines."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ SPARK_LEVELS = "▁▂▃▄▅▆▇█"
 SPARK_GAP = "·"
 NO_READING = Missing("nothing was read")
 PCIE_5_X16 = 64e9
-"""Bytes/s: the scale where there is no NVLink."""
+"""Scale of the sparklines without NVLink, in bytes/s."""
 
 
 def traffic(snapshot: Snapshot) -> str:
-    """Return a row for each GPU and direction; PCIe where the GPU has no NVLink."""
-    rows = [["GPU", "WAY", "OLDEST TO NEWEST", "FULL", "NOW", "MEAN", "PEAK"]]
+    """Return a row for each GPU and direction; of PCIe for a GPU without NVLink."""
+    rows = [["GPU", "PATH", "OLDEST TO NEWEST", "FULL", "NOW", "MEAN", "PEAK"]]
     span_s = 0.0
     for g in snapshot.frame.gpus:
-        for way, key, now, full in _directions(g):
+        for name, key, now, full in _directions(g):
             values = snapshot.series.get((g.gpu.uuid, key), ())
             span_s = max(span_s, len(values) * snapshot.step_s)
             drawn = spark(values, full, SPARK_LEVELS, SPARK_GAP)
             numbers = [gb_per_s(v, 0).strip() for v in (now, *_mean_and_peak(values))]
-            rows.append([str(g.gpu.index), way, drawn, rate(full), *numbers])
+            rows.append([str(g.gpu.index), name, drawn, rate(full), *numbers])
     if len(rows) == 1:
         return ""
-    words = (
-        f"The last {age(span_s)}, {snapshot.step_s:g} s a column; numbers in GB/s; {SPARK_GAP} is unknown."
+    caption = (
+        f"The last {age(span_s)}, {snapshot.step_s:g} s per column; numbers in GB/s; {SPARK_GAP} is unknown."
     )
-    return f"{words}\n\n{code_block(table(rows, left=3))}"
+    return f"{caption}\n\n{code_block(table(rows, left=3))}"
 
 
 def _directions(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
-    """Return name, series, newest value and scale."""
+    """Return name, key of the series, newest value and scale of each direction."""
     if known(g.nvlink.links_present) and not g.nvlink.links_present:
         return [
             ("PCIe TX", "pcie_tx", g.pcie.tx_bytes_per_s, PCIE_5_X16),
@@ -48,6 +48,6 @@ def _directions(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]
 
 
 def _mean_and_peak(values: Sequence[float]) -> tuple[Maybe[float], Maybe[float]]:
-    """Return mean and peak of what is known."""
+    """Return mean and peak of the known values."""
     seen = [v for v in values if not math.isnan(v)]
     return (math.fsum(seen) / len(seen), max(seen)) if seen else (NO_READING, NO_READING)
