@@ -249,13 +249,16 @@ def _errors(c: _Collector, where: str, kind: str, a: Report, b: Report, pairing:
     elif not pairing.comparable_counts:
         note = "lifetime counts of different nodes" if pairing.same_node is False else pairing.reason
         c.found.append(Difference(where, what, before, after, Severity.INFO, note))
-    elif after < before:
-        severity = Severity.WARNING if alarm and after else Severity.INFO
-        note = "the counter was reset in between" + (f"; {after} since" if after else "")
-        c.found.append(Difference(where, what, before, after, severity, note))
     else:
-        severity = Severity.WARNING if alarm else Severity.INFO
-        c.found.append(Difference(where, what, before, after, severity, increase=after - before))
+        earlier, later = (after, before) if pairing.reversed else (before, after)
+        if later < earlier:
+            severity = Severity.WARNING if alarm and later else Severity.INFO
+            note = "the counter was reset in between" + (f"; {later} since" if later else "")
+            c.found.append(Difference(where, what, before, after, severity, note))
+        else:
+            severity = Severity.WARNING if alarm else Severity.INFO
+            note = "increase from B to A" if pairing.reversed else ""
+            c.found.append(Difference(where, what, before, after, severity, note, later - earlier))
 
 
 def _topology(c: _Collector, a: Report, b: Report) -> None:

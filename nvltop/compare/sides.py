@@ -62,6 +62,8 @@ class Pairing:
     gpus: tuple[tuple[Report, Report], ...]
     only_before: tuple[Report, ...]
     only_after: tuple[Report, ...]
+    reversed: bool = False
+    """Whether the second side is the earlier one."""
 
     @property
     def comparable_counts(self) -> bool:
@@ -81,6 +83,7 @@ def pair(before: Side, after: Side) -> Pairing:
         tuple((gpu, theirs[name]) for name, gpu in ours.items() if name in theirs),
         tuple(gpu for name, gpu in ours.items() if name not in theirs),
         tuple(gpu for name, gpu in theirs.items() if name not in ours),
+        before.time_s is not None and after.time_s is not None and after.time_s < before.time_s,
     )
 
 

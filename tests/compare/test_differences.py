@@ -107,6 +107,13 @@ def test_a_counter_that_fell_was_reset(node):
     assert "reset" in reset.note
 
 
+def test_the_earlier_side_may_come_second(node):
+    before, after = sides(node, add_errors(7))
+    [grown] = [d for d in compare(after, before).differences if d.what == "errors: replay"]
+    assert (grown.before, grown.after, grown.increase) == (7, 0, 7)
+    assert grown.matters
+
+
 def test_informative_counts_and_gauges_do_not_matter(node):
     def change(report: dict) -> None:
         report["gpus"][0].update(power_w=1.0, temperature_c=99.0, sm_clock_mhz=210.0)
