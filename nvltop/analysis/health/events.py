@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
 from nvltop.analysis.health.board import Interconnect
@@ -12,6 +11,7 @@ from nvltop.analysis.health.claim import XID_CATALOG, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.health.xids import AT_ONCE_S, Evidence, at_once, culprits, evidence, severity
+from nvltop.formatting import age
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.model import Event, GpuFrame, Missing, Severity
 from nvltop.text import ranges
@@ -32,10 +32,11 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         return claims, Missing("not listening for Xids yet")
     if not rule_input.listening.code:
         return claims, Missing("this driver sends no events here; look for Xid lines in `dmesg`")
-    since = datetime.fromtimestamp(rule_input.listening.wall_s)
+    # A duration, not a time of day: the analysis must not depend on the local time zone.
+    listened = age(max(0.0, rule_input.tick.mono_s - rule_input.listening.mono_s))
     some = "Xids ended again" if xids else "no Xid"
     return claims, (
-        f"{some} since nvltop started ({since:%H:%M:%S}); see `dmesg` for older ones and for NVSwitch SXids"
+        f"{some} in the {listened} since nvltop started; see `dmesg` for older ones and for NVSwitch SXids"
     )
 
 

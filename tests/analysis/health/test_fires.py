@@ -453,7 +453,7 @@ def test_none_is_said_only_since_we_listen(watched):
     w = watched("dgx-h100")
     checks = {c.name: c for c in w.look(2).checks}
     assert checks["Xids"].outcome == "fine"
-    assert checks["Xids"].detail.startswith("no Xid since nvltop started ")
+    assert checks["Xids"].detail.startswith("no Xid in the 2.0s since nvltop started; ")
 
 
 # ---- GPUs

@@ -14,7 +14,7 @@ from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import Row, TextRun, fit, sentence
 
-COLUMN_TITLES: Final = "STATE    SINCE_WIDTH    WHERE_WIDTH           WHAT"
+COLUMN_TITLES: Final = "STATE    SINCE    WHERE           WHAT"
 STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
 """Columns of the list."""
 OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
