@@ -12,7 +12,19 @@ import pytest
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
-from nvltop.nvml import call_tracker, compute, counters, gpm, inventory, session, simulated, slow, utilization
+from nvltop.nvml import (
+    call_tracker,
+    compute,
+    counters,
+    fabric,
+    gpm,
+    host_traffic,
+    inventory,
+    pcie,
+    session,
+    simulated,
+    utilization,
+)
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
@@ -118,7 +130,18 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only where readings are dated: asyncio and Textual need a clock that runs.
     dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
-    for module in (compute, counters, gpm, inventory, session, slow, utilization, call_tracker):
+    for module in (
+        call_tracker,
+        compute,
+        counters,
+        fabric,
+        gpm,
+        host_traffic,
+        inventory,
+        pcie,
+        session,
+        utilization,
+    ):
         monkeypatch.setattr(module, "time", dated)
 
     def switch_on(

@@ -33,10 +33,12 @@ from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver
 from nvltop.nvml.errors import ErrorReader
+from nvltop.nvml.fabric import FabricReader
 from nvltop.nvml.gauges import GaugeReader
 from nvltop.nvml.gpm import Gpm, GpmStream
+from nvltop.nvml.host_traffic import HostTrafficReader
+from nvltop.nvml.pcie import PcieReader
 from nvltop.nvml.processes import ProcessReader
-from nvltop.nvml.slow import SlowReader
 from nvltop.nvml.states import StateReader
 
 MAX_UUID_CHANGES: Final = 2
@@ -52,7 +54,8 @@ class GpuReader:
     states: StateReader
     errors: ErrorReader
     gauges: GaugeReader
-    slow: SlowReader
+    host_traffic: HostTrafficReader
+    fabric: FabricReader
     processes: ProcessReader
     compute: ComputeReader
     lost: bool = False
@@ -70,7 +73,8 @@ class GpuReader:
             StateReader(driver, device),
             ErrorReader(driver, device),
             GaugeReader(driver, device),
-            SlowReader(driver, device, GpmStream(gpm)),
+            HostTrafficReader(PcieReader(driver, device), GpmStream(gpm)),
+            FabricReader(driver, device),
             ProcessReader(driver, device),
             ComputeReader(driver, device, gpm),
         )
@@ -126,7 +130,7 @@ class GpuReader:
     def read_host_traffic(self) -> list[Reading]:
         """Read PCIe and C2C throughput, and with it the compute activity of a GPU without NVLink traffic."""
         start = time.monotonic()
-        traffic = self.slow.traffic()
+        traffic = self.host_traffic.read()
         end, wall = time.monotonic(), time.time()
         read = [data for data in (traffic.pcie, traffic.c2c) if data]
         readings = [Reading(self.device.uuid, start, end, wall, data) for data in read]
@@ -135,7 +139,7 @@ class GpuReader:
     def read_fabric(self) -> list[Reading]:
         """Read the fabric's state and what the driver asks for."""
         start = time.monotonic()
-        fabric = self.slow.fabric()
+        fabric = self.fabric.read()
         return [Reading(self.device.uuid, start, time.monotonic(), time.time(), fabric)]
 
     def _timed(self, read: Callable[[], Maybe[Data]], empty: Callable[[Missing], Data]) -> Reading:
