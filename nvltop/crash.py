@@ -46,7 +46,7 @@ def report_folders(environ: Mapping[str, str]) -> Iterator[Path]:
     """Yield the folders to try: the user's state folder (XDG), then the one for temporary files."""
     if folder := xdg_folder(environ, "XDG_STATE_HOME", ".local/state"):
         yield folder
-    with contextlib.suppress(OSError):  # there is no writable one
+    with contextlib.suppress(OSError):
         yield Path(tempfile.gettempdir())
 
 

@@ -22,7 +22,7 @@ class ReportPacer:
     values that have just been read, and differ from each other. The first report follows the second
     reading, since rates need two. Values that are read less often are not waited for.
 
-    On a node without NVLinks, where there are no counters to follow, reports follow the clock.
+    On a node without NVLinks, which has no counters to follow, reports follow the clock.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -34,7 +34,7 @@ class ReportPacer:
         self._begun_s: float | None = None
         """CLOCK_MONOTONIC of the last report; before the first report, of the inventory."""
         self._rounds = 0
-        """Number of times that all GPUs have been read; after the first time there are no rates yet."""
+        """Number of times that all GPUs have been read; rates exist from the second time on."""
         self._read: set[str] = set()
         """UUIDs of the GPUs read since the last report."""
         self._read_s = 0.0

@@ -95,7 +95,7 @@ class HeadlessSession:
                 self.line.show(f"{observed_s:.0f} of {seconds:g} s observed")
 
     def _await_items(self, seconds: float) -> None:
-        """Wait for items, at most `seconds`; without a worker there is no descriptor to wait for."""
+        """Wait for items, at most `seconds`; without a worker, only sleep."""
         fd = self._worker.fileno()
         select.select([fd] if fd >= 0 else [], [], [], seconds)
 

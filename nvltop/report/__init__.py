@@ -1,1 +1,1 @@
-"""A frame as text or JSON."""
+"""Reports of a frame: text, JSON, CSV and the line of `--check`, and the phrases that they share."""

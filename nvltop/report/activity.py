@@ -1,4 +1,4 @@
-"""What a job is doing in words, for every place that shows or writes it."""
+"""Phrases about the activity of a job, for the screen and reports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nvltop.report.findings import where
 
 SEPARATOR: Final = ", "
 MIN_DRIFT: Final = 0.02
-"""Change of the step from which it is reported."""
+"""Relative change of the step period from which it is reported."""
 STEP_VISIBLE_S: Final = 60.0
-"""Time in which the steps of most jobs show: three of them, and 20 s at least."""
+"""Seconds in which the step of most jobs is found, which takes three steps and at least 20 s."""
 STATE_PHRASES: Final = {
     "limits": "NVLink limits it",
     "limits-part": "NVLink limits it in part",
@@ -31,18 +31,18 @@ LIMIT_PHRASES: Final = {
 
 
 def activity_of_gpu(frame: Frame, uuid: str) -> Activity | None:
-    """Return what the job on a GPU is doing; None if nothing is known of one, or it is not alone there."""
+    """Return the activity of the job on a GPU; None unless exactly one is known."""
     found = [a for a in frame.activity if uuid in a.gpus]
     return found[0] if len(found) == 1 else None
 
 
 def judgement_of(frame: Frame, activity: Activity) -> Judgement | None:
-    """Return the judgement of the job that an activity is of."""
+    """Return the judgement of the job of an activity; None if there is none."""
     return next((j for j in frame.judgements if (j.job, j.gpus) == (activity.job, activity.gpus)), None)
 
 
 def watched_phrase(frame: Frame) -> str:
-    """`watched 1 s; use --for 60 to see steps`; empty where there is nothing to watch."""
+    """Return `watched 1 s; use --for 60 to see the step of the job`; empty without a job."""
     found = frame.verdict
     if found.judgement is None or not found.watched_s:
         return ""
@@ -54,7 +54,7 @@ def watched_phrase(frame: Frame) -> str:
 
 
 def describe(frame: Frame, activity: Activity) -> str:
-    """`step 2 s, moves data 61% of the time at 96% of NCCL max, NVLink may limit it`; empty if unknown."""
+    """Return `step 2 s, moves data 61% of the time at 96% of NCCL max`; empty if nothing is known."""
     step, found = activity.step, judgement_of(frame, activity)
     parts = [_step(step, found)] if known(step) else []
     if found and found.state == "silent" and not known(step):
@@ -77,7 +77,7 @@ def describe(frame: Frame, activity: Activity) -> str:
 
 
 def describe_briefly(frame: Frame, activity: Activity) -> str:
-    """`step 2 s, 61% of it with traffic`; empty if no step was found."""
+    """Return `step 2 s, 61% of it with traffic`; empty if no step was found."""
     step, found = activity.step, judgement_of(frame, activity)
     if not known(step):
         return ""

@@ -1,4 +1,4 @@
-"""A frame as one line for monitoring systems, and its exit code (Monitoring Plugins guidelines)."""
+"""The line of `--check` and its exit code, as in the Monitoring Plugins guidelines."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ OK: Final = 0
 WARNING: Final = 1
 CRITICAL: Final = 2
 UNKNOWN: Final = 3
-"""Exit codes; UNKNOWN is everything that is no verdict."""
+"""Exit codes of a check; UNKNOWN covers every case without a verdict."""
 
 STATUS_WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
 SEVERITY_CODES: Final = {Severity.CRITICAL: CRITICAL, Severity.WARNING: WARNING, Severity.UNKNOWN: UNKNOWN}
-"""Severities that decide the exit code: a notice is worth a look, not an alarm."""
+"""Exit codes of severities; a notice is not an alarm and has none."""
 
 
 def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
-    """Return the line and the exit code; `seconds` is for how long the node was watched.
+    """Return the line and the exit code after observing the node for `seconds`.
 
-    Critical (2) counts before warning (1), that before everything that is no verdict (3): values that could
-    not be read, and a condition that is seen and will be a warning or worse once its delay has passed. What
-    follows from another finding is not counted.
+    Critical (2) takes precedence over warning (1), which takes precedence over unknown (3): values that could
+    not be read, and a condition that will be a warning or worse once its delay has passed. Findings caused by
+    another finding are not counted.
     """
     counted = [f for f in frame.findings if f.severity in SEVERITY_CODES and f.caused_by is None]
     counted.sort(key=lambda f: -f.severity.rank)
@@ -46,13 +46,13 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
 
 
 def answered_within(frame: Frame, seconds: float) -> bool:
-    """Whether each GPU has been read in the last seconds: its link counters, without NVLink its gauges."""
+    """Return whether each GPU was read in the last `seconds`: its link counters, or gauges without NVLink."""
     ages = [g.age_s.get("links" if g.links else "gauges", seconds) for g in frame.gpus if g.state == "ok"]
     return all(a < seconds for a in ages)
 
 
 def _unread(frame: Frame) -> str:
-    """Return what could not be read to the end, empty if all was: what is unread is never fine."""
+    """Return what could not be read, empty if everything was: an unread value is never OK."""
     tick = frame.tick
     if tick.not_reading:
         return tick.not_reading.reason
@@ -75,7 +75,7 @@ def _has_links(g: GpuFrame) -> bool:
 
 
 def plugin_output(code: int, text: str, performance: str = "") -> str:
-    """`NVLINK OK - text | performance data`; what would end the text early is taken out."""
+    """Return `NVLINK OK - text | performance data`; newlines and `|` in the text are replaced."""
     clear = " ".join(text.replace("|", "/").split())
     return f"NVLINK {STATUS_WORDS[code]} - {clear}" + (f" | {performance}" if performance else "")
 
@@ -98,14 +98,14 @@ def _fine(frame: Frame, seconds: float) -> str:
 
 
 def _errors(frame: Frame, seconds: float) -> str:
-    """Say over which time no error was counted: from the first reading of the counters to the last one."""
+    """Return the time without errors, from the first to the last reading of the counters."""
     ages = [g.age_s.get("errors") for g in frame.gpus if _has_links(g)]
     watched_s = seconds - max((seconds if a is None else a for a in ages), default=seconds)
     return f"no errors in {watched_s:.0f} s" if watched_s >= 1 else "error counters read once"
 
 
 def _performance(frame: Frame) -> str:
-    """`label=value[unit];warn;crit;min;max`, only of what could be read."""
+    """Return `label=value[unit];warn;crit;min;max` for each value that could be read."""
     severities = [f.severity for f in frame.findings if f.caused_by is None]
     parts = [
         f"{severity}={severities.count(severity)}"
@@ -113,7 +113,7 @@ def _performance(frame: Frame) -> str:
         if severity is not Severity.INFO
     ]
     if any(g.stale for g in frame.gpus):
-        return " ".join(parts)  # old numbers are no performance data
+        return " ".join(parts)  # old values are not performance data
     nvlinks = [g.nvlink for g in frame.gpus]
     counts = [(n.links_up, n.links_present) for n in nvlinks]
     if counts and all(known(up) and known(present) for up, present in counts):
@@ -123,7 +123,7 @@ def _performance(frame: Frame) -> str:
         ("tx", [n.tx_bytes_per_s for n in nvlinks if n.links_up]),
         ("rx", [n.rx_bytes_per_s for n in nvlinks if n.links_up]),
     ):
-        # A sum with a part missing is no sum.
+        # A sum without one of its parts would be wrong.
         if rates and all(known(r) for r in rates):
             parts.append(f"{name}_bytes_per_s={sum(r for r in rates if known(r)):.0f};;;0")
     errors = [n.errors_since_start for n in nvlinks if n.links_present]

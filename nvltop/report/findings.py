@@ -1,4 +1,4 @@
-"""Findings, checks and events in words, for every place that shows or writes them."""
+"""Phrases about findings and events, for the screen and reports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Event, Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
-"""Evidence that is not called in words what it is called in JSON."""
+"""Names of evidence that differ from its keys in JSON."""
 
 
 def about(frame: Frame, finding: Finding) -> str:
-    """`GPU 3 link 7`, `GPU 3`, `mlx5_3`, or `node`: what a finding is about."""
+    """Return the subject of a finding: `GPU 3 link 7`, `GPU 3`, `mlx5_3` or `node`."""
     return finding.nic or where(frame, finding.gpu, finding.link)
 
 
@@ -31,7 +31,7 @@ def severity_counts(findings: Iterable[Finding]) -> str:
 
 
 def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:
-    """`GPU 3 link 7`, `GPU 3`, or `node`."""
+    """Return `GPU 3 link 7`, `GPU 3` or `node`."""
     index = next((g.gpu.index for g in frame.gpus if g.gpu.uuid == gpu), None)
     if gpu is None:
         return "node"
@@ -40,7 +40,7 @@ def where(frame: Frame, gpu: str | None, link: int | None = None) -> str:
 
 
 def links_of(finding: Finding) -> tuple[int | None, ...]:
-    """Return the links that a finding about a GPU is about: one, several, or None for the GPU as a whole."""
+    """Return the links of a finding about a GPU: one, several, or None for the entire GPU."""
     several = finding.evidence.get("links")
     if finding.link is None and isinstance(several, (list, tuple)) and several:
         return tuple(several)
@@ -48,7 +48,7 @@ def links_of(finding: Finding) -> tuple[int | None, ...]:
 
 
 def evidence(finding: Finding) -> str:
-    """`replay 12 to 24 · window 60 s · data 1.2s old`; empty if a rule gave none."""
+    """Return `replay 12 to 24 · window 60 s · data 1.2s old`; empty without evidence."""
     return " · ".join(_piece(key, value) for key, value in finding.evidence.items() if value is not None)
 
 
@@ -70,7 +70,7 @@ def _piece(key: str, value: object) -> str:
 
 
 def clock(wall_s: float | None) -> str:
-    """`14:02:11`; blank if unknown."""
+    """Return `14:02:11`; empty if unknown."""
     if wall_s is None:
         return ""
     when = datetime.fromtimestamp(wall_s)
@@ -78,24 +78,24 @@ def clock(wall_s: float | None) -> str:
 
 
 def basis(finding: Finding) -> str:
-    """Say whose judgement it is, and how sure: `DCGM health watch · certain`."""
+    """Return the source and the confidence of a finding: `DCGM health watch · certain`."""
     return " · ".join(part for part in (finding.source, finding.confidence) if part)
 
 
 def event_text(event: Event) -> str:
-    """`Xid 79: the GPU has fallen off the bus`, or the driver's word for another event."""
+    """Return `Xid 79: the GPU has fallen off the bus`, or the driver's name of another event."""
     if event.kind == "xid":
         return f"Xid {event.code}: {lookup(event.code).meaning}"
     return f"{event.kind} {event.code}"
 
 
 def likely_sources(frame: Frame) -> set[str]:
-    """Return the GPUs that likely began a fault which others echo."""
+    """Return the UUIDs of the GPUs that likely caused faults reported by others as well."""
     return set(culprits(frame.events))
 
 
 def to_lines(frame: Frame) -> list[str]:
-    """Return the findings as text, each with its evidence and next step; empty if there are none."""
+    """Return the findings as lines of text, each with its evidence and next step."""
     lines = []
     for finding in frame.findings:
         below = "  follows from it: " if finding.caused_by else ""

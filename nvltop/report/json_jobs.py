@@ -1,4 +1,4 @@
-"""Jobs, what they are doing, and their processes, as JSON."""
+"""Jobs, their activity and their processes, as JSON."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from nvltop.model import (
 from nvltop.report.activity import watched_phrase
 from nvltop.report.json_values import as_object, utc
 
-NO_JOB: Final = Missing("no process of it is seen")
+NO_JOB: Final = Missing("none of its processes is visible")
 NOT_JUDGED: Final = Missing("no traffic to judge")
 NO_STEP: Final = Missing("no step found")
 ALL_ALIKE: Final = Missing("all its GPUs are alike")
 NO_NVLS: Final = Missing("no NVLS on this board, or for so few GPUs")
-NO_STRAGGLER: Final = Missing("the others wait for none")
+NO_STRAGGLER: Final = Missing("its GPUs wait for none of them")
 
 
 def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return one job."""
+    """Return a job."""
     unlinked = job.unlinked
     return as_object(
         id=job.key,
@@ -51,7 +51,7 @@ def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def activity(found: Activity, index_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return what one job is doing."""
+    """Return the activity of a job."""
     step = found.step
     waited_for = found.straggler
     return as_object(
@@ -82,7 +82,7 @@ def activity(found: Activity, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def verdict(frame: Frame, index_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return the verdict, with the numbers that it is made from."""
+    """Return the verdict with the numbers that it is based on."""
     found = frame.verdict
     return as_object(
         id=found.id,
@@ -96,7 +96,7 @@ def verdict(frame: Frame, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def judgement(j: Judgement, index_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return whether NVLink limits one job; shares are of the window."""
+    """Return the judgement whether NVLink limits a job; shares are of the window."""
     busbw = bus_bandwidth(j)
     return as_object(
         job=j.job or NO_JOB,
@@ -132,12 +132,12 @@ def judgement(j: Judgement, index_of: Mapping[str, int]) -> dict[str, Any]:
 
 
 def processes(listed: Maybe[Processes], index_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return the processes, and why some cannot be seen."""
+    """Return the processes, and why some are hidden."""
     if isinstance(listed, Missing):
         return as_object(processes=listed, processes_hidden=listed, processes_reason="")
     reasons = [listed.hidden_reason]
     if isinstance(listed.unread, Missing):
-        reasons.append(f"a GPU did not tell its processes: {listed.unread.reason}")
+        reasons.append(f"the processes of a GPU could not be read: {listed.unread.reason}")
     return {
         "processes": [_process(p, index_of) for p in listed.processes],
         "processes_hidden": listed.hidden,

@@ -1,4 +1,4 @@
-"""Values as JSON: what could not be read is null, and the object that holds it says why."""
+"""Values as JSON: a missing value is null, and the object that holds it gives the reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nvltop.model import Missing
 
 
 def as_object(**values: Any) -> dict[str, Any]:
-    """Return an object whose missing values are null, with their reasons beside them."""
+    """Return an object whose missing values are null, with the reasons under `missing`."""
     found = {key: as_value(value) for key, value in values.items()}
     missing = {key: value.reason for key, value in values.items() if isinstance(value, Missing)}
     if missing:
@@ -19,7 +19,7 @@ def as_object(**values: Any) -> dict[str, Any]:
 
 
 def as_value(value: Any) -> Any:
-    """Return a value without its reason, or an enum's word."""
+    """Return None for a missing value, and the value of an enum member."""
     if isinstance(value, Missing):
         return None
     return value.value if isinstance(value, Enum) else value

@@ -1,4 +1,4 @@
-"""NICs in words: names, kinds, what their error counters count."""
+"""Names of NICs, of their types and of their error counters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nvltop.model import LPF, Frame, Maybe, Missing, NicFrame
 from nvltop.model.error_kinds import error_kind
 
 EFA: Final = "1d0f:efa"
-"""How PCI vendor and device of Amazon's Elastic Fabric Adapter begin; its link layer reads `Unspecified`."""
+"""Prefix of PCI vendor and device of Amazon's Elastic Fabric Adapter, whose link layer is `Unspecified`."""
 
 
 def nic_name(f: NicFrame) -> str:
-    """`mlx5_0`, or `mlx4_0 port 2` for a further port."""
+    """Return `mlx5_0`, or `mlx4_0 port 2` for a port after the first."""
     return f.nic.device if f.port.port < 2 else f"{f.nic.device} port {f.port.port}"
 
 
@@ -24,7 +24,7 @@ def nic_number(frame: Frame, f: NicFrame) -> str:
 
 
 def nic_kind(f: NicFrame) -> str:
-    """`IB`, `RoCE`, `Eth`, `EFA`, `LPF`, or the driver's own word for what the port speaks."""
+    """Return `IB`, `RoCE`, `Eth`, `EFA`, `LPF`, or the driver's name of another link layer."""
     if f.nic.role == LPF:
         return "LPF"
     if f.nic.rdma and f.nic.model.startswith(EFA):
@@ -38,7 +38,7 @@ def nic_kind(f: NicFrame) -> str:
 
 
 def row_values(f: NicFrame) -> dict[str, Maybe[object]]:
-    """Return what the row of a NIC shows, by name."""
+    """Return the values in the row of a NIC, by name."""
     beside: dict[str, Maybe[object]] = {"IP TX": f.ip_tx_bytes_per_s, "IP RX": f.ip_rx_bytes_per_s}
     return {
         "type": f.port.link_layer,
@@ -52,7 +52,7 @@ def row_values(f: NicFrame) -> dict[str, Maybe[object]]:
 
 
 def unknowns(frame: Frame) -> list[str]:
-    """Say why each `?` of the NICs is one, a line for each reason."""
+    """Return the reason of each `?` of the NICs, one line per reason."""
     listed = frame.inventory.nics
     if isinstance(listed, Missing) and not frame.nics:
         return [f"NICs: {listed.reason}"]

@@ -1,8 +1,8 @@
-"""Takes secrets out of the arguments of a process.
+"""Removes secrets from the arguments of a process.
 
-Forms that are known: `--flag=value`, the argument after a flag such as `--api-key`, `KEY=value`, headers
-and JSON (`"token": "…"`), `user:password` of a URL or after `-u`, tokens by their shape, and long random
-text. Where it is in doubt, the rest of an argument goes: one word too few harms nobody.
+Known forms: `--flag=value`, the argument after a flag such as `--api-key`, `KEY=value`, headers and JSON
+(`"token": "…"`), `user:password` in a URL or after `-u`, tokens with a known shape, and long random text. In
+doubt the rest of an argument is removed: a missing word does no harm.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_NAME_END: Final = re.compile(
     r"(?:token|key|pwd|pass|pw|auth|signature|sig|dsn|salt|otp|pin|jwt|creds?|sas|session|(?<!.)code)$"
 )
-"""What the name of a flag or variable holds whose value is secret; `max-tokens` and `tokenizer` do not."""
+"""End of the name of a flag or variable whose value is secret; `max-tokens` and `tokenizer` do not match."""
 _NAME: Final = re.compile(r"[\"']?-*[A-Za-z][\w.-]*[\"']?[=:]?")
 _NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)[\"']?\s*[=:]\s*")
 _PASSWORD_FLAG: Final = re.compile(r"-[pa]")
-"""Flags that passwords follow, with a blank or without: `sshpass -p`, `mysql -p`, `redis-cli -a`."""
+"""Flags whose argument may be a password: `sshpass -p`, `mysql -p`, `redis-cli -a`."""
 _ATTACHED_PASSWORD: Final = re.compile(r"(-p)(?!\d+$).{3,}", re.DOTALL)
 _USER_FLAGS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
 _ATTACHED_USER: Final = re.compile(r"(--(?:proxy-)?user=|-[uU])[^\s:/]+:.+", re.DOTALL)
 _URL_PASSWORD: Final = re.compile(r"://\S*@|://[^\s/@]*:(?![0-9]*$)[^\s/@]*$")
-"""Up to the last `@`, since a password may hold another; or to the end, where the rest may be cut off."""
+"""User and password of a URL: up to the last `@`, or up to the end if the URL is cut off."""
 _TOKEN_SHAPES: Final = re.compile(
     r"""\b(?:
         (?:sk|pk|rk)[-_][\w-]{6,} | (?:gh[opusr]|github_pat|hf|npm|dckr_pat|glpat|nvapi|pypi)[-_][\w-]{6,}
@@ -43,12 +43,12 @@ _TOKEN_SHAPES: Final = re.compile(
 
 
 def without_secrets(arguments: str) -> str:
-    """Return arguments, quoted as a shell has them, with `***` instead of what may be secret."""
+    """Return shell-quoted arguments, with `***` in place of possible secrets."""
     return " ".join(_redact_words(_split(arguments)))
 
 
 def _split(arguments: str) -> list[str]:
-    # The end may be cut off in the middle of a quotation.
+    # The arguments may be cut off inside quotes.
     for end in ("", "'", '"', "\"'"):
         try:
             return shlex.split(arguments + end)
@@ -58,7 +58,7 @@ def _split(arguments: str) -> list[str]:
 
 
 def _redact_words(words: Iterable[str]) -> list[str]:
-    """Return the words, quoted where they must be; what was taken out needs no quotes."""
+    """Return the words, quoted where necessary, with secrets replaced."""
     kept = []
     before = ""
     for word in words:
@@ -80,7 +80,7 @@ def _is_flag(word: str) -> bool:
 
 
 def _precedes_secret(word: str) -> bool:
-    """Whether the next argument is a secret: `--api-key`, `Authorization:`, `--password=`."""
+    """Return whether the next argument is a secret: after `--api-key`, `Authorization:`, `--password=`."""
     return bool(_NAME.fullmatch(word)) and _is_secret_name(word.rstrip("=:\"'"))
 
 
@@ -90,7 +90,7 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _redact_word(word: str) -> str:
-    """Take out what one argument holds."""
+    """Return one argument with its secrets replaced."""
     if with_user := _ATTACHED_USER.fullmatch(word):
         return with_user[1] + REMOVED
     if short := _ATTACHED_PASSWORD.fullmatch(word):
@@ -99,7 +99,7 @@ def _redact_word(word: str) -> str:
         if _is_secret_name(named[1]) and named.end() < len(word):
             return _redact_word(word[: named.start()]) + named[0] + REMOVED
     if len(inner := word.split()) > 1:
-        # A command line in an argument, as after `sh -c`.
-        told = " ".join(_redact_words(inner))
-        return told if REMOVED in told else word
+        # The argument is a command line, as after `sh -c`.
+        redacted = " ".join(_redact_words(inner))
+        return redacted if REMOVED in redacted else word
     return _TOKEN_SHAPES.sub(REMOVED, _URL_PASSWORD.sub(f"://{REMOVED}@", word))

@@ -113,7 +113,7 @@ def _traffic(link: Link) -> tuple[str, ...]:
 
 
 def _state(link: Link) -> str:
-    """Return the state of a link if `nvidia-smi nvlink -s` has no word for it, else an empty text."""
+    """Return the state of a link that `nvidia-smi nvlink -s` does not have, else an empty text."""
     if link.state in (LinkState.UP, LinkState.DOWN):
         return ""
     return f"{link.state.value} ({link.state_reason})" if link.state_reason else link.state.value

@@ -1,6 +1,6 @@
 """Links as `nvidia-smi nvlink -s` prints them, and their errors as `nvlink -e` does.
 
-Made for eyes and scripts that know that tool: tabs, words and their order are its own.
+Tabs, words and their order are those of nvidia-smi, for people and scripts that know its output.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ ALL_INACTIVE: Final = "NVML: Unable to retrieve Nvlink information as all links 
 MIG: Final = "Nvlink queries are not supported for Devices in MIG mode"
 
 MAX_NAMED_KINDS: Final = 6
-"""Kinds that a line about several links still names."""
+"""Most kinds of errors that a line about several links names."""
 
 
 def gpu_line(g: GpuFrame) -> str:
-    """`GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-…)`."""
+    """Return `GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-…)`."""
     return f"GPU {g.gpu.index}: {or_na(g.gpu.name)} (UUID: {g.gpu.uuid})"
 
 
 def instead_of_links(g: GpuFrame) -> str:
-    """Return the sentence that stands for the links of a GPU that has none to list, or nothing."""
+    """Return the sentence printed for a GPU without links to list; empty if it has some."""
     if known(g.gpu.mig) and g.gpu.mig:
         return MIG
     if not g.links:
@@ -38,7 +38,7 @@ def instead_of_links(g: GpuFrame) -> str:
 
 
 def status(link: Link) -> str:
-    """`<tab> Link 0: 26.562 GB/s`, or `<inactive>`."""
+    """Return `<tab> Link 0: 26.562 GB/s`, or `<inactive>` instead of the speed."""
     speed = link.speed_bytes_per_s
     if link.state is LinkState.DOWN:
         text = "<inactive>"
@@ -50,7 +50,7 @@ def status(link: Link) -> str:
 
 
 def errors(g: GpuFrame) -> list[str]:
-    """Return a line for each counter of each link; links with none but zeros share one."""
+    """Return a line for each counter of each link; links whose counters are all 0 share a line."""
     alike: dict[tuple[str, str], list[int]] = {}
     lines = []
     for link in g.links:
@@ -72,12 +72,12 @@ def _count(error: ErrorCount) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    """`Replay/Recovery/CRC Errors`, or how many where they are many."""
+    """Return `Replay/Recovery/CRC Errors`, or the number of kinds if there are many."""
     if len(names) > MAX_NAMED_KINDS:
         return f"all {len(names)} error counters"
     return "/".join(name.removesuffix(" Errors") for name in names) + " Errors"
 
 
 def _links(indices: Sequence[int]) -> str:
-    """`Links 0-2, 4-17`."""
+    """Return `Links 0-2, 4-17`."""
     return f"Link{'s' * (len(indices) > 1)} {ranges(indices, ', ')}"

@@ -1,7 +1,7 @@
-"""The matrix as `nvidia-smi topo -m` prints it, so that what reads the one reads the other.
+"""The matrix as `nvidia-smi topo -m` prints it, so that programs can read both.
 
-Tabs, words and their order are its own, as seen in output of drivers 410 to 610. Newer ones underline
-the title even in a pipe; here are no escape sequences.
+Tabs, words and their order are those of nvidia-smi with drivers 410 to 610. Newer drivers underline the title
+even in a pipe; the underline is omitted here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from nvltop.formatting import UNKNOWN
 from nvltop.model import Frame, GpuFrame, Maybe, Missing, known
 
 NA: Final = "N/A"
-"""What NVML did not tell."""
+"""Text of a value that NVML does not report."""
 NUMA_COLUMN_SINCE: Final = 450
 GPU_NUMA_COLUMN_SINCE: Final = 535
-"""Driver series that brought the columns `NUMA Affinity` and `GPU NUMA ID`."""
+"""Driver series that introduced the columns `NUMA Affinity` and `GPU NUMA ID`."""
 
 LEGEND: Final = """\
 Legend:
@@ -31,7 +31,7 @@ Legend:
 
 
 def matrix_table(frame: Frame) -> str:
-    """Return the matrix, its legend and that of the NICs, as `nvidia-smi topo -m` has them."""
+    """Return the matrix, its legend and that of the NICs, as `nvidia-smi topo -m` prints them."""
     m = frame.matrix
     series = driver_series(frame.inventory)
     with_numa = series is None or series >= NUMA_COLUMN_SINCE
@@ -41,7 +41,7 @@ def matrix_table(frame: Frame) -> str:
     for i, (label, cells) in enumerate(zip(m.labels, m.cells, strict=True)):
         row = "\t".join((label, *map(_cell, cells)))
         cpu, numa, own = _affinity(frame.gpus[i]) if i < len(frame.gpus) else ("", "", "")
-        # As wide as its title, a column takes two tab stops: hence two tabs behind a node.
+        # The title is two tab stops wide, so two tabs follow a NUMA node.
         lines.append(row + f"\t{cpu}" + f"\t{numa}" * with_numa + f"\t\t{own}" * with_own)
     lines += ["", LEGEND]
     if m.legend:
