@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nvltop.analysis.health.ber import ratio
+from nvltop.analysis.health.ber import ber_as_float
 from nvltop.export.metric_set import InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec, gpu_labels
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, Scope
 from nvltop.model.error_kinds import INFORMATIVE
@@ -81,7 +81,7 @@ def add_links(
             metric = LINK_EVENTS if kind in INFORMATIVE else LINK_ERRORS
             metrics.add(metric, {**here, "kind": kind}, staleness.fresh("errors", count.total))
     for index, packed in enumerate(gpu.ber.effective if gpu.ber else ()):
-        rate = packed if isinstance(packed, Missing) else ratio(packed)
+        rate = packed if isinstance(packed, Missing) else ber_as_float(packed)
         metrics.add(BER, {**labels, "link": str(index)}, staleness.fresh("ber", rate))
 
 

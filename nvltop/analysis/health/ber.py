@@ -1,4 +1,7 @@
-"""Bit error rates (link-ber): above NVIDIA's limit with traffic, or above it and worse than at the start."""
+"""Rule about bit error rates: link-ber.
+
+A rate above NVIDIA's limit counts if the link carries traffic or if the rate has grown since the start.
+"""
 
 from __future__ import annotations
 
@@ -10,50 +13,52 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.model import LinkBer, Missing, Severity, known
 
 MAX_BER: Final = (1, 12)
-"""1e-12, as mantissa and negative exponent (DCGM, DcgmUtilities.cpp)."""
+"""Effective bit error rate above which a link is bad: 1e-12 as mantissa and negative exponent.
+
+Source: DCGM, DcgmUtilities.cpp."""
 NO_ERRORS_BER: Final = (15, 255)
-"""What a link without errors shows; no rate at all."""
+"""Value that the driver reports for a link without errors: 15e-255."""
 MIN_TRAFFIC_SHARE: Final = 0.001
-"""Share of its speed above which a link has traffic."""
+"""Share of its speed above which a link counts as carrying traffic."""
 
 
 def decode(packed: int) -> tuple[int, int]:
-    """Return mantissa and negative exponent (nvml.h: bits 11:8 and 7:0)."""
+    """Return mantissa and negative exponent of a packed rate (nvml.h: bits 11:8 and 7:0)."""
     return packed >> 8 & 0xF, packed & 0xFF
 
 
 def is_higher(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Whether rate `a` is higher than rate `b`; compared as whole numbers, as floats would round."""
+    """Return whether rate `a` is higher than rate `b`, compared exactly in integers."""
     if a == NO_ERRORS_BER or not a[0]:
         return False
     if b == NO_ERRORS_BER or not b[0]:
         return True
-    least = max(a[1], b[1])
-    return a[0] * int(10 ** (least - a[1])) > b[0] * int(10 ** (least - b[1]))
+    exponent = max(a[1], b[1])
+    return a[0] * int(10 ** (exponent - a[1])) > b[0] * int(10 ** (exponent - b[1]))
 
 
 def format_ber(ber: tuple[int, int]) -> str:
-    """`2e-12`, or `0` for the floor."""
+    """Return a rate as text: `2e-12`, or `0` for a link without errors."""
     return "0" if ber == NO_ERRORS_BER or not ber[0] else f"{ber[0]}e-{ber[1]}"
 
 
-def ratio(packed: int) -> float:
-    """Return the rate as a number, for those who do not compare it."""
+def ber_as_float(packed: int) -> float:
+    """Return a packed rate as a float, for export; comparisons use `is_higher`."""
     mantissa, exponent = ber = decode(packed)
     return 0.0 if ber == NO_ERRORS_BER else mantissa * 10.0**-exponent
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the effective bit error rate of every link that has one."""
-    told = [(g, ber) for g in rule_input.linked_gpus if (ber := g.ber) is not None and _has(ber)]
-    if not told:
+    """Check the effective bit error rate of every link that has one."""
+    gpus = [(g, ber) for g in rule_input.linked_gpus if (ber := g.ber) is not None and _has_rate(ber)]
+    if not gpus:
         return (), None
     claims = []
-    for g, ber in told:
+    for g, ber in gpus:
         first = rule_input.history.first_ber.setdefault(g.gpu.uuid, ber)
         for link in g.links:
-            now = _at(ber, link.index)
-            before = _at(first, link.index)
+            now = _rate_of(ber, link.index)
+            before = _rate_of(first, link.index)
             if isinstance(now, Missing) or not is_higher(now, MAX_BER):
                 continue
             speed, rates = link.speed_bytes_per_s, (link.tx_bytes_per_s, link.rx_bytes_per_s)
@@ -84,15 +89,15 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             )
     return (
         claims,
-        f"effective BER of {sum(len(b.effective) for _, b in told)} links below {format_ber(MAX_BER)}",
+        f"effective BER of {sum(len(b.effective) for _, b in gpus)} links below {format_ber(MAX_BER)}",
     )
 
 
-def _has(ber: LinkBer) -> bool:
+def _has_rate(ber: LinkBer) -> bool:
     return any(known(packed) for packed in ber.effective)
 
 
-def _at(ber: LinkBer, link: int) -> tuple[int, int] | Missing:
+def _rate_of(ber: LinkBer, link: int) -> tuple[int, int] | Missing:
     packed = ber.effective[link] if link < len(ber.effective) else Missing("not read yet")
     return packed if isinstance(packed, Missing) else decode(packed)
 

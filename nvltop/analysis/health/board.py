@@ -1,12 +1,12 @@
-"""The kind of machine, as far as next steps and rules depend on it.
+"""Kinds of machines, as far as rules and their next steps depend on them.
 
-Which service sets up NVLink differs by board, and a next step that names a service the machine does not
-have sends the reader astray:
+The service that sets up NVLink depends on the board, and a next step must not name a service that the
+machine does not have:
 
-- bridges between cards, and boards whose GPUs are joined directly: no service at all;
+- bridges between cards, and boards whose GPUs are linked directly: no service;
 - HGX boards with NVSwitches: the fabric manager on the host;
 - HGX boards of NVLink 5 (B200, B300): the fabric manager with the subnet manager NVLSM, which needs
-  `ib_umad` and talks to the NVSwitches through their InfiniBand devices (LPF);
+  `ib_umad` and reaches the NVSwitches through their InfiniBand devices (LPF);
 - trays of a rack (GB200, GB300): NMX on the switch trays, outside this node;
 - virtual machines: the host.
 """
@@ -14,16 +14,15 @@ have sends the reader astray:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from nvltop.model import Gpu, GpuFrame, Inventory, RemoteKind, known
+from nvltop.model import Gpu, Inventory, RemoteKind, known
 
 GUEST_MODES: Final = ("passthrough", "vgpu")
-"""NVML virtualisation modes of a GPU in a guest."""
+"""NVML virtualization modes of a GPU in a guest."""
 
 _BRIDGED: Final = re.compile(r"PCI-?E|\bNVL\b|RTX|GeForce|Quadro|TITAN|\bA(2|10|16|30|40)\b|\bA\d{4}\b", re.I)
 _SOLD_BRIDGED: Final = re.compile(r"\bH\d{3} NVL\b", re.I)
@@ -32,13 +31,15 @@ _BRIDGES: Final = (
     (re.compile(r"\b[AH][18]00\b|\bA30\b", re.I), 4),
     (re.compile(r"\bG[PV]100\b", re.I), 2),
 )
-"""Links that two cards share at least, by model: H200 NVL shares all 18 with one other card or 6 with each of
-three (its 2-way and 4-way bridge), A100, A30 and H100 cards have 4 for each bridge."""
+"""Smallest number of links between two bridged cards, by model.
+
+An H200 NVL has all 18 links to one other card (2-way bridge) or 6 to each of three (4-way bridge); A100,
+A30 and H100 cards have 4 links per bridge."""
 _RACK: Final = re.compile(r"\bGB[23]00\b")
 
 
 class Interconnect(Enum):
-    """What joins the GPUs."""
+    """How the GPUs of a node are linked."""
 
     NONE = "no NVLink"
     BRIDGE = "bridges between cards"
@@ -50,20 +51,21 @@ class Interconnect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The machine as rules need it; changes only with the inventory."""
+    """Properties of the machine that rules depend on; they change only with the inventory."""
 
     interconnect: Interconnect
     virtual: bool
-    """The GPUs are passed through to a virtual machine."""
+    """Whether this is a virtual machine to which the GPUs are passed through."""
     pcie_cards: bool
-    """The GPUs are cards in slots, which can be reseated."""
+    """Whether the GPUs are cards in PCIe slots, which can be reseated."""
     reset_together: bool
-    """A GPU is only reset together with those it is linked to (`nvidia-smi --gpu-reset`): on boards
-    without NVSwitches, and before Ampere."""
+    """Whether a GPU can only be reset together with the GPUs it is linked to.
+
+    That is so on boards without NVSwitches and before Ampere (`nvidia-smi --gpu-reset`)."""
 
     @classmethod
     def of(cls, inventory: Inventory) -> Board:
-        """Work it out."""
+        """Return the properties of the machine with this inventory."""
         gpus = inventory.gpus
         virtual = any(g.virtualization in GUEST_MODES for g in gpus)
         linked = [g for g in gpus if known(g.remotes) and g.remotes]
@@ -82,7 +84,7 @@ class Board:
 
     @property
     def fabric_next_step(self) -> str:
-        """Return where to look when the fabric is at fault."""
+        """Return the next step for a fault of the fabric."""
         if self.virtual:
             return "Ask whoever runs the host: the NVSwitches and the fabric manager are outside this VM"
         if self.interconnect is Interconnect.RACK:
@@ -101,7 +103,7 @@ class Board:
 
     @property
     def link_next_step(self) -> str:
-        """Return what to do about a link that is down."""
+        """Return the next step for a link that is down."""
         if self.interconnect is Interconnect.BRIDGE:
             return (
                 "Switch the machine off, reseat the NVLink bridge and clean its contacts;"
@@ -125,45 +127,40 @@ class Board:
 
 
 def ends_in_switches(gpu: Gpu) -> bool:
-    """Whether links of a GPU lead to NVSwitches."""
+    """Return whether links of a GPU lead to NVSwitches."""
     if known(gpu.switch_links) and gpu.switch_links > 0:
         return True
     return known(gpu.remotes) and any(r.kind is RemoteKind.SWITCH for r in gpu.remotes)
 
 
 def is_rack(gpu: Gpu) -> bool:
-    """Whether this is a model of which a rack is built (GB200, GB300)."""
+    """Return whether this model is used in racks (GB200, GB300)."""
     return known(gpu.name) and _RACK.search(gpu.name) is not None
 
 
 def optional_bridge(gpu: Gpu) -> bool:
-    """Whether links of this model are joined by bridges that a machine may have or not."""
+    """Return whether this model is linked by bridges, with which a machine may or may not be equipped."""
     return known(gpu.name) and _is_bridged(gpu.name)
 
 
-@lru_cache(maxsize=64)  # called for each GPU every second, and a node has few models
+@lru_cache(maxsize=64)  # called for every GPU each second, and a node has few models
 def _is_bridged(name: str) -> bool:
     return _BRIDGED.search(name) is not None
 
 
 def sold_with_bridge(gpu: Gpu) -> bool:
-    """Whether cards of this model are made to be used with a bridge (H100 NVL, H200 NVL)."""
+    """Return whether cards of this model are sold to be used with a bridge (H100 NVL, H200 NVL)."""
     return known(gpu.name) and _SOLD_BRIDGED.search(gpu.name) is not None
 
 
 def links_per_bridge(gpu: Gpu, present: int) -> int:
-    """Return the step in which links of this model come and go, never more than it has.
+    """Return how many links of this model one bridge has, at most `present`.
 
-    Other cards (RTX, Quadro, TITAN, A40) have all their links in one bridge.
+    Cards that are not listed in `_BRIDGES` (RTX, Quadro, TITAN, A40) have all their links in one bridge.
     """
     name = gpu.name if known(gpu.name) else ""
     each = next((count for model, count in _BRIDGES if model.search(name)), present)
     return max(1, min(each, present))
-
-
-def alike(gpus: Sequence[GpuFrame], gpu: GpuFrame) -> list[GpuFrame]:
-    """Return the other GPUs of the same model that answer."""
-    return [g for g in gpus if g is not gpu and g.gpu.name == gpu.gpu.name and g.state == "ok"]
 
 
 def _is_card(gpu: Gpu) -> bool:

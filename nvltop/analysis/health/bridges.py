@@ -1,4 +1,4 @@
-"""Cards joined by NVLink bridges, which a machine may have or not: bridge-partial, no-bridge."""
+"""Rules about NVLink bridges, with which a machine may or may not be equipped: bridge-partial, no-bridge."""
 
 from __future__ import annotations
 
@@ -16,47 +16,53 @@ from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, LinkState, Severity, known
 
 NO_BRIDGE_TRAFFIC_S: Final = 5.0
-"""Seconds for which cards without NVLink must move data over PCIe before it is worth a notice."""
+"""PCIe traffic of cards without NVLink, seconds, after which a missing bridge is reported."""
 
 
 def partial_bridge(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) -> Iterator[Claim]:
-    """A bridge gives all its links or none; `partial` has the GPU that stands for a bridge, by other end."""
+    """Claim that only some links of a bridge are up.
+
+    `partial` maps the GPU at the other end of such a bridge to the GPU that is claimed already.
+    """
     present, up = len(g.links), active_link_count(g)
     each = links_per_bridge(g.gpu, present)
-    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(g.gpu.uuid, frozenset())
+    went_down = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(
+        g.gpu.uuid, frozenset()
+    )
     if lit(g.links).where(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
         return
-    whole = min((up // each + 1) * each, present)
-    root = g.gpu.uuid if fell else partial.get(g.gpu.uuid)
+    complete = min((up // each + 1) * each, present)
+    root = g.gpu.uuid if went_down else partial.get(g.gpu.uuid)
     for end in lit(g.links).ends:
         partial.setdefault(end, g.gpu.uuid)
     yield Claim(
         rule="bridge-partial",
         gpu=g.gpu.uuid,
-        headline=f"{gpu_name(g)}: bridge gives {up} of {whole} links",
-        summary=f"The NVLink bridge of {gpu_name(g)} gives {up} of {whole} links: it may not be seated well",
+        headline=f"{gpu_name(g)}: bridge gives {up} of {complete} links",
+        summary=f"The NVLink bridge of {gpu_name(g)} gives {up} of {complete} links:"
+        " it may not be seated well",
         escalations=(Escalation(Severity.WARNING, readings=MIN_STATE_READINGS),),
         read_s=rule_input.read_s(g, "states"),
         evidence=rule_input.evidence(g, "states", links_up=up, links_per_bridge=each),
         next_step="Switch the machine off, reseat the bridge and clean its contacts",
-        cause=("link-down" if fell else "bridge-partial", root) if root else None,
+        cause=("link-down" if went_down else "bridge-partial", root) if root else None,
     )
 
 
 def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
-    """Cards that could be bridged, are not, and move their data over PCIe."""
+    """Claim that cards that could have a bridge have none and use PCIe instead."""
     cards = [g for g in gpus_with_link_states(rule_input) if optional_bridge(g.gpu)]
     by_model: dict[object, list[GpuFrame]] = {}
     for g in cards:
-        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_lit(
+        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_ever_active(
             rule_input, g
         ):
             by_model.setdefault(g.gpu.name, []).append(g)
-    for model, dim in by_model.items():
+    for model, unlinked in by_model.items():
         share = rule_input.history.pcie_share
         busy = [
             g
-            for g in dim
+            for g in unlinked
             if known(u := g.gauges.util_percent)
             and u >= GPU_BUSY_PERCENT
             and share.get(g.gpu.uuid, 0.0) >= PCIE_BUSY_SHARE
@@ -65,8 +71,10 @@ def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
             continue
         top = max(busy, key=lambda g: share[g.gpu.uuid] * pcie_speed(g))
         rate = share[top.gpu.uuid] * pcie_speed(top) / 1e9
-        # Without a bridge by choice this is normal; cards sold for bridges, or with bridged peers, are not.
-        meant = sold_with_bridge(top.gpu) or any(g.gpu.name == model and active_link_count(g) for g in cards)
+        # A card may have no bridge by choice, unless it is sold for bridges or cards like it have one.
+        expected = sold_with_bridge(top.gpu) or any(
+            g.gpu.name == model and active_link_count(g) for g in cards
+        )
         yield Claim(
             rule="no-bridge",
             gpu=None,
@@ -76,7 +84,7 @@ def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
             f" {rate:.3g} GB/s now",
             escalations=(
                 Escalation(
-                    Severity.NOTICE if meant else Severity.INFO,
+                    Severity.NOTICE if expected else Severity.INFO,
                     after_s=NO_BRIDGE_TRAFFIC_S,
                     readings=MIN_STATE_READINGS,
                 ),
@@ -95,5 +103,5 @@ def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
         )
 
 
-def _was_lit(rule_input: RuleInput, g: GpuFrame) -> bool:
+def _was_ever_active(rule_input: RuleInput, g: GpuFrame) -> bool:
     return bool(rule_input.history.ever_active.get(g.gpu.uuid))

@@ -1,7 +1,7 @@
-"""Which links are down that should be up, and at which end of a broken wire the fault is.
+"""Links that are down and should be up, and at which of their ends the fault is.
 
-A wire that joins two GPUs directly is dark at both ends. If one GPU has dark ends towards several peers,
-which have one each, the fault is there and not at the peers.
+A link between two GPUs is down at both ends. If one GPU has lost its links to several peers and each peer
+has lost one, the fault is at that GPU and not at the peers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
 MIN_STATE_READINGS: Final = 3
-"""Readings of the states that must agree: they flicker while links train (NVIDIA/NVSentinel#1701)."""
+"""Consecutive readings of the link states that must agree before a claim becomes a finding.
+
+The states flicker while links train (NVIDIA/NVSentinel issue 1701)."""
 MIN_SWITCH_FAULT_GPUS: Final = 3
-"""GPUs that must have lost links to one NVSwitch, and only those, for the fault to be at the switch."""
+"""Number of GPUs with lost links from which the NVSwitch is at fault, if all these links lead to it."""
 LINK_TRAINING_S: Final = 30.0
-"""Seconds after a link came up for the first time in which others may follow."""
+"""Time after a link first came up, seconds, in which other links may still be training."""
 BOOT_TRAINING_S: Final = 120.0
-"""Seconds after the boot in which links may still train."""
+"""Time after the boot, seconds, in which links may still be training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +33,24 @@ class DownLinks:
 
     gpu: GpuFrame
     links: tuple[int, ...]
-    """Their numbers, as far as they are known."""
+    """Indices of those links, as far as they are known."""
     missing: int
-    """How many links are missing; more than `links` where nobody knows which of them should be up."""
+    """Number of links that should be up; more than `links` has if it is not known which ones."""
     expected: int
-    """Links that the GPU had before, or that its peers have."""
+    """Number of links that the GPU had before, or that its peers have."""
     went_down: bool
-    """They went down while nvltop watched; otherwise they were down at its start."""
+    """Whether they went down while nvltop was running, and not before it started."""
     readings: int
-    """In how many readings in a row they were down."""
+    """Number of consecutive readings in which all of `links` have been down."""
 
     @property
     def all_down(self) -> bool:
-        """Whether no link of the GPU is left."""
+        """Whether the GPU has no active link left."""
         return active_link_count(self.gpu) == 0
 
 
 def links_may_be_training(rule_input: RuleInput) -> bool:
-    """Whether links that are not up yet may still be training."""
+    """Return whether links that are not up yet may still be training."""
     new, boot = rule_input.history.last_new_link_s, rule_input.inventory.booted_s
     if new is not None and rule_input.tick.mono_s - new < LINK_TRAINING_S:
         return True
@@ -56,7 +58,7 @@ def links_may_be_training(rule_input: RuleInput) -> bool:
 
 
 def gpus_with_link_states(rule_input: RuleInput) -> list[GpuFrame]:
-    """Return the GPUs whose link states mean something: under MIG, links are off by design."""
+    """Return the GPUs whose link states are meaningful: with MIG, links are off by design."""
     return [g for g in rule_input.linked_gpus if g.gpu.mig is not True and "states" in g.age_s]
 
 
@@ -64,51 +66,57 @@ def find_down_links(rule_input: RuleInput) -> list[DownLinks]:
     """Return the GPUs with links that are down and should be up."""
     gpus = gpus_with_link_states(rule_input)
     settled = not links_may_be_training(rule_input)
-    return [d for g in gpus if (d := _of(rule_input, g, gpus, settled))]
+    return [d for g in gpus if (d := _down_links_of(rule_input, g, gpus, settled))]
 
 
-def _of(rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool) -> DownLinks | None:
+def _down_links_of(
+    rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool
+) -> DownLinks | None:
     uuid = g.gpu.uuid
     down = lit(g.links).where(LinkState.DOWN)
     before = rule_input.history.ever_active.get(uuid, NO_LINKS)
-    fell = down & before
-    absent = NO_LINKS
-    usual, missing = len(before), len(fell)
+    went_down = down & before
+    never_up = NO_LINKS
+    expected, missing = len(before), len(went_down)
     if settled and not optional_bridge(g.gpu):
-        # Peers that lost links while we watched say nothing of what is normal; the most that any has does.
+        # Peers may have lost links, too, so the GPU with the most links shows what is normal.
         alike = [p for p in gpus if p.gpu.name == g.gpu.name]
         most = max(active_link_count(p) for p in alike)
         if most > active_link_count(g):
-            whole = [p for p in alike if active_link_count(p) == most]
-            absent = (down & NO_LINKS.union(*[lit(p.links).active for p in whole])) - fell
+            complete = [p for p in alike if active_link_count(p) == most]
+            never_up = (down & NO_LINKS.union(*[lit(p.links).active for p in complete])) - went_down
             if most - active_link_count(g) > missing:
-                usual, missing = most, most - active_link_count(g)
-    # With some links up, those that the peers use are the missing ones only if the number fits.
-    known_links = fell | absent if len(fell | absent) == missing or not active_link_count(g) else fell
+                expected, missing = most, most - active_link_count(g)
+    # If some links are up, the links that peers use are the missing ones only if their number matches.
+    known_links = (
+        went_down | never_up
+        if len(went_down | never_up) == missing or not active_link_count(g)
+        else went_down
+    )
     if not missing:
         return None
-    times = rule_input.history.readings_down.get(uuid, {})
-    steady = frozenset(k for k in known_links if times.get(k, 0) >= MIN_STATE_READINGS)
-    shown = steady or known_links
+    readings_down = rule_input.history.readings_down.get(uuid, {})
+    steady = frozenset(k for k in known_links if readings_down.get(k, 0) >= MIN_STATE_READINGS)
+    reported = steady or known_links
     if steady and len(steady) < len(known_links):
         missing -= len(known_links) - len(steady)
-    readings = min((times.get(k, 0) for k in shown), default=0)
-    return DownLinks(g, tuple(sorted(shown)), missing, usual, bool(fell), readings)
+    readings = min((readings_down.get(k, 0) for k in reported), default=0)
+    return DownLinks(g, tuple(sorted(reported)), missing, expected, bool(went_down), readings)
 
 
 def fault_origins(rule_input: RuleInput, found: Sequence[DownLinks]) -> Mapping[str, str]:
-    """Return at which GPU the fault is, for each GPU that only has the other end of its dark wires."""
-    at = {d.gpu.gpu.uuid: d for d in found if not ends_in_switches(d.gpu.gpu)}
+    """Return the GPU at which the fault is, for each GPU that only has the other ends of its links."""
+    down_links = {d.gpu.gpu.uuid: d for d in found if not ends_in_switches(d.gpu.gpu)}
     origins: dict[str, str] = {}
-    for group in _joined(rule_input, at):
-        root = _root([at[uuid] for uuid in group])
+    for group in _groups_between(rule_input, down_links):
+        root = _central_gpu([down_links[uuid] for uuid in group])
         if root:
             origins |= {uuid: root for uuid in group if uuid != root}
     return origins
 
 
 def common_switch(rule_input: RuleInput, found: Sequence[DownLinks]) -> str | None:
-    """Return the PCI bus id of the NVSwitch that the dark links of several GPUs all lead to, if they do."""
+    """Return the PCI bus id of the NVSwitch to which all down links lead; None if there is none."""
     if len(found) < MIN_SWITCH_FAULT_GPUS:
         return None
     ends = {rule_input.history.link_ends.get((d.gpu.gpu.uuid, link)) for d in found for link in d.links}
@@ -117,44 +125,47 @@ def common_switch(rule_input: RuleInput, found: Sequence[DownLinks]) -> str | No
     return bus if isinstance(bus, str) and all(d.readings >= MIN_STATE_READINGS for d in found) else None
 
 
-def _joined(rule_input: RuleInput, at: Mapping[str, DownLinks]) -> Iterator[list[str]]:
-    """Yield the groups of GPUs that dark wires join; all of them where the driver hides where links lead."""
-    leads: dict[str, set[str]] = {uuid: set() for uuid in at}
-    for uuid, d in at.items():
+def _groups_between(rule_input: RuleInput, down_links: Mapping[str, DownLinks]) -> Iterator[list[str]]:
+    """Yield groups of GPUs between which links are down.
+
+    All GPUs are one group if the driver does not report where links lead.
+    """
+    neighbours: dict[str, set[str]] = {uuid: set() for uuid in down_links}
+    for uuid, d in down_links.items():
         for link in d.links:
             end = rule_input.history.link_ends.get((uuid, link))
             other = end.gpu if end else None
-            if other is not None and other in at and other != uuid:
-                leads[uuid].add(other)
-                leads[other].add(uuid)
-    if not any(leads.values()):
-        yield list(at)
+            if other is not None and other in down_links and other != uuid:
+                neighbours[uuid].add(other)
+                neighbours[other].add(uuid)
+    if not any(neighbours.values()):
+        yield list(down_links)
         return
     seen: set[str] = set()
-    for first in at:
+    for first in down_links:
         group, todo = [], [first]
         while todo:
             uuid = todo.pop()
             if uuid not in seen:
                 seen.add(uuid)
                 group.append(uuid)
-                todo += leads[uuid]
+                todo += neighbours[uuid]
         if group:
             yield group
 
 
-def _root(group: Sequence[DownLinks]) -> str | None:
-    """Return the GPU at the centre of a star of dark wires; None if there is no such one."""
+def _central_gpu(group: Sequence[DownLinks]) -> str | None:
+    """Return the GPU to which all down links of a group lead; None if there is none."""
     if len(group) < 2:
         return None
     first, second, *_ = sorted(group, key=lambda d: -d.missing)
     if len(group) == 2 and first.missing == second.missing:
-        # One wire looks alike from both ends; the end that counted errors is suspected first.
-        return min(group, key=lambda d: (-_errors(d.gpu), d.gpu.gpu.index)).gpu.gpu.uuid
+        # Both ends of a single link show the same; the end that counted more errors is suspected.
+        return min(group, key=lambda d: (-_error_count(d.gpu), d.gpu.gpu.index)).gpu.gpu.uuid
     rest = sum(d.missing for d in group) - first.missing
     return first.gpu.gpu.uuid if first.missing == rest else None
 
 
-def _errors(g: GpuFrame) -> int:
+def _error_count(g: GpuFrame) -> int:
     count = g.nvlink.errors_since_start
     return count if known(count) else 0

@@ -1,4 +1,4 @@
-"""What rules have to remember of earlier moments: bounded by the number of GPUs and links."""
+"""Facts about earlier moments that rules need; bounded by the number of GPUs and links."""
 
 from __future__ import annotations
 
@@ -27,48 +27,52 @@ from nvltop.model import (
 )
 
 PCIE_SMOOTHING_S: Final = 10.0
+"""Time over which the PCIe traffic is averaged, seconds."""
 
 
 @dataclass(slots=True)
 class RuleHistory:
-    """Facts of this run that a single frame does not show."""
+    """What nvltop has seen since it started and a single frame does not show."""
 
     ever_active: dict[str, frozenset[int]] = field(default_factory=dict)
-    """Links that were active at some time, by GPU."""
+    """Links that have been active at some time, by GPU."""
     readings_down: dict[str, dict[int, int]] = field(default_factory=dict)
-    """In how many readings in a row each link that is down was down, by GPU and link."""
+    """Number of consecutive readings in which each link has been down, by GPU and link."""
     _states_s: dict[str, float] = field(default_factory=dict)
-    """CLOCK_MONOTONIC of the reading of the link states that `readings_down` counted last, by GPU."""
+    """CLOCK_MONOTONIC of the link states that `readings_down` counted last, by GPU."""
     link_ends: dict[tuple[str, int], Remote] = field(default_factory=dict)
-    """Where links lead: the driver does not say it of a link that is down, so the last answer is kept."""
+    """Remote end of each link, by GPU and link.
+
+    The driver does not report it for a link that is down, so the last answer is kept."""
     fabric_not_ready_since_s: float | None = None
-    """CLOCK_MONOTONIC at which the fabric was first seen not to be ready; None while it is."""
+    """CLOCK_MONOTONIC at which the fabric was first seen not to be ready; None while it is ready."""
     last_new_link_s: float | None = None
-    """CLOCK_MONOTONIC at which a link was last seen active for the first time, after the first look."""
+    """CLOCK_MONOTONIC at which a link last became active that had never been active before.
+
+    Links that are active in the first reading do not count."""
     ever_read: set[str] = field(default_factory=set)
-    """GPUs whose gauges could be read at some time."""
+    """GPUs whose gauges could be read at some time, by UUID."""
     ever_active_ports: set[tuple[str, int]] = field(default_factory=set)
-    """Ports that carry data of jobs and were active at some time."""
+    """Data ports of NICs that have been active at some time, by device and port."""
     last_reading_s: float | None = None
     """CLOCK_MONOTONIC of the newest reading of any GPU."""
     unread_time: UnreadTime = field(default_factory=UnreadTime)
-
     first_ber: dict[str, LinkBer] = field(default_factory=dict)
-    """The first bit error rates read of each GPU."""
-
+    """First bit error rates that were read, by GPU."""
     pcie_share: dict[str, float] = field(default_factory=dict)
-    """Share of what PCIe can carry, by GPU, smoothed: traffic comes in bursts."""
+    """Used share of the PCIe bandwidth, averaged because traffic comes in bursts, by GPU."""
     _pcie_s: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """CLOCK_MONOTONIC of the first and the last reading in `pcie_share`, by GPU."""
     end_comparisons: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
-    """End of the last span judged, and for how many looks the ends of a link differ, by sender."""
-
+    """End of the last span that was compared, and the number of consecutive spans in which the two ends of
+    a link disagreed, by GPU and link of the sender."""
     _error_summaries: dict[str, Counted] = field(default_factory=dict)
     outliers: Outliers = field(default_factory=Outliers)
     _nic_proximity: NicProximity | None = None
     _board: tuple[Inventory, Board] | None = None
 
     def board(self, inventory: Inventory) -> Board:
-        """Return the kind of machine; worked out again only for another inventory."""
+        """Return the kind of machine; cached for the inventory."""
         if self._board is None or self._board[0] is not inventory:
             self._board = inventory, Board.of(inventory)
             for gpu in inventory.gpus:
@@ -78,20 +82,20 @@ class RuleHistory:
         return self._board[1]
 
     def nic_proximity(self, inventory: Inventory) -> NicProximity:
-        """Return how near NICs and GPUs are; worked out again only for another inventory."""
+        """Return how near NICs and GPUs are to each other; cached for the inventory."""
         if self._nic_proximity is None or self._nic_proximity.inventory is not inventory:
             self._nic_proximity = NicProximity.of(inventory)
         return self._nic_proximity
 
     def error_summary(self, g: GpuFrame) -> Counted:
-        """Return what the error counters of a GPU come to; looked through only when one has changed."""
+        """Return a summary of the error counters of a GPU; cached until a counter changes."""
         now, before = errors(g.links), self._error_summaries.get(g.gpu.uuid)
         if before is None or before.errors is not now:
             before = self._error_summaries[g.gpu.uuid] = Counted.of(now)
         return before
 
     def update(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
-        """Take a moment."""
+        """Record the state of the GPUs and NICs at `now_s` (CLOCK_MONOTONIC)."""
         self.ever_active_ports |= {(f.nic.device, f.port.port) for f in data_ports(nics) if f.active}
         self._smooth_pcie(gpus, now_s)
         for g in gpus:
@@ -109,13 +113,13 @@ class RuleHistory:
             if g.state == "ok" and "gauges" in g.age_s:
                 self.ever_read.add(g.gpu.uuid)
             if g.age_s:
-                heard = now_s - min(g.age_s.values())
+                read_s = now_s - min(g.age_s.values())
                 self.last_reading_s = (
-                    heard if self.last_reading_s is None else max(self.last_reading_s, heard)
+                    read_s if self.last_reading_s is None else max(self.last_reading_s, read_s)
                 )
 
     def _count_readings_down(self, g: GpuFrame, now_s: float) -> None:
-        """Count in how many readings in a row links were down."""
+        """Count the consecutive readings in which links are down."""
         uuid, read_s = g.gpu.uuid, round(now_s - g.age_s["states"], 3)
         if read_s == self._states_s.get(uuid):
             return
@@ -126,7 +130,7 @@ class RuleHistory:
             self.readings_down[uuid] = {link: before.get(link, 0) + 1 for link in down}
 
     def _smooth_pcie(self, gpus: Sequence[GpuFrame], now_s: float) -> None:
-        """Follow the PCIe traffic: its mean over the first seconds, then over the last ones."""
+        """Average the PCIe traffic: an arithmetic mean at first, then an exponential one."""
         for g in gpus:
             if isinstance(g.pcie.tx_bytes_per_s, Missing):
                 continue
