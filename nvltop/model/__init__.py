@@ -4,7 +4,7 @@ Frozen dataclasses without behaviour beyond their invariants. Imports nothing of
 """
 
 from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
-from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending
+from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending, finding_key
 from nvltop.model.frame import (
     ErrorCount,
     Frame,
@@ -142,6 +142,7 @@ __all__ = [
     "Throttling",
     "Tick",
     "Verdict",
+    "finding_key",
     "known",
     "or_none",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NewType
 
 from nvltop.model.severity import Severity
 
@@ -12,21 +12,17 @@ MAX_HEADLINE: Final = 45
 """Characters of a headline: the WHAT column of the Health tab at 80 columns has 46."""
 
 
-class FindingKey(str):
-    """Identifies a finding while it lasts, such as `link-down/GPU-5b…/7`."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(
-        cls, rule: str, subject: str | None = None, link: int | None = None, nic: str | None = None
-    ) -> FindingKey:
-        """Return the key of a finding; `subject` is the GPU, or the identity of a finding that may move."""
-        return cls("/".join(str(part) for part in (rule, subject, link, nic) if part is not None))
-
-
-NO_KEY: Final = FindingKey()
+FindingKey = NewType("FindingKey", str)
+"""Identifies a finding while it lasts, such as `link-down/GPU-5b…/7`."""
+NO_KEY: Final = FindingKey("")
 """Default of `Finding.key`: derive it from the rule, GPU, link and NIC."""
+
+
+def finding_key(
+    rule: str, subject: str | None = None, link: int | None = None, nic: str | None = None
+) -> FindingKey:
+    """Return the key of a finding; `subject` is the GPU, or the identity of a finding that may move."""
+    return FindingKey("/".join(str(part) for part in (rule, subject, link, nic) if part is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class Finding:
     def __post_init__(self) -> None:
         """Set the key where the caller gave none."""
         if self.key == NO_KEY:
-            object.__setattr__(self, "key", FindingKey.of(self.rule, self.gpu, self.link, self.nic))
+            object.__setattr__(self, "key", finding_key(self.rule, self.gpu, self.link, self.nic))
 
 
 @dataclass(frozen=True, slots=True)

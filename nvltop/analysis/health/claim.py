@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.model import FindingKey, Severity
+from nvltop.model import FindingKey, Severity, finding_key
 
 HELD_PLACEHOLDER: Final = "{held}"
 """Placeholder in a headline or summary for how long the claim has held, such as `12 s`."""
@@ -88,5 +88,5 @@ class Claim:
     def key(self) -> FindingKey:
         """Return what identifies the claim between calls, such as `link-down/GPU-5b…/7`."""
         if self.identity is not None:
-            return FindingKey.of(self.rule, self.identity)
-        return FindingKey.of(self.rule, self.gpu, self.link, self.nic)
+            return finding_key(self.rule, self.identity)
+        return finding_key(self.rule, self.gpu, self.link, self.nic)
