@@ -104,6 +104,13 @@ class Terminal:
                 return text
         raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
 
+    def until_line(self, y: int, words: str) -> None:
+        """Read until a line begins with words."""
+        end = time.monotonic() + PATIENCE_S
+        while not self.screen.display[y].startswith(words):
+            assert time.monotonic() < end, "\n".join(self.screen.display)
+            self.read()
+
     def until_drawn(self, times: int) -> None:
         """Read until something has come so many times."""
         end = time.monotonic() + PATIENCE_S

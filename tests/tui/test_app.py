@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from textual.events import MouseScrollDown, MouseScrollUp
+from textual.events import Key, MouseScrollDown, MouseScrollUp
 from textual.widgets import Static
 
 from nvltop.config.settings import Settings
@@ -64,6 +64,21 @@ async def test_help_opens_and_closes(app, key):
             assert part.size.height == len(str(part.render()).split("\n")), "no line of it is broken"
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("key", ["f1", "f2", "f6", "ctrl+p"])
+async def test_a_screen_that_was_dismissed_ignores_a_second_key(app, key):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press(key)
+        above = app.screen
+        assert above is not app.main
+        # Keys that were typed faster than Textual handles them.
+        for key in ("enter", "escape", "enter", "escape"):
+            app.post_message(Key(key, None))
+        await settle(app, pilot)
+        assert app.screen is app.main
 
 
 async def test_arrows_and_ends_select_a_gpu(app):
@@ -358,3 +373,14 @@ async def test_nothing_is_drawn_once_it_has_ended(app):
     app._frames.listen(0)
     assert app._frames._idle_timer.cancelled()
     assert app._frames._listening == -1
+
+
+async def test_n_refreshes_and_out(app):
+    app = app(max_refreshes=3)
+    async with app.run_test() as pilot:
+        for _ in range(3):
+            assert app.is_running
+            app.step()
+        await pilot.pause()
+    assert not app.is_running
+    assert app.exit_status.code == 0

@@ -41,3 +41,12 @@ def test_a_terminal_without_a_size_is_given_one(size, after):
     assert told[:2] == after
     os.close(master)
     os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("term", "usable"),
+    [("dumb", False), ("Dumb", False), ("unknown", False), ("emacs", False), ("xterm", True), ("", True)],
+)
+def test_terminals_without_a_live_screen(monkeypatch, term, usable):
+    monkeypatch.setenv("TERM", term)
+    assert (terminal.why_unusable() == "") is usable

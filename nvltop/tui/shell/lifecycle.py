@@ -62,7 +62,8 @@ class TerminalApp(PrivateApp[None]):
         self.guard.taken = bool(self.fallback)
         try:
             self.run(mouse=mouse)
-            self.guard.taken &= not self.fallback
+            if self.fallback:
+                self.guard.switch_reports_off()
         except Exception as error:
             self.crashed = self.crashed or error
         finally:

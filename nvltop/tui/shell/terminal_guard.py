@@ -102,6 +102,13 @@ class TerminalGuard:
         signal.signal(signal.SIGALRM, force)
         signal.setitimer(signal.ITIMER_REAL, EXIT_TIMEOUT_S)
 
+    def switch_reports_off(self) -> None:
+        """Switch off reports that Textual's own driver leaves on; it has restored everything else."""
+        self.taken = False
+        if sys.__stderr__:
+            sys.__stderr__.write(REPORTS_OFF)
+            sys.__stderr__.flush()
+
     def restore(self) -> None:
         """Send what leaves the screen and put the modes back, without waiting for the terminal.
 

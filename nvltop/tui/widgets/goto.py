@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from nvltop.tui.widgets.dismiss_once import DismissOnce
 from nvltop.tui.widgets.prompt import MAX_INPUT_CHARS
 
 
-class GoToDialog(ModalScreen[None]):
+class GoToDialog(DismissOnce[None], ModalScreen[None]):
     """One line of input, obeyed when it is entered."""
 
     CSS = "GoToDialog { align: center bottom; } GoToDialog > Input { width: 100%; }"

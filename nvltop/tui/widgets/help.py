@@ -8,10 +8,10 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Static
 
 from nvltop import __version__
+from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 COST_INTERVAL_S: Final = 1.0
 HELP_TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
@@ -122,7 +122,7 @@ DOES WATCHING DISTURB THE TRAINING?
 Esc, q or F1 closes this help."""
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(DismissOnce[None]):
     """All keys, columns and words."""
 
     CSS = "HelpScreen > VerticalScroll { width: 100%; height: 100%; background: ansi_default; }"

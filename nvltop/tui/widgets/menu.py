@@ -12,8 +12,10 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from nvltop.tui.widgets.dismiss_once import DismissOnce
 
-class Menu(ModalScreen["str | None"]):
+
+class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
     """Asks for one of some options; None if the user thinks better of it."""
 
     CSS = """

@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 NO_METER: Final = "none"
@@ -84,7 +85,7 @@ SETTING_LINES: Final[tuple[SettingLine, ...]] = (
 )
 
 
-class SetupScreen(ModalScreen[Settings]):
+class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
     """Gives back what was set before, so that only changes are written."""
 
     CSS = """

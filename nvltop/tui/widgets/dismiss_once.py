@@ -1,0 +1,20 @@
+"""Screens that lie over another one and are dismissed once."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from textual.await_complete import AwaitComplete
+from textual.screen import Screen
+
+Result = TypeVar("Result")
+
+
+class DismissOnce(Screen[Result]):
+    """A screen that ignores keys that arrive after it was dismissed: Textual would dismiss the one below."""
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Go back to the screen below, and hand it the result."""
+        if self.app.screen is self:
+            return super().dismiss(result)
+        return AwaitComplete.nothing()  # type: ignore[no-untyped-call,no-any-return]

@@ -1,0 +1,241 @@
+"""The private names of Textual that nvltop uses: that they exist, and what happens if they do not."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib
+import inspect
+import pkgutil
+import signal
+import textwrap
+from pathlib import Path
+
+import pytest
+from textual.message_pump import MessagePump
+from textual.widget import Widget
+
+import nvltop.tui
+from nvltop.tui.shell import textual_private
+from nvltop.tui.shell.textual_private import (
+    PRIVATE_NAMES,
+    OpenDriver,
+    SafeCommandPalette,
+    SafeParser,
+    has_synchronized_output,
+    missing_names,
+    shows_only,
+    why_not_used,
+    write_to_terminal,
+)
+from nvltop.tui.shell.tty_driver import TtyDriver
+
+ROOT = Path(nvltop.tui.__file__).parent
+CLASS_NAMES = [(owner, name) for owner, names in PRIVATE_NAMES for name in names if hasattr(owner, name)]
+
+
+class Bytes:
+    """The output of a driver that is not started."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+def test_this_release_of_textual_has_all_names():
+    assert missing_names() == []
+    assert why_not_used({}) == ""
+    assert why_not_used({"NVLTOP_DIRECT": "1"}) == ""
+    assert why_not_used({"NVLTOP_DIRECT": "0"}) == "NVLTOP_DIRECT=0"
+
+
+@pytest.mark.parametrize(("owner", "name"), CLASS_NAMES, ids=lambda x: getattr(x, "__name__", x))
+def test_a_name_that_is_gone_is_found(monkeypatch, owner, name):
+    for base in owner.__mro__:
+        if name in vars(base):
+            monkeypatch.delattr(base, name)
+    assert missing_names() == [f"{owner.__name__}.{name}"]
+    assert why_not_used({}).endswith(f" lacks {owner.__name__}.{name}")
+
+
+def test_a_class_that_is_gone_lacks_all_its_names(monkeypatch):
+    gone = textual_private._class("textual._no_such_module", "XTermParser")
+    assert textual_private._class("textual._xterm_parser", "NoSuchParser").__name__ == "NoSuchParser"
+    monkeypatch.setattr(textual_private, "PRIVATE_NAMES", ((gone, ("feed", "tick")),))
+    assert missing_names() == ["XTermParser.feed", "XTermParser.tick"]
+
+
+async def test_what_is_used_of_app_and_screen(app):
+    app = app()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        written = Bytes()
+        assert not app.is_exiting
+        assert has_synchronized_output(app) is False
+        assert shows_only(app.main, (Widget,))
+        assert not shows_only(app.main, (type(app.main),))
+        app.terminal_driver.write = written.write
+        write_to_terminal(app, "\a")
+        assert written.text == "\a"
+        app.exit()
+        assert app.is_exiting
+
+
+async def test_a_failure_is_handed_to_the_application(app):
+    app = app()
+    seen = []
+    app.handle_failure = lambda error: bool(seen.append(error)) or True
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.fail(ValueError("one"))
+        app._handle_exception(ValueError("two"))
+    assert [str(error) for error in seen] == ["one", "two"]
+
+
+async def test_what_is_used_of_the_driver(app, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    app = app()
+    driver, written = OpenDriver(app, mouse=True), Bytes()
+    assert driver.application is app
+    assert driver.loop is asyncio.get_running_loop()
+    assert driver.has_mouse
+    assert driver.writer is driver.unwritten is None
+    assert len(driver.terminal_size()) == 2
+    driver.output = written
+    assert driver.output is written
+    driver.write = written.write
+    driver.send_modes()
+    for mode in (1000, 2004, 1004):
+        assert f"\x1b[?{mode}h" in written.text
+    driver.resume_after_stop()
+    # The methods that Textual calls are those that a subclass changes.
+    driver.enable_mouse = lambda: written.write("+mouse")
+    driver.disable_mouse = lambda: written.write("-mouse")
+    driver.query_synchronized_output = lambda: written.write("?sync")
+    driver.terminal_size = lambda: (7, 5)
+    written.text, driver.input_tty = "", True
+    driver._enable_mouse_support()
+    driver._disable_mouse_support()
+    driver._request_terminal_sync_mode_support()
+    driver._query_in_band_window_resize()
+    assert written.text == "+mouse-mouse?sync"
+    assert driver._get_terminal_size() == (7, 5)
+
+
+def test_what_is_used_of_the_parser():
+    parser = SafeParser({"\x1bOT": "f5"})
+    keys = [event.key for event in parser.feed("a\x1bOT\x1b[1114112u\x1b[A")]
+    assert keys[:2] == ["a", "f5"]
+    assert keys[-1] == "up"
+
+
+async def test_the_palette_ignores_keys_after_it_was_closed(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        palette = SafeCommandPalette()
+        app.push_screen(palette)
+        await pilot.pause()
+        palette._action_escape()
+        palette._action_escape()
+        palette._select_or_command()
+        palette._action_command_list("select")
+        await pilot.pause()
+        assert app.screen is app.main
+
+
+# ---- without them
+
+
+@pytest.mark.parametrize("cause", ["missing", "switch"])
+async def test_textual_draws_by_itself_and_nvltop_says_so_once(script, monkeypatch, cause):
+    from nvltop.config.settings import Settings
+    from nvltop.tui.shell.app import Nvltop
+
+    if cause == "switch":
+        monkeypatch.setenv("NVLTOP_DIRECT", "0")
+    else:
+        monkeypatch.delattr(textual_private.Compositor, "visible_widgets")
+    app = Nvltop(script(), Settings())
+    monkeypatch.undo()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.step()
+        await pilot.pause()
+        app.step()
+        await pilot.pause()
+        assert app.driver_class is not TtyDriver
+        assert not app.main.writes_directly
+        [notice] = app._notifications
+        reason = "NVLTOP_DIRECT=0" if cause == "switch" else "lacks Compositor.visible_widgets"
+        assert notice.message.startswith("Textual draws and reads keys by itself: ")
+        assert notice.message.endswith(reason)
+        assert "NV18" in app.main.query_one("#matrix").text()
+        await pilot.press("2")
+        assert app.main.tab.TITLE == "Links"
+        await pilot.press("q")
+    assert not app.is_running
+    assert app.exit_status.code == 0
+
+
+# ---- nowhere else
+
+
+def sources() -> list[Path]:
+    return [path for path in ROOT.rglob("*.py") if path.name != "textual_private.py"]
+
+
+def test_no_other_module_uses_a_private_name_of_textual():
+    found = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textual"):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                found += [(path.name, name) for name in names if name.startswith("_")]
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and node.attr[1:2] != "_":
+                owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                if owner not in ("self", "cls", "os"):
+                    found.append((path.name, node.attr))
+    assert found == []
+
+
+def test_no_private_name_of_ours_is_one_of_textuals():
+    """A method or attribute of a subclass would replace Textual's without a word."""
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(nvltop.tui.__path__, "nvltop.tui.")
+        if not found.name.endswith("textual_private")
+    ]
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, (MessagePump, OpenDriver))
+        and value.__module__ == module.__name__
+    }
+    assert len(classes) > 15
+    for ours in classes:
+        bases = [base for base in ours.__mro__ if base.__module__.startswith("textual.")]
+        theirs = {name for base in bases for name in vars(base)}
+        theirs |= {
+            name
+            for base in bases
+            if (code := getattr(vars(base).get("__init__"), "__code__", None))
+            for name in code.co_names
+        }
+        [tree] = ast.parse(textwrap.dedent(inspect.getsource(ours))).body
+        own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+        own |= {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+        }
+        private = {name for name in own if name.startswith("_") and not name.startswith("__")}
+        assert private & theirs == set(), ours.__name__
