@@ -1,4 +1,4 @@
-"""Holds what all places say of NVLink's load against each other: two of them must never disagree."""
+"""Checks that all outputs agree on the use of NVLink."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def view_of(frame: Frame) -> ViewState:
 
 
 def contradictions(frame: Frame) -> list[str]:
-    """Return what does not fit together; empty if all agree."""
+    """Return the contradictions between outputs; empty if all agree."""
     found: list[str] = []
 
     def expect(fits: bool, what: str) -> None:
@@ -37,7 +37,7 @@ def contradictions(frame: Frame) -> list[str]:
     everything = f"{verdict.headline} {verdict.summary}"
     expect(not any(word in everything for word in DENIES), everything)
     if top and verdict.id not in ("degraded", "pcie"):
-        expect(VERDICT_BY_STATE[top.state] == verdict.id, f"{top.state} is told as {verdict.id}")
+        expect(VERDICT_BY_STATE[top.state] == verdict.id, f"{top.state} is reported as {verdict.id}")
     critical = [f for f in frame.findings if f.severity == "critical"]
     row = header._verdict(frame)
     expect(row[0] == verdict.headline, "the header has another headline")
@@ -57,8 +57,8 @@ def contradictions(frame: Frame) -> list[str]:
     if code == OK and verdict.headline:
         expect(verdict.headline in line, f"--check says {line}, not {verdict.headline!r}")
     values = {(f.metric.name, *sorted(labels.items())): v for f in families(frame) for labels, v in f.samples}
-    told = [key for key, v in values.items() if key[0] == "verdict" and v]
-    expect(told == [("verdict", ("verdict", verdict.id))], f"metrics say {told}")
+    shown = [key for key, v in values.items() if key[0] == "verdict" and v]
+    expect(shown == [("verdict", ("verdict", verdict.id))], f"metrics say {shown}")
 
     for activity in frame.activity:
         judged = judgement_of(frame, activity)
@@ -71,7 +71,7 @@ def contradictions(frame: Frame) -> list[str]:
         if limit == "none":
             expect(judged.state in ("below", "light", "hidden"), f"limit none, state {judged.state}")
         if judged.state in ("limits", "limits-part"):
-            expect(bool(activity.limits) and limit not in (None, "none"), "limited, and no limit is told")
+            expect(bool(activity.limits) and limit not in (None, "none"), "limited, but no limit is reported")
         if judged.window_s and known(judged.busy):
             expect(activity.communication == judged.busy, "two shares of communication")
             expect(
@@ -89,7 +89,7 @@ def contradictions(frame: Frame) -> list[str]:
             )
     load = next((c for c in frame.checks if c.name == "load"), None)
     if load and load.outcome == "fine" and any(j.state in COSTS for j in frame.judgements):
-        expect("no link at its limit" not in load.detail, f"load is told as {load.detail!r}")
+        expect("no link at its limit" not in load.detail, f"load is reported as {load.detail!r}")
     for finding in frame.findings:
         if finding.rule == "saturated":
             expect(

@@ -1,4 +1,4 @@
-"""The rings hold the same whether somebody looks or not, and means that are true."""
+"""The buckets hold true means, and reading them does not change them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nvltop.model import LinkSpan
 SPANS_S = (60, 300, 3600, 24 * 3600)
 
 
-def told(history: RateHistory, key: SeriesKey) -> list[str]:
-    """Return all that can be seen of a series; as text, because NaN equals nothing."""
+def shown_values(history: RateHistory, key: SeriesKey) -> list[str]:
+    """Return all values of a series as text, because NaN is not equal to itself."""
     return [
         repr(history.second_means(key, history.bucket, 300)),
         *(repr(history.sum_over([key], s)) for s in SPANS_S),
     ]
 
 
-def test_looking_changes_nothing(bench):
+def test_reading_changes_nothing(bench):
     frame = bench("rtx3090-pair").run(2)
     gpu = frame.gpus[0]
     key: SeriesKey = (gpu.gpu.uuid, None, "tx")
@@ -45,15 +45,15 @@ def test_looking_changes_nothing(bench):
             for history in (unseen, seen):
                 history.add(polled)
             if look:
-                told(seen, key)
+                shown_values(seen, key)
             start = end
-        assert told(seen, key) == told(unseen, key)
+        assert shown_values(seen, key) == shown_values(unseen, key)
 
     law()
 
 
-def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
-    # The screen draws a tail just after the second has changed, when readings are a little older.
+def test_coarse_buckets_contain_every_second_that_the_screen_shows(bench):
+    # The screen draws the newest values just after the second has changed, when readings are older.
     frame = bench("rtx3090-pair").run(2)
     gpu = frame.gpus[0]
     key: SeriesKey = (gpu.gpu.uuid, None, "tx")
@@ -75,7 +75,7 @@ def test_the_coarse_rings_get_every_second_that_the_screen_shows(bench):
     st.integers(-3, 3),
     st.integers(1, 12),
 )
-def test_a_tail_is_the_mean_of_each_bucket(steps, newest, count):
+def test_means_up_to_are_the_means_of_each_bucket(steps, newest, count):
     ring, bucket = _Buckets(1, 8, 2), 5
     for step, value in steps:
         bucket += step
@@ -93,7 +93,7 @@ spans = st.lists(
 
 @settings(deadline=None)
 @given(spans, st.floats(0, 1))
-def test_a_second_shows_the_mean_of_what_held_in_it(each, begun):
+def test_a_second_shows_the_mean_of_its_spans(each, begun):
     block, start = _SeriesBlock(1), 1000.0 + begun
     held: dict[int, list[tuple[float, float]]] = {}
     for length, value in each:

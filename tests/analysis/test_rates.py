@@ -1,4 +1,4 @@
-"""Rates against the law: wherever one is shown, its integral is what the counter moved."""
+"""Rates of counters: the integral of the rates is what the counter counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KIB = 1024
 
 
 def feed(tracker: RateTracker, time_s: float, *values, interval_s: float = 0.25):
-    """Return the span that a reading closes."""
+    """Add a reading, and return the span that it closes."""
     (span,) = tracker.update(time_s, values, (), [SPEED] * len(values), interval_s)
     return span
 
@@ -73,7 +73,7 @@ def test_wrap_that_the_link_could_not_have_made_is_a_reset():
     assert bytes_moved(KIB << 31, 0, KIB, 10**10) == COUNTER_RESET
 
 
-def test_more_than_the_link_carries_is_no_rate():
+def test_more_than_the_link_carries_is_implausible():
     tracker = RateTracker.always_fresh()
     feed(tracker, 10.0, 0)
     span = feed(tracker, 11.0, int(2 * SPEED), interval_s=1.0)
@@ -91,7 +91,7 @@ def test_unread_counter_has_its_reason_and_the_others_their_rates():
 
 def test_nvml_time_is_used_only_if_it_agrees():
     assert elapsed_s(0.25, 0.26e6) == 0.26
-    assert elapsed_s(0.25, 0.35e6) == 0.25, "a clock step is no time passed"
+    assert elapsed_s(0.25, 0.35e6) == 0.25, "a step of the clock does not count as elapsed time"
     assert elapsed_s(10.0, 10.4e6) == 10.4
     assert elapsed_s(0.25, 0.0) == 0.25
 
@@ -105,8 +105,8 @@ EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down"
     st.integers(0, 2**44),
     st.booleans(),
 )
-def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamped):
-    """Whatever happens between polls: no negative rate, none beyond the link, and no byte made up."""
+def test_the_integral_of_the_rates_is_what_the_counter_counted(steps, start, stamped):
+    """No rate is negative or above the speed of the link, and no byte is invented."""
     tracker = RateTracker.always_fresh()
     t, value = 1000.0, start * KIB
     known_values: dict[float, int | None] = {}
@@ -134,7 +134,7 @@ def test_integral_of_what_is_shown_is_what_the_counter_moved(steps, start, stamp
             assert before is not None
             assert after is not None
             if after >= before and event != "reset":
-                # NVML's own time is told in whole µs.
+                # NVML's time stamps are in whole µs.
                 assert rate * seconds == pytest.approx(after - before, rel=5e-5, abs=1)
         elif event in ("poll", "late", "still"):
             assert isinstance(rate, Missing)
@@ -148,8 +148,8 @@ counts = st.lists(
 
 
 @given(counts, st.sampled_from([1e9, 50e9, float("inf")]), st.booleans())
-def test_counters_rate_the_same_in_any_company(each, limit, stamped):
-    """A counter that cannot be read leaves those beside it what they are without it."""
+def test_the_rate_of_a_counter_does_not_depend_on_other_counters(each, limit, stamped):
+    """A counter that cannot be read does not change the rates of the others."""
 
     def rates(count: int, beside: tuple) -> tuple:
         tracker = RateTracker.always_fresh(1)

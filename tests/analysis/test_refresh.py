@@ -1,4 +1,4 @@
-"""Rates of counters that the driver refreshes now and then, against the traffic that they count."""
+"""Rates of counters that the driver refreshes at intervals, compared with the true traffic."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ READ_S = 0.02
 
 @dataclass(frozen=True)
 class Driver:
-    """Refreshes counters every `refresh_s`, each time late by up to a share of that."""
+    """A driver that refreshes its counters every `refresh_s`, late by up to a share of that."""
 
     refresh_s: float
     jitter: float = 0.0
@@ -51,7 +51,7 @@ class Driver:
         return math.sin((k + 1) * 12.9898) * 43758.5453 % 1.0 * self.jitter
 
     def measured(self, now_s: float = START_S) -> CounterRefresh:
-        """Return what reading it in quick succession shows; the refresh is found to within 4 ms."""
+        """Return the measured refresh period, which is exact to 4 ms."""
         if self.refresh_s <= READ_S:
             return CounterRefresh(0.0, 0.0, 0.0, True)
         r, j = self.refresh_s, self.jitter
@@ -70,7 +70,7 @@ class Bursts:
     rate: float = 0.8 * SPEED
 
     def moved(self, time_s: float) -> int:
-        # In whole nanoseconds: a counter never goes back.
+        # Computed in whole nanoseconds, so that the counter never decreases.
         step_ns, on_ns = round(self.step_s * 1e9), round(self.duty * self.step_s * 1e9)
         steps, rest = divmod(round(time_s * 1e9), step_ns)
         return (steps * on_ns + min(rest, on_ns)) * round(self.rate) // 10**9
@@ -78,10 +78,10 @@ class Bursts:
 
 @dataclass
 class Shown:
-    """What a tracker made of a run."""
+    """The readings of a run, and the spans that a tracker returned."""
 
     spans: list[tuple[float, RateSpan]]
-    """Time of the reading that closed each, and the span."""
+    """Each span with the time of the reading that closed it."""
     counts: list[tuple[float, int]]
     """Time and count of each reading."""
 
@@ -99,7 +99,7 @@ def run(
     seed: int = 0,
     late: Callable[[random.Random], float] = lambda rng: rng.random() * 0.004,
 ) -> Shown:
-    """Read a driver's counter at an interval, a little late each time."""
+    """Read the counter of a driver at an interval with jitter, and return the spans."""
     rng, tracker, shown = random.Random(seed), RateTracker(), Shown([], [])
     if learn:
         tracker.learn(RefreshPeriod.measured(driver.measured()))
@@ -135,7 +135,7 @@ intervals = st.sampled_from([0.1, 0.25, 0.5, 1.0, 2.0]) | st.floats(0.1, 2.0)
 @example(Driver(0.5), Bursts(1.2, 0.7), 0.25, 0)
 @example(Driver(0.2, 0.5), Bursts(2.0, 0.6, SPEED), 0.25, 3)
 def test_no_byte_is_lost_and_none_invented(driver, job, interval_s, seed):
-    """At each reading that closes a span, the integral of all rates is what the counter moved."""
+    """At each reading that closes a span, the integral of all rates is what the counter counted."""
     check_integral(run(driver, job, interval_s, seed=seed))
 
 
@@ -143,7 +143,7 @@ def test_no_byte_is_lost_and_none_invented(driver, job, interval_s, seed):
 @given(st.sampled_from([0.0, 1.0, 2.0]), jobs, st.sampled_from([0.1, 0.25]), st.integers(0, 99))
 @example(1.0, Bursts(2.0, 0.5), 0.25, 0)
 def test_no_byte_is_lost_where_the_refresh_was_never_measured(refresh_s, job, interval_s, seed):
-    """As in recordings of 0.1.0: drivers that keep up, and drivers that are much slower than we read."""
+    """Recordings of 0.1.0 have no measurement; the driver may be slower than the readings."""
     check_integral(
         run(Driver(refresh_s), replace(job, rate=job.rate / 2), interval_s, learn=False, seed=seed)
     )
@@ -178,14 +178,14 @@ def test_no_rate_is_more_than_the_link_carries(driver, job, interval_s, seed):
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.5), Bursts(1e9, 1.0), 0.25, 0)
 def test_a_rate_of_zero_is_true(driver, job, interval_s, seed):
-    """While a span is shown as 0, no more was moved than the error of its two ends explains."""
+    """In a span with rate 0, no more was moved than the error of its two ends explains."""
     shown = run(driver, job, interval_s, seed=seed)
-    # A refresh that comes when the counters are read may have happened just before or just after.
+    # A refresh at the time of a reading may have happened just before or just after it.
     error_s = 0.03 + 0.5 * driver.refresh_s
     for _, span, rate in shown.rates:
         if rate == 0 and span.start_s > START_S + 2 * driver.refresh_s + 1:
             moved = job.moved(span.end_s) - job.moved(span.start_s)
-            # When an irregular driver refreshed is not known well enough to say more.
+            # The time of an irregular refresh is not known precisely enough for a stricter check.
             assert driver.jitter or moved <= job.rate * min(error_s, span.end_s - span.start_s) + 2
             if driver.refresh_s and job.duty == 1.0:
                 pytest.fail("traffic without a pause was shown as 0")
@@ -209,7 +209,7 @@ def test_traffic_that_ends_is_zero_after_one_and_a_half_refreshes(driver, interv
 @settings(max_examples=100, deadline=None)
 @given(drivers, st.sampled_from([0.1, 0.25]), st.integers(0, 99), st.floats(0.1, 1.0))
 @example(Driver(0.04), 0.25, 0, 1.0)
-def test_no_rate_stands_for_long_while_the_counter_moves(driver, interval_s, seed, share):
+def test_no_rate_is_shown_for_long_while_the_counter_changes(driver, interval_s, seed, share):
     shown = run(driver, Bursts(1e9, 1.0, share * SPEED), interval_s, seed=seed)
     times = [time_s for time_s, _, _ in shown.rates]
     most_s = max(0.5, 2 * driver.refresh_s * (1 + driver.jitter)) + interval_s + 0.01
@@ -232,10 +232,10 @@ EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lo
 @example(Driver(2.0), Bursts(9.796875, 0.5, SPEED), 1.0, [*[""] * 9, "late", "reset", "", "reset", ""], 0)
 @example(Driver(0.0625, 0.1), Bursts(0.3, 1.0, SPEED), 0.1, [*[""] * 7, "reset", "", "missed"], 0)
 def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interval_s, events, to_top):
-    """No rate beyond the link, none below 0; between two resets the integral is what the counter moved."""
+    """No rate is above the speed or below 0; between resets the integral is what the counter counted."""
     tracker = RateTracker()
     tracker.learn(RefreshPeriod.measured(driver.measured()))
-    # The counter, which is of 2**32 KiB, passes its top when so many bytes more have been moved.
+    # The counter of 2**32 KiB wraps after `to_top` more bytes.
     time_s, top = START_S, 2**32 * 1024
     base = job.moved(driver.refreshed_s(time_s)) // 1024 * 1024 + to_top // 1024 * 1024
     total, count_0 = None, 0.0
@@ -269,7 +269,7 @@ def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interv
 )
 @pytest.mark.parametrize("job", [Bursts(2.0, 0.6), Bursts(1.2, 0.7), Bursts(3.0, 0.35)], ids=str)
 def test_rates_of_a_regular_driver_are_those_of_their_time(refresh_s, error, job):
-    """The mean error of the shown rates, weighted by what was moved, at four offsets of the readings."""
+    """Check the mean error of the rates, weighted by volume, at four offsets of the readings."""
     off = total = 0.0
     for seed in range(4):
         shown = run(Driver(refresh_s), job, 0.25, 30.0, seed=seed)
@@ -280,8 +280,8 @@ def test_rates_of_a_regular_driver_are_those_of_their_time(refresh_s, error, job
     assert off / total < error
 
 
-def test_pauses_are_no_refresh():
-    """A step of 1.2 s with traffic for 70 % of it, read every 0.25 s: both tops and pauses show."""
+def test_pauses_are_not_taken_for_the_refresh():
+    """A step of 1.2 s with traffic for 70 % of it, read every 0.25 s, shows its bursts and pauses."""
     shown = run(Driver(0.0), Bursts(1.2, 0.7), 0.25)
     rates = {round(rate / SPEED, 2) for _, _, rate in shown.rates}
     assert 0.0 in rates
@@ -298,7 +298,7 @@ def test_steady_traffic_is_steady_whatever_the_refresh():
 
 
 def test_rates_come_at_once_when_the_refresh_is_learned():
-    """A refresh of 0.5 s is known after 1 s; what was read until then is not lost."""
+    """A refresh of 0.5 s is known after 1 s; the readings until then are not lost."""
     driver, job, tracker = Driver(0.5), Bursts(1e9, 1.0), RateTracker()
     spans = []
     for k in range(5):
@@ -328,7 +328,7 @@ def test_a_counter_that_stands_still_is_zero_even_if_its_refresh_is_not_known():
 
 
 def test_a_wrong_period_is_given_up_when_readings_refute_it():
-    """A pause of the job was measured as the refresh: rates follow the readings all the same."""
+    """If a pause of the job was measured as the refresh, the rates still follow the readings."""
     tracker = RateTracker()
     tracker.learn(RefreshPeriod(2.0, 2.0, 2.0, True, 0.01))
     job, shown = Bursts(1e9, 1.0), []

@@ -1,4 +1,4 @@
-"""The mean share over the last seconds is that of the spans in them."""
+"""The rolling share is the mean over the spans of the last seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ spans = st.lists(st.tuples(st.floats(0.01, 4), st.none() | st.floats(0, 1)), max
 
 
 @given(spans)
-def test_the_mean_is_over_what_is_known_of_the_last_seconds(each):
+def test_the_mean_is_over_the_known_spans_of_the_last_seconds(each):
     recent, now, kept = RollingShare(), 1000.0, []
     for seconds, share in each:
         recent.add(now, now + seconds, share)
@@ -29,7 +29,7 @@ def test_the_mean_is_over_what_is_known_of_the_last_seconds(each):
         assert recent.share is None
 
 
-def test_a_span_of_no_length_says_nothing():
+def test_an_empty_span_is_ignored():
     recent = RollingShare()
     recent.add(5.0, 5.0, 0.5)
     assert recent.share is None

@@ -28,7 +28,7 @@ EVERY_SECOND = (
 
 
 def run(b, seconds):
-    """Read counters four times a second and all else once."""
+    """Read the counters four times per second, and everything else once."""
     frame = b.poll()
     for n in range(1, round(seconds * 4) + 1):
         b.clock.now += 0.25
@@ -60,7 +60,7 @@ def test_verdict(bench, node, scenario, expected):
     "node", ["h100-two", "gb200-two", "a100-pcie-pairs", "rtx3090-pair", "mixed", "gb10"]
 )
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_two_places_disagree(bench, node, scenario):
+def test_all_outputs_agree(bench, node, scenario):
     b = bench(node, scenario)
     assert contradictions(b.poll()) == []
     for seconds in (2.0, 5.0, 6.0):
@@ -92,11 +92,11 @@ def test_old_numbers_give_no_verdict(bench, worker):
 
 
 def judgement(state="may-limit", **values):
-    told = {
+    defaults = {
         "window_s": 60.0, "step_s": 2.0, "busy": 0.61, "at_limit": 0.6, "at_limit_most": 0.6, "level": 0.96,
         "mean": 0.58, "reached_bytes_per_s": 342e9, "practical_bytes_per_s": 357e9,
     }  # fmt: skip
-    return Judgement(**{"job": None, "gpus": ("a", "b", "c", "d"), "state": state, **told, **values})
+    return Judgement(**{"job": None, "gpus": ("a", "b", "c", "d"), "state": state, **defaults, **values})
 
 
 INDEX = {"a": 0, "b": 1, "c": 2, "d": 3}
@@ -112,7 +112,7 @@ LIMITS = (
 @pytest.mark.parametrize("state", VERDICT_BY_STATE)
 @pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: limits[0].kind if limits else "none")
 @pytest.mark.parametrize("suffix", ["", " (+1 job)", " (+12 jobs)"])
-def test_headlines_are_short_and_whole(state, limits, suffix):
+def test_headlines_are_short_and_complete(state, limits, suffix):
     for step_s in (None, 0.3, 2.0, 13.0, 59.9):
         for values in ({}, {"gpu": "d"}, {"busy": 1.0, "level": 1.02, "at_limit": 1.0, "at_limit_most": 1.0},
                        {"busy": Missing("x"), "level": Missing("x"), "at_limit": Missing("x"),
@@ -161,31 +161,31 @@ def frames(bench):
     return bench("h100-two").run(2.0)
 
 
-def test_a_fault_comes_first_and_the_answer_stays_in_the_sentence(bench):
+def test_a_fault_comes_first_and_the_judgement_stays_in_the_summary(bench):
     frame = frames(bench)
     uuid = frame.gpus[1].gpu.uuid
     found = judgement("limits", gpus=tuple(g.gpu.uuid for g in frame.gpus))
     lost = Finding(
         "gpu-lost", Severity.CRITICAL, uuid, None, "GPU 1 has stopped answering", headline="GPU 1 is lost"
     )
-    told = node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
-    assert (told.id, told.headline) == ("degraded", "GPU 1 is lost")
-    assert told.summary.startswith("GPU 1 has stopped answering. 61% of each 2.0 s step")
-    # A NIC is none of NVLink's business, and a warning no reason to doubt the answer.
+    result = node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
+    assert (result.id, result.headline) == ("degraded", "GPU 1 is lost")
+    assert result.summary.startswith("GPU 1 has stopped answering. 61% of each 2.0 s step")
+    # Findings about NICs and warnings do not make the node degraded.
     nic = Finding("nic-down", Severity.CRITICAL, None, None, "NIC mlx5_5 went down", nic="mlx5_5")
     warning = replace(lost, rule="link-errors", severity=Severity.WARNING)
     assert node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [nic, warning]).id == "saturated"
 
 
-def test_of_several_jobs_the_most_limited_speaks_and_the_rest_is_counted(bench):
+def test_the_verdict_is_that_of_the_most_limited_job_and_counts_the_others(bench):
     frame = frames(bench)
     a, b = (g.gpu.uuid for g in frame.gpus[:2])
     light, limited = judgement("light", gpus=(a,)), judgement("limits", gpus=(b,), job="x")
     resting = judgement("idle", gpus=(a,))
-    told = node_verdict(frame.inventory, frame.gpus, frame.tick, [light, limited, resting])
-    assert told.judgement is limited
-    assert (told.id, told.others) == ("saturated", 1)
-    assert told.headline.endswith("(+1 job)")
+    result = node_verdict(frame.inventory, frame.gpus, frame.tick, [light, limited, resting])
+    assert result.judgement is limited
+    assert (result.id, result.others) == ("saturated", 1)
+    assert result.headline.endswith("(+1 job)")
 
 
 def test_every_state_has_an_id_and_both_are_in_the_docs():
@@ -198,7 +198,7 @@ def test_every_state_has_an_id_and_both_are_in_the_docs():
 
 
 @pytest.mark.parametrize("node", sorted(BUILDERS))
-def test_no_headline_is_cut(bench, node):
+def test_no_headline_is_truncated(bench, node):
     frame = bench(node, "idle").run(1.0)
     headline = frame.verdict.headline
     assert headline

@@ -1,4 +1,4 @@
-"""Means over whole windows are the traffic over the time that they name."""
+"""Means over windows are the traffic over the time that they state."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_the_mean_changes_once_a_window_after_the_first():
     st.lists(st.tuples(st.floats(0.05, 3.0), st.floats(0, 1e12)), min_size=1, max_size=60),
     st.floats(0.3, 5.0) | st.none(),
 )
-def test_windows_hold_what_the_spans_held(spans, step_s):
-    """Windows follow each other, each is at least half a second, and together they hold every byte."""
+def test_windows_hold_the_traffic_of_the_spans(spans, step_s):
+    """Windows are contiguous, each is at least half a second long, and together they hold every byte."""
     means, t, windows = WindowMeans(), 1000.0, {}
     means.set_window(step_s)
     moved = 0.0
@@ -59,7 +59,7 @@ def test_windows_hold_what_the_spans_held(spans, step_s):
     assert all(a[0][1] <= b[0][0] + 1e-6 for a, b in pairwise(found))
 
 
-def test_what_is_unknown_makes_its_window_unknown_and_no_other():
+def test_an_unknown_span_makes_only_its_window_unknown():
     means = WindowMeans()
     for k in range(24):
         means.add(k / 4, (k + 1) / 4, [math.nan if k == 10 else 4.0, 1.0])
@@ -69,7 +69,7 @@ def test_what_is_unknown_makes_its_window_unknown_and_no_other():
     assert list(means.means) == [4.0, 1.0]
 
 
-def test_a_gap_begins_another_window():
+def test_a_gap_starts_another_window():
     means = WindowMeans()
     means.add(0.0, 1.0, [4.0])
     means.add(8.0, 8.5, [6.0])

@@ -1,4 +1,4 @@
-"""How far the answers are from the truth, for jobs whose truth is known.
+"""Error of the analysis for jobs whose true behaviour is known.
 
 `python -m tests.analysis.activity.accuracy` prints the tables of
 `nvltop/analysis/activity/README.md`.
@@ -18,7 +18,7 @@ from .rig import Gpus
 
 @dataclass
 class Case:
-    """One job, and what is true of it; None where nothing may be said."""
+    """A job and its true values; None where there must be no result."""
 
     name: str
     flows: list[Drawn]
@@ -36,8 +36,8 @@ def cases() -> Iterator[Case]:
     for step in (1.1, 2.0, 3.7, 8.3, 19.0, 45.0):
         yield Case(f"bursts, {step:g} s", [plain(step, 0.3)] * 4, step, 0.3)
     for step in (1.4, 6.0, 30.0):
-        yield Case(f"bursts, {step:g} s, steps tremble by 3 %", [plain(step, 0.4, 0.03)] * 4, step, 0.4)
-    yield Case("little but bursts, 5 s", [plain(5.0, 0.85, 0.01)] * 4, 5.0, 0.85)
+        yield Case(f"bursts, {step:g} s, step jitter of 3 %", [plain(step, 0.4, 0.03)] * 4, step, 0.4)
+    yield Case("mostly traffic, 5 s", [plain(5.0, 0.85, 0.01)] * 4, 5.0, 0.85)
     for step, micro in ((4.0, 2), (10.0, 4), (24.0, 8)):
         flow = accumulated(step, micro, 0.3, 0.1, 0.01)
         yield Case(f"gradient accumulation, {step:g} s in {micro} parts", [flow] * 4, step, 0.35 * 0.9)
@@ -51,23 +51,23 @@ def cases() -> Iterator[Case]:
         "2.6 s, no reading for 7 s each minute", [plain(2.6, 0.4)] * 4, 2.6, 0.4, options={"lost": gaps}
     )
     for faster in (0.3, 0.6):
-        yield Case(f"bursts, {faster:g} s: faster than it is read", [plain(faster, 0.3)] * 4, None)
+        yield Case(f"bursts, {faster:g} s: faster than the readings", [plain(faster, 0.3)] * 4, None)
     yield Case("bursts at random", [random_bursts(2.0)] * 4, None)
     yield Case("bursts of 0.1 s every 4 s", [plain(4.0, 0.025)] * 4, 4.0)
 
 
 def shifted(flow: Drawn, by: float) -> Drawn:
-    """Return the same traffic, later."""
+    """Return the same traffic, `by` seconds later."""
     return Drawn(flow.base, [s + by if s else s for s in flow.starts], flow.sums, flow.levels)
 
 
 def gaps(t: float) -> bool:
-    """Return when nothing is read."""
+    """Return whether nothing is read at time `t`."""
     return t % 60.0 < 7.0
 
 
 def answer(case: Case) -> Activity:
-    """Return what is said of a job."""
+    """Return the activity of a job as the analysis reports it."""
     scaled = [Drawn(f.base, f.starts, [3 * v for v in f.sums], [3 * v for v in f.levels]) for f in case.flows]
     gpus = Gpus(scaled, interval_s=case.interval_s, **case.options)  # type: ignore[arg-type]
     return gpus.run(case.seconds)[0]
@@ -94,7 +94,7 @@ def patterns(n: int = 8) -> Iterator[tuple[str, list[list[float]]]]:
 
 
 def misplaced(true: list[list[float]]) -> float:
-    """Return the share of the traffic that the estimate gives to a pair that did not have it."""
+    """Return the share of the traffic that the estimate attributes to the wrong pair."""
     n = len(true)
     found = fit_pairs([sum(row) for row in true], [sum(row[j] for row in true) for j in range(n)])
     assert known(found)
@@ -104,7 +104,7 @@ def misplaced(true: list[list[float]]) -> float:
 
 def pair_rows() -> list[str]:
     """Return the table of the estimate's errors, as Markdown."""
-    out = ["| traffic of 8 GPUs | put on the wrong pair |", "|---|---:|"]
+    out = ["| traffic of 8 GPUs | attributed to the wrong pair |", "|---|---:|"]
     return out + [f"| {name} | {misplaced(true):.0%} |" for name, true in patterns()]
 
 
@@ -123,8 +123,8 @@ def row(case: Case, found: Activity) -> str:
         "-" if step is None else f"{step:.2f} s",
         error(step, case.step_s),
     ]
-    told = "-" if share is None else f"{share:.1%}"
-    cells += [f"{case.share:.0%}", told, error(share, case.share)] if case.share else ["", "", ""]
+    shown = "-" if share is None else f"{share:.1%}"
+    cells += [f"{case.share:.0%}", shown, error(share, case.share)] if case.share else ["", "", ""]
     return "| " + " | ".join(cells) + " |"
 
 

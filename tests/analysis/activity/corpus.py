@@ -1,4 +1,4 @@
-"""The corpus: jobs with a known answer, and what must and must not be said of each.
+"""The corpus: jobs with a known answer, and the text that each must and must not have.
 
 `python -m tests.analysis.activity.corpus` prints the tables of `nvltop/analysis/activity/README.md`.
 """
@@ -31,7 +31,7 @@ def bursts(
     period: float, duty: float, rate: float, seconds: float, jitter: float = 0.01, seed: int = 1,
     end: float | None = None, base: float = 0.0, skew: float = 0.0, rest: float = 0.0,
 ) -> Drawn:  # fmt: skip
-    """One burst a step at its beginning; `rest` is the rate for what is left of the step."""
+    """Return traffic with one burst at the start of each step; `rest` is the rate during the rest."""
     flow = Drawn(base)
     for t, length, _ in steps(period, seconds + period, jitter, seed):
         if end is not None and t >= end:
@@ -43,14 +43,14 @@ def bursts(
 
 
 def flat(rate: float) -> Drawn:
-    """Return the same rate all the time."""
+    """Return traffic of a constant rate."""
     return Drawn(rate)
 
 
 def computing(
     period: float, duty: float, during: float, otherwise: float, seconds: float, seed: int = 1
 ) -> Drawn:
-    """Tensor activity beside `bursts` with the same seed."""
+    """Return the tensor activity that belongs to `bursts` with the same seed."""
     flow = Drawn()
     for t, length, _ in steps(period, seconds + period, 0.01, seed):
         flow.burst(t, 0.999 * duty * length, during)
@@ -59,7 +59,7 @@ def computing(
 
 
 def irregular(mean_gap: float, rate: float, seconds: float, seed: int, longest: float = 2.0) -> Drawn:
-    """Bursts of an inference server."""
+    """Return the bursts of an inference server."""
     rng, flow, t = random.Random(seed), Drawn(), 0.3
     while t < seconds:
         length = rng.uniform(0.9, longest)
@@ -91,7 +91,7 @@ def hanging(at: float, odd: int | None = 2):
 
 
 def ring(count: int):
-    """Each GPU exchanges with its neighbour only."""
+    """Return a function that sends the traffic of each GPU to its neighbours only."""
     return lambda gpu: {gpu ^ 1: 1.0}
 
 
@@ -294,7 +294,10 @@ def _others() -> Iterator[Job]:
 
 
 def drawn(count: int = 200, seed: int = 731) -> Iterator[Job]:
-    """Draw jobs at random, after the thresholds were fixed; the truth follows from what was drawn."""
+    """Yield random jobs, whose true answer follows from their parameters.
+
+    They were first drawn after the thresholds had been fixed.
+    """
     rng = random.Random(seed)
     makers = [
         _draw_constant, _draw_nvls, _draw_bursts, _draw_bursts, _draw_overlap, _draw_overlap, _draw_below,
@@ -417,7 +420,7 @@ HEAD = "| family | jobs | right | silent | wrong |\n|---|---:|---:|---:|---:|"
 
 
 def table(results: Sequence[tuple[Job, str]]) -> list[str]:
-    """Return rows of right, silent and wrong by family."""
+    """Return a table of right, silent and wrong answers by family."""
     families = dict.fromkeys(job.family for job, _ in results)
     rows = []
     for name in (*families, "all"):
@@ -428,7 +431,7 @@ def table(results: Sequence[tuple[Job, str]]) -> list[str]:
 
 
 def main() -> None:
-    """Print the tables, and what was not right on stderr."""
+    """Print the tables, and the answers that are not right to stderr."""
     for title, jobs in (
         ("The corpus", named()),
         ("200 drawn jobs, read every 0.25 s", drawn()),

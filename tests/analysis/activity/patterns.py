@@ -1,4 +1,4 @@
-"""Traffic of jobs with a known answer: drawn as stretches of constant rate, read as counters would be."""
+"""Traffic of jobs with a known answer: periods of constant rate that are read like counters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 @dataclass
 class Drawn:
-    """Traffic in one direction, as `nvltop.nvml.simulated.traffic.Flow` has it."""
+    """Traffic in one direction, with the interface of `nvltop.nvml.simulated.traffic.Flow`."""
 
     base: float = 0.0
     starts: list[float] = field(default_factory=lambda: [0.0])
@@ -19,7 +19,7 @@ class Drawn:
     levels: list[float] = field(default_factory=lambda: [0.0])
 
     def burst(self, start: float, length: float, level: float) -> None:
-        """Add traffic after all that has been drawn."""
+        """Add a burst after the existing traffic."""
         assert start >= self.starts[-1], (start, self.starts[-1])
         for at, to in ((start, level), (start + length, 0.0)):
             self.sums.append(self.sums[-1] + self.levels[-1] * (at - self.starts[-1]))
@@ -37,7 +37,7 @@ class Drawn:
 def cells(
     flow: Drawn, start: float, step: float, count: int, noise: float = 0.0, seed: int = 1
 ) -> list[float]:
-    """Return the mean rates of so many cells."""
+    """Return the mean rates of `count` cells."""
     rng = random.Random(seed)
     moved = [flow.integral(start + i * step) for i in range(count + 1)]
     return [(b - a) / step * (1 + noise * rng.gauss(0, 1)) for a, b in pairwise(moved)]
@@ -67,7 +67,7 @@ def plain(
     base: float = 0.0,
     seed: int = 1,
 ) -> Drawn:
-    """One burst a step."""
+    """Return traffic with one burst per step."""
     flow = Drawn(base)
     for t, length, _ in steps(period, seconds, jitter, seed):
         flow.burst(t + (1 - duty) * length, 0.999 * duty * length, 100.0)
@@ -83,7 +83,7 @@ def accumulated(
     seconds: float = 260.0,
     seed: int = 1,
 ) -> Drawn:
-    """Small bursts, and a big one that ends the step; `gap` of the step is quiet at its end."""
+    """Return traffic with small bursts, and a big burst before the `gap` at the end of the step."""
     flow = Drawn()
     for t, length, _ in steps(period, seconds, jitter, seed):
         part = (1 - gap) * length / micro
@@ -102,7 +102,10 @@ def paused(
     eval_level: float = 0.0,
     seed: int = 1,
 ) -> Drawn:
-    """One burst a step, and a pause after every so many: a checkpoint, or an evaluation with some traffic."""
+    """Return traffic with one burst per step and a pause every `every` steps.
+
+    The pause is a checkpoint or, with `eval_level`, an evaluation.
+    """
     flow = Drawn()
     rng = random.Random(seed)
     t, k = 0.37, 0
@@ -129,7 +132,7 @@ def two_bursts(
     seconds: float = 260.0,
     seed: int = 1,
 ) -> Drawn:
-    """A burst forward and another backward in each step."""
+    """Return traffic with a burst in the forward and in the backward pass of each step."""
     flow = Drawn()
     for t, length, _ in steps(period, seconds, jitter, seed):
         flow.burst(t + 0.05 * length, 0.2 * length, 100.0)
@@ -138,7 +141,7 @@ def two_bursts(
 
 
 def random_bursts(mean_gap: float, seconds: float = 260.0, seed: int = 1) -> Drawn:
-    """Bursts without a pattern."""
+    """Return bursts without a pattern."""
     rng = random.Random(seed)
     flow = Drawn()
     t = 0.1

@@ -20,28 +20,28 @@ INTERVAL_S = 0.25
 
 @dataclass
 class Gpus:
-    """Some GPUs on a switch, and what they do."""
+    """GPUs on an NVSwitch, with their traffic and gauges."""
 
     sent: Sequence[Drawn]
     received: Sequence[Drawn] | None = None
-    """What arrives; the same as is sent unless told."""
+    """Received traffic; the sent traffic if None."""
     gauges: Callable[[int, float], Gauges] = lambda gpu, t: Gauges(
         util_percent=99.0, power_w=600.0, sm_clock_mhz=1900.0, event_reasons=0
     )
     jobs: Sequence[Job] = ()
     interval_s: float = INTERVAL_S
     jitter_s: float = 0.004
-    watch: ActivityTracker = field(default_factory=ActivityTracker)
+    tracker: ActivityTracker = field(default_factory=ActivityTracker)
     now_s: float = 0.0
     noise: random.Random = field(default_factory=lambda: random.Random(3))
     lost: Callable[[float], bool] = lambda t: False
-    """When nothing is read."""
+    """Returns whether nothing is read at a time."""
 
     def uuid(self, gpu: int) -> str:
         return f"GPU-{gpu}"
 
     def run(self, until_s: float, judged_s: float = 9.0) -> tuple[Activity, ...]:
-        """Read on; only the last seconds are judged, which is all that the answer is of."""
+        """Read until a time, evaluate the last `judged_s` seconds, and return the activities."""
         reads = [self.now_s] * len(self.sent)
         second = self.now_s
         while self.now_s < until_s:
@@ -55,20 +55,22 @@ class Gpus:
                 tx, rx = (f.integral(at) - f.integral(reads[gpu]) for f in (flow, arrives))
                 if span < 5.0:
                     moved = TrafficSpan(reads[gpu], at, tx / span, rx / span)
-                    self.watch.add(self.uuid(gpu), moved, self.interval_s)
+                    self.tracker.add(self.uuid(gpu), moved, self.interval_s)
                 reads[gpu] = at
             if self.now_s >= second + 1.0:
                 second = self.now_s
                 if self.now_s > until_s - judged_s or judged_s <= 0:
-                    self.judge()
-        return self.watch.activities
+                    self.evaluate()
+        return self.tracker.activities
 
-    def judge(self) -> None:
+    def evaluate(self) -> None:
         n = len(self.sent)
         row = ["NV18"] * n
         cells = tuple(tuple("X" if i == j else c for j, c in enumerate(row)) for i in range(n))
         matrix = Matrix(labels=tuple(f"GPU{i}" for i in range(n)), cells=cells, p2p_nvlink=cells)
-        self.watch.evaluate([self.frame(i) for i in range(n)], self.jobs, matrix, self.now_s, self.interval_s)
+        self.tracker.evaluate(
+            [self.frame(i) for i in range(n)], self.jobs, matrix, self.now_s, self.interval_s
+        )
 
     def frame(self, gpu: int) -> GpuFrame:
         return GpuFrame(

@@ -49,12 +49,12 @@ BOARDS = {
     "pair": lambda: nodes.make_node(boards.H100_NVL, direct(all_pairs(2, 12)), nodes.DRIVER_570),
     "a100-16": lambda: nodes.make_node(boards.A100, switched(16, 12, 4), nodes.DRIVER_570, switches=SWITCHES),
 }
-"""Small kin of the nodes in the catalogue: what is judged is the same, and they are read faster."""
+"""Smaller variants of the demo nodes: judged alike, and faster to read."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """One node: its inventory, and what its links can carry."""
+    """A node: its inventory, and what its links can carry."""
 
     inventory: Inventory
     states: tuple[LinkStates, ...]
@@ -65,7 +65,7 @@ class Board:
         object.__setattr__(self, "totals", [self.speed(g) for g in range(len(self.states))])
 
     def speed(self, gpu: int, remote: int | None = None) -> float:
-        """Bytes/s of all links of a GPU, or of those to one other."""
+        """Return NCCL max in bytes/s of all links of a GPU, or of those to one other GPU."""
         states, speeds = self.states[gpu].states, self.states[gpu].speed_bytes_per_s
         remotes = self.inventory.gpus[gpu].remotes
         wanted = None if remote is None else self.inventory.gpus[remote].uuid
@@ -78,7 +78,7 @@ class Board:
 
 @cache
 def board(name: str) -> Board:
-    """Switch a node on once, and read what does not change."""
+    """Return a node with everything that does not change; each node is read once."""
     nodes.BUILDERS["test"] = BOARDS[name]
     try:
         simulated.install("test", "idle", clock=lambda: 1000.0, wall=lambda: WALL)
@@ -96,7 +96,7 @@ def board(name: str) -> Board:
 
 
 def working(gpu: int, t: float) -> Gauges:
-    """What a GPU at work shows."""
+    """Return the gauges of a GPU at work."""
     return Gauges(
         util_percent=99.0, power_w=300.0, memory_used_bytes=60 << 30, memory_total_bytes=80 << 30,
         sm_clock_mhz=1700.0, temperature_c=60.0, event_reasons=0, pcie_gen=5, pcie_width=16,
@@ -104,63 +104,63 @@ def working(gpu: int, t: float) -> Gauges:
 
 
 def idle(gpu: int, t: float) -> Gauges:
-    """What an idle GPU shows."""
+    """Return the gauges of an idle GPU."""
     return replace(working(gpu, t), util_percent=0.0, power_w=70.0, memory_used_bytes=1 << 30)
 
 
 def spinning(gpu: int, t: float) -> Gauges:
-    """What a GPU shows that waits in a collective."""
+    """Return the gauges of a GPU that waits in a collective."""
     return replace(working(gpu, t), util_percent=100.0, power_w=90.0)
 
 
 @dataclass
 class Job:
-    """What happens on a node, and what is true of it. Rates are shares of NCCL max."""
+    """A job on a node, and its true answer. Rates are shares of NCCL max."""
 
     name: str
     family: str
     board: str
     sent: Sequence[Drawn]
-    """By GPU."""
+    """Sent traffic by GPU."""
     right: frozenset[str]
-    """States that are true, and say all that can be known."""
+    """Correct states that say all that can be known."""
     received: Sequence[Drawn] | None = None
-    """By GPU; the same as is sent unless told."""
+    """Received traffic by GPU; the sent traffic if None."""
     toward: Callable[[int], Mapping[int, float]] | None = None
-    """On direct boards: which share of its traffic each GPU exchanges with which other."""
+    """Share of the traffic of a GPU by remote GPU, on boards with direct links."""
     compute: Sequence[Drawn] | None = None
-    """Activity of the tensor cores by GPU; None where it cannot be read."""
+    """Activity of the tensor cores by GPU; None if it cannot be read."""
     gauges: Callable[[int, float], Gauges] = working
     pcie: Callable[[int, float], float] = lambda gpu, t: 1e9
     """Bytes/s."""
     nic: float = 0.0
-    """Share of its rate that the one NIC carries."""
+    """Share of its line rate that the NIC carries."""
     jobs: Sequence[Sequence[int]] | None = None
-    """The GPUs of each job; None where no process can be seen."""
+    """The GPUs of each job; None if no process is visible."""
     seconds: float = 75.0
     interval_s: float = 0.25
     refresh_s: float = 0.0
-    """How often the driver copies its counters; 0 if every reading has new values."""
+    """Refresh period of the driver, seconds; 0 if every reading has new values."""
     silent: frozenset[str] = frozenset({"unclear", "unknown", "may-limit"})
-    """States that hedge; what is in `right` is none of them."""
+    """States that count as silent, except those in `right`."""
     says: tuple[str, ...] = ()
-    """What headline and summary must contain."""
+    """Texts that headline or summary must contain."""
     never: tuple[str, ...] = ()
     seed: int = 1
     about: int | None = None
-    """A GPU of the job whose state is judged; None for the verdict of the node."""
+    """A GPU of the job that is checked; None for the verdict of the node."""
 
 
 @dataclass
 class Node:
-    """A node under way."""
+    """A simulated node that is being read."""
 
     job: Job
     monitor: Monitor = field(default_factory=Monitor)
     now_s: float = 1000.0
 
     def __post_init__(self) -> None:
-        # Readings begin at any time, and not where the monitor's cells do.
+        # Readings do not start at the edges of the monitor's cells.
         self.now_s += self.job.seed * 0.0137 % 1.0
         self.board = board(self.job.board)
         self.begun_s = self.now_s
@@ -217,7 +217,7 @@ class Node:
         return LinkCounters(Counter.DATA, Scope.LINK, *ways)
 
     def run(self, seconds: float | None = None) -> Frame:
-        """Read on for so long, by default to the end of the job."""
+        """Read for `seconds`, by default to the end of the job."""
         job = self.job
         end_s = self.begun_s + job.seconds if seconds is None else self.now_s + seconds
         count = len(job.sent)
@@ -248,7 +248,7 @@ class Node:
 
 
 def state_of(job: Job, frame: Frame) -> str:
-    """Return the state that was found: that of the node, or of the job on one GPU."""
+    """Return the state of the node, or of the job on one GPU."""
     if job.about is None:
         found = frame.verdict
         return found.judgement.state if found.judgement else found.id
@@ -257,7 +257,7 @@ def state_of(job: Job, frame: Frame) -> str:
 
 
 def outcome(job: Job, frame: Frame) -> str:
-    """`right`, `silent` or `wrong`."""
+    """Return `right`, `silent` or `wrong`."""
     state, found = state_of(job, frame), frame.verdict
     text = f"{found.headline} {found.summary}"
     if any(word in text for word in job.never):

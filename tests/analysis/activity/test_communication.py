@@ -1,4 +1,4 @@
-"""Share of the time in communication against drawn traffic, and no number where none can be known."""
+"""Share of the time in communication compared with the true one, or a reason why it is unknown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_small_bursts_last_as_long_as_big_ones():
     assert answer.share == pytest.approx(0.35, abs=0.01)
 
 
-def test_bursts_shorter_than_the_readings_tell_no_share():
+def test_bursts_shorter_than_the_readings_have_no_share():
     assert found(plain(2.0, 0.1)) == BURSTS_TOO_SHORT
 
 
@@ -60,6 +60,6 @@ def test_traffic_without_a_pause_is_one_exchange_only_at_the_limit():
     assert measure_communication([40.0] * 100, MOST) == NEVER_PAUSES
 
 
-def test_nothing_is_no_communication():
+def test_no_traffic_is_no_communication():
     assert measure_communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
     assert measure_communication([math.nan] * 50 + [1.0] * 50, MOST) == TOO_MANY_GAPS

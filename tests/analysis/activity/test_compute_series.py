@@ -13,7 +13,7 @@ def reading(sm, source="gpm"):
     return ComputeActivity(sm, Missing("implausible value"), 0.25, 500.0, source)
 
 
-def test_readings_come_back_in_order_and_what_is_missing_is_no_zero():
+def test_readings_are_returned_in_order_and_missing_values_are_not_0():
     series = ComputeSeries()
     for k in range(5):
         series.add(k, k + 1, reading(k / 10))
@@ -33,7 +33,7 @@ def test_memory_is_bounded_and_the_oldest_go_first():
     assert ends == [float(e) for e in range(2 * MAX_READINGS + 8, 3 * MAX_READINGS + 8)]
 
 
-def test_another_source_begins_anew_and_what_comes_late_is_left_out():
+def test_another_source_starts_again_and_late_readings_are_ignored():
     series = ComputeSeries()
     series.add(10.0, 11.0, reading(0.5))
     series.add(11.0, 12.0, reading(0.6, "samples"))
@@ -42,7 +42,7 @@ def test_another_source_begins_anew_and_what_comes_late_is_left_out():
     assert [r.sm for r in series.since(0.0)] == [0.6]
 
 
-def test_a_reading_without_a_length_is_none():
+def test_an_empty_reading_is_ignored():
     activities = ActivityTracker()
     activities.add_compute("GPU-1", 3.0, 3.0, reading(0.5))
     assert activities.computed["GPU-1"].since(0.0) == []

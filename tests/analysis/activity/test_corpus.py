@@ -1,4 +1,4 @@
-"""Every job of the corpus gets its true answer, and all places that give it agree."""
+"""Every job of the corpus gets its true answer, and all outputs agree on it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_some_of_the_drawn_jobs(job):
     assert contradictions(frame) == []
 
 
-def test_at_any_second_of_a_job_all_places_agree():
+def test_all_outputs_agree_at_any_second_of_a_job():
     by_name = {job.name: job for job in CORPUS}
     for name in ("hang, polling at 3.3%, read every 0.25 s", "two jobs with different steps"):
         node = Node(replace(by_name[name], seconds=0.0))
@@ -48,7 +48,7 @@ def test_at_any_second_of_a_job_all_places_agree():
             assert contradictions(node.run(2.0)) == []
 
 
-def test_what_was_found_of_a_job_stays_as_it_was_when_it_falls_silent():
+def test_a_silent_job_keeps_its_step_and_shares():
     job = next(j for j in CORPUS if j.name.startswith("hang, polling at 0.0%, read every 0.25"))
     node = Node(replace(job, seconds=49.0))
     (before,) = node.run().judgements

@@ -1,4 +1,4 @@
-"""How long links are at their limit: bounds that hold, and are close to the truth where they can be."""
+"""Time at the limit: the bounds hold, and are close to the true time where possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOUNDS = LimitBounds(0.85, 0.9, 0.0)
 
 
 def read(flow: Drawn, seconds: float = 60.0, interval: float = 0.25, seed: int = 1, toward=()) -> UsageTrace:
-    """Read drawn traffic as a worker does, with jitter."""
+    """Return the trace of traffic that is read with jitter, as a worker does."""
     rng, trace, before = random.Random(seed), UsageTrace(), 0.05
     while before < seconds:
         at = before + interval + rng.uniform(-0.004, 0.004)
@@ -50,7 +50,7 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
     found = measure_usage(trace.between(5.0, 55.0), BOUNDS)
     cells = [(a, b, flow.rate((a + b) / 2)) for a, b in ((i / 100, (i + 1) / 100) for i in range(500, 5500))]
     truth = sum(b - a for a, b, r in cells if r >= BOUNDS.near) / 50.0
-    # A reading that is near the limit on its mean counts as a whole; its ends are as long as the readings.
+    # A reading whose mean is near the limit counts completely, so the error is that of two readings.
     edges = 0.02 + 2 * interval / 50.0 + 0.18 * truth
     assert found.near <= truth + edges
     steady = rate < BOUNDS.near or period * duty > 4 * interval
@@ -87,7 +87,7 @@ def test_too_many_gaps_and_nothing_at_all():
 
 
 def test_the_links_to_one_gpu_are_a_limit_of_their_own():
-    """A ring over 4 of 12 links: a third of the GPU's speed, and all of what these links can carry."""
+    """A ring over 4 of 12 links uses a third of the GPU's speed, but all of these links' speed."""
     toward = (PeerTraffic("GPU-1", 0.25, 0.1, 1 / 3), PeerTraffic("GPU-2", 0.0, 0.0, 1 / 3))
     trace = read(Drawn(0.25), toward=toward)
     found = measure_usage(trace.between(1.0, 58.0), BOUNDS)

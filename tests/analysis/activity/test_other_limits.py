@@ -1,4 +1,4 @@
-"""What bounds a job: each answer by itself, several at once, and none where nothing seen does."""
+"""Limits of a job: each alone, several at once, and none if none is observed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def judgement(state):
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "bound"),
+    ("state", "others", "bound"),
     [
         ("light", found(gpu(), gpu()), "none"),
         ("below", found(gpu(), gpu()), "none"),
@@ -84,16 +84,16 @@ def judgement(state):
         ("unknown", found(gpu(), network=NOT_REPORTED), LIMIT_UNKNOWN),
     ],
 )
-def test_what_bounds_a_job_first(state, told, bound):
-    assert first_limit(judgement(state), told) == bound
+def test_the_first_limit(state, others, bound):
+    assert first_limit(judgement(state), others) == bound
 
 
 def test_several_limits_are_ranked_and_each_has_its_evidence():
     late = Straggler("GPU-1", ("is late",))
-    told = found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP | HW_THERMAL, pcie=57e9), straggler=late, network=0.95)
-    kinds = [limit.kind for limit in rank_limits(judgement("limits"), told)]
+    others = found(gpu(SW_POWER_CAP), gpu(SW_POWER_CAP | HW_THERMAL, pcie=57e9), straggler=late, network=0.95)
+    kinds = [limit.kind for limit in rank_limits(judgement("limits"), others)]
     assert kinds == ["heat", "rank", "nic", "pcie", "nvlink", "power"]
-    evidence = {limit.kind: limit.evidence for limit in rank_limits(judgement("limits"), told)}
+    evidence = {limit.kind: limit.evidence for limit in rank_limits(judgement("limits"), others)}
     assert evidence["pcie"] == "PCIe of GPU 1 carries 57 of 63 GB/s"
     assert evidence["rank"] == "the job waits for GPU 1"
     assert evidence["heat"] == "GPU 1 is slowed by heat 100% of the time"
@@ -113,9 +113,9 @@ def test_throttle_times_count_where_the_driver_gives_them():
 
 def test_the_host_bounds_a_job_whose_gpus_idle_together():
     waits = [gpu(util=lambda t: 0.0 if t % 4 < 2 else 99.0) for _ in range(2)]
-    told = found(*waits)
-    assert [limit.kind for limit in told.after] == ["host"]
-    assert first_limit(judgement("light"), told) == "host"
+    others = found(*waits)
+    assert [limit.kind for limit in others.after] == ["host"]
+    assert first_limit(judgement("light"), others) == "host"
     # In turns is not together.
     turns = [gpu(util=lambda t, k=k: 0.0 if (t + 2 * k) % 4 < 2 else 99.0) for k in range(2)]
     assert share_idle_together(turns) == 0.0

@@ -57,9 +57,9 @@ def test_nothing_is_estimated_of_what_was_not_read_or_leaves_the_node():
 def test_only_when_asked_and_only_behind_switches(bench):
     frame = bench("dgx-h100").run(2.0)
     assert "estimated_pair_tx_bytes_per_s" not in to_json(frame)["matrix"]
-    told = to_json(frame, None, estimate_pairs(frame))["matrix"]
-    assert told["pair_tx_bytes_per_s"][0][1] is None
-    row = told["estimated_pair_tx_bytes_per_s"][0]
+    data = to_json(frame, None, estimate_pairs(frame))["matrix"]
+    assert data["pair_tx_bytes_per_s"][0][1] is None
+    row = data["estimated_pair_tx_bytes_per_s"][0]
     assert row[0] is None
     assert sum(v for v in row if v) == pytest.approx(frame.gpus[0].nvlink.tx_bytes_per_s, rel=0.02)
     direct = bench("hgx-a100-4").run(2.0)

@@ -48,7 +48,7 @@ def test_a_burst_a_step(true, duty, jitter):
     if known(answer):
         assert answer.period_s == pytest.approx(true, rel=0.015 if true < 50 else 0.03)
     else:
-        # Silences of hardly two readings, and two edges a burst that tremble.
+        # Silences of hardly two readings, and two jittering edges per burst.
         assert (true < 1.4, duty) == (True, 0.6)
 
 
@@ -119,7 +119,7 @@ def test_what_was_not_read_is_left_out():
     assert estimate_period([values], STEP_S) == TOO_MANY_GAPS
 
 
-def test_silence_where_there_is_nothing_to_tell():
+def test_there_is_no_period_without_a_pattern():
     assert estimate_period([[0.0] * 500], STEP_S) == STEADY_TRAFFIC
     assert estimate_period([[5.0 + 0.3 * math.sin(i) for i in range(500)]], STEP_S) == STEADY_TRAFFIC
     assert estimate_period([[1.0, 0.0] * 4], STEP_S) == NOT_LONG_ENOUGH

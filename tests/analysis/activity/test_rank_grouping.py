@@ -1,4 +1,4 @@
-"""Processes that nothing but their traffic joins: ranks of one job, or of two, or each of its own."""
+"""Grouping of processes by traffic alone: ranks of one job, of two, or independent processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bonds(sent, until_s=80.0, jobs=None) -> list[str]:
     """Return the key of the job to which each process belongs."""
     gpus = Gpus(sent, jobs=[alone(i) for i in range(len(sent))] if jobs is None else jobs)
     gpus.run(until_s, judged_s=until_s)
-    found = gpus.watch.rank_grouping.job_of
+    found = gpus.tracker.rank_grouping.job_of
     return [found.get(f"process:{i}", "") for i in range(len(sent))]
 
 
@@ -44,7 +44,7 @@ def test_ranks_that_move_data_together_are_one_job(flow):
 
 def test_separate_processes_without_traffic_stay_apart():
     assert bonds([STILL] * 4) == [""] * 4
-    # Beside a job, and beside a hum that is no job's.
+    # In addition to a job, and to background traffic without a job.
     hum = Drawn()
     hum.burst(0.0, 1000.0, 0.001 * SPEED)
     flow = loud(plain(2.0, 0.6))
@@ -61,25 +61,25 @@ def test_two_jobs_with_other_steps_are_two():
     [{"kind": "container"}, {"user": "bob"}, {"exact": False}, {"gpus": ("GPU-1", "GPU-2")}],
     ids=lambda c: next(iter(c)),
 )
-def test_what_is_another_job_is_not_taken_in(changed):
+def test_other_jobs_are_not_grouped(changed):
     flow = loud(plain(2.0, 0.6))
     jobs = [alone(0), replace(alone(1), **changed)]
     assert bonds([flow, flow, flow], jobs=jobs) == ["", "", ""]
 
 
-def test_they_stay_together_while_they_are_silent_and_until_they_end():
+def test_ranks_stay_grouped_while_silent_and_until_they_end():
     flow = Drawn()
     for i in range(15):
         flow.burst(2.0 * i, 0.8, 0.7 * SPEED)
     gpus = Gpus([flow] * 3, jobs=[alone(i) for i in range(3)])
     gpus.run(400.0, judged_s=400.0)
-    assert gpus.watch.rank_grouping.job_of == {f"process:{i}": "process:0" for i in range(3)}
+    assert gpus.tracker.rank_grouping.job_of == {f"process:{i}": "process:0" for i in range(3)}
     gpus.jobs = gpus.jobs[1:]
     gpus.run(402.0)
-    assert gpus.watch.rank_grouping.job_of == {"process:1": "process:0", "process:2": "process:0"}
+    assert gpus.tracker.rank_grouping.job_of == {"process:1": "process:0", "process:2": "process:0"}
 
 
-def test_a_rank_that_joins_in_late_belongs_to_them():
+def test_a_late_rank_is_grouped():
     late = Drawn()
     for i in range(20, 50):
         late.burst(2.0 * i, 0.8, 0.7 * SPEED)

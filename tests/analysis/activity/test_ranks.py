@@ -1,4 +1,4 @@
-"""Who is waited for: each sign by itself, and no name where none or more than one stands out."""
+"""Stragglers: each sign alone, and none named if no rank or several ranks differ."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def test_each_sign_names_the_rank(changes, sign):
         {"power_w": Missing("no permission"), "sm_clock_mhz": Missing("no permission")},
     ],
 )
-def test_what_is_near_the_others_or_unread_is_no_sign(changes):
+def test_values_near_the_others_or_unread_are_not_a_sign(changes):
     assert find_straggler(ranks(**changes), 2.0, STEP_S) is None
 
 
-def test_two_that_differ_or_two_in_all_name_none():
+def test_two_outliers_or_two_ranks_name_none():
     two = ranks(sm_clock_mhz=1400.0)
     two[1] = replace(two[1], sm_clock_mhz=1400.0)
     assert find_straggler(two, 2.0, STEP_S) is None
     assert find_straggler(ranks(n=2, odd=1, sm_clock_mhz=1400.0), 2.0, STEP_S) is None
 
 
-def test_of_ranks_that_move_nothing_none_moves_less():
+def test_ranks_without_traffic_name_none():
     still = [replace(rank, moved_bytes_per_s=0.0) for rank in ranks(power_w=150.0)]
     assert find_straggler(still, 40.0, STEP_S) is None
 

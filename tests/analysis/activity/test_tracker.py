@@ -1,4 +1,4 @@
-"""What is said of jobs that run for minutes: found, followed, missed, told apart, and not said too early."""
+"""Activity of jobs that run for minutes: steps are found, tracked, dropped, and not reported too early."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_job_of_the_table(case):
     assert row(case, found) in DOCS.read_text(), f"the table is out of date: {row(case, found)}"
 
 
-def test_nothing_is_said_in_the_first_seconds():
+def test_no_step_in_the_first_seconds():
     gpus = Gpus([loud(plain(1.1, 0.4))] * 4)
     assert gpus.run(18.0) == ()
     (found,) = gpus.run(22.5)
@@ -67,7 +67,7 @@ def test_a_job_that_slows_down_drifts():
     assert after.step.drift == pytest.approx(0.1, abs=0.02)
 
 
-def test_a_job_that_takes_another_pace_is_followed():
+def test_a_job_that_changes_its_step_is_tracked():
     flow = Drawn()
     t = 0.1
     while t < 500.0:
@@ -84,11 +84,11 @@ def test_a_job_that_takes_another_pace_is_followed():
 def test_a_steady_period_is_checked_against_the_full_window_once_a_minute(monkeypatch):
     lengths: list[float] = []
 
-    def noted(channels, step_s):
+    def recorded(channels, step_s):
         lengths.append(len(channels[0]) * step_s)
         return estimate_period(channels, step_s)
 
-    monkeypatch.setattr(step_tracker, "estimate_period", noted)
+    monkeypatch.setattr(step_tracker, "estimate_period", recorded)
     gpus = Gpus([loud(plain(2.0, 0.3, seconds=1000.0))] * 4)
     gpus.run(400.0, judged_s=0)
     lengths.clear()
@@ -101,10 +101,10 @@ def test_a_steady_period_is_checked_against_the_full_window_once_a_minute(monkey
 def test_a_stopped_job_is_not_analysed_more_often(monkeypatch):
     gpus = Gpus([loud(plain(2.0, 0.3, seconds=200.0))] * 2)
     gpus.run(206.0, judged_s=0)
-    (watched,) = gpus.watch._jobs.values()
-    assert watched.step_tracker.stopped
+    (tracked,) = gpus.tracker._jobs.values()
+    assert tracked.step_tracker.stopped
     # The job stopped between an analysis of its newest part and the analysis of the whole window.
-    watched.step_tracker.doubted = True
+    tracked.step_tracker.doubted = True
     times: list[float] = []
     update = step_tracker.StepTracker.update
     monkeypatch.setattr(
@@ -123,16 +123,16 @@ def test_a_job_that_stops_is_silent_and_keeps_its_step():
     assert after.step.silent_s == pytest.approx(58.0, abs=3.0)
 
 
-def test_what_is_not_read_is_no_silence():
+def test_a_gap_in_the_readings_is_not_a_silence():
     gpus = Gpus([loud(plain(2.0, 0.4))] * 4, lost=lambda t: t > 60.0)
     gpus.run(60.0, judged_s=40.0)
     gpus.now_s = 100.0
-    gpus.judge()
-    (after,) = gpus.watch.activities
+    gpus.evaluate()
+    (after,) = gpus.tracker.activities
     assert after.step.silent_s < 3.0
 
 
-def test_two_unknown_jobs_on_one_switch_are_told_apart():
+def test_two_unknown_jobs_on_one_switch_are_separated():
     a, b = loud(plain(2.0, 0.4)), loud(plain(3.1, 0.3))
     gpus = Gpus([a, a, a, b, b, b])
     found = gpus.run(240.0, judged_s=60.0)
@@ -144,7 +144,7 @@ def test_idle_gpus_have_no_activity():
     assert Gpus([Drawn()] * 4).run(60.0) == ()
 
 
-def test_a_new_pace_of_the_readings_begins_anew():
+def test_a_new_interval_starts_new_cells():
     gpus = Gpus([loud(plain(3.0, 0.4))] * 4)
     gpus.run(60.0)
     gpus.interval_s = 0.5
@@ -157,7 +157,7 @@ def test_a_new_pace_of_the_readings_begins_anew():
 def test_memory_is_bounded():
     gpus = Gpus([loud(plain(2.0, 0.4, seconds=900.0))] * 2)
     gpus.run(300.0)
-    series = gpus.watch._traffic.series(["GPU-0"])["GPU-0"]
+    series = gpus.tracker._traffic.series(["GPU-0"])["GPU-0"]
     size = series.size
     gpus.run(800.0)
     assert series.size == size == 1024
@@ -165,7 +165,7 @@ def test_memory_is_bounded():
 
 
 @pytest.mark.parametrize("interval_s", [0.1, 1.0])
-def test_other_paces_of_the_readings(interval_s):
+def test_other_intervals(interval_s):
     gpus = Gpus([loud(plain(9.3, 0.35, 0.01))] * 2, interval_s=interval_s)
     (found,) = gpus.run(200.0)
     assert step(found) == pytest.approx(9.3, rel=0.02)
@@ -185,8 +185,8 @@ def test_two_jobs_whose_processes_are_known():
     assert [step(f) for f in found] == [pytest.approx(2.0, rel=0.01), pytest.approx(2.7, rel=0.01)]
     gpus.jobs = gpus.jobs[1:]
     gpus.run(152.0)
-    assert gpus.watch.activities[0].job == "slurm:2"
-    assert step(gpus.watch.activities[0]) == pytest.approx(2.7, rel=0.01)
+    assert gpus.tracker.activities[0].job == "slurm:2"
+    assert step(gpus.tracker.activities[0]) == pytest.approx(2.7, rel=0.01)
 
 
 def test_two_jobs_on_the_same_gpus_are_possible_at_most():

@@ -1,4 +1,4 @@
-"""Cells hold what was moved, whatever the readings were like, and nothing where there were none."""
+"""Cells hold the traffic of any readings, and NaN where there were none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_cells_add_up_to_what_was_moved(spans, start):
 
 @given(spans)
 def test_the_newest_cells_are_as_they_were_read(spans):
-    """Against cells worked out one by one."""
+    """Compare with cells that are computed one by one."""
     series = TrafficSeries(0.25)
     t, seconds, sums = 100.0, {}, {}
     for length, rate, read in spans:
@@ -50,7 +50,7 @@ def test_the_newest_cells_are_as_they_were_read(spans):
             assert math.isnan(value)
 
 
-def test_the_ring_forgets_and_a_series_that_lags_has_no_future():
+def test_old_cells_are_dropped_and_a_lagging_series_has_no_newer_ones():
     series = TrafficSeries(1.0)
     for t in range(0, 1000):
         series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
@@ -62,8 +62,8 @@ def test_the_ring_forgets_and_a_series_that_lags_has_no_future():
     assert [v for v in series.cells_before(5001, 200)[0] if v == v] == [7.0]
 
 
-def test_cells_that_newer_ones_have_taken_the_place_of_are_gone():
-    """The other GPUs of a job may be some cells behind."""
+def test_overwritten_cells_are_unknown():
+    """Other GPUs of the job may lag by some cells."""
     series = TrafficSeries(1.0)
     for t in range(600):
         series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
@@ -75,7 +75,7 @@ def test_cells_that_newer_ones_have_taken_the_place_of_are_gone():
     assert all(math.isnan(v) for v in tail[: len(tail) - len(known)])
 
 
-def test_the_oldest_cell_is_the_oldest_also_if_it_comes_late():
+def test_a_late_span_may_have_the_oldest_cell():
     series = TrafficSeries(1.0)
     series.add(TrafficSpan(105.0, 106.0, 1.0, 1.0))
     series.add(TrafficSpan(103.0, 107.0, 1.0, 1.0))
