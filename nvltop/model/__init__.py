@@ -34,7 +34,6 @@ from nvltop.model.missing import (
 from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
-    LISTENING,
     C2cTraffic,
     Call,
     ComputeActivity,
@@ -52,6 +51,7 @@ from nvltop.model.reading import (
     LinkErrors,
     LinkState,
     LinkStates,
+    Listening,
     PcieTraffic,
     Reading,
     Scope,
@@ -59,14 +59,13 @@ from nvltop.model.reading import (
 )
 from nvltop.model.severity import Severity
 
-Item = Inventory | Reading | Event | Tick
+Item = Inventory | Reading | Event | Listening | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
 
 __all__ = [
     "BLAMES",
     "GPU_IS_LOST",
     "GROUPS",
-    "LISTENING",
     "LOG_KINDS",
     "LPF",
     "MAX_HEADLINE",
@@ -111,6 +110,7 @@ __all__ = [
     "LinkSpan",
     "LinkState",
     "LinkStates",
+    "Listening",
     "LogEvent",
     "LogFault",
     "Matrix",

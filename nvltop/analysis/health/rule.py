@@ -18,6 +18,7 @@ from nvltop.model import (
     Inventory,
     Job,
     Judgement,
+    Listening,
     Maybe,
     Missing,
     NicFrame,
@@ -48,8 +49,8 @@ class RuleInput:
     """For each job, whether NVLink limits it."""
     imbalances: Sequence[LinkImbalance] = ()
     """Links that carry much less than the other links of their GPU."""
-    listening: Event | None = None
-    """When nvltop began to wait for events of the driver; its code is the number of GPUs that send them."""
+    listening: Listening | None = None
+    """When the worker began to wait for the driver's events; None before that."""
 
     @property
     def board(self) -> Board:
