@@ -58,9 +58,7 @@ from nvltop.model.reading import (
     Tick,
 )
 from nvltop.model.severity import Severity
-
-Item = Inventory | Reading | Event | Listening | Tick
-"""What flows from the sampler, live or recorded, to the monitor."""
+from nvltop.model.source import Item, ItemSource
 
 __all__ = [
     "BLAMES",
@@ -100,6 +98,7 @@ __all__ = [
     "Incident",
     "Inventory",
     "Item",
+    "ItemSource",
     "Job",
     "Judgement",
     "Limit",
