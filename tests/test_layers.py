@@ -1,12 +1,21 @@
-"""What a part of the program loads, seen from a process of its own."""
+"""What the parts of the program import, and what a process that imports a part loads."""
 
 from __future__ import annotations
 
+import ast
+import graphlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT_TEXTUAL = re.compile(
+    r"nvltop\.tui\.(offscreen|shell\..*|widgets\..*|tabs\.\w+\.widget|dialogs\.\w+_page)"
+)
 HEAVY = ("textual", "rich", "plotext")
 
 
@@ -36,3 +45,46 @@ def loaded(statement: str) -> set[str]:
 )  # fmt: skip
 def test_nothing_heavy_is_loaded(statement, never):
     assert loaded(statement) & set(never) == set()
+
+
+def modules() -> dict[str, ast.Module]:
+    files = (ROOT / "nvltop").rglob("*.py")
+    dotted = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
+    return {name.removesuffix(".__init__"): ast.parse(path.read_text()) for name, path in dotted.items()}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield what is imported at the top of a module and inside its functions, but not for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from imports(node)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    trees = modules()
+    graph: dict[str, set[str]] = {name: set() for name in trees}
+    for name, tree in trees.items():
+        for imported in imports(tree):
+            found = imported if imported in trees else imported.rpartition(".")[0]
+            if found in trees and found != name:
+                graph[name].add(found)
+    assert sum(map(len, graph.values())) > 1000
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_only_widgets_and_the_shell_import_textual():
+    users = {
+        name
+        for name, tree in modules().items()
+        for found in imports(tree)
+        if found.split(".")[0] == "textual"
+    }
+    assert users
+    assert [name for name in sorted(users) if not MAY_IMPORT_TEXTUAL.fullmatch(name)] == []
