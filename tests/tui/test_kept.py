@@ -9,7 +9,7 @@ import pytest
 
 from nvltop import formatting
 from nvltop.tui.render import row
-from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.render.view_state import DrawCache
 from nvltop.tui.tabs.main import gpus, links
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
@@ -29,14 +29,12 @@ def shown(app) -> dict[str, list[row.Row]]:
 
 
 def drawn_anew(app) -> dict[str, list[row.Row]]:
-    view, tab, fresh = app.view, app.main.visible_tab, ViewState()
-    for name in ("_marked", "_marks", "_cache", "_remotes_of", "_remotes", "_sparks", "_sparks_of"):
-        setattr(view, name, getattr(fresh, name))
-    for kept in (gpus._shaped, links._shaped, row.sentence, formatting.count):
-        kept.cache_clear()
-    for name, nothing in (("_showing", {}), ("_drawn", None), ("_of", None)):
-        if name in vars(tab):
-            setattr(tab, name, nothing)
+    app.view.cache = DrawCache()
+    for cached in (gpus._shaped, links._shaped, row.sentence, formatting.count):
+        cached.cache_clear()
+    tab = app.main.visible_tab
+    if "_memo" in vars(tab):
+        tab._memo = type(tab._memo)()
     app.main.draw()
     return shown(app)
 

@@ -50,7 +50,7 @@ def header(view: ViewState, width: int) -> list[Row]:
 
 def _node(view: ViewState) -> TextRun:
     frame = view.frame
-    words = view.cached("node", frame.inventory, lambda: node_line(frame).replace("NVIDIA ", ""))
+    words = view.cache.parts.get("node", (frame.inventory,), lambda: node_line(frame).replace("NVIDIA ", ""))
     if frame.inventory.demo:
         # First, so that no narrow screen hides that it is not real.
         return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
@@ -61,7 +61,7 @@ def _node(view: ViewState) -> TextRun:
 def _nvlink(view: ViewState) -> TextRun:
     frame = view.frame
     of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
-    return view.cached("nvlink", of, lambda: nvlink_line(frame)), ""
+    return view.cache.parts.get("nvlink", of, lambda: nvlink_line(frame)), ""
 
 
 def _verdict(frame: Frame) -> TextRun:

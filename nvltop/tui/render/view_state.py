@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.formatting import BYTES, Unit
-from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Remote, Severity, Tick
+from nvltop.memo import Memo, MemoTable
+from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Severity, Tick
 from nvltop.report.findings import links_of
 from nvltop.report.phrases import remote_name
-from nvltop.tui.render.glyphs import UNICODE, Glyphs, spark
+from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import listed
 from nvltop.tui.render.replay_bar import ReplayState
 from nvltop.tui.render.row import TextRun, narrow
+from nvltop.tui.render.sparklines import Sparklines
 from nvltop.tui.render.steady_order import SteadyOrder
 
-T = TypeVar("T")
 FINDING_MARKS: Final[dict[Severity, TextRun]] = {
     Severity.CRITICAL: ("!", "error"),
     Severity.WARNING: ("!", "warn"),
@@ -28,15 +29,15 @@ FINDING_MARKS: Final[dict[Severity, TextRun]] = {
 EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
-class _Spark(NamedTuple):
-    """A sparkline as drawn last."""
+class DrawCache:
+    """Parts of the screen as they were drawn last."""
 
-    newest: int
-    """Number of the second that its last character stands for."""
-    settled: int
-    """Of the last second that was whole then."""
-    scale: Maybe[float]
-    text: str
+    def __init__(self) -> None:
+        self.parts = MemoTable()
+        """Parts of rows that rarely change."""
+        self.marks: Memo[dict[tuple[str, int | None], TextRun]] = Memo()
+        self.remote_ends = MemoTable()
+        self.sparklines = Sparklines()
 
 
 @dataclass(slots=True)
@@ -86,14 +87,7 @@ class ViewState:
 
     gpu_order: SteadyOrder = field(default_factory=SteadyOrder)
     """Of the GPUs."""
-    _marked: Sequence[Finding] | None = None
-    _marks: dict[tuple[str, int | None], TextRun] = field(default_factory=dict)
-    _cache: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
-    _remotes_of: Inventory | None = None
-    _remotes: dict[Remote, str] = field(default_factory=dict)
-    _index_of: dict[str, int] = field(default_factory=dict)
-    _sparks: dict[SeriesKey, _Spark] = field(default_factory=dict)
-    _sparks_of: tuple[RateHistory | None, Glyphs] = (None, UNICODE)
+    cache: DrawCache = field(default_factory=DrawCache)
 
     @property
     def kill_refusal(self) -> str:
@@ -107,59 +101,23 @@ class ViewState:
         return "--readonly: no signals are sent" if self.readonly else ""
 
     def sparkline(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
-        """Draw the last `count` whole seconds of a series; the second that still fills is in the numbers.
-
-        A picture that moved with every refresh would be most of what the screen sends.
-        """
-        history, newest = self.history, self.history.bucket - 1
-        if self._sparks_of[0] is not history or self._sparks_of[1] is not self.glyphs:
-            self._sparks.clear()
-            self._sparks_of = history, self.glyphs
-        drawn = self._sparks.get(key)
-        if (
-            drawn is None
-            or (len(drawn.text), drawn.scale) != (count, scale)
-            or not 0 <= newest - drawn.newest < count
-        ):
-            drawn = _Spark(newest - count, newest - count, scale, "")
-        if drawn.newest < newest:
-            # It moves left; what was drawn stays, but for seconds that had not been read to their end.
-            first = max(newest - count, min(drawn.newest, drawn.settled))
-            kept = drawn.text[: len(drawn.text) - (drawn.newest - first)]
-            fresh = spark(history.second_means(key, newest, newest - first), scale, self.glyphs)
-            drawn = _Spark(newest, min(newest, history.settled(key)), scale, (kept + fresh)[-count:])
-            self._sparks[key] = drawn
-        return drawn.text
+        """Draw the last `count` complete seconds of a series."""
+        return self.cache.sparklines.draw(self.history, self.glyphs, key, count, scale)
 
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
-        """Return the mark of a GPU (with all its links) or a link about which a rule has found something."""
-        if self._marked is not self.frame.findings:
-            self._marked = self.frame.findings
-            self._marks = {}
-            for finding in reversed(self._marked):
-                if finding.gpu and finding.severity in FINDING_MARKS:
-                    mark = FINDING_MARKS[finding.severity]
-                    self._marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
-        return self._marks.get((uuid, link), ("", ""))
-
-    def cached(self, name: Hashable, of: object, draw: Callable[[], T]) -> T:
-        """Return what was drawn last time under a name, unless what it is `of` has changed since."""
-        last = self._cache.get(name)
-        if last is None or last[0] != of:
-            last = self._cache[name] = of, draw()
-        drawn: T = last[1]
-        return drawn
+        """Return the mark of a GPU (with all its links) or a link that is the subject of a finding."""
+        findings = self.frame.findings
+        return self.cache.marks.get((findings,), lambda: _marks(findings)).get((uuid, link), ("", ""))
 
     def remote_end(self, link: Link) -> str:
-        """Name a link's other end."""
-        if self._remotes_of is not self.frame.inventory:
-            self._remotes_of = self.frame.inventory
-            self._remotes.clear()
-            self._index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
-        name = self._remotes.get(link.remote)
-        if name is None:
-            name = self._remotes[link.remote] = narrow(remote_name(link, self._index_of), self.glyphs)
-        return name
+        """Return a name for the other end of a link."""
+        return self.cache.remote_ends.get(
+            link.remote, (self.frame.inventory, self.glyphs), lambda: self._remote_end(link)
+        )
+
+    def _remote_end(self, link: Link) -> str:
+        index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
+        return narrow(remote_name(link, index_of), self.glyphs)
 
     def list_gpus(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
@@ -201,3 +159,13 @@ class ViewState:
     def selected(self) -> GpuFrame | None:
         """The selected GPU."""
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
+
+
+def _marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
+    """Return the marks of GPUs and links; the first finding about one, which is the worst, decides."""
+    marks: dict[tuple[str, int | None], TextRun] = {}
+    for finding in reversed(findings):
+        if finding.gpu and finding.severity in FINDING_MARKS:
+            mark = FINDING_MARKS[finding.severity]
+            marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
+    return marks

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 
-from nvltop.model import Check, Event, Finding
+from nvltop.memo import Memo
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
@@ -28,7 +27,7 @@ class HealthTab(Tab):
         self._list = RowsWidget(output, "findings")
         self._details = RowsWidget(output, "details")
         self._entries: list[rows.HealthEntry] = []
-        self._of: tuple[Sequence[Finding], Sequence[Finding], Sequence[Check], Sequence[Event]] | None = None
+        self._memo: Memo[list[rows.HealthEntry]] = Memo()
         self._chosen = 0
         self._first = 0
 
@@ -40,9 +39,8 @@ class HealthTab(Tab):
     def draw(self) -> None:
         """Draw what the rules say."""
         frame, glyphs = self.view.frame, self.view.glyphs
-        of = (frame.findings, frame.past_findings, frame.checks, frame.events)
-        if of != self._of:
-            self._entries, self._of = rows.entries(frame), of
+        key = (frame.findings, frame.past_findings, frame.checks, frame.events)
+        self._entries = self._memo.get(key, lambda: rows.entries(frame))
         self._chosen = max(0, min(self._chosen, len(self._entries) - 1))
         at = self._list.size
         self._first = first_shown(self._first, self._chosen, len(self._entries), at.height - 1)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.memo import Memo
 from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.row import Row
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.history import chart
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
+
+MIN_COLUMNS: Final = 20
+MIN_LINES: Final = 6
+"""Size below which there is no room for charts."""
 
 
 class HistoryTab(Tab):
@@ -38,7 +44,7 @@ class HistoryTab(Tab):
         self._row = 0
         """0 for the node, then the GPUs, then all NICs together and each of them."""
         self._rows = 1
-        self._drawn: object = None
+        self._memo: Memo[list[Row]] = Memo()
 
     def compose(self) -> ComposeResult:
         """Show the charts."""
@@ -46,7 +52,7 @@ class HistoryTab(Tab):
 
     def invalidate(self) -> None:
         """Draw the chart anew."""
-        self._drawn = None
+        self._memo = Memo()
 
     def draw(self) -> None:
         """Draw, if a second has passed or anything else is wanted."""
@@ -62,11 +68,11 @@ class HistoryTab(Tab):
         self._row = min(self._row, len(rows) - 1)
         uuid, nic = rows[self._row]
         self._wanted = replace(self._wanted, gpu=uuid, nic=nic)
-        now = (self._wanted, at, id(view.history), view.history.bucket, len(rows), view.unit, view.glyphs)
-        if now == self._drawn or at.width < 20 or at.height < 6:
+        if at.width < MIN_COLUMNS or at.height < MIN_LINES:
             return
-        self._drawn = now
-        self._chart.show(chart.rows(view, self._wanted, at.width, at.height))
+        wanted, history = self._wanted, view.history
+        key = (wanted, at, history, history.bucket, len(rows), view.unit, view.glyphs)
+        self._chart.show(self._memo.get(key, lambda: chart.rows(view, wanted, at.width, at.height)))
 
     def keys(self) -> Sequence[FunctionKey]:
         """Say how to change what is drawn."""

@@ -88,7 +88,7 @@ def _still(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[Te
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
     of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.finding_mark(g.gpu.uuid)
-    return view.cached(
+    return view.cache.parts.get(
         ("gpu", g.gpu.uuid),
         of,
         lambda: (joined(_cells(shape.first, g, view)), joined(_cells(shape.last, g, view))),

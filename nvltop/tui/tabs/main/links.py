@@ -57,7 +57,7 @@ def _still(
     uuid = g.gpu.uuid
     counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
     of = shape, link.state, counts, view.finding_mark(uuid, link.index), view.remote_end(link)
-    return view.cached(
+    return view.cache.parts.get(
         ("link", uuid, link.index),
         of,
         lambda: (joined(_cells(shape.first, g, link, view)), joined(_cells(shape.last, g, link, view))),

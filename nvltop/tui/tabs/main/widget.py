@@ -12,10 +12,12 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.message import Message
 
+from nvltop.memo import MemoTable
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import gpu_order
 from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
+from nvltop.tui.render.row import Row
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
@@ -63,8 +65,8 @@ class MainTab(Tab):
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
-        self._showing: dict[RowsWidget, object] = {}
-        """What those parts show that hardly ever change."""
+        self._memo = MemoTable()
+        """Rows of the parts that rarely change."""
 
     def compose(self) -> ComposeResult:
         """Stack the parts."""
@@ -98,7 +100,7 @@ class MainTab(Tab):
 
     def invalidate(self) -> None:
         """Draw matrix and NICs anew."""
-        self._showing = {}
+        self._memo = MemoTable()
 
     def draw(self) -> None:
         """Draw GPUs, matrix and links, as far as they are seen."""
@@ -113,7 +115,7 @@ class MainTab(Tab):
         if self._matrix.display:
             at = self._matrix.size
             self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
-            self._draw_matrix(at)
+            self._matrix.show(self._matrix_rows(at))
         if self._links.display:
             at = self._links.size
             count = len(view.selected.links) if view.selected else 0
@@ -121,33 +123,29 @@ class MainTab(Tab):
             self._links.show(links.rows(view, at.width, at.height, self._first_link))
         for lines in (self._nics, self._below):
             if lines.display:
-                self._draw_nics(lines, lines.size)
+                lines.show(self._nic_rows(lines.size))
 
-    def _draw_matrix(self, at: Size) -> None:
-        view = self.view
+    def _matrix_rows(self, at: Size) -> list[Row]:
+        view, first = self.view, self._first_row
         m = view.frame.matrix
-        shows = (m.labels, m.cells, m.p2p_nvlink, view.frame.findings)
-        place = (at, self._first_row, view.selected and view.selected.gpu.uuid, view.column)
+        selected = view.selected and view.selected.gpu.uuid
         # An estimate is of the newest readings.
         estimated = view.frame.tick.mono_s if view.estimate else None
-        if self._is_new(self._matrix, (shows, place, estimated)):
-            self._matrix.show(matrix.rows(view, at.width, at.height, self._first_row))
+        key = (
+            (m.labels, m.cells, m.p2p_nvlink, view.frame.findings),
+            (at, first, selected, view.column, estimated, view.unit, view.glyphs),
+        )
+        return self._memo.get("matrix", key, lambda: matrix.rows(view, at.width, at.height, first))
 
-    def _draw_nics(self, lines: RowsWidget, at: Size) -> None:
+    def _nic_rows(self, at: Size) -> list[Row]:
         view = self.view
         # Once a second, numbers and curves together: they are read no more often.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
-        shows = (states, view.history, view.history.bucket)
-        if self._is_new(lines, (shows, at, nics.nearest(view), view.nic_page)):
-            lines.show(nics.table(view, at.width, at.height))
-
-    def _is_new(self, lines: RowsWidget, shows: object) -> bool:
-        """Whether a part has to be drawn: most refreshes change nothing of it."""
-        shown = (shows, self.view.unit, self.view.glyphs)
-        if self._showing.get(lines) == shown:
-            return False
-        self._showing[lines] = shown
-        return True
+        key = (
+            (states, view.history, view.history.bucket),
+            (at, nics.nearest(view), view.nic_page, view.unit, view.glyphs),
+        )
+        return self._memo.get("nics", key, lambda: nics.table(view, at.width, at.height))
 
     def _arrange(self) -> bool:
         """Share out the room; whether anything moved."""
