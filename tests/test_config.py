@@ -211,6 +211,15 @@ def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypa
     assert settings("-C").theme == "monochrome"
 
 
+def test_what_shows_the_steps_of_a_job_reads_as_often_as_the_screen():
+    def interval_s(*arguments):
+        return read_settings(parser().parse_args([*arguments]), False).interval_s
+
+    assert interval_s("--check") == interval_s("--once", "--for", "60") == 0.25
+    assert interval_s("--once") == interval_s("--json") == 1.0
+    assert interval_s("--check", "--interval", "1") == 1.0
+
+
 def test_reports_do_not_read_it(path):
     path.write_text("broken")
     assert read_settings(parser().parse_args(["--config", str(path), "--json"]), False).theme == "default"
