@@ -18,6 +18,7 @@ from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.verdict import node_verdict
 from nvltop.model import (
+    LISTENING,
     NOT_LISTED,
     NOT_READ,
     Activity,
@@ -37,7 +38,6 @@ from nvltop.model import (
     LinkBer,
     LinkErrors,
     LinkStates,
-    Listening,
     Matrix,
     Maybe,
     Missing,
@@ -87,7 +87,7 @@ class Monitor:
         self._first_s: float | None = None
         """CLOCK_MONOTONIC of the first reading of link counters."""
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
-        self._listening: Listening | None = None
+        self._listening: Event | None = None
         self._sequence = 0
         self._topology: matrix.Topology | None = None
         self._around = matrix.Around()
@@ -127,7 +127,7 @@ class Monitor:
                 self._judge(self._inventory)
         elif isinstance(item, Inventory):
             self._take(item)
-        elif isinstance(item, Listening):
+        elif item.kind == LISTENING:
             self._listening = item
         else:
             self._events.append(item)

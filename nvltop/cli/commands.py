@@ -1,6 +1,7 @@
-"""Commands with exit codes of their own: `--explain` and `--compare`.
+"""Commands with exit codes of their own: `--explain`, `--compare` and `--run`.
 
-Each returns 0 if it found nothing, 1 if it found something, 2 for wrong usage and 3 for every failure.
+The first two return 0 if they found nothing, 1 if they found something, 2 for wrong usage and 3 for every
+failure; `--run` returns the exit code of the command that it runs.
 """
 
 from __future__ import annotations
@@ -8,18 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from nvltop.cli import streams
 from nvltop.cli.exit_codes import INTERRUPTED, NO_ANSWER, OK, USAGE, CommandError, usage_error
-from nvltop.cli.options import read_settings
+from nvltop.cli.options import read_settings, requested_interval
 from nvltop.cli.parser import parser
-from nvltop.nvml.demo_nodes import DEFAULT_SCENARIO
 from nvltop.text import print_message
-
-if TYPE_CHECKING:
-    from nvltop.sampler.client import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +32,18 @@ class Command:
 
 def requested_command(arguments: Sequence[str]) -> Command | None:
     """Return the command that a command line contains, valid or not."""
-    flags = {argument.partition("=")[0] for argument in arguments}
-    return next((command for command in COMMANDS if f"--{command.name}" in flags), None)
+    for argument in arguments:
+        for command in COMMANDS:
+            if argument.partition("=")[0] == f"--{command.name}":
+                return command
+    return None
 
 
 def main(command: Command, arguments: Sequence[str]) -> int:
     """Run a command and return the exit code, which is `NO_ANSWER` for every failure."""
     failure: OSError | None = None
     try:
-        code = _run(command, parser().parse_args(arguments))
+        code = _run(command, _parsed(command, list(arguments)))
     except SystemExit as ended:  # --help and --version
         code = int(ended.code or OK)
     except KeyboardInterrupt:
@@ -60,6 +60,16 @@ def main(command: Command, arguments: Sequence[str]) -> int:
 
             report_crash(crash)
     return streams.flush(OK, NO_ANSWER, failure) or code
+
+
+def _parsed(command: Command, arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line; what follows `--run` belongs to the command that it runs."""
+    if command.name != "run" or "--run" not in arguments:
+        return parser().parse_args(arguments)
+    at = arguments.index("--run")
+    options = parser().parse_args([*arguments[:at], "--run"])
+    options.run = arguments[at + 1 :]
+    return options
 
 
 def _run(command: Command, options: argparse.Namespace) -> int:
@@ -86,26 +96,40 @@ def _explain(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     if not all(options.compare):
         raise usage_error("--compare needs two names that are not empty")
+    from nvltop.cli.run import open_live
     from nvltop.compare.command import run
     from nvltop.headless.session import RunError
-    from nvltop.sampler.client import Worker, WorkerError
 
     settings = read_settings(options, on_screen=False)
-
-    def live() -> Worker:
-        demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
-        return Worker(settings.interval_s, demo)
-
     try:
-        return run(options.compare, settings, live, options.json)
-    except (RunError, WorkerError) as error:
-        usage = getattr(error, "code", NO_ANSWER) == USAGE
-        raise CommandError(str(error), USAGE if usage else NO_ANSWER) from None
+        return run(options.compare, settings, lambda: open_live(options, settings), options.json)
+    except RunError as error:
+        raise CommandError(str(error), USAGE if error.code == USAGE else NO_ANSWER) from None
 
 
-SHOWN: Final = frozenset({"json", "ascii", "demo"})
+def _run_command(options: argparse.Namespace) -> int:
+    words = options.run[1:] if options.run[:1] == ["--"] else options.run
+    if not words or not words[0]:
+        raise usage_error("--run needs a command: nvltop --run -- COMMAND [ARGUMENT]...")
+    from nvltop.cli.run import open_live
+    from nvltop.record.format import RecordingError
+    from nvltop.run_command.command import ERRORS_INTERVAL_S, INTERVAL_S, run
+
+    settings = replace(
+        read_settings(options, on_screen=False), interval_s=requested_interval(options) or INTERVAL_S
+    )
+    try:
+        return run(words, settings, lambda: open_live(options, settings, ERRORS_INTERVAL_S), options.json)
+    except RecordingError as error:
+        raise CommandError(str(error), NO_ANSWER) from None
+
+
+LIVE: Final = frozenset({"demo", "scenario", "interval", "delay"})
+"""Destinations of the flags for the machine that is read."""
+SHOWN: Final = frozenset({"json", "ascii", "demo", "record"})
 """Destinations that an error message names."""
 COMMANDS: Final = (
     Command("explain", _explain, frozenset({"json", "ascii"})),
-    Command("compare", _compare, frozenset({"json", "ascii", "demo", "scenario", "interval", "delay"})),
+    Command("compare", _compare, LIVE | {"json", "ascii"}),
+    Command("run", _run_command, LIVE | {"json", "ascii", "record", "record_max"}),
 )

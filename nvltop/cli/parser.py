@@ -183,6 +183,13 @@ def _add_commands(p: argparse.ArgumentParser) -> None:
         metavar=("A", "B"),
         help="list what differs between two snapshots, recordings (FILE@TIME) or --json outputs, or `live`",
     )
+    command = p.add_argument_group("measuring a command")
+    command.add_argument(
+        "--run",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND",
+        help="run COMMAND, then print on stderr what it did to the links; must be the last flag",
+    )
 
 
 def _add_program(p: argparse.ArgumentParser) -> None:

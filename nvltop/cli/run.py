@@ -16,25 +16,25 @@ from nvltop.export.address import ServeError
 from nvltop.gc_tuning import disable_during_startup
 from nvltop.nvml.demo_nodes import DEFAULT_SCENARIO
 from nvltop.report.formats import TEXT, RenderOptions
+from nvltop.sampler.protocol import ERRORS_S
 from nvltop.snapshot import command
 from nvltop.text import print_message
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
-    from nvltop.model import ItemSource
     from nvltop.record.format import RecordingError
+    from nvltop.record.recording_source import Source
 
 
 def run(options: argparse.Namespace, on_screen: bool) -> int:
     """Run as the options say and return the exit code; raise `CommandError`."""
     settings = read_settings(options, on_screen)
-    demo = (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None
     if on_screen:
         disable_during_startup()
     with contextlib.ExitStack() as opened:
         if options.record and not on_screen:
             opened.enter_context(exit_on_signals())
-        code, source = _run(options, settings, demo, on_screen, opened)
+        code, source = _run(options, settings, on_screen, opened)
     # Only now is the recording complete, or known to be incomplete. The screen reports its own recordings.
     if not on_screen and (failed := _not_recorded(source)):
         print_message(str(failed))
@@ -45,10 +45,9 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
 def _run(
     options: argparse.Namespace,
     settings: Settings,
-    demo: tuple[str, str] | None,
     on_screen: bool,
     opened: contextlib.ExitStack,
-) -> tuple[int, ItemSource | None]:
+) -> tuple[int, Source | None]:
     """Run and return the exit code and the source; everything to be closed is added to `opened`."""
     # The worker is started before other imports: it starts up while the modules of the screen load.
     from nvltop.record.format import RecordingError
@@ -58,7 +57,7 @@ def _run(
         begun_s = time.monotonic()
         if exporter:
             opened.callback(exporter.close)
-        source = _source(options, settings, demo, on_screen)
+        source = _source(options, settings, on_screen)
         if source:
             opened.callback(source.close)
         if exporter:
@@ -76,7 +75,7 @@ def _run(
         raise CommandError(str(error), FAILED) from None
 
 
-def _not_recorded(source: ItemSource | None) -> RecordingError | None:
+def _not_recorded(source: Source | None) -> RecordingError | None:
     """Return why the end of the recording is missing; None if it is complete."""
     from nvltop.record.recording_source import RecordingSource
 
@@ -84,7 +83,7 @@ def _not_recorded(source: ItemSource | None) -> RecordingError | None:
 
 
 def _run_headless(
-    options: argparse.Namespace, settings: Settings, source: ItemSource | None, exporter: Exporter | None
+    options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
 ) -> int:
     """Run without a screen; `source` is None for a recording."""
     from nvltop.headless.session import RunError
@@ -115,7 +114,7 @@ def _run_headless(
     return OK
 
 
-def _serve(options: argparse.Namespace, settings: Settings, source: ItemSource, exporter: Exporter) -> int:
+def _serve(options: argparse.Namespace, settings: Settings, source: Source, exporter: Exporter) -> int:
     from nvltop.headless.serve import serve
 
     observer = None
@@ -127,9 +126,7 @@ def _serve(options: argparse.Namespace, settings: Settings, source: ItemSource, 
     return OK
 
 
-def _source(
-    options: argparse.Namespace, settings: Settings, demo: tuple[str, str] | None, on_screen: bool
-) -> ItemSource | None:
+def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) -> Source | None:
     """Open the source of the items; None for a recording that is folded without a clock."""
     if options.replay is not None:
         if not on_screen:
@@ -139,10 +136,18 @@ def _source(
 
         with StatusLine() as line:
             return ReplaySource(options.replay, line.file_progress(options.replay))
+    return open_live(options, settings)
+
+
+def open_live(options: argparse.Namespace, settings: Settings, errors_s: float = ERRORS_S) -> Source:
+    """Start to read this machine, or the simulated one, and to record it if requested.
+
+    `errors_s` is the interval of the error counters in seconds. Raises `CommandError` and `RecordingError`.
+    """
     from nvltop.sampler.client import Worker, WorkerError
 
     try:
-        worker = Worker(settings.interval_s, demo)
+        worker = Worker(settings.interval_s, demo_of(options), errors_s)
     except WorkerError as error:
         raise CommandError(str(error), NO_DRIVER) from None
     if options.record is None:
@@ -156,3 +161,8 @@ def _source(
     except RecordingError:
         worker.close()
         raise
+
+
+def demo_of(options: argparse.Namespace) -> tuple[str, str] | None:
+    """Return the simulated node and its scenario; None without `--demo`."""
+    return (options.demo, options.scenario or DEFAULT_SCENARIO) if options.demo else None

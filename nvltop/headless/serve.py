@@ -12,7 +12,8 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.verdict import ACTIVE_STATES
 from nvltop.config.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.headless.session import HeadlessSession
-from nvltop.model import Frame, Item, ItemSource, Show
+from nvltop.model import Frame, Item, Show
+from nvltop.record.recording_source import Source
 
 
 class Observer(Protocol):
@@ -32,7 +33,7 @@ def wanted_interval_s(frame: Frame) -> float:
 
 
 def serve(
-    worker: ItemSource, settings: Settings, show: Show, observer: Observer | None = None, adapt: bool = False
+    worker: Source, settings: Settings, show: Show, observer: Observer | None = None, adapt: bool = False
 ) -> None:
     """Show a frame each interval until a signal ends the run, or `max_refreshes` frames were shown.
 

@@ -34,6 +34,7 @@ from nvltop.model.missing import (
 from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
+    LISTENING,
     C2cTraffic,
     Call,
     ComputeActivity,
@@ -51,19 +52,21 @@ from nvltop.model.reading import (
     LinkErrors,
     LinkState,
     LinkStates,
-    Listening,
     PcieTraffic,
     Reading,
     Scope,
     Tick,
 )
 from nvltop.model.severity import Severity
-from nvltop.model.source import Item, ItemSource
+
+Item = Inventory | Reading | Event | Tick
+"""What flows from the sampler, live or recorded, to the monitor."""
 
 __all__ = [
     "BLAMES",
     "GPU_IS_LOST",
     "GROUPS",
+    "LISTENING",
     "LOG_KINDS",
     "LPF",
     "MAX_HEADLINE",
@@ -98,7 +101,6 @@ __all__ = [
     "Incident",
     "Inventory",
     "Item",
-    "ItemSource",
     "Job",
     "Judgement",
     "Limit",
@@ -109,7 +111,6 @@ __all__ = [
     "LinkSpan",
     "LinkState",
     "LinkStates",
-    "Listening",
     "LogEvent",
     "LogFault",
     "Matrix",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from nvltop import __version__
-from nvltop.model import Event, Inventory, Item, Listening, Reading, Tick
+from nvltop.model import Event, Inventory, Item, Reading, Tick
 from nvltop.record.format import header
 from nvltop.wire.coder import Encoder
 
-_ORDER = {Inventory: 0, Listening: 1, Reading: 2, Tick: 3}
+_ORDER = {Inventory: 0, Reading: 1, Tick: 2}
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 

@@ -11,7 +11,7 @@ from nvltop.model import Call, Cost, Inventory, Item, Reading, Tick
 from nvltop.nvml.call_tracker import WAITING_CALLS
 from nvltop.sampler import stuck_workers
 from nvltop.sampler.pauses import RunningTime
-from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_LATE_S, deadline_s
+from nvltop.sampler.protocol import ERRORS_S, EXIT_RELOAD, HEARTBEAT_LATE_S, deadline_s
 from nvltop.sampler.worker_process import WorkerProcess
 
 LONG_CALL_S: Final = 1.0
@@ -40,11 +40,14 @@ class WorkerError(RuntimeError):
 class Worker:
     """The source of live items."""
 
-    def __init__(self, interval_s: float, demo: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, interval_s: float, demo: tuple[str, str] | None = None, errors_s: float = ERRORS_S
+    ) -> None:
         """Start the worker; return at once. Raise `WorkerError` if earlier ones wait for the driver."""
         now = time.monotonic()
         self._interval_s = self._effective_s = interval_s
         self._demo = demo
+        self._errors_s = errors_s
         self._earlier = [] if demo else stuck_workers.find()
         if refusal := stuck_workers.refusal(self._earlier):
             raise WorkerError(refusal)
@@ -200,7 +203,7 @@ class Worker:
         """Start a worker in place of the current one; if the system refuses, there is none for now."""
         before = self._child
         try:
-            self._child = WorkerProcess(self._interval_s, self._demo, self._leave_out)
+            self._child = WorkerProcess(self._interval_s, self._demo, self._leave_out, self._errors_s)
         except (OSError, RuntimeError) as error:
             self._child = None
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)

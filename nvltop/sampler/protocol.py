@@ -18,6 +18,9 @@ EXIT_RELOAD: Final = 75
 EXIT_FAILED: Final = 70
 """Exit status of a worker in which a thread raised an exception."""
 
+ERRORS_S: Final = 5.0
+"""Default interval of the error counters, seconds."""
+
 HEARTBEAT_S: Final = 0.5
 """Interval, in seconds, at which the worker writes the time to shared memory."""
 HEARTBEAT_LATE_S: Final = 3.0
@@ -42,6 +45,8 @@ class WorkerConfig:
     """Node and scenario to simulate."""
     leave_out: tuple[int, ...] = ()
     """NVML indices of GPUs to leave out, because a call on them hung in an earlier worker."""
+    errors_s: float = ERRORS_S
+    """Interval of the error counters, seconds."""
 
     def to_argument(self) -> str:
         """Return the configuration as one command-line argument."""

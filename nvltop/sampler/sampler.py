@@ -17,12 +17,13 @@ from nvltop.host.processes import ProcessTable
 from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import proc_root
 from nvltop.model import (
+    LISTENING,
     Cost,
+    Event,
     GpuInterval,
     Inventory,
     Item,
     LinkCounters,
-    Listening,
     Missing,
     Reading,
     known,
@@ -181,7 +182,7 @@ class Sampler:
                     readings += reader.read_states()
                 if with_gauges or was_lost:
                     readings += reader.read_gauges()
-                every = schedule.ERRORS_BY_CALL_S if reader.errors.needs_calls else schedule.ERRORS_S
+                every = schedule.ERRORS_BY_CALL_S if reader.errors.needs_calls else self._config.errors_s
                 periodic = errors.setdefault(uuid, Periodic(every))
                 periodic.every_s = every
                 if periodic.due(start, slack):
@@ -288,7 +289,7 @@ class Sampler:
         """Send the events that the driver reports."""
         events = EventListener(self._session.driver, self._session.readers)
         # From here on, no event means that nothing happened; earlier events are not reported.
-        self._send(Listening(time.monotonic(), time.time(), events.registered))
+        self._send(Event(time.monotonic(), time.time(), None, LISTENING, events.registered))
         if not events.registered:
             return
         while not self._stop.is_set():

@@ -11,8 +11,6 @@ GAUGES_S: Final = 1.0
 """Interval of utilization, memory, power, temperature and clocks, seconds."""
 STATES_S: Final = 1.0
 """Interval of the link states, seconds."""
-ERRORS_S: Final = 5.0
-"""Interval of the error counters, seconds."""
 ERRORS_BY_CALL_S: Final = 30.0
 """Interval of the error counters where each counter needs a driver call of its own, seconds."""
 FABRIC_S: Final = 10.0

@@ -11,7 +11,7 @@ from typing import Final
 from nvltop.model import Item
 from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker, shared_memory
 from nvltop.sampler.launch import start_worker
-from nvltop.sampler.protocol import WorkerConfig
+from nvltop.sampler.protocol import ERRORS_S, WorkerConfig
 from nvltop.text import clean
 from nvltop.wire.bursts import Receiver
 
@@ -27,7 +27,13 @@ MAX_MESSAGE: Final = 200
 class WorkerProcess:
     """A worker process and the parent's ends of its pipes."""
 
-    def __init__(self, interval_s: float, demo: tuple[str, str] | None, leave_out: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        interval_s: float,
+        demo: tuple[str, str] | None,
+        leave_out: tuple[int, ...],
+        errors_s: float = ERRORS_S,
+    ) -> None:
         """Start the process; raise `OSError` if the system refuses to."""
         self.ended = False
         self._receiver = Receiver()
@@ -44,7 +50,7 @@ class WorkerProcess:
             with contextlib.suppress(OSError):  # a smaller pipe works too; it only fills earlier
                 fcntl.fcntl(items, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
-            config = WorkerConfig(theirs, shared, interval_s, demo, leave_out)
+            config = WorkerConfig(theirs, shared, interval_s, demo, leave_out, errors_s)
             self.process = start_worker(config.to_argument(), self._stderr, (theirs, shared))
             opened.pop_all()
         os.close(theirs)

@@ -12,6 +12,7 @@ from nvltop.nvml.errors import NVLINK5
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.sampler import schedule
+from nvltop.sampler.protocol import ERRORS_S
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ CLOCKS = (
     (0.25, GpuReader.read_counters),
     (schedule.STATES_S, GpuReader.read_states),
     (schedule.GAUGES_S, GpuReader.read_gauges),
-    (schedule.ERRORS_S, GpuReader.read_errors),
+    (ERRORS_S, GpuReader.read_errors),
     (schedule.TRAFFIC_S, GpuReader.read_host_traffic),
     (schedule.FABRIC_S, GpuReader.read_fabric),
     (schedule.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),

@@ -19,7 +19,6 @@ from nvltop.model import (
     Inventory,
     LinkCounters,
     LinkErrors,
-    Listening,
     Missing,
     Reading,
     Remote,
@@ -62,7 +61,6 @@ def readings(draw):
 
 
 others = st.builds(Event, times, times, st.sampled_from([None, "GPU-a"]), st.just("xid"), st.integers(0, 100))
-others |= st.builds(Listening, times, times, st.integers(0, 8))
 others |= st.builds(Inventory, times, times, st.sampled_from(["570.1", Missing("gone")]))
 
 

@@ -18,7 +18,6 @@ from nvltop.model import (
     Inventory,
     Job,
     Judgement,
-    Listening,
     Maybe,
     Missing,
     NicFrame,
@@ -49,8 +48,8 @@ class RuleInput:
     """For each job, whether NVLink limits it."""
     imbalances: Sequence[LinkImbalance] = ()
     """Links that carry much less than the other links of their GPU."""
-    listening: Listening | None = None
-    """When the worker began to wait for the driver's events; None before that."""
+    listening: Event | None = None
+    """When nvltop began to wait for events of the driver; its code is the number of GPUs that send them."""
 
     @property
     def board(self) -> Board:
