@@ -94,7 +94,7 @@ def test_gb10_has_no_memory_of_its_own_and_nothing_to_link(bench):
 def test_hopper_fabric_is_read_with_the_older_struct(bench):
     fabric = bench("dgx-h100").run(1.0).gpus[0].fabric
     assert (fabric.state, fabric.status, fabric.health_mask) == ("completed", "success", 0x2)
-    assert fabric.health_summary == Missing("not told by this GPU")
+    assert fabric.health_summary == Missing("not reported by this GPU")
 
 
 def test_before_hopper_there_is_no_fabric(bench):
