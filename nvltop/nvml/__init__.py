@@ -1,4 +1,4 @@
-"""Everything that talks to NVIDIA's management library, and the simulation that stands below it.
+"""Access to NVML, NVIDIA's management library, and a simulation of it.
 
-The only package that imports `pynvml` (the PyPI distribution `nvidia-ml-py`).
+This is the only package that imports `pynvml` (the PyPI distribution `nvidia-ml-py`).
 """

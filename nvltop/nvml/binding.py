@@ -1,7 +1,8 @@
-"""Whether the module `pynvml` that Python finds is NVIDIA's, of the package nvidia-ml-py, and new enough.
+"""Check that the module `pynvml` is the one of NVIDIA's package nvidia-ml-py, and recent enough.
 
-Other packages install a module of that name: `pynvml` up to 11 as a folder, which is found before NVIDIA's
-file, and `nvidia-ml-py3` as a file over NVIDIA's. Imports `pynvml` only when asked.
+Other packages install a module of the same name: `pynvml` up to version 11 as a directory, which Python
+finds before NVIDIA's file, and `nvidia-ml-py3` as a file that replaces NVIDIA's. Importing this module does
+not import `pynvml`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from nvltop.model import Problem
 
 PACKAGE: Final = "nvidia-ml-py"
 MIN_VERSION: Final = "13.580"
-"""The version that pyproject.toml asks for."""
+"""Oldest supported version, as in pyproject.toml."""
 REQUIRED_NAMES: Final = (
     "NVMLError",
     "nvmlInit",
@@ -22,12 +23,12 @@ REQUIRED_NAMES: Final = (
     "nvmlDeviceGetNvlinkBwMode",
     "c_nvmlGpuFabricInfo_v3_t",
 )
-"""Names that nvltop uses and that earlier versions and other packages lack, the newest last."""
+"""Names that nvltop uses and that older versions or other packages lack, the newest last."""
 PROBLEM_ID: Final = "wrong-pynvml"
 
 
 def check_binding() -> Problem | None:
-    """Return what is wrong with the module `pynvml`, and what puts it right; None if nothing is wrong."""
+    """Return the problem with the module `pynvml` and how to solve it, or None."""
     try:
         import pynvml
     except ImportError as error:
@@ -38,30 +39,31 @@ def check_binding() -> Problem | None:
                 f"run `{_pip('install')} {PACKAGE}`",
             )
         return _broken(error)
-    except Exception as error:  # somebody else's module, which may do anything
+    except Exception as error:  # a foreign module may raise anything
         return _broken(error)
-    lacking = [name for name in REQUIRED_NAMES if not hasattr(pynvml, name)]
-    if not lacking:
+    missing_names = [name for name in REQUIRED_NAMES if not hasattr(pynvml, name)]
+    if not missing_names:
         return None
     file = str(pynvml.__file__ or next(iter(pynvml.__path__), "?"))
-    owners = _owners(Path(file))
+    owners = _owning_packages(Path(file))
     foreign = next((name for name in owners if name != PACKAGE), "")
     update = f"`{_pip('install')} --force-reinstall '{PACKAGE}>={MIN_VERSION}'`"
     if foreign:
         return Problem(
             PROBLEM_ID,
-            f"the module pynvml ({file}) is of the package {foreign} {owners[foreign]}, not of {PACKAGE}",
+            f"the module pynvml ({file}) belongs to the package {foreign} {owners[foreign]},"
+            f" not to {PACKAGE}",
             f"run `{_pip('uninstall')} {foreign}`, then {update}",
         )
     if owners:
         return Problem(
             PROBLEM_ID,
-            f"{PACKAGE} {owners[PACKAGE]} ({file}) is too old: it has no {lacking[-1]}",
+            f"{PACKAGE} {owners[PACKAGE]} ({file}) is too old: it has no {missing_names[-1]}",
             f"run {update}",
         )
     return Problem(
         PROBLEM_ID,
-        f"the module pynvml ({file}) is not that of {PACKAGE}: it has no {lacking[-1]}",
+        f"the module pynvml ({file}) is not that of {PACKAGE}: it has no {missing_names[-1]}",
         "remove that file, or take its folder out of PYTHONPATH",
     )
 
@@ -78,12 +80,12 @@ def _broken(error: Exception) -> Problem:
     )
 
 
-def _pip(what: str) -> str:
-    return f"{sys.executable} -m pip {what}"
+def _pip(command: str) -> str:
+    return f"{sys.executable} -m pip {command}"
 
 
-def _owners(file: Path) -> dict[str, str]:
-    """Return name and version of the installed packages that have this file."""
+def _owning_packages(file: Path) -> dict[str, str]:
+    """Return the installed packages that contain a file, as versions by name."""
     from importlib import metadata
 
     owners = {}

@@ -1,7 +1,7 @@
-"""How much time in the driver the calls on one GPU may take, and how often a reading fits into it.
+"""A limit on the time that driver calls on one GPU take, and the interval of optional readings within it.
 
-What a call takes is measured while nvltop runs, since it differs by a factor of a thousand between boards
-and drivers.
+The duration of calls is measured while nvltop runs, because it differs by a factor of a thousand between
+boards and drivers.
 """
 
 from __future__ import annotations
@@ -15,39 +15,42 @@ from typing import Final
 from nvltop.nvml.call_tracker import CallTracker
 
 MAX_CALL_SHARE: Final = 0.009
-"""Share of the time that all calls on one GPU may take: 1 %, less a margin for the measurement."""
+"""Largest share of the time that all calls on one GPU may take: 1 %, less a margin for the measurement."""
 WINDOW_S: Final = 5.0
-"""Over how long the time in other calls is measured."""
+"""Window in which the time of other calls is measured, seconds."""
 COST_SAMPLES: Final = 9
-"""Readings whose median is the cost of one, so that an interrupted one does not count."""
+"""Number of readings whose median is the cost of one, so that an interrupted reading does not count."""
 MIN_COST_SAMPLES: Final = 3
-"""The first call may take longer than those after it."""
+"""Number of readings before the cost counts, because the first call may take longer."""
 MAX_INTERVAL_S: Final = 2.0
-"""A reading that fits only this seldom is not taken at all."""
+"""Interval, seconds, above which an optional reading is not taken at all."""
 COSTLY_RETRY_S: Final = 600.0
+"""Time until a reading that takes too long is tried again, seconds."""
 CROWDED_RETRY_S: Final = 60.0
-"""How long a reading is left alone that takes too long itself, and one that others leave no time for."""
+"""Time until a reading is tried again that other calls leave no time for, seconds."""
 
 
 class CallBudget:
-    """The share of the time that optional readings of one GPU may take. Thread-safe."""
+    """The time that optional readings of one GPU may take. Thread-safe."""
 
-    def __init__(self, watch: CallTracker, gpu: int) -> None:
-        self._watch, self._gpu = watch, gpu
+    def __init__(self, tracker: CallTracker, gpu: int) -> None:
+        self._tracker, self._gpu = tracker, gpu
         self._lock = threading.Lock()
         self._optional_s = 0.0
-        """Seconds spent in optional readings so far."""
+        """Time spent in optional readings, seconds."""
         self._since: tuple[float, float] | None = None
         self._last_share = 0.0
-        """Share of the time that all other calls took in the last window."""
+        """Share of the time that the other calls took in the last window."""
         self.other_share = 0.0
-        """The same, and of the last two windows the smaller: a reading that is due once in a while, or one
-        that was interrupted, is no load."""
+        """The smaller of the shares of the other calls in the last two windows.
+
+        A rare or interrupted reading raises only one of them.
+        """
 
     def measure(self, now: float) -> None:
-        """Measure what the other calls take; to be called at least every few seconds."""
+        """Measure the share of the other calls. Call it at least every few seconds."""
         with self._lock:
-            spent_s = self._watch.driver_s_by_gpu.get(self._gpu, 0.0) - self._optional_s
+            spent_s = self._tracker.driver_s_by_gpu.get(self._gpu, 0.0) - self._optional_s
             if self._since and now - self._since[0] < WINDOW_S:
                 return
             if self._since:
@@ -56,78 +59,78 @@ class CallBudget:
             self._since = now, spent_s
 
     def spend(self, seconds: float) -> None:
-        """Note the time that an optional reading took."""
+        """Record the duration of an optional reading."""
         with self._lock:
             self._optional_s += seconds
 
     @property
     def available_share(self) -> float:
-        """Share of the time that is left for optional readings."""
+        """Share of the time that is available for optional readings."""
         return max(0.0, MAX_CALL_SHARE - self.other_share)
 
 
 class PacedReader:
-    """One kind of optional reading of one GPU, taken only as often as the allowance permits.
+    """A kind of optional reading of one GPU, taken only as often as the budget permits.
 
-    For one thread.
+    Use it from one thread only.
     """
 
-    def __init__(self, allowance: CallBudget, name: str) -> None:
-        self._allowance, self._name = allowance, name
+    def __init__(self, budget: CallBudget, name: str) -> None:
+        self._budget, self._name = budget, name
         self._costs: deque[float] = deque(maxlen=COST_SAMPLES)
         self._last_s = self._stopped_until_s = -math.inf
-        self._noted_s = 0.0
-        """Seconds between two readings that the note names."""
+        self._note_interval_s = 0.0
+        """Interval that the note gives, seconds."""
         self.note = ""
-        """Why the reading is taken seldom or not at all; empty if it is taken whenever it is due."""
+        """Why the reading is taken rarely or not at all; empty if it is taken whenever it is due."""
 
-    def due(self, now: float, every_s: float, turn_s: float) -> bool:
-        """Whether to read now, if it is wanted every `every_s` and this is asked every `turn_s`."""
+    def due(self, now: float, every_s: float, call_every_s: float) -> bool:
+        """Return whether to read now, if the interval is `every_s`; called every `call_every_s` seconds."""
         if self.stopped(now):
             return False
-        fits_s = self._fits_s
-        if fits_s >= MAX_INTERVAL_S:
+        min_interval_s = self._min_interval_s
+        if min_interval_s >= MAX_INTERVAL_S:
             self._stopped_until_s = now + (COSTLY_RETRY_S if self._costly else CROWDED_RETRY_S)
             self.note = f"{self._name} is not read: {self._why}"
             self._costs.clear()
-            self._noted_s = 0.0
+            self._note_interval_s = 0.0
             return False
-        seconds = round(20 * turn_s * math.ceil(fits_s / turn_s)) / 20
-        if fits_s <= max(every_s, turn_s):
+        seconds = round(20 * call_every_s * math.ceil(min_interval_s / call_every_s)) / 20
+        if min_interval_s <= max(every_s, call_every_s):
             if len(self._costs) >= MIN_COST_SAMPLES:
-                self.note, self._noted_s = "", 0.0
-        elif not 0.6 * self._noted_s <= seconds <= self._noted_s:
-            # Not at each change to less, since each change is sent and recorded.
-            self._noted_s = seconds
+                self.note, self._note_interval_s = "", 0.0
+        elif not 0.6 * self._note_interval_s <= seconds <= self._note_interval_s:
+            # Each change is sent and recorded, so a slightly shorter interval does not change the note.
+            self._note_interval_s = seconds
             self.note = f"{self._name} is read every {seconds:g} s: {self._why}"
-        # A little early rather than a whole turn late.
-        return now - self._last_s >= 0.9 * max(every_s, fits_s)
+        # Slightly early rather than one interval late.
+        return now - self._last_s >= 0.9 * max(every_s, min_interval_s)
 
     def stopped(self, now: float) -> bool:
-        """Whether the reading takes so long that it is left alone for some minutes."""
+        """Return whether the reading is suspended because it takes too long."""
         return now < self._stopped_until_s
 
     def record(self, seconds: float, now: float) -> None:
-        """Note that a reading was taken now, and how long it was in the driver."""
-        self._allowance.spend(seconds)
+        """Record that a reading was taken now, and the time that it spent in the driver."""
+        self._budget.spend(seconds)
         self._costs.append(seconds)
         self._last_s = now
 
     @property
-    def _fits_s(self) -> float:
-        """How far apart readings must be."""
+    def _min_interval_s(self) -> float:
+        """Shortest interval that the budget permits, seconds."""
         if len(self._costs) < MIN_COST_SAMPLES:
             return 0.0
-        left = self._allowance.available_share
+        left = self._budget.available_share
         return median(self._costs) / left if left else math.inf
 
     @property
     def _costly(self) -> bool:
-        """Whether it is the reading itself that takes long, and not the other calls."""
-        return self._allowance.available_share >= MAX_CALL_SHARE / 2
+        """Whether the reading itself takes long, rather than the other calls."""
+        return self._budget.available_share >= MAX_CALL_SHARE / 2
 
     @property
     def _why(self) -> str:
         if self._costly:
             return f"it takes {1000 * median(self._costs):.1f} ms in the driver"
-        return f"other driver calls on this GPU take {100 * self._allowance.other_share:.1f} % of the time"
+        return f"other driver calls on this GPU take {100 * self._budget.other_share:.1f} % of the time"

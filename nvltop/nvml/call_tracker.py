@@ -1,6 +1,6 @@
-"""Which driver call each thread is in, in memory that the main process can see.
+"""The driver call that each thread is executing, in memory that the main process can read.
 
-A call that is stuck in the driver can say nothing by itself; what it was called with stands here.
+A thread that hangs in the driver cannot report anything, so it records each call before it starts.
 """
 
 from __future__ import annotations
@@ -16,34 +16,36 @@ from typing import Final
 from nvltop.model import Call
 
 SLOT: Final = struct.Struct("<di16s44s")
-"""Start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread name, function name."""
+"""Entry of one thread: start (CLOCK_MONOTONIC, 0 when idle), NVML index (-1 for none), thread, function."""
 SLOTS: Final = 64
+"""Number of entries; further threads share the last one."""
 HEARTBEAT_OFFSET: Final = SLOT.size * SLOTS
-"""Where the time of the worker's last heartbeat stands, as a double."""
+"""Offset of the time of the worker's last heartbeat, a double."""
 _START: Final = struct.Struct("<d")
 SIZE: Final = HEARTBEAT_OFFSET + _START.size
+"""Size of the table, bytes."""
 WAITING_CALLS: Final = frozenset({"nvmlEventSetWait_v2"})
-"""Calls that wait by design: no cost, never stuck, and harmless to end in."""
+"""Calls that wait by design: they have no cost, do not count as hung, and may be aborted."""
 
 
 class CallTracker:
-    """A table of the calls under way: written by the worker's threads, read by the main process."""
+    """A table of the calls in flight, written by the worker's threads and read by the main process."""
 
     def __init__(self, fd: int | None = None) -> None:
-        """Map the table behind `fd`, or a private one if there is none to share."""
+        """Map the shared table behind `fd`, or a private one if `fd` is None."""
         self._memory = mmap.mmap(-1, SIZE) if fd is None else mmap.mmap(fd, SIZE)
         self._lock = threading.Lock()
         self._taken = 0
         self._local = threading.local()
         self.calls = 0
-        """Driver calls so far."""
+        """Number of driver calls."""
         self.driver_s = 0.0
-        """Seconds spent inside them."""
+        """Time spent in driver calls, seconds."""
         self.driver_s_by_gpu: dict[int, float] = {}
-        """The same by GPU (NVML index)."""
+        """Time spent in driver calls on each GPU, seconds, by NVML index."""
 
     def begin(self, function: str, gpu: int | None) -> float:
-        """Note that this thread is about to call `function`; returns the start time."""
+        """Record that this thread is about to call `function`; return the start time."""
         now = time.monotonic()
         offset, name = self._slot()
         index = -1 if gpu is None else gpu
@@ -51,10 +53,10 @@ class CallTracker:
         return now
 
     def end(self, function: str, start: float, gpu: int | None = None) -> None:
-        """Note that the call, which was about `gpu`, came back."""
+        """Record that a call, which was about `gpu`, has returned."""
         now = time.monotonic()
         _START.pack_into(self._memory, self._slot()[0], 0.0)
-        # Two threads may lose a count between them; it is a cost figure, not a reading.
+        # Without a lock, two threads may lose a count. That is acceptable for a cost figure.
         self.calls += 1
         if function not in WAITING_CALLS:
             self.driver_s += now - start
@@ -62,7 +64,7 @@ class CallTracker:
                 self.driver_s_by_gpu[gpu] = self.driver_s_by_gpu.get(gpu, 0.0) + now - start
 
     def in_flight(self, before_s: float = math.inf) -> tuple[Call, ...]:
-        """Return the calls that have begun (before a time, CLOCK_MONOTONIC) and not come back."""
+        """Return the calls that have not returned, optionally only those that began before a time."""
         found = []
         starts = memoryview(self._memory)[:HEARTBEAT_OFFSET].cast("d")[:: SLOT.size // _START.size].tolist()
         for i in [i for i, since in enumerate(starts) if 0 < since < before_s]:
@@ -79,7 +81,7 @@ class CallTracker:
         return tuple(found)
 
     def heartbeat(self) -> None:
-        """Note that the worker runs."""
+        """Record that the worker is running."""
         _START.pack_into(self._memory, HEARTBEAT_OFFSET, time.monotonic())
 
     @property
@@ -101,7 +103,7 @@ class CallTracker:
 
 
 def shared_memory() -> int:
-    """Return a descriptor of anonymous memory of the table's size, to be inherited by the worker."""
+    """Create anonymous memory for a table; return its descriptor, which the worker inherits."""
     fd = os.memfd_create("nvltop-watch", 0)
     os.truncate(fd, SIZE)
     return fd

@@ -1,7 +1,8 @@
-"""How busy the units of one GPU are: GPM where it answers, else utilisation samples and instant power.
+"""Activity of the units of one GPU, from GPM if available, else from utilization samples and the power.
 
-On the fast clock, beside the link counters, while NVLink carries traffic and for `HOLD_S` after it. Else
-GPM's answer comes with the PCIe traffic, which costs no further call; a board without GPM is not asked.
+While NVLink carries traffic, and for `TRAFFIC_HOLD_S` after it, the activity is read along with the link
+counters. Otherwise GPM metrics are read along with the PCIe traffic, which needs no further call; boards
+without GPM are not read.
 """
 
 from __future__ import annotations
@@ -19,23 +20,27 @@ from nvltop.nvml.gpm import NO_PERMISSION_NOTE, TOO_SOON, Gpm, GpmSpan, GpmStrea
 from nvltop.nvml.utilization import UtilizationReader, UtilizationSpan
 
 GPM_METRICS: Final = (2, 5, 10)
-"""GPM's SM, tensor and DRAM activity, in percent."""
+"""GPM metric ids of SM, tensor core and DRAM activity, in percent."""
 MIN_TRAFFIC_BYTES_PER_S: Final = 100e6
-"""Bytes/s over all links and both ways from which a GPU has traffic; idle links count some MB/s at most."""
+"""Rate over all links and both directions, bytes/s, above which a GPU has traffic.
+
+The counters of idle links rise by a few MB/s at most.
+"""
 TRAFFIC_HOLD_S: Final = 10.0
-"""How long the fast clock goes on after the last traffic: a pause within a step is no end."""
+"""Time for which activity is read after the last traffic, seconds; a training step contains pauses."""
 MAX_GPM_SPAN_S: Final = 2.5
-"""Longest span on the fast clock."""
+"""Longest time between two GPM samples that are compared, seconds."""
 UTILIZATION_INTERVAL_S: Final = 1.0
+"""Interval of the utilization samples, seconds."""
 MAX_POWER_READINGS: Final = 32
-"""Powers kept until the utilisation samples of the same time come."""
+"""Number of power readings that are kept until the utilization samples of the same time are read."""
 NEEDS_GPM: Final = Missing("needs GPM")
 TOO_SLOW: Final = Missing("would take too long in the driver")
 NO_TRAFFIC: Final = Missing("only read while NVLink carries traffic")
 
 
 class ComputeReader:
-    """Reads the compute activity of one GPU; `fast` and `slow` belong to one thread each."""
+    """Reader of the compute activity of one GPU; `read_fast` and `read_slow` run on one thread each."""
 
     def __init__(self, driver: Driver, device: Device, gpm: Gpm) -> None:
         self._device, self._gpm = device, gpm
@@ -43,26 +48,26 @@ class ComputeReader:
         self._budget = CallBudget(driver.tracker, device.index)
         self._paced_gpm = PacedReader(self._budget, "GPM")
         self._utilization = UtilizationReader(driver, device)
-        self._paced_utilization = PacedReader(self._budget, "utilisation")
+        self._paced_utilization = PacedReader(self._budget, "utilization")
         self._no_samples: Missing | None = None
-        """Why there are no utilisation samples."""
+        """Reason why utilization samples are missing."""
         self._last_total: tuple[float, int] | None = None
-        """Start and total bytes of the newest link counters."""
+        """Time and sum of the newest link counters."""
         self._traffic_s: float | None = None
-        """CLOCK_MONOTONIC of the last traffic."""
+        """CLOCK_MONOTONIC of the last NVLink traffic."""
         self._powers: deque[tuple[float, float]] = deque(maxlen=MAX_POWER_READINGS)
         self._until_s = 0.0
-        """End of the newest reading on the fast clock."""
+        """End of the newest reading."""
         self._last_unread: ComputeActivity | None = None
-        """What was last said of a GPU that is not read; None once it has been read."""
+        """Last item sent while the activity is not read; None after a reading."""
 
     @property
     def has_traffic(self) -> bool:
-        """Whether NVLink carries traffic, or did a moment ago."""
+        """Whether NVLink carries traffic, or did until recently."""
         return self._traffic_s is not None and time.monotonic() - self._traffic_s < TRAFFIC_HOLD_S
 
     def read_fast(self, counters: Reading, power_w: Maybe[float]) -> list[Reading]:
-        """Read what belongs to link counters that were just read; `power_w` is the power of that moment."""
+        """Read the activity of the time of link counters that were just read, with the power at that time."""
         start_s = self._update_traffic(counters)
         now = time.monotonic()
         self._budget.measure(now)
@@ -82,7 +87,7 @@ class ComputeReader:
         return self._without_gpm(now, start_s, counters.start_s, power_w)
 
     def read_slow(self, span: Maybe[GpmSpan], power_w: Maybe[float]) -> list[Reading]:
-        """Take GPM's metrics that were read with the PCIe traffic, unless the fast clock is at it."""
+        """Return the activity from metrics read with the PCIe traffic, unless `read_fast` returns it."""
         if self.has_traffic:
             return []
         if isinstance(span, GpmSpan):
@@ -93,30 +98,30 @@ class ComputeReader:
         why = self._gpm.unavailable(now)
         if why is None:
             return []
-        said = ComputeActivity(NO_TRAFFIC, NEEDS_GPM, NEEDS_GPM, NO_TRAFFIC, note=self._note)
+        data = ComputeActivity(NO_TRAFFIC, NEEDS_GPM, NEEDS_GPM, NO_TRAFFIC, note=self._note)
         if why not in UNSUPPORTED and why != NO_PERMISSION:
-            said = replace(said, sm=why, tensor=why, dram=why)
-        if said == self._last_unread:
+            data = replace(data, sm=why, tensor=why, dram=why)
+        if data == self._last_unread:
             return []
-        self._last_unread = said
-        return [self._reading(now, now, said)]
+        self._last_unread = data
+        return [self._reading(now, now, data)]
 
     def _update_traffic(self, counters: Reading) -> float | None:
-        """Note whether there is traffic; return the start of the counters before, None if there were none."""
+        """Update when there was traffic; return the time of the previous counters, or None."""
         data = counters.data
         assert isinstance(data, LinkCounters)
         total = sum([v for v in data.tx_bytes + data.rx_bytes if type(v) is int])
-        before, self._last_total = self._last_total, (counters.start_s, total)
-        if before is None or counters.start_s <= before[0]:
+        last, self._last_total = self._last_total, (counters.start_s, total)
+        if last is None or counters.start_s <= last[0]:
             return None
-        if total - before[1] >= MIN_TRAFFIC_BYTES_PER_S * (counters.start_s - before[0]):
+        if total - last[1] >= MIN_TRAFFIC_BYTES_PER_S * (counters.start_s - last[0]):
             self._traffic_s = counters.start_s
-        return before[0]
+        return last[0]
 
     @property
     def _note(self) -> str:
-        refused = self._gpm.unavailable(time.monotonic())
-        return NO_PERMISSION_NOTE if refused == NO_PERMISSION else self._paced_gpm.note
+        why = self._gpm.unavailable(time.monotonic())
+        return NO_PERMISSION_NOTE if why == NO_PERMISSION else self._paced_gpm.note
 
     def _from_gpm(self, span: GpmSpan, power_w: Maybe[float]) -> Reading:
         sm, tensor, dram = map(percent_to_share, span.values[: len(GPM_METRICS)])
@@ -124,9 +129,9 @@ class ComputeReader:
         return self._reading(span.start_s, span.end_s, data)
 
     def _without_gpm(self, now: float, start_s: float, end_s: float, power_w: Maybe[float]) -> list[Reading]:
-        """Read the utilisation samples that have come, each with the power of its time.
+        """Read the new utilization samples, each with the power at its time.
 
-        Where the driver has none, the power between two readings of the counters is all there is.
+        Without samples, only the power between two readings of the counters is returned.
         """
         spans: list[UtilizationSpan] = []
         if self._paced_utilization.due(now, UTILIZATION_INTERVAL_S, end_s - start_s):
@@ -157,7 +162,7 @@ class ComputeReader:
         ]
 
     def _power_at(self, at_s: float, otherwise: Maybe[float]) -> Maybe[float]:
-        """Return the power that was read nearest to a time."""
+        """Return the power that was read closest to a time, or `otherwise` if there is none."""
         return min(self._powers, key=lambda p: abs(p[0] - at_s))[1] if self._powers else otherwise
 
     def _reading(self, start_s: float, end_s: float, data: ComputeActivity) -> Reading:

@@ -1,4 +1,4 @@
-"""Throughput counters of the links of one GPU: which the board has, and whether they can be believed."""
+"""Throughput counters of the links of one GPU: which ones the board has, and whether they are correct."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
-from nvltop.model import NOT_READ, Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
+from nvltop.model import NOT_READ, NOT_SUPPORTED, Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache
 from nvltop.nvml.fields import ALL_LINKS, FieldRequest, FieldValues
@@ -19,7 +19,7 @@ KIB: Final = 1024
 
 
 class CounterSource(NamedTuple):
-    """A pair of fields that counts traffic."""
+    """A pair of fields that count traffic in both directions."""
 
     tx: int
     rx: int
@@ -28,7 +28,7 @@ class CounterSource(NamedTuple):
     scope: Scope
 
     def scopes(self, links: int) -> Sequence[int]:
-        """Return the scopeIds to ask for."""
+        """Return the scope ids to read."""
         return range(links) if self.scope is Scope.LINK else (ALL_LINKS,)
 
 
@@ -37,24 +37,28 @@ RAW: Final = CounterSource(140, 141, KIB, Counter.RAW, Scope.LINK)
 SOURCES: Final = (
     DATA,
     RAW,
-    # Port bytes of NVLink 5: whole packets, hence raw; bytes, where the others count KiB.
+    # Port bytes of NVLink 5 count complete packets, and bytes instead of KiB.
     CounterSource(202, 204, 1, Counter.RAW, Scope.LINK),
     CounterSource(138, 139, KIB, Counter.DATA, Scope.GPU),
     CounterSource(140, 141, KIB, Counter.RAW, Scope.GPU),
     CounterSource(202, 204, 1, Counter.RAW, Scope.GPU),
 )
+"""All sources, the preferred ones first."""
 TOTAL: Final = DATA._replace(scope=Scope.GPU)
+"""Data bytes, summed over the links."""
 
 NO_LINK_UP: Final = Missing("no link is up")
 FROZEN_MIN_RAW_BYTES_PER_S: Final = 20e6
-"""RAW bytes/s from which DATA that stands still is no idle link: bridged RTX 3090s tick at 1.2 MiB/s
-when idle (nvtop#469)."""
+"""Rate of RAW, bytes/s, above which constant DATA counters are stuck and not those of idle links.
+
+RAW of idle bridged RTX 3090s rises by 1.2 MiB/s (nvtop#469).
+"""
 PROBE_INTERVAL_S: Final = 0.9
-"""How often the counters that could unmask the chosen ones are read, until they are trusted."""
+"""Interval at which DATA is compared with the other counters until it is known to be correct, seconds."""
 
 
 class CounterSample(NamedTuple):
-    """One batch, by source."""
+    """Counters that were read in one call, by source."""
 
     start_s: float
     end_s: float
@@ -75,31 +79,33 @@ def _tx_request(source: CounterSource, links: int) -> FieldRequest:
 
 @dataclass(slots=True)
 class CounterReader:
-    """Reads TX and RX counters of one GPU, from the best source that its board has."""
+    """Reader of the TX and RX counters of one GPU, from the best source that the board has."""
 
     driver: Driver
     device: Device
     source: CounterSource | None = field(default=None, init=False)
-    """Chosen once; None until a link has answered."""
+    """Chosen once; None until the counter of a link could be read."""
     changed_s: float = field(default=-math.inf, init=False)
-    """CLOCK_MONOTONIC of the last reading that had other values than the one before."""
+    """CLOCK_MONOTONIC of the last reading whose values differed from those before."""
     _values: list[Maybe[int]] = field(default_factory=list, init=False)
-    """Of the last reading."""
+    """Values of the last reading."""
     _trusted: bool = field(default=False, init=False)
+    """Whether DATA is known to count correctly."""
     _probe: CounterSample | None = field(default=None, init=False)
-    """The last sample that had the other counters as well."""
+    """The last sample that contains the other counters as well."""
     power_w: Maybe[float] = field(default=NOT_READ, init=False)
-    """Power at the last reading, if it was asked for."""
+    """Power at the last reading, watts, if it was requested."""
     _with_power: bool = field(default=False, init=False)
     _power_unavailable: tuple[float, Missing] | None = field(default=None, init=False)
-    """Until when not to ask for the power, and why."""
+    """Until when the power is not read, and why."""
 
-    def read(self, lit: Callable[[], bool], *, with_power: bool = False) -> list[Reading]:
-        """Read the counters; two readings where the second shows what the first should have been of.
+    def read(self, any_link_active: Callable[[], bool], *, with_power: bool = False) -> list[Reading]:
+        """Read the counters.
 
-        `lit` tells whether any link is up: the counters of links that are down answer like counters
-        that do not exist, and the sum over no link at all answers 0. With `with_power` the same call also
-        asks for the power of the moment.
+        Returns two readings if the second shows that the first one used the wrong source. `any_link_active`
+        returns whether any link is active: reading the counter of an inactive link fails like reading a
+        counter that does not exist, and the sum over no links is 0. With `with_power` the same call reads the
+        present power as well.
         """
         self._with_power, self.power_w = with_power, NOT_READ
         if isinstance(self.device.links, Missing):
@@ -107,7 +113,7 @@ class CounterReader:
         if not self.device.links:
             return []
         if self.source is None:
-            return self._choose() if lit() else [self._missing(NO_LINK_UP)]
+            return self._choose() if any_link_active() else [self._missing(NO_LINK_UP)]
         if self._trusted or self.source is not DATA:
             sample = self._sample((self.source,))
         else:
@@ -117,19 +123,19 @@ class CounterReader:
         return [self._reading(sample, self.source)]
 
     def read_tx(self) -> Maybe[list[Maybe[int]]]:
-        """Read TX of all links alone, in one call; safe beside `read` on another thread."""
+        """Read only the TX counters, in one call; may run while another thread is in `read`."""
         source = self.source or DATA
-        asked = _tx_request(source, self._links)
-        answer = asked.read(self.driver, self.device.handle, self.device.index)
+        request = _tx_request(source, self._links)
+        answer = request.read(self.driver, self.device.handle, self.device.index)
         return answer if isinstance(answer, Missing) else answer.values
 
     def _choose(self) -> list[Reading]:
-        refusal = Missing("not supported")
+        failure: Missing = NOT_SUPPORTED
         for source in SOURCES:
             sample = self._sample((DATA, RAW, TOTAL) if source is DATA else (source,))
             if isinstance(sample, Missing):
                 if sample not in UNSUPPORTED:
-                    refusal = sample
+                    failure = sample
                 continue
             if any(known(v) for v in sample.values[source].values):
                 self.source = source
@@ -137,11 +143,11 @@ class CounterReader:
                     self._probe = sample
                 return [self._reading(sample, source)]
             unread = [v for v in sample.values[source].values if isinstance(v, Missing)]
-            refusal = next((r for r in unread if r not in UNSUPPORTED), refusal)
-        return [self._missing(refusal)]
+            failure = next((r for r in unread if r not in UNSUPPORTED), failure)
+        return [self._missing(failure)]
 
     def _read_and_probe(self) -> list[Reading]:
-        """Read DATA, and now and then what shows that DATA is frozen or not per link."""
+        """Read DATA, and from time to time the counters that show whether DATA is stuck or not per link."""
         before = self._probe
         if before and time.monotonic() - before.start_s < PROBE_INTERVAL_S:
             sample = self._sample((DATA,))
@@ -153,20 +159,20 @@ class CounterReader:
         better = self._better(before, sample) if before else None
         if before and better:
             self.source = better
-            # The rate can be told at once if the reading before is told again, of the right counter.
+            # With the previous reading of the right counter, a rate is available at once.
             return [self._reading(before, better), self._reading(sample, better)]
         return [self._reading(sample, DATA)]
 
     def _better(self, before: CounterSample, now: CounterSample) -> CounterSource | None:
-        """Return what to read instead of DATA per link, or None; DATA may be trusted from now on."""
-        moved = _moved(before.values[DATA], now.values[DATA])
-        if moved:
+        """Return the source to read instead of DATA, or None; note if DATA is correct."""
+        increase = _increase(before.values[DATA], now.values[DATA])
+        if increase:
             links = [v for v in now.values[DATA].values[: self._links] if known(v)]
             if len(links) > 1 and set(links) == {now.values[TOTAL].values[0]}:
                 return TOTAL
             self._trusted = True
             return None
-        raw = _moved(before.values[RAW], now.values[RAW]) * KIB / max(now.start_s - before.start_s, 1e-3)
+        raw = _increase(before.values[RAW], now.values[RAW]) * KIB / max(now.start_s - before.start_s, 1e-3)
         return RAW if raw > FROZEN_MIN_RAW_BYTES_PER_S else None
 
     @property
@@ -183,17 +189,17 @@ class CounterReader:
         sample = self._read_fields(sources, with_power=True)
         if self.power_w in UNSUPPORTED:
             self._power_unavailable = now + UnsupportedCache.RETRY_S, self.power_w
-        if isinstance(self.power_w, Missing) and not _answered(sample):
-            # Drivers are known that answer nothing at all if one entry does not suit them.
+        if isinstance(self.power_w, Missing) and not _any_read(sample):
+            # Some drivers return nothing at all if they do not support one of the fields.
             sample = self._read_fields(sources, with_power=False)
-            if _answered(sample):
+            if _any_read(sample):
                 self._power_unavailable = now + UnsupportedCache.RETRY_S, self.power_w
         return sample
 
     def _read_fields(self, sources: tuple[CounterSource, ...], with_power: bool) -> Maybe[CounterSample]:
-        asked = _sources_request(sources, self._links, with_power)
+        request = _sources_request(sources, self._links, with_power)
         start_s = time.monotonic()
-        answer = asked.read(self.driver, self.device.handle, self.device.index)
+        answer = request.read(self.driver, self.device.handle, self.device.index)
         end_s, wall_s = time.monotonic(), time.time()
         if isinstance(answer, Missing):
             self.power_w = answer if with_power else self.power_w
@@ -242,12 +248,12 @@ class CounterReader:
         )
 
 
-def _answered(sample: Maybe[CounterSample]) -> bool:
-    """Whether any counter was read."""
+def _any_read(sample: Maybe[CounterSample]) -> bool:
+    """Return whether any counter could be read."""
     return known(sample) and any(known(v) for answer in sample.values.values() for v in answer.values)
 
 
-def _moved(before: FieldValues, now: FieldValues) -> int:
-    """Return by how much the counters that were read both times went up together."""
+def _increase(before: FieldValues, now: FieldValues) -> int:
+    """Return the total increase of the counters that were read both times."""
     both = zip(before.values, now.values, strict=True)
     return sum(max(0, b - a) for a, b in both if known(a) and known(b))

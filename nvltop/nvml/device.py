@@ -1,4 +1,4 @@
-"""What is known of one GPU: its handle, its identity and the facts that do not change."""
+"""One GPU: its handle, its identity and its constant properties."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nvltop.nvml.driver import UNSUPPORTED, Driver, plausible
 from nvltop.nvml.fields import FieldRequest
 from nvltop.text import ranges
 
-ARCHITECTURES: Final = {
+ARCHITECTURE_NAMES: Final = {
     2: "kepler",
     3: "maxwell",
     4: "pascal",
@@ -26,8 +26,9 @@ ARCHITECTURES: Final = {
     13: "rubin",
 }
 NVLINK_GENERATIONS: Final = {1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"}
-"""NVML's enum to NVIDIA's name (nvmlNvlinkVersion_t)."""
-VIRTUALIZATION: Final = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host-vgpu", 4: "host-vsga"}
+"""NVLink generations by nvmlNvlinkVersion_t."""
+VIRTUALIZATION_MODES: Final = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host-vgpu", 4: "host-vsga"}
+"""Names of nvmlGpuVirtualizationMode_t."""
 REMOTE_KINDS: Final = {0: RemoteKind.GPU, 1: RemoteKind.NPU, 2: RemoteKind.SWITCH}
 
 LINK_COUNT: Final = 91
@@ -37,31 +38,32 @@ VERSION: Final = 166
 C2C_COUNT: Final = 170
 C2C_STATUS: Final = 171
 C2C_SPEED: Final = 172
+"""Field ids (nvml.h, NVML_FI_DEV_*)."""
 
 MAX_LINKS: Final = 256
-"""A link count above this is garbage, not a board (NVLink 6 has 36)."""
+"""Largest plausible link count; NVLink 6 has 36."""
 MIG_HIDES_LINKS: Final = Missing("MIG is on")
-NO_NUMA_NODE: Final = Missing("no NUMA node told")
+NO_NUMA_NODE: Final = Missing("no NUMA node reported")
 _AFFINITY_WORDS: Final = 32
-"""64-bit words of CPU mask asked for: room for 2048 CPUs."""
+"""Size of a CPU mask in 64-bit words: enough for 2048 CPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU that can be asked."""
+    """A GPU that NVML has opened."""
 
     index: int
     uuid: str
     handle: Any
     links: Maybe[int]
-    """Links present; missing if that could not be told."""
+    """Number of links, connected or not; missing if it could not be read."""
     architecture: Maybe[int]
-    """NVML's number, which rises with the generation."""
+    """nvmlDeviceArchitecture_t, which increases with the generation."""
     mig: bool = False
 
 
 def open_device(driver: Driver, index: int) -> Maybe[Device]:
-    """Find the GPU with NVML index `index`; `Missing` if it does not answer."""
+    """Open the GPU with an NVML index; return `Missing` with the reason if that fails."""
     handle = driver.call(pynvml.nvmlDeviceGetHandleByIndex, index, gpu=index)
     if isinstance(handle, Missing):
         return handle
@@ -69,39 +71,39 @@ def open_device(driver: Driver, index: int) -> Maybe[Device]:
     if uuid == GPU_IS_LOST:
         return GPU_IS_LOST
     if isinstance(uuid, Missing):
-        # A GPU without a readable UUID still needs a name of its own.
+        # Identify a GPU without a readable UUID by its PCI bus id, else by its index.
         bus_id = _bus_id(driver.call(pynvml.nvmlDeviceGetPciInfo, handle, gpu=index))
         uuid = f"PCI-{bus_id}" if known(bus_id) else f"GPU-index-{index}"
     mig = driver.call(pynvml.nvmlDeviceGetMigMode, handle, gpu=index)
-    on = known(mig) and mig[0] == 1
+    mig_enabled = known(mig) and mig[0] == 1
     return Device(
         index=index,
         uuid=uuid,
         handle=handle,
-        links=_link_count(driver, handle, index, on),
+        links=_link_count(driver, handle, index, mig_enabled),
         architecture=driver.call(pynvml.nvmlDeviceGetArchitecture, handle, gpu=index),
-        mig=on,
+        mig=mig_enabled,
     )
 
 
-def _link_count(driver: Driver, handle: Any, index: int, mig: bool) -> Maybe[int]:
+def _link_count(driver: Driver, handle: Any, index: int, mig_enabled: bool) -> Maybe[int]:
     count = read_field(driver, handle, index, LINK_COUNT)
     if known(count):
         return plausible(count, 0, MAX_LINKS)  # type: ignore[no-any-return]
-    # Old drivers lack the field: the highest link that answers is the last. A refusal in between is
-    # no end (P100 answers INVALID_ARGUMENT for links it lacks, bridged H100s have holes).
-    answers = []
+    # Old drivers lack the field. The last link is then the highest one with a readable state; links before
+    # it may fail (P100 returns INVALID_ARGUMENT for links it lacks, bridged H100s have gaps).
+    states = []
     for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
         state = driver.call(pynvml.nvmlDeviceGetNvLinkState, handle, link, gpu=index)
-        answers.append(state)
+        states.append(state)
         if link == 0 and isinstance(state, Missing) and state not in UNSUPPORTED:
             return state
         if link == 0 and state == NOT_SUPPORTED:
             break
-    present = [link for link, state in enumerate(answers) if known(state)]
+    present = [link for link, state in enumerate(states) if known(state)]
     if present:
         return present[-1] + 1
-    return MIG_HIDES_LINKS if mig else 0
+    return MIG_HIDES_LINKS if mig_enabled else 0
 
 
 def read_field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
@@ -118,7 +120,7 @@ def _per_link_request(field_ids: tuple[int, ...], count: int) -> FieldRequest:
 def read_per_link(
     driver: Driver, device: Device, field_ids: tuple[int, ...], count: int
 ) -> Maybe[dict[int, list[Maybe[int]]]]:
-    """Read fields whose scopeId is the link, for links 0…`count`-1, in one call."""
+    """Read fields whose scope id is the link, for links 0 to `count` - 1, in one call."""
     answer = _per_link_request(field_ids, count).read(driver, device.handle, device.index)
     if isinstance(answer, Missing):
         return answer
@@ -126,35 +128,35 @@ def read_per_link(
 
 
 def read_gpu(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str]) -> Gpu:
-    """Read everything about a GPU that belongs in the inventory."""
+    """Read the properties of a GPU that belong in the inventory."""
 
-    def ask(function: Any, *args: Any) -> Any:
+    def call(function: Any, *args: Any) -> Any:
         return driver.call(function, device.handle, *args, gpu=device.index)
 
-    limit = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
-    persistence = ask(pynvml.nvmlDeviceGetPersistenceMode)
-    mode = ask(pynvml.nvmlDeviceGetVirtualizationMode)
+    limit = call(pynvml.nvmlDeviceGetEnforcedPowerLimit)
+    persistence = call(pynvml.nvmlDeviceGetPersistenceMode)
+    mode = call(pynvml.nvmlDeviceGetVirtualizationMode)
     switch_links = read_field(driver, device.handle, device.index, SWITCH_LINKS)
     remotes = read_remotes(driver, device, uuid_by_bus, switch_links)
-    memory = ask(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)
+    memory = call(pynvml.nvmlDeviceGetMemoryAffinity, _AFFINITY_WORDS, 0)
     return Gpu(
         index=device.index,
         uuid=device.uuid,
-        name=ask(pynvml.nvmlDeviceGetName),
-        pci_bus_id=_bus_id(ask(pynvml.nvmlDeviceGetPciInfo)),
-        architecture=_name(device.architecture, ARCHITECTURES, "arch"),
+        name=call(pynvml.nvmlDeviceGetName),
+        pci_bus_id=_bus_id(call(pynvml.nvmlDeviceGetPciInfo)),
+        architecture=_name(device.architecture, ARCHITECTURE_NAMES, "arch"),
         numa_node=_first_bit(memory),
         numa_affinity=_ranges(memory) or NO_NUMA_NODE,
-        numa_id=plausible(ask(pynvml.nvmlDeviceGetNumaNodeId), 0, 64 * _AFFINITY_WORDS),
-        cpu_affinity=_ranges(ask(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
-        module_id=ask(pynvml.nvmlDeviceGetModuleId),
-        minor=ask(pynvml.nvmlDeviceGetMinorNumber),
-        virtualization=_name(mode, VIRTUALIZATION, "mode"),
+        numa_id=plausible(call(pynvml.nvmlDeviceGetNumaNodeId), 0, 64 * _AFFINITY_WORDS),
+        cpu_affinity=_ranges(call(pynvml.nvmlDeviceGetCpuAffinity, _AFFINITY_WORDS)),
+        module_id=call(pynvml.nvmlDeviceGetModuleId),
+        minor=call(pynvml.nvmlDeviceGetMinorNumber),
+        virtualization=_name(mode, VIRTUALIZATION_MODES, "mode"),
         mig=device.mig,
         persistence=persistence == 1 if known(persistence) else persistence,
         power_limit_w=limit / 1000 if known(limit) else limit,
-        pcie_gen_max=plausible(ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration), 1, 16),
-        pcie_width_max=plausible(ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth), 1, 32),
+        pcie_gen_max=plausible(call(pynvml.nvmlDeviceGetMaxPcieLinkGeneration), 1, 16),
+        pcie_width_max=plausible(call(pynvml.nvmlDeviceGetMaxPcieLinkWidth), 1, 32),
         nvlink_generation=_generation(driver, device),
         switch_links=switch_links,
         remotes=remotes,
@@ -163,7 +165,7 @@ def read_gpu(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
 
 
 def bus_key(info: Any) -> tuple[int, int, int] | None:
-    """Domain, bus and device of an nvmlPciInfo_t; None for the sentinel that hides a remote."""
+    """Return domain, bus and device of an nvmlPciInfo_t; None if the driver hides the device."""
     if info.domain == 0xFFFFFFFF or info.bus >= 0xFF:
         return None
     return info.domain, info.bus, info.device
@@ -172,7 +174,7 @@ def bus_key(info: Any) -> tuple[int, int, int] | None:
 def read_remotes(
     driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, int], str], switch_links: Maybe[int]
 ) -> Maybe[tuple[Remote, ...]]:
-    """Read where each link of a GPU ends, by link index."""
+    """Read the remote end of each link of a GPU, by link index."""
     if isinstance(device.links, Missing):
         return device.links
     if not device.links:
@@ -200,13 +202,13 @@ def _remote(
     else:
         bus_id = info if isinstance(info, Missing) else Missing("hidden by the driver")
     gpu = uuid_by_bus.get(key) if key else None
-    named = REMOTE_KINDS.get(kind, RemoteKind.UNKNOWN) if known(kind) else RemoteKind.UNKNOWN
+    remote_kind = REMOTE_KINDS.get(kind, RemoteKind.UNKNOWN) if known(kind) else RemoteKind.UNKNOWN
     if gpu:
-        named = RemoteKind.GPU
-    elif named is RemoteKind.UNKNOWN and known(switch_links) and switch_links > 0 and known(info):
-        # Field 147 counts links that end in a switch even where the switch itself is hidden.
-        named = RemoteKind.SWITCH
-    return Remote(kind=named, pci_bus_id=bus_id, gpu=gpu, link=plausible(number, 0, 4096))
+        remote_kind = RemoteKind.GPU
+    elif remote_kind is RemoteKind.UNKNOWN and known(switch_links) and switch_links > 0 and known(info):
+        # Field 147 counts links to switches even if the driver hides the switches themselves.
+        remote_kind = RemoteKind.SWITCH
+    return Remote(kind=remote_kind, pci_bus_id=bus_id, gpu=gpu, link=plausible(number, 0, 4096))
 
 
 def _generation(driver: Driver, device: Device) -> Maybe[str]:
@@ -221,12 +223,12 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
             driver.call(pynvml.nvmlDeviceGetNvLinkVersion, device.handle, link, gpu=device.index)
             for link in range(device.links)
         ]
-    # Inactive links answer 0, so the first real number counts.
+    # The version of an inactive link is 0.
     for version in versions:
         if known(version) and version:
             return NVLINK_GENERATIONS.get(version, f"version {version}")
-    refused = [v for v in versions if isinstance(v, Missing)]
-    return refused[0] if refused else Missing("not told while all links are down")
+    unread = [v for v in versions if isinstance(v, Missing)]
+    return unread[0] if unread else Missing("not reported while all links are down")
 
 
 def _c2c(driver: Driver, device: Device) -> C2c:
@@ -239,12 +241,12 @@ def _c2c(driver: Driver, device: Device) -> C2c:
     if isinstance(values, Missing):
         return C2c(count, values, values)
     states, speeds = values[C2C_STATUS], values[C2C_SPEED]
-    missing = next((s for s in states if isinstance(s, Missing)), None)
-    if missing:
-        return C2c(count, missing, missing)
-    up = [speed for state, speed in zip(states, speeds, strict=True) if state]
-    unread = next((s for s in up if isinstance(s, Missing)), None)
-    return C2c(count, len(up), unread or sum(s for s in up if known(s)) * 1e6)
+    unread_state = next((s for s in states if isinstance(s, Missing)), None)
+    if unread_state:
+        return C2c(count, unread_state, unread_state)
+    active = [speed for state, speed in zip(states, speeds, strict=True) if state]
+    unread_speed = next((s for s in active if isinstance(s, Missing)), None)
+    return C2c(count, len(active), unread_speed or sum(s for s in active if known(s)) * 1e6)
 
 
 def _bus_id(info: Any) -> Maybe[str]:
@@ -269,5 +271,5 @@ def _first_bit(words: Any) -> Maybe[int]:
 
 
 def _ranges(words: Any) -> Maybe[str]:
-    """Turn a mask of CPUs or NUMA nodes into `0-55,112-167`."""
+    """Return a mask of CPUs or NUMA nodes as ranges, such as `0-55,112-167`."""
     return words if isinstance(words, Missing) else ranges(_bits(words))

@@ -1,6 +1,6 @@
-"""The one way into NVML: every answer is a value or `Missing` with NVML's reason.
+"""NVML calls: each returns a value, or `Missing` with NVML's reason.
 
-Nothing outside `nvltop.nvml` imports `pynvml`. Each call is noted in the `Watch` while it lasts.
+Nothing outside `nvltop.nvml` imports `pynvml`. Each call is recorded in the `Watch` while it lasts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from nvltop.text import clean
 
 INVALID_ARGUMENT: Final = Missing("invalid argument")
 NO_PERMISSION: Final = Missing("no permission")
+NOT_FOUND: Final = Missing("not found")
+DRIVER_NOT_LOADED: Final = Missing("driver is not loaded")
+LIBRARY_NOT_FOUND: Final = Missing("NVML library not found")
 FUNCTION_NOT_FOUND: Final = Missing("driver is too old for this")
+VERSIONS_DIFFER: Final = Missing("driver and library versions differ")
+VERSION_NOT_SUPPORTED: Final = Missing("driver does not know this version of the call")
+DEPRECATED: Final = Missing("deprecated")
 IMPLAUSIBLE: Final = Missing("implausible value")
 UNDECODABLE: Final = Missing("the driver's text is not valid UTF-8")
 
@@ -26,53 +32,53 @@ REASONS: Final[dict[int, Missing]] = {
     2: INVALID_ARGUMENT,
     3: NOT_SUPPORTED,
     4: NO_PERMISSION,
-    6: Missing("not found"),
+    6: NOT_FOUND,
     7: Missing("insufficient size"),
     8: Missing("GPU power cable is not attached"),
-    9: Missing("driver is not loaded"),
+    9: DRIVER_NOT_LOADED,
     10: Missing("timed out"),
     11: Missing("GPU interrupt problem"),
-    12: Missing("NVML library not found"),
+    12: LIBRARY_NOT_FOUND,
     13: FUNCTION_NOT_FOUND,
     14: Missing("corrupted infoROM"),
     15: GPU_IS_LOST,
     16: Missing("GPU needs a reset"),
     17: Missing("the operating system blocks the GPU"),
-    18: Missing("driver and library versions differ"),
+    18: VERSIONS_DIFFER,
     19: Missing("in use"),
     20: Missing("driver is out of memory"),
     21: Missing("no data"),
-    25: Missing("driver does not know this version of the call"),
-    26: Missing("deprecated"),
+    25: VERSION_NOT_SUPPORTED,
+    26: DEPRECATED,
     27: Missing("not ready"),
     28: Missing("GPU not found"),
     29: Missing("invalid state"),
     999: Missing("unknown driver error"),
 }
-"""NVML's return codes (nvml.h, nvmlReturn_t) in words."""
+"""Descriptions of NVML's return codes (nvml.h, nvmlReturn_t)."""
 
 UNSUPPORTED: Final = frozenset(
-    (NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, REASONS[25], REASONS[26])
+    (NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, VERSION_NOT_SUPPORTED, DEPRECATED)
 )
-"""Reasons that will not go away by asking again."""
+"""Reasons for which a repeated call fails again."""
 
 
 def reason(code: int) -> Missing:
-    """Return NVML's return code as the reason why a value is missing."""
+    """Return the reason of a missing value for a return code of NVML."""
     return REASONS.get(code) or Missing(f"driver error {code}")
 
 
 class Driver:
-    """A session with the driver."""
+    """The calls to NVML, recorded in a call tracker."""
 
-    def __init__(self, watch: CallTracker) -> None:
-        self.tracker = watch
+    def __init__(self, tracker: CallTracker) -> None:
+        self.tracker = tracker
         self._branch: int | None = None
         self.unused_samples: deque[Any] = deque()
-        """GPM sample buffers that nobody uses any more; the next sample to be taken frees them."""
+        """GPM sample buffers that are no longer used; the next GPM sample frees them."""
 
     def branch(self) -> int | None:
-        """Return the driver's branch, such as 580; None if that cannot be read."""
+        """Return the driver branch, such as 580, or None if it cannot be read."""
         if self._branch is None:
             version = self.call(pynvml.nvmlSystemGetDriverVersion)
             number = version.partition(".")[0] if isinstance(version, str) else ""
@@ -80,7 +86,7 @@ class Driver:
         return self._branch
 
     def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
-        """Call a `pynvml` function; the answer, or `Missing` with the reason of the failure."""
+        """Call a `pynvml` function; return its result, or `Missing` with the reason of the failure."""
         start = self.tracker.begin(function.__name__, gpu)
         try:
             answer = function(*args)
@@ -94,27 +100,27 @@ class Driver:
 
 
 class UnsupportedCache:
-    """Remembers what a board does not support, so that it is not asked at every turn."""
+    """Cache of the calls that a board does not support, so that they are not repeated each time."""
 
     RETRY_S: Final = 600.0
-    """A driver reload under us may bring a call to life; rarely worth asking."""
+    """Time until an unsupported call is tried again, seconds; another driver may have been loaded."""
 
     def __init__(self) -> None:
         self._until: dict[str, tuple[float, Missing]] = {}
 
-    def get(self, key: str, now: float, question: Callable[[], Any]) -> Any:
-        """Return the answer to `question`, or the remembered reason why there is none."""
-        refused = self._until.get(key)
-        if refused and now < refused[0]:
-            return refused[1]
-        answer = question()
+    def get(self, key: str, now: float, read: Callable[[], Any]) -> Any:
+        """Return the result of `read`, or the cached reason why it is unsupported."""
+        cached = self._until.get(key)
+        if cached and now < cached[0]:
+            return cached[1]
+        answer = read()
         if isinstance(answer, Missing) and answer in UNSUPPORTED:
             self._until[key] = (now + self.RETRY_S, answer)
         return answer
 
 
 def plausible(value: Any, low: float, high: float) -> Any:
-    """Return `value`, or `Missing` if no such quantity can be outside [`low`, `high`]."""
+    """Return `value`, or `Missing` if it is outside the range of plausible values."""
     if isinstance(value, Missing) or low <= value <= high:
         return value
     return Missing(

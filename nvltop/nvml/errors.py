@@ -1,4 +1,4 @@
-"""Error counters of the links: which kinds a board can count, and the cheapest way to read them."""
+"""Error counters of the links: the kinds that a board counts, and the cheapest method to read them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nvltop.nvml.fields import FieldRequest
 
 BLACKWELL: Final = 10
 HOPPER: Final = 9
+"""Values of nvmlDeviceArchitecture_t."""
 
 NVLINK5: Final = {
     "malformed_packet": 206,
@@ -31,13 +32,15 @@ NVLINK5: Final = {
     "symbol": 221,
     "plr_retry_blocks": 295,
 }
-"""Blackwell's counters; scopeId is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
+"""Field ids since Blackwell; the scope id is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
 
 EFFECTIVE_BER: Final = 220
+"""Field id of the effective bit error rate."""
 BER_INTERVAL_S: Final = 60.0
+"""Interval of the bit error rates, seconds."""
 
 PER_LINK: Final = {"replay": 161, "recovery": 162, "crc": 163}
-"""Hopper's (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported from Blackwell on."""
+"""Field ids of Hopper (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported since Blackwell."""
 
 PER_LANE: Final = {
     "crc_flit": (32, 96),
@@ -46,12 +49,15 @@ PER_LANE: Final = {
     "recovery": (53, 114),
     "ecc_data": (148, 154),
 }
-"""Pascal to Ampere: a field id per link, links 0-5 from the first number, 6-11 from the second.
-On Hopper they answer SUCCESS with 0 whatever happens, so they are never asked there."""
+"""Field ids of Pascal to Ampere, one for each link: the first of links 0-5 and the first of links 6-11.
+
+On Hopper these fields return SUCCESS and 0 whatever happens, so they are not read there.
+"""
 PER_LANE_LINKS: Final = 12
+"""Number of links with such fields."""
 
 BY_CALL: Final = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc_data": 4}
-"""Counter numbers of nvmlDeviceGetNvLinkErrorCounter, for drivers without the fields."""
+"""Values of nvmlNvLinkErrorCounter_t for nvmlDeviceGetNvLinkErrorCounter, for drivers without the fields."""
 
 
 @cache
@@ -63,7 +69,7 @@ def _per_lane_request(kinds: tuple[str, ...], links: int) -> FieldRequest:
 
 @dataclass(slots=True)
 class ErrorReader:
-    """Reads the error counters of one GPU by the way that its board answers, found once."""
+    """Reader of the error counters of one GPU; it determines once which method the board supports."""
 
     driver: Driver
     device: Device
@@ -72,7 +78,7 @@ class ErrorReader:
     _ber_next_s: float = field(default=0.0, init=False)
 
     def read(self) -> Maybe[LinkErrors]:
-        """Read all error counters; kinds that the board cannot count are left out."""
+        """Read all error counters except the kinds that the board does not count."""
         if isinstance(self.device.links, Missing):
             return self.device.links
         if not self.device.links:
@@ -82,7 +88,7 @@ class ErrorReader:
         return self._read(self._method, self._kinds, self.device.links)
 
     def read_ber(self, now_s: float) -> Maybe[LinkBer] | None:
-        """Read the bit error rates (Blackwell and later) once a minute; None if there is nothing to read."""
+        """Read the bit error rates (since Blackwell); return None if they are unsupported or not yet due."""
         links = self.device.links
         if self._method != "nvlink5" or not known(links) or now_s < self._ber_next_s:
             return None
@@ -94,16 +100,16 @@ class ErrorReader:
 
     @property
     def needs_calls(self) -> bool:
-        """Whether each counter costs a driver call of its own."""
+        """Whether each counter needs a driver call of its own."""
         return self._method == "call"
 
     def _probe(self, links: int) -> Maybe[LinkErrors]:
-        refusal: Maybe[LinkErrors] = LinkErrors({})
-        for way in self._methods(links):
-            answer = self._read(way, tuple(FIELDS_BY_METHOD[way]), links)
+        failure: Maybe[LinkErrors] = LinkErrors({})
+        for method in self._methods(links):
+            answer = self._read(method, tuple(FIELDS_BY_METHOD[method]), links)
             if isinstance(answer, Missing):
                 if answer not in UNSUPPORTED:
-                    refusal = answer
+                    failure = answer
                 continue
             kinds = {
                 kind: counts
@@ -111,14 +117,14 @@ class ErrorReader:
                 if not all(isinstance(c, Missing) and c in UNSUPPORTED for c in counts)
             }
             if any(known(c) for counts in kinds.values() for c in counts) and not (
-                way == "lane" and self._lane_fields_stuck(kinds)
+                method == "lane" and self._lane_fields_stuck(kinds)
             ):
-                self._method, self._kinds = way, tuple(kinds)
+                self._method, self._kinds = method, tuple(kinds)
                 return LinkErrors(kinds)
             if kinds:
-                # Refused for a reason that may pass, such as no permission: told, and asked again.
-                refusal = LinkErrors(kinds)
-        return refusal
+                # The failure may be temporary, as with missing permission: report it, and probe again.
+                failure = LinkErrors(kinds)
+        return failure
 
     def _methods(self, links: int) -> tuple[str, ...]:
         arch = self.device.architecture
@@ -130,12 +136,12 @@ class ErrorReader:
             return ("nvlink5", "link", "call")
         return ("lane", "link", "call") if known(arch) else ("nvlink5", "link", "lane", "call")
 
-    def _read(self, way: str, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
-        if way == "call":
+    def _read(self, method: str, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
+        if method == "call":
             return LinkErrors({kind: self._read_by_call(BY_CALL[kind], links) for kind in kinds})
-        if way == "lane":
+        if method == "lane":
             return self._read_lane_fields(kinds, links)
-        ids = tuple(FIELDS_BY_METHOD[way][kind] for kind in kinds)
+        ids = tuple(FIELDS_BY_METHOD[method][kind] for kind in kinds)
         values = read_per_link(self.driver, self.device, ids, links)
         if isinstance(values, Missing):
             return values
@@ -161,7 +167,7 @@ class ErrorReader:
         )
 
     def _lane_fields_stuck(self, kinds: dict[str, tuple[Maybe[int], ...]]) -> bool:
-        """Whether the per-lane fields say 0 where the call of the same counter does not."""
+        """Return whether the per-lane fields are 0 although the call returns another count."""
         for kind, counts in kinds.items():
             if any(known(c) and c for c in counts):
                 return False

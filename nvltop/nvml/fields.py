@@ -1,7 +1,7 @@
-"""Field values: many numbers of a GPU in one driver call, by field id and scope.
+"""Field values: many numbers of a GPU in one driver call, by field id and scope id.
 
-What is asked is laid out in memory once and copied for each call; of the answer, whole columns are
-taken out of that memory. Entry by entry, both were most of what reading a GPU cost us.
+The request is built once and copied for each call, and the reply is read column by column. Handling the
+entries one by one took most of the time of a reading.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from nvltop.model import Maybe, Missing
 from nvltop.nvml.driver import Driver, reason
 
 ALL_LINKS: Final = 0xFFFFFFFF
-"""scopeId that asks for the sum over a GPU's links."""
+"""Scope id of the sum over a GPU's links."""
 
 
 class _Column:
-    """One member of all entries as plain numbers, which are of that kind in `struct`'s letters."""
+    """One member of all entries; `code` is the type of its numbers in the notation of `struct`."""
 
     def __init__(self, member: str, code: Any) -> None:
         size = struct.calcsize(code)
@@ -36,29 +36,30 @@ _STAMP: Final = _Column("timestamp", "q")
 _VALUE_TYPE: Final = _Column("valueType", "I")
 _RETURN_CODE: Final = _Column("nvmlReturn", "I")
 _DOUBLE: Final = 0
+"""nvmlValueType_t of a double."""
 _SIGNED: Final = (4, 5)
-"""Values of nvmlValueType_t whose numbers have a sign."""
-_UNANSWERED: Final = Missing("the driver gave no answer")
+"""Values of nvmlValueType_t with a sign."""
+_UNANSWERED: Final = Missing("the driver returned no value")
 _MEMBERS: Final = {
     kind: _Column("value", code) for kind, code in enumerate(("d", "I", "Q", "Q", "q", "i", "H"))
 }
-"""The member of nvmlValue_t that each nvmlValueType_t names."""
+"""Member of nvmlValue_t by nvmlValueType_t."""
 
 
 class FieldValues(NamedTuple):
-    """The answers of one call, in the order of what was asked."""
+    """Result of one call, in the order of the request."""
 
     values: list[Maybe[int]]
     stamps_us: list[int]
-    """NVML's own time of each value (Unix µs), 0 if it gave none."""
+    """Time stamp of each value by NVML, Unix µs; 0 without one."""
 
     def part(self, begin: int, end: int) -> FieldValues:
-        """Return the answers from one position up to another."""
+        """Return the values from position `begin` up to, but not including, `end`."""
         return FieldValues(self.values[begin:end], self.stamps_us[begin:end])
 
 
 class FieldRequest:
-    """(Field id, scope id) pairs that are asked for in one call."""
+    """Pairs of field id and scope id that are read in one call."""
 
     def __init__(self, *pairs: tuple[int, int]) -> None:
         self._count = len(pairs)
@@ -69,19 +70,19 @@ class FieldRequest:
         self._blank = bytes(entries)
 
     def read(self, driver: Driver, handle: Any, gpu: int) -> Maybe[FieldValues]:
-        """Ask one GPU; each value has its own reason if only that failed."""
-        # A fresh copy each time: an entry that the driver leaves alone must not tell its last answer.
+        """Read the fields of one GPU; a value that cannot be read has a reason of its own."""
+        # A new copy each time: an entry that the driver does not fill in must not repeat its last value.
         memory = bytearray(self._blank)
-        refusal = driver.call(
+        failure = driver.call(
             nvmlDeviceGetFieldValues, handle, self._count, self._layout.from_buffer(memory), gpu=gpu
         )
-        if isinstance(refusal, Missing):
-            return refusal
+        if isinstance(failure, Missing):
+            return failure
         return FieldValues(_values(memory), _STAMP.of(memory))
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802
-    """Call the driver as the function of `pynvml` does, with entries that are laid out already."""
+    """Call the driver as the function of `pynvml` does, with entries that already exist."""
     try:
         function = pynvml.nvmlLib.nvmlDeviceGetFieldValues
     except AttributeError:
@@ -102,16 +103,16 @@ def _values(entries: bytearray) -> list[Maybe[int]]:
 
 
 def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:
-    """Return what the entries say if they are all of one nvmlValueType_t."""
+    """Return the values of the entries, read as one nvmlValueType_t."""
     if kind not in _MEMBERS:
         return [Missing(f"unknown value type {kind}")] * count
     numbers = _MEMBERS[kind].of(entries)
     if kind in _SIGNED:
-        # No field that we read can be less than nothing.
+        # None of the fields can be negative.
         return [n if n >= 0 else Missing(f"implausible value {n}") for n in numbers]
     if kind != _DOUBLE:
         return numbers
-    # A call succeeds if any entry was filled: one that is all zero is one that was left alone.
+    # A call succeeds if the driver filled in any entry. An entry that is all zero was not filled in.
     return [
         (int(n) if n or stamp else _UNANSWERED) if 0 <= n < 2**63 else Missing("implausible value")
         for n, stamp in zip(numbers, _STAMP.of(entries), strict=True)

@@ -1,4 +1,4 @@
-"""Utilisation, memory, power, temperature and clocks of one GPU."""
+"""Utilization, memory, power, temperature and clocks of one GPU."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from nvltop.nvml.power import POWER_AVERAGE, POWER_INSTANT, watts
 
 EVENT_REASONS_EVERY: Final = 5
 PCIE_LINK_EVERY: Final = 10
-"""Event reasons are read at every fifth turn; P-state, PCIe generation and width at every tenth."""
+"""Number of readings to one of the event reasons, and to one of P-state, PCIe generation and width."""
 THROTTLE_TIME_FIELDS: Final = {
     "power_cap_s": 74,
     "sw_thermal_s": 269,
     "hw_thermal_s": 270,
     "power_brake_s": 271,
 }
-"""Fields that count the nanoseconds in which clocks were throttled (NVML_FI_DEV_CLOCKS_EVENT_REASON_*), by
-field of `Gauges`."""
+"""Field ids of the throttle times (NVML_FI_DEV_CLOCKS_EVENT_REASON_*), nanoseconds, by field of `Gauges`."""
 FIRST_RENUMBERED_FIELD: Final = 269
 MIN_BRANCH: Final = 580
-"""Driver branch from which fields 269 and later mean that: 575 counts throttling in 251 to 253, and has power
-smoothing in 269 to 271."""
+"""Oldest driver branch in which fields 269 to 271 are throttle times.
+
+Branch 575 has the throttle times in 251 to 253, and power smoothing in 269 to 271.
+"""
 BRANCH_TOO_OLD: Final = Missing(f"needs driver {MIN_BRANCH} or later")
 MAX_THROTTLE_NS: Final = 10**18
-"""More than the thirty years that no driver stays loaded."""
+"""Throttle time above which a value is implausible: 30 years."""
 GAUGE_FIELDS: Final = FieldRequest(
     *((f, 0) for f in (POWER_AVERAGE, POWER_INSTANT, *THROTTLE_TIME_FIELDS.values()))
 )
 GPU_SENSOR: Final = 0
+"""nvmlTemperatureSensors_t of the GPU."""
 SM_CLOCK: Final = 1
+"""nvmlClockType_t of the SMs."""
 
 
 @dataclass(slots=True)
 class GaugeReader:
-    """Reads the gauges of one GPU; what it does not support is asked once and rarely again."""
+    """Reader of the gauges of one GPU; unsupported calls are rarely repeated."""
 
     driver: Driver
     device: Device
-    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
+    _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _reads: int = field(default=0, init=False)
     _reasons: Maybe[int] = field(default=NOT_READ, init=False)
     _pcie_link: tuple[Any, ...] = field(default=(), init=False)
     """P-state, PCIe generation and width."""
 
     def read(self, now: float) -> Gauges:
-        """Read all gauges."""
+        """Read all gauges; slowly changing ones are read less often and cached."""
         if self._reads % EVENT_REASONS_EVERY == 0:
             self._reasons = self._event_reasons(now)
         unread = any(isinstance(v, Missing) for v in self._pcie_link)
@@ -81,15 +84,15 @@ class GaugeReader:
         )
 
     def _read_fields(self, now: float) -> tuple[Maybe[float], dict[str, Maybe[float]]]:
-        """Read the power and the throttle times in one call; the power by its own call where that fails."""
-        answer = self._refused.get(
+        """Read power and throttle times in one call; if it lacks the power, by a call of its own."""
+        answer = self._unsupported.get(
             "batch", now, lambda: GAUGE_FIELDS.read(self.driver, self.device.handle, self.device.index)
         )
         if isinstance(answer, Missing):
             power = self._power_by_call(now) if answer in UNSUPPORTED else answer
             return power, dict.fromkeys(THROTTLE_TIME_FIELDS, answer)
         average, instant, *times = answer.values
-        # As `nvmlDeviceGetPowerUsage` does: the mean over a second where the board has one.
+        # The mean over a second where the board has one, as with `nvmlDeviceGetPowerUsage`.
         power = watts(average)
         if isinstance(power, Missing):
             power = watts(instant)
@@ -112,22 +115,22 @@ class GaugeReader:
         return round(ns / 1e9, 3) if 0 <= ns < MAX_THROTTLE_NS else IMPLAUSIBLE
 
     def _call(self, now: float, function: Any, *args: Any) -> Any:
-        return self._refused.get(
+        return self._unsupported.get(
             function.__name__ + repr(args),
             now,
             lambda: self.driver.call(function, self.device.handle, *args, gpu=self.device.index),
         )
 
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
-        # Version 2 leaves the driver's reserve out of "used", as nvidia-smi does.
+        # Version 2 does not count the driver's reserve as used; nvidia-smi does the same.
         answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
         if isinstance(answer, Missing) and answer in UNSUPPORTED and answer != NOT_SUPPORTED:
             answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo)
         if isinstance(answer, Missing):
             return answer, answer
         if not 0 < answer.total < 1 << 50 or answer.used > answer.total:
-            absurd = Missing(f"implausible value {answer.used} of {answer.total}")
-            return absurd, absurd
+            why = Missing(f"implausible value {answer.used} of {answer.total}")
+            return why, why
         return answer.used, answer.total
 
     def _event_reasons(self, now: float) -> Maybe[int]:

@@ -1,4 +1,4 @@
-"""The node as NVML tells it, and why there are no GPUs if there are none."""
+"""The node as NVML describes it, and why no GPUs are found if there are none."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ from nvltop.host.pci import display_vendors, kernel_module_version, loaded_libra
 from nvltop.host.sysfs import proc_root, sys_root
 from nvltop.model import C2c, Gpu, Inventory, Maybe, Missing, Pair, Problem, known
 from nvltop.nvml.device import Device, bus_key, open_device, read_gpu
-from nvltop.nvml.driver import NO_PERMISSION, REASONS, Driver
+from nvltop.nvml.driver import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NO_PERMISSION, VERSIONS_DIFFER, Driver
 from nvltop.text import clean
 
 TOPOLOGY_LEVELS: Final = {0: "PIX", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
-"""nvmlGpuTopologyLevel_t in the notation of `nvidia-smi topo -m`; 0 is two GPUs on one board."""
+"""Abbreviations of nvmlGpuTopologyLevel_t in `nvidia-smi topo -m`; 0 is two GPUs on one board."""
 P2P_STATUSES: Final = {0: "OK", 1: "CNS", 2: "GNS", 3: "TNS", 4: "DR", 5: "NS", 6: "U"}
-"""nvmlGpuP2PStatus_t in the notation of `nvidia-smi topo -p2p`."""
+"""Abbreviations of nvmlGpuP2PStatus_t in `nvidia-smi topo -p2p`."""
 P2P_NVLINK: Final = 2
+"""nvmlGpuP2PCapsIndex_t of NVLink."""
 
 MAX_GPUS: Final = 1024
+"""Largest number of GPUs that are opened."""
 EXCLUDED: Final = Missing("left out: a driver call on it hung")
 DEMO_HINT: Final = "try `nvltop --demo` for a simulated node"
 
 
 def initialise(driver: Driver) -> Problem | None:
-    """Initialise NVML; the problem if that failed."""
+    """Initialize NVML; return the problem if that failed."""
     # nvmlInit_v2 does not touch the GPUs, so one bad GPU does not stop the others.
     answer = driver.call(pynvml.nvmlInit)
     return explain_failure(answer, driver) if isinstance(answer, Missing) else None
 
 
 def explain_failure(failure: Missing, driver: Driver) -> Problem:
-    """Say in plain words why NVML could not be used, and what to do."""
+    """Return a description of why NVML could not be used, and what to do."""
     vendors = display_vendors(sys_root())
-    if failure in (REASONS[12], REASONS[9]) and "NVIDIA" not in vendors:
+    if failure in (LIBRARY_NOT_FOUND, DRIVER_NOT_LOADED) and "NVIDIA" not in vendors:
         other = _other_vendor(vendors)
         if other:
             return other
-    if failure == REASONS[12]:
+    if failure == LIBRARY_NOT_FOUND:
         return Problem(
             "no-library",
             "NVML (libnvidia-ml.so.1) was not found: no NVIDIA driver is installed here",
             f"install the driver, in a container run it with GPUs (`--gpus all`), or {DEMO_HINT}",
         )
-    if failure == REASONS[9]:
+    if failure == DRIVER_NOT_LOADED:
         return Problem(
             "no-driver",
             "the NVIDIA kernel driver is not loaded",
             f"see `lsmod` (nvidia) and `dmesg`, load it with `modprobe nvidia`, or {DEMO_HINT}",
         )
-    if failure == REASONS[18]:
+    if failure == VERSIONS_DIFFER:
         library = driver.call(pynvml.nvmlSystemGetNVMLVersion)
         return Problem(
             "version-mismatch",
@@ -76,7 +78,7 @@ def explain_failure(failure: Missing, driver: Driver) -> Problem:
 
 
 def no_gpu() -> Problem:
-    """Say that the driver runs but shows no GPU."""
+    """Return the problem that the driver runs but lists no GPU."""
     vendors = display_vendors(sys_root())
     if "NVIDIA" not in vendors and (other := _other_vendor(vendors)):
         return other
@@ -100,7 +102,7 @@ def _other_vendor(vendors: Collection[str]) -> Problem | None:
 
 
 def _driver_part(nvml_version: Maybe[str]) -> str:
-    """Drop the CUDA major number that NVML puts before the driver's version."""
+    """Return the driver version without the CUDA major version that NVML prepends."""
     if known(nvml_version):
         return nvml_version.partition(".")[2]
     return loaded_library_version() or "version unknown"
@@ -108,27 +110,27 @@ def _driver_part(nvml_version: Maybe[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DetectedGpus:
-    """The GPUs that NVML counts."""
+    """The GPUs that NVML lists."""
 
     devices: tuple[Device, ...] = ()
     unopened: Mapping[int, Missing] = field(default_factory=dict)
-    """NVML index of each GPU that could not be opened, and why."""
+    """Reason for each GPU that could not be opened, by NVML index."""
 
 
-def detect_gpus(driver: Driver, leave_out: Collection[int] = ()) -> Maybe[DetectedGpus]:
-    """Open every GPU in NVML's order; indices in `leave_out` are not touched."""
+def detect_gpus(driver: Driver, excluded: Collection[int] = ()) -> Maybe[DetectedGpus]:
+    """Open every GPU in NVML's order, except those with an index in `excluded`."""
     count = driver.call(pynvml.nvmlDeviceGetCount)
     if isinstance(count, Missing):
         return count
     devices: list[Device] = []
-    refused = {}
+    unopened = {}
     for index in range(min(count, MAX_GPUS)):
-        device = EXCLUDED if index in leave_out else open_device(driver, index)
+        device = EXCLUDED if index in excluded else open_device(driver, index)
         if isinstance(device, Missing):
-            refused[index] = device
+            unopened[index] = device
         else:
             devices.append(device)
-    return DetectedGpus(tuple(devices), refused)
+    return DetectedGpus(tuple(devices), unopened)
 
 
 def failed_inventory(driver: Driver, problem: Problem) -> Inventory:
@@ -143,7 +145,7 @@ def failed_inventory(driver: Driver, problem: Problem) -> Inventory:
 
 
 def read_inventory(driver: Driver, found: DetectedGpus) -> Inventory:
-    """Read everything that changes rarely."""
+    """Read the properties of the node and its GPUs, which change rarely."""
     devices = found.devices
     cuda = driver.call(pynvml.nvmlSystemGetCudaDriverVersion_v2)
     buses: dict[tuple[int, int, int], str] = {}
@@ -168,7 +170,7 @@ def read_inventory(driver: Driver, found: DetectedGpus) -> Inventory:
 
 
 def unopened_gpu(index: int, why: Missing) -> Gpu:
-    """Return the row of a GPU that NVML counts but does not open: all unknown, with the reason."""
+    """Return a GPU that NVML lists but cannot open; all its properties are missing with the reason."""
     unread = {
         f.name: C2c(why, why, why) if f.name == "c2c" else why
         for f in fields(Gpu)
@@ -178,7 +180,7 @@ def unopened_gpu(index: int, why: Missing) -> Gpu:
 
 
 def read_pairs(driver: Driver, devices: Sequence[Device]) -> list[Pair]:
-    """Read PCIe level and NVLink P2P status of every ordered pair."""
+    """Read the PCIe topology level and the NVLink P2P status of every ordered pair of GPUs."""
     levels: dict[tuple[str, str], Maybe[str]] = {}
     pairs = []
     for a in devices:
@@ -191,20 +193,12 @@ def read_pairs(driver: Driver, devices: Sequence[Device]) -> list[Pair]:
                 )
                 levels[a.uuid, b.uuid] = level
             status = driver.call(pynvml.nvmlDeviceGetP2PStatus, a.handle, b.handle, P2P_NVLINK, gpu=a.index)
-            pairs.append(
-                Pair(
-                    a.uuid,
-                    b.uuid,
-                    level,
-                    P2P_STATUSES.get(status, f"? {status}") if known(status) else status,
-                )
-            )
+            p2p = P2P_STATUSES.get(status, f"? {status}") if known(status) else status
+            pairs.append(Pair(a.uuid, b.uuid, level, p2p))
     return pairs
 
 
 def _level(number: Any) -> Maybe[str]:
     if isinstance(number, Missing):
         return number
-    return TOPOLOGY_LEVELS.get(number) or (
-        "PIX" if number == 0 else Missing(f"unknown topology level {number}")
-    )
+    return TOPOLOGY_LEVELS.get(number) or Missing(f"unknown topology level {number}")

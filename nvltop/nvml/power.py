@@ -1,4 +1,4 @@
-"""Power as field values (nvml.h, NVML_FI_DEV_POWER_*): of the moment, and the mean over a second."""
+"""Power as field values (nvml.h, NVML_FI_DEV_POWER_*): the present power and the mean over a second."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from nvltop.model import Maybe, Missing
 from nvltop.nvml.driver import IMPLAUSIBLE
 
 POWER_AVERAGE: Final = 185
-"""Mean over a second: Ampere and later, but for GA100."""
+"""Field id of the mean over a second: since Ampere, except GA100."""
 POWER_INSTANT: Final = 186
-"""Power of the moment: all boards; driver 530 or later."""
+"""Field id of the present power: all boards, since driver 530."""
 MAX_W: Final = 100_000
+"""Power above which a value is implausible, watts."""
 
 
 def watts(milliwatts: Maybe[int]) -> Maybe[float]:
     """Return milliwatts as watts.
 
-    A GPU that answers draws some power: 0 is what drivers say of fields that they do not know.
+    A working GPU draws power; 0 is what some drivers return for a field that they do not support.
     """
     if isinstance(milliwatts, Missing):
         return milliwatts

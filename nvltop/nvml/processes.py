@@ -1,7 +1,6 @@
-"""Which processes have a context on which GPU, as NVML lists them.
+"""Processes with a context on a GPU, from NVML's lists of compute, graphics and MPS processes.
 
-Three lists (compute, graphics, MPS clients) and the samples of SM utilisation. Under MIG and on
-boards or users that NVML does not answer, a value is missing and not 0.
+SM utilization is sampled. A value that NVML does not return, for example under MIG, is missing and not 0.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
 
 INITIAL_ENTRIES: Final = 64
-"""Entries that fit into the first answer; `pynvml` asks for their number by a call of its own."""
+"""Number of entries that fit into the first reply; `pynvml` reads their number with an extra call."""
 MAX_ENTRIES: Final = 1 << 16
-"""Processes on one GPU; more is garbage."""
+"""Largest plausible number of processes on one GPU."""
 MAX_ATTEMPTS: Final = 4
-"""How often an answer that did not fit is asked for again with more room."""
+"""Number of attempts to read a list, each with more room than the one before."""
 
 
 def _list_call(name: str, entry: Any) -> Callable[[Any], list[Any]]:
-    """Return a function that lists the processes of a GPU, in one call where they fit."""
+    """Return a function that lists the processes of a GPU, in one call if they fit."""
 
     def listed(handle: Any) -> list[Any]:
         return _fill(name, entry, lambda function, entries, count: function(handle, count, entries))
@@ -37,7 +36,7 @@ def _list_call(name: str, entry: Any) -> Callable[[Any], list[Any]]:
 
 
 def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[Any]:
-    """Let the driver fill an array, with more room if it asks for that."""
+    """Return the array that a call fills in; repeat the call if it needs more room."""
     try:
         function = getattr(pynvml.nvmlLib, name)
     except AttributeError:
@@ -48,7 +47,7 @@ def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[A
         code = call(function, entries, byref(count))
         if code != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
             break
-        # More may have started by the time of the next call.
+        # More processes may have started by the next call.
         room = min(max(2 * room, 2 * count.value), MAX_ENTRIES)
     if code:
         raise pynvml.NVMLError(code)
@@ -56,7 +55,7 @@ def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[A
 
 
 def nvmlDeviceGetProcessUtilization(handle: Any, seen_us: int) -> list[Any]:  # noqa: N802
-    """Call the driver as the function of `pynvml` does, in one call where the samples fit."""
+    """Call the driver as the function of `pynvml` does, in one call if the samples fit."""
     return _fill(
         "nvmlDeviceGetProcessUtilization",
         pynvml.c_nvmlProcessUtilizationSample_t,
@@ -72,39 +71,39 @@ PROCESS_LISTS: Final = tuple(
     )
     for kind, name in (("compute", "Compute"), ("graphics", "Graphics"), ("mps", "MPSCompute"))
 )
-"""What each list is called, and its calls, newest first."""
+"""Name of each list and its calls, the newest version first."""
 EMPTY_LIST_EVERY: Final = 4
-"""A list other than the first that was empty is read at every fourth turn."""
-MEMORY_NOT_REPORTED: Final = Missing("not told by this driver")
+"""Number of readings to one of a list that was empty; the compute list is read each time."""
+MEMORY_NOT_REPORTED: Final = Missing("not reported by this driver")
 NO_SAMPLE: Final = Missing("no sample of this process")
 MAX_MEMORY_BYTES: Final = 1 << 50
-"""More is NVML's mark for what it cannot tell, or garbage."""
+"""Memory use above which a value is implausible; NVML returns such values if it is unknown."""
 
 
 @dataclass(slots=True)
 class ProcessReader:
-    """Reads the processes of one GPU."""
+    """Reader of the processes of one GPU."""
 
     driver: Driver
     device: Device
-    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
+    _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _seen_us: int = field(default=0, init=False)
-    """NVML's time of the newest sample taken."""
+    """NVML's time of the newest sample read, Unix µs."""
     _reads: int = field(default=0, init=False)
     _empty_lists: set[str] = field(default_factory=set, init=False)
-    """Lists that had no entry when they were read last."""
+    """Lists that were empty when they were last read."""
 
     def read(self, now: float) -> Maybe[dict[int, GpuUse]]:
-        """Return each process on this GPU by pid; the reason if no list could be had."""
+        """Return the processes on this GPU by pid, or the reason if no list could be read."""
         found: dict[int, tuple[str, Maybe[int]]] = {}
         unread: Missing | None = None
         self._reads += 1
         for kind, *calls in PROCESS_LISTS:
             if kind != "compute" and kind in self._empty_lists and self._reads % EMPTY_LIST_EVERY:
                 continue
-            listed = self._refused.get(kind, now, partial(self._list, calls))
+            listed = self._unsupported.get(kind, now, partial(self._list, calls))
             if isinstance(listed, Missing):
-                # A list that the board does not have is an empty one, but for the first.
+                # An unsupported list other than the compute list counts as empty.
                 if kind == "compute" or listed not in UNSUPPORTED:
                     unread = unread or listed
                 continue
@@ -133,7 +132,7 @@ class ProcessReader:
         return answer
 
     def _sm_percent(self, now: float) -> Maybe[dict[int, Maybe[float]]]:
-        samples = self._refused.get("utilisation", now, self._samples)
+        samples = self._unsupported.get("utilization", now, self._samples)
         if isinstance(samples, Missing):
             return samples
         newest: dict[int, Any] = {}
@@ -158,7 +157,7 @@ def _memory(used: Any) -> Maybe[int]:
 
 
 def by_pid(lists: Iterable[Maybe[dict[int, GpuUse]]]) -> tuple[dict[int, tuple[GpuUse, ...]], Missing | None]:
-    """Join the lists of several GPUs; also the first reason why one of them is not there."""
+    """Return the processes of several GPUs by pid, and the first reason why a list is missing."""
     lists = list(lists)
     found: dict[int, tuple[GpuUse, ...]] = {}
     for listed in lists:

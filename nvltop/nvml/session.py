@@ -1,4 +1,4 @@
-"""One worker's session with the driver: its GPUs, and one sweep over them for each clock."""
+"""One worker's session with the driver: its GPUs, their readers, and the driver's events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.states import StateReader
 
 MAX_UUID_CHANGES: Final = 2
-"""Times that a GPU may come back with another UUID (one was exchanged, or a vGPU made again)."""
+"""Number of times that the GPU at one index may change its UUID.
+
+A UUID changes when a board is exchanged or a vGPU is created again.
+"""
 
 
 @dataclass(slots=True)
@@ -60,12 +63,13 @@ class GpuReader:
     compute: ComputeReader
     lost: bool = False
     unresponsive: bool = False
-    """Nothing that the board usually tells was told at the last reading."""
+    """Whether the last reading returned none of the values that this board normally provides."""
     _unread_links: set[int] = field(default_factory=set)
+    """Links whose counters could not be read the last time."""
 
     @classmethod
     def of(cls, driver: Driver, device: Device) -> GpuReader:
-        """Make the readers of a GPU."""
+        """Return a GPU's readers."""
         gpm = Gpm(driver, device)
         return cls(
             device,
@@ -80,9 +84,9 @@ class GpuReader:
         )
 
     def read_counters(self) -> list[Reading]:
-        """Read the throughput counters, and the compute activity of the same time while there is traffic.
+        """Read the throughput counters and, while there is traffic, the compute activity of the same time.
 
-        Links whose counter changed its answer get their state read again.
+        The state of a link is read again if its counter has become readable or unreadable.
         """
         readings = self.counters.read(
             lambda: self.states.any_link_active, with_power=self.compute.has_traffic
@@ -96,7 +100,7 @@ class GpuReader:
         return readings
 
     def read_states(self) -> list[Reading]:
-        """Read state and speed of the links."""
+        """Read the state and the speed of each link."""
         if self.device.links == 0:
             return []
         return [self._timed(self.states.read, lambda why: LinkStates((why,), (why,)))]
@@ -113,14 +117,14 @@ class GpuReader:
         return readings
 
     def read_gauges(self) -> list[Reading]:
-        """Read utilisation, memory, power and the like; notices a lost GPU."""
+        """Read utilization, memory, power and similar values, and detect a lost GPU."""
         reading = self._timed(lambda: self.gauges.read(time.monotonic()), lambda why: Gauges())
         data = reading.data
         assert isinstance(data, Gauges)
-        answers = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
-        # What the board never tells is no sign of trouble, and no sign of life either.
-        unread = [a for a in answers if isinstance(a, Missing) and a not in UNSUPPORTED]
-        self.unresponsive = bool(unread) and not any(known(a) for a in answers)
+        values = (data.util_percent, data.memory_used_bytes, data.power_w, data.temperature_c)
+        # An unsupported value shows neither that the GPU fails nor that it works.
+        unread = [v for v in values if isinstance(v, Missing) and v not in UNSUPPORTED]
+        self.unresponsive = bool(unread) and not any(known(v) for v in values)
         self.lost = self.unresponsive and GPU_IS_LOST in unread
         if self.unresponsive:
             why = GPU_IS_LOST if self.lost else unread[0]
@@ -128,7 +132,7 @@ class GpuReader:
         return [reading]
 
     def read_host_traffic(self) -> list[Reading]:
-        """Read PCIe and C2C throughput, and with it the compute activity of a GPU without NVLink traffic."""
+        """Read PCIe and C2C throughput, and without NVLink traffic the compute activity."""
         start = time.monotonic()
         traffic = self.host_traffic.read()
         end, wall = time.monotonic(), time.time()
@@ -137,7 +141,7 @@ class GpuReader:
         return readings + self.compute.read_slow(traffic.span, traffic.power_w)
 
     def read_fabric(self) -> list[Reading]:
-        """Read the fabric's state and what the driver asks for."""
+        """Read the fabric state, the recovery action and row remapping."""
         start = time.monotonic()
         fabric = self.fabric.read()
         return [Reading(self.device.uuid, start, time.monotonic(), time.time(), fabric)]
@@ -153,17 +157,17 @@ class GpuReader:
 
 @dataclass(slots=True)
 class Session:
-    """NVML, initialised, with the GPUs it shows."""
+    """A session with NVML, and the GPUs that it lists."""
 
     driver: Driver
     excluded: Collection[int] = ()
     readers: tuple[GpuReader, ...] = ()
     inventory: Inventory | None = None
     _uuid_changes: Counter[int] = field(default_factory=Counter)
-    """How often the GPU with an NVML index has had another UUID than before."""
+    """Number of UUID changes by NVML index."""
 
     def open(self) -> Inventory:
-        """Initialise NVML and read the inventory; its `problem` says why if that failed."""
+        """Initialize NVML and read the inventory; its `problem` gives the reason of a failure."""
         problem = inventory.initialise(self.driver)
         if problem:
             return self._failed(problem)
@@ -175,7 +179,7 @@ class Session:
         return self.inventory
 
     def reread_inventory(self) -> Maybe[Inventory] | None:
-        """Read the inventory anew; None if nothing in it changed, the reason if it could not be read."""
+        """Read the inventory again; return None if it is unchanged, or why it could not be read."""
         found = inventory.detect_gpus(self.driver, self.excluded)
         if isinstance(found, Missing):
             return found
@@ -197,14 +201,20 @@ class Session:
         return fresh
 
     def _with_known_uuid(self, device: Device) -> Device:
-        """Give a GPU whose UUID cannot be read now the one that it had before, by its PCI bus id."""
+        """Return a GPU with its last known UUID if the UUID cannot be read now.
+
+        The GPU is identified by its PCI bus id.
+        """
         for gpu in self.inventory.gpus if self.inventory else ():
             if known(gpu.pci_bus_id) and device.uuid == f"PCI-{gpu.pci_bus_id}":
                 return replace(device, uuid=gpu.uuid)
         return device
 
     def _with_stable_uuids(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
-        """Let a GPU keep its UUID if that changes all the time: each new one would be a new GPU, for ever."""
+        """Return GPUs with a fixed UUID where it changes continually.
+
+        Otherwise each new UUID would add another GPU to the history.
+        """
         listed = {device.uuid for device in devices}
         before = {reader.device.index: reader.device.uuid for reader in self.readers}
         steady = []
@@ -223,16 +233,16 @@ class Session:
 
 
 class EventListener:
-    """XIDs and other news that the driver tells by itself."""
+    """Listener for events that the driver reports, such as Xids."""
 
     KINDS: Final = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
-    """Bits of nvmlEventType we listen to; the others are routine."""
+    """Names of the event types to listen for, by bit of nvmlEventType; the other types are routine."""
 
     def __init__(self, driver: Driver, readers: tuple[GpuReader, ...]) -> None:
         self._driver = driver
         self._set: Any = driver.call(pynvml.nvmlEventSetCreate)
         self.registered = 0
-        """GPUs that will tell."""
+        """Number of GPUs whose events are reported."""
         if isinstance(self._set, Missing):
             return
         for reader in readers:
@@ -240,13 +250,13 @@ class EventListener:
             supported = driver.call(pynvml.nvmlDeviceGetSupportedEventTypes, device.handle, gpu=device.index)
             wanted = sum(self.KINDS) & supported if known(supported) else 0
             if wanted:
-                refusal = driver.call(
+                failure = driver.call(
                     pynvml.nvmlDeviceRegisterEvents, device.handle, wanted, self._set, gpu=device.index
                 )
-                self.registered += not isinstance(refusal, Missing)
+                self.registered += not isinstance(failure, Missing)
 
     def wait(self, timeout_ms: int) -> Maybe[Event]:
-        """Wait for one event; `Missing("timed out")` if none came."""
+        """Wait for an event; return `Missing("timed out")` if there was none."""
         data = self._driver.call(pynvml.nvmlEventSetWait_v2, self._set, timeout_ms)
         if isinstance(data, Missing):
             return data
@@ -260,6 +270,6 @@ class EventListener:
         )
 
 
-def new_session(watch: CallTracker, leave_out: Collection[int] = ()) -> Session:
-    """Return a session that has not been opened yet."""
-    return Session(Driver(watch), leave_out)
+def new_session(tracker: CallTracker, excluded: Collection[int] = ()) -> Session:
+    """Return a session without opening it; GPUs with an NVML index in `excluded` are never called."""
+    return Session(Driver(tracker), excluded)

@@ -16,9 +16,11 @@ from nvltop.nvml.fields import FieldRequest
 SPEED_FIELD: Final = 164
 STATE_FIELD: Final = 165
 COMMON_SPEED_FIELD: Final = 90
+"""Field ids (nvml.h, NVML_FI_DEV_NVLINK_*)."""
 FIRST_SPEED_FIELDS: Final = (84, 132)
-"""First ids of the speeds of links 0-5 and 6-11, the way before field 164."""
+"""First field ids of the speeds of links 0-5 and of links 6-11, for drivers without field 164."""
 MAX_LINKS_WITH_OWN_FIELD: Final = 12
+"""Number of links with such a field."""
 
 LINK_STATES: Final = {
     0: LinkState.DOWN,
@@ -26,27 +28,29 @@ LINK_STATES: Final = {
     2: LinkState.SLEEP,
     3: LinkState.TRAFFIC_DISABLED,
 }
-"""Values of field 165; 2 since NVML 12.570, 3 since 13.615."""
+"""Link states by value of field 165; 2 exists since NVML 12.570, 3 since 13.615."""
 NO_SPEED: Final = Missing("link is down")
 READS_PER_ROUND: Final = 6
-"""Where a state costs a call per link, a sixth of the links is asked at each turn; a link whose counter
-changes its answer is asked at once (`recheck`)."""
+"""Number of readings in which each link is read once, on boards that need a call for each link.
+
+`recheck` reads links at once whose counter has become readable or unreadable.
+"""
 
 
 @dataclass(slots=True)
 class StateReader:
-    """Reads link states and speeds of one GPU by the way that its driver answers, found once."""
+    """Reader of link states and speeds of one GPU; it determines once what the driver supports."""
 
     driver: Driver
     device: Device
     _fields: tuple[int, ...] | None = field(default=None, init=False)
-    """Which of STATE and SPEED are read as fields at every turn; None before the first."""
+    """Which of state and speed are read as fields; None before the first reading."""
     _states: list[Maybe[LinkState]] = field(default_factory=list, init=False)
     _speeds: list[Maybe[float]] = field(default_factory=list, init=False)
     _next_link: int = field(default=0, init=False)
 
     def read(self) -> Maybe[LinkStates]:
-        """Read the links; where that needs a call per link, a sixth of them, the rest as last seen."""
+        """Read the links; if each needs a call, read a sixth of them and return the others as last read."""
         links = self.device.links
         if isinstance(links, Missing):
             return links
@@ -61,13 +65,13 @@ class StateReader:
 
     @property
     def any_link_active(self) -> bool:
-        """Whether any link is up, or may be, as far as was read; reads the links if none was yet."""
+        """Whether any link is active or may be; reads the links if that has not been done yet."""
         if self._fields is None:
             self.read()
         return any(state is not LinkState.DOWN for state in self._states)
 
     def recheck(self, links: Iterable[int]) -> None:
-        """Ask these links again now, their counters having changed their answer."""
+        """Read the states of these links again now."""
         if self._fields is not None and STATE_FIELD not in self._fields:
             self._call(links)
 
@@ -78,21 +82,21 @@ class StateReader:
         self._speeds = self._old_speeds(links)
         old = list(self._speeds)
         self._read_fields((STATE_FIELD, SPEED_FIELD), links)
-        believed = []
-        # A field is believed only where it says what the call says: some drivers answer SUCCESS
-        # with 0 for fields that they do not know.
+        supported = []
+        # The state field is used only if it agrees with the call: some drivers return SUCCESS and 0 for a
+        # field that they do not support.
         if any(known(s) for s in self._states) and all(
             isinstance(call, Missing) or (known(now) and (now is LinkState.DOWN) == (call is LinkState.DOWN))
             for call, now in zip(called, self._states, strict=True)
         ):
-            believed.append(STATE_FIELD)
+            supported.append(STATE_FIELD)
         else:
             self._states = called
         if any(known(s) for s in self._speeds):
-            believed.append(SPEED_FIELD)
+            supported.append(SPEED_FIELD)
         else:
             self._speeds = old
-        return tuple(believed)
+        return tuple(supported)
 
     def _read_fields(self, ids: tuple[int, ...], links: int) -> None:
         if not ids:
@@ -118,7 +122,7 @@ class StateReader:
             )
 
     def _old_speeds(self, links: int) -> list[Maybe[float]]:
-        """Read the speeds from the fields with the link's number in their id, else from field 90."""
+        """Read the speeds from the fields that each link has, else from the common field."""
         n = min(links, MAX_LINKS_WITH_OWN_FIELD)
         ids = ((FIRST_SPEED_FIELDS[link // 6] + link % 6, link) for link in range(n))
         answer = FieldRequest(*ids, (COMMON_SPEED_FIELD, 0)).read(
@@ -138,7 +142,7 @@ def _state(value: Maybe[int]) -> Maybe[LinkState]:
 
 
 def _speed(value: Maybe[int]) -> Maybe[float]:
-    """Turn MB/s into bytes/s; a link that is down has none."""
+    """Return MB/s as bytes/s; the driver returns 0 for a link that is down."""
     if isinstance(value, Missing):
         return value
     return value * 1e6 if value > 0 else NO_SPEED

@@ -1,6 +1,6 @@
-"""Utilisation samples of one GPU, with the driver's own times: `nvmlDeviceGetSamples`, all boards.
+"""Utilization samples of one GPU with the driver's time stamps (`nvmlDeviceGetSamples`, all boards).
 
-The driver takes one every 1/6 to 1 s; `nvmlDeviceGetUtilizationRates` gives no times.
+The driver takes a sample every 1/6 to 1 s. `nvmlDeviceGetUtilizationRates` returns no time stamps.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import pynvml
 
 from nvltop.model import Maybe, Missing, known
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import IMPLAUSIBLE, REASONS, Driver, UnsupportedCache, plausible
+from nvltop.nvml.driver import IMPLAUSIBLE, NOT_FOUND, Driver, UnsupportedCache, plausible
 
 MAX_SAMPLES: Final = 240
-"""Samples that fit into one answer; the driver keeps about 120."""
+"""Number of samples that fit into one reply; the driver keeps about 120."""
 MIN_SPAN_S: Final = 0.25
-"""Samples are joined until they cover as much, so that there are no more spans than link counters."""
+"""Shortest span, seconds; samples are joined so that spans are not more frequent than link counters."""
 MAX_PERIOD_S: Final = 1.5
-"""Samples further apart leave a gap: each is the mean over one period of the driver, at most 1 s."""
+"""Time between two samples, seconds, above which there is a gap; the driver's period is at most 1 s."""
 MAX_AGE_S: Final = 1.5
-NO_NEW_SAMPLE: Final = REASONS[6]
+"""Age above which samples are ignored, seconds."""
+NO_NEW_SAMPLE: Final = NOT_FOUND
 _MEMBERS: Final = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal"}
 """Member of nvmlValue_t by nvmlValueType_t."""
 
@@ -39,30 +40,30 @@ class UtilizationSpan(NamedTuple):
 
 @dataclass(slots=True)
 class UtilizationReader:
-    """Reads the samples that have come since the reading before."""
+    """Reader of the samples since the last reading."""
 
     driver: Driver
     device: Device
-    _refused: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
+    _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _seen_us: int = field(default=0, init=False)
-    """Time of the newest sample taken, Unix µs."""
+    """Time of the newest sample read, Unix µs."""
     _start_us: int = field(default=0, init=False)
-    """Start of the span that is being joined; 0 if there is none."""
+    """Start of the unfinished span, Unix µs; 0 if there is none."""
     _joined: list[tuple[int, Maybe[float]]] = field(default_factory=list, init=False)
-    """Its samples so far: length in µs, share."""
+    """Length in µs and share of each sample in the unfinished span."""
 
     def read(self) -> Maybe[list[UtilizationSpan]]:
-        """Return spans that follow one another, oldest first; none if there is no new sample."""
+        """Return consecutive spans, oldest first; an empty list without new samples."""
         now, wall_s = time.monotonic(), time.time()
         wall_us = int(wall_s * 1e6)
         if not 0 <= wall_us - self._seen_us <= 2e6 * MAX_AGE_S:
             self._seen_us, self._start_us = wall_us - int(1e6 * MAX_AGE_S), 0
-        samples = self._refused.get("samples", now, self._samples)
+        samples = self._unsupported.get("samples", now, self._samples)
         if isinstance(samples, Missing):
             return [] if samples == NO_NEW_SAMPLE else samples
         spans = []
         for stamp_us, share in samples:
-            # A time that has passed already, or that lies ahead, is no time of a sample.
+            # Ignore old samples, and time stamps that lie in the future.
             if not self._seen_us < stamp_us <= wall_us + 1e6:
                 continue
             before_us, self._seen_us = self._seen_us, stamp_us
@@ -97,15 +98,15 @@ class UtilizationReader:
 
 
 def nvmlDeviceGetSamples(handle: Any, seen_us: int) -> tuple[int, list[Any]]:  # noqa: N802
-    """Call the driver once, where the function of `pynvml` asks for the number of samples first."""
+    """Call the driver once; the function of `pynvml` needs a second call for the number of samples."""
     try:
         function = pynvml.nvmlLib.nvmlDeviceGetSamples
     except AttributeError:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
     kind, count = c_uint(), c_uint(MAX_SAMPLES)
     entries = (pynvml.c_nvmlSample_t * MAX_SAMPLES)()
-    what = c_uint(pynvml.NVML_GPU_UTILIZATION_SAMPLES)
-    code = function(handle, what, c_ulonglong(seen_us), byref(kind), byref(count), entries)
+    sampling_type = c_uint(pynvml.NVML_GPU_UTILIZATION_SAMPLES)
+    code = function(handle, sampling_type, c_ulonglong(seen_us), byref(kind), byref(count), entries)
     if code:
         raise pynvml.NVMLError(code)
     return kind.value, entries[: min(count.value, MAX_SAMPLES)]

@@ -85,7 +85,7 @@ def test_an_entry_that_is_left_alone_tells_neither_its_last_answer_nor_zero():
 
     assert [read(asked, nvmlDeviceGetFieldValues=fill).values for _ in range(2)] == [
         [7],
-        [Missing("the driver gave no answer")],
+        [Missing("the driver returned no value")],
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_node_without_nics_has_no_legend_of_them(bench):
 
 
 DATA = Path(__file__).parent.parent / "data/topo_m"
-NONE = Missing("no NUMA node told")
+NONE = Missing("no NUMA node reported")
 
 
 def real(name: str) -> str:
