@@ -23,6 +23,7 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.cli import main
 from nvltop.config.settings import Settings
 from nvltop.model import (
+    Activity,
     Ancestor,
     Call,
     Event,
@@ -43,6 +44,7 @@ from nvltop.snapshot.bundle import SnapshotFiles, redacted, snapshot_files
 from nvltop.snapshot.observe import observe_recording
 from nvltop.snapshot.sections import MAX_CHARS
 from nvltop.snapshot.sections.files import EXISTS_MESSAGE, SnapshotError
+from nvltop.snapshot.sections.inputs import escape_markdown
 
 NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
 USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"
@@ -141,7 +143,7 @@ def test_the_report_answers_the_first_questions(shoot):
         "GPU 3: 18 of 18 links up",
         "NVSwitch 00000000:05:00.0", "kubernetes id-1", "user-", "python3.11", "1 process is hidden",
         "No Xid and no change since ",
-        "Removed: host names, user names, UUIDs, serial numbers, addresses, process arguments",
+        "Removed: host names, user names, UUIDs, serial numbers, addresses, job and container ids, ",
     ):  # fmt: skip
         assert words in text, words
     values = json.loads(made.files["snapshot.json"])
@@ -204,6 +206,64 @@ def test_hostile_words_cannot_leave_their_place(shoot):
     outside = "".join(blocks[::2])
     assert "<script>" not in outside.replace("\\<", "")
     assert "](http" not in outside.replace("\\]", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("driver of @torvalds", "driver of @<!-- -->torvalds"),
+        ("see https://x.example/a", "see https:<!-- -->//x.example/a"),
+        ("see WWW.x.example", "see WWW<!-- -->.x.example"),
+        ("a <b> @org/team", "a \\<b\\> @<!-- -->org/team"),
+        ("12.570.86.15: 50 %", "12.570.86.15: 50 %"),
+    ],
+)
+def test_nobody_is_mentioned_and_nothing_is_linked(text, escaped):
+    assert escape_markdown(text) == escaped
+
+
+def test_why_processes_are_unknown_is_escaped(shoot):
+    reason = "ask @root <b> or https://x.example"
+    text = shoot(change=lambda frame: replace(frame, processes=Missing(reason)))[0].report
+    assert f"Processes unknown: {escape_markdown(reason)}." in text
+    assert "@root" not in text.replace("```text", "").split("## Jobs")[1].split("##")[0]
+
+
+def test_ids_of_jobs_and_containers_and_names_given_to_nics_are_removed(shoot, tmp_path):
+    """Each is the same placeholder wherever it is, so that jobs stay together."""
+
+    def change(frame):
+        uuid = frame.gpus[0].gpu.uuid
+        ids = [("slurm", "880417")] * 2 + [("container", "0a1b2c3d4e5f"), ("pbs", "77318[4].pbs01")]
+        use = GpuUse(uuid, "compute", 1 << 30)
+        processes = tuple(
+            Process(4000 + i, (use,), "python3", "root", group_kind=kind, group_id=number)
+            for i, (kind, number) in enumerate(ids)
+        )
+        nic = replace(
+            frame.inventory.nics[0], device="storage-rail7", interfaces=("zsecretport", "ens1f0np0")
+        )
+        port = replace(frame.nics[0], nic=nic, port=replace(frame.nics[0].port, device=nic.device))
+        text = "slurm 880417 waits for storage-rail7, GUID 0c42:a103:00b1:c2d3"
+        return replace(
+            frame,
+            inventory=replace(frame.inventory, nics=(nic, *frame.inventory.nics[1:])),
+            nics=(port, *frame.nics[1:]),
+            processes=Processes(processes),
+            activity=(Activity("slurm:880417", (uuid,)),),
+            verdict=replace(frame.verdict, summary=text),
+        )
+
+    made, _ = shoot(change=change)
+    everything = every_byte(made.save(tmp_path / "shot"))
+    for word in ("880417", "0a1b2c3d4e5f", "77318", "pbs01", "storage-rail7", "zsecretport", "0c42:a103"):
+        assert word.encode() not in everything, word
+    values = json.loads(made.files["snapshot.json"])
+    assert values["activity"][0]["job"] == "slurm:id-1"
+    assert {job["id"] for job in values["jobs"]} == {"slurm:id-1", "container:id-2", "pbs:id-3"}
+    assert {job["label"] for job in values["jobs"]} == {"slurm id-1", "container id-2", "pbs id-3"}
+    assert values["verdict"]["summary"] == "slurm id-1 waits for nic-1, GUID address-1"
+    assert values["nics"][0]["name"] == "nic-1"
 
 
 def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):

@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -22,8 +23,16 @@ from nvltop.model import Ancestor, Counter, LinkState, Missing, Scope
 
 T = TypeVar("T")
 
-REMOVED: Final = ("host names", "user names", "UUIDs", "serial numbers", "addresses")
-"""For the head of what is written."""
+REMOVED: Final = (
+    "host names",
+    "user names",
+    "UUIDs",
+    "serial numbers",
+    "addresses",
+    "job and container ids",
+    "custom NIC names",
+)
+"""What is removed, for the head of reports and recordings."""
 ARGUMENTS: Final = "process arguments"
 
 GPU: Final = "GPU-a"
@@ -100,8 +109,26 @@ _PATTERNS: Final = (
         "address-",
         rf"(?<![\w:])(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|[\da-fA-F:]*::[\da-fA-F:.]*{_HEX})(?![\w:])",
     ),
+    # InfiniBand GUIDs, as sysfs and ibstat print them.
+    ("address-", rf"(?<![\w:]){_HEX}{{4}}(?::{_HEX}{{4}}){{3}}(?![\w:])"),
+    ("address-", rf"\b0x{_HEX}{{16}}\b"),
     ("serial-", r"\b\d{13}\b"),
+    # The keys (`slurm:4711`) and labels (`slurm 4711`) of jobs.
+    ("id-", r"(?<=\bslurm[ :])\d[\w.+-]*"),
+    ("id-", r"(?<=\b(?:lsf|pbs)[ :])\d[\w.\[\]-]*"),
+    ("id-", rf"(?<=\bcontainer[ :]){_HEX}{{12}}\b"),
+    ("id-", rf"(?<=\bkubernetes[ :]){_HEX}{{8}}(?![\w-])"),
 )
+_NIC_NAME: Final = re.compile(
+    r"""(?x)
+    (?: mlx[45]_(?:[a-z]{2,5}_?)?\d+
+      | (?:bnxt_re|cxgb4|efa|erdma|hfi1|hns|i40iw|ionic|irdma|mana|ocrdma|qedr|rxe|siw|usnic|vmw_pvrdma)_?\d+
+      | (?:en|ib|iw|opa|rdma|roce)(?:P\d+)?(?:o\d+|s\d+|p\d+s\d+)(?:(?:d|f|n|np|npf|r|v|vf)\d+)*
+      | (?:bond|eth|gpu\d+rdma|hsn|ib|lo|opa|rdma|roce|roce_bond|team)\d{0,3}
+    )(?:\.\d{1,4})?"""
+)
+"""Names that drivers, udev and cloud images give to NICs; any other name was given by an administrator."""
+UUID_CHARS: Final = 36
 MIN_NAME: Final = 3
 """Shorter names of hosts and users are looked for nowhere: they are in every other word."""
 MAX_TEXTS: Final = 4096
@@ -200,6 +227,9 @@ class Redactor:
                 return value
             new = tuple([self._any(v) for v in value])
             return value if all(map(operator.is_, value, new)) else new
+        if isinstance(value, str) and not isinstance(value, Enum):
+            new_text = self._text(str(value))
+            return value if new_text == value else kind(new_text)  # a `FindingKey`
         if isinstance(value, Mapping):
             changed = {k: self._any(v) for k, v in value.items()}
             return value if all(map(operator.is_, value.values(), changed.values())) else changed
@@ -221,6 +251,14 @@ class Redactor:
                 # It may be that of a script, which is an argument of its interpreter. The names on which
                 # the grouping of processes depends stay, so that a replay groups them alike.
                 new = old if old in PROGRAMS else LEFT_OUT.reason
+            elif name == "device" and type(old) is str:
+                new = self._nic(old)
+            elif name == "interfaces":
+                new = tuple([self._nic(v) for v in old])
+                new = old if new == old else new
+            elif name == "group_id" and type(old) is str:
+                # As part of the key of its job, so that both have the same placeholder.
+                new = self._text(f"{value.group_kind}:{old}").partition(":")[2]
             elif name in LABELS:
                 new = self._labels(old)
             elif name in VERBATIM:
@@ -253,6 +291,14 @@ class Redactor:
         new = tuple([self._labels(v) for v in value])
         return value if all(map(operator.is_, value, new)) else new
 
+    def _nic(self, name: str) -> str:
+        """Return the name of a NIC, or a placeholder for one that an administrator has given."""
+        new = self._text(name)
+        if new != name or _NIC_NAME.fullmatch(name):
+            return new
+        self._look_for(name, "nic-")
+        return self._placeholder("nic-", name)
+
     def _field(self, kind: str, old: str) -> str:
         return old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)
 
@@ -268,8 +314,8 @@ class Redactor:
         return self._placeholder(kind, match[0])
 
     def _placeholder(self, kind: str, name: str) -> str:
-        # Names of hosts and users are the same in any case of letters.
-        key = kind, name.lower()
+        # Host and user names are not case-sensitive. The label of a pod has the first 8 digits of its UID.
+        key = kind, name.lower()[: 8 if kind == "id-" and len(name) == UUID_CHARS else None]
         if key not in self._given:
             if kind == GPU and _PLACEHOLDER.fullmatch(name):
                 return name  # of a recording, which has been redacted before

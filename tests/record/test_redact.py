@@ -22,6 +22,7 @@ from nvltop.model import (
     LinkCounters,
     LinkErrors,
     Missing,
+    Nic,
     Pair,
     Problem,
     Process,
@@ -31,7 +32,11 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.model.finding import FindingKey
+from nvltop.nvml import simulated
+from nvltop.nvml.demo_nodes import NODES
 from nvltop.nvml.gpm import NO_PERMISSION_NOTE
+from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.record import redact as module
 from nvltop.record.redact import Redactor, local_names
 from nvltop.record.writer import RecordingWriter
@@ -124,6 +129,34 @@ def test_nics_keep_their_names_but_for_addresses_in_them(bench):
     assert guid not in repr(frame)
 
 
+@pytest.mark.parametrize("node", NODES)
+def test_names_that_drivers_and_udev_give_to_nics_stay(node):
+    nics = SimulatedNics(simulated.install(node, "training")).find()
+    if known(nics):
+        assert Redactor({})(nics) == nics
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("mlx5_bond_0", True), ("mlx5_ib3", True), ("rocep8s0f0", True), ("enP5p1s0f1np1", True),
+        ("eno1", True), ("rdmap0s6", True), ("bnxt_re1", True), ("gpu0rdma0", True), ("ens1f0.100", True),
+        ("hsn3", True), ("rail3", False), ("ens0-zsecrethost", False), ("storage", False),
+        ("rdma0c42a10300b1c2d3", False),
+    ],
+)  # fmt: skip
+def test_names_given_by_administrators_are_removed(name, stays):
+    redact = Redactor({})
+    assert (redact(Nic(name, True)).device == name) is stays
+    assert (redact.text(f"{name} is down") == f"{name} is down") is stays
+
+
+@pytest.mark.parametrize("guid", ["0c42:a103:00b1:c2d3", "0x0c42a10300b1c2d3"])
+def test_infiniband_guids_are_addresses(guid):
+    assert Redactor({}).text(f"--guid {guid} --lr 3e-4") == "--guid address-1 --lr 3e-4"
+    assert Redactor({}).text("mask 0x00000004 on 0000:1b:00.0") == "mask 0x00000004 on 0000:1b:00.0"
+
+
 def test_the_host_name_of_the_inventory_is_looked_for_in_texts():
     redact = Redactor({})
     redact(Inventory(1.0, 2.0, hostname="aurora-gpu17"))
@@ -153,7 +186,7 @@ def test_words_of_ours_stay_whatever_a_user_is_called():
 
 def test_gpus_are_called_the_same_wherever_they_are_listed():
     redact = Redactor({})
-    odd = Activity("slurm:1", (UUID, "not a UUID"))
+    odd = Activity("torchrun:1", (UUID, "not a UUID"))
     gpu = redact(Gpu(0, "not a UUID")).uuid
     assert redact(odd).gpus == (redact(Gpu(1, UUID)).uuid, gpu)
     assert redact.but_gpus(odd) == odd
@@ -164,6 +197,12 @@ def test_of_what_started_a_process_only_launchers_are_told():
     told = Redactor({})(Process(8, (), ancestors=ancestors)).ancestors
     assert [a.name for a in told] == ["torchrun", "left out", "mpirun"]
     assert [a.pid for a in told] == [7, 6, 5]
+
+
+def test_the_key_of_a_finding_is_redacted_and_stays_a_key():
+    key = Redactor({})(FindingKey.of("gpu-lost", UUID))
+    assert key == "gpu-lost/GPU-a1"
+    assert type(key) is FindingKey
 
 
 def test_users_of_a_domain_are_looked_for_without_it():

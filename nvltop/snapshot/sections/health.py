@@ -38,7 +38,8 @@ def findings(snapshot: Snapshot) -> str:
 def _finding(snapshot: Snapshot, f: Finding) -> str:
     since = f", since {snapshot.at(f.began_s)}" if f.began_s is not None else ""
     cause = next((other.headline for other in snapshot.frame.findings if other.key == f.caused_by), "")
-    lines = [f"**{f.severity}** at {about(snapshot.frame, f)}{since}: {escape_markdown(f.summary)}"]
+    subject = escape_markdown(about(snapshot.frame, f))
+    lines = [f"**{f.severity}** at {subject}{since}: {escape_markdown(f.summary)}"]
     if cause:
         lines.append(f"- Follows from: {escape_markdown(cause)}")
     if seen := evidence(f):

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from nvltop.model import Frame
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~])")
+_AUTOLINK: Final = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
+"""Where GitHub would begin a mention or a link; an HTML comment there prevents it, a backslash would not."""
 
 
 class Change(NamedTuple):
@@ -55,8 +57,12 @@ class Snapshot:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text escaped for Markdown."""
-    return _SPECIAL.sub(r"\\\1", text)
+    """Return text escaped for Markdown, without live mentions (`@name`) and links."""
+    return _AUTOLINK.sub(_break_link, _SPECIAL.sub(r"\\\1", text))
+
+
+def _break_link(match: re.Match[str]) -> str:
+    return f"{match[0]}<!-- -->" if match[0] == "@" else f"<!-- -->{match[0]}"
 
 
 def code_block(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Missing, Process, known
 from nvltop.report import tables
-from nvltop.snapshot.sections.inputs import Snapshot, code_block
+from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 
 MAX_PROCESS_ROWS = 100
 
@@ -14,7 +14,7 @@ def jobs_and_processes(snapshot: Snapshot) -> str:
     """Return the jobs and their processes."""
     frame = snapshot.frame
     if isinstance(frame.processes, Missing):
-        return f"Processes unknown: {frame.processes.reason}."
+        return f"Processes unknown: {escape_markdown(frame.processes.reason)}."
     parts = [code_block(tables.jobs(frame)), _processes(frame, frame.processes.processes)]
     return "\n\n".join(filter(None, parts)) or "No process uses a GPU."
 
