@@ -96,7 +96,7 @@ def test_a_current_driver_is_current_under_any_job(step_s):
 @pytest.mark.parametrize("period_s", [0.2, 0.5])
 @pytest.mark.parametrize("jitter", [0.3, 0.5])
 def test_an_irregular_refresh_is_nearly_always_called_so(period_s, jitter):
-    """Eight refreshes may look regular by chance; readings refute that later (`RefreshClock`)."""
+    """Eight refreshes may look regular by chance; readings refute that later (`RefreshPredictor`)."""
     results = [measure(irregular(period_s, jitter), always, seed=seed).result for seed in range(40)]
     assert sum(result.regular for result in results) <= 2
     assert all(0.7 * period_s <= result.typical_s <= 1.3 * period_s for result in results)

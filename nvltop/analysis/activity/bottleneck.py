@@ -100,16 +100,16 @@ class BottleneckEvaluator:
         self._traces: dict[str, UsageTrace] = {}
         self._jobs: dict[str, _JobState] = {}
 
-    def add(self, moved: TrafficSpan, g: GpuFrame) -> None:
+    def add(self, span: TrafficSpan, g: GpuFrame) -> None:
         """Add the traffic of a GPU between two readings."""
         trace = self._traces.get(g.gpu.uuid)
         if trace is None:
             trace = self._traces[g.gpu.uuid] = UsageTrace()
         speed, share = g.nvlink.speed_bytes_per_s, g.nvlink.ceiling
         # Without a published figure for this generation, the speed itself is the only known limit.
-        of_speed = share if known(share) else 1.0
+        ceiling = share if known(share) else 1.0
         if known(speed):
-            trace.add(moved, of_speed * speed, of_speed, limit_bounds(g).near)
+            trace.add(span, ceiling * speed, ceiling, limit_bounds(g).near)
 
     @property
     def at_limit_s(self) -> dict[str, float]:
@@ -141,7 +141,7 @@ class BottleneckEvaluator:
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
         traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(MAX_LAG_S, 2 * interval_s)}
         end_s = min(t.newest_s for t in traces.values())
-        self._scan(job, traces, end_s, period_s)
+        self._scan(job, traces, end_s)
         silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
         if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
             if job.last and end_s - job.measured_s < self._measure_interval_s(job, end_s):
@@ -169,18 +169,16 @@ class BottleneckEvaluator:
         """Return the time between two measurements of a job: 0 for a new job."""
         return 0.0 if end_s - job.began_s < NEW_JOB_S else MEASURE_INTERVAL_S
 
-    def _scan(
-        self, job: _JobState, traces: Mapping[str, UsageTrace], end_s: float, period_s: float | None
-    ) -> None:
+    def _scan(self, job: _JobState, traces: Mapping[str, UsageTrace], end_s: float) -> None:
         """Update the times of the traffic and the pauses of a job."""
         since_s = job.scanned_s
         before = job.active_s
         first: float | None = None
         for uuid, trace in traces.items():
-            edge = job.silence_shares.get(uuid, MIN_TRAFFIC_SHARE)
+            threshold = job.silence_shares.get(uuid, MIN_TRAFFIC_SHARE)
             spans = trace.between(since_s, end_s)
             for start_s, seconds, share in zip(spans.starts_s, spans.seconds, spans.shares, strict=True):
-                if share > edge:
+                if share > threshold:
                     first = start_s if first is None else min(first, start_s)
                     job.active_s = max(job.active_s or 0.0, start_s + seconds)
         job.scanned_s = end_s
@@ -205,9 +203,9 @@ class BottleneckEvaluator:
         if period_s:
             wanted_s = max(1, round(WINDOW_S / period_s)) * period_s
         oldest_s = max(job.began_s, *(t.oldest_s for t in traces.values()))
-        there_s = end_s - oldest_s
-        if there_s < wanted_s and period_s and there_s >= period_s:
-            wanted_s = there_s // period_s * period_s
+        available_s = end_s - oldest_s
+        if available_s < wanted_s and period_s and available_s >= period_s:
+            wanted_s = available_s // period_s * period_s
         start_s = max(oldest_s, end_s - wanted_s)
         by_uuid = {g.gpu.uuid: g for g in members}
         bounds = limit_bounds(members[0])

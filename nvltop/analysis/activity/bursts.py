@@ -69,7 +69,7 @@ NO_PATTERN: Final = Missing("no bursts that repeat")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One burst, with the silence that follows it."""
+    """One burst, including the traffic up to the next burst."""
 
     at: float
     """Centre of the burst, in cells."""
@@ -108,12 +108,12 @@ def base_level(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 50]
 
 
-def ranges_above(values: Sequence[float], edge: float) -> list[tuple[int, int]]:
-    """Return the ranges of cells in which a series exceeds `edge`."""
+def ranges_above(values: Sequence[float], threshold: float) -> list[tuple[int, int]]:
+    """Return the ranges of cells in which a series exceeds `threshold`."""
     found: list[tuple[int, int]] = []
     start = None
     for i, v in enumerate(values):
-        if v > edge:
+        if v > threshold:
             if start is None:
                 start = i
         elif start is not None:
@@ -128,7 +128,7 @@ def burst_ranges(values: Sequence[float]) -> list[tuple[int, int]]:
     """Return the bursts of a series as ranges of cells; none if no silences separate them."""
     low = base_level(values)
     high = burst_level([v - low for v in values if v > low])
-    cuts = [ranges_above(values, low + edge * high) for edge in CUT_LEVELS]
+    cuts = [ranges_above(values, low + share * high) for share in CUT_LEVELS]
     # Short silences appear at the higher levels only, or only some of them at the lower levels.
     agreed = [b for a, b in pairwise(cuts) if abs(len(a) - len(b)) <= MAX_CUT_DIFFERENCE * len(a)]
     most = max(reversed(agreed), key=len, default=[])
@@ -146,7 +146,7 @@ def find_bursts(
     ranges = burst_ranges(total)
     if not ranges:
         return []
-    # A burst includes what follows up to the next one, so that small traffic between them has one owner.
+    # A burst includes the traffic up to the next one: small traffic in between always counts with the former.
     usual = round(median(b[0] - a[0] for a, b in pairwise(ranges)))
     stops = [b[0] - 1 for b in ranges[1:]] + [ranges[-1][0] - 1 + usual]
     found = []

@@ -85,9 +85,9 @@ def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
     top = max(usages, key=lambda u: (usages[u].near, usages[u].most))
     usual = [median(getattr(v, name) for v in values) for name in ("near", "most", "mean")]
     most = usages[top]
-    apart = max(most.near - usual[0], most.most - usual[1])
+    excess = max(most.near - usual[0], most.most - usual[1])
     # More traffic shows that a GPU is used differently from the others; noise of the shares does not.
-    if len(values) > 1 and apart > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
+    if len(values) > 1 and excess > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
         return JobUsage(most, top)
     names = [f.name for f in fields(LinkUsage)]
     return JobUsage(LinkUsage(*(median(getattr(v, name) for v in values) for name in names)), None)
@@ -142,7 +142,7 @@ def fill_judgement(
     if usage.unresolved > MIN_SHARE:
         busy = Missing(BURSTS_TOO_SHORT)
     has_figure = known(practical)
-    none = Missing(NO_PUBLISHED_FIGURE)
+    no_figure = Missing(NO_PUBLISHED_FIGURE)
     direction = "both"
     if max(usage.tx, usage.rx) > ONE_SIDED_RATIO * min(usage.tx, usage.rx):
         direction = "tx" if usage.tx > usage.rx else "rx"
@@ -153,14 +153,14 @@ def fill_judgement(
         state=state,
         why=why,
         busy=busy,
-        at_limit=near if has_figure or near else none,
-        at_limit_most=max(near, most) if has_figure else none,
-        level=none
+        at_limit=near if has_figure or near else no_figure,
+        at_limit_most=max(near, most) if has_figure else no_figure,
+        level=no_figure
         if not has_figure
         else Missing(BURSTS_TOO_SHORT)
         if isinstance(busy, Missing)
         else usage.level,
-        mean=usage.mean if has_figure else none,
+        mean=usage.mean if has_figure else no_figure,
         nvls_capable=bool(bounds.nvls),
         nvls=bool(bounds.nvls) and bounds.near <= usage.level < bounds.at,
         gpu=job.gpu,
