@@ -1,10 +1,16 @@
-"""Rules about the reading itself: driver-stuck, reader-gone, monitor-slow, no-read, what is so by design."""
+"""Rules about access to the driver, and facts that are by design.
+
+- Driver responses: driver-stuck, reader-gone, monitor-slow.
+- Values that cannot be read: no-read.
+- By design: mig-on, in-vm, no-nvlink.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
+from nvltop.analysis.errors import NONE_YET
 from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import INFO_ONLY, NVLTOP, UNKNOWN_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
@@ -22,10 +28,11 @@ from nvltop.formatting import age
 from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Severity, Tick, known
 
 MAX_SWEEP_SHARE: Final = 0.10
-"""Share of the interval that one sweep over the link counters may take."""
-SLOW_DRIVER_S: Final = 10.0
+"""Share of the interval above which reading the link counters of all GPUs is slow."""
 MIN_SLOW_SWEEP_S: Final = 0.05
-"""A sweep that is over so fast is not slow, however short the interval."""
+"""Duration of that reading, seconds, below which it is never slow, however short the interval."""
+SLOW_DRIVER_S: Final = 10.0
+"""Time after which a slow driver is reported, seconds."""
 TRANSIENT_REASONS: Final = frozenset(
     {
         NO_SECOND_READING,
@@ -34,15 +41,16 @@ TRANSIENT_REASONS: Final = frozenset(
         COUNTER_RESET,
         IMPLAUSIBLE_RATE,
         NOT_READ,
-        Missing("no error counter read yet"),
+        NONE_YET,
     }
 )
-"""Reasons that the next readings will end."""
+"""Reasons for a missing value that the next readings will resolve."""
+CHECK_RM_XIDS_STEP: Final = "Look for Xid 119 or 120 in `dmesg`"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge whether the driver answers, and how fast."""
-    claims = [*_stuck(rule_input), *_silent(rule_input), *_slow(rule_input)]
+    """Check whether the driver responds, and how fast."""
+    claims = [*_not_answering(rule_input), *_unreadable(rule_input), *_slow(rule_input)]
     cost = rule_input.cost
     if not cost.calls_per_s:
         responds = any(g.state == "ok" and g.age_s for g in rule_input.gpus)
@@ -50,36 +58,55 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     return claims, f"{cost.calls_per_s:.0f} NVML calls/s take {cost.driver_s_per_s:.2%} of the time"
 
 
-def _stuck(rule_input: RuleInput) -> Iterator[Claim]:
+def _not_answering(rule_input: RuleInput) -> Iterator[Claim]:
+    """Claim that a driver call hangs, or that our own reader does."""
     unread = rule_input.history.unread_time
     limit = max_gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
-    waits = [c for c in rule_input.tick.calls if rule_input.tick.mono_s - c.since_s > limit]
-    # A driver that says that it is not there has answered; of GPUs that are left out nothing comes.
+    # A driver that reports a problem has answered, and nothing is read from excluded GPUs.
     readable = not rule_input.inventory.problem and any(g.state == "ok" for g in rule_input.gpus)
     if unread.unread_s > limit and readable:
         if unread.driver_s <= limit or not unread.blocking_call:
             yield _reader_gone(rule_input.tick, unread.unread_s)
             return
-        silent = unread.driver_s
-        yield Claim(
-            rule="driver-stuck",
-            gpu=None,
-            headline=f"NVIDIA driver not answering for {age(silent)}",
-            summary=f"The NVIDIA driver has not answered for {age(silent)} in {unread.blocking_call};"
-            f" the numbers shown are {age(silent)} old",
-            escalations=(Escalation(Severity.CRITICAL),),
-            evidence={"silent_s": round(silent, 1), "call": unread.blocking_call},
-            next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
-            source="NVIDIA/NVSentinel issue 1574",
+        held = age(unread.driver_s)
+        yield _driver_stuck(
+            None,
+            f"NVIDIA driver not answering for {held}",
+            f"The NVIDIA driver has not answered for {held} in {unread.blocking_call};"
+            f" the numbers shown are {held} old",
+            unread.driver_s,
+            unread.blocking_call,
         )
         return
-    for wait in waits:
-        if wait.gpu is not None:
-            yield _hangs(rule_input, wait.gpu, wait.function, rule_input.tick.mono_s - wait.since_s)
+    for call in rule_input.tick.calls:
+        waited_s = rule_input.tick.mono_s - call.since_s
+        if call.gpu is not None and waited_s > limit:
+            held = age(waited_s)
+            yield _driver_stuck(
+                next((g.gpu.uuid for g in rule_input.gpus if g.gpu.index == call.gpu), None),
+                f"GPU {call.gpu}: driver not answering for {held}",
+                f"The driver has not answered for GPU {call.gpu} for {held} ({call.function});"
+                " the values shown for it are as old",
+                waited_s,
+                call.function,
+            )
+
+
+def _driver_stuck(gpu: str | None, headline: str, summary: str, waited_s: float, function: str) -> Claim:
+    return Claim(
+        rule="driver-stuck",
+        gpu=gpu,
+        headline=headline,
+        summary=summary,
+        escalations=(Escalation(Severity.CRITICAL),),
+        evidence={"silent_s": round(waited_s, 1), "call": function},
+        next_step=f"{CHECK_RM_XIDS_STEP}; do not `kill -9` programs that use the GPU",
+        source="NVIDIA/NVSentinel issue 1574",
+    )
 
 
 def _reader_gone(tick: Tick, unread_s: float) -> Claim:
-    """Say that we have stopped reading: nothing is known of the driver, good or bad."""
+    """Claim that our own reader does not read, so that the state of the driver is unknown."""
     if tick.worker == "ended":
         why = tick.note or "nvltop's reading process has ended"
         next_step = "Report it with this line; the driver and the GPUs need not have a fault"
@@ -88,7 +115,7 @@ def _reader_gone(tick: Tick, unread_s: float) -> Claim:
         next_step = "See whether it is stopped (`ps -o stat,cmd`) and whether the machine is overloaded"
     else:
         why = "nvltop's reading process sends nothing, and no driver call holds it up"
-        next_step = "See whether the machine is overloaded; `nvidia-smi` tells whether the driver answers"
+        next_step = "See whether the machine is overloaded; `nvidia-smi` shows whether the driver answers"
     return Claim(
         rule="reader-gone",
         gpu=None,
@@ -100,23 +127,8 @@ def _reader_gone(tick: Tick, unread_s: float) -> Claim:
     )
 
 
-def _hangs(rule_input: RuleInput, index: int, function: str, seconds: float) -> Claim:
-    uuid = next((g.gpu.uuid for g in rule_input.gpus if g.gpu.index == index), None)
-    return Claim(
-        rule="driver-stuck",
-        gpu=uuid,
-        headline=f"GPU {index}: driver not answering for {age(seconds)}",
-        summary=f"The driver has not answered for GPU {index} for {age(seconds)} ({function});"
-        " what is shown of it is as old",
-        escalations=(Escalation(Severity.CRITICAL),),
-        evidence={"silent_s": round(seconds, 1), "call": function},
-        next_step="Look for Xid 119 or 120 in `dmesg`; do not `kill -9` programs that use the GPU",
-        source="NVIDIA/NVSentinel issue 1574",
-    )
-
-
-def _silent(rule_input: RuleInput) -> Iterator[Claim]:
-    """GPUs that hung, that the driver counts but does not open, or that answer nothing but errors."""
+def _unreadable(rule_input: RuleInput) -> Iterator[Claim]:
+    """Claim that GPUs cannot be read: a call hung, or the driver returns an error."""
     reasons: dict[str, list[GpuFrame]] = {}
     dead = unopened(rule_input)
     for g in rule_input.gpus:
@@ -131,18 +143,19 @@ def _silent(rule_input: RuleInput) -> Iterator[Claim]:
             summary=f"{gpu_names(gpus)} cannot be read: {reason}",
             escalations=(Escalation(Severity.CRITICAL),) if hung else UNKNOWN_ONLY,
             evidence=rule_input.evidence(gpus[0], "gauges", answer=reason, gpus=[g.gpu.index for g in gpus]),
-            next_step="Look for Xid 119 or 120 in `dmesg`"
+            next_step=CHECK_RM_XIDS_STEP
             if hung
-            else "See `nvidia-smi` and the rights of /dev/nvidia*; it is asked again all the time",
+            else "See `nvidia-smi` and the permissions of /dev/nvidia*; nvltop keeps trying to read it",
         )
 
 
 def _slow(rule_input: RuleInput) -> Iterator[Claim]:
+    """Claim that the driver is slow, or that it will be because persistence mode is off."""
     cost = rule_input.cost
-    asleep = [g for g in rule_input.gpus if g.gpu.persistence is False]
+    not_persistent = [g for g in rule_input.gpus if g.gpu.persistence is False]
     limit = max(MAX_SWEEP_SHARE * rule_input.tick.interval_s, MIN_SLOW_SWEEP_S)
     if cost.sweep_s > limit:
-        mode = f"; persistence mode is off on {gpu_names(asleep)}" if asleep else ""
+        mode = f"; persistence mode is off on {gpu_names(not_persistent)}" if not_persistent else ""
         yield Claim(
             rule="monitor-slow",
             gpu=None,
@@ -152,17 +165,17 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
             escalations=(Escalation(Severity.NOTICE, after_s=SLOW_DRIVER_S, readings=3),),
             read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
-            next_step="Start nvidia-persistenced, or ask less often (`-d`)"
-            if asleep
-            else "Ask less often (`-d`); see whether other monitors read the driver as well",
+            next_step="Start nvidia-persistenced, or refresh less often (`-d`)"
+            if not_persistent
+            else "Refresh less often (`-d`); see whether other monitors query the driver as well",
             source=NVLTOP,
         )
-    elif asleep:
+    elif not_persistent:
         yield Claim(
             rule="monitor-slow",
             gpu=None,
-            headline=f"Persistence mode is off on {short_gpu_names(asleep)}",
-            summary=f"Persistence mode is off on {gpu_names(asleep)}:"
+            headline=f"Persistence mode is off on {short_gpu_names(not_persistent)}",
+            summary=f"Persistence mode is off on {gpu_names(not_persistent)}:"
             " the first reading after a pause is slow",
             escalations=INFO_ONLY,
             next_step="Start nvidia-persistenced",
@@ -170,25 +183,24 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def evaluate_unread(rule_input: RuleInput) -> RuleResult:
-    """Say where link health is unknown because the counters cannot be read."""
+    """Check whether states, traffic and errors of all links can be read."""
     claims = [
         claim
         for g in rule_input.gpus
         if g.state == "ok" and g.gpu.mig is not True
         for claim in _unread(rule_input, g)
     ]
-    linked = [g for g in rule_input.gpus if g.links and g.state == "ok"]
-    if not linked:
+    gpus = rule_input.linked_gpus
+    if not gpus:
         return claims, None
-    unread = {g.gpu.index: why for g in linked if (why := _not_now(g))}
+    unread = [(g, why) for g in gpus if (why := _why_no_traffic(g))]
     if unread:
-        hidden = [g for g in linked if g.gpu.index in unread]
-        return claims, Missing(f"{gpu_names(hidden)}: {unread[hidden[0].gpu.index]}")
-    return claims, f"state, traffic and errors of all links ({gpu_names(linked)})"
+        return claims, Missing(f"{gpu_names([g for g, _ in unread])}: {unread[0][1]}")
+    return claims, f"state, traffic and errors of all links ({gpu_names(gpus)})"
 
 
-def _not_now(g: GpuFrame) -> str | None:
-    """Return why the traffic of a GPU cannot be shown at this moment, or None if it is shown."""
+def _why_no_traffic(g: GpuFrame) -> str | None:
+    """Return why the traffic of a GPU cannot be shown now; None if it can."""
     if g.state != "ok" or g.gpu.mig is True or g.nvlink.links_up == 0:
         return None
     if g.stale:
@@ -198,6 +210,7 @@ def _not_now(g: GpuFrame) -> str | None:
 
 
 def _unread(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
+    """Claim that link states or counters of a GPU cannot be read for a lasting reason."""
     link = g.nvlink
     if isinstance(link.links_present, Missing):
         what, short, why = "The NVLinks", "NVLinks", link.links_present
@@ -233,12 +246,12 @@ def _unread(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
 
 
 def _lasting(why: Missing) -> bool:
-    """Whether a reason is more than a pause between readings."""
+    """Return whether a reason will not be resolved by the next readings."""
     return why not in TRANSIENT_REASONS
 
 
 def evaluate_design(rule_input: RuleInput) -> RuleResult:
-    """Say what is so by design, and is no fault."""
+    """Return what is by design and not a fault."""
     claims = []
     mig = [g for g in rule_input.gpus if g.gpu.mig is True]
     if mig:
@@ -273,7 +286,7 @@ def evaluate_design(rule_input: RuleInput) -> RuleResult:
 
 
 def _without_nvlink(rule_input: RuleInput) -> tuple[str, str]:
-    """Return headline and sentence for a node without NVLink."""
+    """Return the headline and the summary for a node without NVLink."""
     if all(known(g.gpu.name) and "GB10" in g.gpu.name for g in rule_input.gpus):
         return (
             "GB10: one chip, no NVLink",

@@ -1,22 +1,28 @@
-"""Rules about error counters: increases count, lifetime totals do not (but for one that has run full)."""
+"""Rules about error counters of links.
+
+The rules check increases while nvltop is running, not lifetime totals. There are two exceptions: a counter
+at its maximum (counter-saturated), and a total far above that of all other links (link-outlier).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from nvltop.analysis.errors import FULL
+from nvltop.analysis.errors import FULL, NONE_YET, UNREADABLE
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
 from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
-from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, known
+from nvltop.model import ErrorCount, GpuFrame, Link, Severity, known
 from nvltop.model.error_kinds import error_kind
 
 LEGACY_KINDS: Final = ("replay", "recovery")
+"""Kinds of link-errors-legacy: counters of NVLink 1 to 4."""
 CRC_KINDS: Final = ("crc", "crc_flit", "crc_data")
+"""Kinds of link-crc."""
 NVLINK5_KINDS: Final = (
     "malformed_packet",
     "buffer_overrun",
@@ -27,51 +33,55 @@ NVLINK5_KINDS: Final = (
     "link_recovery",
     "symbol",
 )
+"""Kinds of link-errors-nvl5."""
 CHRONIC_KINDS: Final = ("rcv", "link_recovery", "plr_retry_blocks", "replay", "recovery")
-"""As in nvidia-resiliency-ext's NVLinkWindowHealthCheck: fields 208, 215, 295; older, replay and recovery."""
+"""Kinds of link-chronic, as in NVLinkWindowHealthCheck of nvidia-resiliency-ext.
+
+These are fields 208, 215 and 295; before NVLink 5, replays and recoveries."""
 CHRONIC_MINUTES: Final = 15
+"""Minutes with errors, of the last 30, above which a link is chronic (nvidia-resiliency-ext)."""
 CHRONIC_CRITICAL_MINUTES: Final = 25
-"""Of the last 30; ours, as there is no published second step."""
+"""Minutes with errors, of the last 30, above which that is critical; our choice, as none is published."""
 MAX_WARNING_MINUTES: Final = 3
-"""Of the last 10; more make an error rule critical."""
+"""Minutes with errors, of the last 10, above which errors are critical and not a warning."""
 CRITICAL_CRC_PER_S: Final = 100
-"""DcgmGPUHardwareLimits.h: CRC errors only matter at such rates."""
+"""CRC errors per second from which they are critical (DcgmGPUHardwareLimits.h)."""
 TEN_MINUTES_MASK: Final = (1 << 10) - 1
+"""Mask of the last ten minutes in `ErrorCount.minutes`."""
 RESET_SHOWN_S: Final = 600.0
+"""Time for which a reset of the counters is reported, seconds."""
 
 FINISH_JOB_STEP: Final = (
     "Let the job finish, watch for Xid 74 in `dmesg`, then drain the GPU and run NVIDIA's field diagnostic"
 )
 KEEP_WATCHING_STEP: Final = "It still carries traffic; keep watching, and see whether the rate grows"
-CHECK_TRAY_STEP: Final = FINISH_JOB_STEP + "; on a rack (NVL72) look at the cable and the tray first"
+CHECK_TRAY_STEP: Final = FINISH_JOB_STEP + "; on a rack (NVL72) check the cable and the tray first"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge all error counters of all links."""
+    """Check all error counters of all links."""
     gpus = rule_input.linked_gpus
     if not gpus:
         return (), None
-    counted = [rule_input.history.error_summary(g) for g in gpus]
+    summaries = [rule_input.history.error_summary(g) for g in gpus]
     claims = [
-        claim for g, seen in zip(gpus, counted, strict=True) for claim in _gpu(rule_input, g, seen.links)
+        claim
+        for g, summary in zip(gpus, summaries, strict=True)
+        for claim in _gpu(rule_input, g, summary.links)
     ]
     by_uuid = {g.gpu.uuid: g for g in gpus}
     claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in rule_input.history.outliers.find(gpus)]
-    kinds = frozenset[str]().union(*[seen.kinds for seen in counted])
+    kinds = frozenset[str]().union(*[summary.kinds for summary in summaries])
     if not kinds:
-        unread = next(
-            (g.nvlink.errors_total for g in gpus if isinstance(g.nvlink.errors_total, Missing)), None
-        )
-        return claims, unread or Missing("no error counter read yet")
-    unread_here = [g for g, seen in zip(gpus, counted, strict=True) if not seen.read]
-    if unread_here:
-        why = unread_here[0].nvlink.errors_total
-        return claims, why if isinstance(why, Missing) else Missing("error counters could not be read")
+        return claims, first_missing(g.nvlink.errors_total for g in gpus) or NONE_YET
+    unread = [g.nvlink.errors_total for g, summary in zip(gpus, summaries, strict=True) if not summary.read]
+    if unread:
+        return claims, first_missing(unread[:1]) or UNREADABLE
     return claims, f"no increase of {len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links"
 
 
 def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
-    """Judge the links whose counters stand out."""
+    """Check the links of a GPU whose counters have moved or are at their maximum."""
     resets = []
     for link in (g.links[i] for i in links if i < len(g.links)):
         yield from _link(rule_input, g, link)
@@ -90,6 +100,7 @@ def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[C
 
 
 def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
+    """Check the counters of one link."""
     for kind, error in link.errors.items():
         if known(error.total) and error.total in FULL:
             yield _full(rule_input, g, link, kind, error.total)
@@ -115,13 +126,13 @@ def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
     yield from _chronic(rule_input, g, link)
 
 
-def _of(link: Link, kinds: tuple[str, ...]) -> dict[str, ErrorCount]:
-    """Return the counters of these kinds that have moved in the last half hour."""
+def _moved(link: Link, kinds: tuple[str, ...]) -> dict[str, ErrorCount]:
+    """Return the counters of these kinds that have increased in the last 30 minutes."""
     return {kind: link.errors[kind] for kind in kinds if kind in link.errors and link.errors[kind].minutes}
 
 
 def _minutes(errors: Mapping[str, ErrorCount]) -> int:
-    """Return the bit mask of the minutes in which any of them moved; bit 0 is the current one."""
+    """Return the bit mask of the minutes in which any counter increased; bit 0 is the current minute."""
     mask = 0
     for error in errors.values():
         mask |= error.minutes
@@ -131,16 +142,16 @@ def _minutes(errors: Mapping[str, ErrorCount]) -> int:
 def _evidence(
     rule_input: RuleInput, g: GpuFrame, errors: Mapping[str, ErrorCount], **seen: object
 ) -> dict[str, object]:
-    counted: dict[str, object] = {}
+    counts: dict[str, object] = {}
     for kind, error in errors.items():
         if known(error.total) and known(error.per_min):
-            counted[kind] = {"before": error.total - int(error.per_min), "after": error.total}
-            counted["window_s"] = 60
-    return rule_input.evidence(g, "errors", **counted, **seen)
+            counts[kind] = {"before": error.total - int(error.per_min), "after": error.total}
+            counts["window_s"] = 60
+    return rule_input.evidence(g, "errors", **counts, **seen)
 
 
-def _said(errors: Mapping[str, ErrorCount]) -> str:
-    """`12 replays and 3 recoveries`, over the last minute."""
+def _recent_errors(errors: Mapping[str, ErrorCount]) -> str:
+    """Return the errors of the last minute as text: `12 replays and 3 recoveries`."""
     parts = [
         f"{error.per_min:.0f} {_noun(kind, error.per_min)}"
         for kind, error in errors.items()
@@ -154,7 +165,7 @@ def _noun(kind: str, number: float) -> str:
 
 
 def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
-    """`12 replays/min`, or the minutes with errors where the last one had none; for headlines."""
+    """Return the errors for a headline: `12 replays/min`, or `errors in 4 of 10 min` if the last had none."""
     counts = {kind: e.per_min for kind, e in errors.items() if known(e.per_min) and e.per_min}
     if not counts:
         return f"errors in {minutes} of 10 min"
@@ -166,14 +177,14 @@ def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
 def _windows(
     rule_input: RuleInput, g: GpuFrame, link: Link, rule: str, kinds: tuple[str, ...], next_step: str
 ) -> Iterator[Claim]:
-    """Any increase in a minute is a warning; more than three such minutes of ten are critical."""
-    errors = _of(link, kinds)
+    """Claim a warning for any increase in the last ten minutes, critical from four minutes with errors."""
+    errors = _moved(link, kinds)
     minutes = (_minutes(errors) & TEN_MINUTES_MASK).bit_count()
     if not minutes:
         return
-    said = _said(errors)
-    what = f"had {said} in the last minute" if said else f"had errors in {minutes} of the last 10 minutes"
-    more = f", and errors in {minutes} of the last 10" if said and minutes > MAX_WARNING_MINUTES else ""
+    recent = _recent_errors(errors)
+    what = f"had {recent} in the last minute" if recent else f"had errors in {minutes} of the last 10 minutes"
+    more = f", and errors in {minutes} of the last 10" if recent and minutes > MAX_WARNING_MINUTES else ""
     yield Claim(
         rule=rule,
         gpu=g.gpu.uuid,
@@ -189,10 +200,9 @@ def _windows(
 
 
 def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
-    errors = _of(link, CRC_KINDS)
-    counts = [e.per_min for e in errors.values() if known(e.per_min)]
-    per_min = sum(counts)
-    if not per_min:
+    """Claim a warning for CRC errors in the last minute, critical if there were many in one second."""
+    errors = _moved(link, CRC_KINDS)
+    if not sum(e.per_min for e in errors.values() if known(e.per_min)):
         return
     peak = max((e.peak_per_s for e in errors.values()), default=0.0)
     many = peak >= CRITICAL_CRC_PER_S
@@ -208,7 +218,7 @@ def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         gpu=g.gpu.uuid,
         link=link.index,
         headline=f"{gpu_name(g)} link {link.index}: {_short(errors, 1)}",
-        summary=f"{gpu_name(g)} link {link.index} had {_said(errors)} in the last minute; {tail}",
+        summary=f"{gpu_name(g)} link {link.index} had {_recent_errors(errors)} in the last minute; {tail}",
         escalations=(Escalation(Severity.CRITICAL if many else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, peak_per_s=round(peak, 1)),
@@ -218,7 +228,8 @@ def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
 
 
 def _chronic(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
-    errors = _of(link, CHRONIC_KINDS)
+    """Claim that a link had errors in more than half of the last 30 minutes."""
+    errors = _moved(link, CHRONIC_KINDS)
     minutes = _minutes(errors).bit_count()
     if minutes <= CHRONIC_MINUTES:
         return
@@ -258,7 +269,7 @@ def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int)
 def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
     _, link, kind, total, rest = found
     since = rule_input.up_since
-    over = (
+    period = (
         f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
     )
     error = counters(g.links)[link][kind]
@@ -269,7 +280,7 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
         gpu=g.gpu.uuid,
         link=link,
         headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {error_kind(kind).plural}",
-        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{over}{watched},"
+        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{period}{watched},"
         f" the other links {f'at most {rest}' if rest else '0'}",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),

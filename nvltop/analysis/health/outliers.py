@@ -1,8 +1,8 @@
-"""Links whose lifetime error count stands out among the other links (rule link-outlier).
+"""Links whose lifetime error count is far above that of the other links (rule link-outlier).
 
-A lifetime count above zero says little by itself: nobody knows over which time it came. One link with
-hundreds where all others of the node have none does say something: such a link failed five days later
-(marin-community/marin issue 8934).
+A lifetime count above zero says little by itself, because the time over which it accumulated is unknown. A
+link with hundreds of errors on a node whose other links have none is suspicious: such a link failed five
+days later (marin-community/marin issue 8934).
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ OUTLIER_KINDS: Final = (
     "crc_flit",
     "crc_data",
 )
-"""Kinds of counters that healthy links leave near zero; of several that stand out the first speaks."""
+"""Kinds of counters that stay near zero on healthy links, in order of precedence for a link with several."""
 MIN_LINKS: Final = 4
-"""Links of a model that are needed to say what is usual among them."""
+"""Number of links of a model below which none can be an outlier."""
 MIN_OUTLIER_COUNT: Final = 50
+"""Count below which a link is not an outlier."""
 MIN_RATIO_TO_MEDIAN: Final = 20
-"""How many times the median an outlier has at least."""
+"""Multiple of the median count below which a link is not an outlier."""
 MIN_RATIO_TO_OTHERS: Final = 10
-"""How many times the largest count of the other links an outlier has at least."""
+"""Multiple of the largest count of the other links below which a link is not an outlier."""
 MAX_OUTLIER_SHARE: Final = 0.05
-"""Share of the links that may be outliers: if more are, it is no matter of single links."""
+"""Share of the links above which high counts are common and none of them is an outlier."""
 MAX_OUTLIERS: Final = 8
-"""Findings at most, the largest counts first."""
+"""Maximum number of outliers that are reported, the largest counts first."""
 
 
 class Outlier(NamedTuple):
-    """A link whose count stands out."""
+    """A link with an unusually high count."""
 
     gpu: str
     """UUID."""
@@ -50,18 +51,18 @@ class Outlier(NamedTuple):
     kind: str
     total: int
     rest: int
-    """The largest count of the other links."""
+    """Largest count of the other links."""
 
 
 @dataclass(slots=True)
 class Outliers:
-    """Finds outliers again only when a counter has changed, which is seldom."""
+    """The outliers of the node, cached until a counter changes."""
 
     _seen: tuple[object, ...] = ()
     _found: list[Outlier] = field(default_factory=list)
 
     def find(self, gpus: Sequence[GpuFrame]) -> list[Outlier]:
-        """Return the links that stand out among those of the same model."""
+        """Return the outliers among the links of each GPU model."""
         now = tuple(errors(g.links) for g in gpus)
         if len(now) != len(self._seen) or any(a is not b for a, b in zip(now, self._seen, strict=True)):
             self._seen, self._found = now, _find(gpus)
@@ -102,7 +103,7 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
 
 
 def _settled(error: ErrorCount) -> int | None:
-    """Return a count without what rose lately, which the rules about increases judge."""
+    """Return a count without recent increases, which other rules report; None if it is unknown or full."""
     if not known(error.total) or error.total in FULL:
         return None
     rose = error.since_start if error.minutes and known(error.since_start) else 0
