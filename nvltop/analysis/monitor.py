@@ -12,6 +12,7 @@ from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health.engine import RuleEngine
 from nvltop.analysis.health.rule import RuleInput
+from nvltop.analysis.incidents.tracker import IncidentTracker
 from nvltop.analysis.jobs import Jobs
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
@@ -38,6 +39,7 @@ from nvltop.model import (
     LinkBer,
     LinkErrors,
     LinkStates,
+    LogLine,
     Matrix,
     Maybe,
     Missing,
@@ -94,6 +96,7 @@ class Monitor:
         self._nics = NicTracks()
         self._health = RuleEngine()
         self._activities = ActivityTracker()
+        self._incidents = IncidentTracker()
         self._shown: dict[str, bool] = {}
         """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
         self._news = False
@@ -114,7 +117,7 @@ class Monitor:
     def update(self, item: Item) -> None:
         """Fold one item."""
         if self._started_s is None:
-            self._started_s = item.wall_s
+            self._started_s = self._incidents.started_s = item.wall_s
         self._moment = None
         self._news = self._news or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
@@ -127,10 +130,13 @@ class Monitor:
                 self._judge(self._inventory)
         elif isinstance(item, Inventory):
             self._take(item)
+        elif isinstance(item, LogLine):
+            self._incidents.take_line(item)
         elif item.kind == LISTENING:
             self._listening = item
         else:
             self._events.append(item)
+            self._incidents.take_event(item)
 
     def rebase(self) -> None:
         """Count errors from now on; the devices' own counters are left alone."""
@@ -191,6 +197,7 @@ class Monitor:
         if self._inventory:
             inventory = _recognise(inventory, self._inventory)
         self._inventory = inventory
+        self._incidents.take_inventory(inventory)
         self._topology = None
         self._around = matrix.Around.of(inventory)
         self._nics.take(inventory.nics)
@@ -216,6 +223,7 @@ class Monitor:
 
     def _judge(self, inventory: Inventory) -> None:
         now = self._now(inventory)
+        self._incidents.observe(now.gpus, self._tick.wall_s)
         interval_s = max(self._tick.interval_s, self._cost.interval_s)
         self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
         for activity in self._activities.activities:
@@ -227,6 +235,7 @@ class Monitor:
                 gpus=now.gpus,
                 jobs=now.jobs,
                 activity=self._activities.activities,
+                incidents=self._incidents.incidents,
                 judgements=self._activities.judgements,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
@@ -296,6 +305,9 @@ class Monitor:
             at_limit_s=tuple(self._activities.at_limit_s.items()),
             sequence=self._sequence,
             pending=self._health.pending,
+            incidents=self._incidents.incidents,
+            log_access=self._incidents.access,
+            fabric_log=self._incidents.fabric,
         )
 
 

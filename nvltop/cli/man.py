@@ -29,6 +29,7 @@ ENVIRONMENT: Final = {
     "XDG_CONFIG_HOME": "parent folder of nvltop/config.toml, instead of ~/.config",
     "XDG_STATE_HOME": "parent folder of nvltop/ with crash reports, instead of ~/.local/state",
     "HOST_SYS, HOST_PROC": "mount points of the host's /sys and /proc in a container",
+    "HOST_DEV, HOST_LOG": "mount points of the host's /dev (for kmsg) and /var/log in a container",
 }
 FILES: Final = {
     "~/.config/nvltop/config.toml": "config file; F2 writes it as well",

@@ -165,6 +165,15 @@ def is_detail(fault: LogFault) -> bool:
     return found is not None and found.detail
 
 
+def without_process(text: str) -> str:
+    """Return a kernel message without the process id and the process name that it may have."""
+    match = XID.match(text[:MAX_MESSAGE])
+    if match is None:
+        return text
+    _, rest = _without_process(match["rest"])
+    return text[: match.start("rest")] + rest
+
+
 def _without_process(rest: str) -> tuple[str | None, str]:
     """Return the process name and the message behind it."""
     match = _PROCESS.match(rest)

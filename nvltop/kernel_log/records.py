@@ -177,7 +177,8 @@ def _kmsg(match: re.Match[str]) -> Record | None:
     if int(match[1]) >> 3:
         # Anybody may write into /dev/kmsg; the kernel marks such records by their facility.
         return None
-    return Record(match[4], KERNEL, None, int(match[3]) / 1e6)
+    # The kernel writes line ends inside of a message as an escape.
+    return Record(match[4].replace("\\x0a", "\n"), KERNEL, None, int(match[3]) / 1e6)
 
 
 def from_json(text: str) -> Record | None:

@@ -20,7 +20,18 @@ from nvltop.model.frame import (
 )
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
 from nvltop.model.job import Ancestor, GpuUse, Job, Process, Processes
-from nvltop.model.kernel_log import BLAMES, LOG_KINDS, SURENESS, Incident, LogEvent, LogFault, Origin
+from nvltop.model.kernel_log import (
+    BLAMES,
+    LOG_ACCESS,
+    LOG_KINDS,
+    SURENESS,
+    FabricLog,
+    Incident,
+    LogEvent,
+    LogFault,
+    LogLine,
+    Origin,
+)
 from nvltop.model.missing import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -59,7 +70,7 @@ from nvltop.model.reading import (
 )
 from nvltop.model.severity import Severity
 
-Item = Inventory | Reading | Event | Tick
+Item = Inventory | Reading | Event | LogLine | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
 
 __all__ = [
@@ -89,6 +100,7 @@ __all__ = [
     "ErrorCount",
     "Event",
     "Fabric",
+    "FabricLog",
     "Finding",
     "FindingKey",
     "Frame",
@@ -113,6 +125,7 @@ __all__ = [
     "LinkStates",
     "LogEvent",
     "LogFault",
+    "LogLine",
     "Matrix",
     "Maybe",
     "Missing",

@@ -9,6 +9,7 @@ from nvltop.model.activity import Activity, Judgement
 from nvltop.model.finding import Check, Finding, Pending
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
+from nvltop.model.kernel_log import FabricLog, Incident
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
@@ -271,6 +272,11 @@ class Frame:
     """Counts frames that brought new link rates; a series takes one value per step."""
     pending: tuple[Pending, ...] = ()
     """Conditions whose delay has not passed, worst first."""
+    incidents: tuple[Incident, ...] = ()
+    """Faults of the logs and of NVML that belong together, the newest first."""
+    log_access: str = ""
+    """Why the kernel log is not read, and what to do; empty while it is read or was not tried yet."""
+    fabric_log: FabricLog = field(default_factory=FabricLog)
 
 
 Show = Callable[[Frame, "list[str] | None"], None]

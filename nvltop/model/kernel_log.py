@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from nvltop.model.severity import Severity
@@ -13,6 +13,61 @@ LOG_KINDS: Final = ("xid", "sxid", "fabric-manager", "bus-loss", "driver")
 """Kinds of log events."""
 SURENESS: Final = ("certain", "likely", "possible", "unknown")
 """How sure an origin is, the surest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of a log, as the worker read it; only records about NVIDIA devices are sent."""
+
+    mono_s: float
+    """CLOCK_MONOTONIC when it was read."""
+    wall_s: float
+    """Unix time when it was read."""
+    source: str
+    """`kernel`, `fabric-manager`, `imex`, or `LOG_ACCESS`."""
+    text: str
+    """The message without process id and process name."""
+    logged_s: float | None = None
+    """Unix time when it was written."""
+    uptime_s: float | None = None
+    """Seconds since the kernel started, without time in suspend."""
+    level: str = ""
+    """Level word of a fabric manager or IMEX record."""
+    boot_s: float | None = None
+    """Unix time of the first record of the boot that it belongs to, where that is not the current one."""
+
+
+LOG_ACCESS: Final = "access"
+"""Source of the line that says which logs are read; its text is what to do if the kernel log is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class FabricLog:
+    """What the fabric manager's log shows beside faults."""
+
+    version: str | None = None
+    """Version that it logged when it started."""
+    started_s: float | None = None
+    """Unix time of that start."""
+    groups: frozenset[int] | None = None
+    """Numbers of the multicast groups (NVLS) that are allocated; None if the log has shown none yet."""
+    group_gpus: int | None = None
+    """GPUs of the team that was set up last."""
+
+    def after(self, kind: str, number: int | None, version: str | None, wall_s: float | None) -> FabricLog:
+        """Return the facts after one more: `started`, `team`, `allocated` or `freed`."""
+        if kind == "started":
+            return FabricLog(version, wall_s, frozenset())
+        if kind == "team":
+            return replace(self, group_gpus=number)
+        groups = self.groups or frozenset()
+        if number is None or len(groups) > MAX_GROUPS:
+            return self
+        return replace(self, groups=groups | {number} if kind == "allocated" else groups - {number})
+
+
+MAX_GROUPS: Final = 4096
+"""Multicast groups that are told apart."""
 
 
 class LogFault(NamedTuple):
@@ -105,3 +160,5 @@ class Incident:
     boot: str | None = None
     left_out: int = 0
     """Events that were counted and not kept."""
+    before_start_s: float | None = None
+    """Seconds from its last event to the start of nvltop; None if it is not over before the start."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 
 from nvltop import __version__
-from nvltop.model import Event, Inventory, Item, Reading, Tick
+from nvltop.model import Event, Inventory, Item, LogLine, Reading, Tick
 from nvltop.record.format import header
 from nvltop.wire.coder import Encoder
 
-_ORDER = {Inventory: 0, Reading: 1, Tick: 2}
+_ORDER = {Inventory: 0, Reading: 1, LogLine: 2, Tick: 3}
+MAX_LOG_LINES = 300
+"""Log lines that another beginning repeats."""
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -20,12 +23,15 @@ class Journal:
         """Take what has been removed from the items, for the header."""
         self._removed = removed
         self._newest: dict[object, Item] = {}
+        self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
+        """The newest lines of the kernel log, which explain what is found later."""
         self._encoder = Encoder()
 
     def begin(self) -> list[bytes]:
         """Return a header and what is known so far: from here on the lines can be read on their own."""
         self._encoder = Encoder()
-        newest = sorted(self._newest.values(), key=lambda item: _ORDER[type(item)])
+        newest = [*self._newest.values(), *self._lines]
+        newest.sort(key=lambda item: _ORDER[type(item)])
         lines = [_line(header(__version__, self._removed, len(newest)))]
         for item in newest:
             lines += map(_line, self._encoder.lines(item))
@@ -33,7 +39,9 @@ class Journal:
 
     def lines(self, item: Item) -> list[bytes]:
         """Return the lines of the next item."""
-        if not isinstance(item, Event):
+        if isinstance(item, LogLine):
+            self._lines.append(item)
+        elif not isinstance(item, Event):
             key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
             self._newest[key] = item
         return [_line(value) for value in self._encoder.lines(item)]

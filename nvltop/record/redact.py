@@ -233,6 +233,9 @@ class Redactor:
         if isinstance(value, Mapping):
             changed = {k: self._any(v) for k, v in value.items()}
             return value if all(map(operator.is_, value.values(), changed.values())) else changed
+        if isinstance(value, tuple):
+            # A named tuple: its values hold names as others do.
+            return kind(*[self._any(v) for v in value])
         return self._dataclass(value) if is_dataclass(value) else value
 
     def _dataclass(self, value: Any) -> Any:

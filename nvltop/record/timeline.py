@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
+from nvltop.kernel_log.decode import decode
 from nvltop.model import (
     LISTENING,
     Event,
@@ -18,6 +19,7 @@ from nvltop.model import (
     Item,
     LinkErrors,
     LinkStates,
+    LogLine,
     Reading,
     Severity,
     Tick,
@@ -29,6 +31,8 @@ from nvltop.record.stream import Progress
 
 MAX_MARKS: Final = 10_000
 """A recording with more going on keeps the first ones."""
+OLD_LINE_S: Final = 60.0
+"""Age in seconds of a log line when it was read, after which it belongs to the time before."""
 RULES_S: Final = 1200.0
 """How much of a recording the rules look at when it is opened; the rest is marked as it is played."""
 
@@ -120,11 +124,20 @@ class Marker:
             if item.kind == LISTENING:
                 return []
             return [Mark(item.mono_s, "event", item.gpu or "", f"{item.kind} {item.code}")]
+        if isinstance(item, LogLine):
+            return self._of_line(item)
         if isinstance(item, Tick):
             return []
         changed = self._inventory is not None and self._inventory.gpus != item.gpus
         self._inventory = item
         return [Mark(item.mono_s, "inventory", "", "the node changed")] if changed else []
+
+    def _of_line(self, line: LogLine) -> list[Mark]:
+        """Return a mark for a fault in a log; what was logged before the recording has none."""
+        fault = decode(line.text) if line.source == "kernel" else None
+        if fault is None or line.logged_s is None or line.wall_s - line.logged_s > OLD_LINE_S:
+            return []
+        return [Mark(line.mono_s, "log", "", fault.text[:80])]
 
     def _of_reading(self, reading: Reading) -> list[Mark]:
         key = reading.gpu, reading.group

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nvltop.gc_tuning import freeze_startup_objects
+from nvltop.host.kernel_log import KernelLogReader
 from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import kernel_driver_gpus
@@ -62,12 +63,17 @@ def run(
     """Open the driver and read until the stop event is set."""
     threading.current_thread().name = "inventory"
     nics: NicReader = NicTable()
+    logs: Callable[[], None] = KernelLogReader(send, stop).run
     if config.demo:
         from nvltop.nvml import simulated
+        from nvltop.nvml.simulated.kernel_log import SimulatedKernelLog
         from nvltop.nvml.simulated.nics import SimulatedNics
 
-        nics = SimulatedNics(simulated.install(*config.demo))
+        library = simulated.install(*config.demo)
+        nics = SimulatedNics(library)
+        logs = SimulatedKernelLog(library, send, stop).run
     session = new_session(watch, config.leave_out)
+    threading.Thread(target=exit_on_failure(logs), name="logs", daemon=True).start()
     Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run()
 
 

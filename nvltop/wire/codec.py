@@ -23,6 +23,7 @@ from nvltop.model import (
     Item,
     LinkCounters,
     LinkStates,
+    LogLine,
     Missing,
     Reading,
     Scope,
@@ -41,7 +42,7 @@ SIGNED: Final = frozenset({"temperature_c", "stamp_us"})
 """All other numbers count or measure something that has no less than nothing; NVML's own times are
 taken as they come, since the rates judge them."""
 
-TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "t": Tick}
+TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "l": LogLine, "t": Tick}
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
 _DATA: Final = {name: cls for cls, name in GROUPS.items()}
 

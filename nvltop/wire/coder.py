@@ -119,7 +119,7 @@ class Decoder:
             return None
         if tag == "t":
             return self._read_tick(line)
-        if tag not in ("i", "e") or len(line) < 3:
+        if tag not in ("i", "e", "l") or len(line) < 3:
             raise CodecError("unknown kind of line")
         mono_s, wall_s = self._times.read(line[1:3])
         item = decode([tag, mono_s, wall_s, *line[3:]])

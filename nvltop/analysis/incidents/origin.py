@@ -156,7 +156,9 @@ def _undecided_link(case: _Case) -> Origin | None:
     if others:
         reason += f", {_gpus(len(others))} only what follows from it"
     reason += "; its other end cannot be excluded"
-    return Origin("likely", reason, fault.pci_bus_id, fault.link if len(links) == 1 else None)
+    # NVML's event has only the code: the line in the kernel log would say which end is to blame.
+    sure = "possible" if all(e.source == "nvml" for e in found) else "likely"
+    return Origin(sure, reason, fault.pci_bus_id, fault.link if len(links) == 1 else None)
 
 
 def _caused_by(case: _Case) -> Origin | None:

@@ -17,6 +17,15 @@ HARMLESS_TO_LINKS: Final = frozenset({54, 64})
 BUS_LOSS: Final = 79
 
 
+WORDS: Final = {
+    "bus-loss": "bus loss",
+    "fabric-manager": "fabric manager",
+    "link-down": "link down",
+    "recovery-action": "recovery action",
+}
+"""Names of the faults that have no code."""
+
+
 class Role(IntEnum):
     """Kinds of evidence, the strongest for a culprit first."""
 
@@ -56,6 +65,10 @@ def role(fault: LogFault) -> Role:
         at_link = fault.code is not None and fault.code // 1000 in sxid.LINK_RANGES
         return Role.SWITCH_LINK if at_link else Role.SWITCH if fault.code is not None else Role.OTHER
     severe = fault.severity is Severity.CRITICAL and fault.blames == "local"
+    if fault.kind == "link-down":
+        return Role.LINK_UNDECIDED
+    if fault.kind == "recovery-action":
+        return Role.ECHO
     if fault.kind == "driver":
         return Role.INTERNAL if severe else Role.OTHER
     if fault.code == 74:
@@ -91,7 +104,7 @@ def _link_fault(fault: LogFault) -> Role:
 
 def about_nvlink(fault: LogFault) -> bool:
     """Whether a fault concerns NVLink, or takes links down with it."""
-    if fault.kind in ("sxid", "fabric-manager", "bus-loss"):
+    if fault.kind in ("sxid", "fabric-manager", "bus-loss", "link-down"):
         return True
     if fault.kind == "driver":
         return fault.blames == "unknown"
@@ -113,6 +126,4 @@ def described(fault: LogFault) -> str:
         return f"Xid {fault.code}{minor}"
     if fault.code is not None:
         return f"SXid {fault.code}"
-    return {"bus-loss": "fell off the bus", "fabric-manager": "fabric manager"}.get(
-        fault.kind, "driver message"
-    )
+    return WORDS.get(fault.kind, "driver message")
