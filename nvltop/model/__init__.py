@@ -78,6 +78,7 @@ __all__ = [
     "GPU_IS_LOST",
     "GROUPS",
     "LISTENING",
+    "LOG_ACCESS",
     "LOG_KINDS",
     "LPF",
     "MAX_HEADLINE",

@@ -91,7 +91,8 @@ def event_text(event: Event) -> str:
 
 def likely_sources(frame: Frame) -> set[str]:
     """Return the UUIDs of the GPUs that likely caused faults reported by others as well."""
-    return set(culprits(frame.events))
+    found = culprits(frame.events, frame.incidents, frame.gpus)
+    return {gpu for gpu, culprit in found.items() if culprit.sure != "possible"}
 
 
 def to_lines(frame: Frame) -> list[str]:

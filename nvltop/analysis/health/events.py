@@ -10,10 +10,20 @@ from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import XID_CATALOG, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.health.xids import AT_ONCE_S, Evidence, at_once, culprits, evidence, severity
+from nvltop.analysis.health.xids import (
+    AT_ONCE_S,
+    NEAR_S,
+    Culprit,
+    Evidence,
+    at_once,
+    culprits,
+    evidence,
+    severity,
+)
+from nvltop.analysis.incidents.ends import normal
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
-from nvltop.model import Event, GpuFrame, Missing, Severity
+from nvltop.model import Event, GpuFrame, Incident, Missing, Severity, known
 from nvltop.text import ranges
 
 RACK_STEP: Final = (
@@ -54,8 +64,8 @@ def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
         if claim:
             yield claim
     taken = {id(e) for e in together}
-    began = culprits(xids)
-    echo_of = {e.gpu: source for source, echoes in began.items() for e in echoes}
+    began = culprits(xids, rule_input.incidents, rule_input.gpus)
+    echo_of = {e.gpu: source for source, culprit in began.items() for e in culprit.echoes}
     groups: dict[tuple[str | None, bool], list[Event]] = {}
     for event in xids:
         if id(event) not in taken:
@@ -68,17 +78,38 @@ def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
             continue
         if gpu in began:
             claim = _named_source(claim, began[gpu], by_uuid)
-        source = echo_of.get(gpu)
-        if source:
-            first = next(e for e in xids if e.gpu == source and e.code in SOURCES)
-            who = gpu_name(by_uuid[source]) if source in by_uuid else "another GPU"
+        elif (blamed := _other_end(rule_input, g, events)) is not None:
             claim = replace(
                 claim,
-                summary=f"{claim.summary}; it likely echoes the fault of {who}",
-                cause=(_rule(first.code), source),
+                summary=f"{claim.summary}; {blamed.origin.reason[:1].lower()}{blamed.origin.reason[1:]}",
+                next_step=blamed.next_step,
+            )
+        source = echo_of.get(gpu)
+        if source:
+            own = [e.code for e in xids if e.gpu == source]
+            who = gpu_name(by_uuid[source]) if source in by_uuid else "another GPU"
+            maybe = "possibly" if began[source].sure == "possible" else "likely"
+            claim = replace(
+                claim,
+                summary=f"{claim.summary}; it {maybe} echoes the fault of {who}",
+                cause=(_rule(min(own, key=lambda code: code not in SOURCES)), source) if own else None,
                 escalations=(Escalation(claim.escalations[-1].severity),),
             )
         yield claim
+
+
+def _other_end(rule_input: RuleInput, g: GpuFrame | None, events: Sequence[Event]) -> Incident | None:
+    """Return the incident in which the log blames the other end of a link of this GPU, if there is one."""
+    if g is None or not known(g.gpu.pci_bus_id):
+        return None
+    place, last_s = normal(g.gpu.pci_bus_id), max(e.wall_s for e in events)
+    for incident in rule_input.incidents:
+        blamed = incident.origin.blames == "remote-end" and incident.origin.pci_bus_id != place
+        at = {e.fault.pci_bus_id for e in incident.events if e.fault.blames == "remote-end"}
+        near = (incident.began_s or 0.0) - NEAR_S <= last_s <= (incident.ended_s or 0.0) + NEAR_S
+        if blamed and place in at and near:
+            return incident
+    return None
 
 
 def _rule(code: int) -> str:
@@ -149,15 +180,17 @@ def _evidence(events: Sequence[Event], seen: Evidence | None) -> dict[str, objec
     return found
 
 
-def _named_source(claim: Claim, echoes: Sequence[Event], by_uuid: Mapping[str, GpuFrame]) -> Claim:
+def _named_source(claim: Claim, culprit: Culprit, by_uuid: Mapping[str, GpuFrame]) -> Claim:
+    echoes = culprit.echoes
     peers = {e.gpu for e in echoes}
     codes = ranges(sorted({e.code for e in echoes}), ", ")
     count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
     where = gpu_name(by_uuid[claim.gpu]) if claim.gpu is not None and claim.gpu in by_uuid else "it"
+    word = "possible" if culprit.sure == "possible" else "likely"
     return replace(
         claim,
-        summary=f"{claim.summary}; {count} reported {codes}, so {where} is the likely source",
-        confidence="likely",
+        summary=f"{claim.summary}; {count} reported {codes}, so {where} is the {word} source",
+        confidence=word,
     )
 
 

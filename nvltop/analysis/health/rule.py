@@ -15,6 +15,7 @@ from nvltop.model import (
     Cost,
     Event,
     GpuFrame,
+    Incident,
     Inventory,
     Job,
     Judgement,
@@ -48,6 +49,8 @@ class RuleInput:
     """For each job, whether NVLink limits it."""
     imbalances: Sequence[LinkImbalance] = ()
     """Links that carry much less than the other links of their GPU."""
+    incidents: Sequence[Incident] = ()
+    """Faults of the logs and of NVML that belong together, with their origins."""
     listening: Event | None = None
     """When nvltop began to wait for events of the driver; its code is the number of GPUs that send them."""
 

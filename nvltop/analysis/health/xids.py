@@ -15,15 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.analysis.health.rule import RuleInput
+from nvltop.analysis.incidents.ends import normal
 from nvltop.analysis.link_states import NO_LINKS, lit
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
-from nvltop.model import Event, GpuFrame, LinkState, Severity, known
+from nvltop.model import Event, GpuFrame, Incident, LinkState, Severity, known
 
 TOGETHER_S: Final = 60.0
 """Seconds within which faults of several GPUs belong together."""
+NEAR_S: Final = 5.0
+"""Seconds by which NVML's time of an Xid and the log's may differ."""
 AT_ONCE_S: Final = 2.0
 """Seconds within which all GPUs must report a code for it to count as simultaneous."""
 CALM_S: Final = 600.0
@@ -94,21 +97,43 @@ def _severity(code: int, codes: Sequence[int], seen: Evidence, blamed: bool) -> 
     return Severity.NOTICE if program else Severity.WARNING
 
 
-def culprits(events: Sequence[Event]) -> dict[str, list[Event]]:
-    """Return the GPUs that likely began a fault which others only echo, each with the echoes.
+class Culprit(NamedTuple):
+    """A GPU that began a fault, as its incident shows."""
 
-    A GPU that logs a fault of its own (79, 149, …) within a minute of peers that log 45, 74 or 145
-    is the likely source (marin-community/marin issue 9086). Where all log 74, nobody can know.
+    echoes: list[Event]
+    """Xids that other GPUs report because of it."""
+    sure: str
+    """`certain`, `likely` or `possible`."""
+    incident: Incident
+
+
+def culprits(
+    events: Sequence[Event], incidents: Sequence[Incident], gpus: Sequence[GpuFrame]
+) -> dict[str, Culprit]:
+    """Return the GPUs that began a fault which others only echo (marin-community/marin issue 9086).
+
+    Who began it is what the incident says: the kernel log's line where there is one, else the codes alone.
+    Where all log 74, or the origin is a switch or an unnamed end of a link, no GPU is blamed.
     """
+    by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in gpus if known(g.gpu.pci_bus_id)}
     xids = [e for e in events if e.kind == "xid" and e.gpu is not None]
-    found: dict[str, list[Event]] = {}
-    for event in xids:
-        if event.code not in SOURCES or event.gpu is None:
+    found: dict[str, Culprit] = {}
+    for incident in incidents:
+        origin = incident.origin
+        source = by_bus.get(origin.pci_bus_id or "")
+        if source is None or origin.sure == "unknown" or incident.before_start_s is not None:
             continue
-        near = [e for e in xids if abs(e.mono_s - event.mono_s) <= TOGETHER_S and e.gpu != event.gpu]
-        echoes = [e for e in near if e.code in ECHOES]
-        if echoes and not any(e.code in SOURCES for e in near):
-            found[event.gpu] = echoes
+        reported = {by_bus.get(e.fault.pci_bus_id or "") for e in incident.events} - {source}
+        began_s, ended_s = incident.began_s or 0.0, incident.ended_s or 0.0
+        # A GPU that blames this one for its failed link echoes it as well.
+        codes = ECHOES | SOURCES if origin.blames == "remote-end" else ECHOES
+        echoes = [
+            e
+            for e in xids
+            if e.gpu in reported and e.code in codes and began_s - NEAR_S <= e.wall_s <= ended_s + NEAR_S
+        ]
+        if echoes:
+            found[source] = Culprit(echoes, origin.sure, incident)
     return found
 
 

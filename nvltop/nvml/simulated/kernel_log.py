@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from nvltop.host.kernel_log import kernel_lines
 from nvltop.kernel_log.records import KERNEL, Record
 from nvltop.model import LogLine
-from nvltop.nvml.simulated.faults import XID_LOST, XID_NVLINK, XID_NVLINK5, XID_PEER, XID_PEER5
+from nvltop.nvml.simulated.faults import XID_EVENT, XID_LOST, XID_NVLINK, XID_NVLINK5, XID_PEER5
 from nvltop.nvml.simulated.library import Library
 from nvltop.nvml.simulated.machine import Machine
 
@@ -38,9 +38,10 @@ def messages(machine: Machine) -> Iterator[tuple[float, str]]:
     """Yield the messages of a scenario with their times, in order."""
     link = machine.faulty_link[1] if machine.faulty_link else 0
     node = machine.node
-    for at_s, gpu, code in machine.faults.xids():
-        where = f"{node.domain:04x}:{node.buses[gpu]:02x}:00"
-        yield at_s, f"NVRM: Xid (PCI:{where}): {code}, {_text(code, gpu, link)}"
+    for event in machine.faults.events():
+        if event.type == XID_EVENT:
+            where = f"{node.domain:04x}:{node.buses[event.gpu]:02x}:00"
+            yield event.t, f"NVRM: Xid (PCI:{where}): {event.data}, {_text(event.data, event.gpu, link)}"
 
 
 def _text(code: int, gpu: int, link: int) -> str:
@@ -54,5 +55,4 @@ def _text(code: int, gpu: int, link: int) -> str:
         return f"{process}RLW_SRC_TRACK Nonfatal XC1 i0 Link {link:02d} (0x040868e2 0x00000008 {ZEROS})"
     if code == XID_NVLINK:
         return f"{process}NVLink: fatal error detected on link {link}(0x200000, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0)"
-    assert code == XID_PEER
     return f"{process}Ch 00000008"
