@@ -101,12 +101,14 @@ def bus_number(text: str) -> tuple[int, ...] | None:
     return (0, *numbers) if len(numbers) == 3 else numbers if len(numbers) == 4 else None
 
 
-def ranges(numbers: Iterable[int], between: str = ",") -> str:
-    """Return ascending numbers as `0-55,112-167`."""
+def ranges(numbers: Iterable[int], separator: str = ",", shortest: int = 2) -> str:
+    """Return ascending numbers as `0-55,112-167`; runs of fewer than `shortest` numbers are listed."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
+            runs[-1].append(number)
         else:
             runs.append([number])
-    return between.join("-".join(map(str, run)) for run in runs)
+    return separator.join(
+        f"{run[0]}-{run[-1]}" if len(run) >= shortest else separator.join(map(str, run)) for run in runs
+    )

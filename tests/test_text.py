@@ -46,3 +46,11 @@ def test_ranges_hold_what_was_put_in(numbers):
     ends = [part.split("-") for part in text.split(",") if part]
     assert {n for end in ends for n in range(int(end[0]), int(end[-1]) + 1)} == numbers
     assert len(ends) == len([n for n in numbers if n - 1 not in numbers])
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(1, 4))
+def test_short_runs_are_listed(numbers, shortest):
+    parts = ranges(sorted(numbers), ", ", shortest).split(", ")
+    lengths = [int(b) - int(a) + 1 for a, dash, b in (part.partition("-") for part in parts) if dash]
+    assert all(length >= shortest for length in lengths)
+    assert sum(lengths) + sum(part.isdigit() for part in parts) == len(numbers)

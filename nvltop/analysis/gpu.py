@@ -42,6 +42,7 @@ from nvltop.model import (
     Scope,
     known,
     or_none,
+    total,
 )
 
 PER_LINK = Missing("counted per link")
@@ -328,11 +329,9 @@ class GpuTrack:
 
 
 def _sum(rates: Sequence[Maybe[float]], most: float) -> Maybe[float]:
-    read = [rate for rate in rates if not isinstance(rate, Missing)]
-    if len(read) < len(rates):
-        return next(rate for rate in rates if isinstance(rate, Missing))
-    total = math.fsum(read)
-    return IMPLAUSIBLE_RATE if most and total > MAX_PLAUSIBLE_SHARE * most else total
+    rate = total(rates)
+    implausible = known(rate) and most and rate > MAX_PLAUSIBLE_SHARE * most
+    return IMPLAUSIBLE_RATE if implausible else rate
 
 
 def _number(value: Maybe[float]) -> float:

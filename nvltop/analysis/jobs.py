@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known
+from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known, total
 
 LAUNCHERS: Final = {
     "torchrun": "torchrun",
@@ -129,8 +129,8 @@ def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe
     """Return the mean TX and RX of some GPUs together, and the longest window of these means, seconds."""
     windows = [frames[uuid].mean_span_s for uuid in gpus]
     return (
-        _sum([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
-        _sum([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
+        total([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
+        total([frames[uuid].nvlink.mean_rx_bytes_per_s for uuid in gpus]),
         max((b - a for a, b in filter(None, windows)), default=0.0),
     )
 
@@ -208,16 +208,6 @@ def _name(root: int, members: Sequence[Process]) -> str:
     names = {a.pid: a.name for m in members for a in m.ancestors}
     names |= {m.pid: m.executable for m in members if known(m.executable)}
     return names.get(root) or next((m.executable for m in members if known(m.executable)), "")
-
-
-def _sum(rates: Sequence[Maybe[float]]) -> Maybe[float]:
-    """Add up; one that is unread makes the sum unread."""
-    total = 0.0
-    for rate in rates:
-        if isinstance(rate, Missing):
-            return rate
-        total += rate
-    return total
 
 
 def _unlinked(

@@ -22,6 +22,7 @@ from nvltop.model import (
     Remote,
     RemoteKind,
     Scope,
+    first_missing,
     known,
 )
 
@@ -84,8 +85,8 @@ class Lit:
             by_state.setdefault(LinkState.UNKNOWN if isinstance(state, Missing) else state, set()).add(i)
         active = frozenset(i for state, links in by_state.items() if state.active for i in links)
         lit = [speeds[i] for i in sorted(active)]
-        dark = None if lit else next((s for s in states if isinstance(s, Missing)), None)
-        unread = next((s for s in lit if isinstance(s, Missing)), None) or dark
+        dark = None if lit else first_missing(states)
+        unread = first_missing(lit) or dark
         carrying = tuple(i for i, s in enumerate(states) if s is not LinkState.DOWN)
         return cls(
             states,

@@ -22,6 +22,7 @@ from nvltop.model import (
     PciLocation,
     RemoteKind,
     known,
+    total,
 )
 from nvltop.text import bus_number
 
@@ -198,6 +199,4 @@ def _links_on(gpu: GpuFrame, kind: RemoteKind) -> int:
 
 
 def _sum_tx(links: Sequence[Link]) -> Maybe[float]:
-    rates = [link.mean_tx_bytes_per_s for link in links]
-    unread = next((r for r in rates if isinstance(r, Missing)), None)
-    return unread if unread else sum(r for r in rates if known(r))
+    return total([link.mean_tx_bytes_per_s for link in links])

@@ -39,8 +39,10 @@ from nvltop.model.missing import (
     NOT_SUPPORTED,
     Maybe,
     Missing,
+    first_missing,
     known,
     or_none,
+    total,
 )
 from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
@@ -157,6 +159,8 @@ __all__ = [
     "Tick",
     "Verdict",
     "finding_key",
+    "first_missing",
     "known",
     "or_none",
+    "total",
 ]

@@ -6,10 +6,13 @@ unread value, least of all 0.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeGuard, TypeVar, Union
+from typing import Final, TypeAlias, TypeGuard, TypeVar, Union, cast
 
 T = TypeVar("T")
+N = TypeVar("N", bound=float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +38,18 @@ def known(value: T | Missing) -> TypeGuard[T]:
 
 
 def or_none(value: T | Missing) -> T | None:
-    """The value, or None for JSON and for arithmetic that skips the unknown."""
+    """Return the value, or None for JSON and for arithmetic that skips the unknown."""
     return None if isinstance(value, Missing) else value
+
+
+def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
+    """Return the first value that could not be read, or None if all were read."""
+    return next((value for value in values if isinstance(value, Missing)), None)
+
+
+def total(values: Sequence[Maybe[N]]) -> Maybe[N]:
+    """Return the sum of the values, or the first `Missing` if any could not be read."""
+    read = [value for value in values if not isinstance(value, Missing)]
+    if len(read) < len(values):
+        return cast(Missing, first_missing(values))
+    return cast(N, math.fsum(read) if read and isinstance(read[0], float) else sum(read))

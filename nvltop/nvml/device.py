@@ -8,7 +8,19 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, C2c, Gpu, Maybe, Missing, Remote, RemoteKind, known
+from nvltop.model import (
+    GPU_IS_LOST,
+    NOT_SUPPORTED,
+    C2c,
+    Gpu,
+    Maybe,
+    Missing,
+    Remote,
+    RemoteKind,
+    first_missing,
+    known,
+    total,
+)
 from nvltop.nvml.driver import UNSUPPORTED, Driver, plausible
 from nvltop.nvml.fields import FieldRequest
 from nvltop.text import ranges
@@ -241,12 +253,11 @@ def _c2c(driver: Driver, device: Device) -> C2c:
     if isinstance(values, Missing):
         return C2c(count, values, values)
     states, speeds = values[C2C_STATUS], values[C2C_SPEED]
-    unread_state = next((s for s in states if isinstance(s, Missing)), None)
-    if unread_state:
-        return C2c(count, unread_state, unread_state)
+    if unread := first_missing(states):
+        return C2c(count, unread, unread)
     active = [speed for state, speed in zip(states, speeds, strict=True) if state]
-    unread_speed = next((s for s in active if isinstance(s, Missing)), None)
-    return C2c(count, len(active), unread_speed or sum(s for s in active if known(s)) * 1e6)
+    mb_per_s = total(active)
+    return C2c(count, len(active), mb_per_s * 1e6 if known(mb_per_s) else mb_per_s)
 
 
 def _bus_id(info: Any) -> Maybe[str]:

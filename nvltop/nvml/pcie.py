@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import Maybe, Missing, PcieTraffic
+from nvltop.model import Maybe, Missing, PcieTraffic, first_missing
 from nvltop.nvml.compute import NO_TRAFFIC
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import Driver, UnsupportedCache
@@ -79,7 +79,7 @@ class PcieReader:
             return answer
         *counts, power = answer.values
         self.power_w = watts(power)
-        unread = next((v for v in counts if isinstance(v, Missing)), None)
+        unread = first_missing(counts)
         return unread or tuple(counts)
 
     def _throughput(self, counter: int) -> Maybe[float]:

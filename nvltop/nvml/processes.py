@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import GpuUse, Maybe, Missing, known
+from nvltop.model import GpuUse, Maybe, Missing, first_missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
 
@@ -164,4 +164,4 @@ def by_pid(lists: Iterable[Maybe[dict[int, GpuUse]]]) -> tuple[dict[int, tuple[G
         if known(listed):
             for pid, use in listed.items():
                 found[pid] = (*found.get(pid, ()), use)
-    return found, next((listed for listed in lists if isinstance(listed, Missing)), None)
+    return found, first_missing(lists)

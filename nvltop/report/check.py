@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.formatting import age
-from nvltop.model import Frame, GpuFrame, Severity, known
+from nvltop.model import Frame, GpuFrame, Severity, known, total
 
 OK: Final = 0
 WARNING: Final = 1
@@ -83,8 +83,8 @@ def plugin_output(code: int, text: str, performance: str = "") -> str:
 def _fine(frame: Frame, seconds: float) -> str:
     gpus = f"{len(frame.gpus)} GPU{'s' if len(frame.gpus) > 1 else ''}"
     present = sum(p for g in frame.gpus if known(p := g.nvlink.links_present))
-    ups = [g.nvlink.links_up for g in frame.gpus if _has_links(g)]
-    up = sum(u for u in ups if known(u)) if all(map(known, ups)) else "?"
+    links_up = total([g.nvlink.links_up for g in frame.gpus if _has_links(g)])
+    up = links_up if known(links_up) else "?"
     unread = [c.name for c in frame.checks if c.outcome == "unknown"]
     text = f"{gpus}, no NVLink"
     if present:
@@ -115,18 +115,18 @@ def _performance(frame: Frame) -> str:
     if any(g.stale for g in frame.gpus):
         return " ".join(parts)  # old values are not performance data
     nvlinks = [g.nvlink for g in frame.gpus]
-    counts = [(n.links_up, n.links_present) for n in nvlinks]
-    if counts and all(known(up) and known(present) for up, present in counts):
-        present = sum(present for _, present in counts if known(present))
-        parts.append(f"links_up={sum(up for up, _ in counts if known(up))};;;0;{present}")
+    up, present = total([n.links_up for n in nvlinks]), total([n.links_present for n in nvlinks])
+    if nvlinks and known(up) and known(present):
+        parts.append(f"links_up={up};;;0;{present}")
     for name, rates in (
         ("tx", [n.tx_bytes_per_s for n in nvlinks if n.links_up]),
         ("rx", [n.rx_bytes_per_s for n in nvlinks if n.links_up]),
     ):
-        # A sum without one of its parts would be wrong.
-        if rates and all(known(r) for r in rates):
-            parts.append(f"{name}_bytes_per_s={sum(r for r in rates if known(r)):.0f};;;0")
-    errors = [n.errors_since_start for n in nvlinks if n.links_present]
-    if errors and all(known(e) for e in errors):
-        parts.append(f"link_errors={sum(e for e in errors if known(e))};;;0")
+        rate = total(rates)
+        if rates and known(rate):
+            parts.append(f"{name}_bytes_per_s={rate:.0f};;;0")
+    counts = [n.errors_since_start for n in nvlinks if n.links_present]
+    errors = total(counts)
+    if counts and known(errors):
+        parts.append(f"link_errors={errors};;;0")
     return " ".join(parts)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing
+from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, total
 from nvltop.report.json_values import utc
 
 if TYPE_CHECKING:
@@ -92,7 +92,4 @@ def _link(link: Link) -> dict[str, Maybe[object]]:
 
 
 def _errors(counts: list[Maybe[int]]) -> Maybe[int]:
-    unread = next((c for c in counts if isinstance(c, Missing)), None)
-    if unread or not counts:
-        return unread or Missing("no error counter read yet")
-    return sum(c for c in counts if not isinstance(c, Missing))
+    return total(counts) if counts else Missing("no error counter read yet")

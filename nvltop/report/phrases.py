@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.formatting import UNKNOWN
-from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, known
+from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
 
 UNKNOWN_REMOTE: Final = "unknown"
 """Name of the other end of a link that the driver does not report."""
@@ -28,7 +28,7 @@ def node_line(frame: Frame) -> str:
 def nvlink_line(frame: Frame) -> str:
     """Return `NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric ok`."""
     present = [g.nvlink.links_present for g in frame.gpus]
-    unread = next((p for p in present if isinstance(p, Missing)), None)
+    unread = first_missing(present)
     if unread and not any(known(p) and p for p in present):
         return f"NVLink unknown ({unread.reason})"
     c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]

@@ -13,7 +13,7 @@ from typing import Final
 
 from nvltop.analysis.activity.gpu_groups import group_by_job, group_by_topology
 from nvltop.analysis.matrix import ON_SWITCH, SELF
-from nvltop.model import Frame, Maybe, Missing, known
+from nvltop.model import Frame, Maybe, Missing, first_missing, known
 
 ITERATIONS: Final = 30
 MAX_IMBALANCE: Final = 0.1
@@ -56,7 +56,7 @@ def estimate_pairs(frame: Frame) -> PairTable:
 
 def fit_pairs(sent: Sequence[Maybe[float]], received: Sequence[Maybe[float]]) -> Maybe[list[list[float]]]:
     """Return the most even pairwise rates that add up to what each GPU sent and received."""
-    unread = next((v for v in (*sent, *received) if isinstance(v, Missing)), None)
+    unread = first_missing((*sent, *received))
     if unread:
         return unread
     out = [v for v in sent if known(v)]

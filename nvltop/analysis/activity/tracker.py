@@ -45,6 +45,7 @@ from nvltop.model import (
     Missing,
     NicFrame,
     Rank,
+    first_missing,
     known,
 )
 
@@ -293,7 +294,7 @@ class ActivityTracker:
             self._rank(uuid, rates[uuid][-count:], share, late_s)
             for uuid, share, late_s in zip(cells, shares, late, strict=True)
         )
-        unread = next((s for s in shares if isinstance(s, Missing)), None)
+        unread = first_missing(shares)
         levels = [s.rate / p for s, p in zip(shares, practical, strict=True) if known(s) and s.share and p]
         straggler = find_straggler(ranks, period_s or 0.0, cell_s) if _same_model(frames, cells) else None
         members = [

@@ -15,7 +15,7 @@ from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import INFO_ONLY, NVLTOP, UNKNOWN_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.gpus import unopened
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.rates import (
     COUNTER_RESET,
     IMPLAUSIBLE_RATE,
@@ -25,7 +25,7 @@ from nvltop.analysis.rates import (
     max_gap_s,
 )
 from nvltop.formatting import age
-from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Severity, Tick, known
+from nvltop.model import NOT_READ, GpuFrame, LinkState, Missing, Severity, Tick, first_missing, known
 
 MAX_SWEEP_SHARE: Final = 0.10
 """Share of the interval above which reading the link counters of all GPUs is slow."""

@@ -13,10 +13,10 @@ from nvltop.analysis.errors import FULL, NONE_YET, UNREADABLE
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors as counters
 from nvltop.formatting import age, count
-from nvltop.model import ErrorCount, GpuFrame, Link, Severity, known
+from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known
 from nvltop.model.error_kinds import error_kind
 
 LEGACY_KINDS: Final = ("replay", "recovery")

@@ -8,9 +8,9 @@ from typing import Final
 from nvltop.analysis.health.board import Interconnect, ends_in_switches, is_rack
 from nvltop.analysis.health.claim import DCGM, HELD_PLACEHOLDER, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.formatting import age
-from nvltop.model import GpuFrame, Missing, Severity, known
+from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
 ARCHITECTURES_WITHOUT_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
 FABRIC_SETUP_S: Final = 120.0

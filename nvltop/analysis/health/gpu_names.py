@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.model import GpuFrame
+from nvltop.text import ranges
 
 MAX_SHORT_NAMES: Final = 12
 """Length in characters above which a headline states the number of GPUs instead of their indices."""
@@ -19,13 +20,7 @@ def gpu_name(gpu: GpuFrame) -> str:
 def gpu_names(gpus: Sequence[GpuFrame]) -> str:
     """Return `GPU 3`, or `GPUs 0-3, 7`."""
     numbers = sorted(g.gpu.index for g in gpus)
-    runs: list[list[int]] = []
-    for n in numbers:
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    text = ", ".join(str(a) if a == b else f"{a}-{b}" if b > a + 1 else f"{a}, {b}" for a, b in runs)
+    text = ranges(numbers, ", ", shortest=3)
     return f"GPU{'s' if len(numbers) > 1 else ''} {text}"
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from nvltop.analysis.health.claim import NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
-from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, known
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, first_missing, known
 from nvltop.text import bus_number
 
 HW_THERMAL: Final = 0x40

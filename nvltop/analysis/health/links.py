@@ -29,10 +29,9 @@ from nvltop.analysis.health.rule import (
     RuleInput,
     RuleResult,
     active_link_count,
-    first_missing,
 )
 from nvltop.analysis.link_states import lit
-from nvltop.model import GpuFrame, LinkState, Missing, Severity, known
+from nvltop.model import GpuFrame, LinkState, Missing, Severity, first_missing, known
 from nvltop.text import ranges
 
 SINCE_BEFORE_START: Final = "since before nvltop started"

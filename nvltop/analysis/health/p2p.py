@@ -12,7 +12,7 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE
 from nvltop.analysis.link_states import SWITCH, lit
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
-from nvltop.model import GpuFrame, Missing, Severity, known
+from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
 NO_TRAFFIC_SHARE: Final = 0.01
 """Share of the speed below which NVLink carries nothing worth the name."""
@@ -38,7 +38,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if not joined:
         return (), None
     statuses = {key: pair.p2p_nvlink for key in joined if (pair := rule_input.pairs.get(key))}
-    unread = next((s for s in statuses.values() if isinstance(s, Missing)), None)
+    unread = first_missing(statuses.values())
     allowed = [key for key, status in statuses.items() if status == "OK"]
     claims = [*_fallback(rule_input, gpus, allowed)]
     if unread:

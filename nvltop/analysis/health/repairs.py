@@ -8,8 +8,8 @@ from typing import Final
 from nvltop.analysis.health.claim import DCGM, Claim, Escalation
 from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
 from nvltop.analysis.health.gpu_names import gpu_name
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, first_missing
-from nvltop.model import GpuFrame, Missing, Severity, known
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
 RECOVERY_ACTIONS: Final = {
     1: ("a reset of the GPU", "a GPU reset", "End all processes on it and reset it (`nvidia-smi -r -i {}`)"),

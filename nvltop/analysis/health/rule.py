@@ -19,7 +19,6 @@ from nvltop.model import (
     Inventory,
     Job,
     Judgement,
-    Maybe,
     Missing,
     NicFrame,
     Pair,
@@ -108,11 +107,6 @@ class RuleGroup:
     """Whether the rules check each GPU, so that the check names the GPUs that could not be read."""
     is_check: bool = True
     """Whether the group is shown as a check; False if its rules only inform."""
-
-
-def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
-    """Return the first value that could not be read; None if there is none."""
-    return next((v for v in values if isinstance(v, Missing)), None)
 
 
 def active_link_count(gpu: GpuFrame) -> int:

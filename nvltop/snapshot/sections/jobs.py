@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nvltop.formatting import UNKNOWN, age, gib
-from nvltop.model import Frame, Missing, Process, known
+from nvltop.model import Frame, Missing, Process, known, total
 from nvltop.report import tables
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 
@@ -23,8 +23,8 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
     index_of = {g.gpu.uuid: str(g.gpu.index) for g in frame.gpus}
     rows = [["PID", "USER", "GPU", "GPU MEM", "RUNS FOR", "COMMAND"]]
     for p in processes[:MAX_PROCESS_ROWS]:
-        used = [use.memory_bytes for use in p.uses]
-        memory = gib(sum(u for u in used if known(u))) if all(map(known, used)) else UNKNOWN
+        used = total([use.memory_bytes for use in p.uses])
+        memory = gib(used) if known(used) else UNKNOWN
         command = p.executable if known(p.executable) else UNKNOWN
         if known(p.arguments) and p.arguments:
             command += f" {p.arguments}"

@@ -7,7 +7,7 @@ from typing import Final
 
 from nvltop.analysis.link_capacity import pcie_speed
 from nvltop.formatting import UNKNOWN, Unit, gib
-from nvltop.model import NOT_READ, Frame, Maybe, Missing, known
+from nvltop.model import NOT_READ, Frame, Maybe, known, total
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import TextRun
 from nvltop.tui.render.traffic import has_links
@@ -90,7 +90,7 @@ def _memory(frame: Frame) -> BarMeter:
 def _power(frame: Frame) -> BarMeter:
     """The GPUs' power together, over their limits."""
     fresh = [g for g in frame.gpus if g.state == "ok"]
-    now, limit = _sum([g.gauges.power_w for g in fresh]), _sum([g.gpu.power_limit_w for g in fresh])
+    now, limit = _total([g.gauges.power_w for g in fresh]), _total([g.gpu.power_limit_w for g in fresh])
     share = now / limit if known(now) and known(limit) and limit else NOT_READ
     text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
     return BarMeter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
@@ -113,16 +113,10 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
         prefix = "PCIe "
         rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in fresh]
         speeds = [pcie_speed(g) or NOT_READ for g in fresh]
-    total, speed = _sum(rates), _sum(speeds)
-    share = total / speed if known(total) and known(speed) and speed else NOT_READ
-    return BarMeter(caption, share, prefix + unit.text(total) + part, caption.lower(), tick)
+    moved, speed = _total(rates), _total(speeds)
+    share = moved / speed if known(moved) and known(speed) and speed else NOT_READ
+    return BarMeter(caption, share, prefix + unit.text(moved) + part, caption.lower(), tick)
 
 
-def _sum(values: list[Maybe[float]]) -> Maybe[float]:
-    """Add up; with one part unknown the sum is."""
-    total = 0.0
-    for value in values:
-        if isinstance(value, Missing):
-            return value
-        total += value
-    return total if values else NOT_READ
+def _total(values: list[Maybe[float]]) -> Maybe[float]:
+    return total(values) if values else NOT_READ

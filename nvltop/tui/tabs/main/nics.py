@@ -10,6 +10,7 @@ from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
+from nvltop.text import ranges
 from nvltop.tui.render.row import Column, Row, TextRun, choose, fit, narrow, overlaid
 from nvltop.tui.render.view_state import ViewState
 
@@ -146,9 +147,7 @@ def _near(view: ViewState, f: NicFrame) -> str:
     if best is None:
         return UNKNOWN
     numbers = [int(m.labels[i].removeprefix("GPU")) for i, c in enumerate(cells) if c == best]
-    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{best} {numbers[0]}-{numbers[-1]}"
-    return f"{best} {','.join(map(str, numbers))}"
+    return f"{best} {ranges(numbers, shortest=3)}"
 
 
 def nearest(view: ViewState) -> int | None:

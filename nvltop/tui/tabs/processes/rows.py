@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nvltop.formatting import UNKNOWN, age, gib
-from nvltop.model import Frame, Job, Maybe, Missing, Process, known
+from nvltop.model import Frame, Job, Maybe, Missing, Process, known, total
 from nvltop.report.activity import describe
+from nvltop.text import ranges
 from nvltop.tui.render.row import SEPARATOR, Column, narrow
 from nvltop.tui.render.view_state import ViewState
 
@@ -49,16 +50,7 @@ def gpus(frame: Frame, uuids: Sequence[str]) -> str:
     """Name GPUs by number: `0-7`, `0,2`."""
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     numbers = sorted(index_of[uuid] for uuid in set(uuids) if uuid in index_of)
-    return ",".join(_runs(numbers)) or UNKNOWN
-
-
-def _runs(numbers: list[int]) -> Iterator[str]:
-    begin = 0
-    for i in range(1, len(numbers) + 1):
-        if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
-            first, last = numbers[begin], numbers[i - 1]
-            yield str(first) if first == last else f"{first}-{last}"
-            begin = i
+    return ranges(numbers) or UNKNOWN
 
 
 def head(view: ViewState, job: Job) -> str:
@@ -100,7 +92,7 @@ def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
     if column == "gpu":
         return min((use.gpu for use in p.uses), default="")
     if column == "gpu_mem":
-        return _sum([use.memory_bytes for use in p.uses])
+        return total([use.memory_bytes for use in p.uses])
     if column == "sm":
         return _most([use.sm_percent for use in p.uses])
     if column == "cpu":
@@ -145,11 +137,6 @@ def unseen(frame: Frame) -> str:
     if isinstance(frame.processes.unread, Missing):
         parts.append(f"not all GPUs told theirs: {frame.processes.unread.reason}")
     return SEPARATOR.join(parts)
-
-
-def _sum(values: Sequence[Maybe[int]]) -> Maybe[float]:
-    unread = next((v for v in values if isinstance(v, Missing)), None)
-    return unread or float(sum(v for v in values if known(v)))
 
 
 def _most(values: Sequence[Maybe[float]]) -> Maybe[float]:
