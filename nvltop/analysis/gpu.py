@@ -18,6 +18,7 @@ from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.window_means import WindowMeans
+from nvltop.memo import Memo
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -32,6 +33,7 @@ from nvltop.model import (
     LinkCounters,
     LinkErrors,
     LinkSpan,
+    LinkState,
     LinkStates,
     Maybe,
     Missing,
@@ -73,10 +75,9 @@ class GpuTrack:
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
     _implausible: Mapping[int, float] = field(default_factory=dict)
-    _totals: tuple[Maybe[float], Maybe[float]] | None = None
-    """TX and RX of all links; None once a reading has come that they depend on."""
-    _lit: Lit | None = None
-    """The same of the states."""
+    _totals: Memo[tuple[Maybe[float], Maybe[float]]] = field(default_factory=Memo)
+    """TX and RX of all links."""
+    _lit: Memo[Lit] = field(default_factory=Memo)
     _span: tuple[float, float] | None = None
     _recent: RollingShare = field(default_factory=RollingShare)
     moved: list[TrafficSpan] = field(default_factory=list)
@@ -89,8 +90,6 @@ class GpuTrack:
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _problem: str | None = None
-    links_changed: bool = True
-    """A link's state changed since this was last looked at."""
 
     def __post_init__(self, period: RefreshPeriod | None) -> None:
         if period:
@@ -104,11 +103,8 @@ class GpuTrack:
         if isinstance(data, LinkCounters):
             return self._count(reading, data, interval_s)
         if isinstance(data, LinkStates):
-            if self._states is None or self._states.states != data.states:
-                self.links_changed = True
             if self._states != data:
                 self._states = data
-                self._lit = self._totals = None
         elif isinstance(data, LinkErrors):
             self._errors.update(reading.end_s, data)
         elif isinstance(data, Gauges):
@@ -144,6 +140,11 @@ class GpuTrack:
             self._rate_tracker.update(reading.start_s, values, data.stamp_us, limits, interval_s)
         )
 
+    @property
+    def link_states(self) -> tuple[Maybe[LinkState], ...]:
+        """States of the links as of the last reading; empty before the first."""
+        return self._states.states if self._states else ()
+
     def learn(self, period: RefreshPeriod) -> bool:
         """Take the period at which the driver refreshes its counters; return whether rates came of it."""
         return self._take(self._rate_tracker.learn(period))
@@ -152,7 +153,7 @@ class GpuTrack:
         """Take the spans that a reading has closed, oldest first; return whether there are any."""
         for span in spans:
             self._settle()
-            self._rates, self._implausible, self._totals = span.rates, span.implausible, None
+            self._rates, self._implausible = span.rates, span.implausible
             self._span = self._unsettled = (span.start_s, span.end_s)
             self._remember(span.start_s, span.end_s)
         return bool(spans)
@@ -195,7 +196,6 @@ class GpuTrack:
     def relist(self, gpu: Gpu) -> None:
         """Take what a newer inventory says of the GPU."""
         self.gpu = gpu
-        self._lit = self._totals = None
 
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
         """Return what to show at `now_s`; `stale` if link counters, or all, are older than `stale_s`."""
@@ -233,10 +233,8 @@ class GpuTrack:
         return LinkRows(remotes, self._lighting(), self._counters, self._rates, errors, means)
 
     def _lighting(self) -> Lit:
-        if self._lit is None:
-            remotes = self.gpu.remotes
-            self._lit = Lit.of(remotes if known(remotes) else (), self._states)
-        return self._lit
+        remotes, states = self.gpu.remotes, self._states
+        return self._lit.get((remotes, states), lambda: Lit.of(remotes if known(remotes) else (), states))
 
     def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
@@ -289,9 +287,9 @@ class GpuTrack:
 
     def _sums(self) -> tuple[Maybe[float], Maybe[float]]:
         """Sum each direction over the links not known to be down; with a part unread there is no sum."""
-        if self._totals is None:
-            self._totals = self._add_up()
-        return self._totals
+        counters = self._counters
+        layout = (counters.scope, len(counters.tx_bytes)) if counters else None
+        return self._totals.get((self._rates, self._implausible, layout, self._lighting()), self._add_up)
 
     def _toward(self) -> tuple[PeerTraffic, ...]:
         """Return the traffic by remote GPU on boards without NVSwitches; a part unread leaves one out."""

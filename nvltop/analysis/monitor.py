@@ -18,6 +18,7 @@ from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.verdict import node_verdict
+from nvltop.memo import Memo
 from nvltop.model import (
     LISTENING,
     NOT_LISTED,
@@ -91,7 +92,7 @@ class Monitor:
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._listening: Event | None = None
         self._sequence = 0
-        self._topology: matrix.Topology | None = None
+        self._topology: Memo[matrix.Topology] = Memo()
         self._around = matrix.Around()
         self._nics = NicTracks()
         self._health = RuleEngine()
@@ -101,8 +102,9 @@ class Monitor:
         """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
         self._news = False
         """Something has come that rules look at and that comes seldom."""
-        self._moment: _Moment | None = None
-        """As of the last tick; None once anything has been folded since."""
+        self._folded = 0
+        """Number of changes of the state."""
+        self._moment: Memo[_Moment] = Memo()
 
     @property
     def inventory(self) -> Inventory | None:
@@ -118,7 +120,7 @@ class Monitor:
         """Fold one item."""
         if self._started_s is None:
             self._started_s = self._incidents.started_s = item.wall_s
-        self._moment = None
+        self._folded += 1
         self._news = self._news or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
             self._read(item)
@@ -143,7 +145,7 @@ class Monitor:
         for track in self._gpus.values():
             track.rebase()
         self._nics.rebase()
-        self._moment = None
+        self._folded += 1
         self._news = True
 
     def _read(self, reading: Reading) -> None:
@@ -198,7 +200,6 @@ class Monitor:
             inventory = _recognise(inventory, self._inventory)
         self._inventory = inventory
         self._incidents.take_inventory(inventory)
-        self._topology = None
         self._around = matrix.Around.of(inventory)
         self._nics.take(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
@@ -214,12 +215,11 @@ class Monitor:
 
     def _matrix(self, gpus: tuple[GpuFrame, ...]) -> Matrix:
         """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
-        tracks = self._gpus.values()
-        if self._topology is None or any(track.links_changed for track in tracks):
-            self._topology = matrix.topology(gpus, self._pairs, self._around)
-            for track in tracks:
-                track.links_changed = False
-        return matrix.with_traffic(self._topology, gpus)
+        states = tuple([track.link_states for track in self._gpus.values()])
+        topology = self._topology.get(
+            (self._inventory, states), lambda: matrix.topology(gpus, self._pairs, self._around)
+        )
+        return matrix.with_traffic(topology, gpus)
 
     def _judge(self, inventory: Inventory) -> None:
         now = self._now(inventory)
@@ -256,15 +256,16 @@ class Monitor:
 
     def _now(self, inventory: Inventory) -> _Moment:
         """Return what there is as of the last tick."""
-        if self._moment is None:
-            now_s = self._tick.mono_s
-            gpus = tuple(
-                self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
-            )
-            joined = self._matrix(gpus) if gpus else Matrix()
-            running = self._jobs.at(self._processes, gpus, joined, self._activities.rank_grouping.job_of)
-            self._moment = _Moment(gpus, joined, self._ports(joined), running)
-        return self._moment
+        return self._moment.get((self._folded,), lambda: self._compute_moment(inventory))
+
+    def _compute_moment(self, inventory: Inventory) -> _Moment:
+        now_s = self._tick.mono_s
+        gpus = tuple(
+            self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+        )
+        joined = self._matrix(gpus) if gpus else Matrix()
+        running = self._jobs.at(self._processes, gpus, joined, self._activities.rank_grouping.job_of)
+        return _Moment(gpus, joined, self._ports(joined), running)
 
     def _answer(self, inventory: Inventory, now: _Moment) -> Verdict:
         """Return the verdict, from the same analysis as the findings."""
