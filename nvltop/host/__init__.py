@@ -1,1 +1,1 @@
-"""The machine around the GPUs: CPU, memory, PCI devices."""
+"""The machine that contains the GPUs: CPU, memory, processes, PCI devices and NICs."""

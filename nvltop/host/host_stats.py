@@ -1,4 +1,4 @@
-"""CPU and memory of the machine, for the meters on top of the screen."""
+"""CPU and memory use of the machine, for the meters at the top of the screen."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import psutil
 from nvltop.host.safe_read import read_safely
 from nvltop.model import Host, Maybe, Missing
 
-CPU = "/proc/stat"
-MEMORY = "/proc/meminfo"
+CPU_SOURCE = "/proc/stat"
+MEMORY_SOURCE = "/proc/meminfo"
 
 
 def read_host() -> Host:
-    """Read CPU use since the call before, and memory now; what cannot be read is missing by itself."""
-    memory = read_safely(_memory, MEMORY)
+    """Return the CPU use since the last call and the present memory use; each may be missing."""
+    memory = read_safely(_memory, MEMORY_SOURCE)
     if isinstance(memory, Missing):
         memory = memory, memory
-    return Host(read_safely(_cpu, CPU), *memory)
+    return Host(read_safely(_cpu, CPU_SOURCE), *memory)
 
 
 def _cpu() -> float:
@@ -30,6 +30,6 @@ def _memory() -> tuple[Maybe[int], Maybe[int]]:
     memory = psutil.virtual_memory()
     used, total = int(memory.total - memory.available), int(memory.total)
     if total <= 0 or not 0 <= memory.available <= total:
-        # Some containers are told more free memory than there is (lxcfs).
+        # In some containers (lxcfs) more memory is available than exists.
         raise ValueError(f"implausible value {memory.available} of {total}")
     return used, total

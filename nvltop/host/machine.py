@@ -1,4 +1,4 @@
-"""What kind of machine this is: since when it runs, and whether we see all of it."""
+"""The machine: boot time, load time of the driver, and whether this is a container or WSL."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from nvltop.host.safe_read import read_safely
 from nvltop.model import Maybe, Missing
 
 MAX_BOOT_TIME_S: Final = 1e11
-"""Unix time in which no machine is switched on (the year 5138)."""
+"""Unix time above which a boot time is implausible (the year 5138)."""
 MAX_BYTES: Final = 1 << 20
-"""Of a list of mounts, which can be long."""
+"""Number of bytes read of a file; the list of mounts can be long."""
 INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
 """The initial PID namespace (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
 CONTAINER_FILES: Final = (".dockerenv", "run/.containerenv")
-"""Files that Docker and Podman leave in the root of a container."""
+"""Files that Docker and Podman create in the root of a container."""
 CONTAINER_CGROUPS: Final = ("/docker", "/kubepods", "/libpod", "/lxc", "containerd", "/garden/", "/ecs/")
-"""What the cgroup path of a container's processes holds."""
+"""Parts of the cgroup paths of processes in containers."""
 
 
 DRIVER_THREADS: Final = ("nvidia-modeset", "UVM ", "nv_queue", "nv_open_q")
-"""Beginnings of the names of kernel threads that NVIDIA's modules start when they are loaded (`ps -e`)."""
+"""Prefixes of the names of kernel threads that NVIDIA's modules start when they are loaded (`ps -e`)."""
 KTHREADD: Final = 2
 """Process id of the parent of all kernel threads."""
 START_TIME: Final = 22
-"""Number of the field in /proc/PID/stat with the start time in clock ticks since boot (proc(5))."""
+"""Number of the field of /proc/PID/stat with the start time in clock ticks since boot (proc(5))."""
 
 
 def booted_s() -> Maybe[float]:
-    """Return the Unix time at which the machine was switched on."""
+    """Return the Unix time at which the machine was booted."""
     return read_safely(_boot_time, "/proc/stat")
 
 
@@ -46,8 +46,8 @@ def _boot_time() -> float:
 def driver_loaded_s(proc: Path, boot_s: Maybe[float]) -> Maybe[float]:
     """Return the Unix time at which the NVIDIA kernel modules were loaded.
 
-    It is the start time of their oldest kernel thread. sysfs and procfs do not have it: the times of their
-    files are those of the first look at them. In a container kernel threads are hidden.
+    This is the start time of their oldest kernel thread. The times of files in sysfs and procfs are those of
+    the first access. In a container, kernel threads are hidden.
     """
     if isinstance(boot_s, Missing):
         return boot_s
@@ -62,20 +62,20 @@ def driver_loaded_s(proc: Path, boot_s: Maybe[float]) -> Maybe[float]:
 
 
 def _start_ticks(process: Path) -> int | None:
-    # The name, in parentheses, may hold blanks; the fields after it do not.
+    # The name, in parentheses, may contain spaces; the fields after it do not.
     fields = _read(process / "stat").rpartition(")")[2].split()
-    index = START_TIME - 3  # the fields after the name begin with number 3
+    index = START_TIME - 3  # the first field after the name has number 3
     return int(fields[index]) if len(fields) > index and fields[index].isdigit() else None
 
 
 def in_wsl(proc: Path) -> bool:
-    """Whether this is Windows Subsystem for Linux: its kernels have `microsoft` in their release."""
+    """Return whether this is Windows Subsystem for Linux, whose kernel release contains `microsoft`."""
     return any("microsoft" in _read(proc / file).lower() for file in ("sys/kernel/osrelease", "version"))
 
 
 def in_container(root: Path = Path("/")) -> bool:
-    """Whether we run in a container: by its marks, process ids of its own, its cgroup or its root."""
-    if any(os.path.lexists(root / mark) for mark in CONTAINER_FILES) or _in_pid_namespace(root):
+    """Return whether this is a container, judging by files, PID namespace, cgroup and root file system."""
+    if any(os.path.lexists(root / name) for name in CONTAINER_FILES) or _in_pid_namespace(root):
         return True
     if any(group in _read(root / "proc/1/cgroup") for group in CONTAINER_CGROUPS):
         return True
@@ -84,7 +84,7 @@ def in_container(root: Path = Path("/")) -> bool:
 
 
 def _in_pid_namespace(root: Path) -> bool:
-    """Whether process ids are not those of the machine, as in containers without any other mark."""
+    """Return whether this process is in a PID namespace other than the initial one."""
     try:
         return os.readlink(root / "proc/self/ns/pid") != INITIAL_PID_NAMESPACE
     except OSError:

@@ -1,8 +1,8 @@
-"""One port of a NIC: state, rate, counters of traffic and errors.
+"""One port of a NIC: state, rate, traffic counters and error counters.
 
 `port_xmit_data` and `port_rcv_data` count words of four bytes, on RoCE as well as on InfiniBand
-(Documentation/ABI/stable/sysfs-class-infiniband). On RoCE they count RDMA only; the rest goes through the
-kernel and is counted by the network interface.
+(Documentation/ABI/stable/sysfs-class-infiniband). On RoCE they count RDMA only; other traffic passes through
+the kernel, and the network interface counts it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from nvltop.model import NOT_SUPPORTED, Maybe, Missing, Nic, NicPort, known
 from nvltop.text import clean
 
 WORD_BYTES: Final = 4
-"""Bytes that one step of `port_*_data` stands for."""
+"""Unit of `port_*_data`, bytes."""
 COUNTER_32_MAX: Final = (1 << 32) - 1
-"""Where the 32-bit counters of old adapters stop."""
+"""Maximum of a 32-bit counter, at which counters of old adapters stop."""
 DRIVER_BYTE_COUNTERS: Final = (
     (("tx_bytes",), ("rx_bytes",)),
     (("tx_roce_bytes",), ("rx_roce_bytes",)),
     (("ip4OutOctets", "ip6OutOctets"), ("ip4InOctets", "ip6InOctets")),
     (("hw_tx_bytes_cnt",), ("hw_rx_bytes_cnt",)),
 )
-"""Drivers without `port_*_data` (EFA, bnxt_re, irdma, erdma) count bytes in `hw_counters`: names for TX and
-RX, whose counts are added up. irdma counts RDMA over IPv4 and IPv6 apart
-(drivers/infiniband/hw/irdma/verbs.c, erdma/erdma_verbs.c)."""
+"""Counters of TX and of RX bytes in `hw_counters`, of drivers without `port_*_data`.
+
+These drivers are EFA, bnxt_re, irdma and erdma. irdma counts RDMA over IPv4 and over IPv6 separately
+(drivers/infiniband/hw/irdma/verbs.c, erdma/erdma_verbs.c); the counts are added.
+"""
 
 PORT_ERRORS: Final = (
     "symbol_error",
@@ -41,7 +43,7 @@ PORT_ERRORS: Final = (
     "excessive_buffer_overrun_errors",
     "port_xmit_wait",
 )
-"""In `counters`."""
+"""Error counters in `counters`."""
 DRIVER_ERRORS: Final = (
     "out_of_sequence",
     "packet_seq_err",
@@ -60,9 +62,9 @@ DRIVER_ERRORS: Final = (
     "retrans_timeout_events",
     "rx_drops",
 )
-"""In `hw_counters`, each driver has its own of them."""
+"""Error counters in `hw_counters`; each driver has some of them."""
 INTERFACE_ERRORS: Final = ("rx_crc_errors", "rx_errors", "tx_errors", "rx_missed_errors", "tx_carrier_errors")
-"""In `statistics` of an interface."""
+"""Error counters in `statistics` of a network interface."""
 
 _RATE: Final = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) Gb/sec")
 _STATE: Final = re.compile(r"(?:\d+: *)?(\w+)")
@@ -70,19 +72,23 @@ STATE_BY_OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "
 
 
 class NicPortReader:
-    """Reads one port."""
+    """Reader of one port."""
 
     def __init__(self, root: Path, nic: Nic, name: str, port: int, interface: str) -> None:
-        """Take where sysfs is, the NIC's name there, and the network interface of the port, if it has one."""
+        """Initialize the reader.
+
+        `root` is the directory of sysfs, `name` the NIC's name there, and `interface` the network interface
+        of the port or an empty string.
+        """
         self._nic, self._port = nic, port
         self._folder = root / "class/infiniband" / name / "ports" / str(port)
         self._net = root / "class/net" / interface if interface else None
         self._errors: dict[str, Maybe[int]] = {}
         self._kinds: list[tuple[str, Path]] | None = None
-        """Error counters that there are, once that is known."""
+        """Name and file of the error counters that exist; None before they are first read."""
 
     def read(self, with_errors: bool) -> NicPort | None:
-        """Read the port; None if it is no longer there."""
+        """Read the port; return None if it no longer exists."""
         state = self._state()
         if state in (DEVICE_GONE, NOT_THERE):
             return None
@@ -91,7 +97,7 @@ class NicPortReader:
         if with_errors:
             self._errors = self._read_errors(layer)
         tx, rx = self._traffic()
-        beside = layer == "Ethernet" and self._nic.rdma
+        has_ip_counters = layer == "Ethernet" and self._nic.rdma
         return NicPort(
             device=self._nic.device,
             port=self._port,
@@ -101,13 +107,13 @@ class NicPortReader:
             rate_bytes_per_s=self._rate(),
             tx_bytes=tx,
             rx_bytes=rx,
-            ip_tx_bytes=self._statistic("tx_bytes") if beside else NOT_SUPPORTED,
-            ip_rx_bytes=self._statistic("rx_bytes") if beside else NOT_SUPPORTED,
+            ip_tx_bytes=self._statistic("tx_bytes") if has_ip_counters else NOT_SUPPORTED,
+            ip_rx_bytes=self._statistic("rx_bytes") if has_ip_counters else NOT_SUPPORTED,
             errors=self._errors,
         )
 
     def unread(self, why: Missing) -> NicPort:
-        """Return the port if nothing of it can be read."""
+        """Return the port with all values missing."""
         return NicPort(self._nic.device, self._port, why, why, "", why, why, why, why, why)
 
     def _state(self) -> Maybe[str]:
@@ -115,14 +121,16 @@ class NicPortReader:
             text = read_text(self._folder / "state")
             if isinstance(text, Missing):
                 return text
-            word = _STATE.fullmatch(text)
-            return word[1].lower() if word else Missing(clean(f"the state reads {text}", 60))
+            match = _STATE.fullmatch(text)
+            return match[1].lower() if match else Missing(clean(f"unknown state {text}", 60))
         assert self._net is not None
         text = read_text(self._net / "operstate")
         if known(text) and text not in STATE_BY_OPERSTATE:
-            # Drivers that do not keep it say `unknown`; the carrier then tells.
+            # Some drivers report `unknown`; the carrier then shows the state.
             carrier = read_count(self._net / "carrier")
-            return ("active" if carrier else "down") if known(carrier) else Missing("not told by the driver")
+            return (
+                ("active" if carrier else "down") if known(carrier) else Missing("not reported by the driver")
+            )
         return STATE_BY_OPERSTATE[text] if known(text) else text
 
     def _rate(self) -> Maybe[float]:
@@ -130,12 +138,12 @@ class NicPortReader:
             text = read_text(self._folder / "rate")
             if isinstance(text, Missing):
                 return text
-            told = _RATE.match(text)
-            return float(told[1]) * 1e9 / 8 if told else NOT_A_NUMBER
+            match = _RATE.match(text)
+            return float(match[1]) * 1e9 / 8 if match else NOT_A_NUMBER
         assert self._net is not None
         speed = read_count(self._net / "speed")
-        # Without a carrier, and on many virtual machines, it is -1, which is no count.
-        return speed * 1e6 / 8 if known(speed) else Missing("the driver tells no speed")
+        # Without a carrier, and on many virtual machines, the speed is -1.
+        return speed * 1e6 / 8 if known(speed) else Missing("the driver does not report the speed")
 
     def _traffic(self) -> tuple[Maybe[int], Maybe[int]]:
         if not self._nic.rdma:
@@ -150,7 +158,7 @@ class NicPortReader:
         return NOT_SUPPORTED, NOT_SUPPORTED
 
     def _sum(self, names: Sequence[str]) -> Maybe[int]:
-        """Add up counters of `hw_counters`; one that cannot be read makes the sum unknown."""
+        """Return the sum of counters in `hw_counters`, or why one of them cannot be read."""
         total = 0
         for name in names:
             count = read_count(self._folder / "hw_counters" / name)
@@ -172,13 +180,13 @@ class NicPortReader:
 
     def _read_errors(self, layer: Maybe[str]) -> dict[str, Maybe[int]]:
         if self._kinds is None:
-            places = [
+            files = [
                 *((kind, self._folder / "counters" / kind) for kind in PORT_ERRORS),
                 *((kind, self._folder / "hw_counters" / kind) for kind in DRIVER_ERRORS),
             ]
             if self._net and layer == "Ethernet":
-                # What an Ethernet port counts as `link_downed` in `counters` stays 0.
-                places += [(kind, self._net / "statistics" / kind) for kind in INTERFACE_ERRORS]
-                places.append(("carrier_down_count", self._net / "carrier_down_count"))
-            self._kinds = [(kind, path) for kind, path in places if path.exists()]
+                # On Ethernet, `link_downed` in `counters` stays 0.
+                files += [(kind, self._net / "statistics" / kind) for kind in INTERFACE_ERRORS]
+                files.append(("carrier_down_count", self._net / "carrier_down_count"))
+            self._kinds = [(kind, path) for kind, path in files if path.exists()]
         return {kind: read_count(path) for kind, path in self._kinds}

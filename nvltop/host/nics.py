@@ -1,7 +1,7 @@
-"""The node's network interfaces, as sysfs shows them.
+"""The node's network interfaces, from sysfs.
 
-RDMA devices (`class/infiniband`) come in the order of `nvidia-smi topo -m`; after them come Ethernet
-interfaces with a PCI function of their own that no RDMA device stands for.
+RDMA devices (`class/infiniband`) come first, in the order of `nvidia-smi topo -m`. Ethernet interfaces follow
+that have a PCI function and do not belong to an RDMA device.
 """
 
 from __future__ import annotations
@@ -21,40 +21,44 @@ from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, PciLocatio
 from nvltop.text import clean
 
 ARPHRD_ETHER: Final = "1"
-"""ARPHRD_ETHER: what `type` holds."""
+"""Content of `type` for an Ethernet interface (ARPHRD_ETHER)."""
 MAX_NICS: Final = 256
+"""Largest number of NICs of each kind."""
 ERRORS_INTERVAL_S: Final = 5.0
-"""How often error counters are read; some drivers ask the firmware for each."""
+"""Interval of the error counters, seconds; some drivers get each one from the firmware."""
 MELLANOX_VENDOR: Final = "0x15b3"
-"""PCI vendor of ConnectX adapters."""
+"""PCI vendor id of ConnectX adapters."""
 SWITCH_VPD_MARK: Final = b"SW_MNG"
-"""What the vital product data of an NVSwitch's management function contains; that of an adapter of the same
-PCI device id (15b3:1021) does not (fabric manager's start script)."""
+"""Part of the vital product data of an NVSwitch's management function.
+
+Adapters with the same PCI device id (15b3:1021) lack it (start script of the fabric manager).
+"""
 VPD_BYTES: Final = 1024
+"""Number of bytes read of the vital product data."""
 _NUMBER: Final = re.compile(r"\d+")
 
 
 class NicTable:
-    """Knows which NICs there are, and reads their ports."""
+    """The NICs of the node and the readers of their ports."""
 
     def __init__(self, root: Path | None = None) -> None:
-        """Take where sysfs is, by default what `HOST_SYS` says."""
+        """Initialize the table; `root` is the directory of sysfs, by default `HOST_SYS`."""
         self._root = root or sys_root()
         self._readers: list[NicPortReader] = []
         self._seen: object = None
         self._errors_s: float | None = None
         self._roles: dict[str, str] = {}
-        """By sysfs folder of the PCI function: reading its vital product data takes the firmware's time."""
+        """Roles by sysfs directory of the PCI function, cached because the firmware provides the data."""
 
     def changed(self) -> bool:
-        """Whether devices have come or gone since the last `find`; two folders are listed for this."""
+        """Return whether devices have appeared or disappeared since the last `find`."""
         return self._seen != self._names()
 
     def _names(self) -> tuple[list[str], list[str]]:
         return list_names(self._root / "class/infiniband"), list_names(self._root / "class/net")
 
     def find(self) -> Maybe[tuple[Nic, ...]]:
-        """Return the NICs; `read` reads these from now on."""
+        """Find the NICs, whose ports `read` reads from then on."""
         self._seen = devices, interfaces = self._names()
         self._readers, self._errors_s = [], None
         if not (self._root / "class").is_dir():
@@ -74,11 +78,11 @@ class NicTable:
         return found
 
     def gpu_locations(self, buses: Sequence[str]) -> tuple[PciLocation, ...]:
-        """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
+        """Return the PCI locations of GPUs by NVML's bus ids; GPUs that sysfs does not show are omitted."""
         return gpu_locations(self._root, buses)
 
     def read(self, now_s: float) -> NicPorts:
-        """Read all ports; error counters at every few calls only, they are repeated in between."""
+        """Read all ports; error counters are read every `ERRORS_INTERVAL_S` and cached in between."""
         with_errors = self._errors_s is None or now_s - self._errors_s >= ERRORS_INTERVAL_S
         if with_errors:
             self._errors_s = now_s
@@ -90,9 +94,9 @@ class NicTable:
         device = folder / "device"
         interfaces = list_names(device / "net")
         for port in _ports(folder):
-            told = read_text(folder / "ports" / str(port) / "gid_attrs/ndevs/0")
-            if known(told) and told and told not in interfaces:
-                interfaces.append(told)  # what stands for the bonded ports
+            interface = read_text(folder / "ports" / str(port) / "gid_attrs/ndevs/0")
+            if known(interface) and interface and interface not in interfaces:
+                interfaces.append(interface)  # the bond of the ports
         interfaces += sorted({self._master(i) for i in interfaces} - {"", *interfaces})
         return Nic(
             device=clean(name),
@@ -106,7 +110,7 @@ class NicTable:
         )
 
     def _role(self, folder: Path, device: Path) -> str:
-        """Return the role of an RDMA device; only root can see that it manages an NVSwitch."""
+        """Return the role of an RDMA device; only root can detect that it manages an NVSwitch."""
         if (
             read_text(device / "vendor") != MELLANOX_VENDOR
             or read_text(folder / "ports/1/link_layer") == "Ethernet"
@@ -118,7 +122,7 @@ class NicTable:
         return self._roles[function]
 
     def _registered(self, name: str) -> int | None:
-        """Return the number that an RDMA device has been given when its driver registered it."""
+        """Return the number that an RDMA device was given when its driver registered it."""
         for verbs in list_names(self._root / "class/infiniband" / name / "device/infiniband_verbs"):
             number = verbs.removeprefix("uverbs")
             if number.isascii() and number.isdigit():
@@ -130,17 +134,17 @@ class NicTable:
         device = folder / "device"
         if name in taken or not device.exists() or (device / "infiniband").is_dir():
             return None
-        place: Maybe[PciLocation] = pci_location(device)
-        if isinstance(place, Missing) or read_text(folder / "type") != ARPHRD_ETHER:
+        location: Maybe[PciLocation] = pci_location(device)
+        if isinstance(location, Missing) or read_text(folder / "type") != ARPHRD_ETHER:
             return None
         if (folder / "phy80211").exists():
             return None  # Wi-Fi
         if self._master(name) in taken:
-            return None  # the other half of a bond that has an RDMA device
+            return None  # belongs to a bond that has an RDMA device
         return Nic(
             device=clean(name),
             rdma=False,
-            location=place,
+            location=location,
             model=_model(folder, device),
             virtual=os.path.lexists(device / "physfn"),
             interfaces=(clean(name),),
@@ -156,19 +160,19 @@ class NicTable:
         return (self._root / "class/net" / interface / "bonding").is_dir()
 
     def _interface(self, nic: Nic, name: str, port: int) -> str:
-        """Return the network interface of a port; empty if that is not clear."""
+        """Return the network interface of a port, or an empty string if it cannot be determined."""
         if not nic.rdma:
             return nic.device
-        told = read_text(self._root / f"class/infiniband/{name}/ports/{port}/gid_attrs/ndevs/0")
-        if known(told) and told:
-            return told
+        interface = read_text(self._root / f"class/infiniband/{name}/ports/{port}/gid_attrs/ndevs/0")
+        if known(interface) and interface:
+            return interface
         if nic.bond:
             return next((i for i in nic.interfaces if self._bonded(i)), "")
         return nic.interfaces[0] if len(nic.interfaces) == 1 else ""
 
 
 def _read_port(reader: NicPortReader, with_errors: bool) -> NicPort | None:
-    """Read a port; whatever its driver does costs this port only."""
+    """Read a port; a failure of its driver affects this port only."""
     port = read_safely(partial(reader.read, with_errors), "/sys")
     return reader.unread(port) if isinstance(port, Missing) else port
 
@@ -178,7 +182,7 @@ def _ports(folder: Path) -> list[int]:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of a file, none if it cannot be read."""
+    """Return the first bytes of a file, or nothing if it cannot be read."""
     try:
         with path.open("rb", buffering=0) as file:
             return file.read(VPD_BYTES) or b""
@@ -187,7 +191,7 @@ def _head(path: Path) -> bytes:
 
 
 def _model(folder: Path, device: Path) -> str:
-    """Return what devices of one kind have in common."""
+    """Return a string that identifies the model of a device."""
     board = read_text(folder / "board_id")
     if known(board) and board:
         return board

@@ -1,4 +1,4 @@
-"""Which graphics devices the PCI bus has, whatever their drivers say."""
+"""Graphics devices on the PCI bus, independent of their drivers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from nvltop.model import Maybe, Missing, known
 from nvltop.text import bus_number, clean
 
 VENDOR_NAMES: Final = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
+"""Vendors by PCI vendor id."""
 DISPLAY_CLASSES: Final = ("0x0300", "0x0302", "0x0380", "0x1200")
-"""VGA, 3D and other display controllers, and processing accelerators."""
+"""PCI classes of VGA, 3D and other display controllers, and of processing accelerators."""
 
 
 def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
@@ -31,10 +32,10 @@ def display_vendors(sys_root: Path = Path("/sys")) -> set[str]:
 def kernel_driver_gpus(
     shown: Sequence[str], proc_root: Path = Path("/proc"), dev_root: Path = Path("/dev")
 ) -> Maybe[tuple[str, ...]]:
-    """Return the PCI bus ids of the GPUs that the nvidia kernel driver has and that we may use.
+    """Return the PCI bus ids of the accessible GPUs that the nvidia kernel driver lists.
 
-    `shown` are those that NVML shows; only the others are tried, by opening their device file. One
-    that a container or a device cgroup (Slurm) keeps from us is none of ours and left out.
+    `shown` are the bus ids that NVML lists. Other GPUs are tested by opening their device files; GPUs that a
+    container or a device cgroup (Slurm) makes inaccessible are omitted.
     """
     found = []
     root = proc_root / "driver/nvidia/gpus"
@@ -50,7 +51,7 @@ def kernel_driver_gpus(
 
 
 def _is_accessible(device: Path) -> bool:
-    """Whether a device file is not kept from us; one that answers with an I/O error is broken, not hidden."""
+    """Return whether a device file is accessible; an I/O error means a broken device, not a hidden one."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:

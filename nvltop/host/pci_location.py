@@ -1,4 +1,4 @@
-"""Where devices sit on the PCI bus, from the way to their folder in sysfs."""
+"""PCI locations of devices, from the paths of their directories in sysfs."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ NOT_ON_PCI: Final = Missing("not on the PCI bus")
 
 
 def pci_location(folder: Path) -> Maybe[PciLocation]:
-    """Return where the device of a sysfs folder sits; links on the way are followed."""
-    steps = os.path.realpath(folder).split("/")
-    way = [step for step in steps if _HOST.fullmatch(step) or _DEVICE.fullmatch(step)]
-    if any(step.startswith("usb") for step in steps):
+    """Return the PCI location of the device of a sysfs directory; symbolic links are resolved."""
+    parts = os.path.realpath(folder).split("/")
+    pci_parts = [part for part in parts if _HOST.fullmatch(part) or _DEVICE.fullmatch(part)]
+    if any(part.startswith("usb") for part in parts):
         return NOT_ON_PCI
-    if not way or not _DEVICE.fullmatch(way[-1]):
-        return _by_name(folder)
-    # Below its PCI function a device may have folders of its own (virtio).
-    own = "/".join(steps[: len(steps) - steps[::-1].index(way[-1])])
-    return PciLocation(way[-1], tuple(way[:-1]), numa_node(Path(own)))
+    if not pci_parts or not _DEVICE.fullmatch(pci_parts[-1]):
+        return _location_by_name(folder)
+    # A device may have further directories below that of its PCI function (virtio).
+    function = "/".join(parts[: len(parts) - parts[::-1].index(pci_parts[-1])])
+    return PciLocation(pci_parts[-1], tuple(pci_parts[:-1]), numa_node(Path(function)))
 
 
-def _by_name(folder: Path) -> Maybe[PciLocation]:
-    """Return the place of a device whose folder is a copy: what it is called leads to the original."""
-    told = read_text(folder / "uevent")
-    slot = _SLOT.search(told) if known(told) else None
+def _location_by_name(folder: Path) -> Maybe[PciLocation]:
+    """Return the PCI location of a device whose directory is a copy, by the PCI slot in its `uevent`."""
+    uevent = read_text(folder / "uevent")
+    slot = _SLOT.search(uevent) if known(uevent) else None
     root = next((p.parent for p in folder.parents if p.name == "class"), None)
     original = root / "bus/pci/devices" / slot[1] if root and slot else None
     if original is None or not original.is_symlink():
@@ -60,7 +60,7 @@ def _by_name(folder: Path) -> Maybe[PciLocation]:
 def numa_node(folder: Path) -> Maybe[int | None]:
     """Return the NUMA node of a PCI device; None if it has none on a machine with at most one node.
 
-    Firmware that assigns no node makes the kernel say -1.
+    The kernel reports -1 if the firmware assigns no node.
     """
     node = read_count(folder / "numa_node")
     if known(node):
@@ -71,21 +71,22 @@ def numa_node(folder: Path) -> Maybe[int | None]:
 
 
 def gpu_locations(sys_root: Path, buses: Iterable[str]) -> tuple[PciLocation, ...]:
-    """Return where the GPUs with these bus ids (as NVML writes them) sit, as far as sysfs tells."""
+    """Return the PCI locations of GPUs by NVML's bus ids; GPUs that sysfs does not show are omitted."""
     found = []
     for bus in buses:
         number = bus_number(bus)
         if number:
             domain, b, device, function = number
             name = f"{domain:04x}:{b:02x}:{device:02x}.{function:x}"
-            place = pci_location(sys_root / "bus/pci/devices" / name)
-            if known(place) and place.bridges:
-                found.append(_with_port(place, sys_root / "bus/pci/devices" / place.bridges[-1]))
+            location = pci_location(sys_root / "bus/pci/devices" / name)
+            if known(location) and location.bridges:
+                port = sys_root / "bus/pci/devices" / location.bridges[-1]
+                found.append(_with_port(location, port))
     return tuple(found)
 
 
-def _with_port(place: PciLocation, port: Path) -> PciLocation:
-    """Add what the PCIe port above a device supports, which is the limit of its slot."""
+def _with_port(location: PciLocation, port: Path) -> PciLocation:
+    """Return a location with the limits of the PCIe port above the device, which are those of its slot."""
     width = read_count(port / "max_link_width")
     speed = read_text(port / "max_link_speed")
     gen = (
@@ -93,4 +94,4 @@ def _with_port(place: PciLocation, port: Path) -> PciLocation:
         if isinstance(speed, Missing)
         else _GENERATIONS.get(speed.split()[0] if speed else "", NOT_A_NUMBER)
     )
-    return replace(place, port_width=NOT_READ if width == 0 else width, port_gen=gen)
+    return replace(location, port_width=NOT_READ if width == 0 else width, port_gen=gen)

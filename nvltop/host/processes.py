@@ -1,6 +1,6 @@
-"""What the machine knows of the processes that the driver lists: who, how long, how much, started by whom.
+"""Properties of the processes that the driver lists, such as user, age, CPU time and ancestors.
 
-Arguments are read, the environment never is.
+The arguments of a process are read, its environment is not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from nvltop.model import Ancestor, GpuUse, Maybe, Missing, Process, Processes
 from nvltop.text import clean
 
 MAX_ARGUMENTS: Final = 512
+"""Length above which arguments are truncated, characters."""
 MAX_ANCESTORS: Final = 16
+"""Largest number of ancestors."""
 NOT_IN_PROC: Final = "in another PID namespace (outside this container), or just ended"
 HIDEPID: Final = "/proc is mounted so that only their owner sees them (hidepid)"
 NOT_ALLOWED: Final = Missing("only its owner and root may read this")
@@ -28,13 +30,15 @@ UNREADABLE_VALUE: Final = Missing("/proc could not be read")
 PROC_UNREADABLE: Final = "their entries in /proc cannot be read"
 NEEDS_SECOND_READING: Final = Missing("needs a second reading")
 MIN_CPU_SPAN_S: Final = 0.1
-"""CPU time is counted in ticks of 10 ms: over less than this, its share says nothing."""
+"""Shortest time over which a CPU share is computed, seconds; CPU time is counted in ticks of 10 ms."""
 KERNEL_NAME_BYTES: Final = 15
-"""Bytes of a name that the kernel keeps."""
+"""Length to which the kernel truncates names, bytes."""
 
 _END: Final = r"(?:\.slice|\.service|\.scope)?(?:[:/]|$)"
-"""What may follow an id: systemd's suffix, then the end of the path's part. A colon separates it from the
-container's id where the runtime was not told to use systemd (`…slice:cri-containerd:<id>`)."""
+"""What may follow an id: systemd's suffix, then the end of this part of the path.
+
+A colon precedes the container's id if the runtime does not use systemd (`…slice:cri-containerd:<id>`).
+"""
 CGROUP_PATTERNS: Final = (
     ("slurm", re.compile(r"/job_(\d+)(?:/|$)")),
     # IBM Spectrum LSF: /lsf/<cluster>/job.<job>[<index>].<pid>.<time>
@@ -56,15 +60,18 @@ CGROUP_PATTERNS: Final = (
     ),
     ("container", re.compile(r"[/:-]([0-9a-f]{12})[0-9a-f]{52}" + _END)),
 )
-"""What a cgroup path contains, most specific first. A static pod has a hash of 32 digits as its UID."""
+"""Kinds of groups and the patterns of their cgroup paths, the most specific first.
+
+The UID of a static pod is a hash of 32 digits.
+"""
 
 
 def cgroup_group(cgroup: str) -> tuple[str, str]:
-    """Return kind and id of what a `/proc/PID/cgroup` says the process belongs to; empty if nothing."""
+    """Return kind and id of the group in the content of `/proc/PID/cgroup`; empty strings without one."""
     for kind, pattern in CGROUP_PATTERNS:
-        found = pattern.search(cgroup.replace("\n", "/\n"))
-        if found:
-            return kind, found[1].replace("_", "-") if kind == "kubernetes" else _unescaped(found[1])
+        match = pattern.search(cgroup.replace("\n", "/\n"))
+        if match:
+            return kind, match[1].replace("_", "-") if kind == "kubernetes" else _unescaped(match[1])
     return "", ""
 
 
@@ -74,7 +81,7 @@ def _unescaped(unit: str) -> str:
 
 @dataclass(slots=True)
 class _CachedProcess:
-    """A process that was met before."""
+    """A process with the properties that do not change."""
 
     stat: Stat
     at_s: float
@@ -84,7 +91,7 @@ class _CachedProcess:
 
 
 class ProcessTable:
-    """Remembers what does not change about a process: one file is read of each process at each reading."""
+    """The processes, with constant properties cached, so that a reading needs one file of each process."""
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
@@ -92,14 +99,14 @@ class ProcessTable:
         self._users: dict[int, str] = {}
 
     def describe(self, uses: Mapping[int, tuple[GpuUse, ...]], unread: Missing | None = None) -> Processes:
-        """Return the processes that can be seen, and how many cannot, and why."""
-        self._cached = {pid: met for pid, met in self._cached.items() if pid in uses}
+        """Return the visible processes, and the number of hidden ones with the reasons."""
+        self._cached = {pid: cached for pid, cached in self._cached.items() if pid in uses}
         seen = []
         hidden: list[str] = []
         for pid, on in sorted(uses.items()):
             try:
                 seen.append(replace(self._describe(pid), uses=on))
-            except Exception as error:  # whatever /proc says or lacks costs this process only
+            except Exception as error:  # unexpected content of /proc affects this process only
                 self._cached.pop(pid, None)
                 hidden.append(_why_hidden(pid, error))
         return Processes(
@@ -110,26 +117,28 @@ class ProcessTable:
         if pid <= 0:
             raise ProcessLookupError
         now_s, stat = time.monotonic(), read_stat(pid, self._proc)
-        met = self._cached.get(pid)
-        # A number given to someone else is someone else; another name is another program (`exec`).
-        if met is None or (met.stat.start_ticks, met.stat.name) != (stat.start_ticks, stat.name):
-            met = self._cached[pid] = _CachedProcess(stat, now_s, self._read_facts(pid, stat))
-        elif now_s - met.at_s >= MIN_CPU_SPAN_S:
-            ticks = max(0, stat.cpu_ticks - met.stat.cpu_ticks)
-            met.cpu_percent = 100.0 * ticks / TICKS_PER_S / (now_s - met.at_s)
-            met.stat, met.at_s = stat, now_s
-        return replace(met.facts, cpu_percent=met.cpu_percent, memory_bytes=stat.resident_bytes)
+        cached = self._cached.get(pid)
+        # The pid may have been reused, and the process may run another program (`exec`).
+        if cached is None or (cached.stat.start_ticks, cached.stat.name) != (stat.start_ticks, stat.name):
+            cached = self._cached[pid] = _CachedProcess(stat, now_s, self._read_facts(pid, stat))
+        elif now_s - cached.at_s >= MIN_CPU_SPAN_S:
+            ticks = max(0, stat.cpu_ticks - cached.stat.cpu_ticks)
+            cached.cpu_percent = 100.0 * ticks / TICKS_PER_S / (now_s - cached.at_s)
+            cached.stat, cached.at_s = stat, now_s
+        return replace(cached.facts, cpu_percent=cached.cpu_percent, memory_bytes=stat.resident_bytes)
 
     def _read_facts(self, pid: int, stat: Stat) -> Process:
         kind, group = cgroup_group(self._cgroup(pid))
-        words = self._words(pid)
+        command = self._command_line(pid)
         return Process(
             pid=pid,
             uses=(),
-            executable=_executable(stat.name, words),
+            executable=_executable(stat.name, command),
             user=self._user(pid),
-            # Quoted, so that one can tell where an argument ends: a secret may hold blanks.
-            arguments=words if isinstance(words, Missing) else clean(shlex.join(words[1:]), MAX_ARGUMENTS),
+            # Quoted, so that the end of an argument is unambiguous: a secret may contain spaces.
+            arguments=command
+            if isinstance(command, Missing)
+            else clean(shlex.join(command[1:]), MAX_ARGUMENTS),
             started_s=_started_s(stat.start_ticks),
             ancestors=self._ancestors(stat),
             group_kind=kind,
@@ -144,7 +153,7 @@ class ProcessTable:
         except OSError:
             return ""
 
-    def _words(self, pid: int) -> Maybe[list[str]]:
+    def _command_line(self, pid: int) -> Maybe[list[str]]:
         try:
             return read_command_line(pid, self._proc)
         except PermissionError:
@@ -160,11 +169,11 @@ class ProcessTable:
         except (OSError, ValueError):
             return UNREADABLE_VALUE
         if number not in self._users:
-            # Once for each user: the answer can come from a directory server.
+            # Once for each user: the name may come from a directory server.
             try:
                 self._users[number] = clean(pwd.getpwuid(number).pw_name)
             except (KeyError, OSError, OverflowError):
-                self._users[number] = str(number)  # in containers, users often have no names
+                self._users[number] = str(number)  # in containers, users often have no name
         return self._users[number]
 
     def _ancestors(self, stat: Stat) -> tuple[Ancestor, ...]:
@@ -173,17 +182,17 @@ class ProcessTable:
             while stat.parent > 0 and len(found) < MAX_ANCESTORS:
                 parent = read_stat(stat.parent, self._proc)
                 if parent.start_ticks > stat.start_ticks:
-                    break  # the parent has ended, and another one has its number
-                words = self._words(stat.parent)
-                found.append(_ancestor(stat.parent, _executable(parent.name, words), words))
+                    break  # the parent has ended, and its pid has been reused
+                command = self._command_line(stat.parent)
+                found.append(_ancestor(stat.parent, _executable(parent.name, command), command))
                 stat = parent
         except (OSError, ValueError):
-            pass  # as far up as may be seen
+            pass  # further ancestors cannot be read
         return tuple(found)
 
 
 def _started_s(start_ticks: int) -> Maybe[float]:
-    """Return the Unix time of a number of ticks after boot."""
+    """Return the Unix time of a start time in ticks since boot."""
     try:
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / TICKS_PER_S
     except OSError:
@@ -194,7 +203,7 @@ def _started_s(start_ticks: int) -> Maybe[float]:
 def _why_hidden(pid: int, error: Exception) -> str:
     try:
         if pid > 0:
-            os.kill(pid, 0)  # signal 0 asks whether there is one, and does nothing
+            os.kill(pid, 0)  # signal 0 only checks whether the process exists
             # There is one, and we may signal it.
             return (
                 NOT_IN_PROC if isinstance(error, (FileNotFoundError, ProcessLookupError)) else PROC_UNREADABLE
@@ -206,28 +215,28 @@ def _why_hidden(pid: int, error: Exception) -> str:
     return NOT_IN_PROC
 
 
-def _executable(name: str, words: Maybe[list[str]]) -> str:
-    """Return the name of a program; where the kernel has cut it off, the command line has the rest."""
-    if len(name.encode()) >= KERNEL_NAME_BYTES and not isinstance(words, Missing) and words:
-        whole = os.path.basename(words[0])
-        if whole.startswith(name):
-            name = whole
+def _executable(name: str, command: Maybe[list[str]]) -> str:
+    """Return the name of a program; if the kernel has truncated it, complete it from the command line."""
+    if len(name.encode()) >= KERNEL_NAME_BYTES and not isinstance(command, Missing) and command:
+        complete = os.path.basename(command[0])
+        if complete.startswith(name):
+            name = complete
     return clean(name)
 
 
-def _ancestor(pid: int, name: str, words: Maybe[list[str]]) -> Ancestor:
-    """Return a process by its name, or by that of the script that it runs (`torchrun` is one)."""
-    given = [] if isinstance(words, Missing) else words[:3]
-    program = os.path.basename(given[0]).removeprefix("-") if given else ""
+def _ancestor(pid: int, name: str, command: Maybe[list[str]]) -> Ancestor:
+    """Return a process with its name or that of the script that it runs, such as `torchrun`."""
+    start = [] if isinstance(command, Missing) else command[:3]
+    program = os.path.basename(start[0]).removeprefix("-") if start else ""
     interpreter = ""
     if name.startswith("python"):
         script = ""
-        if given[1:2] == ["-m"]:
-            script = given[-1]
-        elif len(given) > 1 and not given[1].startswith("-"):
-            script = os.path.basename(given[1])
+        if start[1:2] == ["-m"]:
+            script = start[-1]
+        elif len(start) > 1 and not start[1].startswith("-"):
+            script = os.path.basename(start[1])
         if script:
             name, interpreter = script, program
-    elif program != name and any(os.path.basename(word).startswith(name) for word in given[1:]):
+    elif program != name and any(os.path.basename(word).startswith(name) for word in start[1:]):
         interpreter = program  # the kernel names a process that runs a script after the script
     return Ancestor(pid, clean(name), clean(interpreter))

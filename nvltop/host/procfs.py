@@ -1,4 +1,4 @@
-"""What `/proc/PID` says of one process, read in bounded pieces and checked (proc(5))."""
+"""Files of one process in `/proc/PID`, read up to a limit and checked (proc(5))."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 PROC: Final = Path("/proc")
 MAX_BYTES: Final = 1 << 14
-"""Read of one file at most; command lines can be megabytes long."""
+"""Number of bytes read of a file; command lines can be megabytes long."""
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -17,20 +17,20 @@ class Stat(NamedTuple):
     """Some fields of `/proc/PID/stat`."""
 
     name: str
-    """As the kernel has it: at most 15 bytes."""
+    """Name in the kernel, at most 15 bytes."""
     parent: int
     cpu_ticks: int
-    """CPU time in user and in kernel mode so far."""
+    """CPU time in user and in kernel mode."""
     start_ticks: int
-    """Since boot; with the process id it names a process for good, which no clock step changes."""
+    """Start time since boot; together with the pid it identifies a process, whatever the clock is set to."""
     resident_bytes: int
     session: int = 0
     """Session id."""
 
 
 def read_file(pid: int, name: str, proc: Path = PROC) -> bytes:
-    """Return the beginning of a file of a process; raise `OSError` if there is none."""
-    # Built as a string: `Path` would be a good part of what reading thousands of them costs.
+    """Return the beginning of a file of a process; raise `OSError` if it cannot be read."""
+    # A string, because building a `Path` takes a large part of the time of reading thousands of files.
     fd = os.open(f"{proc}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         return os.read(fd, MAX_BYTES)
@@ -39,8 +39,8 @@ def read_file(pid: int, name: str, proc: Path = PROC) -> bytes:
 
 
 def read_stat(pid: int, proc: Path = PROC) -> Stat:
-    """Read `stat` of a process; raise `OSError` if there is none, `ValueError` if it holds something else."""
-    # The name may hold blanks and parentheses itself.
+    """Read `stat` of a process; raise `OSError` if it cannot be read, `ValueError` if it is malformed."""
+    # The name may contain spaces and parentheses.
     begin, _, end = read_file(pid, "stat", proc).rpartition(b")")
     fields = end.split()
     if len(fields) < 22:
@@ -53,15 +53,15 @@ def read_stat(pid: int, proc: Path = PROC) -> Stat:
 
 
 def read_command_line(pid: int, proc: Path = PROC) -> list[str]:
-    """Return the command line of a process, cut off where it is long; raise `OSError`."""
+    """Return the arguments of a process, truncated if they are long; raise `OSError` if that fails."""
     text = read_file(pid, "cmdline", proc).decode(errors="replace")
-    words = text.removesuffix("\0").split("\0") if text else []
-    # Programs that write their own title there (`setproctitle`) write blanks.
-    return words[0].split(" ") if len(words) == 1 else words
+    arguments = text.removesuffix("\0").split("\0") if text else []
+    # Programs that set their title (`setproctitle`) separate its parts by spaces.
+    return arguments[0].split(" ") if len(arguments) == 1 else arguments
 
 
 def read_uid(pid: int, proc: Path = PROC) -> int:
-    """Return the real user id of a process; raise `OSError` or `ValueError`."""
+    """Return the real user id of a process; raise `OSError` or `ValueError` if that fails."""
     for line in read_file(pid, "status", proc).splitlines():
         if line.startswith(b"Uid:"):
             return int(line.split()[1])

@@ -1,4 +1,7 @@
-"""Reads of the host whose failures are missing values: `/proc` and `/sys` can lack or hold anything."""
+"""Reads of the host whose failures become missing values.
+
+Files in `/proc` and `/sys` may be missing or contain anything.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from nvltop.text import clean
 
 T = TypeVar("T")
 MAX_REASON = 80
-"""Characters."""
+"""Length of a reason, characters."""
 
 
 def read_safely(read: Callable[[], T], source: str) -> Maybe[T]:
-    """Return what `read` returns; if it fails in any way, `Missing` with the source and the reason."""
+    """Return the result of `read`; if it raises, `Missing` with the source and the reason."""
     try:
         return read()
     except Exception as error:  # psutil raises whatever its parsing of /proc runs into
@@ -23,11 +26,11 @@ def read_safely(read: Callable[[], T], source: str) -> Maybe[T]:
 
 
 def error_reason(error: Exception) -> str:
-    """Return in a few words why something of the host could not be read."""
+    """Return a short description of an error."""
     if isinstance(error, PermissionError) or type(error).__name__ == "AccessDenied":
         return "no permission"
     if isinstance(error, OSError) and error.errno:
         return clean(os.strerror(error.errno).lower(), MAX_REASON)
-    words = str(error) if isinstance(error, (RuntimeError, ValueError, OSError)) else ""
-    words = clean(words.strip().partition("\n")[0], MAX_REASON)
-    return words or f"not what it should be ({type(error).__name__})"
+    text = str(error) if isinstance(error, (RuntimeError, ValueError, OSError)) else ""
+    text = clean(text.strip().partition("\n")[0], MAX_REASON)
+    return text or f"unexpected content ({type(error).__name__})"

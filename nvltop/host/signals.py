@@ -1,4 +1,4 @@
-"""Sends a signal to the process that is meant, and to no other that has its number by now."""
+"""Sending a signal to a process, but not to another process that has got its pid since."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nvltop.host.procfs import read_stat
 
 
 def send_signal(pid: int, start_ticks: int, number: int) -> str:
-    """Send a signal; returns why it could not be sent, empty if it was.
+    """Send a signal; return why it could not be sent, or an empty string.
 
-    A process is known by when it started, in the kernel's ticks since boot (field 22 of /proc/PID/stat),
-    which do not move when the clock is set. A pidfd holds on to it while that is compared; without one
-    (before Linux 5.3) a moment stays in which the number could change hands.
+    The process is identified by its start time in ticks since boot (field 22 of /proc/PID/stat), which does
+    not change when the clock is set. A pidfd refers to the process while the start times are compared.
+    Without pidfds (before Linux 5.3) the pid could be reused between the comparison and the signal.
     """
     try:
         fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
@@ -23,7 +23,7 @@ def send_signal(pid: int, start_ticks: int, number: int) -> str:
         fd = -1
     try:
         if read_stat(pid).start_ticks != start_ticks:
-            return f"process {pid} has ended, another one has its number"
+            return f"process {pid} has ended, and another process has its pid"
         if fd >= 0 and hasattr(signal, "pidfd_send_signal"):
             signal.pidfd_send_signal(fd, number)
         else:
@@ -33,7 +33,7 @@ def send_signal(pid: int, start_ticks: int, number: int) -> str:
     except PermissionError:
         return f"not permitted to signal process {pid}: it belongs to another user"
     except (OSError, ValueError):
-        return f"process {pid}: /proc does not tell which process it is"
+        return f"process {pid}: /proc does not show which process it is"
     finally:
         if fd >= 0:
             os.close(fd)

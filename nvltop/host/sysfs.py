@@ -1,7 +1,7 @@
-"""Reading the kernel's files, each answer a value or why there is none.
+"""Reading files of the kernel; each result is a value or the reason why it is missing.
 
-Containers often see the host's files elsewhere: `HOST_SYS` and `HOST_PROC` say where, as for other
-monitors (`-v /sys:/host/sys:ro -e HOST_SYS=/host/sys`).
+In containers, the host's files are often mounted elsewhere. `HOST_SYS` and `HOST_PROC` give the
+directories, as with other monitors (`-v /sys:/host/sys:ro -e HOST_SYS=/host/sys`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from nvltop.model import NOT_SUPPORTED, Maybe, Missing
 from nvltop.text import clean
 
 MAX_BYTES: Final = 4096
-"""What sysfs gives at most."""
+"""Size of the largest file in sysfs."""
 MAX_DIGITS: Final = 20
-"""Of a 64-bit count."""
+"""Number of digits of a 64-bit count."""
 NO_PERMISSION: Final = Missing("no permission")
 NOT_THERE: Final = Missing("not there")
 DEVICE_GONE: Final = Missing("the device is gone")
-NOT_A_NUMBER: Final = Missing("the file holds no number")
+NOT_A_NUMBER: Final = Missing("the file does not contain a number")
 _REASONS: Final = {
     errno.EACCES: NO_PERMISSION,
     errno.EPERM: NO_PERMISSION,
@@ -34,17 +34,17 @@ _REASONS: Final = {
 
 
 def sys_root() -> Path:
-    """Return where sysfs is."""
+    """Return the directory of sysfs."""
     return Path(os.environ.get("HOST_SYS") or "/sys")
 
 
 def proc_root() -> Path:
-    """Return where procfs is."""
+    """Return the directory of procfs."""
     return Path(os.environ.get("HOST_PROC") or "/proc")
 
 
 def read_text(path: str | Path) -> Maybe[str]:
-    """Return a file's text without the blanks around it."""
+    """Return the text of a file without surrounding white space."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -57,7 +57,7 @@ def read_text(path: str | Path) -> Maybe[str]:
 
 
 def read_count(path: str | Path) -> Maybe[int]:
-    """Return the count that a file holds."""
+    """Return the count in a file."""
     text = read_text(path)
     if isinstance(text, Missing):
         return text
@@ -67,7 +67,7 @@ def read_count(path: str | Path) -> Maybe[int]:
 
 
 def list_names(path: Path) -> list[str]:
-    """Return what is in a folder, in the order of the alphabet; nothing if it cannot be read."""
+    """Return the sorted names in a directory; an empty list if it cannot be read."""
     try:
         return sorted(os.listdir(path))
     except OSError:

@@ -1,4 +1,4 @@
-"""What nvltop runs on: the versions that a bug report needs."""
+"""Versions of nvltop and of the software it runs on, for bug reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext", "psutil")
 
 
 def versions() -> dict[str, str]:
-    """Return names and versions, of nvltop first; nothing of them names this machine or its users."""
+    """Return versions by name, nvltop first; none of them identifies this machine or its users."""
     system = os.uname()
     return {
         "nvltop": __version__,
@@ -33,7 +33,7 @@ def _distribution() -> str:
 
 
 def _version(package: str) -> str:
-    # Takes 3 MB, and is hardly ever needed.
+    # Imported late, because it takes 3 MB and is rarely needed.
     from importlib import metadata
 
     try:

@@ -36,7 +36,7 @@ def test_another_process_with_the_number_is_left_alone(child, monkeypatch, pidfd
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     started = read_stat(child.pid).start_ticks
     why = signals.send_signal(child.pid, started - 1, signal.SIGKILL)
-    assert why == f"process {child.pid} has ended, another one has its number"
+    assert why == f"process {child.pid} has ended, and another process has its pid"
     assert child.poll() is None
 
 

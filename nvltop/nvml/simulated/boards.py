@@ -1,4 +1,4 @@
-"""Models of GPU: NVML's name, generation, link version and speed (MB/s a link, as NVML tells it)."""
+"""GPU models of the simulation: name, generation, link version and speed as NVML reports them."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ GB10: Final = Board("NVIDIA GB10", BLACKWELL, 0, 140, 1, memory_info=False, pcie
 RTX5090: Final = Board("NVIDIA GeForce RTX 5090", BLACKWELL, 32, 575, 5)
 RTX_PRO: Final = Board("NVIDIA RTX PRO 6000 Blackwell Server Edition", BLACKWELL, 95, 600, 5)
 RUBIN_GPU: Final = replace(B200, name="NVIDIA Rubin", architecture=RUBIN, memory_gib=280, link_version=8)
-"""Speed and power of this generation are not public: those of the one before."""
+"""Speed and power of Rubin are not public; those of Blackwell stand in for them."""

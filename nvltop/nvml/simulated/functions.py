@@ -283,7 +283,7 @@ def _topology(driver: SimulatedDriver) -> FunctionTable:
         info.state = 2 if driver.machine.scenario == "fabric-stuck" else 3
         info.status, info.cliqueId = SUCCESS, node.clique_id
         info.clusterUuid[:] = node.cluster_uuid
-        # 2 in a two-bit field means that there is no such problem. Blackwell has more fields.
+        # 2 in a two-bit field means "no problem". Blackwell has more fields.
         info.healthMask = 0x51AA if board.architecture >= BLACKWELL else 0x2
         if info.version == pynvml.nvmlGpuFabricInfo_v3:
             info.healthSummary = 1

@@ -1,4 +1,4 @@
-"""How the links of a simulated machine are laid."""
+"""Link layouts of simulated machines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from nvltop.nvml.simulated.node import LinkEnd
 
 LinkLayout = tuple[tuple[LinkEnd, ...], ...]
+"""Remote ends of the links of each GPU, by link index."""
 
 UNCONNECTED = LinkEnd("none")
 
 
 def switched(gpus: int, links: int, switches: int) -> LinkLayout:
-    """Join every link to a switch, the links of a GPU spread over all switches."""
+    """Connect every link to a switch, with each GPU's links spread over all switches."""
     return tuple(
         tuple(LinkEnd("switch", k % switches, g * links // switches + k // switches) for k in range(links))
         for g in range(gpus)
@@ -20,7 +21,7 @@ def switched(gpus: int, links: int, switches: int) -> LinkLayout:
 
 
 def direct(counts: Sequence[Sequence[int]]) -> LinkLayout:
-    """Join GPUs straight to each other, with so many links a pair."""
+    """Connect GPUs directly; `counts` is the matrix of the number of links between each pair."""
     ends: list[list[LinkEnd]] = [[] for _ in counts]
     for a, row in enumerate(counts):
         for b in range(a + 1, len(counts)):
@@ -32,12 +33,12 @@ def direct(counts: Sequence[Sequence[int]]) -> LinkLayout:
 
 
 def all_pairs(gpus: int, links: int) -> list[list[int]]:
-    """Return the link counts of GPUs of which each pair is joined alike."""
+    """Return the matrix in which every pair of GPUs has the same number of links."""
     return [[links if a != b else 0 for b in range(gpus)] for a in range(gpus)]
 
 
 def bridged(gpus: int, links: int, *pairs: tuple[int, int]) -> LinkLayout:
-    """Join some pairs by all their links, and leave the links of the others unconnected."""
+    """Connect pairs of GPUs by all their links; the links of other GPUs are unconnected."""
     partner = dict(pairs) | {b: a for a, b in pairs}
     return tuple(
         tuple(LinkEnd("gpu", partner[g], k) if g in partner else UNCONNECTED for k in range(links))
@@ -46,12 +47,13 @@ def bridged(gpus: int, links: int, *pairs: tuple[int, int]) -> LinkLayout:
 
 
 def with_unconnected(links: LinkLayout, present: int, active: Sequence[int]) -> LinkLayout:
-    """Spread each GPU's ends over the active ones of the links present; the others are unconnected."""
-    at = dict(enumerate(active))
-    out = []
+    """Move each GPU's links to the `active` indices among `present` links; the others are unconnected."""
+    new_index = dict(enumerate(active))
+    layout = []
     for ends in links:
         row = [UNCONNECTED] * present
         for k, end in enumerate(ends):
-            row[at[k]] = LinkEnd(end.kind, end.device, at[end.link] if end.kind == "gpu" else end.link)
-        out.append(tuple(row))
-    return tuple(out)
+            link = new_index[end.link] if end.kind == "gpu" else end.link
+            row[new_index[k]] = LinkEnd(end.kind, end.device, link)
+        layout.append(tuple(row))
+    return tuple(layout)

@@ -1,4 +1,4 @@
-"""A simulated machine while it runs: what every counter and gauge stands at, at any time."""
+"""A running simulated machine: the value of every counter and gauge at any time."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from nvltop.nvml.simulated.traffic import Bursts, Constant, Flow, Stopped
 from nvltop.nvml.simulated.workload import BURST_S, Workload
 
 BURST_SHARE: Final = 0.75
-"""Share of the speed that the bursts reach: below what NCCL reaches at best."""
+"""Share of the speed that bursts reach; less than NCCL reaches at best."""
 SATURATED_SHARE: Final = 0.76
 """Share of the speed that NCCL reaches at best."""
 BURST_NOISE: Final = 0.01
+"""Relative amplitude of the noise on bursts."""
 RAW_OVER_DATA: Final = 1.12
+"""Ratio of raw bytes to data bytes."""
 RAW_IDLE_BYTES_PER_S: Final = 0.3e6
-"""Bytes/s that RAW counts on a link without data."""
+"""Increase of the RAW counter of a link without data, bytes/s."""
 PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+"""Rate of one lane by PCIe generation."""
 
 ERROR_INTERVAL_S: Final = 4.0
-"""How often the faulty link of `errors` counts another one."""
+"""Interval at which an error counter of the faulty link of `errors` increases, seconds."""
 COUNTER_BASE: Final = 41 << 30
-"""Counters start somewhere else on every link, so that a total is never mistaken for a rate."""
+"""Initial count, multiplied by a different factor for each link, so that no total looks like a rate."""
 
 INITIAL_THROTTLED_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_thermal": 0.0, "power_brake": 0.0}
-"""What the driver had counted before the machine was switched on."""
+"""Initial throttle time by reason, seconds."""
 
 
 class Machine:
-    """One node with one scenario."""
+    """A node that runs a scenario."""
 
     def __init__(self, node: Node, scenario: str) -> None:
         self.node = node
         self.scenario = scenario
         self.busy = scenario != "idle"
         self.refresh_s = 0.0
-        """Seconds from one refresh of the NVLink counters to the next; 0 if they are always current."""
+        """Period at which the NVLink counters are refreshed, seconds; 0 if they are always up to date."""
         gpu = min(3, max(0, node.gpus - 1))
         links = len(node.links[gpu]) if node.gpus else 0
-        lit = [k for k in range(links) if node.links[gpu][k].kind != "none"]
-        self.faulty_link = (gpu, lit[min(7, len(lit) - 1)]) if lit else None
-        """GPU and link that the scenario's fault is about."""
+        connected = [k for k in range(links) if node.links[gpu][k].kind != "none"]
+        self.faulty_link = (gpu, connected[min(7, len(connected) - 1)]) if connected else None
+        """GPU and link that the scenario's fault affects."""
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
         self.faults = ScenarioFaults(scenario, gpu, node.gpus, nvlink5)
         self.pending_events = self.faults.events()
@@ -70,39 +73,39 @@ class Machine:
         return self.until_hang(flow)
 
     def until_hang(self, flow: Flow) -> Flow:
-        """Return traffic of the job, which ends when the job hangs."""
+        """Return the flow, stopped at the time at which the job hangs."""
         return flow if self.workload.end_s is None else Stopped(flow, self.workload.end_s)
 
     def _goes_down(self, gpu: int, link: int) -> bool:
-        """Whether this is the faulty link, seen from either end."""
+        """Return whether this is the faulty link, seen from either end."""
         end = self.node.links[gpu][link]
         return (gpu, link) == self.faulty_link or (
             end.kind == "gpu" and (end.device, end.link) == self.faulty_link
         )
 
     def flow(self, gpu: int, link: int, direction: str) -> Flow:
-        """Return the traffic of a link; on direct links RX is what the other end sends."""
+        """Return the traffic of a link; RX of a direct link is TX of its remote end."""
         end = self.node.links[gpu][link]
         if direction == "rx":
             if end.kind == "gpu":
                 return self._tx[end.device, end.link]
-            # Behind a switch what one GPU sends arrives at its neighbour.
+            # Through a switch, each GPU receives what its neighbour sends.
             return self._tx.get(((gpu + 1) % self.node.gpus, link)) or self._tx[gpu, link]
         return self._tx[gpu, link]
 
     def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
-        """Return the bytes that a link's counter stands at."""
+        """Return a link's byte counter."""
         flow = self.flow(gpu, link, direction)
         base = COUNTER_BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
         if not raw and not self.node.boards[gpu].data_counts:
             return base
         if self.refresh_s:
             t = t // self.refresh_s * self.refresh_s
-        moved = flow.integral(t)
-        return int(base + (moved * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else moved))
+        data = flow.integral(t)
+        return int(base + (data * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else data))
 
     def up(self, gpu: int, link: int, t: float) -> bool:
-        """Whether a link is active."""
+        """Return whether a link is active."""
         if self.node.links[gpu][link].kind == "none":
             return False
         return not (self.scenario == "link-down" and t >= FAULT_S and self._goes_down(gpu, link))
@@ -122,33 +125,33 @@ class Machine:
         return counts.get(kind, 0)
 
     def link_end(self, gpu: int, link: int) -> LinkEnd:
-        """Return where a link ends."""
+        """Return the remote end of a link."""
         return self.node.links[gpu][link]
 
     def utilization(self, gpu: int, t: float) -> float:
-        """Return how busy a GPU is, from 0 to 1."""
+        """Return the utilization of a GPU, from 0 to 1."""
         return self.workload.activity(gpu, "util").rate(t)
 
     def mean_activity(self, gpu: int, unit: str, start_s: float, end_s: float) -> float:
-        """Return how busy a unit of a GPU was between two times, from 0 to 1; see `Phase`."""
+        """Return the mean activity of a unit between two times, from 0 to 1; for the units see `Phase`."""
         activity = self.workload.activity(gpu, unit)
         return (activity.integral(end_s) - activity.integral(start_s)) / (end_s - start_s)
 
     def power_w(self, gpu: int, t: float) -> float:
-        """Return the power draw of the moment."""
+        """Return the power at a time, watts."""
         return self.node.boards[gpu].power_limit_w * self.workload.power(gpu).rate(t)
 
     def mean_power_w(self, gpu: int, t: float) -> float:
-        """Return the power draw over the last second, from twenty moments of it."""
+        """Return the mean power over the last second, watts, from twenty samples."""
         return sum(self.power_w(gpu, t - k / 20) for k in range(20)) / 20
 
     def throttled_s(self, gpu: int, reason: str, t: float) -> float:
-        """Return the seconds since the driver loaded in which the clocks were throttled for a reason."""
+        """Return for how long the clocks have been throttled for a reason, seconds."""
         now_s = t - FAULT_S if reason == "hw_thermal" and self.faults.is_overheated(gpu, t) else 0.0
         return INITIAL_THROTTLED_S[reason] + now_s
 
     def temperature_c(self, gpu: int, t: float) -> int:
-        """Return the temperature, which follows the load slowly."""
+        """Return the temperature, °C."""
         if self.faults.is_overheated(gpu, t):
             return 88
         return round(31 + 30 * (self.busy) + 2 * math.sin(t / 20 + gpu))
@@ -158,23 +161,23 @@ class Machine:
         return int(self.node.boards[gpu].memory_gib * (0.86 if self.busy else 0.006) * (1 << 30))
 
     def pcie(self, gpu: int, direction: str) -> Flow:
-        """Return the PCIe traffic: little beside NVLink, all of it without."""
+        """Return the PCIe traffic: little if the job uses NVLink, else all of its traffic."""
         if not self.busy:
             return Constant(2e5)
         board = self.node.boards[gpu]
         top = PCIE_LANE_BYTES_PER_S[board.pcie_gen] * board.pcie_width
-        lit = (
+        over_nvlink = (
             any(end.kind != "none" for end in self.node.links[gpu])
             and self.scenario not in PCIE_ONLY_SCENARIOS
         )
-        share = 0.05 if lit else 0.55
+        share = 0.05 if over_nvlink else 0.55
         share *= 1.0 if direction == "tx" else 0.8
         step_s = self.workload.step_s
         skew_s = self.workload.skew_s(gpu)
         return self.until_hang(Bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
 
     def c2c(self, gpu: int, direction: str) -> Flow:
-        """Return the C2C traffic to the CPU."""
+        """Return the C2C traffic with the CPU."""
         board = self.node.boards[gpu]
         top = board.c2c_links * board.c2c_mb_per_s * 1e6
         return self.until_hang(Constant((0.2 if direction == "tx" else 0.3) * top * self.busy))

@@ -1,4 +1,4 @@
-"""Which NICs the simulated machines have, and where; wired as `nvidia-smi topo -m` shows real ones."""
+"""NICs of the simulated machines, located as `nvidia-smi topo -m` shows them on real machines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class NicSpec:
-    """One NIC with one port."""
+    """A NIC with one port."""
 
     name: str
     gbit: int
-    """Gb/s."""
+    """Rate of the port, Gb/s."""
     gpu: int | None = None
-    """The GPU that it serves; None for storage and management."""
+    """Index of the GPU that the NIC serves; None for storage and management."""
     level: str = "NODE"
-    """How near that GPU is: `PIX`, `PXB` or `NODE`."""
+    """PCIe topology level to that GPU: `PIX`, `PXB` or `NODE`."""
     numa: int = 0
     bus: int = 0
     """PCI bus number."""
     function: int = 0
-    """Cards with two ports have two functions."""
+    """PCI function; an adapter with two ports has two."""
     layer: str = "InfiniBand"
     model: str = "MT_0000000838"
     rdma: bool = True
@@ -30,10 +30,11 @@ class NicSpec:
 
 NicSpecs = tuple[NicSpec, ...]
 STORAGE_MODEL: Final = "MT_0000000834"
+"""Model of the adapters for storage."""
 
 
 def dgx_h100(gbit: int, storage: int, numa: Sequence[int]) -> NicSpecs:
-    """Return the NICs of a DGX H100: one for each GPU, and two cards with two ports for storage."""
+    """Return the NICs of a DGX H100: one for each GPU, and two adapters with two ports for storage."""
     serves = {0: 0, 3: 1, 4: 2, 5: 3, 6: 4, 9: 5, 10: 6, 11: 7}
     return tuple(
         NicSpec(f"mlx5_{i}", gbit, serves[i], "PXB", numa[serves[i]], 0x18 + 12 * i)
@@ -47,7 +48,7 @@ def dgx_h100(gbit: int, storage: int, numa: Sequence[int]) -> NicSpecs:
 
 
 def dgx_a100(numa: Sequence[int]) -> NicSpecs:
-    """Return the NICs of a DGX A100: two to each pair of GPUs, and one card with two ports."""
+    """Return the NICs of a DGX A100: two for each pair of GPUs, and one adapter with two ports."""
     serving = [
         NicSpec(f"mlx5_{i}", 200, i, "PXB", numa[i], 0x0C + 0x1A * i, model="MT_0000000223") for i in range(8)
     ]
@@ -61,13 +62,13 @@ def dgx_a100(numa: Sequence[int]) -> NicSpecs:
 
 
 def one_per_gpu(gbit: int, numa: Sequence[int], gpus: int = 8, model: str = "MT_0000000838") -> NicSpecs:
-    """Return one NIC for each GPU on its switch, and a bond."""
+    """Return one NIC for each GPU, on the same PCIe switch, and a bond."""
     serving = [NicSpec(f"mlx5_{i}", gbit, i, "PIX", numa[i], 0x18 + 16 * i, model=model) for i in range(gpus)]
     return (*serving, NicSpec("mlx5_bond_0", 200, None, bus=0x05, layer="Ethernet", model=STORAGE_MODEL))
 
 
 def dgx1() -> NicSpecs:
-    """Return the four NICs of a DGX-1, each on a switch with two GPUs."""
+    """Return the four NICs of a DGX-1, each on a PCIe switch with two GPUs."""
     return tuple(
         NicSpec(f"mlx5_{i}", 100, 2 * i, "PIX", i // 2, 0x05 + 0x40 * i, model="MT_2180110032")
         for i in range(4)
@@ -75,16 +76,16 @@ def dgx1() -> NicSpecs:
 
 
 def hgx_a800() -> NicSpecs:
-    """Return the four NICs of an 8 × A800: on the switches of three GPUs."""
-    places = ((1, 0, 0x2A, 0), (3, 0, 0x5A, 0), (7, 1, 0xE2, 0), (7, 1, 0xE2, 1))
+    """Return the four NICs of an 8 × A800 machine, on the PCIe switches of three GPUs."""
+    locations = ((1, 0, 0x2A, 0), (3, 0, 0x5A, 0), (7, 1, 0xE2, 0), (7, 1, 0xE2, 1))
     return tuple(
         NicSpec(f"mlx5_{i}", 200, gpu, "PIX", numa, bus, function, model="MT_0000000226")
-        for i, (gpu, numa, bus, function) in enumerate(places)
+        for i, (gpu, numa, bus, function) in enumerate(locations)
     )
 
 
 def nvl72_tray(gbit: int) -> NicSpecs:
-    """Return the NICs of a tray of an NVL72: two for the GPUs of each socket, and a DPU with two ports."""
+    """Return the NICs of a tray of an NVL72: two for each socket's GPUs, and a DPU with two ports."""
     serving = [(0, 0, 0x03), (1, 0, 0x13), (4, 1, 0x83), (5, 1, 0x93)]
     return (
         *(
@@ -103,7 +104,7 @@ def nvl72_tray(gbit: int) -> NicSpecs:
 
 
 def onboard_ethernet(*names: str, gbit: int) -> NicSpecs:
-    """Return Ethernet interfaces without RDMA, the ports of one card."""
+    """Return Ethernet interfaces without RDMA, the ports of one adapter."""
     return tuple(
         NicSpec(name, gbit, None, bus=0x04, function=i, layer="Ethernet", model="8086:1563", rdma=False)
         for i, name in enumerate(names)

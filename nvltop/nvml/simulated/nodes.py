@@ -1,4 +1,7 @@
-"""The simulated machines. A new one is an entry here and a line in `nvltop.nvml.demo_nodes`."""
+"""The simulated machines.
+
+To add one, add an entry to `BUILDERS` and its description to `nvltop.nvml.demo_nodes`.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +40,17 @@ CUBE_MESH_V100: Final = (
     (0, 0, 1, 0, 1, 2, 0, 2),
     (0, 0, 0, 1, 2, 1, 2, 0),
 )
-"""Links of each pair of a DGX-1, as `nvidia-smi topo -m` prints them there."""
+"""Number of links between each pair of GPUs of a DGX-1, as in the output of `nvidia-smi topo -m`."""
 
 H100_BRIDGE_LINKS: Final = (0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15)
-"""Which of the 18 links of a bridged H100 PCIe or NVL are up: 12, with holes."""
+"""Active links of a bridged H100 PCIe or NVL: 12 of 18, with gaps."""
 
 HGX_BUSES: Final = (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF)
+"""PCI bus number of each GPU."""
 TWO_SOCKETS: Final = (0, 0, 0, 0, 1, 1, 1, 1)
+"""NUMA node of each GPU on a machine with two processors."""
 FOUR_SOCKETS: Final = (3, 3, 1, 1, 7, 7, 5, 5)
-"""NUMA nodes of a DGX A100, whose processors are cut into four each."""
+"""NUMA node of each GPU of a DGX A100, whose processors have four NUMA nodes each."""
 CLUSTER_UUID: Final = bytes.fromhex("7b1e55aa90024c11a0d3f2c4e6081357")
 
 DRIVER_535: Final = ("535.183.01", 12020)
@@ -54,27 +59,27 @@ DRIVER_580: Final = ("580.95.05", 13000)
 DRIVER_595: Final = ("595.45.04", 13020)
 
 
-def make_node(board: Board, links: LinkLayout, driver: tuple[str, int], **what: Any) -> Node:
-    """Put GPUs of one model into a machine."""
+def make_node(board: Board, links: LinkLayout, driver: tuple[str, int], **properties: Any) -> Node:
+    """Return a machine with GPUs of one model."""
     n = len(links)
-    what.setdefault("buses", tuple(HGX_BUSES[:n]) if n <= 8 else tuple(range(0x10, 0x10 + n)))
-    what.setdefault("numa", TWO_SOCKETS[:n] if n == 8 else (0,) * n)
-    return Node((board,) * n, links=links, driver=driver[0], cuda=driver[1], **what)
+    properties.setdefault("buses", tuple(HGX_BUSES[:n]) if n <= 8 else tuple(range(0x10, 0x10 + n)))
+    properties.setdefault("numa", TWO_SOCKETS[:n] if n == 8 else (0,) * n)
+    return Node((board,) * n, links=links, driver=driver[0], cuda=driver[1], **properties)
 
 
-def make_hgx(board: Board, links: int, switches: int, driver: tuple[str, int], **what: Any) -> Node:
-    """Put eight GPUs on NVSwitches."""
+def make_hgx(board: Board, links: int, switches: int, driver: tuple[str, int], **properties: Any) -> Node:
+    """Return a machine with eight GPUs on NVSwitches."""
     buses = tuple(range(5, 5 + switches))
-    return make_node(board, switched(8, links, switches), driver, switches=buses, cpus=224, **what)
+    return make_node(board, switched(8, links, switches), driver, switches=buses, cpus=224, **properties)
 
 
-def make_single_gpu(board: Board, links: int, driver: tuple[str, int], **what: Any) -> Node:
-    """Put one GPU into a machine, its links unconnected."""
-    return make_node(board, ((UNCONNECTED,) * links,), driver, **what)
+def make_single_gpu(board: Board, links: int, driver: tuple[str, int], **properties: Any) -> Node:
+    """Return a machine with one GPU whose links are unconnected."""
+    return make_node(board, ((UNCONNECTED,) * links,), driver, **properties)
 
 
 def make_nvl72_tray(board: Board, gbit: int) -> Node:
-    """Build a compute tray of an NVL72: four GPUs, the rack's switches out of sight."""
+    """Return a compute tray of an NVL72: four GPUs, with the rack's switches hidden."""
     return make_node(
         board, switched(4, 18, 18), DRIVER_580, switches=tuple(range(18)), numa=(0, 0, 1, 1), domain=8,
         cpus=144, hides_remotes=True, clique_id=32766, cluster_uuid=CLUSTER_UUID,
@@ -83,14 +88,14 @@ def make_nvl72_tray(board: Board, gbit: int) -> Node:
 
 
 def make_mixed() -> Node:
-    """Mix two bridged A100 with a card of another kind."""
+    """Return a machine with two bridged A100s and an RTX 4090."""
     gpus = (boards.A100_PCIE, boards.A100_PCIE, boards.RTX4090)
     links = (*bridged(2, 12, (0, 1)), ())
     return Node(gpus, (0x17, 0x31, 0xB1), links, DRIVER_570[0], DRIVER_570[1], numa=(0, 0, 1))
 
 
 def make_dgx2() -> Node:
-    """16 V100 on 12 switches."""
+    """Return a DGX-2: 16 V100s on NVSwitches."""
     return make_node(
         boards.V100_SXM3, switched(16, 6, 6), DRIVER_535, switches=tuple(range(0x60, 0x66)),
         numa=(0,) * 8 + (1,) * 8, cpus=96,

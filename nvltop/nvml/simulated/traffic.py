@@ -1,6 +1,6 @@
-"""Traffic over time whose integral is known exactly, so that a shown rate can be held against it.
+"""Traffic over time with an exact integral, with which tests compare the displayed rates.
 
-Pure. Rates are bytes/s, times seconds since the node was switched on, integrals bytes.
+Pure. Rates are in bytes/s, times in seconds since the machine was switched on, and integrals in bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Flow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The same at all times."""
+    """A constant level."""
 
     level: float = 0.0
 
@@ -37,10 +37,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """`high` for a `duty` share of each period, then `low`; the high part trembles by `noise`.
+    """`high` for a share `duty` of each period, then `low`, with relative noise on the high part.
 
-    The tremble is a sine that does not fit the period, so no two bursts are alike; its integral over
-    whole periods is a sum of cosines with a closed form (the Dirichlet kernel).
+    The noise is a sine that is not a multiple of the period, so all bursts differ. Its integral over
+    complete periods is a sum of cosines with a closed form (the Dirichlet kernel).
     """
 
     low: float
@@ -50,9 +50,9 @@ class Bursts:
     phase_s: float = 0.0
     noise: float = 0.0
     frequency: float = 7.3
-    """Of the tremble, in rad/s."""
+    """Frequency of the noise, rad/s."""
     _at_zero: float = field(init=False, repr=False)
-    """What the phase skips, which `moved` is asked for too often to work it out anew."""
+    """Integral over the phase, cached for `integral`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_at_zero", self._since(self.phase_s))
@@ -69,22 +69,22 @@ class Bursts:
         return self._since(t + self.phase_s) - self._at_zero
 
     def _since(self, s: float) -> float:
-        whole, rest = divmod(s, self.period_s)
+        periods, rest = divmod(s, self.period_s)
         on_s = self.duty * self.period_s
-        high_s = whole * on_s + min(rest, on_s)
+        high_s = periods * on_s + min(rest, on_s)
         flat = self.high * high_s + self.low * (s - high_s)
         if not self.noise:
             return flat
         w, p = self.frequency, self.period_s
-        tremble = _cosines(int(whole), w * p, 0.0) - _cosines(int(whole), w * p, w * on_s)
-        start = whole * p
-        tremble += math.cos(w * start) - math.cos(w * (start + min(rest, on_s)))
-        return flat + self.high * self.noise * tremble / w
+        noise = _cosines(int(periods), w * p, 0.0) - _cosines(int(periods), w * p, w * on_s)
+        start = periods * p
+        noise += math.cos(w * start) - math.cos(w * (start + min(rest, on_s)))
+        return flat + self.high * self.noise * noise / w
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """Levels that follow one another in each period.
+    """A sequence of levels that repeats in each period.
 
     `parts` holds the end of each part, in seconds from the start of the period, and its level; the last
     end is the length of the period.
@@ -103,8 +103,8 @@ class Cycle:
         return self._since(t + self.phase_s) - self._since(self.phase_s)
 
     def _since(self, s: float) -> float:
-        whole, rest = divmod(s, self.parts[-1][0])
-        return whole * self._within(self.parts[-1][0]) + self._within(rest)
+        periods, rest = divmod(s, self.parts[-1][0])
+        return periods * self._within(self.parts[-1][0]) + self._within(rest)
 
     def _within(self, rest: float) -> float:
         begins = (0.0, *(end_s for end_s, _ in self.parts))
@@ -116,13 +116,13 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """A sine around 0, for noise on top of something else."""
+    """A sine around 0, to add noise to a flow."""
 
     amplitude: float
     frequency: float
-    """In rad/s."""
+    """Frequency, rad/s."""
     phase: float = 0.0
-    """In rad."""
+    """Phase, rad."""
 
     def rate(self, t: float) -> float:
         """Return the level at `t`."""
@@ -130,12 +130,12 @@ class Sine:
 
     def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
-        turned = math.cos(self.phase) - math.cos(self.frequency * t + self.phase)
-        return self.amplitude * turned / self.frequency
+        change = math.cos(self.phase) - math.cos(self.frequency * t + self.phase)
+        return self.amplitude * change / self.frequency
 
 
 class Sum:
-    """Several flows added up, each times its factor."""
+    """A sum of flows, each multiplied by a factor."""
 
     def __init__(self, *flows: Flow, factors: tuple[float, ...] | None = None) -> None:
         self._flows = tuple(zip(flows, factors or (1.0,) * len(flows), strict=True))
@@ -151,7 +151,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """One flow up to a time, another from then on."""
+    """One flow up to a time, and another one after it."""
 
     first: Flow
     end_s: float
@@ -170,7 +170,7 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Another flow, which stops for good."""
+    """A flow that stops at a time."""
 
     flow: Flow
     end_s: float

@@ -1,4 +1,4 @@
-"""What the simulated job makes of each GPU over time: its steps, who waits for whom, when it hangs."""
+"""The simulated job: the activity of each GPU over time, its waiting for other GPUs, and hangs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ from typing import Final, NamedTuple
 from nvltop.nvml.simulated.traffic import Constant, Cycle, Flow, Sine, Sum, Switched
 
 STEP_S: Final = 2.0
+"""Duration of a training step, seconds."""
 BURST_S: Final = 1.2
-"""Length of a step, and of the exchange that it begins with; the rest is computation."""
+"""Duration of the communication with which a step begins, seconds; the rest is computation."""
 STRAGGLER_DELAY_S: Final = 0.6
-"""By how much longer the slow GPU of `straggler` computes; the others wait."""
+"""Additional time that the slow GPU of `straggler` computes while the others wait, seconds."""
 HANG_S: Final = 30.0
-"""When the job of `hang` stops: long enough for its step to be known by then."""
+"""Time at which the job of `hang` stops, seconds; its step period is known by then."""
 SKEW_S: Final = 0.013
-"""From GPU to GPU."""
+"""Time between the steps of one GPU and the next, seconds."""
 CLOCK_MHZ, SLOW_MHZ, IDLE_MHZ = 1755, 1240, 345
+"""SM clocks of a busy, a slow and an idle GPU."""
 IDLE_POWER: Final = 0.11
+"""Power of an idle GPU, as a share of the limit."""
 POWER_RANGE: Final = 0.82
-"""Shares of the power limit: what an idle GPU draws, and what full effort adds."""
+"""Power that full effort adds, as a share of the limit."""
 ACTIVITY_NOISE: Final = 0.01
-"""Amplitude of the noise on the activity of the units of a GPU that works."""
+"""Amplitude of the noise on the activity of a busy GPU's units."""
 
 
 class Phase(NamedTuple):
-    """How busy a GPU is while it does one thing; all from 0 to 1."""
+    """Activity of a GPU during one phase of a step; all values are from 0 to 1."""
 
     util: float
-    """Share of the time in which any kernel runs."""
+    """Share of the time in which a kernel runs."""
     effort: float
-    """How much of its power it uses, from idle to the limit."""
+    """Power, from 0 when idle to 1 at full effort."""
     sm: float
     tensor: float
     dram: float
@@ -39,46 +42,46 @@ class Phase(NamedTuple):
 
 UNITS: Final = ("sm", "tensor", "dram")
 EXCHANGE: Final = Phase(0.97, 0.45, 0.22, 0.02, 0.30)
-"""Communication with nothing behind it: NCCL's kernels take few of the multiprocessors."""
+"""Communication without computation: NCCL's kernels use few of the multiprocessors."""
 COMPUTE: Final = Phase(0.72, 0.95, 0.92, 0.64, 0.45)
 OVERLAP: Final = Phase(0.99, 0.93, 0.95, 0.58, 0.55)
 """Communication hidden behind compute."""
 SPIN: Final = Phase(1.0, 0.12, 1.0, 0.0, 0.0)
-"""Waiting in a collective: looks busy, and uses little power."""
-REST: Final = Phase(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Busy-waiting in a collective operation: full utilization at low power."""
+IDLE: Final = Phase(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The job of one machine."""
+    """The job of a machine."""
 
     scenario: str
     odd_gpu: int
-    """The GPU that a scenario is about."""
+    """Index of the GPU that behaves differently in a scenario."""
 
     @property
     def busy(self) -> bool:
-        """Whether there is a job at all."""
+        """Whether a job runs."""
         return self.scenario != "idle"
 
     @property
     def step_s(self) -> float:
-        """Length of a step."""
+        """Duration of a step, seconds."""
         return STEP_S + STRAGGLER_DELAY_S if self.scenario == "straggler" else STEP_S
 
     @property
     def end_s(self) -> float | None:
-        """When the job moves its last data, if it does."""
+        """Time at which the traffic ends, seconds; None if it does not end."""
         return HANG_S if self.scenario == "hang" else None
 
     def skew_s(self, gpu: int) -> float:
-        """Return by how much a GPU is ahead of the first."""
+        """Return the time by which a GPU is ahead of the first one, seconds."""
         return SKEW_S * gpu
 
     def step(self, gpu: int) -> tuple[tuple[float, Phase], ...]:
-        """Return the phases of a step of a GPU, each with the second of the step at which it ends."""
+        """Return the phases of a GPU's step, each with its end, seconds after the start of the step."""
         if not self.busy:
-            return ((self.step_s, REST),)
+            return ((self.step_s, IDLE),)
         if self.scenario == "saturated":
             return ((self.step_s, EXCHANGE),)
         if self.scenario == "overlapped":
@@ -88,17 +91,17 @@ class Workload:
         return (BURST_S, EXCHANGE), (self.step_s, COMPUTE)
 
     def activity(self, gpu: int, unit: str) -> Flow:
-        """Return over time how busy a GPU is, `unit` being a field of `Phase`."""
+        """Return the activity of a GPU over time; `unit` is a field of `Phase`."""
         return _activity(self, gpu, unit)
 
     def clock_mhz(self, gpu: int) -> int:
-        """Return the clock of the SMs."""
+        """Return the SM clock."""
         if not self.busy:
             return IDLE_MHZ
         return SLOW_MHZ if self.scenario == "straggler" and gpu == self.odd_gpu else CLOCK_MHZ
 
     def power(self, gpu: int) -> Flow:
-        """Return over time the share of the power limit that is drawn."""
+        """Return the power over time, as a share of the limit."""
         return Sum(
             Constant(IDLE_POWER),
             self.activity(gpu, "effort"),
@@ -111,9 +114,9 @@ class Workload:
 def _activity(work: Workload, gpu: int, unit: str) -> Flow:
     levels = tuple((end_s, getattr(phase, unit)) for end_s, phase in work.step(gpu))
     flow: Flow = Cycle(levels, work.skew_s(gpu))
-    # Only where the noise keeps a share within its range, so that means stay exact.
+    # Only where noise does not lead beyond 0 or 1, so that the means stay exact.
     if unit in UNITS and all(ACTIVITY_NOISE <= level <= 1 - ACTIVITY_NOISE for _, level in levels):
         flow = Sum(flow, Sine(ACTIVITY_NOISE, 3.1 + 0.17 * gpu))
     if work.end_s is None:
         return flow
-    return Switched(flow, work.end_s, Constant(getattr(REST if gpu == work.odd_gpu else SPIN, unit)))
+    return Switched(flow, work.end_s, Constant(getattr(IDLE if gpu == work.odd_gpu else SPIN, unit)))

@@ -73,7 +73,9 @@ def test_a_management_port_that_goes_down_is_no_fault_of_the_network(nics, gbit,
     kept = [replace(nic, rdma=nic.device != "mlx5_2") for nic in listed if rdma or nic.device == "mlx5_2"]
     w.begin(nics=tuple(kept))
     w.look(3)
-    w.says = {"mlx5_2": {**up, "state": "down", "rate_bytes_per_s": Missing("the driver tells no speed")}}
+    w.says = {
+        "mlx5_2": {**up, "state": "down", "rate_bytes_per_s": Missing("the driver does not report the speed")}
+    }
     assert (loud(w.look(5)) == {("nic-down", "mlx5_2")}) == told
 
 
