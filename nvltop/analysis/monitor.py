@@ -193,7 +193,7 @@ class Monitor:
 
     def _interval_of(self, gpu: Gpu) -> float:
         """Return how often the link counters of a GPU are read, in seconds."""
-        return max(self._tick.interval_s, self._cost.interval_of(gpu.index))
+        return self._cost.effective_interval_s(self._tick.interval_s, gpu.index)
 
     def _take(self, inventory: Inventory) -> None:
         if self._inventory:
@@ -224,7 +224,7 @@ class Monitor:
     def _judge(self, inventory: Inventory) -> None:
         now = self._now(inventory)
         self._incidents.observe(now.gpus, self._tick.wall_s)
-        interval_s = max(self._tick.interval_s, self._cost.interval_s)
+        interval_s = self._cost.effective_interval_s(self._tick.interval_s)
         self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
         for activity in self._activities.activities:
             for uuid in activity.gpus:

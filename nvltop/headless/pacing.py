@@ -84,7 +84,7 @@ class ReportPacer:
 
         `waited_s` is the time since the last report, `waiting_s` the time since the first reading after it.
         """
-        if waited_s > max(self._interval_s, self._cost.interval_s) + MAX_LATE_S:
+        if waited_s > self._cost.effective_interval_s(self._interval_s) + MAX_LATE_S:
             return True
         if not self._read or (self._rounds and waited_s < self._interval_s / 2):
             return False  # readings that piled up while our output was blocked make one report, not several
@@ -93,7 +93,7 @@ class ReportPacer:
 
     def _awaited(self) -> set[str]:
         """Return the GPUs that a report waits for: those that are read in time, at the usual interval."""
-        usual_s = max(self._interval_s, self._cost.interval_s)
+        usual_s = self._cost.effective_interval_s(self._interval_s)
         usual = {u for u, index in self._linked.items() if self._cost.interval_of(index) <= usual_s}
         in_time = self._last if self._rounds < 2 else self._last & self._before
         return usual & in_time or usual or set(self._linked)

@@ -278,6 +278,11 @@ class Frame:
     """Why the kernel log is not read, and what to do; empty while it is read or was not tried yet."""
     fabric_log: FabricLog = field(default_factory=FabricLog)
 
+    @property
+    def interval_s(self) -> float:
+        """The effective interval of the link counters in seconds; longer than requested if reads are slow."""
+        return self.cost.effective_interval_s(self.tick.interval_s)
+
 
 Show = Callable[[Frame, "list[str] | None"], None]
 """Takes each frame, and the UUIDs of the GPUs to show; None stands for all."""

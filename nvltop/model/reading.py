@@ -231,6 +231,13 @@ class Cost:
         """Return the effective interval of a GPU's link counters in seconds, by NVML index."""
         return next((o.interval_s for o in self.other_intervals if o.gpu == gpu), self.interval_s)
 
+    def effective_interval_s(self, requested_s: float, gpu: int | None = None) -> float:
+        """Return the interval of the link counters of one GPU, or of most; never below the requested one.
+
+        The value measured last may be older than a change of the requested interval.
+        """
+        return max(requested_s, self.interval_s if gpu is None else self.interval_of(gpu))
+
 
 Data: TypeAlias = (
     LinkCounters

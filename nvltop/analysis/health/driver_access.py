@@ -61,7 +61,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 def _not_answering(rule_input: RuleInput) -> Iterator[Claim]:
     """Claim that a driver call hangs, or that our own reader does."""
     unread = rule_input.history.unread_time
-    limit = max_gap_s(max(rule_input.tick.interval_s, rule_input.cost.interval_s))
+    limit = max_gap_s(rule_input.cost.effective_interval_s(rule_input.tick.interval_s))
     # A driver that reports a problem has answered, and nothing is read from excluded GPUs.
     readable = not rule_input.inventory.problem and any(g.state == "ok" for g in rule_input.gpus)
     if unread.unread_s > limit and readable:
@@ -161,7 +161,7 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
             gpu=None,
             headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
             summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
-            f" so nvltop refreshes every {max(cost.interval_s, rule_input.tick.interval_s):.3g} s{mode}",
+            f" so nvltop refreshes every {cost.effective_interval_s(rule_input.tick.interval_s):.3g} s{mode}",
             escalations=(Escalation(Severity.NOTICE, after_s=SLOW_DRIVER_S, readings=3),),
             read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},

@@ -54,9 +54,8 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
     elif old:
         who = "" if len(old) == len(frame.gpus) else f"{gpu_names(old)}: "
         right.append((f"{who}data {age(oldest)} old  ", "error"))
-    asked_s, cost = frame.tick.interval_s, frame.cost
-    slowed = cost.interval_s > asked_s * SLOWED_RATIO
-    per_s = f"{1 / max(asked_s, cost.interval_s):.3g}/s{' (slow driver)' if slowed else ''}  "
+    slowed = frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
+    per_s = f"{1 / frame.interval_s:.3g}/s{' (slow driver)' if slowed else ''}  "
     right.append((per_s, "warn" if slowed else ""))
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     right.append((clock + " ", "bold"))
