@@ -1,4 +1,4 @@
-"""Snapshots that a server of metrics writes by itself."""
+"""Automatic snapshots of `--serve`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def source(bench):
     os.close(writer)
 
 
-def test_one_is_written_and_told_and_signals_still_end_the_run(source, tmp_path, monkeypatch, capsys):
+def test_a_snapshot_is_written_and_signals_still_end_the_run(
+    source, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     settings = Settings(interval_s=0.0001, max_refreshes=20)
     handlers = set()
@@ -64,9 +66,9 @@ def test_one_is_written_and_told_and_signals_still_end_the_run(source, tmp_path,
         if thread.name == "snapshot":
             thread.join(5)
     [folder] = tmp_path.iterdir()
-    told = capsys.readouterr().err
-    assert told.startswith("nvltop: critical finding: ")
-    assert told.endswith(f": snapshot in {folder.name}\n")
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("nvltop: critical finding: ")
+    assert stderr.endswith(f": snapshot in {folder.name}\n")
     assert "critical finding" in (folder / "report.md").read_text()
     assert "NVLink" in (folder / "screen.svg").read_text().replace("&#160;", " ")
     assert len(handlers) == 1, "drawing the picture took no handler away"

@@ -94,20 +94,20 @@ def test_json_lines_an_interval_apart():
             assert len(gpu["links"]) == 18
 
 
-def test_interval_is_clamped_and_said():
+def test_an_interval_out_of_range_is_clamped_and_reported():
     run = nvltop("--json", "--interval", "1ms", "--demo")
     assert "using 0.1 s" in run.stderr
     assert json.loads(run.stdout)["interval_s"] == 0.1
 
 
-def test_ids_choose_what_is_shown():
+def test_ids_select_the_gpus_shown():
     run = nvltop("--json", "--interval", "0.2", "--demo", "-i", "1,0000:52:00.0")
     shown = json.loads(run.stdout)
     assert [gpu["index"] for gpu in shown["gpus"]] == [1, 2]
     assert len(shown["matrix"]["p2p_nvlink"]) == 8, "a view; the node stays whole"
 
 
-def test_text_when_stdout_is_no_terminal():
+def test_text_when_stdout_is_not_a_terminal():
     run = nvltop("--demo", "dgx1-v100", "--interval", "0.2")
     assert run.returncode == 0
     assert "NV2" in run.stdout
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(arguments):
     assert run.stderr == "nvltop: cannot write: No space left on device\n"
 
 
-def test_a_terminal_that_goes_as_it_ends_is_no_fault_of_ours():
+def test_a_terminal_that_closes_at_the_end_is_not_a_crash():
     code = (
         "import os, pty, sys; from nvltop.cli import main\n"
         "master, slave = pty.openpty()\n"
@@ -153,13 +153,13 @@ def test_a_terminal_that_goes_as_it_ends_is_no_fault_of_ours():
     assert (run.returncode, run.stderr) == (1, "nvltop: cannot write: Input/output error\n")
 
 
-def test_a_reader_that_leaves_early_is_no_error():
+def test_a_reader_that_closes_the_pipe_is_not_an_error():
     command = f"{sys.executable} -m nvltop --json -n 50 --interval 0.1 --demo | head -c 10"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert run.stderr == ""
 
 
-def test_what_was_recorded_replays_the_same(tmp_path):
+def test_a_recording_replays_the_same(tmp_path):
     file = tmp_path / "run.gz"
     live = nvltop("--json", "-n", "4", "--interval", "0.2", "--demo", "--record", str(file))
     assert live.returncode == 0
@@ -177,7 +177,7 @@ def test_what_was_recorded_replays_the_same(tmp_path):
     assert "exists already" in again.stderr
 
 
-def test_what_is_no_recording_is_one_line_and_exit_code_1(tmp_path):
+def test_a_file_that_is_not_a_recording_is_one_line_and_exit_code_1(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("hello\n")
     run = nvltop("--replay", str(file), "--once")
@@ -186,27 +186,27 @@ def test_what_is_no_recording_is_one_line_and_exit_code_1(tmp_path):
     assert run.stderr.count("\n") == 1
 
 
-def test_csv_has_units_in_its_titles_and_a_row_a_link():
+def test_csv_has_units_in_its_titles_and_a_row_per_link():
     lines = nvltop("--csv", "--demo", "hgx-a100-4", "--interval", "0.2").stdout.splitlines()
     assert "tx_bytes_per_s" in lines[0]
     assert len(lines) == 1 + 4 * (1 + 12)
     assert {line.count(",") for line in lines} == {lines[0].count(",")}
 
 
-def test_an_estimate_is_for_json():
+def test_estimate_needs_json():
     refused = nvltop("--demo", "--estimate", "--once")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--estimate needs --json" in refused.stderr
-    told = json.loads(nvltop("--demo", "--estimate", "--json").stdout)
-    assert told["matrix"]["estimated_pair_tx_bytes_per_s"][0][1] > 0
-    assert told["matrix"]["pair_tx_bytes_per_s"][0][1] is None
+    values = json.loads(nvltop("--demo", "--estimate", "--json").stdout)
+    assert values["matrix"]["estimated_pair_tx_bytes_per_s"][0][1] > 0
+    assert values["matrix"]["pair_tx_bytes_per_s"][0][1] is None
 
 
 @pytest.mark.parametrize(
     ("scenario", "answer", "headline"),
     [("saturated", "saturated", "NVLink limits the job"), ("idle", "idle", "Idle")],
 )
-def test_json_watches_for_as_long_as_it_is_told(scenario, answer, headline):
+def test_json_observes_for_the_requested_time(scenario, answer, headline):
     """End to end: worker, pipe, analysis, output."""
     run = nvltop("--json", "--for", "8", "--demo", "--scenario", scenario)
     verdict = json.loads(run.stdout)["verdict"]

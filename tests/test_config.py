@@ -1,4 +1,4 @@
-"""The config file: what is read from it, what is said of a broken one, what is kept when it is written."""
+"""The config file: reading, the messages for an invalid file, and what is kept when it is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_setting_can_be_read(path):
     assert set(file.load(path).values) == set(file.CHECKS)
 
 
-def test_without_a_file_the_defaults_hold(path):
+def test_without_a_file_there_are_no_settings(path):
     assert file.load(path) == file.LoadedConfig({})
 
 
@@ -54,11 +54,11 @@ def test_without_a_file_the_defaults_hold(path):
         ('alert = "bell"\n', 1, "list of bell"),
         ('colour = "red"\n', 1, "colour: not a setting of nvltop"),
         ("theme = \n", 1, "defaults are used"),
-        ('theme = "light"\nthis is no TOML\n', 2, "defaults are used"),
+        ('theme = "light"\nthis is not TOML\n', 2, "defaults are used"),
         ("[theme]\nname = 1\n", 1, "one of"),
     ],
 )
-def test_what_cannot_be_used_names_file_and_line_in_one_line(path, text, line, word):
+def test_an_invalid_setting_is_one_line_with_file_and_line(path, text, line, word):
     path.write_text(text)
     [message] = file.load(path).problems
     assert message.startswith(f"{path} line {line}: ")
@@ -66,7 +66,7 @@ def test_what_cannot_be_used_names_file_and_line_in_one_line(path, text, line, w
     assert "\n" not in message
 
 
-def test_a_wrong_setting_costs_itself_alone(path):
+def test_an_invalid_setting_does_not_discard_the_others(path):
     path.write_text('theme = "light"\nfuture = 1\ninterval = "fast"\nunicode = false\n')
     found = file.load(path)
     assert found.values == {"theme": "light", "unicode": False}
@@ -77,7 +77,7 @@ def test_a_wrong_setting_costs_itself_alone(path):
     assert "future = 1" in path.read_text()
 
 
-def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
+def test_files_that_are_not_text_or_cannot_be_read(path, tmp_path):
     path.write_bytes(b"theme = \xff\n")
     assert "not UTF-8" in file.load(path).problems[0]
     path.write_bytes(b"#" * (file.MAX_FILE_BYTES + 1))
@@ -92,14 +92,14 @@ def test_files_that_are_no_text_or_cannot_be_read(path, tmp_path):
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_no_file_brings_anything_but_settings_or_one_line(tmp_path_factory, raw):
+def test_any_file_gives_settings_or_lines(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("config") / "config.toml"
     path.write_bytes(raw)
     found = file.load(path)
     file.apply(Settings(), found.values)
-    for told in found.problems:
-        assert told.startswith(str(path))
-        assert "\n" not in told
+    for problem in found.problems:
+        assert problem.startswith(str(path))
+        assert "\n" not in problem
 
 
 def test_comments_and_order_are_kept(path):
@@ -112,7 +112,7 @@ def test_comments_and_order_are_kept(path):
     assert file.load(path).values["meters"] == ("cpu", "tx")
 
 
-def test_a_file_that_is_no_toml_is_not_touched(path):
+def test_a_file_that_is_not_toml_is_not_changed(path):
     path.write_text("this is mine\n")
     with pytest.raises(file.ConfigError, match="not valid TOML"):
         file.save(path, {"theme": "light"})
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_toml_is_not_touched(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(file.ConfigError, match="was not written"):
         file.save(tmp_path / "file" / "config.toml", {"theme": "light"})
@@ -137,7 +137,7 @@ def test_owner_and_mode_of_a_file_stay_and_a_link_is_followed(path, tmp_path, mo
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-def test_a_new_file_is_for_its_owner_alone(path):
+def test_only_its_owner_can_read_a_new_file(path):
     file.save(path, {"theme": "light"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -192,7 +192,7 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, fields):
     assert file.apply(before, file.load(path).values) == after
 
 
-def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypatch):
+def test_the_command_line_overrides_the_environment_which_overrides_the_file(path, monkeypatch):
     path.write_text('theme = "light"\ninterval = 2\n')
 
     def settings(*arguments):
@@ -211,7 +211,7 @@ def test_the_command_line_beats_the_environment_and_that_the_file(path, monkeypa
     assert settings("-C").theme == "monochrome"
 
 
-def test_what_shows_the_steps_of_a_job_reads_as_often_as_the_screen():
+def test_reports_that_show_steps_read_as_often_as_the_screen():
     def interval_s(*arguments):
         return read_settings(parser().parse_args([*arguments]), False).interval_s
 
@@ -220,12 +220,12 @@ def test_what_shows_the_steps_of_a_job_reads_as_often_as_the_screen():
     assert interval_s("--check", "--interval", "1") == 1.0
 
 
-def test_reports_do_not_read_it(path):
+def test_reports_do_not_read_the_file(path):
     path.write_text("broken")
     assert read_settings(parser().parse_args(["--config", str(path), "--json"]), False).theme == "default"
 
 
-def test_where_it_is_looked_for():
+def test_the_default_path():
     assert str(file.default_path({"HOME": "/home/u"})) == "/home/u/.config/nvltop/config.toml"
     assert str(file.default_path({"XDG_CONFIG_HOME": "/c", "HOME": "/h"})) == "/c/nvltop/config.toml"
     assert str(file.default_path({"XDG_CONFIG_HOME": "rel", "HOME": "/h"})) == "/h/.config/nvltop/config.toml"
@@ -262,7 +262,7 @@ def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
         assert not names & {"red", "green", "bright_red", "bright_green"}
 
 
-def test_toml_is_loaded_only_where_there_is_a_file():
+def test_toml_is_imported_only_if_there_is_a_file():
     code = (
         "import sys; from nvltop.cli.options import read_settings; from nvltop.cli.parser import parser;"
         "read_settings(parser().parse_args([]), True); print('tomlkit' in sys.modules)"

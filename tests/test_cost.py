@@ -1,4 +1,4 @@
-"""What nvltop does in a second does not grow unnoticed: the guard of the benchmark, and the guard itself."""
+"""The cost guard of the benchmark: the work of nvltop per second does not grow unnoticed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_no_count_has_grown_by_more_than_the_margin():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_what_the_guard_calls_too_much(monkeypatch):
+def test_the_guard_rejects_growth_beyond_the_margin(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARK))
     from guard import compare
 
@@ -37,10 +37,10 @@ def test_what_the_guard_calls_too_much(monkeypatch):
     assert [line.split() for line in text.splitlines() if "TOO MUCH" in line] == [
         ["calls", "node", "100.000", "110.000", "x1.100", "TOO", "MUCH"]
     ]
-    assert compare({}, {"node": {"calls": 1.0}}, 0.05)[1] == 1, "a case of which nothing was accepted"
+    assert compare({}, {"node": {"calls": 1.0}}, 0.05)[1] == 1, "a case without accepted counts"
 
 
-def test_the_counts_that_were_accepted_are_of_every_kind():
+def test_the_accepted_counts_cover_every_kind():
     saved = json.loads((BENCHMARK / "guard.json").read_text())
     assert 0 < saved["margin"] <= 0.05
     for counts in saved["counts"].values():

@@ -1,4 +1,4 @@
-"""Numbers keep to their columns and to the truth."""
+"""Formatted numbers fit their columns and are close to their values."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from nvltop.model import Missing
 
 
 @given(st.floats(0, 9.9e13))
-def test_rates_fit_their_column_and_are_near_the_truth(value):
+def test_rates_fit_their_column_and_are_close(value):
     text = gb_per_s(value, 6)
     assert len(text) == 6
     if "<" not in text:
@@ -27,7 +27,7 @@ def test_ages_are_short(seconds):
 
 
 @pytest.mark.parametrize("show", [gb_per_s, rate, percent, count])
-def test_the_unknown_is_a_question_mark_never_a_zero(show):
+def test_an_unknown_value_is_a_question_mark_never_a_zero(show):
     assert show(Missing("not supported")).strip() == "?"
 
 

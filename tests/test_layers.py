@@ -43,7 +43,7 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.tui.render.header, nvltop.tui.tabs.main.gpus, nvltop.tui.tabs.main.links", HEAVY),
     ],
 )  # fmt: skip
-def test_nothing_heavy_is_loaded(statement, never):
+def test_heavy_packages_are_not_imported(statement, never):
     assert loaded(statement) & set(never) == set()
 
 

@@ -48,7 +48,7 @@ def read(gpu: int, at_s: float) -> Reading:
 
 
 def reports(inventory: Inventory, interval_s: float, readings: list[Reading], until_s: float) -> list[float]:
-    """Return when reports are due, the inventory being there at 0."""
+    """Return the times at which reports are due, with the inventory at time 0."""
     pacer = ReportPacer(interval_s)
     pacer.expect(inventory, 0.0)
     due, waiting = [], sorted(readings, key=lambda r: r.end_s)
@@ -64,7 +64,7 @@ def reports(inventory: Inventory, interval_s: float, readings: list[Reading], un
 def sweeps(
     gpus: range | list[int], every_s: float, until_s: float, begin_s: float = 0.01, each_s: float = 0.0
 ):
-    """Return the readings of sweeps over some GPUs, each of which takes `each_s`."""
+    """Return the readings of sweeps over some GPUs; a sweep takes `each_s`."""
     count = int((until_s - begin_s) / every_s) + 1
     return [read(g, begin_s + n * every_s + i * each_s) for n in range(count) for i, g in enumerate(gpus)]
 
@@ -94,7 +94,7 @@ def test_each_report_has_a_new_reading_of_every_gpu(interval_s, lateness, gpus, 
         assert {r.gpu for r in readings if begin_s < r.end_s <= end_s} == {f"GPU-{g}" for g in range(gpus)}
 
 
-def test_a_gpu_that_hangs_holds_up_one_report_and_comes_back():
+def test_a_gpu_that_hangs_delays_one_report():
     readings = sweeps(range(3), 0.25, 10.0, begin_s=0.0)
     readings += [r for r in sweeps([3], 0.25, 10.0, begin_s=0.05) if not 2.0 < r.end_s < 8.0]
     due = reports(node(*[True] * 4), 0.25, readings, 10.0)
@@ -104,7 +104,7 @@ def test_a_gpu_that_hangs_holds_up_one_report_and_comes_back():
     assert due[-1] > 9.7
 
 
-def test_a_gpu_that_is_read_less_often_holds_up_none_for_long():
+def test_a_gpu_that_is_read_less_often_delays_no_report_for_long():
     costs = [Reading(None, n, n, n, Cost(0, 0, 0.25, 0.01, 0.0, (GpuInterval(3, 1.3),))) for n in (1.0, 2.0)]
     readings = [*costs, *sweeps(range(3), 0.25, 20.0), *sweeps([3], 1.3, 20.0)]
     due = reports(node(*[True] * 4), 0.25, readings, 20.0)
@@ -119,7 +119,7 @@ def test_reports_of_a_slow_driver_follow_its_sweeps():
     assert due == pytest.approx([8.0 * n + 2.11 for n in range(1, 8)], abs=0.01)
 
 
-def test_without_any_reading_reports_come_late_and_say_so():
+def test_without_readings_reports_are_late_and_say_so():
     assert reports(node(True), 1.0, [], 29.0) == pytest.approx([12.0, 18.0, 24.0], abs=0.1)
 
 
@@ -131,7 +131,7 @@ def test_without_nvlinks_reports_follow_the_clock_and_do_not_pile_up():
     assert not pacer.due(60.1), "what nobody has asked for is not made up for"
 
 
-def test_output_that_was_not_taken_for_a_while_is_not_made_up_for():
+def test_reports_are_not_caught_up_after_blocked_output():
     pacer = ReportPacer(0.25)
     pacer.expect(node(True), 0.0)
     arrivals = [max(0.25 * n, 10.0) for n in range(60)]
@@ -190,7 +190,7 @@ def test_texts_are_different_readings_and_one_alone_has_all_rates():
     assert not any("tx_bytes_per_s" in nic.get("missing", {}) for nic in whole["nics"])
 
 
-def test_a_pause_in_a_recording_is_not_made_up_for(tmp_path, capsys):
+def test_reports_are_not_caught_up_after_a_pause_in_a_recording(tmp_path, capsys):
     path = tmp_path / "run.nvltop"
     recorder = RecordingWriter(path)
     recorder.write(Inventory(100.0, 1e9, gpus=node(True).gpus))

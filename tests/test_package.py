@@ -1,4 +1,4 @@
-"""What is built: the same bytes wherever and whenever, and nothing in it that does not belong."""
+"""The built packages: reproducible, and without other files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def copy(to: Path, mode: int, seconds: int) -> Path:
 
 
 def build(tree: Path, **environment: str) -> dict[str, bytes]:
-    """Return name and content of what is built of a checkout."""
+    """Return the name and the content of a package built from a checkout."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", "out"],
         cwd=tree, env={**os.environ, **environment}, capture_output=True, timeout=60, check=True,
@@ -42,7 +42,7 @@ def build(tree: Path, **environment: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A checkout in which somebody has worked, and what was built in it."""
+    """A checkout with leftovers of work, and the packages built in it."""
     tree = copy(tmp_path_factory.mktemp("here") / "nvltop", 0o644, 1_600_000_000)
     (tree / "nvltop" / "__pycache__").mkdir()
     (tree / "nvltop" / "__pycache__" / "text.cpython-311.pyc").write_bytes(b"old")
@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
 
 
-def test_what_is_built_from_the_sdist_is_the_same_wheel(built, tmp_path):
+def test_the_sdist_builds_the_same_wheel(built, tmp_path):
     [sdist] = (built / "out").glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         for member in archive:

@@ -1,4 +1,4 @@
-"""A snapshot: what is in it, what is in no byte of it, and how it is written."""
+"""Snapshots: their contents, what no byte of them contains, and how they are written."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ ARGUMENTS = (
 )
 
 
-def told(frame: Frame, secret: bool = False) -> Frame:
-    """Return the frame with someone's processes."""
+def with_processes(frame: Frame, secret: bool = False) -> Frame:
+    """Return the frame with processes of a user."""
     uuid = frame.gpus[0].gpu.uuid
     process = Process(
         4711, (GpuUse(uuid, "compute", 1 << 30),), f"/home/{USER}/bin/python3.11 --token {WORDS[1]}", USER,
@@ -75,9 +75,9 @@ def told(frame: Frame, secret: bool = False) -> Frame:
 
 @pytest.fixture
 def shoot(bench):
-    """Return a function that lets a node run, and makes a snapshot of it."""
+    """Return a function that runs a simulated node and takes a snapshot."""
 
-    def make(node="dgx-h100", scenario="errors", seconds=6.0, change=told, full=False):
+    def make(node="dgx-h100", scenario="errors", seconds=6.0, change=with_processes, full=False):
         b = bench(node, scenario)
         b.interval_s = 1.0
         b.history = RateHistory()
@@ -101,7 +101,7 @@ def shoot(bench):
 
 
 def every_byte(path: Path) -> bytes:
-    """Return a snapshot as it is and unpacked, in whatever way, and its names."""
+    """Return the bytes of a snapshot, packed and unpacked, and its names."""
     out = [str(path).encode()] if path.is_file() else []
     files = [path] if path.is_file() else list(path.iterdir())
     for file in files:
@@ -153,7 +153,7 @@ def test_the_report_answers_the_first_questions(shoot):
     assert made.files["report.md"].decode() == text
 
 
-def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
+def test_a_host_named_like_a_label_does_not_change_labels(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
     text = snapshot_files(frame, RateHistory(), FlightRecorder(redact), "", "gpu1 asked").report
@@ -161,7 +161,7 @@ def test_a_host_that_is_called_like_a_label_spoils_nothing(bench):
     assert "Reason:** node-2 asked" in text
 
 
-def test_what_replays_is_what_was_seen(shoot, tmp_path):
+def test_the_recording_of_a_snapshot_replays_the_same_values(shoot, tmp_path):
     made, _ = shoot("hgx-a100-4", "training", change=lambda frame: frame)
     path = made.save(tmp_path / "x.tar.gz")
     seen = observe_recording(str(path), Settings(), None, Redactor({}))
@@ -192,7 +192,7 @@ def test_any_node_fits_into_an_issue(shoot, node, scenario):
     assert f"{frame.gpus[0].gpu.name}" in made.report
 
 
-def test_hostile_words_cannot_leave_their_place(shoot):
+def test_hostile_text_cannot_leave_its_block(shoot):
     hostile = "</details><script>x</script>```[a](http://x)|**b**"
 
     def change(frame):
@@ -230,7 +230,7 @@ def test_why_processes_are_unknown_is_escaped(shoot):
 
 
 def test_ids_of_jobs_and_containers_and_names_given_to_nics_are_removed(shoot, tmp_path):
-    """Each is the same placeholder wherever it is, so that jobs stay together."""
+    """A name has the same placeholder everywhere, so that jobs stay together."""
 
     def change(frame):
         uuid = frame.gpus[0].gpu.uuid
@@ -266,7 +266,7 @@ def test_ids_of_jobs_and_containers_and_names_given_to_nics_are_removed(shoot, t
     assert values["nics"][0]["name"] == "nic-1"
 
 
-def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):
+def test_a_snapshot_reports_a_driver_that_hangs(shoot):
     def change(frame):
         call = Call("slow", "nvmlDeviceGetFieldValues", 3, frame.tick.mono_s - 42.0)
         tick = replace(frame.tick, worker="stuck", calls=(call,))
@@ -277,7 +277,7 @@ def test_a_driver_that_hangs_is_what_the_snapshot_is_of(shoot):
     assert "has not returned from nvmlDeviceGetFieldValues on GPU 3 for 42s." in text
 
 
-def test_before_anything_was_read():
+def test_a_snapshot_before_the_first_reading():
     ring = FlightRecorder(Redactor(NAMES))
     tick = Tick(12.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     ring.write(tick)
@@ -288,7 +288,7 @@ def test_before_anything_was_read():
     assert "No GPU has been read." in text
 
 
-def test_jobs_are_named_after_what_is_left_of_their_processes(shoot):
+def test_jobs_are_named_after_their_redacted_processes(shoot):
     frame = shoot()[1]
     hidden = redacted(frame, Redactor(NAMES))
     assert hidden.jobs[0].label == "kubernetes id-1"
@@ -297,7 +297,7 @@ def test_jobs_are_named_after_what_is_left_of_their_processes(shoot):
     assert kept.jobs[0].gpus == (frame.gpus[0].gpu.uuid,)
 
 
-def test_events_and_what_is_over(shoot):
+def test_events_and_past_findings(shoot):
     def change(frame):
         uuid = frame.gpus[2].gpu.uuid
         over = replace(frame.findings[0], ended_s=frame.tick.wall_s)
@@ -341,7 +341,7 @@ def test_twice_in_a_second_makes_two(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["shot", "shot.tar.gz"])
-def test_nothing_is_replaced_and_no_link_followed(tmp_path, name):
+def test_no_file_is_replaced_and_no_link_followed(tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / name).symlink_to(tmp_path / "not-there")
     with pytest.raises(SnapshotError, match=f"{name}: {EXISTS_MESSAGE}; no snapshot was written"):
@@ -361,8 +361,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_one_that_comes_first_keeps_its_name(tmp_path, monkeypatch):
-    """Two programs may have looked for a free name at the same time."""
+def test_a_snapshot_that_is_written_first_keeps_its_name(tmp_path, monkeypatch):
+    """Two programs may check for a free name at the same time."""
     first = MADE.save(tmp_path)
     monkeypatch.setattr(os.path, "lexists", lambda path: False)
     second = MADE.save(tmp_path)
@@ -384,7 +384,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(SnapshotError, match="No such file or directory"):
         MADE.save(tmp_path / "a" / "b")
 
@@ -400,9 +400,9 @@ def test_from_the_command_line(tmp_path):
 
 def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
     assert main(["--demo", "no-driver", "--snapshot", str(tmp_path / "x")]) == 3
-    told = capsys.readouterr()
-    assert told.out == f"{tmp_path}/x\n"
-    assert "not loaded" in told.err
+    output = capsys.readouterr()
+    assert output.out == f"{tmp_path}/x\n"
+    assert "not loaded" in output.err
     report = (tmp_path / "x" / "report.md").read_text()
     assert "**Findings:** the NVIDIA kernel driver is not loaded; see " in report
 
@@ -415,6 +415,6 @@ def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
         ("--snapshot-on-critical", "--replay", "x"),
     ],
 )
-def test_what_they_do_not_go_with(arguments, capsys):
+def test_flags_that_snapshots_exclude(arguments, capsys):
     assert main(["--demo", *arguments] if "--replay" not in arguments else arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1

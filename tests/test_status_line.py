@@ -1,4 +1,4 @@
-"""Long work without a screen: a line on the terminal's stderr, which goes away, and never one on stdout."""
+"""The progress line: on stderr if it is a terminal, cleared at the end, and never on stdout."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from nvltop.report.formats import TEXT
 from nvltop.report.startup import startup_progress
 
 SLOW = ("--demo", "rubin", "--scenario", "slow-driver")
-"""Its first reading takes a few seconds, a bit of which is spent in each call."""
+"""A node whose first reading takes a few seconds, spread over all calls."""
 
 
 @pytest.fixture
 def written(monkeypatch):
-    """What has been written to a stderr that is a terminal."""
+    """Texts written to a stderr that is a terminal."""
     written: list[str] = []
 
     class Terminal:
@@ -50,14 +50,14 @@ def written(monkeypatch):
 
 
 def on_terminal(*arguments: str) -> tuple[subprocess.CompletedProcess[bytes], bytes]:
-    """Run nvltop with stderr on a terminal and stdout in a pipe; what each of them got."""
+    """Run nvltop with stderr on a terminal and stdout in a pipe; return the output of both."""
     master, slave = pty.openpty()
     try:
         run = subprocess.run(
             [sys.executable, "-m", "nvltop", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, timeout=60, check=False,
         )  # fmt: skip
-        # There is more than nothing: this comes after whatever was written.
+        # An end mark, so that reading does not block if nothing was written.
         os.write(slave, b"END")
         got = b""
         while not got.endswith(b"END"):
@@ -69,13 +69,13 @@ def on_terminal(*arguments: str) -> tuple[subprocess.CompletedProcess[bytes], by
 
 
 def left_over(written: bytes) -> str:
-    """Return what a terminal shows after all that."""
+    """Return the text that a terminal shows after this output."""
     screen = pyte.Screen(80, 5)
     pyte.ByteStream(screen).feed(written)
     return "\n".join(screen.display).strip()
 
 
-def test_a_slow_start_and_a_check_are_told_on_the_terminal_and_leave_nothing_there():
+def test_a_slow_start_and_a_check_show_progress_and_clear_it():
     run, written = on_terminal(*SLOW, "--check", "--for", "3")
     assert run.returncode == 0
     assert run.stdout.startswith(b"NVLINK OK - 8 GPUs")
@@ -85,7 +85,7 @@ def test_a_slow_start_and_a_check_are_told_on_the_terminal_and_leave_nothing_the
     assert left_over(written) == "END"
 
 
-def test_nothing_is_told_where_stderr_is_no_terminal():
+def test_no_progress_if_stderr_is_not_a_terminal():
     run = subprocess.run(
         [sys.executable, "-m", "nvltop", *SLOW, "--json", "--interval", "0.2"],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
@@ -94,7 +94,7 @@ def test_nothing_is_told_where_stderr_is_no_terminal():
     assert len(json.loads(run.stdout)["gpus"]) == 8
 
 
-def test_a_line_overwrites_itself_and_goes_away(written):
+def test_a_line_overwrites_itself_and_is_cleared(written):
     with StatusLine() as line:
         line.show("a long line of words")
         line.show("a long line of words")
@@ -120,7 +120,7 @@ def test_a_hostile_file_name_reaches_no_terminal(written):
     assert "\x1b" not in "".join(written)
 
 
-def test_a_big_recording_is_told_as_it_is_read_and_a_small_one_is_not(
+def test_a_large_recording_shows_progress_and_a_small_one_does_not(
     written, bench, tmp_path, monkeypatch, capsys
 ):
     b, path = bench("h100-nvl-pair"), tmp_path / "run.nvltop"
@@ -143,7 +143,7 @@ def tick(*calls: Call) -> Tick:
     return Tick(100.0, 1e9, 1.0, "starting", calls)
 
 
-def test_what_a_slow_start_waits_for():
+def test_a_slow_start_shows_the_call_it_waits_for():
     first, second = (
         Call("inventory", "nvmlInit_v2", None, 60.0),
         Call("inventory", "nvmlDeviceGetUUID", 3, 97.0),
@@ -154,7 +154,7 @@ def test_what_a_slow_start_waits_for():
 
 
 class Starting:
-    """A worker whose first reading takes two minutes: a call a second, until one does not come back."""
+    """A worker whose first reading takes two minutes, a call per second, until one does not return."""
 
     def __init__(self, clock: list[float], stuck_s: float) -> None:
         self._clock, self._stuck_s = clock, stuck_s
@@ -173,7 +173,7 @@ class Starting:
         return Tick(now_s, now_s, 1.0, "starting", (call,))
 
 
-def test_a_start_is_waited_for_as_long_as_calls_come_back(written, monkeypatch):
+def test_start_up_may_take_long_while_calls_return(written, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(session.select, "select", lambda *_: ((), (), ()))

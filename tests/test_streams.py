@@ -1,4 +1,4 @@
-"""The real program with streams that are closed or full, in folders that are gone, and with hostile names."""
+"""The real program with closed or full streams, deleted folders and hostile names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_one_clear_line_and_the_right_code(command, code, out, err):
     assert ended.stderr.startswith(err)
 
 
-def test_a_verdict_holds_even_if_nobody_takes_its_line(monkeypatch):
+def test_a_verdict_is_valid_even_if_its_line_is_lost(monkeypatch):
     from nvltop.headless.check import print_verdict
 
     def broken(*words, **options):
@@ -62,7 +62,7 @@ def test_a_verdict_holds_even_if_nobody_takes_its_line(monkeypatch):
     assert print_verdict("NVLINK CRITICAL - a link is down", 2) == 2
 
 
-def test_a_snapshot_in_a_folder_that_is_gone_is_one_line(tmp_path):
+def test_a_snapshot_in_a_deleted_folder_is_one_line(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     code = "import os, sys; os.rmdir(os.getcwd()); from nvltop.cli import main;"

@@ -1,4 +1,4 @@
-"""Nothing that a terminal obeys gets through."""
+"""Text without control characters."""
 
 import codecs
 
@@ -41,7 +41,7 @@ def test_our_own_characters_keep_their_width():
 
 
 @given(st.sets(st.integers(0, 300)))
-def test_ranges_hold_what_was_put_in(numbers):
+def test_ranges_contain_every_number(numbers):
     text = ranges(sorted(numbers))
     ends = [part.split("-") for part in text.split(",") if part]
     assert {n for end in ends for n in range(int(end[0]), int(end[-1]) + 1)} == numbers

@@ -1,4 +1,4 @@
-"""Completions, asked of the shells themselves."""
+"""Completions, as the shells themselves return them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = [name for flag in ALL for name in flag.names]
 
 
 def needs(shell: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not shutil.which(shell), reason=f"there is no {shell} here")
+    return pytest.mark.skipif(not shutil.which(shell), reason=f"{shell} is not installed")
 
 
 def ask(shell: str, commands: str, known: list[Flag] | None = None) -> list[str]:
@@ -33,7 +33,7 @@ def ask(shell: str, commands: str, known: list[Flag] | None = None) -> list[str]
 
 
 def bash(*words: str) -> list[str]:
-    """Return what bash offers for the last word; `<default>` for its own completion of files."""
+    """Return the completions of bash for the last word; `<default>` for its own completion of files."""
     line = " ".join(shlex.quote(word) for word in ("nvltop", *words))
     return ask(
         "bash",
@@ -45,12 +45,12 @@ def bash(*words: str) -> list[str]:
 
 @needs("bash")
 @pytest.mark.parametrize("begun", ["", "-", "--", "--s", "--print-", "--record", "--nothing"])
-def test_bash_knows_the_flags_that_begin_so(begun):
+def test_bash_completes_flags_by_prefix(begun):
     assert sorted(bash("--once", begun)) == sorted(name for name in NAMES if name.startswith(begun))
 
 
 @needs("bash")
-def test_bash_knows_the_values():
+def test_bash_completes_values():
     for flag in ALL:
         if flag.choices:
             assert bash(flag.names[-1], "") == list(flag.choices)
@@ -60,7 +60,7 @@ def test_bash_knows_the_values():
 
 
 @needs("bash")
-def test_bash_offers_files_for_files_and_nothing_where_anything_goes():
+def test_bash_completes_files_and_no_free_text():
     for flag in ALL:
         if flag.file:
             assert bash(flag.names[-1], "") == ["<default>"]
@@ -69,20 +69,20 @@ def test_bash_offers_files_for_files_and_nothing_where_anything_goes():
 
 
 @needs("bash")
-def test_bash_offers_flags_after_a_value_that_can_be_left_out():
+def test_bash_completes_flags_after_an_optional_value():
     assert bash("--demo", "--sc") == ["--scenario"]
     assert bash("--snapshot", "--fu") == ["--full"]
     assert bash("--serve", "") == NAMES
 
 
 def fish(line: str) -> dict[str, str]:
-    """Return what fish offers at the end of a line, with what it says of it."""
+    """Return the completions of fish at the end of a line, with their descriptions."""
     offered = ask("fish", f"complete -C {shlex.quote('nvltop ' + line)}")
     return dict(word.partition("\t")[::2] for word in offered)
 
 
 @needs("fish")
-def test_fish_knows_flags_values_and_what_they_are(tmp_path, monkeypatch):
+def test_fish_completes_flags_and_values_with_descriptions(tmp_path, monkeypatch):
     (tmp_path / "run.gz").touch()
     monkeypatch.chdir(tmp_path)
     assert set(fish("--record")) == {"--record", "--record-max"}
@@ -96,7 +96,7 @@ def test_fish_knows_flags_values_and_what_they_are(tmp_path, monkeypatch):
 
 
 @needs("zsh")
-def test_zsh_is_told_every_flag_with_its_rivals():
+def test_zsh_has_every_flag_with_its_conflicts():
     specs = ask("zsh", "_arguments() { print -rl -- $@ }\n_nvltop")
     assert len(specs) == 2 + len(NAMES), "and -s -S"
     assert "(-d --delay --interval)-d+[refresh interval in tenths of a second (or 250ms)]:TENTHS:" in specs

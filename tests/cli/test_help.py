@@ -20,7 +20,7 @@ OURS = {"nvltop.tui", "nvltop.sampler", "nvltop.analysis", "nvltop.model", "nvlt
 
 
 @pytest.mark.parametrize("flag", ["--help", "--version", "--print-man", "--print-completion=bash"])
-def test_what_is_only_about_itself_loads_nothing_of_the_program(flag):
+def test_information_flags_do_not_import_the_program(flag):
     code = (
         "import atexit, sys; from nvltop.cli import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
@@ -54,8 +54,8 @@ def test_the_readme_names_every_flag():
         assert any(f"`{name}" in text for name in flag.names), flag.names
 
 
-@pytest.mark.skipif(not shutil.which("groff"), reason="there is no groff here")
-def test_the_manual_page_has_every_flag_and_groff_finds_nothing_to_warn_of():
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
+def test_the_manual_page_has_every_flag_and_groff_has_no_warning():
     run = subprocess.run(
         ["groff", "-man", "-Tascii", "-P-c", "-P-b", "-P-u", "-ww", "-rLL=100n"],
         input=page(parser()), capture_output=True, text=True, check=True,

@@ -45,7 +45,7 @@ def test_exit_codes(bench, node, scenario, seconds, code):
     assert PERFORMANCE.fullmatch(performance), performance
 
 
-def test_a_condition_that_is_seen_and_not_yet_a_finding_is_no_verdict(bench):
+def test_a_pending_condition_gives_no_verdict(bench):
     b = bench("dgx-h100", "p2p-fallback")
     b.interval_s = 1.0
     frame = b.run(8)
@@ -60,7 +60,7 @@ def test_a_condition_that_is_seen_and_not_yet_a_finding_is_no_verdict(bench):
     assert to_check(frame, 38)[1] == 1
 
 
-def test_a_condition_that_was_not_seen_is_fine_for_as_long_as_it_was_watched(bench):
+def test_a_condition_that_was_not_observed_is_ok_for_the_observed_time(bench):
     b = bench()
     b.interval_s = 1.0
     frame = b.run(6)
@@ -84,7 +84,7 @@ def test_a_condition_that_was_not_seen_is_fine_for_as_long_as_it_was_watched(ben
         (("critical", "warning"), ("critical",), 2),
     ],
 )
-def test_critical_comes_before_warning_before_no_verdict_before_ok(bench, severities, pending, code):
+def test_critical_precedes_warning_precedes_unknown_precedes_ok(bench, severities, pending, code):
     def finding(i, severity):
         return Finding(
             "rule", Severity(severity), None, None, f"Sentence {i}", headline=f"headline {i}", key=f"rule/{i}"
@@ -127,7 +127,7 @@ def test_what_follows_from_another_finding_is_not_counted(bench):
     assert "critical=1 " in line
 
 
-def test_what_could_not_be_read_is_no_number(bench):
+def test_unread_values_are_not_in_the_performance_data(bench):
     def refuse(lib):
         for table in lib.fields.tables:
             for field_id in (138, 139, 140, 141):
@@ -153,7 +153,7 @@ def test_what_could_not_be_read_is_no_number(bench):
         (["--check", "--demo", "no-gpu"], "shows no GPU"),
     ],
 )
-def test_what_is_no_verdict_ends_in_3_with_one_line_on_stdout(capsys, arguments, word):
+def test_without_a_verdict_the_code_is_3_with_one_line_on_stdout(capsys, arguments, word):
     assert main(arguments) == 3
     out = capsys.readouterr().out
     assert out.startswith("NVLINK UNKNOWN - ")
@@ -161,7 +161,7 @@ def test_what_is_no_verdict_ends_in_3_with_one_line_on_stdout(capsys, arguments,
     assert word in out
 
 
-def test_a_crash_is_no_verdict(capsys, monkeypatch):
+def test_a_crash_gives_no_verdict(capsys, monkeypatch):
     monkeypatch.setattr("nvltop.cli._main", lambda argv: 1 // 0)
     assert main(["--check"]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_for_needs_check(capsys):
     assert "--for needs" in capsys.readouterr().err
 
 
-def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):
+def test_the_code_is_valid_even_if_nobody_reads_the_line(tmp_path):
     command = [sys.executable, "-m", "nvltop", "--demo", "dgx-h100", "--scenario", "p2p-dead", "--check"]
     reading, writing = os.pipe()
     os.close(reading)
@@ -186,7 +186,7 @@ def test_the_code_holds_even_if_nobody_reads_the_line(tmp_path):
         assert (done.returncode, done.stderr) == (2, err)
 
 
-def test_what_was_not_read_to_the_end_is_no_verdict(bench):
+def test_incomplete_readings_give_no_verdict(bench):
     b = bench()
     b.interval_s = 1.0
     frame = b.run(6.0)
@@ -209,7 +209,7 @@ def test_what_was_not_read_to_the_end_is_no_verdict(bench):
     assert "error counters could not be read" in line
 
 
-def test_over_what_time_no_error_was_counted(bench):
+def test_the_time_without_errors_is_between_two_readings(bench):
     b = bench()
     b.interval_s = 1.0
     assert "error counters read once" in to_check(b.poll(), 0)[0]

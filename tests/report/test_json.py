@@ -1,4 +1,4 @@
-"""The JSON contract: null where nothing was read, and why, everywhere."""
+"""The JSON contract: every value that could not be read is null, with a reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nvltop.report.text import to_text
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
 STRUCTURAL = {"demo", "problem", "gpu", "source", "link", "nic", "last_change_s", "caused_by"}
-"""Keys whose null says that there is nothing, not that it could not be read."""
+"""Keys for which null means that there is no value, not that it could not be read."""
 
 
 def unexplained(value, path=""):
-    """Find nulls without a reason beside them."""
+    """Return the nulls without a reason."""
     found = []
     if isinstance(value, dict):
         missing = value.get("missing", {})

@@ -19,11 +19,11 @@ def test_each_port_has_a_row_and_each_label_its_name(bench):
     assert float(row[5]) > 0
 
 
-def test_a_node_without_nics_says_nothing_of_them(bench):
+def test_a_node_without_nics_has_no_section_for_them(bench):
     assert "NIC" not in to_text(bench("dgx2").run(2.0)).replace("NICs", "", 1)
 
 
-def test_every_counter_that_is_read_has_words():
+def test_every_counter_that_is_read_has_a_name():
     listed = {kind.id for kind in PORT_ERROR_KINDS}
     assert {*PORT_ERRORS, *DRIVER_ERRORS, *INTERFACE_ERRORS, "carrier_down_count"} == listed
 

@@ -1,4 +1,4 @@
-"""Links and errors against what `nvidia-smi nvlink` printed on real machines."""
+"""Links and errors compared with the output of `nvidia-smi nvlink` on real machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.text import to_text
 
 H100 = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-00000000-0000-0000-0000-000000000000)"
-"""As `nvidia-smi nvlink -s` begins."""
+"""First line of `nvidia-smi nvlink -s`."""
 
 
 def gpu(*links: Link, **more) -> GpuFrame:
@@ -19,7 +19,7 @@ def gpu(*links: Link, **more) -> GpuFrame:
     return GpuFrame(name, links=links, nvlink=NvLink(links_present=len(links)))
 
 
-def test_a_gpu_is_called_as_nvidia_smi_calls_it():
+def test_a_gpu_has_the_name_that_nvidia_smi_prints():
     assert nvlink.gpu_line(gpu()) == H100
 
 
@@ -33,7 +33,7 @@ def test_a_gpu_is_called_as_nvidia_smi_calls_it():
         (53125, "53.125 GB/s"),
     ],
 )
-def test_speed_as_nvlink_s_has_it(mb_per_s, text):
+def test_speed_is_printed_as_by_nvlink_s(mb_per_s, text):
     assert nvlink.status(Link(3, LinkState.UP, speed_bytes_per_s=mb_per_s * 1e6)) == f"\t Link 3: {text}"
 
 
@@ -44,7 +44,7 @@ def test_links_that_are_down_or_unread():
     assert nvlink.status(Link(4, LinkState.SLEEP, speed_bytes_per_s=26562e6)) == "\t Link 4: 26.562 GB/s"
 
 
-def test_what_stands_where_there_is_no_link_to_list():
+def test_a_gpu_without_links_has_a_sentence_instead():
     up, down = Link(0, LinkState.UP), Link(1, LinkState.DOWN)
     assert nvlink.instead_of_links(gpu(up, down)) == ""
     assert nvlink.instead_of_links(gpu(down, down)) == nvlink.ALL_INACTIVE
@@ -71,8 +71,8 @@ def count(total: object, **more) -> ErrorCount:
     return ErrorCount(total, 0, 0.0, None, **more)
 
 
-def test_errors_as_nvlink_e_has_them():
-    """As printed for 8 × V100 SXM2 with a broken trace."""
+def test_errors_are_printed_as_by_nvlink_e():
+    """Errors as printed for 8 × V100 SXM2 with a broken trace."""
     zeros = {kind: count(0) for kind in ("replay", "recovery", "crc")}
     links = [Link(i, LinkState.UP, errors=zeros) for i in range(6)]
     links[3] = replace(links[3], errors=zeros | {"replay": count(2353)})
@@ -85,7 +85,7 @@ def test_errors_as_nvlink_e_has_them():
     ]
 
 
-def test_an_unread_counter_is_neither_zero_nor_left_out():
+def test_an_unread_counter_is_neither_zero_nor_omitted():
     unread = count(Missing("timed out"))
     one = Link(0, LinkState.UP, errors={"replay": count(0), "crc": unread})
     none = Link(1, LinkState.UP, errors={"replay": unread, "crc": unread})

@@ -1,4 +1,4 @@
-"""No form of a secret in the arguments of a process gets out, and what is none stays readable."""
+"""Every form of a secret in the arguments of a process is removed, and other text stays readable."""
 
 from __future__ import annotations
 
@@ -55,27 +55,27 @@ TOKENS = (
 
 
 @pytest.mark.parametrize("form", FORMS, ids=" ".join)
-def test_every_form(form):
+def test_every_known_form_is_removed(form):
     words = ["train.py", "--lr", "3e-4", *(part.format(SECRET) for part in form), "--epochs", "7"]
-    told = without_secrets(shlex.join(words))
-    assert SECRET not in told
-    assert "***" in told
-    assert told.startswith("train.py --lr 3e-4 ")
-    assert told.endswith(" --epochs 7")
+    redacted = without_secrets(shlex.join(words))
+    assert SECRET not in redacted
+    assert "***" in redacted
+    assert redacted.startswith("train.py --lr 3e-4 ")
+    assert redacted.endswith(" --epochs 7")
 
 
-def test_what_stands_beside_a_secret_stays():
-    told = without_secrets("WANDB_API_KEY=abc https://u:pw@example.org/x --password=abc run -p 8080")
-    assert told == "WANDB_API_KEY=*** https://***@example.org/x --password=*** run -p 8080"
+def test_text_beside_a_secret_stays():
+    redacted = without_secrets("WANDB_API_KEY=abc https://u:pw@example.org/x --password=abc run -p 8080")
+    assert redacted == "WANDB_API_KEY=*** https://***@example.org/x --password=*** run -p 8080"
 
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize("form", ["{}", "--x={}", "https://example.org/{}/a", "a,{}"])
-def test_tokens_by_their_shape(token, form):
-    told = without_secrets(f"train.py {form.format(token)} end")
-    assert token not in told
-    assert told.startswith("train.py ")
-    assert told.endswith(" end")
+def test_tokens_are_recognised_by_their_shape(token, form):
+    redacted = without_secrets(f"train.py {form.format(token)} end")
+    assert token not in redacted
+    assert redacted.startswith("train.py ")
+    assert redacted.endswith(" end")
 
 
 @given(
@@ -85,22 +85,22 @@ def test_tokens_by_their_shape(token, form):
     more=st.text(st.characters(min_codepoint=32, max_codepoint=126)),
     form=st.sampled_from([f for f in FORMS if (len(f) == 1 or f[-1] == "{}") and "slack" not in f[-1]]),
 )
-def test_whatever_the_secret_is_made_of(secret, more, form):
-    """A secret of any characters, blanks and quotes among them, goes as a whole."""
+def test_a_secret_of_any_characters_is_removed(secret, more, form):
+    """A secret of any characters, including blanks and quotes, is removed completely."""
     whole = f"Z9{secret} {more}Z9"
     if "@" in form[-1]:
         whole = whole.replace(" ", "").replace("\\", "")
-    told = without_secrets(shlex.join(["a", *(part.format(whole) for part in form), "--b", "c"]))
-    assert "Z9" not in told
-    assert told.startswith("a ")
-    assert told.endswith(" --b c")
+    redacted = without_secrets(shlex.join(["a", *(part.format(whole) for part in form), "--b", "c"]))
+    assert "Z9" not in redacted
+    assert redacted.startswith("a ")
+    assert redacted.endswith(" --b c")
 
 
 @given(cut=st.integers(0, 120))
-def test_a_secret_that_is_cut_off_is_still_one(cut):
+def test_a_secret_that_is_cut_off_is_removed(cut):
     text = shlex.join(["x", "--password", "pass word'Z9Z9", "-d", "https://jdoe:Q7Q7@h/", "--token=Y8Y8 Y8"])
-    told = without_secrets(text[:cut])
-    assert not any(part in told for part in ("Z9", "Q7", "Y8"))
+    redacted = without_secrets(text[:cut])
+    assert not any(part in redacted for part in ("Z9", "Q7", "Y8"))
 
 
 @pytest.mark.parametrize(
@@ -116,5 +116,5 @@ def test_a_secret_that_is_cut_off_is_still_one(cut):
         "",
     ],
 )
-def test_what_is_no_secret_stays(arguments):
+def test_text_without_secrets_stays(arguments):
     assert without_secrets(arguments) == arguments

@@ -80,7 +80,7 @@ def real(name: str) -> str:
 
 
 def frame_of(text: str, driver: str) -> Frame:
-    """Take a matrix apart into what a frame holds, by where its columns stand."""
+    """Parse a matrix into the values of a frame, by the positions of its columns."""
     title, *lines = text.split("\n")
     labels = [word for word in title.split("\t")[1:] if " " not in word]
     rows = [line.split("\t") for line in lines[: len(labels)]]
@@ -110,9 +110,9 @@ def frame_of(text: str, driver: str) -> Frame:
 )
 def test_the_matrix_is_that_of_nvidia_smi_line_for_line(name, driver):
     text = real(name)
-    told = matrix_table(frame_of(text, driver)).split("\n")
+    lines = matrix_table(frame_of(text, driver)).split("\n")
     expected = text.removesuffix("\n").split("\n")
-    assert told[: len(expected)] == expected
+    assert lines[: len(expected)] == expected
 
 
 def test_a_simulated_dgx_h100_prints_what_a_real_one_prints(bench):
@@ -122,7 +122,7 @@ def test_a_simulated_dgx_h100_prints_what_a_real_one_prints(bench):
     assert text in to_text(bench("dgx-h100").run(1.0))
 
 
-def test_memory_of_grace_boards_is_a_node_of_its_own(bench):
+def test_the_gpu_memory_of_grace_boards_has_its_own_numa_node(bench):
     rows = matrix_table(bench("gb200-tray").run(1.0)).split("\n")[1:5]
     assert [row.split("\t")[-4:] for row in rows] == [
         ["0-71", "0,2-17", "", "2"],
@@ -132,7 +132,7 @@ def test_memory_of_grace_boards_is_a_node_of_its_own(bench):
     ]
 
 
-def test_what_nvml_does_not_tell_is_not_available(bench):
+def test_a_value_that_nvml_does_not_report_is_not_available(bench):
     def refuse(library):
         for name in ("CpuAffinity", "MemoryAffinity", "TopologyCommonAncestor"):
             library.faults[f"nvmlDeviceGet{name}"] = Fault(code=4)
@@ -141,7 +141,7 @@ def test_what_nvml_does_not_tell_is_not_available(bench):
     assert text.split("\n")[1] == "GPU0\t X \tN/A\tN/A\t\tN/A\t\tN/A"
 
 
-def test_no_cpu_is_near_in_a_cpuset_without_any_of_them(bench):
+def test_no_cpu_is_near_in_a_cpuset_without_them(bench):
     frame = bench("l40s").run(1.0)
     (g,) = frame.gpus
     alone = replace(frame, gpus=(replace(g, gpu=replace(g.gpu, cpu_affinity="")),))
