@@ -51,9 +51,7 @@ def source(bench):
     os.close(writer)
 
 
-def test_a_snapshot_is_written_and_signals_still_end_the_run(
-    source, tmp_path, monkeypatch, capsys
-):
+def test_a_snapshot_is_written_and_signals_still_end_the_run(source, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = Settings(interval_s=0.0001, max_refreshes=20)
     handlers = set()
