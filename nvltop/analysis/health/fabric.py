@@ -8,27 +8,29 @@ from typing import Final
 from nvltop.analysis.health.board import Interconnect, ends_in_switches, is_rack
 from nvltop.analysis.health.claim import DCGM, HELD_PLACEHOLDER, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, why_unread
 from nvltop.formatting import age
-from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
+from nvltop.model import NOT_SUPPORTED, GpuFrame, Severity, known
 
 ARCHITECTURES_WITHOUT_FABRIC: Final = ("pascal", "volta", "turing", "ampere", "ada")
+"""Architectures of GPUs without an NVLink fabric."""
 FABRIC_SETUP_S: Final = 120.0
-"""A fabric takes up to so long to set up after a boot."""
+"""Time after the boot, seconds, after which a fabric must be ready."""
 
 MASK_TRUE: Final = 1
-"""A two-bit field of the health mask: 0 not supported, 1 true, 2 false."""
+"""Value of a two-bit field of the health mask; 0 is not supported, 2 is false."""
 HEALTH_MASK_WARNINGS: Final[dict[str, tuple[int, Severity, str]]] = {
     "degraded bandwidth": (0, Severity.CRITICAL, ""),
     "route recovering": (2, Severity.WARNING, "Watch whether it ends"),
     "unhealthy route": (4, Severity.CRITICAL, "Drain and reset the GPU"),
     "access timeout recovery": (6, Severity.WARNING, "Watch whether it ends"),
 }
-"""Shift, severity and next step of each warning in the mask.
+"""Shift, severity and next step of each warning in the health mask of the fabric.
 
-Decoded here, as some versions of nvidia-ml-py have the wrong field width (0x11 for 0x3)."""
+The mask is decoded here because some versions of nvidia-ml-py use the wrong width (0x11 instead of 0x3)."""
 MASK_MANAGER_SHIFT: Final = 14
 MASK_MANAGER_GONE: Final = 2
+"""Field of the health mask that says whether the fabric manager is connected, and its value if not."""
 MASK_CONFIGURATION_SHIFT: Final = 8
 CONFIGURATION_ERRORS: Final = {
     2: "wrong system GUID",
@@ -39,38 +41,34 @@ CONFIGURATION_ERRORS: Final = {
     7: "invalid chassis location",
     8: "invalid GPU state",
 }
-"""nvmlGpuFabricInfo health mask, INCORRECT_CONFIGURATION; 1 is none."""
-
+"""Codes of the field INCORRECT_CONFIGURATION of the health mask; 1 is none."""
 MASK_PARTITION_SHIFT: Final = 12
 MASK_PARTITION_NOT_ASSIGNED: Final = 2
+"""Field of the health mask that says whether the GPU is in a partition, and its value if not."""
 CONFIGURATION_NO_PARTITION: Final = 4
-"""Code of `CONFIGURATION_ERRORS` for a GPU that is in no partition."""
-NOT_SUPPORTED_REASON: Final = "not supported"
+"""Code in `CONFIGURATION_ERRORS` of a GPU that is in no partition."""
 CUDA_802: Final = "CUDA programs fail with error 802 (system not ready)"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the fabric of the GPUs that have one."""
-    answering = [g for g in rule_input.gpus if g.state == "ok"]
-    members = [g for g in answering if known(g.fabric.state)]
-    claims = [*_outside(rule_input, answering, members), *_joining(rule_input, members)]
+    """Check the fabric of the GPUs that have one."""
+    members = [g for g in rule_input.readable_gpus if known(g.fabric.state)]
+    claims = [*_outside_domain(rule_input, members), *_not_ready(rule_input, members)]
     for g in members:
         claims += [*_failed(rule_input, g), *_health(rule_input, g)]
     if members:
         return claims, f"NVLink fabric ready on {gpu_names(members)}"
-    # Old drivers do not answer for a GPU older than the fabric, either.
-    may = [g for g in rule_input.gpus if g.gpu.architecture not in ARCHITECTURES_WITHOUT_FABRIC]
-    unread = first_missing(g.fabric.state for g in may)
-    return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
+    # For GPUs without a fabric, old drivers do not answer either.
+    candidates = [g for g in rule_input.gpus if g.gpu.architecture not in ARCHITECTURES_WITHOUT_FABRIC]
+    return claims, why_unread(g.fabric.state for g in candidates)
 
 
-def _outside(rule_input: RuleInput, answering: list[GpuFrame], members: list[GpuFrame]) -> Iterator[Claim]:
-    """GPUs of a rack whose links end in NVSwitches, and which are in no NVLink domain."""
+def _outside_domain(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
+    """Claim that GPUs of a rack, whose links lead to NVSwitches, are in no NVLink domain."""
     out = [
         g
-        for g in answering
-        if isinstance(g.fabric.state, Missing)
-        and g.fabric.state.reason == NOT_SUPPORTED_REASON
+        for g in rule_input.readable_gpus
+        if g.fabric.state == NOT_SUPPORTED
         and ends_in_switches(g.gpu)
         and (is_rack(g.gpu) or any(m.gpu.name == g.gpu.name for m in members))
     ]
@@ -81,11 +79,11 @@ def _outside(rule_input: RuleInput, answering: list[GpuFrame], members: list[Gpu
             headline=f"{short_gpu_names(out)} outside the NVLink domain",
             summary=f"The fabric state of {gpu_names(out)} is 'not supported': outside the NVLink domain of"
             " the rack, so jobs over several trays cannot use NVLink",
-            # Jobs within the tray work, and a board without a rack (NVL4) is built this way.
+            # Jobs within the tray work, and boards that are not in a rack (NVL4) are built this way.
             escalations=(Escalation(Severity.NOTICE),),
             read_s=rule_input.read_s(out[0], "fabric"),
             evidence=rule_input.evidence(
-                out[0], "fabric", state=NOT_SUPPORTED_REASON, gpus=[g.gpu.index for g in out]
+                out[0], "fabric", state=NOT_SUPPORTED.reason, gpus=[g.gpu.index for g in out]
             ),
             next_step="Check that the tray is in the NVLink domain (NMX on the switch trays) and that"
             " the driver was loaded with NVLink enabled, then the section Fabric of `nvidia-smi -q`",
@@ -95,43 +93,43 @@ def _outside(rule_input: RuleInput, answering: list[GpuFrame], members: list[Gpu
 
 
 def not_ready(g: GpuFrame) -> bool:
-    """Whether the GPU has a fabric that is not set up: nothing can be said of its NVLink until it is."""
+    """Return whether the GPU has a fabric that is not set up, so that its NVLinks cannot be checked yet."""
     return known(g.fabric.state) and g.fabric.state != "completed"
 
 
-def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
-    """GPUs that wait together are one finding: with a manager that is down it is all of them."""
-    late = [g for g in members if not_ready(g)]
-    if not late:
+def _not_ready(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
+    """Claim that GPUs wait for the fabric: one claim for all of them, as their cause is usually the same."""
+    waiting = [g for g in members if not_ready(g)]
+    if not waiting:
         rule_input.history.fabric_not_ready_since_s = None
         return
-    g, now_s = late[0], rule_input.tick.mono_s
+    g, now_s = waiting[0], rule_input.tick.mono_s
     first_s = rule_input.history.fabric_not_ready_since_s = (
         rule_input.history.fabric_not_ready_since_s or now_s
     )
     since = rule_input.up_since
     up_s = rule_input.tick.wall_s - since[0] if since else 0.0
-    # A fabric that was ready does not leave that state, so it has not been ready since the driver runs.
+    # A fabric that was ready stays ready, so it has not been ready since the driver was loaded.
     if since and up_s >= FABRIC_SETUP_S:
         how_long = f"for at least {age(up_s)} (since {since[1]})"
         escalations: tuple[Escalation, ...] = (Escalation(Severity.CRITICAL),)
     else:
-        # The driver had run for a while when the fabric was first examined.
+        # The driver may have been running for a while when the fabric was first checked.
         grace_s = max(0.0, FABRIC_SETUP_S - max(0.0, up_s - (now_s - first_s)))
         how_long = f"for {HELD_PLACEHOLDER}"
         escalations = (
             Escalation(Severity.NOTICE),
             Escalation(Severity.CRITICAL, after_s=grace_s, readings=3),
         )
-    cause, step = _why_not_ready(rule_input, late, members)
-    several = len(late) > 1
+    cause, step = _why_not_ready(rule_input, waiting, members)
+    several = len(waiting) > 1
     yield Claim(
         rule="fabric-not-ready",
         gpu=None if several else g.gpu.uuid,
         headline="NVLink fabric not ready: CUDA error 802"
-        if len(late) == len(rule_input.gpus)
-        else f"{short_gpu_names(late)}: fabric not ready, CUDA error 802",
-        summary=f"The NVLink fabric of {gpu_names(late)} has not been ready {how_long}, so {CUDA_802};"
+        if len(waiting) == len(rule_input.gpus)
+        else f"{short_gpu_names(waiting)}: fabric not ready, CUDA error 802",
+        summary=f"The NVLink fabric of {gpu_names(waiting)} has not been ready {how_long}, so {CUDA_802};"
         f" {cause}",
         escalations=escalations,
         read_s=rule_input.read_s(g, "fabric"),
@@ -139,7 +137,7 @@ def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
             g,
             "fabric",
             state=g.fabric.state,
-            gpus=[m.gpu.index for m in late],
+            gpus=[m.gpu.index for m in waiting],
             driver_up_s=round(up_s) if since else None,
         ),
         next_step=step,
@@ -148,10 +146,12 @@ def _joining(rule_input: RuleInput, members: list[GpuFrame]) -> Iterator[Claim]:
     )
 
 
-def _why_not_ready(rule_input: RuleInput, late: list[GpuFrame], members: list[GpuFrame]) -> tuple[str, str]:
+def _why_not_ready(
+    rule_input: RuleInput, waiting: list[GpuFrame], members: list[GpuFrame]
+) -> tuple[str, str]:
     """Return the likely cause and the next step, by what the board and the other GPUs show."""
     board = rule_input.board
-    without = [g for g in late if _without_partition(g.fabric.health_mask)]
+    without = [g for g in waiting if _without_partition(g.fabric.health_mask)]
     if board.virtual:
         return "the fabric manager is outside this virtual machine", board.fabric_next_step
     if without:
@@ -159,17 +159,17 @@ def _why_not_ready(rule_input: RuleInput, late: list[GpuFrame], members: list[Gp
             f"{gpu_names(without)} {'is' if len(without) == 1 else 'are'} in no partition",
             "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_next_step,
         )
-    if len(late) < len(members):
+    if len(waiting) < len(members):
         return (
             "the other GPUs are ready, so its partition is probably not activated",
             "Activate the GPU's partition (fabric manager, or NMX on a rack). " + board.fabric_next_step,
         )
-    waiting = [
+    init_ports = [
         f.nic.device for f in rule_input.nics if f.port.state == "init" and f.port.link_layer == "InfiniBand"
     ]
-    if board.interconnect is Interconnect.SWITCH5 and waiting:
+    if board.interconnect is Interconnect.SWITCH5 and init_ports:
         return (
-            f"the InfiniBand ports {', '.join(waiting[:4])} are in state INIT,"
+            f"the InfiniBand ports {', '.join(init_ports[:4])} are in state INIT,"
             " as those of NVSwitches are while no NVLSM runs",
             board.fabric_next_step,
         )
@@ -182,7 +182,7 @@ def _why_not_ready(rule_input: RuleInput, late: list[GpuFrame], members: list[Gp
 
 
 def _without_partition(mask: object) -> bool:
-    """Whether the health mask says that a GPU is in no partition."""
+    """Return whether the health mask says that a GPU is in no partition."""
     return isinstance(mask, int) and (
         mask >> MASK_CONFIGURATION_SHIFT & 0xF == CONFIGURATION_NO_PARTITION
         or mask >> MASK_PARTITION_SHIFT & 0x3 == MASK_PARTITION_NOT_ASSIGNED
@@ -190,6 +190,7 @@ def _without_partition(mask: object) -> bool:
 
 
 def _failed(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
+    """Claim that the fabric of a GPU was set up with an error."""
     status = g.fabric.status
     if g.fabric.state == "completed" and known(status) and status != "success":
         yield Claim(
@@ -206,9 +207,10 @@ def _failed(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
 
 
 def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
+    """Claim what the health mask or the health summary of the fabric reports for a GPU."""
     mask, summary = g.fabric.health_mask, g.fabric.health_summary
     if not_ready(g):
-        # The mask means nothing before that, and `fabric-not-ready` says so.
+        # The mask is meaningless until then, and `fabric-not-ready` covers that.
         return
     found: list[tuple[str, Severity, str]] = []
     if known(mask):

@@ -1,4 +1,8 @@
-"""Rules about single GPUs: lost, silent, slowed down, on a narrow PCIe link."""
+"""Rules about presence and clocks of GPUs.
+
+- Presence: gpu-lost, gpu-not-opened, container-lost, lib-mismatch.
+- Clocks: throttled.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,22 @@ from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, first_missing
 from nvltop.text import bus_number
 
 HW_THERMAL: Final = 0x40
+"""Clocks event reason nvmlClocksEventReasonHwThermalSlowdown."""
 POWER_BRAKE: Final = 0x80
-"""nvmlClocksEventReasonHwThermalSlowdown, …HwPowerBrakeSlowdown."""
+"""Clocks event reason nvmlClocksEventReasonHwPowerBrakeSlowdown."""
 THROTTLED_S: Final = 10.0
+"""Time after which throttling is reported, seconds."""
 XID_FELL_OFF_BUS: Final = 79
 """Xid of a GPU that has fallen off the bus."""
 UNOPENED_UUID_PREFIX: Final = "GPU-index-"
-"""Stands for the UUID of a GPU that the driver counts and never opened."""
+"""Prefix of the placeholder UUID of a GPU that the driver lists and never opened."""
 CONTAINER_LOST_REASONS: Final = {"unknown driver error", "no permission"}
+"""Answers of the driver after the container runtime has removed the device files."""
 LOST_STEP: Final = "Save `dmesg`, run nvidia-bug-report.sh, then restart the machine"
 
 
 def evaluate_presence(rule_input: RuleInput) -> RuleResult:
-    """Judge whether all GPUs answer."""
+    """Check whether all GPUs are present and respond."""
     claims = [
         *_mismatch(rule_input),
         *_lost(rule_input),
@@ -39,9 +46,9 @@ def evaluate_presence(rule_input: RuleInput) -> RuleResult:
 
 
 def unopened(rule_input: RuleInput) -> list[GpuFrame]:
-    """Return the GPUs that the driver counts and never opened, while others work.
+    """Return the GPUs that the driver lists and never opened, if other GPUs work.
 
-    Not those left out because a call on them hung, nor those that are kept from us by their rights.
+    GPUs that are excluded because a call hung, or that nvltop has no permission for, do not count.
     """
     if not any(g.state == "ok" for g in rule_input.gpus):
         return []
@@ -56,7 +63,7 @@ def unopened(rule_input: RuleInput) -> list[GpuFrame]:
 
 
 def _unopened(rule_input: RuleInput) -> Iterator[Claim]:
-    """GPUs that do not start while others do: that is no matter of rights or of the driver as a whole."""
+    """Claim that GPUs do not start while others do; permissions and driver are not at fault then."""
     dead = unopened(rule_input)
     if not dead:
         return
@@ -85,7 +92,7 @@ def _unopened(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _mismatch(rule_input: RuleInput) -> Iterator[Claim]:
-    """A driver that was exchanged under us."""
+    """Claim that the driver was replaced while it was loaded."""
     problem = rule_input.inventory.problem
     if problem and problem.id == "version-mismatch":
         yield Claim(
@@ -101,6 +108,7 @@ def _mismatch(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _lost(rule_input: RuleInput) -> Iterator[Claim]:
+    """Claim that GPUs fell off the bus or are no longer listed."""
     codes = {e.code for e in rule_input.events if e.kind == "xid"}
     for g in rule_input.gpus:
         if g.state == "lost":
@@ -115,7 +123,7 @@ def _lost(rule_input: RuleInput) -> Iterator[Claim]:
                 summary=f"{gpu_name(g)} has fallen off the bus{xid}: nothing can run on it until"
                 " the machine restarts"
                 if off
-                else f"{gpu_name(g)} is no longer listed by the driver: it is off the bus, or was taken away",
+                else f"{gpu_name(g)} is no longer listed by the driver: it is off the bus, or was removed",
                 escalations=(Escalation(Severity.CRITICAL),),
                 evidence=rule_input.evidence(g, "gauges", answer=g.state_reason),
                 next_step=LOST_STEP,
@@ -125,12 +133,12 @@ def _lost(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _unlisted(rule_input: RuleInput) -> Iterator[Claim]:
-    """A device that is the driver's and can be opened, but that NVML does not count."""
+    """Claim that a PCI device is bound to the driver but not listed by NVML."""
     devices = rule_input.inventory.pci_gpus
     if isinstance(devices, Missing):
         return
     buses = {bus_number(g.pci_bus_id) for g in rule_input.inventory.gpus if known(g.pci_bus_id)}
-    # A GPU that NVML counts but does not open has no bus id: it is one of these, and told already.
+    # A GPU that NVML lists but cannot open has no bus id: it is one of these, and is reported already.
     unopened = sum(isinstance(g.pci_bus_id, Missing) for g in rule_input.inventory.gpus)
     gone = [bus for bus in devices if bus_number(bus) not in buses]
     for bus in gone[: max(0, len(gone) - unopened)]:
@@ -149,7 +157,7 @@ def _unlisted(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _hole(rule_input: RuleInput) -> Iterator[Claim]:
-    """A baseboard counts its modules; a number that is left out is a GPU that nobody sees."""
+    """Claim that a module number of the baseboard is missing, so that a GPU is not detected at all."""
     gpus = rule_input.inventory.gpus
     modules = sorted(m for g in gpus if known(m := g.module_id))
     machine = all(g.virtualization == "none" for g in gpus) and rule_input.inventory.container is False
@@ -171,7 +179,7 @@ def _hole(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def _container(rule_input: RuleInput) -> Iterator[Claim]:
-    """All GPUs fail at once after they have worked: the container runtime took them away."""
+    """Claim that all GPUs failed at once after they had worked: the container runtime removed them."""
     gone = [
         g for g in rule_input.gpus if g.gpu.uuid in rule_input.history.ever_read and g.state == "unreadable"
     ]
@@ -185,7 +193,7 @@ def _container(rule_input: RuleInput) -> Iterator[Claim]:
         headline="This container lost its GPUs" if inside else "All GPUs stopped responding at once",
         summary="This container lost its GPUs (often after `systemctl daemon-reload` on the host)"
         if inside
-        else "All GPUs stopped responding at once, as when their device files are taken away",
+        else "All GPUs stopped responding at once, as if their device files had been removed",
         escalations=(Escalation(Severity.CRITICAL, readings=2),),
         read_s=rule_input.read_s(gone[0], "gauges"),
         evidence=rule_input.evidence(gone[0], "gauges", answer=", ".join(sorted(reasons))),
@@ -198,7 +206,7 @@ def _container(rule_input: RuleInput) -> Iterator[Claim]:
 
 
 def evaluate_clocks(rule_input: RuleInput) -> RuleResult:
-    """Judge whether hardware slows GPUs down."""
+    """Check whether GPUs are throttled by hardware."""
     claims = []
     reasons = [g.gauges.event_reasons for g in rule_input.gpus if g.state == "ok"]
     for g in rule_input.gpus:

@@ -1,4 +1,4 @@
-"""Rules about what the driver requests for a GPU, and about repairs of its memory: recovery-action, remap."""
+"""Rules about repairs of a GPU: recovery-action (requested by the driver), remap (of its memory)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from nvltop.analysis.health.claim import DCGM, Claim, Escalation
-from nvltop.analysis.health.fabric import NOT_SUPPORTED_REASON
 from nvltop.analysis.health.gpu_names import gpu_name
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, why_unread
 from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
 RECOVERY_ACTIONS: Final = {
@@ -32,31 +31,34 @@ RECOVERY_ACTIONS: Final = {
     6: ("a reset of its bus", "a bus reset", "Drain the machine and reset the bus of the GPU, or reboot"),
     7: ("a reboot of the system", "a system reboot", "Drain and reboot the whole system"),
 }
-"""Field 230, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION."""
+"""Values of field 230, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION.
+
+Each has a description for the summary, one for the headline, and a next step."""
 ACTION_DRAIN_P2P: Final = 3
 MAX_REMAPPED_ROWS: Final = 512
-"""Uncorrectable row remappings (DCGM and Azure's node checks)."""
+"""Number of remapped rows from which the GPU is critical (DCGM and Azure's node checks)."""
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge what the driver asks for by itself, and repairs of GPU memory."""
-    answering = [g for g in rule_input.gpus if g.state == "ok"]
-    claims = [claim for g in answering for claim in (*_action(rule_input, g), *_remap(rule_input, g))]
-    actions = [g.fabric.recovery_action for g in answering]
+    """Check which recovery the driver requests, and repairs of GPU memory."""
+    gpus = rule_input.readable_gpus
+    claims = [claim for g in gpus for claim in (*_action(rule_input, g), *_remap(rule_input, g))]
+    actions = [g.fabric.recovery_action for g in gpus]
     if any(known(a) for a in actions):
         return claims, "no GPU needs a reset or repair"
-    unread = first_missing(actions)
-    if any(known(g.fabric.remap_pending) for g in answering):
+    if any(known(g.fabric.remap_pending) for g in gpus):
+        unread = first_missing(actions)
         return claims, f"no memory repair pending (recovery action: {unread.reason if unread else 'unknown'})"
-    return claims, None if unread and unread.reason == NOT_SUPPORTED_REASON else unread
+    return claims, why_unread(actions)
 
 
 def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
+    """Claim that the driver requests a recovery action for a GPU."""
     action = g.fabric.recovery_action
     if not known(action) or action == 0:
         return
     what, short, step = RECOVERY_ACTIONS.get(
-        action, (f"an action this version does not know (number {action})", f"action {action}", "")
+        action, (f"an unknown action (number {action})", f"action {action}", "")
     )
     yield Claim(
         rule="recovery-action",
@@ -72,6 +74,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
 
 
 def _remap(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
+    """Claim that row remapping of GPU memory has failed, is exhausted, or needs a reset."""
     pending, failed, rows = g.fabric.remap_pending, g.fabric.remap_failed, g.fabric.remapped_rows
     many = known(rows) and rows >= MAX_REMAPPED_ROWS
     if failed is True or many:

@@ -11,6 +11,7 @@ from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.claim import Claim
 from nvltop.analysis.health.history import RuleHistory
 from nvltop.model import (
+    NOT_SUPPORTED,
     Activity,
     Cost,
     Event,
@@ -19,10 +20,12 @@ from nvltop.model import (
     Inventory,
     Job,
     Judgement,
+    Maybe,
     Missing,
     NicFrame,
     Pair,
     Tick,
+    first_missing,
     known,
 )
 
@@ -57,6 +60,11 @@ class RuleInput:
     def board(self) -> Board:
         """Return the kind of machine."""
         return self.history.board(self.inventory)
+
+    @property
+    def readable_gpus(self) -> list[GpuFrame]:
+        """Return the GPUs that can be read."""
+        return [g for g in self.gpus if g.state == "ok"]
 
     @property
     def linked_gpus(self) -> list[GpuFrame]:
@@ -107,6 +115,12 @@ class RuleGroup:
     """Whether the rules check each GPU, so that the check names the GPUs that could not be read."""
     is_check: bool = True
     """Whether the group is shown as a check; False if its rules only inform."""
+
+
+def why_unread(values: Iterable[Maybe[object]]) -> Missing | None:
+    """Return why values could not be read; None if the driver does not support them here."""
+    missing = first_missing(values)
+    return None if missing == NOT_SUPPORTED else missing
 
 
 def active_link_count(gpu: GpuFrame) -> int:
