@@ -207,8 +207,11 @@ class ActivityTracker:
 
     def _update_silence(self, group: GpuGroup) -> None:
         """Update the time of the last traffic of a job, and the length of its silence."""
-        tracked, end, cell_s = self._jobs[group.key], self._traffic.end(group.gpus), self._traffic.cell_s
-        if not end or not tracked.silence_bytes_per_s:
+        tracked, cell_s = self._jobs[group.key], self._traffic.cell_s
+        if not tracked.silence_bytes_per_s:
+            return
+        end = self._traffic.end(group.gpus)
+        if not end:
             return
         count = max(2, round(SCANNED_S / cell_s))
         cells = [s.cells_before(end, count) for s in self._traffic.series(group.gpus).values()]
