@@ -1,4 +1,4 @@
-"""A simulated node with a clock that the test moves."""
+"""Fixtures: a simulated node with a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SMALL = {
         clique_id=7, cluster_uuid=nodes.CLUSTER_UUID,
     ),
 }  # fmt: skip
-"""As their large kin, with what takes time left out: for tests that run for long or very often."""
-# Programs that tests start need not be compiled anew each time.
+"""Small versions of the demo nodes, for tests that run long or often."""
+# Let programs that tests start reuse compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Clock:
-    """Seconds that pass only when the test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -56,7 +56,7 @@ class Clock:
 
 @dataclass
 class Bench:
-    """A simulated node, our session with it, and what the monitor makes of it."""
+    """A simulated node, a session with it, and a monitor."""
 
     clock: Clock
     library: simulated.Library
@@ -65,7 +65,7 @@ class Bench:
     monitor: Monitor
     interval_s: float = 0.25
     history: RateHistory | None = None
-    """Filled from when a test puts one here."""
+    """History to fill, if a test sets one."""
 
     @property
     def readers(self) -> tuple[GpuReader, ...]:
@@ -76,7 +76,7 @@ class Bench:
             self.monitor.update(reading)
 
     def poll(self, *reads: Callable[[GpuReader], list[Reading]]) -> Frame:
-        """Read every GPU (all groups unless told), and return the frame."""
+        """Read every GPU, by default all groups, and return the frame."""
         for reader in self.readers:
             for read in reads or ALL:
                 self.feed(read(reader))
@@ -97,7 +97,7 @@ class Bench:
         return frame
 
     def run(self, seconds: float) -> Frame:
-        """Poll at the interval for so long."""
+        """Poll at the interval for a number of seconds."""
         frame = self.poll()
         for _ in range(round(seconds / self.interval_s)):
             self.clock.now += self.interval_s
@@ -117,18 +117,18 @@ ALL = (
 
 @pytest.fixture(autouse=True, scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Neither leave reports of crashes with whoever runs the tests, nor go by their settings."""
+    """Use neither the state directory nor the configuration of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    """Return a function that switches on a simulated node."""
+    """Return a function that starts a simulated node."""
     clock = Clock()
     for name, build in SMALL.items():
         monkeypatch.setitem(nodes.BUILDERS, name, build)
-    # Only where readings are dated: asyncio and Textual need a clock that runs.
+    # Only in the modules that date readings: asyncio and Textual need a real clock.
     dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
     for module in (
         call_tracker,
@@ -150,7 +150,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
         library = simulated.install(node, scenario, clock=clock, wall=dated.time)
-        library.released.set()  # a slow answer takes no real time
+        library.released.set()  # a slow call takes no real time
         if prepare:
             prepare(library)
         opened = session.new_session(CallTracker())
@@ -160,7 +160,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         found = replace(found, demo=f"{node}, {scenario}", nics=nics.find(), gpu_locations=places)
         monitor = Monitor()
         monitor.update(found)
-        # As the worker measures it on these drivers, whose counters are always up to date.
+        # The result that the worker measures, since these counters are always up to date.
         refresh = CounterRefresh(0.0, 0.0, 0.0, True)
         monitor.update(Reading(None, clock.now, clock.now, WALL + clock.now, refresh))
         return Bench(clock, library, opened, found, monitor)

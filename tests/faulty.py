@@ -1,4 +1,4 @@
-"""The real program on a simulated node whose driver, or whose reading process, goes wrong as a test says."""
+"""Runs of the real program with a simulated driver, or a worker, that fails in a given way."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nvltop.nvml import simulated
 from nvltop.nvml.simulated import Fault
 from nvltop.sampler import stuck_workers, worker
 
-# What waits here keeps nobody's nvltop from starting.
+# Workers that wait here do not affect other runs of nvltop.
 stuck_workers.SOCKET_PREFIX = "nvltop-test-%d" % os.getppid()
 follow_parent = worker.follow_parent
-# As for a real driver: a call under way is waited for.
+# As with a real driver, wait for calls in flight.
 worker.follow_parent = lambda watch, stop, requested, finish_calls: (
     follow_parent(watch, stop, requested, True)
 )
@@ -32,7 +32,7 @@ def hang(lib, *names, gpu=None, seconds=20):
     returns = threading.Event()
     for name in names or list(lib._functions):
         lib.faults[name] = Fault(gpu=gpu, hang=returns)
-    # No test leaves a process behind.
+    # End the hang, so that no test leaves a process behind.
     after(seconds, lambda: (lib.faults.clear(), returns.set()))
 
 def prepare(lib):
@@ -56,7 +56,7 @@ sys.exit(main())
 
 
 def boot(prepare: str) -> str:
-    """Return what the worker runs; `prepare` is code that changes the simulated library `lib`."""
+    """Return the code of a worker; `prepare` is code that changes the simulated library `lib`."""
     return BOOT.format(prepare=indent(prepare, "    "))
 
 
@@ -66,7 +66,7 @@ def program(prepare: str, *arguments: str) -> list[str]:
 
 
 def run(prepare: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program on a simulated node, and return how it ended."""
+    """Run the program on a simulated node; return the completed process."""
     return subprocess.run(
         program(prepare, *arguments),
         env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,

@@ -1,4 +1,4 @@
-"""Sysfs trees: the folders and links that the kernel makes of PCI devices and network interfaces."""
+"""Sysfs trees: the directories and links that represent PCI devices and network interfaces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tree:
         file.write_text(f"{text}\n")
 
     def pci(self, address: str, bridges: Sequence[str], numa: int = 0) -> Path:
-        """Make a PCI device below these bridges; returns its folder."""
+        """Create a PCI device below these bridges; return its directory."""
         folder = self.root.joinpath("devices", *bridges, address)
         folder.mkdir(parents=True)
         (folder / "numa_node").write_text(f"{numa}\n")
@@ -44,7 +44,7 @@ class Tree:
     def rdma(
         self, name: str, pci: Path, layer: str = "InfiniBand", rate: str = "400 Gb/sec (4X NDR)"
     ) -> Path:
-        """Make an RDMA device with one port on a PCI function; returns the folder of the port."""
+        """Create an RDMA device with one port on a PCI function; return the directory of the port."""
         port = pci / "infiniband" / name / "ports/1"
         (port / "counters").mkdir(parents=True)
         self._link(pci / "infiniband" / name / "device", pci)
@@ -61,7 +61,7 @@ class Tree:
         return port
 
     def net(self, name: str, pci: Path, speed: int = 25000, state: str = "up", kind: int = 1) -> Path:
-        """Make a network interface on a PCI function; returns its folder."""
+        """Create a network interface on a PCI function; return its directory."""
         folder = pci / "net" / name
         (folder / "statistics").mkdir(parents=True)
         self._link(folder / "device", pci)
@@ -78,7 +78,7 @@ class Tree:
         return folder
 
     def master(self, interface: Path, bond: str) -> None:
-        """Put an interface into a bond."""
+        """Add an interface to a bond."""
         (self.root / "class/net" / bond / "bonding").mkdir(parents=True, exist_ok=True)
         self._link(interface / "master", self.root / "class/net" / bond)
 
@@ -86,8 +86,8 @@ class Tree:
         at.symlink_to(os.path.relpath(to, at.parent))
 
 
-def wired(tree: Tree, gpus: int, nics: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Wire a machine so that `nvidia-smi topo -m` prints these rows; returns the bus ids of the GPUs.
+def make_machine(tree: Tree, gpus: int, nics: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Create the devices of a machine whose `nvidia-smi topo -m` has these rows; return the GPUs' bus ids.
 
     Devices that are `PIX` share a switch, `PXB` a switch of switches, `PHB` a host bridge, `NODE` a
     NUMA node. Only cells of the PCI bus count, that is all but those of NVLink.
@@ -115,7 +115,7 @@ def wired(tree: Tree, gpus: int, nics: Sequence[str], rows: Sequence[Sequence[st
 
 
 def _groups(n: int, rows: Sequence[Sequence[str]], level: str) -> list[int]:
-    """Return the number of the group that each device is in, with those as near as `level`."""
+    """Return the group of each device; devices of a group are up to `level` apart."""
     near = NEAR[: NEAR.index(level) + 1]
     group = list(range(n))
     for i, row in enumerate(rows):

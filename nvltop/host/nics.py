@@ -200,27 +200,28 @@ def _model(folder: Path, device: Path) -> str:
 
 
 def sort_as_nvidia_smi(registered: Mapping[Nic, int | None]) -> list[Nic]:
-    """Return RDMA devices as `nvidia-smi topo -m` numbers them; given with the numbers of their `uverbs`.
+    """Return RDMA devices in the order in which `nvidia-smi topo -m` numbers them.
 
-    It takes them in the order in which the drivers have registered them. Bonds are made after all ports
-    are there, though they get numbers that have become free. Where sysfs lacks the numbers, names tell:
-    devices of one naming are counted on (`mlx5_9` before `mlx5_10`), another naming comes where its
-    first device sits on the bus.
+    `registered` has the number of each device's `uverbs`. nvidia-smi uses the order in which the drivers
+    registered the devices. Bonds come last, because they are created after all ports, although they get
+    numbers that have become free. If sysfs lacks the numbers, the names determine the order: devices whose
+    names differ only in numbers are sorted by these (`mlx5_9` before `mlx5_10`), and such groups by the
+    lowest PCI bus number in each.
     """
     nics = list(registered)
     if all(number is not None for number in registered.values()):
         return sorted(nics, key=lambda nic: (nic.bond, registered[nic], *_numbers(nic)))
-    first: dict[str, tuple[int, ...]] = {}
+    lowest_bus: dict[str, tuple[int, ...]] = {}
     for nic in nics:
-        naming = _naming(nic)
-        first[naming] = min(first.get(naming, _bus(nic)), _bus(nic))
+        pattern = _name_pattern(nic)
+        lowest_bus[pattern] = min(lowest_bus.get(pattern, _bus(nic)), _bus(nic))
     return sorted(
         nics,
-        key=lambda nic: (nic.bond, first[_naming(nic)], _naming(nic), *_numbers(nic)),
+        key=lambda nic: (nic.bond, lowest_bus[_name_pattern(nic)], _name_pattern(nic), *_numbers(nic)),
     )
 
 
-def _naming(nic: Nic) -> str:
+def _name_pattern(nic: Nic) -> str:
     return _NUMBER.sub("#", nic.device)
 
 

@@ -1,4 +1,4 @@
-"""Reader of the kernel log: what it may read, what gets lost, and files that rotate."""
+"""Reader of the kernel log: permissions, lost records and rotated files."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_rotated_cut_and_gone(tmp_path):
 
 
 def run(monkeypatch, tmp_path, prepare=lambda: None, count=1):
-    """Run a reader until it has sent so many lines."""
+    """Run a reader until it has sent a number of lines."""
     monkeypatch.setenv("HOST_DEV", str(tmp_path))
     monkeypatch.setenv("HOST_LOG", str(tmp_path))
     monkeypatch.setattr(kernel_log, "JOURNALCTL", ())

@@ -1,4 +1,4 @@
-"""What kind of machine this is, from the kernel's files."""
+"""Properties of the machine, from the kernel's files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kthreads(proc: Path, *pids: int) -> None:
     (folder / "children").write_text(" ".join(map(str, pids)))
 
 
-def test_the_driver_was_loaded_when_its_oldest_thread_began(tmp_path):
+def test_the_load_time_of_the_driver_is_the_start_of_its_oldest_thread(tmp_path):
     ticks = os.sysconf("SC_CLK_TCK")
     kthreads(tmp_path, 3, 700, 701)
     thread(tmp_path, 3, "rcu_gp", 1)
@@ -36,7 +36,7 @@ def test_the_driver_was_loaded_when_its_oldest_thread_began(tmp_path):
     assert driver_loaded_s(tmp_path, BOOT) == BOOT + 60
 
 
-def test_a_thread_with_brackets_and_blanks_in_its_name(tmp_path):
+def test_a_thread_with_brackets_and_spaces_in_its_name(tmp_path):
     kthreads(tmp_path, 5)
     thread(tmp_path, 5, "UVM ) (S 1 2", 300)
     assert driver_loaded_s(tmp_path, BOOT) == BOOT + 300 / os.sysconf("SC_CLK_TCK")

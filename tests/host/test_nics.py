@@ -1,4 +1,4 @@
-"""NICs from sysfs trees wired as real machines are, and from trees with everything wrong."""
+"""NICs in sysfs trees like those of real machines, and in malformed trees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sysfs import Tree, wired
+from sysfs import Tree, make_machine
 
 from nvltop.analysis.pcie import LEVELS, level
 from nvltop.host.nics import NicTable, sort_as_nvidia_smi
@@ -35,9 +35,9 @@ def found(tree):
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=[m["node"] for m in MACHINES])
-def test_levels_are_what_topo_prints(tree, machine):
+def test_levels_equal_those_of_nvidia_smi_topo(tree, machine):
     rows = [row.split() for row in machine["rows"]]
-    buses = wired(tree, machine["gpus"], machine["nics"], rows)
+    buses = make_machine(tree, machine["gpus"], machine["nics"], rows)
     places = [*gpu_locations(tree.root, buses)]
     assert len(places) == machine["gpus"]
     nics = NicTable(tree.root).find()
@@ -72,7 +72,7 @@ PLACES = st.builds(PciLocation, st.sampled_from("xyz"), BRIDGES, st.sampled_from
 
 
 @given(PLACES, PLACES)
-def test_nearness_is_mutual_and_nodes_matter_only_beyond_the_host_bridge(a, b):
+def test_levels_are_symmetric_and_numa_nodes_matter_only_beyond_the_host_bridge(a, b):
     near = level(a, b)
     assert near == level(b, a)
     assert isinstance(near, Missing) or near in LEVELS
@@ -80,7 +80,7 @@ def test_nearness_is_mutual_and_nodes_matter_only_beyond_the_host_bridge(a, b):
     assert beyond == (isinstance(near, Missing) or near in ("NODE", "SYS"))
 
 
-def test_no_numa_nodes_at_all_is_one_node(tree):
+def test_a_machine_without_numa_nodes_has_one_node(tree):
     (tree.root / "devices/system/node/online").unlink()
     tree.pci("0000:18:00.0", ("pci0000:15",), -1)
     tree.pci("0000:98:00.0", ("pci0000:85",), -1)
@@ -100,7 +100,7 @@ def test_no_numa_nodes_at_all_is_one_node(tree):
         (None, -1, -1, "NODE"),
     ],
 )
-def test_a_device_without_a_numa_node_is_on_none_of_the_others(tree, online, a, b, near):
+def test_a_device_without_a_numa_node_is_on_no_node(tree, online, a, b, near):
     if online is None:
         (tree.root / "devices/system/node/online").unlink()
     else:
@@ -111,10 +111,10 @@ def test_a_device_without_a_numa_node_is_on_none_of_the_others(tree, online, a, 
     assert level(one, other) == level(other, one) == near
 
 
-def test_a_node_that_may_not_be_read_is_unknown():
+def test_an_unreadable_numa_node_is_unknown():
     one = PciLocation("0000:18:00.0", ("pci0000:15",), Missing("no permission"))
     assert level(one, PciLocation("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
-    # Within one host bridge it does not matter.
+    # The NUMA node does not matter within one host bridge.
     assert level(one, PciLocation("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
 
 
@@ -141,7 +141,7 @@ def test_order_of_real_machines(names):
     assert [nic.device for nic in sort_as_nvidia_smi(dict.fromkeys(nics[::-1]))] == names
 
 
-def test_order_of_registration_goes_before_names(tree):
+def test_the_order_of_registration_precedes_that_of_names(tree):
     for number, name, bus in ((1, "mlx5_ib0", 0x18), (0, "mlx5_eth0", 0x9A), (2, "mlx5_ib1", 0x0C)):
         pci = tree.pci(f"0000:{bus:02x}:00.0", (f"pci0000:{bus - 1:02x}",))
         tree.rdma(name, pci)
@@ -165,7 +165,7 @@ def test_a_port_of_infiniband(tree):
     assert nics["mlx5_0"].model == "15b3:1021"
 
 
-def test_error_counters_are_read_seldom(tree):
+def test_error_counters_are_read_rarely(tree):
     port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
     table, _ = found(tree)
     table.read(0.0)
@@ -174,13 +174,13 @@ def test_error_counters_are_read_seldom(tree):
     assert table.read(5.0).ports[0].errors["symbol_error"] == 9
 
 
-def test_roce_counts_rdma_and_the_rest_apart(tree):
+def test_roce_counts_rdma_and_other_traffic_separately(tree):
     pci = tree.pci("0000:18:00.0", SWITCH)
     tree.rdma("mlx5_0", pci, "Ethernet", "200 Gb/sec (4X HDR)")
     tree.net("ens1np0", pci)
     table, nics = found(tree)
     (said,) = table.read(0.0).ports
-    assert list(nics) == ["mlx5_0"], "the interface is no NIC of its own"
+    assert list(nics) == ["mlx5_0"], "the interface does not count as a NIC of its own"
     assert nics["mlx5_0"].interfaces == ("ens1np0",)
     assert (said.tx_bytes, said.ip_tx_bytes, said.ip_rx_bytes) == (4000, 300, 400)
     assert said.errors["carrier_down_count"] == 2
@@ -200,7 +200,7 @@ def test_ethernet_without_rdma(tree):
     assert isinstance(two.ip_tx_bytes, Missing)
 
 
-def test_a_virtio_interface_sits_where_its_pci_function_does(tree):
+def test_a_virtio_interface_has_the_location_of_its_pci_function(tree):
     pci = tree.pci("0000:00:03.0", ("pci0000:00",))
     tree.net("ens3", pci / "virtio0", -1, "unknown")
     (tree.root / "class/net/ens3/carrier").write_text("1\n")
@@ -223,14 +223,14 @@ def test_a_bond_is_one_nic(tree):
     assert "bond0" in nics["mlx5_bond_0"].interfaces
 
 
-def test_a_virtual_function_is_told(tree):
+def test_a_virtual_function_is_marked(tree):
     pci = tree.pci("0000:18:00.2", SWITCH)
     tree.rdma("mlx5_2", pci)
     (pci / "physfn").symlink_to("../0000:18:00.0")
     assert found(tree)[1]["mlx5_2"].virtual
 
 
-def test_drivers_that_count_bytes_elsewhere(tree):
+def test_byte_counters_of_drivers_without_port_counters(tree):
     port = tree.rdma("rdmap16s27", tree.pci("0000:10:1b.0", SWITCH), "Unspecified", "100 Gb/sec (4X EDR)")
     for file in (port / "counters").iterdir():
         file.unlink()
@@ -252,7 +252,7 @@ def test_drivers_that_count_bytes_elsewhere(tree):
     ],
     ids=["irdma", "erdma", "bnxt_re", "packets alone", "a half of it"],
 )
-def test_bytes_of_drivers_that_count_them_under_other_names(tree, counters, moved):
+def test_byte_counters_with_other_names(tree, counters, moved):
     pci = tree.pci("0000:10:1b.0", SWITCH)
     port = tree.rdma("rocep16s27", pci, "Ethernet", "100 Gb/sec (4X EDR)")
     tree.net("ens27", pci)
@@ -266,13 +266,13 @@ def test_bytes_of_drivers_that_count_them_under_other_names(tree, counters, move
     assert (said.ip_tx_bytes, said.ip_rx_bytes) == (300, 400)
 
 
-def test_wifi_is_no_nic(tree):
+def test_wifi_does_not_count_as_a_nic(tree):
     (tree.net("wlP9s9", tree.pci("0009:01:00.0", ("pci0009:00",))) / "phy80211").mkdir()
     tree.net("enP7s7", tree.pci("0007:01:00.0", ("pci0007:00",)), 10000)
     assert list(found(tree)[1]) == ["enP7s7"]
 
 
-def test_the_management_functions_of_nvswitches_are_told_from_adapters_of_the_same_kind(tree):
+def test_the_management_functions_of_nvswitches_differ_from_adapters_with_the_same_device_id(tree):
     for number, vpd in (
         (0, b"\x82\x00NVIDIA ConnectX-7\x90PN\x00"),
         (1, b"\x82\x00\x90V0\x0bSMDL=SW_MNG"),
@@ -291,7 +291,7 @@ def test_the_management_functions_of_nvswitches_are_told_from_adapters_of_the_sa
 
 
 @pytest.mark.parametrize("garbage", ["", "-1", "1e3", "0x10", "N/A (no PMA)", "9" * 40, "\x1b[31m7", "٣"])
-def test_garbage_in_files_is_missing_never_a_number(tree, garbage):
+def test_malformed_files_give_missing_values(tree, garbage):
     port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
     for name in ("state", "rate", "phys_state", "link_layer", "counters/port_xmit_data"):
         (port / name).write_text(garbage)
@@ -302,7 +302,7 @@ def test_garbage_in_files_is_missing_never_a_number(tree, garbage):
     assert "\x1b" not in repr(said)
 
 
-def test_a_counter_that_has_stopped_says_so(tree):
+def test_a_counter_at_its_maximum_is_missing(tree):
     port = tree.rdma("mthca0", tree.pci("0000:18:00.0", SWITCH))
     (port / "counters/port_xmit_data").write_text(f"{2**32 - 1}\n")
     tx = found(tree)[0].read(0.0).ports[0].tx_bytes
@@ -310,7 +310,7 @@ def test_a_counter_that_has_stopped_says_so(tree):
     assert "end" in tx.reason
 
 
-def test_a_counter_that_may_not_be_read_says_so(tree, monkeypatch):
+def test_a_counter_without_permission_has_its_reason(tree, monkeypatch):
     port = tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
     opened = os.open
 
@@ -325,7 +325,7 @@ def test_a_counter_that_may_not_be_read_says_so(tree, monkeypatch):
     assert said.tx_bytes == said.rx_bytes == Missing("no permission")
 
 
-def test_a_nic_that_is_pulled_out_is_no_longer_read_and_shows_as_change(tree):
+def test_a_removed_nic_is_no_longer_read_and_detected_as_a_change(tree):
     tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
     tree.rdma("mlx5_1", tree.pci("0000:28:00.0", ("pci0000:25",)))
     table, _ = found(tree)
@@ -336,7 +336,7 @@ def test_a_nic_that_is_pulled_out_is_no_longer_read_and_shows_as_change(tree):
     assert list(found(tree)[1]) == ["mlx5_0"]
 
 
-def test_a_copied_tree_without_links_leads_to_the_pci_device_by_its_name(tree):
+def test_in_a_copied_tree_the_pci_device_is_found_by_its_name(tree):
     tree.pci("0000:18:00.0", SWITCH, 1)
     tree.write("class/infiniband/mlx5_0/device/uevent", "DRIVER=mlx5_core\nPCI_SLOT_NAME=0000:18:00.0")
     tree.write("class/infiniband/rxe0/device/uevent", "DRIVER=x")
@@ -345,7 +345,7 @@ def test_a_copied_tree_without_links_leads_to_the_pci_device_by_its_name(tree):
     assert isinstance(nics["rxe0"].location, Missing)
 
 
-def test_a_subfunction_is_as_near_as_can_be_to_its_parent(tree):
+def test_a_subfunction_is_on_the_same_switch_as_its_parent(tree):
     pci = tree.pci("0000:18:00.0", SWITCH)
     tree.rdma("mlx5_0", pci)
     own = pci / "mlx5_core.sf.2"
@@ -358,7 +358,7 @@ def test_a_subfunction_is_as_near_as_can_be_to_its_parent(tree):
     assert level(parent, child) == "PIX"
 
 
-def test_a_hostile_name_is_clean_and_the_port_is_read_all_the_same(tree):
+def test_a_hostile_name_is_sanitized_and_the_port_is_read(tree):
     tree.net("eth\x1b[31m", tree.pci("0000:04:00.0", ("pci0000:00",)))
     table, nics = found(tree)
     assert list(nics) == [r"eth\x1b[31m"]
@@ -370,7 +370,7 @@ def test_without_sysfs_it_is_unknown_and_without_nics_there_are_none(tree, tmp_p
     assert NicTable(tree.root).find() == ()
 
 
-def test_the_root_can_be_elsewhere(tree, monkeypatch):
+def test_the_directory_of_sysfs_can_be_configured(tree, monkeypatch):
     tree.rdma("mlx5_0", tree.pci("0000:18:00.0", SWITCH))
     monkeypatch.setenv("HOST_SYS", str(tree.root))
     nics = NicTable().find()

@@ -1,4 +1,4 @@
-"""Host facts of many processes, of reused numbers, and of a slow /proc."""
+"""Properties of many processes, of processes with reused pids, and jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nvltop.model import GpuUse, Matrix, Processes, known
 USE = (GpuUse("GPU-a", "compute", 1 << 30, 50.0),)
 
 
-def test_two_thousand_processes_are_described_and_the_unseen_counted():
+def test_two_thousand_processes_are_described_and_hidden_ones_counted():
     pids = {os.getpid(): USE} | {4_000_000 + i: USE for i in range(2000)}
     table = ProcessTable()
     begun = time.process_time()
@@ -28,7 +28,7 @@ def test_two_thousand_processes_are_described_and_the_unseen_counted():
     assert cost_s < 2.0
 
 
-def test_a_number_that_another_process_has_by_now_is_another_process():
+def test_a_reused_pid_is_another_process():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     table = ProcessTable()
     first = table.describe({child.pid: USE}).processes[0]
@@ -54,8 +54,8 @@ if __name__ == "__main__":
 
 
 def grouped(script: str, count: int, cwd: str) -> list[int]:
-    """Run a shell that prints pids, and return how many of these each job has."""
-    # A shell of its own session stands for a terminal.
+    """Run a shell that prints pids; return how many of them each job has."""
+    # A shell with its own session, as in a terminal.
     shell = subprocess.Popen(
         ["bash", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=cwd
     )
@@ -73,7 +73,7 @@ def grouped(script: str, count: int, cwd: str) -> list[int]:
 
 
 @pytest.mark.parametrize(("method", "count"), [("fork", 8), ("spawn", 2), ("forkserver", 2)])
-def test_ranks_of_one_program_are_one_job_and_those_of_two_in_one_shell_are_two(tmp_path, method, count):
+def test_ranks_of_one_program_are_one_job_and_two_programs_of_one_shell_are_two(tmp_path, method, count):
     (tmp_path / "train.py").write_text(TRAIN)
     one = f"{sys.executable} train.py {method} {count} &"
     assert grouped(f"{one} {one} wait", 2 * count, str(tmp_path)) == [count, count]

@@ -1,4 +1,4 @@
-"""Signals reach the process that is meant, and no other."""
+"""Signals reach the intended process and no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def child():
 
 
 @pytest.mark.parametrize("pidfd", [True, False])
-def test_the_process_that_is_meant(child, monkeypatch, pidfd):
+def test_the_signal_reaches_the_process(child, monkeypatch, pidfd):
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     started = read_stat(child.pid).start_ticks
@@ -31,7 +31,7 @@ def test_the_process_that_is_meant(child, monkeypatch, pidfd):
 
 
 @pytest.mark.parametrize("pidfd", [True, False])
-def test_another_process_with_the_number_is_left_alone(child, monkeypatch, pidfd):
+def test_another_process_with_the_pid_gets_no_signal(child, monkeypatch, pidfd):
     if not pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     started = read_stat(child.pid).start_ticks
@@ -47,7 +47,7 @@ def test_a_process_that_has_ended(child):
     assert signals.send_signal(child.pid, started, signal.SIGTERM) == f"process {child.pid} has ended"
 
 
-def test_another_users_process_is_a_clear_word(child, monkeypatch):
+def test_a_process_of_another_user_has_a_clear_message(child, monkeypatch):
     def refuse(*args):
         raise PermissionError
 

@@ -1,4 +1,4 @@
-"""A module `pynvml` that is not NVIDIA's, or too old, is named with its file and with what removes it."""
+"""A module `pynvml` that is not NVIDIA's, or too old, is reported with its file and the solution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLD = "nvmlInit = NVMLError = None\n"
 
 
 def install(folder: Path, file: str, code: str, package: str, version: str) -> None:
-    """Put a package with one module where pip would."""
+    """Install a package with one module, as pip does."""
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     (folder / file).write_text(code)
     if package:
@@ -38,7 +38,7 @@ def install(folder: Path, file: str, code: str, package: str, version: str) -> N
         ("pynvml.py", "1 / 0\n", "", "", "ZeroDivisionError", "install"),
     ],
 )  # fmt: skip
-def test_the_culprit_is_named(tmp_path, file, code, package, version, says, command):
+def test_a_foreign_package_is_named(tmp_path, file, code, package, version, says, command):
     install(tmp_path, file, code, package, version)
     path = os.pathsep.join((str(tmp_path), str(Path(nvltop.__file__).parents[1])))
     done = subprocess.run(
@@ -52,13 +52,13 @@ def test_the_culprit_is_named(tmp_path, file, code, package, version, says, comm
     assert "driver" not in done.stdout
 
 
-def test_the_real_one_is_right():
+def test_the_package_of_nvidia_is_accepted():
     assert binding.check_binding() is None
     needed = Path(__file__).parents[2] / "pyproject.toml"
     assert re.search(rf'"{binding.PACKAGE}>={re.escape(binding.MIN_VERSION)},', needed.read_text())
 
 
-def test_without_it_the_package_to_install_is_named(monkeypatch):
+def test_without_pynvml_the_package_to_install_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     problem = binding.check_binding()
     assert problem.id == "wrong-pynvml"

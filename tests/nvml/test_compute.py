@@ -1,4 +1,4 @@
-"""Compute activity: the exact mean over its span, beside the link counters, within its share of the calls."""
+"""Compute activity: exact means over spans, read along with the link counters, within the call budget."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COUNTERS, TRAFFIC = GpuReader.read_counters, GpuReader.read_host_traffic
 
 
 def read(b, seconds: float, interval_s: float = 0.25) -> list:
-    """What the fast and the slow clock read of the first GPU."""
+    """Return what both threads read from the first GPU."""
     found = []
     for k in range(round(seconds / interval_s)):
         b.clock.now = round(b.clock.now + interval_s, 6)
@@ -39,14 +39,14 @@ def computed(readings) -> list:
 
 
 def replace(library, name, types, body):
-    """Put another function into the library, also if it has been called already."""
+    """Replace a function of the library, even if it has already been called."""
     library._functions[name] = (types, body)
     vars(library).pop(name, None)
     pynvml._nvmlGetFunctionPointer_cache.clear()
 
 
 def metric(library, number, value):
-    """Let the driver answer one GPM metric with a value of the test's."""
+    """Make the driver return a given value for one GPM metric."""
     types, true = library._functions["nvmlGpmMetricsGet"]
 
     def lie(out):
@@ -75,7 +75,7 @@ def test_gpm_gives_the_exact_mean_over_its_span(bench, scenario):
     assert b.library.crashes == []
 
 
-def test_spans_follow_one_another_and_those_of_the_link_counters(bench):
+def test_spans_are_consecutive_and_those_of_the_link_counters(bench):
     readings = read(bench("dgx-h100"), 10.0)
     compute = computed(readings)
     counters = [r.start_s for r in readings if isinstance(r.data, LinkCounters)]
@@ -87,7 +87,7 @@ def test_spans_follow_one_another_and_those_of_the_link_counters(bench):
 
 
 @pytest.mark.parametrize(("scenario", "hidden"), [("training", False), ("overlapped", True)])
-def test_the_scenarios_differ_in_what_goes_on_while_the_links_are_busy(bench, scenario, hidden):
+def test_the_scenarios_differ_in_their_activity_while_the_links_are_busy(bench, scenario, hidden):
     readings = read(bench("dgx-h100", scenario), 12.0)
     moved, before = {}, None
     for r in readings:
@@ -106,7 +106,7 @@ def test_the_scenarios_differ_in_what_goes_on_while_the_links_are_busy(bench, sc
     assert (min(busy) > 0.5) if hidden else (max(busy) < 0.05)
 
 
-def test_a_hang_spins_without_tensor_work_but_for_the_rank_that_stopped(bench):
+def test_in_a_hang_all_ranks_busy_wait_except_the_one_that_stopped(bench):
     b = bench("dgx-h100", "hang")
     b.run(45.0)
     odd = b.library.machine.workload.odd_gpu
@@ -114,7 +114,7 @@ def test_a_hang_spins_without_tensor_work_but_for_the_rank_that_stopped(bench):
         assert (g.compute.sm, g.compute.tensor) == ((0.0, 0.0) if g.gpu.index == odd else (1.0, 0.0))
 
 
-def test_the_fast_clock_goes_on_for_a_while_after_the_traffic_and_then_stops(bench):
+def test_activity_is_read_for_some_time_after_the_traffic(bench):
     b = bench("dgx-h100", "hang")
     read(b, 30.0)
     before = b.library.calls["nvmlGpmSampleGet"]
@@ -128,7 +128,7 @@ def test_the_fast_clock_goes_on_for_a_while_after_the_traffic_and_then_stops(ben
 
 
 @pytest.mark.parametrize("node", ["dgx-a100", "dgx1-v100", "dgx1-p100"])
-def test_boards_without_gpm_have_utilisation_samples_and_the_power_of_their_time(bench, node):
+def test_boards_without_gpm_have_utilization_samples_and_the_power_of_their_time(bench, node):
     b = bench(node)
     readings = computed(read(b, 10.0))
     sampled = [r for r in readings if r.data.source == "samples"][1:]
@@ -146,14 +146,14 @@ def test_boards_without_gpm_have_utilisation_samples_and_the_power_of_their_time
     assert b.library.crashes == []
 
 
-def test_a_board_without_gpm_says_once_that_it_is_not_read_while_idle(bench):
+def test_a_board_without_gpm_reports_once_that_it_is_not_read_while_idle(bench):
     b = bench("dgx-a100", "idle")
     readings = computed(read(b, 20.0))
     assert [r.data for r in readings] == [ComputeActivity(NO_TRAFFIC, NEEDS_GPM, NEEDS_GPM, NO_TRAFFIC)]
     assert b.library.calls["nvmlDeviceGetSamples"] == 0
 
 
-def test_where_samples_are_refused_too_the_power_is_left(bench):
+def test_without_utilization_samples_the_power_remains(bench):
     b = bench("dgx-a100", prepare=lambda lib: lib.faults.update(nvmlDeviceGetSamples=Fault(3)))
     readings = [r for r in computed(read(b, 4.0)) if r.data.sm != NO_TRAFFIC]
     assert len(readings) > 10
@@ -164,7 +164,7 @@ def test_where_samples_are_refused_too_the_power_is_left(bench):
         assert (r.data.source, r.end_s - r.start_s) == ("", pytest.approx(0.25))
 
 
-def test_a_refusal_for_want_of_rights_is_asked_once_and_explained_once(bench):
+def test_missing_permission_is_probed_once_and_explained_once(bench):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlGpmSampleGet=Fault(4)))
     readings = computed(read(b, 20.0))
     assert b.library.calls["nvmlGpmSampleGet"] == 1
@@ -184,7 +184,7 @@ BAD = [math.nan, math.inf, -math.inf, -0.1, -1e300, 100.1, 1e18]
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_what_no_share_can_be_is_missing_and_costs_only_itself(bench, value):
+def test_an_implausible_share_is_missing_and_the_others_are_not(bench, value):
     b = bench(prepare=lambda lib: metric(lib, 5, value))
     for r in computed(read(b, 4.0)):
         assert r.data.tensor == IMPLAUSIBLE
@@ -193,7 +193,7 @@ def test_what_no_share_can_be_is_missing_and_costs_only_itself(bench, value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 1e18])
-def test_what_no_rate_can_be_is_missing(bench, value):
+def test_an_implausible_rate_is_missing(bench, value):
     b = bench(prepare=lambda lib: metric(lib, 20, value))
     pcie = [r.data for r in read(b, 4.0) if isinstance(r.data, PcieTraffic)]
     assert pcie[-1].tx_bytes_per_s == IMPLAUSIBLE
@@ -208,7 +208,7 @@ def test_shares_and_rates_are_finite_and_in_range_or_missing(value):
     assert known(share) == (0 <= value < 100.05)
 
 
-def test_a_metric_that_the_driver_leaves_alone_does_not_give_its_last_answer(bench):
+def test_a_metric_that_the_driver_does_not_fill_in_does_not_repeat_its_last_value(bench):
     b = bench()
     assert known(computed(read(b, 2.0))[-1].data.tensor)
     replace(b.library, "nvmlGpmMetricsGet", b.library._functions["nvmlGpmMetricsGet"][0], lambda out: 0)
@@ -221,13 +221,13 @@ def test_samples_closer_than_a_tenth_of_a_second_are_not_taken(bench):
     assert min(r.end_s - r.start_s for r in readings) >= gpm.MIN_SPAN_S - 1e-9
 
 
-def test_sample_buffers_are_two_a_clock_and_are_freed(bench):
+def test_there_are_two_sample_buffers_a_thread_and_they_are_freed(bench):
     b = bench("h100-two")
     b.run(20.0)
     assert b.library.calls["nvmlGpmSampleAlloc"] == 4 * len(b.readers)
     b.session.readers = b.readers[:1]
     gc.collect()
-    # The collector may run inside a driver call: a call of its own would wait for the lock of that one.
+    # The garbage collector may run during a driver call; another call would wait for its lock.
     assert b.library.calls["nvmlGpmSampleFree"] == 0
     b.run(4.0)
     assert b.library.calls["nvmlGpmSampleFree"] == 4
@@ -235,7 +235,7 @@ def test_sample_buffers_are_two_a_clock_and_are_freed(bench):
 
 
 def slow(library, clock, name, seconds):
-    """Let a function take some time of the test's clock."""
+    """Make a function take some time of the simulated clock."""
     types, true = library._functions[name]
 
     def take(*args):
@@ -280,8 +280,8 @@ def test_other_calls_count_as_well(bench):
         assert known(r.data.power_w), "that comes with the link counters"
 
 
-def test_a_driver_that_answers_nothing_beside_the_power_keeps_its_counters(bench):
-    """One entry that a board lacks has made all others of its call unreadable (DCGM#265)."""
+def test_counters_are_read_without_the_power_where_the_driver_cannot_read_both(bench):
+    """A single unsupported field can make all others of the call unreadable (DCGM#265)."""
 
     def poison(lib):
         true = lib.fields.fill

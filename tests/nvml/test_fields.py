@@ -1,4 +1,4 @@
-"""Columns of field values say what `pynvml` says of each entry."""
+"""Columns of field values equal the entries that `pynvml` returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nvltop.nvml.driver import FUNCTION_NOT_FOUND, Driver, reason
 from nvltop.nvml.fields import FieldRequest
 
 MEMBERS = {1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
-"""Of nvmlValue_t, by nvmlValueType_t; doubles are told apart below."""
+"""Members of nvmlValue_t by nvmlValueType_t; doubles have tests of their own."""
 
 entries = st.tuples(
     st.sampled_from([0, 0, 0, 3, 15, 4711]),
@@ -28,7 +28,7 @@ entries = st.tuples(
 
 
 def read(asked, **functions):
-    """What is read of a driver that has no other functions than these."""
+    """Return what is read from a driver with only these functions."""
     before, pynvml.nvmlLib = pynvml.nvmlLib, SimpleNamespace(**functions)
     try:
         return asked.read(Driver(CallTracker()), None, 0)
@@ -37,7 +37,7 @@ def read(asked, **functions):
 
 
 @given(st.lists(entries, min_size=1, max_size=5))
-def test_columns_are_what_the_entries_say(answers):
+def test_columns_equal_the_entries(answers):
     expected = []
 
     def fill(handle, count, asked):
@@ -63,22 +63,23 @@ IMPLAUSIBLE = Missing("implausible value")
 
 
 @pytest.mark.parametrize(
-    ("told", "value"), [(350.7, 350), (-1.0, IMPLAUSIBLE), (1e300, IMPLAUSIBLE), (float("nan"), IMPLAUSIBLE)]
+    ("returned", "value"),
+    [(350.7, 350), (-1.0, IMPLAUSIBLE), (1e300, IMPLAUSIBLE), (float("nan"), IMPLAUSIBLE)],
 )
-def test_a_double_is_a_whole_number_or_none(told, value):
+def test_a_double_is_an_integer_or_missing(returned, value):
     def fill(handle, count, asked):
-        asked[0].valueType, asked[0].value.dVal = 0, told
+        asked[0].valueType, asked[0].value.dVal = 0, returned
         return 0
 
     assert read(FieldRequest((138, 0)), nvmlDeviceGetFieldValues=fill).values == [value]
 
 
-def test_an_entry_that_is_left_alone_tells_neither_its_last_answer_nor_zero():
+def test_an_entry_that_is_not_filled_in_is_neither_its_last_value_nor_zero():
     asked = FieldRequest((138, 0))
-    told = iter([7, None])
+    values = iter([7, None])
 
     def fill(handle, count, entries):
-        value = next(told)
+        value = next(values)
         if value is not None:
             entries[0].valueType, entries[0].value.ullVal = 3, value
         return 0
@@ -89,7 +90,7 @@ def test_an_entry_that_is_left_alone_tells_neither_its_last_answer_nor_zero():
     ]
 
 
-def test_a_zero_that_was_told_is_zero():
+def test_a_zero_that_the_driver_filled_in_is_zero():
     def fill(handle, count, entries):
         entries[0].timestamp = 1_790_000_000_000_000
         entries[1].valueType = 3

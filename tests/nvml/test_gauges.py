@@ -1,4 +1,4 @@
-"""Power and throttle times come from one batch of fields, and are what the calls of their own would give."""
+"""Power and throttle times are read in one call and equal the results of separate calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nvltop.report.json import to_json
 
 
 @pytest.mark.parametrize("node", ["dgx1-p100", "dgx2", "dgx-a100", "rtx3090-pair", "dgx-h100", "hgx-b200"])
-def test_the_power_is_what_the_call_of_its_own_gives(bench, node):
+def test_the_power_equals_that_of_the_separate_call(bench, node):
     b = bench(node)
     for _ in range(7):
         b.clock.now += 0.3
@@ -43,7 +43,7 @@ def no_batch(lib):
 
 
 @pytest.mark.parametrize("prepare", [no_fields, zero_fields, no_batch])
-def test_where_the_fields_do_not_have_the_power_the_call_does(bench, prepare):
+def test_without_power_in_the_fields_the_separate_call_is_used(bench, prepare):
     b = bench("dgx-h100")
     prepare(b.library)
     gauges = b.readers[0].read_gauges()[0].data
@@ -51,11 +51,11 @@ def test_where_the_fields_do_not_have_the_power_the_call_does(bench, prepare):
 
 
 @pytest.mark.parametrize("milliwatts", [0, -5, 10**9])
-def test_a_power_that_no_gpu_draws_is_none(milliwatts):
+def test_an_implausible_power_is_missing(milliwatts):
     assert watts(milliwatts) == IMPLAUSIBLE
 
 
-def test_heat_is_a_share_of_the_time_and_has_no_other_cause(bench):
+def test_thermal_throttling_is_a_share_of_the_time_with_one_cause(bench):
     b = bench("hgx-b200", "throttled")
     b.interval_s = 1.0
     odd = b.library.machine.faults.faulty_gpu
@@ -72,8 +72,8 @@ def test_heat_is_a_share_of_the_time_and_has_no_other_cause(bench):
     }  # fmt: skip
 
 
-def test_a_driver_that_numbers_these_fields_otherwise_is_not_believed(bench):
-    """In 575 the fields 269 to 271 are about power smoothing."""
+def test_fields_with_another_meaning_in_older_drivers_are_not_used(bench):
+    """Fields 269 to 271 are about power smoothing in driver branch 575."""
 
     def number_otherwise(lib):
         for table in lib.fields.tables:
@@ -88,7 +88,7 @@ def test_a_driver_that_numbers_these_fields_otherwise_is_not_believed(bench):
 
 
 @pytest.mark.parametrize("ns", [-1, 2**63, 10**18])
-def test_a_time_longer_than_any_driver_runs_is_none(bench, ns):
+def test_an_implausible_throttle_time_is_missing(bench, ns):
     def lie(lib):
         for table in lib.fields.tables:
             table[74] = lambda gpu, scope, t: (0, 3, ns % 2**64)
@@ -97,7 +97,7 @@ def test_a_time_longer_than_any_driver_runs_is_none(bench, ns):
 
 
 @pytest.mark.parametrize("count", [0, 1, INITIAL_ENTRIES, INITIAL_ENTRIES + 1, 500])
-def test_all_processes_are_listed_in_one_call_where_they_fit(bench, count):
+def test_all_processes_are_listed_in_one_call_if_they_fit(bench, count):
     b = bench("h100-two")
     name = "nvmlDeviceGetComputeRunningProcesses_v3"
     types, _ = b.library._functions[name]
@@ -120,7 +120,7 @@ def test_all_processes_are_listed_in_one_call_where_they_fit(bench, count):
     assert b.library.calls[name] == (1 if count <= INITIAL_ENTRIES else 2)
 
 
-def test_a_list_that_is_empty_is_read_seldom_and_one_that_is_not_each_time(bench):
+def test_an_empty_list_is_read_rarely_and_another_one_each_time(bench):
     b = bench("h100-two")
     calls = {"nvmlDeviceGetGraphicsRunningProcesses_v3": 3, "nvmlDeviceGetComputeRunningProcesses_v3": 8}
     for turn in range(8):
@@ -128,7 +128,7 @@ def test_a_list_that_is_empty_is_read_seldom_and_one_that_is_not_each_time(bench
     assert {name: b.library.calls[name] for name in calls} == calls
 
 
-def test_gauges_of_the_slow_kind_are_kept_in_between(bench):
+def test_slowly_changing_gauges_are_cached_between_readings(bench):
     b = bench("dgx-h100")
     frames = [b.poll(GpuReader.read_gauges) for _ in range(12)]
     assert all(known(f.gpus[0].gauges.pstate) and known(f.gpus[0].gauges.event_reasons) for f in frames)

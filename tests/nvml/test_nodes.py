@@ -1,4 +1,4 @@
-"""What is special about each node of the catalogue comes out right, and nothing is made up."""
+"""The special properties of each simulated node are read correctly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
 
 @pytest.mark.parametrize("node", HEALTHY)
 @pytest.mark.parametrize("scenario", ["training", "idle"])
-def test_no_rate_is_beyond_the_speed_and_nothing_is_found_wrong(bench, node, scenario):
+def test_no_rate_exceeds_the_speed_and_there_are_no_findings(bench, node, scenario):
     b = bench(node, scenario)
     frame = b.run(4.0)
     assert b.library.crashes == []
@@ -32,7 +32,7 @@ def test_no_rate_is_beyond_the_speed_and_nothing_is_found_wrong(bench, node, sce
     assert {f.severity for f in frame.findings} <= {"info"}
 
 
-def test_holes_among_the_active_links_of_a_bridged_pair(bench):
+def test_gaps_among_the_active_links_of_a_bridged_pair(bench):
     g = bench("h100-nvl-pair").run(2.0).gpus[0]
     assert [k.index for k in g.links if k.active] == [0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15]
     assert g.links[4].tx_bytes_per_s == Missing("link is down")
@@ -40,17 +40,17 @@ def test_holes_among_the_active_links_of_a_bridged_pair(bench):
 
 
 @pytest.mark.parametrize("node", ["a100-pcie", "rtx3090-nobridge", "gh200"])
-def test_unconnected_links_are_down_and_carry_no_zero(bench, node):
+def test_unconnected_links_are_down_and_their_rate_is_not_zero(bench, node):
     for g in bench(node).run(2.0).gpus:
         assert (g.nvlink.links_up, {k.state for k in g.links}) == (0, {LinkState.DOWN})
         assert g.nvlink.tx_bytes_per_s == Missing("no link is up")
 
 
-def test_a_driver_that_says_nothing_of_links_has_none(bench):
+def test_a_driver_without_link_calls_has_no_links(bench):
     assert bench("rtx2080s-nobridge").run(1.0).gpus[0].nvlink.links_present == 0
 
 
-def test_mig_hides_the_links_and_says_so(bench):
+def test_mig_hides_the_links_with_its_reason(bench):
     frame = bench("h100-mig").run(2.0)
     assert frame.verdict.id == "mig"
     for g in frame.gpus:
@@ -66,7 +66,7 @@ def test_a_vm_that_hides_the_ends_of_links(bench):
     assert g.gpu.virtualization == "passthrough"
 
 
-def test_a_tray_tells_its_clique_and_its_c2c(bench):
+def test_a_tray_reports_its_clique_and_its_c2c(bench):
     frame = bench("gb200-tray").run(6.0)
     g = frame.gpus[0]
     assert (g.fabric.clique_id, g.fabric.health_summary) == (32766, "healthy")
@@ -78,13 +78,13 @@ def test_a_tray_tells_its_clique_and_its_c2c(bench):
     assert "C2C 40 links up" in nvlink_line(frame)
 
 
-def test_gh200_has_c2c_but_no_link(bench):
+def test_gh200_has_c2c_but_no_active_link(bench):
     frame = bench("gh200").run(1.0)
     assert "0/18 links up" in nvlink_line(frame)
     assert "C2C 10 links up" in nvlink_line(frame)
 
 
-def test_gb10_has_no_memory_of_its_own_and_nothing_to_link(bench):
+def test_gb10_has_neither_gpu_memory_nor_links(bench):
     frame = bench("gb10").run(1.0)
     g = frame.gpus[0]
     assert g.gauges.memory_used_bytes == Missing("not supported")
@@ -97,14 +97,14 @@ def test_hopper_fabric_is_read_with_the_older_struct(bench):
     assert fabric.health_summary == Missing("not reported by this GPU")
 
 
-def test_before_hopper_there_is_no_fabric(bench):
+def test_boards_before_hopper_have_no_fabric(bench):
     assert isinstance(bench("dgx-a100").run(1.0).gpus[0].fabric.state, Missing)
 
 
 @pytest.mark.parametrize(
     ("node", "source"), [("hgx-b200", "byte-counter"), ("dgx-h100", "gpm"), ("dgx-a100", "20ms")]
 )
-def test_pcie_traffic_is_read_the_cheapest_way_that_can_be_trusted(bench, node, source):
+def test_pcie_traffic_is_read_by_the_cheapest_reliable_method(bench, node, source):
     b = bench(node)
     frame = b.run(6.0)
     pcie = frame.gpus[1].pcie
@@ -117,7 +117,7 @@ def test_pcie_traffic_is_read_the_cheapest_way_that_can_be_trusted(bench, node, 
     assert pcie.tx_bytes_per_s == pytest.approx(truth, rel=0.01)
 
 
-def test_two_ends_that_disagree_for_long_are_told(bench):
+def test_two_ends_that_disagree_for_long_are_reported(bench):
     b = bench("hgx-a100-4")
     true_count = b.library.machine.counter
 
@@ -131,7 +131,7 @@ def test_two_ends_that_disagree_for_long_are_told(bench):
     assert "end, GPU 1 link 0" in found[0].summary
 
 
-def test_a_total_in_place_of_links_is_told(bench):
+def test_a_total_in_place_of_link_counters_is_reported(bench):
     def repeat(lib):
         for table in lib.fields.tables[:1]:
             for field_id in (138, 139):
@@ -143,7 +143,7 @@ def test_a_total_in_place_of_links_is_told(bench):
     assert frame.gpus[0].nvlink.scope is Scope.GPU
 
 
-def test_capability_is_no_proof_of_a_link(bench):
+def test_a_link_capability_does_not_prove_that_a_link_exists(bench):
     b = bench("hgx-b200")
     reader = b.readers[0]
     assert pynvml.nvmlDeviceGetNvLinkCapability(reader.device.handle, 35, 0) == 1
@@ -151,7 +151,7 @@ def test_capability_is_no_proof_of_a_link(bench):
 
 
 @pytest.mark.parametrize(("number", "state"), [(2, LinkState.SLEEP), (3, LinkState.TRAFFIC_DISABLED)])
-def test_sleeping_and_disabled_links_are_told_apart_and_count_as_links(bench, number, state):
+def test_sleeping_and_disabled_links_have_states_of_their_own_and_count_as_links(bench, number, state):
     def change(lib):
         lib.fields.tables[0][165] = lambda g, k, t: (0, 1, number if k == 5 else 1)
 
@@ -161,7 +161,7 @@ def test_sleeping_and_disabled_links_are_told_apart_and_count_as_links(bench, nu
     assert frame.matrix.cells[0][1] == "NV18"
 
 
-def test_a_state_that_this_version_does_not_know_is_unknown_with_its_number(bench):
+def test_an_unsupported_state_is_unknown_with_its_number(bench):
     def change(lib):
         lib.fields.tables[0][165] = lambda g, k, t: (0, 1, 9 if k == 5 and t > 1 else 1)
 
@@ -169,8 +169,8 @@ def test_a_state_that_this_version_does_not_know_is_unknown_with_its_number(benc
     assert (link.state, link.state_reason) == (LinkState.UNKNOWN, "unknown link state 9")
 
 
-def test_a_field_that_says_all_links_are_down_is_not_believed_against_the_call(bench):
-    """Some drivers answer SUCCESS with 0 to fields that they do not know."""
+def test_a_state_field_that_contradicts_the_call_is_not_used(bench):
+    """Some drivers return SUCCESS and 0 for fields that they do not support."""
 
     def lie(lib):
         lib.fields.tables[0][165] = lambda g, k, t: (0, 1, 0)
@@ -178,14 +178,14 @@ def test_a_field_that_says_all_links_are_down_is_not_believed_against_the_call(b
     assert bench(prepare=lie).run(1.0).gpus[0].nvlink.links_up == 18
 
 
-def test_old_drivers_without_the_link_count_are_asked_link_by_link(bench):
+def test_without_the_link_count_each_link_is_probed(bench):
     def no_count(lib):
         del lib.fields.tables[0][91]
 
     assert bench("dgx1-p100", prepare=no_count).run(1.0).gpus[0].nvlink.links_present == 4
 
 
-def test_the_nics_of_the_demo_hang_where_those_of_a_dgx_h100_do(bench):
+def test_the_nics_of_the_demo_are_located_as_in_a_dgx_h100(bench):
     machines = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
     (real,) = [m for m in machines if m["node"].startswith("DGX H100")]
     assert [" ".join(row) for row in bench("dgx-h100").run(0.5).matrix.cells] == real["rows"]

@@ -1,4 +1,4 @@
-"""Which way each generation is read, and what happens when a way is closed."""
+"""The method by which each generation is read, and what happens if it fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from nvltop.sampler.protocol import ERRORS_S
         ("rtx3090-pair", 4, "3.1", {"replay", "recovery", "crc_flit", "crc_data"}),
     ],
 )
-def test_each_generation_is_read_its_own_way(bench, node, links, generation, kinds):
+def test_each_generation_is_read_by_its_own_method(bench, node, links, generation, kinds):
     frame = bench(node).run(1.0)
     for g in frame.gpus:
         assert g.gpu.nvlink_generation == generation
@@ -49,12 +49,12 @@ CLOCKS = (
     (schedule.FABRIC_S, GpuReader.read_fabric),
     (schedule.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
 )
-"""What the worker reads when."""
+"""Intervals of the worker, and what it reads."""
 NODES = ("dgx-h100", "hgx-b200", "rubin", "dgx-a100", "dgx1-v100", "dgx1-p100", "dgx2")
 
 
 def calls_per_gpu(b, seconds: float) -> float:
-    """Calls a second and GPU, read on the worker's clocks."""
+    """Return the calls per second and GPU at the worker's intervals."""
     before = sum(b.library.calls.values())
     for k in range(round(seconds / 0.25)):
         b.clock.now += 0.25
@@ -63,8 +63,8 @@ def calls_per_gpu(b, seconds: float) -> float:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_calls_a_second_stay_few(bench, node):
-    """At most 15 a GPU, or 24 while there is traffic and GPM answers."""
+def test_calls_per_second_are_limited(bench, node):
+    """At most 15 calls per GPU, or 24 with traffic and GPM."""
     b = bench(node, "idle")
     b.run(1.0)
     assert calls_per_gpu(b, 40.0) <= 14.8, "without a job; events take 1 call in 8 GPUs and second more"
@@ -74,7 +74,7 @@ def test_calls_a_second_stay_few(bench, node):
     assert calls_per_gpu(b, 40.0) <= (23.8 if gpm else 14.8)
 
 
-def test_calls_go_back_once_the_traffic_has_ended(bench):
+def test_there_are_fewer_calls_after_the_traffic_has_ended(bench):
     b = bench("dgx-h100", "hang")
     b.run(28.0)
     assert calls_per_gpu(b, 2.0) > 18
@@ -82,7 +82,7 @@ def test_calls_go_back_once_the_traffic_has_ended(bench):
     assert calls_per_gpu(b, 40.0) <= 14.8
 
 
-def test_an_unsupported_gauge_is_asked_once(bench):
+def test_an_unsupported_gauge_is_read_once(bench):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlDeviceGetClockInfo=Fault(3)))
     frame = b.run(2.0)
     assert b.library.calls["nvmlDeviceGetClockInfo"] == 8
@@ -92,7 +92,7 @@ def test_an_unsupported_gauge_is_asked_once(bench):
 
 
 @pytest.mark.parametrize("code", [3, 4, 10, 15, 16, 17, 999, 12345])
-def test_unreadable_counters_have_their_reason_and_nothing_else_suffers(bench, code):
+def test_unreadable_counters_have_their_reason_and_other_values_are_read(bench, code):
     b = bench()
     b.run(1.0)
     b.library.faults["nvmlDeviceGetFieldValues"] = Fault(code, gpu=2)
@@ -130,7 +130,7 @@ def test_a_gpu_that_does_not_open_is_listed(bench):
     assert len(b.inventory.gpus) == 8
 
 
-def test_link_down_is_seen_and_is_no_zero(bench):
+def test_a_link_that_goes_down_is_detected_and_its_rate_is_not_zero(bench):
     b = bench("dgx-h100", "link-down")
     frame = b.run(12.0)
     g = frame.gpus[3]
@@ -140,7 +140,7 @@ def test_link_down_is_seen_and_is_no_zero(bench):
     assert known(g.nvlink.tx_bytes_per_s)
 
 
-def test_link_down_is_seen_at_once_where_states_are_read_in_turns(bench):
+def test_a_link_that_goes_down_is_detected_at_once_on_boards_without_state_fields(bench):
     b = bench("dgx1-v100", "link-down")
     b.run(9.75)
     b.clock.now += 0.5
@@ -149,7 +149,7 @@ def test_link_down_is_seen_at_once_where_states_are_read_in_turns(bench):
     assert frame.gpus[3].links[5].state is LinkState.DOWN
 
 
-def test_without_per_link_counters_the_total_is_shown_and_named(bench):
+def test_without_link_counters_the_total_is_shown_as_such(bench):
     def only_totals(lib):
         fields = lib.fields.tables[0]
         for field_id in (138, 139, 140, 141):
@@ -164,7 +164,7 @@ def test_without_per_link_counters_the_total_is_shown_and_named(bench):
     assert g.links[0].tx_bytes_per_s == Missing("the driver tells only the GPU's total")
 
 
-def test_links_that_all_repeat_the_total_are_not_believed(bench):
+def test_link_counters_that_repeat_the_total_are_not_used(bench):
     def repeat(lib):
         fields = lib.fields.tables[0]
         for field_id in (138, 139):
@@ -176,7 +176,7 @@ def test_links_that_all_repeat_the_total_are_not_believed(bench):
     assert known(frame.gpus[0].nvlink.tx_bytes_per_s)
 
 
-def test_raw_is_labelled_where_there_is_no_data(bench):
+def test_raw_counters_are_labelled_without_data_counters(bench):
     def no_data(lib):
         for field_id in (138, 139):
             lib.fields.tables[0][field_id] = lambda g, s, t: (3, 0, 0)
@@ -185,8 +185,8 @@ def test_raw_is_labelled_where_there_is_no_data(bench):
     assert frame.gpus[0].nvlink.counter is Counter.RAW
 
 
-def test_per_lane_errors_that_lie_are_not_used(bench):
-    """Where the fields say 0 and the call does not, the call is right."""
+def test_per_lane_error_fields_that_stay_zero_are_not_used(bench):
+    """If the fields are 0 and the call returns a count, the call is right."""
 
     def lie(lib):
         lib.machine.scenario = "errors"
@@ -205,7 +205,7 @@ def test_undecodable_text_is_missing():
     assert Driver(CallTracker()).call(garbage) == Missing("the driver's text is not valid UTF-8")
 
 
-def test_the_watch_tells_the_call_under_way():
+def test_the_tracker_has_the_call_in_flight():
     watch = CallTracker()
     seen = []
 
@@ -227,13 +227,13 @@ def test_the_watch_tells_the_call_under_way():
         (999, "init-failed"),
     ],
 )
-def test_each_way_not_to_start_has_its_sentence(bench, code, problem):
+def test_each_failure_to_start_has_its_description(bench, code, problem):
     b = bench(prepare=lambda lib: lib.faults.update(nvmlInitWithFlags=Fault(code)))
     assert b.inventory.problem.id == problem
     assert "--demo" in b.inventory.problem.next_step
 
 
-def test_pcie_bytes_of_a_call_that_hung_make_no_rate(bench):
+def test_pcie_counters_of_a_call_that_hung_give_no_rate(bench):
     b = bench("hgx-b200")
     reader, sources, rates = b.readers[0], [], []
 

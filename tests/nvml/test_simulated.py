@@ -1,4 +1,4 @@
-"""The simulated library through nvidia-ml-py's own code."""
+"""The simulated library, called through nvidia-ml-py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def library():
     simulated.uninstall()
 
 
-def test_catalogue_names_every_node_that_can_be_built():
+def test_every_simulated_node_has_a_description():
     assert set(demo_nodes.NODES) == set(BUILDERS)
 
 
@@ -36,7 +36,7 @@ def test_an_unknown_function_is_not_found(library):
         pynvml.nvmlDeviceGetC2cModeInfoV(pynvml.nvmlDeviceGetHandleByIndex(0))
 
 
-def test_an_exception_in_a_callback_is_an_error_and_is_kept(library):
+def test_an_exception_in_a_callback_is_an_error_and_is_recorded(library):
     library.machine.node = None
     with pytest.raises(pynvml.NVMLError_Unknown):
         pynvml.nvmlDeviceGetNvLinkState(ctypes.c_void_p(0x1000), 0)
@@ -64,6 +64,6 @@ def test_field_values_are_laid_out_as_in_pynvml():
     assert len(letters) == len(members)
     for i, member in enumerate(members):
         described = getattr(pynvml.c_nvmlFieldValue_t, member)
-        # The size up to and including a member, less the member itself, is its offset with padding.
+        # The size up to and including a member, minus the member's size, is its offset.
         size = struct.calcsize(letters[i])
         assert (described.offset, described.size) == (struct.calcsize("@" + letters[: i + 1]) - size, size)

@@ -1,4 +1,4 @@
-"""The closed forms of the simulated traffic are the integrals of its rates."""
+"""The closed forms of simulated traffic equal the integrals of its rates."""
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +26,7 @@ def test_integral_is_the_sum_of_the_rates(flow, start, length):
     n = 4000
     step = length / n
     summed = sum(flow.rate(start + (k + 0.5) * step) for k in range(n)) * step
-    # The edges of the bursts cost the sum up to a step each.
+    # At each edge of a burst the sum is off by up to one step.
     edges = (length / flow.period_s + 2) * 2 * step * flow.high
     assert flow.integral(start + length) - flow.integral(start) == pytest.approx(summed, rel=1e-4, abs=edges)
 
@@ -36,7 +36,7 @@ ends = st.lists(st.floats(0.05, 2.0), min_size=1, max_size=4)
 
 @st.composite
 def levels(draw):
-    """Levels in a cycle, with noise, that may end."""
+    """Return a cycle of levels with noise, which may stop."""
     lengths = draw(ends)
     parts = tuple((sum(lengths[: k + 1]), draw(st.floats(0, 1))) for k in range(len(lengths)))
     cycle = Cycle(parts, draw(st.floats(0, 3)))
@@ -57,7 +57,7 @@ def test_the_integral_of_levels_is_the_sum_of_their_rates(flow, start, length):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_unit_is_ever_busier_than_always_or_less_than_never(scenario):
+def test_the_activity_of_each_unit_is_between_0_and_1(scenario):
     work = Workload(scenario, odd_gpu=3)
     for gpu in (0, 3, 7):
         for unit in Phase._fields:
@@ -70,11 +70,11 @@ def test_no_unit_is_ever_busier_than_always_or_less_than_never(scenario):
 
 
 @given(bursts, st.floats(0, 1e6), st.floats(0, 10))
-def test_counters_never_run_back(flow, t, dt):
+def test_counters_never_decrease(flow, t, dt):
     assert flow.integral(t + dt) >= flow.integral(t) - 1
 
 
-def test_stopped_traffic_stays_where_it_was():
+def test_the_integral_of_stopped_traffic_is_constant():
     flow = Stopped(Constant(10.0), 5.0)
     assert flow.integral(100.0) == 50.0
     assert flow.rate(5.0) == 0.0

@@ -1,4 +1,4 @@
-"""A value that cannot be costs that value only, from the driver through the pipe to the frame."""
+"""An implausible value affects that value only, from the driver through the pipe to the frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIGNED = 5
 
 
 def passed(b) -> list[object]:
-    """Send what is read now through the pipe; return what was refused."""
+    """Send one reading through the pipe; return the decoded items."""
     b.clock.now += 1.0
     receiver = Receiver()
     items = [item for reader in b.readers for read in ALL for item in read(reader)]
@@ -40,7 +40,7 @@ def numbers(value: object) -> list[float]:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e300])
-def test_what_gpm_says_that_is_no_rate(bench, value):
+def test_implausible_gpm_metrics(bench, value):
     name = "nvmlGpmMetricsGet"
 
     def spoil(lib):
@@ -72,7 +72,7 @@ def test_what_gpm_says_that_is_no_rate(bench, value):
 
 
 @pytest.mark.parametrize("field_id", [146, 147, 161, 162, 164, 166, 170, 171, 230])
-def test_a_field_that_is_less_than_nothing(bench, field_id):
+def test_negative_field_values(bench, field_id):
     def spoil(lib):
         table = dict(lib.fields.tables[BROKEN])
         table[field_id] = lambda g, scope, t: (0, SIGNED, -1 & 0xFFFFFFFF)
@@ -85,14 +85,14 @@ def test_a_field_that_is_less_than_nothing(bench, field_id):
     assert not b.library.crashes
     broken, sound = to_json(frame)["gpus"][BROKEN], to_json(before)["gpus"][BROKEN]
     assert min(numbers(broken)) >= 0
-    # All else of this GPU, and all of the other, is as it was.
+    # All other values of both GPUs are unchanged.
     for key in ("util_percent", "memory_used_bytes", "power_w", "pcie", "name", "state"):
         assert type(broken[key]) is type(sound[key]), key
     assert known(frame.gpus[0].nvlink.links_up)
     assert frame.gpus[0].nvlink.links_up == before.gpus[0].nvlink.links_up
 
 
-def test_an_item_that_cannot_be_encoded_costs_only_itself():
+def test_an_item_that_cannot_be_encoded_does_not_affect_others():
     reading = Reading("GPU-1", 1.0, 1.5, 1.79e9, Gauges(power_w=float("nan")))
     event = Event(1.0, 2.0, None, "xid", 74)
     receiver = Receiver()

@@ -1,4 +1,4 @@
-"""What is left of a failure of nvltop itself."""
+"""Crash reports of nvltop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def raised() -> BaseException:
     raise AssertionError
 
 
-def test_the_report_says_where_and_not_what(monkeypatch, tmp_path):
+def test_the_report_has_the_location_but_no_values(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     line = crash.write_report(raised())
     [path] = (tmp_path / "nvltop").iterdir()
@@ -39,7 +39,7 @@ def test_the_report_says_where_and_not_what(monkeypatch, tmp_path):
         assert private not in text
 
 
-def test_without_a_place_to_write_the_report_is_told(monkeypatch, tmp_path):
+def test_a_report_that_cannot_be_written_is_printed(monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))

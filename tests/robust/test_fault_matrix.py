@@ -1,4 +1,4 @@
-"""Every NVML function that we call, failing in every way, at the start and while running, and healing again.
+"""Every NVML function that nvltop calls, with every failure, at the start and while running, and recovery.
 
 `python -m pytest -n 0 tests/robust/test_fault_matrix.py` prints how many cases there were.
 """
@@ -32,14 +32,14 @@ CODES = {
     "a code of tomorrow": 4242,
 }
 BROKEN = 1
-"""The GPU that fails; the others must not suffer."""
+"""Index of the failing GPU; the others must not be affected."""
 NO_DRIVER = Problem("no-driver", "the driver is not loaded", "load it")
 ZERO_AT_FIRST = (".since_start", ".per_min")
-"""Counts from now on, which rightly begin at 0."""
+"""Values that count from the start and begin at 0."""
 NEVER_YET = ".last_change_s"
-"""Null where nothing has changed."""
+"""Values that are null if nothing has changed."""
 REMEMBERED_S = 601.0
-"""What a driver says it does not support is not asked again for so long."""
+"""Time after which an unsupported call is repeated, seconds."""
 
 
 def look(bench, samples: int = 2) -> Frame:
@@ -50,9 +50,9 @@ def look(bench, samples: int = 2) -> Frame:
 
 
 def heals(bench, right: Frame) -> bool:
-    """Look until all is told again that was told before anything failed."""
+    """Read until every value is known that was known before the failure."""
     up = right.gpus[BROKEN].nvlink.links_up
-    # Where a state costs a call, a sixth of the links is asked at each turn.
+    # If each state needs a call, a sixth of the links is read each time.
     for _ in range(7):
         frame = look(bench, 1)
         row = next(g for g in frame.gpus if g.gpu.index == BROKEN)
@@ -63,7 +63,7 @@ def heals(bench, right: Frame) -> bool:
 
 
 def functions(bench) -> list[str]:
-    """Return what this node's reading calls, found by reading it."""
+    """Return the names of the functions that reading a node calls."""
     bench.session.reread_inventory()
     look(bench)
     return sorted(name for name in bench.library.calls if name.startswith("nvmlDevice"))
@@ -92,7 +92,7 @@ def sound(frame: Frame) -> dict[str, Any]:
 
 
 def places(gpu: dict[str, Any], wanted: Callable[[Any], bool]) -> set[str]:
-    """Return where a GPU shows a value of some kind."""
+    """Return the paths of a GPU's values of some kind."""
     found = set()
 
     def walk(value: Any, path: str) -> None:
@@ -110,18 +110,18 @@ def places(gpu: dict[str, Any], wanted: Callable[[Any], bool]) -> set[str]:
 
 
 def zeros(gpu: dict[str, Any]) -> set[str]:
-    """Return where a GPU shows 0."""
+    """Return the paths of a GPU's values that are 0."""
     return places(gpu, lambda value: value == 0 and not isinstance(value, bool))
 
 
 def unread(frame: Frame) -> set[str]:
-    """Return what is unknown of the GPU that fails."""
+    """Return the paths of unknown values of the failing GPU."""
     nulls = places(to_json(frame)["gpus"][BROKEN], lambda value: value is None)
     return {null for null in nulls if not null.endswith(NEVER_YET)}
 
 
 def others(frame: Frame) -> list[Any]:
-    """Return what is told of the GPUs that work."""
+    """Return the values of the other GPUs."""
     return [
         (g.state, g.nvlink.links_up, known(g.nvlink.tx_bytes_per_s), known(g.gauges.power_w))
         for g in frame.gpus
@@ -130,7 +130,7 @@ def others(frame: Frame) -> list[Any]:
 
 
 def counted(lib) -> None:
-    """Let every error counter stand above 0, so that a 0 is a lie."""
+    """Make every error counter larger than 0, so that a 0 is wrong."""
     lib.machine.errors = lambda gpu, link, kind, t: 7
 
 
@@ -153,7 +153,7 @@ def test_each_call_each_code(bench, node, when, capsys):
             if when == "at the start":
                 b = bench(node, prepare=break_it)
             else:
-                # One run sees them all, one after the other.
+                # One run tests all failures one after another.
                 break_it(b.library)
                 answer = b.session.reread_inventory()
                 if answer is not None and known(answer):
@@ -164,7 +164,7 @@ def test_each_call_each_code(bench, node, when, capsys):
             assert others(frame) == whole, (name, code, when)
             rows = [g for g in data["gpus"] if g["index"] == BROKEN]
             assert len(rows) == 1, (name, code, when)
-            # A pause in the traffic may show 0; what failed may not.
+            # A pause in the traffic may be shown as 0, a failure may not.
             new = {z for z in zeros(rows[0]) - calm if not z.endswith(ZERO_AT_FIRST) and "age_s" not in z}
             assert not new, (name, code, when, new)
             b.library.faults.clear()
@@ -183,7 +183,7 @@ def test_each_call_each_code(bench, node, when, capsys):
     "text", [b"\xff\xfe\x80", b"\x1b[2J\x1b]0;x\x07", b"", b"[@click=app.quit]x[/]", "\u202eevil".encode()]
 )
 @pytest.mark.parametrize("name", ["nvmlDeviceGetName", "nvmlDeviceGetUUID"])
-def test_garbage_for_text(bench, name, text):
+def test_malformed_text(bench, name, text):
     def garble(lib):
         types, _ = lib._functions[name]
 
@@ -203,7 +203,7 @@ def test_garbage_for_text(bench, name, text):
 
 @pytest.mark.parametrize("value", [2**64 - 1, 2**63, 2**32 - 1, 10**18])
 @pytest.mark.parametrize("field_id", [91, 138, 139, 161, 164, 165, 230])
-def test_absurd_numbers(bench, field_id, value):
+def test_implausible_numbers(bench, field_id, value):
     def absurd(lib):
         table = dict(lib.fields.tables[BROKEN])
         table[field_id] = lambda g, scope, t: (0, 3, value)
@@ -227,12 +227,12 @@ def test_a_driver_that_is_unloaded_and_loaded_again(bench):
     b.library.faults.update(gone)
     frame = look(b, 3)
     assert {g.state for g in frame.gpus} == {"unreadable"}
-    assert not [c for c in frame.checks if c.outcome == "fine"], "nothing is fine because nobody tells"
+    assert not [c for c in frame.checks if c.outcome == "fine"], "without readings no check is fine"
     assert {f.rule for f in frame.findings} == {"no-read"}
     assert {cell for row in frame.matrix.cells[:8] for cell in row[:8]} == {"X", "?"}
     assert "?/144 links up" in nvlink_line(frame)
     sound(frame)
-    # What the fresh worker says at first keeps the rows.
+    # The first inventory of the new worker keeps the rows.
     b.monitor.update(Inventory(b.clock.now, b.clock.now, problem=NO_DRIVER))
     frame = look(b)
     assert [g.state_reason for g in frame.gpus] == ["the driver is not loaded"] * 8
@@ -244,7 +244,7 @@ def test_a_driver_that_is_unloaded_and_loaded_again(bench):
 
 
 def put_number(library, name: str, change):
-    """Let `change` have its way with the first number that a function gives, for the GPU it is given."""
+    """Change the first number that a function returns for a GPU."""
     types, answer = library._functions[name]
 
     def changed(*arguments):
@@ -256,7 +256,7 @@ def put_number(library, name: str, change):
     library._functions[name] = types, changed
 
 
-def test_mig_switched_on_while_running(bench):
+def test_mig_enabled_while_running(bench):
     on = False
     name = "nvmlDeviceGetMigMode"
     b = bench("dgx-h100", prepare=lambda lib: put_number(lib, name, lambda gpu, _: on and gpu == BROKEN))

@@ -1,4 +1,4 @@
-"""Every read of the host, failing in every way: the value is missing with its reason, the rest lives."""
+"""Every read of the host with every failure: the value is missing with its reason, the others remain."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reasons(values: list[object]) -> list[str]:
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("call", ["cpu_percent", "virtual_memory", "boot_time"])
-def test_psutil(monkeypatch, call, error):
+def test_failures_of_psutil(monkeypatch, call, error):
     monkeypatch.setattr(psutil, call, failing(error))
     host = host_stats.read_host()
     values = {
@@ -67,7 +67,7 @@ def test_psutil(monkeypatch, call, error):
             assert reasons(read) == []
 
 
-def test_numbers_that_cannot_be(monkeypatch):
+def test_implausible_numbers_of_psutil(monkeypatch):
     memory = psutil.virtual_memory()
     for spoilt in (memory._replace(available=2 * memory.total), memory._replace(total=0)):
         monkeypatch.setattr(psutil, "virtual_memory", lambda spoilt=spoilt: spoilt)
@@ -81,7 +81,7 @@ def test_numbers_that_cannot_be(monkeypatch):
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("name", ["stat", "cmdline", "status", "cgroup", "user"])
-def test_files_of_a_process(monkeypatch, name, error):
+def test_unreadable_files_of_a_process(monkeypatch, name, error):
     real = procfs.read_file
 
     def read_file(pid: int, file: str, proc: Path) -> bytes:
@@ -106,7 +106,7 @@ def test_files_of_a_process(monkeypatch, name, error):
     [b"", b"\0", b"1", b"1 (x", b") " * 30, b"1 (x) S " + b"-1 " * 40, os.urandom(1 << 16), b"9" * 100_000],
 )
 @pytest.mark.parametrize("name", ["stat", "cmdline", "status", "cgroup"])
-def test_files_that_hold_anything(tmp_path, name, content):
+def test_files_of_processes_with_any_content(tmp_path, name, content):
     pid = os.getpid()
     folder = tmp_path / str(pid)
     folder.mkdir()
@@ -121,8 +121,8 @@ def test_files_that_hold_anything(tmp_path, name, content):
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("call", ["open", "listdir", "readlink", "read"])
-def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
-    """What psutil and others do not stand between: nothing is raised, whatever `os` does."""
+def test_failing_system_calls(tmp_path, monkeypatch, call, error):
+    """Direct calls of `os` may fail in any way without an exception."""
     tree = Tree(tmp_path)
     tree.rdma("mlx5_0", tree.pci("0000:1b:00.0", ["pci0000:1a"]))
     table = NicTable(tmp_path)
@@ -146,7 +146,7 @@ def test_calls_of_the_system(tmp_path, monkeypatch, call, error):
 
 
 class _Once:
-    """A stop that comes after the first wait."""
+    """A stop event that is set after the first wait."""
 
     def __init__(self) -> None:
         self.waits = 0
@@ -182,7 +182,7 @@ read_host()
 NOT_ALL_RIGHTS = (
     "setpriv --regid=54321 --clear-groups --bounding-set=-sys_ptrace,-kill --inh-caps=-sys_ptrace,-kill"
 )
-"""Root without these sees of others what a user sees."""
+"""Capabilities without which root sees of other users' processes what a user sees."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to mount")

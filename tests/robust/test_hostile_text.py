@@ -1,4 +1,4 @@
-"""Hostile names of GPUs, NICs and of the host: not one byte of theirs may reach the terminal as a command."""
+"""Hostile names of GPUs, NICs and the host must not reach the terminal as control sequences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from nvltop.nvml.simulated import nics
 nics.SimulatedNics = lambda library: NicTable(Path({tree!r}))
 """
 NIC = "\x1b]0;pwned\x07\x9b31m\u202e"
-"""What a file can be called, and an interface."""
+"""A hostile but valid name of a file or an interface."""
 SEQUENCES = re.compile(
     rb"\x1b(?:\[[0-9;?>=<$ ]*[a-zA-Z@`~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78cM]|P[^\x1b]*\x1b\\)"
 )
@@ -50,7 +50,7 @@ def hostile_nics(root: Path) -> None:
     tree.net(f"eth{NIC}", tree.pci("0000:19:00.0", ("pci0000:15",)))
 
 
-def test_every_byte_that_a_terminal_gets_across_all_tabs(tmp_path):
+def test_no_hostile_sequence_reaches_the_terminal_from_any_tab(tmp_path):
     hostile_nics(tmp_path / "sys")
     code = HOSTILE.replace("{evil!r}", ascii(EVIL)).replace("{tree!r}", ascii(str(tmp_path / "sys")))
     (tmp_path / "sitecustomize.py").write_text(code)

@@ -1,4 +1,4 @@
-"""Where the program's code comes from: from the folders it is installed in, never from the current one."""
+"""Code is imported from the installation directories, never from the current directory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NAMES = (
     "selectors", "signal", "site", "sitecustomize", "socket", "struct", "subprocess", "textual",
     "threading", "token", "traceback", "types", "typing", "usercustomize",
 )  # fmt: skip
-"""Modules that the program imports, or that Python does by itself, first in a hostile folder."""
+"""Modules that the program or Python itself imports, placed in a hostile directory."""
 
 
 @pytest.fixture
 def hostile(tmp_path) -> Path:
-    """A folder in which every file, once imported, leaves a mark and breaks the program."""
+    """Return a directory in which every module leaves a mark when imported and breaks the program."""
     folder = tmp_path / "somebody's"
     for name in NAMES:
         path = (
@@ -56,12 +56,12 @@ ENTRY = "from nvltop.__main__ import main; sys.exit(main())"
     ("environment", "arguments"),
     [
         ({}, ("--check", "--for", "2")),
-        # An empty entry, as `PYTHONPATH=$PYTHONPATH:/opt/lib` makes one, is the current folder.
+        # An empty entry, as in `PYTHONPATH=$PYTHONPATH:/opt/lib`, means the current directory.
         ({"LD_LIBRARY_PATH": ":/nowhere", "PYTHONSTARTUP": "json.py"}, ("--once",)),
     ],
 )
-def test_nothing_in_a_hostile_folder_is_run(hostile, tmp_path, environment, arguments):
-    # As an installed script starts: Python puts the script's folder first, not the current one.
+def test_no_code_in_a_hostile_directory_is_run(hostile, tmp_path, environment, arguments):
+    # An installed script: Python puts the script's directory first, not the current one.
     script = tmp_path / "bin" / "nvltop"
     script.parent.mkdir()
     script.write_text(f"import sys\n{ENTRY}\n")
@@ -73,8 +73,8 @@ def test_nothing_in_a_hostile_folder_is_run(hostile, tmp_path, environment, argu
     assert "144 of 144 links up" in done.stdout or "144/144 links up" in done.stdout
 
 
-def test_the_worker_takes_nothing_that_the_main_process_does_not(hostile, tmp_path):
-    # `python -m nvltop` looks for runpy and nvltop in the current folder before any line of ours can run.
+def test_the_worker_imports_only_what_the_main_process_imports(hostile, tmp_path):
+    # `python -m nvltop` searches the current directory for runpy and nvltop before our code runs.
     for name in ("nvltop", "__future__", "site", "sitecustomize", "usercustomize"):
         path = hostile / f"{name}.py"
         path.unlink() if path.exists() else (hostile / name / "__init__.py").unlink()
@@ -84,7 +84,7 @@ def test_the_worker_takes_nothing_that_the_main_process_does_not(hostile, tmp_pa
         PYTHONPATH=str(PACKAGE.parent),
     )  # fmt: skip
     ran = (tmp_path / "ran").read_text().split() if (tmp_path / "ran").exists() else []
-    # What runpy itself imports; nothing after it, and nothing twice, as a worker would.
+    # Only what runpy imports, and each module once: the worker imports none of them.
     assert set(ran) <= {"types", "io", "re", "enum", "collections", "contextlib", "typing"}
     assert len(ran) == len(set(ran))
 
@@ -97,19 +97,19 @@ def test_a_zipapp_runs_and_so_does_its_worker(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     (tree / "nvltop" / "__init__.py").write_text('__version__ = "0.0.zip"\n')
-    # As wrappers do it (nixpkgs, shiv): what it depends on is added to this process's path only.
+    # Like wrappers (nixpkgs, shiv), which add the dependencies to the path of this process only.
     libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     (tree / "__main__.py").write_text(f"import sys\nsys.path += {libraries!r}\n{ENTRY}\n")
     zipapp.create_archive(tree, tmp_path / "nv.pyz", compressed=True)
     # Without `site`, the installed nvltop cannot be found.
     done = run(sys.executable, "-S", "nv.pyz", "--demo", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["version"] == "0.0.zip"
-    assert len(told["gpus"]) == 8
+    report = json.loads(done.stdout)
+    assert report["version"] == "0.0.zip"
+    assert len(report["gpus"]) == 8
 
 
-def test_what_is_left_of_a_path(tmp_path, monkeypatch):
+def test_directories_removed_from_the_import_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stdlib = str(Path(os.__file__).parent)
     given = ["", ".", str(tmp_path), "lib", "/opt/lib", str(PACKAGE.parent), stdlib, "x.zip"]
@@ -117,12 +117,12 @@ def test_what_is_left_of_a_path(tmp_path, monkeypatch):
     # A checkout, an archive in the current folder.
     assert trusted_entries(["", "/opt/lib"], str(tmp_path)) == [str(tmp_path), "/opt/lib"]
     assert trusted_entries(["x.zip", "y.zip"], str(tmp_path / "x.zip")) == [str(tmp_path / "x.zip")]
-    # Who stands in the standard library stands well.
+    # A current directory inside the standard library is harmless.
     monkeypatch.chdir(stdlib)
     assert trusted_entries(["", stdlib]) == [stdlib, stdlib]
 
 
-def test_a_current_folder_that_was_deleted(tmp_path, monkeypatch):
+def test_a_deleted_current_directory(tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

@@ -1,4 +1,4 @@
-"""What nvltop never does: run a shell, evaluate text, unpickle, open a port to the world."""
+"""nvltop never runs a shell, evaluates text, unpickles data or listens on all interfaces."""
 
 from __future__ import annotations
 

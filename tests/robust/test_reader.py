@@ -1,4 +1,4 @@
-"""Who is at fault: a driver that hangs, or a reading process that fails, is stopped, or cannot be started."""
+"""Workers whose driver hangs, and workers that fail, are stopped, or cannot be started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.faulty import boot, program
 PATIENCE_S = 40.0
 
 
-def test_what_a_check_says_of_each(tmp_path):
+def test_check_reports_each_failure(tmp_path):
     crash = "after({}, lambda: os.kill(os.getpid(), signal.SIGSEGV))"
     cases = {
         "after(1.0, lambda: hang(lib))": (2, "NVLINK CRITICAL - "),
@@ -64,7 +64,7 @@ def apart(monkeypatch, tmp_path):
 
 @pytest.fixture
 def start(monkeypatch) -> Iterator[Callable[..., Worker]]:
-    """Return a function that starts a worker whose library is prepared."""
+    """Return a function that starts a worker with a modified simulated library."""
     workers = []
 
     def start(prepare: str = "pass") -> Worker:
@@ -78,7 +78,7 @@ def start(monkeypatch) -> Iterator[Callable[..., Worker]]:
 
 
 def until(worker: Worker, enough: Callable[[Tick], bool]) -> Tick:
-    """Go on as a screen does until a tick is right."""
+    """Process items as the screen does until a tick meets a condition."""
     end = time.monotonic() + PATIENCE_S
     while True:
         fd = worker.fileno()
@@ -94,7 +94,7 @@ def running(tick: Tick) -> bool:
     return tick.worker in ("running", "replaced")
 
 
-def test_a_worker_that_is_stopped_is_paused_and_not_stuck(start):
+def test_a_stopped_worker_is_paused_and_not_stuck(start):
     worker = start("hang(lib, 'nvmlDeviceGetFieldValues', seconds=0.5)")
     until(worker, running)
     child = worker._child
@@ -109,12 +109,12 @@ def test_a_worker_that_is_stopped_is_paused_and_not_stuck(start):
     assert worker._leave_out == ()
 
 
-def test_a_pause_of_both_leaves_no_gpu_out(start, monkeypatch):
+def test_a_pause_of_both_processes_excludes_no_gpu(start, monkeypatch):
     worker = start("lib.machine.faults = type(lib.machine.faults)('slow-driver', 0, 2, False)")
     until(worker, running)
     child = worker._child
     os.kill(child.process.pid, signal.SIGSTOP)
-    # As if this process had not run for a minute either.
+    # As if this process had been stopped for a minute, too.
     real = time.monotonic
     monkeypatch.setattr(client.time, "monotonic", lambda: real() + 60.0)
     tick = worker.tick()
@@ -125,7 +125,7 @@ def test_a_pause_of_both_leaves_no_gpu_out(start, monkeypatch):
     assert worker._leave_out == ()
 
 
-def test_a_gpu_whose_call_hung_is_taken_back_when_it_returns(start, monkeypatch):
+def test_an_excluded_gpu_is_read_again_after_its_call_has_returned(start, monkeypatch):
     monkeypatch.setattr(client, "deadline_s", lambda interval_s: 1.5)
     worker = start(
         "if not os.path.exists(os.environ['MARK']):\n"
@@ -141,7 +141,7 @@ def test_a_gpu_whose_call_hung_is_taken_back_when_it_returns(start, monkeypatch)
     assert "read again" in until(worker, lambda tick: running(tick)).note
 
 
-def test_a_worker_that_keeps_ending_costs_no_time(start):
+def test_a_worker_that_keeps_ending_uses_little_cpu_time(start):
     worker = start("os._exit(70)")
     until(worker, lambda tick: tick.worker == "ended" and "once a minute" in tick.note)
     begun = time.process_time()
@@ -152,7 +152,7 @@ def test_a_worker_that_keeps_ending_costs_no_time(start):
     assert worker._started == 2
 
 
-def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch):
+def test_a_worker_that_cannot_be_started_is_reported_and_started_again(monkeypatch):
     def refuse(*arguments):
         raise OSError(11, "Resource temporarily unavailable")
 
@@ -172,7 +172,7 @@ def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch):
     worker.close()
 
 
-def test_a_worker_that_waits_for_the_driver_without_a_parent_is_found(start):
+def test_a_worker_that_waits_for_the_driver_without_a_parent_is_detected(start):
     worker = start("hang(lib, 'nvmlInitWithFlags', 'nvmlInit_v2', seconds=8)")
     until(worker, lambda tick: any(tick.mono_s - c.since_s > stuck_workers.STUCK_AFTER_S for c in tick.calls))
     pid = worker._child.process.pid
@@ -183,12 +183,12 @@ def test_a_worker_that_waits_for_the_driver_without_a_parent_is_found(start):
     assert found == [stuck_workers.StuckWorker(pid, ())]
     with pytest.raises(WorkerError, match=f"an earlier nvltop still waits .*process {pid}"):
         Worker(0.1)
-    # It ends when its call returns, and then nothing stands in the way.
+    # The worker ends when its call returns, and the GPUs can be read again.
     worker._child.process.wait(PATIENCE_S)
     assert [w for w in stuck_workers.find() if w.pid == pid] == []
 
 
-def test_gpus_that_earlier_runs_wait_for_are_left_out(monkeypatch):
+def test_gpus_that_workers_of_earlier_runs_wait_for_are_excluded(monkeypatch):
     waits = [
         stuck_workers.StuckWorker(10, (3,)),
         stuck_workers.StuckWorker(11, (3, 5)),
@@ -199,13 +199,13 @@ def test_gpus_that_earlier_runs_wait_for_are_left_out(monkeypatch):
     assert stuck_workers.refusal([*waits, stuck_workers.StuckWorker(13, (0,))])
     monkeypatch.setattr(stuck_workers, "find", lambda: waits)
     jobs = []
-    monkeypatch.setattr(client, "WorkerProcess", lambda interval_s, demo, leave_out: jobs.append(leave_out))
+    monkeypatch.setattr(client, "WorkerProcess", lambda _s, _demo, excluded, _errors_s: jobs.append(excluded))
     worker = Worker(0.1)
     assert jobs == [(3, 5)]
     assert worker._note == "left out GPU 3, 5: a call of an earlier nvltop hangs"
 
 
-def test_a_socket_of_another_process_is_nobodys_word(tmp_path):
+def test_the_socket_of_another_process_is_ignored(tmp_path):
     listening = stuck_workers.announce({2, 4})
     for _ in range(3):
         assert stuck_workers.find() == [stuck_workers.StuckWorker(os.getpid(), (2, 4))]

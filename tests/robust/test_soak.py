@@ -1,4 +1,4 @@
-"""For days: memory, descriptors and threads stay where they are.
+"""Over days, the use of memory, descriptors and threads does not grow.
 
 A simulated node runs for half an hour in a few seconds, or for `NVLTOP_SOAK_HOURS`; slopes are printed.
 """
@@ -15,9 +15,9 @@ import pytest
 from nvltop.analysis.rate_history import RateHistory
 
 WARM_UP_S = 400
-"""The finest ring of the history is full after 300 s."""
+"""Warm-up, seconds: the finest history is full after 300 s."""
 MOST_BLOCKS_PER_H = 1000
-"""Some 64 KiB. The rings of the hour and of the day hold a slot for every bucket from the start."""
+"""Allowed growth, memory blocks: about 64 KiB. The longer histories are allocated at the start."""
 
 
 def descriptors() -> int:
@@ -25,13 +25,13 @@ def descriptors() -> int:
 
 
 def held() -> tuple[int, int, int]:
-    """Return blocks of memory (nearly every object is one, or some), descriptors and threads."""
+    """Return the numbers of allocated memory blocks, descriptors and threads."""
     gc.collect()
     return sys.getallocatedblocks(), descriptors(), threading.active_count()
 
 
 def run(bench, seconds: int) -> dict[str, float]:
-    """Run on for so long; returns growth an hour."""
+    """Run for a time; return the growth per hour."""
     bench.interval_s = 1.0
     bench.history = RateHistory()
 
@@ -53,7 +53,7 @@ def run(bench, seconds: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("scenario", ["errors"])
-def test_nothing_is_left_behind(bench, scenario, capsys):
+def test_memory_descriptors_and_threads_do_not_grow(bench, scenario, capsys):
     hours = float(os.environ.get("NVLTOP_SOAK_HOURS", "0.5"))
     slopes = run(bench("rtx3090-pair", scenario), int(3600 * hours))
     with capsys.disabled():
