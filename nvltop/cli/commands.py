@@ -1,6 +1,6 @@
-"""Commands with exit codes of their own: `--explain`, `--compare` and `--run`.
+"""Commands with exit codes of their own: `--explain`, `--compare`, `--ras` and `--run`.
 
-The first two return 0 if they found nothing, 1 if they found something, 2 for wrong usage and 3 for every
+The first three return 0 if they found nothing, 1 if they found something, 2 for wrong usage and 3 for every
 failure; `--run` returns the exit code of the command that it runs.
 """
 
@@ -124,12 +124,34 @@ def _run_command(options: argparse.Namespace) -> int:
         raise CommandError(str(error), NO_ANSWER) from None
 
 
+def _ras(options: argparse.Namespace) -> int:
+    from nvltop.ras.client import RasError
+    from nvltop.ras.command import REPEAT_S, RasOptions, RasUsageError, run
+
+    wanted = RasOptions(
+        options.ras,
+        options.yes,
+        options.ras_force,
+        options.max_iterations or 1,
+        requested_interval(options) or REPEAT_S,
+    )
+    try:
+        return run(wanted, options.json)
+    except RasUsageError as error:
+        raise usage_error(str(error)) from None
+    except RasError as error:
+        raise CommandError(str(error), NO_ANSWER) from None
+
+
 LIVE: Final = frozenset({"demo", "scenario", "interval", "delay"})
 """Destinations of the flags for the machine that is read."""
-SHOWN: Final = frozenset({"json", "ascii", "demo", "record"})
+SHOWN: Final = frozenset({"json", "ascii", "demo", "record", "yes"})
 """Destinations that an error message names."""
 COMMANDS: Final = (
     Command("explain", _explain, frozenset({"json", "ascii"})),
     Command("compare", _compare, LIVE | {"json", "ascii"}),
+    Command(
+        "ras", _ras, frozenset({"json", "ascii", "yes", "ras_force", "max_iterations", "interval", "delay"})
+    ),
     Command("run", _run_command, LIVE | {"json", "ascii", "record", "record_max"}),
 )
