@@ -1,1 +1,1 @@
-"""What a job is doing, as far as counters carry it: rhythm, communication, who waits for whom."""
+"""What a job is doing, as far as counters show it: its step, its communication, and its straggler."""
