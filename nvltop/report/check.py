@@ -6,6 +6,7 @@ from typing import Final
 
 from nvltop.formatting import age
 from nvltop.model import Frame, GpuFrame, Severity, known, total
+from nvltop.report.incidents import event_line
 
 OK: Final = 0
 WARNING: Final = 1
@@ -42,7 +43,18 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
         text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
     else:
         text, code = _fine(frame, seconds), OK
-    return plugin_output(code, text, _performance(frame)), code
+    return plugin_output(code, text + _fatal_xid(frame), _performance(frame)), code
+
+
+def _fatal_xid(frame: Frame) -> str:
+    """Return the newest fatal Xid of this boot that the kernel log shows; it does not change the verdict."""
+    events = [e for i in frame.incidents if i.boot is None for e in i.events if e.source == "kernel"]
+    fatal = [e for e in events if e.fault.kind == "xid" and e.fault.severity is Severity.CRITICAL]
+    if not fatal:
+        return ""
+    newest = max(fatal, key=lambda e: e.wall_s or 0.0)
+    ago = "" if newest.wall_s is None else f" {age(max(0.0, frame.tick.wall_s - newest.wall_s))} ago"
+    return f"; kernel log: {event_line(frame, newest)[:120]}{ago}"
 
 
 def answered_within(frame: Frame, seconds: float) -> bool:

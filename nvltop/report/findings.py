@@ -89,10 +89,13 @@ def event_text(event: Event) -> str:
     return f"{event.kind} {event.code}"
 
 
-def likely_sources(frame: Frame) -> set[str]:
-    """Return the UUIDs of the GPUs that likely caused faults reported by others as well."""
+def fault_sources(frame: Frame) -> dict[str, str]:
+    """Return the GPUs that caused faults which others report as well: a note for each, by UUID."""
     found = culprits(frame.events, frame.incidents, frame.gpus)
-    return {gpu for gpu, culprit in found.items() if culprit.sure != "possible"}
+    return {
+        gpu: f" (the {'possible' if culprit.sure == 'possible' else 'likely'} source)"
+        for gpu, culprit in found.items()
+    }
 
 
 def to_lines(frame: Frame) -> list[str]:

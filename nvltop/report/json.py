@@ -25,7 +25,7 @@ from nvltop.model import (
     PciLocation,
     Remote,
 )
-from nvltop.report import json_jobs
+from nvltop.report import incidents, json_jobs
 from nvltop.report.json_values import as_object, as_value, utc
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ def to_json(
         "jobs": [json_jobs.job(job, index_of) for job in frame.jobs],
         "activity": [json_jobs.activity(a, index_of) for a in frame.activity],
         **json_jobs.processes(frame.processes, index_of),
-        "events": [
-            {"time": utc(e.wall_s), "gpu": index_of.get(e.gpu or ""), "kind": e.kind, "code": e.code}
-            for e in frame.events
-        ],
+        "events": incidents.events(frame),
+        "incidents": [incidents.incident_object(i) for i in frame.incidents],
+        "kernel_log": {"readable": not frame.log_access, "next_step": frame.log_access},
         "verdict": json_jobs.verdict(frame, index_of),
         "judgements": [json_jobs.judgement(j, index_of) for j in frame.judgements],
         "findings": [

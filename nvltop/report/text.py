@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nvltop import __version__
 from nvltop.model import Frame
-from nvltop.report import activity, findings
+from nvltop.report import activity, findings, incidents
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.nvidia_smi.topo import matrix_table
 from nvltop.report.phrases import node_line, nvlink_line
@@ -83,6 +83,7 @@ def _titled(title: str, text: str) -> str:
 def _health(frame: Frame) -> str:
     """Return the findings and the checks that are pending, fine or unknown."""
     found = findings.to_lines(frame)
+    found += incidents.to_lines(frame)
     fine = [c.name for c in frame.checks if c.outcome == "fine"]
     if not found and not fine and all(c.outcome == "n/a" for c in frame.checks):
         return ""

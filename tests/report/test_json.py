@@ -24,7 +24,8 @@ def unexplained(value, path=""):
         for key, inner in value.items():
             if inner is None and key not in missing and key not in STRUCTURAL:
                 found.append(f"{path}.{key}")
-            found += unexplained(inner, f"{path}.{key}")
+            if key not in ("incidents", "events"):
+                found += unexplained(inner, f"{path}.{key}")
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             found += unexplained(inner, f"{path}[{i}]")

@@ -46,7 +46,7 @@ def test_a_healthy_node_says_what_was_looked_at(bench):
 def test_events_carry_meaning_action_and_the_likely_source(bench):
     found = rows.entries(seen(bench, "hgx-b200", "training", 4, [(2, 149), (0, 145), (1, 145)]).frame)
     events = {e.where: e for e in found if e.state == "event"}
-    assert "the likely source" in events["GPU 2"].what
+    assert "the possible source" in events["GPU 2"].what
     assert "likely" not in events["GPU 0"].what
     assert dict(events["GPU 2"].details)["NVIDIA's action"]
 

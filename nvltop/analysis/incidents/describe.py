@@ -69,11 +69,7 @@ def summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_out
 
 
 def _sure(origin: Origin) -> str:
-    return (
-        f"{origin.sure.capitalize()} origin: {origin.reason[:1].lower()}{origin.reason[1:]}."
-        if origin.reason
-        else ""
-    )
+    return f"The origin is {origin.sure}: {origin.reason}."
 
 
 def next_step(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds) -> str:

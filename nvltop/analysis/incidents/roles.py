@@ -20,6 +20,7 @@ BUS_LOSS: Final = 79
 WORDS: Final = {
     "bus-loss": "bus loss",
     "fabric-manager": "fabric manager",
+    "gpu-lost": "GPU lost",
     "link-down": "link down",
     "recovery-action": "recovery action",
 }
@@ -57,7 +58,7 @@ class Role(IntEnum):
 
 def role(fault: LogFault) -> Role:
     """Return the role of a fault."""
-    if fault.kind == "bus-loss" or (fault.kind == "xid" and fault.code == BUS_LOSS):
+    if fault.kind in ("bus-loss", "gpu-lost") or (fault.kind == "xid" and fault.code == BUS_LOSS):
         return Role.LOST
     if fault.kind in ("sxid", "fabric-manager"):
         if not fault.fatal:
@@ -104,7 +105,7 @@ def _link_fault(fault: LogFault) -> Role:
 
 def about_nvlink(fault: LogFault) -> bool:
     """Whether a fault concerns NVLink, or takes links down with it."""
-    if fault.kind in ("sxid", "fabric-manager", "bus-loss", "link-down"):
+    if fault.kind in ("sxid", "fabric-manager", "bus-loss", "gpu-lost", "link-down"):
         return True
     if fault.kind == "driver":
         return fault.blames == "unknown"

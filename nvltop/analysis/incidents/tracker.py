@@ -98,7 +98,7 @@ class IncidentTracker:
             if before is None:
                 continue
             if now[0] and not before[0]:
-                self._report(_shown(bus_id, "the GPU is lost", "bus-loss", blames="local"), wall_s)
+                self._report(_shown(bus_id, "the GPU is lost", "gpu-lost", blames="local"), wall_s)
             for link in sorted(down - before[1]):
                 self._report(_shown(bus_id, "the link went down", "link-down", link), wall_s)
             if now[2] != before[2] and now[2]:

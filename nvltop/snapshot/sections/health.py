@@ -6,11 +6,16 @@ from typing import Final
 
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
-from nvltop.report.findings import about, basis, event_text, evidence, likely_sources, where
+from nvltop.report.findings import about, basis, event_text, evidence, fault_sources, where
+from nvltop.report.incidents import age_text, earlier, event_line, shown
 from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, details, escape_markdown
 
 MAX_EVENTS: Final = 50
+MAX_LINES: Final = 20
+"""Events of an incident that the report lists."""
+MAX_EARLIER: Final = 5
+"""Incidents before the start that the report lists."""
 MAX_PAST: Final = 50
 """Most past findings that the report lists."""
 
@@ -32,7 +37,27 @@ def findings(snapshot: Snapshot) -> str:
         more = len(frame.past_findings) - len(newest)
         title = "Past findings" + (f" (the newest {MAX_PAST}; {more} older ones are omitted)" if more else "")
         parts.append(f"{title}:\n\n{code_block(table(rows, left=5))}")
+    parts = [*_incidents(snapshot), *parts]
     return "\n\n".join(parts)
+
+
+def _incidents(snapshot: Snapshot) -> list[str]:
+    """Return the incidents since the start and before it, each with its events."""
+    frame, parts = snapshot.frame, []
+    for incident in (*shown(frame), *earlier(frame)[:MAX_EARLIER]):
+        when = f", {age_text(incident)}" if incident.before_start_s is not None else ""
+        listed = [f"{snapshot.at(e.wall_s):8}  {event_line(frame, e)}" for e in incident.events[:MAX_LINES]]
+        more = len(incident.events) + incident.left_out - len(listed)
+        if more:
+            listed.append(f"{more} more lines")
+        block = "\n".join(listed)
+        parts.append(
+            f"**Incident ({incident.severity}{when})**: {escape_markdown(incident.summary)}\n\n"
+            f"- Next step: {escape_markdown(incident.next_step)}\n\n{code_block(block)}"
+        )
+    if frame.log_access:
+        parts.append(escape_markdown(frame.log_access))
+    return parts
 
 
 def _finding(snapshot: Snapshot, f: Finding) -> str:
@@ -68,10 +93,10 @@ def events(snapshot: Snapshot) -> str:
     if not frame.gpus:
         return ""
     began = snapshot.at(frame.started_s)
-    sources = likely_sources(frame)
+    sources = fault_sources(frame)
     listed = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
     for event in frame.events:
-        words = event_text(event) + (" (the likely source)" if event.gpu in sources else "")
+        words = event_text(event) + sources.get(event.gpu or "", "")
         action = lookup(event.code).action if event.kind == "xid" else ""
         listed.append((event.wall_s, where(frame, event.gpu), words, action))
     if not listed:

@@ -9,6 +9,7 @@ from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, event_text, links_of
+from nvltop.report.incidents import event_line, of_gpu
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -18,6 +19,8 @@ from nvltop.tui.render.view_state import ViewState
 MIN_CHART, MAX_CHART = 2, 8
 """RowsWidget of each chart."""
 FACT_LINES: Final = 3
+MAX_LOGGED: Final = 50
+"""Log lines of a link that its page lists."""
 KIND_WIDTH: Final = 30
 
 
@@ -108,4 +111,7 @@ def _told(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
         for e in reversed(frame.events)
         if e.gpu == g.gpu.uuid
     ]
+    if known(g.gpu.pci_bus_id):
+        logged = of_gpu(frame, g.gpu.pci_bus_id, link.index)
+        lines += [[(f"{clock(e.wall_s)} {event_line(frame, e)}", "warn")] for e in logged[:MAX_LOGGED]]
     return lines

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.kernel_log.catalog import lookup
-from nvltop.model import Check, Event, Finding, Frame
-from nvltop.report.findings import about, basis, clock, event_text, evidence, likely_sources, where
+from nvltop.model import Check, Event, Finding, Frame, Incident
+from nvltop.report.findings import about, basis, clock, event_text, evidence, fault_sources, where
+from nvltop.report.incidents import age_text, earlier, event_line, headline, place, shown
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import Row, TextRun, fit, sentence
@@ -20,6 +21,8 @@ STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
 OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
 CONSEQUENCE: Final = "follows"
 """State of a finding that follows from the one above it, in place of its severity."""
+MAX_LINES: Final = 4
+"""Events of an incident that are listed below it."""
 DETAIL_LINES: Final = 7
 """What the selected entry says in full, below the list."""
 
@@ -39,14 +42,18 @@ class HealthEntry:
 
 def entries(frame: Frame) -> list[HealthEntry]:
     """Return the rows: findings first, then what is pending, unknown, fine, resolved, and the events."""
-    found = [_finding(frame, f) for f in frame.findings]
+    found = [entry for incident in shown(frame) for entry in _incident(frame, incident)]
+    found += [_finding(frame, f) for f in frame.findings]
     found += [_check(c) for c in frame.checks if c.outcome == "pending"]
     unknown = [_check(c) for c in frame.checks if c.outcome == "unknown"]
     fine = [_check(c) for c in frame.checks if c.outcome == "fine"]
     none = [_check(c) for c in frame.checks if c.outcome == "n/a"]
     past = [_finding(frame, f) for f in frame.past_findings]
-    sources = likely_sources(frame)
+    sources = fault_sources(frame)
     events = [_event(frame, e, sources) for e in reversed(frame.events)]
+    events += [_earlier(frame, incident) for incident in earlier(frame)]
+    if frame.log_access:
+        unknown.append(_log_access(frame.log_access))
     coming = any(c.outcome == "pending" for c in frame.checks)
     if not coming and not any(f.severity.is_problem for f in frame.findings):
         looked = "No fault found" if fine else "Nothing could be checked yet"
@@ -54,6 +61,42 @@ def entries(frame: Frame) -> list[HealthEntry]:
             0, HealthEntry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked)
         )
     return [*found, *unknown, *fine, *past, *events, *none]
+
+
+def _incident(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
+    """Yield the row of an incident, and below it those of its first events."""
+    yield HealthEntry(
+        state="incident",
+        role=SEVERITY_ROLES[incident.severity],
+        since=clock(incident.began_s),
+        where=place(frame, incident),
+        what=headline(incident),
+        details=(("", incident.summary), ("Next step", incident.next_step)),
+    )
+    for event in incident.events[:MAX_LINES]:
+        words = event_line(frame, event)
+        yield HealthEntry(
+            "", "dim", clock(event.wall_s), "", words, (("", words), ("Meaning", event.fault.meaning))
+        )
+    hidden = len(incident.events) + incident.left_out - MAX_LINES
+    if hidden > 0:
+        yield HealthEntry("", "dim", "", "", f"{hidden} more lines of this incident")
+
+
+def _earlier(frame: Frame, incident: Incident) -> HealthEntry:
+    """Return the row of an incident that was over before nvltop started."""
+    return HealthEntry(
+        state="earlier",
+        role="dim",
+        since="",
+        where=place(frame, incident),
+        what=f"{age_text(incident)}: {headline(incident)}",
+        details=(("", f"{age_text(incident)}: {incident.summary}"), ("Next step", incident.next_step)),
+    )
+
+
+def _log_access(reason: str) -> HealthEntry:
+    return HealthEntry("unknown", "dim", "", "kernel log", reason, (("", reason),))
 
 
 def _finding(frame: Frame, f: Finding) -> HealthEntry:
@@ -90,9 +133,9 @@ def _check(check: Check) -> HealthEntry:
     )
 
 
-def _event(frame: Frame, event: Event, sources: set[str]) -> HealthEntry:
-    source = event.gpu in sources
-    words = event_text(event) + (" (the likely source)" if source else "")
+def _event(frame: Frame, event: Event, sources: dict[str, str]) -> HealthEntry:
+    source = sources.get(event.gpu or "", "")
+    words = event_text(event) + source
     action = lookup(event.code).action if event.kind == "xid" else ""
     return HealthEntry(
         state="event",

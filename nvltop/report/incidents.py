@@ -1,0 +1,207 @@
+"""Incidents for reports: as JSON objects, and as phrases for the screen, reports and snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from nvltop.analysis.incidents.describe import actions
+from nvltop.analysis.incidents.ends import normal, short
+from nvltop.analysis.incidents.roles import described
+from nvltop.formatting import age
+from nvltop.model import LOG_KINDS, Frame, Incident, LogEvent, Origin, Severity, known
+from nvltop.report.json_values import utc
+from nvltop.text import clean
+
+SAME_S: Final = 5.0
+"""Seconds within which an event of NVML and a log line with the same Xid of the same GPU are one event."""
+
+
+def incident_object(incident: Incident) -> dict[str, Any]:
+    """Return one incident as JSON values."""
+    return {
+        "summary": clean(incident.summary),
+        "severity": incident.severity,
+        "origin": origin_object(incident.origin),
+        "next_step": clean(incident.next_step),
+        "recovery_actions": {clean(action): gpus for action, gpus in actions(incident.events).items()},
+        "time": time_of(incident.began_s),
+        "end": time_of(incident.ended_s),
+        "uptime_s": _rounded(incident.began_uptime_s),
+        "boot": None if incident.boot is None else clean(incident.boot),
+        "events": [event_object(event) for event in incident.events],
+        "events_left_out": incident.left_out,
+    }
+
+
+def origin_object(origin: Origin) -> dict[str, Any]:
+    """Return an origin as JSON values; `pci_bus_id` is the GPU, `switch` the NVSwitch that began it."""
+    other = origin.other_end_of
+    return {
+        "pci_bus_id": origin.pci_bus_id,
+        "link": origin.link,
+        "switch": origin.switch,
+        "other_end_of": None if other is None else {"pci_bus_id": other[0], "link": other[1]},
+        "blames": origin.blames,
+        "confidence": origin.sure,
+        "reason": clean(origin.reason),
+    }
+
+
+def event_object(event: LogEvent) -> dict[str, Any]:
+    """Return one event as JSON values."""
+    fault = event.fault
+    return {
+        "time": time_of(event.wall_s),
+        "uptime_s": _rounded(event.uptime_s),
+        "severity": fault.severity,
+        "source": event.source,
+        "kind": fault.kind,
+        "code": fault.code,
+        "subcode": fault.subcode,
+        "pci_bus_id": fault.pci_bus_id,
+        "link": fault.link,
+        "unit": None if fault.unit is None else clean(fault.unit),
+        "fatal": fault.fatal,
+        "caused_by": fault.caused_by,
+        "blames": fault.blames,
+        "meaning": clean(fault.meaning),
+        "text": clean(fault.text),
+    }
+
+
+def events(frame: Frame) -> list[dict[str, Any]]:
+    """Return NVML's events and those of the logs in order of time, each fault once.
+
+    What the log says about an Xid that NVML reported completes its event; `before_start_s` is how long before
+    the start of nvltop an event was logged, null for later ones.
+    """
+    index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
+    by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in frame.gpus if known(g.gpu.pci_bus_id)}
+    logged = [e for incident in frame.incidents for e in incident.events if e.source != "nvml"]
+    left = {id(e): e for e in logged}
+    listed: list[tuple[float, dict[str, Any]]] = []
+    for event in frame.events:
+        same = next(
+            (
+                e
+                for e in left.values()
+                if e.fault.code == event.code
+                and by_bus.get(e.fault.pci_bus_id or "") == event.gpu
+                and abs((e.wall_s or 0.0) - event.wall_s) <= SAME_S
+            ),
+            None,
+        )
+        values = {**NO_DETAILS, **({} if same is None else event_object(left.pop(id(same))))}
+        values |= {
+            "time": utc(event.wall_s),
+            "gpu": index_of.get(event.gpu or ""),
+            "kind": event.kind,
+            "code": event.code,
+        }
+        listed.append((event.wall_s, values))
+    for e in left.values():
+        gpu = index_of.get(by_bus.get(e.fault.pci_bus_id or "", ""))
+        before_s = None if e.wall_s is None else frame.started_s - e.wall_s
+        before_s = before_s if before_s is not None and before_s > 0 else None
+        listed.append((e.wall_s or 0.0, event_object(e) | {"gpu": gpu, "before_start_s": _rounded(before_s)}))
+    return [{"before_start_s": None, **values} for _, values in sorted(listed, key=lambda pair: pair[0])]
+
+
+NO_DETAILS: Final = {
+    "uptime_s": None, "severity": None, "source": "nvml", "subcode": None, "pci_bus_id": None, "link": None,
+    "unit": None, "fatal": None, "caused_by": None, "blames": "unknown", "meaning": "", "text": "",
+}  # fmt: skip
+
+
+def time_of(wall_s: float | None) -> str | None:
+    """Return a Unix time as JSON reports it, None if it is not known."""
+    return None if wall_s is None else utc(wall_s)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def shown(frame: Frame) -> list[Incident]:
+    """Return the incidents since the start that are more than an error of a program, the newest first."""
+    return [i for i in _severe(frame) if i.before_start_s is None]
+
+
+def earlier(frame: Frame) -> list[Incident]:
+    """Return the incidents that were over before the start, the newest first."""
+    return [i for i in _severe(frame) if i.before_start_s is not None]
+
+
+def _severe(frame: Frame) -> list[Incident]:
+    """Return the incidents that are more than an error of a program, and more than a finding says anyway."""
+    return [
+        i
+        for i in frame.incidents
+        if i.severity >= Severity.WARNING and any(e.fault.kind in LOG_KINDS for e in i.events)
+    ]
+
+
+def headline(incident: Incident) -> str:
+    """Return the first sentence of the summary."""
+    return clean(incident.summary.split(". ", 1)[0].rstrip("."))
+
+
+def age_text(incident: Incident) -> str:
+    """Return when an earlier incident ended: `3 h before the start`, and whether in an earlier boot."""
+    boot = ", of an earlier boot" if incident.boot is not None else ""
+    return f"{age(incident.before_start_s or 0.0)} before the start{boot}"
+
+
+def place(frame: Frame, incident: Incident) -> str:
+    """Return where an incident began in few characters: `GPU 3 link 7`, `NVSwitch`, `unknown`."""
+    origin = incident.origin
+    names = {normal(g.gpu.pci_bus_id): g.gpu.index for g in frame.gpus if known(g.gpu.pci_bus_id)}
+    if origin.pci_bus_id is not None:
+        index = names.get(origin.pci_bus_id)
+        gpu = f"GPU {index}" if index is not None else short(origin.pci_bus_id)
+        return gpu + (f" link {origin.link}" if origin.link is not None else "")
+    if origin.switch is not None:
+        return "NVSwitch" + (f" port {origin.link}" if origin.link is not None else "")
+    return "other end" if origin.other_end_of is not None else "unknown"
+
+
+def event_line(frame: Frame, event: LogEvent) -> str:
+    """Return one event of an incident: `Xid 149.4 of GPU 3 link 9 (kernel): NETIR_LINK_EVT Fatal …`."""
+    fault = event.fault
+    names = {normal(g.gpu.pci_bus_id): g.gpu.index for g in frame.gpus if known(g.gpu.pci_bus_id)}
+    gpu = f"GPU {names[fault.pci_bus_id]}" if fault.pci_bus_id in names else short(fault.pci_bus_id or "")
+    if fault.link is not None:
+        gpu += f" {'port' if fault.kind in ('sxid', 'fabric-manager') else 'link'} {fault.link}"
+    words = fault.text.split(": ", 1)[-1] if fault.kind == "xid" else fault.text
+    of = f" of {gpu}" if gpu else ""
+    return clean(f"{described(fault)}{of} ({event.source}): {words}")
+
+
+def to_lines(frame: Frame) -> Iterator[str]:
+    """Yield the incidents as text: the summary, the next step, and why the kernel log is not read."""
+    for incident in shown(frame):
+        yield f"incident, {incident.severity}: {clean(incident.summary)}"
+        yield f"  next: {clean(incident.next_step)}"
+    for incident in earlier(frame)[:3]:
+        yield f"earlier, {age_text(incident)}: {headline(incident)}"
+    if frame.log_access:
+        yield clean(frame.log_access)
+    groups = frame.fabric_log.groups
+    if groups:
+        gpus = (
+            f", the last team with {frame.fabric_log.group_gpus} GPUs" if frame.fabric_log.group_gpus else ""
+        )
+        yield f"multicast groups (NVLS) in use: {len(groups)}{gpus}"
+
+
+def of_gpu(frame: Frame, bus_id: str, link: int | None) -> list[LogEvent]:
+    """Return the log events about a GPU, or about one of its links and the GPU as a whole, newest first."""
+    wanted = normal(bus_id)
+    found = [
+        e
+        for incident in frame.incidents
+        for e in incident.events
+        if e.fault.pci_bus_id == wanted and e.source != "nvml" and e.fault.link in (None, link)
+    ]
+    return sorted(found, key=lambda e: -(e.wall_s or 0.0))
