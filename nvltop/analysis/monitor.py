@@ -20,7 +20,6 @@ from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.verdict import node_verdict
 from nvltop.memo import Memo
 from nvltop.model import (
-    LISTENING,
     NOT_LISTED,
     NOT_READ,
     Activity,
@@ -40,6 +39,7 @@ from nvltop.model import (
     LinkBer,
     LinkErrors,
     LinkStates,
+    Listening,
     LogLine,
     Matrix,
     Maybe,
@@ -90,7 +90,7 @@ class Monitor:
         self._first_s: float | None = None
         """CLOCK_MONOTONIC of the first reading of link counters."""
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
-        self._listening: Event | None = None
+        self._listening: Listening | None = None
         self._sequence = 0
         self._topology: Memo[matrix.Topology] = Memo()
         self._around = matrix.Around()
@@ -134,7 +134,7 @@ class Monitor:
             self._take(item)
         elif isinstance(item, LogLine):
             self._incidents.take_line(item)
-        elif item.kind == LISTENING:
+        elif isinstance(item, Listening):
             self._listening = item
         else:
             self._events.append(item)

@@ -47,7 +47,6 @@ from nvltop.model.missing import (
 from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
-    LISTENING,
     C2cTraffic,
     Call,
     ComputeActivity,
@@ -65,6 +64,7 @@ from nvltop.model.reading import (
     LinkErrors,
     LinkState,
     LinkStates,
+    Listening,
     PcieTraffic,
     Reading,
     Scope,
@@ -72,14 +72,13 @@ from nvltop.model.reading import (
 )
 from nvltop.model.severity import Severity
 
-Item = Inventory | Reading | Event | LogLine | Tick
+Item = Inventory | Reading | Event | Listening | LogLine | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
 
 __all__ = [
     "BLAMES",
     "GPU_IS_LOST",
     "GROUPS",
-    "LISTENING",
     "LOG_ACCESS",
     "LOG_KINDS",
     "LPF",
@@ -126,6 +125,7 @@ __all__ = [
     "LinkSpan",
     "LinkState",
     "LinkStates",
+    "Listening",
     "LogEvent",
     "LogFault",
     "LogLine",

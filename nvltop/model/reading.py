@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe, Missing
@@ -299,19 +299,25 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something the driver told of by itself."""
+    """Something that the driver reported on its own."""
 
     mono_s: float
     wall_s: float
     gpu: str | None
     kind: str
-    """`xid`, `recovery-action`, `gpu-unavailable`, …, or `LISTENING`."""
+    """`xid`, `recovery-action`, `gpu-unavailable`, …"""
     code: int
     """The XID, or the driver's number for another kind."""
 
 
-LISTENING: Final = "listening"
-"""Kind of the event with which a worker begins to listen; its code is the number of GPUs that tell."""
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The worker begins to wait for the driver's events; earlier ones are not reported."""
+
+    mono_s: float
+    wall_s: float
+    gpus: int
+    """Number of GPUs whose driver reports events."""
 
 
 @dataclass(frozen=True, slots=True)

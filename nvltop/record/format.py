@@ -8,7 +8,7 @@ and each other line is one item or a name that items refer to:
 
     ["g", NAME]                                 the next number for a GPU, from 0
     ["i", TIME, WALL, field, …]                 an `Inventory`
-    ["e", TIME, WALL, gpu, kind, code]          an `Event`
+    ["e", TIME, WALL, gpu, kind, code]          an `Event`, or `Listening`
     ["l", TIME, WALL, source, text, …]          a `LogLine`
     ["t", TIME, WALL, PATCH?]                   a `Tick`
     [gpu, group, START, END, WALL, PATCH?]      a `Reading`; gpu -1 for the host

@@ -6,11 +6,11 @@ import json
 from collections import deque
 
 from nvltop import __version__
-from nvltop.model import Event, Inventory, Item, LogLine, Reading, Tick
+from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading, Tick
 from nvltop.record.format import header
 from nvltop.wire.coder import Encoder
 
-_ORDER = {Inventory: 0, Reading: 1, LogLine: 2, Tick: 3}
+_ORDER = {Inventory: 0, Listening: 1, Reading: 2, LogLine: 3, Tick: 4}
 MAX_LOG_LINES = 300
 """Log lines that another beginning repeats."""
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

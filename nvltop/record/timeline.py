@@ -11,7 +11,6 @@ from typing import Final
 from nvltop.analysis.monitor import Monitor
 from nvltop.kernel_log.decode import decode
 from nvltop.model import (
-    LISTENING,
     Event,
     Finding,
     FindingKey,
@@ -19,6 +18,7 @@ from nvltop.model import (
     Item,
     LinkErrors,
     LinkStates,
+    Listening,
     LogLine,
     Reading,
     Severity,
@@ -97,7 +97,7 @@ def scan(path: str | Path, progress: Progress | None = None) -> Timeline:
             marks = marker.marks(item)
             if rules:
                 rules.update(item)
-                if isinstance(item, Tick):
+                if isinstance(item, (Listening, Tick)):
                     marks += findings.marks(rules.findings, now_s)
                     rules = rules if now_s - timeline.start_s < RULES_S else None
             timeline.marks += marks[: max(0, MAX_MARKS - len(timeline.marks))]
@@ -121,12 +121,10 @@ class Marker:
         if isinstance(item, Reading):
             return self._of_reading(item)
         if isinstance(item, Event):
-            if item.kind == LISTENING:
-                return []
             return [Mark(item.mono_s, "event", item.gpu or "", f"{item.kind} {item.code}")]
         if isinstance(item, LogLine):
             return self._of_line(item)
-        if isinstance(item, Tick):
+        if isinstance(item, (Listening, Tick)):
             return []
         changed = self._inventory is not None and self._inventory.gpus != item.gpus
         self._inventory = item

@@ -18,13 +18,12 @@ from nvltop.host.processes import ProcessTable
 from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import proc_root
 from nvltop.model import (
-    LISTENING,
     Cost,
-    Event,
     GpuInterval,
     Inventory,
     Item,
     LinkCounters,
+    Listening,
     Missing,
     Reading,
     known,
@@ -295,7 +294,7 @@ class Sampler:
         """Send the events that the driver reports."""
         events = EventListener(self._session.driver, self._session.readers)
         # From here on, no event means that nothing happened; earlier events are not reported.
-        self._send(Event(time.monotonic(), time.time(), None, LISTENING, events.registered))
+        self._send(Listening(time.monotonic(), time.time(), events.registered))
         if not events.registered:
             return
         while not self._stop.is_set():

@@ -10,7 +10,7 @@ import json
 from dataclasses import fields
 from typing import Any, Final
 
-from nvltop.model import Event, Inventory, Item, LogLine, Reading
+from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading
 from nvltop.text import clean
 from nvltop.wire.codec import CodecError, decode, encode
 
@@ -20,7 +20,7 @@ _TIMES: Final[dict[type, list[int]]] = {
     kind: [
         place for place, f in enumerate(fields(kind), 1) if f.name in ("mono_s", "start_s", "end_s", "wall_s")
     ]
-    for kind in (Event, Inventory, LogLine, Reading)
+    for kind in (Event, Inventory, Listening, LogLine, Reading)
 }
 """Positions of the times in an encoded item."""
 

@@ -23,6 +23,7 @@ from nvltop.model import (
     Item,
     LinkCounters,
     LinkStates,
+    Listening,
     LogLine,
     Missing,
     Reading,
@@ -43,6 +44,8 @@ SIGNED: Final = frozenset({"temperature_c", "stamp_us"})
 taken as they come, since the rates judge them."""
 
 TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "l": LogLine, "t": Tick}
+LISTENING: Final = "listening"
+"""Kind of the event that `Listening` is encoded as, with the number of GPUs as its code (schema 1)."""
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
 _DATA: Final = {name: cls for cls, name in GROUPS.items()}
 
@@ -59,6 +62,8 @@ class CodecError(ValueError):
 
 def encode(item: Item) -> list[Any]:
     """Return an item as JSON values."""
+    if isinstance(item, Listening):
+        item = Event(item.mono_s, item.wall_s, None, LISTENING, item.gpus)
     cls = type(item)
     return [_TAG_OF[cls], *_ENCODERS[cls](item)]
 
@@ -71,6 +76,8 @@ def decode(value: object) -> Item:
     if cls is None:
         raise CodecError(f"unknown kind of item {value[0][:20]!r}")
     item: Item = _DECODERS[cls](value[1:])
+    if isinstance(item, Event) and item.kind == LISTENING:
+        return Listening(item.mono_s, item.wall_s, item.code)
     return item
 
 

@@ -10,7 +10,7 @@ from realterminal import Terminal
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
-from nvltop.model import LISTENING, Cost, Event, Host, Item, Reading, Tick
+from nvltop.model import Cost, Host, Item, Listening, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.processes import SimulatedProcessTable
@@ -33,7 +33,7 @@ class Script:
     def __init__(self, bench, seconds: float) -> None:
         self.bench = bench
         now, wall = bench.clock.now, 1_790_000_000.0
-        self.items: list[Item] = [bench.inventory, Event(now, wall, None, LISTENING, 8)]
+        self.items: list[Item] = [bench.inventory, Listening(now, wall, 8)]
         self.closed = False
         self.note = ""
         self.table = SimulatedProcessTable(1_790_000_000.0)

@@ -19,6 +19,7 @@ from nvltop.model import (
     LinkErrors,
     LinkState,
     LinkStates,
+    Listening,
     Maybe,
     Missing,
     Reading,
@@ -57,13 +58,19 @@ st.register_type_strategy(
     ),
 )
 
-items = st.one_of(*(st.from_type(kind) for kind in (Inventory, Reading, Event, Tick)))
+items = st.one_of(*(st.from_type(kind) for kind in (Inventory, Reading, Event, Listening, Tick)))
 
 
 @settings(max_examples=150, deadline=None)
 @given(items)
 def test_round_trip(item):
     assert decode(json.loads(json.dumps(encode(item), allow_nan=False))) == item
+
+
+def test_listening_is_an_event_of_schema_1():
+    item = Listening(1.5, 1.79e9, 8)
+    assert encode(item) == ["e", 1.5, 1.79e9, None, "listening", 8]
+    assert decode(encode(item)) == item
 
 
 json_values = st.recursive(

@@ -19,6 +19,7 @@ from nvltop.model import (
     Inventory,
     LinkCounters,
     LinkErrors,
+    Listening,
     Missing,
     Reading,
     Remote,
@@ -61,6 +62,7 @@ def readings(draw):
 
 
 others = st.builds(Event, times, times, st.sampled_from([None, "GPU-a"]), st.just("xid"), st.integers(0, 100))
+others |= st.builds(Listening, times, times, st.integers(0, 8))
 others |= st.builds(Inventory, times, times, st.sampled_from(["570.1", Missing("gone")]))
 
 

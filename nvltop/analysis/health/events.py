@@ -40,7 +40,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     claims = list(_claims(rule_input, xids))
     if rule_input.listening is None:
         return claims, Missing("not listening for Xids yet")
-    if not rule_input.listening.code:
+    if not rule_input.listening.gpus:
         return claims, Missing("this driver sends no events here; look for Xid lines in `dmesg`")
     # A duration, not a time of day: the analysis must not depend on the local time zone.
     listened = age(max(0.0, rule_input.tick.mono_s - rule_input.listening.mono_s))

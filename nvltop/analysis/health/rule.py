@@ -20,6 +20,7 @@ from nvltop.model import (
     Inventory,
     Job,
     Judgement,
+    Listening,
     Maybe,
     Missing,
     NicFrame,
@@ -53,8 +54,8 @@ class RuleInput:
     """Links that carry much less than the other links of their GPU."""
     incidents: Sequence[Incident] = ()
     """Faults of the logs and of NVML that belong together, with their origins."""
-    listening: Event | None = None
-    """When nvltop began to wait for events of the driver; its code is the number of GPUs that send them."""
+    listening: Listening | None = None
+    """When the worker began to wait for the driver's events; None before that."""
 
     @property
     def board(self) -> Board:

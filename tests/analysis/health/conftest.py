@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import LISTENING, MAX_HEADLINE, Event, Finding, Frame, Inventory
+from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Inventory, Listening
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Watched:
 
     def __post_init__(self) -> None:
         self.bench.interval_s = 1.0
-        self.bench.monitor.update(Event(self.bench.clock.now, self.wall, None, LISTENING, 8))
+        self.bench.monitor.update(Listening(self.bench.clock.now, self.wall, 8))
 
     @property
     def wall(self) -> float:
