@@ -79,7 +79,7 @@ class RateTracker:
 
     @classmethod
     def always_fresh(cls, unit: int | None = None) -> RateTracker:
-        """Return a tracker for counters of which every reading has fresh values."""
+        """Return a tracker for counters with fresh values at every reading."""
         tracker = cls(unit)
         tracker.learn(ALWAYS_FRESH)
         return tracker

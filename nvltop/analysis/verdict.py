@@ -1,4 +1,4 @@
-"""The verdict of a node: is NVLink working, and is it the bottleneck?
+"""The verdict of a node: whether NVLink works, and whether it is the bottleneck.
 
 Faults of the node come first. Otherwise the verdict is the judgement of the most limited job (`activity/`).
 """
@@ -114,7 +114,7 @@ def _breaks(finding: Finding) -> bool:
     """Return whether a finding means that NVLink or a GPU does not work."""
     if finding.rule == FABRIC_RULE:
         return True
-    # A driver that does not answer is no evidence about the links: the numbers are then old and unknown.
+    # A driver that does not answer is not evidence about the links: the numbers are then old and unknown.
     return finding.severity is Severity.CRITICAL and finding.nic is None and finding.rule != "driver-stuck"
 
 

@@ -9,7 +9,7 @@ from nvltop.model.missing import NOT_READ, Maybe
 
 @dataclass(frozen=True, slots=True)
 class StepPeriod:
-    """The step of a job, as a period of its traffic."""
+    """The step period of a job, derived from its traffic."""
 
     period_s: float
     confidence: str
@@ -17,9 +17,9 @@ class StepPeriod:
     drift: Maybe[float] = NOT_READ
     """Change of the period against the minutes before, over the period: 0.02 is two percent slower."""
     silent_s: float = 0.0
-    """Seconds since the last traffic; no more than a period while it beats."""
+    """Seconds since the last traffic; at most one period while the job continues."""
     stopped_after_s: float = 0.0
-    """A silence that is longer is more than a pause, by what was seen of its pauses so far."""
+    """Silence after which the job has stopped, derived from its period and its previous pauses."""
 
 
 @dataclass(frozen=True, slots=True)
