@@ -22,8 +22,8 @@ from nvltop.text import print_message
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
+    from nvltop.model import ItemSource
     from nvltop.record.format import RecordingError
-    from nvltop.record.recording_source import Source
 
 
 def run(options: argparse.Namespace, on_screen: bool) -> int:
@@ -47,7 +47,7 @@ def _run(
     settings: Settings,
     on_screen: bool,
     opened: contextlib.ExitStack,
-) -> tuple[int, Source | None]:
+) -> tuple[int, ItemSource | None]:
     """Run and return the exit code and the source; everything to be closed is added to `opened`."""
     # The worker is started before other imports: it starts up while the modules of the screen load.
     from nvltop.record.format import RecordingError
@@ -75,7 +75,7 @@ def _run(
         raise CommandError(str(error), FAILED) from None
 
 
-def _not_recorded(source: Source | None) -> RecordingError | None:
+def _not_recorded(source: ItemSource | None) -> RecordingError | None:
     """Return why the end of the recording is missing; None if it is complete."""
     from nvltop.record.recording_source import RecordingSource
 
@@ -83,7 +83,7 @@ def _not_recorded(source: Source | None) -> RecordingError | None:
 
 
 def _run_headless(
-    options: argparse.Namespace, settings: Settings, source: Source | None, exporter: Exporter | None
+    options: argparse.Namespace, settings: Settings, source: ItemSource | None, exporter: Exporter | None
 ) -> int:
     """Run without a screen; `source` is None for a recording."""
     from nvltop.headless.session import RunError
@@ -114,7 +114,7 @@ def _run_headless(
     return OK
 
 
-def _serve(options: argparse.Namespace, settings: Settings, source: Source, exporter: Exporter) -> int:
+def _serve(options: argparse.Namespace, settings: Settings, source: ItemSource, exporter: Exporter) -> int:
     from nvltop.headless.serve import serve
 
     observer = None
@@ -126,7 +126,7 @@ def _serve(options: argparse.Namespace, settings: Settings, source: Source, expo
     return OK
 
 
-def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) -> Source | None:
+def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) -> ItemSource | None:
     """Open the source of the items; None for a recording that is folded without a clock."""
     if options.replay is not None:
         if not on_screen:
@@ -139,7 +139,7 @@ def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) ->
     return open_live(options, settings)
 
 
-def open_live(options: argparse.Namespace, settings: Settings, errors_s: float = ERRORS_S) -> Source:
+def open_live(options: argparse.Namespace, settings: Settings, errors_s: float = ERRORS_S) -> ItemSource:
     """Start to read this machine, or the simulated one, and to record it if requested.
 
     `errors_s` is the interval of the error counters in seconds. Raises `CommandError` and `RecordingError`.

@@ -11,13 +11,13 @@ from nvltop.compare.differences import compare
 from nvltop.compare.inputs import LIVE, read_file, read_live
 from nvltop.compare.sides import Side
 from nvltop.config.settings import Settings
-from nvltop.record.recording_source import Source
+from nvltop.model import ItemSource
 
 EQUAL: Final = 0
 DIFFERENT: Final = 1
 
 
-def run(names: list[str], settings: Settings, open_live: Callable[[], Source], as_json: bool) -> int:
+def run(names: list[str], settings: Settings, open_live: Callable[[], ItemSource], as_json: bool) -> int:
     """Compare two sides and return the exit code. Raises `RunError` if a side cannot be read."""
     before, after = (_read(name, settings, open_live) for name in names)
     comparison = compare(before, after)
@@ -27,7 +27,7 @@ def run(names: list[str], settings: Settings, open_live: Callable[[], Source], a
     return DIFFERENT if comparison.matters else EQUAL
 
 
-def _read(name: str, settings: Settings, open_live: Callable[[], Source]) -> Side:
+def _read(name: str, settings: Settings, open_live: Callable[[], ItemSource]) -> Side:
     if name != LIVE:
         return read_file(name, settings)
     with contextlib.closing(open_live()) as worker:

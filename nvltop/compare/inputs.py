@@ -16,11 +16,10 @@ from nvltop.config.settings import Settings
 from nvltop.headless.replay import fold_recording
 from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
-from nvltop.model import Frame, known
+from nvltop.model import Frame, ItemSource, known
 from nvltop.record.archive import read_member
 from nvltop.record.format import RecordingError
 from nvltop.record.positions import Position, parse_position
-from nvltop.record.recording_source import Source
 from nvltop.report.json import to_json
 
 LIVE: Final = "live"
@@ -49,7 +48,7 @@ def read_file(argument: str, settings: Settings) -> Side:
     return _side(name, report, recorded)
 
 
-def read_live(worker: Source, settings: Settings, seconds: float = LIVE_S) -> Side:
+def read_live(worker: ItemSource, settings: Settings, seconds: float = LIVE_S) -> Side:
     """Observe this machine. Raises `RunError` if the driver cannot be used."""
     session = HeadlessSession(worker, settings)
     rates: dict[str, list[float]] = defaultdict(list)

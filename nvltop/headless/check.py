@@ -11,14 +11,14 @@ from nvltop.config.settings import Settings
 from nvltop.headless.replay import fold_recording
 from nvltop.headless.session import HeadlessSession
 from nvltop.headless.status_line import StatusLine
-from nvltop.record.recording_source import Source
+from nvltop.model import ItemSource
 from nvltop.report.check import answered_within, to_check
 
 ANSWER_WAIT_S: Final = 7.0
 """Seconds at the end of a check for GPUs to answer once more; after them a finding reports the silence."""
 
 
-def check(worker: Source, settings: Settings, seconds: float) -> int:
+def check(worker: ItemSource, settings: Settings, seconds: float) -> int:
     """Observe the node for `seconds`, print the line, and return its exit code."""
     live = HeadlessSession(worker, settings)
     with live.line:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from nvltop.analysis.monitor import Monitor
 from nvltop.config.settings import Settings
 from nvltop.headless.session import HeadlessSession
-from nvltop.record.recording_source import Source
+from nvltop.model import ItemSource
 from nvltop.report.formats import Format, RenderOptions
 from nvltop.report.startup import SHOW_AFTER_S
 
@@ -34,7 +34,7 @@ class ReportPrinter:
 
 
 def print_reports(
-    worker: Source, settings: Settings, printer: ReportPrinter, seconds: float | None = None
+    worker: ItemSource, settings: Settings, printer: ReportPrinter, seconds: float | None = None
 ) -> None:
     """Print reports an interval apart; the first when rates are known, or after `seconds`."""
     live = HeadlessSession(worker, settings)

@@ -12,8 +12,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.verdict import ACTIVE_STATES
 from nvltop.config.settings import REPORT_INTERVAL_S, SCREEN_INTERVAL_S, Settings
 from nvltop.headless.session import HeadlessSession
-from nvltop.model import Frame, Item, Show
-from nvltop.record.recording_source import Source
+from nvltop.model import Frame, Item, ItemSource, Show
 
 
 class Observer(Protocol):
@@ -33,7 +32,7 @@ def wanted_interval_s(frame: Frame) -> float:
 
 
 def serve(
-    worker: Source, settings: Settings, show: Show, observer: Observer | None = None, adapt: bool = False
+    worker: ItemSource, settings: Settings, show: Show, observer: Observer | None = None, adapt: bool = False
 ) -> None:
     """Show a frame each interval until a signal ends the run, or `max_refreshes` frames were shown.
 

@@ -13,8 +13,7 @@ from nvltop.analysis.select import select as select_gpus
 from nvltop.config.settings import Settings
 from nvltop.headless.pacing import ReportPacer
 from nvltop.headless.status_line import StatusLine
-from nvltop.model import Inventory, Item, Reading, Tick
-from nvltop.record.recording_source import Source
+from nvltop.model import Inventory, Item, ItemSource, Reading, Tick
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 
 CALL_TIMEOUT_S: Final = 60.0
@@ -35,7 +34,11 @@ class HeadlessSession:
     """A worker that is read without a screen."""
 
     def __init__(
-        self, worker: Source, settings: Settings, patient: bool = False, patience_s: float = CALL_TIMEOUT_S
+        self,
+        worker: ItemSource,
+        settings: Settings,
+        patient: bool = False,
+        patience_s: float = CALL_TIMEOUT_S,
     ) -> None:
         """Read from `worker`.
 

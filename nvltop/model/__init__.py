@@ -71,9 +71,7 @@ from nvltop.model.reading import (
     Tick,
 )
 from nvltop.model.severity import Severity
-
-Item = Inventory | Reading | Event | Listening | LogLine | Tick
-"""What flows from the sampler, live or recorded, to the monitor."""
+from nvltop.model.source import Item, ItemSource
 
 __all__ = [
     "BLAMES",
@@ -115,6 +113,7 @@ __all__ = [
     "Incident",
     "Inventory",
     "Item",
+    "ItemSource",
     "Job",
     "Judgement",
     "Limit",

@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
-from nvltop.model import Item, Tick
+from nvltop.model import Item, ItemSource, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.writer import RecordingWriter
-
-
-class Source(Protocol):
-    """What is recorded: the live worker."""
-
-    def fileno(self) -> int:
-        """Return a descriptor that is readable when items wait."""
-
-    def drain(self) -> list[Item]:
-        """Return the items that have arrived."""
-
-    def tick(self) -> Tick:
-        """Return the clock and the state of the worker."""
-
-    def set_interval(self, interval_s: float) -> None:
-        """Read so often from now on."""
-
-    def close(self) -> None:
-        """Leave."""
 
 
 class RecordingSource:
     """Passes everything on; when the file can no longer be written, that is told and nothing else stops."""
 
-    def __init__(self, source: Source, recorder: RecordingWriter) -> None:
+    def __init__(self, source: ItemSource, recorder: RecordingWriter) -> None:
         self._source = source
         self._recorder = recorder
 
@@ -47,7 +27,7 @@ class RecordingSource:
         """Why recording has stopped before its end, if it has."""
         return self._recorder.error
 
-    def stop(self) -> Source:
+    def stop(self) -> ItemSource:
         """End the recording, and return the source."""
         self._recorder.close()
         return self._source

@@ -10,8 +10,7 @@ from typing import Final
 
 from nvltop.config.settings import Settings
 from nvltop.headless.session import HeadlessSession, RunError
-from nvltop.model import Frame
-from nvltop.record.recording_source import Source
+from nvltop.model import Frame, ItemSource
 from nvltop.run_command import json, text
 from nvltop.run_command.child import Child, CommandNotRunError
 from nvltop.run_command.summary import RunObserver, RunSummary
@@ -27,7 +26,9 @@ LAST_READING_WAIT_S: Final = 2.5
 """Seconds after the command's end in which the last readings are awaited."""
 
 
-def run(command: Sequence[str], settings: Settings, open_source: Callable[[], Source], as_json: bool) -> int:
+def run(
+    command: Sequence[str], settings: Settings, open_source: Callable[[], ItemSource], as_json: bool
+) -> int:
     """Run a command, print on stderr what it did to the links, and return its exit code."""
     with contextlib.ExitStack() as opened:
         session: HeadlessSession | None = None

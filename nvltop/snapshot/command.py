@@ -11,7 +11,7 @@ from nvltop.config.settings import Settings
 from nvltop.text import clean, print_message
 
 if TYPE_CHECKING:
-    from nvltop.record.recording_source import Source
+    from nvltop.model import ItemSource
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, settings: Settings, source: Source | None, seconds: float) -> int:
+def run(options: argparse.Namespace, settings: Settings, source: ItemSource | None, seconds: float) -> int:
     """Write a snapshot of `source`, or of the recording if it is None; print its path.
 
     Returns the exit code. Raises `RunError` for a recording that cannot be read and a snapshot that cannot

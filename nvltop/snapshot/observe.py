@@ -12,8 +12,8 @@ from nvltop.config.settings import Settings
 from nvltop.headless.replay import fold_recording
 from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
+from nvltop.model import ItemSource
 from nvltop.record.flight_recorder import FlightRecorder
-from nvltop.record.recording_source import Source
 from nvltop.record.redact import Redactor
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -33,7 +33,7 @@ class Observation:
     """Why the observation is incomplete, if it is."""
 
 
-def observe(worker: Source, settings: Settings, seconds: float, redact: Redactor) -> Observation:
+def observe(worker: ItemSource, settings: Settings, seconds: float, redact: Redactor) -> Observation:
     """Observe a node for `seconds`, or until the driver is found to be unresponsive."""
     live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
     history, ring = RateHistory(), FlightRecorder(redact)

@@ -16,7 +16,7 @@ from nvltop.analysis.select import select
 from nvltop.config.settings import Settings
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
-from nvltop.model import Inventory, Item, Show
+from nvltop.model import Inventory, Item, ItemSource, Show
 from nvltop.record.replay import ReplaySource
 from nvltop.text import clean
 from nvltop.tui.render import themes
@@ -33,7 +33,6 @@ from nvltop.tui.shell.recording_control import RecordingControl
 from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
 from nvltop.tui.shell.snapshots import SnapshotTaker
-from nvltop.tui.shell.source import Source
 from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_terminal
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
@@ -61,7 +60,7 @@ class Nvltop(TerminalApp):
 
     def __init__(
         self,
-        source: Source,
+        source: ItemSource,
         settings: Settings,
         show: Show | None = None,
         observed: tuple[Monitor, RateHistory] | None = None,
@@ -95,7 +94,7 @@ class Nvltop(TerminalApp):
         self.main.writes_directly = not self.fallback
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ItemSource:
         """The source of the items that are shown."""
         return self.recording.source
 

@@ -9,9 +9,8 @@ from typing import Final, Protocol
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
-from nvltop.model import Frame, Inventory, Item
+from nvltop.model import Frame, Inventory, Item, ItemSource
 from nvltop.tui.shell.playback import Playback
-from nvltop.tui.shell.source import Source
 
 MAX_FOLD_S: Final = 0.05
 """Time for which items of a recording are folded without a pause."""
@@ -40,7 +39,7 @@ class Feed:
 
     def __init__(
         self,
-        source: Source,
+        source: ItemSource,
         listener: FeedListener,
         playback: Playback | None = None,
         observed: tuple[Monitor, RateHistory] | None = None,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from nvltop.model import Inventory, Item, Tick
+from nvltop.model import Inventory, Item, ItemSource, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.recording_source import RecordingSource
 from nvltop.record.writer import RecordingWriter
-from nvltop.tui.shell.source import Source
 
 
 class RecordingControl:
     """A source that passes on the items of another one, and records them while recording is on."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ItemSource) -> None:
         """Wrap `source`, which may already be one that is recorded."""
         self._recorded = source if isinstance(source, RecordingSource) else None
         self._source = source
@@ -26,7 +25,7 @@ class RecordingControl:
         return self._recorded is not None
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ItemSource:
         """The source whose items are passed on."""
         return self._source
 

@@ -8,18 +8,17 @@ from typing import Final
 
 from nvltop.config.settings import Settings
 from nvltop.crash import write_report
-from nvltop.model import Inventory, Item, Show
+from nvltop.model import Inventory, Item, ItemSource, Show
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.lifecycle import ExitStatus, early_exit
-from nvltop.tui.shell.source import Source
 
 FIRST_ITEMS_TIMEOUT_S: Final = 0.5
 """Time from the start of the source that its first answer gets before the screen shows that it waits."""
 POLL_INTERVAL_S: Final = 0.01
 
 
-def run(source: Source, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> ExitStatus:
+def run(source: ItemSource, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> ExitStatus:
     """Show the screen until the user leaves; `show` is given each frame as well.
 
     `begun_s` is when the source was started (CLOCK_MONOTONIC). What ends the run at once, such as a
@@ -42,7 +41,7 @@ def run(source: Source, settings: Settings, show: Show | None = None, begun_s: f
     return ExitStatus(status.code or int(failed), "\n".join(filter(None, (status.message, words))))
 
 
-def first_items(source: Source, end_s: float) -> list[Item]:
+def first_items(source: ItemSource, end_s: float) -> list[Item]:
     """Return what a source gives up to its first inventory, or up to `end_s` (CLOCK_MONOTONIC)."""
     items = source.drain()
     while source.fileno() >= 0 and not any(isinstance(item, Inventory) for item in items):
