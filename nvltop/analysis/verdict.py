@@ -92,7 +92,7 @@ def node_verdict(
     if not gpus:
         return _without_judgement("starting", "Reading the GPUs for the first time")
     if all(g.stale for g in gpus):
-        # There is no verdict on old numbers.
+        # Old numbers do not give a verdict.
         unread_s = min(min(g.age_s.values(), default=0.0) for g in gpus)
         old = f"Unknown: nothing has been read for {age(unread_s)}"
         found = Verdict("unknown", old, "Unknown: the data is old", watched_s)

@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import mul
 from statistics import median
 from typing import Final
 
+from nvltop.analysis.activity.autocorrelation import Peak, autocorrelation, find_peaks, highest_near
 from nvltop.analysis.activity.bursts import (
     AMBIGUOUS,
     MAX_PAUSE_SHARE,
@@ -41,8 +40,6 @@ MIN_CORRELATION: Final = 0.5
 """Correlation above which traffic is periodic."""
 MIN_REPEAT_CORRELATION: Final = 0.3
 """Correlation that is required at twice the period, where the jitter of two steps adds up."""
-MIN_PROMINENCE: Final = 0.3
-"""Height of a peak above the valleys beside it that is required."""
 EQUAL_HEIGHT: Final = 0.045
 """Distance from the highest peak below which a peak fits as well."""
 EQUAL_HEIGHT_COARSE: Final = 0.12
@@ -102,16 +99,6 @@ class PeriodEstimate:
     """Similarity of one period to the next, 0…1."""
     periods: float
     """Number of periods in the window."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Peak:
-    """A peak of the autocorrelation."""
-
-    lag: float
-    """Position in cells, interpolated."""
-    height: float
-    """Correlation, 0…1."""
 
 
 def estimate_period(channels: Sequence[Sequence[float]], cell_s: float) -> Maybe[PeriodEstimate]:
@@ -208,19 +195,6 @@ def _smooth(x: Sequence[float]) -> list[float]:
     return [(a + 2 * b + c) / 4 for a, b, c in zip(x, x[1:], x[2:], strict=False)]
 
 
-def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
-    """Return the autocorrelation of series with mean 0, at lags from 0 to `lags`."""
-    squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
-    energy = list(accumulate(squares, initial=0.0))
-    n = len(energy) - 1
-    found = []
-    for lag in range(min(lags, n - 1) + 1):
-        dot = sum(sum(map(mul, x, x[lag:])) for x in channels)
-        norm = math.sqrt(energy[n - lag] * (energy[n] - energy[lag]))
-        found.append(dot / norm if norm > 0 else 0.0)
-    return found
-
-
 def _combine(
     deviations: Sequence[Sequence[float]], found: Maybe[BurstPattern], cell_s: float
 ) -> Maybe[PeriodEstimate]:
@@ -234,7 +208,7 @@ def _combine(
     longest = min(n / MIN_PERIODS, MAX_PERIOD_S / cell_s * 1.01)
     # Lags beyond the longest period only serve to detect that a longer one fits better.
     r = autocorrelation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
-    peaks = [p for p in _peaks(r) if p.height >= MIN_CORRELATION]
+    peaks = [p for p in find_peaks(r) if p.height >= MIN_CORRELATION]
     if found == AMBIGUOUS:
         return AMBIGUOUS
     if known(found) and (answer := _from_bursts(found, peaks, r, n, cell_s)):
@@ -243,14 +217,14 @@ def _combine(
 
 
 def _from_bursts(
-    found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], n: int, cell_s: float
+    found: BurstPattern, peaks: Sequence[Peak], r: Sequence[float], n: int, cell_s: float
 ) -> Maybe[PeriodEstimate] | None:
     """Return the period of a burst pattern; None if the autocorrelation does not confirm it."""
     if found.period < 0.99 * MIN_PERIOD_CELLS:
         return TOO_FAST
     if found.period * cell_s > MAX_PERIOD_S * 1.01:
         return NOT_PERIODIC
-    top = _highest_near(r, found.period, max(1.0, 0.1 * found.period))
+    top = highest_near(r, found.period, max(1.0, 0.1 * found.period))
     height = top.height if top else 0.0
     if height < MIN_REPEAT_CORRELATION and found.unevenness > EVEN_BURSTS:
         return None
@@ -265,13 +239,13 @@ def _from_bursts(
     )
 
 
-def _may_be_parts(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float], best: float) -> bool:
+def _may_be_parts(found: BurstPattern, peaks: Sequence[Peak], r: Sequence[float], best: float) -> bool:
     """Return whether the bursts of a period may be alike and only appear different because they are short."""
     part = found.period / found.order
     near = EQUAL_HEIGHT_COARSE if part < FINE_PART_CELLS else 0.0
     if any(p.lag < 0.9 * found.period and p.height > best - near for p in peaks):
         return True
-    top = _highest_near(r, part, max(1.0, 0.2 * part))
+    top = highest_near(r, part, max(1.0, 0.2 * part))
     least = max(best - PART_SLACK, (top.height if top else 0.0) + PART_SLACK)
     return any(
         p.height >= least and abs(found.period / p.lag - round(found.period / p.lag)) < 0.1
@@ -281,7 +255,7 @@ def _may_be_parts(found: BurstPattern, peaks: Sequence[_Peak], r: Sequence[float
 
 
 def _from_correlation(
-    peaks: Sequence[_Peak], r: Sequence[float], n: int, slow: float, cell_s: float
+    peaks: Sequence[Peak], r: Sequence[float], n: int, slow: float, cell_s: float
 ) -> Maybe[PeriodEstimate]:
     """Return the smallest lag that fits about as well as the best one, unless that is ambiguous."""
     best = max((p.height for p in peaks), default=0.0)
@@ -309,45 +283,16 @@ def _from_correlation(
 
 def _has_longer_period(lag: float, r: Sequence[float], bump: float) -> bool:
     """Return whether a multiple of a lag fits better than the multiples beside it."""
-    tops = [_highest_near(r, k * lag, max(1.0, 0.2 * lag)) for k in range(1, int((len(r) - 2) / lag) + 1)]
+    tops = [highest_near(r, k * lag, max(1.0, 0.2 * lag)) for k in range(1, int((len(r) - 2) / lag) + 1)]
     heights = [t.height if t else 0.0 for t in tops]
     return any(b > max(a, c) + bump for a, b, c in zip(heights, heights[1:], heights[2:], strict=False))
 
 
-def _peaks(r: Sequence[float]) -> list[_Peak]:
-    """Return the prominent local maxima of an autocorrelation, by lag."""
-    found = []
-    for lag in range(2, len(r) - 1):
-        if not r[lag - 1] < r[lag] >= r[lag + 1]:
-            continue
-        peak = _top(r, lag)
-        left = min(r[lag // 2 : lag])
-        right = min(r[lag + 1 : lag + max(2, lag // 2) + 1])
-        if peak.height - max(left, right) >= MIN_PROMINENCE:
-            found.append(peak)
-    return found
-
-
-def _top(r: Sequence[float], lag: int) -> _Peak:
-    """Return the vertex of the parabola through a maximum and its neighbours."""
-    a, b, c = r[lag - 1], r[lag], r[lag + 1]
-    bend = a - 2 * b + c
-    shift = (a - c) / (2 * bend) if bend < 0 else 0.0
-    return _Peak(lag + shift, min(1.0, b - (a - c) * shift / 4))
-
-
-def _highest_near(r: Sequence[float], lag: float, within: float) -> _Peak | None:
-    """Return the highest local maximum within a distance of a lag."""
-    low, high = max(1, math.ceil(lag - within)), min(len(r) - 2, math.floor(lag + within))
-    tops = [_top(r, i) for i in range(low, high + 1) if r[i - 1] < r[i] >= r[i + 1]]
-    return max(tops, key=lambda p: p.height, default=None)
-
-
-def _refine(peak: _Peak, r: Sequence[float], n: int, cell_s: float) -> Maybe[PeriodEstimate]:
+def _refine(peak: Peak, r: Sequence[float], n: int, cell_s: float) -> Maybe[PeriodEstimate]:
     """Return the period refined by the peaks at its multiples, or `NOT_PERIODIC` if these are missing."""
     lag = peak.lag
     for times in range(2, int((len(r) - 2) / lag) + 1):
-        again = _highest_near(r, times * lag, max(1.5, 0.2 * lag))
+        again = highest_near(r, times * lag, max(1.5, 0.2 * lag))
         if again is None or again.height < (MIN_REPEAT_CORRELATION if times == 2 else MIN_CORRELATION):
             if times == 2:
                 return NOT_PERIODIC

@@ -1,7 +1,6 @@
 """What the jobs of a node are doing: traffic in, `Activity` out.
 
-Cost: a few additions for each reading of the counters. One job is analysed at a time, each about once in
-`ANALYSIS_INTERVAL_S`. Memory: 90 kB per GPU, and little per job.
+One job is analysed at a time, each about once in `ANALYSIS_INTERVAL_S`. Memory: 90 kB per GPU.
 """
 
 from __future__ import annotations
@@ -210,8 +209,7 @@ class ActivityTracker:
         tracked, cell_s = self._jobs[group.key], self._traffic.cell_s
         if not tracked.silence_bytes_per_s:
             return
-        end = self._traffic.end(group.gpus)
-        if not end:
+        if not (end := self._traffic.end(group.gpus)):
             return
         count = max(2, round(SCANNED_S / cell_s))
         cells = [s.cells_before(end, count) for s in self._traffic.series(group.gpus).values()]
@@ -254,8 +252,13 @@ class ActivityTracker:
         rates = busier(cells)
         if complete:
             seen_s = (count - first) * cell_s
-            if group.job is None and len(group.gpus) > MIN_SPLIT_GPUS:
-                self._split_group(group, rates, seen_s)
+            if (
+                group.key.startswith("links:")
+                and len(group.gpus) > MIN_SPLIT_GPUS
+                and seen_s >= SHARE_WINDOW_S
+            ):
+                # No job is known: the traffic may be that of several.
+                self._split[group.key] = gpu_groups.split_by_traffic(group, rates)
             speeds = [speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)]
             top = max((v for own in rates.values() for v in own if v == v), default=0.0)
             if seen_s < MIN_WATCHED_S or top <= MIN_TRAFFIC_SHARE * max(speeds, default=0.0):
@@ -267,11 +270,6 @@ class ActivityTracker:
         channels = gpu_groups.merge_similar([own for both in cells.values() for own in both])
         step_tracker.update(channels, cell_s, now_s)
         tracked.activity = self._activity(group, tracked, frames, cells, rates)
-
-    def _split_group(self, group: GpuGroup, rates: Mapping[str, Sequence[float]], seen_s: float) -> None:
-        """Split a group without a known job if its traffic is that of several jobs."""
-        if group.key.startswith("links:") and seen_s >= SHARE_WINDOW_S:
-            self._split[group.key] = gpu_groups.split_by_traffic(group, rates)
 
     def _activity(
         self,

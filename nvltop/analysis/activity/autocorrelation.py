@@ -1,0 +1,68 @@
+"""The autocorrelation of series of rates, and its peaks.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from typing import Final
+
+MIN_PROMINENCE: Final = 0.3
+"""Height of a peak above the valleys beside it that is required."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A peak of the autocorrelation."""
+
+    lag: float
+    """Position in cells, interpolated."""
+    height: float
+    """Correlation, 0…1."""
+
+
+def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
+    """Return the autocorrelation of series with mean 0, at lags from 0 to `lags`."""
+    squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
+    energy = list(accumulate(squares, initial=0.0))
+    n = len(energy) - 1
+    found = []
+    for lag in range(min(lags, n - 1) + 1):
+        dot = sum(sum(map(mul, x, x[lag:])) for x in channels)
+        norm = math.sqrt(energy[n - lag] * (energy[n] - energy[lag]))
+        found.append(dot / norm if norm > 0 else 0.0)
+    return found
+
+
+def find_peaks(r: Sequence[float]) -> list[Peak]:
+    """Return the prominent local maxima of an autocorrelation, by lag."""
+    found = []
+    for lag in range(2, len(r) - 1):
+        if not r[lag - 1] < r[lag] >= r[lag + 1]:
+            continue
+        peak = _vertex(r, lag)
+        left = min(r[lag // 2 : lag])
+        right = min(r[lag + 1 : lag + max(2, lag // 2) + 1])
+        if peak.height - max(left, right) >= MIN_PROMINENCE:
+            found.append(peak)
+    return found
+
+
+def _vertex(r: Sequence[float], lag: int) -> Peak:
+    """Return the vertex of the parabola through a maximum and its neighbours."""
+    a, b, c = r[lag - 1], r[lag], r[lag + 1]
+    bend = a - 2 * b + c
+    shift = (a - c) / (2 * bend) if bend < 0 else 0.0
+    return Peak(lag + shift, min(1.0, b - (a - c) * shift / 4))
+
+
+def highest_near(r: Sequence[float], lag: float, within: float) -> Peak | None:
+    """Return the highest local maximum within a distance of a lag."""
+    low, high = max(1, math.ceil(lag - within)), min(len(r) - 2, math.floor(lag + within))
+    tops = [_vertex(r, i) for i in range(low, high + 1) if r[i - 1] < r[i] >= r[i + 1]]
+    return max(tops, key=lambda p: p.height, default=None)
