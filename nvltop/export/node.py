@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nvltop import __version__
+from nvltop.analysis.incidents.ends import normal
 from nvltop.analysis.verdict import VERDICT_IDS
 from nvltop.export.activity import add_activity, add_at_limit
 from nvltop.export.gpus import add_gpu
@@ -23,7 +24,7 @@ from nvltop.export.metric_set import (
     gpu_labels,
 )
 from nvltop.export.nics import add_ports
-from nvltop.model import Cost, Finding, Frame, Severity, known
+from nvltop.model import Cost, Finding, Frame, GpuFrame, Severity, known
 
 MAX_FINDINGS: Final = 200
 """Highest number of findings exported one by one, worst first; `nvltop_findings` counts all."""
@@ -55,6 +56,10 @@ CHECK: Final = MetricSpec(
 )
 CALL: Final = MetricSpec("driver_call_seconds", "Duration of a driver call in progress, if longer than 1 s.")
 WORKER: Final = MetricSpec("worker", "Always 1; `state` of the process that reads NVML.")
+LAST_XID: Final = MetricSpec(
+    "last_xid", "Newest Xid of the GPU, from the kernel log or NVML; `link` is absent if it names none."
+)
+LAST_XID_TIME: Final = MetricSpec("last_xid_timestamp_seconds", "Unix time of the newest Xid of the GPU.")
 FRAME_AGE: Final = MetricSpec("frame_age_seconds", "Time since the exported frame was made.")
 INTERVAL: Final = MetricSpec("interval_seconds", "Requested refresh interval.")
 COST: Final[tuple[ValueSpec[Cost], ...]] = (
@@ -102,6 +107,7 @@ def families(
         if wanted is None or gpu.gpu.uuid in wanted:
             add_gpu(metrics, gpu, late_s, not_reading)
             add_links(metrics, gpu, index_of, late_s, not_reading)
+            _add_last_xid(metrics, frame, gpu)
             shown[gpu.gpu.uuid] = gpu_labels(gpu)
     if not not_reading:
         add_activity(metrics, frame.activity, shown)
@@ -110,6 +116,26 @@ def families(
     if late_s <= SAMPLE_LIFETIME_S:
         _add_judgement(metrics, frame)
     return metrics.families()
+
+
+def _add_last_xid(metrics: MetricSet, frame: Frame, gpu: GpuFrame) -> None:
+    """Add the newest Xid of a GPU, from the kernel log or from NVML; nothing if there was none."""
+    bus_id = gpu.gpu.pci_bus_id
+    if not known(bus_id):
+        return
+    xids = [
+        e
+        for incident in frame.incidents
+        for e in incident.events
+        if e.fault.kind == "xid" and e.fault.pci_bus_id == normal(bus_id) and e.wall_s is not None
+    ]
+    if not xids:
+        return
+    newest = max(xids, key=lambda e: e.wall_s or 0.0)
+    link = newest.fault.link
+    labels = {**gpu_labels(gpu), **({} if link is None else {"link": str(link)})}
+    metrics.add(LAST_XID, labels, float(newest.fault.code or 0))
+    metrics.add(LAST_XID_TIME, labels, newest.wall_s or 0.0)
 
 
 def _add_node(metrics: MetricSet, frame: Frame, late_s: float) -> None:

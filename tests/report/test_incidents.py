@@ -7,6 +7,7 @@ import json
 import pytest
 
 from nvltop.analysis.monitor import Monitor
+from nvltop.export.node import families
 from nvltop.model import LOG_ACCESS, Event, Gpu, Inventory, LogLine, Tick
 from nvltop.record.redact import Redactor
 from nvltop.report import incidents
@@ -141,3 +142,26 @@ def test_multicast_groups_show_that_nvls_is_in_use():
     seen = frame(items(*given))
     assert (seen.fabric_log.groups, seen.fabric_log.group_gpus) == (frozenset({0}), 8)
     assert any("NVLS" in text for text in incidents.to_lines(seen))
+
+
+SWITCH = "nvidia-nvswitch0: SXid (PCI:0000:87:00.0): 22003, Fatal, Link 00 MINION HALT"
+
+
+def test_a_fault_that_only_the_log_shows_is_a_finding():
+    start = Inventory(NOW, START_S, gpus=GPUS)
+    seen = frame([start, line(SWITCH, 5), Tick(NOW + 6, START_S + 6, 1.0)])
+    (found,) = [f for f in seen.findings if f.rule == "log-fault"]
+    assert (found.severity, found.headline) == ("critical", "SXid 22003 on NVSwitch")
+    before = frame([start, line(SWITCH, -5), Tick(NOW + 6, START_S + 6, 1.0)])
+    harmless = frame([start, line(SWITCH.replace("Fatal", "Non-fatal"), 5), Tick(NOW + 6, START_S + 6, 1.0)])
+    late = frame([start, line(SWITCH, 5), Tick(NOW + 9000, START_S + 9000, 1.0)])
+    for other in (before, harmless, late):
+        assert not any(f.rule == "log-fault" for f in other.findings)
+
+
+def test_metrics_have_the_newest_xid_with_its_link():
+    exported = families(frame(items(line(DOWN, 5))), 0.0)
+    by_name = {f.metric.name: f for f in exported}
+    samples = {labels["gpu"]: (labels.get("link"), value) for labels, value in by_name["last_xid"].samples}
+    assert samples == {"0": ("9", 149.0), "1": (None, 145.0)}
+    assert by_name["last_xid_timestamp_seconds"].samples[0][1] == START_S + 5
