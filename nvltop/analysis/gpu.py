@@ -1,4 +1,4 @@
-"""What is known of one GPU, folded from its readings."""
+"""State of one GPU, computed from its readings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_capacity import busier_share, ceiling
-from nvltop.analysis.link_states import UNREAD_PART, LinkRows, Lit
+from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
 from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan
 from nvltop.analysis.refresh import RefreshPeriod
@@ -44,15 +44,16 @@ from nvltop.model import (
     Scope,
     known,
     or_none,
+    split_tx_rx,
     total,
 )
 
-PER_LINK = Missing("counted per link")
+PER_LINK_ONLY = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 NO_LINK_UP = Missing("no link is up")
-LOST = {GPU_IS_LOST.reason, NOT_LISTED.reason}
-KEPT_SPANS: Final = 32
-"""Spans that a frame carries: three seconds at the shortest interval, more than two frames are apart."""
+LOST_REASONS = {GPU_IS_LOST.reason, NOT_LISTED.reason}
+MAX_SPANS: Final = 32
+"""Number of recent spans in a frame: 3 s at the shortest interval, more than the time between two frames."""
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class GpuTrack:
 
     gpu: Gpu
     period: InitVar[RefreshPeriod | None] = None
-    """Of the driver's refresh of its link counters, if it is known."""
+    """Refresh period of the driver's link counters, if it is known."""
     _read_s: dict[str, float] = field(default_factory=dict)
     _gauges: Gauges = field(default_factory=Gauges)
     _pcie: PcieTraffic = field(default_factory=PcieTraffic)
@@ -76,15 +77,15 @@ class GpuTrack:
     _rates: tuple[Maybe[float], ...] = ()
     _implausible: Mapping[int, float] = field(default_factory=dict)
     _totals: Memo[tuple[Maybe[float], Maybe[float]]] = field(default_factory=Memo)
-    """TX and RX of all links."""
-    _lit: Memo[Lit] = field(default_factory=Memo)
+    """Cached TX and RX of all links."""
+    _link_states: Memo[LinkStateSummary] = field(default_factory=Memo)
     _span: tuple[float, float] | None = None
     _recent: RollingShare = field(default_factory=RollingShare)
     moved: list[TrafficSpan] = field(default_factory=list)
-    """Traffic of the spans that have ended; whoever uses it empties it."""
+    """Traffic of the spans that have ended; the consumer clears it."""
     _unsettled: tuple[float, float] | None = None
-    """Start and end of the newest span, until it is taken into `_spans` and `_means`."""
-    _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=KEPT_SPANS))
+    """Start and end of the newest span, until it is added to `_spans` and `_means`."""
+    _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=MAX_SPANS))
     _means: WindowMeans = field(default_factory=WindowMeans)
     _rate_tracker: RateTracker = field(default_factory=RateTracker)
     _errors: ErrorTable = field(default_factory=ErrorTable)
@@ -96,7 +97,7 @@ class GpuTrack:
             self._rate_tracker.learn(period)
 
     def update(self, reading: Reading, interval_s: float) -> bool:
-        """Take a reading; whether it brought new link rates."""
+        """Add a reading; return whether it resulted in new link rates."""
         data, group = reading.data, reading.group
         before = self._read_s.get(group)
         self._read_s[group] = reading.end_s
@@ -135,31 +136,31 @@ class GpuTrack:
                 self._rate_tracker.learn(period)
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
-        limits = self._lighting().limits(data)
-        return self._take(
+        limits = self._link_state_summary().limits(data)
+        return self._add_spans(
             self._rate_tracker.update(reading.start_s, values, data.stamp_us, limits, interval_s)
         )
 
     @property
     def link_states(self) -> tuple[Maybe[LinkState], ...]:
-        """States of the links as of the last reading; empty before the first."""
+        """States of the links at the last reading; empty before the first."""
         return self._states.states if self._states else ()
 
     def learn(self, period: RefreshPeriod) -> bool:
-        """Take the period at which the driver refreshes its counters; return whether rates came of it."""
-        return self._take(self._rate_tracker.learn(period))
+        """Use the refresh period of the driver's counters; return whether it resulted in new rates."""
+        return self._add_spans(self._rate_tracker.learn(period))
 
-    def _take(self, spans: Sequence[RateSpan]) -> bool:
-        """Take the spans that a reading has closed, oldest first; return whether there are any."""
+    def _add_spans(self, spans: Sequence[RateSpan]) -> bool:
+        """Add the spans that a reading has closed, oldest first; return whether there are any."""
         for span in spans:
             self._settle()
             self._rates, self._implausible = span.rates, span.implausible
             self._span = self._unsettled = (span.start_s, span.end_s)
-            self._remember(span.start_s, span.end_s)
+            self._add_traffic(span.start_s, span.end_s)
         return bool(spans)
 
     def _settle(self) -> None:
-        """Take the newest span into means and frames, with the link states that were read after it.
+        """Add the newest span to means and frames, with the link states that were read after it.
 
         The counters of a link that has gone down fail before its state is read.
         """
@@ -169,14 +170,14 @@ class GpuTrack:
         tx, rx = self._sums()
         self._spans.append(LinkSpan(start_s, end_s, tx, rx, self._rates))
         if end_s > start_s:
-            self._means.add(start_s, end_s, [_number(tx), _number(rx), *map(_number, self._rates)])
+            self._means.add(start_s, end_s, [_or_nan(tx), _or_nan(rx), *map(_or_nan, self._rates)])
 
-    def _remember(self, start_s: float, end_s: float) -> None:
+    def _add_traffic(self, start_s: float, end_s: float) -> None:
         tx, rx = self._sums()
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
-            self.moved.append(TrafficSpan(start_s, end_s, _number(tx), _number(rx), self._toward()))
-            used = busier_share(tx, rx, self._lighting().speed_bytes_per_s)
+            self.moved.append(TrafficSpan(start_s, end_s, _or_nan(tx), _or_nan(rx), self._peer_traffic()))
+            used = busier_share(tx, rx, self._link_state_summary().speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
     def _recent_share(self) -> Maybe[float]:
@@ -186,25 +187,28 @@ class GpuTrack:
         return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
 
     def follow_step(self, step_s: float | None) -> None:
-        """Take means over a step of the GPU's job from now on; over two seconds if None."""
+        """Average over a step of the GPU's job from now on; over two seconds if None."""
         self._means.set_window(step_s)
 
     def rebase(self) -> None:
-        """Count errors from now on."""
+        """Restart counting errors since the start."""
         self._errors.rebase()
 
     def relist(self, gpu: Gpu) -> None:
-        """Take what a newer inventory says of the GPU."""
+        """Replace the properties of the GPU by those of a newer inventory."""
         self.gpu = gpu
 
     def frame(self, now_s: float, stale_s: float) -> GpuFrame:
-        """Return what to show at `now_s`; `stale` if link counters, or all, are older than `stale_s`."""
+        """Return the GPU at `now_s`.
+
+        It is stale if the link counters, or all values of a GPU without links, are older than `stale_s`.
+        """
         self._settle()
         remotes = self.gpu.remotes
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
-        state = "ok" if not problem else "lost" if problem in LOST else "unreadable"
-        links = () if isinstance(remotes, Missing) else self._rows(remotes, now_s)
+        state = "ok" if not problem else "lost" if problem in LOST_REASONS else "unreadable"
+        links = () if isinstance(remotes, Missing) else self._links(remotes, now_s)
         return GpuFrame(
             gpu=self.gpu,
             state=state,
@@ -228,13 +232,15 @@ class GpuTrack:
             throttling=self._throttled.shares,
         )
 
-    def _rows(self, remotes: tuple[Remote, ...], now_s: float) -> LinkRows:
+    def _links(self, remotes: tuple[Remote, ...], now_s: float) -> LazyLinks:
         errors, means = self._errors.at(now_s), self._means.means[2:]
-        return LinkRows(remotes, self._lighting(), self._counters, self._rates, errors, means)
+        return LazyLinks(remotes, self._link_state_summary(), self._counters, self._rates, errors, means)
 
-    def _lighting(self) -> Lit:
+    def _link_state_summary(self) -> LinkStateSummary:
         remotes, states = self.gpu.remotes, self._states
-        return self._lit.get((remotes, states), lambda: Lit.of(remotes if known(remotes) else (), states))
+        return self._link_states.get(
+            (remotes, states), lambda: LinkStateSummary.of(remotes if known(remotes) else (), states)
+        )
 
     def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
@@ -259,15 +265,15 @@ class GpuTrack:
                 errors_total=why,
                 errors_since_start=why,
             )
-        lit, counters = self._lighting(), self._counters
+        states, counters = self._link_state_summary(), self._counters
         tx, rx = self._sums()
         means, peaks = self._means.means, self._means.peaks
         errors_total, errors_since_start = self._errors.sums
-        whole = counters if counters and counters.scope is Scope.GPU else None
+        gpu_total = counters if counters and counters.scope is Scope.GPU else None
         return NvLink(
-            links_present=len(lit.states),
-            links_up=lit.up,
-            speed_bytes_per_s=lit.speed_bytes_per_s,
+            links_present=len(states.states),
+            links_up=states.active_count,
+            speed_bytes_per_s=states.speed_bytes_per_s,
             ceiling=ceiling(self.gpu.nvlink_generation),
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
@@ -277,67 +283,70 @@ class GpuTrack:
             scope=counters.scope if counters else NOT_READ,
             errors_total=errors_total,
             errors_since_start=errors_since_start,
-            tx_bytes_total=whole.tx_bytes[0] if whole else PER_LINK,
-            rx_bytes_total=whole.rx_bytes[0] if whole else PER_LINK,
-            mean_tx_bytes_per_s=_value(means, 0, tx),
-            mean_rx_bytes_per_s=_value(means, 1, rx),
-            peak_tx_bytes_per_s=_value(peaks, 0, tx),
-            peak_rx_bytes_per_s=_value(peaks, 1, rx),
+            tx_bytes_total=gpu_total.tx_bytes[0] if gpu_total else PER_LINK_ONLY,
+            rx_bytes_total=gpu_total.rx_bytes[0] if gpu_total else PER_LINK_ONLY,
+            mean_tx_bytes_per_s=_mean_or_reason(means, 0, tx),
+            mean_rx_bytes_per_s=_mean_or_reason(means, 1, rx),
+            peak_tx_bytes_per_s=_mean_or_reason(peaks, 0, tx),
+            peak_rx_bytes_per_s=_mean_or_reason(peaks, 1, rx),
         )
 
     def _sums(self) -> tuple[Maybe[float], Maybe[float]]:
-        """Sum each direction over the links not known to be down; with a part unread there is no sum."""
+        """Return TX and RX of the links that are not known to be down; missing if one of them is unknown."""
         counters = self._counters
         layout = (counters.scope, len(counters.tx_bytes)) if counters else None
-        return self._totals.get((self._rates, self._implausible, layout, self._lighting()), self._add_up)
+        return self._totals.get(
+            (self._rates, self._implausible, layout, self._link_state_summary()), self._compute_sums
+        )
 
-    def _toward(self) -> tuple[PeerTraffic, ...]:
-        """Return the traffic by remote GPU on boards without NVSwitches; a part unread leaves one out."""
-        counters, n = self._counters, len(self._rates) // 2
-        if counters is None or counters.scope is not Scope.LINK:
+    def _peer_traffic(self) -> tuple[PeerTraffic, ...]:
+        """Return the traffic by peer GPU on boards without NVSwitches; only peers with all links known."""
+        counters, groups = self._counters, self._link_state_summary().links_by_gpu
+        if counters is None or counters.scope is not Scope.LINK or not groups:
             return ()
+        tx_rates, rx_rates = split_tx_rx(self._rates)
         found = []
-        for uuid, links, speed in self._lighting().toward:
-            if links[-1] < n:
-                tx = [r for i in links if known(r := self._rates[i])]
-                rx = [r for i in links if known(r := self._rates[n + i])]
-                if len(tx) == len(rx) == len(links):
-                    found.append(PeerTraffic(uuid, math.fsum(tx), math.fsum(rx), speed))
+        for uuid, links, speed in groups:
+            if links[-1] < len(tx_rates):
+                tx, rx = total([tx_rates[i] for i in links]), total([rx_rates[i] for i in links])
+                if known(tx) and known(rx):
+                    found.append(PeerTraffic(uuid, tx, rx, speed))
         return tuple(found)
 
-    def _add_up(self) -> tuple[Maybe[float], Maybe[float]]:
-        counters, lit = self._counters, self._lighting()
+    def _compute_sums(self) -> tuple[Maybe[float], Maybe[float]]:
+        counters, states = self._counters, self._link_state_summary()
         if counters is None:
             return NOT_READ, NOT_READ
         if counters.scope is Scope.GPU:
             return (self._rates[0], self._rates[1]) if len(self._rates) == 2 else (NOT_READ, NOT_READ)
-        if not lit.carrying:
+        if not states.carrying:
             return NO_LINK_UP, NO_LINK_UP
         n = len(counters.tx_bytes)
         if len(self._rates) != 2 * n:
             return NOT_READ, NOT_READ
         rates: Sequence[Maybe[float]] = self._rates
         if self._implausible:
-            # A link that claims too much may still be part of a sum that all links together can carry.
+            # One link may exceed its speed while the sum of all links does not.
             rates = [self._implausible.get(i, rate) for i, rate in enumerate(rates)]
-        tx, rx = rates[:n], rates[n:]
-        if not len(lit.carrying) == len(lit.states) == n:
-            tx, rx = ([way[k] for k in lit.carrying if k < n] for way in (tx, rx))
-        return _sum(tx, lit.most_bytes_per_s), _sum(rx, lit.most_bytes_per_s)
+        tx, rx = split_tx_rx(rates)
+        if not len(states.carrying) == len(states.states) == n:
+            tx, rx = ([way[i] for i in states.carrying if i < n] for way in (tx, rx))
+        limit = states.carrying_bytes_per_s
+        return _plausible_sum(tx, limit), _plausible_sum(rx, limit)
 
 
-def _sum(rates: Sequence[Maybe[float]], most: float) -> Maybe[float]:
+def _plausible_sum(rates: Sequence[Maybe[float]], limit: float) -> Maybe[float]:
     rate = total(rates)
-    implausible = known(rate) and most and rate > MAX_PLAUSIBLE_SHARE * most
+    implausible = known(rate) and limit and rate > MAX_PLAUSIBLE_SHARE * limit
     return IMPLAUSIBLE_RATE if implausible else rate
 
 
-def _number(value: Maybe[float]) -> float:
+def _or_nan(value: Maybe[float]) -> float:
     return math.nan if isinstance(value, Missing) else value
 
 
-def _value(values: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:
-    """Return a mean; where it is unknown, the reason that the newest reading gives."""
+def _mean_or_reason(values: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:
+    """Return a mean, or the reason of the newest rate if the mean is unknown."""
     if column < len(values) and values[column] == values[column]:
         return values[column]
     return newest if isinstance(newest, Missing) else UNREAD_PART

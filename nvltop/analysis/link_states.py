@@ -1,7 +1,7 @@
-"""The links of one GPU as columns, of which a `Link` is made when somebody looks at it.
+"""The links of one GPU in columns, from which a `Link` is created when it is used.
 
-A node has up to a thousand links and a screen shows some twenty: what a frame costs must grow with
-what is seen of it.
+A node has up to a thousand links and a screen shows about twenty of them, so the cost of a frame must
+depend on the number of links shown.
 """
 
 from __future__ import annotations
@@ -24,102 +24,105 @@ from nvltop.model import (
     Scope,
     first_missing,
     known,
+    split_tx_rx,
+    total,
 )
 
 LINK_DOWN = Missing("link is down")
 UNREAD_PART = Missing("part of the time could not be read")
-NOT_PER_LINK = Missing("the driver tells only the GPU's total")
+NOT_PER_LINK = Missing("the driver reports only the GPU's total")
 
 UNLIMITED = float("inf")
-SWITCH = "switch"
-"""Where links lead that do not lead straight to a GPU."""
+"""Limit in bytes/s of a counter whose link speed is unknown."""
+NVSWITCH = "switch"
+"""Peer of a link that leads to an NVSwitch; other peers are the UUIDs of GPUs."""
 NO_LINKS: frozenset[int] = frozenset()
 
-Errors = Mapping[int, Mapping[str, ErrorCount]]
+ErrorsByLink = Mapping[int, Mapping[str, ErrorCount]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lit:
-    """What the states of a GPU's links come to; worked out once a reading."""
+class LinkStateSummary:
+    """Summary of the link states of one GPU, computed once per reading."""
 
     states: tuple[Maybe[LinkState], ...]
-    """Of each link."""
+    """State of each link."""
     speeds: tuple[Maybe[float], ...]
-    """Of each link, bytes/s one direction."""
-    up: Maybe[int]
+    """Speed of each link in bytes/s, one direction."""
+    active_count: Maybe[int]
+    """Number of active links."""
     speed_bytes_per_s: Maybe[float]
-    """Of all links that are up."""
+    """Sum of the speeds of the active links, one direction."""
     carrying: tuple[int, ...]
-    """Links that are not known to be down, which are those whose traffic is summed."""
-    most_bytes_per_s: float
-    """What these can carry, as far as that is known."""
+    """Indices of the links that are not known to be down: their traffic is summed."""
+    carrying_bytes_per_s: float
+    """Sum of the known speeds of these links, one direction."""
     fastest_bytes_per_s: float
-    """The speed of the fastest link; infinite if none is known."""
+    """Speed of the fastest link; infinite if none is known."""
     by_state: Mapping[LinkState, frozenset[int]]
-    """The links in each state that any is in; what could not be read is unknown."""
+    """Indices of the links in each state; a state that could not be read is `LinkState.UNKNOWN`."""
     active: frozenset[int]
-    """Links that are trained."""
+    """Indices of the active (trained) links."""
     active_speeds: frozenset[float]
-    """The speeds that these tell, which are one and the same on most boards."""
-    ends: frozenset[str]
-    """Where these lead: GPUs by UUID, and `SWITCH`."""
-    direct: tuple[int, ...]
-    """Links that lead straight to a GPU, trained or not."""
-    toward: tuple[tuple[str, tuple[int, ...], float], ...] = ()
-    """Of active links that lead straight to GPUs of this node: the GPU's UUID, the links, and their speed in
-    bytes/s, one direction; without those of unknown speed."""
+    """Known speeds of the active links; a single one on most boards."""
+    peers: frozenset[str]
+    """Peers of the active links: UUIDs of GPUs, and `NVSWITCH`."""
+    gpu_links: tuple[int, ...]
+    """Indices of the links that lead directly to a GPU, active or not."""
+    links_by_gpu: tuple[tuple[str, tuple[int, ...], float], ...] = ()
+    """For each GPU of this node that active links lead to directly: its UUID, the indices of these links, and
+    the sum of their speeds in bytes/s, one direction. Links of unknown speed are left out."""
     _limits: dict[tuple[Scope, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
-    def of(cls, remotes: Sequence[Remote], told: LinkStates | None) -> Lit:
-        """Work it out for links that lead there."""
+    def of(cls, remotes: Sequence[Remote], reading: LinkStates | None) -> LinkStateSummary:
+        """Return the summary of a reading, given the remote end of each link."""
         count = len(remotes)
-        given = told.states if told else ()
-        # One answer for all is the reason why none could be read.
-        alike = given[0] if len(given) == 1 else NOT_READ
-        states = tuple(given[i] if i < len(given) else alike for i in range(count))
-        told_speeds = told.speed_bytes_per_s if told else ()
-        speeds = tuple(told_speeds[i] if i < len(told_speeds) else NOT_READ for i in range(count))
+        read = reading.states if reading else ()
+        # A single state for all links is the reason why none could be read.
+        default = read[0] if len(read) == 1 else NOT_READ
+        states = tuple(read[i] if i < len(read) else default for i in range(count))
+        read_speeds = reading.speed_bytes_per_s if reading else ()
+        speeds = tuple(read_speeds[i] if i < len(read_speeds) else NOT_READ for i in range(count))
         by_state: dict[LinkState, set[int]] = {}
         for i, state in enumerate(states):
             by_state.setdefault(LinkState.UNKNOWN if isinstance(state, Missing) else state, set()).add(i)
         active = frozenset(i for state, links in by_state.items() if state.active for i in links)
-        lit = [speeds[i] for i in sorted(active)]
-        dark = None if lit else first_missing(states)
-        unread = first_missing(lit) or dark
+        active_speeds = [speeds[i] for i in sorted(active)]
+        unknown = None if active else first_missing(states)
         carrying = tuple(i for i, s in enumerate(states) if s is not LinkState.DOWN)
         return cls(
-            states,
-            speeds,
-            dark or len(lit),
-            unread or float(sum(s for s in lit if known(s))),
-            carrying,
-            sum(s for i in carrying if known(s := speeds[i])),
-            max((s for s in told_speeds if known(s)), default=UNLIMITED),
-            {state: frozenset(links) for state, links in by_state.items()},
-            active,
-            frozenset(s for s in lit if known(s)),
-            frozenset(
-                remotes[i].gpu or SWITCH
+            states=states,
+            speeds=speeds,
+            active_count=unknown or len(active),
+            speed_bytes_per_s=unknown or (total(active_speeds) if active else 0.0),
+            carrying=carrying,
+            carrying_bytes_per_s=sum(s for i in carrying if known(s := speeds[i])),
+            fastest_bytes_per_s=max((s for s in read_speeds if known(s)), default=UNLIMITED),
+            by_state={state: frozenset(links) for state, links in by_state.items()},
+            active=active,
+            active_speeds=frozenset(s for s in active_speeds if known(s)),
+            peers=frozenset(
+                remotes[i].gpu or NVSWITCH
                 for i in active
                 if remotes[i].gpu or remotes[i].kind is RemoteKind.SWITCH
             ),
-            tuple(i for i, remote in enumerate(remotes) if remote.gpu),
-            _toward(remotes, speeds, active),
+            gpu_links=tuple(i for i, remote in enumerate(remotes) if remote.gpu),
+            links_by_gpu=_links_by_gpu(remotes, speeds, active),
         )
 
-    def where(self, state: LinkState) -> frozenset[int]:
-        """Return the links in a state."""
+    def in_state(self, state: LinkState) -> frozenset[int]:
+        """Return the indices of the links in a state."""
         return self.by_state.get(state, NO_LINKS)
 
     def limits(self, data: LinkCounters) -> Sequence[float]:
-        """Return what each counter can move per second, TX and RX; what is not known limits nothing."""
+        """Return the limit of each counter in bytes/s, TX of every link, then RX; infinite if unknown."""
         key = data.scope, len(data.tx_bytes)
         if key not in self._limits:
-            self._limits[key] = self._work_out_limits(*key)
+            self._limits[key] = self._compute_limits(*key)
         return self._limits[key]
 
-    def _work_out_limits(self, scope: Scope, count: int) -> Sequence[float]:
+    def _compute_limits(self, scope: Scope, count: int) -> Sequence[float]:
         if scope is Scope.GPU:
             return [sum(s for s in self.speeds if known(s)) or UNLIMITED] * 2
         one_way = [s if known(s) else self.fastest_bytes_per_s for s in self.speeds[:count]]
@@ -127,33 +130,33 @@ class Lit:
         return one_way * 2
 
 
-def _toward(
+def _links_by_gpu(
     remotes: Sequence[Remote], speeds: Sequence[Maybe[float]], active: frozenset[int]
 ) -> tuple[tuple[str, tuple[int, ...], float], ...]:
-    """Group active links by the GPU that they lead to; see `Lit.toward`."""
+    """Group active links by the GPU that they lead to; see `LinkStateSummary.links_by_gpu`."""
     links: dict[str, list[int]] = {}
-    total: dict[str, float] = {}
+    speed_sum: dict[str, float] = {}
     for i in sorted(active):
         uuid, speed = remotes[i].gpu, speeds[i]
         if uuid and known(speed):
             links.setdefault(uuid, []).append(i)
-            total[uuid] = total.get(uuid, 0.0) + speed
-    return tuple((uuid, tuple(own), total[uuid]) for uuid, own in links.items())
+            speed_sum[uuid] = speed_sum.get(uuid, 0.0) + speed
+    return tuple((uuid, tuple(own), speed_sum[uuid]) for uuid, own in links.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LinkRows(Sequence[Link]):
-    """The links of one GPU at one moment."""
+class LazyLinks(Sequence[Link]):
+    """The links of one GPU at one moment; each `Link` is created at its first use."""
 
     remotes: tuple[Remote, ...]
-    lit: Lit
+    summary: LinkStateSummary
     counters: LinkCounters | None
     rates: tuple[Maybe[float], ...]
-    """Bytes/s of each counter: TX of all links, then RX."""
-    errors: Errors
+    """Rate of each counter in bytes/s: TX of every link, then RX."""
+    errors: ErrorsByLink
     means: Sequence[float] = ()
-    """Mean of each counter over the window of the GPU's means, NaN where it is unknown."""
-    _made: dict[int, Link] = field(default_factory=dict, init=False)
+    """Mean rate of each counter over the GPU's averaging window, NaN where it is unknown."""
+    _created: dict[int, Link] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.remotes)
@@ -181,24 +184,24 @@ class LinkRows(Sequence[Link]):
     __hash__ = None  # type: ignore[assignment]
 
     def _at(self, i: int) -> Link:
-        link = self._made.get(i)
+        link = self._created.get(i)
         if link is None:
-            link = self._made[i] = self._link(i)
+            link = self._created[i] = self._link(i)
         return link
 
     def _link(self, i: int) -> Link:
-        state = self.lit.states[i]
+        state = self.summary.states[i]
         tx, rx, tx_total, rx_total = self._traffic(i)
         mean_tx, mean_rx = self._mean(i, tx), self._mean(len(self.means) // 2 + i, rx)
         if state is LinkState.DOWN:
-            # What the counters of a link that is down say differs by driver: an error, or no change.
+            # By driver, the counters of a link that is down return an error or do not change.
             tx = rx = mean_tx = mean_rx = LINK_DOWN
             tx_total, rx_total = (t if known(t) else LINK_DOWN for t in (tx_total, rx_total))
         return Link(
             index=i,
             state=LinkState.UNKNOWN if isinstance(state, Missing) else state,
             state_reason=state.reason if isinstance(state, Missing) else "",
-            speed_bytes_per_s=self.lit.speeds[i],
+            speed_bytes_per_s=self.summary.speeds[i],
             remote=self.remotes[i],
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
@@ -210,7 +213,7 @@ class LinkRows(Sequence[Link]):
         )
 
     def _mean(self, column: int, newest: Maybe[float]) -> Maybe[float]:
-        """Return the mean of a counter; where there is none, what the newest reading gives."""
+        """Return the mean of a counter; without a mean, the newest rate or the reason for its absence."""
         if len(self.means) != len(self.rates) or self.counters is None or self.counters.scope is Scope.GPU:
             return newest
         value = self.means[column]
@@ -229,39 +232,38 @@ class LinkRows(Sequence[Link]):
         return tx, rx, counters.tx_bytes[i], counters.rx_bytes[i]
 
 
-def lit(links: Sequence[Link]) -> Lit:
-    """Return what the states of links come to, without making links of those that are rows."""
-    if isinstance(links, LinkRows):
-        return links.lit
+def summarize(links: Sequence[Link]) -> LinkStateSummary:
+    """Return the summary of the states of links, without creating `Link`s that are not there yet."""
+    if isinstance(links, LazyLinks):
+        return links.summary
     states = tuple(Missing(k.state_reason) if k.state_reason else k.state for k in links)
     speeds = tuple(k.speed_bytes_per_s for k in links)
-    return Lit.of([k.remote for k in links], LinkStates(states, speeds))
+    return LinkStateSummary.of([k.remote for k in links], LinkStates(states, speeds))
 
 
-def errors(links: Sequence[Link]) -> Errors:
-    """Return the error counters of links by index, likewise."""
-    return links.errors if isinstance(links, LinkRows) else {k.index: k.errors for k in links}
+def errors_by_link(links: Sequence[Link]) -> ErrorsByLink:
+    """Return the error counters by link index and kind, without creating `Link`s."""
+    return links.errors if isinstance(links, LazyLinks) else {k.index: k.errors for k in links}
 
 
-def rates(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
-    """Return TX and RX of each link in bytes/s, without making links of those that are rows."""
-    if not isinstance(links, LinkRows):
+def rates_of(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
+    """Return the TX and RX rates of each link in bytes/s, without creating `Link`s."""
+    if not isinstance(links, LazyLinks):
         return [k.tx_bytes_per_s for k in links], [k.rx_bytes_per_s for k in links]
     if links.counters is None or links.counters.scope is Scope.GPU:
         return [NOT_READ] * len(links), [NOT_READ] * len(links)
-    return by_link(links, links.rates)
+    return rates_by_link(links, links.rates)
 
 
-def by_link(
+def rates_by_link(
     links: Sequence[Link], rates: Sequence[Maybe[float]]
 ) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
-    """Split rates by counter (TX of every link, then RX) into TX and RX by link, of those not down."""
-    n, read = len(links), len(rates) // 2
-    down = lit(links).where(LinkState.DOWN)
-    ways = []
-    for first in (0, read):
-        way = [*rates[first : first + min(n, read)], *[NOT_READ] * (n - read)]
-        for i in down:
-            way[i] = LINK_DOWN
-        ways.append(way)
-    return ways[0], ways[1]
+    """Split rates by counter into TX and RX by link; links that are down have no rate."""
+    down = summarize(links).in_state(LinkState.DOWN)
+    count = len(links)
+    tx_read, rx_read = split_tx_rx(rates)
+    unread = [NOT_READ] * (count - len(tx_read))
+    tx, rx = [*tx_read[:count], *unread], [*rx_read[:count], *unread]
+    for i in down:
+        tx[i] = rx[i] = LINK_DOWN
+    return tx, rx

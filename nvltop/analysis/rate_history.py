@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.link_states import by_link
+from nvltop.analysis.link_states import rates_by_link
 from nvltop.model import Frame, Maybe, Missing
 
 FINE_SECONDS: Final = 300
@@ -187,7 +187,7 @@ class RateHistory:
             uuid = gpu.gpu.uuid
             for span in gpu.spans:
                 if span_s := self._new_span((uuid, "links"), (span.start_s, span.end_s)):
-                    tx, rx = by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
+                    tx, rx = rates_by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
                     values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
                     self._add((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
             if span_s := self._new_span((uuid, "pcie"), gpu.pcie_span_s):

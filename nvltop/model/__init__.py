@@ -69,6 +69,7 @@ from nvltop.model.reading import (
     Reading,
     Scope,
     Tick,
+    split_tx_rx,
 )
 from nvltop.model.severity import Severity
 from nvltop.model.source import Item, ItemSource
@@ -161,5 +162,6 @@ __all__ = [
     "first_missing",
     "known",
     "or_none",
+    "split_tx_rx",
     "total",
 ]

@@ -49,7 +49,12 @@ def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
 
 def total(values: Sequence[Maybe[N]]) -> Maybe[N]:
     """Return the sum of the values, or the first `Missing` if any could not be read."""
-    read = [value for value in values if not isinstance(value, Missing)]
-    if len(read) < len(values):
-        return cast(Missing, first_missing(values))
-    return cast(N, math.fsum(read) if read and isinstance(read[0], float) else sum(read))
+    numbers = cast(Sequence[N], values)
+    try:
+        result = sum(numbers)
+    except TypeError:
+        # `Missing` cannot be added. It is rare, and a test of each value would cost more than the sum.
+        if missing := first_missing(values):
+            return missing
+        raise
+    return cast(N, math.fsum(numbers) if isinstance(result, float) else result)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import NicPorts
+
+T = TypeVar("T")
 
 
 class LinkState(str, Enum):
@@ -43,6 +46,12 @@ class Scope(str, Enum):
     LINK = "link"
     GPU = "gpu"
     """The driver gives only a sum over the GPU's links."""
+
+
+def split_tx_rx(values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """Split a series of counters, TX of every link, then RX of every link, into its halves."""
+    count = len(values) // 2
+    return values[:count], values[count:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
-from nvltop.model import NOT_READ, NOT_SUPPORTED, Counter, LinkCounters, Maybe, Missing, Reading, Scope, known
+from nvltop.model import (
+    NOT_READ,
+    NOT_SUPPORTED,
+    Counter,
+    LinkCounters,
+    Maybe,
+    Missing,
+    Reading,
+    Scope,
+    known,
+    split_tx_rx,
+)
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache
 from nvltop.nvml.fields import ALL_LINKS, FieldRequest, FieldValues
@@ -219,11 +230,12 @@ class CounterReader:
         if values != self._values:
             self.changed_s = sample.end_s if self._values else self.changed_s
             self._values = values
-        unit, n = source.unit_bytes, len(values) // 2
+        unit = source.unit_bytes
         totals = [
             v if isinstance(v, Missing) else v * unit if v >= 0 else Missing(f"implausible value {v}")
             for v in values
         ]
+        tx, rx = split_tx_rx(totals)
         stamps = tuple(sample.values[source].stamps_us)
         if stamps.count(stamps[0]) == len(stamps):
             stamps = stamps[:1] if stamps[0] > 0 else ()
@@ -232,7 +244,7 @@ class CounterReader:
             start_s=sample.start_s,
             end_s=sample.end_s,
             wall_s=sample.wall_s,
-            data=LinkCounters(source.counter, source.scope, tuple(totals[:n]), tuple(totals[n:]), stamps),
+            data=LinkCounters(source.counter, source.scope, tuple(tx), tuple(rx), stamps),
         )
 
     def _missing(self, why: Missing) -> Reading:

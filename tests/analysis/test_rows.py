@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.errors import FULL, Counted
-from nvltop.analysis.link_states import SWITCH, LinkRows, Lit, errors, lit
+from nvltop.analysis.link_states import NVSWITCH, LazyLinks, LinkStateSummary, errors_by_link, summarize
 from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
 
 REMOTES = st.sampled_from(
@@ -32,38 +32,40 @@ COUNTS = st.builds(
 
 
 @st.composite
-def rows(draw) -> LinkRows:
+def rows(draw) -> LazyLinks:
     links = draw(st.lists(st.tuples(REMOTES, STATES, SPEEDS), max_size=6))
     remotes, states, speeds = (tuple(link[i] for link in links) for i in range(3))
     told = draw(st.sampled_from([LinkStates(states, speeds), None])) if links else None
     counted = draw(
         st.dictionaries(st.integers(0, len(links)), st.dictionaries(st.sampled_from("ab"), COUNTS))
     )
-    return LinkRows(remotes, Lit.of(remotes, told), None, (), counted)
+    return LazyLinks(remotes, LinkStateSummary.of(remotes, told), None, (), counted)
 
 
 @given(rows())
 def test_what_the_states_come_to(links):
-    now = lit(links)
+    now = summarize(links)
     for state in LinkState:
-        assert sorted(now.where(state)) == [k.index for k in links if k.state is state]
+        assert sorted(now.in_state(state)) == [k.index for k in links if k.state is state]
     assert sorted(now.active) == [k.index for k in links if k.active]
     assert now.active_speeds == {s for k in links if k.active and known(s := k.speed_bytes_per_s)}
-    leads = {k.remote.gpu or SWITCH for k in links if k.active and (k.remote.gpu or k.remote.kind == SWITCH)}
-    assert now.ends == leads
-    assert list(now.direct) == [k.index for k in links if k.remote.gpu]
+    leads = {
+        k.remote.gpu or NVSWITCH for k in links if k.active and (k.remote.gpu or k.remote.kind == NVSWITCH)
+    }
+    assert now.peers == leads
+    assert list(now.gpu_links) == [k.index for k in links if k.remote.gpu]
 
 
 @given(rows())
 def test_rows_and_links_come_to_the_same(links):
     made = tuple(links)
-    assert lit(made) == lit(links)
-    assert errors(made) == {k.index: errors(links).get(k.index, {}) for k in links}
+    assert summarize(made) == summarize(links)
+    assert errors_by_link(made) == {k.index: errors_by_link(links).get(k.index, {}) for k in links}
 
 
 @given(rows())
 def test_what_the_counters_come_to(links):
-    counted = Counted.of(errors(tuple(links)))
+    counted = Counted.of(errors_by_link(tuple(links)))
     counts = {k.index: list(k.errors.values()) for k in links}
     assert counted.kinds == {kind for k in links for kind in k.errors}
     assert counted.read == any(known(c.total) for of_link in counts.values() for c in of_link)

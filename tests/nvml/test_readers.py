@@ -161,7 +161,7 @@ def test_without_link_counters_the_total_is_shown_as_such(bench):
     g = frame.gpus[0]
     assert g.nvlink.scope is Scope.GPU
     assert known(g.nvlink.tx_bytes_per_s)
-    assert g.links[0].tx_bytes_per_s == Missing("the driver tells only the GPU's total")
+    assert g.links[0].tx_bytes_per_s == Missing("the driver reports only the GPU's total")
 
 
 def test_link_counters_that_repeat_the_total_are_not_used(bench):

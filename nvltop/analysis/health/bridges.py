@@ -11,7 +11,7 @@ from nvltop.analysis.health.down_links import MIN_STATE_READINGS, gpus_with_link
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleInput, active_link_count
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
-from nvltop.analysis.link_states import lit
+from nvltop.analysis.link_states import summarize
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, LinkState, Severity, known
 
@@ -26,14 +26,14 @@ def partial_bridge(rule_input: RuleInput, g: GpuFrame, partial: dict[str, str]) 
     """
     present, up = len(g.links), active_link_count(g)
     each = links_per_bridge(g.gpu, present)
-    went_down = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(
+    went_down = summarize(g.links).in_state(LinkState.DOWN) & rule_input.history.ever_active.get(
         g.gpu.uuid, frozenset()
     )
-    if lit(g.links).where(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
+    if summarize(g.links).in_state(LinkState.UNKNOWN) or up in (0, present) or up % each == 0:
         return
     complete = min((up // each + 1) * each, present)
     root = g.gpu.uuid if went_down else partial.get(g.gpu.uuid)
-    for end in lit(g.links).ends:
+    for end in summarize(g.links).peers:
         partial.setdefault(end, g.gpu.uuid)
     yield Claim(
         rule="bridge-partial",
@@ -54,9 +54,9 @@ def missing_bridges(rule_input: RuleInput) -> Iterator[Claim]:
     cards = [g for g in gpus_with_link_states(rule_input) if optional_bridge(g.gpu)]
     by_model: dict[object, list[GpuFrame]] = {}
     for g in cards:
-        if lit(g.links).where(LinkState.DOWN) == frozenset(range(len(g.links))) and not _was_ever_active(
-            rule_input, g
-        ):
+        if summarize(g.links).in_state(LinkState.DOWN) == frozenset(
+            range(len(g.links))
+        ) and not _was_ever_active(rule_input, g):
             by_model.setdefault(g.gpu.name, []).append(g)
     for model, unlinked in by_model.items():
         share = rule_input.history.pcie_share

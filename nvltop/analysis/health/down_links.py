@@ -12,7 +12,7 @@ from typing import Final
 
 from nvltop.analysis.health.board import ends_in_switches, optional_bridge
 from nvltop.analysis.health.rule import RuleInput, active_link_count
-from nvltop.analysis.link_states import NO_LINKS, lit
+from nvltop.analysis.link_states import NO_LINKS, summarize
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
 MIN_STATE_READINGS: Final = 3
@@ -73,7 +73,7 @@ def _down_links_of(
     rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool
 ) -> DownLinks | None:
     uuid = g.gpu.uuid
-    down = lit(g.links).where(LinkState.DOWN)
+    down = summarize(g.links).in_state(LinkState.DOWN)
     before = rule_input.history.ever_active.get(uuid, NO_LINKS)
     went_down = down & before
     never_up = NO_LINKS
@@ -84,7 +84,7 @@ def _down_links_of(
         most = max(active_link_count(p) for p in alike)
         if most > active_link_count(g):
             complete = [p for p in alike if active_link_count(p) == most]
-            never_up = (down & NO_LINKS.union(*[lit(p.links).active for p in complete])) - went_down
+            never_up = (down & NO_LINKS.union(*[summarize(p.links).active for p in complete])) - went_down
             if most - active_link_count(g) > missing:
                 expected, missing = most, most - active_link_count(g)
     # If some links are up, the links that peers use are the missing ones only if their number matches.

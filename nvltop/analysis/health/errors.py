@@ -14,7 +14,7 @@ from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalat
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.link_states import errors as counters
+from nvltop.analysis.link_states import errors_by_link as counters
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known
 from nvltop.model.error_kinds import error_kind

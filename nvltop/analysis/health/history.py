@@ -12,7 +12,7 @@ from nvltop.analysis.health.nic_proximity import NicProximity
 from nvltop.analysis.health.outliers import Outliers
 from nvltop.analysis.health.unread_time import UnreadTime
 from nvltop.analysis.link_capacity import pcie_share
-from nvltop.analysis.link_states import errors, lit
+from nvltop.analysis.link_states import errors_by_link, summarize
 from nvltop.analysis.nics import data_ports
 from nvltop.model import (
     GpuFrame,
@@ -89,7 +89,7 @@ class RuleHistory:
 
     def error_summary(self, g: GpuFrame) -> Counted:
         """Return a summary of the error counters of a GPU; cached until a counter changes."""
-        now, before = errors(g.links), self._error_summaries.get(g.gpu.uuid)
+        now, before = errors_by_link(g.links), self._error_summaries.get(g.gpu.uuid)
         if before is None or before.errors is not now:
             before = self._error_summaries[g.gpu.uuid] = Counted.of(now)
         return before
@@ -103,7 +103,7 @@ class RuleHistory:
                 continue
             self._count_readings_down(g, now_s)
             before = self.ever_active.get(g.gpu.uuid)
-            now = lit(g.links).active
+            now = summarize(g.links).active
             if before is None:
                 self.ever_active[g.gpu.uuid] = now
             elif now - before:
@@ -125,7 +125,7 @@ class RuleHistory:
             return
         self._states_s[uuid] = read_s
         before = self.readings_down.get(uuid, {})
-        down = lit(g.links).where(LinkState.DOWN)
+        down = summarize(g.links).in_state(LinkState.DOWN)
         if down or before:
             self.readings_down[uuid] = {link: before.get(link, 0) + 1 for link in down}
 

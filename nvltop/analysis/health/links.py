@@ -30,7 +30,7 @@ from nvltop.analysis.health.rule import (
     RuleResult,
     active_link_count,
 )
-from nvltop.analysis.link_states import lit
+from nvltop.analysis.link_states import summarize
 from nvltop.model import GpuFrame, LinkState, Missing, Severity, first_missing, known
 from nvltop.text import ranges
 
@@ -63,7 +63,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _looked(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
     """Say what was examined, for the case that no rule found anything."""
-    dim = [g for g in gpus if lit(g.links).where(LinkState.UNKNOWN)]
+    dim = [g for g in gpus if summarize(g.links).in_state(LinkState.UNKNOWN)]
     why = next((k.state_reason for g in dim for k in g.links if k.state is LinkState.UNKNOWN), "")
     if why:
         return Missing(why)
@@ -197,10 +197,10 @@ def _name(rule_input: RuleInput, uuid: str) -> str:
 
 
 def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
-    shut = sorted(lit(g.links).where(LinkState.TRAFFIC_DISABLED))
+    shut = sorted(summarize(g.links).in_state(LinkState.TRAFFIC_DISABLED))
     if not shut:
         return
-    whole = len(shut) == len(lit(g.links).active)
+    whole = len(shut) == len(summarize(g.links).active)
     for link in [None] if whole else shut:
         what = f"All NVLinks of {gpu_name(g)} are" if link is None else f"{gpu_name(g)} link {link} is"
         where = f"{gpu_name(g)}: all links" if link is None else f"{gpu_name(g)} link {link}:"
@@ -226,13 +226,13 @@ def _fastest(rule_input: RuleInput) -> dict[object, float]:
     fastest: dict[object, float] = {}
     for g in rule_input.linked_gpus:
         if g.gpu.mig is not True:
-            fastest[g.gpu.name] = max(fastest.get(g.gpu.name, 0.0), *lit(g.links).active_speeds, 0.0)
+            fastest[g.gpu.name] = max(fastest.get(g.gpu.name, 0.0), *summarize(g.links).active_speeds, 0.0)
     return fastest
 
 
 def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]:
     """A link slower than the fastest of the same model here."""
-    slow = {speed for speed in lit(g.links).active_speeds if 0 < speed < 0.99 * fastest}
+    slow = {speed for speed in summarize(g.links).active_speeds if 0 < speed < 0.99 * fastest}
     for link in g.links if slow else ():
         speed = link.speed_bytes_per_s
         if link.active and known(speed) and speed in slow:
@@ -266,7 +266,7 @@ def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]
 
 def _asleep(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     # Sleeping links are not down: on an idle node they are all it has.
-    asleep = sorted(lit(g.links).where(LinkState.SLEEP))
+    asleep = sorted(summarize(g.links).in_state(LinkState.SLEEP))
     if asleep:
         yield Claim(
             rule="link-sleep",

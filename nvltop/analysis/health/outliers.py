@@ -13,7 +13,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import FULL
-from nvltop.analysis.link_states import errors
+from nvltop.analysis.link_states import errors_by_link
 from nvltop.model import ErrorCount, GpuFrame, known
 
 OUTLIER_KINDS: Final = (
@@ -63,7 +63,7 @@ class Outliers:
 
     def find(self, gpus: Sequence[GpuFrame]) -> list[Outlier]:
         """Return the outliers among the links of each GPU model."""
-        now = tuple(errors(g.links) for g in gpus)
+        now = tuple(errors_by_link(g.links) for g in gpus)
         if len(now) != len(self._seen) or any(a is not b for a, b in zip(now, self._seen, strict=True)):
             self._seen, self._found = now, _find(gpus)
         return self._found
@@ -85,7 +85,7 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
     totals = [
         (total, g, link)
         for g in gpus
-        for link, kinds in errors(g.links).items()
+        for link, kinds in errors_by_link(g.links).items()
         if kind in kinds and (total := _settled(kinds[kind])) is not None
     ]
     if len(totals) < MIN_LINKS or max(t[0] for t in totals) < MIN_OUTLIER_COUNT:

@@ -10,7 +10,7 @@ from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active_link_count
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE
-from nvltop.analysis.link_states import SWITCH, lit
+from nvltop.analysis.link_states import NVSWITCH, summarize
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
@@ -27,8 +27,8 @@ CHECK_P2P_STEP: Final = (
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Judge P2P status and where the traffic goes."""
     gpus = [g for g in rule_input.linked_gpus if active_link_count(g) and g.gpu.mig is not True]
-    ends = {g.gpu.uuid: lit(g.links).ends for g in gpus}
-    switched = {a for a, leads in ends.items() if SWITCH in leads}
+    ends = {g.gpu.uuid: summarize(g.links).peers for g in gpus}
+    switched = {a for a, leads in ends.items() if NVSWITCH in leads}
     joined = [
         (a, b)
         for a, leads in ends.items()

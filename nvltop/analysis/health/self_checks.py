@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.health.claim import INFO_ONLY, UNKNOWN_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.link_states import lit, rates
+from nvltop.analysis.link_states import rates_of, summarize
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none
 
@@ -28,12 +28,14 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     for g in rule_input.gpus:
         if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
-        tx, rx = rates(g.links)
+        tx, rx = rates_of(g.links)
         if Missing in map(type, tx + rx):
             odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE_RATE in ways)
             claims += [_implausible(rule_input, g, link) for link in odd]
         claims += _ends(rule_input, g, by_uuid)
-    direct = sum(g.links[i].remote.gpu in by_uuid for g in rule_input.gpus for i in lit(g.links).direct)
+    direct = sum(
+        g.links[i].remote.gpu in by_uuid for g in rule_input.gpus for i in summarize(g.links).gpu_links
+    )
     if direct:
         return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
     return claims, "sanity check: no rate above the link's speed" if any(
@@ -44,7 +46,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
     """Hold what a link sends against what its other end receives."""
     end_comparisons = rule_input.history.end_comparisons
-    for link in (g.links[i] for i in lit(g.links).direct):
+    for link in (g.links[i] for i in summarize(g.links).gpu_links):
         there = by_uuid.get(link.remote.gpu or "")
         number = link.remote.link
         if there is None or not known(number) or number >= len(there.links) or not g.span_s:

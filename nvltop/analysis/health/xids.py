@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from nvltop.analysis.health.rule import RuleInput
 from nvltop.analysis.incidents.ends import normal
-from nvltop.analysis.link_states import NO_LINKS, lit
+from nvltop.analysis.link_states import NO_LINKS, summarize
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, Incident, LinkState, Severity, known
 
@@ -65,7 +65,9 @@ def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Eviden
     if g is None:
         return Evidence(None, False, (), 0, False)
     action, count = g.fabric.recovery_action, g.nvlink.errors_since_start
-    fell = lit(g.links).where(LinkState.DOWN) & rule_input.history.ever_active.get(g.gpu.uuid, NO_LINKS)
+    fell = summarize(g.links).in_state(LinkState.DOWN) & rule_input.history.ever_active.get(
+        g.gpu.uuid, NO_LINKS
+    )
     return Evidence(
         action=action if known(action) else None,
         action_after=rule_input.read_s(g, "fabric") > last_s,

@@ -9,7 +9,7 @@ from typing import Final
 
 from nvltop.analysis.incidents import incidents
 from nvltop.analysis.incidents.ends import LinkEnds, normal, of_inventory
-from nvltop.analysis.link_states import lit
+from nvltop.analysis.link_states import summarize
 from nvltop.kernel_log.decode import decode
 from nvltop.kernel_log.reader import LogReader
 from nvltop.kernel_log.records import Record
@@ -88,7 +88,7 @@ class IncidentTracker:
         """Take what the GPUs show now: links that went down, GPUs that were lost, recovery actions."""
         for g in gpus:
             bus_id = self._bus_ids.get(g.gpu.uuid)
-            down = lit(g.links).where(LinkState.DOWN)
+            down = summarize(g.links).in_state(LinkState.DOWN)
             action = g.fabric.recovery_action
             now = (g.state == "lost", down, action if known(action) else None)
             before = self._seen.get(g.gpu.uuid)
