@@ -18,7 +18,7 @@ NEEDLES: Final = (
 )
 """Each line of interest contains one of these; a line end stands for that of the line before."""
 FABRIC: Final = (b"multicast group", b"Team setup request", b"Fabric Manager version", b"NVSwitch ")
-"""Likewise in the log of the fabric manager."""
+"""In the same way in the log of the fabric manager."""
 FABRIC_MARK: Final = b"] [tid "
 TEAM: Final = FABRIC[1]
 """Stands in the second line of its record."""

@@ -1,4 +1,4 @@
-"""NCCL's own view of a job, on request: its RAS service reports which rank of which communicator is behind.
+"""NCCL's own view of a job, on request: its RAS service reports the ranks that are behind.
 
 One query makes every process of the job answer, on all its nodes, so nothing here runs in the background.
 `listeners` finds the port in /proc, `nccl_version` reads the version that a process uses, `client` sends the

@@ -158,7 +158,7 @@ def _parse_text(text: str) -> RasReport:
 
 @dataclass(slots=True)
 class _TextCommunicator:
-    """A communicator of which a text reply describes the problem, line by line."""
+    """A communicator whose problem a text reply describes, line by line."""
 
     hash: str
     errors: str = ""

@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.ras.answer import Communicator, Rank, RasReport
 
 HEALTHY: Final = frozenset({"RUNNING", "INIT", "FINALIZE", "NOCOMM", "UNKNOWN"})
-"""Statuses of ranks that are no fault by themselves."""
+"""Statuses of ranks that are not a fault by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

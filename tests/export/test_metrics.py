@@ -82,10 +82,10 @@ def test_host_name_only_when_asked(bench, scraped):
     [("dgx-h100", r"A DGX H100 has about (\d+) series"), ("hgx-b200", r"8 × B200 about (\d+):")],
 )
 def test_a_node_has_as_many_series_as_readme_says(bench, scraped, node, said):
-    told = re.search(said, README)
+    reported = re.search(said, README)
     count = len(ours(scraped(bench(node).run(2))))
-    assert told
-    assert round(count, -2) == int(told.group(1))
+    assert reported
+    assert round(count, -2) == int(reported.group(1))
 
 
 @pytest.mark.parametrize("node", KINDS)
@@ -94,7 +94,7 @@ def test_every_value_is_there_or_said_to_be_missing(bench, scraped, node):
     found = scraped(frame)
     for g in frame.gpus:
         at = {"UUID": g.gpu.uuid}
-        told = {dict(k)["metric"] for k in pick(found, "nvltop_unreadable", **at)}
+        reported = {dict(k)["metric"] for k in pick(found, "nvltop_unreadable", **at)}
         for name, value in (
             ("nvltop_nvlink_links", g.nvlink.links_present),
             ("nvltop_nvlink_speed_bytes_per_second", g.nvlink.speed_bytes_per_s),
@@ -103,7 +103,7 @@ def test_every_value_is_there_or_said_to_be_missing(bench, scraped, node):
             ("nvltop_c2c_links", g.gpu.c2c.links),
         ):
             assert list(pick(found, name, **at).values()) == ([value] if known(value) else []), name
-            assert (name in told) == (not known(value)), name
+            assert (name in reported) == (not known(value)), name
 
 
 def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
@@ -118,7 +118,7 @@ def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "exported"),
     [
         ("no C2C", "no C2C"),
         ("implausible value 300", "implausible value N"),
@@ -127,11 +127,11 @@ def test_a_value_that_was_refused_makes_no_series_of_its_own(bench, scraped):
         ("A12B", "A12B"),
     ],
 )
-def test_numbers_of_a_reason_go_and_names_with_digits_stay(reason, told):
+def test_numbers_of_a_reason_go_and_names_with_digits_stay(reason, exported):
     sheet = MetricSet({})
     sheet.add(MetricSpec("power_watts", ""), {"gpu": "0"}, Missing(reason))
     (family,) = sheet.families()
-    assert [labels["reason"] for labels, _ in family.samples] == [told]
+    assert [labels["reason"] for labels, _ in family.samples] == [exported]
 
 
 def test_every_verdict_is_exported_and_one_is_true(bench, scraped):
@@ -185,7 +185,7 @@ def test_ages_grow_while_nothing_is_read(bench, scraped):
 
 
 @pytest.mark.parametrize(("late_s", "seen"), [(299.0, True), (301.0, False)])
-def test_what_was_read_too_long_ago_is_no_longer_told(bench, scraped, late_s, seen):
+def test_old_readings_are_no_longer_exported(bench, scraped, late_s, seen):
     b = bench(SMALL)
     b.run(1)
     found = scraped(b.poll(), late_s)
@@ -228,7 +228,7 @@ def test_no_readings_are_exported_while_the_reading_process_does_not_read(bench,
     assert line == "NVLink 4.0 · ?/144 links up · 4 NVSwitches"
 
 
-def test_a_lost_gpu_tells_that_and_no_old_numbers(bench, scraped):
+def test_a_lost_gpu_exports_its_state_and_no_old_numbers(bench, scraped):
     b = bench(SMALL, "gpu-lost")
     found = scraped(b.run(12))
     (lost,) = (dict(k) for k, v in pick(found, "nvltop_gpu_state", state="lost").items() if v)
@@ -255,7 +255,7 @@ def test_without_a_driver_there_are_no_numbers_but_the_gpus_that_were_there(benc
     assert list(unread.values()) == [4.0] * 2
 
 
-def test_a_call_that_hangs_is_told_once_with_its_gpu(bench, scraped):
+def test_a_hanging_call_is_exported_once_with_its_gpu(bench, scraped):
     frame = bench(SMALL).run(1)
     now_s = frame.tick.mono_s
     hung = [Call(t, "nvmlDeviceGetFieldValues", 1, now_s - s) for t, s in (("links", 8.0), ("slow", 9.5))]
@@ -271,7 +271,7 @@ def test_only_the_gpus_asked_for(bench, scraped):
     assert {dict(k)["gpu"] for k in pick(found, "nvltop_gpu_info")} == {"1"}
 
 
-def test_informative_counts_are_no_errors(bench, scraped):
+def test_informative_counts_are_not_errors(bench, scraped):
     found = scraped(bench("hgx-b200").run(1))
     kinds = {dict(k)["kind"] for k in pick(found, "nvltop_link_errors_total")}
     others = {dict(k)["kind"] for k in pick(found, "nvltop_link_events_total")}
@@ -336,14 +336,14 @@ def test_a_port_that_is_gone_is_down_and_counts_nothing(bench, scraped):
     assert list(missing.values()) == [1.0]
 
 
-def test_a_finding_about_a_port_joins_with_what_is_told_of_it(bench, scraped):
+def test_a_finding_about_a_port_joins_with_the_metrics_of_the_port(bench, scraped):
     b = bench(scenario="nic-down")
     b.interval_s = 1.0
     found = scraped(b.run(20))
-    told = [dict(k) for k in pick(found, "nvltop_finding", rule="nic-down")]
-    assert told
+    reported = [dict(k) for k in pick(found, "nvltop_finding", rule="nic-down")]
+    assert reported
     down = {frozenset(k) for k, value in pick(found, "nvltop_nic_port_active").items() if not value}
-    assert {frozenset({("device", f["device"]), ("port", f["port"])}) for f in told} == down
+    assert {frozenset({("device", f["device"]), ("port", f["port"])}) for f in reported} == down
 
 
 def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
@@ -356,7 +356,7 @@ def test_hundreds_of_virtual_functions_leave_room_for_the_ports(bench, scraped):
     assert {f.nic.device for f in frame.nics} <= listed
 
 
-def test_what_a_job_does_is_told_by_gpu_and_once(bench, scraped):
+def test_a_job_is_exported_by_gpu_and_once(bench, scraped):
     frame = working(bench(SMALL).run(1))
     (job,) = frame.activity
     again = replace(job, job="process:9", ranks=job.ranks[:1])

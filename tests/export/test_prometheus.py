@@ -78,15 +78,17 @@ def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
     where = {"gpu": "3", "link": "7", "instance": "node-7"}
     tests = []
     for name, rule, severities in ALERTS:
-        told = [{"rule": rule, "severity": s, **where} for s in ("info", *severities)]
+        reported = [{"rule": rule, "severity": s, **where} for s in ("info", *severities)]
         firing = [
             {"labels": _written("ALERTS", {"alertname": name, "alertstate": "firing", **labels}), "value": 1}
-            for labels in told[1:]
+            for labels in reported[1:]
         ]
         tests.append(
             {
                 "interval": "15s",
-                "input_series": [{"series": _written("nvltop_finding", t), "values": "1 1"} for t in told],
+                "input_series": [
+                    {"series": _written("nvltop_finding", t), "values": "1 1"} for t in reported
+                ],
                 "promql_expr_test": [{"expr": "ALERTS", "eval_time": "15s", "exp_samples": firing}],
             }
         )
@@ -111,7 +113,7 @@ def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
     ],
 )
 def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
-    told = [
+    reported = [
         {
             "expr": "ALERTS",
             "eval_time": at,
@@ -127,7 +129,7 @@ def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
         for at, state in states.items()
     ]
     series = [{"series": values[0], "values": values[1]}]
-    check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": told}])
+    check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": reported}])
     assert labels["rule"] in {rule for family in RULE_GROUPS for rule in family.rules}
 
 
@@ -204,7 +206,7 @@ def test_a_node_that_no_longer_answers_stays_an_alert(tmp_path):
         {**down, "instance": "node-8", "severity": "warning"},
     )
     firing = {"30s": [lost], "2m": [lost], "5m": [lost, bad, good], "20m": [bad, good], "32m": []}
-    told = [
+    reported = [
         {
             "expr": 'ALERTS{alertstate="firing"}',
             "eval_time": when,
@@ -216,7 +218,7 @@ def test_a_node_that_no_longer_answers_stays_an_alert(tmp_path):
         {
             "interval": "15s",
             "input_series": [{"series": name, "values": values} for name, values in series],
-            "promql_expr_test": told,
+            "promql_expr_test": reported,
         }
     ]
     check_rules(tmp_path, tests)

@@ -42,11 +42,11 @@ def start() -> Iterator[Start]:
         processes.append(process)
         assert process.stderr
         assert select.select([process.stderr], [], [], PATIENCE_S)[0]
-        told = re.fullmatch(
+        found_text = re.fullmatch(
             r"nvltop: metrics on (http://127\.0\.0\.1:\d+/metrics)\n", process.stderr.readline()
         )
-        assert told
-        return process, told.group(1)
+        assert found_text
+        return process, found_text.group(1)
 
     yield run
     for process in processes:
@@ -86,7 +86,7 @@ def test_without_a_terminal_it_serves_until_a_signal(start):
 
 
 class Hung:
-    """A source that has told everything once; since then, no call has come back."""
+    """A source that has sent everything once; since then, no call has come back."""
 
     def __init__(self, items: list[Item], mono_s: float) -> None:
         self.items, self.mono_s = items, mono_s
