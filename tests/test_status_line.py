@@ -132,7 +132,7 @@ def test_a_large_recording_shows_progress_and_a_small_one_does_not(
     replay(str(path), Settings(), ReportPrinter(TEXT))
     assert not written
     monkeypatch.setattr(status_line, "LARGE_FILE_BYTES", 1)
-    monkeypatch.setattr("nvltop.record.stream.CHUNK", 64)
+    monkeypatch.setattr("nvltop.record.chunks.CHUNK", 64)
     replay(str(path), Settings(), ReportPrinter(TEXT))
     assert any(re.match(rf"\rnvltop: [1-9]\d? % of {path.parent.parent}", text) for text in written)
     assert capsys.readouterr().out.count("H100 NVL") >= 2

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import ComputeActivity, Item, LinkCounters, Maybe, Missing, Reading, Tick
+from nvltop.record.compression import gzip_part
 from nvltop.record.journal import Journal
+from nvltop.record.marks import Mark, Marker
 from nvltop.record.redact import Redactor
-from nvltop.record.stream import gzip_part
-from nvltop.record.timeline import Mark, Marker
 
 MAX_BYTES: Final = 7 << 18
 """Bytes, packed; about half an hour of a DGX H100 at work."""

@@ -1,58 +1,170 @@
-"""What a recording is: its schema, its limits, and the one error that speaks of it.
+"""The header of recordings, their schemas and limits, and `RecordingError`.
 
-A recording is text, one JSON value a line, whole or compressed. The first line is the header
+A recording is text, one JSON value per line, plain or compressed. The first line is a header:
 
-    {"schema": "nvltop-recording/1", "version": "0.1.0", "removed": ["host names", …]}
+    {"schema": "nvltop-recording/2", "version": "0.2.0", "removed": ["host names", …], "again": N, …}
 
-and each other line is one item or a name that items refer to:
-
-    ["g", NAME]                                 the next number for a GPU, from 0
-    ["i", TIME, WALL, field, …]                 an `Inventory`
-    ["e", TIME, WALL, gpu, kind, code]          an `Event`, or `Listening`
-    ["l", TIME, WALL, source, text, …]          a `LogLine`
-    ["t", TIME, WALL, PATCH?]                   a `Tick`
-    [gpu, group, START, END, WALL, PATCH?]      a `Reading`; gpu -1 for the host
-    [gpu, 0, START, END, WALL, stamps, unit, guess, guess, base, packed]    link counters
-
-Another header begins another recording that goes on where the one before ended; its `"again": N` says
-that its first N items are what was known by then, told again so that it can be read on its own.
-
-Times are microseconds since the time before them (`times`), PATCH is what changed in the item since
-the last of its kind (`patch`), link counters are told as what they missed a guess by (`counters`).
+The other lines are described in `nvltop.wire.coder`. A recording consists of segments. Each begins with a
+header and can be read alone; the first N items after the header repeat the newest item of each kind.
+nvltop/docs/recordings.md describes the format in full.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from nvltop.record.marks import Mark
+from nvltop.text import clean
+from nvltop.wire.decoding import Schema
+from nvltop.wire.names import HEADER, SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM
+
 NAME: Final = "nvltop-recording"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Number of the schema that this version writes."""
+HEADER_START: Final = b'{"schema":"nvltop-recording/'
+"""The first bytes of every header."""
+CHECK_START: Final = b'["#",'
+"""The first bytes of the line with the CRC-32 of a block, which ends each block of a plain recording."""
 MAX_LINE: Final = 4 << 20
-"""Bytes; the inventory of 72 GPUs takes one."""
+"""Length limit of a line, bytes; the inventory of 72 GPUs takes one million."""
+MAX_NAMES: Final = 256
+"""Number of classes, and of fields of a class, that a header may declare."""
+MAX_NAME: Final = 64
+"""Length limit of a name that a header declares, characters."""
+MAX_HEADER_MARKS: Final = 200
+"""Number of marks in one header."""
+MAX_TIME_S: Final = 1e11
+"""Limit of the times in a header, seconds; some three thousand years."""
 
 
 class RecordingError(Exception):
-    """A recording cannot be written or read; the message is one line for the user."""
+    """The error when a recording cannot be written or read; the message is one line for the user."""
 
 
-def header(version: str, removed: tuple[str, ...], again: int) -> dict[str, Any]:
-    """Return the header of a new recording whose first `again` items are not new."""
-    return {"schema": f"{NAME}/{SCHEMA}", "version": version, "removed": list(removed), "again": again}
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a segment."""
+
+    version: str
+    """Version of nvltop that wrote the recording."""
+    again: int
+    """Number of items that repeat what was known when the segment began."""
+    schema: Schema
+    checked: bool = False
+    """Whether a line with a CRC-32 ends each block."""
+    mono_s: float | None = None
+    """CLOCK_MONOTONIC when the segment began; None for the first one and in schema 1."""
+    wall_s: float | None = None
+    """Unix time of the same moment."""
+    marks: tuple[Mark, ...] = ()
+    """Marks of the previous segment."""
 
 
-def check_header(value: object) -> str | None:
-    """Return what is wrong with a header, or None."""
-    if not isinstance(value, dict):
-        return "not a recording of nvltop"
-    schema = value.get("schema")
+def header(
+    version: str,
+    removed: tuple[str, ...],
+    again: int,
+    checked: bool = False,
+    at: tuple[float, float] | None = None,
+    marks: Sequence[Mark] = (),
+) -> dict[str, Any]:
+    """Return the header of a segment as JSON values."""
+    values: dict[str, Any] = {"schema": f"{NAME}/{SCHEMA}"}
+    if at:
+        # Before all else, so that an index of the segments needs only the first bytes of each.
+        values["at"] = list(at)
+        values["marks"] = [[m.mono_s, m.kind, m.gpu, m.text] for m in marks[:MAX_HEADER_MARKS]]
+    values |= {"version": version, "removed": list(removed), "again": again}
+    if checked:
+        values["checked"] = True
+    return {**values, **HEADER}
+
+
+def parse_header(value: object, schemas: dict[str, Schema]) -> Header:
+    """Return a header; raise `ValueError` with a short reason if it is not valid.
+
+    `schemas` holds those of the previous headers, by their declaration.
+    """
+    schema = value.get("schema") if isinstance(value, dict) else None
     match = re.fullmatch(rf"{NAME}/([0-9]{{1,9}})", schema) if isinstance(schema, str) else None
-    if not match:
-        return "not a recording of nvltop"
-    number = int(match[1])
-    if number > SCHEMA:
-        return f"written by a newer nvltop (schema {number}, this one reads {SCHEMA})"
-    if number != SCHEMA:
-        return "not a recording of nvltop"
+    if not match or not isinstance(value, dict) or match[1] not in ("1", "2"):
+        if match and int(match[1]) > SCHEMA:
+            raise ValueError(
+                f"written by a newer nvltop (schema {int(match[1])}, this version reads up to {SCHEMA})"
+            )
+        raise ValueError("not a recording of nvltop")
     again = value.get("again", 0)
-    return None if type(again) is int and again >= 0 else "a header with a wrong count"
+    if type(again) is not int or again < 0:
+        raise ValueError("a header with a wrong count")
+    version = value.get("version")
+    version = clean(version)[:MAX_NAME] if isinstance(version, str) else "?"
+    if match[1] == "1":
+        if "1" not in schemas:
+            schemas["1"] = Schema(SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM)
+        return Header(version, again, schemas["1"])
+    mono_s, wall_s = _times(value.get("at"))
+    return Header(
+        version,
+        again,
+        _declared(value, schemas),
+        value.get("checked") is True,
+        mono_s,
+        wall_s,
+        tuple(_marks(value.get("marks"))),
+    )
+
+
+def _declared(value: dict[str, Any], schemas: dict[str, Schema]) -> Schema:
+    """Return the schema that a header declares."""
+    declared: list[Any] = [value.get(key) for key in HEADER]
+    key = json.dumps(declared)
+    if key not in schemas:
+        items, groups, names = declared
+        if (
+            not _is_mapping(items)
+            or not _is_names(groups)
+            or not _is_mapping(names)
+            or not all(isinstance(tag, str) and _is_names([cls]) for tag, cls in items.items())
+            or not all(_is_names(fields) for fields in names.values())
+        ):
+            raise ValueError("a header without valid names")
+        if len(schemas) >= MAX_NAMES:
+            schemas.clear()
+        schemas[key] = Schema({n: tuple(f) for n, f in names.items()}, groups, tolerant=True)
+    return schemas[key]
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict) and len(value) <= MAX_NAMES and _is_names(list(value))
+
+
+def _is_names(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_NAMES
+        and all(isinstance(v, str) and len(v) <= MAX_NAME and v.isprintable() for v in value)
+    )
+
+
+def _times(value: object) -> tuple[float | None, float | None]:
+    if not isinstance(value, list) or len(value) != 2 or not all(_is_time(v) for v in value):
+        return None, None
+    return float(value[0]), float(value[1])
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < MAX_TIME_S  # type: ignore[operator]
+
+
+def _marks(value: object) -> list[Mark]:
+    marks = []
+    for entry in value[:MAX_HEADER_MARKS] if isinstance(value, list) else ():
+        if isinstance(entry, list) and len(entry) == 4 and _is_time(entry[0]):
+            texts = [clean(v) for v in entry[1:] if isinstance(v, str)]
+            if len(texts) == 3:
+                marks.append(Mark(float(entry[0]), *texts))
+    return marks

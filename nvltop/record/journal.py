@@ -1,47 +1,53 @@
-"""The lines of a recording, and what it takes to begin another one in the middle of a run."""
+"""The lines of a recording, and what is needed to begin another segment in the middle of a run."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections.abc import Sequence
 
 from nvltop import __version__
-from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading, Tick
+from nvltop.model import Inventory, Item, Reading, Tick
 from nvltop.record.format import header
+from nvltop.record.marks import Mark
 from nvltop.wire.coder import Encoder
 
-_ORDER = {Inventory: 0, Listening: 1, Reading: 2, LogLine: 3, Tick: 4}
-MAX_LOG_LINES = 300
-"""Log lines that another beginning repeats."""
+_ORDER = {Inventory: 0, Reading: 1, Tick: 2}
+"""Order of the items that a segment repeats. Items of other kinds are events and are not repeated."""
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Journal:
-    """Encodes items, and remembers the newest of each kind."""
+    """Encodes items, and stores the newest of each kind."""
 
-    def __init__(self, removed: tuple[str, ...]) -> None:
-        """Take what has been removed from the items, for the header."""
+    def __init__(self, removed: tuple[str, ...], checked: bool = False) -> None:
+        """Take what has been removed from the items, for the header.
+
+        `checked` says that blocks end with a check line.
+        """
         self._removed = removed
+        self._checked = checked
         self._newest: dict[object, Item] = {}
         self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         """The newest lines of the kernel log, which explain what is found later."""
         self._encoder = Encoder()
 
-    def begin(self) -> list[bytes]:
-        """Return a header and what is known so far: from here on the lines can be read on their own."""
+    def begin(self, marks: Sequence[Mark] = ()) -> list[bytes]:
+        """Return a header and the newest items: the lines from here on can be read alone.
+
+        `marks` are those of the previous segment.
+        """
         self._encoder = Encoder()
-        newest = [*self._newest.values(), *self._lines]
-        newest.sort(key=lambda item: _ORDER[type(item)])
-        lines = [_line(header(__version__, self._removed, len(newest)))]
+        newest = sorted(self._newest.values(), key=lambda item: _ORDER[type(item)])
+        tick = self._newest.get(Tick)
+        at = (tick.mono_s, tick.wall_s) if isinstance(tick, Tick) else None
+        lines = [_line(header(__version__, self._removed, len(newest), self._checked, at, marks))]
         for item in newest:
             lines += map(_line, self._encoder.lines(item))
         return lines
 
     def lines(self, item: Item) -> list[bytes]:
         """Return the lines of the next item."""
-        if isinstance(item, LogLine):
-            self._lines.append(item)
-        elif not isinstance(item, Event):
+        if type(item) in _ORDER:
             key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
             self._newest[key] = item
         return [_line(value) for value in self._encoder.lines(item)]

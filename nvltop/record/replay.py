@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.model import Item, Tick
+from nvltop.record.chunks import Progress
 from nvltop.record.format import RecordingError
-from nvltop.record.reader import RecordingReader, open_recording
-from nvltop.record.stream import Progress
-from nvltop.record.timeline import Mark, Timeline, scan, time_of
+from nvltop.record.marks import Mark
+from nvltop.record.reader import RecordingReader, open_recording, time_of
+from nvltop.record.timeline import Timeline, scan
 
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 64.0

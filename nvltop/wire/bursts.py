@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading
 from nvltop.text import clean
-from nvltop.wire.codec import CodecError, decode, encode
+from nvltop.wire.codec import decode, encode
+from nvltop.wire.decoding import CodecError
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""

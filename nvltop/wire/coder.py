@@ -1,4 +1,16 @@
-"""Items to lines and back; both directions remember the same, so that a line holds only what is new."""
+"""Items as lines and back. Both directions keep the same state, so that a line contains only changes.
+
+The lines of a recording, each a JSON value:
+
+    ["g", NAME]                                 the next number for a GPU, from 0
+    [tag, TIME, WALL, field, …]                 an item of a kind in `names.TAGS`, such as an `Event`
+    ["t", TIME, WALL, PATCH?]                   a `Tick`
+    [gpu, group, START, END, WALL, PATCH?]      a `Reading`; gpu -1 for the host
+    [gpu, group, START, END, WALL, stamps, unit, guess, guess, base, packed]    link counters
+
+Times are microseconds since the previous time (`times`), PATCH is the change since the last item of the same
+kind (`patch`), link counters are differences to a prediction (`counters`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +19,6 @@ from typing import Any, Final
 
 from nvltop.model import (
     Data,
-    Event,
     Inventory,
     Item,
     LinkBer,
@@ -20,34 +31,38 @@ from nvltop.model import (
     Tick,
     known,
 )
-from nvltop.wire.codec import CodecError, decode, encode
+from nvltop.wire.codec import CURRENT_SCHEMA, encode, encode_data
 from nvltop.wire.counters import Track
-from nvltop.wire.limits import GROUP_NAMES, HOST, LINKS, MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
+from nvltop.wire.decoding import CodecError, Schema, UnknownError, text
+from nvltop.wire.limits import MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
+from nvltop.wire.names import CURRENT_GROUPS
 from nvltop.wire.patch import apply, diff
 from nvltop.wire.times import Times
 
+HOST: Final = -1
+"""Number of the GPU in the lines of readings that belong to no GPU."""
 HEAD: Final = 5
-"""Entries of a reading's line before what was read."""
-_GROUP: Final = {name: number for number, name in enumerate(GROUP_NAMES)}
+"""Number of entries of a reading's line before the values."""
+_GROUP: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
 
 Key = tuple[int, int]
 """Number of the GPU, number of the group."""
 
 
 class Encoder:
-    """Writes one recording."""
+    """The writing end of one stream of lines."""
 
     def __init__(self) -> None:
         self._times = Times()
         self._gpus: dict[str, int] = {}
-        self._told: dict[Key, tuple[Data, str | None]] = {}
+        self._written: dict[Key, tuple[Data, str | None]] = {}
         self._bodies: dict[Key, Any] = {}
-        """The same as JSON values."""
+        """`_written` as JSON values."""
         self._tracks: dict[Key, tuple[Track, str | None]] = {}
         self._tick: Any = None
 
     def lines(self, item: Item) -> list[Any]:
-        """Return the values that stand for one item, a line each."""
+        """Return the values of the lines for one item."""
         if isinstance(item, Reading):
             return self._reading(item)
         tag, mono_s, wall_s, *rest = encode(item)
@@ -62,9 +77,9 @@ class Encoder:
         lines: list[Any] = []
         gpu = HOST
         if reading.gpu is not None:
-            known = len(self._gpus)
-            gpu = self._gpus.setdefault(reading.gpu, known)
-            if gpu == known:
+            count = len(self._gpus)
+            gpu = self._gpus.setdefault(reading.gpu, count)
+            if gpu == count:
                 lines.append(["g", reading.gpu])
         key = gpu, _GROUP[reading.group]
         times = self._times.write(reading.start_s, reading.end_s, wall_s=reading.wall_s)
@@ -80,10 +95,10 @@ class Encoder:
                     return differences
             self._tracks[key] = Track(reading.data), reading.problem
             return [[_body(reading)]]
-        told = reading.data, reading.problem
-        if told == self._told.get(key):
+        newest = reading.data, reading.problem
+        if newest == self._written.get(key):
             return []
-        self._told[key] = told
+        self._written[key] = newest
         body = _body(reading)
         change = diff(self._bodies[key], body) if key in self._bodies else [body]
         self._bodies[key] = body
@@ -91,15 +106,18 @@ class Encoder:
 
 
 class Decoder:
-    """Reads one recording; raises `CodecError` for what is none."""
+    """The reading end of one stream of lines; raises `CodecError` for invalid lines."""
 
-    def __init__(self, after_s: float = 0.0) -> None:
-        """Take the time of the last `Tick` of the recording before, if this one goes on where it ended."""
+    def __init__(self, schema: Schema = CURRENT_SCHEMA, after_s: float = 0.0) -> None:
+        """Take the schema, and the time of the last `Tick` of the stream that this one continues."""
         self.tick_s = after_s
+        self._schema = schema
+        self._links = schema.groups.index("links") if "links" in schema.groups else None
         self._times = Times()
         self._gpus: list[str] = []
         self._bodies: dict[Key, Any] = {}
-        self._newest: dict[Key, Reading] = {}
+        self._newest: dict[Key, Reading | None] = {}
+        """The last reading of each kind; None if this version cannot represent it."""
         self._tracks: dict[Key, Track] = {}
         self._counts: dict[Key, int] = {}
         self._counters = 0
@@ -108,7 +126,14 @@ class Decoder:
         self._tick: Any = None
 
     def item(self, line: object, size: int) -> Item | None:
-        """Return the item that a line of `size` bytes stands for; None for a name."""
+        """Return the item of a line of `size` bytes; None if it has none, or one of a newer version."""
+        try:
+            return self._item(line, size)
+        except UnknownError as error:
+            self._schema.skip(str(error))
+            return None
+
+    def _item(self, line: object, size: int) -> Item | None:
         if not isinstance(line, list) or len(line) < 2:
             raise CodecError("not an item")
         tag = line[0]
@@ -119,10 +144,10 @@ class Decoder:
             return None
         if tag == "t":
             return self._read_tick(line)
-        if tag not in ("i", "e", "l") or len(line) < 3:
+        if type(tag) is not str or tag == "r" or len(line) < 3:
             raise CodecError("unknown kind of line")
         mono_s, wall_s = self._times.read(line[1:3])
-        item = decode([tag, mono_s, wall_s, *line[3:]])
+        item = self._schema.decode([tag, mono_s, wall_s, *line[3:]])
         if isinstance(item, Inventory):
             links = sum(len(gpu.remotes) for gpu in item.gpus if known(gpu.remotes))
             if links > MAX_LINKS:
@@ -130,13 +155,11 @@ class Decoder:
         return item
 
     def _name(self, line: list[Any]) -> None:
-        # An event's GPU is a text of the same kind.
-        event = decode(["e", 0, 0, line[1], "", 0])
-        if len(line) != 2 or not isinstance(event, Event) or event.gpu is None:
+        if len(line) != 2:
             raise CodecError("not a name")
         if len(self._gpus) >= MAX_GPUS:
             raise CodecError(f"more than {MAX_GPUS} GPUs")
-        self._gpus.append(event.gpu)
+        self._gpus.append(text(line[1]))
 
     def _read_tick(self, line: list[Any]) -> Item:
         if not 3 <= len(line) <= 4:
@@ -147,63 +170,68 @@ class Decoder:
         rest = apply(self._tick, line[3]) if len(line) == 4 else self._tick
         if not isinstance(rest, list):
             raise CodecError("not a tick")
-        tick = decode(["t", mono_s, wall_s, *rest])
         self._tick, self.tick_s = rest, mono_s
-        return tick
+        return self._schema.decode(["t", mono_s, wall_s, *rest])
 
-    def _reading(self, line: list[Any], size: int) -> Reading:
+    def _reading(self, line: list[Any], size: int) -> Reading | None:
         gpu, group = line[:2]
-        if type(group) is not int or not 0 <= group < len(GROUP_NAMES):
+        if type(group) is not int or not 0 <= group < len(self._schema.groups):
             raise CodecError("unknown group of values")
         if not HOST <= gpu < len(self._gpus) or len(line) < HEAD:
             raise CodecError("not a reading")
         start_s, end_s, wall_s = self._times.read(line[2:HEAD])
         if end_s < start_s:
             raise CodecError("time goes backwards")
+        if self._schema.groups[group] not in _GROUP:
+            return None  # listed in `Schema.skipped`
         key = gpu, group
         content = line[HEAD:]
-        if len(content) > 1 and group == LINKS:
+        if len(content) > 1 and group == self._links:
             track = self._tracks.get(key)
-            if track is None:
+            newest = self._newest.get(key)
+            if track is None or newest is None:
                 raise CodecError("no counters before these")
             data: Data = track.read(content, wall_s)
-            problem = self._newest[key].problem
+            problem = newest.problem
         else:
             if content:
                 self._take(key, content, size)
             newest = self._newest.get(key)
-            if newest is None or (group == LINKS and not content):
+            if newest is None and key in self._newest:
+                return None
+            if newest is None or (group == self._links and not content):
                 raise CodecError("nothing before this reading")
             data, problem = newest.data, newest.problem
         return Reading(self._gpus[gpu] if gpu != HOST else None, start_s, end_s, wall_s, data, problem)
 
     def _take(self, key: Key, content: list[Any], size: int) -> None:
-        """Take a reading that is not the same as the last one of its kind."""
+        """Decode values that differ from the last ones of their kind."""
         if len(content) != 1:
             raise CodecError("not a reading")
         body = apply(self._bodies.get(key), content[0])
         if not isinstance(body, list) or not body:
             raise CodecError("not a reading")
         problem, *fields = body
-        reading = decode(["r", None, 0, 0, 0, [GROUP_NAMES[key[1]], *fields], problem])
-        assert isinstance(reading, Reading)
-        self._count(key, reading.data)
-        if isinstance(reading.data, LinkCounters):
-            self._tracks[key] = Track(reading.data)
-        else:
+        if has_body := key[1] != self._links:
             self._bodies[key] = body
-        self._newest[key] = reading
+        self._newest[key] = None
         self._weigh(key, size)
+        data = self._schema.decode_data(self._schema.groups[key[1]], fields)
+        self._count(key, data)
+        if not has_body:
+            assert isinstance(data, LinkCounters)
+            self._tracks[key] = Track(data)
+        self._newest[key] = Reading(None, 0.0, 0.0, 0.0, data, None if problem is None else text(problem))
 
     def _count(self, key: Key, data: Data) -> None:
-        """Keep in bounds what the newest readings together hold, whatever they take as text."""
+        """Limit the number of values that the newest readings hold together, however short their text is."""
         self._counters += _size(data) - self._counts.get(key, 0)
         self._counts[key] = _size(data)
         if self._counters > MAX_COUNTERS:
             raise CodecError(f"more than {MAX_COUNTERS} counters")
 
     def _weigh(self, key: Key, size: int) -> None:
-        """Keep what is remembered in bounds; a change may add as much as its line is long."""
+        """Limit the memory for the newest values; a change may add as much as the length of its line."""
         self._sizes[key] = self._sizes.get(key, 0) + size
         self._size += size
         if self._size > MAX_STATE:
@@ -214,7 +242,7 @@ class Decoder:
 
 
 def _size(data: Data) -> int:
-    """Return how many counters, states or processes a group of values holds."""
+    """Return the number of counters, states or processes in a group of values."""
     if isinstance(data, LinkErrors):
         return sum(map(len, data.counts.values()))
     if isinstance(data, LinkCounters):
@@ -231,13 +259,12 @@ def _size(data: Data) -> int:
 
 
 def _body(reading: Reading) -> list[Any]:
-    """Return what was read: the problem, then the fields of the data."""
-    *_, (_group, *fields), problem = encode(reading)
-    return [problem, *map(_short, fields)]
+    """Return the problem of a reading, then the fields of its data."""
+    return [reading.problem, *map(_short, encode_data(reading.data))]
 
 
 def _short(value: Any) -> Any:
-    """Leave out the `.0` of whole numbers; the decoder knows what is a float."""
+    """Remove the `.0` of whole numbers; the decoder knows which fields are floats."""
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return [_short(v) for v in value] if type(value) is list else value

@@ -17,7 +17,7 @@ from math import gcd
 from typing import Any, Final
 
 from nvltop.model import LinkCounters, Maybe, Missing
-from nvltop.wire.codec import MAX_NUMBER, CodecError
+from nvltop.wire.decoding import MAX_NUMBER, CodecError
 
 UNITS: Final = (1, 1024)
 """Bytes, by the number that stands for the unit."""

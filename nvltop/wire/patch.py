@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvltop.wire.codec import CodecError
+from nvltop.wire.decoding import CodecError
 
 
 def diff(old: Any, new: Any) -> Any:

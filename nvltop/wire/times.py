@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.wire.codec import CodecError
+from nvltop.wire.decoding import CodecError
 
 US: Final = 10**6
 MAX_S: Final = 1e11

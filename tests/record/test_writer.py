@@ -18,7 +18,7 @@ import pytest
 
 from nvltop.cli import main
 from nvltop.model import Inventory, Reading, Tick
-from nvltop.record import stream
+from nvltop.record import compression
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
@@ -50,12 +50,12 @@ def test_what_was_recorded_is_read(tmp_path, simulate, name):
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
-def test_parts_of_ten_seconds(tmp_path, simulate):
+def test_parts_of_eight_seconds(tmp_path, simulate):
     record(tmp_path / "run.gz", simulate(seconds=25))
     data = (tmp_path / "run.gz").read_bytes()
-    assert data.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") == 3
+    assert data.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") == 4
     lines = gzip.decompress(data).splitlines()
-    assert json.loads(lines[0])["schema"] == "nvltop-recording/1"
+    assert json.loads(lines[0])["schema"] == "nvltop-recording/2"
     assert all(isinstance(json.loads(line), list) for line in lines[1:])
 
 
@@ -65,7 +65,7 @@ def test_every_whole_part_survives_a_crash(tmp_path, simulate):
     for item in items:
         recorder.write(item)
     done = threading.Event()
-    recorder._disk.do(done.set)
+    recorder._output.do(done.set)
     assert done.wait(5)
     seen = items_in(tmp_path / "run.gz")
     assert 0.7 * len(items) < len(seen) < len(items)
@@ -96,7 +96,7 @@ def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(stream.importlib, "import_module", absent)
+    monkeypatch.setattr(compression.importlib, "import_module", absent)
     with pytest.raises(
         RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"
     ):
@@ -192,10 +192,10 @@ def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
 
 
 def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeypatch):
-    monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
-    monkeypatch.setattr("nvltop.record.writer.MAX_WAITING", 20_000)
+    monkeypatch.setattr("nvltop.record.writer.CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("nvltop.record.output.MAX_WAITING", 20_000)
     recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
-    recorder._disk.do(lambda: answer.wait(10) and None)
+    recorder._output.do(lambda: answer.wait(10) and None)
     for item in simulate(seconds=8):
         recorder.write(item)
     assert str(recorder.error) == f"recording stopped: the disk of {tmp_path}/run does not answer"
@@ -204,9 +204,9 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeyp
 
 
 def test_leaving_does_not_wait_for_a_disk_that_does_not_answer(tmp_path, simulate, monkeypatch):
-    monkeypatch.setattr("nvltop.record.writer.LEAVE_S", 0.05)
+    monkeypatch.setattr("nvltop.record.writer.CLOSE_TIMEOUT_S", 0.05)
     recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
-    recorder._disk.do(lambda: answer.wait(10) and None)
+    recorder._output.do(lambda: answer.wait(10) and None)
     for item in simulate(seconds=2):
         recorder.write(item)
     recorder.close()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.model import (
-    NOT_READ,
     Counter,
     Event,
     Gauges,
@@ -27,8 +25,8 @@ from nvltop.model import (
     Tick,
 )
 from nvltop.text import clean
-from nvltop.wire import codec
-from nvltop.wire.codec import CodecError, decode, encode
+from nvltop.wire.codec import decode, encode
+from nvltop.wire.decoding import CodecError
 
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
@@ -188,23 +186,3 @@ def test_deep_nesting_is_refused():
         value = [value]
     with pytest.raises(CodecError):
         decode(["i", *value])
-
-
-def test_fields_added_since_a_release_are_missing_from_its_recordings():
-    """A recording of 0.1.0 has no value for a field that came later: it is missing, with that reason."""
-
-    @dataclass(frozen=True, slots=True)
-    class Fabric:
-        state: str
-        added: Maybe[float] = NOT_READ
-        flag: bool = False
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(codec.RELEASED_FIELDS, "Fabric", 1)
-        read = codec._dataclass(Fabric)
-    assert read(["x"]) == Fabric("x", codec.NOT_RECORDED, False)
-    assert read(["x", 2.0]) == Fabric("x", 2.0, False)
-    assert read(["x", 2.0, True]) == Fabric("x", 2.0, True)
-    for damaged in ([], ["x", 2.0, True, 1]):
-        with pytest.raises(CodecError):
-            read(damaged)

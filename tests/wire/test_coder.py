@@ -26,11 +26,12 @@ from nvltop.model import (
     Scope,
     Tick,
 )
-from nvltop.record.stream import compressor
-from nvltop.wire.codec import CodecError, encode
+from nvltop.record.compression import compressor
+from nvltop.wire.codec import encode
 from nvltop.wire.coder import Decoder, Encoder
 from nvltop.wire.counters import pack, unpack
-from nvltop.wire.limits import GROUP_NAMES
+from nvltop.wire.decoding import CodecError
+from nvltop.wire.names import CURRENT_GROUPS as GROUP_NAMES
 from nvltop.wire.patch import apply, diff
 from nvltop.wire.times import Times
 
@@ -156,7 +157,6 @@ def test_whole_microseconds_are_short():
     [
         [],
         ["t"],
-        ["x", 1, 2],
         ["t", 0, 0],
         ["t", -1, 0, [[1.0, "running", [], ""]]],
         ["t", float("nan"), 0, [[1.0, "running", [], ""]]],
@@ -202,7 +202,7 @@ def filled(group: str, body: list, most: int) -> int:
     ("group", "body", "least", "most"),
     [
         # Of text: ten reasons of four thousand characters.
-        ("gauges", [None, *[{"?": "x" * 4000}] * 10], 400, 900),
+        ("gauges", [None, *[{"?": "x" * 4000}] * 14], 250, 650),
         # Of what text becomes: two bytes are a counter.
         ("errors", [None, {f"kind {k}": [0] * 1000 for k in range(60)}], 1, 1),
         ("states", [None, ["up"] * 1000, [0.0] * 1000], 65, 65),
