@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from nvltop import __version__
-from nvltop.model import Inventory, Item, Reading, Tick
+from nvltop.model import Inventory, Item, Listening, LogLine, Reading, Tick
 from nvltop.record.format import header
 from nvltop.record.marks import Mark
 from nvltop.wire.coder import Encoder
 
-_ORDER = {Inventory: 0, Reading: 1, Tick: 2}
-"""Order of the items that a segment repeats. Items of other kinds are events and are not repeated."""
-_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+ORDER: Final = {Inventory: 0, Listening: 1, Reading: 2, LogLine: 3, Tick: 4}
+"""Order of the items that a segment repeats. Items of other kinds are not repeated."""
+MAX_LOG_LINES: Final = 300
+"""Number of log lines that a segment repeats: they explain what is found later."""
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Journal:
@@ -27,8 +31,7 @@ class Journal:
         self._removed = removed
         self._checked = checked
         self._newest: dict[object, Item] = {}
-        self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
-        """The newest lines of the kernel log, which explain what is found later."""
+        self._log_lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         self._encoder = Encoder()
 
     def begin(self, marks: Sequence[Mark] = ()) -> list[bytes]:
@@ -37,7 +40,8 @@ class Journal:
         `marks` are those of the previous segment.
         """
         self._encoder = Encoder()
-        newest = sorted(self._newest.values(), key=lambda item: _ORDER[type(item)])
+        newest = [*self._newest.values(), *self._log_lines]
+        newest.sort(key=lambda item: ORDER[type(item)])
         tick = self._newest.get(Tick)
         at = (tick.mono_s, tick.wall_s) if isinstance(tick, Tick) else None
         lines = [_line(header(__version__, self._removed, len(newest), self._checked, at, marks))]
@@ -47,7 +51,9 @@ class Journal:
 
     def lines(self, item: Item) -> list[bytes]:
         """Return the lines of the next item."""
-        if type(item) in _ORDER:
+        if isinstance(item, LogLine):
+            self._log_lines.append(item)
+        elif type(item) in ORDER:
             key = (item.gpu, item.group) if isinstance(item, Reading) else type(item)
             self._newest[key] = item
         return [_line(value) for value in self._encoder.lines(item)]

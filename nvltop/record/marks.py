@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from nvltop.kernel_log.decode import decode
 from nvltop.model import (
-    LISTENING,
     Event,
     Finding,
     Inventory,
     Item,
     LinkErrors,
     LinkStates,
+    Listening,
+    LogLine,
     Reading,
     Severity,
     Tick,
     known,
 )
+
+OLD_LINE_S: Final = 60.0
+"""Age of a log line when it is read, seconds, above which it has no mark."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,14 +52,21 @@ class Marker:
         if isinstance(item, Reading):
             return self._of_reading(item)
         if isinstance(item, Event):
-            if item.kind == LISTENING:
-                return []
             return [Mark(item.mono_s, "event", item.gpu or "", f"{item.kind} {item.code}")]
-        if isinstance(item, Tick):
+        if isinstance(item, LogLine):
+            return self._of_line(item)
+        if isinstance(item, (Listening, Tick)):
             return []
         changed = self._inventory is not None and self._inventory.gpus != item.gpus
         self._inventory = item
         return [Mark(item.mono_s, "inventory", "", "the node changed")] if changed else []
+
+    def _of_line(self, line: LogLine) -> list[Mark]:
+        """Return a mark for a fault in a log; what was logged before the recording has none."""
+        fault = decode(line.text) if line.source == "kernel" else None
+        if fault is None or line.logged_s is None or line.wall_s - line.logged_s > OLD_LINE_S:
+            return []
+        return [Mark(line.mono_s, "log", "", fault.text[:80])]
 
     def _of_reading(self, reading: Reading) -> list[Mark]:
         key = reading.gpu, reading.group

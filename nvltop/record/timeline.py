@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import (
-    Tick,
-)
+from nvltop.model import Listening, Tick
 from nvltop.record.chunks import Progress
 from nvltop.record.format import RecordingError
 from nvltop.record.marks import FindingMarker, Mark, Marker

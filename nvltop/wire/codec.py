@@ -13,9 +13,9 @@ from dataclasses import fields as fields_of
 from enum import Enum
 from typing import Any, Final
 
-from nvltop.model import GROUPS, Data, Item, Missing
+from nvltop.model import GROUPS, Data, Event, Item, Listening, Missing
 from nvltop.wire.decoding import Schema
-from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, TAGS
+from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
 
 Encoder = Callable[[Any], Any]
 

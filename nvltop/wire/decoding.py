@@ -14,9 +14,9 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from nvltop.model import GROUPS, Data, Item, LinkCounters, LinkStates, Missing, Scope
+from nvltop.model import GROUPS, Data, Event, Item, LinkCounters, LinkStates, Listening, Missing, Scope
 from nvltop.text import MAX_TEXT_CHARS, clean
-from nvltop.wire.names import CLASSES, TAGS, Names, wire_names
+from nvltop.wire.names import CLASSES, LISTENING, TAGS, Names, wire_names
 
 MAX_LIST: Final = 1024
 """Length limit of a list: GPUs of a node, links of a GPU."""
@@ -92,6 +92,8 @@ class Schema:
         if cls is None:
             raise UnknownError(f"unknown kind of item {value[0][:20]!r}")
         item: Item = self._dataclass(cls)(value[1:])
+        if isinstance(item, Event) and item.kind == LISTENING:
+            return Listening(item.mono_s, item.wall_s, item.code)
         return item
 
     def decode_data(self, group: str, values: list[Any]) -> Data:

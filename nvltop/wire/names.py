@@ -21,6 +21,7 @@ from nvltop.model import (
     GpuInterval,
     GpuUse,
     Inventory,
+    LogLine,
     Nic,
     NicPort,
     Pair,
@@ -35,14 +36,17 @@ from nvltop.model import (
 Names = Mapping[str, tuple[str, ...]]
 """Names of the fields, in the order in which they are written, by name of the class."""
 
-TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "t": Tick}
+TAGS: Final[dict[str, type]] = {"i": Inventory, "r": Reading, "e": Event, "l": LogLine, "t": Tick}
 """The kinds of items, by the first entry of a line. A new kind has `mono_s` and `wall_s` as its first fields,
 a tag here and a name in `CLASSES`."""
+LISTENING: Final = "listening"
+"""Kind of the event that `Listening` is encoded as, with the number of GPUs as its code."""
 CLASSES: Final[dict[type, str]] = {
     Inventory: "inventory",
     Reading: "reading",
     Event: "event",
     Tick: "tick",
+    LogLine: "log-line",
     Gpu: "gpu",
     Remote: "remote",
     C2c: "c2c-link",
@@ -94,6 +98,9 @@ SCHEMA_1: Final[Names] = {
     "gpu-use": ("gpu", "kind", "memory_bytes", "sm_percent"),
     "gpu-interval": ("gpu", "interval_s"),
     "call": ("thread", "function", "gpu", "since_s"),
+    "log-line": (
+        "mono_s", "wall_s", "source", "text", "logged_s", "uptime_s", "level", "boot_s",
+    ),
     "links": ("counter", "scope", "tx_bytes", "rx_bytes", "stamp_us"),
     "states": ("states", "speed_bytes_per_s"),
     "errors": ("counts",),
