@@ -126,7 +126,11 @@ def _stdin() -> BinaryIO:
 def _open(name: str) -> BinaryIO:
     # Never wait for a pipe that nobody writes to, and never take a terminal over.
     fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISFIFO(mode) and name.startswith("/dev/fd/"):
+        # A pipe of the shell, as in `--explain <(journalctl -k)`.
+        os.set_blocking(fd, True)
+    elif not stat.S_ISREG(mode):
         os.close(fd)
         raise OSError(0, "not a regular file")
     return open(fd, "rb", buffering=0)

@@ -187,12 +187,26 @@ def to_lines(frame: Frame) -> Iterator[str]:
         yield f"earlier, {age_text(incident)}: {headline(incident)}"
     if frame.log_access:
         yield clean(frame.log_access)
+    yield from _fabric_lines(frame)
     groups = frame.fabric_log.groups
     if groups:
         gpus = (
             f", the last team with {frame.fabric_log.group_gpus} GPUs" if frame.fabric_log.group_gpus else ""
         )
         yield f"multicast groups (NVLS) in use: {len(groups)}{gpus}"
+
+
+def _fabric_lines(frame: Frame) -> Iterator[str]:
+    """Yield what the fabric manager's log says about a fabric that does not come up."""
+    if not any(g.fabric.state == "in-progress" for g in frame.gpus):
+        return
+    started_s, loaded_s = frame.fabric_log.started_s, frame.inventory.driver_loaded_s
+    if started_s is not None and known(loaded_s) and started_s > loaded_s:
+        yield f"the fabric manager started {age(started_s - loaded_s)} after the driver was loaded"
+    errors = [e for i in frame.incidents for e in i.events if e.source == "fabric-manager"]
+    if errors:
+        newest = max(errors, key=lambda e: e.wall_s or 0.0)
+        yield f"last error of the fabric manager: {clean(newest.fault.text)}"
 
 
 def of_gpu(frame: Frame, bus_id: str, link: int | None) -> list[LogEvent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import time
 import tracemalloc
 
@@ -82,6 +83,14 @@ def test_stdin(monkeypatch, capsys):
     assert len(json.loads(capsys.readouterr().out)["incidents"]) == 1
 
 
+def test_a_pipe_of_the_shell(capsys):
+    read, write = os.pipe()
+    os.write(write, f"[  10.5] {DOWN}\n".encode())
+    os.close(write)
+    assert main(["--explain", f"/dev/fd/{read}", "--json"]) == 1
+    os.close(read)
+
+
 @pytest.mark.parametrize("arguments", [["--csv"], ["--check"], ["--demo"], ["-n", "3"], ["--replay", "x"]])
 def test_wrong_usage(arguments, capsys):
     assert main(["--explain", "x", *arguments]) == 2
@@ -91,6 +100,8 @@ def test_every_failure_is_3(tmp_path, capsys, monkeypatch):
     assert main(["--explain", str(tmp_path / "missing")]) == 3
     assert main(["--explain", str(tmp_path)]) == 3
     assert main(["--explain", "/dev/zero"]) == 3
+    os.mkfifo(tmp_path / "fifo")
+    assert main(["--explain", str(tmp_path / "fifo")]) == 3
     for magic in (b"\xfd7zXZ\x00", b"(\xb5/\xfd", b"LPKSHHRH", b"\x1f\x8b\x08damaged"):
         assert main(["--explain", log(tmp_path, magic + b"x" * 100)]) == 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.export.node import families
-from nvltop.model import LOG_ACCESS, Event, Gpu, Inventory, LogLine, Tick
+from nvltop.model import LOG_ACCESS, Event, Fabric, Gpu, Inventory, LogLine, Reading, Tick
 from nvltop.record.redact import Redactor
 from nvltop.report import incidents
 from nvltop.report.check import to_check
@@ -165,3 +165,18 @@ def test_metrics_have_the_newest_xid_with_its_link():
     samples = {labels["gpu"]: (labels.get("link"), value) for labels, value in by_name["last_xid"].samples}
     assert samples == {"0": ("9", 149.0), "1": (None, 145.0)}
     assert by_name["last_xid_timestamp_seconds"].samples[0][1] == START_S + 5
+
+
+def test_a_fabric_in_progress_has_its_last_error_line():
+    fabric = Fabric(state="in-progress", status="success")
+    gpu = GPUS[0].uuid
+    given = [
+        Inventory(NOW, START_S, gpus=GPUS, driver_loaded_s=START_S - 100),
+        Reading(gpu, NOW, NOW, START_S, fabric),
+        line("Fabric Manager version is : 550.90.07", -40, "fabric-manager", level="INFO"),
+        line("failed to configure the NVSwitches", -30, "fabric-manager", level="ERROR"),
+        Tick(NOW + 1, START_S + 1, 1.0),
+    ]
+    told = list(incidents.to_lines(frame(given)))
+    assert "the fabric manager started 60s after the driver was loaded" in told
+    assert "last error of the fabric manager: failed to configure the NVSwitches" in told

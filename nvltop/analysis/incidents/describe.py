@@ -15,6 +15,8 @@ UNKNOWN_STEP: Final = (
 )
 PEER_STEP: Final = "Look for the cause at {where}, then reset the GPUs that the driver asks to reset"
 CABLE_HINT: Final = "also check the other end of the link and the cable between"
+MAX_TEXT: Final = 200
+"""Characters of a message that a summary quotes."""
 MAX_NAMED: Final = 3
 """Processes that a summary names."""
 
@@ -48,6 +50,8 @@ def summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_out
     place = where(origin, ends)
     reported = f"{described(fault)}, {fault.meaning}" if fault.meaning else described(fault)
     if place is None:
+        if fault.code is None:
+            return f"{_capital(fault.meaning)}: {fault.text[:MAX_TEXT]}. {origin.reason}."
         gpus = _gpus(events)
         who = _who(gpus, ends, events)
         return f"{who}: {_codes(events)}. {origin.reason}."
