@@ -1,4 +1,4 @@
-"""Tells the user of a new finding when the screen is not being looked at: bell, or desktop notification."""
+"""Alerts for a user who does not watch the screen: the bell and desktop notifications."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ NOTIFICATION_TITLE: Final = "nvltop"
 
 
 class Alerts:
-    """Remembers what has been told, so that a finding is told once for as long as it lasts."""
+    """Announces each finding once for as long as it lasts."""
 
-    def __init__(self, ways: Sequence[str]) -> None:
-        """Take the ways to tell: `bell`, `desktop`."""
-        self._ways = ways
-        self._told: set[tuple[FindingKey, Severity]] = set()
+    def __init__(self, methods: Sequence[str]) -> None:
+        """Use the given methods: `bell`, `desktop`, both or none."""
+        self._methods = methods
+        self._announced: set[tuple[FindingKey, Severity]] = set()
 
     def escapes(self, findings: Sequence[Finding]) -> str:
-        """Return what to send to the terminal; empty if nothing new is wrong."""
-        if not self._ways:
+        """Return the escape sequences that announce new findings; empty if there are none."""
+        if not self._methods:
             return ""
         now = {(f.key, f.severity): f for f in findings if f.severity >= ALERTED_FROM}
-        fresh = [f for key, f in now.items() if key not in self._told and f.caused_by is None]
-        self._told = set(now)
+        fresh = [f for key, f in now.items() if key not in self._announced and f.caused_by is None]
+        self._announced = set(now)
         if not fresh:
             return ""
         text = fresh[0].headline + (f" (and {len(fresh) - 1} more)" if len(fresh) > 1 else "")
-        out = BELL if "bell" in self._ways else ""
+        out = BELL if "bell" in self._methods else ""
         return out + (
-            notification(f"{fresh[0].severity}: {text}", os.environ) if "desktop" in self._ways else ""
+            notification(f"{fresh[0].severity}: {text}", os.environ) if "desktop" in self._methods else ""
         )
 
 
 def notification(text: str, environ: Mapping[str, str]) -> str:
-    """Return the escapes of a desktop notification: OSC 9 (iTerm2, kitty, ConEmu) and OSC 777 (others).
+    """Return the escape sequences of a desktop notification: OSC 9 (iTerm2, kitty, ConEmu) and OSC 777.
 
-    A terminal that knows neither ignores both. Text that comes here is clean of control characters.
+    Terminals ignore a sequence that they do not support. `text` must not contain control characters.
     """
     osc_9 = f"\x1b]9;{NOTIFICATION_TITLE}: {text}\a"
     osc_777 = f"\x1b]777;notify;{NOTIFICATION_TITLE};{text.replace(';', ',')}\a"
     escapes = osc_9 + osc_777
     if "TMUX" not in environ:
         return escapes
-    # tmux hands on what is wrapped (with `allow-passthrough`), each escape doubled.
+    # tmux passes a wrapped sequence on (with `allow-passthrough`); each escape in it is doubled.
     return "\x1bPtmux;" + escapes.replace("\x1b", "\x1b\x1b") + "\x1b\\"

@@ -1,4 +1,4 @@
-"""The application: folds what arrives, draws at the refresh rate, ends when told to."""
+"""The application: the main screen on a feed of items, with the keys that work on every tab."""
 
 from __future__ import annotations
 
@@ -130,20 +130,20 @@ class Nvltop(TerminalApp):
             self.notify_user(*save_settings(before, self.settings))
 
     def get_default_screen(self) -> Screen[None]:
-        """Start with the main screen."""
+        """Return the main screen."""
         return self.main
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer in the command palette what the keys do now."""
+        """Offer the actions that have a key in the command palette."""
         return system_commands(screen, self)
 
     def action_command_palette(self) -> None:
-        """Offer all keys by name."""
+        """Open the command palette."""
         if not isinstance(self.screen, SafeCommandPalette):
             self.push_screen(SafeCommandPalette())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave a replay's keys to the tabs where there is none."""
+        """Disable the keys of a replay, which tabs use too, unless there is one."""
         return (
             bool(self._playback)
             if action in ("replay", "go_to")
@@ -219,11 +219,11 @@ class Nvltop(TerminalApp):
             self.leave(self.exit_status)
 
     def on_main_tab_order_changed(self) -> None:
-        """List the GPUs as the user wants them."""
+        """List the GPUs in the new order."""
         self.step()
 
     def on_errors_tab_baseline_requested(self) -> None:
-        """Count errors from now on."""
+        """Count errors from now on; the counters of the devices stay."""
         self.feed.monitor.rebase()
         self.step()
 
@@ -232,9 +232,9 @@ class Nvltop(TerminalApp):
         self.push_screen(HelpScreen(lambda: self._cost.line(self.view.frame.cost)))
 
     def action_pause(self) -> None:
-        """Let the picture stand still, or go on."""
+        """Freeze the screen, or continue; sampling goes on."""
         self.view.paused = not self.view.paused
-        # The sparklines stand still as well, and links looked at meanwhile are of the same moment.
+        # A copy, so that sparklines do not move, and links that are opened meanwhile show the same moment.
         self.view.history = deepcopy(self.feed.history) if self.view.paused else self.feed.history
         self.main.draw_frame()
 
@@ -248,7 +248,7 @@ class Nvltop(TerminalApp):
         self.main.draw_frame()
 
     def action_snapshot(self) -> None:
-        """Write a snapshot into the current folder; its report also goes to the clipboard."""
+        """Write a snapshot into the current folder, and copy its report to the clipboard."""
         report = self._snapshots.take(self.main, self.view, self.feed.monitor.frame(), self.feed.history)
         if report:
             self.copy_to_clipboard(report)
@@ -259,36 +259,36 @@ class Nvltop(TerminalApp):
             self.notify(clean(message), severity="error" if failed else "information", markup=False)
 
     def finish_files(self) -> tuple[str, bool]:
-        """Write the last lines of a recording, and a snapshot.
+        """Finish the recording, and a snapshot that is still being written.
 
-        Return what is to be reported of them, and whether the recording is not whole.
+        Return a message about them, which may be empty, and whether the recording is incomplete.
         """
         message, failure = self._snapshots.wait(), self.recording.finish()
         return "\n".join(filter(None, (message, failure))), bool(failure)
 
     def action_replay(self, what: str) -> None:
-        """Move in the recording that is shown."""
+        """Control the replay: pause, step, speed, jumps."""
         if self._playback:
             self._playback.run_command(what)
             self.step()
 
     def action_redraw(self) -> None:
-        """Send the whole screen again, and what the terminal is to report."""
+        """Draw the whole screen again, and switch the terminal's modes on again."""
         if isinstance(self.terminal_driver, TtyDriver):
             self.terminal_driver.send_modes()
         self.screen.refresh(repaint=True, layout=True)
 
     def action_go_to(self) -> None:
-        """Ask for a time of the recording, and go there."""
+        """Ask for a time, and jump to it in the recording."""
         if self._playback:
             self.push_screen(GoToDialog(self._playback.go_to), lambda _: self.step())
 
     def close_source(self) -> None:
-        """Let go of the worker, and end what is recorded of it."""
+        """Close the source, and finish its recording."""
         self.recording.close()
 
     def leave(self, status: ExitStatus) -> None:
-        """End; what is not folded yet is left."""
+        """End without folding the items that are left."""
         self._frames.stop()
         self.feed.stop()
         super().leave(status)

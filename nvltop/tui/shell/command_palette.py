@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 
 def system_commands(screen: Screen[Any], app: App[Any]) -> Iterator[SystemCommand]:
-    """Yield each command that has a key, once."""
+    """Yield each action that has a key, once."""
     seen = set()
     for active in screen.active_bindings.values():
         binding = active.binding

@@ -1,4 +1,4 @@
-"""When pictures are drawn: as items arrive, but not too often, and now and then if nothing does."""
+"""When to draw a frame: when items arrive, but not too often, and at times even if none do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Final
 
 MIN_SPACING: Final = 0.9
-"""Share of the interval that lies between two frames at least; a sweep may come a little early."""
+"""Minimum time between two frames, as a share of the interval; readings may arrive a little early."""
 UNFOCUSED_INTERVAL_S: Final = 1.0
-"""Time between two frames in a terminal that has lost the focus."""
+"""Minimum time between two frames while the terminal does not have the focus, seconds."""
 MAX_FRAME_AGE_S: Final = 0.5
-"""How often a picture is drawn at least; at long intervals, at every second of them."""
+"""Age of a frame, in seconds, after which another is drawn even if nothing arrived.
+
+Twice the interval if that is longer.
+"""
 
 
 class FrameScheduler:
-    """Has pictures drawn; `draw` says when it begins with one, as it may do so for other reasons, too."""
+    """Calls `draw` when a frame is due; `draw` calls `frame_started`, also when something else calls it."""
 
     def __init__(
         self, draw: Callable[[], None], interval_s: Callable[[], float], focused: Callable[[], bool]
@@ -30,12 +33,12 @@ class FrameScheduler:
         self._stopped = False
 
     def start(self, fd: int) -> None:
-        """Draw from now on."""
+        """Start to draw; items arrive on the descriptor `fd`."""
         self.listen(fd)
         self._schedule_idle_frame(asyncio.get_running_loop().time())
 
     def stop(self) -> None:
-        """Draw no more, whatever arrives: the screens go before the loop does."""
+        """Draw no more frames: the screens are removed before the event loop ends."""
         self._stopped = True
         self._stop_listening()
         for timer in (self._pending, self._idle_timer):
@@ -43,7 +46,7 @@ class FrameScheduler:
                 timer.cancel()
 
     def listen(self, fd: int) -> None:
-        """Wait for items on the source's descriptor, which changes when a worker is replaced."""
+        """Wait for items on the source's descriptor, which changes when the worker is replaced."""
         if fd == self._listening or self._stopped:
             return
         self._stop_listening()
@@ -57,7 +60,7 @@ class FrameScheduler:
         self._listening = -1
 
     def data_ready(self) -> None:
-        """Draw what has come; if that is too soon, let it wait for what comes until then."""
+        """Draw the items that have arrived, now or as soon as the next frame may be drawn."""
         loop = asyncio.get_running_loop()
         due = self._drawn_at + MIN_SPACING * self._min_interval_s()
         if loop.time() >= due:
@@ -68,7 +71,7 @@ class FrameScheduler:
             self._pending = loop.call_at(due, self._draw)
 
     def frame_started(self) -> None:
-        """Take note that a picture is drawn now."""
+        """Note that a frame is drawn now."""
         if self._pending:
             self._pending.cancel()
         self._pending = None
@@ -76,7 +79,7 @@ class FrameScheduler:
         self._schedule_idle_frame(self._drawn_at)
 
     def _schedule_idle_frame(self, since: float) -> None:
-        """Draw in a while even though nothing arrives: ages grow, and a silent driver is told."""
+        """Schedule a frame for the case that nothing arrives: ages grow, and a hung call must be shown."""
         if self._stopped:
             return
         if self._idle_timer:
@@ -85,6 +88,6 @@ class FrameScheduler:
         self._idle_timer = asyncio.get_running_loop().call_at(due, self._draw)
 
     def _min_interval_s(self) -> float:
-        """Return the time between two pictures."""
-        # Nobody looks at a terminal without the focus, but it is still to be true.
+        """Return the minimum time between two frames."""
+        # A terminal without the focus may still be visible, so it is updated, but less often.
         return self._interval_s() if self._focused() else max(UNFOCUSED_INTERVAL_S, self._interval_s())

@@ -1,4 +1,4 @@
-"""What the terminal sends: keys, clicks, pasted text and answers, however broken it arrives."""
+"""Input from the terminal: keys, clicks, pasted text and answers to queries, in pieces of any size."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nvltop.tui.shell.textual_private import SafeParser
 BRACKETED_PASTE_START: Final = "\x1b[200~"
 BRACKETED_PASTE_END: Final = "\x1b[201~"
 MAX_PASTE_CHARS: Final = 4096
-"""Characters of a paste that are kept; the only place for them is a prompt of one line."""
+"""Maximum length of pasted text; the only place for it is a prompt of one line."""
 PASTE_TIMEOUT_S: Final = 1.0
-"""A paste whose end does not come ends when nothing has arrived for so long."""
+"""Time without input after which a paste ends even though its end marker is missing, seconds."""
 CTRL_C: Final = "\x03"
 MODE_REPORT: Final = re.compile(r"\x1b\[\?\d+;\d\$y")
-"""DECRPM, a terminal's answer to DECRQM: `CSI ? mode ; state $ y`."""
+"""DECRPM, the answer of a terminal to DECRQM: `CSI ? mode ; state $ y`."""
 MAX_REPORT_CHARS: Final = 16
 PUTTY_KEYS: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumerate("TUVWXYZ[", 5)}
-"""F5 to F12 of PuTTY's keyboard "VT100+"; F1 to F4 are the usual ones."""
+"""F5 to F12 of PuTTY's keyboard "VT100+"; its F1 to F4 are the usual sequences."""
 
 
 class KeyboardInput:
@@ -35,43 +35,43 @@ class KeyboardInput:
         self._decode = getincrementaldecoder("utf-8")("replace").decode
         self._parser = SafeParser(PUTTY_KEYS, debug)
         self._before = ""
-        """The last characters, in which a marker or an answer may have begun."""
+        """The last characters, which may be the beginning of a marker or an answer."""
         self._paste: list[str] | None = None
-        """Pieces of the text that is being pasted; None while there is none."""
+        """Pieces of the text that is being pasted; None outside a paste."""
         self._pasted = 0
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self.answers = 0
-        """Answers to queries that have arrived."""
+        """Number of answers to queries that have arrived."""
 
     @property
     def pasting(self) -> bool:
-        """Whether a paste has begun and not ended."""
+        """Whether the input is inside a paste."""
         return self._paste is not None
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that bytes bring."""
+        """Return the messages that some bytes contain or complete."""
         text = self._decode(data)
         if not text:
-            # The first bytes of a character: no text yet, and no text would be the end to the parser.
+            # The first bytes of a character. The parser would take an empty text for the end of input.
             return []
         seen = self._before[-MAX_REPORT_CHARS:] + text
         known = len(seen) - len(text)
         self.answers += sum(found.end() > known for found in MODE_REPORT.finditer(seen))
-        self._heard_s = time.monotonic()
+        self._received_s = time.monotonic()
         found: list[Message] = []
         while text:
             text = self._inside(text, found) if self.pasting else self._outside(text, found)
         return found
 
     def tick(self) -> list[Message]:
-        """Return what has become clear as nothing more has come: the key Esc, the end of a paste."""
+        """Return the messages that result from a pause: the key Esc, or the end of a paste."""
         if self.pasting:
-            late = time.monotonic() - self._heard_s >= PASTE_TIMEOUT_S
+            late = time.monotonic() - self._received_s >= PASTE_TIMEOUT_S
             return [self._pasted_text()] if late else []
         return self._parsed(None)
 
     def _outside(self, text: str, found: list[Message]) -> str:
-        """Parse up to where a paste begins; return what is left."""
+        """Parse text up to the beginning of a paste; return the rest."""
         kept = self._before[-(len(BRACKETED_PASTE_START) - 1) :]
         begin = (kept + text).find(BRACKETED_PASTE_START)
         if begin < 0:
@@ -79,13 +79,13 @@ class KeyboardInput:
             found += self._parsed(text)
             return ""
         end = begin + len(BRACKETED_PASTE_START) - len(kept)
-        # The parser sees the marks alone: it would keep any amount of text between them.
+        # The parser gets the markers only: it would store any amount of text between them.
         found += self._parsed(text[:end] + BRACKETED_PASTE_END)
         self._paste, self._pasted, self._before = [], 0, ""
         return text[end:]
 
     def _inside(self, text: str, found: list[Message]) -> str:
-        """Collect pasted text; return what comes after its end."""
+        """Collect pasted text; return the text after its end."""
         assert self._paste is not None
         if text == CTRL_C:
             found.append(self._pasted_text())
@@ -93,7 +93,7 @@ class KeyboardInput:
         whole = self._before + text
         end = whole.find(BRACKETED_PASTE_END)
         if end < 0:
-            # The mark may have begun.
+            # The last characters may be the beginning of the end marker.
             keep = len(BRACKETED_PASTE_END) - 1
             self._keep(whole[:-keep])
             self._before = whole[-keep:]
@@ -117,12 +117,12 @@ class KeyboardInput:
         return events.Paste(text.replace("\x00", ""))
 
     def _parsed(self, text: str | None) -> list[Message]:
-        """Return what Textual's parser makes of text, or of a pause (None), without unasked sizes."""
+        """Return the messages of Textual's parser for text, or a pause (None), without sizes and pastes."""
         try:
             found: list[Any] = list(self._parser.tick() if text is None else self._parser.feed(text))
-        except Exception:  # the parser is a generator: it never works again after a failure
+        except Exception:  # the parser is a generator, which is unusable after a failure
             self._parser = SafeParser(PUTTY_KEYS, self._debug)
             return []
-        # Sizes come from the terminal's driver, and pastes from here.
+        # The driver reports sizes, and this class reports pastes.
         unasked = (events.Resize, InBandWindowResize, events.Paste)
         return [message for message in found if not isinstance(message, unasked)]

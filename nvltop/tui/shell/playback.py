@@ -1,4 +1,4 @@
-"""The keys of a replay, and what the screen is told of it."""
+"""The keys of a replay, and its state for the screen."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nvltop.text import clean
 from nvltop.tui.render.replay_bar import ReplayState
 
 JUMP_S: Final = 10.0
-"""What the arrow keys jump."""
+"""Distance that the arrow keys jump, seconds."""
 SPEED_FACTOR: Final = 2.0
 PROGRESS_FROM_S: Final = 60.0
-"""What is less behind where it was to jump is there in a moment."""
+"""Distance of a jump, in seconds, from which its progress is shown."""
 
 
 class Playback:
-    """A replay under the user's hands."""
+    """A replay that the user controls."""
 
     def __init__(self, replay: ReplaySource) -> None:
         self._replay = replay
@@ -30,19 +30,19 @@ class Playback:
         self._message = ""
 
     def add_marks(self, findings: Sequence[Finding], mono_s: float) -> None:
-        """Mark what the rules have begun to say where the replay has come to."""
+        """Mark new findings on the timeline, at the position of the replay."""
         for mark in self._marker.marks(findings, mono_s):
-            # Where the rules have looked already, the second time adds nothing.
+            # The timeline already has the findings of its first part.
             if mono_s - self._replay.timeline.start_s > RULES_S:
                 self._replay.timeline.add(mark)
 
     def rewound(self) -> bool:
-        """Whether items come from the beginning again, so that what was made of them must be dropped."""
+        """Whether the replay has restarted from the beginning since the last call."""
         before, self._generation = self._generation, self._replay.generation
         return before != self._generation
 
     def run_command(self, what: str) -> None:
-        """Obey a key."""
+        """Run the command of a key."""
         replay = self._replay
         self._message = ""
         if what == "pause":
@@ -83,7 +83,7 @@ class Playback:
         self._replay.jump(to_s)
 
     def state(self) -> ReplayState:
-        """Return where the replay stands."""
+        """Return the position and the state of the replay."""
         line = self._replay.timeline
         return ReplayState(
             position_s=self._replay.position_s - line.start_s,
@@ -95,7 +95,7 @@ class Playback:
         )
 
     def _behind(self) -> str:
-        """Say how much of a long jump is done."""
+        """Return the progress of a long jump; empty if there is none."""
         replay, start_s = self._replay, self._replay.timeline.start_s
         if not replay.behind or replay.position_s - replay.reached_s < PROGRESS_FROM_S:
             return ""

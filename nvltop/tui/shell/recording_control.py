@@ -15,7 +15,7 @@ class RecordingControl:
     """A source that passes on the items of another one, and records them while recording is on."""
 
     def __init__(self, source: ItemSource) -> None:
-        """Wrap `source`, which may already be one that is recorded."""
+        """Wrap `source`, which may already be a recorded source."""
         self._recorded = source if isinstance(source, RecordingSource) else None
         self._source = source
 

@@ -1,4 +1,4 @@
-"""One run of the screen: what is known before it, the terminal, and what is reported after it."""
+"""One run of the application on a terminal, with the checks before it and the messages after it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.lifecycle import ExitStatus, early_exit
 
 FIRST_ITEMS_TIMEOUT_S: Final = 0.5
-"""Time from the start of the source that its first answer gets before the screen shows that it waits."""
+"""Time after the start of the source until the screen is shown even without an inventory, seconds."""
 POLL_INTERVAL_S: Final = 0.01
 
 
 def run(source: ItemSource, settings: Settings, show: Show | None = None, begun_s: float = 0.0) -> ExitStatus:
-    """Show the screen until the user leaves; `show` is given each frame as well.
+    """Run the application until the user leaves; call `show` with each frame.
 
-    `begun_s` is when the source was started (CLOCK_MONOTONIC). What ends the run at once, such as a
-    missing driver, is known before the terminal is touched, unless the driver is slow to answer.
+    `begun_s` is the time at which the source was started (CLOCK_MONOTONIC). Problems that end the run, such
+    as a missing driver, are usually found before the terminal is touched.
     """
     problem = terminal.why_unusable()
     if problem:
@@ -42,14 +42,14 @@ def run(source: ItemSource, settings: Settings, show: Show | None = None, begun_
 
 
 def first_items(source: ItemSource, end_s: float) -> list[Item]:
-    """Return what a source gives up to its first inventory, or up to `end_s` (CLOCK_MONOTONIC)."""
+    """Return the items of a source up to its first inventory, or until `end_s` (CLOCK_MONOTONIC)."""
     items = source.drain()
     while source.fileno() >= 0 and not any(isinstance(item, Inventory) for item in items):
         left_s = end_s - time.monotonic()
         if left_s <= 0 or not select.select([source.fileno()], [], [], left_s)[0]:
             break
         if not (more := source.drain()):
-            # Part of a line, or the end of the pipe, which stays readable.
+            # Part of a line has arrived, or the pipe was closed; it stays readable.
             time.sleep(POLL_INTERVAL_S)
         items += more
     return items

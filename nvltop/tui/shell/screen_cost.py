@@ -1,4 +1,4 @@
-"""What watching costs, told on the help screen: a monitor must not disturb what it watches."""
+"""The cost of watching, shown on the help screen: a monitor must not disturb what it watches."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ AVERAGED_S: Final = 10.0
 
 
 class ScreenCost:
-    """CPU time, pictures and bytes over the last seconds."""
+    """CPU time, frames and bytes over the last `AVERAGED_S` seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float, int, int]] = deque()
 
     def record(self, frames: int) -> None:
-        """Take how many pictures have been drawn so far."""
+        """Record the number of frames drawn so far."""
         now = time.monotonic()
         while self._seen and now - self._seen[0][0] > AVERAGED_S:
             self._seen.popleft()
         self._seen.append((now, time.process_time(), frames, TtyDriver.bytes_written))
 
     def line(self, cost: Cost) -> str:
-        """Say what it comes to, together with what the reading process tells of itself."""
+        """Describe the cost, including that of the reading process."""
         if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
             return "Not measured yet"
         first, last = self._seen[0], self._seen[-1]

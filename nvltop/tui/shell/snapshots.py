@@ -1,4 +1,4 @@
-"""Snapshots from the live screen: with what led up to them, by a key or by themselves."""
+"""Snapshots of the live screen with the minutes before them, on a key or on a critical finding."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
 
 WRITE_TIMEOUT_S: Final = 2.0
-"""How long leaving waits for the disk."""
-ALREADY_WRITING: Final = "the snapshot before is still being written"
-F8_PRESSED: Final = "somebody pressed F8"
-CLIPBOARD_NOTE: Final = "; report.md is on the clipboard, too, if the terminal allows it"
+"""Time that the end of the application waits for a snapshot to be written, seconds."""
+ALREADY_WRITING: Final = "the previous snapshot is still being written"
+F8_PRESSED: Final = "F8 pressed"
+CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"
 
 
 class SnapshotTaker:
-    """Keeps the last minutes, and makes snapshots one at a time; nothing of it waits for driver or disk."""
+    """Keeps the last minutes of items, and writes snapshots one at a time, in a thread."""
 
-    def __init__(self, full: bool, replayed: bool, told: Callable[[str, bool], None]) -> None:
-        """Take what is told where a snapshot is, or why there is none (True)."""
+    def __init__(self, full: bool, replayed: bool, notify: Callable[[str, bool], None]) -> None:
+        """Call `notify` with the path of each snapshot, or with the reason that there is none and True."""
         self._ring = FlightRecorder(redactor(full))
         self._replayed = replayed
-        self._told = told
+        self._notify = notify
         self._thread: threading.Thread | None = None
         self._critical = CriticalTrigger()
-        self._untold = ""
+        self._unreported = ""
 
     def write(self, *items: Item) -> None:
-        """Take items."""
+        """Keep some items."""
         self._ring.write(*items)
 
     def clear(self) -> None:
-        """Forget what was taken, as after a jump back in a replay."""
+        """Drop the items, for example after a jump back in a replay."""
         self._ring.clear()
 
     @property
@@ -50,12 +50,12 @@ class SnapshotTaker:
     def take(
         self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str = F8_PRESSED
     ) -> str | None:
-        """Begin to write a snapshot into the current folder, and return its report.
+        """Start to write a snapshot into the current folder, and return its report.
 
-        None while another one is being written.
+        Return None while another snapshot is being written.
         """
         if self._busy:
-            self._told(ALREADY_WRITING, True)
+            self._notify(ALREADY_WRITING, True)
             return None
         from nvltop.tui.shell.redacted_screen import picture  # with the first one: see `snapshot.bundle`
 
@@ -67,17 +67,17 @@ class SnapshotTaker:
         return made.report
 
     def take_if_critical(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory) -> None:
-        """Write a snapshot of a critical finding for which there has been none of late."""
+        """Write a snapshot of a critical finding for which there is no recent snapshot."""
         if self._busy or self._replayed or not main.is_mounted:
             return
         if due := self._critical.cause(frame.findings, frame.tick.mono_s):
             self.take(main, view, frame, history, due)
 
     def wait(self) -> str:
-        """Let the last one end, for two seconds at most; return what could not be told of it any more."""
+        """Wait for the last snapshot, at most `WRITE_TIMEOUT_S`; return its message if it was not shown."""
         if self._thread:
             self._thread.join(WRITE_TIMEOUT_S)
-        return self._untold
+        return self._unreported
 
     def _save(self, made: SnapshotFiles, more: str, loop: asyncio.AbstractEventLoop) -> None:
         from nvltop.snapshot.sections.files import SnapshotError
@@ -86,12 +86,12 @@ class SnapshotTaker:
             words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
         except SnapshotError as error:
             words, failed = str(error), True
-        except Exception as error:  # better these words than none
+        except Exception as error:  # a message is better than a thread that ends silently
             words, failed = f"no snapshot was written ({type(error).__name__})", True
-        self._untold = words
-        with contextlib.suppress(RuntimeError):  # the screen has gone meanwhile
-            loop.call_soon_threadsafe(self._tell, words, failed)
+        self._unreported = words
+        with contextlib.suppress(RuntimeError):  # the application has ended meanwhile
+            loop.call_soon_threadsafe(self._report, words, failed)
 
-    def _tell(self, words: str, failed: bool) -> None:
-        self._untold = ""
-        self._told(words, failed)
+    def _report(self, words: str, failed: bool) -> None:
+        self._unreported = ""
+        self._notify(words, failed)

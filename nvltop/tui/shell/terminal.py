@@ -1,4 +1,4 @@
-"""What a terminal can show, how large it is, and whether it takes bytes or has gone."""
+"""Properties of the terminal: what it can show, its size, and whether it accepts output or is closed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nvltop.text import c_locale
 from nvltop.tui.render.glyphs import ASCII, UNICODE, Glyphs
 
 TERMS_WITHOUT_SCREEN: Final = ("dumb", "emacs", "unknown")
-"""Values of TERM, in lower case, that obey no escape sequences. Rich takes `dumb` and `unknown` in any case
-for 80 columns and 25 lines, whatever the terminal says."""
+"""Values of TERM, in lower case, of terminals without escape sequences. Rich assumes 80 columns and 25 lines
+for `dumb` and `unknown`, whatever the terminal reports."""
 DEFAULT_SIZE: Final = (24, 80)
-"""Rows and columns of a terminal that does not know its size."""
+"""Rows and columns assumed for a terminal that does not report a size."""
 MAX_SIZE: Final = (500, 1000)
-"""Rows and columns that are used at most: a terminal may report any number up to 65535."""
+"""Maximum rows and columns that are used: a terminal may report up to 65535."""
 SIZE_VARIABLES: Final = ("COLUMNS", "LINES")
-"""Rich and Python believe them before the terminal; who exports them never changes them again."""
+"""Environment variables that Rich and Python prefer to the size that the terminal reports."""
 TERMS_WITHOUT_BLOCKS: Final = ("linux", "vt100", "vt220")
-"""Values of TERM whose fonts lack the blocks of sparklines."""
+"""Values of TERM of terminals whose fonts lack the block characters of sparklines."""
 
 
 def why_unusable() -> str:
@@ -36,20 +36,20 @@ def why_unusable() -> str:
 
 
 def glyphs_for(unicode: bool) -> Glyphs:
-    """Choose the characters: ASCII if asked, or if encoding or terminal cannot show others."""
+    """Return the character set: ASCII if `unicode` is False or the terminal cannot show other characters."""
     encoding = (getattr(sys.__stderr__, "encoding", None) or locale.getpreferredencoding(False)).lower()
     poor = os.environ.get("TERM", "") in TERMS_WITHOUT_BLOCKS
     return UNICODE if unicode and "utf" in encoding and not poor and not c_locale(os.environ) else ASCII
 
 
 def ensure_size(fd: int = 1) -> None:
-    """Give a terminal that reports no size one, as screens of none are laid out again and again."""
+    """Set a size for a terminal that reports none: Textual lays out an empty screen again and again."""
     try:
         rows, columns, *pixels = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
         if not rows or not columns:
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *DEFAULT_SIZE, *pixels))
     except OSError:
-        pass  # no terminal: Textual says what it needs
+        pass  # not a terminal: Textual reports what it needs
 
 
 def size(fd: int) -> tuple[int, int]:
@@ -62,19 +62,19 @@ def size(fd: int) -> tuple[int, int]:
 
 
 def ignore_size_variables() -> None:
-    """Let nobody in this process believe the environment about the size."""
+    """Remove the environment variables that override the size of the terminal."""
     for name in SIZE_VARIABLES:
         os.environ.pop(name, None)
 
 
 def draw_on_terminal() -> None:
-    """Let Textual, which draws on stderr, draw on the terminal even if stderr goes to a file."""
+    """Make Textual, which writes to stderr, write to stdout if stderr is not a terminal."""
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
 
 
 def is_stalled() -> bool:
-    """Whether the terminal takes nothing now; frames drawn all the same would queue up, then block us."""
+    """Whether the terminal accepts no output now: further frames would queue up and then block."""
     if sys.__stderr__ is None:
         return False
     poll = select.poll()
@@ -83,7 +83,7 @@ def is_stalled() -> bool:
 
 
 def is_closed(fd: int = 0) -> bool:
-    """Whether the terminal behind `fd` has been closed; it would be read in a busy loop for ever."""
+    """Whether the terminal of `fd` was closed; reading from it would return at once every time."""
     poll = select.poll()
     poll.register(fd, 0)
     try:
