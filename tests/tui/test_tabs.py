@@ -486,9 +486,9 @@ async def test_every_line_of_setup_can_be_turned_both_ways(app):
         for line in SETTING_LINES:
             before = line.get(app.settings)
             await pilot.press("right")
-            assert line.get(app.settings) != before, line.words
+            assert line.get(app.settings) != before, line.label
             await pilot.press("left")
-            assert line.get(app.settings) == before, line.words
+            assert line.get(app.settings) == before, line.label
             await pilot.press("down")
         await pilot.press("escape")
         await settle(app, pilot)

@@ -25,7 +25,7 @@ def system_commands(screen: Screen[Any], app: App[Any]) -> Iterator[SystemComman
 
 def _command(app: App[Any], screen: Screen[Any], binding: Binding, node: DOMNode) -> Any:
     async def run() -> None:
-        """Run the action, unless the screen that it was system_commands for has gone meanwhile."""
+        """Run the action, unless the screen that it belongs to was closed meanwhile."""
         if app.screen is screen:
             await app.run_action(binding.action, node)
 

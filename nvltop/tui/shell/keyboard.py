@@ -28,7 +28,7 @@ PUTTY_KEYS: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumer
 
 
 class KeyboardInput:
-    """FrameScheduler bytes from the terminal into Textual's messages."""
+    """Converts bytes from the terminal to Textual's messages."""
 
     def __init__(self, debug: bool = False) -> None:
         self._debug = debug

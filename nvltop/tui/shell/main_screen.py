@@ -28,11 +28,11 @@ SYNC_START: Final = "\x1b[?2026h"
 SYNC_END: Final = "\x1b[?2026l"
 """Escape sequences of synchronized output: the terminal shows all changes between them at once."""
 ROW_WIDGETS: Final = (Screen, Tab, Horizontal, RowsWidget)
-"""Widgets that are made of `RowsWidget` only; what else there is may lie above them."""
+"""Widgets that contain nothing but rows; any other widget may cover them."""
 
 
 class MainScreen(Screen[None]):
-    """What `view` shows; `paint` brings it up to date."""
+    """The screen that shows a `ViewState`; `draw_frame` brings it up to date."""
 
     DEFAULT_CSS = """
     MainScreen {
@@ -44,7 +44,7 @@ class MainScreen(Screen[None]):
     """
     AUTO_FOCUS = ""
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-    """Textual would send the whole screen once more whenever the focus moves."""
+    """Textual's own attribute draws the whole screen again whenever the focus moves."""
     BLANK = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,h,question_mark", "app.help", "Help"),
@@ -59,16 +59,16 @@ class MainScreen(Screen[None]):
             for i, tab in enumerate(TABS, 1)
         ),
         Binding("Z", "app.pause", "Pause"),
-        # Before the tabs' own keys, but only while there is a replay.
-        Binding("space", "app.replay('pause')", "Replay: stop and go on", priority=True),
-        Binding("full_stop", "app.replay('step')", "Replay: one picture on", priority=True),
-        Binding("right", "app.replay('forward')", "Replay: 10 s on", priority=True),
+        # These have priority over the keys of the tabs, but only in a replay.
+        Binding("space", "app.replay('pause')", "Replay: stop, or continue", priority=True),
+        Binding("full_stop", "app.replay('step')", "Replay: one frame forward", priority=True),
+        Binding("right", "app.replay('forward')", "Replay: 10 s forward", priority=True),
         Binding("left", "app.replay('back')", "Replay: 10 s back", priority=True),
         Binding("greater_than_sign", "app.replay('faster')", "Replay: faster", priority=True),
         Binding("less_than_sign", "app.replay('slower')", "Replay: slower", priority=True),
         Binding("g", "app.go_to", "Replay: to a time", priority=True),
         Binding("n", "app.replay('next')", "Replay: to the next mark", priority=True),
-        Binding("N", "app.replay('previous')", "Replay: to the mark before", priority=True),
+        Binding("N", "app.replay('previous')", "Replay: to the previous mark", priority=True),
     ]
 
     writes_directly = True
@@ -83,17 +83,17 @@ class MainScreen(Screen[None]):
         self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt()
         self._retry: Timer | None = None
-        """Set while the terminal takes nothing."""
+        """Set while the terminal accepts no output."""
         self.tabs = tuple(tab(view, output) for tab in TABS)
         self.tab: Tab = self.tabs[0]
-        """The current one of the tab row."""
+        """The current tab of the tab row."""
         self.page: Tab | None = None
-        """What is shown instead of the current tab, until Esc."""
+        """The page that covers the current tab until Esc; None if there is none."""
         self._tab_clicks: list[tuple[int, int, str]] = []
         self._key_clicks: list[tuple[int, int, str]] = []
 
     def compose(self) -> ComposeResult:
-        """Stack htop's parts: meters, tabs, list, function bar."""
+        """Stack the parts as in htop: meters, tab row, list, function bar."""
         yield self._header
         yield self._tabs
         yield from self.tabs
@@ -106,15 +106,15 @@ class MainScreen(Screen[None]):
 
     @property
     def visible_tab(self) -> Tab:
-        """What stands between the tab row and the function bar."""
+        """The tab or page between the tab row and the function bar."""
         return self.page or self.tab
 
     def draw_frame(self) -> None:
-        """Draw the view; only what changed is sent, and nothing while the terminal is stuck."""
+        """Draw the view; send only changes, and nothing while the terminal accepts no output."""
         if not self.is_mounted:
             return
         if not self.app.is_headless and terminal.is_stalled():
-            # Often it is but busy with the frame before: a key's answer does not wait for the next one.
+            # Often it is only busy with the last frame. The response to a key must not wait for the next.
             if self._retry is None:
                 self._retry = self.set_timer(STALL_RETRY_S, self._retry_frame)
             return
@@ -125,7 +125,7 @@ class MainScreen(Screen[None]):
             self.draw()
 
     def _is_rows_only(self) -> bool:
-        """Whether nothing but rows is on the screen, all of them where they will stay."""
+        """Whether the screen shows only rows, and no widget is about to move."""
         return (
             self.writes_directly
             and self.app.screen is self
@@ -134,13 +134,13 @@ class MainScreen(Screen[None]):
         )
 
     def _write(self, changes: str) -> None:
-        """Let the terminal show all changes at the same moment, if it can."""
+        """Send changes to the terminal, which shows them all at once if it can."""
         if textual_private.has_synchronized_output(self.app):
             changes = f"{SYNC_START}{changes}{SYNC_END}"
         textual_private.write_to_terminal(self.app, changes)
 
     def draw(self) -> None:
-        """Give all parts their rows; Textual sends them later unless they go straight to the terminal."""
+        """Update the rows of all parts; they are sent directly, or later by Textual."""
         view, width = self._view, self.size.width
         view.clamp()
         self._header.show(header.header(view, width))
@@ -158,24 +158,24 @@ class MainScreen(Screen[None]):
         self.draw_frame()
 
     def _show(self, tab: Tab) -> None:
-        """Let this be what is shown."""
+        """Show a tab or page."""
         for other in self.query(Tab):
             other.display = other is tab
         tab.focus()
         if tab.size:
-            # It has been shown before: its rows are right at once, most often.
+            # It was shown before, so its size is usually right already.
             self.draw()
-        # The widgets get their sizes first.
+        # Textual sets the sizes of the widgets before the next refresh.
         self.call_after_refresh(self.draw_frame)
 
     async def action_show_tab(self, index: int) -> None:
-        """Show a tab by its place in the tab row."""
+        """Show the tab at a position of the tab row."""
         if index < len(self.tabs):
             self.tab = self.tabs[index]
             await self._close()
 
     async def action_next_tab(self, way: int) -> None:
-        """Show the tab beside the current one; after the last comes the first."""
+        """Show the next tab (1) or the previous one (-1); the first follows the last."""
         await self.action_show_tab((self.tabs.index(self.tab) + way) % len(self.tabs))
 
     async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
@@ -186,7 +186,7 @@ class MainScreen(Screen[None]):
         self._show(self.page)
 
     async def on_tab_page_closed(self) -> None:
-        """Leave the page."""
+        """Close the page."""
         await self._close()
 
     async def _close(self) -> None:
@@ -196,24 +196,24 @@ class MainScreen(Screen[None]):
         self._show(self.tab)
 
     def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
-        """Ask in the place of the function bar."""
+        """Show the prompt in place of the function bar."""
         self._prompt.ask(message.caption, message.text, message.changed)
 
     def on_prompt_closed(self) -> None:
-        """Go back to the tab."""
+        """Return the focus to the tab."""
         self.visible_tab.focus()
         self.draw_frame()
 
     def on_tab_changed(self) -> None:
-        """Draw what a key or click changed."""
+        """Draw the changes of a key or click."""
         self.draw_frame()
 
     def on_resize(self) -> None:
-        """Draw for the new size once the widgets have theirs."""
+        """Draw once the widgets have their new sizes."""
         self.call_after_refresh(self.draw_frame)
 
     def on_screen_resume(self) -> None:
-        """Catch up after another screen was in front."""
+        """Draw after another screen was closed."""
         self.draw_frame()
 
     async def on_click(self, event: events.Click) -> None:

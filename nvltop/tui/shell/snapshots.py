@@ -67,7 +67,7 @@ class SnapshotTaker:
         return made.report
 
     def take_if_critical(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory) -> None:
-        """Write a snapshot of a critical finding for which there is no recent snapshot."""
+        """Write a snapshot of a critical finding, unless a recent snapshot has it."""
         if self._busy or self._replayed or not main.is_mounted:
             return
         if due := self._critical.cause(frame.findings, frame.tick.mono_s):

@@ -1,4 +1,4 @@
-"""Gives the terminal back as it was found, on every way out that a process can notice."""
+"""Restoring the terminal to the state in which it was found, whichever way the process ends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TtyModes: TypeAlias = "list[Any]"
 """What `termios.tcgetattr` returns."""
 
 EXIT_TIMEOUT_S: Final = 2.0
-"""Time that the event loop gets to end after it was asked to."""
+"""Time after which the process exits even if the event loop has not ended, seconds."""
 RESTORE_TIMEOUT_S: Final = 0.5
-"""Time for which a terminal that takes no bytes is tried again."""
+"""Time for which restoring a terminal that accepts no output is tried, seconds."""
 WRITE_RETRY_S: Final = 0.01
 
 END_SIGNALS: Final = tuple(
@@ -35,28 +35,28 @@ handlers between two instructions, so it would return to the faulty instruction 
 see `TerminalGuard.watch`."""
 
 MOUSE_ON: Final = "\x1b[?1000h\x1b[?1006h"
-"""Report clicks and the wheel (1000) in the SGR format (1006); movements (1002, 1003) are not used."""
+"""Switches on reports of clicks and the wheel (1000) in the SGR format (1006), but not of movements."""
 MOUSE_OFF: Final = "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1005, 1006, 1015, 1016))
 REPORTS_OFF: Final = f"{MOUSE_OFF}\x1b[?1004l\x1b[?2004l\x1b[?2048l"
-"""End everything that the terminal sends unasked: mouse, focus, bracketed paste, sizes."""
+"""Switches off all reports of the terminal: mouse, focus, bracketed paste, sizes."""
 SCREEN_OFF: Final = "\x1b[?2026l\x1b[?7h\x1b[<u\x1b[0m\x1b[999;1H\r\n\x1b[K\x1b[?1049l\x1b[?25h"
-"""Leave the screen: synchronized output, line wrap, keyboard protocol, style; then the last line, for a
-terminal without an alternate screen; then the alternate screen; then show the cursor."""
+"""Leaves the screen: resets synchronized output, line wrap, keyboard protocol and style, goes to the last
+line (for terminals without an alternate screen), leaves the alternate screen, and shows the cursor."""
 STRING_TERMINATOR: Final = "\x1b\\"
-"""String Terminator: ends a sequence that was sent in part."""
+"""Ends an escape sequence that was sent in part."""
 
 
 class TerminalGuard:
-    """Restores the terminal once; `taken` says whether there is anything to restore."""
+    """Restores the terminal once, if it was changed (`taken`)."""
 
     def __init__(self, fd: int = 0) -> None:
         self._taken = False
         self.ending = False
-        """Set when the process exits soon, whatever happens."""
+        """Whether the process is about to exit."""
         self.silent = False
-        """Set when nothing of the screen may be sent any more."""
+        """Whether nothing of the screen may be sent any more."""
         self.interrupt: Callable[[], None] = lambda: None
-        """Makes a thread that blocks in writing to the terminal give up; it sees `silent` then."""
+        """Wakes a thread that blocks in a write to the terminal, so that it sees `silent` and stops."""
         self._fd = fd
         self._found: TtyModes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
 
@@ -64,30 +64,30 @@ class TerminalGuard:
 
     @property
     def taken(self) -> bool:
-        """Set before the first byte of the screen is sent, cleared after the last one was."""
+        """Whether the terminal shows the screen: from its first byte until after its last."""
         return self._taken
 
     @taken.setter
     def taken(self, taken: bool) -> None:
         if taken != self._taken and self._watchdog:
-            self._watchdog.tell(taken)
+            self._watchdog.report(taken)
         self._taken = taken
 
     def watch(self) -> None:
-        """Have the terminal restored even if this process is killed."""
+        """Start the watchdog, which restores the terminal if this process is killed."""
         if self._found and sys.__stderr__:
             leave = f"{STRING_TERMINATOR}{REPORTS_OFF}{SCREEN_OFF}"
             self._watchdog = Watchdog(sys.__stderr__.fileno(), self._found, leave)
 
     def on_signals(self, end: Callable[[int], None]) -> None:
-        """Call `end` with the number of each ending signal, at once: the event loop may be blocked."""
+        """Call `end` with the number of each signal that ends the process, without the event loop."""
         for number in END_SIGNALS:
             signal.signal(number, lambda its, _: end(its))
 
     def end_in_time(self, code: int, last: Callable[[], None]) -> None:
-        """Exit with `code` in `EXIT_TIMEOUT_S`, whatever the event loop does until then; `last` runs before.
+        """Call `last` and exit with `code` after `EXIT_TIMEOUT_S`, unless the process has ended before.
 
-        Main thread only. A timer signal does it, as a thread could not always be started.
+        Must be called in the main thread. It uses a timer signal, because a thread cannot always be started.
         """
         if self.ending or self._found is None:
             return
@@ -110,14 +110,14 @@ class TerminalGuard:
             sys.__stderr__.flush()
 
     def restore(self) -> None:
-        """Send what leaves the screen and put the modes back, without waiting for the terminal.
+        """Leave the screen and restore the modes, without waiting for the terminal.
 
-        What is queued for the terminal is dropped: it belongs to the screen that is left.
+        Output that is queued for the terminal is dropped: it belongs to the screen.
         """
         if not self.taken:
             return
         self.taken, self.silent = False, True
-        # In the background, changing the modes would stop us.
+        # A process in the background is stopped when it changes the modes.
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         with contextlib.suppress(OSError, ValueError, AttributeError, termios.error):
@@ -128,7 +128,7 @@ class TerminalGuard:
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._found)
 
     def _send(self, fd: int, data: bytes) -> None:
-        """Send bytes before all that waits, for `RESTORE_TIMEOUT_S` at most."""
+        """Send bytes ahead of all queued output; try for at most `RESTORE_TIMEOUT_S`."""
         blocking = os.get_blocking(fd)
         os.set_blocking(fd, False)
         try:
@@ -136,7 +136,7 @@ class TerminalGuard:
             rest, end_s = data, time.monotonic() + RESTORE_TIMEOUT_S
             while rest and time.monotonic() < end_s:
                 if rest == data:
-                    # Makes room, also where nobody reads.
+                    # Makes room even if the other side does not read.
                     termios.tcflush(fd, termios.TCOFLUSH)
                 try:
                     rest = rest[os.write(fd, rest) :]

@@ -1,4 +1,4 @@
-"""The way to the terminal and back: Textual's, but for what it costs while nothing happens."""
+"""Textual's driver for terminals, changed to cost less while nothing happens and never to block."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from nvltop.tui.shell.textual_private import OpenDriver
 
 CHUNK_BYTES: Final = 4096
 ESCAPE_TIMEOUT_S: Final = constants.ESCAPE_DELAY + 0.02
-"""After so long without another byte an Esc is the key, not the beginning of a sequence."""
+"""Time without further input after which Esc is the key, not the beginning of a sequence, seconds."""
 SYNC_QUERY: Final = "\x1b[?2026$p"
-"""DECRQM: whether the terminal knows synchronized output. It answers after all that it was sent before."""
+"""DECRQM: asks whether synchronized output is supported. Answers come in the order of the queries."""
 WRITE_RETRY_S: Final = 0.05
 INTERRUPT_TIMEOUT_S: Final = 0.2
 ANSWER_TIMEOUT_S: Final = 1.0
-"""Time for an answer to come back over a slow line; a terminal that takes longer gives none."""
+"""Time that a terminal gets to answer a query, seconds; a slow line needs a part of it."""
 
 
 class TerminalFile:
-    """The terminal as a file for Textual's writer thread; it stops when the guard restores the terminal."""
+    """The terminal as a file for Textual's writer thread; ignores output once the guard restores it."""
 
     def __init__(self, file: Any, its: terminal_guard.TerminalGuard) -> None:
         self._fd = file.fileno()
-        # What is not ours to draw, such as frames of menus, may not fit into the locale.
+        # Textual's own characters, such as the borders of menus, may not exist in the locale's encoding.
         codecs.register_error("cells", _in_cells)
         self._encoding = "ascii" if c_locale(os.environ) else file.encoding
         self._guard = its
@@ -45,21 +45,21 @@ class TerminalFile:
         return int(self._fd)
 
     def write(self, text: str) -> None:
-        """Send text; waits while the terminal takes nothing."""
+        """Send text; block while the terminal accepts no output."""
         data = memoryview(text.encode(self._encoding, "cells"))
         self._guard.taken |= not self._guard.silent
         while data and not self._guard.silent:
             try:
                 data = data[os.write(self._fd, data[:CHUNK_BYTES]) :]
-            except BlockingIOError:  # another program made it non-blocking for all who have it open
+            except BlockingIOError:  # another program that has it open made it non-blocking
                 select.select([], [self._fd], [], WRITE_RETRY_S)
 
     def flush(self) -> None:
-        """Do nothing: there is no buffer."""
+        """Do nothing: the output is not buffered."""
 
 
 def _in_cells(error: UnicodeError) -> tuple[str, int]:
-    """Write what an encoding lacks in as many columns; an error handler of codecs."""
+    """Replace characters that an encoding lacks by others of the same width; an error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
@@ -67,14 +67,14 @@ def _in_cells(error: UnicodeError) -> tuple[str, int]:
 
 
 class TtyDriver(OpenDriver):
-    """Counts the bytes that it sends, reads keys on the event loop, and never waits for the terminal.
+    """A driver that counts the bytes that it sends, reads keys on the event loop, and never blocks.
 
-    Textual's own waits for keys in a thread that looks up ten times a second, for days, and each time takes
-    the interpreter from the thread that draws.
+    Textual's driver reads keys in a thread that wakes up ten times a second, and each time takes the
+    interpreter from the thread that draws.
     """
 
     class InputEnded(Message):
-        """No more keys will come."""
+        """The input has ended: the terminal was closed."""
 
     bytes_written = 0
     """Bytes sent to the terminal so far."""
@@ -85,20 +85,20 @@ class TtyDriver(OpenDriver):
         self.output = TerminalFile(self.output, self._guard)
         self._keyboard = KeyboardInput()
         self._listening = False
-        """Whether keys are read."""
-        self._asked_s: float | None = None
-        """When a query was sent that has not been answered yet (CLOCK_MONOTONIC)."""
+        """Whether input is read."""
+        self._query_sent_s: float | None = None
+        """When the query was sent that is not answered yet (CLOCK_MONOTONIC); None if all are."""
         self._answers = False
-        """Whether this terminal answers queries."""
+        """Whether this terminal is known to answer queries."""
         self._dropped = False
-        """Whether the terminal lacks something that was drawn while it took nothing."""
+        """Whether output was dropped because the terminal accepted none."""
 
     def terminal_size(self) -> tuple[int, int]:
         """Return columns and rows of the terminal."""
         return terminal.size(self.fileno)
 
     def write(self, data: str) -> None:
-        """Send text to the terminal; drop it if much waits already, and have all drawn again afterwards."""
+        """Send text to the terminal; if too much is queued, drop it and draw everything again later."""
         queue = self.unwritten
         if queue and (self._dropped or queue.full()):
             if (queue.full() and terminal.is_stalled()) or (self._dropped and not queue.empty()):
@@ -120,11 +120,11 @@ class TtyDriver(OpenDriver):
 
     def query_synchronized_output(self) -> None:
         """Ask the terminal whether it supports synchronized output."""
-        self._asked_s = time.monotonic()
+        self._query_sent_s = time.monotonic()
         self.write(SYNC_QUERY)
 
     def run_input_thread(self) -> None:
-        """Leave the reading to the event loop; the thread that Textual starts for it ends at once."""
+        """Read on the event loop instead; the thread that Textual starts for this method ends at once."""
         self.loop.call_soon_threadsafe(self._listen)
 
     def _listen(self) -> None:
@@ -132,7 +132,7 @@ class TtyDriver(OpenDriver):
             self.loop.add_reader(self.fileno, self._read)
 
     def start_application_mode(self) -> None:
-        """Take the terminal; after a stop that could not be caught it is ours still, and to be drawn anew."""
+        """Switch the terminal to the screen; after SIGSTOP, which did not restore it, draw it again."""
         found = self.attrs_before
         if found is not None:
             self.resume_after_stop()
@@ -143,7 +143,7 @@ class TtyDriver(OpenDriver):
         self.attrs_before = found or self.attrs_before
 
     def stop_application_mode(self) -> None:
-        """Give the terminal back as it was found."""
+        """Restore the state in which the terminal was found."""
         self.disable_input()
         if self.attrs_before is not None:
             with suppress(termios.error):
@@ -161,14 +161,14 @@ class TtyDriver(OpenDriver):
         self._guard.taken &= not lives
 
     def _interrupt(self) -> None:
-        """Have the writer thread return from a `write` that blocks; a signal does that."""
+        """Make the writer thread return from a `write` that blocks, by a signal."""
         writer = self.writer
         if writer and writer.ident and writer.is_alive():
             signal.pthread_kill(writer.ident, signal.SIGURG)
             writer.join(INTERRUPT_TIMEOUT_S)
 
     def disable_input(self) -> None:
-        """Read no more, as while suspended and at the end."""
+        """Stop reading: while suspended, and at the end."""
         if self._listening:
             self._listening = False
             self.loop.remove_reader(self.fileno)
@@ -176,16 +176,16 @@ class TtyDriver(OpenDriver):
             super().disable_input()
 
     def _await_answers(self) -> None:
-        """Read until the terminal has answered what it was asked: the shell would take it for typed text.
+        """Read until the terminal has answered all queries: the shell would take an answer for typed text.
 
-        A terminal that is known to answer is asked once more, after its reports were switched off: then
-        nothing is under way any more.
+        A terminal that is known to answer gets another query after its reports are switched off. Its answer
+        comes after everything that was sent before.
         """
         self.write(terminal_guard.REPORTS_OFF)
         if self._answers:
             self.query_synchronized_output()
-        while self._asked_s is not None:
-            left_s = self._asked_s + ANSWER_TIMEOUT_S - time.monotonic()
+        while self._query_sent_s is not None:
+            left_s = self._query_sent_s + ANSWER_TIMEOUT_S - time.monotonic()
             if left_s <= 0 or not select.select([self.fileno], [], [], left_s)[0]:
                 break
             try:
@@ -195,14 +195,14 @@ class TtyDriver(OpenDriver):
             if not data:
                 break
             self._take(data)
-        self._asked_s = None
+        self._query_sent_s = None
 
     def _take(self, data: bytes) -> list[Message]:
-        """Return the messages that bytes bring, and note answers."""
+        """Return the messages in some bytes, and note answers to queries."""
         before = self._keyboard.answers
         messages = self._keyboard.feed(data)
         if self._keyboard.answers > before:
-            self._answers, self._asked_s = True, None
+            self._answers, self._query_sent_s = True, None
         return messages
 
     def _read(self) -> None:
@@ -211,16 +211,16 @@ class TtyDriver(OpenDriver):
         except OSError:
             data = b""
         if not data:
-            # The end of a file, or of the terminal; it would be readable for ever.
+            # The end of a file, or the terminal was closed: the descriptor would stay readable.
             self.loop.remove_reader(self.fileno)
             self.send_message(self.InputEnded())
             return
         for message in self._take(data):
             self.process_message(message)
-        self.loop.call_later(ESCAPE_TIMEOUT_S, self._look_at_escape)
+        self.loop.call_later(ESCAPE_TIMEOUT_S, self._handle_pause)
         if self._keyboard.pasting:
-            self.loop.call_later(PASTE_TIMEOUT_S + ESCAPE_TIMEOUT_S, self._look_at_escape)
+            self.loop.call_later(PASTE_TIMEOUT_S + ESCAPE_TIMEOUT_S, self._handle_pause)
 
-    def _look_at_escape(self) -> None:
+    def _handle_pause(self) -> None:
         for message in self._keyboard.tick():
             self.process_message(message)

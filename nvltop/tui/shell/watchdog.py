@@ -1,7 +1,8 @@
-"""Restores the terminal after an end that a process cannot notice: SIGKILL, a memory fault.
+"""A watchdog that restores the terminal after SIGKILL or a memory fault, which a process cannot handle.
 
-A shell waits for our end of a pipe to close. It is told whether the terminal is ours at that time; it needs
-no more than `printf` and `stty`, has 1.6 MB in memory, and sleeps while nvltop runs.
+The watchdog is a shell that reads from a pipe until our end of it closes. Through the pipe it learns whether
+the screen is on the terminal. It needs only `printf` and `stty`, takes 1.6 MB of memory, and sleeps while
+nvltop runs.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ LOCAL_FLAGS: Final = {
     "iexten": termios.IEXTEN,
     "isig": termios.ISIG,
 }
-"""Modes that Textual changes, by the names of `stty`."""
+"""Terminal modes that Textual changes, by their names in `stty`."""
 
 
 class Watchdog:
-    """The shell and our end of its pipe; does nothing where there is no shell."""
+    """The shell process, and our end of its pipe; does nothing on machines without a shell."""
 
     def __init__(self, terminal: int, found: list[Any], leave: str) -> None:
-        """Have `leave` sent to `terminal` and the modes `found` put back, should we end without a word."""
+        """If this process dies, send `leave` to `terminal` and restore the modes `found`."""
         self._pipe = -1
         words = [name if found[0] & bit else f"-{name}" for name, bit in INPUT_FLAGS.items()]
         words += [name if found[3] & bit else f"-{name}" for name, bit in LOCAL_FLAGS.items()]
@@ -53,13 +54,13 @@ class Watchdog:
                 env={"PATH": SEARCH_PATH},
                 cwd="/",
                 start_new_session=True,
-            ).returncode = 0  # it is not waited for
+            ).returncode = 0  # nobody waits for this process
             self._pipe, writing = writing, -1
         for fd in filter(lambda fd: fd >= 0, (reading, writing)):
             os.close(fd)
 
-    def tell(self, taken: bool) -> None:
-        """Report whether the terminal is ours from now on."""
+    def report(self, taken: bool) -> None:
+        """Report whether the screen is on the terminal from now on."""
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._pipe, b"taken\n" if taken else b"free\n")

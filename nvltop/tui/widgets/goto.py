@@ -1,4 +1,4 @@
-"""Asks for the time of a recording to go to."""
+"""A dialog for the time of a recording to jump to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nvltop.tui.widgets.prompt import MAX_INPUT_CHARS
 
 
 class GoToDialog(DismissOnce[None], ModalScreen[None]):
-    """One line of input, obeyed when it is entered."""
+    """One line of input; Enter calls a function with it."""
 
     CSS = "GoToDialog { align: center bottom; } GoToDialog > Input { width: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back")]
@@ -25,14 +25,14 @@ class GoToDialog(DismissOnce[None], ModalScreen[None]):
         self._go = go
 
     def compose(self) -> ComposeResult:
-        """Show the line."""
+        """Show the input line."""
         yield Input(
             placeholder="1:30 from the beginning, or a time of day such as 14:02:11",
             max_length=MAX_INPUT_CHARS,
         )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go there, unless nothing was typed."""
+        """Jump to the time, unless the line is empty."""
         if event.value:
             self._go(event.value)
         self.dismiss(None)

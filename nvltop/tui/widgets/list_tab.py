@@ -1,4 +1,4 @@
-"""A tab that is a list: selected, sorted, searched and filtered as in htop."""
+"""The base class of tabs that are lists, with selection, order, search and filter as in htop."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class ListTab(Tab, Generic[T]):
-    """Rows with columns; a subclass says which, see the methods that raise."""
+    """A list of items in columns; subclasses implement the methods that raise NotImplementedError."""
 
     COLUMNS: ClassVar[Sequence[Column]] = ()
     FIRST_SORT: ClassVar[str] = ""
-    """Column to sort by at first, the largest on top."""
+    """Initial sort column, in descending order."""
     TEXT_COLUMNS: ClassVar[frozenset[str]] = frozenset()
-    """Columns that sort from A to Z at first."""
+    """Columns whose initial order is ascending."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3,slash", "search", "Search"),
         Binding("f4,backslash", "filter", "Filter"),
@@ -46,13 +46,13 @@ class ListTab(Tab, Generic[T]):
         self.descending = self.FIRST_SORT not in self.TEXT_COLUMNS
         self.filter_text = ""
         self.follow = True
-        """Whether the selection stays with its item when the order changes, or with its row."""
+        """Whether the selection follows its item when the order changes, or else stays at its row."""
         self._order = SteadyOrder()
         self._last_search = ""
         self._items: list[T] = []
         self._selected = 0
         self._key: Hashable = None
-        """Of the selected item, which stays selected when others move round it."""
+        """Key of the selected item."""
         self._first = 0
         self._title_clicks: list[tuple[int, int, str]] = []
 
@@ -61,35 +61,35 @@ class ListTab(Tab, Generic[T]):
         yield self._list
 
     def items(self) -> Sequence[T]:
-        """Return everything there is to list."""
+        """Return all items, in any order."""
         raise NotImplementedError
 
     def item_key(self, item: T) -> Hashable:
-        """Return what makes an item the same one at the next frame."""
+        """Return a key that identifies an item from frame to frame."""
         raise NotImplementedError
 
     def value(self, item: T, column: str) -> float | str:
-        """Return what a column sorts by."""
+        """Return the value by which a column sorts."""
         raise NotImplementedError
 
     def cell(self, item: T, column: Column) -> TextRun:
-        """Return what a column shows."""
+        """Return the text and role of a column."""
         raise NotImplementedError
 
     def empty(self) -> str:
-        """Say why there is nothing to list."""
+        """Return the reason why the list is empty."""
         raise NotImplementedError
 
     def tail(self, item: T, width: int) -> list[TextRun]:
-        """Return what stands right of the columns."""
+        """Return the runs to the right of the columns."""
         return []
 
     def tail_title(self) -> str:
-        """Return the title of what stands right of the columns."""
+        """Return the title of the part to the right of the columns."""
         return ""
 
     def line(self, item: T, columns: Sequence[Column], width: int) -> list[TextRun]:
-        """Return a row."""
+        """Return the runs of a row."""
         spans: list[TextRun] = []
         for column in columns:
             text, role = self.cell(item, column)
@@ -102,15 +102,15 @@ class ListTab(Tab, Generic[T]):
         return self._items[self._selected] if self._selected < len(self._items) else None
 
     def search_text(self, item: T) -> str:
-        """Return what search and filter look at."""
+        """Return the text of an item that search and filter match, in lower case."""
         return " ".join(shown(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Return the keys of all lists."""
+        """Return the keys that all lists have."""
         return SEARCH_KEY, FILTER_KEY, SORT_KEY
 
     def draw(self) -> None:
-        """Draw what is seen of the list."""
+        """Draw the visible part of the list."""
         self._arrange()
         at = self._list.size
         self._first = first_shown(self._first, self._selected, len(self._items), at.height - 1)
@@ -148,7 +148,7 @@ class ListTab(Tab, Generic[T]):
         return fit(spans, width, "title")
 
     def _shown_filter(self) -> str:
-        """Return the filter; in a picture for others, only if it names something that was renamed."""
+        """Return the filter; in a redacted picture, only if it is a name that was replaced."""
         words = self.view.alias(self.filter_text)
         return words if words != self.filter_text or self.view.alias is str else "left out"
 
@@ -170,11 +170,11 @@ class ListTab(Tab, Generic[T]):
         self._key = self.item_key(self._items[self._selected]) if self._items else None
 
     def page_lines(self) -> int:
-        """Return how many rows are seen."""
+        """Return the number of visible rows."""
         return self._list.size.height - 1
 
     def action_search(self) -> None:
-        """Go to the next row with the text, while it is typed."""
+        """Select the next row that matches, while the text is typed."""
         self.prompt("Search", "", self._search)
 
     def _search(self, text: str) -> None:
@@ -190,7 +190,7 @@ class ListTab(Tab, Generic[T]):
         self.request_draw()
 
     def action_filter(self) -> None:
-        """List only rows with the text."""
+        """List only the rows that match a text."""
         self.prompt("Filter", self.filter_text, self._set_filter)
 
     def _set_filter(self, text: str) -> None:
@@ -198,7 +198,7 @@ class ListTab(Tab, Generic[T]):
         self.request_draw()
 
     def action_sort_by(self) -> None:
-        """Choose the column to sort by."""
+        """Open the menu of sort columns."""
         options = [(column.key, column.title) for column in self.COLUMNS]
         self.app.push_screen(Menu("Sort by", options, self.sort), self._sort_by)
 
@@ -209,12 +209,12 @@ class ListTab(Tab, Generic[T]):
         self.request_draw()
 
     def action_invert(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         self.descending = not self.descending
         self.request_draw()
 
     async def on_click(self, event: events.Click) -> None:
-        """Select a row, or sort by a column's title."""
+        """Select the row under the mouse, or sort by the column whose title is under it."""
         x, y = event.screen_offset
         at = self._list.region
         if not at.contains(x, y):

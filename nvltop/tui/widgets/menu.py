@@ -1,4 +1,4 @@
-"""A list of choices over the screen, as htop's panels at the left."""
+"""A menu at the left of the screen, like htop's panels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 
 class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
-    """Asks for one of some options; None if the user thinks better of it."""
+    """A list of options that returns the id of the selected one, or None."""
 
     CSS = """
     Menu { align: left top; background: transparent; }
@@ -41,10 +41,10 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
             yield self._list
 
     def on_mount(self) -> None:
-        """Begin at what is chosen now."""
+        """Highlight the current option."""
         if self._chosen in self._names:
             self._list.highlighted = self._names.index(self._chosen)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Hand the choice over."""
+        """Return the selected option."""
         self.dismiss(event.option_id)

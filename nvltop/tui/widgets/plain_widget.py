@@ -7,9 +7,9 @@ from textual.widget import Widget
 
 
 class PlainWidget(Widget):
-    """Knows its size without looking itself up on the screen, and also while it is not shown."""
+    """A widget whose size is also known while it is hidden, and without a search for it on the screen."""
 
     @property
     def size(self) -> Size:
-        """What it was laid out for last."""
+        """The size of the last layout."""
         return self.outer_size

@@ -1,4 +1,4 @@
-"""A line of text that the user types in the place of the function bar."""
+"""A prompt for a line of text, in place of the function bar."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 MAX_INPUT_CHARS: Final = 200
-"""What fits on a line; each character more would cost another search."""
+"""Maximum length of the text: it has one line, and each character starts another search."""
 
 
 class Prompt(Horizontal):
-    """Hidden until asked."""
+    """A caption and an input line, hidden unless `ask` has shown it."""
 
     DEFAULT_CSS = """
     Prompt { background: ansi_cyan; color: ansi_black; }
@@ -26,7 +26,7 @@ class Prompt(Horizontal):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]
 
     class Closed(Message):
-        """The line is no longer wanted."""
+        """The user has closed the prompt."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Prompt(Horizontal):
         self._changed: Callable[[str], None] = lambda text: None
 
     def compose(self) -> ComposeResult:
-        """Stand caption and line side by side."""
+        """Show caption and input line side by side."""
         yield self._caption
         yield self._input
 
     def ask(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
-        """Let the user type; `changed` is told of every change."""
+        """Show the prompt, and call `changed` with the text after every change."""
         self._changed = lambda text: None
         self._before = text
         self._caption.update(f"{caption}: ")
@@ -52,19 +52,19 @@ class Prompt(Horizontal):
         self._input.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Pass on what is typed."""
+        """Call `changed` with the text."""
         event.stop()
         if self.display:
             self._changed(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take it as it stands."""
+        """Accept the text."""
         event.stop()
         self._changed(event.value)
         self._leave()
 
     def action_leave(self) -> None:
-        """Take back what was typed."""
+        """Restore the original text."""
         self._changed(self._before)
         self._leave()
 

@@ -1,4 +1,4 @@
-"""A widget that shows rows and sends only what changed of them."""
+"""A widget that shows rows, and sends only the parts of them that changed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
 ColumnRange: TypeAlias = "tuple[int, int]"
-"""From which column up to which."""
+"""First column, and the column after the last."""
 EMPTY_ROW: Final[Row] = ()
 MAX_GAP: Final = 12
-"""Columns that are sent again rather than passed over."""
+"""Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
 
 
 class RowsWidget(PlainWidget):
-    """Rows of exactly the widget's width.
+    """Rows of exactly the width of the widget.
 
-    A row that did not change is not touched. Of the others the part that did goes straight to the terminal
-    where that can be; else Textual renders and sends the line again, up to the last change.
+    A row that did not change costs nothing. The changed parts of other rows are written directly to the
+    terminal if possible; else Textual renders the line again and sends it up to the last change.
     """
 
     DEFAULT_CSS = "RowsWidget { height: 1fr; width: 1fr; }"
@@ -37,7 +37,7 @@ class RowsWidget(PlainWidget):
         self._strips: dict[int, Strip] = {}
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Show these rows from now on."""
+        """Show other rows."""
         old, self._rows = self._rows, rows
         dirty = []
         for y in range(max(len(old), len(rows))):
@@ -58,7 +58,7 @@ class RowsWidget(PlainWidget):
         at = self.region
         if not at:
             return
-        # On a low screen a part of it may lie outside its tab, where another widget stands.
+        # On a low screen a part of the widget may lie outside its tab, where another widget is.
         seen = self.screen.find_widget(self).visible_region
         blank = ((" " * at.width, ""),)
         for y, parts in dirty:
@@ -70,26 +70,26 @@ class RowsWidget(PlainWidget):
                     )
 
     def restyle(self) -> None:
-        """Draw everything anew, as after a change of the styles."""
+        """Draw everything again, after a change of the styles."""
         self._strips.clear()
         self.refresh()
 
     def take_rows(self) -> tuple[Sequence[Row], dict[int, Strip]]:
-        """Show nothing for a moment in which nothing is sent; return what `put_back` takes."""
+        """Remove the rows without sending anything; return the argument of `put_back`."""
         before = self._rows, self._strips
         self._rows, self._strips = (), {}
         return before
 
     def put_back(self, before: tuple[Sequence[Row], dict[int, Strip]]) -> None:
-        """Show again what was shown before `take_rows`."""
+        """Restore the rows that `take_rows` returned."""
         self._rows, self._strips = before
 
     def text(self) -> str:
-        """Return what is shown, without styles."""
+        """Return the text of the rows, without styles."""
         return "\n".join(text_of(row) for row in self._rows)
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Return some lines; there is no border, padding or background that Textual would have to add."""
+        """Return lines without border, padding or background, which Textual would add."""
         return [self.render_line(y).crop(crop.x, crop.right) for y in crop.line_range]
 
     def render_line(self, y: int) -> Strip:
@@ -106,7 +106,7 @@ class RowsWidget(PlainWidget):
 
 
 def changes(before: Row, after: Row) -> list[ColumnRange]:
-    """Return where two different rows of the same width differ; (0, 0) stands for the whole row."""
+    """Return the parts in which two different rows of the same width differ; (0, 0) is the whole row."""
     parts: list[ColumnRange] = []
     at = 0
     for (old, role), (new, its) in zip(before, after, strict=False):
@@ -125,7 +125,7 @@ def changes(before: Row, after: Row) -> list[ColumnRange]:
 
 
 def _rest(parts: list[ColumnRange], at: int, before: Row, after: Row) -> list[ColumnRange]:
-    """Add what differs from column `at` on, where the runs of the rows no longer stand below each other."""
+    """Add the difference from column `at` on, where the runs of the two rows are no longer aligned."""
     end = sum([len(text) for text, _ in after])
     if end != sum([len(text) for text, _ in before]):
         return [(0, 0)]
@@ -140,17 +140,17 @@ def _rest(parts: list[ColumnRange], at: int, before: Row, after: Row) -> list[Co
 
 
 def _join(parts: list[ColumnRange], start: int, end: int) -> None:
-    """Add a part, or make the last one longer: to go to another place takes some bytes, too."""
+    """Add a part, or extend the last part if the gap between them is small."""
     if parts and start - parts[-1][1] < MAX_GAP:
         start = parts.pop()[0]
     parts.append((start, end))
 
 
 def _common_start(a: str, b: str) -> int:
-    """Return how many characters two texts share at their beginnings."""
+    """Return the length of the common prefix of two texts."""
     low, high = 0, min(len(a), len(b))
     while low < high:
-        # Comparing slices is far quicker than comparing characters.
+        # Comparing slices is much faster than comparing characters.
         middle = (low + high + 1) // 2
         if a[:middle] == b[:middle]:
             low = middle
@@ -160,7 +160,7 @@ def _common_start(a: str, b: str) -> int:
 
 
 def _common_end(a: str, b: str) -> int:
-    """Return how many characters two texts share at their ends."""
+    """Return the length of the common suffix of two texts."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""What can be set while nvltop runs: one line a setting, changed at once, written on leaving."""
+"""The setup screen: one line for each setting, applied at once and written to the file on leaving."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ METER_SLOTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class SettingLine:
-    """One setting: its words, what it can be, what it is, and how it is changed."""
+    """One setting: its label, its values, and how it is read and changed."""
 
-    words: str
+    label: str
     values: Sequence[object]
     get: Callable[[Settings], object]
     put: Callable[[Settings, object], Settings]
@@ -64,12 +64,12 @@ def _shown(column: str) -> SettingLine:
     return SettingLine(f"Column {column}", (True, False), lambda s: column not in s.hidden_columns, put)
 
 
-def _told(way: str) -> SettingLine:
+def _alert(method: str) -> SettingLine:
     def put(settings: Settings, value: object) -> Settings:
-        others = [w for w in settings.alert if w != way]
-        return replace(settings, alert=tuple([*others, way] if value else others))
+        others = [m for m in settings.alert if m != method]
+        return replace(settings, alert=tuple([*others, method] if value else others))
 
-    return SettingLine(f"Alert by {way}", (True, False), lambda s: way in s.alert, put)
+    return SettingLine(f"Alert by {method}", (True, False), lambda s: method in s.alert, put)
 
 
 SETTING_LINES: Final[tuple[SettingLine, ...]] = (
@@ -80,13 +80,13 @@ SETTING_LINES: Final[tuple[SettingLine, ...]] = (
     _plain("Unicode", "unicode", (True, False)),
     *(_meter(slot) for slot in range(METER_SLOTS)),
     *(_shown(column) for column in HIDEABLE_COLUMNS),
-    *(_told(way) for way in ALERTS),
+    *(_alert(method) for method in ALERTS),
     _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
 )
 
 
 class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
-    """Gives back what was set before, so that only changes are written."""
+    """A list of settings that returns the original settings, so that only changes are written."""
 
     CSS = """
     SetupScreen { align: left top; background: transparent; }
@@ -108,20 +108,20 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._list = OptionList(*(Option(text) for text in self._texts()), markup=False)
 
     def compose(self) -> ComposeResult:
-        """Show one line a setting."""
+        """Show one line for each setting."""
         with Vertical():
             yield Static("Setup: Left, Right change, Esc done", markup=False)
             yield self._list
 
     def on_mount(self) -> None:
-        """Begin with the first line."""
+        """Highlight the first line."""
         self._list.highlighted = 0
 
     def _texts(self) -> list[str]:
-        return [f"{line.words:20} {_words(line.get(self._settings))}" for line in SETTING_LINES]
+        return [f"{line.label:20} {_words(line.get(self._settings))}" for line in SETTING_LINES]
 
     def action_turn(self, by: int) -> None:
-        """Change the setting of this line."""
+        """Change the highlighted setting."""
         at = self._list.highlighted
         if at is None:
             return
@@ -130,11 +130,11 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._change(self._settings)
 
     def on_option_list_option_selected(self) -> None:
-        """Enter and a click change as well."""
+        """Change the setting that was clicked or entered."""
         self.action_turn(1)
 
     def action_leave(self) -> None:
-        """Hand back what was set before."""
+        """Return the original settings."""
         self.dismiss(self._before)
 
 
