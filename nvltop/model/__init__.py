@@ -1,9 +1,11 @@
-"""The items that flow from the worker to the monitor, and the frame that comes out.
+"""The items that flow from the worker to the monitor, and the frame that the monitor returns.
 
-Frozen dataclasses without behaviour beyond their invariants. Imports nothing of nvltop.
+They are frozen dataclasses without behaviour beyond their invariants. This package imports no other
+module of nvltop.
 """
 
 from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
+from nvltop.model.event import Event, Listening
 from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending, finding_key
 from nvltop.model.frame import (
     ErrorCount,
@@ -54,7 +56,6 @@ from nvltop.model.reading import (
     Counter,
     CounterRefresh,
     Data,
-    Event,
     Fabric,
     Gauges,
     GpuInterval,
@@ -64,7 +65,6 @@ from nvltop.model.reading import (
     LinkErrors,
     LinkState,
     LinkStates,
-    Listening,
     PcieTraffic,
     Reading,
     Scope,

@@ -1,4 +1,4 @@
-"""What a job is doing, as far as the counters of its GPUs carry it."""
+"""Activity of a job, derived from the counters of its GPUs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class StepPeriod:
 
     period_s: float
     confidence: str
-    """`certain`, `likely`, `possible`."""
+    """`certain`, `likely` or `possible`."""
     drift: Maybe[float] = NOT_READ
-    """Change of the period against the minutes before, over the period: 0.02 is two percent slower."""
+    """Relative change of the period against the previous minutes: 0.02 is 2 % slower."""
     silent_s: float = 0.0
     """Seconds since the last traffic; at most one period while the job continues."""
     stopped_after_s: float = 0.0
@@ -24,30 +24,30 @@ class StepPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One GPU of a job over the last minute."""
+    """Averages of one GPU of a job over the last minute."""
 
     gpu: str
     """UUID."""
     moved_bytes_per_s: Maybe[float] = NOT_READ
-    """Mean of the busier direction."""
+    """Mean NVLink rate of the busier direction."""
     communication: Maybe[float] = NOT_READ
-    """Share of the time with traffic, 0…1."""
+    """Share of the time with NVLink traffic, 0 to 1."""
     power_w: Maybe[float] = NOT_READ
-    """Mean, as the next two."""
+    """Mean power."""
     util_percent: Maybe[float] = NOT_READ
     sm_clock_mhz: Maybe[float] = NOT_READ
     late_s: Maybe[float] = NOT_READ
-    """By how much its traffic comes after that of the others."""
+    """Delay of its traffic behind that of the other GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Straggler:
-    """The GPU that the others of a job wait for."""
+    """The GPU that the other GPUs of a job wait for."""
 
     gpu: str
     """UUID."""
     signs: tuple[str, ...]
-    """What it does otherwise than the others, in words."""
+    """Differences from the other GPUs, as phrases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +55,39 @@ class Overlap:
     """Whether a job computes while its NVLinks are busy."""
 
     unit: str
-    """What was compared: `tensor cores`, `SMs` or `power`."""
+    """Unit whose activity was compared: `tensor cores`, `SMs` or `power`."""
     busy: float
-    """Activity of that unit while the links are busy, 0…1 (of `power`: share of the limit)."""
+    """Activity of that unit while the links are busy, 0 to 1 (`power`: share of the power limit)."""
     otherwise: float
-    """The same while they are not."""
+    """Activity of that unit while the links are not busy, 0 to 1."""
     exposed: float
-    """Share of the communication that no computation hides, 0…1."""
+    """Share of the communication that does not overlap with computation, 0 to 1."""
     confidence: str = "likely"
     """`likely` from GPM, `possible` from power."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One thing that bounds a job, and how that is known."""
+    """One thing that limits a job, with its evidence."""
 
     kind: str
     """`heat`, `power`, `rank`, `nic`, `pcie`, `nvlink` or `host`."""
     share: Maybe[float]
-    """Share of the time in which it does (`pcie`, `nic`: of what the link can carry), 0…1."""
+    """Share of the time at the limit, 0 to 1; for `pcie` and `nic`, the share of the link's speed."""
     evidence: str
     """A clause such as `PCIe of GPU 3 carries 57 of 63 GB/s`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether NVLink limits one job. Every place that answers the question uses these numbers.
+    """Whether NVLink limits one job. All outputs use these numbers.
 
     Rates and shares are of the busier direction of the most used links; `NCCL max` is the rate that NCCL
     reaches on them. Defined in nvltop/analysis/activity/README.md.
     """
 
     job: str | None
-    """Key of the job; None where its processes are not known."""
+    """Key of the job; None if its processes are unknown."""
     gpus: tuple[str, ...]
     """UUIDs, in the order of the node."""
     state: str
@@ -96,59 +96,59 @@ class Judgement:
     why: str = ""
     """Why the state is `unknown` or `unclear`."""
     window_s: float = 0.0
-    """The shares are of so many seconds."""
+    """Length in seconds of the window that the shares refer to."""
     step_s: float | None = None
-    """The job's step; the window then holds a whole number of steps, if it holds one at all."""
+    """Step period of the job in seconds; a window longer than it is a multiple of it."""
     busy: Maybe[float] = NOT_READ
-    """Share of the time with traffic."""
+    """Share of the time with traffic, 0 to 1."""
     at_limit: Maybe[float] = NOT_READ
-    """Share of the time at or near the limit, at least."""
+    """Lower bound of the share of the time at or near the limit, 0 to 1."""
     at_limit_most: Maybe[float] = NOT_READ
-    """And at most: bursts shorter than a reading may have been at the limit."""
+    """Upper bound of that share: bursts shorter than a reading may have been at the limit."""
     level: Maybe[float] = NOT_READ
-    """Rate while there is traffic, over NCCL max."""
+    """Rate while there is traffic, divided by NCCL max."""
     mean: Maybe[float] = NOT_READ
-    """Mean rate over NCCL max."""
+    """Mean rate divided by NCCL max."""
     nvls: bool = False
-    """The rate is what an NVLS all-reduce reaches, and below what a ring reaches."""
+    """Whether the rate is that of an NVLS all-reduce, which is below that of a ring."""
     nvls_capable: bool = False
-    """The board can do NVLS all-reduces."""
+    """Whether the board supports NVLS all-reduces."""
     gpu: str | None = None
-    """UUID of the GPU that is at its limit for longer than the others; None where all are alike."""
+    """UUID of the GPU that is at its limit longer than the others; None if all are similar."""
     remote: str | None = None
-    """UUID of the GPU that its most used links lead to, on boards without NVSwitches."""
+    """UUID of the peer of its most used links, on boards without NVSwitches."""
     direction: str = "both"
-    """`tx` or `rx` where only one carries much."""
+    """`tx` or `rx` if only one direction carries much, otherwise `both`."""
     overlap: Maybe[Overlap] = NOT_READ
     reached_bytes_per_s: Maybe[float] = NOT_READ
-    """Of one GPU and direction while there is traffic."""
+    """Rate of one GPU and direction while there is traffic."""
     practical_bytes_per_s: Maybe[float] = NOT_READ
-    """What NCCL reaches on the same links."""
+    """Rate that NCCL reaches on the same links."""
     silent_s: float = 0.0
     """Seconds since the last traffic."""
     over_pcie: int = 0
-    """GPUs that use PCIe for 20 % of what it can carry, or more, over the last seconds."""
+    """Number of GPUs that used at least 20 % of the PCIe speed in the last seconds."""
     limits: tuple[Limit, ...] = ()
-    """Everything that is seen to bound the job, the first first."""
+    """Everything that limits the job, the most important first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the GPUs of one job do together."""
+    """Joint activity of the GPUs of one job."""
 
     job: str | None
-    """Key of the job; None where its processes are not known."""
+    """Key of the job; None if its processes are unknown."""
     gpus: tuple[str, ...]
     """UUIDs, in the order of the node."""
     step: Maybe[StepPeriod] = NOT_READ
     communication: Maybe[float] = NOT_READ
-    """Share of the time with NVLink traffic, 0…1: the median of its GPUs."""
+    """Share of the time with NVLink traffic, 0 to 1: the median of its GPUs."""
     intensity: Maybe[float] = NOT_READ
-    """Rate while there is traffic, over what NCCL reaches on this generation."""
+    """Rate while there is traffic, divided by the rate that NCCL reaches on this NVLink generation."""
     limit: Maybe[str] = NOT_READ
-    """What bounds the job: `heat`, `power`, `rank` (see `straggler`), `nic`, `pcie` or `nvlink`; `none` if
-    nothing that is seen does."""
+    """What limits the job: `heat`, `power`, `rank` (see `straggler`), `nic`, `pcie` or `nvlink`; `none` if no
+    limit is visible."""
     ranks: tuple[Rank, ...] = ()
     straggler: Straggler | None = None
     limits: tuple[Limit, ...] = ()
-    """Everything that is seen to bound the job, with evidence; `limit` is the first."""
+    """Everything that limits the job, with its evidence; `limit` is the first."""

@@ -27,7 +27,7 @@ def finding_key(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a health rule says."""
+    """A finding of a health rule."""
 
     rule: str
     severity: Severity
@@ -37,25 +37,25 @@ class Finding:
     summary: str
     """One full sentence: what is wrong and what it means."""
     evidence: Mapping[str, object] = field(default_factory=dict)
-    """What the rule saw: numbers before and after, the window, the age of the data."""
+    """Values behind the finding: numbers before and after, the window, the age of the data."""
     next_step: str = ""
     source: str = ""
-    """Whose threshold or meaning it is, such as `DCGM health watch`; `nvltop` for our own."""
+    """Origin of the threshold or of the meaning, such as `DCGM health watch`; `nvltop` for its own."""
     confidence: str = "certain"
-    """`certain`, `likely`, `possible`."""
+    """`certain`, `likely` or `possible`."""
     nic: str | None = None
-    """Name of the NIC that it is about; `link` is then the port, where it has several."""
+    """Name of the NIC; `link` is then the port number if it has several ports."""
     began_s: float | None = None
-    """Unix time from which on the rule has said so."""
+    """Unix time at which the condition began."""
     ended_s: float | None = None
-    """Unix time at which it stopped; None while it lasts."""
+    """Unix time at which the condition ended; None while it lasts."""
     headline: str = ""
     """The finding in at most `MAX_HEADLINE` characters, for rows and the header; the rules always set it."""
     key: FindingKey = NO_KEY
     """Identifies the finding. A finding about several links of a GPU keeps its key when a link joins or
     leaves."""
     caused_by: FindingKey | None = None
-    """Key of the root finding that this one follows from; None for a finding that stands on its own."""
+    """Key of the root finding that this finding follows from; None for a root finding."""
 
     def __post_init__(self) -> None:
         """Set the key where the caller gave none."""
@@ -65,25 +65,26 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A condition that is seen now and is not a finding yet, because its delay has not passed."""
+    """A condition that is present now and is not a finding yet because its delay has not passed."""
 
     finding: Finding
-    """The finding that it becomes, with the severity that it gets then."""
+    """The finding that it will become, with its future severity."""
     wait_s: float
-    """Seconds until then at the earliest; 0 where only more readings that agree are missing."""
+    """Shortest time in seconds until then; 0 if only further readings are needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one family of rules, whether it found something or not."""
+    """Outcome of one group of rules."""
 
     name: str
-    """Such as `links`, `link errors`, `fabric`."""
+    """Name of the group, such as `links`, `link errors` or `fabric`."""
     outcome: str
-    """`problem`: a finding stands. `pending`: a condition that would be a finding is seen, its delay has not
-    passed. `unknown`: the values could not be read. `fine`: none of the conditions was seen while nvltop
-    watched. `n/a`: the node has nothing of the kind."""
+    """`problem`: there is a finding. `pending`: a condition is present whose delay has not passed. `unknown`:
+    the values could not be read. `fine`: no condition was present while nvltop watched. `n/a`: does not apply
+    to this node."""
     detail: str
-    """The worst finding, what is pending and for how long more, why it is unknown, or what was examined."""
+    """The worst finding, the pending condition with its remaining delay, the reason why it is unknown,
+    or what was checked."""
     watched_s: float = 0.0
-    """For how many seconds the family has been examined without a gap."""
+    """Seconds for which the group has been checked without a gap."""

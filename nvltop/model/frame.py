@@ -1,4 +1,4 @@
-"""What is drawn and written: one moment of the node, worked out from the items."""
+"""The frame: the state of the node at one time, computed from the items."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nvltop.model.activity import Activity, Judgement
+from nvltop.model.event import Event
 from nvltop.model.finding import Check, Finding, Pending
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
@@ -17,7 +18,6 @@ from nvltop.model.reading import (
     ComputeActivity,
     Cost,
     Counter,
-    Event,
     Fabric,
     Gauges,
     Host,
@@ -34,75 +34,75 @@ class ErrorCount:
     """One error counter of one link."""
 
     total: Maybe[int]
-    """Since the driver loaded or the GPU was reset."""
+    """Count since the driver was loaded or the GPU was reset."""
     since_start: Maybe[int]
-    """Increases seen since nvltop started; resets do not lower it."""
+    """Increases since nvltop started; a reset does not lower it."""
     per_min: Maybe[float]
     """Increases over the last minute."""
     last_change_s: float | None
-    """Seconds since the last increase seen; None if none was."""
+    """Seconds since the last increase; None if there was none."""
     minutes: int = 0
     """Bit mask of the last 30 one-minute windows with an increase; bit 0 is the current one."""
     peak_per_s: float = 0.0
-    """Fastest increase between two readings of the last minute."""
+    """Highest rate of increase between two readings of the last minute."""
     reset_s: float | None = None
-    """Seconds since the counter was last seen to go down; None if it never was."""
+    """Seconds since the counter last decreased; None if it never did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link of one GPU, now."""
+    """One link of one GPU."""
 
     index: int
     state: LinkState
     state_reason: str = ""
     """Why the state is unknown."""
     speed_bytes_per_s: Maybe[float] = NOT_READ
-    """What the link can carry, one direction."""
+    """Speed of the link, one direction."""
     remote: Remote = field(default_factory=Remote)
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
     tx_bytes_total: Maybe[int] = NOT_READ
     rx_bytes_total: Maybe[int] = NOT_READ
     errors: Mapping[str, ErrorCount] = field(default_factory=dict)
-    """By kind, only kinds that the board can count."""
+    """Error counters of the kinds that the board counts, by kind."""
     mean_tx_bytes_per_s: Maybe[float] = NOT_READ
     """Mean over the window of `GpuFrame.mean_span_s`."""
     mean_rx_bytes_per_s: Maybe[float] = NOT_READ
 
     @property
     def active(self) -> bool:
-        """Whether the link is trained (up, asleep, or trained without traffic)."""
+        """Whether the link is trained (up, asleep, or with traffic disabled)."""
         return self.state.active
 
 
 @dataclass(frozen=True, slots=True)
 class NvLink:
-    """The NVLinks of one GPU together."""
+    """Totals of the NVLinks of one GPU."""
 
     links_present: Maybe[int] = NOT_READ
-    """0 on a GPU without NVLink."""
+    """Number of links; 0 on a GPU without NVLink."""
     links_up: Maybe[int] = NOT_READ
     speed_bytes_per_s: Maybe[float] = NOT_READ
-    """Sum of the up links' speeds, one direction: the 100 % of `% of speed`."""
+    """Sum of the speeds of the active links, one direction: 100 % in `% of speed`."""
     ceiling: Maybe[float] = NOT_READ
-    """Share of the speed (0…1) that NCCL reaches in practice on this generation."""
+    """Share of the speed that NCCL reaches in practice on this NVLink generation, 0 to 1."""
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
     recent_share: Maybe[float] = NOT_READ
     """Mean over the last seconds of the busier direction's share of the speed."""
     recent_s: float = 0.0
-    """How many seconds that mean is over; it grows to ten."""
+    """Length of the window of `recent_share` in seconds; it grows to ten."""
     counter: Maybe[Counter] = NOT_READ
     scope: Maybe[Scope] = NOT_READ
     errors_total: Maybe[int] = NOT_READ
-    """All error kinds that mean trouble, summed over the links: lifetime."""
+    """Lifetime count of all errors of all links, without informative kinds."""
     errors_since_start: Maybe[int] = NOT_READ
     tx_bytes_total: Maybe[int] = NOT_READ
-    """Only where the driver counts all links as one; elsewhere links come and go, and a sum would jump."""
+    """Only if the driver counts all links as one: elsewhere a sum would jump when a link goes down."""
     rx_bytes_total: Maybe[int] = NOT_READ
     mean_tx_bytes_per_s: Maybe[float] = NOT_READ
-    """Mean over the window of `GpuFrame.mean_span_s`: what tables show and sort by."""
+    """Mean over the window of `GpuFrame.mean_span_s`, which tables show and sort by."""
     mean_rx_bytes_per_s: Maybe[float] = NOT_READ
     peak_tx_bytes_per_s: Maybe[float] = NOT_READ
     """Highest rate between two readings of that window."""
@@ -111,28 +111,28 @@ class NvLink:
 
 @dataclass(frozen=True, slots=True)
 class LinkSpan:
-    """What the links of one GPU moved between two refreshes of their counters."""
+    """Traffic of the links of one GPU between two refreshes of their counters."""
 
     start_s: float
     """CLOCK_MONOTONIC."""
     end_s: float
     tx_bytes_per_s: Maybe[float]
-    """All links together."""
+    """TX rate of all links."""
     rx_bytes_per_s: Maybe[float]
     rates: tuple[Maybe[float], ...]
-    """Bytes/s of each counter: TX of every link, then RX; TX and RX alone for `Scope.GPU`."""
+    """Rate of each counter in bytes/s: TX of every link, then RX; two entries for `Scope.GPU`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """Share of the last seconds, 0…1, in which the driver throttled the clocks, by reason.
+    """Share of the last seconds in which the driver throttled the clocks, 0 to 1, by reason.
 
-    The driver counts these times (`Gauges.power_cap_s` and the like), so nothing between two readings is
-    missed. Several reasons can apply at once: the shares do not add up.
+    The driver counts these times (such as `Gauges.power_cap_s`), so that short throttling between two
+    readings is included. Several reasons can apply at once, so the shares may add up to more than 1.
     """
 
     over_s: Maybe[float] = NOT_READ
-    """Length in seconds of the time that the shares refer to."""
+    """Length in seconds of the window that the shares refer to."""
     power_cap: Maybe[float] = NOT_READ
     sw_thermal: Maybe[float] = NOT_READ
     hw_thermal: Maybe[float] = NOT_READ
@@ -141,11 +141,11 @@ class Throttling:
 
 @dataclass(frozen=True, slots=True)
 class GpuFrame:
-    """One GPU, now."""
+    """One GPU."""
 
     gpu: Gpu
     state: str = "ok"
-    """`ok`, `lost`, `unreadable`."""
+    """`ok`, `lost` or `unreadable`."""
     state_reason: str = ""
     age_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds since each group of values was read."""
@@ -156,69 +156,69 @@ class GpuFrame:
     nvlink: NvLink = field(default_factory=NvLink)
     links: Sequence[Link] = ()
     ber: LinkBer | None = None
-    """None on boards that tell none, and before the first reading."""
+    """Bit error rates; None on boards without them, and before the first reading."""
     span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the start and the end of the time that the newest link rates are means over."""
+    """CLOCK_MONOTONIC of the start and the end of the span of the newest link rates."""
     pcie_span_s: tuple[float, float] | None = None
     stale: bool = False
-    """The link counters (without NVLink: all values) are older than they should be."""
+    """Whether the link counters, or all values of a GPU without NVLink, are older than expected."""
     spans: tuple[LinkSpan, ...] = ()
-    """The last spans, oldest first: more than one may have ended since the frame before."""
+    """Recent spans, oldest first: several may have ended since the previous frame."""
     mean_span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the window that the means of the links are over."""
+    """CLOCK_MONOTONIC of the start and the end of the averaging window of the links."""
     mean_is_step: bool = False
-    """Whether that window is a step of the GPU's job (or several where a step is very short)."""
+    """Whether the averaging window is a step of the GPU's job, or several very short steps."""
     compute: ComputeActivity = field(default_factory=ComputeActivity)
     compute_span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the span that `compute` is the mean of."""
+    """CLOCK_MONOTONIC of the start and the end of the span of `compute`."""
     throttling: Throttling = field(default_factory=Throttling)
 
 
 @dataclass(frozen=True, slots=True)
 class NicFrame:
-    """One port of a NIC, now."""
+    """One port of a NIC."""
 
     nic: Nic
     port: NicPort
-    """As last read; its state is `gone` if the port no longer is."""
+    """The last reading; its state is `gone` if the port no longer exists."""
     label: str = ""
-    """Of the NIC in the matrix, such as `NIC3`; empty if it is not in it."""
+    """Label of the NIC in the matrix, such as `NIC3`; empty if it is not listed there."""
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
     ip_tx_bytes_per_s: Maybe[float] = NOT_READ
-    """What goes through the kernel beside RDMA; only on RoCE."""
+    """Traffic of the kernel's network stack, which is not RDMA; RoCE only."""
     ip_rx_bytes_per_s: Maybe[float] = NOT_READ
     errors: Mapping[str, ErrorCount] = field(default_factory=dict)
-    """By the kernel's name of the counter, only those that there are."""
+    """Error counters that the port has, by the kernel's name."""
     span_s: tuple[float, float] | None = None
-    """CLOCK_MONOTONIC of the two readings that the rates are from."""
+    """CLOCK_MONOTONIC of the two readings behind the rates."""
     age_s: float = 0.0
     """Seconds since the port was read."""
     stale: bool = False
-    """That is longer ago than it should be."""
+    """Whether the last reading is older than expected."""
 
     @property
     def active(self) -> bool:
-        """Whether the port carries traffic, or could."""
+        """Whether the port can carry traffic."""
         return self.port.state == "active"
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The matrix of `nvidia-smi topo -m`, and what else is known per pair of GPUs. All are square."""
+    """The matrix of `nvidia-smi topo -m`, and more values by pair of GPUs, each a square matrix."""
 
     labels: tuple[str, ...] = ()
-    """GPUs, then NICs."""
+    """Labels of rows and columns: GPUs, then NICs."""
     cells: tuple[tuple[str, ...], ...] = ()
-    """By label: `X`, `NV#`, `PIX`, `PXB`, `PHB`, `NODE`, `SYS`, or `?` where it could not be read."""
+    """Cells: `X`, `NV#`, `PIX`, `PXB`, `PHB`, `NODE`, `SYS`, or `?` if unknown."""
     p2p_nvlink: tuple[tuple[Maybe[str], ...], ...] = ()
-    """By GPU: `X`, `OK`, or NVML's code for why not."""
+    """P2P status over NVLink by GPU: `X`, `OK`, or NVML's code for the reason why not."""
     pair_tx_bytes_per_s: tuple[tuple[Maybe[float], ...], ...] = ()
-    """By GPU, from row to column; missing on NVSwitch boards, where NVML cannot know it."""
+    """TX rate from row to column, by GPU; missing on NVSwitch boards, where NVML has no counter for it."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """`ROW,COLUMN` of each `?` cell and why."""
+    """Reason of each `?` cell, by `ROW,COLUMN`."""
     legend: Mapping[str, str] = field(default_factory=dict)
-    """Name of the NIC behind each label, where the labels are numbers."""
+    """Name of the NIC for each label, if the labels are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,20 +228,20 @@ class Verdict:
     id: str
     """One of `VERDICT_IDS` (nvltop/analysis/verdict.py)."""
     summary: str
-    """One or two sentences."""
+    """The verdict in one or two sentences."""
     headline: str = ""
-    """At most 45 characters."""
+    """The verdict in at most `MAX_HEADLINE` characters."""
     watched_s: float = 0.0
-    """How long the traffic has been read, in seconds."""
+    """Seconds for which the traffic has been read."""
     judgement: Judgement | None = None
-    """The numbers that it is made from: those of the most limited job."""
+    """Numbers behind the verdict: those of the most limited job."""
     others: int = 0
-    """Other jobs that use NVLink."""
+    """Number of other jobs that use NVLink."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Everything there is to show at one moment."""
+    """All values to be shown at one time."""
 
     inventory: Inventory
     tick: Tick
@@ -250,28 +250,28 @@ class Frame:
     gpus: tuple[GpuFrame, ...] = ()
     matrix: Matrix = field(default_factory=Matrix)
     nics: tuple[NicFrame, ...] = ()
-    """Every port of every NIC."""
+    """All ports of all NICs."""
     host: Host = field(default_factory=Host)
     cost: Cost = field(default_factory=Cost)
     verdict: Verdict = Verdict("starting", "Waiting for the first readings")
     findings: tuple[Finding, ...] = ()
-    """Worst first."""
+    """Findings, the worst first."""
     past_findings: tuple[Finding, ...] = ()
-    """Those that have ended, newest first."""
+    """Findings that have ended, newest first."""
     checks: tuple[Check, ...] = ()
     events: tuple[Event, ...] = ()
     processes: Maybe[Processes] = NOT_READ
     jobs: tuple[Job, ...] = ()
     activity: tuple[Activity, ...] = ()
-    """Of the jobs that use NVLink, and of GPUs that work together without a job being known."""
+    """Activity of the jobs that use NVLink, and of GPUs that work together without a known job."""
     judgements: tuple[Judgement, ...] = ()
-    """Whether NVLink limits each job, and each GPU that belongs to none."""
+    """Whether NVLink limits each job, and each GPU without a job."""
     at_limit_s: tuple[tuple[str, float], ...] = ()
-    """UUID of a GPU, and the seconds since the start in which its links were at or near their limit."""
+    """UUID of each GPU with the seconds since the start in which its links were at or near their limit."""
     sequence: int = 0
-    """Counts frames that brought new link rates; a series takes one value per step."""
+    """Number of frames with new link rates so far; a time series adds one value for each."""
     pending: tuple[Pending, ...] = ()
-    """Conditions whose delay has not passed, worst first."""
+    """Conditions whose delay has not passed, the worst first."""
     incidents: tuple[Incident, ...] = ()
     """Faults of the logs and of NVML that belong together, the newest first."""
     log_access: str = ""
@@ -285,4 +285,4 @@ class Frame:
 
 
 Show = Callable[[Frame, "list[str] | None"], None]
-"""Takes each frame, and the UUIDs of the GPUs to show; None stands for all."""
+"""Receives each frame and the UUIDs of the GPUs to show, or None for all."""

@@ -1,4 +1,4 @@
-"""Processes that use GPUs, and the jobs they belong to."""
+"""Processes that use GPUs, and their jobs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from nvltop.model.missing import NOT_READ, Maybe
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """What one process has on one GPU."""
+    """The use of one GPU by one process."""
 
     gpu: str
     """UUID."""
     kind: str
-    """`compute`, `graphics` or `mps`, after NVML's list that the process stands in."""
+    """`compute`, `graphics` or `mps`, by the NVML list that contains the process."""
     memory_bytes: Maybe[int] = NOT_READ
     sm_percent: Maybe[float] = NOT_READ
-    """Newest sample of `nvmlDeviceGetProcessUtilization`, 0…100."""
+    """Latest sample of `nvmlDeviceGetProcessUtilization`, 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """A process that started another, directly or not."""
+    """A parent process, direct or indirect."""
 
     pid: int
     name: str
     interpreter: str = ""
-    """Base name of the program that runs it where `name` is that of a script; empty otherwise."""
+    """Base name of the interpreter if `name` is that of a script; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +37,47 @@ class Process:
     pid: int
     uses: tuple[GpuUse, ...]
     executable: Maybe[str] = NOT_READ
-    """Base name."""
+    """Base name of the executable."""
     user: Maybe[str] = NOT_READ
     arguments: Maybe[str] = NOT_READ
-    """All but the executable, quoted as a shell has them; cut off where they are long."""
+    """Arguments without the executable, shell-quoted; truncated if long."""
     cpu_percent: Maybe[float] = NOT_READ
-    """Of one CPU, since the reading before."""
+    """CPU use since the previous reading; 100 is one CPU."""
     memory_bytes: Maybe[int] = NOT_READ
-    """Resident."""
+    """Resident memory."""
     started_s: Maybe[float] = NOT_READ
-    """Unix time; with `pid` it names the process for good, which the pid alone does not."""
+    """Unix time of the start; together with `pid` it identifies the process, as pids are reused."""
     ancestors: tuple[Ancestor, ...] = ()
-    """Parent first, as far up as could be seen."""
+    """Ancestors that could be read, the parent first."""
     group_kind: str = ""
-    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes` or `container` where the cgroup path names one of
-    them, else empty."""
+    """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes` or `container` if the cgroup path names one of them,
+    otherwise empty."""
     group_id: str = ""
-    """The batch system's job number (of HTCondor the slot), the pod's UID or the start of the container's
-    id."""
+    """Job number of the batch system (HTCondor: slot), UID of the pod, or start of the container id."""
     session: int = 0
-    """Session id, which is the pid of the session's first process; 0 if it was not read."""
+    """Session id, the pid of the session's first process; 0 if it was not read."""
     start_ticks: Maybe[int] = NOT_READ
-    """Field 22 of /proc/PID/stat (clock ticks since boot): what a signal is sent by, with `pid`."""
+    """Start time in clock ticks since boot (field 22 of /proc/PID/stat); checked before a signal is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """All processes on the GPUs that were read, at one moment."""
+    """All processes on the GPUs that were read, at one time."""
 
     processes: tuple[Process, ...] = ()
     hidden: int = 0
-    """Processes that the driver lists and that we cannot see."""
+    """Number of processes that the driver lists and nvltop cannot see."""
     hidden_reason: str = ""
     unread: Maybe[bool] = False
-    """`Missing` if a GPU did not tell its processes."""
+    """`Missing` if the processes of a GPU could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Processes that belong together."""
+    """Processes that belong to one job."""
 
     key: str
-    """Kind and number, such as `slurm:4711` or `torchrun:812`; the same as long as the job runs."""
+    """Kind and number, such as `slurm:4711` or `torchrun:812`; constant while the job runs."""
     label: str
     kind: str
     """`slurm`, `lsf`, `pbs`, `htcondor`, `kubernetes`, `container`, `torchrun`, `mpirun`, `srun`, … or
@@ -88,15 +87,15 @@ class Job:
     gpus: tuple[str, ...]
     """UUIDs, in the order of the node."""
     exclusive: tuple[bool, ...]
-    """By entry of `gpus`: whether no other job, nor a process unseen, is on that GPU."""
+    """For each of `gpus`: whether no other job and no hidden process uses that GPU."""
     tx_bytes_per_s: Maybe[float]
-    """NVLink traffic of its GPUs together, as a mean over `mean_over_s`; the job's own only if `exact`."""
+    """NVLink traffic of all its GPUs, averaged over `mean_over_s`; only that of the job if `exact`."""
     rx_bytes_per_s: Maybe[float]
     exact: bool
     unlinked: Maybe[tuple[tuple[str, str], ...]]
-    """Pairs of its GPUs (UUIDs) without NVLink between them."""
+    """Pairs of its GPUs (UUIDs) that are not connected by NVLink."""
     mean_over_s: float = 0.0
-    """Longest window of its GPUs' means, seconds."""
+    """Longest averaging window of its GPUs, seconds."""
     parts: tuple[str, ...] = ()
-    """By entry of `gpus`: the key that each process would have alone, where only their traffic makes them
-    one job; empty for any other job."""
+    """For each of `gpus`: the key of its process alone, if only common traffic makes the processes one job;
+    empty for any other job."""

@@ -67,7 +67,7 @@ class FabricLog:
 
 
 MAX_GROUPS: Final = 4096
-"""Multicast groups that are told apart."""
+"""Multicast groups that are tracked at most."""
 
 
 class LogFault(NamedTuple):

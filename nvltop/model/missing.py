@@ -1,7 +1,7 @@
-"""A value that could not be read, and why.
+"""Values that could not be read, with their reasons.
 
-Every value that comes from a driver is a number or a `Missing`; nothing in nvltop stands in for an
-unread value, least of all 0.
+Each value of a driver is a value or a `Missing`. An unknown value is never replaced by another one, such
+as 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Missing:
     """The absence of a value, with its reason."""
 
     reason: str
-    """A few plain words, lower case, fit to stand behind "unknown:"."""
+    """A few words in lower case that can follow "unknown:"."""
 
 
 Maybe: TypeAlias = Union[T, Missing]  # noqa: UP007  (subscripted at run time, by the codec)

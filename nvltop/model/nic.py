@@ -1,4 +1,4 @@
-"""Network interfaces: what joins this node to others, and where they sit on the PCI bus."""
+"""Network interfaces of this node, and their locations on the PCI bus."""
 
 from __future__ import annotations
 
@@ -7,77 +7,77 @@ from typing import Final
 
 from nvltop.model.missing import NOT_READ, Maybe, Missing
 
-NO_NODE: Final = Missing("the kernel tells no NUMA node")
-"""The NUMA node of a device to which the firmware assigns none (-1), on a machine with several."""
+NO_NODE: Final = Missing("the kernel reports no NUMA node")
+"""NUMA node of a device to which the firmware assigns none (-1), on a machine with several."""
 LPF: Final = "lpf"
 """Role of an NVSwitch's management function (limited port function, HGX B200 and B300): an InfiniBand device
-through which NVLSM reaches the switch. It has no cable and carries no data of jobs."""
+through which NVLSM reaches the switch. It has no cable and does not carry the data of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class PciLocation:
-    """Where a PCI device sits."""
+    """Location of a device on the PCI bus."""
 
     pci_bus_id: str
-    """As the kernel writes it: `0000:1b:00.0`."""
+    """PCI bus id in the kernel's format: `0000:1b:00.0`."""
     bridges: tuple[str, ...]
-    """The way down to it: the host bridge (`pci0000:15`), then every PCI bridge."""
+    """Path to the device: the host bridge (`pci0000:15`), then each PCI bridge."""
     numa_node: Maybe[int | None] = NOT_READ
-    """None where the machine has one NUMA node and the device none, or the kernel knows none at all."""
+    """NUMA node of the device; None if it has none and the machine has at most one."""
     port_width: Maybe[int] = NOT_READ
-    """Lanes of the PCIe port above it, which is the slot's limit (`max_link_width` in sysfs); GPUs only."""
+    """Number of lanes of the upstream PCIe port, the limit of the slot (`max_link_width`); GPUs only."""
     port_gen: Maybe[int] = NOT_READ
-    """PCIe generation that the port above it supports (`max_link_speed` in sysfs); GPUs only."""
+    """PCIe generation of the upstream port (`max_link_speed`); GPUs only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """One RDMA device, or one Ethernet interface that no RDMA device stands for."""
+    """One RDMA device, or one Ethernet interface without an RDMA device."""
 
     device: str
-    """Its name: `mlx5_0`, `ens1f0`."""
+    """Device name: `mlx5_0`, `ens1f0`."""
     rdma: bool
     location: Maybe[PciLocation] = NOT_READ
-    """Missing for what is on no PCI bus, such as software RDMA."""
+    """PCI location; missing for a device that is not on a PCI bus, such as software RDMA."""
     model: str = ""
-    """What alike devices have in common: the board's part number, or PCI vendor and device."""
+    """Part number of the board, or PCI vendor and device: equal for devices of one model."""
     virtual: bool = False
-    """A virtual function (SR-IOV)."""
+    """Whether it is a virtual function (SR-IOV)."""
     bond: bool = False
-    """Several ports made one."""
+    """Whether it bonds several ports."""
     interfaces: tuple[str, ...] = ()
-    """Network interfaces of the same ports."""
+    """Network interfaces of its ports."""
     role: str = ""
     """`lpf` for the management function of an NVSwitch; empty for a NIC that carries data."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicPort:
-    """What one port said at one poll; the counters are cumulative."""
+    """State and cumulative counters of one port at one reading."""
 
     device: str
     port: int
-    """From 1; 0 for an Ethernet interface without RDMA."""
+    """Port number from 1; 0 for an Ethernet interface without RDMA."""
     link_layer: Maybe[str] = NOT_READ
     """`InfiniBand` or `Ethernet`."""
     state: Maybe[str] = NOT_READ
     """`active`, `armed`, `init` or `down`."""
     physical: str = ""
-    """What the port itself is doing, such as `LinkUp`, `Polling`, `Disabled`; empty if not told."""
+    """Physical state, such as `LinkUp`, `Polling` or `Disabled`; empty if not reported."""
     rate_bytes_per_s: Maybe[float] = NOT_READ
-    """What the port runs at now, one direction."""
+    """Current rate of the port, one direction."""
     tx_bytes: Maybe[int] = NOT_READ
-    """InfiniBand: all traffic; RoCE: RDMA traffic; else what the interface has sent."""
+    """InfiniBand: all traffic; RoCE: RDMA traffic; otherwise all bytes that the interface has sent."""
     rx_bytes: Maybe[int] = NOT_READ
     ip_tx_bytes: Maybe[int] = NOT_READ
-    """RoCE: what goes through the kernel beside RDMA."""
+    """RoCE: traffic of the kernel's network stack, which is not RDMA."""
     ip_rx_bytes: Maybe[int] = NOT_READ
     errors: dict[str, Maybe[int]] = field(default_factory=dict)
-    """By the kernel's name of the counter; only those that there are."""
+    """Error counters that the port has, by the kernel's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicPorts:
-    """One poll of all ports of the node."""
+    """One reading of all ports of the node."""
 
     ports: tuple[NicPort, ...]

@@ -1,4 +1,4 @@
-"""One poll of one group of values of one GPU, as NVML gave them, with the time of the poll."""
+"""Readings: one group of values of one GPU, as NVML returned them, with the time of the call."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Counter(str, Enum):
     """What a throughput counter counts."""
 
     DATA = "data"
-    """Bytes of data (fields 138, 139; 202, 204)."""
+    """Bytes of data without protocol overhead (fields 138, 139; 202, 204)."""
     RAW = "raw"
-    """With protocol overhead (fields 140, 141)."""
+    """Bytes including protocol overhead (fields 140, 141)."""
 
 
 class Scope(str, Enum):
-    """What one throughput counter covers."""
+    """What one throughput counter covers: a link, or all links of a GPU."""
 
     LINK = "link"
     GPU = "gpu"
-    """The driver gives only a sum over the GPU's links."""
+    """The driver returns only the sum over the links of the GPU."""
 
 
 def split_tx_rx(values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -64,8 +64,8 @@ class LinkCounters:
     """By link index; one entry for `Scope.GPU`."""
     rx_bytes: tuple[Maybe[int], ...]
     stamp_us: tuple[int, ...] = ()
-    """NVML's own time of each TX entry, then each RX entry (Unix µs); one number if all are equal,
-    empty if the driver gave none."""
+    """NVML's timestamp of each TX entry, then of each RX entry (Unix µs); one number if all are equal, empty
+    if the driver returned none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class LinkStates:
 
     states: tuple[Maybe[LinkState], ...]
     speed_bytes_per_s: tuple[Maybe[float], ...]
-    """What NVML says the link can carry per direction (field 164, else 84…137, else 90)."""
+    """Speed of each link in bytes/s, one direction (field 164, else 84 to 137, else 90)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,9 @@ class LinkErrors:
 
 @dataclass(frozen=True, slots=True)
 class LinkBer:
-    """Bit error rate after correction of each link, as NVML packs it (field 220): bits 0-7 are the
-    negative exponent, 8-11 the mantissa; 15e-255 is none at all.
+    """Effective bit error rate (after correction) of each link, as NVML packs it (field 220).
+
+    Bits 0-7 are the negative exponent, bits 8-11 the mantissa; 15e-255 means no error.
     """
 
     effective: tuple[Maybe[int], ...]
@@ -95,7 +96,7 @@ class LinkBer:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Values of the moment."""
+    """Values that NVML samples at the time of the call."""
 
     util_percent: Maybe[float] = NOT_READ
     memory_used_bytes: Maybe[int] = NOT_READ
@@ -111,16 +112,16 @@ class Gauges:
     power_cap_s: Maybe[float] = NOT_READ
     """Seconds since the driver loaded in which the power limit throttled the clocks (field 74)."""
     sw_thermal_s: Maybe[float] = NOT_READ
-    """Likewise the driver's thermal limit (field 269)."""
+    """Seconds in which the driver's thermal limit throttled the clocks (field 269)."""
     hw_thermal_s: Maybe[float] = NOT_READ
-    """Likewise the hardware's thermal slowdown (field 270)."""
+    """Seconds in which the hardware's thermal slowdown throttled the clocks (field 270)."""
     power_brake_s: Maybe[float] = NOT_READ
-    """Likewise the external power brake (field 271)."""
+    """Seconds in which the external power brake throttled the clocks (field 271)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PcieTraffic:
-    """PCIe throughput in bytes/s, as the driver averaged it."""
+    """PCIe throughput in bytes/s, averaged by the driver."""
 
     tx_bytes_per_s: Maybe[float] = NOT_READ
     rx_bytes_per_s: Maybe[float] = NOT_READ
@@ -138,67 +139,67 @@ class C2cTraffic:
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """NVLink fabric membership (`nvmlDeviceGetGpuFabricInfoV`) and what the driver asks for."""
+    """NVLink fabric membership (`nvmlDeviceGetGpuFabricInfoV`) and the recovery that the driver requests."""
 
     state: Maybe[str] = NOT_READ
-    """`not-started`, `in-progress`, `completed`; missing where the GPU has no fabric."""
+    """`not-started`, `in-progress` or `completed`; missing if the GPU has no fabric."""
     status: Maybe[str] = NOT_READ
     """`success` or NVML's error text; only meaningful once completed."""
     health_mask: Maybe[int] = NOT_READ
     health_summary: Maybe[str] = NOT_READ
-    """`healthy`, `unhealthy`, `limited-capacity`."""
+    """`healthy`, `unhealthy` or `limited-capacity`."""
     clique_id: Maybe[int] = NOT_READ
     cluster_uuid: Maybe[str] = NOT_READ
     recovery_action: Maybe[int] = NOT_READ
-    """Field 230; 0 is none."""
+    """Value of field 230; 0 for no action."""
     bandwidth_mode: Maybe[str] = NOT_READ
     remap_pending: Maybe[bool] = NOT_READ
     remap_failed: Maybe[bool] = NOT_READ
     remapped_rows: Maybe[int] = NOT_READ
-    """Memory rows replaced for uncorrectable errors."""
+    """Number of memory rows remapped because of uncorrectable errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeActivity:
     """How busy the GPU's units were, as a mean over the time from the reading's start to its end.
 
-    Every 2 s where GPM answers; at the interval of the link counters while NVLink carries traffic.
+    GPM is read every 2 s, or at the interval of the link counters while NVLink carries traffic.
     """
 
     sm: Maybe[float] = NOT_READ
-    """Share of the time in which a streaming multiprocessor had work, 0…1 (GPM metric 2)."""
+    """Share of the time in which a streaming multiprocessor was active, 0 to 1 (GPM metric 2)."""
     tensor: Maybe[float] = NOT_READ
-    """Share of the time in which the tensor cores were active, 0…1 (GPM metric 5)."""
+    """Share of the time in which the tensor cores were active, 0 to 1 (GPM metric 5)."""
     dram: Maybe[float] = NOT_READ
-    """Share of the memory bandwidth in use, 0…1 (GPM metric 10)."""
+    """Share of the memory bandwidth in use, 0 to 1 (GPM metric 10)."""
     power_w: Maybe[float] = NOT_READ
     """Power at the end of the reading, not averaged over a second (field 186)."""
     source: str = ""
     """`gpm` (Hopper and later) or `samples` (`nvmlDeviceGetSamples`; only `sm` then, as the share of the
-    time in which any kernel ran). Empty if neither answers."""
+    time in which a kernel ran). Empty if neither is available."""
     note: str = ""
-    """Why GPM is not read, or less often than the link counters, and what to do; mostly empty."""
+    """Why GPM is not read, or is read less often than the link counters, and what to do; usually empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class CounterRefresh:
-    """How often the driver refreshes its NVLink counters, measured by reading one GPU in quick succession."""
+    """Refresh period of the driver's NVLink counters, measured by reading one GPU in quick succession."""
 
     shortest_s: float
     """Shortest time from one refresh to the next; 0 if every reading had new values."""
     typical_s: float
     longest_s: float
-    """Longest such time, pauses of the traffic left out."""
+    """Longest time from one refresh to the next, excluding pauses of the traffic."""
     regular: bool
-    """Whether refreshes come at equal distances."""
+    """Whether the refreshes are equally spaced."""
     error_s: float = 0.0
-    """Largest error of the typical time, from the time between two readings."""
+    """Largest error of `typical_s`, which follows from the time between two readings."""
     after_s: float = 0.0
-    """CLOCK_MONOTONIC of the last reading before a refresh …"""
+    """CLOCK_MONOTONIC of the last reading before a refresh."""
     until_s: float = 0.0
-    """… and of the first one after it."""
+    """CLOCK_MONOTONIC of the first reading after that refresh."""
     calls: int = 0
-    """NVML calls that the measurement has taken so far."""
+    """Number of NVML calls of the measurement so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class Host:
     """The machine around the GPUs."""
 
     cpu_percent: Maybe[float] = NOT_READ
-    """Of all CPUs together, 0…100, since the reading before."""
+    """Utilization of all CPUs together since the previous reading, 0 to 100."""
     memory_used_bytes: Maybe[int] = NOT_READ
     memory_total_bytes: Maybe[int] = NOT_READ
 
@@ -222,19 +223,19 @@ class GpuInterval:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What reading cost over the last second or so."""
+    """Cost of reading, over about the last second."""
 
     calls_per_s: float = 0.0
     driver_s_per_s: float = 0.0
-    """Seconds inside driver calls per second."""
+    """Seconds spent in driver calls, per second."""
     interval_s: float = 0.0
-    """The effective interval of the link counters of most GPUs; longer than asked when sweeps are slow."""
+    """Effective interval of the link counters of most GPUs; longer than requested if reads are slow."""
     sweep_s: float = 0.0
-    """How long one sweep over the link counters of these GPUs takes."""
+    """Duration of one pass over the link counters of these GPUs, in seconds."""
     cpu_s_per_s: Maybe[float] = NOT_READ
-    """CPU seconds of the reading process per second."""
+    """CPU seconds that the reading process used, per second."""
     other_intervals: tuple[GpuInterval, ...] = ()
-    """The GPUs that a thread of their own reads at another interval than `interval_s`."""
+    """GPUs whose own poll thread reads them at another interval than `interval_s`."""
 
     def interval_of(self, gpu: int) -> float:
         """Return the effective interval of a GPU's link counters in seconds, by NVML index."""
@@ -281,80 +282,57 @@ GROUPS: dict[type[Data], str] = {
     ComputeActivity: "compute",
     CounterRefresh: "refresh",
 }
-"""The name of each group of values, as in the JSON's `age_s` and in recordings."""
+"""Name of each group of values, as in `age_s` of the JSON output and in recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One group of values of one GPU (or of the host), and when it was read."""
+    """One group of values of one GPU or of the host, with the time at which it was read."""
 
     gpu: str | None
     """UUID; None for the host and the worker itself."""
     start_s: float
-    """CLOCK_MONOTONIC before the call, in seconds."""
+    """CLOCK_MONOTONIC before the call, seconds."""
     end_s: float
-    """CLOCK_MONOTONIC after it."""
+    """CLOCK_MONOTONIC after the call, seconds."""
     wall_s: float
-    """Unix time after it; a label, never used for rates."""
+    """Unix time after the call; for display, never for rates."""
     data: Data
     problem: str | None = None
-    """Set if the GPU as a whole did not answer, such as `GPU is lost`."""
+    """Reason why the GPU as a whole could not be read, such as `GPU is lost`; None if it could."""
 
     @property
     def group(self) -> str:
-        """Name of the group that `data` belongs to."""
+        """The name of the group of `data`."""
         return GROUPS[type(self.data)]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that the driver reported on its own."""
-
-    mono_s: float
-    wall_s: float
-    gpu: str | None
-    kind: str
-    """`xid`, `recovery-action`, `gpu-unavailable`, …"""
-    code: int
-    """The XID, or the driver's number for another kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """The worker begins to wait for the driver's events; earlier ones are not reported."""
-
-    mono_s: float
-    wall_s: float
-    gpus: int
-    """Number of GPUs whose driver reports events."""
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
-    """A driver call under way."""
+    """A driver call in progress."""
 
     thread: str
     function: str
     gpu: int | None
     """NVML index."""
     since_s: float
-    """CLOCK_MONOTONIC; later by the time in which nvltop was paused meanwhile, if it was."""
+    """CLOCK_MONOTONIC at its start; later by the time for which nvltop was paused since then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The main process's clock, and what it knows of the worker."""
+    """The clock of the main process, and the state of the worker."""
 
     mono_s: float
     wall_s: float
     interval_s: float
-    """Asked refresh interval."""
+    """Requested refresh interval."""
     worker: str = "running"
     """`starting`, `running`, `stuck`, `paused` (stopped or starved), `ended`, `replaced`, or `replay`."""
     calls: tuple[Call, ...] = ()
-    """Calls that have been going on for more than a second."""
+    """Calls that have been in progress for more than a second."""
     note: str = ""
-    """One line for the user about the worker, if there is something to say."""
+    """One line for the user about the worker; empty if there is nothing to report."""
 
     @property
     def not_reading(self) -> Missing | None:

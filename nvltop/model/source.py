@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from nvltop.model.event import Event, Listening
 from nvltop.model.inventory import Inventory
 from nvltop.model.kernel_log import LogLine
-from nvltop.model.reading import Event, Listening, Reading, Tick
+from nvltop.model.reading import Reading, Tick
 
 Item = Inventory | Reading | Event | Listening | LogLine | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
