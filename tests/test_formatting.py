@@ -43,3 +43,12 @@ def test_examples():
     assert count(1234, 4) == "1.2k"
     assert age(0.3) == "0.3s"
     assert age(42) == "42s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(9.94, "9.9s"), (9.96, "10s"), (89.4, "89s"), (90.0, "2m"), (5399.0, "90m"), (5400.0, "2h"),
+     (129_599.0, "36h"), (129_600.0, "2d")],
+)  # fmt: skip
+def test_where_a_duration_changes_its_unit(seconds, text):
+    assert age(seconds) == text

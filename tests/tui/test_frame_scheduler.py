@@ -165,3 +165,23 @@ def test_nothing_is_drawn_after_the_end(on):
     screen.frames.frame_started()
     assert not screen.loop.timers
     assert not screen.loop.readers
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "focused", "drawn_after_s"),
+    [(0.25, True, 0.225), (1.0, True, 0.9), (0.25, False, 0.9), (5.0, False, 4.5)],
+)
+def test_the_shortest_time_between_two_frames(on, interval_s, focused, drawn_after_s):
+    screen = on(interval_s, focused)
+    begun = screen.loop.now
+    screen.arrive(begun + 0.01)
+    assert screen.due_s() == pytest.approx(begun + drawn_after_s)
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "focused", "drawn_after_s"),
+    [(0.1, True, 0.5), (0.25, True, 0.5), (1.0, True, 2.0), (0.1, False, 2.0)],
+)
+def test_the_longest_time_between_two_frames(on, interval_s, focused, drawn_after_s):
+    screen = on(interval_s, focused)
+    assert screen.due_s() == pytest.approx(screen.loop.now + drawn_after_s)
