@@ -14,6 +14,8 @@ CEILINGS: Final = {
     "5.0": 40.1 / 53.125,
 }
 """Rate that NCCL reaches over NVML's speed per link, by generation (nccl src/graph/topo.h; both in GB/s)."""
+NO_TRAFFIC_SHARE: Final = 0.01
+"""Share of its speed below which an NVLink or PCIe link counts as carrying no traffic."""
 PCIE_BUSY_SHARE: Final = 0.20
 """Share of the PCIe link's speed above which PCIe carries the traffic of a job."""
 PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}

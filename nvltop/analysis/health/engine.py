@@ -11,7 +11,7 @@ from nvltop.analysis.health.claim import Claim
 from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.health.history import RuleHistory
-from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput
+from nvltop.analysis.health.rule import READER_NOT_RUNNING, CheckSummary, RuleGroup, RuleInput
 from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Check, Finding, Missing, Pending, Severity
 
@@ -107,7 +107,7 @@ def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: 
         if any(g.state != "ok" for g in unread):
             return Missing(f"no GPU responds ({unread[0].state_reason or 'the values are old'})")
         if rule_input.tick.not_reading:
-            return Missing("nvltop's own reader is not running")
+            return READER_NOT_RUNNING
         return Missing("nothing has been read lately")
     if not per_gpu:
         return summary

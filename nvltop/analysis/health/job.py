@@ -11,31 +11,34 @@ from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.link_capacity import pcie_share
+from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, pcie_share
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
 HANG_S: Final = 60.0
-STRAGGLER_WAIT_S: Final = 45.0
-"""On top of the time that the means behind it are of."""
-LINK_IMBALANCE_S: Final = 15.0
+"""Time after which a suspected hang is reported, seconds."""
 HANG_UTIL_PERCENT: Final = 95.0
-SILENT_JOB_S: Final = 10.0
-"""Silence of a job from which what its GPUs move is no part of its work."""
+"""Utilization above which a GPU may be spinning."""
 HANG_POWER_SHARE: Final = 0.35
-NO_TRAFFIC_SHARE: Final = 0.01
+"""Share of the power limit below which a busy GPU may be spinning."""
+SILENT_JOB_S: Final = 10.0
+"""Silence of a job, seconds, after which its remaining traffic is polling and not work."""
 MAX_DIFFERENT_SHARE: Final = 0.25
-"""Share of a job's GPUs that may do otherwise while the rest waits."""
+"""Share of the GPUs of a hung job that may behave differently from those that spin."""
 DIFFERENT_POWER_SHARE: Final = 0.15
-"""Share of the median by which one GPU's power must differ to look different."""
+"""Share of the median power by which the power of a GPU must differ to single it out."""
 IDLE_PERCENT: Final = 5.0
-"""Percent of utilisation, and share of the memory in percent, of GPUs that a job has left."""
+"""Utilization, and used share of the memory, up to which a GPU is idle, percent."""
+STRAGGLER_WAIT_S: Final = 45.0
+"""Time after which a straggler is reported, seconds, in addition to the averaging time of its signs."""
+LINK_IMBALANCE_S: Final = 15.0
+"""Time after which uneven load of links is reported, seconds."""
 
 NO_STEP_YET: Final = "no hang, even load; a straggler shows only once a step is recognized"
 PY_SPY_STEP: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge what the jobs do."""
+    """Check whether jobs hang, stop, wait for one GPU, or load their links unevenly."""
     gpus = rule_input.linked_gpus
     if not gpus:
         return (), None
@@ -50,13 +53,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 
 def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
-    """GPUs of one job that spin; where no job is known, all that are free."""
+    """Claim that the GPUs of a job spin; GPUs without a known job are treated as one job."""
     groups = group_by_job(rule_input.jobs, gpus)
     taken = {uuid for group in groups for uuid in group.gpus}
-    # A hung job may poll: what it moves then is little beside what it moved before.
+    # A hung job may poll, which causes little traffic compared with its work.
     silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_JOB_S for uuid in j.gpus}
     spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
-    # Of GPUs of which no job is known, those may belong together that have memory in use.
+    # GPUs without a known job may belong together if their memory is in use.
     free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
     mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, MAX_DIFFERENT_SHARE * len(free))
     groups.append(GpuGroup("", None, tuple(g.gpu.uuid for g in free if mostly or g.gpu.uuid in spins)))
@@ -67,7 +70,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
         others = [g for g in members if g.gpu.uuid not in spins]
         if len(spinning) < 2 or len(others) > max(1, MAX_DIFFERENT_SHARE * len(members)):
             continue
-        odd, how = _odd(spinning, others)
+        odd, how = _different_gpu(spinning, others)
         hint = f"; {gpu_name(odd)} is different: {how}" if odd else ""
         yield Claim(
             rule="stuck-collective",
@@ -94,12 +97,12 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
 
 
 def _first(members: Sequence[GpuFrame], gpus: Sequence[GpuFrame]) -> str | None:
-    """Return the GPU that stands for a job on some of the GPUs; none for one on all."""
+    """Return the GPU to attach a claim about a job to; None if the job uses all GPUs."""
     return None if len(members) == len(gpus) else members[0].gpu.uuid
 
 
 def _spins(g: GpuFrame, silent: Container[str]) -> bool:
-    """Whether a GPU looks busy, draws little power and moves nothing."""
+    """Return whether a GPU is fully utilized, draws little power and moves no data."""
     util, power, limit, share = (
         g.gauges.util_percent,
         g.gauges.power_w,
@@ -119,8 +122,8 @@ def _spins(g: GpuFrame, silent: Container[str]) -> bool:
     )
 
 
-def _odd(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuFrame | None, str]:
-    """Return the GPU that does otherwise than the rest, and how; None where there is no such one."""
+def _different_gpu(spinning: Sequence[GpuFrame], others: Sequence[GpuFrame]) -> tuple[GpuFrame | None, str]:
+    """Return the one GPU that behaves differently from the rest, and how; None if there is none."""
     if len(others) == 1:
         g = others[0]
         util, power = g.gauges.util_percent, g.gauges.power_w
@@ -154,9 +157,9 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
         gpu=_first(members, list(by_uuid.values())),
         headline=f"No NVLink traffic for {step.silent_s:.0f} s (step {step.period_s:.3g} s)",
         summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {step.silent_s:.0f} s"
-        f" (normal: every {step.period_s:.3g} s), {_looks(members)}",
+        f" (normal: every {step.period_s:.3g} s), {_utilization_note(members)}",
         escalations=(Escalation(Severity.NOTICE),),
-        evidence=_seen(step),
+        evidence=_step_evidence(step),
         next_step="See whether it saves a checkpoint or evaluates; if not, "
         + PY_SPY_STEP[0].lower()
         + PY_SPY_STEP[1:],
@@ -164,7 +167,7 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
     )
 
 
-def _seen(step: StepPeriod) -> dict[str, object]:
+def _step_evidence(step: StepPeriod) -> dict[str, object]:
     return {
         "step_s": round(step.period_s, 3),
         "silent_s": round(step.silent_s, 1),
@@ -173,7 +176,7 @@ def _seen(step: StepPeriod) -> dict[str, object]:
 
 
 def _left(activity: Activity, members: Sequence[GpuFrame]) -> bool:
-    """Whether a job of which no process is seen has ended: its GPUs rest, and their memory is free."""
+    """Return whether a job without known processes has ended: its GPUs are idle and their memory is free."""
     if activity.job:
         return False
     return all(
@@ -182,40 +185,43 @@ def _left(activity: Activity, members: Sequence[GpuFrame]) -> bool:
 
 
 def _holds_memory(g: GpuFrame) -> bool:
-    """Whether a program has something on a GPU; also if that cannot be read."""
+    """Return whether memory of a GPU is in use, or cannot be read."""
     used, total = g.gauges.memory_used_bytes, g.gauges.memory_total_bytes
     return not (known(used) and known(total)) or used > IDLE_PERCENT / 100 * total
 
 
-def _looks(members: Sequence[GpuFrame]) -> str:
-    """Say what the GPUs do instead."""
+def _utilization_note(members: Sequence[GpuFrame]) -> str:
+    """Return what the GPUs do while there is no traffic, as the end of a sentence."""
     utils = [u for g in members if known(u := g.gauges.util_percent)]
     if len(utils) < len(members):
-        return "and the load of its GPUs cannot be read"
+        return "and the utilization of its GPUs cannot be read"
     if min(utils) >= HANG_UTIL_PERCENT:
         return "and its GPUs are busy, computing or waiting"
     return "and its GPUs are idle" if max(utils) <= IDLE_PERCENT else "with some of its GPUs busy, others not"
 
 
 def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Activity) -> Iterator[Claim]:
-    found = activity.straggler
-    g = by_uuid.get(found.gpu) if found else None
-    if found is None or g is None:
+    """Claim that the other GPUs of a job wait for one of them."""
+    straggler = activity.straggler
+    g = by_uuid.get(straggler.gpu) if straggler else None
+    if straggler is None or g is None:
         return
     yield Claim(
         rule="straggler",
         gpu=g.gpu.uuid,
         headline=f"{gpu_name(g)} is the straggler of its job",
-        summary=f"The other GPUs of the job seem to wait for {gpu_name(g)}: it " + " and ".join(found.signs),
+        summary=f"The other GPUs of the job seem to wait for {gpu_name(g)}: it "
+        + " and ".join(straggler.signs),
         escalations=(Escalation(Severity.NOTICE, after_s=STRAGGLER_WAIT_S, readings=10),),
         read_s=rule_input.read_s(g, "gauges"),
-        evidence=rule_input.evidence(g, "gauges", signs=list(found.signs)),
+        evidence=rule_input.evidence(g, "gauges", signs=list(straggler.signs)),
         next_step="Compare its clock, temperature and power limit with the others', then its data loader",
-        confidence="likely" if len(found.signs) > 1 else "possible",
+        confidence="likely" if len(straggler.signs) > 1 else "possible",
     )
 
 
 def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
+    """Claim that a link carries much less than the other links of its GPU."""
     for odd in rule_input.imbalances:
         g = by_uuid.get(odd.gpu)
         if g is None:
@@ -234,7 +240,7 @@ def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[
                 "usual_bytes_per_s": round(odd.usual_bytes_per_s),
                 "window_s": round(odd.seconds, 1),
             },
-            next_step="Look at this link's errors and state; if it stays so, reset the GPU once it is free",
+            next_step="Check this link's errors and state; if it stays so, reset the GPU once it is free",
             confidence="possible",
         )
 

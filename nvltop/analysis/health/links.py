@@ -1,8 +1,8 @@
-"""Rules about which links are up: link-down, fewer-links, bridge-partial, no-bridge, traffic-disabled, link-
-speed, link-sleep.
+"""Rules about states and speeds of links.
 
-One broken wire is one root finding. What follows from it (`fewer-links` of the same GPU, the other end of
-the wire) names it as its cause.
+The rules are link-down, fewer-links, bridge-partial, no-bridge, traffic-disabled, link-speed and
+link-sleep. One broken link is one root finding; its effects (`fewer-links` of the same GPU, the other end
+of the link) refer to it as their cause.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ from nvltop.model import GpuFrame, LinkState, Missing, Severity, first_missing, 
 from nvltop.text import ranges
 
 SINCE_BEFORE_START: Final = "since before nvltop started"
+FULL_SPEED_SHARE: Final = 0.99
+"""Share of the speed of the fastest link below which a link is slow."""
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the states and speeds of all links."""
+    """Check the states and speeds of all links."""
     gpus = rule_input.linked_gpus
     if not gpus:
         unread = first_missing(g.nvlink.links_present for g in rule_input.gpus if g.gpu.mig is not True)
@@ -58,13 +60,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             *_slow(rule_input, g, fastest.get(g.gpu.name, 0.0)),
             *_asleep(rule_input, g),
         ]
-    return claims, _looked(rule_input, gpus)
+    return claims, _summary(rule_input, gpus)
 
 
-def _looked(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
-    """Say what was examined, for the case that no rule found anything."""
-    dim = [g for g in gpus if summarize(g.links).in_state(LinkState.UNKNOWN)]
-    why = next((k.state_reason for g in dim for k in g.links if k.state is LinkState.UNKNOWN), "")
+def _summary(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
+    """Return what was checked, for the case that no rule found anything."""
+    unread = [g for g in gpus if summarize(g.links).in_state(LinkState.UNKNOWN)]
+    why = next((k.state_reason for g in unread for k in g.links if k.state is LinkState.UNKNOWN), "")
     if why:
         return Missing(why)
     present, up = sum(len(g.links) for g in gpus), sum(active_link_count(g) for g in gpus)
@@ -79,7 +81,7 @@ def _looked(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
 
 
 def _down(rule_input: RuleInput, found: Sequence[DownLinks], origins: Mapping[str, str]) -> Iterator[Claim]:
-    """Links that were up while we watched, or that peers of the same model have."""
+    """Claim that links are down that were up before, or that other GPUs of the same model have."""
     switch = common_switch(rule_input, found)
     if switch:
         yield _switch_down(rule_input, switch, found)
@@ -163,7 +165,7 @@ def _link_down(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
 
 
 def _fewer(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
-    """Links that peers of the same model have and this GPU has not had since we started."""
+    """Claim that a GPU has had fewer links than others of its model since before nvltop started."""
     g, up = d.gpu, active_link_count(d.gpu)
     return Claim(
         rule="fewer-links",
@@ -182,7 +184,7 @@ def _fewer(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
 
 
 def _to(rule_input: RuleInput, d: DownLinks) -> str:
-    """` (to GPU 5)`, where the links go straight to GPUs."""
+    """Return ` (to GPU 5)` if the links lead directly to GPUs, otherwise nothing."""
     ends = {
         rule_input.history.link_ends[d.gpu.gpu.uuid, k].gpu
         for k in d.links
@@ -197,11 +199,12 @@ def _name(rule_input: RuleInput, uuid: str) -> str:
 
 
 def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
-    shut = sorted(summarize(g.links).in_state(LinkState.TRAFFIC_DISABLED))
-    if not shut:
+    """Claim that links are trained but must not carry traffic."""
+    disabled = sorted(summarize(g.links).in_state(LinkState.TRAFFIC_DISABLED))
+    if not disabled:
         return
-    whole = len(shut) == len(summarize(g.links).active)
-    for link in [None] if whole else shut:
+    all_disabled = len(disabled) == len(summarize(g.links).active)
+    for link in [None] if all_disabled else disabled:
         what = f"All NVLinks of {gpu_name(g)} are" if link is None else f"{gpu_name(g)} link {link} is"
         where = f"{gpu_name(g)}: all links" if link is None else f"{gpu_name(g)} link {link}:"
         yield Claim(
@@ -211,13 +214,15 @@ def _disabled(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
             headline=f"{where} up, traffic disabled",
             summary=f"{what} trained but not allowed to carry traffic",
             escalations=(
-                Escalation(Severity.CRITICAL if whole else Severity.WARNING, readings=MIN_STATE_READINGS),
+                Escalation(
+                    Severity.CRITICAL if all_disabled else Severity.WARNING, readings=MIN_STATE_READINGS
+                ),
             ),
             read_s=rule_input.read_s(g, "states"),
-            evidence=rule_input.evidence(g, "states", links=shut),
+            evidence=rule_input.evidence(g, "states", links=disabled),
             next_step="Check the partition of this GPU. " + rule_input.board.fabric_next_step,
             source="NVML field 165",
-            lost_share=len(shut) / len(g.links),
+            lost_share=len(disabled) / len(g.links),
         )
 
 
@@ -231,8 +236,8 @@ def _fastest(rule_input: RuleInput) -> dict[object, float]:
 
 
 def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]:
-    """A link slower than the fastest of the same model here."""
-    slow = {speed for speed in summarize(g.links).active_speeds if 0 < speed < 0.99 * fastest}
+    """Claim that a link is slower than the fastest one of the same model, or all are by configuration."""
+    slow = {speed for speed in summarize(g.links).active_speeds if 0 < speed < FULL_SPEED_SHARE * fastest}
     for link in g.links if slow else ():
         speed = link.speed_bytes_per_s
         if link.active and known(speed) and speed in slow:
@@ -265,7 +270,8 @@ def _slow(rule_input: RuleInput, g: GpuFrame, fastest: float) -> Iterator[Claim]
 
 
 def _asleep(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
-    # Sleeping links are not down: on an idle node they are all it has.
+    """Claim that links are asleep, as information."""
+    # Sleeping links are not down: on an idle node all links may sleep.
     asleep = sorted(summarize(g.links).in_state(LinkState.SLEEP))
     if asleep:
         yield Claim(

@@ -1,4 +1,4 @@
-"""How near NICs and GPUs are to each other, as an inventory says: it changes no more often than that."""
+"""How near the NICs and GPUs of a node are to each other."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from nvltop.text import bus_number
 
 @dataclass(frozen=True, slots=True)
 class NicProximity:
-    """Where the GPUs and NICs of a node hang."""
+    """Proximity of GPUs and NICs, computed once per inventory."""
 
     inventory: Inventory
     nearest: Mapping[str, str]
-    """How near each NIC is to the GPU that is nearest to it: those for storage are farther off."""
+    """Level (as in `nvidia-smi topo -m`) between each NIC and its nearest GPU, by device name.
+
+    NICs for storage are farther away."""
     far: frozenset[str]
-    """GPUs, by UUID, whose nearest NIC is behind another processor."""
+    """UUIDs of the GPUs whose nearest NIC is attached to another processor."""
     nics: int
-    """Of how many NICs that is said."""
+    """Number of NICs that `far` takes into account."""
     ports: Mapping[str, PciLocation]
-    """The place of each GPU that has one, with the limits of its slot, by UUID."""
+    """PCI location of GPUs, with the limits of their slots, by UUID."""
 
     @classmethod
     def of(cls, inventory: Inventory) -> NicProximity:
-        """Work it out."""
+        """Return the proximity of the GPUs and NICs of an inventory."""
         around = Around.of(inventory)
         gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}
         own = [at for nic, at in around.nics if not nic.virtual and not nic.role]
@@ -51,5 +53,5 @@ class NicProximity:
 
 
 def _on_nodes(*places: PciLocation) -> bool:
-    """Whether the NUMA nodes of all devices are known, so that they can be compared."""
+    """Return whether the NUMA nodes of all devices are known, so that they can be compared."""
     return all(known(place.numa_node) and place.numa_node is not None for place in places)

@@ -1,4 +1,4 @@
-"""Rules about network interfaces: ports that are down or slow among their like, GPUs without a near one."""
+"""Rules about NICs: nic-down and nic-slow (a port compared with ports like it), nic-far (from its GPU)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import Final
 
 from nvltop.analysis.health.claim import INFO_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
-from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+from nvltop.analysis.health.rule import READER_NOT_RUNNING, RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.nics import GONE, slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, Severity, known
 
 MIN_PORTS_UP: Final = 3
-"""So many ports of a kind must be up before one that is not is out of line."""
+"""Number of ports of a kind that must be up before a port that is down counts as an exception."""
 MAX_DOWN_SHARE: Final = 0.25
-"""Share of a kind that may be down and still be the exception; above it, ports are left unused."""
+"""Share of the ports of a kind above which down ports are not exceptions but left unused on purpose."""
 MIN_FASTER_PORTS: Final = 2
+"""Number of ports that must run at the usual rate before a slower port is reported."""
 MAX_NIC_NAME_CHARS: Final = 16
-"""Characters of a device name in a headline; names of the kernel have 15."""
+"""Length above which a device name is shortened in a headline; Linux allows 15 characters."""
 NIC_GONE: Final = (Escalation(Severity.CRITICAL, after_s=2.0),)
-"""Nothing is read of it any more, so no readings can be counted."""
+"""For a NIC that is gone: it is not read any more, so no readings can be counted."""
 PORT_WENT_DOWN: Final = (Escalation(Severity.CRITICAL, readings=3),)
+"""For an RDMA port that was up."""
 PORT_WITHOUT_RDMA_WENT_DOWN: Final = (Escalation(Severity.WARNING, readings=3),)
+"""For another port that was up."""
 CHECK_CABLE_STEP: Final = "Check cable and transceiver and the port of the switch, see `ibstat` and `dmesg`"
 RESEAT_CABLE_STEP: Final = (
     "Reseat cable and transceiver, and see `mlxlink` or `ethtool` for what the ends agreed on"
@@ -31,9 +34,9 @@ RESEAT_CABLE_STEP: Final = (
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the ports of all NICs, and where they hang."""
+    """Check the ports of all NICs, and how near they are to the GPUs."""
     listed = rule_input.inventory.nics
-    # Management functions of NVSwitches have no cable; what their state says is a matter of the fabric.
+    # Management functions of NVSwitches have no cable; their state is checked with the fabric.
     rule_input = replace(rule_input, nics=tuple(f for f in rule_input.nics if not f.nic.role))
     if isinstance(listed, Missing):
         return (), listed
@@ -43,7 +46,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         return (), Missing("no port read yet")
     if all(f.stale for f in rule_input.nics):
         if rule_input.tick.not_reading:
-            return (), Missing("nvltop's own reader is not running")
+            return (), READER_NOT_RUNNING
         return (), Missing("ports are no longer read: an adapter or its driver may hang")
     kinds = _Kinds(rule_input)
     claims = [
@@ -58,51 +61,60 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 
 def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
-    """A port that has been up, or that all of its kind but this one are."""
+    """Claim that a port is down that was up before, or that should be up like others of its kind."""
     key = f.nic.device, f.port.port
     if f.port.state == GONE:
         yield _claim(
-            rule_input, f, f"{_short(f)} is gone", f"NIC {f.nic.device} is gone from the machine", NIC_GONE
+            rule_input,
+            f,
+            f"{_short_name(f)} is gone",
+            f"NIC {f.nic.device} is gone from the machine",
+            NIC_GONE,
         )
     elif f.active or isinstance(f.port.state, Missing):
         return
     elif key in rule_input.history.ever_active_ports:
         escalations = PORT_WENT_DOWN if f.nic.rdma else PORT_WITHOUT_RDMA_WENT_DOWN
         yield _claim(
-            rule_input, f, f"{_short(f)} {_brief(f, 'went down')}", f"{_named(f)} {_word(f, 'went down')}",
+            rule_input, f,
+            f"{_short_name(f)} {_short_state(f, 'went down')}",
+            f"{_port_name(f)} {_state_text(f, 'went down')}",
             escalations,
             state=f.port.state, physical=f.port.physical,
         )  # fmt: skip
     else:
-        kind = kinds.like(f)
+        kind = kinds.comparable(f)
         up = sum(other.active for other in kind)
         if not f.nic.rdma or up < MIN_PORTS_UP or len(kind) - up > MAX_DOWN_SHARE * len(kind):
             return
         off = f.port.physical == "Disabled"
         down = "is switched off" if off else "is down"
-        word = _word(f, down)
+        word = _state_text(f, down)
+        severity = Severity.NOTICE if off or not kinds.is_single_port(f) else Severity.WARNING
         yield _claim(
             rule_input, f,
-            _fitting(f"{_short(f)} {_brief(f, down)}", f" ({up} of its kind up)"),
-            f"{_named(f)} {word}, while {up} of its kind are up",
-            (Escalation(Severity.NOTICE if off or not kinds.alone(f) else Severity.WARNING, readings=3),),
+            _fitting(f"{_short_name(f)} {_short_state(f, down)}", f" ({up} of its kind up)"),
+            f"{_port_name(f)} {word}, while {up} of its kind are up",
+            (Escalation(severity, readings=3),),
             confidence="likely", state=f.port.state, physical=f.port.physical, up=up, kind=len(kind),
         )  # fmt: skip
 
 
 def _slow(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
-    """A port that runs at less than most of its kind."""
+    """Claim that a port runs at a lower rate than most ports of its kind."""
     rate = f.port.rate_bytes_per_s
     if not f.active or not f.nic.rdma or isinstance(rate, Missing):
         return
-    rates = Counter(r for other in kinds.like(f) if other.active and known(r := other.port.rate_bytes_per_s))
+    rates = Counter(
+        r for other in kinds.comparable(f) if other.active and known(r := other.port.rate_bytes_per_s)
+    )
     usual, count = max(rates.items(), key=lambda item: (item[1], item[0]))
     if usual <= rate or count < MIN_FASTER_PORTS:
         return
     yield _claim(
         rule_input, f,
-        f"{_short(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
-        f"{_named(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
+        f"{_short_name(f)}: {rate * 8e-9:g} Gb/s, others {usual * 8e-9:g}",
+        f"{_port_name(f)} runs at {rate * 8e-9:g} Gb/s, {count} of its kind at {usual * 8e-9:g} Gb/s",
         (Escalation(Severity.WARNING, readings=3),),
         rule="nic-slow", next_step=RESEAT_CABLE_STEP, confidence="likely",
         gbit_per_s=rate * 8e-9, usual_gbit_per_s=usual * 8e-9,
@@ -110,9 +122,9 @@ def _slow(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
 
 
 def _far(rule_input: RuleInput) -> Iterator[Claim]:
-    """GPUs whose nearest NIC is behind another processor."""
-    layout = rule_input.history.nic_proximity(rule_input.inventory)
-    far = [g for g in rule_input.gpus if g.gpu.uuid in layout.far]
+    """Claim that GPUs have no NIC on their NUMA node."""
+    proximity = rule_input.history.nic_proximity(rule_input.inventory)
+    far = [g for g in rule_input.gpus if g.gpu.uuid in proximity.far]
     if far:
         yield Claim(
             rule="nic-far",
@@ -120,7 +132,7 @@ def _far(rule_input: RuleInput) -> Iterator[Claim]:
             headline=f"{short_gpu_names(far)}: no NIC on the same NUMA node",
             summary=f"{gpu_names(far)} {'has' if len(far) == 1 else 'have'} no NIC on the same NUMA node",
             escalations=INFO_ONLY,
-            evidence={"gpus": [g.gpu.index for g in far], "nics": layout.nics},
+            evidence={"gpus": [g.gpu.index for g in far], "nics": proximity.nics},
             next_step="If this is not by design, compare the slots of the NICs with `nvidia-smi topo -m`",
         )
 
@@ -152,35 +164,37 @@ def _claim(
     )
 
 
-def _word(f: NicFrame, down: str) -> str:
-    """Say what a port is that is not active: without a link, or with one and not set up."""
+def _state_text(f: NicFrame, down: str) -> str:
+    """Return what is wrong with a port that is not active: `down`, or that it has not been set up."""
     waiting = f.port.state in ("init", "armed")
     return f"has a link but no subnet manager has set it up ({f.port.state})" if waiting else down
 
 
-def _named(f: NicFrame) -> str:
+def _port_name(f: NicFrame) -> str:
+    """Return the name of a port: `NIC mlx5_0`, or `NIC mlx5_0 port 2`."""
     port = f" port {f.port.port}" if f.port.port > 1 else ""
     return f"NIC {f.nic.device}{port}"
 
 
-def _short(f: NicFrame) -> str:
-    """Name a port in a headline: names longer than `MAX_NIC_NAME_CHARS` lose their middle."""
+def _short_name(f: NicFrame) -> str:
+    """Return the name of a port for a headline, shortened in the middle if necessary."""
     name = f"{f.nic.device}:{f.port.port}" if f.port.port > 1 else f.nic.device
     cut = name if len(name) <= MAX_NIC_NAME_CHARS else f"{name[:7]}..{name[-7:]}"
     return f"NIC {cut}"
 
 
 def _fitting(headline: str, more: str) -> str:
-    """Add what there is room for in a headline."""
+    """Return the headline with `more` appended if there is room for it."""
     return headline + more if len(headline + more) <= MAX_HEADLINE else headline
 
 
-def _brief(f: NicFrame, down: str) -> str:
+def _short_state(f: NicFrame, down: str) -> str:
+    """Return the text of `_state_text` for a headline."""
     return "has no subnet manager" if f.port.state in ("init", "armed") else down
 
 
 class _Kinds:
-    """Which ports are alike: of the same model with as many ports, and as near to a GPU."""
+    """Groups of comparable ports: of the same model with as many ports, and as near to a GPU."""
 
     def __init__(self, rule_input: RuleInput) -> None:
         slots = Counter(slot(f.nic) for f in rule_input.nics if not f.nic.virtual)
@@ -193,12 +207,12 @@ class _Kinds:
                 self._ports.setdefault(self._of[id(f)], []).append(f)
         self._slots = slots
 
-    def like(self, f: NicFrame) -> list[NicFrame]:
-        """Return the ports that are like this one, itself among them."""
+    def comparable(self, f: NicFrame) -> list[NicFrame]:
+        """Return the ports comparable to this one, including itself."""
         return self._ports.get(self._of[id(f)], [])
 
-    def alone(self, f: NicFrame) -> bool:
-        """Whether its card has no other port, which could be meant to stay unused."""
+    def is_single_port(self, f: NicFrame) -> bool:
+        """Return whether the adapter has no other port; one of several may be unused on purpose."""
         return self._slots[slot(f.nic)] <= 1
 
 

@@ -1,4 +1,4 @@
-"""Rules about who may talk to whom over NVLink, and who does: p2p-dead, p2p-fallback."""
+"""Rules about which GPU pairs may use NVLink, and which do: p2p-dead, p2p-fallback."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active_link_count
-from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE
+from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, PCIE_BUSY_SHARE
 from nvltop.analysis.link_states import NVSWITCH, summarize
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
 
-NO_TRAFFIC_SHARE: Final = 0.01
-"""Share of the speed below which NVLink carries nothing worth the name."""
 P2P_FALLBACK_S: Final = 30.0
-
+"""Time after which PCIe traffic between linked GPUs is reported, seconds."""
 CHECK_P2P_STEP: Final = (
-    "Look in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
+    "Check in this order: `nvidia-smi topo -p2p n`, the fabric's state, MIG, the container's devices,"
     ' NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, then NCCL_DEBUG=INFO ("via P2P" or "via SHM"), then ACS and IOMMU'
 )
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge P2P status and where the traffic goes."""
+    """Check the P2P status of linked GPU pairs, and whether their traffic uses NVLink."""
     gpus = [g for g in rule_input.linked_gpus if active_link_count(g) and g.gpu.mig is not True]
     ends = {g.gpu.uuid: summarize(g.links).peers for g in gpus}
-    switched = {a for a, leads in ends.items() if NVSWITCH in leads}
+    switched = {a for a, remotes in ends.items() if NVSWITCH in remotes}
     joined = [
         (a, b)
-        for a, leads in ends.items()
+        for a, remotes in ends.items()
         for b in ends
-        if a != b and (b in leads or (a in switched and b in switched))
+        if a != b and (b in remotes or (a in switched and b in switched))
     ]
     if not joined:
         return (), None
@@ -44,7 +42,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if unread:
         return claims, unread
     if any(not_ready(g) for g in gpus):
-        # One fault, one finding: without a fabric CUDA does not even start, and P2P says nothing.
+        # Without a fabric CUDA does not even start, so the P2P status adds nothing to that finding.
         return claims, Missing("the NVLink fabric is not ready")
     if statuses and not allowed:
         codes = sorted({str(s) for s in statuses.values()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.board import Board
@@ -93,6 +93,9 @@ class RuleInput:
         age = gpu.age_s.get(group)
         return {**seen, "age_s": None if age is None else round(age, 1)}
 
+
+READER_NOT_RUNNING: Final = Missing("nvltop's own reader is not running")
+"""Summary of a check whose values are old because the reading process has stopped."""
 
 CheckSummary: TypeAlias = "str | Missing | None"
 """What a rule group checked, for the case that its rules claim nothing.
