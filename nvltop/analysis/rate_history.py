@@ -185,11 +185,16 @@ class RateHistory:
         self.bucket = max(self.bucket, int(frame.tick.mono_s))
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
+            block = self._blocks.get((uuid, "links"))
+            newest_s = block.end_s if block else -math.inf
+            # A frame contains spans of several seconds, most of which have been added already.
             for span in gpu.spans:
-                if span_s := self._new_span((uuid, "links"), (span.start_s, span.end_s)):
+                if span.end_s > newest_s and span.end_s > span.start_s:
+                    newest_s = span.end_s
                     tx, rx = rates_by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
                     values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
-                    self._add((uuid, "links"), (None, *range(len(tx))), ("tx", "rx"), span_s, values)
+                    parts = (None, *range(len(tx)))
+                    self._add((uuid, "links"), parts, ("tx", "rx"), (span.start_s, span.end_s), values)
             if span_s := self._new_span((uuid, "pcie"), gpu.pcie_span_s):
                 values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
                 self._add((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
