@@ -7,7 +7,6 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 
 from nvltop.text import normalize
 from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
@@ -17,33 +16,24 @@ from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.tab import Tab
+from nvltop.tui.widgets.searchable_tab import ListOrder, SearchableTab
 
 T = TypeVar("T")
 
 
-class ListTab(Tab, Generic[T]):
+class ListTab(SearchableTab, Generic[T]):
     """A list of items in columns; subclasses implement the methods that raise NotImplementedError."""
 
     COLUMNS: ClassVar[Sequence[Column]] = ()
     FIRST_SORT: ClassVar[str] = ""
     """Initial sort column, in descending order."""
-    TEXT_COLUMNS: ClassVar[frozenset[str]] = frozenset()
-    """Columns whose initial order is ascending."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f3,slash", "search", "Search"),
-        Binding("f4,backslash", "filter", "Filter"),
-        Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort by"),
-        Binding("I", "invert", "Invert the order"),
-    ]
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._list = RowsWidget(output, "list")
         self.sort = self.FIRST_SORT
-        self.descending = self.FIRST_SORT not in self.TEXT_COLUMNS
+        self.descending = self.FIRST_SORT not in self.ASCENDING_COLUMNS
         self.filter_text = ""
         self.follow = True
         """Whether the selection follows its item when the order changes, or else stays at its row."""
@@ -173,11 +163,17 @@ class ListTab(Tab, Generic[T]):
         """Return the number of visible rows."""
         return self._list.size.height - 1
 
-    def action_search(self) -> None:
-        """Select the next row that matches, while the text is typed."""
-        self.prompt("Search", "", self._search)
+    @property
+    def order(self) -> ListOrder:
+        """The filter and the order of the list."""
+        return self
 
-    def _search(self, text: str) -> None:
+    def sort_columns(self) -> Sequence[tuple[str, str]]:
+        """Return key and title of the columns to sort by."""
+        return [(column.key, column.title) for column in self.COLUMNS]
+
+    def search(self, text: str) -> None:
+        """Select the next row that contains a text; the same text again selects the one after it."""
         again = text and text == self._last_search
         self._last_search = text
         count = len(self._items)
@@ -189,30 +185,6 @@ class ListTab(Tab, Generic[T]):
                 break
         self.request_draw()
 
-    def action_filter(self) -> None:
-        """List only the rows that match a text."""
-        self.prompt("Filter", self.filter_text, self._set_filter)
-
-    def _set_filter(self, text: str) -> None:
-        self.filter_text = text
-        self.request_draw()
-
-    def action_sort_by(self) -> None:
-        """Open the menu of sort columns."""
-        options = [(column.key, column.title) for column in self.COLUMNS]
-        self.app.push_screen(Menu("Sort by", options, self.sort), self._sort_by)
-
-    def _sort_by(self, column: str | None) -> None:
-        if column:
-            self.descending = column not in self.TEXT_COLUMNS if column != self.sort else not self.descending
-            self.sort = column
-        self.request_draw()
-
-    def action_invert(self) -> None:
-        """Reverse the order."""
-        self.descending = not self.descending
-        self.request_draw()
-
     async def on_click(self, event: events.Click) -> None:
         """Select the row under the mouse, or sort by the column whose title is under it."""
         x, y = event.screen_offset
@@ -222,7 +194,7 @@ class ListTab(Tab, Generic[T]):
         if y == at.y:
             for start, end, column in self._title_clicks:
                 if start <= x - at.x <= end:
-                    self._sort_by(column)
+                    self.sort_by(column)
             return
         row = self._first + y - at.y - 1
         if row < len(self._items):

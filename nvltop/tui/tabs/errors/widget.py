@@ -61,7 +61,7 @@ class ErrorsTab(ListTab[CounterRow]):
         Column("remote", "REMOTE END OR NIC", 34, 4, left=True),
     )
     FIRST_SORT = "since"
-    TEXT_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
+    ASCENDING_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "baseline", "Count errors from now on (the device's counters stay)"),
         Binding("enter", "enter", "Open the link"),

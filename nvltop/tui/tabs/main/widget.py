@@ -24,22 +24,18 @@ from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, MainLayout, layout
 from nvltop.tui.tabs.main.status import status
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.tab import Tab
+from nvltop.tui.widgets.searchable_tab import ListOrder, SearchableTab
 
 
-class MainTab(Tab):
+class MainTab(SearchableTab):
     """GPUs above; matrix and links below, side by side where there is room."""
 
     DEFAULT_CSS = "MainTab { layout: vertical; #lower { height: 1fr; } }"
     TITLE = "Main"
+    ASCENDING_COLUMNS = gpu_order.ASCENDING_FIRST
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f3,slash", "search", "Search a GPU by number, name, bus id"),
-        Binding("f4,backslash", "filter", "List only some GPUs"),
         Binding("f5,t", "swap", "Matrix, links or NICs"),
-        Binding("f6,greater_than_sign,full_stop", "sort_by", "Sort the GPUs"),
-        Binding("I", "invert", "Invert the order"),
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
         Binding("m", "matrix", "Into the matrix, from cell to cell"),
@@ -194,44 +190,28 @@ class MainTab(Tab):
         view.focus_links(True)
         self.request_draw()
 
-    def action_search(self) -> None:
-        """Go to the next GPU that holds what is typed."""
-        self.prompt("Search", "", self._search)
+    @property
+    def order(self) -> ListOrder:
+        """The filter and the order of the GPUs, which other tabs share."""
+        return self.view
 
-    def _search(self, words: str) -> None:
+    def sort_columns(self) -> Sequence[tuple[str, str]]:
+        """Return key and title of the columns to sort by."""
+        return gpu_order.SORT_COLUMNS
+
+    def order_changed(self) -> None:
+        """Have the GPUs listed again."""
+        self.post_message(self.OrderChanged())
+
+    def search(self, text: str) -> None:
+        """Select the next GPU whose number, name, bus id or UUID contains a text."""
         view = self.view
         for step in range(len(view.gpus)):
             place = (view.gpu + step) % len(view.gpus)
-            if words and words.lower() in gpu_order.text(view.gpus[place]):
+            if text and text.lower() in gpu_order.text(view.gpus[place]):
                 view.gpu = place
                 break
         self.request_draw()
-
-    def action_filter(self) -> None:
-        """List only GPUs that hold what is typed."""
-        self.prompt("Filter", self.view.filter_text, self._filter)
-
-    def _filter(self, words: str) -> None:
-        self.view.filter_text = words
-        self.post_message(self.OrderChanged())
-
-    def action_sort_by(self) -> None:
-        """Choose what the GPUs are sorted by."""
-        self.app.push_screen(Menu("Sort by", gpu_order.SORT_COLUMNS, self.view.sort), self._sort_by)
-
-    def _sort_by(self, column: str | None) -> None:
-        view = self.view
-        if column in dict(gpu_order.SORT_COLUMNS) and column is not None:
-            view.descending = (
-                not view.descending if column == view.sort else column not in gpu_order.ASCENDING_FIRST
-            )
-            view.sort = column
-        self.post_message(self.OrderChanged())
-
-    def action_invert(self) -> None:
-        """Turn the order round."""
-        self.view.descending = not self.view.descending
-        self.post_message(self.OrderChanged())
 
     def action_matrix(self) -> None:
         """Go into the matrix, or back to the GPUs."""
@@ -295,7 +275,7 @@ class MainTab(Tab):
         if self._gpus.region.contains(x, y):
             row = self._first_gpu + y - self._gpus.region.y - 1
             if y == self._gpus.region.y:
-                self._sort_by(gpus.column_at(view, x - self._gpus.region.x, self._gpus.size.width))
+                self.sort_by(gpus.column_at(view, x - self._gpus.region.x, self._gpus.size.width))
             elif self._first_gpu <= row < len(view.gpus):
                 view.gpu, view.links_focused = row, False
                 if event.chain == 2:

@@ -32,7 +32,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
     TITLE = "Processes"
     COLUMNS: ClassVar = rows.COLUMNS
     FIRST_SORT = ""
-    TEXT_COLUMNS = frozenset({"pid", "user", "gpu"})
+    ASCENDING_COLUMNS = frozenset({"pid", "user", "gpu"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5,t", "tree", "Tree of jobs, or a list"),
         Binding("f9,k", "kill", "Send a signal"),
