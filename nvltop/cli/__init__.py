@@ -88,7 +88,8 @@ def _main(argv: Sequence[str]) -> int:
     validate(options)
     from nvltop.cli.run import run
 
-    on_screen = not wants_report(options) and sys.stdout.isatty() and sys.stdin.isatty()
+    keys = sys.stdin.isatty() or options.replay == "-"
+    on_screen = not wants_report(options) and options.record != "-" and sys.stdout.isatty() and keys
     if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
         raise CommandError("stdout is closed, so the report cannot be written", FAILED)
     form = chosen_format(options)

@@ -6,6 +6,8 @@ import argparse
 import re
 from collections.abc import Mapping
 
+from nvltop.record.positions import Position, parse_position
+
 
 class NameFrom:
     """The type of a name from a list, or `list`; unknown names are reported later, by `validate()`."""
@@ -59,3 +61,11 @@ def _duration(text: str, unit: float) -> float:
     if not match or number <= 0:
         raise argparse.ArgumentTypeError(f"invalid duration {text!r} (expected e.g. 5, 250ms or 1s)")
     return number * {"ms": 0.001, "s": 1.0, "": unit}[match.group(2)]
+
+
+def position(text: str) -> Position:
+    """Return a time in a recording."""
+    try:
+        return parse_position(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -67,6 +67,12 @@ def validate(options: argparse.Namespace) -> None:
         raise usage_error("--snapshot-on-critical works only with the live screen and with --serve")
     if options.replay and (options.demo or options.record):
         raise usage_error("--replay cannot be combined with --demo or --record")
+    if (options.begin or options.end) and (not options.replay or options.replay == "-" or options.check):
+        raise usage_error("--from and --to need --replay FILE and a report or --snapshot")
+    if (options.begin or options.end) and not wants_report(options):
+        raise usage_error("--from and --to need a report or --snapshot; on the screen, press g")
+    if options.record == "-" and (wants_report(options) or options.serve or options.record_max):
+        raise usage_error("--record - cannot be combined with reports, --serve or --record-max")
     if options.record_max and not options.record:
         raise usage_error("--record-max needs --record")
 

@@ -157,7 +157,9 @@ def _add_simulation(p: argparse.ArgumentParser) -> None:
 def _add_recordings(p: argparse.ArgumentParser) -> None:
     record = p.add_argument_group("recordings (redacted: no host names, no full UUIDs)")
     record.add_argument(
-        "--record", metavar="FILE", help="record to a new FILE (compressed if it ends in .gz)"
+        "--record",
+        metavar="FILE",
+        help="record to a new FILE (compressed if it ends in .gz or .zst; -: stdout)",
     )
     record.add_argument(
         "--record-max",
@@ -166,8 +168,18 @@ def _add_recordings(p: argparse.ArgumentParser) -> None:
         help="keep only the newest SIZE bytes (such as 200M)",
     )
     record.add_argument(
-        "--replay", metavar="FILE", help="show a recording or a snapshot instead of this machine"
+        "--replay",
+        metavar="FILE",
+        help="show a recording or a snapshot instead of this machine (-: stdin)",
     )
+    for flag, name, what in (("--from", "begin", "from"), ("--to", "end", "up to")):
+        record.add_argument(
+            flag,
+            dest=name,
+            type=argument_types.position,
+            metavar="TIME",
+            help=f"report only what was recorded {what} TIME (14:02, +90s or -5m)",
+        )
 
 
 def _add_commands(p: argparse.ArgumentParser) -> None:

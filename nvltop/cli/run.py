@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, exit_on_signals
 from nvltop.cli.options import chosen_format, read_settings, requested_interval
 from nvltop.cli.parser import DEFAULT_CHECK_S
+from nvltop.cli.streams import stdin_for_data
 from nvltop.config.settings import Settings
 from nvltop.export import flags as metrics
 from nvltop.export.address import ServeError
@@ -91,12 +92,23 @@ def _run_headless(
     try:
         if exporter and source:
             return _serve(options, settings, source, exporter)
+        if options.record == "-":
+            from nvltop.headless.record import record_stream
+            from nvltop.record.recording_source import RecordingSource
+
+            assert isinstance(source, RecordingSource)
+            record_stream(source, settings, options.max_iterations)
+            return OK
         if options.check:
             from nvltop.headless.check import check, check_recording
 
             if source:
                 return check(source, settings, options.seconds or DEFAULT_CHECK_S)
-            return check_recording(options.replay, settings, options.seconds)
+            return check_recording(
+                options.replay,
+                settings,
+                options.seconds or (DEFAULT_CHECK_S if options.replay == "-" else None),
+            )
         if options.snapshot is not None:
             return command.run(options, settings, source, options.seconds or DEFAULT_CHECK_S)
         from nvltop.headless.print import ReportPrinter, print_reports
@@ -108,7 +120,7 @@ def _run_headless(
         else:
             from nvltop.headless.replay import replay
 
-            replay(options.replay, settings, printer, options.seconds)
+            replay(options.replay, settings, printer, options.seconds, (options.begin, options.end))
     except RunError as failed:
         raise CommandError(str(failed), failed.code) from None
     return OK
@@ -131,6 +143,10 @@ def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) ->
     if options.replay is not None:
         if not on_screen:
             return None
+        if options.replay == "-":
+            from nvltop.record.stream_source import StreamSource
+
+            return StreamSource(stdin_for_data())
         from nvltop.headless.status_line import StatusLine
         from nvltop.record.replay import ReplaySource
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from nvltop.cli.exit_codes import usage_error
 from nvltop.text import ascii_error_handler, c_locale, print_message
 
 WRITE_FAILURES: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -80,3 +81,20 @@ def _discard_stdout() -> None:
     """Discard what stdout still buffers, so that the interpreter does not report it at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def stdin_for_data() -> int:
+    """Return a descriptor of standard input, and let the keys come from the terminal instead.
+
+    Raises `CommandError` if standard input is a terminal itself or there is no terminal.
+    """
+    if os.isatty(0):
+        raise usage_error("--replay - reads a recording from a pipe")
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        raise usage_error("--replay - needs a terminal for its keys, or a report such as --json") from None
+    data = os.dup(0)
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -36,6 +37,14 @@ Progress = Callable[[int, int], None]
 """A function that is called with the number of bytes read and the size of the file."""
 
 
+def decompressor(path: Path, magic: bytes) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    """Return the decompressor of parts that begin with `magic`, and its exceptions."""
+    if magic == GZIP:
+        return Inflate, (zlib.error,)
+    zstd = zstandard(path)
+    return zstd.ZstdDecompressor, (zstd.ZstdError,)
+
+
 class Gap:
     """A place where damaged bytes were skipped; `why` is one short clause."""
 
@@ -51,7 +60,7 @@ class Chunks:
         path: Path,
         progress: Progress | None = None,
         offset: int = 0,
-        file: BinaryIO | None = None,
+        file: BinaryIO | FileIO | None = None,
     ) -> None:
         """Open a file or a snapshot, or take an open file; raise `RecordingError` if that fails."""
         self._path = path
@@ -60,6 +69,7 @@ class Chunks:
         """Why the end of the file is missing, if it is."""
         self._read = self._unpacked = 0
         if file is None:
+            self._file: BinaryIO | FileIO
             self._file, self._total = open_bytes(path)
         else:
             self._file, self._total = file, 0
@@ -77,23 +87,16 @@ class Chunks:
         suffix = self._path.suffix
         damaged = suffix in MAGIC and not data.startswith((*MAGIC.values(), HEADER_START))
         if damaged and data:
-            new, failures = self._codec(MAGIC[suffix])
+            new, failures = decompressor(self._path, MAGIC[suffix])
             data, _ = self._resync(b"\0" + data, new, failures, MAGIC[suffix])
             yield Gap("the compressed data is damaged")
         for magic in MAGIC.values():
             if data.startswith(magic):
-                yield from self._unpack(data, *self._codec(magic), magic)
+                yield from self._unpack(data, *decompressor(self._path, magic), magic)
                 return
         while data:
             yield data
             data = self._next()
-
-    def _codec(self, magic: bytes) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
-        """Return the decompressor of parts that begin with `magic`, and its exceptions."""
-        if magic == GZIP:
-            return Inflate, (zlib.error,)
-        zstd = zstandard(self._path)
-        return zstd.ZstdDecompressor, (zstd.ZstdError,)
 
     def _next(self) -> bytes:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from nvltop.record.lines import Lines
 from nvltop.wire.coder import Decoder
 from nvltop.wire.decoding import CodecError, Schema
 
+STDIN: Final = "-"
+"""Name of the recording that is read from standard input."""
 MAX_DIGITS: Final = 4300
 """Number of digits above which old versions of Python take quadratic time to parse a number."""
 MAX_LISTED: Final = 8
@@ -36,7 +39,7 @@ class RecordingReader:
         path: str | Path,
         progress: Progress | None = None,
         offset: int = 0,
-        file: BinaryIO | None = None,
+        file: BinaryIO | io.FileIO | None = None,
     ) -> None:
         """Open the file and read its first header; raise `RecordingError` if there is none.
 
@@ -193,7 +196,12 @@ def _json(line: bytes) -> Any:
 
 
 def open_recording(
-    path: str | Path, progress: Progress | None = None, offset: int = 0, file: BinaryIO | None = None
+    path: str | Path,
+    progress: Progress | None = None,
+    offset: int = 0,
+    file: BinaryIO | io.FileIO | None = None,
 ) -> RecordingReader:
-    """Open a recording; `progress` is called with the bytes read and the size while it is read."""
-    return RecordingReader(path, progress, offset, file)
+    """Open a recording, or standard input for `-`; `progress` is called with the bytes read and the size."""
+    if str(path) == STDIN:
+        return RecordingReader("standard input", progress, offset, io.FileIO(0, closefd=False))
+    return RecordingReader(path, progress, offset)

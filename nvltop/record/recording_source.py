@@ -27,6 +27,11 @@ class RecordingSource:
         """Why recording has stopped before its end, if it has."""
         return self._recorder.error
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the reader of a stream has closed it."""
+        return self._recorder.is_closed
+
     def stop(self) -> ItemSource:
         """End the recording, and return the source."""
         self._recorder.close()

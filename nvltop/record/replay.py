@@ -13,10 +13,14 @@ from nvltop.record.chunks import Progress
 from nvltop.record.format import RecordingError
 from nvltop.record.marks import Mark
 from nvltop.record.reader import RecordingReader, open_recording, time_of
-from nvltop.record.timeline import Timeline, scan
+from nvltop.record.timeline import Timeline, open_timeline
 
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 64.0
+LEAD_S: Final = 15.0
+"""Time before the target of a jump from which items are read, so that there are rates, seconds."""
+SKIP_S: Final = 300.0
+"""Distance of a jump forwards above which the items between are not read, seconds."""
 BATCH: Final = 200
 """Items given at a time, so that a long jump does not stop the screen."""
 
@@ -36,7 +40,7 @@ class ReplaySource:
     ) -> None:
         """Read the whole file once, telling `progress`; raise `RecordingError` at what is no recording."""
         self.path = Path(path)
-        self.timeline: Timeline = scan(path, progress)
+        self.timeline: Timeline = open_timeline(path, progress)
         self._paused = False
         self.generation = 0
         self.error: RecordingError | None = None
@@ -48,15 +52,17 @@ class ReplaySource:
         self._stepping = False
         self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, at_s: float | None = None) -> None:
+        """Read from the beginning, or from the segment that is `LEAD_S` before a time."""
+        segment = None if at_s is None else self.timeline.segment_before(at_s - LEAD_S)
         self._recording: RecordingReader | None = None
         self._items: Iterator[Item] = iter(())
         try:
-            self._recording = open_recording(self.path)
+            self._recording = open_recording(self.path, offset=segment.offset if segment else 0)
             self._items = iter(self._recording)
         except RecordingError as error:
             self.error = error
-        self._reached_s = self.timeline.start_s
+        self._reached_s = segment.mono_s if segment else self.timeline.start_s
         self._tick: Tick | None = None
         self._next = self._read()
 
@@ -151,10 +157,12 @@ class ReplaySource:
         self._advance()
         self._position_s = min(max(to_s, self.timeline.start_s), self.timeline.end_s)
         self._stepping = False
-        if self._position_s < self._reached_s:
+        segment = self.timeline.segment_before(self._position_s - LEAD_S)
+        is_far = segment is not None and segment.mono_s > self._reached_s + SKIP_S
+        if self._position_s < self._reached_s or is_far:
             self.close()
             self.generation += 1
-            self._begin()
+            self._begin(self._position_s)
 
     def jump_to_mark(self, forward: bool = True, kinds: Collection[str] = ()) -> Mark | None:
         """Go to the next mark, or the one before; of these kinds only, if some are named."""

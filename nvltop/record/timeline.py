@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from nvltop.analysis.monitor import Monitor
 from nvltop.model import Listening, Tick
 from nvltop.record.chunks import Progress
 from nvltop.record.format import RecordingError
+from nvltop.record.index import Segment, find_segments
 from nvltop.record.marks import FindingMarker, Mark, Marker
 from nvltop.record.reader import open_recording, time_of
 
@@ -35,6 +36,15 @@ class Timeline:
     marks: list[Mark] = field(default_factory=list)
     warning: str | None = None
     """Set if the file was cut off."""
+    segments: list[Segment] = field(default_factory=list)
+    """The segments after the first one, of a long recording."""
+    rules_s: float = RULES_S
+    """Seconds from the start in which findings are marked."""
+
+    def segment_before(self, mono_s: float) -> Segment | None:
+        """Return the last segment that begins at or before a time; None for the first segment."""
+        at = bisect_right(self.segments, mono_s, key=lambda segment: segment.mono_s)
+        return self.segments[at - 1] if at else None
 
     def add(self, mark: Mark) -> None:
         """Add a mark in its place, once."""
@@ -44,6 +54,31 @@ class Timeline:
     def at_wall(self, wall_s: float) -> float:
         """Return the CLOCK_MONOTONIC that belongs to a Unix time."""
         return self.start_s + wall_s - self.start_wall_s
+
+
+def open_timeline(path: str | Path, progress: Progress | None = None) -> Timeline:
+    """Return the timeline of a recording; only the index and the ends of a long one are read.
+
+    Raises `RecordingError` if it is not a recording.
+    """
+    segments = find_segments(Path(path), progress)
+    if not segments or segments[-1].mono_s - segments[0].mono_s < RULES_S:
+        return scan(path, progress)
+    with open_recording(path) as recording:
+        tick = next((item for item in recording if isinstance(item, Tick)), None)
+    if tick is None or tick.mono_s > segments[0].mono_s:
+        return scan(path, progress)
+    timeline = Timeline(tick.mono_s, segments[-1].mono_s, tick.wall_s, segments=segments, rules_s=0.0)
+    marker = Marker()
+    marks = [mark for segment in segments for mark in segment.marks]
+    with open_recording(path, offset=segments[-1].offset) as recording:
+        for item in recording:
+            timeline.end_s = max(timeline.end_s, time_of(item))
+            new = marker.marks(item)
+            marks += [mark for mark in new if mark.mono_s > segments[-1].mono_s]
+        timeline.warning = recording.warning
+    timeline.marks = sorted(marks)[:MAX_MARKS]
+    return timeline
 
 
 def scan(path: str | Path, progress: Progress | None = None) -> Timeline:

@@ -48,7 +48,13 @@ def run(options: argparse.Namespace, settings: Settings, source: ItemSource | No
     redact = redactor(settings.full)
     seen: Observation
     if source is None:
-        seen = observe_recording(options.replay, settings, options.seconds, redact)
+        seen = observe_recording(
+            options.replay,
+            settings,
+            seconds if options.replay == "-" else options.seconds,
+            redact,
+            (options.begin, options.end),
+        )
     else:
         seen = observe(source, settings, seconds, redact)
     # Imported late, because the worker is not read during the import.

@@ -9,7 +9,7 @@ from typing import Final
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
-from nvltop.headless.replay import fold_recording
+from nvltop.headless.replay import NO_PART, Part, fold_recording
 from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
 from nvltop.model import ItemSource
@@ -59,11 +59,13 @@ def observe(worker: ItemSource, settings: Settings, seconds: float, redact: Reda
     return Observation(live.monitor, history, ring)
 
 
-def observe_recording(path: str, settings: Settings, seconds: float | None, redact: Redactor) -> Observation:
-    """Observe a recording up to its end, or for its first `seconds`."""
+def observe_recording(
+    path: str, settings: Settings, seconds: float | None, redact: Redactor, part: Part = NO_PART
+) -> Observation:
+    """Observe a recording, or a part of it, up to its end, or for its first `seconds`."""
     history, ring, begun_s, monitor = RateHistory(), FlightRecorder(redact), None, Monitor()
     line = StatusLine()
-    for monitor, _, tick in fold_recording(path, settings, line, ring.write):
+    for monitor, _, tick in fold_recording(path, settings, line, ring.write, part):
         history.add(monitor.frame())
         begun_s = tick.mono_s if begun_s is None else begun_s
         if seconds is not None and tick.mono_s - begun_s >= seconds:

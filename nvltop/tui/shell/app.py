@@ -18,6 +18,7 @@ from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
 from nvltop.record.replay import ReplaySource
+from nvltop.record.stream_source import StreamSource
 from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.view_state import ViewState
@@ -198,6 +199,10 @@ class Nvltop(TerminalApp):
         frame = self.feed.next_frame()
         self._frames.listen(self.recording.fileno())
         now_s = self.view.now_s = frame.tick.mono_s
+        if isinstance(stream := self.recording.source, StreamSource) and stream.ended:
+            message = str(stream.error or stream.warning or "the stream has ended")
+            self.leave(ExitStatus(1 if stream.error else 0, message))
+            return
         if self._playback:
             self._playback.add_marks(frame.findings, now_s)
             self.view.replay = self._playback.state()

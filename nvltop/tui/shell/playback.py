@@ -9,7 +9,6 @@ from typing import Final
 from nvltop.model import Finding
 from nvltop.record.marks import FindingMarker
 from nvltop.record.replay import ReplaySource
-from nvltop.record.timeline import RULES_S
 from nvltop.text import clean
 from nvltop.tui.render.replay_bar import ReplayState
 
