@@ -59,7 +59,8 @@ def test_the_index_gives_the_same_timeline_as_reading_all(path):
         whole.end_s,
         whole.start_wall_s,
     )
-    assert opened.marks == whole.marks
+    # Where findings begin is found as the recording is played.
+    assert opened.marks == [mark for mark in whole.marks if mark.kind != "finding"]
     assert len(opened.marks) == 2 * HOURS
 
 
