@@ -32,7 +32,7 @@ class Playback:
         """Mark new findings on the timeline, at the position of the replay."""
         for mark in self._marker.marks(findings, mono_s):
             # The timeline already has the findings of its first part.
-            if mono_s - self._replay.timeline.start_s > RULES_S:
+            if mono_s - self._replay.timeline.start_s > self._replay.timeline.rules_s:
                 self._replay.timeline.add(mark)
 
     def rewound(self) -> bool:
