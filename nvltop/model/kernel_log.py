@@ -11,6 +11,8 @@ BLAMES: Final = ("local", "remote-end", "application", "unknown")
 """Who made a fault, as far as its line says: this GPU or its end of the link, the other end, a program."""
 LOG_KINDS: Final = ("xid", "sxid", "fabric-manager", "bus-loss", "driver")
 """Kinds of log events."""
+LOG_SOURCES: Final = ("kernel", "fabric-manager", "imex")
+"""Sources of the events that are lines of a log."""
 SURENESS: Final = ("certain", "likely", "possible", "unknown")
 """How sure an origin is, the surest first."""
 
@@ -114,7 +116,7 @@ class LogEvent(NamedTuple):
 
     fault: LogFault
     source: str
-    """`kernel`, `fabric-manager`, `imex` or `nvml`."""
+    """One of `LOG_SOURCES`, or `nvml`, `counter` (a link's error counters) or `fabric` (the fabric state)."""
     wall_s: float | None = None
     """Unix time; None where the log has only the time since boot."""
     uptime_s: float | None = None
@@ -154,7 +156,7 @@ class Incident:
     events: tuple[LogEvent, ...]
     """In the order in which they were logged."""
     began_s: float | None = None
-    """Unix time of the first event."""
+    """Unix time of the first message; evidence such as error counters may be older."""
     ended_s: float | None = None
     began_uptime_s: float | None = None
     boot: str | None = None

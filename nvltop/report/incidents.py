@@ -9,7 +9,7 @@ from nvltop.analysis.incidents.describe import actions
 from nvltop.analysis.incidents.ends import normal, short
 from nvltop.analysis.incidents.roles import described
 from nvltop.formatting import age
-from nvltop.model import LOG_KINDS, Frame, Incident, LogEvent, Origin, Severity, known
+from nvltop.model import LOG_KINDS, LOG_SOURCES, Frame, Incident, LogEvent, Origin, Severity, known
 from nvltop.report.json_values import utc
 from nvltop.text import clean
 
@@ -78,7 +78,7 @@ def events(frame: Frame) -> list[dict[str, Any]]:
     """
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in frame.gpus if known(g.gpu.pci_bus_id)}
-    logged = [e for incident in frame.incidents for e in incident.events if e.source != "nvml"]
+    logged = [e for incident in frame.incidents for e in incident.events if e.source in LOG_SOURCES]
     left = {id(e): e for e in logged}
     listed: list[tuple[float, dict[str, Any]]] = []
     for event in frame.events:
@@ -216,6 +216,6 @@ def of_gpu(frame: Frame, bus_id: str, link: int | None) -> list[LogEvent]:
         e
         for incident in frame.incidents
         for e in incident.events
-        if e.fault.pci_bus_id == wanted and e.source != "nvml" and e.fault.link in (None, link)
+        if e.fault.pci_bus_id == wanted and e.source in LOG_SOURCES and e.fault.link in (None, link)
     ]
     return sorted(found, key=lambda e: -(e.wall_s or 0.0))

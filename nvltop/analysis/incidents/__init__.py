@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nvltop.analysis.incidents import describe, origin
+from nvltop.analysis.incidents import evidence as evidence_of
 from nvltop.analysis.incidents.ends import LinkEnds
 from nvltop.analysis.incidents.group import Group, Grouping
 from nvltop.model import Incident, LogEvent
@@ -13,26 +14,33 @@ from nvltop.model import Incident, LogEvent
 NO_ENDS: Final = LinkEnds()
 
 
-def incidents(events: Iterable[LogEvent], ends: LinkEnds = NO_ENDS) -> tuple[Incident, ...]:
-    """Return the incidents that events in the order of a log make up, in the order of their first events."""
+def incidents(
+    events: Iterable[LogEvent], ends: LinkEnds = NO_ENDS, evidence: Sequence[LogEvent] = ()
+) -> tuple[Incident, ...]:
+    """Return the incidents that events in the order of a log make up, in the order of their first events.
+
+    `evidence` is what the links and the fabric showed meanwhile; it joins incidents and makes none.
+    """
     grouping = Grouping()
     for event in events:
         grouping.add(event)
-    return tuple(incident(group, ends) for group in grouping)
+    return tuple(incident(group, ends, evidence) for group in grouping)
 
 
-def incident(group: Group, ends: LinkEnds = NO_ENDS) -> Incident:
-    """Return the incident of one group of events."""
+def incident(group: Group, ends: LinkEnds = NO_ENDS, evidence: Sequence[LogEvent] = ()) -> Incident:
+    """Return the incident of one group of events, with the evidence that belongs to it."""
     events = group.events
-    found = origin.find(events, ends)
+    beside = evidence_of.of_incident(evidence, events, group.last_wall_s, ends)
+    found = origin.find(events, ends, beside)
+    joined = sorted([*events, *beside], key=lambda e: e.wall_s or 0.0) if beside else events
     walls = [e.wall_s for e in events if e.wall_s is not None]
     first = events[0]
     return Incident(
         severity=max(e.fault.severity for e in events),
-        summary=describe.summary(events, found, ends, group.left_out),
+        summary=describe.summary(events, found, ends, group.left_out, beside),
         origin=found,
         next_step=describe.next_step(events, found, ends),
-        events=tuple(events),
+        events=tuple(joined),
         began_s=walls[0] if walls else None,
         ended_s=group.last_wall_s,
         began_uptime_s=first.uptime_s,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nvltop.analysis.incidents.ends import LinkEnds, short
+from nvltop.analysis.incidents.evidence import COUNTER, FABRIC
 from nvltop.analysis.incidents.roles import Role, about_nvlink, described, role
 from nvltop.model import LogEvent, LogFault, Origin
 
@@ -44,8 +45,42 @@ def decisive(events: Sequence[LogEvent], origin: Origin) -> LogFault:
     return min(here, key=lambda f: (role(f), -f.severity.rank))
 
 
-def summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_out: int) -> str:
-    """Return one or two sentences: what happened, where it began, and who only echoes it."""
+def summary(
+    events: Sequence[LogEvent],
+    origin: Origin,
+    ends: LinkEnds,
+    left_out: int,
+    evidence: Sequence[LogEvent] = (),
+) -> str:
+    """Return a few sentences: what happened, where it began, who only echoes it, and what counters show."""
+    return f"{_summary(events, origin, ends, left_out)}{_evidence(events[0], evidence, ends)}"
+
+
+def _evidence(first: LogEvent, evidence: Sequence[LogEvent], ends: LinkEnds) -> str:
+    """Return the first increase of error counters and the first change of the fabric, each as a sentence."""
+    text = ""
+    for source in (COUNTER, FABRIC):
+        found = [e for e in evidence if e.source == source]
+        if not found:
+            continue
+        fault = found[0].fault
+        link = f"link {fault.link} of " if fault.link is not None else ""
+        where = f"{link}{ends.name(fault.pci_bus_id)}" if fault.pci_bus_id else "a GPU"
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        text += f" {_capital(where)}, {_when(found[0], first)}: {fault.text}{more}."
+    return text
+
+
+def _when(event: LogEvent, first: LogEvent) -> str:
+    if event.wall_s is None or first.wall_s is None:
+        return "at an unknown time"
+    after_s = event.wall_s - first.wall_s
+    if abs(after_s) < 0.5:
+        return "at the time of the first message"
+    return f"{abs(after_s):.0f} s {'before' if after_s < 0 else 'after'} the first message"
+
+
+def _summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_out: int) -> str:
     fault = decisive(events, origin)
     place = where(origin, ends)
     reported = f"{described(fault)}, {fault.meaning}" if fault.meaning else described(fault)

@@ -16,7 +16,7 @@ PROGRAM_GAP_S: Final = 10.0
 MAX_EVENTS: Final = 1000
 """Events of one incident that are kept; later ones are counted."""
 MAX_KINDS: Final = 500
-"""Kinds of events of one incident that are told apart."""
+"""Kinds of events of one incident that are distinguished."""
 MAX_KEPT: Final = 20_000
 """Events of all incidents that are kept."""
 FEW: Final = 20
@@ -76,7 +76,7 @@ class Group:
             self.last_wall_s = self.last_uptime_s + offset_s
 
     def since_s(self, event: LogEvent) -> float:
-        """Return how long after the group an event came; 0 where no clock tells."""
+        """Return how long after the group an event came; 0 where the clocks do not show it."""
         if event.uptime_s is not None and self.last_uptime_s is not None and event.boot == self.boot:
             return event.uptime_s - self.last_uptime_s
         if event.wall_s is not None and self.last_wall_s is not None:

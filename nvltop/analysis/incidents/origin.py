@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from nvltop.analysis.incidents.ends import End, LinkEnds, short
+from nvltop.analysis.incidents.evidence import before_first
 from nvltop.analysis.incidents.roles import Role, described, role
 from nvltop.model import LogEvent, LogFault, Origin, Severity
 
@@ -29,8 +30,29 @@ class _Case(NamedTuple):
         return list(dict.fromkeys(found))
 
 
-def find(events: Sequence[LogEvent], ends: LinkEnds) -> Origin:
-    """Return where an incident began, with the reason."""
+def find(events: Sequence[LogEvent], ends: LinkEnds, evidence: Sequence[LogEvent] = ()) -> Origin:
+    """Return where an incident began, with the reason; where no event shows it, the evidence may."""
+    found = _by_events(events, ends)
+    if found.sure != "unknown":
+        return found
+    return _by_counters(before_first(evidence, events[0].wall_s), ends) or found
+
+
+def _by_counters(jumps: Sequence[LogEvent], ends: LinkEnds) -> Origin | None:
+    """Return the only link whose error counters increased, None if there are several or none."""
+    faults = [e.fault for e in jumps]
+    places = {(f.pci_bus_id, f.link) for f in faults}
+    if not places or len(places) > 2 or (len(places) == 2 and _shared(faults, ends) is None):
+        return None
+    fault = faults[0]
+    reason = (
+        "No message shows who began, but error counters increased only on this link before the first message"
+        " or together with it"
+    )
+    return Origin("possible", reason, fault.pci_bus_id, fault.link)
+
+
+def _by_events(events: Sequence[LogEvent], ends: LinkEnds) -> Origin:
     by_role: dict[Role, list[LogEvent]] = {}
     for event in events:
         by_role.setdefault(role(event.fault), []).append(event)
@@ -192,6 +214,8 @@ def _both_ends(case: _Case) -> Origin | None:
     ports = case.of(Role.SWITCH_LINK)
     if len({(e.fault.pci_bus_id, e.fault.link) for e in ports}) == 1:
         return _switch_link(case)
+    if not gpus:
+        return Origin("unknown", "The messages about Xid 74 do not name the GPU")
     reason = f"All {len(gpus)} GPUs report Xid 74, as both ends of a link do: who began cannot be determined"
     return Origin("unknown", reason)
 

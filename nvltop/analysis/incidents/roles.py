@@ -19,6 +19,8 @@ BUS_LOSS: Final = 79
 
 WORDS: Final = {
     "bus-loss": "bus loss",
+    "counter": "error counters",
+    "fabric": "fabric state",
     "fabric-manager": "fabric manager",
     "gpu-lost": "GPU lost",
     "link-down": "link down",
@@ -68,7 +70,7 @@ def role(fault: LogFault) -> Role:
     severe = fault.severity is Severity.CRITICAL and fault.blames == "local"
     if fault.kind == "link-down":
         return Role.LINK_UNDECIDED
-    if fault.kind == "recovery-action":
+    if fault.kind in ("recovery-action", "counter", "fabric"):
         return Role.ECHO
     if fault.kind == "driver":
         return Role.INTERNAL if severe else Role.OTHER

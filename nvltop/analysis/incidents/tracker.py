@@ -9,6 +9,7 @@ from typing import Final
 
 from nvltop.analysis.incidents import incidents
 from nvltop.analysis.incidents.ends import LinkEnds, normal, of_inventory
+from nvltop.analysis.incidents.evidence import EvidenceTracker
 from nvltop.analysis.link_states import summarize
 from nvltop.kernel_log.decode import decode
 from nvltop.kernel_log.reader import LogReader
@@ -43,6 +44,7 @@ class IncidentTracker:
         self._logged: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         self._reported: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         """From NVML, and from what GPUs show."""
+        self._evidence = EvidenceTracker()
         self._bus_ids: dict[str, str] = {}
         """PCI bus id by UUID."""
         self._ends = LinkEnds()
@@ -85,9 +87,11 @@ class IncidentTracker:
             self._report(fault._replace(text=f"Xid {event.code}"), event.wall_s)
 
     def observe(self, gpus: Sequence[GpuFrame], wall_s: float) -> None:
-        """Take what the GPUs show now: links that went down, GPUs that were lost, recovery actions."""
+        """Take what the GPUs show now: links down, GPUs lost, recovery actions, error counters, fabric."""
         for g in gpus:
             bus_id = self._bus_ids.get(g.gpu.uuid)
+            if self._evidence.observe(g, bus_id, wall_s):
+                self._incidents = None
             down = summarize(g.links).in_state(LinkState.DOWN)
             action = g.fabric.recovery_action
             now = (g.state == "lost", down, action if known(action) else None)
@@ -114,7 +118,7 @@ class IncidentTracker:
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents so far, the newest first."""
         if self._incidents is None:
-            found = incidents(self._joined(), self._ends)
+            found = incidents(self._joined(), self._ends, self._evidence.events)
             self._incidents = tuple(self._aged(incident) for incident in reversed(found))
         return self._incidents
 
