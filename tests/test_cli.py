@@ -110,6 +110,9 @@ def test_ids_select_the_gpus_shown():
 def test_text_when_stdout_is_not_a_terminal():
     run = nvltop("--demo", "dgx1-v100", "--interval", "0.2")
     assert run.returncode == 0
+    assert "link errors: 0 on all 48 links" in run.stdout
+    assert "--verbose adds the matrix" in run.stdout
+    run = nvltop("--demo", "dgx1-v100", "--interval", "0.2", "--verbose")
     assert "NV2" in run.stdout
     assert "SIMULATED" in run.stdout
     assert "\x1b" not in run.stdout

@@ -226,7 +226,10 @@ def test_why_processes_are_unknown_is_escaped(shoot):
     reason = "ask @root <b> or https://x.example"
     text = shoot(change=lambda frame: replace(frame, processes=Missing(reason)))[0].report
     assert f"Processes unknown: {escape_markdown(reason)}." in text
-    assert "@root" not in text.replace("```text", "").split("## Jobs")[1].split("##")[0]
+    assert (
+        "@root"
+        not in text.replace("```text", "").split("Jobs and processes</summary>")[1].split("</details>")[0]
+    )
 
 
 def test_ids_of_jobs_and_containers_and_names_given_to_nics_are_removed(shoot, tmp_path):
@@ -418,3 +421,30 @@ def test_without_a_driver_the_snapshot_says_so(tmp_path, capsys):
 def test_flags_that_snapshots_exclude(arguments, capsys):
     assert main(["--demo", *arguments] if "--replay" not in arguments else arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def visible_lines(markdown: str) -> int:
+    """Return the number of lines shown before a reader unfolds anything."""
+    count = depth = 0
+    for line in markdown.splitlines():
+        if line.startswith("<details>"):
+            count += depth == 0
+            depth += 1
+        elif line.startswith("</details>"):
+            depth -= 1
+        else:
+            count += depth == 0
+    return count
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "dgx2", "rtx3090-pair", "gb200-tray"])
+def test_the_report_of_a_healthy_node_is_short(shoot, node):
+    report = shoot(node, "training", change=lambda frame: frame)[0].report
+    assert visible_lines(report) <= 60
+    assert "<summary>Versions</summary>" in report
+    assert "## Link errors" not in report
+
+
+def test_what_is_wrong_is_not_folded(shoot):
+    report = shoot(scenario="errors", seconds=30.0)[0].report
+    assert "## Link errors" in report

@@ -82,6 +82,8 @@ def _validate_output(options: argparse.Namespace) -> None:
     data = [f.name for f in FORMATS if f.data]
     if sum(getattr(options, name) for name in data) + len(others) > 1 or (chosen and others):
         raise usage_error(f"{_listed([*data, 'check', 'snapshot'])} are mutually exclusive")
+    if options.verbose and chosen and "verbose" not in chosen.allows:
+        raise usage_error(f"--verbose needs {_listed(_allowing('verbose'), 'or')}")
     if options.estimate and not (chosen and "estimate" in chosen.allows):
         raise usage_error(f"--estimate needs {_listed(_allowing('estimate'), 'or')}; on the screen, press e")
     if options.seconds and not (others or (chosen and "for" in chosen.allows)):

@@ -62,6 +62,9 @@ def _add_output(p: argparse.ArgumentParser) -> None:
         "--estimate", action="store_true", help="JSON: estimate traffic of pairs through NVSwitches"
     )
     output.add_argument(
+        "--verbose", action="store_true", help="text report: add the matrix, NICs, every link, unknown values"
+    )
+    output.add_argument(
         "-n",
         "--max-iterations",
         type=argument_types.count,

@@ -113,7 +113,7 @@ def _run_headless(
             return command.run(options, settings, source, options.seconds or DEFAULT_CHECK_S)
         from nvltop.headless.print import ReportPrinter, print_reports
 
-        rendered = RenderOptions(estimate=options.estimate, ascii_only=options.ascii)
+        rendered = RenderOptions(estimate=options.estimate, ascii_only=options.ascii, verbose=options.verbose)
         printer = ReportPrinter(chosen_format(options) or TEXT, options.max_iterations, rendered)
         if source:
             print_reports(source, settings, printer, options.seconds)

@@ -30,6 +30,8 @@ class RenderOptions:
     """Whether to estimate the traffic of pairs of GPUs through NVSwitches."""
     ascii_only: bool = False
     """Whether to use only ASCII characters."""
+    verbose: bool = False
+    """Whether the text report contains everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Format:
     module: str
     """Module with `render(frame, options)`, which returns a report without its last newline."""
     allows: tuple[str, ...] = ("for",)
-    """Long flags, without dashes, that this format allows and others may not: `for`, `estimate`."""
+    """Long flags, without dashes, that this format allows and others may not."""
     short: str = ""
     """One-letter flag, if any."""
     data: bool = True
@@ -59,7 +61,14 @@ class Format:
         return text
 
 
-TEXT: Final = Format("once", "print one text report and exit", "nvltop.report.text", short="1", data=False)
+TEXT: Final = Format(
+    "once",
+    "print one text report and exit",
+    "nvltop.report.text",
+    allows=("for", "verbose"),
+    short="1",
+    data=False,
+)
 """The format of a report if none is named."""
 
 FORMATS: Final[list[Format]] = [

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from nvltop import __version__
-from nvltop.model import Frame
+from nvltop.model import Frame, GpuFrame, known
 from nvltop.report import activity, findings, incidents
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.nvidia_smi.topo import matrix_table
@@ -23,24 +23,53 @@ ERRORS_TITLE: Final = "link errors (as `nvidia-smi nvlink -e`; links with none s
 
 def render(frame: Frame, options: RenderOptions) -> str:
     """Return a frame as text, followed by an empty line if the run prints several."""
-    return to_text(frame, options.only) + ("\n" if options.several else "")
+    return to_text(frame, options.only, options.verbose) + ("\n" if options.several else "")
 
 
-def to_text(frame: Frame, only: Iterable[str] | None = None) -> str:
-    """Return a frame as text; `only` holds the UUIDs of the GPUs to list."""
+def to_text(frame: Frame, only: Iterable[str] | None = None, verbose: bool = True) -> str:
+    """Return a frame as text; `only` holds the UUIDs of the GPUs to list.
+
+    Without `verbose`, matrix, NICs, links and the reasons of unknown values are omitted.
+    """
     wanted = None if only is None else set(only)
     gpus = [g for g in frame.gpus if wanted is None or g.gpu.uuid in wanted]
     parts = [_head(frame), gpu_table(gpus)]
-    if frame.matrix.labels:
+    if verbose and frame.matrix.labels:
         parts.append("\n" + matrix_table(frame))
-    parts.append(_titled("NICs", nics(frame)))
-    if any(nvlink.instead_of_links(g) != nvlink.NO_NVLINK for g in gpus):
+    if verbose:
+        parts.append(_titled("NICs", nics(frame)))
+    if verbose and any(nvlink.instead_of_links(g) != nvlink.NO_NVLINK for g in gpus):
         parts.append(_titled(LINKS_TITLE, "\n".join(links(g, frame) for g in gpus)))
-    parts.append(_titled(ERRORS_TITLE, "\n".join(link_errors(g) for g in gpus if nvlink.errors(g))))
+    parts.append(_errors(gpus, verbose))
     parts.append(_titled("jobs", jobs(frame)))
-    parts.append(_titled("unknown:", unknowns(frame, gpus)))
+    unknown = unknowns(frame, gpus)
+    if verbose:
+        parts.append(_titled("unknown:", unknown))
     parts.append(_health(frame))
+    if not verbose and frame.gpus:
+        parts.append(f"\n{_omitted(unknown)}")
     return "\n".join(part for part in parts if part)
+
+
+def _errors(gpus: list[GpuFrame], verbose: bool) -> str:
+    """Return the error counters of the links; in a brief report only those that are not 0."""
+    counted = [g for g in gpus if nvlink.errors(g)]
+    shown = counted if verbose else [g for g in counted if not _without_errors(g)]
+    if shown or not counted:
+        return _titled(ERRORS_TITLE, "\n".join(link_errors(g) for g in shown))
+    return f"\nlink errors: 0 on all {sum(len(g.links) for g in counted)} links"
+
+
+def _without_errors(g: GpuFrame) -> bool:
+    """Return whether every error counter of every link was read and is 0."""
+    return all(known(e.total) and not e.total for link in g.links for e in link.errors.values())
+
+
+def _omitted(unknown: str) -> str:
+    """Return the line that names what a brief report omits."""
+    count = len(unknown.splitlines())
+    reasons = f", and the reasons of {count} unknown values" if count > 1 else ""
+    return f"--verbose adds the matrix, NICs, every link{reasons}."
 
 
 def _head(frame: Frame) -> str:

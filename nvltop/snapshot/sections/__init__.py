@@ -1,37 +1,59 @@
 """The sections of `report.md`, which answers what a maintainer asks first.
 
-A section is a function that returns text for a `Snapshot`, and one line in `SECTIONS`; a section without
-text is omitted.
+A section is a function that returns text for a `Snapshot`, and one line in `SECTIONS`. The report of a
+healthy node is short, because most sections are folded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from nvltop.snapshot.sections import head, health, jobs, links, node, traffic
-from nvltop.snapshot.sections.inputs import Change, Snapshot
+from nvltop.snapshot.sections.inputs import Change, Snapshot, details
 
 __all__ = ["Change", "Snapshot", "to_markdown"]
 
 MAX_CHARS: Final = 60_000
 """Longest report in characters; GitHub accepts 65536 in an issue."""
 
-SECTIONS: Final[tuple[tuple[str, Callable[[Snapshot], str]], ...]] = (
-    ("What is wrong", health.findings),
-    ("Checks that are pending, unknown or fine", health.checks),
-    ("Events", health.events),
-    ("Versions", node.versions),
-    ("Age of the values", node.reading),
-    ("GPUs", node.gpus),
-    ("Traffic in the last minutes", traffic.traffic),
-    ("Matrix and peer-to-peer", node.matrix),
-    ("NICs", node.nics),
-    ("Link errors", links.errors),
-    ("Links", links.links),
-    ("Jobs and processes", jobs.jobs_and_processes),
-    ("Values that could not be read", node.unknowns),
-    ("Other files", head.files),
+
+def _always(snapshot: Snapshot) -> bool:
+    return True
+
+
+def _never(snapshot: Snapshot) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report. Sections that a maintainer reads only when needed are folded."""
+
+    title: str
+    render: Callable[[Snapshot], str]
+    """Returns the text in Markdown; an empty text omits the section."""
+    is_open: Callable[[Snapshot], bool] = _never
+    """Whether the section is shown without a click."""
+
+
+SECTIONS: Final = (
+    Section("What is wrong", health.findings, _always),
+    Section("Checks that are pending, unknown or fine", health.checks),
+    Section("Events", health.events, lambda s: bool(s.frame.events or s.changes)),
+    Section("GPUs", node.gpus, _always),
+    Section("More about the GPUs", node.more_about_gpus),
+    Section("Traffic in the last minutes", traffic.traffic),
+    Section("Link errors", links.errors, links.has_errors),
+    Section("Versions", node.versions),
+    Section("Age of the values", node.reading, lambda s: not all(g.state == "ok" for g in s.frame.gpus)),
+    Section("Matrix and peer-to-peer", node.matrix),
+    Section("NICs", node.nics),
+    Section("Links", links.links),
+    Section("Jobs and processes", jobs.jobs_and_processes),
+    Section("Values that could not be read", node.unknowns),
+    Section("Other files", head.files),
 )
 
 
@@ -47,8 +69,10 @@ def to_markdown(snapshot: Snapshot) -> str:
 
 def _render(snapshot: Snapshot, instead: dict[str, Callable[[Snapshot], str]] | None = None) -> str:
     parts = [head.head(snapshot)]
-    for title, section in SECTIONS:
-        text = (instead or {}).get(title, section)(snapshot)
-        if text:
-            parts.append(f"## {title}\n\n{text}")
+    for section in SECTIONS:
+        text = (instead or {}).get(section.title, section.render)(snapshot)
+        if text and section.is_open(snapshot):
+            parts.append(f"## {section.title}\n\n{text}")
+        elif text:
+            parts.append(details(section.title, text))
     return "\n\n".join(parts) + "\n"

@@ -9,7 +9,7 @@ from nvltop.model import Finding
 from nvltop.report.findings import about, basis, event_text, evidence, fault_sources, where
 from nvltop.report.incidents import age_text, earlier, event_line, shown
 from nvltop.report.tables import table
-from nvltop.snapshot.sections.inputs import Snapshot, code_block, details, escape_markdown
+from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 
 MAX_EVENTS: Final = 50
 MAX_LINES: Final = 20
@@ -82,9 +82,7 @@ def checks(snapshot: Snapshot) -> str:
     rows = [[c.outcome, c.name, c.detail] for c in sorted(listed, key=lambda c: order.index(c.outcome))]
     if not rows:
         return ""
-    counts = {outcome: sum(c.outcome == outcome for c in listed) for outcome in reversed(order)}
-    summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n or outcome != "pending")
-    return details(summary, code_block(table(rows, left=3)))
+    return code_block(table(rows, left=3))
 
 
 def events(snapshot: Snapshot) -> str:

@@ -43,6 +43,12 @@ def _is_faulty(snapshot: Snapshot, g: GpuFrame) -> bool:
     return found or any(link.state is not LinkState.UP for link in g.links)
 
 
+def has_errors(snapshot: Snapshot) -> bool:
+    """Return whether an error counter of a link is not 0, or could not be read."""
+    counts = (error.total for g in snapshot.frame.gpus for link in g.links for error in link.errors.values())
+    return any(not known(count) or count for count in counts)
+
+
 def errors(snapshot: Snapshot) -> str:
     """Return the counters that are not 0; those that have increased come first."""
     rows = []

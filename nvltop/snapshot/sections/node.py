@@ -61,10 +61,16 @@ def reading(snapshot: Snapshot) -> str:
 
 
 def gpus(snapshot: Snapshot) -> str:
-    """Return the table of GPUs, and a second one with values that the screen does not show."""
+    """Return the table of GPUs."""
+    frame = snapshot.frame
+    return code_block(tables.gpu_table(frame.gpus)) if frame.gpus else "No GPU has been read."
+
+
+def more_about_gpus(snapshot: Snapshot) -> str:
+    """Return a table of GPUs with values that the screen does not show."""
     frame = snapshot.frame
     if not frame.gpus:
-        return "No GPU has been read."
+        return ""
     rows = [["GPU", "ID", "NVLINK", "MODULE", "MIG", "VIRTUALIZATION", "PERSISTENCE", "FABRIC", "RECOVERY"]]
     for g in frame.gpus:
         gpu, fabric = g.gpu, g.fabric
@@ -78,7 +84,7 @@ def gpus(snapshot: Snapshot) -> str:
             fabric.recovery_action,
         ]
         rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
-    return code_block(tables.gpu_table(frame.gpus)) + "\n\n" + code_block(tables.table(rows, left=2))
+    return code_block(tables.table(rows, left=2))
 
 
 def matrix(snapshot: Snapshot) -> str:
