@@ -1,1 +1,1 @@
-"""From items to frames: pure, without clock, I/O or NVML."""
+"""Analysis of items into frames: pure functions and state, without clock, I/O or NVML."""

@@ -1,4 +1,4 @@
-"""Which processes belong together, and what NVLink does for them."""
+"""Grouping of processes into jobs, with their NVLink traffic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAUNCHERS: Final = {
     "accelerate": "accelerate",
     "deepspeed": "deepspeed",
 }
-"""Names of programs that start the ranks of a job, and what the job is called after them."""
+"""Programs that start the ranks of a job, and the kind of these jobs."""
 STARTERS: Final = frozenset(
     {"bash", "sh", "dash", "zsh", "ksh", "fish", "tcsh", "csh", "busybox", "xonsh", "nu", "pwsh"}
     | {"make", "ninja", "xargs", "parallel", "snakemake", "watch", "script", "expect", "tsp"}
@@ -35,33 +35,31 @@ STARTERS: Final = frozenset(
     | {"containerd-shim", "containerd-shim-runc-v2", "code-server", "node", "jupyter-lab", "jupyter-notebook"}
     | {"jupyterhub-singleuser", "jupyter-server", "jupyter"}
 )
-"""Names of programs that start unrelated commands: two children of one need not belong together."""
+"""Programs that start unrelated commands: two children need not belong to one job."""
 WRAPPERS: Final = frozenset(
     {"sudo", "su", "env", "nohup", "setsid", "timeout", "time", "nice", "ionice", "chrt", "taskset"}
     | {"numactl", "numawrap", "stdbuf", "nsys", "ncu", "strace", "gdb", "catchsegv", "raylet"}
     | {"conda", "mamba", "micromamba", "uv", "poetry", "pixi", "pdm", "hatch", "pipenv"}
 )
-"""Names of programs that run one command for whoever called them, and join nothing by themselves. Ray's
-`raylet` starts the workers of all jobs of a node, but it is itself a child of the program that called
-`ray.init()`, if one did."""
-PROGRAMS: Final = STARTERS | WRAPPERS | frozenset(LAUNCHERS)
-"""Names of programs on which the grouping depends."""
-BATCH: Final = ("slurm", "lsf", "pbs", "htcondor", "kubernetes")
-"""Kinds of cgroups that are a job each; a container may hold several."""
-SEVERAL: Final = Missing("several users")
+"""Programs that run one command for their caller and do not make a job by themselves. Ray's `raylet` starts
+the workers of all jobs of a node, but is a child of the program that called `ray.init()`, if there is one."""
+GROUPING_PROGRAMS: Final = STARTERS | WRAPPERS | frozenset(LAUNCHERS)
+"""All programs on which the grouping depends."""
+BATCH_KINDS: Final = ("slurm", "lsf", "pbs", "htcondor", "kubernetes")
+"""Kinds of cgroups that are one job each; a container may contain several jobs."""
+SEVERAL_USERS: Final = Missing("several users")
 NO_PARTNERS: Final[Mapping[str, str]] = {}
 
 
-def jobs(
+def group_jobs(
     processes: Maybe[Processes],
     gpus: Sequence[GpuFrame],
     matrix: Matrix,
     partners: Mapping[str, str] = NO_PARTNERS,
 ) -> tuple[Job, ...]:
-    """Return the jobs, the one with most GPUs first.
+    """Return the jobs, those with the most GPUs first.
 
-    `partners` maps the key of a process that stands alone to the key of the job to which its traffic
-    shows that it belongs.
+    `partners` maps the key of a single process to the key of the job that it belongs to by its traffic.
     """
     if isinstance(processes, Missing):
         return ()
@@ -81,7 +79,7 @@ def jobs(
         for member in members:
             for use in member.uses:
                 sharers.setdefault(use.gpu, set()).add(key)
-    # Whoever is unseen may be on any GPU.
+    # A hidden process may use any GPU.
     all_seen = not processes.hidden and known(processes.unread)
     frames = {g.gpu.uuid: g for g in gpus}
     found = [
@@ -92,12 +90,12 @@ def jobs(
 
 
 def partners_of(found: Sequence[Job]) -> dict[str, str]:
-    """Return the `partners` that make processes the jobs that they are."""
+    """Return the `partners` argument that results in these jobs."""
     return {part: job.key for job in found for part in job.parts if part}
 
 
-class Jobs:
-    """The jobs of one moment after the other: put together only when processes or links have changed."""
+class JobTracker:
+    """The jobs of successive frames, grouped again only when processes or links have changed."""
 
     def __init__(self) -> None:
         self._of: tuple[object, ...] = ()
@@ -110,10 +108,10 @@ class Jobs:
         matrix: Matrix,
         partners: Mapping[str, str] = NO_PARTNERS,
     ) -> tuple[Job, ...]:
-        """Return the jobs with the traffic of this moment; `partners` as for `jobs`."""
+        """Return the jobs with their current traffic; for `partners`, see `group_jobs`."""
         of = (processes, matrix.cells, dict(partners), *(g.gpu.uuid for g in gpus))
         if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
-            self._of, self._jobs = of, jobs(processes, gpus, matrix, partners)
+            self._of, self._jobs = of, group_jobs(processes, gpus, matrix, partners)
             return self._jobs
         frames = {g.gpu.uuid: g for g in gpus}
         traffic = {used: _traffic(used, frames) for used in {job.gpus for job in self._jobs}}
@@ -126,7 +124,7 @@ class Jobs:
 
 
 def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe[float], Maybe[float], float]:
-    """Return the mean TX and RX of some GPUs together, and the longest window of these means, seconds."""
+    """Return the sum of the mean TX and RX rates of GPUs, and their longest averaging window in seconds."""
     windows = [frames[uuid].mean_span_s for uuid in gpus]
     return (
         total([frames[uuid].nvlink.mean_tx_bytes_per_s for uuid in gpus]),
@@ -136,8 +134,8 @@ def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe
 
 
 def _group(process: Process, on_gpu: Mapping[int, Process]) -> tuple[str, str]:
-    """Return kind and id of the job a process belongs to."""
-    if process.group_kind in BATCH:
+    """Return the kind and the id of the job of a process."""
+    if process.group_kind in BATCH_KINDS:
         return process.group_kind, process.group_id
     # The outermost launcher: mpirun may start torchrun, not the other way round.
     for ancestor in reversed(process.ancestors):
@@ -151,10 +149,10 @@ def _group(process: Process, on_gpu: Mapping[int, Process]) -> tuple[str, str]:
 
 
 def _program(process: Process) -> int:
-    """Return the pid of the program that started a process as a part of itself (multiprocessing, vLLM).
+    """Return the pid of the program that a process is part of (multiprocessing, vLLM).
 
-    That is the outermost ancestor of its session to which no shell or other starter of unrelated
-    commands stands in between; the process itself if there is none.
+    It is the outermost ancestor in the same session without a shell or another starter of unrelated commands
+    in between, or the process itself.
     """
     root = process.pid
     if process.session in (0, process.pid):
@@ -190,7 +188,7 @@ def _job(
         key=f"{kind}:{number}",
         label=f"{_name(int(number), members)} {shown}".strip() if kind == "process" else f"{kind} {shown}",
         kind=kind,
-        user=users.pop() if len(users) == 1 else SEVERAL,
+        user=users.pop() if len(users) == 1 else SEVERAL_USERS,
         pids=tuple(member.pid for member in members),
         gpus=gpus,
         exclusive=exclusive,
@@ -204,7 +202,7 @@ def _job(
 
 
 def _name(root: int, members: Sequence[Process]) -> str:
-    """Return the name of the process or program that a job is called after."""
+    """Return the name of the program that a job is labelled with."""
     names = {a.pid: a.name for m in members for a in m.ancestors}
     names |= {m.pid: m.executable for m in members if known(m.executable)}
     return names.get(root) or next((m.executable for m in members if known(m.executable)), "")
@@ -213,7 +211,7 @@ def _name(root: int, members: Sequence[Process]) -> str:
 def _unlinked(
     gpus: Sequence[str], order: Sequence[str], matrix: Matrix
 ) -> Maybe[tuple[tuple[str, str], ...]]:
-    """Return the pairs of GPUs that the matrix joins by anything but NVLink; missing if a cell is unread."""
+    """Return the pairs of GPUs that are not connected by NVLink; missing if a pair is unknown."""
     place = {uuid: i for i, uuid in enumerate(order)}
     pairs = []
     for i, a in enumerate(gpus):

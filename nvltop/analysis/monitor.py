@@ -1,4 +1,4 @@
-"""The reducer: items in, frames out. No clock, no I/O, no NVML."""
+"""The monitor: a reducer from items to frames, without clock, I/O or NVML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health.engine import RuleEngine
 from nvltop.analysis.health.rule import RuleInput
 from nvltop.analysis.incidents.tracker import IncidentTracker
-from nvltop.analysis.jobs import Jobs
+from nvltop.analysis.jobs import JobTracker
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.refresh import RefreshPeriod
@@ -54,17 +54,15 @@ from nvltop.model import (
 )
 
 MAX_GPUS: Final = 1024
-"""Rows of a node, those of GPUs that are no longer listed included."""
+"""Highest number of GPUs in a frame, including GPUs that are no longer listed."""
 MAX_EVENTS: Final = 1000
-"""Events kept; the oldest go first."""
+"""Highest number of events in a frame; the oldest are dropped first."""
+RARE_DATA: Final = (LinkStates, LinkErrors, LinkBer, Fabric)
+"""Rarely read groups; the rules are evaluated at the next tick after each."""
 
 
-SELDOM: Final = (LinkStates, LinkErrors, LinkBer, Fabric)
-"""Groups that the rules are asked about as soon as they come."""
-
-
-class _Moment(NamedTuple):
-    """What rules and frames of one tick share."""
+class _TickState(NamedTuple):
+    """State that rules and frames of one tick share."""
 
     gpus: tuple[GpuFrame, ...]
     matrix: Matrix
@@ -73,18 +71,18 @@ class _Moment(NamedTuple):
 
 
 class Monitor:
-    """Folds items; `frame` gives what they add up to."""
+    """Adds items to the state of the node, and returns it as frames."""
 
     def __init__(self) -> None:
         self._inventory: Inventory | None = None
         self._gpus: dict[str, GpuTrack] = {}
         self._period: RefreshPeriod | None = None
-        """Of the driver's refresh of its link counters."""
+        """Refresh period of the driver's link counters."""
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._host = Host()
         self._cost = Cost()
         self._processes: Maybe[Processes] = NOT_READ
-        self._jobs = Jobs()
+        self._jobs = JobTracker()
         self._tick = Tick(0.0, 0.0, 1.0, "starting")
         self._started_s: float | None = None
         self._first_s: float | None = None
@@ -93,45 +91,45 @@ class Monitor:
         self._listening: Listening | None = None
         self._sequence = 0
         self._topology: Memo[matrix.Topology] = Memo()
-        self._around = matrix.Around()
+        self._pci_layout = matrix.PciLayout()
         self._nics = NicTracks()
         self._health = RuleEngine()
         self._activities = ActivityTracker()
         self._incidents = IncidentTracker()
-        self._shown: dict[str, bool] = {}
-        """Whether the traffic of a GPU could be shown at the last reading, by UUID."""
-        self._news = False
-        """Something has come that rules look at and that comes seldom."""
-        self._folded = 0
+        self._has_rates: dict[str, bool] = {}
+        """Whether the last reading of a GPU resulted in link rates, by UUID."""
+        self._rules_due = False
+        """Whether the rules have to be evaluated at the next tick, because a rare item has arrived."""
+        self._changes = 0
         """Number of changes of the state."""
-        self._moment: Memo[_Moment] = Memo()
+        self._cached_state: Memo[_TickState] = Memo()
 
     @property
     def inventory(self) -> Inventory | None:
-        """The newest inventory, None before the first."""
+        """The latest inventory; None before the first."""
         return self._inventory
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the rules say as of the last tick, worst first."""
+        """The findings at the last tick, the worst first."""
         return self._health.findings
 
     def update(self, item: Item) -> None:
-        """Fold one item."""
+        """Add one item."""
         if self._started_s is None:
             self._started_s = self._incidents.started_s = item.wall_s
-        self._folded += 1
-        self._news = self._news or not isinstance(item, (Tick, Reading))
+        self._changes += 1
+        self._rules_due = self._rules_due or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
             self._read(item)
         elif isinstance(item, Tick):
             self._tick = item
-            # At ticks and not at frames, so that a replay that shows few of them finds the same.
-            if self._inventory and self._gpus and (self._news or self._health.due(item.mono_s)):
-                self._news = False
-                self._judge(self._inventory)
+            # Evaluate at ticks, not at frames, so that a replay with fewer frames has the same findings.
+            if self._inventory and self._gpus and (self._rules_due or self._health.due(item.mono_s)):
+                self._rules_due = False
+                self._evaluate(self._inventory)
         elif isinstance(item, Inventory):
-            self._take(item)
+            self._take_inventory(item)
         elif isinstance(item, LogLine):
             self._incidents.take_line(item)
         elif isinstance(item, Listening):
@@ -141,12 +139,12 @@ class Monitor:
             self._incidents.take_event(item)
 
     def rebase(self) -> None:
-        """Count errors from now on; the devices' own counters are left alone."""
+        """Restart counting errors at 0; the devices' own counters are not reset."""
         for track in self._gpus.values():
             track.rebase()
         self._nics.rebase()
-        self._folded += 1
-        self._news = True
+        self._changes += 1
+        self._rules_due = True
 
     def _read(self, reading: Reading) -> None:
         if reading.gpu is None:
@@ -159,49 +157,49 @@ class Monitor:
             elif isinstance(reading.data, NicPorts):
                 self._nics.update(reading, reading.data)
             elif isinstance(reading.data, CounterRefresh):
-                self._learn(RefreshPeriod.measured(reading.data))
+                self._use_period(RefreshPeriod.measured(reading.data))
             return
-        self._news = self._news or isinstance(reading.data, SELDOM)
+        self._rules_due = self._rules_due or isinstance(reading.data, RARE_DATA)
         track = self._gpus.get(reading.gpu)
         if track and self._first_s is None and reading.group == "links":
             self._first_s = reading.end_s
         if track and track.update(reading, self._interval_of(track.gpu)):
-            self._follow(track)
+            self._forward_traffic(track)
         elif track and isinstance(reading.data, ComputeActivity):
             self._activities.add_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
 
-    def _learn(self, period: RefreshPeriod) -> None:
-        """Take the period at which the driver refreshes its counters."""
+    def _use_period(self, period: RefreshPeriod) -> None:
+        """Use the refresh period of the driver's counters."""
         self._period = period
         for track in self._gpus.values():
             if track.learn(period):
-                self._follow(track)
+                self._forward_traffic(track)
 
-    def _follow(self, track: GpuTrack) -> None:
-        """Pass on what a GPU has moved."""
+    def _forward_traffic(self, track: GpuTrack) -> None:
+        """Pass the new traffic of a GPU to the activity analysis."""
         self._sequence += 1
         uuid, interval_s = track.gpu.uuid, self._interval_of(track.gpu)
         for moved in track.moved:
             self._activities.add(uuid, moved, interval_s)
         if track.moved:
             shown = not isnan(track.moved[-1].tx_bytes_per_s)
-            if shown is not self._shown.get(uuid):
-                # Rates that come or go are news to the rule that says what can be read.
-                self._shown[uuid] = shown
-                self._news = True
+            if shown is not self._has_rates.get(uuid):
+                # The rule about readable values depends on whether there are rates.
+                self._has_rates[uuid] = shown
+                self._rules_due = True
             track.moved.clear()
 
     def _interval_of(self, gpu: Gpu) -> float:
-        """Return how often the link counters of a GPU are read, in seconds."""
+        """Return the effective interval of the link counters of a GPU, seconds."""
         return self._cost.effective_interval_s(self._tick.interval_s, gpu.index)
 
-    def _take(self, inventory: Inventory) -> None:
+    def _take_inventory(self, inventory: Inventory) -> None:
         if self._inventory:
-            inventory = _recognise(inventory, self._inventory)
+            inventory = _keep_identities(inventory, self._inventory)
         self._inventory = inventory
         self._incidents.take_inventory(inventory)
-        self._around = matrix.Around.of(inventory)
-        self._nics.take(inventory.nics)
+        self._pci_layout = matrix.PciLayout.of(inventory)
+        self._nics.update_nics(inventory.nics)
         self._pairs = {(p.a, p.b): p for p in inventory.pairs}
         if len(self._gpus) > 2 * MAX_GPUS:
             listed = {gpu.uuid for gpu in inventory.gpus}
@@ -214,15 +212,15 @@ class Monitor:
                 self._gpus[gpu.uuid] = GpuTrack(gpu, self._period)
 
     def _matrix(self, gpus: tuple[GpuFrame, ...]) -> Matrix:
-        """Return the matrix; what joins the pairs is worked out again only when a link has changed."""
+        """Return the matrix; the connections are computed again only when inventory or link states change."""
         states = tuple([track.link_states for track in self._gpus.values()])
         topology = self._topology.get(
-            (self._inventory, states), lambda: matrix.topology(gpus, self._pairs, self._around)
+            (self._inventory, states), lambda: matrix.topology(gpus, self._pairs, self._pci_layout)
         )
         return matrix.with_traffic(topology, gpus)
 
-    def _judge(self, inventory: Inventory) -> None:
-        now = self._now(inventory)
+    def _evaluate(self, inventory: Inventory) -> None:
+        now = self._tick_state(inventory)
         self._incidents.observe(now.gpus, self._tick.wall_s)
         interval_s = self._cost.effective_interval_s(self._tick.interval_s)
         self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
@@ -248,27 +246,27 @@ class Monitor:
             )
         )
 
-    def _ports(self, joined: Matrix) -> tuple[NicFrame, ...]:
-        """Return the ports of the NICs as of the last tick."""
-        n = len(joined.p2p_nvlink)
-        names = [nic.device for nic, _ in self._around.nics]
-        return self._nics.at(self._tick.mono_s, dict(zip(names, joined.labels[n:], strict=False)))
+    def _ports(self, connections: Matrix) -> tuple[NicFrame, ...]:
+        """Return the ports of the NICs at the last tick."""
+        n = len(connections.p2p_nvlink)
+        names = [nic.device for nic, _ in self._pci_layout.nics]
+        return self._nics.at(self._tick.mono_s, dict(zip(names, connections.labels[n:], strict=False)))
 
-    def _now(self, inventory: Inventory) -> _Moment:
-        """Return what there is as of the last tick."""
-        return self._moment.get((self._folded,), lambda: self._compute_moment(inventory))
+    def _tick_state(self, inventory: Inventory) -> _TickState:
+        """Return the state at the last tick."""
+        return self._cached_state.get((self._changes,), lambda: self._compute_tick_state(inventory))
 
-    def _compute_moment(self, inventory: Inventory) -> _Moment:
+    def _compute_tick_state(self, inventory: Inventory) -> _TickState:
         now_s = self._tick.mono_s
         gpus = tuple(
             self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
         )
-        joined = self._matrix(gpus) if gpus else Matrix()
-        running = self._jobs.at(self._processes, gpus, joined, self._activities.rank_grouping.job_of)
-        return _Moment(gpus, joined, self._ports(joined), running)
+        connections = self._matrix(gpus) if gpus else Matrix()
+        jobs = self._jobs.at(self._processes, gpus, connections, self._activities.rank_grouping.job_of)
+        return _TickState(gpus, connections, self._ports(connections), jobs)
 
-    def _answer(self, inventory: Inventory, now: _Moment) -> Verdict:
-        """Return the verdict, from the same analysis as the findings."""
+    def _verdict(self, inventory: Inventory, now: _TickState) -> Verdict:
+        """Return the verdict, based on the same analysis as the findings."""
         watched_s = 0.0 if self._first_s is None else max(0.0, self._tick.mono_s - self._first_s)
         return node_verdict(
             inventory,
@@ -281,10 +279,10 @@ class Monitor:
         )
 
     def frame(self) -> Frame:
-        """Return the node as of the last `Tick`."""
+        """Return the node at the last `Tick`."""
         tick = self._tick
         inventory = self._inventory or Inventory(tick.mono_s, tick.wall_s)
-        now = self._now(inventory)
+        now = self._tick_state(inventory)
         return Frame(
             inventory=inventory,
             tick=tick,
@@ -294,7 +292,7 @@ class Monitor:
             nics=now.nics,
             host=self._host,
             cost=self._cost,
-            verdict=self._answer(inventory, now),
+            verdict=self._verdict(inventory, now),
             findings=self._health.findings,
             past_findings=tuple(self._health.past),
             checks=self._health.checks,
@@ -313,37 +311,37 @@ class Monitor:
 
 
 def _step_s(activity: Activity) -> float | None:
-    """Return the step of a job that goes on, seconds; None if it is not known."""
+    """Return the step period of a job in seconds; None if it is unknown or the job has stopped."""
     step = activity.step
     if isinstance(step, Missing) or step.silent_s > 2 * step.period_s:
         return None
     return step.period_s
 
 
-def _recognise(fresh: Inventory, before: Inventory) -> Inventory:
-    """Give GPUs that no longer open the name and UUID they had; keep those that are no longer listed.
+def _keep_identities(new: Inventory, before: Inventory) -> Inventory:
+    """Return an inventory in which lost GPUs keep their identity.
 
-    Without a driver all keep their rows: what they were, and what they did, is still to be seen.
-    After a loss the indices of the others may have moved, so an index is believed only if no other
-    GPU has taken what it had before; one unknown GPU and one that is missed are the same.
+    GPUs that can no longer be opened keep their name and UUID, and GPUs that are no longer listed keep
+    their rows; without a driver, all do. After a loss, the indices of the other GPUs may change, so an index
+    identifies a GPU only if no other GPU now has it. A single unidentified GPU is the single missing one.
     """
-    if fresh.problem:
-        silent = tuple(replace(gpu, problem=fresh.problem.summary) for gpu in before.gpus)
-        return replace(fresh, gpus=silent, pairs=before.pairs)
-    present = {gpu.uuid for gpu in fresh.gpus}
+    if new.problem:
+        silent = tuple(replace(gpu, problem=new.problem.summary) for gpu in before.gpus)
+        return replace(new, gpus=silent, pairs=before.pairs)
+    present = {gpu.uuid for gpu in new.gpus}
     missed = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
     was: dict[int, Gpu] = {}
-    for gpu in fresh.gpus:
+    for gpu in new.gpus:
         if gpu.problem and gpu.index in missed:
             was[gpu.index] = missed.pop(gpu.index)
-    unknown = [gpu.index for gpu in fresh.gpus if gpu.problem and gpu.index not in was]
+    unknown = [gpu.index for gpu in new.gpus if gpu.problem and gpu.index not in was]
     if len(unknown) == 1 and len(missed) == 1:
         was[unknown[0]] = missed.popitem()[1]
         unknown = []
     gpus = [
-        replace(was[g.index], index=g.index, problem=g.problem) if g.index in was else g for g in fresh.gpus
+        replace(was[g.index], index=g.index, problem=g.problem) if g.index in was else g for g in new.gpus
     ]
     if not unknown:
-        # What is no longer counted keeps its row: that it is gone is the news.
+        # Keep the rows of GPUs that are no longer listed, so that their loss is shown.
         gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
-    return replace(fresh, gpus=tuple(gpus[:MAX_GPUS]))
+    return replace(new, gpus=tuple(gpus[:MAX_GPUS]))

@@ -1,4 +1,4 @@
-"""Ports of NICs over time: rates, errors, and what has become of a port that is no longer there."""
+"""Ports of NICs over time: rates, errors, and ports that no longer exist."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from nvltop.model import (
     known,
 )
 
-Key = tuple[str, int]
-"""Device and port."""
+PortKey = tuple[str, int]
+"""Device and port number."""
 
-INTERVAL_S: Final = 1.0
-"""How often ports are read."""
+NIC_INTERVAL_S: Final = 1.0
+"""Interval in seconds at which ports are read."""
 NO_WRAP: Final = 1 << 40
-"""As the unit of a counter: it begins anew, or stops at its end, but it never wraps."""
-LOOPBACK: Final = 4.0
-"""Traffic within an adapter, between its functions, may be this many times what the port can carry."""
-FASTEST: Final = 100e9
-"""Bytes/s; taken for a port that does not tell its rate."""
-DATA_BYTES_PER_S: Final = 10e9 / 8
-"""10 Gb/s: slower Ethernet ports beside RDMA NICs are there to manage the machine."""
-GONE: Final = "gone"
-NO_LONGER: Final = Missing("no longer there")
+"""Counter unit for 64-bit counters: they restart or saturate, but never wrap."""
+LOOPBACK_FACTOR: Final = 4.0
+"""Highest plausible ratio of traffic to port rate: traffic within an adapter is not limited by the port."""
+DEFAULT_PORT_BYTES_PER_S: Final = 100e9
+"""Assumed rate of a port whose rate is unknown, bytes/s."""
+MIN_DATA_BYTES_PER_S: Final = 10e9 / 8
+"""Rate (10 Gb/s) below which an Ethernet port beside RDMA NICs is a management port."""
+PORT_GONE: Final = "gone"
+NOT_THERE: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
 NO_SPAN: Final = RateSpan(0.0, 0.0, (NO_SECOND_READING,) * 4)
 
 
 @dataclass(slots=True)
-class _Track:
-    """One port."""
+class _PortTrack:
+    """State of one port."""
 
     port: NicPort
     rate_tracker: RateTracker = field(default_factory=lambda: RateTracker.always_fresh(NO_WRAP))
@@ -55,19 +55,23 @@ class _Track:
     def update(self, port: NicPort, time_s: float) -> None:
         self.port, self.read_s = port, time_s
         if known(port.rate_bytes_per_s):
-            # A port that has just gone down tells less than what it was counting at.
+            # A port that has just gone down reports a lower rate than the one at which it was counting.
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
-        limit = LOOPBACK * (self.fastest or FASTEST)
+        limit = LOOPBACK_FACTOR * (self.fastest or DEFAULT_PORT_BYTES_PER_S)
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        for span in self.rate_tracker.update(time_s, values, (), (limit,) * 4, INTERVAL_S):
+        for span in self.rate_tracker.update(time_s, values, (), (limit,) * 4, NIC_INTERVAL_S):
             self.span = span
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
         self.errors.update(time_s, LinkErrors(counts))
 
-    def frame(self, nic: Nic, label: str, now_s: float, *, there: bool) -> NicFrame:
-        tx, rx, ip_tx, ip_rx = self.span.rates if there else (NO_LONGER,) * 4
+    def frame(self, nic: Nic, label: str, now_s: float, *, present: bool) -> NicFrame:
+        tx, rx, ip_tx, ip_rx = self.span.rates if present else (NOT_THERE,) * 4
         errors = self.errors.at(now_s).get(0, NO_ERRORS)
-        port = self.port if there else replace(self.port, state=GONE, physical="", rate_bytes_per_s=NO_LONGER)
+        port = (
+            self.port
+            if present
+            else replace(self.port, state=PORT_GONE, physical="", rate_bytes_per_s=NOT_THERE)
+        )
         return NicFrame(
             nic=nic,
             port=port,
@@ -79,57 +83,57 @@ class _Track:
             errors=errors,
             span_s=(self.span.start_s, self.span.end_s) if self.span.end_s > self.span.start_s else None,
             age_s=max(0.0, now_s - self.read_s),
-            stale=now_s - self.read_s > max_gap_s(INTERVAL_S),
+            stale=now_s - self.read_s > max_gap_s(NIC_INTERVAL_S),
         )
 
 
 class NicTracks:
-    """All ports of the node, those that have gone as well: that they are gone is the news."""
+    """All ports of the node, including ports that no longer exist, so that their loss is shown."""
 
     def __init__(self) -> None:
         self._nics: dict[str, Nic] = {}
-        """Those that are or have been there, in order."""
+        """Present and former NICs, in order."""
         self._present: frozenset[str] = frozenset()
-        self._tracks: dict[Key, _Track] = {}
-        self._listed: frozenset[Key] = frozenset()
-        self._order: tuple[tuple[Nic, Key], ...] | None = ()
-        """The ports by NIC; None once either has changed."""
+        self._tracks: dict[PortKey, _PortTrack] = {}
+        self._listed: frozenset[PortKey] = frozenset()
+        self._order: tuple[tuple[Nic, PortKey], ...] | None = ()
+        """Cached order of the ports, by NIC; None if it has to be computed again."""
 
-    def take(self, nics: Maybe[tuple[Nic, ...]]) -> None:
-        """Take what an inventory lists."""
+    def update_nics(self, nics: Maybe[tuple[Nic, ...]]) -> None:
+        """Update the NICs from an inventory."""
         if isinstance(nics, Missing):
             return
         now = {nic.device: nic for nic in nics}
         self._present = frozenset(now)
-        taken = {slot(nic) for nic in nics}
-        # A function that is switched off, or a port that went into a bond or got another name, is not lost.
+        used_slots = {pci_slot(nic) for nic in nics}
+        # A disabled function, and a port that was renamed or joined a bond, is not lost.
         gone = {
             device: nic
             for device, nic in self._nics.items()
-            if device not in now and nic.rdma and not nic.virtual and slot(nic) not in taken
+            if device not in now and nic.rdma and not nic.virtual and pci_slot(nic) not in used_slots
         }
         self._nics = now | gone
         self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._nics}
         self._order = None
 
     def update(self, reading: Reading, ports: NicPorts) -> None:
-        """Take a reading of all ports."""
+        """Add a reading of all ports."""
         for port in ports.ports:
             key = port.device, port.port
             track = self._tracks.get(key)
             if track is None:
-                track = self._tracks[key] = _Track(port)
+                track = self._tracks[key] = _PortTrack(port)
                 self._order = None
             track.update(port, reading.end_s)
         self._listed = frozenset((port.device, port.port) for port in ports.ports)
 
     def rebase(self) -> None:
-        """Count errors from now on."""
+        """Restart counting errors at 0."""
         for track in self._tracks.values():
             track.errors.rebase()
 
     def at(self, now_s: float, labels: dict[str, str]) -> tuple[NicFrame, ...]:
-        """Return all ports as of `now_s`; `labels` are those of the matrix, by device."""
+        """Return all ports at `now_s`; `labels` are the labels in the matrix, by device."""
         if self._order is None:
             self._order = tuple(
                 (nic, key)
@@ -142,24 +146,24 @@ class NicTracks:
                     nic,
                     labels.get(nic.device, ""),
                     now_s,
-                    there=nic.device in self._present and key in self._listed,
+                    present=nic.device in self._present and key in self._listed,
                 )
                 for nic, key in self._order
             ]
         )
 
 
-def slot(nic: Nic) -> str:
-    """Return the card that a NIC is on: its PCI address without the function."""
+def pci_slot(nic: Nic) -> str:
+    """Return the PCI slot of a NIC: its PCI address without the function."""
     return nic.device if isinstance(nic.location, Missing) else nic.location.pci_bus_id.rpartition(".")[0]
 
 
 def data_ports(ports: Sequence[NicFrame]) -> list[NicFrame]:
-    """Return the ports that may carry data of jobs: no NVSwitch's, and no management port of the machine."""
+    """Return the ports that may carry data of jobs: without those of NVSwitches and management ports."""
     rdma = any(f.nic.rdma and not f.nic.role for f in ports)
     return [f for f in ports if not f.nic.role and (f.nic.rdma or not rdma or not _slow(f))]
 
 
 def _slow(f: NicFrame) -> bool:
     rate = f.port.rate_bytes_per_s
-    return known(rate) and rate < DATA_BYTES_PER_S
+    return known(rate) and rate < MIN_DATA_BYTES_PER_S

@@ -1,4 +1,4 @@
-"""How near two PCI devices are, in the words of `nvidia-smi topo -m`."""
+"""Proximity of two PCI devices, in the terms of `nvidia-smi topo -m`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Final
 
 from nvltop.model import NO_NODE, Maybe, Missing, PciLocation
 
-LEVELS: Final = ("PIX", "PXB", "PHB", "NODE", "SYS")
-"""Nearest first."""
+PCIE_LEVELS: Final = ("PIX", "PXB", "PHB", "NODE", "SYS")
+"""Levels, the nearest first."""
 
 
-def level(a: PciLocation, b: PciLocation) -> Maybe[str]:
-    """Return what traffic between two devices crosses.
+def pcie_level(a: PciLocation, b: PciLocation) -> Maybe[str]:
+    """Return what traffic between two devices has to cross.
 
-    `PIX` is at most one PCIe switch: a switch is its upstream port, which both ways share, and a
-    downstream port for each device. `PXB` is more of them, `PHB` the host bridge; beyond it `NODE` and
-    `SYS` tell whether both hang on the same NUMA node. Two devices without one are on the same if the
-    machine has but one.
+    `PIX` is at most one PCIe switch, which appears as a shared upstream port and one downstream port for
+    each device. `PXB` is several switches, `PHB` the host bridge. Beyond the host bridge, `NODE` means the
+    same NUMA node and `SYS` different ones. Two devices without a NUMA node are on the same one if the
+    machine has only one.
     """
     if a.pci_bus_id == b.pci_bus_id:
         return "PIX"  # two devices of one PCI function, such as a subfunction and its parent
@@ -33,5 +33,5 @@ def level(a: PciLocation, b: PciLocation) -> Maybe[str]:
     unread = next((n for n in nodes if isinstance(n, Missing) and n != NO_NODE), None)
     if unread:
         return unread
-    # A device without a node (-1) is on none of the others' (NCCL, NVIDIA/nccl issue 1453).
+    # A device without a NUMA node (-1) shares no node with other devices (NCCL, NVIDIA/nccl issue 1453).
     return "NODE" if nodes[0] == nodes[1] != NO_NODE else "SYS"

@@ -1,4 +1,4 @@
-"""Which GPUs the user wants to see."""
+"""Selection of the GPUs that the user named."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nvltop.text import bus_number
 
 
 class NoSuchGpuError(LookupError):
-    """No GPU of the node goes by that name; the message says which there are."""
+    """No GPU has the given name; the message lists the existing ones."""
 
 
 def select(gpus: Sequence[Gpu], wanted: Sequence[str]) -> list[str] | None:
-    """Return the UUIDs of the GPUs named by index, UUID or PCI bus id; None stands for all."""
+    """Return the UUIDs of the GPUs named by index, UUID or PCI bus id; None means all GPUs."""
     if not wanted:
         return None
     return [_find(gpus, name.strip()) for name in wanted]

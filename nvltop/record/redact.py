@@ -18,7 +18,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from nvltop.analysis.jobs import PROGRAMS
+from nvltop.analysis.jobs import GROUPING_PROGRAMS
 from nvltop.model import Ancestor, Counter, LinkState, Missing, Scope
 
 T = TypeVar("T")
@@ -253,7 +253,7 @@ class Redactor:
             elif type(value) is Ancestor and type(old) is str and old:
                 # It may be that of a script, which is an argument of its interpreter. The names on which
                 # the grouping of processes depends stay, so that a replay groups them alike.
-                new = old if old in PROGRAMS else LEFT_OUT.reason
+                new = old if old in GROUPING_PROGRAMS else LEFT_OUT.reason
             elif name == "device" and type(old) is str:
                 new = self._nic(old)
             elif name == "interfaces":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.analysis.jobs import jobs, partners_of
+from nvltop.analysis.jobs import group_jobs, partners_of
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame, Severity
@@ -55,7 +55,7 @@ def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
     With `uuids`, GPUs keep their UUIDs, by which they are looked up.
     """
     shown = redact.but_gpus(frame) if uuids else redact(frame)
-    return replace(shown, jobs=jobs(shown.processes, shown.gpus, shown.matrix, partners_of(shown.jobs)))
+    return replace(shown, jobs=group_jobs(shown.processes, shown.gpus, shown.matrix, partners_of(shown.jobs)))
 
 
 def snapshot_files(

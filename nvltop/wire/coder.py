@@ -45,7 +45,7 @@ HEAD: Final = 5
 """Number of entries of a reading's line before the values."""
 _GROUP: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
 
-Key = tuple[int, int]
+ReadingKey = tuple[int, int]
 """Number of the GPU, number of the group."""
 
 
@@ -55,10 +55,10 @@ class Encoder:
     def __init__(self) -> None:
         self._times = Times()
         self._gpus: dict[str, int] = {}
-        self._written: dict[Key, tuple[Data, str | None]] = {}
-        self._bodies: dict[Key, Any] = {}
+        self._written: dict[ReadingKey, tuple[Data, str | None]] = {}
+        self._bodies: dict[ReadingKey, Any] = {}
         """`_written` as JSON values."""
-        self._tracks: dict[Key, tuple[Track, str | None]] = {}
+        self._tracks: dict[ReadingKey, tuple[Track, str | None]] = {}
         self._tick: Any = None
 
     def lines(self, item: Item) -> list[Any]:
@@ -86,7 +86,7 @@ class Encoder:
         lines.append([*key, *times, *self._content(key, reading)])
         return lines
 
-    def _content(self, key: Key, reading: Reading) -> list[Any]:
+    def _content(self, key: ReadingKey, reading: Reading) -> list[Any]:
         if isinstance(reading.data, LinkCounters):
             track, problem = self._tracks.get(key, (None, None))
             if track and problem == reading.problem:
@@ -115,13 +115,13 @@ class Decoder:
         self._links = schema.groups.index("links") if "links" in schema.groups else None
         self._times = Times()
         self._gpus: list[str] = []
-        self._bodies: dict[Key, Any] = {}
-        self._newest: dict[Key, Reading | None] = {}
+        self._bodies: dict[ReadingKey, Any] = {}
+        self._newest: dict[ReadingKey, Reading | None] = {}
         """The last reading of each kind; None if this version cannot represent it."""
-        self._tracks: dict[Key, Track] = {}
-        self._counts: dict[Key, int] = {}
+        self._tracks: dict[ReadingKey, Track] = {}
+        self._counts: dict[ReadingKey, int] = {}
         self._counters = 0
-        self._sizes: dict[Key, int] = {}
+        self._sizes: dict[ReadingKey, int] = {}
         self._size = 0
         self._tick: Any = None
 
@@ -204,7 +204,7 @@ class Decoder:
             data, problem = newest.data, newest.problem
         return Reading(self._gpus[gpu] if gpu != HOST else None, start_s, end_s, wall_s, data, problem)
 
-    def _take(self, key: Key, content: list[Any], size: int) -> None:
+    def _take(self, key: ReadingKey, content: list[Any], size: int) -> None:
         """Decode values that differ from the last ones of their kind."""
         if len(content) != 1:
             raise CodecError("not a reading")
@@ -223,14 +223,14 @@ class Decoder:
             self._tracks[key] = Track(data)
         self._newest[key] = Reading(None, 0.0, 0.0, 0.0, data, None if problem is None else text(problem))
 
-    def _count(self, key: Key, data: Data) -> None:
+    def _count(self, key: ReadingKey, data: Data) -> None:
         """Limit the number of values that the newest readings hold together, however short their text is."""
         self._counters += _size(data) - self._counts.get(key, 0)
         self._counts[key] = _size(data)
         if self._counters > MAX_COUNTERS:
             raise CodecError(f"more than {MAX_COUNTERS} counters")
 
-    def _weigh(self, key: Key, size: int) -> None:
+    def _weigh(self, key: ReadingKey, size: int) -> None:
         """Limit the memory for the newest values; a change may add as much as the length of its line."""
         self._sizes[key] = self._sizes.get(key, 0) + size
         self._size += size

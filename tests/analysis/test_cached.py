@@ -47,7 +47,7 @@ def forget(root: Any) -> int:
             if isinstance(found, ErrorTable):
                 found._counts = None
             if isinstance(found, CounterTrack):
-                found._quiet = None
+                found._cached = None
             waiting += attributes(found)
     return dropped
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.analysis.jobs import Jobs, jobs
+from nvltop.analysis.jobs import JobTracker, group_jobs
 from nvltop.host.processes import NOT_IN_PROC, ProcessTable, cgroup_group
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading, known
 from nvltop.nvml.processes import by_pid
@@ -37,10 +37,10 @@ def test_two_jobs_on_one_gpu_or_one_unseen_make_the_traffic_inexact(bench):
     frame = node.run(2.0)
     found = listed(node)
     other = Process(9, (GpuUse(frame.gpus[0].gpu.uuid, "compute"),))
-    both = jobs(replace(found, processes=(*found.processes, other)), frame.gpus, frame.matrix)
+    both = group_jobs(replace(found, processes=(*found.processes, other)), frame.gpus, frame.matrix)
     assert [job.exact for job in both] == [False, False]
     assert both[0].exclusive == (False, *[True] * 7)
-    assert not any(jobs(replace(found, hidden=1), frame.gpus, frame.matrix)[0].exclusive)
+    assert not any(group_jobs(replace(found, hidden=1), frame.gpus, frame.matrix)[0].exclusive)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def rank(pid, *chain, session=1, gpu="GPU-0"):
 )
 def test_the_program_that_started_a_process_as_its_part(bench, chain, session, root):
     frame = bench("h100-two").run(0)
-    found = jobs(Processes((rank(100, *chain, session=session),)), frame.gpus, frame.matrix)
+    found = group_jobs(Processes((rank(100, *chain, session=session),)), frame.gpus, frame.matrix)
     assert [job.key for job in found] == [f"process:{root}"]
 
 
@@ -135,7 +135,9 @@ def test_first_of_all_processes_is_none_of_the_job(bench):
     frame = bench("h100-two").run(0)
     ancestors = (Ancestor(50, "train.py", "python3"), Ancestor(1, "entrypoint"))
     process = Process(100, (GpuUse("GPU-0", "compute"),), ancestors=ancestors)
-    keys = [jobs(Processes((replace(process, session=s),)), frame.gpus, frame.matrix)[0].key for s in (7, 1)]
+    keys = [
+        group_jobs(Processes((replace(process, session=s),)), frame.gpus, frame.matrix)[0].key for s in (7, 1)
+    ]
     assert keys == ["process:50", "process:1"]
 
 
@@ -145,7 +147,7 @@ def test_ranks_of_one_program_are_one_job_called_after_it(bench):
         rank(100 + i, "train.py:python3", "bash", session=80, gpu=g.gpu.uuid)
         for i, g in enumerate(frame.gpus)
     ]
-    (job,) = jobs(Processes(tuple(ranks)), frame.gpus, frame.matrix)
+    (job,) = group_jobs(Processes(tuple(ranks)), frame.gpus, frame.matrix)
     assert (job.label, len(job.gpus), job.exact) == ("train.py 90", 8, True)
 
 
@@ -158,7 +160,7 @@ def test_a_program_on_a_gpu_and_its_children_beyond_a_shell_are_one_job(bench):
         ancestors=(Ancestor(99, "sh"), Ancestor(100, "python3"), *parent.ancestors),
         session=101,
     )
-    (job,) = jobs(Processes((parent, child)), frame.gpus, frame.matrix)
+    (job,) = group_jobs(Processes((parent, child)), frame.gpus, frame.matrix)
     assert (job.key, job.pids) == ("process:90", (100, 101))
 
 
@@ -169,7 +171,7 @@ def test_a_launcher_among_the_ancestors_makes_a_job(bench):
         Process(pid, (GpuUse(uuid, "compute"),), ancestors=(Ancestor(5, "python"), Ancestor(4, "mpirun")))
         for pid in (10, 11)
     ]
-    assert [j.key for j in jobs(Processes(tuple(ranks)), frame.gpus, frame.matrix)] == ["mpirun:4"]
+    assert [j.key for j in group_jobs(Processes(tuple(ranks)), frame.gpus, frame.matrix)] == ["mpirun:4"]
 
 
 def test_real_processes_with_hostile_names_ended_ones_and_hidden_ones():
@@ -196,7 +198,7 @@ def test_a_redacted_recording_groups_processes_alike(bench):
     for chain in (("train.py:python3", "bash"), ("run.sh:bash", "bash"), ("secret.sh:bash", "x.py:python3")):
         listed = Processes((rank(100, *chain, session=70), rank(101, *chain, session=70)))
         told = Redactor({})(listed)
-        before, after = (jobs(p, frame.gpus, frame.matrix) for p in (listed, told))
+        before, after = (group_jobs(p, frame.gpus, frame.matrix) for p in (listed, told))
         assert [job.key for job in before] == [job.key for job in after]
         assert "secret" not in str(told)
 
@@ -210,12 +212,12 @@ def test_arguments_and_user_go_base_name_and_pid_stay():
 
 
 def test_what_is_kept_of_jobs_is_what_is_worked_out_anew(bench):
-    b, kept = bench(), Jobs()
+    b, kept = bench(), JobTracker()
     found = listed(b)
     for step in range(6):
         b.clock.now += 0.25
         frame = b.poll()
         if step == 4:
             found = replace(found, processes=found.processes[:3])
-        assert kept.at(found, frame.gpus, frame.matrix) == jobs(found, frame.gpus, frame.matrix)
+        assert kept.at(found, frame.gpus, frame.matrix) == group_jobs(found, frame.gpus, frame.matrix)
     assert kept.at(Missing("no"), frame.gpus, frame.matrix) == ()

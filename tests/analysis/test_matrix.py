@@ -77,7 +77,7 @@ def test_pair_traffic_is_exact_where_links_are_direct(bench):
 
 def test_pair_traffic_is_unknown_behind_switches(bench):
     frame = bench("dgx-h100").run(2.0)
-    assert frame.matrix.pair_tx_bytes_per_s[0][1] == matrix.ON_SWITCH
+    assert frame.matrix.pair_tx_bytes_per_s[0][1] == matrix.VIA_NVSWITCH
 
 
 def gpu(index: int, *remotes: Remote, state: LinkState = LinkState.UP) -> GpuFrame:

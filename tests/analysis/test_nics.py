@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.matrix import Around
+from nvltop.analysis.matrix import PciLayout
 from nvltop.analysis.nics import NicTracks
 from nvltop.model import Inventory, Missing, Nic, NicPort, NicPorts, PciLocation, Reading, known
 
@@ -20,7 +20,7 @@ PORT = NicPort("mlx5_0", 1, "InfiniBand", "active", "LinkUp", 50e9)
 def tracked(*counts, at=None, port=PORT, nic=NIC):
     """Feed TX counters, one a second, and return the port as it then is."""
     tracks = NicTracks()
-    tracks.take((nic,))
+    tracks.update_nics((nic,))
     times = at or range(len(counts))
     for t, count in zip(times, counts, strict=True):
         ports = NicPorts((replace(port, tx_bytes=count, rx_bytes=0),))
@@ -42,7 +42,7 @@ def test_a_port_at_rest_carries_nothing():
 def test_each_rate_is_what_was_moved_over_its_span(steps):
     counts = list(itertools.accumulate(steps, initial=4 << 30))
     tracks = NicTracks()
-    tracks.take((NIC,))
+    tracks.update_nics((NIC,))
     for t, count in enumerate(counts):
         ports = NicPorts((replace(PORT, tx_bytes=count, rx_bytes=0),))
         tracks.update(Reading(None, t, t, 1.79e9 + t, ports), ports)
@@ -68,7 +68,7 @@ def test_traffic_within_the_adapter_may_be_more_than_the_port_carries():
 
 def test_a_port_that_goes_down_still_has_the_rate_of_its_last_second():
     tracks = NicTracks()
-    tracks.take((NIC,))
+    tracks.update_nics((NIC,))
     down = replace(PORT, state="down", rate_bytes_per_s=0.3e9, tx_bytes=30_000_000_000, rx_bytes=0)
     for t, port in enumerate((replace(PORT, tx_bytes=0, rx_bytes=0), down)):
         ports = NicPorts((port,))
@@ -83,7 +83,7 @@ def test_a_counter_that_may_not_be_read_keeps_its_reason():
 
 def test_errors_are_counted_from_the_start():
     tracks = NicTracks()
-    tracks.take((NIC,))
+    tracks.update_nics((NIC,))
     for t, count in enumerate((5, 5, 8)):
         ports = NicPorts((replace(PORT, errors={"symbol_error": count}),))
         tracks.update(Reading(None, t, t, 1.79e9, ports), ports)
@@ -96,7 +96,7 @@ def test_errors_are_counted_from_the_start():
 
 def test_what_is_read_no_more_is_stale():
     tracks = NicTracks()
-    tracks.take((NIC,))
+    tracks.update_nics((NIC,))
     ports = NicPorts((PORT,))
     tracks.update(Reading(None, 0.0, 0.0, 1.79e9, ports), ports)
     assert not tracks.at(2.0, {})[0].stale
@@ -114,19 +114,19 @@ def test_what_is_read_no_more_is_stale():
 )
 def test_a_name_that_another_has_taken_over_is_not_lost(after):
     tracks = NicTracks()
-    tracks.take((NIC,))
+    tracks.update_nics((NIC,))
     ports = NicPorts((PORT,))
     tracks.update(Reading(None, 0.0, 0.0, 1.79e9, ports), ports)
-    tracks.take(after)
+    tracks.update_nics(after)
     assert tracks.at(1.0, {}) == ()
 
 
 def test_a_virtual_function_that_is_switched_off_is_not_lost():
     tracks = NicTracks()
-    tracks.take((replace(NIC, virtual=True),))
+    tracks.update_nics((replace(NIC, virtual=True),))
     ports = NicPorts((PORT,))
     tracks.update(Reading(None, 0.0, 0.0, 1.79e9, ports), ports)
-    tracks.take(())
+    tracks.update_nics(())
     assert tracks.at(1.0, {}) == ()
 
 
@@ -134,7 +134,7 @@ def test_a_virtual_function_that_is_switched_off_is_not_lost():
     ("driver", "numbered"), [("440.33.01", False), ("525.105.17", True), ("610.57.04", True), ("?", True)]
 )
 def test_old_drivers_label_by_name(driver, numbered):
-    assert Around.of(Inventory(0.0, 0.0, driver_version=driver)).numbered == numbered
+    assert PciLayout.of(Inventory(0.0, 0.0, driver_version=driver)).numbered == numbered
 
 
 def test_labels_of_an_old_driver_are_names(bench):

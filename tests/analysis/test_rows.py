@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.errors import FULL, Counted
+from nvltop.analysis.errors import SATURATED, ErrorSummary
 from nvltop.analysis.link_states import NVSWITCH, LazyLinks, LinkStateSummary, errors_by_link, summarize
 from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
 
@@ -65,12 +65,14 @@ def test_rows_and_links_come_to_the_same(links):
 
 @given(rows())
 def test_what_the_counters_come_to(links):
-    counted = Counted.of(errors_by_link(tuple(links)))
+    counted = ErrorSummary.of(errors_by_link(tuple(links)))
     counts = {k.index: list(k.errors.values()) for k in links}
     assert counted.kinds == {kind for k in links for kind in k.errors}
     assert counted.read == any(known(c.total) for of_link in counts.values() for c in of_link)
     assert list(counted.links) == [
         i
         for i, of_link in counts.items()
-        if any(c.minutes or c.reset_s is not None or (known(c.total) and c.total in FULL) for c in of_link)
+        if any(
+            c.minutes or c.reset_s is not None or (known(c.total) and c.total in SATURATED) for c in of_link
+        )
     ]

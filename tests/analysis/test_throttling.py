@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvltop.analysis.throttling import OVER_S, ThrottleTimes
+from nvltop.analysis.throttling import WINDOW_S, ThrottleTimes
 from nvltop.model import NOT_READ, NOT_SUPPORTED, Gauges, Missing, Throttling
 
 
@@ -28,7 +28,7 @@ def test_the_share_is_over_the_last_seconds():
         total += 0.25 if k < 20 else 0.75
         kept.add(100.0 + k, times(total))
     shares = kept.shares
-    assert shares.over_s == OVER_S
+    assert shares.over_s == WINDOW_S
     assert (shares.power_cap, shares.sw_thermal) == (pytest.approx(0.75), 0.0)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sysfs import Tree, make_machine
 
-from nvltop.analysis.pcie import LEVELS, level
+from nvltop.analysis.pcie import PCIE_LEVELS, pcie_level
 from nvltop.host.nics import NicTable, sort_as_nvidia_smi
 from nvltop.host.pci_location import gpu_locations
 from nvltop.host.sysfs import read_count
@@ -45,7 +45,7 @@ def test_levels_equal_those_of_nvidia_smi_topo(tree, machine):
     assert [nic.device for nic in nics] == machine["nics"]
     places += [nic.location for nic in nics]
     for i, row in enumerate(rows):
-        got = ["X" if j == i else level(places[i], other) for j, other in enumerate(places)]
+        got = ["X" if j == i else pcie_level(places[i], other) for j, other in enumerate(places)]
         expected = [got[j] if cell.startswith("NV") else cell for j, cell in enumerate(row)]
         assert got[: len(row)] == expected
 
@@ -64,7 +64,7 @@ def test_levels_equal_those_of_nvidia_smi_topo(tree, machine):
 )
 def test_bridges_between_two_devices(a, b, expected):
     one, other = PciLocation("0000:18:00.0", a, 0), PciLocation("0000:1b:00.0", b, 0)
-    assert level(one, other) == level(other, one) == expected
+    assert pcie_level(one, other) == pcie_level(other, one) == expected
 
 
 BRIDGES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5).map(tuple)
@@ -73,9 +73,9 @@ PLACES = st.builds(PciLocation, st.sampled_from("xyz"), BRIDGES, st.sampled_from
 
 @given(PLACES, PLACES)
 def test_levels_are_symmetric_and_numa_nodes_matter_only_beyond_the_host_bridge(a, b):
-    near = level(a, b)
-    assert near == level(b, a)
-    assert isinstance(near, Missing) or near in LEVELS
+    near = pcie_level(a, b)
+    assert near == pcie_level(b, a)
+    assert isinstance(near, Missing) or near in PCIE_LEVELS
     beyond = a.bridges[0] != b.bridges[0] and a.pci_bus_id != b.pci_bus_id
     assert beyond == (isinstance(near, Missing) or near in ("NODE", "SYS"))
 
@@ -85,7 +85,7 @@ def test_a_machine_without_numa_nodes_has_one_node(tree):
     tree.pci("0000:18:00.0", ("pci0000:15",), -1)
     tree.pci("0000:98:00.0", ("pci0000:85",), -1)
     a, b = gpu_locations(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
-    assert level(a, b) == "NODE"
+    assert pcie_level(a, b) == "NODE"
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_device_without_a_numa_node_is_on_no_node(tree, online, a, b, near):
     tree.pci("0000:18:00.0", ("pci0000:15",), a)
     tree.pci("0000:98:00.0", ("pci0000:85",), b)
     one, other = gpu_locations(tree.root, ["00000000:18:00.0", "00000000:98:00.0"])
-    assert level(one, other) == level(other, one) == near
+    assert pcie_level(one, other) == pcie_level(other, one) == near
 
 
 def test_an_unreadable_numa_node_is_unknown():
     one = PciLocation("0000:18:00.0", ("pci0000:15",), Missing("no permission"))
-    assert level(one, PciLocation("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
+    assert pcie_level(one, PciLocation("0000:98:00.0", ("pci0000:85",), 1)) == Missing("no permission")
     # The NUMA node does not matter within one host bridge.
-    assert level(one, PciLocation("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
+    assert pcie_level(one, PciLocation("0000:19:00.0", ("pci0000:15",), 1)) == "PHB"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_subfunction_is_on_the_same_switch_as_its_parent(tree):
     parent, child = nics["mlx5_0"].location, nics["mlx5_1"].location
     assert known(parent)
     assert known(child)
-    assert level(parent, child) == "PIX"
+    assert pcie_level(parent, child) == "PIX"
 
 
 def test_a_hostile_name_is_sanitized_and_the_port_is_read(tree):

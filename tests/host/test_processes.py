@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nvltop.analysis.jobs import jobs
+from nvltop.analysis.jobs import group_jobs
 from nvltop.host.processes import ProcessTable
 from nvltop.model import GpuUse, Matrix, Processes, known
 
@@ -65,7 +65,7 @@ def grouped(script: str, count: int, cwd: str) -> list[int]:
         seen = ProcessTable().describe(dict.fromkeys(pids, USE))
         assert seen.hidden == 0
         assert {p.session for p in seen.processes} == {shell.pid}
-        return sorted(len(job.pids) for job in jobs(Processes(seen.processes), (), Matrix()))
+        return sorted(len(job.pids) for job in group_jobs(Processes(seen.processes), (), Matrix()))
     finally:
         os.killpg(shell.pid, 9)
         shell.wait()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.activity.gpu_groups import group_by_job, group_by_topology
-from nvltop.analysis.matrix import ON_SWITCH, SELF
+from nvltop.analysis.matrix import SAME_GPU, VIA_NVSWITCH
 from nvltop.model import Frame, Maybe, Missing, first_missing, known
 
 ITERATIONS: Final = 30
@@ -29,14 +29,14 @@ PairTable = tuple[tuple[Maybe[float], ...], ...]
 def estimate_pairs(frame: Frame) -> PairTable:
     """Return bytes/s from row to column: estimates behind NVSwitches, exact numbers elsewhere."""
     exact = frame.matrix.pair_tx_bytes_per_s
-    table = [[NOT_IN_ONE_JOB if v == ON_SWITCH else v for v in row] for row in exact]
+    table = [[NOT_IN_ONE_JOB if v == VIA_NVSWITCH else v for v in row] for row in exact]
     place = {g.gpu.uuid: i for i, g in enumerate(frame.gpus)}
     groups = group_by_job(frame.jobs, frame.gpus)
     taken = frozenset(uuid for group in groups for uuid in group.gpus)
     groups += group_by_topology(frame.gpus, frame.matrix, taken)
     for group in groups:
         at = [place[uuid] for uuid in group.gpus]
-        if any(exact[i][j] not in (ON_SWITCH, SELF) for i in at for j in at):
+        if any(exact[i][j] not in (VIA_NVSWITCH, SAME_GPU) for i in at for j in at):
             continue
         shared = group.job is not None and not group.job.exact
         pairs = (

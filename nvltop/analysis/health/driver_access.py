@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nvltop.analysis.errors import NONE_YET
+from nvltop.analysis.errors import NO_COUNTER_READ
 from nvltop.analysis.health.board import Interconnect
 from nvltop.analysis.health.claim import INFO_ONLY, NVLTOP, UNKNOWN_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
@@ -41,7 +41,7 @@ TRANSIENT_REASONS: Final = frozenset(
         COUNTER_RESET,
         IMPLAUSIBLE_RATE,
         NOT_READ,
-        NONE_YET,
+        NO_COUNTER_READ,
     }
 )
 """Reasons for a missing value that the next readings will resolve."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from nvltop.analysis.errors import FULL, NONE_YET, UNREADABLE
+from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, SATURATED
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
@@ -73,10 +73,10 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in rule_input.history.outliers.find(gpus)]
     kinds = frozenset[str]().union(*[summary.kinds for summary in summaries])
     if not kinds:
-        return claims, first_missing(g.nvlink.errors_total for g in gpus) or NONE_YET
+        return claims, first_missing(g.nvlink.errors_total for g in gpus) or NO_COUNTER_READ
     unread = [g.nvlink.errors_total for g, summary in zip(gpus, summaries, strict=True) if not summary.read]
     if unread:
-        return claims, first_missing(unread[:1]) or UNREADABLE
+        return claims, first_missing(unread[:1]) or COUNTERS_UNREADABLE
     return claims, f"no increase of {len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links"
 
 
@@ -102,7 +102,7 @@ def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[C
 def _link(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
     """Check the counters of one link."""
     for kind, error in link.errors.items():
-        if known(error.total) and error.total in FULL:
+        if known(error.total) and error.total in SATURATED:
             yield _full(rule_input, g, link, kind, error.total)
     if not any(e.minutes for e in link.errors.values()):
         return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.analysis.errors import Counted
+from nvltop.analysis.errors import ErrorSummary
 from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.nic_proximity import NicProximity
 from nvltop.analysis.health.outliers import Outliers
@@ -66,7 +66,7 @@ class RuleHistory:
     end_comparisons: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     """End of the last span that was compared, and the number of consecutive spans in which the two ends of
     a link disagreed, by GPU and link of the sender."""
-    _error_summaries: dict[str, Counted] = field(default_factory=dict)
+    _error_summaries: dict[str, ErrorSummary] = field(default_factory=dict)
     outliers: Outliers = field(default_factory=Outliers)
     _nic_proximity: NicProximity | None = None
     _board: tuple[Inventory, Board] | None = None
@@ -87,11 +87,11 @@ class RuleHistory:
             self._nic_proximity = NicProximity.of(inventory)
         return self._nic_proximity
 
-    def error_summary(self, g: GpuFrame) -> Counted:
+    def error_summary(self, g: GpuFrame) -> ErrorSummary:
         """Return a summary of the error counters of a GPU; cached until a counter changes."""
         now, before = errors_by_link(g.links), self._error_summaries.get(g.gpu.uuid)
         if before is None or before.errors is not now:
-            before = self._error_summaries[g.gpu.uuid] = Counted.of(now)
+            before = self._error_summaries[g.gpu.uuid] = ErrorSummary.of(now)
         return before
 
     def update(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:

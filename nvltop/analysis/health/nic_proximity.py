@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nvltop.analysis.matrix import Around
-from nvltop.analysis.pcie import LEVELS, level
+from nvltop.analysis.matrix import PciLayout
+from nvltop.analysis.pcie import PCIE_LEVELS, pcie_level
 from nvltop.model import Inventory, PciLocation, known
 from nvltop.text import bus_number
 
@@ -30,18 +30,18 @@ class NicProximity:
     @classmethod
     def of(cls, inventory: Inventory) -> NicProximity:
         """Return the proximity of the GPUs and NICs of an inventory."""
-        around = Around.of(inventory)
-        gpus = {g.uuid: at for g in inventory.gpus if known(at := around.place(g))}
+        around = PciLayout.of(inventory)
+        gpus = {g.uuid: at for g in inventory.gpus if known(at := around.location(g))}
         own = [at for nic, at in around.nics if not nic.virtual and not nic.role]
         nearest = {}
         for nic, at in around.nics:
-            levels = [near for gpu in gpus.values() if known(near := level(at, gpu))]
+            levels = [near for gpu in gpus.values() if known(near := pcie_level(at, gpu))]
             if levels:
-                nearest[nic.device] = min(levels, key=LEVELS.index)
+                nearest[nic.device] = min(levels, key=PCIE_LEVELS.index)
         far = [
             uuid
             for uuid, gpu in gpus.items()
-            if own and all(level(gpu, at) == LEVELS[-1] and _on_nodes(gpu, at) for at in own)
+            if own and all(pcie_level(gpu, at) == PCIE_LEVELS[-1] and _on_nodes(gpu, at) for at in own)
         ]
         by_bus = {bus_number(place.pci_bus_id): place for place in inventory.gpu_locations}
         ports = {

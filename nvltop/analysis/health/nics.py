@@ -10,7 +10,7 @@ from typing import Final
 from nvltop.analysis.health.claim import INFO_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import READER_NOT_RUNNING, RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.nics import GONE, slot
+from nvltop.analysis.nics import PORT_GONE, pci_slot
 from nvltop.model import MAX_HEADLINE, Missing, NicFrame, Severity, known
 
 MIN_PORTS_UP: Final = 3
@@ -63,7 +63,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 def _down(rule_input: RuleInput, f: NicFrame, kinds: _Kinds) -> Iterator[Claim]:
     """Claim that a port is down that was up before, or that should be up like others of its kind."""
     key = f.nic.device, f.port.port
-    if f.port.state == GONE:
+    if f.port.state == PORT_GONE:
         yield _claim(
             rule_input,
             f,
@@ -197,13 +197,22 @@ class _Kinds:
     """Groups of comparable ports: of the same model with as many ports, and as near to a GPU."""
 
     def __init__(self, rule_input: RuleInput) -> None:
-        slots = Counter(slot(f.nic) for f in rule_input.nics if not f.nic.virtual)
+        slots = Counter(pci_slot(f.nic) for f in rule_input.nics if not f.nic.virtual)
         near = rule_input.history.nic_proximity(rule_input.inventory).nearest
-        self._of = {id(f): (f.nic.model, f.nic.virtual, f.nic.bond, f.port.link_layer,
-                            slots[slot(f.nic)], near.get(f.nic.device)) for f in rule_input.nics}  # fmt: skip
+        self._of = {
+            id(f): (
+                f.nic.model,
+                f.nic.virtual,
+                f.nic.bond,
+                f.port.link_layer,
+                slots[pci_slot(f.nic)],
+                near.get(f.nic.device),
+            )
+            for f in rule_input.nics
+        }
         self._ports: dict[object, list[NicFrame]] = {}
         for f in rule_input.nics:
-            if f.port.state != GONE:
+            if f.port.state != PORT_GONE:
                 self._ports.setdefault(self._of[id(f)], []).append(f)
         self._slots = slots
 
@@ -213,7 +222,7 @@ class _Kinds:
 
     def is_single_port(self, f: NicFrame) -> bool:
         """Return whether the adapter has no other port; one of several may be unused on purpose."""
-        return self._slots[slot(f.nic)] <= 1
+        return self._slots[pci_slot(f.nic)] <= 1
 
 
 RULE_GROUP: Final = RuleGroup("NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, per_gpu=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, NamedTuple
 
-from nvltop.analysis.errors import FULL
+from nvltop.analysis.errors import SATURATED
 from nvltop.analysis.link_states import errors_by_link
 from nvltop.model import ErrorCount, GpuFrame, known
 
@@ -104,7 +104,7 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
 
 def _settled(error: ErrorCount) -> int | None:
     """Return a count without recent increases, which other rules report; None if it is unknown or full."""
-    if not known(error.total) or error.total in FULL:
+    if not known(error.total) or error.total in SATURATED:
         return None
     rose = error.since_start if error.minutes and known(error.since_start) else 0
     return error.total - rose

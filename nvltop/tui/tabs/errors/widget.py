@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from nvltop.analysis.errors import MINUTES
+from nvltop.analysis.errors import HISTORY_MINUTES
 from nvltop.formatting import age, count
 from nvltop.model import ErrorCount, known
 from nvltop.model.error_kinds import INFORMATIVE, error_kind
@@ -158,7 +158,7 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def tail(self, item: CounterRow, width: int) -> list[TextRun]:
         """Draw the minutes with an increase, the newest at the right."""
-        minutes = min(MINUTES, width - 1)
+        minutes = min(HISTORY_MINUTES, width - 1)
         if minutes < 10:
             return []
         levels = self.view.glyphs.levels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
-from nvltop.analysis.matrix import ON_SWITCH
+from nvltop.analysis.matrix import VIA_NVSWITCH
 from nvltop.model import known
 from nvltop.tui.render.row import Row, TextRun, fit
 from nvltop.tui.render.view_state import ViewState
@@ -85,7 +85,7 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
 def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
     """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
     m = view.frame.matrix
-    if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == ON_SWITCH:
+    if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == VIA_NVSWITCH:
         sent = about[i][j]
         if known(sent):
             return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL_WIDTH - 2]

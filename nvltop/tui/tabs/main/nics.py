@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.pcie import LEVELS
+from nvltop.analysis.pcie import PCIE_LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
@@ -143,7 +143,7 @@ def _near(view: ViewState, f: NicFrame) -> str:
     if f.label not in m.labels:
         return "-"
     cells = m.cells[m.labels.index(f.label)][: len(m.p2p_nvlink)]
-    best = min((c for c in cells if c in LEVELS), key=LEVELS.index, default=None)
+    best = min((c for c in cells if c in PCIE_LEVELS), key=PCIE_LEVELS.index, default=None)
     if best is None:
         return UNKNOWN
     numbers = [int(m.labels[i].removeprefix("GPU")) for i, c in enumerate(cells) if c == best]
@@ -158,9 +158,9 @@ def nearest(view: ViewState) -> int | None:
         return None
     row = dict(zip(m.labels, m.cells[m.labels.index(label)], strict=True))
     found = [
-        (bool(f.nic.role), LEVELS.index(row[f.label]), f.nic.virtual, i)
+        (bool(f.nic.role), PCIE_LEVELS.index(row[f.label]), f.nic.virtual, i)
         for i, f in enumerate(view.frame.nics)
-        if row.get(f.label) in LEVELS
+        if row.get(f.label) in PCIE_LEVELS
     ]
     return min(found)[-1] if found else None
 
