@@ -19,6 +19,8 @@ from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
 
 Encoder = Callable[[Any], Any]
 
+MAX_ENCODED: Final = 512
+"""Number of groups of values whose JSON values are kept; the flight recorder encodes 128 items at a time."""
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
 _INTEGERS: Final = {int}
 """The types in a list of integers."""
@@ -33,9 +35,35 @@ def encode(item: Item) -> list[Any]:
 
 
 def encode_data(data: Data) -> list[Any]:
-    """Return the fields of a group of values as JSON values."""
-    fields: list[Any] = _ENCODERS[type(data)](data)
-    return fields
+    """Return the fields of a group of values as short JSON values.
+
+    The pipe, the flight recorder and a recording share the result: a group is encoded once.
+    """
+    known, values, is_short = _ENCODED.get(id(data), (None, None, False))
+    if known is data and is_short:
+        assert values is not None
+        return values
+    short = [_short(v) for v in (values if known is data and values else _ENCODERS[type(data)](data))]
+    _remember(data, short, True)
+    return short
+
+
+def keep_encoded(data: Data, values: list[Any]) -> None:
+    """Keep the JSON values that a group of values was decoded from, so that it is not encoded again."""
+    _remember(data, values, False)
+
+
+def _remember(data: Data, values: list[Any], is_short: bool) -> None:
+    if len(_ENCODED) >= MAX_ENCODED:
+        _ENCODED.clear()
+    _ENCODED[id(data)] = data, values, is_short
+
+
+def _short(value: Any) -> Any:
+    """Remove the `.0` of whole numbers; the decoder knows which fields are floats."""
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return [_short(v) for v in value] if type(value) is list else value
 
 
 def decode(value: object) -> Item:
@@ -76,4 +104,6 @@ def _encoder(cls: type) -> Encoder:
 
 
 _ENCODERS: Final[dict[type, Encoder]] = {cls: _encoder(cls) for cls in CLASSES}
+_ENCODED: Final[dict[int, tuple[Data, list[Any], bool]]] = {}
+"""The newest groups of values with their JSON values, by object; the flag says whether these are short."""
 CURRENT_SCHEMA: Final = Schema(CURRENT, CURRENT_GROUPS)

@@ -260,11 +260,4 @@ def _size(data: Data) -> int:
 
 def _body(reading: Reading) -> list[Any]:
     """Return the problem of a reading, then the fields of its data."""
-    return [reading.problem, *map(_short, encode_data(reading.data))]
-
-
-def _short(value: Any) -> Any:
-    """Remove the `.0` of whole numbers; the decoder knows which fields are floats."""
-    if type(value) is float and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return [_short(v) for v in value] if type(value) is list else value
+    return [reading.problem, *encode_data(reading.data)]
