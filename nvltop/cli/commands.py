@@ -126,7 +126,8 @@ def _run_command(options: argparse.Namespace) -> int:
 
 def _ras(options: argparse.Namespace) -> int:
     from nvltop.ras.client import RasError
-    from nvltop.ras.command import REPEAT_S, RasOptions, RasUsageError, run
+    from nvltop.ras.command import REPEAT_S, RasOptions, run
+    from nvltop.ras.inquiry import RasUsageError
 
     wanted = RasOptions(
         options.ras,

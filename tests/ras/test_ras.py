@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.cli import main
-from nvltop.ras import client, command
+from nvltop.ras import client, inquiry
 from nvltop.ras.answer import parse
 from nvltop.ras.client import RasError, Reply, query
 from nvltop.ras.diagnosis import diagnose
@@ -179,7 +179,7 @@ s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True
             assert (service.host, service.pid, service.same_network) == ("127.0.0.1", process.pid, True)
             assert main(["--ras", f"127.0.0.1:{port}", "--yes", "--ras-force"]) == 2
             assert "started" in capsys.readouterr().err
-            monkeypatch.setattr(command, "MIN_AGE_S", 0.0)
+            monkeypatch.setattr(inquiry, "MIN_AGE_S", 0.0)
             assert main(["--ras", f"127.0.0.1:{port}", "--yes"]) == 2
             assert "no libnccl.so mapped" in capsys.readouterr().err
             process.stdin.close()

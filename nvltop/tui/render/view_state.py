@@ -90,6 +90,13 @@ class ViewState:
     cache: DrawCache = field(default_factory=DrawCache)
 
     @property
+    def ras_refusal(self) -> str:
+        """Why NCCL cannot be asked about a job; empty if it can."""
+        if self.replay:
+            return "this is a recording: its jobs cannot be asked"
+        return "this node is simulated: there is no job to ask" if self.frame.inventory.demo else ""
+
+    @property
     def kill_refusal(self) -> str:
         """Why processes are out of reach; empty if they can be signalled."""
         if self.replay:

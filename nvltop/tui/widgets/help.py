@@ -31,6 +31,7 @@ KEYS
   e           Main: estimate the traffic of pairs through NVSwitches, or not
   b           Errors: count from now on; the device's counters do not change
   F9 k        Processes: signal the selected or tagged ones, with confirmation
+  R           Processes, Health: ask NCCL which rank of the job is behind
   Space U     Processes: tag, untag all   u  one user only   F  follow
   + - p l     History: longer, shorter, PCIe or NVLink, one link only
   Left Right  Links: select a link   History: move the cursor   page of a

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
+from nvltop.tui.dialogs.ras_page import RasPage
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
@@ -15,12 +17,18 @@ from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
 
+STUCK_RULE: Final = "stuck-collective"
+"""Rule of the finding that a job hangs."""
+
 
 class HealthTab(Tab):
     """A list, and below it the selected entry in whole sentences."""
 
     DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind")
+    ]
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
@@ -39,7 +47,14 @@ class HealthTab(Tab):
     def draw(self) -> None:
         """Draw what the rules say."""
         frame, glyphs = self.view.frame, self.view.glyphs
-        key = (frame.findings, frame.past_findings, frame.checks, frame.events)
+        key = (
+            frame.findings,
+            frame.past_findings,
+            frame.checks,
+            frame.events,
+            frame.incidents,
+            frame.log_access,
+        )
         self._entries = self._memo.get(key, lambda: rows.entries(frame))
         self._chosen = max(0, min(self._chosen, len(self._entries) - 1))
         at = self._list.size
@@ -48,6 +63,16 @@ class HealthTab(Tab):
         at = self._details.size
         chosen = self._entries[self._chosen] if self._entries else None
         self._details.show(rows.details(chosen, at.width, at.height, glyphs))
+
+    def action_ras(self) -> None:
+        """Open the page that asks NCCL about the job that hangs."""
+        frame = self.view.frame
+        stuck = next((f for f in frame.findings if f.rule == STUCK_RULE), None)
+        job = next((j for j in frame.jobs if stuck and stuck.gpu in j.gpus), None)
+        if job is None or self.view.ras_refusal:
+            self.app.notify(self.view.ras_refusal or "no job is found to hang", markup=False)
+            return
+        self.open_page(RasPage(self.view, self.output, job.label, job.pids))
 
     def move(self, by: int) -> None:
         """Move the selection."""

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
+from nvltop.tui.dialogs.ras_page import RasPage
 from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, narrow
 from nvltop.tui.render.view_state import ViewState
@@ -39,6 +40,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         Binding("u", "user", "Only one user's"),
         Binding("space", "tag", "Tag, for several signals at once"),
         Binding("U", "untag", "Untag all"),
+        Binding("R", "ras", "Ask NCCL which rank of the job is behind"),
         Binding("F", "follow", "Follow the process, or stay at the row"),
     ]
 
@@ -136,6 +138,14 @@ class ProcessesTab(ListTab[ProcessEntry]):
         """Stay with the process, or with the row."""
         self.follow = not self.follow
         self.request_draw()
+
+    def action_ras(self) -> None:
+        """Open the page that asks NCCL about the job of the selected row."""
+        if not self.selected or self.view.ras_refusal:
+            self.app.notify(self.view.ras_refusal or "no job is selected", markup=False)
+            return
+        job = self.selected.job
+        self.open_page(RasPage(self.view, self.output, job.label, job.pids))
 
     def _meant(self) -> list[Process]:
         """Return the tagged processes, else the selected one."""
