@@ -18,7 +18,7 @@ from nvltop.model import Cost
 from tests.export.conftest import ALERTS, ours, working
 
 FOLDER = Path(export.__file__).parent
-RULES = {rule for family in RULE_GROUPS for rule in family.rules}
+RULES = {rule for group in RULE_GROUPS for rule in group.rules}
 INFORMATION = {
     "counter-reset",
     "gpu-total-only",

@@ -130,7 +130,7 @@ def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
     ]
     series = [{"series": values[0], "values": values[1]}]
     check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": reported}])
-    assert labels["rule"] in {rule for family in RULE_GROUPS for rule in family.rules}
+    assert labels["rule"] in {rule for group in RULE_GROUPS for rule in group.rules}
 
 
 def written_alerts() -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ RELATIONS: Final = (
     Relation("stuck-collective", ("heartbeat-stopped", "straggler"), same_gpu=False),
     Relation("p2p-dead", ("p2p-fallback",), same_gpu=False),
 )
-"""Relations in order of precedence: the first one that applies decides, so fundamental causes come first."""
+"""Relations in order of precedence: the first match decides, so fundamental causes come first."""
 
 
 def with_causes(findings: Sequence[Finding], claims: Sequence[Claim]) -> tuple[Finding, ...]:

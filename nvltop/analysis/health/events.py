@@ -1,4 +1,4 @@
-"""Rules about the driver's events: xid-nvlink, xid-gpu; and which GPU began it."""
+"""Rules about Xid events of the driver: xid-nvlink, xid-gpu; and which GPU is the source."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RACK_STEP: Final = (
     "Look for the first Xid 149 among the rack's trays (`dmesg`, `journalctl -k`); do not reset the GPUs"
     " of this tray unless the driver requests it"
 )
-BOARD_STEP: Final = "Look at the NVSwitches first: SXid lines in `dmesg`, and the fabric manager's log"
-PROGRAM_STEP: Final = "Look at the program that ran there (its peer accesses); the GPU needs no reset"
+BOARD_STEP: Final = "Check the NVSwitches first: SXid lines in `dmesg`, and the fabric manager's log"
+PROGRAM_STEP: Final = "Check the program that ran there (its peer accesses); the GPU needs no reset"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the events since nvltop started; what came before is only in the kernel log."""
+    """Check the Xid events since nvltop started; earlier ones are only in the kernel log."""
     xids = [_placed(rule_input, e) for e in rule_input.events if e.kind == "xid"]
     claims = list(_claims(rule_input, xids))
     if rule_input.listening is None:
@@ -51,12 +51,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 
 def _placed(rule_input: RuleInput, event: Event) -> Event:
-    """Give an Xid without a GPU to the one that is lost: the driver no longer finds its handle."""
+    """Return the event with the lost GPU if it has none: the driver cannot identify a lost GPU."""
     lost = [g for g in rule_input.gpus if g.state == "lost"]
     return replace(event, gpu=lost[0].gpu.uuid) if event.gpu is None and len(lost) == 1 else event
 
 
 def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
+    """Claim the Xids that all GPUs reported at once, and the others for each GPU."""
     by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
     together = at_once(rule_input, xids)
     if together:
@@ -73,7 +74,7 @@ def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
     for (gpu, _), events in groups.items():
         g = by_uuid.get(gpu or "")
         seen = evidence(rule_input, g, max(e.mono_s for e in events))
-        claim = _of_gpu(rule_input, g, events, seen, gpu in began)
+        claim = _gpu_claim(rule_input, g, events, seen, gpu in began)
         if claim is None:
             continue
         if gpu in began:
@@ -116,14 +117,14 @@ def _rule(code: int) -> str:
     return "xid-nvlink" if lookup(code).nvlink else "xid-gpu"
 
 
-def _of_gpu(
+def _gpu_claim(
     rule_input: RuleInput, g: GpuFrame | None, events: Sequence[Event], seen: Evidence, blamed: bool
 ) -> Claim | None:
     codes = _codes(events)
     now = severity(codes, seen, rule_input.tick.mono_s - max(e.mono_s for e in events), blamed)
     if now is None:
         return None
-    # The worst speaks for the GPU; of equals the newest. A forbidden access explains the codes beside it.
+    # The worst code, or the newest of several, represents the GPU; a forbidden access explains the others.
     top = PEER_ACCESS if PEER_ACCESS in codes and not seen.damage and not blamed else codes[0]
     others = [code for code in codes if code != top]
     where = gpu_name(g) if g else "A GPU"
@@ -142,7 +143,7 @@ def _of_gpu(
         gpu=events[0].gpu,
         headline=f"{word}{more} on {where}: {lookup(top).short}",
         summary=summary,
-        # All GPUs may report an undecided code at once: that is one finding, not one for each until the last.
+        # All GPUs may report an undecided code at once: wait, as that is one finding for all of them.
         escalations=(
             Escalation(now, after_s=AT_ONCE_S if now is Severity.WARNING and top in UNDECIDED else 0.0),
         ),
@@ -155,7 +156,7 @@ def _of_gpu(
 
 
 def _codes(events: Sequence[Event]) -> list[int]:
-    """Return the codes, the worst first and of equals the newest."""
+    """Return the codes, the worst first; among equally severe codes, the newest first."""
     newest = {e.code: e.mono_s for e in events}
     return sorted(newest, key=lambda code: (-lookup(code).severity.rank, -newest[code]))
 
@@ -195,7 +196,7 @@ def _named_source(claim: Claim, culprit: Culprit, by_uuid: Mapping[str, GpuFrame
 
 
 def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
-    """All GPUs reported the same at once: one finding about the node, not one about each GPU."""
+    """Claim that all GPUs reported the same Xids at once; one claim about the node."""
     last_s = max(e.mono_s for e in events)
     members = [g for g in rule_input.gpus if g.gpu.uuid in {e.gpu for e in events}]
     seen = [evidence(rule_input, g, last_s) for g in members]
@@ -205,11 +206,11 @@ def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
     if not lasting:
         return None
     damaged = [g for g, s in zip(members, seen, strict=True) if s.damage]
-    said = ", ".join(map(str, codes))
-    short = f"{codes[0]} +{len(codes) - 1}" if len(codes) > 1 else said
+    listed = ", ".join(map(str, codes))
+    short = f"{codes[0]} +{len(codes) - 1}" if len(codes) > 1 else listed
     board = rule_input.board
     if damaged:
-        tail = f"; {gpu_names(damaged)} also shows damage, look there first"
+        tail = f"; {gpu_names(damaged)} also shows damage, check there first"
         step = lookup(codes[-1]).action
     elif board.interconnect is Interconnect.RACK:
         tail = (
@@ -229,7 +230,7 @@ def _together(rule_input: RuleInput, events: Sequence[Event]) -> Claim | None:
         rule="xid-nvlink" if any(lookup(code).nvlink for code in codes) else "xid-gpu",
         gpu=None,
         headline=f"Xid {short} on all {len(members)} GPUs" + (", cause elsewhere" if outside else " at once"),
-        summary=f"All {len(members)} GPUs reported Xid {said} within {AT_ONCE_S:.0f} s{tail}",
+        summary=f"All {len(members)} GPUs reported Xid {listed} within {AT_ONCE_S:.0f} s{tail}",
         escalations=(Escalation(max(lasting)),),
         evidence={**_evidence(events, None), "gpus": [g.gpu.index for g in members]},
         next_step=step,

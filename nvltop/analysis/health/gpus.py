@@ -172,7 +172,7 @@ def _hole(rule_input: RuleInput) -> Iterator[Claim]:
             summary=f"Module {module} of the board shows no GPU, those beside it do: one GPU is missing",
             escalations=(Escalation(Severity.WARNING, readings=2),),
             evidence={"modules": modules, "missing_module": module},
-            next_step="Compare `lspci -d 10de:` with the machine's data sheet, then see `dmesg`",
+            next_step="Compare `lspci -d 10de:` with the machine's specification, then see `dmesg`",
             source=NVLTOP,
             confidence="likely",
         )

@@ -1,7 +1,7 @@
 """Rule about PCIe links: pcie-degraded.
 
-What a link can be is the smaller of what the card supports (NVML) and what its slot supports (the port
-above it in sysfs). A card in a slot with fewer lanes works as it should, and reseating it changes nothing.
+The limit of a link is the lower of the limits of the card (from NVML) and of its slot (from the port above
+it in sysfs). A card in a slot with fewer lanes works as intended, and reseating it changes nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, Severity, known
 
 PCIE_GEN_RISE_S: Final = 4.0
-"""Seconds under load after which the generation must have risen; the switch takes milliseconds."""
+"""Time under load, seconds, after which the generation must have risen; that takes milliseconds."""
 MAX_COMPUTE_PSTATE: Final = 2
-"""Highest P-state that compute uses: data centre GPUs work in P0, GeForce cards in P2."""
+"""Highest P-state under compute load: data center GPUs use P0, GeForce cards P2."""
 OLDEST_SLOT_GEN: Final = 2
-"""A machine with a card of generation 3 or later has no slot this old."""
+"""PCIe generation up to which no machine with a card of generation 3 or later has slots."""
 RESEAT_CARD_STEP: Final = "Reseat the card or its riser, and check the slot's settings in the BIOS"
 SLOT_LIMIT_STEP: Final = "See `lspci -vv` for the slot's own limit (LnkCap of the port above the card). "
 MODULE_STEP: Final = (
@@ -29,46 +29,47 @@ MODULE_STEP: Final = (
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the PCIe links: the width in any P-state, the generation under load (at rest it saves power)."""
+    """Check the PCIe links: their width always, their generation under load (idle GPUs lower it)."""
     claims: list[Claim] = []
-    at_work, seen, limited = [], [], []
+    under_load, checked, limited = [], [], []
     for g in rule_input.gpus:
         link = PcieLink.of(rule_input, g)
         if link is None:
             continue
-        seen.append(g)
-        if link.at_work:
-            at_work.append(g)
+        checked.append(g)
+        if link.under_load:
+            under_load.append(g)
         if limit := link.slot_limit:
             limited.append(f"{gpu_name(g)} at {limit}, which is all its slot has")
         if link.narrow or link.slow:
             claims.append(_degraded(rule_input, link))
-    if not seen:
+    if not checked:
         on_chip = all(_on_chip(g.gpu) for g in rule_input.gpus)
         return claims, None if on_chip else Missing("PCIe width and generation are not reported")
-    speed = "full speed under load" if at_work else "speed not judged: no GPU is under load"
-    return claims, "; ".join((f"PCIe links of {gpu_names(seen)} at full width, {speed}", *limited))
+    speed = "full speed under load" if under_load else "speed not checked: no GPU is under load"
+    return claims, "; ".join((f"PCIe links of {gpu_names(checked)} at full width, {speed}", *limited))
 
 
 @dataclass(frozen=True, slots=True)
 class PcieLink:
-    """The PCIe link of one GPU, and what it could be."""
+    """The PCIe link of one GPU, and its limits."""
 
     gpu: GpuFrame
     width: int
     gen: int
     width_limit: int
-    """What card and slot both can do; the slot counts where sysfs shows it."""
+    """Width that the card supports, and the slot if its limit is known."""
     gen_limit: int
     card_width: int
     card_gen: int
     slot_known: bool
-    at_work: bool
-    """The P-state is one of those that compute uses, and the GPU is busy."""
+    """Whether the limits of the slot are known."""
+    under_load: bool
+    """Whether the GPU is busy, in a P-state of compute load."""
 
     @classmethod
     def of(cls, rule_input: RuleInput, g: GpuFrame) -> PcieLink | None:
-        """Return it; None if it cannot be read, or says nothing (C2C boards, virtual GPUs)."""
+        """Return the PCIe link of a GPU; None if it cannot be read or is meaningless (C2C boards, vGPUs)."""
         gen, width = g.gauges.pcie_gen, g.gauges.pcie_width
         gen_max, width_max = g.gpu.pcie_gen_max, g.gpu.pcie_width_max
         if not (known(gen) and known(width) and known(gen_max) and known(width_max)):
@@ -77,19 +78,21 @@ class PcieLink:
             return None
         place = rule_input.history.nic_proximity(rule_input.inventory).ports.get(g.gpu.uuid)
         slot_width, slot_gen = (place.port_width, place.port_gen) if place else (NOT_READ, NOT_READ)
-        # The port of a virtual machine is made up; one that is slower than its link is wrong.
-        believed = known(slot_width) and slot_width >= width and not rule_input.board.virtual
+        # Ports in a virtual machine are emulated, and a port narrower than its link is wrong.
+        slot_valid = known(slot_width) and slot_width >= width and not rule_input.board.virtual
         pstate, util = g.gauges.pstate, g.gauges.util_percent
         return cls(
             gpu=g,
             width=width,
             gen=gen,
-            width_limit=min(width_max, slot_width) if believed and known(slot_width) else width_max,
-            gen_limit=min(gen_max, slot_gen) if believed and known(slot_gen) and slot_gen >= gen else gen_max,
+            width_limit=min(width_max, slot_width) if slot_valid and known(slot_width) else width_max,
+            gen_limit=min(gen_max, slot_gen)
+            if slot_valid and known(slot_gen) and slot_gen >= gen
+            else gen_max,
             card_width=width_max,
             card_gen=gen_max,
-            slot_known=believed,
-            at_work=known(pstate)
+            slot_known=slot_valid,
+            under_load=known(pstate)
             and pstate <= MAX_COMPUTE_PSTATE
             and known(util)
             and util >= GPU_BUSY_PERCENT,
@@ -97,34 +100,37 @@ class PcieLink:
 
     @property
     def narrow(self) -> bool:
-        """Whether lanes are missing."""
+        """Whether the link has fewer lanes than it could have."""
         return self.width < self.width_limit
 
     @property
     def slow(self) -> bool:
-        """Whether the generation is too low for a GPU at work."""
-        return self.at_work and self.gen < self.gen_limit
+        """Whether the generation is too low for a GPU under load."""
+        return self.under_load and self.gen < self.gen_limit
 
-    def words(self, gen: int, width: int) -> str:
-        """Write what is wrong with it of generation and width: `gen1`, `x8`, or `gen1 x8`."""
+    def degraded_values(self, gen: int, width: int) -> str:
+        """Return those of `gen` and `width` that are too low on this link: `gen1`, `x8`, or `gen1 x8`."""
         return " ".join([f"gen{gen}"] * self.slow + [f"x{width}"] * self.narrow)
 
     @property
     def slot_limit(self) -> str:
-        """Return what the slot has less than the card and is in use: `x8`, `gen3`, or `gen3 x8`."""
+        """Return the limit that the slot sets below that of the card: `x8`, `gen3`, or `gen3 x8`."""
         if not self.slot_known:
             return ""
-        gen = self.at_work and self.gen == self.gen_limit < self.card_gen
+        gen = self.under_load and self.gen == self.gen_limit < self.card_gen
         width = self.width == self.width_limit < self.card_width
         return " ".join([f"gen{self.gen}"] * gen + [f"x{self.width}"] * width)
 
 
 def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
     g, card = link.gpu, rule_input.board.pcie_cards
-    now, best = link.words(link.gen, link.width), link.words(link.gen_limit, link.width_limit)
+    now, best = (
+        link.degraded_values(link.gen, link.width),
+        link.degraded_values(link.gen_limit, link.width_limit),
+    )
     load = " under load" if link.slow else ""
-    # Whether the slot of a card has fewer lanes is known from sysfs only; modules have no slot, and no slot
-    # beside a card of generation 3 or later is so slow.
+    # Only sysfs shows whether a slot has fewer lanes than its card. Modules have no slot, and no machine with
+    # a card of generation 3 or later has slots of OLDEST_SLOT_GEN.
     too_narrow = link.narrow and (link.slot_known or not card)
     too_slow = link.slow and (link.slot_known or not card or link.gen <= OLDEST_SLOT_GEN < link.gen_limit)
     escalations = []
@@ -166,7 +172,7 @@ def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
 
 
 def _on_chip(gpu: Gpu) -> bool:
-    """Whether the GPU hangs on its CPU by C2C, where PCIe says nothing (GB10, GH200, GB200)."""
+    """Return whether the GPU is attached to its CPU by C2C and not by PCIe (GB10, GH200, GB200)."""
     return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
 
 

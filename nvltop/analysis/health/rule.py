@@ -118,7 +118,7 @@ class RuleGroup:
     per_gpu: bool = True
     """Whether the rules check each GPU, so that the check names the GPUs that could not be read."""
     is_check: bool = True
-    """Whether the group is shown as a check; False if its rules only inform."""
+    """Whether the outcome of the group is shown as a check."""
 
 
 def why_unread(values: Iterable[Maybe[object]]) -> Missing | None:

@@ -1,4 +1,4 @@
-"""Rules about how much of what the links can carry is used: saturated."""
+"""Rule about the load of links: saturated."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput, Rule
 from nvltop.model import Judgement, Missing, Severity, known
 
 SATURATED_S: Final = 30.0
+"""Time after which a limited job is reported, seconds."""
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Judge the load of the links, by the same analysis as the verdict."""
+    """Check whether NVLink limits jobs, by the same analysis as the verdict."""
     if not rule_input.linked_gpus:
         return (), None
-    return _saturated(rule_input), _looked(rule_input)
+    return _saturated(rule_input), _summary(rule_input)
 
 
-def _looked(rule_input: RuleInput) -> CheckSummary:
-    """Say what the judgements of the jobs come to."""
+def _summary(rule_input: RuleInput) -> CheckSummary:
+    """Return the headlines of the judgements of all jobs, or why a job could not be judged."""
     found = rule_input.judgements
     unknown = next((j for j in found if j.state == "unknown"), None)
     if unknown or not found:
@@ -41,7 +42,7 @@ def _headlines(rule_input: RuleInput, found: list[Judgement]) -> str:
 
 
 def _saturated(rule_input: RuleInput) -> Iterator[Claim]:
-    """Report each job that NVLink limits; that is no fault."""
+    """Claim, as information, that NVLink limits a job."""
     index_of = {g.gpu.uuid: g.gpu.index for g in rule_input.gpus}
     by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
     jobs = {job.key: job for job in rule_input.jobs}

@@ -1,4 +1,4 @@
-"""Rules about our own numbers, so that what the driver gets wrong is said and not shown as fact."""
+"""Rules that check the plausibility of the driver's numbers: gpu-total-only, implausible-rate."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none
 
 MAX_END_DIFFERENCE: Final = 0.10
-"""TX of one end and RX of the other are read milliseconds apart, over spans of the same length."""
+"""Difference between TX of one end and RX of the other above which they disagree, as a share of the larger.
+
+The two are read milliseconds apart, over spans of the same length."""
 MIN_COMPARED_SHARE: Final = 0.02
-"""Share of the speed below which the traffic is too little to judge by."""
+"""Share of the speed below which the traffic is too low for a comparison."""
 MIN_DISAGREEING_READINGS: Final = 8
-"""Looks in a row that two ends must differ for: traffic that starts or stops looks so for one."""
+"""Consecutive readings in which the two ends must disagree; starting or stopping traffic causes one."""
 COMPARE_STEP: Final = "Compare with `nvidia-smi nvlink -gt d`, and report it with the driver version"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
-    """Say what is doubtful in these numbers."""
+    """Check the rates of all links for plausibility."""
     by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
     claims = []
     for g in rule_input.gpus:
@@ -44,22 +46,22 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 
 def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -> Iterator[Claim]:
-    """Hold what a link sends against what its other end receives."""
+    """Compare what a link sends with what its other end receives."""
     end_comparisons = rule_input.history.end_comparisons
     for link in (g.links[i] for i in summarize(g.links).gpu_links):
-        there = by_uuid.get(link.remote.gpu or "")
+        remote = by_uuid.get(link.remote.gpu or "")
         number = link.remote.link
-        if there is None or not known(number) or number >= len(there.links) or not g.span_s:
+        if remote is None or not known(number) or number >= len(remote.links) or not g.span_s:
             continue
-        sent, received = link.tx_bytes_per_s, there.links[number].rx_bytes_per_s
+        sent, received = link.tx_bytes_per_s, remote.links[number].rx_bytes_per_s
         speed = link.speed_bytes_per_s
         if not (known(sent) and known(received) and known(speed)):
             continue
         key = (g.gpu.uuid, link.index)
-        judged_s, times = end_comparisons.get(key, (0.0, 0))
-        if g.span_s[1] > judged_s:
+        compared_s, times = end_comparisons.get(key, (0.0, 0))
+        if g.span_s[1] > compared_s:
             most = max(sent, received)
-            # Pauses of the traffic say nothing either way.
+            # Pauses of the traffic show neither agreement nor disagreement.
             if most > MIN_COMPARED_SHARE * speed:
                 times = times + 1 if abs(sent - received) > MAX_END_DIFFERENCE * most else 0
             end_comparisons[key] = (g.span_s[1], times)
@@ -70,7 +72,7 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
                 link=link.index,
                 headline=f"{gpu_name(g)} link {link.index}: ends disagree, bad counter",
                 summary=f"{gpu_name(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
-                f" {gpu_name(there)} link {number}, receives {received / 1e9:.1f} GB/s:"
+                f" {gpu_name(remote)} link {number}, receives {received / 1e9:.1f} GB/s:"
                 " one of the counters is wrong",
                 escalations=UNKNOWN_ONLY,
                 evidence={"tx_bytes_per_s": sent, "rx_bytes_per_s": received, "looks": times},
@@ -79,6 +81,7 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
 
 
 def _total_only(g: GpuFrame) -> Claim:
+    """Claim that the driver reports the traffic of a GPU, but not of each link."""
     return Claim(
         rule="gpu-total-only",
         gpu=g.gpu.uuid,

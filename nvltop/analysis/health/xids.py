@@ -1,14 +1,13 @@
-"""What a GPU shows beside an Xid: the evidence that decides how severe it is.
+"""Severity of an Xid, by the evidence that the GPU shows beside it.
 
-An Xid alone rarely says how bad it is: NVIDIA's catalog has fatal and harmless rows for one code. What
-decides is what the driver and the links show afterwards:
+An Xid alone rarely shows how bad it is: NVIDIA's catalog has fatal and harmless rows for the same code. The
+evidence that decides is:
 
-- the recovery action (field 230): the driver itself requests a reset or a reboot, or nothing;
+- the recovery action (field 230): whether the driver requests a reset or a reboot;
 - links that went down, error counters that rose, a GPU that is lost;
 - whether other GPUs reported the same at once, and whether one of them reported a fault of its own.
 
-Where all of it is clean for `CALM_S`, a critical outcome becomes a warning and a warning a notice; after
-`MILD_S` the finding ends.
+If there is no such evidence for `CALM_S`, the severity drops by one; after `MILD_S` the finding ends.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, l
 from nvltop.model import Event, GpuFrame, Incident, LinkState, Severity, known
 
 TOGETHER_S: Final = 60.0
-"""Seconds within which faults of several GPUs belong together."""
+"""Time within which faults of several GPUs belong together, seconds."""
 NEAR_S: Final = 5.0
-"""Seconds by which NVML's time of an Xid and the log's may differ."""
+"""Difference up to which the times of NVML and of the log denote the same Xid, seconds."""
 AT_ONCE_S: Final = 2.0
-"""Seconds within which all GPUs must report a code for it to count as simultaneous."""
+"""Time within which all GPUs must report a code for it to count as simultaneous, seconds."""
 CALM_S: Final = 600.0
-"""Seconds without further evidence after which a severity falls by one."""
+"""Time without further evidence after which the severity drops by one, seconds."""
 MILD_S: Final = 3600.0
-"""Seconds after which an Xid without further evidence is no finding any more."""
+"""Time without further evidence after which the finding of an Xid ends, seconds."""
 MILDER: Final = {Severity.CRITICAL: Severity.WARNING, Severity.WARNING: Severity.NOTICE}
 """The severity that an Xid gets after `CALM_S` without further evidence."""
 
@@ -44,34 +43,36 @@ class Evidence:
     action: int | None
     """Recovery action; None if the driver does not report it."""
     action_after: bool
-    """It was read after the Xid."""
+    """Whether the recovery action was read after the Xid."""
     links_down: tuple[int, ...]
+    """Links that went down while nvltop was running."""
     errors: int
+    """Link errors since nvltop started."""
     lost: bool
 
     @property
     def damage(self) -> bool:
-        """Whether anything but the Xid itself is wrong."""
+        """Whether there is any fault besides the Xid itself."""
         return bool(self.action or self.links_down or self.errors or self.lost)
 
     @property
     def clean(self) -> bool:
-        """Whether the driver was asked after the Xid and nothing is wrong."""
+        """Whether the recovery action was read after the Xid and there is no fault."""
         return self.action == 0 and self.action_after and not self.damage
 
 
 def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Evidence:
-    """Return what a GPU shows; `last_s` is CLOCK_MONOTONIC of its last Xid."""
+    """Return the evidence of a GPU; `last_s` is CLOCK_MONOTONIC of its last Xid."""
     if g is None:
         return Evidence(None, False, (), 0, False)
     action, count = g.fabric.recovery_action, g.nvlink.errors_since_start
-    fell = summarize(g.links).in_state(LinkState.DOWN) & rule_input.history.ever_active.get(
+    went_down = summarize(g.links).in_state(LinkState.DOWN) & rule_input.history.ever_active.get(
         g.gpu.uuid, NO_LINKS
     )
     return Evidence(
         action=action if known(action) else None,
         action_after=rule_input.read_s(g, "fabric") > last_s,
-        links_down=tuple(sorted(fell)),
+        links_down=tuple(sorted(went_down)),
         errors=count if known(count) else 0,
         lost=g.state != "ok",
     )
@@ -80,7 +81,7 @@ def evidence(rule_input: RuleInput, g: GpuFrame | None, last_s: float) -> Eviden
 def severity(codes: Sequence[int], seen: Evidence, quiet_s: float, blamed: bool = False) -> Severity | None:
     """Return how severe the Xids of one GPU are now, None if they are over.
 
-    `quiet_s` is the time since the last of them, `blamed` says that other GPUs echo them.
+    `quiet_s` is the time since the last Xid; `blamed` says that other GPUs echo the fault of this one.
     """
     worst = max(_severity(code, codes, seen, blamed) for code in codes)
     if worst is Severity.CRITICAL and not seen.clean:
@@ -94,7 +95,7 @@ def _severity(code: int, codes: Sequence[int], seen: Evidence, blamed: bool) -> 
     published = lookup(code).severity
     if code not in UNDECIDED or seen.damage or blamed:
         return published
-    # A forbidden access of a program (137) comes with a non-fatal code of the link's unit.
+    # A forbidden peer access of a program (137) is accompanied by a non-fatal code of the link unit.
     program = PEER_ACCESS in codes and SOURCES.isdisjoint(codes)
     return Severity.NOTICE if program else Severity.WARNING
 
@@ -114,8 +115,8 @@ def culprits(
 ) -> dict[str, Culprit]:
     """Return the GPUs that began a fault which others only echo (marin-community/marin issue 9086).
 
-    Who began it is what the incident says: the kernel log's line where there is one, else the codes alone.
-    Where all log 74, or the origin is a switch or an unnamed end of a link, no GPU is blamed.
+    The incident decides which GPU that is: by the lines of the kernel log if there are any, otherwise by the
+    codes alone. No GPU is blamed if all log 74, or if the origin is a switch or an unknown end of a link.
     """
     by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in gpus if known(g.gpu.pci_bus_id)}
     xids = [e for e in events if e.kind == "xid" and e.gpu is not None]

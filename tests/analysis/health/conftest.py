@@ -1,4 +1,4 @@
-"""A simulated node that is looked at once a second, and what is found when."""
+"""A simulated node that is read once a second, and when it gets which findings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Inventory, Listeni
 
 @dataclass
 class Watched:
-    """A node, looked at once a second."""
+    """A simulated node that is read once a second."""
 
     bench: object
-    """As `tests/conftest.py` makes it."""
+    """The bench of `tests/conftest.py`."""
 
     def __post_init__(self) -> None:
         self.bench.interval_s = 1.0
@@ -35,14 +35,14 @@ class Watched:
         self.bench.monitor.update(Event(self.bench.clock.now, self.wall, uuid, "xid", code))
 
     def inventory(self, **changes: object) -> None:
-        """Let the node tell something else of itself."""
+        """Change the inventory of the node."""
         self.bench.inventory = replace(
             self.bench.inventory, mono_s=self.bench.clock.now, wall_s=self.wall, **changes
         )
         self.bench.monitor.update(self.bench.inventory)
 
     def begin(self, **changes: object) -> None:
-        """Let the node have been something else from the start."""
+        """Start again with a changed inventory."""
         self.bench.monitor = Monitor()
         self.inventory(**changes)
 
@@ -57,7 +57,7 @@ class Watched:
 
     @staticmethod
     def seen(frame: Frame) -> Frame:
-        """Hold every frame of every test against the laws of findings."""
+        """Check the invariants of findings in every frame of every test."""
         by_key = {f.key: f for f in frame.findings}
         assert len(by_key) == len(frame.findings), "keys are unique"
         for f in (*frame.findings, *(p.finding for p in frame.pending)):
@@ -79,15 +79,15 @@ class Watched:
             assert check.outcome in ("problem", "pending", "unknown", "fine", "n/a")
         return frame
 
-    def look(self, seconds: int) -> Frame:
-        """Go on for so long; the last frame."""
+    def run(self, seconds: int) -> Frame:
+        """Read for a number of seconds and return the last frame."""
         frame = self.seen(self.bench.poll())
         for _ in range(seconds):
             frame = self.step()
         return frame
 
     def until(self, rule: str, most: int, severity: str | None = None) -> tuple[Finding, int]:
-        """Go on until a rule is told; the finding and after how many samples it came."""
+        """Read until a rule has a finding; return it and the number of samples that took."""
         for sample in range(1, most + 1):
             frame = self.step()
             for finding in frame.findings:

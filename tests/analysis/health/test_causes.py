@@ -1,4 +1,4 @@
-"""Which finding follows from which: laws over any set of findings."""
+"""Causes of findings: invariants for any set of findings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ claims = st.lists(
 
 
 @given(claims)
-def test_findings_keep_their_content_and_stand_below_their_root(given_claims):
+def test_findings_keep_their_content_and_follow_their_root(given_claims):
     tracker = FindingTracker()
     tracker.update(given_claims, 1.0, 1.0, False)
     before = tracker.findings(1.0)

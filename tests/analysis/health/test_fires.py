@@ -1,4 +1,4 @@
-"""Every rule: what it must say, after how many samples (one a second), and a near miss that says nothing."""
+"""For every rule, a case in which it must fire, after how many samples (one per second), and a near miss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSIGNED, WIDE = 1, 3
 
 
 def answer(lib, gpu, field_id, link, value, code=SUCCESS):
-    """Let one field of one link answer `value`, or what `value` returns for the time."""
+    """Make one field of one link return `value`, or the result of calling `value` with the time."""
     before = lib.fields.tables[gpu][field_id]
 
     def new(g, scope, t):
@@ -41,9 +41,9 @@ def down(lib, gpu, links, start=0.0):
 # ---- links
 
 
-def test_a_link_that_falls(watched):
+def test_a_link_that_goes_down(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     down(w.lib, 3, {7})
     found, samples = w.until("link-down", 6)
     assert (w.index(found), found.link, found.severity, samples) == (3, 7, "critical", 3)
@@ -52,14 +52,14 @@ def test_a_link_that_falls(watched):
     assert "went down: 17 of 18" in found.summary
 
 
-def test_a_link_that_flickers_for_two_samples_is_not_told(watched):
+def test_a_link_that_flickers_for_two_samples_is_not_reported(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     true_up = w.lib.machine.up
     down(w.lib, 3, {7})
-    assert "link-down" not in rules(w.look(1))
+    assert "link-down" not in rules(w.run(1))
     w.lib.machine.up = true_up
-    assert "link-down" not in rules(w.look(10))
+    assert "link-down" not in rules(w.run(10))
 
 
 def test_a_link_that_was_down_at_the_start_while_its_peers_have_it(watched):
@@ -71,7 +71,7 @@ def test_a_link_that_was_down_at_the_start_while_its_peers_have_it(watched):
     assert (w.index(fewer), fewer.severity, fewer.caused_by) == (3, "warning", found.key)
 
 
-def test_a_dark_gpu_among_lit_ones(watched):
+def test_a_gpu_whose_links_were_all_down_at_the_start(watched):
     w = watched("dgx-a100", prepare=lambda lib: down(lib, 6, set(range(12))))
     found, samples = w.until("link-down", 6)
     assert (w.index(found), found.severity, found.link, samples) == (6, "critical", None, 3)
@@ -79,9 +79,9 @@ def test_a_dark_gpu_among_lit_ones(watched):
     assert {w.index(f) for f in w.step().findings if f.severity != "info"} == {6}
 
 
-def test_all_links_of_a_gpu_that_fall_are_one_finding(watched):
+def test_all_links_of_a_gpu_going_down_are_one_finding(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     down(w.lib, 2, set(range(18)))
     found, _ = w.until("link-down", 6)
     assert (w.index(found), found.link) == (2, None)
@@ -96,8 +96,8 @@ def test_a_cube_mesh_without_one_gpu(watched):
 
     w = watched("dgx1-v100", prepare=gone)
     w.until("link-down", 6)
-    told = {w.index(f) for f in w.step().findings if f.rule in ("link-down", "fewer-links")}
-    assert told == {3, 4, 5, 6}
+    reported = {w.index(f) for f in w.step().findings if f.rule in ("link-down", "fewer-links")}
+    assert reported == {3, 4, 5, 6}
 
 
 @pytest.mark.parametrize(
@@ -116,20 +116,20 @@ def test_a_bridge_that_gives_a_part_of_its_links(watched, node, dark, links):
 
 
 @pytest.mark.parametrize("links", [{4, 5, 6, 7, 8, 9, 10, 11}, {8, 9, 10, 11}])
-def test_fewer_whole_bridges_are_a_choice(watched, links):
+def test_fewer_complete_bridges_are_a_choice(watched, links):
     def part(lib):
         true_up = lib.machine.up
         lib.machine.up = lambda g, k, t: true_up(g, k, t) and k not in links
 
-    assert rules(watched("a100-pcie-pairs", prepare=part).look(6)) == set()
+    assert rules(watched("a100-pcie-pairs", prepare=part).run(6)) == set()
 
 
 @pytest.mark.parametrize(
     ("links", "severity", "link"), [({7}, "warning", 7), (set(range(18)), "critical", None)]
 )
-def test_links_that_may_carry_nothing(watched, links, severity, link):
+def test_links_with_traffic_disabled(watched, links, severity, link):
     w = watched("hgx-b200")
-    w.look(2)
+    w.run(2)
     for k in links:
         answer(w.lib, 3, 165, k, 3)
     found, samples = w.until("traffic-disabled", 6)
@@ -147,9 +147,9 @@ def test_a_link_at_half_speed(watched):
 # ---- error counters
 
 
-def test_replays_warn_and_then_alarm(watched):
+def test_replays_are_a_warning_and_then_critical(watched):
     w = watched("h100-two")
-    w.look(3)
+    w.run(3)
     answer(w.lib, 1, 161, 3, lambda t: int(t // 50))
     found, samples = w.until("link-errors-legacy", 60)
     assert (w.index(found), found.link, found.severity) == (1, 3, "warning")
@@ -159,20 +159,20 @@ def test_replays_warn_and_then_alarm(watched):
     assert worse.evidence["bad_minutes_of_10"] == 4
 
 
-def test_one_replay_stays_a_warning_and_passes(watched):
+def test_one_replay_is_a_warning_that_ends(watched):
     w = watched("h100-two")
-    w.look(3)
+    w.run(3)
     answer(w.lib, 1, 161, 3, 1)
     w.until("link-errors-legacy", 2, "warning")
-    frame = w.look(700)
+    frame = w.run(700)
     assert rules(frame) == set()
     assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 3)]
     assert frame.past_findings[0].ended_s > frame.past_findings[0].began_s
 
 
-def test_crc_errors_are_judged_by_rate(watched):
+def test_the_severity_of_crc_errors_depends_on_their_rate(watched):
     w = watched("dgx-a100")
-    w.look(3)
+    w.run(3)
     answer(w.lib, 3, 33, 1, lambda t: int(t))
     found, _ = w.until("link-crc", 3)
     assert (w.index(found), found.link, found.severity) == (3, 1, "warning")
@@ -185,7 +185,7 @@ def test_crc_errors_are_judged_by_rate(watched):
 @pytest.mark.parametrize("field_id", [206, 207, 208, 209, 210, 211, 215, 221])
 def test_errors_of_nvlink_5(watched, field_id):
     w = watched("hgx-b200")
-    w.look(3)
+    w.run(3)
     answer(w.lib, 1, field_id, 4, 3)
     found, samples = w.until("link-errors-nvl5", 3)
     assert (w.index(found), found.link, found.severity, samples) == (1, 4, "warning", 1)
@@ -193,52 +193,52 @@ def test_errors_of_nvlink_5(watched, field_id):
 
 
 @pytest.mark.parametrize("field_id", [212, 213, 295, 235])
-def test_counters_without_a_threshold_are_not_judged(watched, field_id):
+def test_counters_without_a_threshold_are_ignored(watched, field_id):
     w = watched("gb200-two")
-    w.look(3)
+    w.run(3)
     if field_id in w.lib.fields.tables[1]:
         answer(w.lib, 1, field_id, 3, lambda t: int(t))
-    assert rules(w.look(20)) == set()
+    assert rules(w.run(20)) == set()
 
 
 def test_a_recovery_that_failed(watched):
     w = watched("hgx-b200")
-    w.look(3)
+    w.run(3)
     answer(w.lib, 1, 214, 4, 1)
     found, samples = w.until("recovery-failed", 3)
     assert (w.index(found), found.link, found.severity, samples) == (1, 4, "critical", 1)
 
 
-def test_a_link_that_misbehaves_for_long(watched):
+def test_a_link_with_errors_for_many_minutes_is_chronic(watched):
     w = watched("gb200-two")
-    w.look(3)
-    # As one that failed five days later: three recoveries in 21 minutes do not make it chronic.
+    w.run(3)
+    # Observed on a link that failed five days later: three recoveries in 21 minutes are not chronic.
     answer(w.lib, 0, 215, 3, lambda t: 505 + int(t // 420))
-    assert "link-chronic" not in rules(w.look(1260))
+    assert "link-chronic" not in rules(w.run(1260))
     answer(w.lib, 0, 215, 3, lambda t: 508 + int((t - 1263) // 60))
     found, samples = w.until("link-chronic", 1200, "warning")
     assert (found.link, found.evidence["bad_minutes_of_30"]) == (3, 16)
     assert samples > 700
 
 
-def test_a_counter_that_stands_at_its_maximum(watched):
+def test_a_counter_at_its_maximum(watched):
     w = watched("dgx1-v100", prepare=lambda lib: answer(lib, 3, 46 + 2, None, 65535))
     found, samples = w.until("counter-saturated", 4)
     assert (w.index(found), found.link, found.severity) == (3, 2, "warning")
     assert samples == 2
 
 
-def test_a_counter_that_goes_down_is_a_reset_and_no_error(watched):
+def test_a_counter_that_decreases_is_a_reset_and_not_an_error(watched):
     w = watched("dgx-h100", prepare=lambda lib: answer(lib, 3, 161, 7, 500))
-    w.look(3)
+    w.run(3)
     answer(w.lib, 3, 161, 7, 0)
     found, _ = w.until("counter-reset", 3)
     assert found.severity == "info"
-    assert rules(w.look(20)) == set()
+    assert rules(w.run(20)) == set()
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "reported"),
     [
         ((15, 255), (2, 12), True),
         ((15, 255), (1, 12), False),
@@ -247,7 +247,7 @@ def test_a_counter_that_goes_down_is_a_reset_and_no_error(watched):
         ((15, 255), (15, 255), False),
     ],
 )
-def test_bit_error_rates(watched, before, after, told):
+def test_bit_error_rates(watched, before, after, reported):
     w = watched("gb200-two")
     table = w.lib.fields.tables[1]
     for ber, seconds in ((before, 2), (after, 70)):
@@ -255,8 +255,8 @@ def test_bit_error_rates(watched, before, after, told):
             **table,
             220: lambda g, link, t, b=ber: (SUCCESS, WIDE, (b[0] << 8 | b[1]) if link == 3 else 0xFFF),
         }
-        frame = w.look(seconds)
-    assert ("link-ber" in rules(frame)) is told
+        frame = w.run(seconds)
+    assert ("link-ber" in rules(frame)) is reported
 
 
 # ---- fabric, recovery, memory
@@ -273,7 +273,7 @@ def test_a_fabric_that_never_gets_ready(watched):
 
 
 def fabric(lib, **changes):
-    """Let the fabric of GPU 3 say something else."""
+    """Change the fabric state of GPU 3."""
     import pynvml
 
     types, true_fabric = lib._functions["nvmlDeviceGetGpuFabricInfoV"]
@@ -306,7 +306,7 @@ HEALTHY_MASK = 0x51AA
         ({"healthSummary": 3}, "fabric-health", "warning", "limited-capacity"),
     ],
 )
-def test_what_the_fabric_says_of_itself(watched, changes, rule, severity, word):
+def test_states_of_the_fabric(watched, changes, rule, severity, word):
     w = watched("hgx-b200", prepare=lambda lib: fabric(lib, **changes))
     found, samples = w.until(rule, 2)
     assert (w.index(found), found.severity, samples) == (3, severity, 1)
@@ -319,14 +319,14 @@ def test_what_the_fabric_says_of_itself(watched, changes, rule, severity, word):
 @pytest.mark.parametrize("mask", [HEALTHY_MASK, 0x1AA, 0, 0x2])
 def test_healthy_masks(watched, mask):
     w = watched("hgx-b200", prepare=lambda lib: fabric(lib, healthMask=mask))
-    assert rules(w.look(3)) == set()
+    assert rules(w.run(3)) == set()
 
 
 @pytest.mark.parametrize(
     ("action", "severity"),
     [(1, "critical"), (2, "critical"), (3, "warning"), (4, "critical"), (7, "critical"), (9, "critical")],
 )
-def test_what_the_driver_asks_for(watched, action, severity):
+def test_recovery_actions_that_the_driver_requests(watched, action, severity):
     w = watched("dgx-h100", prepare=lambda lib: answer(lib, 3, 230, None, action))
     found, samples = w.until("recovery-action", 2)
     assert (w.index(found), found.severity, samples) == (3, severity, 1)
@@ -357,7 +357,7 @@ def test_memory_repairs(watched, rows, severity):
 
     w = watched("dgx-h100", prepare=prepare)
     if severity is None:
-        assert rules(w.look(3)) == set()
+        assert rules(w.run(3)) == set()
     else:
         found, _ = w.until("remap", 2)
         assert (w.index(found), found.severity) == (3, severity)
@@ -373,14 +373,14 @@ def test_no_pair_may_use_nvlink(watched):
     assert "are up, but no GPU pair may use them (P2P status NS)" in found.summary
 
 
-def test_one_pair_that_may_not_is_no_finding(watched):
+def test_a_single_pair_without_nvlink_is_not_a_finding(watched):
     w = watched("dgx-h100")
     first, *rest = w.bench.inventory.pairs
     w.inventory(pairs=(replace(first, p2p_nvlink="CNS"), *rest))
-    assert rules(w.look(4)) == set()
+    assert rules(w.run(4)) == set()
 
 
-def test_traffic_over_pcie_though_nvlink_is_there(watched):
+def test_traffic_over_pcie_although_nvlink_is_available(watched):
     w = watched("dgx-h100", "p2p-fallback")
     found, samples = w.until("p2p-fallback", 45)
     assert (found.severity, found.confidence) == ("warning", "likely")
@@ -388,30 +388,30 @@ def test_traffic_over_pcie_though_nvlink_is_there(watched):
     assert "although NVLink is available" in found.summary
 
 
-def test_little_pcie_traffic_is_no_fallback(watched):
-    assert rules(watched("dgx-h100", "idle").look(40)) == set()
+def test_little_pcie_traffic_is_not_a_fallback(watched):
+    assert rules(watched("dgx-h100", "idle").run(40)) == set()
 
 
 # ---- XIDs
 
 
-def test_the_gpu_that_began_it_is_named(watched):
+def test_the_gpu_with_the_first_fault_is_named(watched):
     w = watched("hgx-b200")
-    w.look(2)
+    w.run(2)
     w.xid(3, 149)
     for gpu in (0, 1, 2, 4, 5, 6, 7):
         w.xid(gpu, 145)
     frame = w.step()
-    told = {w.index(f): f for f in frame.findings if f.rule == "xid-nvlink"}
-    assert set(told) == set(range(8))
-    assert "7 peers reported 145, so GPU 3 is the possible source" in told[3].summary
-    assert told[3].confidence == "possible"
-    assert "echoes the fault of GPU 3" in told[0].summary
+    reported = {w.index(f): f for f in frame.findings if f.rule == "xid-nvlink"}
+    assert set(reported) == set(range(8))
+    assert "7 peers reported 145, so GPU 3 is the possible source" in reported[3].summary
+    assert reported[3].confidence == "possible"
+    assert "echoes the fault of GPU 3" in reported[0].summary
 
 
-def test_where_all_report_the_same_nobody_is_named(watched):
+def test_no_gpu_is_named_if_all_report_the_same(watched):
     w = watched("dgx-h100")
-    w.look(2)
+    w.run(2)
     for gpu in range(8):
         w.xid(gpu, 74)
     frame = w.step()
@@ -441,7 +441,7 @@ def test_where_all_report_the_same_nobody_is_named(watched):
 )
 def test_xids_by_catalog(watched, code, rule, severity):
     w = watched("dgx-h100")
-    w.look(2)
+    w.run(2)
     w.xid(5, code)
     found, samples = w.until(rule, 2)
     assert (w.index(found), found.severity, samples) == (5, severity, 1)
@@ -449,9 +449,9 @@ def test_xids_by_catalog(watched, code, rule, severity):
     assert ("Xid 999" in found.summary) is False
 
 
-def test_none_is_said_only_since_we_listen(watched):
+def test_the_absence_of_xids_is_stated_only_for_the_time_of_listening(watched):
     w = watched("dgx-h100")
-    checks = {c.name: c for c in w.look(2).checks}
+    checks = {c.name: c for c in w.run(2).checks}
     assert checks["Xids"].outcome == "fine"
     assert checks["Xids"].detail.startswith("no Xid in the 2.0s since nvltop started; ")
 
@@ -461,18 +461,18 @@ def test_none_is_said_only_since_we_listen(watched):
 
 def test_a_lost_gpu(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
-    w.look(6)
+    w.run(6)
     found, _ = w.until("gpu-lost", 2)
     assert (w.index(found), found.severity) == (3, "critical")
 
 
-def test_a_gpu_on_the_pci_list_that_nvml_does_not_count(watched):
+def test_a_gpu_on_the_pci_bus_that_nvml_does_not_list(watched):
     w = watched("dgx-h100")
     shown = tuple(g.pci_bus_id for g in w.bench.inventory.gpus)
     w.inventory(pci_gpus=shown, container=False)
-    assert rules(w.look(3)) == set()
+    assert rules(w.run(3)) == set()
     w.inventory(pci_gpus=(*shown, "0000:f0:00.0"))
     w.step()
     w.inventory(pci_gpus=(*shown, "0000:f0:00.0"))
@@ -481,13 +481,13 @@ def test_a_gpu_on_the_pci_list_that_nvml_does_not_count(watched):
 
 
 @pytest.mark.parametrize(
-    ("module", "container", "told"), [(3, False, True), (8, False, False), (3, True, False)]
+    ("module", "container", "reported"), [(3, False, True), (8, False, False), (3, True, False)]
 )
-def test_a_hole_among_the_modules(watched, module, container, told):
+def test_a_missing_module_number(watched, module, container, reported):
     w = watched("hgx-b300")
     left = tuple(g for g in w.bench.inventory.gpus if g.module_id != module)
     w.begin(gpus=left, container=container)
-    assert ("gpu-lost" in rules(w.look(4))) is told
+    assert ("gpu-lost" in rules(w.run(4))) is reported
 
 
 @pytest.mark.parametrize("code", [999, NO_PERMISSION])
@@ -496,7 +496,7 @@ def test_a_container_that_lost_its_gpus(watched, code):
 
     w = watched("dgx-h100")
     w.inventory(container=True)
-    w.look(3)
+    w.run(3)
     for name in list(w.lib._functions):
         if name.startswith("nvmlDevice"):
             w.lib.faults[name] = Fault(code)
@@ -507,20 +507,20 @@ def test_a_container_that_lost_its_gpus(watched, code):
 
 def test_a_gpu_that_is_too_hot(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="throttled")
     found, samples = w.until("throttled", 30)
     assert (w.index(found), found.severity) == (3, "warning")
-    assert 16 <= samples <= 19  # the fault begins at 10 s, and is told after 10 s more
+    assert 16 <= samples <= 19  # the fault begins at 10 s and is reported 10 s later
 
 
-def test_a_short_slowdown_is_not_told(watched):
+def test_a_short_slowdown_is_not_reported(watched):
     w = watched("dgx-h100")
-    w.look(11)
+    w.run(11)
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="throttled")
-    w.look(8)
+    w.run(8)
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="training")
-    assert rules(w.look(10)) == set()
+    assert rules(w.run(10)) == set()
 
 
 def width(lib, lanes):
@@ -535,7 +535,7 @@ def width(lib, lanes):
     lib._functions["nvmlDeviceGetCurrPcieLinkWidth"] = types, answer
 
 
-def test_a_narrow_pcie_link_at_work(watched):
+def test_a_narrow_pcie_link_under_load(watched):
     w = watched("dgx-h100", prepare=lambda lib: width(lib, 8))
     found, samples = w.until("pcie-degraded", 40)
     assert (w.index(found), found.severity) == (2, "warning")
@@ -546,15 +546,15 @@ def test_a_narrow_pcie_link_at_work(watched):
 
 def test_a_narrow_pcie_link_where_pcie_has_no_meaning(watched):
     w = watched("gh200", prepare=lambda lib: width(lib, 8))
-    assert "pcie-degraded" not in rules(w.look(8))
+    assert "pcie-degraded" not in rules(w.run(8))
 
 
 # ---- reading
 
 
-def test_a_driver_that_is_silent(watched):
+def test_a_driver_that_does_not_answer(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     wall = w.wall
     for second in range(1, 8):
         w.bench.clock.now += 1.0
@@ -574,14 +574,14 @@ def test_a_driver_that_is_silent(watched):
 
 def test_slow_reading_is_a_notice(watched):
     w = watched("dgx-h100")
-    for sweep_s, told in ((0.02, False), (0.3, True)):
+    for sweep_s, reported in ((0.02, False), (0.3, True)):
         cost = Cost(100.0, 0.1, 1.2, sweep_s)
         for _ in range(13):
             now = w.bench.clock.now
             w.bench.monitor.update(Reading(None, now, now, w.wall, cost))
             frame = w.step()
         severities = {f.severity for f in frame.findings if f.rule == "monitor-slow"}
-        assert severities == ({"notice"} if told else set())
+        assert severities == ({"notice"} if reported else set())
 
 
 @pytest.mark.parametrize("code", [NO_PERMISSION, NOT_SUPPORTED])
@@ -600,7 +600,7 @@ def test_counters_that_cannot_be_read_are_unknown_not_fine(watched, code):
 
 def test_a_gpu_whose_traffic_is_not_shown_is_not_called_readable(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     said = {}
     for second in range(12):
         w.bench.clock.now += 1.0
@@ -618,10 +618,10 @@ def test_a_gpu_whose_traffic_is_not_shown_is_not_called_readable(watched):
     assert said[11].outcome == "fine"
 
 
-def test_the_rules_are_asked_as_soon_as_rates_come_or_go(watched):
-    """Else the line would say for up to a second what the rows beside it no longer do."""
+def test_the_rules_are_evaluated_as_soon_as_rates_appear_or_disappear(watched):
+    """Otherwise the check would contradict the rows beside it for up to a second."""
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     w.bench.interval_s = 0.25
     seen = set()
     for sample in range(20):
@@ -633,7 +633,7 @@ def test_the_rules_are_asked_as_soon_as_rates_come_or_go(watched):
     assert seen == {"fine", "unknown"}
 
 
-def test_what_is_at_its_limit(watched):
+def test_links_at_their_limit(watched):
     w = watched("dgx-h100", "saturated")
     found, samples = w.until("saturated", 60)
     assert found.severity == "info"
@@ -641,12 +641,12 @@ def test_what_is_at_its_limit(watched):
 
 
 def test_bursts_near_the_limit_are_not_saturated(watched):
-    assert "saturated" not in {f.rule for f in watched("dgx-h100").look(50).findings}
+    assert "saturated" not in {f.rule for f in watched("dgx-h100").run(50).findings}
 
 
-def test_a_driver_that_is_exchanged_while_we_look(watched):
+def test_a_driver_that_is_replaced_while_nvltop_runs(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     problem = Problem("version-mismatch", "library and kernel module are different versions", "reboot")
     w.inventory(gpus=(), pairs=(), problem=problem)
     found, samples = w.until("lib-mismatch", 2)
@@ -657,7 +657,7 @@ def test_a_driver_that_is_exchanged_while_we_look(watched):
 
 
 def spin(machine):
-    """Let all GPUs look busy, draw little and move nothing."""
+    """Make all GPUs fully utilized at low power and without traffic."""
     machine._tx = dict.fromkeys(machine._tx, Constant())
     machine.utilization = lambda gpu, t: 1.0
     machine.power_w = lambda gpu, t: 120.0
@@ -673,7 +673,7 @@ def test_gpus_that_wait_for_each_other(watched):
 
 
 @pytest.mark.parametrize("changed", ["power", "load", "pcie"])
-def test_gpus_that_compute_or_talk_are_not_stuck(watched, changed):
+def test_gpus_that_compute_or_communicate_are_not_stuck(watched, changed):
     def prepare(lib):
         spin(lib.machine)
         if changed == "power":
@@ -683,11 +683,11 @@ def test_gpus_that_compute_or_talk_are_not_stuck(watched, changed):
         else:
             lib.machine.pcie = lambda gpu, way: Constant(20e9)
 
-    assert "stuck-collective" not in rules(watched("hgx-h100-4", prepare=prepare).look(80))
+    assert "stuck-collective" not in rules(watched("hgx-h100-4", prepare=prepare).run(80))
 
 
 @pytest.mark.parametrize(("power", "util"), [(76.0, 0.0), (400.0, 1.0)])
-def test_the_one_that_the_others_wait_for_is_named(watched, power, util):
+def test_the_gpu_that_the_others_wait_for_is_named(watched, power, util):
     def prepare(lib):
         spin(lib.machine)
         lib.machine.power_w = lambda gpu, t: power if gpu == 6 else 120.0
@@ -701,7 +701,7 @@ def test_the_one_that_the_others_wait_for_is_named(watched, power, util):
 
 
 def lag(machine, share, power):
-    """Let GPU 2 move and draw only a share of what the others do."""
+    """Make GPU 2 move and draw only a share of what the others do."""
     for (gpu, link), _flow in list(machine._tx.items()):
         machine._tx[gpu, link] = Constant((share if gpu == 2 else 1.0) * 8e9)
     true_rx = machine.flow
@@ -727,13 +727,13 @@ def test_one_rank_at_a_lower_clock(watched):
 
 
 @pytest.mark.parametrize(("share", "power"), [(0.7, 200.0), (0.3, 400.0)])
-def test_a_rank_a_little_behind_or_hard_at_work_is_none(watched, share, power):
+def test_a_rank_slightly_behind_or_under_load_is_not_a_straggler(watched, share, power):
     w = watched("hgx-h100-4", prepare=lambda lib: lag(lib.machine, share, power))
-    assert "straggler" not in rules(w.look(80))
+    assert "straggler" not in rules(w.run(80))
 
 
 def four_a_second(w, seconds):
-    """Read the counters often enough for steps of two seconds."""
+    """Read the counters often enough to see steps of two seconds."""
     w.bench.interval_s = 0.25
     for _ in range(seconds):
         for _ in range(3):
@@ -756,7 +756,7 @@ def test_a_job_that_hangs(watched):
     assert found.evidence["different"] == 3
 
 
-def test_ranks_that_nothing_started_together_hang_together(watched):
+def test_ranks_without_a_common_launcher_hang_together(watched):
     w = watched("hgx-a100-4", "hang")
     ranks = [
         Process(
@@ -773,7 +773,7 @@ def test_ranks_that_nothing_started_together_hang_together(watched):
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_pause_or_the_end_of_a_job_is_no_stop(watched, ended):
+def test_a_pause_or_the_end_of_a_job_is_not_a_stop(watched, ended):
     w = watched("hgx-a100-4")
     four_a_second(w, 32)
     flows = dict(w.lib.machine._tx)
@@ -790,7 +790,7 @@ def test_a_pause_or_the_end_of_a_job_is_no_stop(watched, ended):
 
 
 def uneven(share):
-    """Let link 2 of GPU 1 carry a share of what it should."""
+    """Make link 2 of GPU 1 carry only a share of its traffic."""
 
     def prepare(lib):
         machine = lib.machine
@@ -801,23 +801,23 @@ def uneven(share):
 
 
 @pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
-def test_a_link_that_carries_less_than_its_like(watched, node):
+def test_a_link_that_carries_much_less_than_the_others(watched, node):
     w = watched(node, prepare=uneven(0.3))
     found, samples = w.until("link-imbalance", 90)
     assert 45 <= samples <= 80
     assert found.severity == "notice"
-    told = {(w.index(f), f.link) for f in w.step().findings if f.rule == "link-imbalance"}
-    assert (1, 2) in told
-    assert len(told) == 2  # the other end, or behind the switch the neighbour, receives as little
+    reported = {(w.index(f), f.link) for f in w.step().findings if f.rule == "link-imbalance"}
+    assert (1, 2) in reported
+    assert len(reported) == 2  # the other end, or a link behind the switch, receives as little
 
 
-def test_a_link_that_carries_a_little_less_is_left_alone(watched):
-    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=uneven(0.7)).look(90))
+def test_a_link_that_carries_slightly_less_is_ignored(watched):
+    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=uneven(0.7)).run(90))
 
 
-def test_links_that_a_job_uses_by_halves_are_left_alone(watched):
+def test_a_job_that_uses_half_of_the_links_is_ignored(watched):
     def halves(lib):
         for gpu, link in lib.machine._tx:
             lib.machine._tx[gpu, link] = Constant((0.2 if link % 2 else 1.0) * 5e9)
 
-    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=halves).look(90))
+    assert "link-imbalance" not in rules(watched("hgx-a100-4", prepare=halves).run(90))

@@ -1,4 +1,4 @@
-"""Healthy nodes, whatever they look like: nothing above `info` may be found on any of them."""
+"""Healthy nodes of any kind: there must be no finding above `info` on any of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nvltop.nvml.simulated.nodes import BUILDERS
 
 NODES = [name for name, build in BUILDERS.items() if build().gpus]
 LONG = 40
-"""Samples, one a second: longer than any rule but those of an hour waits."""
+"""Number of samples, one per second: more than the delay of any rule except those of an hour."""
 
 
 def loud(frame):
@@ -58,10 +58,10 @@ def test_links_that_come_up_late_on_a_machine_whose_boot_time_is_hidden(watched)
 
 def test_a_fabric_that_is_ready_after_a_while_is_a_notice_at_most(watched):
     w = watched("h100-two", "fabric-stuck")
-    frame = w.look(60)
+    frame = w.run(60)
     assert [f.severity for f in frame.findings] == ["notice"]
     w.lib.machine.scenario = "training"
-    frame = w.look(5)
+    frame = w.run(5)
     assert loud(frame) == []
     assert [f.rule for f in frame.past_findings] == ["fabric-not-ready"]
 
@@ -71,7 +71,7 @@ def test_lifetime_counts_above_zero(watched, node):
     def used(lib):
         lib.machine.errors = lambda gpu, link, kind, t: 7 * link + 505
 
-    frame = watched(node, prepare=used).look(LONG)
+    frame = watched(node, prepare=used).run(LONG)
     assert loud(frame) == []
     assert any(g.nvlink.errors_total for g in frame.gpus if known(g.nvlink.errors_total))
 
@@ -81,7 +81,7 @@ def test_counters_that_are_reset(watched, node):
     def used(lib):
         lib.machine.errors = lambda gpu, link, kind, t: 505 if t < 10 else 0
 
-    frame = watched(node, prepare=used).look(LONG)
+    frame = watched(node, prepare=used).run(LONG)
     assert loud(frame) == []
     assert {f.rule for f in frame.findings} >= {"counter-reset"}
 
@@ -90,7 +90,7 @@ def test_counters_that_are_reset(watched, node):
 @pytest.mark.parametrize("scenario", ["training", "idle"])
 def test_suspend(watched, scenario, pause_s):
     w = watched("h100-two", scenario)
-    w.look(10)
+    w.run(10)
     w.bench.clock.now += pause_s
     for _ in range(LONG):
         assert loud(w.step()) == []
@@ -102,7 +102,7 @@ def test_links_asleep(watched):
     w = watched("hgx-b200", "idle")
     for gpu in range(8):
         answer(w.lib, gpu, 165, None, 2)
-    frame = w.look(LONG)
+    frame = w.run(LONG)
     assert loud(frame) == []
     assert {f.rule for f in frame.findings} == {"link-sleep"}
 
@@ -112,7 +112,7 @@ def test_gpus_hidden_by_a_container(watched, shown):
     w = watched("dgx-h100")
     gpus = w.bench.inventory.gpus[:shown]
     w.begin(gpus=gpus, pairs=(), container=True, pci_gpus=tuple(g.pci_bus_id for g in gpus))
-    assert loud(w.look(LONG)) == []
+    assert loud(w.run(LONG)) == []
 
 
 def test_a_virtual_machine_with_some_modules_of_a_board(watched):
@@ -121,11 +121,11 @@ def test_a_virtual_machine_with_some_modules_of_a_board(watched):
         replace(g, module_id=m) for g, m in zip(w.bench.inventory.gpus[:4], (2, 4, 7, 8), strict=True)
     )
     w.begin(gpus=gpus, container=False)
-    assert loud(w.look(LONG)) == []
+    assert loud(w.run(LONG)) == []
 
 
 def test_a_cube_mesh_with_other_cards_beside_it(watched):
-    assert loud(watched("mixed").look(LONG)) == []
+    assert loud(watched("mixed").run(LONG)) == []
 
 
 def test_one_job_on_two_of_eight_gpus(watched):
@@ -136,4 +136,4 @@ def test_one_job_on_two_of_eight_gpus(watched):
             if gpu > 1:
                 lib.machine._tx[gpu, _link] = Constant()
 
-    assert loud(watched("dgx-h100", prepare=part).look(70)) == []
+    assert loud(watched("dgx-h100", prepare=part).run(70)) == []

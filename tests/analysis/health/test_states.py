@@ -1,4 +1,4 @@
-"""What a GPU, its slot, its fabric and its lifetime counters are in: the right finding, and near misses."""
+"""States of a GPU, its slot, its fabric and its lifetime counters: the right finding, and near misses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nvltop.model import Missing, NicPorts, Reading, known
 from nvltop.nvml.inventory import unopened_gpu
 from nvltop.nvml.simulated import Fault
 
+from .test_down_links import roots
 from .test_fires import HEALTHY_MASK, answer, fabric, rules, width
-from .test_wires import roots
 
 DAYS = 3 * 86400.0
 
@@ -44,11 +44,11 @@ def test_the_driver_may_have_been_loaded_long_after_the_boot(watched):
     assert "since the driver was loaded" in roots(w.step())[0].summary
 
 
-def test_a_fabric_that_is_not_ready_hides_what_cannot_be_judged(watched):
+def test_a_fabric_that_is_not_ready_hides_what_cannot_be_checked(watched):
     w = watched("hgx-b200", "fabric-stuck")
     w.inventory(booted_s=w.wall - DAYS)
     w.inventory(pairs=tuple(replace(p, p2p_nvlink="NS") for p in w.bench.inventory.pairs))
-    assert {f.rule for f in roots(w.look(3))} == {"fabric-not-ready"}
+    assert {f.rule for f in roots(w.run(3))} == {"fabric-not-ready"}
 
 
 def test_one_gpu_that_waits_while_others_are_ready_lacks_its_partition(watched):
@@ -67,7 +67,7 @@ def test_the_health_mask_says_that_a_gpu_is_in_no_partition(watched):
     assert "GPU 3 is in no partition" in found.summary
 
 
-def test_in_a_virtual_machine_the_host_is_asked(watched):
+def test_in_a_virtual_machine_the_next_step_refers_to_the_host(watched):
     w = watched("hgx-h100-vm", "fabric-stuck")
     w.inventory(booted_s=w.wall - DAYS)
     (found,) = roots(w.step())
@@ -104,7 +104,7 @@ def without_fabric(lib):
 )
 def test_gpus_of_a_rack_without_a_fabric_are_outside_its_domain(watched, node, outside):
     w = watched(node, prepare=without_fabric)
-    found = roots(w.look(3))
+    found = roots(w.run(3))
     assert [(f.rule, f.severity) for f in found] == ([("outside-domain", "notice")] if outside else [])
 
 
@@ -119,7 +119,7 @@ def unopened(w, *indices, why="unknown driver error"):
 def test_gpus_that_the_driver_counts_and_does_not_open_are_one_critical_finding(watched):
     w = watched("dgx-h100")
     unopened(w, 4, 5, 6, 7)
-    frame = w.look(2)
+    frame = w.run(2)
     (found,) = roots(frame)
     assert (found.rule, found.severity) == ("gpu-not-opened", "critical")
     assert found.headline == "GPUs 4-7 do not start (4 of 8 work)"
@@ -137,10 +137,10 @@ def test_gpus_that_the_driver_counts_and_does_not_open_are_one_critical_finding(
 @pytest.mark.parametrize(
     ("indices", "why"), [((4,), "no permission"), (tuple(range(8)), "unknown driver error")]
 )
-def test_a_matter_of_rights_or_of_the_whole_driver_is_unknown(watched, indices, why):
+def test_missing_permission_or_a_broken_driver_is_unknown(watched, indices, why):
     w = watched("dgx-h100")
     unopened(w, *indices, why=why)
-    assert {f.severity for f in roots(w.look(2))} == {"unknown"}
+    assert {f.severity for f in roots(w.run(2))} == {"unknown"}
 
 
 # ---- PCIe
@@ -151,10 +151,10 @@ def slot(w, **limits):
 
 
 @pytest.mark.parametrize("scenario", ["training", "idle"])
-def test_a_card_in_a_slot_with_fewer_lanes_is_fine_and_that_is_said(watched, scenario):
+def test_a_card_in_a_slot_with_fewer_lanes_is_fine_and_mentioned(watched, scenario):
     w = watched("rtx3090-pair", scenario, prepare=lambda lib: narrow(lib, 8))
     slot(w, port_width=8)
-    frame = w.look(5)
+    frame = w.run(5)
     assert "pcie-degraded" not in rules(frame)
     (check,) = [c for c in frame.checks if c.name == "PCIe links"]
     assert "GPU 0 at x8, which is all its slot has" in check.detail
@@ -221,12 +221,12 @@ def generation(lib, gen, pstate=0):
         (2, "idle", 4, False),
     ],
 )
-def test_the_generation_is_judged_under_load_in_the_p_states_of_compute(
+def test_the_generation_is_checked_under_load_in_the_p_states_of_compute(
     watched, pstate, scenario, limit, found
 ):
     w = watched("rtx3090-pair", scenario, prepare=lambda lib: generation(lib, 1, pstate))
     slot(w, port_gen=limit)
-    frame = w.look(10)
+    frame = w.run(10)
     assert ("pcie-degraded" in rules(frame)) is found
     if found:
         (f,) = [f for f in frame.findings if f.rule == "pcie-degraded"]
@@ -244,19 +244,19 @@ def lifetime(counts):
 
 
 @pytest.mark.parametrize("node", ["dgx-h100", "dgx1-v100", "dgx-a100"])
-def test_a_link_that_stands_out_over_its_lifetime_is_a_notice(watched, node):
+def test_an_unusual_lifetime_count_is_a_notice(watched, node):
     w = watched(node, prepare=lifetime(lambda gpu, link: 505 if (gpu, link) == (2, 1) else 0))
     w.inventory(booted_s=w.wall - DAYS)
-    (found,) = roots(w.look(3))
+    (found,) = roots(w.run(3))
     assert (found.rule, found.severity, w.index(found), found.link) == ("link-outlier", "notice", 2, 1)
     assert "505" in found.headline
     assert "in the 3d since boot" in found.summary
     assert "other links 0" in found.summary
 
 
-def test_recoveries_of_nvlink_5_stand_out_too(watched):
+def test_an_unusual_count_of_nvlink_5_recoveries_is_a_notice(watched):
     w = watched("gb200-tray", prepare=lambda lib: answer(lib, 0, 213, 1, 505))
-    (found,) = roots(w.look(3))
+    (found,) = roots(w.run(3))
     assert (found.rule, found.link) == ("link-outlier", 1)
 
 
@@ -272,16 +272,16 @@ def test_recoveries_of_nvlink_5_stand_out_too(watched):
     ],
     ids=["all", "most", "few errors", "a few times", "a whole GPU", "full counters"],
 )
-def test_counts_that_do_not_stand_out(watched, counts):
+def test_lifetime_counts_that_are_not_unusual(watched, counts):
     w = watched("dgx1-v100", prepare=lifetime(counts))
-    assert "link-outlier" not in rules(w.look(3))
+    assert "link-outlier" not in rules(w.run(3))
 
 
-def test_a_count_that_rises_now_is_judged_by_its_increase(watched):
+def test_a_rising_count_is_reported_by_its_increase(watched):
     w = watched("h100-two")
-    w.look(2)
+    w.run(2)
     answer(w.lib, 1, 161, 3, lambda t: 100 * int(t))
-    assert rules(w.look(5)) == {"link-errors-legacy"}
+    assert rules(w.run(5)) == {"link-errors-legacy"}
 
 
 # ---- the driver
@@ -293,16 +293,16 @@ def test_an_old_driver_that_does_not_know_the_recovery_action(watched):
             table[230] = lambda g, s, t: (2, 0, 0)
         lib.faults["nvmlDeviceGetRemappedRows"] = Fault(3)
 
-    frame = watched("dgx1-v100", prepare=old).look(2)
+    frame = watched("dgx1-v100", prepare=old).run(2)
     (check,) = [c for c in frame.checks if c.name == "repairs"]
     assert (check.outcome, check.detail) == ("unknown", "not reported by this driver")
 
 
 def test_a_lost_gpu_is_not_counted_among_those_that_are_fine(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
-    frame = w.look(12)
+    frame = w.run(12)
     details = {c.name: c.detail for c in frame.checks}
     assert "GPUs 0-2, 4-7" in details["fabric"]
     assert "GPUs 0-2, 4-7" in details["can be read"]
@@ -317,7 +317,7 @@ def test_wsl_reports_no_nvlink_and_that_is_unknown(watched):
     bare = tuple(replace(g, remotes=()) for g in w.bench.inventory.gpus)
     hidden = without_links(replace(w.bench.inventory, gpus=bare, wsl=True))
     w.begin(gpus=hidden.gpus, wsl=True)
-    frame = w.look(3)
+    frame = w.run(3)
     assert {f.rule for f in roots(frame)} == {"no-read"}
     assert "WSL2" in frame.findings[0].summary
     assert not any(known(g.nvlink.links_present) for g in frame.gpus)
@@ -330,7 +330,7 @@ def test_wsl_reports_no_nvlink_and_that_is_unknown(watched):
 @pytest.mark.parametrize(
     ("node", "word"), [("gb10", "one chip"), ("l40s", "This GPU"), ("rtx4090-pair", "over PCIe")]
 )
-def test_a_node_without_nvlink_says_what_is_true_of_it(watched, node, word):
-    (found,) = [f for f in watched(node).look(2).findings if f.rule == "no-nvlink"]
+def test_the_text_about_a_node_without_nvlink(watched, node, word):
+    (found,) = [f for f in watched(node).run(2).findings if f.rule == "no-nvlink"]
     assert word in found.summary
     assert ("PCIe" in found.summary) is (node == "rtx4090-pair")

@@ -1,4 +1,4 @@
-"""Xids by evidence: recovery action, link states, counters, who else reported what, and how long ago."""
+"""Xids by evidence: recovery action, link states, counters, Xids of other GPUs, and the time since."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from nvltop.analysis.health.xids import CALM_S, MILD_S, Evidence, severity
 from nvltop.kernel_log.catalog import XIDS
 
+from .test_down_links import cut, roots
 from .test_fires import answer
-from .test_wires import cut, roots
 
 CLEAN = Evidence(action=0, action_after=True, links_down=(), errors=0, lost=False)
 UNREAD = Evidence(action=None, action_after=False, links_down=(), errors=0, lost=False)
@@ -23,7 +23,7 @@ def xids(frame):
 @pytest.mark.parametrize("node", ["gb200-tray", "gb300-tray"])
 def test_a_tray_on_which_all_report_145_at_once_is_an_echo(watched, node):
     w = watched(node)
-    w.look(2)
+    w.run(2)
     for gpu in range(4):
         w.xid(gpu, 145)
     (found,) = roots(w.step())
@@ -32,9 +32,9 @@ def test_a_tray_on_which_all_report_145_at_once_is_an_echo(watched, node):
     assert "149" in found.next_step
 
 
-def test_on_a_board_of_its_own_the_switches_are_suspected(watched):
+def test_on_a_board_outside_a_rack_the_switches_are_suspected(watched):
     w = watched("hgx-b200")
-    w.look(2)
+    w.run(2)
     for gpu in range(8):
         w.xid(gpu, 145)
     (found,) = roots(w.step())
@@ -42,50 +42,50 @@ def test_on_a_board_of_its_own_the_switches_are_suspected(watched):
     assert "NVSwitch" in found.next_step
 
 
-def test_three_of_four_are_no_echo_of_the_whole_tray(watched):
+def test_three_of_four_are_not_an_echo_of_the_whole_tray(watched):
     w = watched("gb200-tray")
-    w.look(2)
+    w.run(2)
     for gpu in range(3):
         w.xid(gpu, 145)
-    assert [w.index(f) for f in xids(w.look(3))] == [0, 1, 2]
+    assert [w.index(f) for f in xids(w.run(3))] == [0, 1, 2]
 
 
-def test_a_tray_that_reports_one_after_the_other_is_no_echo(watched):
+def test_a_tray_that_reports_one_after_the_other_is_not_an_echo(watched):
     w = watched("gb200-tray")
-    w.look(2)
+    w.run(2)
     for gpu in range(4):
         w.xid(gpu, 145)
         w.step()
-    assert len(xids(w.look(2))) == 4
+    assert len(xids(w.run(2))) == 4
 
 
-def test_a_tray_with_a_fault_of_its_own_is_no_echo(watched):
+def test_a_tray_with_a_fault_of_its_own_is_not_an_echo(watched):
     w = watched("gb200-tray")
-    w.look(2)
+    w.run(2)
     w.xid(2, 149)
     for gpu in range(4):
         w.xid(gpu, 145)
     (found,) = xids(w.step())
     assert (w.index(found), found.severity) == (2, "critical")
-    # NVML gives only the code; which end of the link is to blame is in the kernel log's line.
+    # NVML reports only the code; the line of the kernel log shows at which end of the link the fault is.
     assert "possible source" in found.summary
 
 
 def test_damage_on_one_gpu_shows_where_to_look(watched):
     w = watched("gb200-tray")
-    w.look(3)
+    w.run(3)
     cut(w.lib, (1, 4))
-    w.look(2)
+    w.run(2)
     for gpu in range(4):
         w.xid(gpu, 145)
-    frame = w.look(3)
+    frame = w.run(3)
     assert not [f for f in frame.findings if "outside this tray" in f.summary]
     assert "GPU 1" in frame.findings[0].headline
 
 
 def test_an_illegal_peer_access_with_its_145_is_a_notice_that_names_both(watched):
     w = watched("hgx-b200")
-    w.look(2)
+    w.run(2)
     w.xid(1, 145)
     w.xid(1, 137)
     (found,) = roots(w.step())
@@ -95,9 +95,9 @@ def test_an_illegal_peer_access_with_its_145_is_a_notice_that_names_both(watched
     assert "reset" not in found.next_step.replace("needs no reset", "")
 
 
-def test_the_same_with_a_reset_requested_is_critical(watched):
+def test_an_illegal_peer_access_with_a_requested_reset_is_critical(watched):
     w = watched("hgx-b200", prepare=lambda lib: answer(lib, 1, 230, None, 1))
-    w.look(2)
+    w.run(2)
     w.xid(1, 145)
     w.xid(1, 137)
     found = next(f for f in w.step().findings if f.rule == "xid-nvlink")
@@ -107,9 +107,9 @@ def test_the_same_with_a_reset_requested_is_critical(watched):
 
 
 @pytest.mark.parametrize("code", [145, 149])
-def test_a_severity_falls_and_ends_when_nothing_else_follows(watched, code):
+def test_a_severity_drops_and_ends_when_nothing_else_follows(watched, code):
     w = watched("gb200-two")
-    w.look(2)
+    w.run(2)
     w.xid(1, code)
     seen = []
     for _ in range(80):
@@ -122,16 +122,16 @@ def test_a_severity_falls_and_ends_when_nothing_else_follows(watched, code):
     assert [f.rule for f in frame.past_findings if f.rule == "xid-nvlink"] == ["xid-nvlink"]
 
 
-def test_an_xid_of_a_gpu_whose_handle_is_gone_is_that_of_the_lost_one(watched):
+def test_an_xid_without_a_gpu_belongs_to_the_lost_gpu(watched):
     from dataclasses import replace
 
     from nvltop.model import Event
 
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     w.bench.monitor.update(Event(w.bench.clock.now, w.wall, None, "xid", 79))
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
-    frame = w.look(12)
+    frame = w.run(12)
     (found,) = roots(frame)
     assert (found.rule, w.index(found)) == ("gpu-lost", 3)
     (xid,) = [f for f in frame.findings if f.rule == "xid-gpu"]
@@ -162,7 +162,7 @@ def test_more_evidence_is_never_milder_and_time_never_makes_it_worse(codes, seen
 
 
 @given(codes=codes)
-def test_what_is_critical_stays_so_while_it_is_unknown_what_the_driver_requests(codes):
+def test_a_critical_xid_stays_critical_while_the_recovery_action_is_unknown(codes):
     first = severity(codes, UNREAD, 0.0)
     if first == "critical":
         assert severity(codes, UNREAD, 10 * MILD_S) == "critical"

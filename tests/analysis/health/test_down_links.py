@@ -1,4 +1,4 @@
-"""Dark links: how bad it is, at which end the fault is, and what the board can have."""
+"""Links that are down: severity, the end at which the fault is, and what the board can have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIRECT = ["dgx1-p100", "dgx1-v100", "hgx-a100-4", "hgx-h100-4"]
 
 
 def cut(lib, *wires, start=0.0):
-    """Let wires, each given by one of its ends, be dark at both ends."""
+    """Take links down at both ends, each given by one of its ends."""
     dark = set(wires)
     for gpu, link in wires:
         end = lib.machine.link_end(gpu, link)
@@ -46,16 +46,16 @@ def roots(frame):
 @pytest.mark.parametrize("node", [*SWITCHED, *DIRECT])
 def test_a_gpu_without_any_link_is_critical_and_one_finding(watched, node):
     w = watched(node, prepare=lambda lib: cut(lib, *of_gpu(lib, 2)))
-    (found,) = roots(w.look(4))
+    (found,) = roots(w.run(4))
     assert (found.rule, found.severity, w.index(found), found.link) == ("link-down", "critical", 2, None)
     assert "has lost all" in found.headline
 
 
 @pytest.mark.parametrize("node", [*SWITCHED, *DIRECT])
 @pytest.mark.parametrize("start", [0.0, 3.0])
-def test_one_broken_wire_is_one_finding(watched, node, start):
+def test_one_broken_link_is_one_finding(watched, node, start):
     w = watched(node, prepare=lambda lib: cut(lib, (2, 1), start=start))
-    (found,) = roots(w.look(8))
+    (found,) = roots(w.run(8))
     assert (found.rule, found.severity) == ("link-down", "critical")
     assert found.headline.endswith(
         f"DOWN ({found.evidence['links_up_after']} of {found.evidence['links_up_before']} up)"
@@ -64,66 +64,66 @@ def test_one_broken_wire_is_one_finding(watched, node, start):
     assert consequences <= {"link-down", "fewer-links"}
 
 
-def test_a_gpu_without_links_stands_before_one_with_a_dark_link(watched):
+def test_a_gpu_without_links_is_listed_before_a_gpu_with_one_link_down(watched):
     w = watched("hgx-b200", prepare=lambda lib: cut(lib, (1, 4), *of_gpu(lib, 5)))
-    assert [w.index(f) for f in roots(w.look(4))] == [5, 1]
+    assert [w.index(f) for f in roots(w.run(4))] == [5, 1]
 
 
 @pytest.mark.parametrize("node", DIRECT)
 @pytest.mark.parametrize("start", [0.0, 3.0])
-def test_the_gpu_with_two_dark_ends_is_named_and_not_its_peers(watched, node, start):
+def test_the_gpu_with_two_down_links_is_named_and_not_its_peers(watched, node, start):
     def prepare(lib):
         cut(lib, wire_to(lib, 3, 1), wire_to(lib, 3, 2), start=start)
 
     w = watched(node, prepare=prepare)
-    frame = w.look(8)
+    frame = w.run(8)
     (found,) = roots(frame)
     assert (found.rule, w.index(found)) == ("link-down", 3)
     ends = {w.index(f) for f in frame.findings if f.rule == "link-down" and f.caused_by == found.key}
     assert ends == {1, 2}
 
 
-def test_of_one_wire_the_end_that_counts_errors_is_named(watched):
+def test_the_end_of_a_link_that_counted_errors_is_named(watched):
     w = watched("hgx-a100-4", prepare=lambda lib: cut(lib, wire_to(lib, 1, 3), start=6.0))
-    w.look(3)
+    w.run(3)
     w.lib.machine.errors = lambda gpu, link, kind, t: int(gpu == 3 and t > 4)
-    frame = w.look(8)
+    frame = w.run(8)
     assert [w.index(f) for f in roots(frame) if f.rule == "link-down"] == [3]
 
 
-def test_dark_ends_that_no_gpu_has_in_common_are_faults_of_their_own(watched):
+def test_down_links_without_a_common_gpu_are_separate_faults(watched):
     w = watched("hgx-a100-4", prepare=lambda lib: cut(lib, wire_to(lib, 0, 1), wire_to(lib, 2, 3), start=3.0))
-    assert {w.index(f) for f in roots(w.look(8))} == {0, 2}
+    assert {w.index(f) for f in roots(w.run(8))} == {0, 2}
 
 
 @pytest.mark.parametrize(("gpus", "one"), [(range(8), True), (range(3), True), (range(2), False)])
 def test_links_of_several_gpus_to_one_switch_are_a_fault_of_the_switch(watched, gpus, one):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     ends = [(g, k) for g in gpus for k, e in enumerate(w.lib.machine.node.links[g]) if e.device == 1]
     cut(w.lib, *ends)
-    found = roots(w.look(5))
+    found = roots(w.run(5))
     assert len(found) == (1 if one else len(gpus))
     assert (found[0].severity, found[0].gpu is None) == ("critical", one)
     assert found[0].headline.startswith("NVSwitch") is one
 
 
-def test_links_of_several_gpus_to_several_switches_are_not(watched):
+def test_links_of_several_gpus_to_several_switches_are_not_a_switch_fault(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     cut(w.lib, *((g, g) for g in range(8)))
-    assert len(roots(w.look(5))) == 8
+    assert len(roots(w.run(5))) == 8
 
 
 def test_a_second_link_joins_the_finding_after_readings_that_agree(watched):
     w = watched("dgx-h100")
-    w.look(3)
+    w.run(3)
     cut(w.lib, (3, 7))
     first, _ = w.until("link-down", 4)
     cut(w.lib, (3, 9))
     (flicker,) = roots(w.step())
     assert (flicker.key, flicker.link) == (first.key, 7)
-    frame = w.look(3)
+    frame = w.run(3)
     (both,) = roots(frame)
     assert (both.key, both.link, both.evidence["links"]) == (first.key, None, [7, 9])
     assert both.headline == "GPU 3 links 7, 9 DOWN (16 of 18 up)"
@@ -134,9 +134,9 @@ def test_a_second_link_joins_the_finding_after_readings_that_agree(watched):
 @pytest.mark.parametrize("node", [*DIRECT, "rtx3090-pair", "h100-nvl-pair"])
 def test_no_next_step_names_a_service_that_the_board_does_not_have(watched, node):
     w = watched(node)
-    w.look(3)
+    w.run(3)
     cut(w.lib, (1, 1))
-    frame = w.look(5)
+    frame = w.run(5)
     steps = " ".join(f.next_step for f in frame.findings if f.severity != "info")
     assert steps
     assert "fabric" not in steps
@@ -146,7 +146,7 @@ def test_no_next_step_names_a_service_that_the_board_does_not_have(watched, node
 
 def test_on_boards_with_switches_the_fabric_manager_is_named(watched):
     w = watched("dgx-a100", prepare=lambda lib: cut(lib, (1, 1)))
-    assert any("nvidia-fabricmanager" in f.next_step for f in w.look(4).findings)
+    assert any("nvidia-fabricmanager" in f.next_step for f in w.run(4).findings)
 
 
 # ---- bridges
@@ -160,16 +160,16 @@ def h200_nvl(monkeypatch, links=18, gpus=2):
 
 
 @pytest.mark.parametrize("gpus", [2, 4])
-def test_a_bridge_with_all_links_is_whole(watched, monkeypatch, gpus):
+def test_a_bridge_with_all_links_is_complete(watched, monkeypatch, gpus):
     w = watched(h200_nvl(monkeypatch, gpus=gpus))
-    frame = w.look(5)
+    frame = w.run(5)
     assert roots(frame) == []
     assert any("all at full speed" in c.detail for c in frame.checks if c.name == "links")
 
 
-def test_a_bridge_with_a_dark_link_is_one_finding_and_never_more_than_exist(watched, monkeypatch):
+def test_a_bridge_with_a_link_down_is_one_finding_and_never_more_than_exist(watched, monkeypatch):
     w = watched(h200_nvl(monkeypatch), prepare=lambda lib: cut(lib, (0, 4)))
-    (found,) = roots(w.look(5))
+    (found,) = roots(w.run(5))
     assert (found.rule, found.severity) == ("bridge-partial", "warning")
     assert "17 of 18" in found.summary
 
@@ -193,7 +193,7 @@ def unbridged(monkeypatch, board, *pairs, gpus=2, links=18):
     return "cards"
 
 
-def test_cards_sold_with_a_bridge_that_talk_over_pcie_are_a_notice_with_the_rate(watched, monkeypatch):
+def test_cards_sold_with_a_bridge_that_communicate_over_pcie_are_a_notice_with_the_rate(watched, monkeypatch):
     w = watched(unbridged(monkeypatch, boards.H100_NVL))
     found, samples = w.until("no-bridge", 20)
     assert (found.severity, found.gpu) == ("notice", None)
@@ -210,16 +210,18 @@ def test_a_pair_without_a_bridge_beside_a_bridged_pair_is_a_notice(watched, monk
 
 
 @pytest.mark.parametrize(("board", "scenario"), [(boards.H100_NVL, "idle"), (boards.RTX3090, "training")])
-def test_without_traffic_or_where_bridges_are_optional_it_is_no_notice(watched, monkeypatch, board, scenario):
-    frame = watched(unbridged(monkeypatch, board, links=4), scenario).look(15)
+def test_without_traffic_or_where_bridges_are_optional_there_is_no_notice(
+    watched, monkeypatch, board, scenario
+):
+    frame = watched(unbridged(monkeypatch, board, links=4), scenario).run(15)
     assert roots(frame) == []
     (check,) = [c for c in frame.checks if c.name == "links"]
     assert (check.outcome, "none of 8 NVLink ports" in check.detail) == ("fine", True)
 
 
 @pytest.mark.parametrize("node", [name for name, build in BUILDERS.items() if build().gpus])
-def test_what_is_fine_says_how_many_links_are_up(watched, node):
-    frame = watched(node).look(2)
+def test_a_fine_check_states_how_many_links_are_up(watched, node):
+    frame = watched(node).run(2)
     for check in frame.checks:
         if check.name == "links" and check.outcome == "fine":
             up = sum(g.nvlink.links_up for g in frame.gpus if isinstance(g.nvlink.links_up, int))
