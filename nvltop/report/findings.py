@@ -65,7 +65,7 @@ def _piece(key: str, value: object) -> str:
     if key.endswith("_s") and isinstance(value, (int, float)):
         return f"{name} {value:g} s"
     if isinstance(value, (list, tuple)):
-        return f"{name} {', '.join(map(str, value))}"
+        return f"{name} {', '.join(map(str, value)) or 'none'}"
     return f"{name} {value}"
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nvltop.analysis.incidents.describe import actions
 from nvltop.analysis.incidents.ends import normal, short
 from nvltop.analysis.incidents.roles import described
 from nvltop.formatting import age
-from nvltop.model import LOG_KINDS, LOG_SOURCES, Frame, Incident, LogEvent, Origin, Severity, known
+from nvltop.model import (
+    LOG_KINDS,
+    LOG_SOURCES,
+    Event,
+    Frame,
+    Incident,
+    LogEvent,
+    LogFault,
+    Origin,
+    Severity,
+    known,
+)
 from nvltop.report.json_values import utc
 from nvltop.text import clean
 
@@ -166,16 +177,66 @@ def place(frame: Frame, incident: Incident) -> str:
     return "other end" if origin.other_end_of is not None else "unknown"
 
 
+def place_of(frame: Frame, bus_id: str | None, link: int | None) -> tuple[str | None, int | None]:
+    """Return the UUID of the GPU with a PCI bus id, and the link; None for what this node does not have."""
+    for g in frame.gpus:
+        if bus_id is not None and known(g.gpu.pci_bus_id) and normal(g.gpu.pci_bus_id) == bus_id:
+            return g.gpu.uuid, link if link is not None and link < len(g.links) else None
+    return None, None
+
+
 def event_line(frame: Frame, event: LogEvent) -> str:
     """Return one event of an incident: `Xid 149.4 of GPU 3 link 9 (kernel): NETIR_LINK_EVT Fatal …`."""
     fault = event.fault
-    names = {normal(g.gpu.pci_bus_id): g.gpu.index for g in frame.gpus if known(g.gpu.pci_bus_id)}
-    gpu = f"GPU {names[fault.pci_bus_id]}" if fault.pci_bus_id in names else short(fault.pci_bus_id or "")
+    gpu = _device(frame, fault)
     if fault.link is not None:
         gpu += f" {'port' if fault.kind in ('sxid', 'fabric-manager') else 'link'} {fault.link}"
-    words = fault.text.split(": ", 1)[-1] if fault.kind == "xid" else fault.text
+    if fault.kind != "xid":
+        words = fault.text
+    else:
+        # NVML reports the code alone.
+        words = fault.meaning if event.source == "nvml" else fault.text.split(": ", 1)[-1]
     of = f" of {gpu}" if gpu else ""
     return clean(f"{described(fault)}{of} ({event.source}): {words}")
+
+
+def _device(frame: Frame, fault: LogFault) -> str:
+    """Return the GPU that a fault is about as `GPU 3`, another device as its PCI bus id."""
+    names = {normal(g.gpu.pci_bus_id): g.gpu.index for g in frame.gpus if known(g.gpu.pci_bus_id)}
+    return f"GPU {names[fault.pci_bus_id]}" if fault.pci_bus_id in names else short(fault.pci_bus_id or "")
+
+
+def more_events(frame: Frame, events: Sequence[LogEvent], left_out: int) -> str:
+    """Return events of an incident in one line: `3 more events: Xid 145 of GPU 1, GPU 2; Xid 45 of GPU 2`."""
+    devices: dict[str, dict[str, None]] = {}
+    for event in events:
+        devices.setdefault(described(event.fault), {})[_device(frame, event.fault)] = None
+    listed = [
+        name + (f" of {', '.join(filter(None, found))}" if any(found) else "")
+        for name, found in devices.items()
+    ]
+    count = len(events) + left_out
+    text = f"{count} more event{'' if count == 1 else 's'}"
+    return clean(f"{text}: {'; '.join(listed)}" if listed else text)
+
+
+def other_events(frame: Frame) -> list[Event]:
+    """Return NVML's events that do not belong to an incident of `shown`, which lists its events itself."""
+    bus_ids = {g.gpu.uuid: normal(g.gpu.pci_bus_id) for g in frame.gpus if known(g.gpu.pci_bus_id)}
+    times: dict[tuple[str | None, int | None], list[tuple[float, float]]] = {}
+    for incident in shown(frame):
+        span = (incident.began_s or 0.0) - SAME_S, (incident.ended_s or 0.0) + SAME_S
+        for key in {(e.fault.pci_bus_id, e.fault.code) for e in incident.events}:
+            times.setdefault(key, []).append(span)
+    return [
+        event
+        for event in frame.events
+        if event.kind != "xid"
+        or not any(
+            first <= event.wall_s <= last
+            for first, last in times.get((bus_ids.get(event.gpu or ""), event.code), ())
+        )
+    ]
 
 
 def to_lines(frame: Frame) -> Iterator[str]:

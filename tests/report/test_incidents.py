@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.export.node import families
-from nvltop.model import LOG_ACCESS, Event, Fabric, Gpu, Inventory, LogLine, Reading, Tick
+from nvltop.model import LOG_ACCESS, Event, Fabric, Gpu, Inventory, LogLine, Reading, Remote, Tick
 from nvltop.record.redact import Redactor
 from nvltop.report import incidents
 from nvltop.report.check import to_check
@@ -101,6 +102,22 @@ def test_the_health_tab_shows_the_incident_first():
     first, below = rows.entries(seen)[:2]
     assert (first.state, first.where) == ("incident", "GPU 0 link 9")
     assert "Xid 149.4 of GPU 0 link 9 (kernel)" in below.what
+
+
+def test_each_fault_is_shown_once_with_one_next_step():
+    seen = frame(items(line(DOWN, 5), line(ECHO, 5.1)))
+    assert incidents.other_events(seen) == []
+    assert not any(e.state == "event" for e in rows.entries(seen))
+    assert [f.rule for f in seen.findings] == ["xid-nvlink", "xid-nvlink"]
+    assert seen.findings[0].next_step == incidents.shown(seen)[0].next_step
+
+
+def test_the_lines_of_an_incident_lead_to_their_links():
+    remotes = (Remote(),) * 12
+    node = Inventory(NOW, START_S, gpus=tuple(replace(gpu, remotes=remotes) for gpu in GPUS))
+    seen = frame([node, line(DOWN, 5), line(ECHO, 5.1), items()[-1]])
+    found = [(e.gpu, e.link) for e in rows.entries(seen)][:3]
+    assert found == [(GPUS[0].uuid, 9), (GPUS[0].uuid, 9), (GPUS[1].uuid, 3)]
 
 
 def test_who_may_not_read_the_log_is_told_what_gives_access():

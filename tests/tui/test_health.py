@@ -43,12 +43,24 @@ def test_a_healthy_node_says_what_was_looked_at(bench):
     assert any(e.where == "Xids" and e.state == "unknown" for e in found)
 
 
-def test_events_carry_meaning_action_and_the_likely_source(bench):
-    found = rows.entries(seen(bench, "hgx-b200", "training", 4, [(2, 149), (0, 145), (1, 145)]).frame)
-    events = {e.where: e for e in found if e.state == "event"}
-    assert "the possible source" in events["GPU 2"].what
-    assert "likely" not in events["GPU 0"].what
-    assert dict(events["GPU 2"].details)["NVIDIA's action"]
+def test_an_event_of_an_incident_is_listed_once_with_meaning_and_action(bench):
+    xids = [(2, 149), *((gpu, 145) for gpu in range(8) if gpu != 2)]
+    frame = seen(bench, "hgx-b200", "training", 4, xids).frame
+    found = rows.entries(frame)
+    assert not [e for e in found if e.state == "event"]
+    incident, first, *lines, more = found[: rows.MAX_LINES + 2]
+    assert (incident.state, incident.where, incident.role) == ("incident", "GPU 2", "error")
+    assert first.what == "Xid 149 of GPU 2 (nvml): NVLink 5 link fault (NETIR)"
+    assert dict(first.details)["NVIDIA's action"]
+    assert all("Xid 145" in e.what for e in lines)
+    assert more.what == "4 more events: Xid 145 of GPU 4, GPU 5, GPU 6, GPU 7"
+    source = next(f for f in frame.findings if f.rule == "xid-nvlink" and not f.caused_by)
+    assert (source.severity, source.next_step) == ("critical", frame.incidents[0].next_step)
+
+
+def test_an_event_without_an_incident_keeps_its_own_line(bench):
+    found = rows.entries(seen(bench, "hgx-b200", "training", 4, [(1, 31)]).frame)
+    assert [(e.state, e.where) for e in found if "Xid 31:" in e.what] == [("event", "GPU 1")]
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

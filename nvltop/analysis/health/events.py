@@ -20,6 +20,7 @@ from nvltop.analysis.health.xids import (
     evidence,
     severity,
 )
+from nvltop.analysis.incidents.describe import decisive
 from nvltop.analysis.incidents.ends import normal
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
@@ -85,15 +86,17 @@ def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
                 summary=f"{claim.summary}; {blamed.origin.reason[:1].lower()}{blamed.origin.reason[1:]}",
                 next_step=blamed.next_step,
             )
+        if (own := _own_incident(rule_input, g, events)) is not None:
+            claim = replace(claim, next_step=own.next_step)
         source = echo_of.get(gpu)
         if source:
-            own = [e.code for e in xids if e.gpu == source]
+            codes = [e.code for e in xids if e.gpu == source]
             who = gpu_name(by_uuid[source]) if source in by_uuid else "another GPU"
             maybe = "possibly" if began[source].sure == "possible" else "likely"
             claim = replace(
                 claim,
                 summary=f"{claim.summary}; it {maybe} echoes the fault of {who}",
-                cause=(_rule(min(own, key=lambda code: code not in SOURCES)), source) if own else None,
+                cause=(_rule(min(codes, key=lambda code: code not in SOURCES)), source) if codes else None,
                 escalations=(Escalation(claim.escalations[-1].severity),),
             )
         yield claim
@@ -109,6 +112,23 @@ def _other_end(rule_input: RuleInput, g: GpuFrame | None, events: Sequence[Event
         at = {e.fault.pci_bus_id for e in incident.events if e.fault.blames == "remote-end"}
         near = (incident.began_s or 0.0) - NEAR_S <= last_s <= (incident.ended_s or 0.0) + NEAR_S
         if blamed and place in at and near:
+            return incident
+    return None
+
+
+def _own_incident(rule_input: RuleInput, g: GpuFrame | None, events: Sequence[Event]) -> Incident | None:
+    """Return the incident that one of these Xids began on this GPU, which has a better next step."""
+    if g is None or not known(g.gpu.pci_bus_id):
+        return None
+    place, codes = normal(g.gpu.pci_bus_id), {e.code for e in events}
+    last_s = max(e.wall_s for e in events)
+    for incident in rule_input.incidents:
+        near = (incident.began_s or 0.0) - NEAR_S <= last_s <= (incident.ended_s or 0.0) + NEAR_S
+        if (
+            near
+            and incident.origin.pci_bus_id == place
+            and decisive(incident.events, incident.origin).code in codes
+        ):
             return incident
     return None
 

@@ -25,6 +25,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _claims(rule_input: RuleInput) -> Iterator[Claim]:
     by_nvml = rule_input.listening is not None and rule_input.listening.gpus > 0
+    by_nvml = by_nvml or any(event.kind == "xid" for event in rule_input.events)
     now_s = rule_input.tick.wall_s
     for incident in rule_input.incidents:
         over = incident.before_start_s is not None or now_s - (incident.ended_s or 0.0) > LASTS_S

@@ -9,7 +9,8 @@ from nvltop.analysis.incidents import describe, origin
 from nvltop.analysis.incidents import evidence as evidence_of
 from nvltop.analysis.incidents.ends import LinkEnds
 from nvltop.analysis.incidents.group import Group, Grouping
-from nvltop.model import Incident, LogEvent
+from nvltop.analysis.incidents.roles import Role, role
+from nvltop.model import Incident, LogEvent, Origin, Severity
 
 NO_ENDS: Final = LinkEnds()
 
@@ -36,7 +37,7 @@ def incident(group: Group, ends: LinkEnds = NO_ENDS, evidence: Sequence[LogEvent
     walls = [e.wall_s for e in events if e.wall_s is not None]
     first = events[0]
     return Incident(
-        severity=max(e.fault.severity for e in events),
+        severity=_severity(events, found),
         summary=describe.summary(events, found, ends, group.left_out, beside),
         origin=found,
         next_step=describe.next_step(events, found, ends),
@@ -47,3 +48,13 @@ def incident(group: Group, ends: LinkEnds = NO_ENDS, evidence: Sequence[LogEvent
         boot=group.boot,
         left_out=group.left_out,
     )
+
+
+def _severity(events: Sequence[LogEvent], origin: Origin) -> Severity:
+    """Return the worst severity of the events; a link fault that others echo is critical in any case."""
+    echoed = origin.pci_bus_id is not None and any(
+        e.fault.pci_bus_id not in (None, origin.pci_bus_id) for e in events
+    )
+    if echoed and role(describe.decisive(events, origin)) is Role.LINK_UNDECIDED:
+        return Severity.CRITICAL
+    return max(e.fault.severity for e in events)

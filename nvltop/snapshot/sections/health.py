@@ -7,7 +7,7 @@ from typing import Final
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
 from nvltop.report.findings import about, basis, event_text, evidence, fault_sources, where
-from nvltop.report.incidents import age_text, earlier, event_line, shown
+from nvltop.report.incidents import age_text, earlier, event_line, more_events, other_events, shown
 from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 
@@ -49,7 +49,7 @@ def _incidents(snapshot: Snapshot) -> list[str]:
         listed = [f"{snapshot.at(e.wall_s):8}  {event_line(frame, e)}" for e in incident.events[:MAX_LINES]]
         more = len(incident.events) + incident.left_out - len(listed)
         if more:
-            listed.append(f"{more} more lines")
+            listed.append(more_events(frame, incident.events[MAX_LINES:], incident.left_out))
         block = "\n".join(listed)
         parts.append(
             f"**Incident ({incident.severity}{when})**: {escape_markdown(incident.summary)}\n\n"
@@ -93,16 +93,21 @@ def events(snapshot: Snapshot) -> str:
     began = snapshot.at(frame.started_s)
     sources = fault_sources(frame)
     listed = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
-    for event in frame.events:
+    others = other_events(frame)
+    for event in others:
         words = event_text(event) + sources.get(event.gpu or "", "")
         action = lookup(event.code).action if event.kind == "xid" else ""
         listed.append((event.wall_s, where(frame, event.gpu), words, action))
+    above = f" The {len(frame.events) - len(others)} events of the incidents above are not repeated."
+    above = above if len(others) < len(frame.events) else ""
+    if not listed and above:
+        return f"No other Xid and no change since {began}, when nvltop started.{above}"
     if not listed:
         return f"No Xid and no change since {began}, when nvltop started; earlier Xids are in `dmesg`."
     newest = sorted(listed)[-MAX_EVENTS:]
     rows = [["TIME", "WHERE", "EVENT", "NVIDIA'S ACTION"]]
     rows += [[snapshot.at(wall_s), *rest] for wall_s, *rest in newest]
-    words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`."
+    words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`.{above}"
     if len(listed) > len(newest):
         words += f" {len(listed) - len(newest)} earlier events are omitted."
     return f"{words}\n\n{code_block(table(rows, left=4))}"

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.kernel_log.catalog import lookup
-from nvltop.model import Check, Event, Finding, Frame, Incident
+from nvltop.model import LOG_SOURCES, Check, Event, Finding, Frame, Incident
 from nvltop.report.findings import about, basis, clock, event_text, evidence, fault_sources, where
-from nvltop.report.incidents import age_text, earlier, event_line, headline, place, shown
+from nvltop.report.incidents import (
+    age_text,
+    earlier,
+    event_line,
+    headline,
+    more_events,
+    other_events,
+    place,
+    place_of,
+    shown,
+)  # fmt: skip
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import Row, TextRun, fit, sentence
@@ -38,6 +48,10 @@ class HealthEntry:
     what: str
     details: tuple[tuple[str, str], ...] = ()
     """Caption and text."""
+    gpu: str | None = None
+    """UUID of the GPU that it is about."""
+    link: int | None = None
+    """Link of that GPU."""
 
 
 def entries(frame: Frame) -> list[HealthEntry]:
@@ -50,7 +64,7 @@ def entries(frame: Frame) -> list[HealthEntry]:
     none = [_check(c) for c in frame.checks if c.outcome == "n/a"]
     past = [_finding(frame, f) for f in frame.past_findings]
     sources = fault_sources(frame)
-    events = [_event(frame, e, sources) for e in reversed(frame.events)]
+    events = [_event(frame, e, sources) for e in reversed(other_events(frame))]
     events += [_earlier(frame, incident) for incident in earlier(frame)]
     if frame.log_access:
         unknown.append(_log_access(frame.log_access))
@@ -65,6 +79,8 @@ def entries(frame: Frame) -> list[HealthEntry]:
 
 def _incident(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
     """Yield the row of an incident, and below it those of its first events."""
+    origin = incident.origin
+    at = place_of(frame, *(origin.other_end_of or (origin.pci_bus_id, origin.link)))
     yield HealthEntry(
         state="incident",
         role=SEVERITY_ROLES[incident.severity],
@@ -72,15 +88,20 @@ def _incident(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
         where=place(frame, incident),
         what=headline(incident),
         details=(("", incident.summary), ("Next step", incident.next_step)),
+        gpu=at[0],
+        link=at[1],
     )
     for event in incident.events[:MAX_LINES]:
-        words = event_line(frame, event)
+        words, fault = event_line(frame, event), event.fault
+        action = fault.next_step if event.source in LOG_SOURCES or fault.kind == "xid" else ""
+        details = ("", words), ("Meaning", fault.meaning), ("NVIDIA's action", action)
         yield HealthEntry(
-            "", "dim", clock(event.wall_s), "", words, (("", words), ("Meaning", event.fault.meaning))
+            "", "dim", clock(event.wall_s), "", words, details, *place_of(frame, fault.pci_bus_id, fault.link)
         )
-    hidden = len(incident.events) + incident.left_out - MAX_LINES
-    if hidden > 0:
-        yield HealthEntry("", "dim", "", "", f"{hidden} more lines of this incident")
+    hidden = incident.events[MAX_LINES:]
+    if hidden or incident.left_out:
+        words = more_events(frame, hidden, incident.left_out)
+        yield HealthEntry("", "dim", "", "", words, (("", words),), *at)
 
 
 def _earlier(frame: Frame, incident: Incident) -> HealthEntry:
@@ -115,6 +136,8 @@ def _finding(frame: Frame, f: Finding) -> HealthEntry:
             ("Next step", f.next_step),
             ("Rule", f"{f.rule}, {f.severity}{until}; {basis(f)}"),
         ),
+        gpu=f.gpu,
+        link=f.link,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual import events
@@ -9,7 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
+from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.ras_page import RasPage
+from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
@@ -27,6 +30,7 @@ class HealthTab(Tab):
     DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "enter", "Open the link that the selected line is about"),
         Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind")
     ]
 
@@ -47,14 +51,8 @@ class HealthTab(Tab):
     def draw(self) -> None:
         """Draw what the rules say."""
         frame, glyphs = self.view.frame, self.view.glyphs
-        key = (
-            frame.findings,
-            frame.past_findings,
-            frame.checks,
-            frame.events,
-            frame.incidents,
-            frame.log_access,
-        )
+        found = frame.findings, frame.past_findings, frame.checks
+        key = (*found, frame.events, frame.incidents, frame.log_access)
         self._entries = self._memo.get(key, lambda: rows.entries(frame))
         self._chosen = max(0, min(self._chosen, len(self._entries) - 1))
         at = self._list.size
@@ -77,6 +75,17 @@ class HealthTab(Tab):
     def move(self, by: int) -> None:
         """Move the selection."""
         self._chosen = max(0, min(self._chosen + by, len(self._entries) - 1))
+
+    def keys(self) -> Sequence[FunctionKey]:
+        """Return the key that opens a link, if the selected line is about one."""
+        link = self._entries[self._chosen].link if self._entries else None
+        return (FunctionKey("Ent", "Open", "enter"),) if link is not None else ()
+
+    def action_enter(self) -> None:
+        """Open the page of the link that the selected line is about."""
+        entry = self._entries[self._chosen] if self._entries else None
+        if entry and entry.gpu and entry.link is not None:
+            self.open_page(LinkPage(self.view, self.output, entry.gpu, entry.link))
 
     def page_lines(self) -> int:
         """Return how many entries are seen."""
