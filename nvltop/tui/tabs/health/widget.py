@@ -31,7 +31,7 @@ class HealthTab(Tab):
     TITLE: ClassVar[str] = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "Open the link that the selected line is about"),
-        Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind")
+        Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind"),
     ]
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
