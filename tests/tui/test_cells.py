@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.text import char_width, clean, normalize, width
-from nvltop.tui.render.cells import cells, shown
+from nvltop.tui.render.cells import to_cells, to_text
 from nvltop.tui.render.glyphs import ASCII, UNICODE
-from nvltop.tui.render.row import Column, fit, narrow, sentence, text_of
+from nvltop.tui.render.row import Column, displayable, fit, fit_text, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.style_table import StyleTable
 
@@ -25,20 +25,20 @@ texts = st.text(st.sampled_from("ab ·×世蓮学🚀éüЖ\u0301\u0e35\u0e17▇
 @pytest.mark.parametrize(("text", "wide"), SCRIPTS.items())
 def test_letters_of_any_script_are_shown_as_they_are(text, wide):
     assert width(text) == wide
-    assert len(cells(text)) == wide
-    assert shown(cells(text)) == normalize(text)
-    assert "?" not in shown(narrow(text, UNICODE))
-    assert narrow(text, ASCII).isascii()
-    assert "?" not in narrow(text, ASCII)
+    assert len(to_cells(text)) == wide
+    assert to_text(to_cells(text)) == normalize(text)
+    assert "?" not in to_text(displayable(text, UNICODE))
+    assert displayable(text, ASCII).isascii()
+    assert "?" not in displayable(text, ASCII)
 
 
 @given(texts, st.integers(0, 30), st.integers(0, 30))
 def test_cells_are_columns_wherever_they_are_cut(text, start, end):
-    made = cells(text)
-    assert cells(made) == made
+    made = to_cells(text)
+    assert to_cells(made) == made
     assert len(made) == width(normalize(text))
     cut = made[start:end]
-    assert width(shown(cut)) == len(cut)
+    assert width(to_text(cut)) == len(cut)
 
 
 @given(st.lists(st.tuples(texts, st.sampled_from("ab")), max_size=4), st.integers(0, 40))
@@ -49,9 +49,9 @@ def test_a_row_is_as_wide_as_the_screen(spans, columns):
 
 @given(texts, st.integers(1, 20), st.sampled_from([UNICODE, ASCII]), st.booleans())
 def test_words_are_cut_to_columns(text, room, glyphs, left):
-    assert width(shown(sentence(text, room, glyphs))) <= room
-    placed = Column("x", "X", room, 0, left).place(narrow(text, glyphs))
-    assert width(shown(placed)) == room
+    assert width(to_text(fit_text(text, room, glyphs))) <= room
+    placed = Column("x", "X", room, 0, left).pad(displayable(text, glyphs))
+    assert width(to_text(placed)) == room
 
 
 def put(row, start, end) -> str:

@@ -30,7 +30,7 @@ def shown(app) -> dict[str, list[row.Row]]:
 
 def drawn_anew(app) -> dict[str, list[row.Row]]:
     app.view.cache = DrawCache()
-    for cached in (gpus._shaped, links._shaped, row.sentence, formatting.count):
+    for cached in (gpus._choose_layout, links._choose_layout, row.fit_text, formatting.count):
         cached.cache_clear()
     tab = app.main.visible_tab
     if "_memo" in vars(tab):

@@ -16,7 +16,7 @@ from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
 from nvltop.tui.render.meters import BarMeter, bar
-from nvltop.tui.render.row import fit, sentence, text_of
+from nvltop.tui.render.row import fit, fit_text, text_of
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.status import status
@@ -141,17 +141,17 @@ def test_a_simulated_node_is_said_to_be_one(view):
 
 def test_words_are_left_out_by_whole_parts():
     line = "8 × H100 · driver 570.86.15 · CUDA 12.8"
-    assert sentence(line, 40, UNICODE) == line
-    assert sentence(line, 38, UNICODE) == "8 × H100 · driver 570.86.15"
-    assert sentence(line, 8, UNICODE) == "8 × H100"
-    assert sentence(line, 6, UNICODE) == "8 × H…"
-    assert sentence(line, 6, ASCII) == "8 x H~"
+    assert fit_text(line, 40, UNICODE) == line
+    assert fit_text(line, 38, UNICODE) == "8 × H100 · driver 570.86.15"
+    assert fit_text(line, 8, UNICODE) == "8 × H100"
+    assert fit_text(line, 6, UNICODE) == "8 × H…"
+    assert fit_text(line, 6, ASCII) == "8 x H~"
 
 
 @given(st.text(max_size=60), st.integers(0, 40))
 def test_words_never_take_more_than_their_room(line, width):
-    assert len(sentence(line, width, ASCII)) <= width
-    assert sentence(line, width, ASCII).isascii()
+    assert len(fit_text(line, width, ASCII)) <= width
+    assert fit_text(line, width, ASCII).isascii()
 
 
 def test_findings_are_told_worst_first_with_their_count(view):

@@ -133,7 +133,9 @@ def test_virtual_functions_and_what_carries_no_data_come_last(view):
     rows = texts(nics.table(v, 120, 20))
     assert [row.split()[1] for row in rows[1:]] == [f"mlx5_{i}" for i in (*range(2, 12), 1, 0)]
     assert rows[-1].split()[2] == "LPF"
-    assert v.frame.nics[nics.nearest(v)].nic.device == "mlx5_2", "a NIC, though the LPF is nearer to GPU 0"
+    assert v.frame.nics[nics.nearest_port(v)].nic.device == "mlx5_2", (
+        "a NIC, though the LPF is nearer to GPU 0"
+    )
 
 
 @pytest.mark.parametrize("width", [47, 60, 80, 104, 120])

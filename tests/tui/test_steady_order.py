@@ -35,7 +35,7 @@ def test_the_order_rests_while_the_user_chooses():
     order = SteadyOrder()
     shown(order, "abc", 0.0)
     for k in range(40):
-        order.touch(k / 2)
+        order.note_selection(k / 2)
         assert shown(order, "cba", k / 2) == "abc"
     assert shown(order, "cba", 39 / 2 + MIN_HOLD_S) == "cba"
 

@@ -13,7 +13,7 @@ from nvltop.report.incidents import event_line, of_gpu
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import SEVERITY_ROLES
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
@@ -31,21 +31,21 @@ def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: i
         gone = "This link is no longer there"
         return [fit([(gone, "title")], width, "title")]
     link = g.links[index]
-    tail = _counters(view, link) + _told(view, g, link)
+    tail = _counters(view, link) + _findings_and_events(view, g, link)
     chart = max(MIN_CHART, min(MAX_CHART, (height - FACT_LINES - 3 - min(len(tail), height // 2)) // 2))
     out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
-    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
+    out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
     for way in ("tx", "rx"):
         out += _chart(view, g, link, way, width, chart)
     head = f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>10}{'START+':>9}{'PER MIN':>9}  CHANGED"
     out.append(fit([(head, "title")], width, "title"))
     room = max(0, height - len(out))
-    out += [fit(_narrowed(view, spans, width), width) for spans in tail[top : top + room]]
+    out += [fit(_fit_runs(view, spans, width), width) for spans in tail[top : top + room]]
     return out[:height]
 
 
-def _narrowed(view: ViewState, spans: list[TextRun], width: int) -> list[TextRun]:
-    return [(sentence(text, width, view.glyphs), role) for text, role in spans]
+def _fit_runs(view: ViewState, spans: list[TextRun], width: int) -> list[TextRun]:
+    return [(fit_text(text, width, view.glyphs), role) for text, role in spans]
 
 
 def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
@@ -56,7 +56,8 @@ def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
         f"{group} {age(g.age_s[group])} old" for group in ("links", "states", "errors") if group in g.age_s
     ]
     raw = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "bytes of data"
-    totals = f"since the driver loaded TX {_total(link.tx_bytes_total)}, RX {_total(link.rx_bytes_total)}"
+    tx_total, rx_total = _total_text(link.tx_bytes_total), _total_text(link.rx_bytes_total)
+    totals = f"since the driver loaded TX {tx_total}, RX {rx_total}"
     return [
         SEPARATOR.join((f"{state}, to {remote_name(link, index_of)}", speed)),
         SEPARATOR.join((raw, totals)),
@@ -64,7 +65,7 @@ def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
     ]
 
 
-def _total(value: object) -> str:
+def _total_text(value: object) -> str:
     return f"{value / 1e12:.3f} TB" if isinstance(value, int) else UNKNOWN
 
 
@@ -83,7 +84,7 @@ def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, heigh
     head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
     values = view.history.second_means((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
     lines = bars(values, speed, height, view.glyphs)
-    caption = fit([(sentence(head, width, view.glyphs), "caption")], width)
+    caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
     return [caption, *(fit([(line, way)], width) for line in lines)]
 
 
@@ -98,7 +99,7 @@ def _counters(view: ViewState, link: Link) -> list[list[TextRun]]:
     return lines or [[("no error counter of this link could be read", "dim")]]
 
 
-def _told(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
+def _findings_and_events(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
     """Return findings of this link, then events of its GPU."""
     frame = view.frame
     lines: list[list[TextRun]] = [

@@ -6,7 +6,7 @@ from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.matrix import links_to
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.phrases import remote_name
-from nvltop.tui.render.row import SEPARATOR, Row, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 
@@ -49,7 +49,7 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
     told = facts(frame, i, j, view.estimate)
-    out += [fit([(sentence(text, width, view.glyphs), "")], width) for text in told]
+    out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in told]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
     out.append(fit([(head, "title")], width, "title"))
     between = [] if i == j else links_between(a, b)
@@ -57,5 +57,5 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
         mark, role = view.finding_mark(a.gpu.uuid, link.index)
         tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)
         text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{tx} {rx} {remote_name(link, index_of)}"
-        out.append(fit([(sentence(text, width, view.glyphs), role)], width))
+        out.append(fit([(fit_text(text, width, view.glyphs), role)], width))
     return out[:height]

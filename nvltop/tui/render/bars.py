@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
 from nvltop.tui.render.replay_bar import timeline
-from nvltop.tui.render.row import Row, TextRun, fit, sentence
+from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 from nvltop.tui.render.traffic import has_links, mean_window
 from nvltop.tui.render.view_state import ViewState
 
@@ -93,28 +93,28 @@ def function_bar(
     ones first, but never Help and Quit: each has a letter as well, and is in the help.
     """
     record = [] if view.replay else [STOP_KEY if view.recording else RECORD_KEY]
-    keys = sorted([HELP_KEY, SETUP_KEY, *own, *record, SNAPSHOT_KEY, QUIT_KEY], key=_number)
-    words = sentence(words, width // 2, view.glyphs)
+    keys = sorted([HELP_KEY, SETUP_KEY, *own, *record, SNAPSHOT_KEY, QUIT_KEY], key=_key_order)
+    words = fit_text(words, width // 2, view.glyphs)
     need = len(words) + 2 if words else 0
-    while len(keys) > 2 and need and sum(map(_columns, keys)) + need > width:
+    while len(keys) > 2 and need and sum(map(_key_width, keys)) + need > width:
         keys.pop(-2)
     spans: list[TextRun] = []
     clicks = []
     at = 0
     for key in keys:
         spans += [(key.name, "key"), (key.label.ljust(LABEL_WIDTH), "key-label")]
-        clicks.append((at, at + _columns(key), key.action))
-        at += _columns(key)
-    words = sentence(words, max(0, width - at - 2), view.glyphs)
+        clicks.append((at, at + _key_width(key), key.action))
+        at += _key_width(key)
+    words = fit_text(words, max(0, width - at - 2), view.glyphs)
     spans.append((words.rjust(width - at - 1) + " ", "key-label"))
     return fit(spans, width), clicks
 
 
-def _columns(key: FunctionKey) -> int:
+def _key_width(key: FunctionKey) -> int:
     return len(key.name) + max(LABEL_WIDTH, len(key.label))
 
 
-def _number(key: FunctionKey) -> int:
+def _key_order(key: FunctionKey) -> int:
     """Return a function key's number; Enter and Esc stand first, letters after all numbers but Quit's."""
     if key.name[1:].isdigit():
         return int(key.name[1:])

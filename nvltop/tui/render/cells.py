@@ -23,13 +23,13 @@ _NARROW: Final = re.compile(
     r"[\x00-\u02ff\u0370-\u0482\u2010-\u2027\u2190-\u2211\u2248\u2500-\u25fc\u2800-\u28ff]*"
 )
 """Characters that are one column each and take no marks into account: nearly all there are."""
-_made: dict[str, str] = {}
+_cell_of: dict[str, str] = {}
 """The character that stands for another one with its marks."""
-_meant: dict[str, str] = {}
+_text_of_cell: dict[str, str] = {}
 """The way back."""
 
 
-def cells(text: str) -> str:
+def to_cells(text: str) -> str:
     """Return text as cells; cells stay as they are."""
     return text if text.isascii() or _NARROW.fullmatch(text) else _cells(text)
 
@@ -39,7 +39,7 @@ def _cells(text: str) -> str:
     out: list[str] = []
     text = normalize(text)
     for i, character in enumerate(text):
-        width = 1 if character in _meant or character == SECOND_HALF else char_width(character)
+        width = 1 if character in _text_of_cell or character == SECOND_HALF else char_width(character)
         if width == 0:
             _add_mark(out, character)
         else:
@@ -54,18 +54,18 @@ def _add_mark(out: list[str], mark: str) -> None:
     place = len(out) - 1 - (bool(out) and out[-1] == SECOND_HALF)
     if place < 0:
         return
-    whole = _meant.get(out[place], out[place]) + mark
-    if whole not in _made and len(_made) < MAX_MARKED_CHARS:
-        _made[whole] = made = chr(FIRST_MARKED_CHAR + len(_made))
-        _meant[made] = whole
-    out[place] = _made.get(whole, out[place])
+    whole = _text_of_cell.get(out[place], out[place]) + mark
+    if whole not in _cell_of and len(_cell_of) < MAX_MARKED_CHARS:
+        _cell_of[whole] = made = chr(FIRST_MARKED_CHAR + len(_cell_of))
+        _text_of_cell[made] = whole
+    out[place] = _cell_of.get(whole, out[place])
 
 
 def _is_wide(cell: str) -> bool:
-    return char_width(_meant.get(cell, cell)[0]) == 2
+    return char_width(_text_of_cell.get(cell, cell)[0]) == 2
 
 
-def shown(row: str) -> str:
+def to_text(row: str) -> str:
     """Return the text of cells, as wide as they are: of a wide character that was cut, a blank."""
     if row.isascii() or _NARROW.fullmatch(row):
         return row
@@ -77,5 +77,5 @@ def shown(row: str) -> str:
         elif _is_wide(cell) and row[i + 1 : i + 2] != SECOND_HALF:
             out.append(" ")
         else:
-            out.append(_meant.get(cell, cell))
+            out.append(_text_of_cell.get(cell, cell))
     return "".join(out)

@@ -23,14 +23,14 @@ class Glyphs:
     dot: str
     """Between the parts of a line."""
     degree: str
-    more: str
+    ellipsis: str
     """Where a text was cut."""
-    falling: str
-    rising: str
+    descending: str
+    ascending: str
     """Behind the title of the column that a list is sorted by."""
-    about: str
+    estimate: str
     """In front of an estimate."""
-    down: str
+    more_rows: str
     """In front of the number of rows that are not seen."""
 
 

@@ -26,12 +26,14 @@ SORT_COLUMNS: Final = (
 """Columns that the table can be sorted by, and their words in the menu."""
 ASCENDING_FIRST: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
 """Columns whose least value stands on top at first."""
-SORTED_AS: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
+SORT_KEY_OF_COLUMN: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
 
 
-def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tuple[GpuFrame, ...]:
+def filtered_and_sorted(
+    gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool
+) -> tuple[GpuFrame, ...]:
     """Return the GPUs that hold the words, sorted; what is unknown stands last."""
-    found = [g for g in gpus if words.lower() in text(g)] if words else gpus
+    found = [g for g in gpus if words.lower() in search_text(g)] if words else gpus
     if sort == "gpu" and not falling:
         return tuple(found)
     unread = [g for g in found if not known(_value(g, sort))]
@@ -40,7 +42,7 @@ def listed(gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool) -> tu
     return (*read, *unread)
 
 
-def text(g: GpuFrame) -> str:
+def search_text(g: GpuFrame) -> str:
     """Return what search and filter look at: number, name, bus id, UUID."""
     parts = (f"gpu {g.gpu.index}", g.gpu.name, g.gpu.pci_bus_id, g.gpu.uuid)
     return " ".join(str(part) for part in parts if known(part)).lower()

@@ -12,7 +12,7 @@ from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.tui.render import meters
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 TEXT_WIDTH: Final = 60
@@ -44,7 +44,7 @@ def header(view: ViewState, width: int) -> list[Row]:
         if bar:
             bar.append((MARGIN, ""))
         room = width - (left + len(MARGIN) if bar else 0)
-        rows.append(fit([*bar, (sentence(text, room, view.glyphs), role)], width))
+        rows.append(fit([*bar, (fit_text(text, room, view.glyphs), role)], width))
     return rows
 
 
@@ -80,11 +80,11 @@ def health(view: ViewState) -> TextRun:
     """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    wrong = _reading(view) or _findings(view) or note or _lost(frame) or _moved(frame)
-    return wrong or _job(view) or _errors(frame)
+    wrong = _driver_state(view) or _findings(view) or note or _lost_gpus(frame) or _risen_errors(frame)
+    return wrong or _activity(view) or _errors(frame)
 
 
-def _reading(view: ViewState) -> TextRun | None:
+def _driver_state(view: ViewState) -> TextRun | None:
     tick = view.frame.tick
     if not view.frame.gpus and tick.worker in STARTING_STATES:
         waited_s = tick.wall_s - view.frame.started_s
@@ -115,7 +115,7 @@ def _findings(view: ViewState) -> TextRun | None:
     worst = found[0]
     others = [f for f in found if f.headline != frame.verdict.headline]
     if not others:
-        job = _job(view)
+        job = _activity(view)
         return SEPARATOR.join([counts, *([job[0]] if job else ["see Health"])]), SEVERITY_ROLES[
             worst.severity
         ]
@@ -127,14 +127,14 @@ def _findings(view: ViewState) -> TextRun | None:
     return line, SEVERITY_ROLES[worst.severity]
 
 
-def _lost(frame: Frame) -> TextRun | None:
+def _lost_gpus(frame: Frame) -> TextRun | None:
     lost = [g for g in frame.gpus if g.state != "ok"]
     if not lost:
         return None
     return f"{gpu_names(lost)}: {lost[0].state_reason}", "error"
 
 
-def _moved(frame: Frame) -> TextRun | None:
+def _risen_errors(frame: Frame) -> TextRun | None:
     moved = [
         (error.since_start, g.gpu.index, link.index, kind)
         for g in frame.gpus
@@ -150,7 +150,7 @@ def _moved(frame: Frame) -> TextRun | None:
     return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
 
 
-def _job(view: ViewState) -> TextRun | None:
+def _activity(view: ViewState) -> TextRun | None:
     """Say what the selected GPU's job is doing, else the first."""
     frame = view.frame
     found = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None

@@ -48,14 +48,14 @@ def bar(meter: BarMeter, width: int, glyphs: Glyphs) -> list[TextRun]:
     line = ("|" * filled).ljust(inner)[:edge] + text
     tick = min(inner - 1, round(meter.tick * inner)) if known(meter.tick) else inner
     if tick < edge:
-        drawn = [*_part(line, 0, tick, filled, meter), (glyphs.tick, "warn")]
-        drawn += _part(line, tick + 1, inner, filled, meter)
+        drawn = [*_bar_part(line, 0, tick, filled, meter), (glyphs.tick, "warn")]
+        drawn += _bar_part(line, tick + 1, inner, filled, meter)
     else:
-        drawn = _part(line, 0, inner, filled, meter)
+        drawn = _bar_part(line, 0, inner, filled, meter)
     return [(f"{meter.caption:3}", "caption"), ("[", "bracket"), *drawn, ("]", "bracket")]
 
 
-def _part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
+def _bar_part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
     """Return a part of a bar, bright as far as it is filled."""
     middle = max(start, min(filled, end))
     return [(line[start:middle], meter.role), (line[middle:end], "shadow")]

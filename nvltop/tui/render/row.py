@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.text import in_ascii
-from nvltop.tui.render.cells import cells, shown
+from nvltop.tui.render.cells import to_cells, to_text
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 
 TextRun: TypeAlias = "tuple[str, str]"
@@ -19,7 +19,7 @@ SEPARATOR: Final = " · "
 """Between the parts of a line of words, the most telling part first."""
 
 
-def joined(spans: Iterable[TextRun]) -> list[TextRun]:
+def merge_runs(spans: Iterable[TextRun]) -> list[TextRun]:
     """Make spans of the same role that stand side by side one."""
     out: list[TextRun] = []
     run, role = "", ""
@@ -38,12 +38,12 @@ def joined(spans: Iterable[TextRun]) -> list[TextRun]:
 def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
     """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
     if role is not None:
-        text = cells("".join([text for text, _ in spans]))
+        text = to_cells("".join([text for text, _ in spans]))
         return ((text[:width].ljust(width), role),) if width > 0 else ()
-    out = [(cells(text), its) for text, its in joined(spans)]
+    out = [(to_cells(text), its) for text, its in merge_runs(spans)]
     left = width - sum([len(text) for text, _ in out])
     if left > 0:
-        out = joined([*out, (" " * left, "")])
+        out = merge_runs([*out, (" " * left, "")])
     while left < 0:
         text, its = out.pop()
         left += len(text)
@@ -53,7 +53,7 @@ def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
     return tuple(out)
 
 
-def overlaid(text: str, words: str, width: int) -> str:
+def end_with(text: str, words: str, width: int) -> str:
     """Return a title of `width` columns that ends in some words; no word is cut to make room for them."""
     at = max(0, width - len(words))
     kept = text[:at]
@@ -64,28 +64,28 @@ def overlaid(text: str, words: str, width: int) -> str:
 
 def text_of(row: Row) -> str:
     """Return a row's text without its roles."""
-    return shown("".join(text for text, _ in row))
+    return to_text("".join(text for text, _ in row))
 
 
-def narrow(text: str, glyphs: Glyphs) -> str:
+def displayable(text: str, glyphs: Glyphs) -> str:
     """Return text from outside as cells, so that no column is pushed aside; in ASCII if the screen is."""
-    return cells(text) if glyphs is UNICODE else in_ascii(text)
+    return to_cells(text) if glyphs is UNICODE else in_ascii(text)
 
 
 @lru_cache(maxsize=64)  # most words stay the same from frame to frame
-def sentence(line: str, width: int, glyphs: Glyphs) -> str:
+def fit_text(line: str, width: int, glyphs: Glyphs) -> str:
     """Fit words into `width`: parts are left out from the end; what is cut all the same is marked as cut.
 
     Half a number would be a wrong one.
     """
-    parts = cells(line).split(SEPARATOR)
+    parts = to_cells(line).split(SEPARATOR)
     if glyphs is not UNICODE:
-        parts = [in_ascii(shown(part).replace("°", glyphs.degree)) for part in parts]
+        parts = [in_ascii(to_text(part).replace("°", glyphs.degree)) for part in parts]
     while len(parts) > 1 and len(SEPARATOR.join(parts)) > width:
         parts.pop()
     text = SEPARATOR.join(parts)
     if len(text) > width:
-        text = text[: max(0, width - 1)] + glyphs.more[: max(0, width)]
+        text = text[: max(0, width - 1)] + glyphs.ellipsis[: max(0, width)]
     return text if glyphs is UNICODE else text.replace("·", glyphs.dot)
 
 
@@ -100,11 +100,11 @@ class Column:
     """Columns with the highest number go first when there is no room; 0 never goes."""
     left: bool = False
 
-    def head(self) -> str:
+    def padded_title(self) -> str:
         """Return the title in the column's width."""
-        return self.place(self.title)
+        return self.pad(self.title)
 
-    def place(self, text: str) -> str:
+    def pad(self, text: str) -> str:
         """Return a text in the column's width; words that are cut do not end in a blank or dash."""
         if self.left:
             cut = text[: self.width].rstrip(" -") if len(text) > self.width else text
@@ -112,7 +112,7 @@ class Column:
         return text[: self.width].rjust(self.width)
 
 
-def choose(columns: Sequence[Column], width: int) -> list[Column]:
+def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
     """Return the columns that fit into `width` with a blank between them, by dropping, never by cutting."""
     chosen = list(columns)
     while sum(c.width + 1 for c in chosen) - 1 > width and any(c.drop for c in chosen):
@@ -120,7 +120,7 @@ def choose(columns: Sequence[Column], width: int) -> list[Column]:
     return chosen
 
 
-def parted(
+def split_columns(
     columns: Sequence[Column], keys: Container[str]
 ) -> tuple[Sequence[Column], Sequence[Column], Sequence[Column]]:
     """Return the columns before those of some keys, these, which stand side by side, and those behind."""

@@ -16,7 +16,7 @@ COLUMN_UNITS: Final = 12.2
 _CHART_TEXT: Final = re.compile(
     r'<text class="([^"]*)" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*[\u2800-\u28ff][^<]*)</text>'
 )
-_PIECES: Final = re.compile(r"[\u2801-\u28ff]|[^\s\xa0\u2800-\u28ff]+")
+_WORDS_AND_DOTS: Final = re.compile(r"[\u2801-\u28ff]|[^\s\xa0\u2800-\u28ff]+")
 SVG_FORMAT: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve">
 <style>
@@ -71,10 +71,10 @@ def svg(width: int, height: int, areas: Sequence[Area]) -> str:
         line.append(Segment(" " * (width - at)))
         console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
     picture = console.export_svg(title="nvltop", code_format=SVG_FORMAT, unique_id="nvltop")
-    return _CHART_TEXT.sub(_placed, picture)
+    return _CHART_TEXT.sub(_by_column, picture)
 
 
-def _placed(text: re.Match[str]) -> str:
+def _by_column(text: re.Match[str]) -> str:
     """Give each character of a chart its own column.
 
     No monospaced font has these characters, so viewers take them from a font that is wider.
@@ -82,6 +82,6 @@ def _placed(text: re.Match[str]) -> str:
     style, x, y, shown = text.groups()
     placed = [
         (float(x) + p.start() * COLUMN_UNITS, html.escape(p[0]))
-        for p in _PIECES.finditer(html.unescape(shown))
+        for p in _WORDS_AND_DOTS.finditer(html.unescape(shown))
     ]
     return "".join(f'<text class="{style}" x="{at:g}" y="{y}">{text}</text>' for at, text in placed)

@@ -15,11 +15,11 @@ class SteadyOrder:
     """Keeps the order of a table for a while; rows that come are put at the end until it is sorted again."""
 
     def __init__(self) -> None:
-        self._places: dict[Hashable, int] = {}
-        self._by: Hashable = None
+        self._positions: dict[Hashable, int] = {}
+        self._criterion: Hashable = None
         self._sorted_s = self._touched_s = float("-inf")
 
-    def touch(self, now_s: float) -> None:
+    def note_selection(self, now_s: float) -> None:
         """Note that the user is choosing a row."""
         self._touched_s = now_s
 
@@ -31,11 +31,11 @@ class SteadyOrder:
         A change of `by` takes effect at once.
         """
         held = min(now_s - self._sorted_s, now_s - self._touched_s) < MIN_HOLD_S
-        if by == self._by and held and now_s >= self._sorted_s:
-            last = len(self._places)
-            return sorted(rows, key=lambda row: self._places.get(key(row), last))
+        if by == self._criterion and held and now_s >= self._sorted_s:
+            last = len(self._positions)
+            return sorted(rows, key=lambda row: self._positions.get(key(row), last))
         places: dict[Hashable, int] = {key(row): place for place, row in enumerate(rows)}
-        if by != self._by or places != self._places:
+        if by != self._criterion or places != self._positions:
             self._sorted_s = now_s
-        self._places, self._by = places, by
+        self._positions, self._criterion = places, by
         return rows

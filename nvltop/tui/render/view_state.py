@@ -13,9 +13,9 @@ from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Sever
 from nvltop.report.findings import links_of
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
-from nvltop.tui.render.gpu_order import listed
+from nvltop.tui.render.gpu_order import filtered_and_sorted
 from nvltop.tui.render.replay_bar import ReplayState
-from nvltop.tui.render.row import TextRun, narrow
+from nvltop.tui.render.row import TextRun, displayable
 from nvltop.tui.render.sparklines import Sparklines
 from nvltop.tui.render.steady_order import SteadyOrder
 
@@ -114,7 +114,7 @@ class ViewState:
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
         """Return the mark of a GPU (with all its links) or a link that is the subject of a finding."""
         findings = self.frame.findings
-        return self.cache.marks.get((findings,), lambda: _marks(findings)).get((uuid, link), ("", ""))
+        return self.cache.marks.get((findings,), lambda: _finding_marks(findings)).get((uuid, link), ("", ""))
 
     def remote_end(self, link: Link) -> str:
         """Return a name for the other end of a link."""
@@ -124,12 +124,12 @@ class ViewState:
 
     def _remote_end(self, link: Link) -> str:
         index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
-        return narrow(remote_name(link, index_of), self.glyphs)
+        return displayable(remote_name(link, index_of), self.glyphs)
 
     def list_gpus(self, gpus: Sequence[GpuFrame]) -> None:
         """List these GPUs, as filter and order say; the selected one stays selected."""
         chosen = self.selected
-        found = listed(gpus, self.filter_text, self.sort, self.descending)
+        found = filtered_and_sorted(gpus, self.filter_text, self.sort, self.descending)
         by = self.filter_text, self.sort, self.descending
         self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
         if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
@@ -148,7 +148,7 @@ class ViewState:
 
     def move(self, by: int, links: bool) -> None:
         """Move the selection among the links of the selected GPU, or among the GPUs."""
-        self.gpu_order.touch(self.now_s)
+        self.gpu_order.note_selection(self.now_s)
         if links:
             self.link = max(0, self.link + by)
         else:
@@ -168,7 +168,7 @@ class ViewState:
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
 
 
-def _marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
+def _finding_marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
     """Return the marks of GPUs and links; the first finding about one, which is the worst, decides."""
     marks: dict[tuple[str, int | None], TextRun] = {}
     for finding in reversed(findings):

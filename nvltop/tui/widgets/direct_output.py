@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from nvltop.tui.render.cells import SECOND_HALF, shown
+from nvltop.tui.render.cells import SECOND_HALF, to_text
 from nvltop.tui.render.row import Row
 from nvltop.tui.widgets.style_table import MIXED_ROLE, StyleTable
 
@@ -59,7 +59,7 @@ class DirectOutput:
         for text, role in row:
             after = at + len(text)
             if after > start:
-                runs.append((shown(text[max(0, start - at) : end - at]), role))
+                runs.append((to_text(text[max(0, start - at) : end - at]), role))
             if after >= end:
                 break
             at = after

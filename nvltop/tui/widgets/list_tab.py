@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 
 from nvltop.text import normalize
 from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
-from nvltop.tui.render.cells import shown
-from nvltop.tui.render.row import Column, Row, TextRun, choose, fit
+from nvltop.tui.render.cells import to_text
+from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_columns
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
 from nvltop.tui.render.view_state import ViewState
@@ -83,7 +83,7 @@ class ListTab(SearchableTab, Generic[T]):
         spans: list[TextRun] = []
         for column in columns:
             text, role = self.cell(item, column)
-            spans += [(column.place(text), role), (" ", "")]
+            spans += [(column.pad(text), role), (" ", "")]
         return [*spans, *self.tail(item, width - sum(len(text) for text, _ in spans))]
 
     @property
@@ -93,7 +93,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def search_text(self, item: T) -> str:
         """Return the text of an item that search and filter match, in lower case."""
-        return " ".join(shown(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
+        return " ".join(to_text(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys that all lists have."""
@@ -104,7 +104,7 @@ class ListTab(SearchableTab, Generic[T]):
         self._arrange()
         at = self._list.size
         self._first = first_shown(self._first, self._selected, len(self._items), at.height - 1)
-        columns = choose(self.COLUMNS, at.width)
+        columns = fit_columns(self.COLUMNS, at.width)
         self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
 
     def _arrange(self) -> None:
@@ -125,10 +125,10 @@ class ListTab(SearchableTab, Generic[T]):
         self._title_clicks = []
         at = 0
         for column in columns:
-            head = column.head()
+            head = column.padded_title()
             if column.key == self.sort:
-                mark = self.view.glyphs.falling if self.descending else self.view.glyphs.rising
-                head = column.place(column.title[: column.width - 1] + mark)
+                mark = self.view.glyphs.descending if self.descending else self.view.glyphs.ascending
+                head = column.pad(column.title[: column.width - 1] + mark)
             self._title_clicks.append((at, at + column.width, column.key))
             spans += [(head, "title"), (" ", "title")]
             at += column.width + 1
@@ -155,7 +155,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def move(self, by: int) -> None:
         """Move the selection."""
-        self._order.touch(self.view.now_s)
+        self._order.note_selection(self.view.now_s)
         self._selected = max(0, min(self._selected + by, len(self._items) - 1))
         self._key = self.item_key(self._items[self._selected]) if self._items else None
 

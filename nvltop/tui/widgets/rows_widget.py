@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
 
-from nvltop.tui.render.cells import shown
+from nvltop.tui.render.cells import to_text
 from nvltop.tui.render.row import Row, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
@@ -99,7 +99,7 @@ class RowsWidget(PlainWidget):
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
             styles = self._output.styles.styles
-            segments = [Segment(shown(text), styles[role]) for text, role in self._rows[y]]
+            segments = [Segment(to_text(text), styles[role]) for text, role in self._rows[y]]
             strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
             self._strips[y] = strip
         return strip

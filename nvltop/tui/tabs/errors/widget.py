@@ -17,14 +17,14 @@ from nvltop.report.nics import nic_name, nic_number
 from nvltop.report.phrases import remote_name
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, narrow
+from nvltop.tui.render.row import Column, TextRun, displayable
 from nvltop.tui.widgets.list_tab import ListTab
 
 NEVER_CHANGED_S: Final = 1e12
 """What a counter that has not changed sorts as."""
 INFORMATIVE_OFFSET: Final = 1e25
 """More than any counter holds."""
-FIRST_NIC_PLACE: Final = 1 << 20
+FIRST_NIC_SORT_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
 
 
@@ -34,7 +34,7 @@ class CounterRow:
 
     owner: str
     """UUID of the GPU, or name of the NIC."""
-    place: int
+    sort_place: int
     """What it sorts as: NICs come after GPUs."""
     label: str
     index: int
@@ -77,13 +77,13 @@ class ErrorsTab(ListTab[CounterRow]):
         moved = [
             CounterRow(
                 owner=g.gpu.uuid,
-                place=g.gpu.index,
+                sort_place=g.gpu.index,
                 label=str(g.gpu.index),
                 index=link.index,
                 kind=kind,
                 words=error_kind(kind).plural,
                 error=error,
-                remote=narrow(remote_name(link, index_of), self.view.glyphs),
+                remote=displayable(remote_name(link, index_of), self.view.glyphs),
             )
             for g in self.view.gpus
             for link in g.links
@@ -93,13 +93,13 @@ class ErrorsTab(ListTab[CounterRow]):
         return moved + [
             CounterRow(
                 owner=f.nic.device,
-                place=FIRST_NIC_PLACE + i,
+                sort_place=FIRST_NIC_SORT_PLACE + i,
                 label=nic_number(frame, f),
                 index=f.port.port,
                 kind=kind,
                 words=error_kind(kind).plural,
                 error=error,
-                remote=narrow(f"NIC {nic_name(f)}", self.view.glyphs),
+                remote=displayable(f"NIC {nic_name(f)}", self.view.glyphs),
                 link=False,
             )
             for i, f in enumerate(frame.nics)
@@ -119,7 +119,7 @@ class ErrorsTab(ListTab[CounterRow]):
         if column in ("kind", "remote"):
             return item.kind if column == "kind" else item.remote
         values = {
-            "gpu": item.place,
+            "gpu": item.sort_place,
             "link": item.index,
             "total": error.total,
             "since": error.since_start,

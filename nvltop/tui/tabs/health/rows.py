@@ -23,7 +23,7 @@ from nvltop.report.incidents import (
 )  # fmt: skip
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
-from nvltop.tui.render.row import Row, TextRun, fit, sentence
+from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 
 COLUMN_TITLES: Final = "STATE    SINCE    WHERE           WHAT"
 STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
@@ -31,7 +31,7 @@ STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
 OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
 CONSEQUENCE: Final = "follows"
 """State of a finding that follows from the one above it, in place of its severity."""
-MAX_LINES: Final = 4
+MAX_INCIDENT_EVENTS: Final = 4
 """Events of an incident that are listed below it."""
 DETAIL_LINES: Final = 7
 """What the selected entry says in full, below the list."""
@@ -56,18 +56,18 @@ class HealthEntry:
 
 def entries(frame: Frame) -> list[HealthEntry]:
     """Return the rows: findings first, then what is pending, unknown, fine, resolved, and the events."""
-    found = [entry for incident in shown(frame) for entry in _incident(frame, incident)]
-    found += [_finding(frame, f) for f in frame.findings]
-    found += [_check(c) for c in frame.checks if c.outcome == "pending"]
-    unknown = [_check(c) for c in frame.checks if c.outcome == "unknown"]
-    fine = [_check(c) for c in frame.checks if c.outcome == "fine"]
-    none = [_check(c) for c in frame.checks if c.outcome == "n/a"]
-    past = [_finding(frame, f) for f in frame.past_findings]
+    found = [entry for incident in shown(frame) for entry in _incident_entries(frame, incident)]
+    found += [_finding_entry(frame, f) for f in frame.findings]
+    found += [_check_entry(c) for c in frame.checks if c.outcome == "pending"]
+    unknown = [_check_entry(c) for c in frame.checks if c.outcome == "unknown"]
+    fine = [_check_entry(c) for c in frame.checks if c.outcome == "fine"]
+    none = [_check_entry(c) for c in frame.checks if c.outcome == "n/a"]
+    past = [_finding_entry(frame, f) for f in frame.past_findings]
     sources = fault_sources(frame)
-    events = [_event(frame, e, sources) for e in reversed(other_events(frame))]
-    events += [_earlier(frame, incident) for incident in earlier(frame)]
+    events = [_event_entry(frame, e, sources) for e in reversed(other_events(frame))]
+    events += [_earlier_entry(frame, incident) for incident in earlier(frame)]
     if frame.log_access:
-        unknown.append(_log_access(frame.log_access))
+        unknown.append(_log_access_entry(frame.log_access))
     coming = any(c.outcome == "pending" for c in frame.checks)
     if not coming and not any(f.severity.is_problem for f in frame.findings):
         looked = "No fault found" if fine else "Nothing could be checked yet"
@@ -77,7 +77,7 @@ def entries(frame: Frame) -> list[HealthEntry]:
     return [*found, *unknown, *fine, *past, *events, *none]
 
 
-def _incident(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
+def _incident_entries(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
     """Yield the row of an incident, and below it those of its first events."""
     origin = incident.origin
     at = place_of(frame, *(origin.other_end_of or (origin.pci_bus_id, origin.link)))
@@ -91,20 +91,20 @@ def _incident(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
         gpu=at[0],
         link=at[1],
     )
-    for event in incident.events[:MAX_LINES]:
+    for event in incident.events[:MAX_INCIDENT_EVENTS]:
         words, fault = event_line(frame, event), event.fault
         action = fault.next_step if event.source in LOG_SOURCES or fault.kind == "xid" else ""
         details = ("", words), ("Meaning", fault.meaning), ("NVIDIA's action", action)
         yield HealthEntry(
             "", "dim", clock(event.wall_s), "", words, details, *place_of(frame, fault.pci_bus_id, fault.link)
         )
-    hidden = incident.events[MAX_LINES:]
+    hidden = incident.events[MAX_INCIDENT_EVENTS:]
     if hidden or incident.left_out:
         words = more_events(frame, hidden, incident.left_out)
         yield HealthEntry("", "dim", "", "", words, (("", words),), *at)
 
 
-def _earlier(frame: Frame, incident: Incident) -> HealthEntry:
+def _earlier_entry(frame: Frame, incident: Incident) -> HealthEntry:
     """Return the row of an incident that was over before nvltop started."""
     return HealthEntry(
         state="earlier",
@@ -116,11 +116,11 @@ def _earlier(frame: Frame, incident: Incident) -> HealthEntry:
     )
 
 
-def _log_access(reason: str) -> HealthEntry:
+def _log_access_entry(reason: str) -> HealthEntry:
     return HealthEntry("unknown", "dim", "", "kernel log", reason, (("", reason),))
 
 
-def _finding(frame: Frame, f: Finding) -> HealthEntry:
+def _finding_entry(frame: Frame, f: Finding) -> HealthEntry:
     over = f.ended_s is not None
     until = f" until {clock(f.ended_s)}" if over else ""
     return HealthEntry(
@@ -131,7 +131,7 @@ def _finding(frame: Frame, f: Finding) -> HealthEntry:
         what=f.headline + (f" (until {clock(f.ended_s)})" if over else ""),
         details=(
             ("", f.summary),
-            ("Follows from", _cause(frame, f)),
+            ("Follows from", _cause_headline(frame, f)),
             ("Evidence", evidence(f)),
             ("Next step", f.next_step),
             ("Rule", f"{f.rule}, {f.severity}{until}; {basis(f)}"),
@@ -141,11 +141,11 @@ def _finding(frame: Frame, f: Finding) -> HealthEntry:
     )
 
 
-def _cause(frame: Frame, f: Finding) -> str:
+def _cause_headline(frame: Frame, f: Finding) -> str:
     return next((other.headline for other in frame.findings if other.key == f.caused_by), "")
 
 
-def _check(check: Check) -> HealthEntry:
+def _check_entry(check: Check) -> HealthEntry:
     return HealthEntry(
         state=check.outcome,
         role=OUTCOME_ROLES[check.outcome],
@@ -156,7 +156,7 @@ def _check(check: Check) -> HealthEntry:
     )
 
 
-def _event(frame: Frame, event: Event, sources: dict[str, str]) -> HealthEntry:
+def _event_entry(frame: Frame, event: Event, sources: dict[str, str]) -> HealthEntry:
     source = sources.get(event.gpu or "", "")
     words = event_text(event) + source
     action = lookup(event.code).action if event.kind == "xid" else ""
@@ -181,7 +181,7 @@ def rows(
             (entry.state[:STATE_WIDTH].ljust(STATE_WIDTH + 1), entry.role),
             (entry.since[-SINCE_WIDTH:].ljust(SINCE_WIDTH + 1), ""),
             (entry.where[:WHERE_WIDTH].ljust(WHERE_WIDTH + 1), "caption"),
-            (sentence(entry.what, room, glyphs), entry.role if entry.state != "fine" else ""),
+            (fit_text(entry.what, room, glyphs), entry.role if entry.state != "fine" else ""),
         ]
         out.append(fit(spans, width, "selected" if i == chosen else None))
     return out
@@ -190,12 +190,12 @@ def rows(
 def details(entry: HealthEntry | None, width: int, height: int, glyphs: Glyphs) -> list[Row]:
     """Draw what the selected entry says, in whole sentences."""
     out = [fit([("", "title")], width, "title")]
-    lines = _lines(entry, width) if entry else ()
-    out += [fit([(sentence(text, width, glyphs), role) for text, role in row], width) for row in lines]
+    lines = _detail_lines(entry, width) if entry else ()
+    out += [fit([(fit_text(text, width, glyphs), role) for text, role in row], width) for row in lines]
     return out[:height]
 
 
-def _lines(entry: HealthEntry, width: int) -> Iterator[list[TextRun]]:
+def _detail_lines(entry: HealthEntry, width: int) -> Iterator[list[TextRun]]:
     for caption, text in entry.details:
         head = f"{caption}: " if caption else ""
         if not text:

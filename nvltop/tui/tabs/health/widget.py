@@ -40,7 +40,7 @@ class HealthTab(Tab):
         self._details = RowsWidget(output, "details")
         self._entries: list[rows.HealthEntry] = []
         self._memo: Memo[list[rows.HealthEntry]] = Memo()
-        self._chosen = 0
+        self._selected = 0
         self._first = 0
 
     def compose(self) -> ComposeResult:
@@ -54,12 +54,12 @@ class HealthTab(Tab):
         found = frame.findings, frame.past_findings, frame.checks
         key = (*found, frame.events, frame.incidents, frame.log_access)
         self._entries = self._memo.get(key, lambda: rows.entries(frame))
-        self._chosen = max(0, min(self._chosen, len(self._entries) - 1))
+        self._selected = max(0, min(self._selected, len(self._entries) - 1))
         at = self._list.size
-        self._first = first_shown(self._first, self._chosen, len(self._entries), at.height - 1)
-        self._list.show(rows.rows(self._entries, at.width, at.height, self._first, self._chosen, glyphs))
+        self._first = first_shown(self._first, self._selected, len(self._entries), at.height - 1)
+        self._list.show(rows.rows(self._entries, at.width, at.height, self._first, self._selected, glyphs))
         at = self._details.size
-        chosen = self._entries[self._chosen] if self._entries else None
+        chosen = self._entries[self._selected] if self._entries else None
         self._details.show(rows.details(chosen, at.width, at.height, glyphs))
 
     def action_ras(self) -> None:
@@ -74,16 +74,16 @@ class HealthTab(Tab):
 
     def move(self, by: int) -> None:
         """Move the selection."""
-        self._chosen = max(0, min(self._chosen + by, len(self._entries) - 1))
+        self._selected = max(0, min(self._selected + by, len(self._entries) - 1))
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the key that opens a link, if the selected line is about one."""
-        link = self._entries[self._chosen].link if self._entries else None
+        link = self._entries[self._selected].link if self._entries else None
         return (FunctionKey("Ent", "Open", "enter"),) if link is not None else ()
 
     def action_enter(self) -> None:
         """Open the page of the link that the selected line is about."""
-        entry = self._entries[self._chosen] if self._entries else None
+        entry = self._entries[self._selected] if self._entries else None
         if entry and entry.gpu and entry.link is not None:
             self.open_page(LinkPage(self.view, self.output, entry.gpu, entry.link))
 
@@ -96,5 +96,5 @@ class HealthTab(Tab):
         x, y = event.screen_offset
         row = self._first + y - self._list.region.y - 1
         if self._list.region.contains(x, y) and self._first <= row < len(self._entries):
-            self._chosen = row
+            self._selected = row
             self.request_draw()

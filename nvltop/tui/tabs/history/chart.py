@@ -12,7 +12,7 @@ from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S
 from nvltop.analysis.rate_history import SeriesKey
 from nvltop.model import known
 from nvltop.tui.render.glyphs import UNICODE
-from nvltop.tui.render.row import SEPARATOR, Row, fit, narrow, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, displayable, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 TIME_SPANS: Final = (
@@ -68,9 +68,9 @@ def rows(view: ViewState, wanted: ChartRequest, width: int, height: int) -> list
     when = datetime.fromtimestamp(max(0.0, at_s)).strftime("%m-%d %H:%M:%S")
     told = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in DIRECTIONS]
     words = SEPARATOR.join((when, *told, f"mean of {step} s"))
-    out.append(fit([(sentence(words, width, view.glyphs), "value")], width))
+    out.append(fit([(fit_text(words, width, view.glyphs), "value")], width))
     each = max(4, (height - len(out)) // 2)
-    top = _full(view, wanted, [v for way in DIRECTIONS for v in series[way][1]])
+    top = _scale_top(view, wanted, [v for way in DIRECTIONS for v in series[way][1]])
     marker = "braille" if view.glyphs is UNICODE else "*"
     for way in DIRECTIONS:
         told_in = [v * view.unit.per_byte for v in series[way][1]]
@@ -89,7 +89,9 @@ def title(view: ViewState, wanted: ChartRequest) -> str:
         name += f" > link {wanted.link}"
     if wanted.nic:
         name = "all NICs" if wanted.nic == ALL_NICS else f"NIC {wanted.nic[0]}"
-        return narrow(f"traffic of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs)
+        return displayable(
+            f"traffic of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs
+        )
     what = "PCIe" if wanted.pcie else "NVLink"
     return f"{what} of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}"
 
@@ -98,12 +100,12 @@ def _value(view: ViewState, value: float) -> str:
     return "unknown" if math.isnan(value) else view.unit.text(value)
 
 
-def _full(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> float:
+def _scale_top(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> float:
     """Return the top of the scale: what the links can carry, or a round number above what they did."""
     if wanted.nic:
         ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]
         rated = sum(r for f in ports if f.active and known(r := f.port.rate_bytes_per_s))
-        return rated or _above(values)
+        return rated or _round_number_above(values)
     gpus = [g for g in view.frame.gpus if wanted.gpu in (None, g.gpu.uuid)]
     if wanted.pcie:
         return PCIE_LANE_BYTES_PER_S[5] * 16 * max(1, len(gpus))
@@ -112,10 +114,10 @@ def _full(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> flo
         if known(speed) and speed:
             return speed
     total = sum(s for g in gpus if known(s := g.nvlink.speed_bytes_per_s))
-    return total or _above(values)
+    return total or _round_number_above(values)
 
 
-def _above(values: Sequence[float]) -> float:
+def _round_number_above(values: Sequence[float]) -> float:
     """Return a round number above all values."""
     most = max((v for v in values if not math.isnan(v)), default=0.0)
     return max(1e9, math.pow(10.0, math.ceil(math.log10(max(most, 1.0)))))
@@ -142,7 +144,7 @@ def plot(
     figure.plot_size(width, height)
     n = len(values)
     times = [-(n - 1 - i) * seconds / max(1, n - 1) for i in range(n)]
-    for begin, end in _runs(values):
+    for begin, end in _gapless_runs(values):
         run = figure.signal(times[begin:end], [v / 1e9 for v in values[begin:end]], marker=marker)
         run.lines()
         figure.draw(run)
@@ -157,7 +159,7 @@ def plot(
     return [_with_cursor(line, n, cursor, i, caption) for i, line in enumerate(lines[:height])]
 
 
-def _runs(values: Sequence[float]) -> list[tuple[int, int]]:
+def _gapless_runs(values: Sequence[float]) -> list[tuple[int, int]]:
     """Return where values are known without a gap."""
     runs = []
     begin = None

@@ -9,7 +9,7 @@ from typing import Final
 from nvltop.formatting import UNKNOWN, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, sentence
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 LABEL_WIDTH: Final = 8
@@ -35,7 +35,7 @@ class VisibleCells:
     cell: int
 
 
-def window(
+def visible_cells(
     view: ViewState, width: int, height: int, gpu: int, link: int, before: VisibleCells | None
 ) -> VisibleCells:
     """Return what to show so that the selected cell is seen, moved no more than needed."""
@@ -64,7 +64,7 @@ def rows(view: ViewState, width: int, height: int, at: VisibleCells, gpu: int, l
         out += [fit(_line(view, g, way, shown, at.cell, chosen), width) for way in ("TX", "RX")]
     del out[height - 1 :]
     out += [fit([], width)] * (height - 1 - len(out))
-    return [*out, fit([(sentence(caption(view, gpu, link), width, view.glyphs), "caption")], width)]
+    return [*out, fit([(fit_text(caption(view, gpu, link), width, view.glyphs), "caption")], width)]
 
 
 def _line(
@@ -83,7 +83,7 @@ def _line(
             continue
         text, role = _cell(view, g, g.links[k], way)
         text = text[: cell - 1].rjust(cell - 1)
-        sign = _sign(view, g, g.links[k]) if cell > NARROW_CELL_WIDTH else ""
+        sign = _cell_mark(view, g, g.links[k]) if cell > NARROW_CELL_WIDTH else ""
         spans += [(text + sign, "selected" if k == chosen else role), (" " * (cell - len(text + sign)), "")]
     return spans
 
@@ -112,7 +112,7 @@ def _share(link: Link, way: str) -> Maybe[float]:
     return moved / speed if speed else Missing("link has no speed")
 
 
-def _sign(view: ViewState, g: GpuFrame, link: Link) -> str:
+def _cell_mark(view: ViewState, g: GpuFrame, link: Link) -> str:
     rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
     return view.finding_mark(g.gpu.uuid, link.index)[0] or ("!" if rose else "")
 

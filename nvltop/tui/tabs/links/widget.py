@@ -40,7 +40,7 @@ class LinksTab(Tab):
     def draw(self) -> None:
         """Draw what is seen of the map."""
         view, at = self.view, self._map.size
-        self._at = heatmap.window(view, at.width, at.height, view.gpu, view.link, self._at)
+        self._at = heatmap.visible_cells(view, at.width, at.height, view.gpu, view.link, self._at)
         self._map.show(heatmap.rows(view, at.width, at.height, self._at, view.gpu, view.link))
 
     def keys(self) -> Sequence[FunctionKey]:

@@ -11,8 +11,19 @@ from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S, mean_link_share
 from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
-from nvltop.tui.render.gpu_order import SORTED_AS
-from nvltop.tui.render.row import Column, Row, TextRun, choose, fit, joined, narrow, overlaid, parted, text_of
+from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
+from nvltop.tui.render.row import (
+    Column,
+    Row,
+    TextRun,
+    displayable,
+    end_with,
+    fit,
+    fit_columns,
+    merge_runs,
+    split_columns,
+    text_of,
+)
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
 
@@ -43,10 +54,10 @@ PCIE_COLUMNS: Final = (
     Column("numa", "NUMA", 4, 4),
 )
 NO_LINK: Final[TextRun] = ("-", "dim")
-MIN_SPARK: Final = 6
-MAX_SPARK: Final = 120
-LONG_NAMES_FROM: Final = 100
-PEAKS_FROM: Final = 130
+MIN_SPARKLINE_WIDTH: Final = 6
+MAX_SPARKLINE_WIDTH: Final = 120
+LONG_NAMES_MIN_WIDTH: Final = 100
+PEAKS_MIN_WIDTH: Final = 130
 """From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
 PEAK_COLUMNS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
 """Highest rates between two readings of the window that TX and RX are means over."""
@@ -55,19 +66,19 @@ BUS_COLUMN: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Draw the column title and the GPUs from number `top` on."""
-    shape = _shape(view, width)
-    rows = [_title(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
+    shape = _layout(view, width)
+    rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
-        before, after = _still(shape, g, view)
+        before, after = _static_cells(shape, g, view)
         spans = [*before, *_cells(shape.rates, g, view), *after]
         if shape.spark:
-            spans += _sparks(g, view, shape)
+            spans += _sparklines(g, view, shape)
         chosen = "selected" if not view.links_focused else "unfocused"
         rows.append(fit(spans, width, chosen if i == view.gpu else None))
     return rows
 
 
-def _title(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
+def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
     """Return the titles of the columns, with the number of GPUs if not all are seen."""
     if last - top >= count:
         return shape.title
@@ -80,10 +91,10 @@ def _title(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -
             if c.left and c.width >= len(c.title) + len(words):
                 end = start + c.width
             start += c.width + 1
-    return fit([(overlaid(text, words, end) + text[end:], "title")], width, "title")
+    return fit([(end_with(text, words, end) + text[end:], "title")], width, "title")
 
 
-def _still(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
+def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
     """Return what stands before and behind the rates; it changes once a second at most."""
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
@@ -91,7 +102,7 @@ def _still(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[Te
     return view.cache.parts.get(
         ("gpu", g.gpu.uuid),
         of,
-        lambda: (joined(_cells(shape.first, g, view)), joined(_cells(shape.last, g, view))),
+        lambda: (merge_runs(_cells(shape.first, g, view)), merge_runs(_cells(shape.last, g, view))),
     )
 
 
@@ -108,14 +119,14 @@ class GpuTableLayout(NamedTuple):
     title: Row
 
 
-def _shape(view: ViewState, width: int) -> GpuTableLayout:
-    return _shaped(
+def _layout(view: ViewState, width: int) -> GpuTableLayout:
+    return _choose_layout(
         has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.descending, view.glyphs
     )
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _shaped(
+def _choose_layout(
     linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
 ) -> GpuTableLayout:
     """Choose the columns that fit, and what is left for sparklines."""
@@ -124,43 +135,45 @@ def _shaped(
         for c in (NVLINK_COLUMNS if linked else PCIE_COLUMNS)
         if c.key not in hidden
     ]
-    if width >= LONG_NAMES_FROM:
-        name = 24 if width >= PEAKS_FROM else 16
+    if width >= LONG_NAMES_MIN_WIDTH:
+        name = 24 if width >= PEAKS_MIN_WIDTH else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
-    if width >= PEAKS_FROM and linked:
+    if width >= PEAKS_MIN_WIDTH and linked:
         place = 1 + next((i for i, c in enumerate(columns) if c.key == "rx"), len(columns) - 1)
         columns[place:place] = PEAK_COLUMNS
-    if width >= PEAKS_FROM and BUS_COLUMN.key not in hidden:
+    if width >= PEAKS_MIN_WIDTH and BUS_COLUMN.key not in hidden:
         columns.append(BUS_COLUMN)
-    columns = choose(columns, width)
+    columns = fit_columns(columns, width)
     used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARK, (width - used - 1) // 2)
-    mark = glyphs.falling if falling else glyphs.rising
-    if each < MIN_SPARK:
+    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    mark = glyphs.descending if falling else glyphs.ascending
+    if each < MIN_SPARKLINE_WIDTH:
         columns = [
             replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
         ]
-    head = " ".join(_head(c, sort, mark) for c in columns)
-    if each >= MIN_SPARK:
+    head = " ".join(_column_title(c, sort, mark) for c in columns)
+    if each >= MIN_SPARKLINE_WIDTH:
         scale = "" if linked or each < 14 else " (of 64 GB/s)"
         head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return GpuTableLayout(*parted(columns, RATE_COLUMNS), each if each >= MIN_SPARK else 0, linked, title)
+    return GpuTableLayout(
+        *split_columns(columns, RATE_COLUMNS), each if each >= MIN_SPARKLINE_WIDTH else 0, linked, title
+    )
 
 
-def _head(c: Column, sort: str, mark: str) -> str:
-    if sort == "gpu" or SORTED_AS.get(c.key, c.key) != sort:
-        return c.head()
-    return c.place(c.title[: c.width - 1] + mark)
+def _column_title(c: Column, sort: str, mark: str) -> str:
+    if sort == "gpu" or SORT_KEY_OF_COLUMN.get(c.key, c.key) != sort:
+        return c.padded_title()
+    return c.pad(c.title[: c.width - 1] + mark)
 
 
 def column_at(view: ViewState, x: int, width: int) -> str | None:
     """Return the key of the column whose title is drawn at `x`."""
     at = 0
-    shape = _shape(view, width)
+    shape = _layout(view, width)
     for c in (*shape.first, *shape.rates, *shape.last):
         if at <= x <= at + c.width:
-            return SORTED_AS.get(c.key, c.key)
+            return SORT_KEY_OF_COLUMN.get(c.key, c.key)
         at += c.width + 1
     return None
 
@@ -170,7 +183,7 @@ def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Text
     spans: list[TextRun] = []
     for c in columns:
         text, role = GPU_CELLS[c.key](g, view, old)
-        spans.append((c.place(text), role))
+        spans.append((c.pad(text), role))
         spans.append((" ", ""))
     return spans
 
@@ -183,26 +196,26 @@ def _gpu(g: GpuFrame, view: ViewState, old: str) -> TextRun:
 def _name(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     if g.state != "ok":
         return g.state.upper(), "error"
-    return narrow(short_name(g.gpu.name), view.glyphs), ""
+    return displayable(short_name(g.gpu.name), view.glyphs), ""
 
 
 def _tx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _carries(g) else NO_LINK
+    return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _may_have_traffic(g) else NO_LINK
 
 
 def _rx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _carries(g) else NO_LINK
+    return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _may_have_traffic(g) else NO_LINK
 
 
 def _share(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (percent(mean_link_share(g.nvlink)), old) if _carries(g) else NO_LINK
+    return (percent(mean_link_share(g.nvlink)), old) if _may_have_traffic(g) else NO_LINK
 
 
 def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(value), old) if _carries(g) else NO_LINK
+    return (view.unit.number(value), old) if _may_have_traffic(g) else NO_LINK
 
 
-def _carries(g: GpuFrame) -> bool:
+def _may_have_traffic(g: GpuFrame) -> bool:
     """Whether there is traffic to tell of, or may be."""
     return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
 
@@ -250,7 +263,7 @@ RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pc
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
+def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
     if shape.linked:
         ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
     else:

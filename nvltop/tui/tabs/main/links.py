@@ -9,15 +9,25 @@ from typing import Final, NamedTuple, TypeAlias
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
-from nvltop.tui.render.row import SEPARATOR, Column, Row, TextRun, choose, fit, joined, parted, sentence
+from nvltop.tui.render.row import (
+    SEPARATOR,
+    Column,
+    Row,
+    TextRun,
+    fit,
+    fit_columns,
+    fit_text,
+    merge_runs,
+    split_columns,
+)
 from nvltop.tui.render.view_state import ViewState
 
 STATE_NAMES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
-MIN_SPARK: Final = 6
-MAX_SPARK: Final = 120
+MIN_SPARKLINE_WIDTH: Final = 6
+MAX_SPARKLINE_WIDTH: Final = 120
 COLUMNS_PER_SPARK_COLUMN: Final = 12
 """A sparkline keeps at least one column in so many of the pane."""
-REMOTE_END_FROM: Final = 110
+REMOTE_END_MIN_WIDTH: Final = 110
 """From this width on the other end has a column; elsewhere the caption names the selected link's."""
 
 
@@ -27,21 +37,21 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     if g is None:
         return [fit([("", "title")], width, "title")]
     if not g.links:
-        return _why_none(g, view, width)
-    shape = _shaped(width, view.unit.name, _kinds(g.links))
+        return _no_links_rows(g, view, width)
+    shape = _choose_layout(width, view.unit.name, _error_kinds(g.links))
     out = [shape.title]
     for i, link in enumerate(g.links[top : top + height - 2], top):
-        before, after = _still(shape, g, link, view)
+        before, after = _static_cells(shape, g, link, view)
         spans = [*before, *_cells(shape.rates, g, link, view), *after]
         if shape.spark:
-            spans += _sparks(g, link, view, shape.spark)
+            spans += _sparklines(g, link, view, shape.spark)
         chosen = view.links_focused and i == view.link
         out.append(fit(spans, width, "selected" if chosen else None))
-    caption = sentence(_caption(g, view), width, view.glyphs)
+    caption = fit_text(_caption(g, view), width, view.glyphs)
     return [*out, fit([(caption, "caption")], width)]
 
 
-def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
+def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     """Return the kinds of errors that any link has, and whether any has counted some or could not be read."""
     counted: dict[str, bool] = {}
     for link in links:
@@ -50,7 +60,7 @@ def _kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
-def _still(
+def _static_cells(
     shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState
 ) -> tuple[list[TextRun], list[TextRun]]:
     """Return what stands before and behind the rates; it changes seldom."""
@@ -60,7 +70,10 @@ def _still(
     return view.cache.parts.get(
         ("link", uuid, link.index),
         of,
-        lambda: (joined(_cells(shape.first, g, link, view)), joined(_cells(shape.last, g, link, view))),
+        lambda: (
+            merge_runs(_cells(shape.first, g, link, view)),
+            merge_runs(_cells(shape.last, g, link, view)),
+        ),
     )
 
 
@@ -68,7 +81,7 @@ def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) 
     spans: list[TextRun] = []
     for c in columns:
         text, role = LINK_CELLS.get(c.key, _count)(c.key, g, link, view)
-        spans.append((c.place(text), role))
+        spans.append((c.pad(text), role))
         spans.append((" ", ""))
     return spans
 
@@ -85,7 +98,7 @@ class LinkTableLayout(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkTableLayout:
+def _choose_layout(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkTableLayout:
     """Choose the columns that fit, and what is left for sparklines."""
     counted = dict(kinds)
     columns = [
@@ -99,17 +112,19 @@ def _shaped(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkT
             for kind in sorted(map(error_kind, counted), key=lambda kind: kind.priority)
         ),
     ]
-    if width >= REMOTE_END_FROM:
+    if width >= REMOTE_END_MIN_WIDTH:
         columns.append(Column("remote", "REMOTE END", 34, 200, left=True))
-    room = width - 2 * (max(MIN_SPARK, width // COLUMNS_PER_SPARK_COLUMN) + 1)
-    columns = choose(columns, room if room > 30 else width)
+    room = width - 2 * (max(MIN_SPARKLINE_WIDTH, width // COLUMNS_PER_SPARK_COLUMN) + 1)
+    columns = fit_columns(columns, room if room > 30 else width)
     used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARK, (width - used - 1) // 2)
-    head = " ".join(c.head() for c in columns)
-    if each >= MIN_SPARK:
+    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    head = " ".join(c.padded_title() for c in columns)
+    if each >= MIN_SPARKLINE_WIDTH:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return LinkTableLayout(*parted(columns, RATE_COLUMNS), each if each >= MIN_SPARK else 0, title)
+    return LinkTableLayout(
+        *split_columns(columns, RATE_COLUMNS), each if each >= MIN_SPARKLINE_WIDTH else 0, title
+    )
 
 
 def _caption(g: GpuFrame, view: ViewState) -> str:
@@ -129,12 +144,12 @@ def _caption(g: GpuFrame, view: ViewState) -> str:
     return SEPARATOR.join((f"{name} > {remote}", speed, counts))
 
 
-def _why_none(g: GpuFrame, view: ViewState, width: int) -> list[Row]:
+def _no_links_rows(g: GpuFrame, view: ViewState, width: int) -> list[Row]:
     present = g.nvlink.links_present
     why = f"links unknown: {present.reason}" if isinstance(present, Missing) else "this GPU has no NVLink"
     return [
         fit([(f"GPU {g.gpu.index}", "title")], width, "title"),
-        fit([(sentence(why, width, view.glyphs), "")], width),
+        fit([(fit_text(why, width, view.glyphs), "")], width),
     ]
 
 
@@ -183,7 +198,7 @@ RATE_COLUMNS: Final = ("tx", "rx")
 """What changes with every reading; these columns stand side by side."""
 
 
-def _sparks(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:
+def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:
     speed = link.speed_bytes_per_s
     return [
         (view.sparkline((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),

@@ -19,10 +19,14 @@ def width(view: ViewState, room: int) -> int:
     """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
     n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
     whole = LABEL_WIDTH + CELL_WIDTH * n + 1
-    return whole if whole <= room or n == gpus else LABEL_WIDTH + CELL_WIDTH * gpus + len(_more(n))
+    return (
+        whole
+        if whole <= room or n == gpus
+        else LABEL_WIDTH + CELL_WIDTH * gpus + len(_hidden_columns_text(n))
+    )
 
 
-def _more(hidden: int) -> str:
+def _hidden_columns_text(hidden: int) -> str:
     """Count the columns that are not seen."""
     return f" +{hidden}"
 
@@ -40,7 +44,7 @@ class VisibleColumns:
         n = len(view.frame.matrix.labels)
         fits = max(0, (columns - LABEL_WIDTH - 1) // CELL_WIDTH)
         if n > fits:
-            fits = max(0, min(fits, (columns - LABEL_WIDTH - len(_more(n))) // CELL_WIDTH))
+            fits = max(0, min(fits, (columns - LABEL_WIDTH - len(_hidden_columns_text(n))) // CELL_WIDTH))
         first = 0 if view.column is None else max(0, view.column - max(1, fits) + 1)
         return cls(min(first, max(0, n - fits)), min(n, fits))
 
@@ -55,12 +59,12 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]
     numbers += [f"N{i}" for i in range(n - first_nic)]
     hidden = n - min(n - top, max(0, height - 1))
-    corner = view.glyphs.about if view.estimate else ""
-    corner += f"{view.glyphs.down}{hidden}" if hidden else ""
+    corner = view.glyphs.estimate if view.estimate else ""
+    corner += f"{view.glyphs.more_rows}{hidden}" if hidden else ""
     head = "".join(numbers[j].rjust(CELL_WIDTH) for j in seen)
     # A number of three digits takes the blanks before the first column.
     head = corner.ljust(LABEL_WIDTH) + head[max(0, len(corner) - LABEL_WIDTH) :]
-    more = _more(n - window.count) if window.count < n else ""
+    more = _hidden_columns_text(n - window.count) if window.count < n else ""
     head += more if len(head) + len(more) <= columns else ""
     if view.estimate:
         about_it = f" {view.unit.name} that the row may send"
@@ -88,7 +92,7 @@ def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
     if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == VIA_NVSWITCH:
         sent = about[i][j]
         if known(sent):
-            return view.glyphs.about + view.unit.number(sent, 3).strip()[: CELL_WIDTH - 2]
+            return view.glyphs.estimate + view.unit.number(sent, 3).strip()[: CELL_WIDTH - 2]
     return m.cells[i][j]
 
 

@@ -11,24 +11,24 @@ from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.text import ranges
-from nvltop.tui.render.row import Column, Row, TextRun, choose, fit, narrow, overlaid
+from nvltop.tui.render.row import Column, Row, TextRun, displayable, end_with, fit, fit_columns
 from nvltop.tui.render.view_state import ViewState
 
-MIN_SPARK: Final = 6
-MAX_SPARK: Final = 20
+MIN_SPARKLINE_WIDTH: Final = 6
+MAX_SPARKLINE_WIDTH: Final = 20
 """Every curve is sent anew once a second: a few are enough here, History has more."""
 
 
 def table(view: ViewState, width: int, height: int) -> list[Row]:
     """Draw the ports; if not all fit, a page of them, at first from the nearest to the selected GPU on."""
-    ports = listed(view.frame.nics)
-    near = nearest(view)
+    ports = in_table_order(view.frame.nics)
+    near = nearest_port(view)
     first = first_port(view, height)
-    columns = choose(_columns(view), width)
+    columns = fit_columns(_columns(view), width)
     used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARK, (width - used - 1) // 2)
-    head = " ".join(c.head() for c in columns)
-    if each >= MIN_SPARK:
+    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    head = " ".join(c.padded_title() for c in columns)
+    if each >= MIN_SPARKLINE_WIDTH:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
     windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
     if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
@@ -38,27 +38,27 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
         more = f" {first + 1}-{last} of {len(ports)}"
         if len(head.rstrip()) > width - len(more):
             more = more.replace(" of ", "/")
-        head = overlaid(head, more, width)
+        head = end_with(head, more, width)
     rows = [fit([(head, "title")], width, "title")]
     for port in ports[first : first + max(0, height - 1)]:
         spans: list[TextRun] = []
         for c in columns:
             text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
-            spans += [(c.place(text), role), (" ", "")]
-        if each >= MIN_SPARK:
-            spans += _sparks(port, view, each)
+            spans += [(c.pad(text), role), (" ", "")]
+        if each >= MIN_SPARKLINE_WIDTH:
+            spans += _sparklines(port, view, each)
         rows.append(fit(spans, width))
     return rows
 
 
-def listed(ports: Sequence[NicFrame]) -> list[NicFrame]:
+def in_table_order(ports: Sequence[NicFrame]) -> list[NicFrame]:
     """Return the ports in the order of the table: virtual functions and what carries no data come last."""
     return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
 
 
 def first_port(view: ViewState, height: int) -> int:
     """Return the position of the first port that is seen in a table of so many lines."""
-    ports, near = listed(view.frame.nics), nearest(view)
+    ports, near = in_table_order(view.frame.nics), nearest_port(view)
     start = 0 if near is None else ports.index(view.frame.nics[near])
     page = max(1, height - 1)
     return max(0, min(start + view.nic_page * page, len(ports) - page))
@@ -91,7 +91,7 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
     if c.key == "nic":
         return nic_number(view.frame, f), "caption"
     if c.key == "name":
-        return narrow(nic_name(f), view.glyphs), "bold" if chosen else ""
+        return displayable(nic_name(f), view.glyphs), "bold" if chosen else ""
     if c.key == "kind":
         return nic_kind(f), ""
     if c.key == "state":
@@ -110,7 +110,7 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
         return percent(share(f)), old
     if c.key == "errors":
         return _errors(f)
-    return _near(view, f), ""
+    return _nearest_gpus(view, f), ""
 
 
 def share(f: NicFrame) -> Maybe[float]:
@@ -137,7 +137,7 @@ def _rose(error: ErrorCount) -> bool:
     return known(error.since_start) and error.since_start > 0
 
 
-def _near(view: ViewState, f: NicFrame) -> str:
+def _nearest_gpus(view: ViewState, f: NicFrame) -> str:
     """Say which GPUs are nearest, and how near: `PXB 0`, `NODE 0-3`."""
     m = view.frame.matrix
     if f.label not in m.labels:
@@ -150,7 +150,7 @@ def _near(view: ViewState, f: NicFrame) -> str:
     return f"{best} {ranges(numbers, shortest=3)}"
 
 
-def nearest(view: ViewState) -> int | None:
+def nearest_port(view: ViewState) -> int | None:
     """Return the position in the frame of the port that is nearest to the selected GPU."""
     m, chosen = view.frame.matrix, view.selected
     label = f"GPU{chosen.gpu.index}" if chosen else ""
@@ -165,7 +165,7 @@ def nearest(view: ViewState) -> int | None:
     return min(found)[-1] if found else None
 
 
-def _sparks(f: NicFrame, view: ViewState, each: int) -> list[TextRun]:
+def _sparklines(f: NicFrame, view: ViewState, each: int) -> list[TextRun]:
     key, scale = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
     return [
         (view.sparkline((*key, "tx"), each, scale), "tx"),

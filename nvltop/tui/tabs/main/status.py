@@ -10,7 +10,7 @@ from nvltop.report import nics
 from nvltop.tui.render.row import SEPARATOR
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.tabs.main.nics import nearest
+from nvltop.tui.tabs.main.nics import nearest_port
 
 
 def status(view: ViewState) -> str:
@@ -29,7 +29,7 @@ def status(view: ViewState) -> str:
     parts = _unknown(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
-    near = nearest(view)
+    near = nearest_port(view)
     if near is not None:
         port = view.frame.nics[near]
         parts += _unknown(nics.nic_name(port), nics.row_values(port))

@@ -55,7 +55,7 @@ class MainTab(SearchableTab):
         self._matrix = RowsWidget(output, "matrix")
         self._links = RowsWidget(output, "links")
         self._nics = RowsWidget(output, "nics")
-        self._below = RowsWidget(output, "below")
+        self._nics_below = RowsWidget(output, "below")
         """The NICs in the place of matrix and links."""
         self._layout: MainLayout | None = None
         self._first_gpu = 0
@@ -71,15 +71,15 @@ class MainTab(SearchableTab):
         with Horizontal(id="lower"):
             yield self._matrix
             yield self._links
-            yield self._below
+            yield self._nics_below
 
     def keys(self) -> Sequence[FunctionKey]:
         """Say which of matrix, links and NICs F5 would show, where not all are."""
-        following = self._following()
+        following = self._next_pane()
         swap = () if following is None else (FunctionKey("F5", following, "swap"),)
         return (SEARCH_KEY, FILTER_KEY, *swap, SORT_KEY)
 
-    def _following(self) -> str | None:
+    def _next_pane(self) -> str | None:
         """Return what F5 would show next."""
         shown, view = self._layout, self.view
         nics = shown is not None and 0 < len(view.frame.nics) >= shown.nic_lines
@@ -101,7 +101,7 @@ class MainTab(SearchableTab):
     def draw(self) -> None:
         """Draw GPUs, matrix and links, as far as they are seen."""
         view = self.view
-        if self._arrange():
+        if self._apply_layout():
             # The widgets get their new sizes first.
             self.call_after_refresh(self.request_draw)
             return
@@ -117,7 +117,7 @@ class MainTab(SearchableTab):
             count = len(view.selected.links) if view.selected else 0
             self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
             self._links.show(links.rows(view, at.width, at.height, self._first_link))
-        for lines in (self._nics, self._below):
+        for lines in (self._nics, self._nics_below):
             if lines.display:
                 lines.show(self._nic_rows(lines.size))
 
@@ -139,11 +139,11 @@ class MainTab(SearchableTab):
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
         key = (
             (states, view.history, view.history.bucket),
-            (at, nics.nearest(view), view.nic_page, view.unit, view.glyphs),
+            (at, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
         return self._memo.get("nics", key, lambda: nics.table(view, at.width, at.height))
 
-    def _arrange(self) -> bool:
+    def _apply_layout(self) -> bool:
         """Share out the room; whether anything moved."""
         view = self.view
         new = layout(
@@ -162,14 +162,14 @@ class MainTab(SearchableTab):
         self._links.display = new.links
         self._nics.display = new.nic_lines > 0
         self._nics.styles.height = new.nic_lines
-        self._below.display = new.nics_below
+        self._nics_below.display = new.nics_below
         self._matrix.styles.width = new.matrix_columns or "1fr"
         return True
 
     def action_swap(self) -> None:
         """Show the links instead of the matrix, then the NICs, then the matrix again."""
         view = self.view
-        following = self._following()
+        following = self._next_pane()
         view.show_nics = following == "NICs"
         view.show_links = following == "Links"
         view.links_focused = view.links_focused and view.show_links
@@ -181,7 +181,7 @@ class MainTab(SearchableTab):
         if view.column is not None:
             # Pages are of pairs of GPUs; NVLink does not lead to NICs.
             if view.column < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.output, self._place(), view.column))
+                self.open_page(PairPage(view, self.output, self._matrix_row(), view.column))
             return
         if view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
@@ -208,7 +208,7 @@ class MainTab(SearchableTab):
         view = self.view
         for step in range(len(view.gpus)):
             place = (view.gpu + step) % len(view.gpus)
-            if text and text.lower() in gpu_order.text(view.gpus[place]):
+            if text and text.lower() in gpu_order.search_text(view.gpus[place]):
                 view.gpu = place
                 break
         self.request_draw()
@@ -217,7 +217,7 @@ class MainTab(SearchableTab):
         """Go into the matrix, or back to the GPUs."""
         view = self.view
         view.focus_links(False)
-        view.column = self._place() if view.column is None and view.gpus else None
+        view.column = self._matrix_row() if view.column is None and view.gpus else None
         self.request_draw()
 
     def action_estimate(self) -> None:
@@ -225,7 +225,7 @@ class MainTab(SearchableTab):
         self.view.estimate = not self.view.estimate
         self.request_draw()
 
-    def _place(self) -> int:
+    def _matrix_row(self) -> int:
         """Return where the selected GPU stands in the matrix, which has all GPUs."""
         chosen = self.view.selected
         uuids = [g.gpu.uuid for g in self.view.frame.gpus]
@@ -240,7 +240,7 @@ class MainTab(SearchableTab):
 
     def action_nics(self, by: int) -> None:
         """Show the NICs after or before those that are seen."""
-        lines = self._below if self._below.display else self._nics
+        lines = self._nics_below if self._nics_below.display else self._nics
         if lines.display:
             self._turn_nics(by, lines.size.height)
 
@@ -294,7 +294,7 @@ class MainTab(SearchableTab):
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
-        for lines in (self._nics, self._below):
+        for lines in (self._nics, self._nics_below):
             if lines.display and lines.region.contains(*event.screen_offset):
                 self._turn_nics(by, lines.size.height)
                 return

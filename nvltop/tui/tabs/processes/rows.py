@@ -10,7 +10,7 @@ from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Job, Maybe, Missing, Process, known, total
 from nvltop.report.activity import describe
 from nvltop.text import ranges
-from nvltop.tui.render.row import SEPARATOR, Column, narrow
+from nvltop.tui.render.row import SEPARATOR, Column, displayable
 from nvltop.tui.render.view_state import ViewState
 
 COLUMNS: Final = (
@@ -53,7 +53,7 @@ def gpus(frame: Frame, uuids: Sequence[str]) -> str:
     return ranges(numbers) or UNKNOWN
 
 
-def head(view: ViewState, job: Job) -> str:
+def job_line(view: ViewState, job: Job) -> str:
     """Say in a line what a job is, and what NVLink does for it."""
     ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
@@ -71,7 +71,7 @@ def head(view: ViewState, job: Job) -> str:
         more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
     parts += [describe(view.frame, found) for found in view.frame.activity if found.job == job.key]
-    return narrow(SEPARATOR.join(filter(None, parts)), view.glyphs)
+    return displayable(SEPARATOR.join(filter(None, parts)), view.glyphs)
 
 
 def command(process: Process) -> str:
@@ -94,7 +94,7 @@ def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
     if column == "gpu_mem":
         return total([use.memory_bytes for use in p.uses])
     if column == "sm":
-        return _most([use.sm_percent for use in p.uses])
+        return _highest([use.sm_percent for use in p.uses])
     if column == "cpu":
         return p.cpu_percent
     if column == "mem":
@@ -122,11 +122,11 @@ def empty(frame: Frame) -> str:
     """Say why there is nothing to list."""
     if isinstance(frame.processes, Missing):
         return f"processes unknown: {frame.processes.reason}"
-    hidden = unseen(frame)
+    hidden = hidden_processes(frame)
     return hidden or "no process uses a GPU"
 
 
-def unseen(frame: Frame) -> str:
+def hidden_processes(frame: Frame) -> str:
     """Say how many processes cannot be seen, and why; empty if all can."""
     if isinstance(frame.processes, Missing):
         return ""
@@ -139,6 +139,6 @@ def unseen(frame: Frame) -> str:
     return SEPARATOR.join(parts)
 
 
-def _most(values: Sequence[Maybe[float]]) -> Maybe[float]:
+def _highest(values: Sequence[Maybe[float]]) -> Maybe[float]:
     read = [v for v in values if known(v)]
     return max(read) if read else next(iter(values), Missing("not told"))

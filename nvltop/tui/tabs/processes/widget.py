@@ -13,7 +13,7 @@ from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
 from nvltop.tui.dialogs.ras_page import RasPage
 from nvltop.tui.render.bars import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, narrow
+from nvltop.tui.render.row import Column, TextRun, displayable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.processes.rows import ProcessEntry
@@ -69,19 +69,19 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def cell(self, item: ProcessEntry, column: Column) -> TextRun:
         """Return a column's text."""
-        tagged = item.process is not None and _name(item.process) in self._tagged
-        text = narrow(rows.text(self.view.frame, item, column.key), self.view.glyphs)
+        tagged = item.process is not None and _process_id(item.process) in self._tagged
+        text = displayable(rows.text(self.view.frame, item, column.key), self.view.glyphs)
         return text, "warn" if tagged else ""
 
     def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Draw a job's head over the whole width."""
         if item.process is None:
-            return [(rows.head(self.view, item.job), "value")]
+            return [(rows.job_line(self.view, item.job), "value")]
         return super().line(item, columns, width)
 
     def tail(self, item: ProcessEntry, width: int) -> list[TextRun]:
         """Draw the command."""
-        return [(narrow(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
+        return [(displayable(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
 
     def tail_title(self) -> str:
         """Name the command."""
@@ -98,7 +98,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def status(self) -> str:
         """Say what cannot be seen."""
-        return rows.unseen(self.view.frame)
+        return rows.hidden_processes(self.view.frame)
 
     def keys(self) -> Sequence[FunctionKey]:
         """Add tree and kill."""
@@ -125,7 +125,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
     def action_tag(self) -> None:
         """Tag the selected process, or take its tag, and go on."""
         if self.selected and self.selected.process:
-            self._tagged ^= {_name(self.selected.process)}
+            self._tagged ^= {_process_id(self.selected.process)}
             self.move(1)
         self.request_draw()
 
@@ -147,10 +147,10 @@ class ProcessesTab(ListTab[ProcessEntry]):
         job = self.selected.job
         self.open_page(RasPage(self.view, self.output, job.label, job.pids))
 
-    def _meant(self) -> list[Process]:
+    def _targets(self) -> list[Process]:
         """Return the tagged processes, else the selected one."""
         listed = [e.process for e in rows.entries(self.view.frame, False) if e.process]
-        tagged = [p for p in listed if _name(p) in self._tagged]
+        tagged = [p for p in listed if _process_id(p) in self._tagged]
         if tagged:
             return tagged
         return [self.selected.process] if self.selected and self.selected.process else []
@@ -158,7 +158,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
     def action_kill(self) -> None:
         """Ask for the signal, then whether it is meant."""
         why = self.view.kill_refusal
-        meant = self._meant()
+        meant = self._targets()
         if why or not meant:
             self.app.notify(why or "no process is selected", markup=False)
             return
@@ -197,7 +197,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         self.request_draw()
 
 
-def _name(process: Process) -> tuple[int, float]:
+def _process_id(process: Process) -> tuple[int, float]:
     """Name a process for good: the number alone may be another's tomorrow."""
     return process.pid, process.started_s if known(process.started_s) else 0.0
 
