@@ -65,6 +65,7 @@ def snapshot_files(
     screen: str,
     cause: str,
     replayed: bool = False,
+    nccl_report: Sequence[str] = (),
 ) -> SnapshotFiles:
     """Return the files of a snapshot; `screen` is the SVG image, `cause` the reason for taking it.
 
@@ -89,6 +90,7 @@ def snapshot_files(
                 Change(frame.tick.wall_s - frame.tick.mono_s + mark.mono_s, mark.gpu or None, mark.text)
                 for mark in ring.marks
             ],
+            nccl_report=[redact.text(line) for line in nccl_report],
             replayed=replayed,
         )
     )

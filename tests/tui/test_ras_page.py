@@ -66,6 +66,14 @@ async def test_the_rank_that_is_behind_is_shown_with_its_gpu(real, monkeypatch):
             page = await asked(real, pilot)
             assert "Stuck: nothing moved between two queries" in text_of(page)
             assert len(server.received) == 2
+            made = []
+            monkeypatch.setattr(
+                "nvltop.snapshot.bundle.SnapshotFiles.save", lambda made_, path: made.append(made_)
+            )
+            report = real._snapshots.take(real.main, real.view, real.view.frame, real.view.history)
+            assert "## What NCCL reported (RAS)" in report
+            assert "rank 1 (GPU 1, process 101" in report
+            assert "172.16.64.210" not in report
 
 
 async def test_no_means_no(real, monkeypatch):

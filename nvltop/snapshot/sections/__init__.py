@@ -52,6 +52,7 @@ SECTIONS: Final = (
     Section("NICs", node.nics),
     Section("Links", links.links),
     Section("Jobs and processes", jobs.jobs_and_processes),
+    Section("What NCCL reported (RAS)", jobs.nccl, _always),
     Section("Values that could not be read", node.unknowns),
     Section("Other files", head.files),
 )

@@ -39,6 +39,8 @@ class Snapshot:
     """Seconds between two values of a series."""
     changes: Sequence[Change] = ()
     """Changes of links and GPUs, oldest first."""
+    nccl_report: Sequence[str] = ()
+    """What NCCL's RAS service reported when the user asked it, as lines; empty if it was not asked."""
     replayed: bool = False
     """Whether the frame is from a recording, possibly from another machine than `versions`."""
 

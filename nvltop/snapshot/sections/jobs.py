@@ -10,6 +10,11 @@ from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdow
 MAX_PROCESS_ROWS = 100
 
 
+def nccl(snapshot: Snapshot) -> str:
+    """Return what NCCL's RAS service reported, if the user asked it."""
+    return code_block("\n".join(snapshot.nccl_report))
+
+
 def jobs_and_processes(snapshot: Snapshot) -> str:
     """Return the jobs and their processes."""
     frame = snapshot.frame

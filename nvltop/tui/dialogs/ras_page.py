@@ -95,6 +95,8 @@ class RasPage(Tab):
     def _show(self, lines: Sequence[str], report: RasReport | None) -> None:
         self._lines, self._asking, self._top = lines, False, 0
         self._first = self._first or report
+        if report is not None:
+            self.view.nccl_report = tuple(lines)
         self.request_draw()
 
     def action_close(self) -> None:

@@ -85,6 +85,9 @@ class ViewState:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
 
+    nccl_report: tuple[str, ...] = ()
+    """What NCCL reported of a job when it was last asked, as lines; for a snapshot."""
+
     gpu_order: SteadyOrder = field(default_factory=SteadyOrder)
     """Of the GPUs."""
     cache: DrawCache = field(default_factory=DrawCache)

@@ -60,7 +60,7 @@ class SnapshotTaker:
         from nvltop.tui.shell.redacted_screen import picture  # with the first one: see `snapshot.bundle`
 
         screen = picture(main, view, self._ring.redact)
-        made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed)
+        made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed, view.nccl_report)
         work = (made, CLIPBOARD_NOTE if cause is F8_PRESSED else "", asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
         self._thread.start()
