@@ -1,32 +1,46 @@
-'''Health rules: what is wrong on the node, why nvltop thinks so, and what to do about it.
+"""Health rules: what is wrong on the node, why nvltop thinks so, and what to do about it.
 
-The engine (engine.py) calls each rule once a second with a `RuleInput`. A rule is a pure function that
-returns `Claim`s: conditions that it sees at this moment. The engine decides when a claim has held for long
-enough to be a finding (debounce.py) and which finding follows from which (causes.py).
+The engine (engine.py) evaluates all rules once a second. A rule is a pure function: it gets a `RuleInput`
+and returns `Claim`s, the conditions that it sees at this moment. The engine decides when a claim has held for
+long enough to be a finding (debounce.py) and which finding is the cause of another (causes.py).
 
-How to add a rule, with the id `gpu-hot`:
+To add a rule, for example `gpu-hot`:
 
-1. Write a module here, or extend the one whose group it belongs to. `evaluate` returns the claims and, for
-   the case that there are none, what was checked::
+1. Write a module in this folder, or extend the module whose group the rule belongs to::
+
+       MAX_TEMPERATURE_C: Final = 90.0
 
        def evaluate(rule_input: RuleInput) -> RuleResult:
-           """Check the temperatures of all GPUs."""
-           claims = [claim for g in rule_input.gpus for claim in _hot(rule_input, g)]
-           return claims, "temperatures of all GPUs"
+           gpus = rule_input.readable_gpus
+           values = [g.gauges.temperature_c for g in gpus]
+           hot = [g for g, c in zip(gpus, values, strict=True) if known(c) and c > MAX_TEMPERATURE_C]
+           return [_hot(rule_input, g) for g in hot], first_missing(values) or "temperature of all GPUs"
 
-       RULE_GROUP: Final = RuleGroup("temperatures", ("gpu-hot",), evaluate)
+       def _hot(rule_input: RuleInput, g: GpuFrame) -> Claim:
+           return Claim(
+               rule="gpu-hot",
+               gpu=g.gpu.uuid,
+               headline=f"{gpu_name(g)} is too hot",
+               summary=f"{gpu_name(g)} is hotter than {MAX_TEMPERATURE_C:.0f} C",
+               escalations=(Escalation(Severity.WARNING, after_s=10.0, readings=3),),
+               read_s=rule_input.read_s(g, "gauges"),
+               evidence=rule_input.evidence(g, "gauges", temperature_c=g.gauges.temperature_c),
+               next_step="Check the fans",
+           )
 
-   A value that could not be read is a `Missing` and is never a reason for a claim. Return a `Missing`
-   instead of the text if nothing could be checked.
-2. Add a new group to `RULE_GROUPS`, in the order in which the Health tab shows the checks.
-3. State facts about earlier moments (`RuleHistory`) only if a single moment does not suffice; delays and
-   repeated readings belong into `Claim.escalations`.
-4. If another finding explains this one, add a `Relation` in causes.py.
-5. Add an alert to export/alerts.yml, or the id to `INFORMATION` in tests/export/test_files.py if the rule
-   never gets worse than `info`.
-6. Add a case in which the rule must fire, and a near miss, to tests/analysis/health/test_fires.py. The
-   healthy nodes in test_quiet.py must stay without findings.
-'''
+       RULE_GROUP: Final = RuleGroup("temperature", ("gpu-hot",), evaluate, longest_delay_s=10.0)
+
+   The second result is the text of the check if there is no claim. A value that could not be read is
+   `Missing`: it must not cause a claim, and as the second result it makes the check unknown.
+2. Add a new group to `RULE_GROUPS`. Their order is the order of the checks on the Health tab.
+3. If the rule needs facts about earlier moments, keep them in `RuleHistory` (history.py). Delays and repeated
+   readings do not need that: `Escalation` covers them.
+4. If other findings can cause this one, add a `Relation` to causes.py.
+5. Add an alert to nvltop/export/alerts.yml. If the rule is never worse than `info`, add its id to
+   `INFORMATION` in tests/export/test_files.py instead.
+6. Add a case in which the rule must fire and a near miss to tests/analysis/health/test_fires.py. The healthy
+   nodes of test_quiet.py must stay without findings.
+"""
 
 from __future__ import annotations
 
