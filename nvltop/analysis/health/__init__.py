@@ -40,6 +40,8 @@ To add a rule, for example `gpu-hot`:
    `INFORMATION` in tests/export/test_files.py instead.
 6. Add a case in which the rule must fire and a near miss to tests/analysis/health/test_fires.py. The healthy
    nodes of test_quiet.py must stay without findings.
+7. A new group adds a row to the Health tab: delete the files of tests/tui/screens that differ, run
+   tests/tui/test_screens.py to write them again, and read the difference.
 """
 
 from __future__ import annotations
