@@ -112,7 +112,7 @@ class Terminal:
             self.read()
 
     def until_drawn(self, times: int) -> None:
-        """Read until something has come so many times."""
+        """Read until output has come a number of times."""
         end = time.monotonic() + PATIENCE_S
         while times and time.monotonic() < end:
             before = len(self.received)
@@ -121,7 +121,7 @@ class Terminal:
         assert not times, "nothing is drawn any more"
 
     def until_quiet(self, seconds: float) -> None:
-        """Read until nothing has come for so long."""
+        """Read until no output has come for a number of seconds."""
         before = -1
         while before != len(self.received):
             before = len(self.received)

@@ -4,7 +4,7 @@ from nvltop.analysis.errors import CounterTrack
 from nvltop.model import Missing
 
 
-def test_lifetime_counts_are_no_errors_of_ours():
+def test_lifetime_counts_are_not_new_errors():
     track = CounterTrack()
     track.update(10.0, 505)
     now = track.at(20.0)
@@ -20,7 +20,7 @@ def test_an_increase_is_counted_and_dated():
     assert track.at(90.0).per_min == 0.0
 
 
-def test_a_reset_is_no_error():
+def test_a_reset_is_not_an_error():
     track = CounterTrack()
     for t, total in ((10.0, 505), (15.0, 2), (20.0, 3)):
         track.update(t, total)
@@ -36,7 +36,7 @@ def test_unread_is_unknown_and_comes_back_with_a_new_baseline():
     assert track.at(20.0).since_start == 0
 
 
-def test_rebase_starts_anew_without_touching_the_total():
+def test_rebase_starts_at_zero_without_touching_the_total():
     track = CounterTrack()
     for t, total in ((10.0, 1), (15.0, 4)):
         track.update(t, total)

@@ -89,7 +89,7 @@ def test_two_jobs_on_one_gpu_or_one_unseen_make_the_traffic_inexact(bench):
         ("0::/user.slice/podman-" + "0c1d" * 8, ("", "")),
     ],
 )
-def test_the_cgroup_path_tells_whose_it_is(cgroup, group):
+def test_the_owner_is_read_from_the_cgroup_path(cgroup, group):
     assert cgroup_group(cgroup + "\n") == group
 
 
@@ -197,27 +197,27 @@ def test_a_redacted_recording_groups_processes_alike(bench):
     frame = bench("h100-two").run(0)
     for chain in (("train.py:python3", "bash"), ("run.sh:bash", "bash"), ("secret.sh:bash", "x.py:python3")):
         listed = Processes((rank(100, *chain, session=70), rank(101, *chain, session=70)))
-        told = Redactor({})(listed)
-        before, after = (group_jobs(p, frame.gpus, frame.matrix) for p in (listed, told))
+        redacted = Redactor({})(listed)
+        before, after = (group_jobs(p, frame.gpus, frame.matrix) for p in (listed, redacted))
         assert [job.key for job in before] == [job.key for job in after]
-        assert "secret" not in str(told)
+        assert "secret" not in str(redacted)
 
 
 def test_arguments_and_user_go_base_name_and_pid_stay():
     secret = Process(7, (), "python3", "ada", "--token hunter2")
-    told = Redactor({})(secret)
-    assert (told.pid, told.executable) == (7, "python3")
-    assert told.user != "ada"
-    assert told.arguments == Missing("left out")
+    redacted = Redactor({})(secret)
+    assert (redacted.pid, redacted.executable) == (7, "python3")
+    assert redacted.user != "ada"
+    assert redacted.arguments == Missing("left out")
 
 
-def test_what_is_kept_of_jobs_is_what_is_worked_out_anew(bench):
-    b, kept = bench(), JobTracker()
+def test_cached_jobs_equal_recomputed_jobs(bench):
+    b, cached = bench(), JobTracker()
     found = listed(b)
     for step in range(6):
         b.clock.now += 0.25
         frame = b.poll()
         if step == 4:
             found = replace(found, processes=found.processes[:3])
-        assert kept.at(found, frame.gpus, frame.matrix) == group_jobs(found, frame.gpus, frame.matrix)
-    assert kept.at(Missing("no"), frame.gpus, frame.matrix) == ()
+        assert cached.at(found, frame.gpus, frame.matrix) == group_jobs(found, frame.gpus, frame.matrix)
+    assert cached.at(Missing("no"), frame.gpus, frame.matrix) == ()

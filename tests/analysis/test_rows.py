@@ -35,15 +35,15 @@ COUNTS = st.builds(
 def rows(draw) -> LazyLinks:
     links = draw(st.lists(st.tuples(REMOTES, STATES, SPEEDS), max_size=6))
     remotes, states, speeds = (tuple(link[i] for link in links) for i in range(3))
-    told = draw(st.sampled_from([LinkStates(states, speeds), None])) if links else None
+    states_read = draw(st.sampled_from([LinkStates(states, speeds), None])) if links else None
     counted = draw(
         st.dictionaries(st.integers(0, len(links)), st.dictionaries(st.sampled_from("ab"), COUNTS))
     )
-    return LazyLinks(remotes, LinkStateSummary.of(remotes, told), None, (), counted)
+    return LazyLinks(remotes, LinkStateSummary.of(remotes, states_read), None, (), counted)
 
 
 @given(rows())
-def test_what_the_states_come_to(links):
+def test_the_summary_of_states_agrees_with_the_links(links):
     now = summarize(links)
     for state in LinkState:
         assert sorted(now.in_state(state)) == [k.index for k in links if k.state is state]
@@ -57,14 +57,14 @@ def test_what_the_states_come_to(links):
 
 
 @given(rows())
-def test_rows_and_links_come_to_the_same(links):
+def test_lazy_links_and_links_give_equal_results(links):
     made = tuple(links)
     assert summarize(made) == summarize(links)
     assert errors_by_link(made) == {k.index: errors_by_link(links).get(k.index, {}) for k in links}
 
 
 @given(rows())
-def test_what_the_counters_come_to(links):
+def test_the_summary_of_counters_agrees_with_the_links(links):
     counted = ErrorSummary.of(errors_by_link(tuple(links)))
     counts = {k.index: list(k.errors.values()) for k in links}
     assert counted.kinds == {kind for k in links for kind in k.errors}

@@ -16,7 +16,7 @@ def test_before_any_reading_nothing_is_known():
     assert ThrottleTimes().shares == Throttling()
 
 
-def test_one_reading_is_no_share_but_says_what_the_board_does_not_count():
+def test_one_reading_gives_no_share_but_names_what_the_board_does_not_count():
     kept = ThrottleTimes()
     kept.add(100.0, times(5000.0))
     assert kept.shares == Throttling(NOT_READ, NOT_READ, NOT_READ, NOT_READ, NOT_SUPPORTED)

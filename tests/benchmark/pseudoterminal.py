@@ -47,7 +47,7 @@ class PseudoTerminal:
         return time.monotonic() - self._begun_s
 
     def read_for(self, seconds: float) -> None:
-        """Take what comes for so long."""
+        """Collect output for a number of seconds."""
         end = self.now_s + seconds
         while (left := end - self.now_s) > 0:
             if not self._read(left):

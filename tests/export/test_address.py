@@ -30,7 +30,7 @@ def test_addresses_as_people_write_them(text, address):
 @pytest.mark.parametrize(
     "text", ["", "a:b", "1.2.3.4:99999", "[::1", "::1]:80", "[x]:80", "1.2.3.4:80:80", "a b"]
 )
-def test_what_is_no_address(text):
+def test_invalid_addresses_are_rejected(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse(text)
 

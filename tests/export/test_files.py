@@ -84,7 +84,7 @@ def test_files_are_printed_as_they_are(capsys, flag, file):
 
 
 @pytest.mark.parametrize("flag", ["--print-alerts", "--print-dashboard", "--demo=list"])
-def test_a_reader_that_has_seen_enough_is_no_failure(flag):
+def test_a_reader_that_closes_the_pipe_is_not_a_failure(flag):
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(

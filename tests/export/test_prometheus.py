@@ -43,7 +43,7 @@ def promtool(*arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def watched(bench) -> Callable[[str, str, float], Frame]:
-    """Return a function that gives a node after so many seconds."""
+    """Return a function that runs a node for a number of seconds and returns its frame."""
 
     def watch(node: str, scenario: str, seconds: float) -> Frame:
         b = bench(node, scenario)
@@ -112,7 +112,7 @@ def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
         ),
     ],
 )
-def test_alerts_on_what_is_no_finding(tmp_path, alert, labels, values, states):
+def test_alerts_without_a_finding(tmp_path, alert, labels, values, states):
     reported = [
         {
             "expr": "ALERTS",

@@ -174,6 +174,6 @@ def test_faults_of_the_fabric_manager(text, meaning):
     assert same.fault.meaning == event.fault.meaning
 
 
-def test_boots_are_told_apart():
+def test_boots_are_distinguished():
     text = f"[100.0] {XID}\n[5.0] Linux version 6.8.0\n[7.0] {XID}\n[200.0] {XID}\n[3.0] {XID}\n"
     assert [e.boot for e in events(text)] == [None, "boot 1", "boot 1", "boot 2"]

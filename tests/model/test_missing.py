@@ -1,4 +1,4 @@
-"""Sums of values of which some could not be read."""
+"""Sums of values when some could not be read."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_the_lines_of_an_incident_lead_to_their_links():
     assert found == [(GPUS[0].uuid, 9), (GPUS[0].uuid, 9), (GPUS[1].uuid, 3)]
 
 
-def test_who_may_not_read_the_log_is_told_what_gives_access():
+def test_a_log_that_may_not_be_read_is_shown_with_what_gives_access():
     access = LogLine(NOW, START_S, LOG_ACCESS, "kernel log not readable: add this user to the group adm")
     seen = frame([Inventory(NOW, START_S, gpus=GPUS), access, Tick(NOW + 6, START_S + 6, 1.0)])
     assert to_json(seen)["kernel_log"] == {"readable": False, "next_step": access.text}
@@ -194,6 +194,6 @@ def test_a_fabric_in_progress_has_its_last_error_line():
         line("failed to configure the NVSwitches", -30, "fabric-manager", level="ERROR"),
         Tick(NOW + 1, START_S + 1, 1.0),
     ]
-    told = list(incidents.to_lines(frame(given)))
-    assert "the fabric manager started 60s after the driver was loaded" in told
-    assert "last error of the fabric manager: failed to configure the NVSwitches" in told
+    lines = list(incidents.to_lines(frame(given)))
+    assert "the fabric manager started 60s after the driver was loaded" in lines
+    assert "last error of the fabric manager: failed to configure the NVSwitches" in lines

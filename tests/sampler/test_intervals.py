@@ -27,14 +27,14 @@ HUNG = "nvmlDeviceGetFieldValues"
 class Stop:
     """An event whose waits take the test's time, in which the cost of reading is sent."""
 
-    def __init__(self, clock, end_s: float, tell_cost) -> None:
-        self._clock, self._end_s, self._tell_cost = clock, end_s, tell_cost
+    def __init__(self, clock, end_s: float, send_cost) -> None:
+        self._clock, self._end_s, self._send_cost = clock, end_s, send_cost
 
     def is_set(self) -> bool:
         return self._clock.now >= self._end_s
 
     def wait(self, seconds: float) -> bool:
-        self._tell_cost()
+        self._send_cost()
         self._clock.now += seconds
         return self.is_set()
 
@@ -73,10 +73,10 @@ def read(bench, monkeypatch):
             b.monitor.update(Tick(b.clock.now, b.clock.now, interval_s))
             frames.append((b.clock.now - begun, b.monitor.frame().gpus[1]))
 
-        def tell_cost() -> None:
+        def send_cost() -> None:
             b.monitor.update(own._cost((b.clock.now - 1.0, 0, 0.0, 0.0), b.clock.now))
 
-        stop = Stop(b.clock, begun + seconds, tell_cost)
+        stop = Stop(b.clock, begun + seconds, send_cost)
         nics = NicMonitor(None, send, threading.Event())
         job = WorkerConfig(0, 0, interval_s)
         own = Sampler(job, b.session, CallTracker(), send, stop, RequestedInterval(interval_s), nics)

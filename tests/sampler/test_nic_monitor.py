@@ -1,4 +1,4 @@
-"""NICs of a tree are in the inventory and read once a second; what is plugged or pulled is told."""
+"""NICs of a tree are in the inventory and read once a second; a NIC that is plugged or pulled is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def watch(tmp_path, monkeypatch):
     stop = threading.Event()
     watch = NicMonitor(NicTable(tree.root), sent.put, stop)
     thread = threading.Thread(target=watch.run, daemon=True)
-    yield SimpleNamespace(tree=tree, tell=watch.send, sent=sent, start=thread.start)
+    yield SimpleNamespace(tree=tree, send=watch.send, sent=sent, start=thread.start)
     stop.set()
     if thread.ident:
         thread.join(PATIENT_S)
@@ -43,11 +43,11 @@ def first(sent, kind):
 
 
 def test_the_inventory_has_nics_and_places(watch):
-    watch.tell(Inventory(1.0, 2.0, gpus=(Gpu(0, "GPU-a", pci_bus_id="00000000:1B:00.0"),)))
-    told = watch.sent.get_nowait()
-    assert known(told.nics)
-    assert [nic.device for nic in told.nics] == ["mlx5_0"]
-    assert [place.pci_bus_id for place in told.gpu_locations] == ["0000:1b:00.0"]
+    watch.send(Inventory(1.0, 2.0, gpus=(Gpu(0, "GPU-a", pci_bus_id="00000000:1B:00.0"),)))
+    inventory = watch.sent.get_nowait()
+    assert known(inventory.nics)
+    assert [nic.device for nic in inventory.nics] == ["mlx5_0"]
+    assert [place.pci_bus_id for place in inventory.gpu_locations] == ["0000:1b:00.0"]
 
 
 def test_a_port_that_hangs_does_not_hold_up_the_inventory(watch, monkeypatch):
@@ -59,25 +59,25 @@ def test_a_port_that_hangs_does_not_hold_up_the_inventory(watch, monkeypatch):
         return NicPorts(())
 
     monkeypatch.setattr(NicTable, "read", hang)
-    watch.tell(Inventory(1.0, 2.0))
+    watch.send(Inventory(1.0, 2.0))
     watch.start()
     assert inside.wait(PATIENT_S)
-    watch.tell(Inventory(3.0, 4.0, gpus=(Gpu(0, "GPU-a"),)))
-    told = [watch.sent.get_nowait(), watch.sent.get_nowait()]
-    assert [item.mono_s for item in told] == [1.0, 3.0]
-    assert known(told[1].nics)
+    watch.send(Inventory(3.0, 4.0, gpus=(Gpu(0, "GPU-a"),)))
+    inventories = [watch.sent.get_nowait(), watch.sent.get_nowait()]
+    assert [item.mono_s for item in inventories] == [1.0, 3.0]
+    assert known(inventories[1].nics)
     let_go.set()
 
 
-def test_a_nic_that_comes_is_told_at_once(watch):
-    watch.tell(Inventory(1.0, 2.0))
+def test_a_new_nic_is_reported_at_once(watch):
+    watch.send(Inventory(1.0, 2.0))
     assert isinstance(watch.sent.get_nowait(), Inventory)
     watch.start()
     before = first(watch.sent, Reading)
     assert [port.device for port in before.data.ports] == ["mlx5_0"]
     watch.tree.rdma("mlx5_1", watch.tree.pci("0000:28:00.0", ("pci0000:25",)))
-    told = first(watch.sent, Inventory)
-    assert [nic.device for nic in told.nics] == ["mlx5_0", "mlx5_1"]
-    assert told.mono_s > 1.0
+    inventory = first(watch.sent, Inventory)
+    assert [nic.device for nic in inventory.nics] == ["mlx5_0", "mlx5_1"]
+    assert inventory.mono_s > 1.0
     after = first(watch.sent, Reading)
     assert [port.device for port in after.data.ports] == ["mlx5_0", "mlx5_1"]

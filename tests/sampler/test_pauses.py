@@ -1,4 +1,4 @@
-"""Time in which one of the processes did not run is no silence of the driver."""
+"""A time in which one of the processes did not run is not counted as silence of the driver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nvltop.sampler.pauses import RunningTime
 
 
-def test_a_gap_between_ticks_is_a_pause_but_for_what_is_usual():
+def test_a_pause_is_a_gap_between_ticks_less_the_usual_gap():
     running = RunningTime(100.0)
     running.note(101.0, 3.0, True)
     assert running.paused_since(0.0) == 0.0

@@ -45,7 +45,7 @@ def test_garbage_costs_only_itself():
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
-def test_a_line_that_is_no_burst_costs_only_itself(garbage):
+def test_an_invalid_line_costs_only_itself(garbage):
     receiver = Receiver()
     assert receiver.feed(pack_burst([LINKS]) + garbage + pack_burst([HOST])) == [LINKS, HOST]
     assert receiver.rejected == 1
@@ -121,7 +121,7 @@ def test_news_comes_at_once(sender):
         assert sender.arrived() == [item]
 
 
-def test_nothing_is_no_burst(sender):
+def test_nothing_is_sent_for_no_items(sender):
     sender.send()
     assert sender.arrived() == []
 

@@ -158,7 +158,7 @@ def test_the_interval_can_be_changed_while_reading():
         worker.close()
 
 
-def test_a_gpu_that_falls_off_is_told_at_once_and_the_inventory_read_again(sampler):
+def test_a_gpu_that_falls_off_is_reported_at_once_and_the_inventory_read_again(sampler):
     library, seen, made = sampler
     threading.Thread(target=made.watch_inventory, daemon=True).start()
     seen.until(lambda: len(seen.links()) == 8)

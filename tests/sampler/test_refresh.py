@@ -11,7 +11,7 @@ from nvltop.sampler.refresh import MAX_MEASUREMENT_S, RefreshProbe
 
 
 class Ticking:
-    """Time that passes while somebody waits for it; ends after so many seconds."""
+    """An event whose waits take the test's time, until a number of seconds has passed."""
 
     def __init__(self, clock, seconds: float) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ def test_a_slow_driver_is_known_after_two_refreshes_and_exact_after_a_minute(pro
 def test_the_first_result_comes_within_two_refreshes(probe):
     sent, _ = probe(1.05, refresh_s=0.5)
     assert sent
-    assert not sent[0].regular, "two refreshes are no proof of regularity"
+    assert not sent[0].regular, "two refreshes do not prove regularity"
 
 
 def test_an_idle_node_is_left_alone_after_five_seconds(probe):

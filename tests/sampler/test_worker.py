@@ -27,7 +27,7 @@ def worker() -> Iterator[Worker]:
 
 
 def wait(worker: Worker, seconds: float = 0.5) -> None:
-    """Wait until items are there, or for so long."""
+    """Wait until items are there, or for a number of seconds."""
     fd = worker.fileno()
     select.select([fd] if fd >= 0 else [], [], [], seconds)
 
@@ -79,7 +79,7 @@ def test_closing_ends_the_child_without_waiting(worker):
 
 
 def killed(worker: Worker) -> Tick:
-    """Let the child die, and return the tick that tells its end once its status is known."""
+    """Let the child die, and return the tick that reports its end once its status is known."""
     child = worker._child
     os.kill(child.process.pid, signal.SIGSEGV)
     os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
@@ -90,7 +90,7 @@ def killed(worker: Worker) -> Tick:
     return worker.tick()
 
 
-def test_a_dead_child_is_replaced_once_and_told(worker):
+def test_a_dead_child_is_replaced_once_and_reported(worker):
     until(worker, bool)
     assert killed(worker).worker == "ended"
     assert worker._started == 2

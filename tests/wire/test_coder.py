@@ -174,7 +174,7 @@ def test_whole_microseconds_are_short():
         [-2, 7, 0, 0, 0, [[None, 1.0, 2, 3]]],
     ],
 )
-def test_lines_that_are_no_items(line):
+def test_lines_that_do_not_hold_an_item(line):
     with pytest.raises(CodecError):
         Decoder().item(line, 100)
 

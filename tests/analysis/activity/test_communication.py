@@ -60,6 +60,6 @@ def test_traffic_without_a_pause_is_one_exchange_only_at_the_limit():
     assert measure_communication([40.0] * 100, MOST) == NEVER_PAUSES
 
 
-def test_no_traffic_is_no_communication():
+def test_communication_needs_traffic():
     assert measure_communication([0.0] * 100, MOST) == Communication(0.0, 0.0)
     assert measure_communication([math.nan] * 50 + [1.0] * 50, MOST) == TOO_MANY_GAPS

@@ -99,7 +99,7 @@ def test_several_limits_are_ranked_and_each_has_its_evidence():
     assert evidence["heat"] == "GPU 1 is slowed by heat 100% of the time"
 
 
-def test_nvlink_is_no_limit_of_a_job_that_it_does_not_limit():
+def test_nvlink_is_not_a_limit_of_a_job_that_it_does_not_limit():
     assert rank_limits(judgement("light"), found(gpu())) == ()
 
 

@@ -77,7 +77,7 @@ def test_gradient_accumulation_is_one_step(true, micro, small, jitter):
 
 @pytest.mark.parametrize(("true", "every", "pause"), [(1.2, 50, 8), (2, 30, 15), (3, 20, 9), (1.5, 100, 20)])
 @pytest.mark.parametrize("jitter", [0.0, 0.02])
-def test_evaluations_and_checkpoints_are_no_steps(true, every, pause, jitter):
+def test_evaluations_and_checkpoints_are_not_steps(true, every, pause, jitter):
     assert period(paused(true, every, pause, jitter=jitter)) == pytest.approx(true, rel=0.015)
 
 

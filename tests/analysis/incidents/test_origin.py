@@ -117,7 +117,7 @@ def test_all_ends_report_74():
     assert "first Xid 149, 74 or 79" in incident.next_step
 
 
-def test_registers_tell_the_first_error_from_its_consequence():
+def test_registers_separate_the_first_error_from_its_consequence():
     o = origin(legacy(0, 2, 0x100000), legacy(1, 5, 0x200000), legacy(2, 2, 0x2))
     assert (o.pci_bus_id, o.link, o.sure) == (IDS[1], 5, "likely")
 
