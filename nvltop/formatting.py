@@ -121,6 +121,13 @@ def count(value: Maybe[float], width: int = 4) -> str:
     return "lots".rjust(width)
 
 
+def small_number(value: Maybe[float]) -> str:
+    """Return a number that may be below 1: `0.08`, `1.5`, `42`, `1.2k`."""
+    if isinstance(value, Missing):
+        return UNKNOWN
+    return f"{value:.2g}" if 0 < value < 9.95 else count(value, 0)
+
+
 def age(seconds: float) -> str:
     """Return a duration: `0.3s`, `42s`, `6m`, `3h`, `2d`."""
     if seconds < 9.95:
@@ -129,6 +136,14 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds / 86400:.0f}d"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: `42 s`, `6 min`, `3 hours`, `12 days`."""
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "hours")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
 
 
 def spark(values: Sequence[float], scale: Maybe[float], levels: str, gap: str) -> str:

@@ -14,6 +14,9 @@ ERROR_WINDOW_S: Final = 60.0
 """Length of the window of `ErrorCount.per_min`, seconds."""
 HISTORY_MINUTES: Final = 30
 """Number of one-minute windows in the history."""
+HOUR_S: Final = 3600.0
+HOUR_STEP_S: Final = 60.0
+"""Increases of the last hour that are less than this apart, in seconds, are counted as one."""
 
 SATURATED: Final = frozenset({65535, (1 << 32) - 1, (1 << 64) - 1})
 """Values at which a counter stops counting; 65535 was observed on V100."""
@@ -33,10 +36,14 @@ class CounterTrack:
     """CLOCK_MONOTONIC of the last increase."""
     first_s: float = 0.0
     reset_s: float | None = None
-    """CLOCK_MONOTONIC of the last decrease."""
+    """CLOCK_MONOTONIC of the last reset: the counter decreased, or the driver initialised the GPU again."""
+    _restarted: bool = False
+    """Whether the last count was read before the driver initialised the GPU again."""
     _read_s: float = 0.0
     _increases: deque[tuple[float, int, float]] = field(default_factory=deque)
     """Increases of the last minute: time, amount, and rate in 1/s."""
+    _hour: deque[tuple[float, int]] = field(default_factory=deque)
+    """Increases of the last hour: the time of the first one of each minute, and their sum."""
     _minutes: int = 0
     _minute: int = 0
     """Windows with an increase: a bit mask whose bit 0 is window number `_minute`."""
@@ -51,6 +58,7 @@ class CounterTrack:
             self._cached = None
         if isinstance(total, Missing):
             return 0
+        restarted, self._restarted = self._restarted, False
         if self.since_start is None:
             self.since_start, self.first_s = 0, time_s
             return 0
@@ -58,16 +66,35 @@ class CounterTrack:
             return 0
         if total < before:
             # Any increase since then is unknown, and a new baseline is not an error.
-            self.reset_s = time_s
+            self.reset_s = time_s if not restarted or self.reset_s is None else self.reset_s
+            return 0
+        if restarted:
             return 0
         step = total - before
         if step:
             self.since_start += step
             self.changed_s = time_s
             self._increases.append((time_s, step, step / max(time_s - read_s, 0.1)))
+            self._add_to_hour(time_s, step)
             self._shift(time_s)
             self._minutes |= 1
         return step
+
+    def _add_to_hour(self, time_s: float, step: int) -> None:
+        if self._hour and time_s - self._hour[-1][0] < HOUR_STEP_S:
+            time_s, before = self._hour.pop()
+            step += before
+        self._hour.append((time_s, step))
+
+    def restart(self, initialised_s: float) -> None:
+        """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC): the counter was reset.
+
+        The next count is not compared with one from before that time.
+        """
+        if isinstance(self.total, Missing) or (self.reset_s is not None and self.reset_s >= initialised_s):
+            return
+        self._restarted = self._read_s <= initialised_s
+        self.reset_s, self._cached = initialised_s, None
 
     def _shift(self, now_s: float) -> None:
         """Shift the mask so that bit 0 is the window of `now_s`; windows count from the first reading."""
@@ -83,6 +110,7 @@ class CounterTrack:
         self.changed_s = self.reset_s = self._cached = None
         self._minutes = 0
         self._increases.clear()
+        self._hour.clear()
 
     @property
     def steady(self) -> bool:
@@ -98,6 +126,8 @@ class CounterTrack:
         self._shift(now_s)
         while self._increases and now_s - self._increases[0][0] > ERROR_WINDOW_S:
             self._increases.popleft()
+        while self._hour and now_s - self._hour[0][0] > HOUR_S:
+            self._hour.popleft()
         count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
@@ -106,6 +136,7 @@ class CounterTrack:
             minutes=self._minutes,
             peak_per_s=max((fast for _, _, fast in self._increases), default=0.0),
             reset_s=_age(now_s, self.reset_s),
+            last_hour=sum(step for _, step in self._hour),
         )
         if self.steady:
             self._cached = count
@@ -160,6 +191,12 @@ class ErrorTable:
                 track.update(time_s, count)
         if data != self._data:
             self._data, self._counts = data, None
+
+    def restart(self, initialised_s: float) -> None:
+        """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
+        for track in self._tracks.values():
+            track.restart(initialised_s)
+        self._counts = None
 
     def rebase(self) -> None:
         """Restart counting at 0."""

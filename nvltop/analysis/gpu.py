@@ -17,6 +17,7 @@ from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpa
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
+from nvltop.analysis.uptime import initialised_again, uptime_s
 from nvltop.analysis.window_means import WindowMeans
 from nvltop.memo import Memo
 from nvltop.model import (
@@ -29,6 +30,7 @@ from nvltop.model import (
     Gauges,
     Gpu,
     GpuFrame,
+    Inventory,
     LinkBer,
     LinkCounters,
     LinkErrors,
@@ -42,6 +44,7 @@ from nvltop.model import (
     Reading,
     Remote,
     Scope,
+    Tick,
     known,
     or_none,
     split_tx_rx,
@@ -90,6 +93,8 @@ class GpuTrack:
     _rate_tracker: RateTracker = field(default_factory=RateTracker)
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
+    _initialised_s: Maybe[float] = NOT_READ
+    """CLOCK_MONOTONIC at which the driver initialised the GPU, at the last reading that could tell."""
     _problem: str | None = None
 
     def __post_init__(self, period: RefreshPeriod | None) -> None:
@@ -121,6 +126,7 @@ class GpuTrack:
         elif isinstance(data, LinkBer):
             self._ber = data
         elif isinstance(data, Fabric):
+            self._note_initialised(data.initialised_s)
             self._fabric = data
         elif isinstance(data, ComputeActivity):
             self._compute = data
@@ -198,13 +204,24 @@ class GpuTrack:
         """Replace the properties of the GPU by those of a newer inventory."""
         self.gpu = gpu
 
-    def frame(self, now_s: float, stale_s: float) -> GpuFrame:
-        """Return the GPU at `now_s`.
+    def _note_initialised(self, initialised_s: Maybe[float]) -> None:
+        if isinstance(initialised_s, Missing):
+            return
+        if initialised_again(self._initialised_s, initialised_s):
+            self.restart(initialised_s)
+        self._initialised_s = initialised_s
+
+    def restart(self, initialised_s: float) -> None:
+        """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
+        self._errors.restart(initialised_s)
+
+    def frame(self, tick: Tick, inventory: Inventory, stale_s: float) -> GpuFrame:
+        """Return the GPU at a tick.
 
         It is stale if the link counters, or all values of a GPU without links, are older than `stale_s`.
         """
         self._settle()
-        remotes = self.gpu.remotes
+        remotes, now_s = self.gpu.remotes, tick.mono_s
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
         state = "ok" if not problem else "lost" if problem in LOST_REASONS else "unreadable"
@@ -230,6 +247,7 @@ class GpuTrack:
             compute=self._compute,
             compute_span_s=self._compute_span,
             throttling=self._throttled.shares,
+            uptime_s=uptime_s(self.gpu, self._fabric.initialised_s, inventory, tick),
         )
 
     def _links(self, remotes: tuple[Remote, ...], now_s: float) -> LazyLinks:

@@ -17,6 +17,7 @@ from nvltop.analysis.jobs import JobTracker
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.refresh import RefreshPeriod
+from nvltop.analysis.uptime import initialised_again
 from nvltop.analysis.verdict import node_verdict
 from nvltop.memo import Memo
 from nvltop.model import (
@@ -51,6 +52,7 @@ from nvltop.model import (
     Reading,
     Tick,
     Verdict,
+    known,
 )
 
 MAX_GPUS: Final = 1024
@@ -196,6 +198,10 @@ class Monitor:
     def _take_inventory(self, inventory: Inventory) -> None:
         if self._inventory:
             inventory = _keep_identities(inventory, self._inventory)
+            before_s, loaded_s = self._inventory.driver_loaded_s, inventory.driver_loaded_s
+            if known(loaded_s) and initialised_again(before_s, loaded_s):
+                for known_gpu in self._gpus.values():
+                    known_gpu.restart(inventory.mono_s - (inventory.wall_s - loaded_s))
         self._inventory = inventory
         self._incidents.take_inventory(inventory)
         self._pci_layout = matrix.PciLayout.of(inventory)
@@ -257,9 +263,9 @@ class Monitor:
         return self._cached_state.get((self._changes,), lambda: self._compute_tick_state(inventory))
 
     def _compute_tick_state(self, inventory: Inventory) -> _TickState:
-        now_s = self._tick.mono_s
         gpus = tuple(
-            self._gpus[gpu.uuid].frame(now_s, max_gap_s(self._interval_of(gpu))) for gpu in inventory.gpus
+            self._gpus[gpu.uuid].frame(self._tick, inventory, max_gap_s(self._interval_of(gpu)))
+            for gpu in inventory.gpus
         )
         connections = self._matrix(gpus) if gpus else Matrix()
         jobs = self._jobs.at(self._processes, gpus, connections, self._activities.rank_grouping.job_of)

@@ -46,7 +46,9 @@ class ErrorCount:
     peak_per_s: float = 0.0
     """Highest rate of increase between two readings of the last minute."""
     reset_s: float | None = None
-    """Seconds since the counter last decreased; None if it never did."""
+    """Seconds since the counter decreased or the driver initialised the GPU again; None if it never did."""
+    last_hour: int = 0
+    """Increases during the last hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ class GpuFrame:
     compute_span_s: tuple[float, float] | None = None
     """CLOCK_MONOTONIC of the start and the end of the span of `compute`."""
     throttling: Throttling = field(default_factory=Throttling)
+    uptime_s: Maybe[float] = NOT_READ
+    """Seconds since the driver initialised the GPU, since which its counters count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,8 @@ class Fabric:
     remap_failed: Maybe[bool] = NOT_READ
     remapped_rows: Maybe[int] = NOT_READ
     """Number of memory rows remapped because of uncorrectable errors."""
+    initialised_s: Maybe[float] = NOT_READ
+    """CLOCK_MONOTONIC at which the driver initialised the GPU (`nvmlDeviceGetGpuUptime_v1`)."""
 
 
 @dataclass(frozen=True, slots=True)

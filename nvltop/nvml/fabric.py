@@ -1,4 +1,4 @@
-"""Fabric state, recovery action, bandwidth mode and row remapping of one GPU: values that change rarely."""
+"""Values of one GPU that change rarely: fabric, recovery action, bandwidth mode, remapped rows, uptime."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pynvml
 from nvltop.model import NOT_SUPPORTED, Fabric, Maybe, Missing, known
 from nvltop.nvml.device import Device, read_field
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache, reason
+from nvltop.nvml.uptime import UptimeReader
 
 RECOVERY_ACTION: Final = 230
 """Field id of the recovery action (NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)."""
@@ -36,6 +37,10 @@ class FabricReader:
     driver: Driver
     device: Device
     _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
+    _uptime: UptimeReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._uptime = UptimeReader(self.driver, self.device)
 
     def read(self) -> Fabric:
         """Read all values; each that cannot be read has a reason of its own."""
@@ -56,6 +61,7 @@ class FabricReader:
             "remap_pending": pending if isinstance(pending, Missing) else bool(pending),
             "remap_failed": failed if isinstance(failed, Missing) else bool(failed),
             "remapped_rows": rows,
+            "initialised_s": self._uptime.read(now),
         }
         if isinstance(info, Missing):
             return Fabric(info, info, info, info, info, info, **common)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nvltop import __version__
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
+from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
@@ -155,6 +156,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
         event_reasons=gauges.event_reasons,
         mig=gpu.mig,
         persistence=gpu.persistence,
+        uptime_s=_rounded(g.uptime_s, 1),
         pcie=as_object(
             gen=gauges.pcie_gen,
             gen_max=gpu.pcie_gen_max,
@@ -210,7 +212,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             rates_over_s=_length(g.span_s),
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
-        links=[_link(link, index_of) for link in g.links],
+        links=[_link(link, index_of, g.uptime_s) for link in g.links],
     )
 
 
@@ -232,7 +234,7 @@ def _compute(g: GpuFrame) -> dict[str, Any]:
     )
 
 
-def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
+def _link(link: Link, index_of: Mapping[str, int], uptime_s: Maybe[float]) -> dict[str, Any]:
     return as_object(
         index=link.index,
         state=link.state,
@@ -245,7 +247,7 @@ def _link(link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
         rx_bytes_total=link.rx_bytes_total,
         mean_tx_bytes_per_s=link.mean_tx_bytes_per_s,
         mean_rx_bytes_per_s=link.mean_rx_bytes_per_s,
-        errors={kind: _error(count) for kind, count in link.errors.items()},
+        errors={kind: _link_error(count, uptime_s) for kind, count in link.errors.items()},
     )
 
 
@@ -258,13 +260,30 @@ def _remote(remote: Remote, index_of: Mapping[str, int]) -> dict[str, Any]:
     )
 
 
-def _error(count: ErrorCount) -> dict[str, Any]:
+def _error(count: ErrorCount, **more: object) -> dict[str, Any]:
     return as_object(
         total=count.total,
         since_start=count.since_start,
         per_min=count.per_min,
         last_change_s=None if count.last_change_s is None else round(count.last_change_s, 3),
+        **more,
     )
+
+
+def _link_error(count: ErrorCount, uptime_s: Maybe[float]) -> dict[str, Any]:
+    """Return the counter of a link; of a counter at 0, the time is that of its GPU (`uptime_s`)."""
+    if count.total == 0 and not count.last_hour:
+        return _error(count)
+    return _error(
+        count,
+        last_hour=count.last_hour,
+        over_s=_rounded(counted_s(count, uptime_s), 1),
+        per_day=_rounded(per_day(count, uptime_s), 3),
+    )
+
+
+def _rounded(value: Maybe[float], digits: int) -> Maybe[float]:
+    return value if isinstance(value, Missing) else round(value, digits)
 
 
 def _nics(frame: Frame) -> dict[str, Any]:

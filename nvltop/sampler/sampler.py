@@ -103,6 +103,7 @@ class Sampler:
         self._lists = ProcessLists(_describer(config))
         self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._requested = requested
+        self._demo_loaded_s = _demo_loaded_s() if config.demo else 0.0
         self._intervals: dict[PollThread, AdaptiveInterval] = {}
         """Effective interval of each thread that reads link counters."""
 
@@ -127,7 +128,8 @@ class Sampler:
 
     def _send_inventory(self, inventory: Inventory) -> None:
         if self._config.demo:
-            self._nics.send(replace(inventory, demo=", ".join(self._config.demo)))
+            demo = ", ".join(self._config.demo)
+            self._nics.send(replace(inventory, demo=demo, driver_loaded_s=self._demo_loaded_s))
             return
         shown = [g.pci_bus_id for g in inventory.gpus if known(g.pci_bus_id)]
         boot_s, proc = booted_s(), proc_root()
@@ -325,6 +327,13 @@ def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, floa
 
 def _call_s(readings: list[Reading]) -> float:
     return max((r.end_s - r.start_s for r in readings if isinstance(r.data, LinkCounters)), default=0.0)
+
+
+def _demo_loaded_s() -> float:
+    """Return the Unix time at which the driver of a simulated node was loaded; the simulation starts now."""
+    from nvltop.nvml.simulated.machine import INITIAL_UPTIME_S
+
+    return time.time() - INITIAL_UPTIME_S
 
 
 def _describer(config: WorkerConfig) -> ProcessDescriber:

@@ -32,6 +32,8 @@ TOPOLOGY_LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50
 """nvmlGpuTopologyLevel_t by the abbreviation that `nvidia-smi topo -m` prints."""
 ERROR_KINDS: Final = ("replay", "recovery", "crc_flit", "crc_data")
 """Error kinds by nvmlNvLinkErrorCounter_t."""
+UPTIME_BRANCH: Final = 620
+"""First driver branch with nvmlDeviceGetGpuUptime_v1 (header 13.5.37)."""
 RESERVED_BYTES: Final = 600 << 20
 """Memory that the driver reserves on each GPU."""
 P, U = c_void_p, c_uint
@@ -102,6 +104,12 @@ def _identity(driver: SimulatedDriver) -> FunctionTable:
             lambda gpu, out: put(c_uint, out, node.boards[gpu].pcie_width),
         ),
     }
+    if node.branch >= UPTIME_BRANCH:
+        initialised_t = driver.machine.initialised_t
+        table["nvmlDeviceGetGpuUptime_v1"] = (
+            (P, P),
+            lambda gpu, out: put(c_uint, out, int(driver.t - initialised_t[gpu])),
+        )
     if node.boards and node.boards[0].architecture >= AMPERE and (node.switches or node.mig):
         mig = int(node.mig)
         table["nvmlDeviceGetMigMode"] = (

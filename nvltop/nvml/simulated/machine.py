@@ -32,6 +32,10 @@ INITIAL_THROTTLED_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_ther
 """Initial throttle time by reason, seconds."""
 
 
+INITIAL_UPTIME_S: Final = 12.2 * 86400
+"""Time since which the driver has been loaded when the simulation starts, seconds."""
+
+
 class Machine:
     """A node that runs a scenario."""
 
@@ -51,6 +55,8 @@ class Machine:
         self.pending_events = self.faults.events()
         """Events that the driver has not reported yet."""
         self.workload = Workload(scenario, gpu)
+        self.initialised_t = dict.fromkeys(range(node.gpus), -INITIAL_UPTIME_S)
+        """Time at which the driver last initialised each GPU, in the seconds of the simulation."""
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:

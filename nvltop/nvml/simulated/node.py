@@ -100,6 +100,11 @@ class Node:
     """Cluster UUID of the NVLink fabric; all zero on a node without a multi-node fabric."""
 
     @property
+    def branch(self) -> int:
+        """Driver branch, such as 570."""
+        return int(self.driver.partition(".")[0])
+
+    @property
     def gpus(self) -> int:
         """Number of GPUs."""
         return len(self.buses)

@@ -57,6 +57,8 @@ DRIVER_535: Final = ("535.183.01", 12020)
 DRIVER_570: Final = ("570.86.15", 12080)
 DRIVER_580: Final = ("580.95.05", 13000)
 DRIVER_595: Final = ("595.45.04", 13020)
+DRIVER_620: Final = ("620.10", 13050)
+"""The first branch whose header has nvmlDeviceGetGpuUptime_v1; its version number is ours."""
 
 
 def make_node(board: Board, links: LinkLayout, driver: tuple[str, int], **properties: Any) -> Node:
@@ -169,7 +171,7 @@ BUILDERS: Final[dict[str, Callable[[], Node]]] = {
     "gh200": lambda: make_single_gpu(boards.GH200, 18, DRIVER_570, domain=9, cpus=72),
     "gb200-tray": lambda: make_nvl72_tray(boards.GB200, 400),
     "gb300-tray": lambda: make_nvl72_tray(boards.GB300, 800),
-    "rubin": lambda: make_hgx(boards.RUBIN_GPU, 36, 6, DRIVER_595),
+    "rubin": lambda: make_hgx(boards.RUBIN_GPU, 36, 6, DRIVER_620),
     "gb10": lambda: make_single_gpu(boards.GB10, 0, DRIVER_580, domain=0xF, buses=(1,), cpus=20),
     "rtx3090-pair": lambda: make_node(
         boards.RTX3090, direct(all_pairs(2, 4)), DRIVER_570, same_numa_level="PHB"

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.formatting import GB, age
-from nvltop.model import ErrorCount, GpuFrame, Link, LinkState, Missing, known
+from nvltop.analysis.uptime import counted_s
+from nvltop.formatting import GB, age, duration
+from nvltop.model import ErrorCount, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import in_order
 from nvltop.report.nvidia_smi.topo import NA, or_na
 from nvltop.text import ranges
@@ -59,16 +60,25 @@ def errors(g: GpuFrame) -> list[str]:
         if values in ({"0"}, {NA}):
             alike.setdefault((_names([name for name, _ in counted]), values.pop()), []).append(link.index)
         elif counted:
-            lines += [f"\t Link {link.index}: {name}: {_count(error)}" for name, error in counted] + [""]
+            lines += [
+                *(f"\t Link {link.index}: {name}: {_count(error, g.uptime_s)}" for name, error in counted),
+                "",
+            ]
     shared = [f"\t {_links(indices)}: {names}: {value}" for (names, value), indices in alike.items()]
     return lines + shared if shared else lines[:-1]
 
 
-def _count(error: ErrorCount) -> str:
+def _count(error: ErrorCount, uptime_s: Maybe[float]) -> str:
+    """Return a count and its history: `505 (+3, 2s ago; in 12 days)`."""
     text = or_na(error.total)
+    notes = []
     if error.last_change_s is not None and known(error.since_start):
-        text += f" (+{error.since_start}, {age(error.last_change_s)} ago)"
-    return text
+        notes.append(f"+{error.since_start}, {age(error.last_change_s)} ago")
+    over_s = counted_s(error, uptime_s)
+    if known(over_s) and known(error.total) and error.total:
+        earlier = known(error.since_start) and error.since_start > error.last_hour
+        notes.append(f"in {duration(over_s)}" + f", {error.last_hour} in the last hour" * earlier)
+    return f"{text} ({'; '.join(notes)})" if notes else text
 
 
 def _names(names: Sequence[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nvltop.analysis.uptime import counted_s
 from nvltop.formatting import UNKNOWN, age
-from nvltop.model import Counter, GpuFrame, LinkState, known
+from nvltop.model import Counter, GpuFrame, LinkState, Missing, known
 from nvltop.report import tables
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.tables import table
@@ -60,6 +61,7 @@ def errors(snapshot: Snapshot) -> str:
                 if not known(error.total) or not error.total:
                     continue
                 rose = error.since_start if known(error.since_start) else 0
+                over_s = counted_s(error, g.uptime_s)
                 per_min = f"{error.per_min:.0f}" if known(error.per_min) else UNKNOWN
                 changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
                 cells = [
@@ -67,6 +69,7 @@ def errors(snapshot: Snapshot) -> str:
                     str(link.index),
                     kind,
                     str(error.total),
+                    UNKNOWN if isinstance(over_s, Missing) else age(over_s),
                     str(rose),
                     per_min,
                     changed,
@@ -77,7 +80,7 @@ def errors(snapshot: Snapshot) -> str:
     note = f"{unread} counters could not be read." if unread else ""
     if not rows:
         return " ".join(filter(None, ("All counters that could be read are 0.", note)))
-    head = ["GPU", "LINK", "KIND", "LIFETIME", "SINCE START", "PER MIN", "LAST CHANGE"]
+    head = ["GPU", "LINK", "KIND", "LIFETIME", "IN", "SINCE START", "PER MIN", "LAST CHANGE"]
     shown = [cells for *_, cells in sorted(rows)[:MAX_ERROR_ROWS]]
     if len(rows) > MAX_ERROR_ROWS:
         note = f"{len(rows) - MAX_ERROR_ROWS} more counters are in `snapshot.json`. {note}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.rate_history import FINE_SECONDS
-from nvltop.formatting import UNKNOWN, age, count, percent
+from nvltop.analysis.uptime import counted_s
+from nvltop.formatting import UNKNOWN, age, count, duration, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, event_text, links_of
@@ -21,7 +22,7 @@ MIN_CHART, MAX_CHART = 2, 8
 FACT_LINES: Final = 3
 MAX_LOGGED: Final = 50
 """Log lines of a link that its page lists."""
-KIND_WIDTH: Final = 30
+KIND_WIDTH: Final = 29
 
 
 def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
@@ -31,13 +32,13 @@ def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: i
         gone = "This link is no longer there"
         return [fit([(gone, "title")], width, "title")]
     link = g.links[index]
-    tail = _counters(view, link) + _findings_and_events(view, g, link)
+    tail = _counters(view, g, link) + _findings_and_events(view, g, link)
     chart = max(MIN_CHART, min(MAX_CHART, (height - FACT_LINES - 3 - min(len(tail), height // 2)) // 2))
     out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
     for way in ("tx", "rx"):
         out += _chart(view, g, link, way, width, chart)
-    head = f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>10}{'START+':>9}{'PER MIN':>9}  CHANGED"
+    head = f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>9}{'IN':>6}{'HOUR+':>7}{'START+':>8}{'PER MIN':>9}  CHANGED"
     out.append(fit([(head, "title")], width, "title"))
     room = max(0, height - len(out))
     out += [fit(_fit_runs(view, spans, width), width) for spans in tail[top : top + room]]
@@ -61,8 +62,15 @@ def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
     return [
         SEPARATOR.join((f"{state}, to {remote_name(link, index_of)}", speed)),
         SEPARATOR.join((raw, totals)),
-        SEPARATOR.join(("read: " + ", ".join(ages),)),
+        SEPARATOR.join(("read: " + ", ".join(ages), _counting(g))),
     ]
+
+
+def _counting(g: GpuFrame) -> str:
+    """Return since when the driver's counters of a GPU count."""
+    if isinstance(g.uptime_s, Missing):
+        return f"since when it counts is unknown ({g.uptime_s.reason})"
+    return f"counting for {duration(g.uptime_s)}"
 
 
 def _total_text(value: object) -> str:
@@ -88,12 +96,15 @@ def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, heigh
     return [caption, *(fit([(line, way)], width) for line in lines)]
 
 
-def _counters(view: ViewState, link: Link) -> list[list[TextRun]]:
+def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
     lines: list[list[TextRun]] = []
     for kind, error in link.errors.items():
         rose = known(error.since_start) and error.since_start > 0
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
-        numbers = f"{count(error.total, 10)}{count(error.since_start, 9)}{count(error.per_min, 9)}  {changed}"
+        over_s = counted_s(error, g.uptime_s)
+        over = UNKNOWN if isinstance(over_s, Missing) else age(over_s)
+        seen = f"{count(error.last_hour, 7)}{count(error.since_start, 8)}{count(error.per_min, 9)}"
+        numbers = f"{count(error.total, 9)}{over:>6}{seen}  {changed}"
         why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
         lines.append([(f"{error_kind(kind).plural:{KIND_WIDTH}}{numbers}{why}", "error" if rose else "")])
     return lines or [[("no error counter of this link could be read", "dim")]]

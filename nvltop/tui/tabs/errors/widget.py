@@ -10,8 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from nvltop.analysis.errors import HISTORY_MINUTES
-from nvltop.formatting import age, count
-from nvltop.model import ErrorCount, known
+from nvltop.analysis.uptime import counted_s, per_day
+from nvltop.formatting import UNKNOWN, age, count, small_number
+from nvltop.model import ErrorCount, Maybe, Missing, known
 from nvltop.model.error_kinds import INFORMATIVE, error_kind
 from nvltop.report.nics import nic_name, nic_number
 from nvltop.report.phrases import remote_name
@@ -26,6 +27,7 @@ INFORMATIVE_OFFSET: Final = 1e25
 """More than any counter holds."""
 FIRST_NIC_SORT_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
+NIC_TIME: Final = Missing("the kernel does not report since when a NIC counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class CounterRow:
     words: str
     error: ErrorCount
     remote: str
+    uptime_s: Maybe[float]
+    """Seconds since the driver initialised the GPU."""
     link: bool = True
 
 
@@ -53,12 +57,15 @@ class ErrorsTab(ListTab[CounterRow]):
     COLUMNS: ClassVar = (
         Column("gpu", "GPU", 4, 0),
         Column("link", "LNK", 4, 0),
-        Column("kind", "KIND", 26, 3, left=True),
+        Column("kind", "KIND", 26, 5, left=True),
         Column("total", "LIFETIME", 9, 0),
+        Column("over", "IN", 5, 2),
+        Column("per_day", "PER DAY", 8, 8),
+        Column("hour", "HOUR+", 6, 6),
         Column("since", "START+", 7, 0),
-        Column("per_min", "PER MIN", 8, 1),
-        Column("changed", "CHANGED", 8, 2),
-        Column("remote", "REMOTE END OR NIC", 34, 4, left=True),
+        Column("per_min", "PER MIN", 8, 3),
+        Column("changed", "CHANGED", 8, 4),
+        Column("remote", "REMOTE END OR NIC", 34, 7, left=True),
     )
     FIRST_SORT = "since"
     ASCENDING_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
@@ -84,6 +91,7 @@ class ErrorsTab(ListTab[CounterRow]):
                 words=error_kind(kind).plural,
                 error=error,
                 remote=displayable(remote_name(link, index_of), self.view.glyphs),
+                uptime_s=g.uptime_s,
             )
             for g in self.view.gpus
             for link in g.links
@@ -100,6 +108,7 @@ class ErrorsTab(ListTab[CounterRow]):
                 words=error_kind(kind).plural,
                 error=error,
                 remote=displayable(f"NIC {nic_name(f)}", self.view.glyphs),
+                uptime_s=NIC_TIME,
                 link=False,
             )
             for i, f in enumerate(frame.nics)
@@ -124,12 +133,15 @@ class ErrorsTab(ListTab[CounterRow]):
             "total": error.total,
             "since": error.since_start,
             "per_min": error.per_min,
+            "over": counted_s(error, item.uptime_s),
+            "per_day": per_day(error, item.uptime_s),
+            "hour": error.last_hour,
         }
         value = values[column]
         # What is no trouble by itself (waiting for credit, say) would bury with its counts what is.
         below = (
             INFORMATIVE_OFFSET
-            if item.kind in INFORMATIVE and column in ("total", "since", "per_min")
+            if item.kind in INFORMATIVE and column in ("total", "since", "per_min", "per_day", "hour")
             else 0.0
         )
         return (float(value) if known(value) else -1.0) - below
@@ -150,6 +162,13 @@ class ErrorsTab(ListTab[CounterRow]):
             return count(error.total, 0), role
         if column.key == "since":
             return count(error.since_start, 0), role
+        if column.key == "over":
+            over_s = counted_s(error, item.uptime_s)
+            return (UNKNOWN if isinstance(over_s, Missing) else age(over_s)), "dim"
+        if column.key == "per_day":
+            return small_number(per_day(error, item.uptime_s)), role
+        if column.key == "hour":
+            return count(error.last_hour, 0), role
         if column.key == "per_min":
             return count(error.per_min, 0), role
         if column.key == "changed":
