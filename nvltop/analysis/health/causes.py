@@ -27,6 +27,9 @@ class Relation(NamedTuple):
     """Whether it explains only findings about the same link of the same GPU."""
 
 
+LIFETIME_RULES: Final = ("link-outlier", "link-error-rate")
+"""Rules about errors of the whole time since the driver initialised the GPU."""
+
 RELATIONS: Final = (
     Relation("lib-mismatch", ("driver-stuck", "no-read", "container-lost"), same_gpu=False),
     Relation("container-lost", ("driver-stuck", "no-read"), same_gpu=False),
@@ -40,7 +43,7 @@ RELATIONS: Final = (
     Relation("fabric-not-ready", ("p2p-dead", "traffic-disabled"), same_gpu=False),
     Relation("fabric-failed", ("p2p-dead", "traffic-disabled"), same_gpu=False),
     Relation("link-down", ("link-ber", "recovery-failed", "link-chronic", "link-crc"), same_link=True),
-    Relation("link-down", ("link-errors-legacy", "link-errors-nvl5", "link-outlier"), same_link=True),
+    Relation("link-down", ("link-errors-legacy", "link-errors-nvl5", *LIFETIME_RULES), same_link=True),
     Relation(
         "link-down",
         ("xid-nvlink", "recovery-action", "fewer-links", "bridge-partial", "fabric-health", "straggler"),
@@ -55,11 +58,11 @@ RELATIONS: Final = (
     Relation("xid-nvlink", ("stuck-collective", "heartbeat-stopped"), same_gpu=False),
     Relation("xid-gpu", ("stuck-collective", "heartbeat-stopped"), same_gpu=False),
     Relation("link-speed", ("link-imbalance",), same_gpu=False),
-    Relation("recovery-failed", ("link-errors-nvl5", "link-chronic", "link-outlier"), same_link=True),
-    Relation("link-chronic", ("link-errors-legacy", "link-errors-nvl5", "link-outlier"), same_link=True),
-    Relation("link-errors-legacy", ("link-crc", "link-outlier"), same_link=True),
-    Relation("link-errors-nvl5", ("link-ber", "link-outlier"), same_link=True),
-    Relation("link-crc", ("link-outlier",), same_link=True),
+    Relation("recovery-failed", ("link-errors-nvl5", "link-chronic", *LIFETIME_RULES), same_link=True),
+    Relation("link-chronic", ("link-errors-legacy", "link-errors-nvl5", *LIFETIME_RULES), same_link=True),
+    Relation("link-errors-legacy", ("link-crc", *LIFETIME_RULES), same_link=True),
+    Relation("link-errors-nvl5", ("link-ber", *LIFETIME_RULES), same_link=True),
+    Relation("link-crc", LIFETIME_RULES, same_link=True),
     Relation("throttled", ("straggler",)),
     Relation("stuck-collective", ("heartbeat-stopped", "straggler"), same_gpu=False),
     Relation("p2p-dead", ("p2p-fallback",), same_gpu=False),

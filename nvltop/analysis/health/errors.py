@@ -1,7 +1,8 @@
 """Rules about error counters of links.
 
-The rules check increases while nvltop is running, not lifetime totals. There are two exceptions: a counter
-at its maximum (counter-saturated), and a total far above that of all other links (link-outlier).
+The rules check increases while nvltop is running, not lifetime totals. There are three exceptions: a counter
+at its maximum (counter-saturated), a total far above that of all other links (link-outlier), and far more
+errors a day than on the other links (link-error-rate).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Final
 
 from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, SATURATED
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
+from nvltop.analysis.health.error_rates import FastLink
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
-from nvltop.formatting import age, count
+from nvltop.formatting import age, count, duration, small_number
 from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known
 from nvltop.model.error_kinds import error_kind
 
@@ -70,7 +72,14 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         for claim in _gpu(rule_input, g, summary.links)
     ]
     by_uuid = {g.gpu.uuid: g for g in gpus}
-    claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in rule_input.history.outliers.find(gpus)]
+    outliers = rule_input.history.outliers.find(gpus)
+    claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in outliers]
+    reported = {(o.gpu, o.link) for o in outliers}
+    claims += [
+        _fast(rule_input, by_uuid[f.gpu], f)
+        for f in rule_input.history.error_rates.find(gpus, rule_input.tick.mono_s)
+        if (f.gpu, f.link) not in reported
+    ]
     kinds = frozenset[str]().union(*[summary.kinds for summary in summaries])
     if not kinds:
         return claims, first_missing(g.nvlink.errors_total for g in gpus) or NO_COUNTER_READ
@@ -290,6 +299,33 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
     )
 
 
+def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
+    name = f"{gpu_name(g)} link {found.link}"
+    others = f"{small_number(found.others_per_day)} a day" if found.others_per_day else "0"
+    return Claim(
+        rule="link-error-rate",
+        gpu=g.gpu.uuid,
+        link=found.link,
+        headline=f"{name}: {small_number(found.per_day)} {error_kind(found.kind).headline}/day",
+        summary=f"{name} stands out: {found.total} {error_kind(found.kind).plural} in {duration(found.over_s)},"
+        f" {small_number(found.per_day)} a day, the other links {others} on average",
+        escalations=(Escalation(Severity.NOTICE, readings=1),),
+        read_s=rule_input.read_s(g, "errors"),
+        evidence=rule_input.evidence(
+            g,
+            "errors",
+            counter=found.kind,
+            total=found.total,
+            over_s=round(found.over_s),
+            per_day=round(found.per_day, 3),
+            others_per_day=round(found.others_per_day, 3),
+        ),
+        next_step="Watch whether the count rises (tab Errors); if it does, plan a field diagnostic",
+        source="nvltop (Poisson bound and ratio to the other links)",
+        confidence="likely",
+    )
+
+
 RULE_GROUP: Final = RuleGroup(
     "link errors",
     (
@@ -301,6 +337,7 @@ RULE_GROUP: Final = RuleGroup(
         "counter-saturated",
         "counter-reset",
         "link-outlier",
+        "link-error-rate",
     ),
     evaluate,
 )

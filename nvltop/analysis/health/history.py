@@ -8,6 +8,7 @@ from typing import Final
 
 from nvltop.analysis.errors import ErrorSummary
 from nvltop.analysis.health.board import Board
+from nvltop.analysis.health.error_rates import ErrorRates
 from nvltop.analysis.health.nic_proximity import NicProximity
 from nvltop.analysis.health.outliers import Outliers
 from nvltop.analysis.health.unread_time import UnreadTime
@@ -68,6 +69,7 @@ class RuleHistory:
     a link disagreed, by GPU and link of the sender."""
     _error_summaries: dict[str, ErrorSummary] = field(default_factory=dict)
     outliers: Outliers = field(default_factory=Outliers)
+    error_rates: ErrorRates = field(default_factory=ErrorRates)
     _nic_proximity: NicProximity | None = None
     _board: tuple[Inventory, Board] | None = None
 

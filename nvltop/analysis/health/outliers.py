@@ -86,7 +86,7 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
         (total, g, link)
         for g in gpus
         for link, kinds in errors_by_link(g.links).items()
-        if kind in kinds and (total := _settled(kinds[kind])) is not None
+        if kind in kinds and (total := settled_count(kinds[kind])) is not None
     ]
     if len(totals) < MIN_LINKS or max(t[0] for t in totals) < MIN_OUTLIER_COUNT:
         return []
@@ -102,7 +102,7 @@ def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
     return [Outlier(g.gpu.uuid, link, kind, total, rest) for total, g, link in out]
 
 
-def _settled(error: ErrorCount) -> int | None:
+def settled_count(error: ErrorCount) -> int | None:
     """Return a count without recent increases, which other rules report; None if it is unknown or full."""
     if not known(error.total) or error.total in SATURATED:
         return None
