@@ -79,6 +79,21 @@ class Gpu:
     """Nearest NUMA nodes by memory, such as `0` or `0,2-17`; `numa_node` is the first of them."""
     numa_id: Maybe[int] = NOT_READ
     """NUMA node that consists of the GPU's own memory, on GH200 and GB200."""
+    vbios: Maybe[str] = NOT_READ
+    """Version of the VBIOS."""
+    board_part_number: Maybe[str] = NOT_READ
+    nvlink_firmware: Maybe[str] = NOT_READ
+    """Versions by microcode, such as `MSE 14.4.0, NETIR 36.2014.1862` (`nvmlDeviceGetNvLinkInfo`)."""
+    nvlink_encryption: Maybe[bool] = NOT_READ
+    """Whether NVLink encryption (NVLE) is enabled."""
+    chassis_serial: Maybe[str] = NOT_READ
+    """Serial number of the chassis (`nvmlDeviceGetPlatformInfo`)."""
+    slot: Maybe[int] = NOT_READ
+    """Slot in the chassis, with those of switches counted."""
+    tray: Maybe[int] = NOT_READ
+    """Index of the tray among the compute trays of the chassis."""
+    host_id: Maybe[int] = NOT_READ
+    """Index of the node within its slot."""
 
 
 @dataclass(frozen=True, slots=True)

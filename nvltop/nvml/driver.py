@@ -76,6 +76,8 @@ class Driver:
         self._branch: int | None = None
         self.unused_samples: deque[Any] = deque()
         """GPM sample buffers that are no longer used; the next GPM sample frees them."""
+        self.firmware: dict[str, dict[str, Any]] = {}
+        """Firmware and place of each GPU, by UUID; new firmware needs a reset, and so another process."""
 
     def branch(self) -> int | None:
         """Return the driver branch, such as 580, or None if it cannot be read."""

@@ -44,6 +44,7 @@ BY_FIELD: Final = {
     "b": GPU,
     "hostname": "node-",
     "cluster_uuid": "cluster-",
+    "chassis_serial": "serial-",
     "user": "user-",
 }
 """Fields that hold nothing but a name, and what they are called instead."""
@@ -54,6 +55,9 @@ LEFT_OUT: Final = Missing("left out")
 VERBATIM: Final = frozenset(
     {
         "driver_version",
+        "vbios",
+        "board_part_number",
+        "nvlink_firmware",
         "nvml_version",
         "cuda_driver_version",
         "pci_bus_id",

@@ -156,6 +156,13 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
         event_reasons=gauges.event_reasons,
         mig=gpu.mig,
         persistence=gpu.persistence,
+        vbios=gpu.vbios,
+        board_part_number=gpu.board_part_number,
+        nvlink_firmware=gpu.nvlink_firmware,
+        nvlink_encryption=gpu.nvlink_encryption,
+        platform=as_object(
+            chassis_serial=gpu.chassis_serial, slot=gpu.slot, tray=gpu.tray, host_id=gpu.host_id
+        ),
         uptime_s=_rounded(g.uptime_s, 1),
         pcie=as_object(
             gen=gauges.pcie_gen,

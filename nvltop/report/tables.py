@@ -7,13 +7,24 @@ from typing import Final
 
 from nvltop.analysis.link_capacity import mean_link_share
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
-from nvltop.model import ErrorCount, Frame, GpuFrame, Link, LinkState, Maybe, Missing, NicFrame, known
+from nvltop.model import (
+    NOT_SUPPORTED,
+    ErrorCount,
+    Frame,
+    GpuFrame,
+    Link,
+    LinkState,
+    Maybe,
+    Missing,
+    NicFrame,
+    known,
+)
 from nvltop.report import activity
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.phrases import remote_name, text_or_unknown
-from nvltop.text import width
+from nvltop.text import ranges, width
 
 DASH: Final = "-"
 """Cell of a value that does not exist, unlike `?`, which could not be read."""
@@ -62,6 +73,33 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
             ]
         )
     return table(rows, left=3)
+
+
+def firmware(gpus: Sequence[GpuFrame]) -> str:
+    """Return a row for each kind of board, with the columns that at least one GPU has."""
+    columns: dict[str, list[Maybe[object]]] = {
+        "BOARD": [g.gpu.board_part_number for g in gpus],
+        "VBIOS": [g.gpu.vbios for g in gpus],
+        "TRAY": [g.gpu.tray for g in gpus],
+        "SLOT": [g.gpu.slot for g in gpus],
+        "CHASSIS": [g.gpu.chassis_serial for g in gpus],
+        "NVLE": [g.gpu.nvlink_encryption for g in gpus],
+        "NVLINK FIRMWARE": [g.gpu.nvlink_firmware for g in gpus],
+    }
+    shown = {title: values for title, values in columns.items() if any(known(v) for v in values)}
+    if not shown:
+        return ""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for i, g in enumerate(gpus):
+        alike.setdefault(tuple(_version(values[i]) for values in shown.values()), []).append(g.gpu.index)
+    rows = [["GPUS", *shown], *([ranges(indices), *cells] for cells, indices in alike.items())]
+    return table(rows, left=len(rows[0]))
+
+
+def _version(value: Maybe[object]) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return DASH if value == NOT_SUPPORTED else text_or_unknown(value)
 
 
 def nics(frame: Frame) -> str:

@@ -54,6 +54,7 @@ from nvltop.analysis.health import (
     errors,
     events,
     fabric,
+    firmware,
     gpus,
     job,
     links,
@@ -84,6 +85,7 @@ RULE_GROUPS: Final[tuple[RuleGroup, ...]] = (
     nics.RULE_GROUP,
     saturation.RULE_GROUP,
     job.RULE_GROUP,
+    firmware.RULE_GROUP,
     self_checks.RULE_GROUP,
     driver_access.DESIGN,
 )

@@ -17,6 +17,7 @@ from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.outliers import Outlier
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
+from nvltop.analysis.uptime import DAY_S
 from nvltop.formatting import age, count, duration, small_number
 from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known
 from nvltop.model.error_kinds import error_kind
@@ -307,8 +308,9 @@ def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
         gpu=g.gpu.uuid,
         link=found.link,
         headline=f"{name}: {small_number(found.per_day)} {error_kind(found.kind).headline}/day",
-        summary=f"{name} stands out: {found.total} {error_kind(found.kind).plural} in {duration(found.over_s)},"
-        f" {small_number(found.per_day)} a day, the other links {others} on average",
+        summary=f"{name} stands out: {found.total} {error_kind(found.kind).plural} in"
+        f" {duration(found.over_s)}, {small_number(found.per_day)} a day, the other links {others}"
+        " on average",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(
@@ -316,7 +318,7 @@ def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
             "errors",
             counter=found.kind,
             total=found.total,
-            over_s=round(found.over_s),
+            days=round(found.over_s / DAY_S, 1),
             per_day=round(found.per_day, 3),
             others_per_day=round(found.others_per_day, 3),
         ),

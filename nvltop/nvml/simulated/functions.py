@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.nvml.simulated import affinity, events, processes, samples
+from nvltop.nvml.simulated import affinity, events, firmware, processes, samples
 from nvltop.nvml.simulated.abi import (
     ARGUMENT_VERSION_MISMATCH,
     INVALID_ARGUMENT,
@@ -43,7 +43,7 @@ def function_table(driver: SimulatedDriver) -> FunctionTable:
     """Return every function of the simulated library."""
     table: FunctionTable = {}
     parts = (_system, _identity, _gauges, _links, _topology)
-    modules = (affinity, events, processes, samples)
+    modules = (affinity, events, firmware, processes, samples)
     for part in (*parts, *(module.function_table for module in modules)):
         table |= part(driver)
     return table

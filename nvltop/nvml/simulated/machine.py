@@ -57,6 +57,8 @@ class Machine:
         self.workload = Workload(scenario, gpu)
         self.initialised_t = dict.fromkeys(range(node.gpus), -INITIAL_UPTIME_S)
         """Time at which the driver last initialised each GPU, in the seconds of the simulation."""
+        self.firmware: dict[int, str] = {}
+        """VBIOS versions of GPUs that differ from the others, by index."""
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:

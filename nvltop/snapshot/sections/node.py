@@ -84,7 +84,8 @@ def more_about_gpus(snapshot: Snapshot) -> str:
             fabric.recovery_action,
         ]
         rows.append([str(gpu.index), gpu.uuid, *("-" if isinstance(v, Missing) else str(v) for v in values)])
-    return code_block(tables.table(rows, left=2))
+    parts = [tables.table(rows, left=2), tables.firmware(frame.gpus)]
+    return "\n\n".join(code_block(part) for part in parts if part)
 
 
 def matrix(snapshot: Snapshot) -> str:
