@@ -1,7 +1,7 @@
 """The text of a recording in chunks, decompressed, without its damaged parts.
 
-A damaged gzip member or Zstandard frame is skipped: reading continues at the next one that begins with the
-header of a segment. A part is decompressed completely before any of its text is used, so that its checksum
+A damaged gzip member or Zstandard frame is skipped: reading continues at the next one with the header of a
+segment. A part is decompressed completely before any of its text is used, so that its checksum
 covers all of it, unless it is much larger than those that nvltop writes.
 """
 

@@ -1,4 +1,4 @@
-"""The last minutes, kept as a recording in memory all the time, so that a snapshot has what led up to it."""
+"""A recording of the last minutes in memory, so that a snapshot shows what led up to it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from nvltop.record.journal import Journal
 from nvltop.record.marks import Mark, Marker
 from nvltop.record.redact import Redactor
 
-MAX_BYTES: Final = 7 << 18
-"""Bytes, packed; about half an hour of a DGX H100 at work."""
+MAX_BYTES: Final = 9 << 18
+"""Size limit of the compressed recording, bytes: about half an hour of a DGX H100 at work."""
 BATCH: Final = 128
-"""Items that are encoded together, which takes some milliseconds: one by one, between other work, each
-would cost three times as much."""
+"""Number of items that are encoded together, which takes some milliseconds. One by one, between other work,
+each would cost three times as much."""
 SAMPLE_S: Final = 1.0
-"""Time between two readings of link counters that are kept: all of them would cost four times as much."""
+"""Time between two recorded readings of link counters, seconds: all of them would cost four times as much."""
 EARLY_SHARE: Final = 0.9
+"""Share of `SAMPLE_S` after which the next reading is recorded."""
 MAX_GAP_S: Final = 0.01
-"""Between spans of compute activity that become one."""
+"""Longest gap between two spans of compute activity that are joined, seconds."""
 PACK_BYTES: Final = 1 << 16
-"""Bytes that are packed at a time, which takes some milliseconds."""
-SEGMENTS: Final = 8
-"""In how many steps the oldest goes: each stretch can be read without those before it."""
+"""Number of bytes that are compressed together, which takes some milliseconds."""
+SEGMENT_S: Final = 55.0
+"""Length of a segment, seconds. Each can be read alone; the oldest is dropped first."""
 
 MARK_KINDS: Final = ("state", "gpu", "inventory")
-"""Of marks that are kept; events and errors are kept elsewhere."""
+"""Kinds of the marks that are stored; events and errors are stored elsewhere."""
 MAX_MARKS: Final = 200
+"""Number of stored marks."""
 
 
 def join(before: Reading, after: Reading) -> Reading | None:
-    """Return compute activity over two spans that follow one another; None if these do not."""
+    """Return compute activity over two adjacent spans; None if they are not adjacent."""
     a, b = before.data, after.data
     assert isinstance(a, ComputeActivity)
     assert isinstance(b, ComputeActivity)
@@ -56,36 +58,38 @@ def join(before: Reading, after: Reading) -> Reading | None:
 
 
 class FlightRecorder:
-    """Items as they come, redacted and encoded some at a time; the oldest go beyond `limit` bytes."""
+    """Redacts and encodes items in batches; drops the oldest beyond `limit` bytes."""
 
     def __init__(self, redact: Redactor, limit: int = MAX_BYTES) -> None:
         self._redact = redact
         self._limit = limit
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._journal = Journal(self._redact.removed)
-        self._stretches: deque[list[bytes]] = deque()
+        self._segments: deque[list[bytes]] = deque()
         self._marker = Marker()
         self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self._size = 0
-        """Packed bytes of all stretches."""
+        """Size of the compressed parts of all segments, bytes."""
+        self._begin_s: float | None = None
+        """Time of the first tick of the newest segment."""
         self._taken_s: dict[str, float] = {}
-        """When the counters of each GPU, and a tick, were taken last."""
+        """Time of the last recorded counters of each GPU, and of the last tick."""
         self._joining: dict[str, Reading] = {}
-        """Compute activity of each GPU that does not cover a second yet."""
+        """Compute activity of each GPU that covers less than a second so far."""
         self._open: list[bytes] = []
         self._open_size = 0
         self._waiting: list[Item] = []
-        """The newest items, not looked at yet."""
-        self._begin_stretch()
+        """The newest items, not encoded yet."""
+        self._begin_segment()
 
     def clear(self) -> None:
-        """Forget everything, as after a jump back in a replay."""
-        self._begin_anew()
+        """Remove everything, as after a jump in a replay."""
+        self._reset()
 
     def write(self, *items: Item) -> None:
-        """Take items; of what is read several times a second, one reading a second is kept."""
+        """Add items; of values that are read several times a second, one per second is recorded."""
         self._waiting += items
         if len(self._waiting) >= BATCH:
             self._catch_up()
@@ -93,9 +97,14 @@ class FlightRecorder:
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
         for item in self._thinned(waiting):
-            told = self._redact(item)
-            self._marks += [mark for mark in self._marker.marks(told) if mark.kind in MARK_KINDS]
-            self._put(self._journal.lines(told))
+            redacted = self._redact(item)
+            self._marks += [mark for mark in self._marker.marks(redacted) if mark.kind in MARK_KINDS]
+            self._put(self._journal.lines(redacted))
+            if isinstance(item, Tick):
+                self._begin_s = item.mono_s if self._begin_s is None else self._begin_s
+                if item.mono_s - self._begin_s >= SEGMENT_S:
+                    self._pack()
+                    self._begin_segment()
 
     def _thinned(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
@@ -128,44 +137,43 @@ class FlightRecorder:
 
     @property
     def redact(self) -> Redactor:
-        """What takes names out; it knows all that the items have told, and finds them in texts as well."""
+        """The redactor, which has seen the names in all items and finds them in texts as well."""
         self._catch_up()
         return self._redact
 
     @property
     def marks(self) -> Sequence[Mark]:
-        """The newest moments worth a word: links and GPUs that changed."""
+        """The newest marks: links and GPUs that changed."""
         self._catch_up()
         return self._marks
 
     def recording(self) -> bytes:
-        """Return what is kept as the bytes of a `.gz` recording."""
+        """Return the bytes of a `.gz` recording."""
         self._catch_up()
         self._pack()
-        return b"".join(part for stretch in self._stretches for part in stretch)
+        return b"".join(part for segment in self._segments for part in segment)
 
     @property
     def size(self) -> int:
-        """Bytes that are held of what has been encoded."""
+        """Size of the stored recording, bytes."""
         return self._size + self._open_size
 
-    def _begin_stretch(self) -> None:
-        self._stretches.append([])
+    def _begin_segment(self) -> None:
+        self._segments.append([])
+        self._begin_s = None
         self._put(self._journal.begin())
 
     def _put(self, lines: list[bytes]) -> None:
         self._open += lines
         self._open_size += sum(map(len, lines))
-        while len(self._stretches) > 1 and self.size > self._limit:
-            self._size -= sum(map(len, self._stretches.popleft()))
+        while len(self._segments) > 1 and self.size > self._limit:
+            self._size -= sum(map(len, self._segments.popleft()))
         if self._open_size >= PACK_BYTES:
             self._pack()
-            if sum(map(len, self._stretches[-1])) >= self._limit // SEGMENTS:
-                self._begin_stretch()
 
     def _pack(self) -> None:
         if self._open:
             part = gzip_part(b"".join(self._open))
-            self._stretches[-1].append(part)
+            self._segments[-1].append(part)
             self._size += len(part)
             self._open, self._open_size = [], 0

@@ -84,34 +84,42 @@ class Lines:
                 rest.clear()
                 too_long = searching = False
                 continue
-            if self.skipping:
-                if not searching:
-                    rest[:0] = b"\n"
-                    searching = True
-                rest += chunk
-                at = rest.find(b"\n" + HEADER_START)
-                if at < 0:
-                    del rest[: -len(HEADER_START)]
-                    continue
-                chunk = bytes(rest[at + 1 :])
-                rest.clear()
-                self.skipping = too_long = searching = False
             start = 0
-            while (end := chunk.find(b"\n", start)) >= 0:
+            while start < len(chunk):
+                if self.skipping:
+                    if not searching:
+                        # A line begins here, or `rest` is the beginning of one.
+                        searching = True
+                        if rest or not start:
+                            chunk, start = b"\n" + rest + chunk[start:], 0
+                        else:
+                            start -= 1  # the end of the previous line
+                    elif rest:
+                        chunk, start = bytes(rest) + chunk, 0
+                    rest.clear()
+                    at = chunk.find(b"\n" + HEADER_START, start)
+                    if at < 0:
+                        rest += chunk[-len(HEADER_START) :]
+                        break
+                    start = at + 1
+                    self.skipping = too_long = searching = False
+                end = chunk.find(b"\n", start)
+                if end < 0:
+                    rest += chunk[start:]
+                    if len(rest) > MAX_LINE:
+                        rest.clear()
+                        self.line += not too_long
+                        too_long = True
+                    break
                 rest += chunk[start:end]
                 start = end + 1
                 self.line += 1
+                line: bytes | Gap = bytes(rest)
                 if too_long or len(rest) > MAX_LINE:
-                    yield Gap(TOO_LONG)
-                else:
-                    yield bytes(rest)
+                    line = Gap(TOO_LONG)
                 rest.clear()
                 too_long = False
-            rest += chunk[start:]
-            if len(rest) > MAX_LINE:
-                rest.clear()
-                self.line += not too_long
-                too_long = True
+                yield line
         if too_long:
             yield Gap(TOO_LONG)
         self.incomplete = bool(rest) and not self.skipping

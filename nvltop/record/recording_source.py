@@ -11,7 +11,7 @@ from nvltop.record.writer import RecordingWriter
 
 
 class RecordingSource:
-    """Passes everything on; when the file can no longer be written, that is told and nothing else stops."""
+    """Passes everything on. When the file can no longer be written, the tick says so and the run goes on."""
 
     def __init__(self, source: ItemSource, recorder: RecordingWriter) -> None:
         self._source = source
@@ -49,7 +49,7 @@ class RecordingSource:
         return items
 
     def tick(self) -> Tick:
-        """Return the source's tick, and record it; tells if recording has stopped."""
+        """Return the source's tick, and record it; its note says if recording has stopped."""
         tick = self._source.tick()
         self._recorder.write(tick)
         if self._recorder.error:

@@ -1,4 +1,4 @@
-"""Takes out of items and frames what would tell strangers whose machine it was.
+"""Remove from items and frames what identifies the machine.
 
 Names of the host and its users, UUIDs, serial numbers and addresses become placeholders such as
 `GPU-a1`, `node-1` or `user-1`: the same for the same thing as long as one `Redactor` is used, and
@@ -141,7 +141,7 @@ NO_NAMES: Final = frozenset(
     {"root", "nobody", "user", "admin", "localhost", "gpu", "node", "nvidia", "none", "linux"}
     | {"ubuntu", "debian", "centos", "fedora", "rocky", "core", "opc", "ec2-user", "azureuser"}
 )
-"""They tell nothing."""
+"""Names that reveal nothing and are kept."""
 
 _NAMELESS: Final = frozenset({int, float, bool, type(None), LinkState, Counter, Scope})
 """Types whose values name nobody: nearly all that is read is of these alone."""
@@ -172,7 +172,7 @@ class Redactor:
     ) -> None:
         """Take the names to look for in texts and what to call them; those of this machine by default.
 
-        `arguments` says what is kept of the arguments of a process; nothing unless told.
+        `arguments` returns the part of the arguments of a process that is kept; without it, nothing is kept.
         """
         self._arguments = arguments
         self.removed = (*REMOVED, ARGUMENTS if arguments is None else f"secrets in {ARGUMENTS}")
@@ -207,7 +207,7 @@ class Redactor:
         return self._given.get((BY_FIELD["user"], text.lower())) or self.text(text)
 
     def text(self, text: str) -> str:
-        """Return a text of any length with placeholders instead of what must not be told."""
+        """Return a text of any length with placeholders for names and addresses."""
         for kind, pattern in self._replace:
             text = pattern.sub(partial(self._found, kind), text)
         return text
@@ -315,7 +315,9 @@ class Redactor:
             if len(self._texts) > MAX_TEXTS:
                 self._texts.clear()
             self._texts[text] = text if new == text else new
-        return self._texts[text]
+        known = self._texts[text]
+        # The same object, so that what needs no redaction is not copied.
+        return text if known == text else known
 
     def _found(self, kind: str, match: re.Match[str]) -> str:
         return self._placeholder(kind, match[0])

@@ -28,8 +28,8 @@ BATCH: Final = 200
 class ReplaySource:
     """The items of a recording, when their time has come.
 
-    Times are the recording's own. After a jump back the items come from the beginning again:
-    `generation` has grown then, and what was made of the items before must be dropped.
+    Times are those of the recording. After a jump back or far forward the items begin at another place:
+    `generation` has grown then, and everything derived from earlier items must be dropped.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ReplaySource:
         progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read the whole file once, telling `progress`; raise `RecordingError` at what is no recording."""
+        """Find the length and marks of the file, with `progress`; raise `RecordingError` if it is not one."""
         self.path = Path(path)
         self.timeline: Timeline = open_timeline(path, progress)
         self._paused = False
@@ -67,7 +67,7 @@ class ReplaySource:
         self._next = self._read()
 
     def fileno(self) -> int:
-        """Return -1: nothing tells when items are due but the clock."""
+        """Return -1: only the clock says when items are due."""
         return -1
 
     def set_interval(self, interval_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What happened when in a recording: its length, and marks at what one might want to jump to."""
+"""The timeline of a recording: its length, and the marks to jump to."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def open_timeline(path: str | Path, progress: Progress | None = None) -> Timelin
 
 
 def scan(path: str | Path, progress: Progress | None = None) -> Timeline:
-    """Read a recording from end to end; raise `RecordingError` at what is no recording."""
+    """Return the timeline of a recording that is read completely; raise `RecordingError` if it is not one."""
     timeline: Timeline | None = None
     ticked = False
     marker, findings = Marker(), FindingMarker()

@@ -28,7 +28,7 @@ BLOCK_BYTES: Final = 1 << 18
 """Size of a block, bytes, above which it is written early; compressing it takes some ten milliseconds."""
 PLAIN_BLOCK_S: Final = 1.0
 """Length of a block of a file that is not compressed, seconds: longer blocks would not make it smaller."""
-SEGMENT_S: Final = 45.0
+SEGMENT_S: Final = 50.0
 """Length of a segment, seconds. Damage to a segment loses no more than the segment."""
 CLOSE_TIMEOUT_S: Final = 2.0
 """Time in seconds that closing waits for the disk."""

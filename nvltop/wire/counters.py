@@ -1,12 +1,12 @@
-"""Link counters as what they missed a guess by, which is a number of few digits.
+"""Link counters as differences to a prediction, which have few digits.
 
 The links of a busy GPU carry nearly the same, so the increments of one sweep lie close to their mean,
 even when the traffic comes in bursts; where the links differ for good, they lie close to the increments
-before. The better guess is taken for each direction. Whole KiB, as NVML counts, are told in KiB.
+before. The better prediction is used for each direction. Multiples of 1 KiB are written in KiB.
 
-What is left is noise, which no compressor makes shorter than its digits; so it is packed to about its
-entropy: as the digits of one long number, to a base just above the largest of them. That number is
-written in decimal, since a line that is nothing but decimal digits is what a Huffman code serves best.
+The residuals are noise, which no compressor makes shorter than its digits. They are packed to about their
+entropy, as the digits of one long number in a base just above the largest of them. This number is written in
+decimal, because lines of decimal digits only are well suited to a Huffman code.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from nvltop.model import LinkCounters, Maybe, Missing
 from nvltop.wire.decoding import MAX_NUMBER, CodecError
 
 UNITS: Final = (1, 1024)
-"""Bytes, by the number that stands for the unit."""
+"""Size of the units in bytes, by their number."""
 PARTS: Final = 6
-"""Stamps, unit, guess for TX, guess for RX, base and number of the residuals."""
+"""Number of entries: stamps, unit, guess for TX, guess for RX, base and packed residuals."""
 TOO_LONG: Final = 10**4000
-"""Python reads a little more as one number (`sys.int_info.default_max_str_digits`)."""
+"""Limit of a packed number; Python parses slightly more digits (`sys.int_info.default_max_str_digits`)."""
 
 
 @dataclass(slots=True)
 class Track:
-    """Counters of one GPU as last seen, and by how much the known ones had moved."""
+    """The last counters of one GPU, and the increments of the known ones."""
 
     data: LinkCounters
     tx_moved: list[int] = field(default_factory=list)
     rx_moved: list[int] = field(default_factory=list)
 
     def write(self, now: LinkCounters, wall_s: float) -> list[Any] | None:
-        """Return `now` as differences; None if it is not of the same shape, then it starts anew."""
+        """Return `now` as differences; None if its shape has changed, which begins a new series."""
         was = self.data
         self.data = now
         before, self.tx_moved, self.rx_moved = (self.tx_moved, self.rx_moved), [], []
@@ -55,7 +55,7 @@ class Track:
         return [_stamps(now.stamp_us, wall_s), unit, tx_guess, rx_guess, base, packed]
 
     def read(self, parts: list[Any], wall_s: float) -> LinkCounters:
-        """Return the counters that `parts` stands for; raise `CodecError` if it fits not."""
+        """Return the counters that `parts` stands for; raise `CodecError` if they do not fit."""
         if len(parts) != PARTS:
             raise CodecError("not counters")
         stamps, unit, tx_guess, rx_guess, base, packed = parts
@@ -95,7 +95,7 @@ def _moved(was: Sequence[Maybe[int]], now: Sequence[Maybe[int]]) -> list[int] | 
 
 
 def _guess(moved: list[int], before: list[int], unit: int) -> tuple[int | None, list[int]]:
-    """Return the guess (None for the increments before) and what it missed by, in units."""
+    """Return the prediction (None for the previous increments) and the residuals, in units."""
     moved = [m // unit for m in moved]
     if not moved:
         return 0, []
@@ -118,7 +118,7 @@ def _resolve(guess: object, missed: list[int], before: list[int], unit: int) -> 
 
 
 def pack(numbers: list[int]) -> tuple[int, int]:
-    """Return a base, and whole numbers as the digits to it of one number, the first lowest."""
+    """Return a base, and integers as the digits of one number in that base, the first lowest."""
     # 0, -1, 1, -2, … become 0, 1, 2, 3, …
     digits = [2 * n if n >= 0 else -2 * n - 1 for n in numbers]
     base = max(digits, default=0) + 1
@@ -129,7 +129,7 @@ def pack(numbers: list[int]) -> tuple[int, int]:
 
 
 def unpack(base: object, packed: object, count: int) -> list[int]:
-    """Return `count` numbers that `pack` has made one; raise `CodecError` if these are none."""
+    """Return the `count` numbers that `pack` has packed; raise `CodecError` if they are not valid."""
     if type(base) is not int or not 1 <= base < MAX_NUMBER or type(packed) is not int or packed < 0:
         raise CodecError("not counters")
     numbers = []
@@ -150,7 +150,7 @@ def _add(was: Sequence[Maybe[int]], moved: list[int]) -> tuple[Maybe[int], ...]:
 
 
 def _stamps(stamp_us: tuple[int, ...], wall_s: float) -> list[int]:
-    """Return NVML's times as steps, the first from our own time of the reading."""
+    """Return NVML's times as differences, the first to the wall time of the reading."""
     before = (int(wall_s * 1e6), *stamp_us)
     return [b - a for a, b in zip(before, stamp_us, strict=False)]
 

@@ -1,4 +1,4 @@
-"""What changed between two JSON values, as a JSON value.
+"""The difference between two JSON values, as a JSON value.
 
 A patch is `{"key or index": patch, …}`, which changes some entries of an object or a list and leaves its
 shape alone; or `[new]`, which replaces; or a plain value, which replaces as well.

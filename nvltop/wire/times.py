@@ -1,7 +1,7 @@
-"""Times as small steps: exact, and short for whole microseconds, which is how the worker sends them.
+"""Times as differences: exact, and short for whole microseconds, in which the worker sends them.
 
-A time that is a whole number of microseconds is told as the whole number since the time before it; any
-other float is told as itself.
+A whole number of microseconds is written as the integer difference to the previous time, any other float as
+itself.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from nvltop.wire.decoding import CodecError
 
 US: Final = 10**6
 MAX_S: Final = 1e11
-"""Seconds; some three thousand years."""
+"""Limit of times, seconds: some three thousand years."""
 MAX_STEP: Final = 1 << 68
 
 
 def to_us(seconds: float) -> int | None:
-    """Return the microseconds that `seconds` is the nearest float to; None if there are none such."""
+    """Return `seconds` in microseconds; None if the float is not that of a whole number of microseconds."""
     us = round(seconds * US)
     return us if us / US == seconds else None
 
 
 @dataclass(slots=True)
 class Times:
-    """The newest time of a recording, and how far the wall clock was ahead of it, in µs."""
+    """The newest time of a stream, and the difference of the wall clock to it, in µs."""
 
     mono_us: int = 0
     ahead_us: int = 0
 
     def write(self, *mono_s: float, wall_s: float) -> list[float]:
-        """Turn times of CLOCK_MONOTONIC and the Unix time of the last one into steps."""
+        """Return times of CLOCK_MONOTONIC, and the Unix time of the last one, as differences."""
         steps = []
         for seconds in mono_s:
             step, self.mono_us = _step(seconds, self.mono_us)
@@ -41,7 +41,7 @@ class Times:
         return [*steps, step]
 
     def read(self, steps: list[object]) -> tuple[float, ...]:
-        """Turn steps back into times; raise `CodecError` if they are none."""
+        """Return the times of differences; raise `CodecError` if they are not valid."""
         times = []
         for step in steps[:-1]:
             seconds, self.mono_us = _seconds(step, self.mono_us)

@@ -249,4 +249,4 @@ def test_a_file_that_breaks_after_it_was_opened_ends_there(path, clock):
     replay.jump(0)
     assert drain(replay) == []
     assert replay.ended
-    assert str(replay.error).endswith("not a recording of nvltop")
+    assert str(replay.error).endswith("cut off before the first line was complete")

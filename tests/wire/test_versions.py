@@ -180,4 +180,4 @@ def test_a_group_is_encoded_once_for_pipe_flight_recorder_and_file(tmp_path, mon
     (tmp_path / "ring.gz").write_bytes(ring.recording())
     for name in ("x", "ring.gz"):
         with open_recording(tmp_path / name) as recording:
-            assert list(recording) == written
+            assert [item.data for item in recording] == [item.data for item in written]
