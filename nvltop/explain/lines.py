@@ -22,6 +22,8 @@ FABRIC: Final = (b"multicast group", b"Team setup request", b"Fabric Manager ver
 FABRIC_MARK: Final = b"] [tid "
 TEAM: Final = FABRIC[1]
 """Stands in the second line of its record."""
+DENSE: Final = 512
+"""Bytes per line of the kernel driver below which all lines of a chunk are examined one by one."""
 EXPORT: Final = b"__CURSOR="
 """First field of an entry of `journalctl -o export`."""
 MAX_LINE: Final = 16384
@@ -31,6 +33,9 @@ MAX_LINE: Final = 16384
 def selected(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines of interest in their order; chunks must end with a line."""
     for chunk in chunks:
+        if chunk.count(NEEDLES[0]) * DENSE > len(chunk) and FABRIC_MARK not in chunk:
+            yield from _each(chunk)
+            continue
         starts = set[int]()
         for needle in (*NEEDLES, *FABRIC) if FABRIC_MARK in chunk else NEEDLES:
             at = chunk.find(needle)
@@ -50,6 +55,13 @@ def selected(chunks: Iterable[bytes]) -> Iterator[str]:
             # The fabric manager goes on in lines without a stamp.
             if line.startswith(b"[") and b"] [tid" in line and end >= 0:
                 yield from _continuation(chunk, end + 1, starts)
+
+
+def _each(chunk: bytes) -> Iterator[str]:
+    """Yield the lines of interest of a chunk in which most lines are of interest."""
+    for line in chunk.split(b"\n"):
+        if NEEDLES[0] in line or line.startswith(b"-- ") or any(needle in line for needle in NEEDLES):
+            yield line[:MAX_LINE].decode(errors="replace").rstrip("\r")
 
 
 def _continuation(chunk: bytes, start: int, taken: set[int]) -> Iterator[str]:

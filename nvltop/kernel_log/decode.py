@@ -97,22 +97,15 @@ def _xid(text: str, match: re.Match[str]) -> LogFault:
 
 
 def _nvlink5(code: int, where: str | None, rest: str, process: str | None) -> LogFault:
-    known, found = lookup(code), nvlink5.decode(code, rest)
+    found = nvlink5.decode(code, rest)
     if found is None:
+        known = lookup(code)
         return LogFault("xid", Severity.WARNING, _message(code, rest), code=code, pci_bus_id=where,
                         meaning=known.meaning, next_step=known.action, process=process)  # fmt: skip
-    row = found.row
-    if row is None:
-        severity = Severity.CRITICAL if found.fatal else Severity.WARNING
-    elif row.harmless:
-        severity = Severity.NOTICE
-    elif row.resolution.immediate == "IGNORE":
-        severity = Severity.WARNING
-    else:
-        severity = Severity.CRITICAL if found.fatal or row.fatal else Severity.WARNING
+    judged = _nvlink5_meaning(code, found.fatal, found.row)
     return LogFault(
         kind="xid",
-        severity=severity,
+        severity=judged.severity,
         text=_message(code, rest),
         code=code,
         subcode=found.subcode,
@@ -121,11 +114,34 @@ def _nvlink5(code: int, where: str | None, rest: str, process: str | None) -> Lo
         link=found.link,
         unit=found.unit,
         fatal=found.fatal,
+        blames=judged.blames,
+        meaning=judged.meaning,
+        next_step=judged.next_step,
+        echo=judged.echo,
+        process=process,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _nvlink5_meaning(code: int, fatal: bool, row: nvlink5.Row | None) -> LogFault:
+    """Return what follows from the sheet's row alone: severity, blame, meaning and next step."""
+    known = lookup(code)
+    if row is None:
+        severity = Severity.CRITICAL if fatal else Severity.WARNING
+    elif row.harmless:
+        severity = Severity.NOTICE
+    elif row.resolution.immediate == "IGNORE":
+        severity = Severity.WARNING
+    else:
+        severity = Severity.CRITICAL if fatal or row.fatal else Severity.WARNING
+    return LogFault(
+        kind="xid",
+        severity=severity,
+        text="",
         blames=row.blames if row else "unknown",
         meaning=_joined(known.meaning, row.effect if row else ""),
         next_step=row.next_step if row else known.action,
         echo=row is not None and not row.fatal and not row.harmless and row.blames == "unknown",
-        process=process,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from nvltop.kernel_log.xid_actions import Resolution, in_words
@@ -22,6 +23,8 @@ LINE: Final = re.compile(
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"0x([0-9a-fA-F]{8})(?![0-9a-fA-F])")
+LINK_FAULT: Final = 149
+"""Xid whose rows are selected by the sub-code."""
 _ALL_BITS: Final = 0xFFFFFFFF
 
 
@@ -160,27 +163,37 @@ def decode(code: int, message: str) -> Decoded | None:
     if not matches:
         return None
     match = matches[-1]
-    words = [int(word, 16) for word in _WORD.findall(match["words"] or "")]
-    subcode = words[0] >> 20 & 0x3F if words else None
-    status = words[1] if len(words) > 1 else None
-    link = int(match["link"])
+    unit, fatal, digits, more, listed = match.groups()
+    words = _WORD.findall(listed, 0, 32) if listed else ()
+    subcode = int(words[0], 16) >> 20 & 0x3F if words else None
+    status = int(words[1], 16) if len(words) > 1 else None
+    link = int(digits)
     # A line that ends right behind one digit may have lost the second one.
-    cut_off = match["more"] == "" and len(match["link"]) < 2
-    unit = match["unit"].upper()
-    return Decoded(
-        unit=unit,
-        fatal=match["fatal"].lower() == "fatal",
-        link=None if link < 0 or cut_off else link,
-        subcode=subcode,
-        status=status,
-        row=find(code, unit, subcode, status),
-    )
+    cut_off = more == "" and len(digits) < 2
+    unit = unit.upper()
+    deciding = None if status is None else status & _deciding_bits(code, unit)
+    row = find(code, unit, subcode if code == LINK_FAULT else None, deciding)
+    return Decoded(unit, len(fatal) == 5, None if link < 0 or cut_off else link, subcode, status, row)
 
 
+@lru_cache(maxsize=1024)
+def _deciding_bits(code: int, unit: str) -> int:
+    """Return the bits of the status that select a row."""
+    rows = _rows(code, unit)
+    return _ALL_BITS if rows is None else sum(rows)
+
+
+def _rows(code: int, unit: str) -> Mapping[int, Row] | None:
+    """Return the rows of a unit by bit of the status."""
+    name = unit.partition("/")[0]
+    return BY_STATUS.get((code, name)) or BY_STATUS.get((code, name.partition("_PIPE")[0]))
+
+
+@lru_cache(maxsize=4096)
 def find(code: int, unit: str, subcode: int | None, status: int | None) -> Row | None:
     """Return NVIDIA's row; None where the sheet has none or the line lacks what selects it."""
     name = unit.partition("/")[0]
-    if code == 149:
+    if code == LINK_FAULT:
         if name in ("NETIR_LINK_EVT", "NETIR_LINK_DOWN"):
             return None if subcode is None else _LINK_DOWN.get(subcode)
         if name == "NETIR_BER_EVENT":
@@ -190,7 +203,7 @@ def find(code: int, unit: str, subcode: int | None, status: int | None) -> Row |
         return _SYMPATHETIC if name in ("NETIR", "NETIR_INT") else None
     if code == 150:
         return _LOCAL if name == "MSE_WATCHDOG" else None
-    rows = BY_STATUS.get((code, name)) or BY_STATUS.get((code, name.partition("_PIPE")[0]))
+    rows = _rows(code, unit)
     if rows is None or status is None:
         return None
     found = [row for bit, row in rows.items() if status & bit]

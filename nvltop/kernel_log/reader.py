@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from nvltop.kernel_log import driver, fabric
@@ -40,39 +40,34 @@ class LogReader:
         self.records = 0
         """Records of the drivers, the fabric manager and IMEX so far."""
 
-    def feed(self, line: str) -> Iterator[LogEvent]:
-        """Yield the events that a line completes."""
+    def feed(self, line: str) -> Iterable[LogEvent]:
+        """Return the events that a line completes."""
         line = line[:MAX_LINE]
         if self._fabric is not None and continues(line):
             if len(self._fabric.text) < fabric.MAX_TEXT:
                 self._fabric = self._fabric._replace(text=f"{self._fabric.text} {line.strip()}")
-            return
+            return ()
         if line.startswith("-- "):
             if boot := BOOT.match(line):
                 self._next_boot(boot[1])
-            return
+            return ()
         record = frame(line, self._newest_s)
-        if record is not None:
-            yield from self.take(record)
+        return () if record is None else self.take(record)
 
-    def take(self, record: Record) -> Iterator[LogEvent]:
-        """Yield the events that a record completes."""
-        if self._fabric is not None:
-            yield from self._flush()
+    def take(self, record: Record) -> Iterable[LogEvent]:
+        """Return the events that a record completes."""
+        before = () if self._fabric is None else tuple(self._flush())
+        if record.source == KERNEL:
+            text = record.text
+            if "\n" not in text:
+                event = self._kernel(record)
+                return before if event is None else (*before, event)
+            # The driver prints several lines in one message.
+            lines = [record._replace(text=line.strip()) for line in text.splitlines()]
+            return (*before, *filter(None, map(self._kernel, lines)))
         if record.source in (FABRIC_MANAGER, IMEX):
             self._fabric = record
-            return
-        if record.source != KERNEL:
-            return
-        text = record.text
-        if "\n" not in text:
-            if event := self._kernel(record):
-                yield event
-            return
-        # The driver prints several lines in one message.
-        for line in text.splitlines():
-            if event := self._kernel(record._replace(text=line.strip())):
-                yield event
+        return before
 
     def close(self) -> Iterator[LogEvent]:
         """Yield the events of what was still open at the end of the log."""
