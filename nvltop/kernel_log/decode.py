@@ -17,6 +17,8 @@ XID: Final = re.compile(
     re.IGNORECASE | re.S,
 )
 _PROCESS: Final = re.compile(r"\s*,\s*pid=('[^']*'|<[^>]*>|\d+)?(?:\s*,\s*name=)?", re.I)
+_QUOTED: Final = re.compile(r"\s*'([^\n]{0,100}?)'(?=,|$)")
+"""Process name in quotes, which may contain a comma."""
 _CAUSED_BY: Final = re.compile(r"caused\s+by\s+previous\s+Xid\s+(\d{1,5})\s*$", re.I)
 _ACTION: Final = re.compile(r"recovery action changed from .*\bto\s+0x([0-9a-f]+)\s*\(([^)]*)\)", re.I)
 _BUS: Final = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.([0-7]))?", re.I)
@@ -198,6 +200,8 @@ def _without_process(rest: str) -> tuple[str | None, str]:
     rest = rest[match.end() :]
     if not match[0].rstrip().lower().endswith("name="):
         return None, rest
+    if (quoted := _QUOTED.match(rest)) is not None:
+        return _name(quoted[1]), rest[quoted.end() :]
     name, comma, message = rest.partition(", ")
     if not comma:
         return _name(name), ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nvltop.kernel_log.catalog import XIDS, lookup, resolution
-from nvltop.kernel_log.decode import bus_id, decode
+from nvltop.kernel_log.decode import bus_id, decode, without_process
 
 ZEROS = "0x00000000 0x00000000 0x00000000 0x00000000"
 
@@ -192,3 +192,10 @@ def test_the_catalog_names_what_is_public_and_nothing_else():
     assert all(not resolution(code).immediate for code in without)
     assert resolution(79) == ("RESTART_BM", "CONTACT_SUPPORT")
     assert all(len(known.short) <= 20 for known in XIDS.values())
+
+
+def test_a_quoted_process_name_may_contain_a_comma():
+    line = "NVRM: Xid (PCI:0000:41:00 GPU-I:03): 43, pid=77, name='my \"job\", v2', Ch 00000012"
+    fault = decode(line)
+    assert (fault.process, fault.text) == ('my "job", v2', "Xid 43: Ch 00000012")
+    assert "v2" not in without_process(line)

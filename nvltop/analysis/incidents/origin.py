@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from nvltop.analysis.incidents.ends import End, LinkEnds, short
 from nvltop.analysis.incidents.evidence import before_first
-from nvltop.analysis.incidents.roles import Role, described, role
+from nvltop.analysis.incidents.roles import BUS_LOSS, Role, described, role
 from nvltop.model import LogEvent, LogFault, Origin, Severity
 
 CLEARLY_FIRST_S: Final = 1.0
@@ -185,6 +185,10 @@ def _undecided_link(case: _Case) -> Origin | None:
 
 def _caused_by(case: _Case) -> Origin | None:
     """Return the GPU whose programs the driver ended because of a link fault that is not logged itself."""
+    lost = [e.fault.pci_bus_id for e in case.events if e.fault.caused_by == BUS_LOSS]
+    if len(set(lost)) == 1 and lost[0] is not None:
+        reason = "The programs of this GPU were ended because of Xid 79 (off the bus), whose line is missing"
+        return Origin("likely", reason, lost[0])
     named = [e.fault for e in case.events if e.fault.caused_by == 149]
     gpus = list(dict.fromkeys(f.pci_bus_id for f in named if f.pci_bus_id))
     if len(gpus) != 1:
@@ -255,13 +259,14 @@ def _unknown(case: _Case) -> Origin:
     gpus = list(dict.fromkeys(f.pci_bus_id for f in faults if f.pci_bus_id))
     codes = _codes(case.events)
     if len(case.of(Role.ECHO)) == len(faults):
-        reason = (
-            f"{codes} follows from a fault elsewhere, and no line shows it: who began cannot be determined"
-        )
+        reason = f"{codes} follows from another fault, and no line shows it: who began cannot be determined"
         return Origin("unknown", reason)
     fault = next((f for f in faults if not f.echo), faults[0])
     if len(gpus) == 1 and fault.kind != "fabric-manager":
         sure = "likely" if fault.blames == "local" else "possible"
+        if fault.kind == "sxid":
+            reason = "All lines are about this NVSwitch"
+            return Origin(sure, reason, link=_only(faults), switch=gpus[0], blames=fault.blames)
         return Origin(sure, "All lines are about this GPU", gpus[0], _only(faults), blames=fault.blames)
     return Origin("unknown", "No line says who began", blames=fault.blames)
 

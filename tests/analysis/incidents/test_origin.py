@@ -175,6 +175,25 @@ def test_a_port_of_an_nvswitch():
     assert (o.pci_bus_id, o.switch) == (IDS[2], None)
 
 
+def test_a_correctable_error_of_an_nvswitch_is_not_a_gpu():
+    (incident,) = found(
+        "nvidia-nvswitch11: SXid (PCI:0000:c5:00.0): 20012, Non-fatal, Link 07 RX Short Error"
+    )
+    assert (incident.origin.switch, incident.origin.pci_bus_id) == ("00000000:C5:00.0", None)
+    assert incident.summary.startswith("Port 7 of NVSwitch 0000:c5:00.0")
+    assert "GPU" not in incident.summary
+
+
+def test_a_clean_up_names_the_bus_loss_that_the_log_lacks():
+    o = origin(cleanup(1, 79))
+    assert (o.pci_bus_id, o.sure) == (IDS[1], "likely")
+
+
+def test_a_message_that_names_no_gpu():
+    (incident,) = found("NVRM: Xid (PCI:0000:43:): 74, NVLink: fatal error detected on link 2(0x200000, 0x0)")
+    assert "do not name the GPU" in incident.summary
+
+
 def test_requested_recovery_actions_are_what_remains():
     change = "NVRM: Xid (PCI:{}): 154, GPU recovery action changed from {} to {}"
     reset = ("0x0 (None)", "0x1 (GPU Reset Required)")
