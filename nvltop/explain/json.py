@@ -7,6 +7,7 @@ from typing import Final
 from nvltop.explain.explain import Explanation
 from nvltop.kernel_log.xid_actions import SHEET_DATE
 from nvltop.report.incidents import incident_object
+from nvltop.text import clean
 
 SCHEMA: Final = "nvltop-explain/1"
 
@@ -24,5 +25,12 @@ def as_object(found: Explanation) -> dict[str, object]:
             "version": found.fabric_manager,
             "multicast_groups": found.groups_in_use if found.has_fabric_log else None,
             "multicast_gpus": found.group_gpus,
+            "last_error": _last_error(found),
         },
     }
+
+
+def _last_error(found: Explanation) -> str | None:
+    """Return the newest error that the fabric manager logged."""
+    errors = [e for i in found.incidents for e in i.events if e.source == "fabric-manager"]
+    return clean(max(errors, key=lambda e: e.wall_s or 0.0).fault.text) if errors else None

@@ -17,11 +17,12 @@ from nvltop.model import (
     Incident,
     LogEvent,
     LogFault,
+    Missing,
     Origin,
     Severity,
     known,
 )
-from nvltop.report.json_values import utc
+from nvltop.report.json_values import as_object, utc
 from nvltop.text import clean
 
 SAME_S: Final = 5.0
@@ -257,17 +258,52 @@ def to_lines(frame: Frame) -> Iterator[str]:
         yield f"multicast groups (NVLS) in use: {len(groups)}{gpus}"
 
 
+NOT_IN_LOG: Final = Missing("the fabric manager's log does not show it, or is not read")
+NOT_IN_PROGRESS: Final = Missing("no GPU's fabric is in progress, or the log shows no error")
+NOT_LATE: Final = Missing("the fabric manager did not start after the driver, or a time is not known")
+
+
+def fabric_object(frame: Frame) -> dict[str, Any]:
+    """Return what the fabric manager's log shows as JSON values, each null with its reason.
+
+    `start_after_driver_s` is the time from the load of the driver to a later start of the fabric manager;
+    `last_error` is given while the fabric of a GPU is in progress.
+    """
+    log, late_s, error = frame.fabric_log, _late_s(frame), _last_error(frame)
+    return as_object(
+        version=NOT_IN_LOG if log.version is None else clean(log.version),
+        started=NOT_IN_LOG if log.started_s is None else utc(log.started_s),
+        start_after_driver_s=NOT_LATE if late_s is None else round(late_s, 6),
+        multicast_groups=NOT_IN_LOG if log.groups is None else len(log.groups),
+        multicast_gpus=NOT_IN_LOG if log.group_gpus is None else log.group_gpus,
+        last_error=NOT_IN_PROGRESS if error is None else error,
+    )
+
+
+def _late_s(frame: Frame) -> float | None:
+    """Return how long after the driver the fabric manager started; None if it is not known or was earlier."""
+    started_s, loaded_s = frame.fabric_log.started_s, frame.inventory.driver_loaded_s
+    if started_s is None or not known(loaded_s) or started_s <= loaded_s:
+        return None
+    return started_s - loaded_s
+
+
+def _last_error(frame: Frame) -> str | None:
+    """Return the newest error of the fabric manager while the fabric of a GPU is in progress."""
+    if not any(g.fabric.state == "in-progress" for g in frame.gpus):
+        return None
+    errors = [e for i in frame.incidents for e in i.events if e.source == "fabric-manager"]
+    return clean(max(errors, key=lambda e: e.wall_s or 0.0).fault.text) if errors else None
+
+
 def _fabric_lines(frame: Frame) -> Iterator[str]:
     """Yield what the fabric manager's log says about a fabric that does not come up."""
     if not any(g.fabric.state == "in-progress" for g in frame.gpus):
         return
-    started_s, loaded_s = frame.fabric_log.started_s, frame.inventory.driver_loaded_s
-    if started_s is not None and known(loaded_s) and started_s > loaded_s:
-        yield f"the fabric manager started {age(started_s - loaded_s)} after the driver was loaded"
-    errors = [e for i in frame.incidents for e in i.events if e.source == "fabric-manager"]
-    if errors:
-        newest = max(errors, key=lambda e: e.wall_s or 0.0)
-        yield f"last error of the fabric manager: {clean(newest.fault.text)}"
+    if (late_s := _late_s(frame)) is not None:
+        yield f"the fabric manager started {age(late_s)} after the driver was loaded"
+    if (error := _last_error(frame)) is not None:
+        yield f"last error of the fabric manager: {error}"
 
 
 def of_gpu(frame: Frame, bus_id: str, link: int | None) -> list[LogEvent]:

@@ -79,6 +79,7 @@ def to_json(
         "events": incidents.events(frame),
         "incidents": [incidents.incident_object(i) for i in frame.incidents],
         "kernel_log": {"readable": not frame.log_access, "next_step": frame.log_access},
+        "fabric_manager": incidents.fabric_object(frame),
         "verdict": json_jobs.verdict(frame, index_of),
         "judgements": [json_jobs.judgement(j, index_of) for j in frame.judgements],
         "findings": [

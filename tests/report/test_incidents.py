@@ -159,6 +159,10 @@ def test_multicast_groups_show_that_nvls_is_in_use():
     seen = frame(items(*given))
     assert (seen.fabric_log.groups, seen.fabric_log.group_gpus) == (frozenset({0}), 8)
     assert any("NVLS" in text for text in incidents.to_lines(seen))
+    facts = to_json(seen)["fabric_manager"]
+    assert (facts["multicast_groups"], facts["multicast_gpus"], facts["last_error"]) == (1, 8, None)
+    nothing = to_json(frame(items()))["fabric_manager"]
+    assert {key for key, value in nothing.items() if value is None} == nothing["missing"].keys()
 
 
 SWITCH = "nvidia-nvswitch0: SXid (PCI:0000:87:00.0): 22003, Fatal, Link 00 MINION HALT"
@@ -194,6 +198,9 @@ def test_a_fabric_in_progress_has_its_last_error_line():
         line("failed to configure the NVSwitches", -30, "fabric-manager", level="ERROR"),
         Tick(NOW + 1, START_S + 1, 1.0),
     ]
+    facts = to_json(frame(given))["fabric_manager"]
+    assert (facts["version"], facts["start_after_driver_s"]) == ("550.90.07", 60.0)
+    assert facts["last_error"] == "failed to configure the NVSwitches"
     lines = list(incidents.to_lines(frame(given)))
     assert "the fabric manager started 60s after the driver was loaded" in lines
     assert "last error of the fabric manager: failed to configure the NVSwitches" in lines
