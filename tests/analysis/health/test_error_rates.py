@@ -25,7 +25,7 @@ def node(counts, days=12.0, resets=None):
 
 
 def found(w):
-    return [f for f in w.look(3).findings if f.rule == RULE]
+    return [f for f in w.run(3).findings if f.rule == RULE]
 
 
 def test_few_errors_of_one_link_stand_out_if_their_time_is_known(watched):
@@ -74,7 +74,7 @@ def test_a_time_that_is_unknown_gives_no_rate(watched):
 
 def test_a_link_is_reported_once(watched):
     w = watched("rubin", prepare=node(lambda gpu, link: 505 * ((gpu, link) == (2, 1))))
-    rules = [f.rule for f in w.look(3).findings]
+    rules = [f.rule for f in w.run(3).findings]
     assert "link-outlier" in rules
     assert RULE not in rules
 

@@ -10,7 +10,7 @@ RULE = "mixed-firmware"
 
 
 def found(w):
-    return [f for f in w.look(2).findings if f.rule == RULE]
+    return [f for f in w.run(2).findings if f.rule == RULE]
 
 
 def test_one_gpu_with_another_vbios(watched):
@@ -33,7 +33,7 @@ def test_another_nvlink_firmware_is_a_finding_of_its_own(watched):
 
 def test_equal_versions_are_fine(watched):
     w = watched("hgx-b200")
-    frame = w.look(2)
+    frame = w.run(2)
     assert RULE not in {f.rule for f in frame.findings}
     (check,) = [c for c in frame.checks if c.name == "firmware"]
     assert (check.outcome, check.detail) == ("fine", "the same versions on 8 GPUs with equal boards")
