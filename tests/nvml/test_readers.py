@@ -50,7 +50,8 @@ CLOCKS = (
     (schedule.PROCESSES_S, lambda reader: reader.processes.read(0.0) and []),
 )
 """Intervals of the worker, and what it reads."""
-NODES = ("dgx-h100", "hgx-b200", "rubin", "dgx-a100", "dgx1-v100", "dgx1-p100", "dgx2")
+NODES = ("dgx-h100", "hgx-b200", "rubin", "dgx-a100", "dgx1-v100")
+"""A node of each way to read; the P100 and the DGX-2 are read as the V100 is."""
 
 
 def calls_per_gpu(b, seconds: float) -> float:
@@ -67,11 +68,11 @@ def test_calls_per_second_are_limited(bench, node):
     """At most 15 calls per GPU, or 24 with traffic and GPM."""
     b = bench(node, "idle")
     b.run(1.0)
-    assert calls_per_gpu(b, 40.0) <= 14.8, "without a job; events take 1 call in 8 GPUs and second more"
+    assert calls_per_gpu(b, 20.0) <= 14.8, "without a job; events take 1 call in 8 GPUs and second more"
     b = bench(node, "training")
     b.run(1.0)
     gpm = b.library.calls["nvmlGpmMetricsGet"] > 0
-    assert calls_per_gpu(b, 40.0) <= (23.8 if gpm else 14.8)
+    assert calls_per_gpu(b, 20.0) <= (23.8 if gpm else 14.8)
 
 
 def test_there_are_fewer_calls_after_the_traffic_has_ended(bench):
