@@ -35,7 +35,7 @@ class DownLinks:
     links: tuple[int, ...]
     """Indices of those links, as far as they are known."""
     missing: int
-    """Number of links that should be up; more than `links` has if it is not known which ones."""
+    """Number of links that should be up and are down; `links` is shorter if it is unknown which ones."""
     expected: int
     """Number of links that the GPU had before, or that its peers have."""
     went_down: bool

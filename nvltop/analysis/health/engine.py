@@ -99,7 +99,7 @@ def _pending_detail(pending: Pending) -> str:
 
 
 def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
-    """Return the summary with the GPUs that could not be checked: what nobody read is not fine."""
+    """Return the summary, extended by the GPUs that could not be checked; unread values are not fine."""
     unread = [g for g in rule_input.gpus if g.state != "ok" or g.stale]
     if isinstance(summary, Missing) or not unread:
         return summary

@@ -1,4 +1,7 @@
-"""Rules about NICs: nic-down and nic-slow (a port compared with ports like it), nic-far (from its GPU)."""
+"""Rules about NICs: nic-down, nic-slow, nic-far.
+
+Ports are compared with ports of the same kind.
+"""
 
 from __future__ import annotations
 

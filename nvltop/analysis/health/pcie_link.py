@@ -58,7 +58,7 @@ class PcieLink:
     width: int
     gen: int
     width_limit: int
-    """Width that the card supports, and the slot if its limit is known."""
+    """Largest width that both the card and, if its limit is known, the slot support."""
     gen_limit: int
     card_width: int
     card_gen: int

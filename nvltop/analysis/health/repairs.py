@@ -68,7 +68,7 @@ def _action(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         escalations=(Escalation(Severity.WARNING if action == ACTION_DRAIN_P2P else Severity.CRITICAL),),
         read_s=rule_input.read_s(g, "fabric"),
         evidence=rule_input.evidence(g, "fabric", recovery_action=action),
-        next_step=step.format(g.gpu.index) or "See what `nvidia-smi -q` says of the recovery action",
+        next_step=step.format(g.gpu.index) or "See the recovery action in `nvidia-smi -q`",
         source="NVML field 230",
     )
 
