@@ -15,6 +15,7 @@ from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.shell import frame_scheduler
 from nvltop.tui.shell.app import Nvltop
 
 EVERY_SECOND = (
@@ -90,7 +91,10 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def script(bench) -> Callable[..., Script]:
+def script(bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+    # Frames come from the test alone, on a busy machine as well.
+    monkeypatch.setattr(frame_scheduler, "MAX_FRAME_AGE_S", 1e9)
+
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:
         return Script(bench(node, scenario), seconds)
 

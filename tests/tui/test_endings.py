@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,13 +83,14 @@ def test_a_report_of_the_mouse_under_way_does_not_reach_the_shell(terminal):
     assert t.left_for_the_shell(0.1) == b""
 
 
-def test_a_forced_end_of_a_busy_loop_restores_the_terminal(terminal):
-    slow = "import time, nvltop.tui.render.header as h; real = h.header; "
-    slow += "h.header = lambda *a: time.sleep(9) if stop else real(*a); "
-    code = f"stop = []; {slow} import threading; threading.Timer(1.5, stop.append, [1]).start();"
-    code += "import sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo', 'rtx3090-pair']))"
+def test_a_forced_end_of_a_busy_loop_restores_the_terminal(terminal, tmp_path):
+    slow = "import time, os, nvltop.tui.render.header as h; real = h.header; "
+    stop = str(tmp_path / "stop")
+    slow += f"h.header = lambda *a: time.sleep(9) if os.path.exists({stop!r}) else real(*a); "
+    code = f"{slow} import sys, nvltop.cli; sys.exit(nvltop.cli.main(['--demo', 'rtx3090-pair']))"
     t = terminal(command=(sys.executable, "-c", code), keep=True)
     t.until("NV4")
+    Path(stop).touch()
     t.until_quiet(1.0)
     t.process.terminate()
     assert t.ended() == 128 + signal.SIGTERM

@@ -43,8 +43,6 @@ def drawn_anew(app) -> dict[str, list[row.Row]]:
 async def test_what_stood_still_is_what_is_drawn_anew(app, node, scenario):
     app, rng = app(node, scenario), random.Random(node)
     async with app.run_test(size=(150, 40)) as pilot:
-        # Frames come from the test alone. A second that is not read to its end is drawn again a second later.
-        app._frames.stop()
         done = []
         for _ in range(STEPS):
             if rng.random() < 0.2:
