@@ -13,10 +13,12 @@ from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Inventory, Listeni
 
 @dataclass
 class Watched:
-    """A simulated node that is read once a second."""
+    """A simulated node that is read once a second, or every `step_s`."""
 
     bench: object
     """The bench of `tests/conftest.py`."""
+    step_s: float = 1.0
+    """Time between two readings, seconds."""
 
     def __post_init__(self) -> None:
         self.bench.interval_s = 1.0
@@ -52,7 +54,7 @@ class Watched:
         self.inventory(gpus=tuple(gpus))
 
     def step(self) -> Frame:
-        self.bench.clock.now += 1.0
+        self.bench.clock.now += self.step_s
         return self.seen(self.bench.poll())
 
     @staticmethod
@@ -82,7 +84,7 @@ class Watched:
     def run(self, seconds: int) -> Frame:
         """Read for a number of seconds and return the last frame."""
         frame = self.seen(self.bench.poll())
-        for _ in range(seconds):
+        for _ in range(round(seconds / self.step_s)):
             frame = self.step()
         return frame
 

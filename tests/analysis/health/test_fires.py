@@ -11,6 +11,7 @@ from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Constant, Stopped
 from nvltop.nvml.simulated.workload import Workload
 from nvltop.report.phrases import nvlink_line
+from nvltop.sampler.protocol import ERRORS_S
 
 CALL = Call("links", "nvmlDeviceGetFieldValues", 3, 1004.0)
 SUCCESS, LOST, NO_PERMISSION, NOT_SUPPORTED = 0, 15, 4, 3
@@ -164,6 +165,7 @@ def test_one_replay_is_a_warning_that_ends(watched):
     w.run(3)
     answer(w.lib, 1, 161, 3, 1)
     w.until("link-errors-legacy", 2, "warning")
+    w.step_s = ERRORS_S
     frame = w.run(700)
     assert rules(frame) == set()
     assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 3)]
@@ -212,13 +214,14 @@ def test_a_recovery_that_failed(watched):
 def test_a_link_with_errors_for_many_minutes_is_chronic(watched):
     w = watched("gb200-two")
     w.run(3)
+    w.step_s = ERRORS_S
     # Observed on a link that failed five days later: three recoveries in 21 minutes are not chronic.
     answer(w.lib, 0, 215, 3, lambda t: 505 + int(t // 420))
     assert "link-chronic" not in rules(w.run(1260))
     answer(w.lib, 0, 215, 3, lambda t: 508 + int((t - 1263) // 60))
-    found, samples = w.until("link-chronic", 1200, "warning")
+    found, samples = w.until("link-chronic", 240, "warning")
     assert (found.link, found.evidence["bad_minutes_of_30"]) == (3, 16)
-    assert samples > 700
+    assert samples * ERRORS_S > 700
 
 
 def test_a_counter_at_its_maximum(watched):
