@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nvltop.compare.comparison import Collector, Comparison, Difference
 from nvltop.compare.sides import Pairing, Report, Side, pair
 from nvltop.model import Severity
 from nvltop.model.error_kinds import INFORMATIVE
@@ -19,98 +19,10 @@ BUSY_PERCENT: Final = 10.0
 """GPU utilization from which a low PCIe generation is not power saving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One value that differs between the two sides."""
-
-    where: str
-    """`node`, `GPU 3`, `GPU 3 link 7`, `NIC mlx5_0 port 1` or `GPU0-GPU1`."""
-    what: str
-    """Name of the value: its JSON key, `finding: RULE` or `errors: KIND`."""
-    before: Any
-    after: Any
-    severity: Severity = Severity.INFO
-    note: str = ""
-    """What a reader must know to judge the difference."""
-    increase: int | None = None
-    """Increase of a counter that was not reset."""
-
-    @property
-    def matters(self) -> bool:
-        """Whether the difference decides the exit code."""
-        return self.severity > Severity.INFO
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two sides and all that differs between them."""
-
-    before: Side
-    after: Side
-    pairing: Pairing
-    differences: tuple[Difference, ...]
-    """Those that matter most first."""
-    equal: tuple[str, ...]
-    """What was compared and is equal, in words."""
-
-    @property
-    def over_s(self) -> float | None:
-        """Seconds between the two sides; None if a side has no time."""
-        if self.before.time_s is None or self.after.time_s is None:
-            return None
-        return self.after.time_s - self.before.time_s
-
-    @property
-    def matters(self) -> bool:
-        """Whether anything that matters differs."""
-        return any(d.matters for d in self.differences)
-
-
-@dataclass(slots=True)
-class _Collector:
-    """Compares values one by one, and counts those that are equal."""
-
-    found: list[Difference] = field(default_factory=list)
-    same: dict[str, int] = field(default_factory=dict)
-
-    def value(
-        self, where: str, what: str, before: Report, after: Report, key: str, severity: Severity
-    ) -> bool:
-        """Compare one key of two objects; return whether both values are known and differ."""
-        a, b = before.get(key), after.get(key)
-        if a == b and (a is not None or _reason(before, key) == _reason(after, key)):
-            if a is not None:
-                self.equal(what)
-            return False
-        if a is None or b is None:
-            self._unknown(where, what, (a, _reason(before, key)), (b, _reason(after, key)), severity)
-            return False
-        self.found.append(Difference(where, what, a, b, severity))
-        return True
-
-    def equal(self, what: str) -> None:
-        self.same[what] = self.same.get(what, 0) + 1
-
-    def _unknown(
-        self, where: str, what: str, before: tuple[Any, str], after: tuple[Any, str], severity: Severity
-    ) -> None:
-        """Add a value that only one side has: unknown is not equal to anything."""
-        (a, a_reason), (b, b_reason) = before, after
-        if a is None and b is None:
-            note = f"unknown on both sides ({a_reason or 'not recorded'}; {b_reason or 'not recorded'})"
-            severity = Severity.INFO
-        else:
-            side, reason = ("before", a_reason) if a is None else ("after", b_reason)
-            note = f"unknown {side}: {reason or 'not recorded by that version'}"
-            # A side that never recorded the value is another version, not another state of the node.
-            severity = Severity.UNKNOWN if severity != Severity.INFO and reason else Severity.INFO
-        self.found.append(Difference(where, what, a, b, severity, note))
-
-
 def compare(before: Side, after: Side) -> Comparison:
     """Compare two sides."""
     pairing = pair(before, after)
-    c = _Collector()
+    c = Collector()
     _node(c, before, after, pairing)
     for one, other in pairing.gpus:
         _gpu(c, one, other, pairing)
@@ -123,16 +35,11 @@ def compare(before: Side, after: Side) -> Comparison:
     return Comparison(before, after, pairing, tuple(ranked), equal)
 
 
-def _reason(of: Report, key: str) -> str:
-    missing: Report = of.get("missing") or {}
-    return str(missing.get(key, ""))
-
-
 def _name(gpu: Report) -> str:
     return f"GPU {gpu['index']}"
 
 
-def _node(c: _Collector, before: Side, after: Side, pairing: Pairing) -> None:
+def _node(c: Collector, before: Side, after: Side, pairing: Pairing) -> None:
     a, b = before.report.get("node") or {}, after.report.get("node") or {}
     for key in ("driver_version", "cuda_driver_version", "nvml_version"):
         c.value("node", key, a, b, key, Severity.NOTICE if key == "driver_version" else Severity.INFO)
@@ -169,7 +76,7 @@ FIRMWARE: Final = ("vbios", "nvlink_firmware", "board_part_number")
 FABRIC: Final = ("state", "status", "health", "clique_id")
 
 
-def _gpu(c: _Collector, a: Report, b: Report, pairing: Pairing) -> None:
+def _gpu(c: Collector, a: Report, b: Report, pairing: Pairing) -> None:
     where = _name(b)
     c.value(where, "state", a, b, "state", Severity.CRITICAL)
     for key in FIRMWARE:
@@ -191,7 +98,7 @@ def _gpu(c: _Collector, a: Report, b: Report, pairing: Pairing) -> None:
             _link(c, f"{where} link {link['index']}", link, other, pairing)
 
 
-def _pcie(c: _Collector, where: str, a: Report, b: Report) -> None:
+def _pcie(c: Collector, where: str, a: Report, b: Report) -> None:
     pcie = a.get("pcie") or {}, b.get("pcie") or {}
     for key in ("width", "gen_max", "width_max"):
         c.value(where, f"PCIe {key}", *pcie, key, Severity.WARNING)
@@ -199,7 +106,7 @@ def _pcie(c: _Collector, where: str, a: Report, b: Report) -> None:
     c.value(where, "PCIe gen", *pcie, "gen", Severity.WARNING if busy else Severity.INFO)
 
 
-def _link(c: _Collector, where: str, a: Report, b: Report, pairing: Pairing) -> None:
+def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing) -> None:
     states = a.get("state"), b.get("state")
     if "unknown" in states and states[0] != states[1]:
         note = f"could not be read {'before' if states[0] == 'unknown' else 'after'}"
@@ -230,7 +137,7 @@ def _remote(link: Report) -> str:
     return " ".join(parts)
 
 
-def _errors(c: _Collector, where: str, kind: str, a: Report, b: Report, pairing: Pairing) -> None:
+def _errors(c: Collector, where: str, kind: str, a: Report, b: Report, pairing: Pairing) -> None:
     """Compare the lifetime count of one kind of error."""
     totals = [((of.get("errors") or {}).get(kind) or {}).get("total") for of in (a, b)]
     before, after = totals
@@ -261,7 +168,7 @@ def _errors(c: _Collector, where: str, kind: str, a: Report, b: Report, pairing:
             c.found.append(Difference(where, what, before, after, severity, note, later - earlier))
 
 
-def _topology(c: _Collector, a: Report, b: Report) -> None:
+def _topology(c: Collector, a: Report, b: Report) -> None:
     """Compare the cells of the matrix, each pair once; a change of most cells of a GPU is one difference."""
     cells = [dict(_cells(report.get("matrix") or {})) for report in (a, b)]
     changed: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -291,7 +198,7 @@ def _cells(matrix: Report) -> Iterator[tuple[tuple[str, str], str]]:
             yield (labels[j], labels[i]), cell
 
 
-def _nics(c: _Collector, before: Side, after: Side, pairing: Pairing) -> None:
+def _nics(c: Collector, before: Side, after: Side, pairing: Pairing) -> None:
     theirs = {(nic["name"], nic["port"]): nic for nic in after.nics}
     for nic in before.nics:
         where = f"NIC {nic['name']} port {nic['port']}"
@@ -317,7 +224,7 @@ def _nics(c: _Collector, before: Side, after: Side, pairing: Pairing) -> None:
         c.found.append(Difference(f"NIC {name} port {port}", "port", "absent", "present", Severity.INFO))
 
 
-def _traffic(c: _Collector, before: Side, after: Side, a: Report, b: Report) -> None:
+def _traffic(c: Collector, before: Side, after: Side, a: Report, b: Report) -> None:
     for direction in ("tx", "rx"):
         rates = before.median_rate(a, direction), after.median_rate(b, direction)
         what = f"NVLink {direction.upper()}"
@@ -329,7 +236,7 @@ def _traffic(c: _Collector, before: Side, after: Side, a: Report, b: Report) -> 
             c.equal("traffic within 10 %")
 
 
-def _findings(c: _Collector, a: Report, b: Report) -> None:
+def _findings(c: Collector, a: Report, b: Report) -> None:
     found = [{_finding_key(f): f for f in report.get("findings") or ()} for report in (a, b)]
     for key, finding in found[0].items():
         if key in found[1]:

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from nvltop.compare.differences import Comparison, Difference
+from nvltop.compare.comparison import Comparison, Difference
 from nvltop.compare.sides import Side
 
 SCHEMA: Final = "nvltop-compare/1"

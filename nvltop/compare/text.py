@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from nvltop.compare.differences import Comparison, Difference
+from nvltop.compare.comparison import Comparison, Difference
 from nvltop.compare.sides import Side
 
 MAX_INFORMATION: Final = 40

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.compare.differences import Comparison, compare
+from nvltop.compare.comparison import Comparison
+from nvltop.compare.differences import compare
 from nvltop.compare.json import to_json as compared_json
 from nvltop.compare.sides import Side
 from nvltop.compare.text import to_text
