@@ -154,5 +154,5 @@ COMMANDS: Final = (
     Command(
         "ras", _ras, frozenset({"json", "ascii", "yes", "ras_force", "max_iterations", "interval", "delay"})
     ),
-    Command("run", _run_command, LIVE | {"json", "ascii", "record", "record_max"}),
+    Command("run", _run_command, LIVE | {"json", "ascii", "record", "record_max", "no_redact"}),
 )

@@ -73,6 +73,8 @@ def validate(options: argparse.Namespace) -> None:
         raise usage_error("--from and --to need a report or --snapshot; on the screen, press g")
     if options.record == "-" and (wants_report(options) or options.serve or options.record_max):
         raise usage_error("--record - cannot be combined with reports, --serve or --record-max")
+    if options.no_redact and not options.record:
+        raise usage_error("--no-redact needs --record")
     if options.record_max and not options.record:
         raise usage_error("--record-max needs --record")
 

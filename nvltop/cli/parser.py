@@ -171,6 +171,9 @@ def _add_recordings(p: argparse.ArgumentParser) -> None:
         help="keep only the newest SIZE bytes (such as 200M)",
     )
     record.add_argument(
+        "--no-redact", action="store_true", help="record names, UUIDs and arguments as they are"
+    )
+    record.add_argument(
         "--replay",
         metavar="FILE",
         help="show a recording or a snapshot instead of this machine (-: stdin)",

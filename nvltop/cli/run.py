@@ -170,10 +170,12 @@ def open_live(options: argparse.Namespace, settings: Settings, errors_s: float =
         return worker
     from nvltop.record.format import RecordingError
     from nvltop.record.recording_source import RecordingSource
+    from nvltop.record.redact import Unredacted
     from nvltop.record.writer import RecordingWriter
 
     try:
-        return RecordingSource(worker, RecordingWriter(options.record, options.record_max))
+        redact = Unredacted() if options.no_redact else None
+        return RecordingSource(worker, RecordingWriter(options.record, options.record_max, redact))
     except RecordingError:
         worker.close()
         raise

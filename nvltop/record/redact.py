@@ -175,7 +175,10 @@ class Redactor:
         `arguments` returns the part of the arguments of a process that is kept; without it, nothing is kept.
         """
         self._arguments = arguments
-        self.removed = (*REMOVED, ARGUMENTS if arguments is None else f"secrets in {ARGUMENTS}")
+        self.removed: tuple[str, ...] = (
+            *REMOVED,
+            ARGUMENTS if arguments is None else f"secrets in {ARGUMENTS}",
+        )
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self._texts: dict[str, str] = {}
@@ -341,3 +344,19 @@ def _names(cls: type) -> tuple[str, ...]:
     if cls not in _FIELDS:
         _FIELDS[cls] = tuple(f.name for f in fields(cls) if f.init)
     return _FIELDS[cls]
+
+
+class Unredacted(Redactor):
+    """Removes nothing, for a recording that stays with its owner."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.removed = ()
+
+    def text(self, text: str) -> str:
+        """Return the text as it is."""
+        return text
+
+    def __call__(self, value: T) -> T:
+        """Return the value as it is."""
+        return value

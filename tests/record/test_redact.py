@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from dataclasses import replace
 
 import pytest
 
+from nvltop.cli import main
 from nvltop.model import (
     Activity,
     Ancestor,
@@ -233,3 +235,13 @@ def test_the_names_of_this_machine(monkeypatch):
     assert names["aurora-gpu17.acme.example"] == names["aurora-gpu17"] == "node-"
     assert names["acme.example"] == "domain-"
     assert names["jdoe"] == "user-"
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-redact"]])
+def test_a_recording_keeps_uuids_only_on_request(tmp_path, capsys, flags):
+    file = tmp_path / "node.rec"
+    assert main(["--demo", "hgx-a100-4", "--json", "--interval", "0.2", "--record", str(file), *flags]) == 0
+    uuid = json.loads(capsys.readouterr().out)["gpus"][0]["uuid"]
+    assert (uuid.encode() in file.read_bytes()) is bool(flags)
+    assert main(["--replay", str(file), "--json"]) == 0
+    assert (json.loads(capsys.readouterr().out)["gpus"][0]["uuid"] == uuid) is bool(flags)
