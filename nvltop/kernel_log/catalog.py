@@ -245,20 +245,20 @@ XIDS: Final[dict[int, Xid]] = {
     176: _unpublished("PCIe corrected", "many corrected errors of PCIe"),
     185: _unpublished("memory sparing", "a spare took the place of a part of the memory"),
 }
-"""By code. The names of 173 to 176 and 185 are public (nverror.h 595, R620 release notes), no action is."""
+"""Xids by code. Of 173 to 176 and 185 only the names are published (nverror.h 595, R620 release notes)."""
 
 SOURCES: Final = frozenset({48, 64, 79, 95, 119, 120, 136, 140, 143, 149})
-"""What the GPU that fails itself logs."""
+"""Codes that the faulty GPU itself logs."""
 PEER_ACCESS: Final = 137
 UNDECIDED: Final = frozenset({144, 145, 146, 147, 148, 150})
-"""NVLink 5 codes of which most published rows are non-fatal: the code alone does not say whether the GPU is
+"""NVLink 5 codes whose published rows are mostly non-fatal. The code alone does not show whether the GPU is
 damaged; the recovery action, link states and counters do."""
 ECHOES: Final = frozenset({45, 74, 137, 144, 145, 146, 147, 148, 150})
-"""What its peers log because of it (marin-community/marin issue 9086)."""
+"""Codes that the peers of a faulty GPU log (marin-community/marin issue 9086)."""
 
 
 def lookup(code: int) -> Xid:
-    """Return what is published about a code; what is not published is stated, never guessed."""
+    """Return what NVIDIA publishes about a code; an unpublished code is described as such, never guessed."""
     if code == UNKNOWN_XID:
         return Xid("unknown to NVML", "an Xid that NVML does not know", SEE_CATALOG, Severity.NOTICE)
     return XIDS.get(code) or Xid(

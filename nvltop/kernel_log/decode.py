@@ -24,15 +24,15 @@ _ACTION: Final = re.compile(r"recovery action changed from .*\bto\s+0x([0-9a-f]+
 _BUS: Final = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.([0-7]))?", re.I)
 
 APPLICATION: Final = frozenset({8, 11, 13, 25, 31, 32, 37, 43, 60, 69, 80, 137, 155})
-"""Xids that NVIDIA's sheet ascribes to the program that ran on the GPU."""
+"""Xids that NVIDIA's catalog sheet attributes to the program that ran on the GPU."""
 UNDECIDED: Final = frozenset({38, 44, 45, 66, 67, 74, 78, 106, 107, 109, 141, 151, 152, 153, 154, 159, 174})
-"""Xids whose code does not say who made the fault."""
+"""Xids whose code does not show where the fault was made."""
 ECHOES: Final = frozenset({45, 74, 154})
-"""Xids that another fault makes GPUs report; those of NVLink 5 are decided by unit and status."""
+"""Xids that GPUs report because of another fault; for NVLink 5, unit and status decide instead."""
 MAX_MESSAGE: Final = 2048
-"""Characters of a message that are examined; the longest real one has a few hundred."""
+"""Characters of a message that are examined; real messages have a few hundred at most."""
 MAX_NAME: Final = 64
-"""Characters of a process name that are kept; the kernel cuts at 15, the driver at 100."""
+"""Characters of a process name that are kept; the kernel cuts names at 15, the driver at 100."""
 
 
 @lru_cache(maxsize=1024)
@@ -47,7 +47,7 @@ def bus_id(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def decode(message: str) -> LogFault | None:
-    """Return what a kernel message reports, None if it is not a fault of an NVIDIA driver."""
+    """Return the fault that a kernel message reports; None if it is not a fault of an NVIDIA driver."""
     text = message[:MAX_MESSAGE].strip()
     start = text[:24].lower()
     if start.startswith("nvidia-nvswitch"):
@@ -176,7 +176,7 @@ SWITCH_STEP: Final = (
 
 
 def is_detail(fault: LogFault) -> bool:
-    """Whether a fault is the second or third line of an SXid, which belongs to the line before."""
+    """Return whether a fault is the second or third line of an SXid, which belongs to the line before."""
     if fault.kind != "sxid":
         return False
     found = sxid.decode(fault.text)
@@ -184,7 +184,7 @@ def is_detail(fault: LogFault) -> bool:
 
 
 def without_process(text: str) -> str:
-    """Return a kernel message without the process id and the process name that it may have."""
+    """Return a kernel message without the process id and process name that it may contain."""
     match = XID.match(text[:MAX_MESSAGE])
     if match is None:
         return text
@@ -193,7 +193,7 @@ def without_process(text: str) -> str:
 
 
 def _without_process(rest: str) -> tuple[str | None, str]:
-    """Return the process name and the message behind it."""
+    """Return the process name, and the rest of the message."""
     match = _PROCESS.match(rest)
     if match is None:
         return None, rest

@@ -10,7 +10,7 @@ from nvltop.model import LogFault, Severity
 
 _BUS: Final = r"(?:PCI:)?((?:[0-9a-f]{1,8}:)?[0-9a-f]{1,2}:[0-9a-f]{1,2}(?:\.[0-7])?)"
 LOST_HEAD: Final = re.compile(rf"NVRM:\s+The\s+NVIDIA\s+GPU\s+{_BUS}", re.I)
-"""First of the lines about a GPU that cannot be used; the third one says why."""
+"""First of three lines about a GPU that cannot be used; the third line gives the reason."""
 LOST_TAIL: Final = re.compile(r"fallen\s+off\s+the\s+bus", re.I)
 LOST_STEP: Final = (
     "Restart the machine; if it comes back, check power, seating and cooling of this GPU, run"
@@ -91,15 +91,15 @@ PATTERNS: Final = (
 
 
 def decode(text: str, bus_id: Callable[[str], str | None]) -> LogFault | None:
-    """Return what a driver message without an Xid reports, None if it is not a fault."""
+    """Return the fault that a driver message without an Xid reports; None if it is not a fault."""
     for known in PATTERNS:
         if match := known.pattern.search(text):
-            where = next((bus_id(group) for group in match.groups() if group), None)
+            pci_bus_id = next((bus_id(group) for group in match.groups() if group), None)
             return LogFault(
                 kind=known.kind,
                 severity=known.severity,
                 text=text,
-                pci_bus_id=where,
+                pci_bus_id=pci_bus_id,
                 fatal=True if known.kind == "bus-loss" else None,
                 blames=known.blames,
                 meaning=known.meaning,
@@ -108,13 +108,13 @@ def decode(text: str, bus_id: Callable[[str], str | None]) -> LogFault | None:
     return None
 
 
-def lost(where: str | None) -> LogFault:
+def lost(pci_bus_id: str | None) -> LogFault:
     """Return the fault of a GPU that fell off the bus, which the driver reports in three lines."""
     return LogFault(
         kind="bus-loss",
         severity=Severity.CRITICAL,
         text="The NVIDIA GPU has fallen off the bus and is not responding to commands.",
-        pci_bus_id=where,
+        pci_bus_id=pci_bus_id,
         fatal=True,
         blames="local",
         meaning="the GPU has fallen off the bus",

@@ -28,24 +28,24 @@ _TEAM: Final = re.compile(r"Team\s+setup\s+request:.*?Number\s+of\s+GPUs:\s*(\d{
 _STARTED: Final = re.compile(r"Fabric\s+Manager\s+version\s+is\s*:?\s*(\d[\d.]*)", re.I)
 ERRORS: Final = frozenset({"ERROR", "CRITICAL", "FATAL"})
 MAX_TEXT: Final = 1000
-"""Characters of a record that are kept."""
+"""Characters of a record that are examined."""
 REPORT_STEP: Final = (
     "See the fabric manager's log around this time; restart the fabric manager if GPUs wait for it"
 )
 
 
 class FabricFact(NamedTuple):
-    """Something that a fabric manager's log shows and that is not a fault."""
+    """Information in a fabric manager's log that is not a fault."""
 
     kind: str
     """`allocated`, `freed`, `team` or `started`."""
     number: int | None = None
-    """Number of the multicast group, or of the GPUs in a team."""
+    """Id of the multicast group, or number of GPUs in a team."""
     version: str | None = None
 
 
 def fact(record: Record) -> FabricFact | None:
-    """Return what a record shows about multicast groups or a start of the fabric manager, if it does."""
+    """Return what a record reports about multicast groups or a start of the fabric manager, or None."""
     if group := _GROUP.search(record.text):
         return FabricFact(group[2].lower(), int(group[1]))
     if team := _TEAM.search(record.text):
@@ -56,7 +56,7 @@ def fact(record: Record) -> FabricFact | None:
 
 
 def decode(record: Record) -> LogFault | None:
-    """Return the fault that a record reports, None if it reports none."""
+    """Return the fault that a record reports; None if it does not report one."""
     text = " ".join(record.text[:MAX_TEXT].split())
     if found := _SWITCH.search(text):
         return _switch(text, found)

@@ -1,6 +1,6 @@
-"""Decoder of NVLink faults up to NVLink 4 (Xids 74, 136 and 137): the link, and what the registers mean.
+"""Decoder of NVLink faults up to NVLink 4 (Xids 74, 136 and 137): the link, and the meaning of the registers.
 
-The meaning of the first register's bits is NVIDIA's (WORKFLOW_NVLINK_ERR of the Xid documentation).
+The meaning of the bits of the first register is from NVIDIA's Xid documentation (WORKFLOW_NVLINK_ERR).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REGISTER: Final = re.compile(r"0x([0-9a-f]{1,8})", re.I)
 
 
 class Meaning(NamedTuple):
-    """What a group of bits of the first register stands for."""
+    """Meaning of a group of bits of the first register."""
 
     bits: tuple[int, ...]
     text: str
@@ -36,7 +36,7 @@ PRIMARY: Final = (PARITY, MECHANICAL, SIGNAL)
 
 
 class Decoded(NamedTuple):
-    """The fields of one line about a link; None where it does not say."""
+    """The fields of one line about a link; None for a field that the line does not have."""
 
     link: int | None
     unit: str | None = None
@@ -45,16 +45,16 @@ class Decoded(NamedTuple):
     secondary: bool = False
     """Whether the registers mark the error as the consequence of another one."""
     remote: str | None = None
-    """PCI bus id of the other end."""
+    """PCI bus id of the remote end."""
 
 
 def decode(code: int, message: str) -> Decoded | None:
-    """Return what a line of Xid 74, 136 or 137 says about a link, None if it names none."""
+    """Return the fields of a line of Xid 74, 136 or 137; None if it does not name a link."""
     if code == 137:
         found = PRIVILEGE.search(message)
         return Decoded(int(found[2]), found[1].upper(), blames="application") if found else None
     if fatals := list(FATAL.finditer(message)):
-        # The last one counts: a process name before it may hold anything.
+        # The last match counts: the process name before it may contain any text.
         fatal = fatals[-1]
         return _fatal(int(fatal[1]), fatal[2])
     if training := TRAINING.search(message):
@@ -63,15 +63,15 @@ def decode(code: int, message: str) -> Decoded | None:
 
 
 def _fatal(link: int, registers: str | None) -> Decoded:
-    at = link if link >= 0 else None
+    index = link if link >= 0 else None
     first = _REGISTER.match((registers or "").strip())
-    # A register that ends the line may have been cut off.
+    # A register at the end of the line may have been cut off.
     if first is None or (registers or "").strip() == first[0]:
-        return Decoded(at)
+        return Decoded(index)
     bits = {bit for bit in range(32) if int(first[1], 16) >> bit & 1} - IGNORED
     meanings = [meaning for meaning in PRIMARY if bits.intersection(meaning.bits)]
     if meanings:
         blames = "local" if PARITY in meanings else "unknown"
-        return Decoded(at, meaning=", ".join(m.text for m in meanings), blames=blames)
+        return Decoded(index, meaning=", ".join(m.text for m in meanings), blames=blames)
     secondary = bool(bits.intersection(SECONDARY.bits))
-    return Decoded(at, meaning=SECONDARY.text if secondary else "", secondary=secondary)
+    return Decoded(index, meaning=SECONDARY.text if secondary else "", secondary=secondary)

@@ -1,4 +1,4 @@
-"""Decoder of NVLink 5 faults (Xids 144 to 150): unit, sub-code and status give the fault and who is to blame.
+"""Decoder of NVLink 5 faults (Xids 144 to 150): unit, sub-code and status give the fault and its origin.
 
 The rows follow NVIDIA's NVLink 5 table (docs.nvidia.com/deploy/xid-errors, sheet of 2025-10-29). A line has
 the form `UNIT Fatal XC0 i0 Link 09 (0x004525c6 0x00000000 …)`: bits 20 to 25 of the first word are the
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The fields of one NVLink 5 line; None where the line was cut off or does not say."""
+    """The fields of one NVLink 5 line; None for a field that was cut off or is not in the line."""
 
     unit: str
     fatal: bool
@@ -155,9 +155,9 @@ BY_STATUS: Final[Mapping[tuple[int, str], Mapping[int, Row]]] = {
 
 
 def decode(code: int, message: str) -> Decoded | None:
-    """Return the fields of an NVLink 5 line, None if it has not that form.
+    """Return the fields of an NVLink 5 line; None if the line does not have that form.
 
-    The last match counts: a process name before it may hold anything.
+    The last match counts: the process name before it may contain any text.
     """
     matches = list(LINE.finditer(message))
     if not matches:
@@ -191,7 +191,7 @@ def _rows(code: int, unit: str) -> Mapping[int, Row] | None:
 
 @lru_cache(maxsize=4096)
 def find(code: int, unit: str, subcode: int | None, status: int | None) -> Row | None:
-    """Return NVIDIA's row; None where the sheet has none or the line lacks what selects it."""
+    """Return NVIDIA's row; None if the sheet has none, or the line lacks the fields that select it."""
     name = unit.partition("/")[0]
     if code == LINK_FAULT:
         if name in ("NETIR_LINK_EVT", "NETIR_LINK_DOWN"):
@@ -207,5 +207,5 @@ def find(code: int, unit: str, subcode: int | None, status: int | None) -> Row |
     if rows is None or status is None:
         return None
     found = [row for bit, row in rows.items() if status & bit]
-    # Several bits may be set at once: the worst of them decides.
+    # Several bits may be set; the worst of them decides.
     return max(found, key=lambda row: (row.fatal, not row.harmless)) if found else None

@@ -1,4 +1,4 @@
-"""Lines to events: joins records that span several lines, and tells apart the boots of a log."""
+"""Reader of log lines: joins records that span several lines, and separates the boots of a log."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from nvltop.kernel_log.records import DRIVERS, FABRIC_MANAGER, IMEX, KERNEL, Rec
 from nvltop.model import LogEvent, LogFault
 
 BOOT: Final = re.compile(r"-- (?:Reboot|Boot ([0-9a-f]{32})) --")
-"""What journalctl writes between the lines of two boots."""
+"""Line that journalctl writes between the lines of two boots."""
 MAX_LINE: Final = 16384
 """Characters of a line that are examined."""
 MAX_OPEN: Final = 64
-"""NVSwitches whose last SXid is remembered, to which second and third lines belong."""
+"""Limit of the NVSwitches whose last SXid is stored, to recognise its second and third line."""
 DETAIL_S: Final = 2.0
-"""Seconds within which the second and third line of an SXid follow the first."""
+"""Seconds after the first line of an SXid within which its second and third line are expected."""
 
 
 class LogReader:
     """Turns the lines of a log into events; `feed` takes them in order."""
 
     def __init__(self, newest_s: float) -> None:
-        """Start; no line was written after `newest_s` (Unix time)."""
+        """Take the Unix time after which no line was written."""
         self._newest_s = newest_s
         self._lost: tuple[Record, str | None] | None = None
-        """First line about a GPU that cannot be used, until the line that says why."""
+        """First line about a GPU that cannot be used, until the line with the reason."""
         self._sxids: dict[str, tuple[LogFault, Record]] = {}
         self._fabric: Record | None = None
-        """Fabric manager record that may go on in the next line."""
+        """Fabric manager record that may continue in the next line."""
         self._boot: str | None = None
         self._boots = 0
         self._uptime_s: float | None = None
         self.facts: list[tuple[Record, fabric.FabricFact]] = []
-        """What fabric manager records show beside faults; the caller takes them out."""
+        """Facts from fabric manager records that are not faults; the caller removes them."""
         self.records = 0
         """Records of the drivers, the fabric manager and IMEX so far."""
 
@@ -70,7 +70,7 @@ class LogReader:
         return before
 
     def close(self) -> Iterator[LogEvent]:
-        """Yield the events of what was still open at the end of the log."""
+        """Yield the events of records that were incomplete at the end of the log."""
         yield from self._flush()
 
     def _next_boot(self, name: str | None) -> None:
@@ -117,7 +117,7 @@ class LogReader:
         return event
 
     def _belongs(self, fault: LogFault, record: Record) -> bool:
-        """Whether a line is the second or third one of an SXid that was reported already."""
+        """Return whether a line is the second or third one of an SXid that was reported already."""
         if not is_detail(fault):
             return False
         before = self._sxids.get(fault.pci_bus_id or "")

@@ -1,4 +1,4 @@
-"""Log lines to records: who wrote a message, and when."""
+"""Parser of log lines into records: the writer of each message, and its time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KERNEL: Final = "kernel"
 FABRIC_MANAGER: Final = "fabric-manager"
 IMEX: Final = "imex"
 OTHER: Final = "other"
-"""Writer of lines that a program wrote: they may claim anything, so no fault is read from them."""
+"""Source of lines that any other program wrote; they may contain anything, so they are not decoded."""
 WRITERS: Final = {
     "kernel": KERNEL,
     "nv-fabricmanager": FABRIC_MANAGER,
@@ -22,11 +22,11 @@ WRITERS: Final = {
     "nvidia-imex": IMEX,
     "nvidia-imex-ctl": IMEX,
 }
-"""By identifier in syslog and in the journal."""
+"""Sources by identifier in syslog and in the journal."""
 
 
 DRIVERS: Final = ("NVRM:", "nvidia-nvswitch", "nvidia-nvlink", "Xid ", "nvidia_dev_xid:")
-"""What messages of the NVIDIA kernel drivers begin with."""
+"""Prefixes of the messages of NVIDIA's kernel drivers."""
 
 
 class Record(NamedTuple):
@@ -68,13 +68,13 @@ _LIST_PREFIX: Final = re.compile(r"/[\w./-]+\.?log[\w.-]*:|/var/log/(?:messages|
 
 
 def frame(line: str, newest_s: float) -> Record | None:
-    """Return the message of a line, None for an empty one and for one that is not the kernel's.
+    """Return the record of a line; None for an empty or damaged line, and for a program's in /dev/kmsg.
 
-    `newest_s` is the Unix time after which no line was written; it gives stamps without a year theirs.
+    `newest_s` is the Unix time after which no line was written; it determines the year of stamps without one.
     """
     text = line.strip()
     if match := _DMESG.match(text):
-        # By far the most frequent form, and long logs are read line by line.
+        # By far the most frequent form, handled first because logs are long.
         return Record(text[match.end() :], KERNEL, None, int(match[1]) + stamps.fraction(match[2]))
     first = text[:1]
     if not first:
@@ -122,7 +122,7 @@ def frame(line: str, newest_s: float) -> Record | None:
 
 
 def _wall(text: str, newest_s: float) -> tuple[float | None, str, bool]:
-    """Return the Unix time that a line begins with, what follows it, and whether there was a stamp."""
+    """Return the Unix time at the start of a line, the rest of the line, and whether there was a stamp."""
     first = text[:1]
     if first == "[":
         if match := _CTIME.match(text):
@@ -143,14 +143,14 @@ def _wall(text: str, newest_s: float) -> tuple[float | None, str, bool]:
         wall_s = stamps.without_year(match[1], match[2], match[3], newest_s)
         return wall_s, text[match.end() :], True
     if (match := _WEEKDAY.match(text)) and (when := stamps.ISO.match(text, match.end())):
-        # journalctl writes names of time zones, which nobody can resolve; they are taken for local.
+        # journalctl writes abbreviations of time zones, which are ambiguous; local time is assumed.
         rest = re.sub(r"^\s*(?:[A-Z]{2,5}\s+)?", "", text[when.end() :])
         return stamps.iso(when), rest, True
     return None, text, False
 
 
 def _writer(text: str, stamped: bool) -> tuple[str, str, bool]:
-    """Return who wrote a message, the message alone, and whether the line named its writer."""
+    """Return the writer of a message, the message alone, and whether the line named its writer."""
     if text.startswith(DRIVERS):
         return KERNEL, text, True
     match = _ORIGIN.match(text)
@@ -165,7 +165,7 @@ def _writer(text: str, stamped: bool) -> tuple[str, str, bool]:
 
 
 def continues(line: str) -> bool:
-    """Whether a line can be the next one of a fabric manager record, which has no stamp of its own."""
+    """Return whether a line, which has no stamp of its own, can continue a fabric manager record."""
     text = line.strip()
     if not text or text[0] in "[{<" or text.startswith(DRIVERS):
         return False
@@ -175,14 +175,14 @@ def continues(line: str) -> bool:
 def _kmsg(match: re.Match[str]) -> Record | None:
     """Return a record of /dev/kmsg: `priority,sequence,microseconds,flags;message`."""
     if int(match[1]) >> 3:
-        # Anybody may write into /dev/kmsg; the kernel marks such records by their facility.
+        # Programs may write to /dev/kmsg as well; the kernel marks their records with a facility.
         return None
-    # The kernel writes line ends inside of a message as an escape.
+    # The kernel escapes newlines within a message.
     return Record(match[4].replace("\\x0a", "\n"), KERNEL, None, int(match[3]) / 1e6)
 
 
 def from_json(text: str) -> Record | None:
-    """Return the record of one line of `journalctl -o json`, None if it is damaged or not of interest."""
+    """Return the record of one line of `journalctl -o json`; None if it is damaged or a program wrote it."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -194,7 +194,7 @@ def from_fields(fields: Mapping[str, object]) -> Record | None:
     """Return the record of a journal entry's fields, None if a program wrote it."""
     message = fields.get("MESSAGE")
     if isinstance(message, list):
-        # Bytes that are not UTF-8, or a message over several lines.
+        # The journal writes bytes that are not UTF-8, and messages of several lines, as a list.
         try:
             message = bytes(message).decode(errors="replace")
         except (ValueError, TypeError):

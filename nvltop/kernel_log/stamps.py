@@ -21,7 +21,7 @@ DAY_S: Final = 86400.0
 
 
 def fraction(digits: str | None) -> float:
-    """Return the fraction of a second that digits behind a point stand for."""
+    """Return the fraction of a second given by the digits after the decimal point."""
     return int(digits) / 10 ** len(digits) if digits else 0.0
 
 
@@ -63,7 +63,7 @@ def spelled(year: str | int, month: str, day: str, clock: str) -> float | None:
 
 
 def without_year(month: str, day: str, clock: str, newest_s: float) -> float | None:
-    """Return the Unix time of a stamp without a year: the latest one that is not after `newest_s`."""
+    """Return the latest Unix time, not after `newest_s`, that matches a stamp without a year."""
     try:
         year = datetime.fromtimestamp(newest_s).year
     except (ValueError, OverflowError, OSError):

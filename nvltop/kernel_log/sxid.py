@@ -34,7 +34,7 @@ RANGES: Final = {
     29: "multicast of a port",
     30: "reduction of a port",
 }
-"""By thousands of the code."""
+"""Part of the NVSwitch by the thousands of the code."""
 
 NAMES: Final = {
     10004: "temperature too high",
@@ -59,11 +59,11 @@ NAMES: Final = {
     28005: "shut down for the temperature of a cable module",
 }
 LINK_RANGES: Final = frozenset({18, 19, 20, 25})
-"""Ranges about one link: either end, or the cable between, may be the cause."""
+"""Ranges about one link, where the cause may be either end or the cable between them."""
 
 
 class Decoded(NamedTuple):
-    """One line of an SXid; None where the line does not say."""
+    """The fields of one line of an SXid; None for a field that the line does not have."""
 
     switch: str
     bus_id: str
@@ -72,11 +72,11 @@ class Decoded(NamedTuple):
     correctable: bool
     link: int | None
     detail: bool
-    """Whether this is the second or third line of an event, without words of its own."""
+    """Whether this is the second or third line of an SXid, which does not describe the fault."""
 
 
 def decode(message: str) -> Decoded | None:
-    """Return the fields of an SXid line, None if it is not one."""
+    """Return the fields of an SXid line; None if it is not an SXid."""
     match = LINE.search(message)
     if match is None:
         return None
@@ -84,19 +84,20 @@ def decode(message: str) -> Decoded | None:
     head = _SEVERITY.match(rest)
     if head:
         word = head[1].lower()
-        link = int(head[2]) if head[2] else -1
+        number = int(head[2]) if head[2] else -1
         fatal = word == "fatal"
-        return Decoded(switch, bus_id, code, fatal, word == "correctable", link if link >= 0 else None, False)
+        named = number if number >= 0 else None
+        return Decoded(switch, bus_id, code, fatal, word == "correctable", named, False)
     detail = _DETAIL.match(rest)
     if detail:
         # Severity 1 is fatal in the driver's enumeration, 0 is not; the engine of a link fault is the link.
-        at = int(detail[2]) if code // 1000 in LINK_RANGES or code // 1000 == 22 else None
-        return Decoded(switch, bus_id, code, detail[1] != "0", False, at, True)
+        link = int(detail[2]) if code // 1000 in LINK_RANGES or code // 1000 == 22 else None
+        return Decoded(switch, bus_id, code, detail[1] != "0", False, link, True)
     return Decoded(switch, bus_id, code, None, False, None, rest.lstrip().lower().startswith("data"))
 
 
 def name(code: int) -> str:
-    """Return what an SXid is about."""
+    """Return the name of an SXid, or the part of the NVSwitch that reports it."""
     part = RANGES.get(code // 1000)
     if code in NAMES:
         return NAMES[code]

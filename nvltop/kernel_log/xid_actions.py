@@ -66,7 +66,7 @@ RESOLUTIONS: Final[dict[int, Resolution]] = {
     154: Resolution("XID_154", "informational, about another Xid"),
     159: Resolution("CHECK_UVM", "SYMPATHETIC_REPORT_SOLO"),
 }
-"""By code. A code that is missing here has no published resolution, or is marked as unused."""
+"""Resolutions by code. A code that is not listed has no published resolution, or is marked as unused."""
 
 STEPS: Final = {
     "RESET_GPU": "Drain the GPU and reset it (`nvidia-smi -r`)",
@@ -89,11 +89,11 @@ STEPS: Final = {
     "SYMPATHETIC_REPORT_SOLO": "look for another fault that explains it; report it if there is none",
     "REPORT_ISSUE": "report it if it is seen more than once a day",
 }
-"""The buckets in words: an immediate step starts a sentence, an investigation ends it."""
+"""Sentences for the buckets: an immediate step starts a sentence, an investigation ends it."""
 
 
 def in_words(resolution: Resolution) -> str:
-    """Return a resolution as one sentence without its period; empty if none of it is known."""
+    """Return a resolution as one sentence without its period; empty if neither bucket is known."""
     parts = [STEPS[bucket] for bucket in resolution if bucket in STEPS]
     if len(parts) == 2 and resolution.investigate in ("IGNORE", "CONTACT_SUPPORT"):
         return parts[0] if resolution.investigate == "IGNORE" else f"{parts[0]}; {_lower(parts[1])}"

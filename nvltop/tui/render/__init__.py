@@ -1,1 +1,1 @@
-"""Frames as rows of text with roles: pure, without Textual, so that tests read what a person reads."""
+"""Frames as rows of text with roles: pure functions without Textual, so tests see the text of the screen."""

@@ -14,11 +14,11 @@ from nvltop.tui.render.traffic import has_links, mean_window
 from nvltop.tui.render.view_state import ViewState
 
 ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
-"""From which column up to which a click does which action."""
+"""Areas that react to clicks: first column, column after the last one, and action."""
 
 
 class FunctionKey(NamedTuple):
-    """One place of the function bar."""
+    """One key of the function bar."""
 
     name: str
     label: str
@@ -30,21 +30,21 @@ SETUP_KEY: Final = FunctionKey("F2", "Setup", "app.setup")
 SEARCH_KEY: Final = FunctionKey("F3", "Search", "search")
 FILTER_KEY: Final = FunctionKey("F4", "Filter", "filter")
 SORT_KEY: Final = FunctionKey("F6", "SortBy", "sort_by")
-"""Of all lists."""
+"""Key of every tab with a list."""
 RECORD_KEY: Final = FunctionKey("F7", "Record", "app.record")
 STOP_KEY: Final = FunctionKey("F7", "Stop", "app.record")
 SNAPSHOT_KEY: Final = FunctionKey("F8", "Snap", "app.snapshot")
 QUIT_KEY: Final = FunctionKey("F10", "Quit", "app.quit")
 LABEL_WIDTH: Final = 6
-"""Columns of a label, as in htop."""
+"""Columns that a label takes at least, as in htop."""
 MIN_TIMELINE_WIDTH: Final = 60
-"""Columns that a replay's timeline takes at least."""
+"""Columns reserved for the timeline of a replay."""
 SLOWED_RATIO: Final = 1.05
-"""From so much longer than asked on, an interval is said to be."""
+"""Ratio of effective to requested interval above which the driver is shown as slow."""
 
 
 def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
-    """Draw the tab row, rate, age and clock at its right; also where each tab can be clicked."""
+    """Return the tab row, with rate, data age and clock at its right end, and the areas of the tabs."""
     frame = view.frame
     old = [g for g in frame.gpus if g.stale and g.state == "ok"]
     oldest = max((g.age_s.get("links", 0.0) for g in old), default=0.0)
@@ -68,16 +68,16 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
             right.insert(0, (f"{window}  ", "dim"))
             used += len(window) + 2
             break
-    # Where not all have room, the current one stands for them: half a tab row would hide that there are more.
+    # If not all tabs fit, only the current one is shown: a cut row would hide that there are more.
     all_fit = used + sum(len(name) + 2 for name in names) <= width
     left: list[TextRun] = []
     clicks = []
-    at = 0
+    column = 0
     for i, name in enumerate(names):
         if all_fit or i == current:
             left.append((f" {name} ", "tab-current" if i == current else "tab"))
-            clicks.append((at, at + len(name) + 2, f"show_tab({i})"))
-            at += len(name) + 2
+            clicks.append((column, column + len(name) + 2, f"show_tab({i})"))
+            column += len(name) + 2
     if view.replay:
         left += [(" ", ""), *timeline(view.replay, width - sum(len(t) for t, _ in left + right) - 2)]
     gap = width - sum(len(t) for t, _ in left + right)
@@ -85,28 +85,28 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
 
 
 def function_bar(
-    view: ViewState, width: int, own: Sequence[FunctionKey], words: str
+    view: ViewState, width: int, tab_keys: Sequence[FunctionKey], status: str
 ) -> tuple[Row, ClickAreas]:
-    """Draw the function bar with a tab's own keys among those of all; also where each can be clicked.
+    """Return the function bar with the common keys and those of a tab, and the areas of the keys.
 
-    `words`, on what is selected, stand at its right. Where there is no room for both, keys give way, the last
-    ones first, but never Help and Quit: each has a letter as well, and is in the help.
+    `status`, a line about the selected row, is shown at the right end. If there is not enough room, the last
+    keys are left out, but never Help and Quit. Such a key also has a letter, which the help shows.
     """
     record = [] if view.replay else [STOP_KEY if view.recording else RECORD_KEY]
-    keys = sorted([HELP_KEY, SETUP_KEY, *own, *record, SNAPSHOT_KEY, QUIT_KEY], key=_key_order)
-    words = fit_text(words, width // 2, view.glyphs)
-    need = len(words) + 2 if words else 0
-    while len(keys) > 2 and need and sum(map(_key_width, keys)) + need > width:
+    keys = sorted([HELP_KEY, SETUP_KEY, *tab_keys, *record, SNAPSHOT_KEY, QUIT_KEY], key=_key_order)
+    status = fit_text(status, width // 2, view.glyphs)
+    status_width = len(status) + 2 if status else 0
+    while len(keys) > 2 and status_width and sum(map(_key_width, keys)) + status_width > width:
         keys.pop(-2)
     spans: list[TextRun] = []
     clicks = []
-    at = 0
+    column = 0
     for key in keys:
         spans += [(key.name, "key"), (key.label.ljust(LABEL_WIDTH), "key-label")]
-        clicks.append((at, at + _key_width(key), key.action))
-        at += _key_width(key)
-    words = fit_text(words, max(0, width - at - 2), view.glyphs)
-    spans.append((words.rjust(width - at - 1) + " ", "key-label"))
+        clicks.append((column, column + _key_width(key), key.action))
+        column += _key_width(key)
+    status = fit_text(status, max(0, width - column - 2), view.glyphs)
+    spans.append((status.rjust(width - column - 1) + " ", "key-label"))
     return fit(spans, width), clicks
 
 
@@ -115,7 +115,7 @@ def _key_width(key: FunctionKey) -> int:
 
 
 def _key_order(key: FunctionKey) -> int:
-    """Return a function key's number; Enter and Esc stand first, letters after all numbers but Quit's."""
+    """Return the sort key of a function key: Enter and Esc first, then F1 to F9, letters, and F10."""
     if key.name[1:].isdigit():
         return int(key.name[1:])
     return 9 if len(key.name) == 1 else 0

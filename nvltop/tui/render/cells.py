@@ -1,8 +1,8 @@
 """Text of any script as cells: one character for each column of the terminal.
 
-Rows are cut, padded and compared by the column, which is simple as long as each character takes one column.
-So a wide character is followed by `SECOND_HALF`, and a character with combining marks is replaced by a single
-private-use character; `shown` turns cells back into text for the terminal. Widths are those of Unicode
+Rows are cut, padded and compared by column, which is simple if each character takes one column. So a wide
+character is followed by `SECOND_HALF`, and a character with combining marks is replaced by a single
+private-use character. `to_text` turns cells back into text for the terminal. Widths are those of Unicode
 (UAX #11), as in terminals.
 """
 
@@ -15,22 +15,22 @@ from typing import Final
 from nvltop.text import char_width, normalize
 
 SECOND_HALF: Final = "\ue000"
-"""The second column of a wide character. Private use: `clean` lets none through from outside."""
+"""The second column of a wide character, a private-use character; `clean` removes it from foreign text."""
 FIRST_MARKED_CHAR: Final = 0xF0000
 MAX_MARKED_CHARS: Final = 4096
-"""Characters with marks that are told apart; those met later lose their marks."""
+"""Limit of the characters with combining marks that have a cell of their own; later ones lose their marks."""
 _NARROW: Final = re.compile(
     r"[\x00-\u02ff\u0370-\u0482\u2010-\u2027\u2190-\u2211\u2248\u2500-\u25fc\u2800-\u28ff]*"
 )
-"""Characters that are one column each and take no marks into account: nearly all there are."""
+"""Text of characters that are one column wide and are not combining marks: nearly all text."""
 _cell_of: dict[str, str] = {}
-"""The character that stands for another one with its marks."""
+"""Private-use character by the character with combining marks that it stands for."""
 _text_of_cell: dict[str, str] = {}
-"""The way back."""
+"""Character with combining marks by its private-use character."""
 
 
 def to_cells(text: str) -> str:
-    """Return text as cells; cells stay as they are."""
+    """Return text as cells; text that is cells already is returned unchanged."""
     return text if text.isascii() or _NARROW.fullmatch(text) else _cells(text)
 
 
@@ -50,15 +50,15 @@ def _cells(text: str) -> str:
 
 
 def _add_mark(out: list[str], mark: str) -> None:
-    """Put a mark on the last character."""
+    """Add a combining mark to the last character."""
     place = len(out) - 1 - (bool(out) and out[-1] == SECOND_HALF)
     if place < 0:
         return
-    whole = _text_of_cell.get(out[place], out[place]) + mark
-    if whole not in _cell_of and len(_cell_of) < MAX_MARKED_CHARS:
-        _cell_of[whole] = made = chr(FIRST_MARKED_CHAR + len(_cell_of))
-        _text_of_cell[made] = whole
-    out[place] = _cell_of.get(whole, out[place])
+    marked = _text_of_cell.get(out[place], out[place]) + mark
+    if marked not in _cell_of and len(_cell_of) < MAX_MARKED_CHARS:
+        _cell_of[marked] = cell = chr(FIRST_MARKED_CHAR + len(_cell_of))
+        _text_of_cell[cell] = marked
+    out[place] = _cell_of.get(marked, out[place])
 
 
 def _is_wide(cell: str) -> bool:
@@ -66,7 +66,7 @@ def _is_wide(cell: str) -> bool:
 
 
 def to_text(row: str) -> str:
-    """Return the text of cells, as wide as they are: of a wide character that was cut, a blank."""
+    """Return the text of cells in the same width; half of a wide character becomes a blank."""
     if row.isascii() or _NARROW.fullmatch(row):
         return row
     out = []

@@ -10,9 +10,9 @@ from nvltop.tui.render.glyphs import Glyphs
 
 
 def bars(values: Sequence[float], scale: Maybe[float], height: int, glyphs: Glyphs) -> list[str]:
-    """Draw values (NaN for a gap) against a fixed scale, one column each, from the top line to the bottom.
+    """Return the lines of a bar chart, from top to bottom: one column per value, against a fixed scale.
 
-    Whatever is not nothing shows as more than the lowest level; a gap is blank, nothing is a base line.
+    Zero is drawn as a baseline, any larger value is visibly higher, and a gap (NaN) is blank.
     """
     full = 0.0 if isinstance(scale, Missing) else scale
     top = len(glyphs.levels) - 1

@@ -10,28 +10,30 @@ from nvltop import formatting
 from nvltop.model import Maybe
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # there are two, and each is only itself
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: there are only two
 class Glyphs:
-    """One set of characters, each one column wide."""
+    """A set of characters, each one column wide."""
 
     levels: str
-    """A sparkline's levels, from nothing to full."""
+    """Levels of a sparkline, from zero to full scale."""
     gap: str
-    """A second of which nothing is known."""
+    """Mark of a second without data."""
     tick: str
-    """The ceiling on a bar."""
+    """Mark of the ceiling on a bar."""
     dot: str
-    """Between the parts of a line."""
+    """Separator of the parts of a line."""
     degree: str
+    """Unit behind a temperature."""
     ellipsis: str
-    """Where a text was cut."""
+    """Mark at the end of a text that was cut."""
     descending: str
+    """Mark behind the title of the column by which a list is sorted in descending order."""
     ascending: str
-    """Behind the title of the column that a list is sorted by."""
+    """Mark behind the title of the column by which a list is sorted in ascending order."""
     estimate: str
-    """In front of an estimate."""
+    """Mark in front of an estimate."""
     more_rows: str
-    """In front of the number of rows that are not seen."""
+    """Mark in front of the number of rows below the visible ones."""
 
 
 UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△", "≈", "↓")
@@ -39,5 +41,5 @@ ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^", "~", "v")
 
 
 def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:
-    """Draw values (bytes/s, NaN for a gap) against a fixed scale, one column each."""
+    """Return a sparkline of values (bytes/s, NaN for a gap), one column each, against a fixed scale."""
     return formatting.spark(values, scale, glyphs.levels, glyphs.gap)

@@ -23,27 +23,28 @@ SORT_COLUMNS: Final = (
     ("bus", "BUS ID"),
     ("numa", "NUMA"),
 )
-"""Columns that the table can be sorted by, and their words in the menu."""
+"""Columns by which the table can be sorted, and their titles in the menu."""
 ASCENDING_FIRST: Final = frozenset({"gpu", "name", "links", "bus", "numa"})
-"""Columns whose least value stands on top at first."""
+"""Columns that are first sorted with the lowest value on top."""
 SORT_KEY_OF_COLUMN: Final = {"pcie_tx": "tx", "pcie_rx": "rx", "peak_tx": "tx", "peak_rx": "rx"}
+"""Key by which a column is sorted, where it is not the column's own key."""
 
 
 def filtered_and_sorted(
-    gpus: Sequence[GpuFrame], words: str, sort: str, falling: bool
+    gpus: Sequence[GpuFrame], filter_text: str, sort: str, descending: bool
 ) -> tuple[GpuFrame, ...]:
-    """Return the GPUs that hold the words, sorted; what is unknown stands last."""
-    found = [g for g in gpus if words.lower() in search_text(g)] if words else gpus
-    if sort == "gpu" and not falling:
+    """Return the GPUs that match the filter, sorted; GPUs whose value is unknown come last."""
+    found = [g for g in gpus if filter_text.lower() in search_text(g)] if filter_text else gpus
+    if sort == "gpu" and not descending:
         return tuple(found)
     unread = [g for g in found if not known(_value(g, sort))]
     read = [g for g in found if known(_value(g, sort))]
-    read.sort(key=lambda g: _value(g, sort), reverse=falling)  # type: ignore[arg-type,return-value]
+    read.sort(key=lambda g: _value(g, sort), reverse=descending)  # type: ignore[arg-type,return-value]
     return (*read, *unread)
 
 
 def search_text(g: GpuFrame) -> str:
-    """Return what search and filter look at: number, name, bus id, UUID."""
+    """Return the text that search and filter examine: number, name, bus id and UUID, in lower case."""
     parts = (f"gpu {g.gpu.index}", g.gpu.name, g.gpu.pci_bus_id, g.gpu.uuid)
     return " ".join(str(part) for part in parts if known(part)).lower()
 

@@ -1,4 +1,4 @@
-"""The header: meters on the left, what they mean in words on the right."""
+"""The header: meters at the left, the node, NVLink, verdict and health as text at the right."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 TEXT_WIDTH: Final = 60
-"""Columns that the longest lines of words take, with the blanks before them."""
+"""Columns that the longest texts take, including the blanks before them."""
 WIDE_SCREEN: Final = 160
+"""Columns from which the meters get two fifths of the width."""
 SEVERITY_ROLES: Final = {
     Severity.CRITICAL: "error",
     Severity.WARNING: "warn",
@@ -25,21 +26,21 @@ SEVERITY_ROLES: Final = {
     Severity.UNKNOWN: "dim",
     Severity.INFO: "",
 }
-"""How each severity is drawn."""
+"""Role in which each severity is drawn."""
 ALARMING_VERDICTS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
-"""Verdicts that ask for attention."""
+"""Verdicts that are drawn as warnings."""
 MARGIN: Final = "  "
 STARTING_STATES: Final = ("starting", "replaced")
 
 
 def header(view: ViewState, width: int) -> list[Row]:
-    """Draw the header in four rows."""
+    """Return the four rows of the header."""
     frame = view.frame
-    # The words answer the user's question, so the bars give way first.
+    # The texts matter more than the meters, so the meters are narrowed first.
     left = max(0, min(width // 2, width - TEXT_WIDTH)) if width < WIDE_SCREEN else width * 2 // 5
-    words = [_node(view), _nvlink(view), _verdict(frame), health(view)]
+    texts = [_node(view), _nvlink(view), _verdict(frame), health(view)]
     rows = []
-    for meter, (text, role) in zip_longest(meters.meters(view), words):
+    for meter, (text, role) in zip_longest(meters.meters(view), texts):
         bar = meters.bar(meter, left, view.glyphs) if meter else []
         if bar:
             bar.append((MARGIN, ""))
@@ -50,18 +51,18 @@ def header(view: ViewState, width: int) -> list[Row]:
 
 def _node(view: ViewState) -> TextRun:
     frame = view.frame
-    words = view.cache.parts.get("node", (frame.inventory,), lambda: node_line(frame).replace("NVIDIA ", ""))
+    text = view.cache.parts.get("node", (frame.inventory,), lambda: node_line(frame).replace("NVIDIA ", ""))
     if frame.inventory.demo:
-        # First, so that no narrow screen hides that it is not real.
-        return f"SIMULATED{SEPARATOR}{words.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
+        # In front, so that a narrow screen does not hide that the node is not real.
+        return f"SIMULATED{SEPARATOR}{text.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
     waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
-    return words or waiting, "value"
+    return text or waiting, "value"
 
 
 def _nvlink(view: ViewState) -> TextRun:
     frame = view.frame
-    of = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
-    return view.cache.parts.get("nvlink", of, lambda: nvlink_line(frame)), ""
+    inputs = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
+    return view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame)), ""
 
 
 def _verdict(frame: Frame) -> TextRun:
@@ -70,18 +71,18 @@ def _verdict(frame: Frame) -> TextRun:
         return found.headline, "error"
     if found.id in ALARMING_VERDICTS:
         return found.headline, "warn"
-    # Green only where nothing speaks against it: no finding that matters, nothing else that limits the job.
+    # Green only if there is neither a warning nor anything else that limits the job.
     wrong = any(f.severity >= Severity.WARNING for f in frame.findings)
     limited = found.judgement is not None and bool(found.judgement.limits)
     return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
 def health(view: ViewState) -> TextRun:
-    """One line on what stands in the way of reading, on what is wrong, on the job, and on link errors."""
+    """Return the most important of these: a driver that does not answer, faults, the job, link errors."""
     frame = view.frame
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    wrong = _driver_state(view) or _findings(view) or note or _lost_gpus(frame) or _risen_errors(frame)
-    return wrong or _activity(view) or _errors(frame)
+    fault = _driver_state(view) or _findings(view) or note or _lost_gpus(frame) or _risen_errors(frame)
+    return fault or _activity(view) or _errors(frame)
 
 
 def _driver_state(view: ViewState) -> TextRun | None:
@@ -101,10 +102,11 @@ def _driver_state(view: ViewState) -> TextRun | None:
 
 
 def _findings(view: ViewState) -> TextRun | None:
-    """`1 critical, 2 warnings: ` and the worst of them; what follows from another finding is not counted.
+    """Return the number of findings by severity, and the headline of the worst: `1 critical, 2 warnings: …`.
 
-    Counts and headline fit `TEXT_WIDTH` columns together, shortened to `critical +3: ` if need be. If the
-    line above says the worst already, this one says the next, or what the job does.
+    Findings that follow from another one are not counted. If the text is longer than `TEXT_WIDTH`, the
+    numbers are shortened to `critical +3: `. If the verdict in the row above is the worst headline already,
+    this row shows the next one, or the activity of the job.
     """
     frame = view.frame
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
@@ -151,11 +153,11 @@ def _risen_errors(frame: Frame) -> TextRun | None:
 
 
 def _activity(view: ViewState) -> TextRun | None:
-    """Say what the selected GPU's job is doing, else the first."""
+    """Return the activity of the selected GPU's job, or of the first job if it has none."""
     frame = view.frame
-    found = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
-    told = describe_briefly(frame, found or frame.activity[0]) if frame.activity else ""
-    return (told, "") if told else None
+    activity = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
+    text = describe_briefly(frame, activity or frame.activity[0]) if frame.activity else ""
+    return (text, "") if text else None
 
 
 def _errors(frame: Frame) -> TextRun:

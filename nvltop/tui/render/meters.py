@@ -1,4 +1,4 @@
-"""htop's bar meters: CPU, memory, and the node's traffic in each direction."""
+"""Bar meters as in htop: CPU, memory, power, and the node's traffic in each direction."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
 
 MIN_METER_WIDTH: Final = 18
-"""A narrower bar says nothing and is left out."""
+"""Columns below which a meter is left out."""
 HEADER_LINES: Final = 4
-"""Of the header."""
+"""Number of rows of the header."""
 FRAME_WIDTH: Final = 5
-"""Columns of the caption and the brackets."""
+"""Columns of the caption and the brackets together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,17 @@ class BarMeter:
     """One value as a bar."""
 
     caption: str
-    """Three columns."""
+    """Text of at most three columns before the bar."""
     share: Maybe[float]
-    """Of the bar, 0…1; empty where it is missing."""
+    """Filled part of the bar, 0…1; a missing value leaves the bar empty."""
     text: str
     role: str
     tick: Maybe[float] = NOT_READ
-    """Where the ceiling is, 0…1."""
+    """Position of the ceiling on the bar, 0…1."""
 
 
 def bar(meter: BarMeter, width: int, glyphs: Glyphs) -> list[TextRun]:
-    """Draw `CPU[|||||      38.2%]`: the text right-aligned over the fill, a tick where the ceiling is."""
+    """Return `CPU[|||||      38.2%]`: the text right-aligned over the fill, with a tick at the ceiling."""
     if width < MIN_METER_WIDTH:
         return []
     inner = width - FRAME_WIDTH
@@ -56,15 +56,15 @@ def bar(meter: BarMeter, width: int, glyphs: Glyphs) -> list[TextRun]:
 
 
 def _bar_part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
-    """Return a part of a bar, bright as far as it is filled."""
+    """Return a part of a bar: the filled columns in the meter's role, the others as shadow."""
     middle = max(start, min(filled, end))
     return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
 
 
 def meters(view: ViewState) -> list[BarMeter]:
-    """Return the meters that the user wants, from top to bottom."""
+    """Return the configured meters, from top to bottom."""
     frame, unit = view.frame, view.unit
-    made = {
+    makers = {
         "cpu": lambda: _cpu(frame),
         "memory": lambda: _memory(frame),
         "tx": lambda: _traffic("TX", frame, unit, has_links(frame.gpus)),
@@ -73,7 +73,7 @@ def meters(view: ViewState) -> list[BarMeter]:
         "pcie-rx": lambda: _traffic("RX", frame, unit, False),
         "power": lambda: _power(frame),
     }
-    return [made[name]() for name in view.meters[:HEADER_LINES]]
+    return [makers[name]() for name in view.meters[:HEADER_LINES]]
 
 
 def _cpu(frame: Frame) -> BarMeter:
@@ -88,7 +88,7 @@ def _memory(frame: Frame) -> BarMeter:
 
 
 def _power(frame: Frame) -> BarMeter:
-    """The GPUs' power together, over their limits."""
+    """Return the meter of the power of all GPUs, relative to the sum of their limits."""
     fresh = [g for g in frame.gpus if g.state == "ok"]
     now, limit = _total([g.gauges.power_w for g in fresh]), _total([g.gpu.power_limit_w for g in fresh])
     share = now / limit if known(now) and known(limit) and limit else NOT_READ
@@ -97,9 +97,12 @@ def _power(frame: Frame) -> BarMeter:
 
 
 def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
-    """The node's NVLink traffic in one direction over what its up links can carry; PCIe without links."""
+    """Return the meter of the node's traffic in one direction, relative to the speed of its active links.
+
+    Without `nvlink`, or without an active link, it shows PCIe.
+    """
     out = caption == "TX"
-    # What a GPU sent before it went silent is no part of what the node sends now.
+    # The last rates of a GPU that no longer answers do not count as current traffic.
     fresh = [g for g in frame.gpus if not g.stale and g.state == "ok"]
     part = " + ?" if len(fresh) < len(frame.gpus) else ""
     linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]

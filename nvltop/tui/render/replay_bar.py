@@ -1,4 +1,4 @@
-"""The timeline of a recording: where the replay is, and where something happened."""
+"""The timeline of a recording: the position of the replay, and marks of events."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from nvltop.tui.render.row import TextRun
 
 MIN_BAR_WIDTH = 10
+"""Columns below which the bar is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayState:
-    """Where a replay stands; times in seconds from the recording's begin."""
+    """The position and state of a replay; times in seconds since the start of the recording."""
 
     position_s: float
     length_s: float
@@ -19,28 +20,28 @@ class ReplayState:
     paused: bool
     marks: tuple[float, ...] = ()
     message: str = ""
-    """What the mark that was jumped to is about, or how far a long jump is."""
+    """Description of the mark that the replay jumped to, or progress of a long jump."""
 
 
-def timeline(playing: ReplayState, width: int) -> list[TextRun]:
-    """Draw state, time, and a bar with a mark wherever something happened, in `width` columns at most."""
-    state = "PAUSED" if playing.paused else f"x{playing.speed:g}"
-    words = f" {state} {_clock(playing.position_s)}/{_clock(playing.length_s)} "
-    spans: list[TextRun] = [(" REPLAY ", "paused"), (words, "bold")]
-    left = width - len(" REPLAY ") - len(words) - 2
-    if playing.message and left > len(playing.message) + MIN_BAR_WIDTH:
-        left -= len(playing.message) + 1
-    if left < MIN_BAR_WIDTH:
+def timeline(replay: ReplayState, width: int) -> list[TextRun]:
+    """Return state, time, and a bar with a mark for each event, in at most `width` columns."""
+    state = "PAUSED" if replay.paused else f"x{replay.speed:g}"
+    state_text = f" {state} {_clock(replay.position_s)}/{_clock(replay.length_s)} "
+    spans: list[TextRun] = [(" REPLAY ", "paused"), (state_text, "bold")]
+    bar_width = width - len(" REPLAY ") - len(state_text) - 2
+    if replay.message and bar_width > len(replay.message) + MIN_BAR_WIDTH:
+        bar_width -= len(replay.message) + 1
+    if bar_width < MIN_BAR_WIDTH:
         return spans
-    length_s = max(playing.length_s, 1e-9)
-    here = min(left - 1, int(playing.position_s / length_s * left))
-    cells = [("=" if i < here else "-", "tx" if i < here else "shadow") for i in range(left)]
-    for mark_s in playing.marks:
-        cells[min(left - 1, int(mark_s / length_s * left))] = ("!", "warn")
-    cells[here] = ("|", "bold")
+    length_s = max(replay.length_s, 1e-9)
+    position = min(bar_width - 1, int(replay.position_s / length_s * bar_width))
+    cells = [("=" if i < position else "-", "tx" if i < position else "shadow") for i in range(bar_width)]
+    for mark_s in replay.marks:
+        cells[min(bar_width - 1, int(mark_s / length_s * bar_width))] = ("!", "warn")
+    cells[position] = ("|", "bold")
     spans += [("[", "bracket"), *cells, ("]", "bracket")]
-    if playing.message:
-        spans.append((" " + playing.message, "warn"))
+    if replay.message:
+        spans.append((" " + replay.message, "warn"))
     return spans
 
 

@@ -1,4 +1,4 @@
-"""A row of the screen: runs of text, each with a role that the palette turns into a style."""
+"""A row of the screen: runs of text, each with a role that the theme turns into a style."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from nvltop.tui.render.cells import to_cells, to_text
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 
 TextRun: TypeAlias = "tuple[str, str]"
-"""Text and role. Text is cells, one a column: it went through `clean()` and `cells()`, and is cut here."""
+"""Text and role. The text is cells, one per column, which have passed through `clean()` and `to_cells()`."""
 Row: TypeAlias = "tuple[TextRun, ...]"
 
 SEPARATOR: Final = " · "
-"""Between the parts of a line of words, the most telling part first."""
+"""Separator of the parts of a line, which are ordered by importance: the last ones are left out first."""
 
 
 def merge_runs(spans: Iterable[TextRun]) -> list[TextRun]:
-    """Make spans of the same role that stand side by side one."""
+    """Merge adjacent spans of the same role."""
     out: list[TextRun] = []
     run, role = "", ""
-    for text, its in spans:
-        if its == role:
+    for text, span_role in spans:
+        if span_role == role:
             run += text
         elif text:
             if run:
                 out.append((run, role))
-            run, role = text, its
+            run, role = text, span_role
     if run:
         out.append((run, role))
     return out
 
 
 def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
-    """Cut or pad spans to exactly `width` columns; `role` overrides all of theirs."""
+    """Return spans cut or padded to exactly `width` columns; `role` replaces the roles of all spans."""
     if role is not None:
         text = to_cells("".join([text for text, _ in spans]))
         return ((text[:width].ljust(width), role),) if width > 0 else ()
-    out = [(to_cells(text), its) for text, its in merge_runs(spans)]
+    out = [(to_cells(text), span_role) for text, span_role in merge_runs(spans)]
     left = width - sum([len(text) for text, _ in out])
     if left > 0:
         out = merge_runs([*out, (" " * left, "")])
     while left < 0:
-        text, its = out.pop()
+        text, span_role = out.pop()
         left += len(text)
         if left > 0:
-            out.append((text[:left], its))
+            out.append((text[:left], span_role))
             break
     return tuple(out)
 
 
-def end_with(text: str, words: str, width: int) -> str:
-    """Return a title of `width` columns that ends in some words; no word is cut to make room for them."""
-    at = max(0, width - len(words))
-    kept = text[:at]
-    if text[at : at + 1].strip() and kept:
+def end_with(text: str, ending: str, width: int) -> str:
+    """Return a title of `width` columns with `ending` at its right; words are dropped for it, but not cut."""
+    start = max(0, width - len(ending))
+    kept = text[:start]
+    if text[start : start + 1].strip() and kept:
         kept = kept.rpartition(" ")[0]
-    return (kept.ljust(at) + words)[:width]
+    return (kept.ljust(start) + ending)[:width]
 
 
 def text_of(row: Row) -> str:
@@ -68,15 +68,16 @@ def text_of(row: Row) -> str:
 
 
 def displayable(text: str, glyphs: Glyphs) -> str:
-    """Return text from outside as cells, so that no column is pushed aside; in ASCII if the screen is."""
+    """Return foreign text as cells, so that it does not shift other columns; as ASCII on an ASCII screen."""
     return to_cells(text) if glyphs is UNICODE else in_ascii(text)
 
 
-@lru_cache(maxsize=64)  # most words stay the same from frame to frame
+@lru_cache(maxsize=64)  # most texts stay the same from frame to frame
 def fit_text(line: str, width: int, glyphs: Glyphs) -> str:
-    """Fit words into `width`: parts are left out from the end; what is cut all the same is marked as cut.
+    """Fit a line into `width` columns by leaving out parts from its end.
 
-    Half a number would be a wrong one.
+    Parts are left out completely, because a cut number would be wrong. If a single part is too long, it is
+    cut and ends in an ellipsis.
     """
     parts = to_cells(line).split(SEPARATOR)
     if glyphs is not UNICODE:
@@ -97,7 +98,7 @@ class Column:
     title: str
     width: int
     drop: int
-    """Columns with the highest number go first when there is no room; 0 never goes."""
+    """Rank for leaving the column out if there is no room: the highest goes first, 0 never."""
     left: bool = False
 
     def padded_title(self) -> str:
@@ -105,7 +106,7 @@ class Column:
         return self.pad(self.title)
 
     def pad(self, text: str) -> str:
-        """Return a text in the column's width; words that are cut do not end in a blank or dash."""
+        """Return a text in the column's width; left-aligned text is not cut behind a blank or dash."""
         if self.left:
             cut = text[: self.width].rstrip(" -") if len(text) > self.width else text
             return cut.ljust(self.width)
@@ -113,7 +114,7 @@ class Column:
 
 
 def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return the columns that fit into `width` with a blank between them, by dropping, never by cutting."""
+    """Return the columns that fit into `width` with a blank between them; columns are dropped, never cut."""
     chosen = list(columns)
     while sum(c.width + 1 for c in chosen) - 1 > width and any(c.drop for c in chosen):
         chosen.remove(max(chosen, key=lambda c: c.drop))
@@ -123,7 +124,7 @@ def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
 def split_columns(
     columns: Sequence[Column], keys: Container[str]
 ) -> tuple[Sequence[Column], Sequence[Column], Sequence[Column]]:
-    """Return the columns before those of some keys, these, which stand side by side, and those behind."""
+    """Return the columns before the adjacent columns with these keys, those columns, and the ones behind."""
     places = [i for i, c in enumerate(columns) if c.key in keys]
-    first, last = places[0], places[-1] + 1
-    return columns[:first], columns[first:last], columns[last:]
+    start, end = places[0], places[-1] + 1
+    return columns[:start], columns[start:end], columns[end:]

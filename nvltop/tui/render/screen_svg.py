@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 
 COLUMN_UNITS: Final = 12.2
-"""Width that Rich gives to a column, in units of the picture."""
+"""Width of a column in Rich's SVG, in SVG units."""
 _CHART_TEXT: Final = re.compile(
     r'<text class="([^"]*)" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*[\u2800-\u28ff][^<]*)</text>'
 )
@@ -40,9 +40,9 @@ font-size: 20.27px; line-height: {line_height}px; }}
 </g>
 </svg>
 """
-"""Rich's own format loads fonts from the network, which reveals who looks at a picture, and does not keep
-blanks at the beginning of a text. At this size a character of the first two fonts is as wide as a column,
-also in viewers that do not stretch texts."""
+"""SVG template. Rich's own one loads fonts from the network, which reveals who opens a picture, and drops
+blanks at the beginning of a text. At this font size a character of the first two fonts is as wide as a
+column, even in viewers that ignore `textLength`."""
 
 
 class Area(NamedTuple):
@@ -62,22 +62,22 @@ def svg(width: int, height: int, areas: Sequence[Area]) -> str:
     )  # fmt: skip
     for y in range(height):
         line: list[Segment] = []
-        at = 0
+        column = 0
         for area in sorted(areas, key=lambda area: area.x):
             if area.y <= y < area.y + len(area.lines):
-                line.append(Segment(" " * (area.x - at)))
+                line.append(Segment(" " * (area.x - column)))
                 line += area.lines[y - area.y]
-                at = area.x + area.width
-        line.append(Segment(" " * (width - at)))
+                column = area.x + area.width
+        line.append(Segment(" " * (width - column)))
         console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
     picture = console.export_svg(title="nvltop", code_format=SVG_FORMAT, unique_id="nvltop")
     return _CHART_TEXT.sub(_by_column, picture)
 
 
 def _by_column(text: re.Match[str]) -> str:
-    """Give each character of a chart its own column.
+    """Return one SVG text per character of a chart, each at its own column.
 
-    No monospaced font has these characters, so viewers take them from a font that is wider.
+    Monospaced fonts lack these characters, so viewers take them from a wider font.
     """
     style, x, y, shown = text.groups()
     placed = [

@@ -10,12 +10,12 @@ from nvltop.tui.render.glyphs import Glyphs, spark
 
 
 class _Sparkline(NamedTuple):
-    """A sparkline as it was drawn last."""
+    """A cached sparkline."""
 
     newest: int
-    """Number of the second that its last character shows."""
+    """Number of the second that the last character shows."""
     settled: int
-    """Number of the last second whose value could not change any more."""
+    """Number of the last second whose value was final."""
     scale: Maybe[float]
     text: str
 
@@ -30,10 +30,10 @@ class Sparklines:
     def draw(
         self, history: RateHistory, glyphs: Glyphs, key: SeriesKey, count: int, scale: Maybe[float]
     ) -> str:
-        """Draw the last `count` complete seconds of a series.
+        """Return the sparkline of the last `count` complete seconds of a series.
 
-        The current second is left out: a sparkline that moved with every frame would be most of what the
-        terminal receives.
+        The current second is left out: sparklines that changed with every frame would make up most of the
+        output to the terminal.
         """
         newest = history.bucket - 1
         if self._source is None or self._source[0] is not history or self._source[1] is not glyphs:
@@ -47,7 +47,7 @@ class Sparklines:
         ):
             line = _Sparkline(newest - count, newest - count, scale, "")
         if line.newest < newest:
-            # The line moves left. Its characters stay, except those of seconds that were not settled.
+            # The line moves left. Its characters are reused, except those of seconds that were not final.
             first = max(newest - count, min(line.newest, line.settled))
             kept = line.text[: len(line.text) - (line.newest - first)]
             added = spark(history.second_means(key, newest, newest - first), scale, glyphs)

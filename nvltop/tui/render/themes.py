@@ -1,6 +1,6 @@
-"""Themes: roles to styles, in the terminal's own sixteen colours, so that each terminal's palette holds.
+"""Themes: the style of each role, in the terminal's sixteen colours, so that its palette applies.
 
-No meaning is carried by colour alone: marks, words and numbers say the same.
+No information is carried by colour alone: marks, words and numbers show it as well.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ COLOUR_BLIND: Final = DEFAULT | {
     "heat3": Style(color="white", bold=True),
     "heat4": Style(color="black", bgcolor="yellow"),
 }
-"""Blue, cyan and yellow only: red and green are never told apart."""
+"""Theme of blue, cyan and yellow, in which nothing depends on distinguishing red from green."""
 
 MONOCHROME: Final[dict[str, Style]] = dict.fromkeys(DEFAULT, Style()) | {
     "bracket": Style(bold=True),
@@ -119,4 +119,4 @@ THEMES: Final = {
     "colour-blind": COLOUR_BLIND,
     "monochrome": MONOCHROME,
 }
-"""By the names that `settings.THEMES` lists."""
+"""Themes by name; `settings.THEMES` lists the names."""

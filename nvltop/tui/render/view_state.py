@@ -1,4 +1,4 @@
-"""What the painters are given: the newest frame, the history, and what the user is looking at."""
+"""The input of the renderers: the newest frame, the history, and the state of the screen."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FINDING_MARKS: Final[dict[Severity, TextRun]] = {
     Severity.NOTICE: ("!", "caption"),
     Severity.UNKNOWN: ("?", "warn"),
 }
-"""What stands behind the number of a GPU or link, by the worst that was found of it."""
+"""Mark behind the number of a GPU or link, by the severity of its worst finding."""
 EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
 class DrawCache:
-    """Parts of the screen as they were drawn last."""
+    """A cache of rendered parts of the screen."""
 
     def __init__(self) -> None:
         self.parts = MemoTable()
@@ -50,46 +50,46 @@ class ViewState:
     unit: Unit = BYTES
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
     hidden: frozenset[str] = frozenset()
-    """Columns of the GPU table that the user does not want."""
+    """Columns of the GPU table that the user has hidden."""
     gpus: tuple[GpuFrame, ...] = ()
-    """The GPUs to list, in order."""
+    """The listed GPUs, in the order of the table."""
     gpu: int = 0
     """Position of the selected GPU in `gpus`."""
     filter_text: str = ""
-    """Only GPUs that hold these are listed."""
+    """Text that the listed GPUs contain."""
     sort: str = "gpu"
+    """Key by which the GPUs are sorted, one of `gpu_order.SORT_COLUMNS`."""
     descending: bool = False
-    """How the GPUs are sorted: see `gpu_order.KEYS`."""
     link: int = 0
-    """Position of the selected link among its GPU's."""
+    """Position of the selected link among the links of its GPU."""
     links_focused: bool = False
     column: int | None = None
-    """Column of the matrix that is selected, in the row of the selected GPU; None outside the matrix."""
+    """Selected column of the matrix, in the row of the selected GPU; None outside the matrix."""
     estimate: bool = False
-    """The matrix shows what pairs may send each other through NVSwitches."""
+    """Whether the matrix shows estimates of the traffic that pairs send through NVSwitches."""
     show_links: bool = False
-    """On a screen too narrow for both: the links instead of the matrix."""
+    """Whether a screen that is too narrow for both shows the links instead of the matrix."""
     show_nics: bool = False
-    """On a screen too low for more: the NICs instead of matrix and links."""
+    """Whether a screen with too few lines shows the NICs instead of matrix and links."""
     nic_page: int = 0
-    """Pages of the NICs that were turned from those nearest to the selected GPU."""
+    """Number of pages of NICs turned from the page of those nearest to the selected GPU."""
     readonly: bool = False
-    """Nothing on the machine is to be changed from here."""
+    """Whether signals to processes are disabled."""
     paused: bool = False
     recording: bool = False
-    """Everything that is read goes to a file as well."""
+    """Whether all items are also written to a recording."""
     replay: ReplayState | None = None
-    """Set if what is shown is a recording, not this machine now."""
+    """State of the replay; None if the screen shows this machine."""
     alias: Callable[[str], str] = str
-    """What a user is called, and what is typed, in what is drawn: themselves, unless it is for others."""
+    """Function from a user name or typed text to its displayed form; identity unless output is redacted."""
     now_s: float = 0.0
-    """CLOCK_MONOTONIC of the newest tick, which goes on while the picture is paused."""
+    """CLOCK_MONOTONIC of the newest tick, which advances even while the screen is paused."""
 
     nccl_report: tuple[str, ...] = ()
     """What NCCL reported of a job when it was last asked, as lines; for a snapshot."""
 
     gpu_order: SteadyOrder = field(default_factory=SteadyOrder)
-    """Of the GPUs."""
+    """Order of the GPUs in the table."""
     cache: DrawCache = field(default_factory=DrawCache)
 
     @property
@@ -101,26 +101,26 @@ class ViewState:
 
     @property
     def kill_refusal(self) -> str:
-        """Why processes are out of reach; empty if they can be signalled."""
+        """The reason why no signal can be sent to processes; empty if one can."""
         if self.replay:
             return "this is a recording: nothing in it can be signalled"
         if self.frame.inventory.demo:
             return "this node is simulated: its processes are, too"
         if self.frame.inventory.container is True:
-            return "in a container the driver may tell the host's process numbers: no signals are sent"
+            return "in a container the driver may report process ids of the host: no signals are sent"
         return "--readonly: no signals are sent" if self.readonly else ""
 
     def sparkline(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
-        """Draw the last `count` complete seconds of a series."""
+        """Return the sparkline of the last `count` complete seconds of a series."""
         return self.cache.sparklines.draw(self.history, self.glyphs, key, count, scale)
 
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
-        """Return the mark of a GPU (with all its links) or a link that is the subject of a finding."""
+        """Return the mark of a GPU or link that is the subject of a finding, otherwise an empty one."""
         findings = self.frame.findings
         return self.cache.marks.get((findings,), lambda: _finding_marks(findings)).get((uuid, link), ("", ""))
 
     def remote_end(self, link: Link) -> str:
-        """Return a name for the other end of a link."""
+        """Return the name of the remote end of a link."""
         return self.cache.remote_ends.get(
             link.remote, (self.frame.inventory, self.glyphs), lambda: self._remote_end(link)
         )
@@ -130,18 +130,18 @@ class ViewState:
         return displayable(remote_name(link, index_of), self.glyphs)
 
     def list_gpus(self, gpus: Sequence[GpuFrame]) -> None:
-        """List these GPUs, as filter and order say; the selected one stays selected."""
-        chosen = self.selected
+        """List those of the GPUs that match the filter, in order; the selected GPU stays selected."""
+        selected = self.selected
         found = filtered_and_sorted(gpus, self.filter_text, self.sort, self.descending)
-        by = self.filter_text, self.sort, self.descending
-        self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, by, self.now_s))
-        if chosen and chosen.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
+        criterion = self.filter_text, self.sort, self.descending
+        self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, criterion, self.now_s))
+        if selected and selected.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
             uuids = [g.gpu.uuid for g in self.gpus]
-            if chosen.gpu.uuid in uuids:
-                self.gpu = uuids.index(chosen.gpu.uuid)
+            if selected.gpu.uuid in uuids:
+                self.gpu = uuids.index(selected.gpu.uuid)
 
     def clamp(self) -> None:
-        """Keep the selection on rows that there are."""
+        """Move a selection that is out of range to the last row."""
         self.gpu = min(self.gpu, max(0, len(self.gpus) - 1))
         links = len(self.selected.links) if self.selected else 0
         self.link = min(self.link, max(0, links - 1))
@@ -160,19 +160,19 @@ class ViewState:
         self.clamp()
 
     def focus_links(self, links: bool) -> None:
-        """Show the links and give them the focus, or give it back to the GPUs."""
+        """Show and focus the links, or move the focus back to the GPUs."""
         self.show_links = self.links_focused = links
         self.show_nics = False
         self.clamp()
 
     @property
     def selected(self) -> GpuFrame | None:
-        """The selected GPU."""
+        """The selected GPU; None if no GPU is listed."""
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
 
 
 def _finding_marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
-    """Return the marks of GPUs and links; the first finding about one, which is the worst, decides."""
+    """Return the marks of GPUs and links; each shows its first finding, which is the worst."""
     marks: dict[tuple[str, int | None], TextRun] = {}
     for finding in reversed(findings):
         if finding.gpu and finding.severity in FINDING_MARKS:
