@@ -1,4 +1,4 @@
-"""The main screen of a frame, drawn without a terminal: for snapshots of a run without a screen."""
+"""The main screen of a frame, rendered without a terminal, for snapshots of runs without a screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nvltop.tui.shell.redacted_screen import picture
 WIDTH: Final = 120
 MIN_HEIGHT: Final = 36
 LINES_PER_GPU: Final = 2
-"""Lines that a GPU needs in the list and in the matrix together."""
+"""Lines that a GPU takes in table and matrix together."""
 
 
 class FixedSource:
@@ -26,7 +26,7 @@ class FixedSource:
         self._tick = tick
 
     def fileno(self) -> int:
-        """Return -1: there is nothing to wait for."""
+        """Return -1, because the source never delivers an item."""
         return -1
 
     def drain(self) -> list[Item]:
@@ -45,7 +45,7 @@ class FixedSource:
 
 
 def draw(monitor: Monitor, history: RateHistory, redact: Redactor, settings: Settings) -> str:
-    """Return the screen that would show the current frame of `monitor`, as SVG and with names removed."""
+    """Return the current frame of `monitor` as an SVG picture of the screen, with names redacted."""
     frame = monitor.frame()
     app = Nvltop(FixedSource(frame.tick), settings, observed=(monitor, history))
 

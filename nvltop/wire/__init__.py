@@ -1,1 +1,1 @@
-"""Encoding of items as bytes, shared by the pipe, the flight recorder and recordings."""
+"""How items become bytes: one encoding for the pipe, the flight recorder and recordings."""

@@ -40,7 +40,7 @@ from nvltop.wire.patch import apply, diff
 from nvltop.wire.times import Times
 
 HOST: Final = -1
-"""Number used instead of a GPU's in the lines of the host's readings."""
+"""Number of the GPU in the lines of readings that belong to no GPU."""
 HEAD: Final = 5
 """Number of entries of a reading's line before the values."""
 _GROUP: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
@@ -224,14 +224,14 @@ class Decoder:
         self._newest[key] = Reading(None, 0.0, 0.0, 0.0, data, None if problem is None else text(problem))
 
     def _count(self, key: ReadingKey, data: Data) -> None:
-        """Limit the total number of values in the newest readings, whose text may be much shorter."""
+        """Limit the number of values that the newest readings hold together, however short their text is."""
         self._counters += _size(data) - self._counts.get(key, 0)
         self._counts[key] = _size(data)
         if self._counters > MAX_COUNTERS:
             raise CodecError(f"more than {MAX_COUNTERS} counters")
 
     def _weigh(self, key: ReadingKey, size: int) -> None:
-        """Limit the size of the newest values; a change may add up to the length of its line."""
+        """Limit the memory for the newest values; a change may add as much as the length of its line."""
         self._sizes[key] = self._sizes.get(key, 0) + size
         self._size += size
         if self._size > MAX_STATE:

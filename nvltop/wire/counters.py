@@ -158,10 +158,10 @@ def _stamps(stamp_us: tuple[int, ...], wall_s: float) -> list[int]:
 def _unstamp(steps: object, wall_s: float, counters: int) -> tuple[int, ...]:
     if not isinstance(steps, list) or len(steps) not in (0, 1, counters):
         raise CodecError("not NVML's times")
-    stamps, stamp_us = [], int(wall_s * 1e6)
+    stamps, at = [], int(wall_s * 1e6)
     for step in steps:
         if type(step) is not int or not -MAX_NUMBER < step < MAX_NUMBER:
             raise CodecError("not NVML's times")
-        stamp_us += step
-        stamps.append(stamp_us)
+        at += step
+        stamps.append(at)
     return tuple(stamps)

@@ -62,7 +62,7 @@ CLASSES: Final[dict[type, str]] = {
     Call: "call",
     **GROUPS,
 }
-"""Name of each class in recordings; groups of values have their names of `GROUPS`. Never change a name."""
+"""Name of each class in recordings; a group of values is called as in `GROUPS`. Never change a name."""
 RENAMED: Final = {"inventory": {"gpu_locations": "gpu_places"}, "nic": {"location": "place"}}
 """Fields whose name has changed in the code: by class, the new name and the name in recordings."""
 

@@ -1,7 +1,7 @@
 """The difference between two JSON values, as a JSON value.
 
-A patch is `{"key or index": patch, …}`, which changes some entries of an object or list, but not its keys or
-length; or `[new]` or a plain value, which replace the old value.
+A patch is `{"key or index": patch, …}`, which changes some entries of an object or a list and leaves its
+shape alone; or `[new]`, which replaces; or a plain value, which replaces as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from nvltop.wire.decoding import CodecError
 
 
 def diff(old: Any, new: Any) -> Any:
-    """Return the patch from `old` to `new`; None if they are equal."""
+    """Return the patch from `old` to `new`, None if they are equal."""
     if old == new:
         return None
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -23,7 +23,7 @@ def diff(old: Any, new: Any) -> Any:
 
 
 def apply(old: Any, patch: object) -> Any:
-    """Return a patched copy of `old`; raise `CodecError` if the patch does not fit."""
+    """Return `old` as `patch` changes it; `old` stays. Raise `CodecError` if the patch does not fit."""
     if isinstance(patch, (str, int, float)):
         return patch
     if isinstance(patch, list) and len(patch) == 1:

@@ -15,7 +15,6 @@ US: Final = 10**6
 MAX_S: Final = 1e11
 """Limit of times, seconds: some three thousand years."""
 MAX_STEP: Final = 1 << 68
-"""Limit of the difference between two times, in microseconds."""
 
 
 def to_us(seconds: float) -> int | None:

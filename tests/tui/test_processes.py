@@ -177,7 +177,7 @@ async def test_in_a_container_a_number_may_be_another_process(app, sent):
         await pilot.press("down", "f9")
         await pilot.pause()
         assert not isinstance(app.screen, Menu)
-        assert "host's process numbers" in app.view.kill_refusal
+        assert "process ids of the host" in app.view.kill_refusal
 
 
 async def test_an_unknown_start_is_no_licence_to_kill(app, sent):

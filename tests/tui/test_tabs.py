@@ -325,7 +325,7 @@ async def test_the_matrix_cell_by_cell(app):
         await settle(app, pilot)
         text = app.main.query_one("#pair-page").text()
         assert text.startswith("GPU 0 > GPU 3")
-        assert "NV2: joined straight by 2 links" in text
+        assert "NV2: joined directly by 2 links" in text
         assert text.count("GPU 3 link") == 2
         await pilot.press("escape", "escape")
         await settle(app, pilot)

@@ -17,7 +17,7 @@ from nvltop.tui.widgets.tab import Tab
 
 
 class LinkPage(Tab):
-    """Everything that is known of one link."""
+    """The page of one link: state, traffic, error counters, findings and events."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,backspace", "close", "Back"),
@@ -37,12 +37,12 @@ class LinkPage(Tab):
         yield self._page
 
     def draw(self) -> None:
-        """Draw the link as it is now."""
+        """Draw the current state of the link."""
         at = self._page.size
         self._page.show(link_rows.rows(self.view, self._uuid, self._index, at.width, at.height, self._top))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Say how to leave."""
+        """Return the key that closes the page."""
         return (FunctionKey("Esc", "Back", "close"),)
 
     def move(self, by: int) -> None:
@@ -52,7 +52,7 @@ class LinkPage(Tab):
         self._top = max(0, min(self._top + by, lines - 1))
 
     def action_beside(self, by: int) -> None:
-        """Go to the link beside this one."""
+        """Show the previous or next link of the GPU."""
         g = next((g for g in self.view.frame.gpus if g.gpu.uuid == self._uuid), None)
         if g and g.links:
             self._index = (self._index + by) % len(g.links)

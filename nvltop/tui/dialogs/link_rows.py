@@ -1,4 +1,4 @@
-"""One link on a page of its own: state, traffic, counters, what was found of it."""
+"""Rows of the page of one link: state, traffic, error counters, findings and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
-"""RowsWidget of each chart."""
+"""Fewest and most lines of each chart."""
 FACT_LINES: Final = 3
 MAX_LOGGED: Final = 50
 """Log lines of a link that its page lists."""
@@ -26,7 +26,7 @@ KIND_WIDTH: Final = 29
 
 
 def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
-    """Draw the page; counters and events from number `top` on."""
+    """Return the rows of the page; counters and events from index `top` on."""
     g = next((g for g in view.frame.gpus if g.gpu.uuid == uuid), None)
     if g is None or index >= len(g.links):
         gone = "This link is no longer there"
@@ -82,14 +82,14 @@ def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, heigh
     speed = link.speed_bytes_per_s
     seconds = min(width, FINE_SECONDS - 1)
     if link.state is LinkState.DOWN:
-        said = "nothing, the link is down"
+        rate_text = "nothing, the link is down"
     elif isinstance(now, Missing):
-        said = f"unknown ({now.reason})"
+        rate_text = f"unknown ({now.reason})"
     else:
         share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
-        said = f"{view.unit.text(now)}, {share} % of speed"
+        rate_text = f"{view.unit.text(now)}, {share} % of speed"
     full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
-    head = f"{way.upper()} {said}{SEPARATOR}last {seconds} s, {full}"
+    head = f"{way.upper()} {rate_text}{SEPARATOR}last {seconds} s, {full}"
     values = view.history.second_means((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
     lines = bars(values, speed, height, view.glyphs)
     caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
@@ -111,7 +111,7 @@ def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
 
 
 def _findings_and_events(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
-    """Return findings of this link, then events of its GPU."""
+    """Return the findings of a link, then the events of its GPU and the log lines about the link."""
     frame = view.frame
     lines: list[list[TextRun]] = [
         [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", SEVERITY_ROLES[f.severity])]

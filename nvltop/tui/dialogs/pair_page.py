@@ -1,4 +1,4 @@
-"""The page of one cell of the matrix."""
+"""The page of one pair of GPUs, a cell of the matrix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nvltop.tui.widgets.tab import Tab
 
 
 class PairPage(Tab):
-    """How one GPU reaches another."""
+    """The page of one pair of GPUs: how one reaches the other, and the links between them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,backspace", "close", "Back")]
 
@@ -32,12 +32,12 @@ class PairPage(Tab):
         yield self._page
 
     def draw(self) -> None:
-        """Draw the pair as it is now."""
+        """Draw the current state of the pair."""
         at = self._page.size
         self._page.show(pair_rows.rows(self.view, self._row, self._column, at.width, at.height, self._top))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Say how to leave."""
+        """Return the key that closes the page."""
         return (FunctionKey("Esc", "Back", "close"),)
 
     def move(self, by: int) -> None:

@@ -1,4 +1,4 @@
-"""One cell of the matrix on a page of its own: what joins two GPUs, and the links between them."""
+"""Rows of the page of a pair: the connection of two GPUs, and the links between them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nvltop.tui.render.view_state import ViewState
 
 
 def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
-    """Return the links of `a` that lead to `b`: straight ones, else those into the switches."""
+    """Return the links from `a` directly to `b`; if there are none, its active links to NVSwitches."""
     return links_to(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
 
 
 def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
-    """Say how GPU at place `j` of the matrix is reached from the one at `i`."""
+    """Return lines on how the GPU in row `i` of the matrix reaches the one in column `j`."""
     m = frame.matrix
     a, b = frame.gpus[i], frame.gpus[j]
     if i == j:
@@ -24,7 +24,7 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
     cell, status = m.cells[i][j], m.p2p_nvlink[i][j]
     count = len(links_to(a, b))
     if cell.startswith("NV"):
-        how = "joined straight by" if count else "joined through NVSwitches by"
+        how = "joined directly by" if count else "joined through NVSwitches by"
         first = f"{cell}: {how} {cell[2:]} links"
     else:
         why = m.missing.get(f"{m.labels[i]},{m.labels[j]}")
@@ -33,7 +33,7 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
     traffic = m.pair_tx_bytes_per_s[i][j]
     sent = f"{traffic / 1e9:.1f} GB/s" if known(traffic) else f"unknown ({traffic.reason})"  # type: ignore[union-attr]
     if estimated and known(about := estimate_pairs(frame)[i][j]) and not known(traffic):
-        sent += f"; by an estimate that may be far off {about / 1e9:.1f} GB/s"
+        sent += f"; about {about / 1e9:.1f} GB/s by a rough estimate"
     return [
         SEPARATOR.join((first, f"P2P over NVLink: {p2p}")),
         f"GPU {a.gpu.index} sends GPU {b.gpu.index} {sent}",
@@ -41,15 +41,15 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
 
 
 def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> list[Row]:
-    """Draw the page, the links from number `top` on."""
+    """Return the rows of the page; the links from index `top` on."""
     frame = view.frame
     if max(i, j) >= len(frame.gpus) or max(i, j) >= len(frame.matrix.cells):
         return [fit([("These GPUs are no longer there", "title")], width, "title")]
     a, b = frame.gpus[i], frame.gpus[j]
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
-    told = facts(frame, i, j, view.estimate)
-    out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in told]
+    lines = facts(frame, i, j, view.estimate)
+    out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in lines]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
     out.append(fit([(head, "title")], width, "title"))
     between = [] if i == j else links_between(a, b)

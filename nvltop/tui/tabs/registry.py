@@ -1,4 +1,4 @@
-"""The tabs, in the order of the tab row; `nvltop/tui/widgets/tab.py` says how one is added."""
+"""The tabs, in the order of the tab row; `nvltop/tui/widgets/tab.py` describes how to add one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab Errors: every error counter that ever moved, of links and of NICs."""
+"""The tab Errors: all error counters of links and NICs that are not zero."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from nvltop.tui.render.row import Column, TextRun, displayable
 from nvltop.tui.widgets.list_tab import ListTab
 
 NEVER_CHANGED_S: Final = 1e12
-"""What a counter that has not changed sorts as."""
+"""Sort value of a counter that has never changed, in seconds since its last change."""
 INFORMATIVE_OFFSET: Final = 1e25
-"""More than any counter holds."""
+"""Amount subtracted from the sort value of an informative counter; larger than any counter."""
 FIRST_NIC_SORT_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
 NIC_TIME: Final = Missing("the kernel does not report since when a NIC counts")
@@ -37,10 +37,10 @@ class CounterRow:
     owner: str
     """UUID of the GPU, or name of the NIC."""
     sort_place: int
-    """What it sorts as: NICs come after GPUs."""
+    """Sort value: the number of the GPU, or a larger one for a NIC."""
     label: str
     index: int
-    """Of the link or port."""
+    """Index of the link or port."""
     kind: str
     words: str
     error: ErrorCount
@@ -51,7 +51,7 @@ class CounterRow:
 
 
 class ErrorsTab(ListTab[CounterRow]):
-    """Counters with their lifetime, what rose since the start, and when."""
+    """Error counters: lifetime total, increase since the start, and time of the last change."""
 
     TITLE = "Errors"
     COLUMNS: ClassVar = (
@@ -75,7 +75,7 @@ class ErrorsTab(ListTab[CounterRow]):
     ]
 
     class BaselineRequested(Message):
-        """Errors are to be counted from now on."""
+        """Message: the user wants errors to be counted from now on."""
 
     def items(self) -> Sequence[CounterRow]:
         """Return the counters that are not zero."""
@@ -117,11 +117,11 @@ class ErrorsTab(ListTab[CounterRow]):
         ]
 
     def item_key(self, item: CounterRow) -> Hashable:
-        """Name a counter."""
+        """Return the identity of a counter."""
         return item.owner, item.index, item.kind
 
     def value(self, item: CounterRow, column: str) -> float | str:
-        """Return a column's number."""
+        """Return the value by which a column is sorted."""
         error = item.error
         if column == "changed":
             return NEVER_CHANGED_S if error.last_change_s is None else error.last_change_s
@@ -138,7 +138,7 @@ class ErrorsTab(ListTab[CounterRow]):
             "hour": error.last_hour,
         }
         value = values[column]
-        # What is no trouble by itself (waiting for credit, say) would bury with its counts what is.
+        # Informative counters, such as waiting for credit, are large and would bury real errors.
         below = (
             INFORMATIVE_OFFSET
             if item.kind in INFORMATIVE and column in ("total", "since", "per_min", "per_day", "hour")
@@ -147,7 +147,7 @@ class ErrorsTab(ListTab[CounterRow]):
         return (float(value) if known(value) else -1.0) - below
 
     def cell(self, item: CounterRow, column: Column) -> TextRun:
-        """Return a column's text."""
+        """Return the text of a cell."""
         error = item.error
         rose = known(error.since_start) and error.since_start > 0 and item.kind not in INFORMATIVE
         role = "error" if rose else ""
@@ -176,17 +176,17 @@ class ErrorsTab(ListTab[CounterRow]):
         return item.remote, "dim"
 
     def tail(self, item: CounterRow, width: int) -> list[TextRun]:
-        """Draw the minutes with an increase, the newest at the right."""
+        """Draw one mark per minute, high if the counter rose; the newest minute is at the right."""
         minutes = min(HISTORY_MINUTES, width - 1)
         if minutes < 10:
             return []
         levels = self.view.glyphs.levels
-        drawn = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
-        bad = item.error.minutes and item.kind not in INFORMATIVE
-        return [("".join(reversed(list(drawn))), "error" if bad else "shadow")]
+        marks = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
+        is_alarm = item.error.minutes and item.kind not in INFORMATIVE
+        return [("".join(reversed(list(marks))), "error" if is_alarm else "shadow")]
 
     def empty(self) -> str:
-        """Say what was looked at."""
+        """Return the text for an empty list: which counters were read."""
         links = [link for g in self.view.gpus for link in g.links]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
@@ -194,14 +194,14 @@ class ErrorsTab(ListTab[CounterRow]):
         if not counted:
             return "no error counter could be read yet" if links else "no NVLink, so no link errors"
         kinds |= {kind for f in ports for kind in f.errors}
-        return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} stand at 0"
+        return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} are 0"
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Add the baseline."""
+        """Return the keys of a list, and the key that sets the baseline."""
         return (*super().keys(), FunctionKey("b", "Base", "baseline"))
 
     def action_baseline(self) -> None:
-        """Count from now on."""
+        """Count errors from now on."""
         self.post_message(self.BaselineRequested())
 
     def action_enter(self) -> None:

@@ -1,4 +1,4 @@
-"""The Health tab: findings, pending and unknown checks, fine ones, ended findings, the driver's events."""
+"""Rows of the tab Health: incidents, findings, checks, resolved findings and the driver's events."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 
 COLUMN_TITLES: Final = "STATE    SINCE    WHERE           WHAT"
 STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
-"""Columns of the list."""
+"""Widths of the list's columns."""
 OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
 CONSEQUENCE: Final = "follows"
-"""State of a finding that follows from the one above it, in place of its severity."""
+"""State, in place of its severity, of a finding that follows from the one above it."""
 MAX_INCIDENT_EVENTS: Final = 4
-"""Events of an incident that are listed below it."""
+"""Highest number of events listed below an incident."""
 DETAIL_LINES: Final = 7
-"""What the selected entry says in full, below the list."""
+"""Number of lines below the list that show the selected entry in full."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthEntry:
-    """One row of the list, and what there is to say of it."""
+    """One row of the list, and its details."""
 
     state: str
     role: str
@@ -47,15 +47,15 @@ class HealthEntry:
     where: str
     what: str
     details: tuple[tuple[str, str], ...] = ()
-    """Caption and text."""
+    """Captions and texts of the lines below the list."""
     gpu: str | None = None
-    """UUID of the GPU that it is about."""
+    """UUID of the GPU that the row is about."""
     link: int | None = None
-    """Link of that GPU."""
+    """Index of the link of that GPU that the row is about."""
 
 
 def entries(frame: Frame) -> list[HealthEntry]:
-    """Return the rows: findings first, then what is pending, unknown, fine, resolved, and the events."""
+    """Return the rows: incidents, findings, checks (pending, unknown, fine), resolved findings, events."""
     found = [entry for incident in shown(frame) for entry in _incident_entries(frame, incident)]
     found += [_finding_entry(frame, f) for f in frame.findings]
     found += [_check_entry(c) for c in frame.checks if c.outcome == "pending"]
@@ -70,15 +70,15 @@ def entries(frame: Frame) -> list[HealthEntry]:
         unknown.append(_log_access_entry(frame.log_access))
     coming = any(c.outcome == "pending" for c in frame.checks)
     if not coming and not any(f.severity.is_problem for f in frame.findings):
-        looked = "No fault found" if fine else "Nothing could be checked yet"
+        summary = "No fault found" if fine else "Nothing could be checked yet"
         found.insert(
-            0, HealthEntry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", looked)
+            0, HealthEntry("fine" if fine else "unknown", "ok" if fine else "dim", "", "node", summary)
         )
     return [*found, *unknown, *fine, *past, *events, *none]
 
 
 def _incident_entries(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
-    """Yield the row of an incident, and below it those of its first events."""
+    """Yield the row of an incident, then the rows of its first events."""
     origin = incident.origin
     at = place_of(frame, *(origin.other_end_of or (origin.pci_bus_id, origin.link)))
     yield HealthEntry(
@@ -173,7 +173,7 @@ def _event_entry(frame: Frame, event: Event, sources: dict[str, str]) -> HealthE
 def rows(
     found: list[HealthEntry], width: int, height: int, top: int, chosen: int, glyphs: Glyphs
 ) -> list[Row]:
-    """Draw the column title and the entries from number `top` on."""
+    """Return the title row, and the entries from index `top` on."""
     out = [fit([(COLUMN_TITLES, "title")], width, "title")]
     room = max(0, width - STATE_WIDTH - SINCE_WIDTH - WHERE_WIDTH - 3)
     for i, entry in enumerate(found[top : top + height - 1], top):

@@ -1,4 +1,4 @@
-"""The History tab: traffic against time, drawn by plotext."""
+"""Rows of the tab History: charts of traffic over time, drawn by plotext."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ ALL_NICS: Final = ("", 0)
 
 @dataclass(frozen=True, slots=True)
 class ChartRequest:
-    """What is drawn."""
+    """The selected chart: whose traffic, which time span, and where the cursor is."""
 
     gpu: str | None = None
     """UUID; None for the node."""
     link: int | None = None
     nic: tuple[str, int] | None = None
-    """Device and port of a NIC; an empty name for all of them."""
+    """Device and port of a NIC, or `ALL_NICS`."""
     pcie: bool = False
     span: int = 1
-    """Place in `TIME_SPANS`."""
+    """Index of the time span in `TIME_SPANS`."""
     cursor: int = 0
-    """How many values from the newest one on."""
+    """Number of values between the newest one and the cursor."""
 
 
 def keys(view: ViewState, wanted: ChartRequest, way: str) -> list[SeriesKey]:
-    """Return the series that add up to what is drawn."""
+    """Return the series whose sum is drawn."""
     if wanted.nic:
         return [
             (*at, way) for f in view.frame.nics if wanted.nic in (ALL_NICS, at := (f.nic.device, f.port.port))
@@ -58,7 +58,7 @@ def keys(view: ViewState, wanted: ChartRequest, way: str) -> list[SeriesKey]:
 
 
 def rows(view: ViewState, wanted: ChartRequest, width: int, height: int) -> list[Row]:
-    """Draw what is drawn and the value at the cursor, then TX over RX."""
+    """Return the title, the values at the cursor, and the charts of TX and RX."""
     seconds = TIME_SPANS[wanted.span][0]
     series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in DIRECTIONS}
     step, values = series["tx"]
@@ -66,23 +66,23 @@ def rows(view: ViewState, wanted: ChartRequest, width: int, height: int) -> list
     out = [fit([(title(view, wanted), "title")], width, "title")]
     at_s = view.frame.tick.wall_s - (wanted.cursor + 1) * step
     when = datetime.fromtimestamp(max(0.0, at_s)).strftime("%m-%d %H:%M:%S")
-    told = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in DIRECTIONS]
-    words = SEPARATOR.join((when, *told, f"mean of {step} s"))
-    out.append(fit([(fit_text(words, width, view.glyphs), "value")], width))
+    rates = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in DIRECTIONS]
+    text = SEPARATOR.join((when, *rates, f"mean of {step} s"))
+    out.append(fit([(fit_text(text, width, view.glyphs), "value")], width))
     each = max(4, (height - len(out)) // 2)
     top = _scale_top(view, wanted, [v for way in DIRECTIONS for v in series[way][1]])
     marker = "braille" if view.glyphs is UNICODE else "*"
     for way in DIRECTIONS:
-        told_in = [v * view.unit.per_byte for v in series[way][1]]
+        in_unit = [v * view.unit.per_byte for v in series[way][1]]
         full = top * view.unit.per_byte
-        for line in plot(told_in, seconds, full, width, each, place, way.upper(), marker):
+        for line in plot(in_unit, seconds, full, width, each, place, way.upper(), marker):
             text = line if view.glyphs is UNICODE else line.translate(ASCII_FRAME)
             out.append(fit([(text, way)], width))
     return out[:height]
 
 
 def title(view: ViewState, wanted: ChartRequest) -> str:
-    """Name what is drawn."""
+    """Return the title of the chart."""
     g = next((g for g in view.frame.gpus if g.gpu.uuid == wanted.gpu), None)
     name = f"GPU {g.gpu.index}" if g else "all GPUs"
     if wanted.link is not None and not wanted.pcie:
@@ -101,7 +101,7 @@ def _value(view: ViewState, value: float) -> str:
 
 
 def _scale_top(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> float:
-    """Return the top of the scale: what the links can carry, or a round number above what they did."""
+    """Return the top of the scale: the speed of the links, or a round number above the highest rate."""
     if wanted.nic:
         ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]
         rated = sum(r for f in ports if f.active and known(r := f.port.rate_bytes_per_s))
@@ -119,8 +119,8 @@ def _scale_top(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -
 
 def _round_number_above(values: Sequence[float]) -> float:
     """Return a round number above all values."""
-    most = max((v for v in values if not math.isnan(v)), default=0.0)
-    return max(1e9, math.pow(10.0, math.ceil(math.log10(max(most, 1.0)))))
+    highest = max((v for v in values if not math.isnan(v)), default=0.0)
+    return max(1e9, math.pow(10.0, math.ceil(math.log10(max(highest, 1.0)))))
 
 
 def plot(
@@ -133,11 +133,11 @@ def plot(
     caption: str,
     marker: str,
 ) -> list[str]:
-    """Return a chart of bytes/s as lines of text; gaps stay gaps, the cursor is an upright line."""
-    # A tenth of a second to load, and wanted on this tab alone.
+    """Return a chart of bytes/s as lines of text, with gaps, and a vertical line at the cursor."""
+    # Imported here because it takes a tenth of a second to load and only this tab needs it.
     from plotext import figure, terminal, uncolorize
 
-    # The room is the tab's, not what plotext finds the terminal to be.
+    # The size is that of the tab, not of the terminal that plotext detects.
     terminal.limit(False, False)
     figure.clear()
     figure.clear.data()
@@ -160,7 +160,7 @@ def plot(
 
 
 def _gapless_runs(values: Sequence[float]) -> list[tuple[int, int]]:
-    """Return where values are known without a gap."""
+    """Return start and end of each run of known values."""
     runs = []
     begin = None
     for i, value in enumerate([*values, math.nan]):
@@ -183,7 +183,7 @@ def _ago(seconds: float) -> str:
 
 
 def _with_cursor(line: str, count: int, cursor: int, row: int, caption: str) -> str:
-    """Draw the cursor into a line of the plot, and the caption into the first one."""
+    """Return a line of the plot with the cursor, or the first line with the caption."""
     left = next((i for i, c in enumerate(line) if c in "│┤┌"), 0) + 1
     right = len(line) - 1
     if row == 0:

@@ -1,4 +1,4 @@
-"""The tab History: TX and RX of node, GPU, link or NIC against time, and PCIe."""
+"""The tab History: TX and RX of the node, a GPU, a link, PCIe or a NIC over time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from nvltop.tui.widgets.tab import Tab
 
 MIN_COLUMNS: Final = 20
 MIN_LINES: Final = 6
-"""Size below which there is no room for charts."""
+"""Size below which no chart is drawn."""
 
 
 class HistoryTab(Tab):
-    """Two charts with a cursor; drawn once a second at most."""
+    """Two charts with a cursor, drawn at most once a second."""
 
     TITLE = "History"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +42,7 @@ class HistoryTab(Tab):
         self._chart = RowsWidget(output, "chart")
         self._wanted = chart.ChartRequest()
         self._row = 0
-        """0 for the node, then the GPUs, then all NICs together and each of them."""
+        """Index of what is shown: the node, then each GPU, then all NICs together and each of them."""
         self._rows = 1
         self._memo: Memo[list[Row]] = Memo()
 
@@ -51,11 +51,11 @@ class HistoryTab(Tab):
         yield self._chart
 
     def invalidate(self) -> None:
-        """Draw the chart anew."""
+        """Discard the cached chart."""
         self._memo = Memo()
 
     def draw(self) -> None:
-        """Draw, if a second has passed or anything else is wanted."""
+        """Draw the charts if a second has passed or the selection has changed."""
         view, at = self.view, self._chart.size
         gpus = [g.gpu.uuid for g in view.gpus]
         ports = [(f.nic.device, f.port.port) for f in view.frame.nics]
@@ -75,7 +75,7 @@ class HistoryTab(Tab):
         self._chart.show(self._memo.get(key, lambda: chart.rows(view, wanted, at.width, at.height)))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Say how to change what is drawn."""
+        """Return the keys that change the chart."""
         return (
             FunctionKey("+", "Longer", "span(1)"),
             FunctionKey("-", "Short", "span(-1)"),
@@ -83,7 +83,7 @@ class HistoryTab(Tab):
         )
 
     def move(self, by: int) -> None:
-        """Go from the node to its GPUs, and on to the NICs."""
+        """Select the node, a GPU or a NIC."""
         self._row = max(0, min(self._row + by, self._rows - 1))
         self._wanted = replace(self._wanted, link=None)
 
@@ -93,18 +93,18 @@ class HistoryTab(Tab):
         self.request_draw()
 
     def action_span(self, by: int) -> None:
-        """Draw a longer or shorter time."""
+        """Select a longer or shorter time span."""
         span = max(0, min(self._wanted.span + by, len(chart.TIME_SPANS) - 1))
         self._wanted = replace(self._wanted, span=span, cursor=0)
         self.request_draw()
 
     def action_pcie(self) -> None:
-        """Draw PCIe, or NVLink again."""
+        """Switch between NVLink and PCIe."""
         self._wanted = replace(self._wanted, pcie=not self._wanted.pcie)
         self.request_draw()
 
     def action_link(self) -> None:
-        """Draw the selected link alone, or the whole GPU again."""
+        """Switch between the GPU and its selected link."""
         view = self.view
         if self._wanted.link is None and view.selected and view.link < len(view.selected.links):
             self._row = view.gpu + 1
@@ -114,5 +114,5 @@ class HistoryTab(Tab):
         self.request_draw()
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
-        """Change the time."""
+        """Change the time span."""
         self.action_span(by)

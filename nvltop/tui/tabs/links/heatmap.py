@@ -1,4 +1,4 @@
-"""The Links tab: every link of every GPU as one cell, TX over RX."""
+"""Rows of the tab Links: every link of every GPU as one cell, TX above RX."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 LABEL_WIDTH: Final = 8
-"""Columns of `GPU 15 TX`, without the word."""
+"""Columns of a row's label, such as `  15 TX `."""
 CELL_WIDTH: Final = 4
 NARROW_CELL_WIDTH: Final = 3
 LINES_PER_GPU: Final = 2
-"""Of each GPU."""
+"""Lines of each GPU, TX and RX."""
 STATE_CODES: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
 HEAT_LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
-"""Shares of the speed up to which a cell has a colour; from the ceiling on it is filled."""
+"""Share of the speed below which a cell has a role; from the ceiling on it has `heat4`, else `heat3`."""
 LEGEND: Final = "% of speed · dn down · zz asleep · nt no traffic allowed · ? unknown · ! errors or a finding"
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleCells:
-    """Which part of the map is seen."""
+    """The visible part of the map: indexes, numbers, and the width of a cell."""
 
     first_gpu: int
     first_link: int
@@ -38,7 +38,7 @@ class VisibleCells:
 def visible_cells(
     view: ViewState, width: int, height: int, gpu: int, link: int, before: VisibleCells | None
 ) -> VisibleCells:
-    """Return what to show so that the selected cell is seen, moved no more than needed."""
+    """Return the cells to show: as close to those shown `before` as keeps the selected cell visible."""
     most = max((len(g.links) for g in view.gpus), default=0)
     cell = (
         CELL_WIDTH
@@ -55,7 +55,7 @@ def visible_cells(
 
 
 def rows(view: ViewState, width: int, height: int, at: VisibleCells, gpu: int, link: int) -> list[Row]:
-    """Draw link numbers, two lines a GPU, and the selected link in words."""
+    """Return the link numbers, two lines per GPU, and a description of the selected link."""
     shown = range(at.first_link, at.first_link + at.links)
     head = "GPU".ljust(LABEL_WIDTH) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
     out = [fit([(head, "title")], width, "title")]
@@ -74,9 +74,9 @@ def _line(
     label = f"{g.gpu.index}{mark}".rjust(4) if way == "TX" else " " * 4
     spans: list[TextRun] = [(label, role or "bold"), (f" {way} ", way.lower())]
     if not g.links:
-        why = g.nvlink.links_present
-        told = f"links unknown: {why.reason}" if isinstance(why, Missing) else "no NVLink"
-        return [*spans, (told if way == "TX" else "", "dim")]
+        present = g.nvlink.links_present
+        text = f"links unknown: {present.reason}" if isinstance(present, Missing) else "no NVLink"
+        return [*spans, (text if way == "TX" else "", "dim")]
     for k in shown:
         if k >= len(g.links):
             spans.append((" " * cell, ""))
@@ -118,7 +118,7 @@ def _cell_mark(view: ViewState, g: GpuFrame, link: Link) -> str:
 
 
 def caption(view: ViewState, gpu: int, link: int) -> str:
-    """Say what the selected cell is, in words."""
+    """Return the description of the selected cell, or the legend if there is no such link."""
     if gpu >= len(view.gpus) or link >= len(view.gpus[gpu].links):
         return LEGEND
     g = view.gpus[gpu]

@@ -19,7 +19,7 @@ from nvltop.tui.widgets.tab import Tab
 
 
 class LinksTab(Tab):
-    """A map of cells; the arrows go from cell to cell."""
+    """A map with a cell per link; the arrow keys move from cell to cell."""
 
     TITLE = "Links"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,25 +38,25 @@ class LinksTab(Tab):
         yield self._map
 
     def draw(self) -> None:
-        """Draw what is seen of the map."""
+        """Draw the visible part of the map."""
         view, at = self.view, self._map.size
         self._at = heatmap.visible_cells(view, at.width, at.height, view.gpu, view.link, self._at)
         self._map.show(heatmap.rows(view, at.width, at.height, self._at, view.gpu, view.link))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Say what Enter does."""
+        """Return the key that opens a link."""
         return (FunctionKey("Ent", "Open", "enter"),)
 
     def move(self, by: int) -> None:
-        """Go to another GPU, staying at the link."""
+        """Move to another GPU, keeping the selected link."""
         self.view.move(by, links=False)
 
     def page_lines(self) -> int:
-        """Return how many GPUs are seen."""
+        """Return the number of visible GPUs."""
         return self._at.gpus if self._at else 1
 
     def action_across(self, by: int) -> None:
-        """Go to another link of the GPU."""
+        """Move to another link of the GPU."""
         self.view.move(by, links=True)
         self.request_draw()
 
@@ -67,7 +67,7 @@ class LinksTab(Tab):
             self.open_page(LinkPage(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
 
     def on_click(self, event: events.Click) -> None:
-        """Select a cell, open it with a second click."""
+        """Select the clicked cell; a double click opens its link."""
         x, y = event.screen_offset
         at, seen = self._map.region, self._at
         if not at.contains(x, y) or seen is None or x - at.x < heatmap.LABEL_WIDTH or y == at.y:

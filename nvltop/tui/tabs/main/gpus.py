@@ -58,14 +58,14 @@ MIN_SPARKLINE_WIDTH: Final = 6
 MAX_SPARKLINE_WIDTH: Final = 120
 LONG_NAMES_MIN_WIDTH: Final = 100
 PEAKS_MIN_WIDTH: Final = 130
-"""From this width on the bus id has a column: `cuda:3` need not be GPU 3."""
+"""Columns from which peak rates and bus ids are shown; `cuda:3` may not be GPU 3, so the bus id matters."""
 PEAK_COLUMNS: Final = (Column("peak_tx", "MAX TX", 7, 10), Column("peak_rx", "MAX RX", 7, 11))
-"""Highest rates between two readings of the window that TX and RX are means over."""
+"""Columns of the highest rates between two readings within the averaging window of TX and RX."""
 BUS_COLUMN: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 
 def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
-    """Draw the column title and the GPUs from number `top` on."""
+    """Return the title row, and the GPUs from index `top` on."""
     shape = _layout(view, width)
     rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
@@ -79,13 +79,13 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
 
 
 def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
-    """Return the titles of the columns, with the number of GPUs if not all are seen."""
+    """Return the title row, with the range of visible GPUs if not all fit."""
     if last - top >= count:
         return shape.title
     words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
     text, end = text_of(shape.title), width
     if not shape.spark:
-        # There is nothing but columns: behind a short title is room.
+        # Without sparklines, the range is written behind the title of a wide, left-aligned column.
         start = 0
         for c in (*shape.first, *shape.rates, *shape.last):
             if c.left and c.width >= len(c.title) + len(words):
@@ -95,7 +95,7 @@ def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: in
 
 
 def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
-    """Return what stands before and behind the rates; it changes once a second at most."""
+    """Return the cells before and behind the rates, which change at most once a second."""
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
     of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.finding_mark(g.gpu.uuid)
@@ -107,15 +107,15 @@ def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[
 
 
 class GpuTableLayout(NamedTuple):
-    """What stands where in the table."""
+    """The columns of the table, grouped, and the width of the sparklines."""
 
     first: Sequence[Column]
     rates: Sequence[Column]
     last: Sequence[Column]
     spark: int
-    """Width of each sparkline; 0 if there is no room for them."""
+    """Width of each sparkline; 0 if they do not fit."""
     linked: bool
-    """Whether the columns are those of NVLink, or else those of PCIe."""
+    """True for the columns of NVLink, False for those of PCIe."""
     title: Row
 
 
@@ -129,7 +129,7 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
 def _choose_layout(
     linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
 ) -> GpuTableLayout:
-    """Choose the columns that fit, and what is left for sparklines."""
+    """Choose the columns that fit, and give the remaining width to sparklines."""
     columns = [
         replace(c, title=c.title.replace("GB/s", unit))
         for c in (NVLINK_COLUMNS if linked else PCIE_COLUMNS)
@@ -168,7 +168,7 @@ def _column_title(c: Column, sort: str, mark: str) -> str:
 
 
 def column_at(view: ViewState, x: int, width: int) -> str | None:
-    """Return the key of the column whose title is drawn at `x`."""
+    """Return the sort key of the column at screen column `x`."""
     at = 0
     shape = _layout(view, width)
     for c in (*shape.first, *shape.rates, *shape.last):
@@ -216,7 +216,7 @@ def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> TextRu
 
 
 def _may_have_traffic(g: GpuFrame) -> bool:
-    """Whether there is traffic to tell of, or may be."""
+    """Return whether the GPU has an active link, or may have one."""
     return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
 
 
@@ -258,9 +258,9 @@ GPU_CELLS: Final[dict[str, GpuCell]] = {
     "links": _links,
     "errors": _errors,
 }
-"""What each column shows of a GPU; the last argument is the role of values that may be old."""
+"""Function that renders the cell of each column; its last argument is the role of values that can be old."""
 RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
-"""What changes with every reading; these columns stand side by side."""
+"""Columns that change with every reading; they are adjacent."""
 
 
 def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
@@ -277,7 +277,7 @@ def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[Tex
 
 
 def short_name(name: Maybe[str]) -> str:
-    """Drop the words that every NVIDIA GPU's name starts with."""
+    """Return the name of a GPU without the prefix that NVIDIA's names have."""
     if isinstance(name, Missing):
         return UNKNOWN
     for word in ("NVIDIA ", "GeForce ", "Tesla "):

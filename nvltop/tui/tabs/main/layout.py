@@ -1,4 +1,4 @@
-"""How the lines and columns of the tab Main are shared out."""
+"""Layout of the tab Main: distribution of its lines and columns."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from dataclasses import dataclass
 from typing import Final
 
 MIN_LOWER_LINES: Final = 9
-"""What matrix and links keep if there are more GPUs than lines: on a screen of 24 lines, which has 18
-for a tab, eight GPUs and their matrix fit exactly."""
+"""Lines reserved for matrix and links if not all GPUs fit. On a screen of 24 lines, where a tab has 18, eight
+GPUs and their matrix fit exactly."""
 LOWER_LINES_BEFORE_NICS: Final = 20
-"""RowsWidget of matrix or links that go before the NICs."""
+"""Lines up to which matrix and links take precedence over the NICs."""
 MIN_NIC_LINES: Final = 3
 MIN_LINKS_COLUMNS: Final = 56
-"""What the links need beside the matrix."""
+"""Columns that the links need beside the matrix."""
 MIN_BOTH_COLUMNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class MainLayout:
-    """Sizes of the parts."""
+    """Sizes and visibility of the panes."""
 
     gpu_lines: int
-    """Of the GPU table, with its title."""
+    """Lines of the GPU table, including its title."""
     both: bool
-    """Whether matrix and links stand side by side."""
+    """Whether matrix and links are shown side by side."""
     matrix_columns: int | None
-    """None for the whole width."""
+    """Columns of the matrix; None for the full width."""
     matrix: bool
-    """Whether the matrix is seen."""
+    """Whether the matrix is shown."""
     links: bool
     nic_lines: int = 0
-    """Of the NICs under the GPUs, with their title; 0 if there is no room for them."""
+    """Lines of the NICs below the GPUs, including their title; 0 if they do not fit."""
     nics_below: bool = False
-    """Whether the NICs stand where matrix or links do."""
+    """Whether the NICs are shown instead of matrix and links."""
 
 
 def layout(
@@ -44,9 +44,9 @@ def layout(
     nics: int = 0,
     show_nics: bool = False,
 ) -> MainLayout:
-    """Give the GPUs as many of the tab's lines as they need, then the NICs, and the rest to matrix and links.
+    """Return the layout: the GPUs get the lines that they need, then the NICs, then matrix and links.
 
-    Where not all NICs have lines of their own, `show_nics` puts them in the place of matrix and links.
+    If not all NICs fit, `show_nics` shows them instead of matrix and links.
     """
     both = width >= max(MIN_BOTH_COLUMNS, matrix_columns + MIN_LINKS_COLUMNS)
     gpu_lines = max(1, min(gpus + 1, height - min(MIN_LOWER_LINES, height // 2)))

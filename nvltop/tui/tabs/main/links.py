@@ -1,4 +1,4 @@
-"""The links of the selected GPU."""
+"""Rows of the links of the selected GPU."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ STATE_NAMES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: 
 MIN_SPARKLINE_WIDTH: Final = 6
 MAX_SPARKLINE_WIDTH: Final = 120
 COLUMNS_PER_SPARK_COLUMN: Final = 12
-"""A sparkline keeps at least one column in so many of the pane."""
+"""Columns of the pane for each column of a sparkline, at its narrowest."""
 REMOTE_END_MIN_WIDTH: Final = 110
-"""From this width on the other end has a column; elsewhere the caption names the selected link's."""
+"""Columns from which the remote end has a column; otherwise only the caption shows the selected link's."""
 
 
 def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
-    """Draw the links from number `top` on, and what the selected one is joined to."""
+    """Return the title row, the links from index `top` on, and a caption about the selected link."""
     g = view.selected
     if g is None:
         return [fit([("", "title")], width, "title")]
@@ -52,7 +52,7 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
 
 
 def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
-    """Return the kinds of errors that any link has, and whether any has counted some or could not be read."""
+    """Return the error kinds of the links, each with whether a counter is not zero or could not be read."""
     counted: dict[str, bool] = {}
     for link in links:
         for kind, error in link.errors.items():
@@ -63,7 +63,7 @@ def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
 def _static_cells(
     shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState
 ) -> tuple[list[TextRun], list[TextRun]]:
-    """Return what stands before and behind the rates; it changes seldom."""
+    """Return the cells before and behind the rates, which rarely change."""
     uuid = g.gpu.uuid
     counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
     of = shape, link.state, counts, view.finding_mark(uuid, link.index), view.remote_end(link)
@@ -87,26 +87,26 @@ def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) 
 
 
 class LinkTableLayout(NamedTuple):
-    """What stands where in the table."""
+    """The columns of the table, grouped, and the width of the sparklines."""
 
     first: Sequence[Column]
     rates: Sequence[Column]
     last: Sequence[Column]
     spark: int
-    """Width of each sparkline; 0 if there is no room for them."""
+    """Width of each sparkline; 0 if they do not fit."""
     title: Row
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
 def _choose_layout(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkTableLayout:
-    """Choose the columns that fit, and what is left for sparklines."""
+    """Choose the columns that fit, and give the remaining width to sparklines."""
     counted = dict(kinds)
     columns = [
         Column("index", "LNK", 3, 0),
         Column("state", "STATE", 7, 50, left=True),
         Column("tx", f"TX {unit}", 7, 0),
         Column("rx", f"RX {unit}", 7, 0),
-        # A kind that has counted, or could not be read, goes last.
+        # A kind with a counter that is not zero or could not be read is dropped last.
         *(
             Column(kind.id, kind.title, 5, (20 if counted[kind.id] else 60) + kind.priority)
             for kind in sorted(map(error_kind, counted), key=lambda kind: kind.priority)
@@ -128,7 +128,7 @@ def _choose_layout(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -
 
 
 def _caption(g: GpuFrame, view: ViewState) -> str:
-    """Name the selected link's other end, and say why a value is unknown."""
+    """Return the remote end of the selected link, and the reason if a value is unknown."""
     link = g.links[min(view.link, len(g.links) - 1)]
     name = f"GPU {g.gpu.index} > link {link.index}"
     remote = view.remote_end(link)
@@ -172,7 +172,7 @@ def _rx(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
 
 
 def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> TextRun:
-    # A link that is down has no traffic to read: that is no unknown.
+    # A link that is down carries no traffic, so its rate is not unknown.
     text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
     return text, "dim" if g.stale else ""
 
@@ -193,9 +193,9 @@ LinkCell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], TextRun]
 LINK_CELLS: Final[dict[str, LinkCell]] = {
     "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
 }  # fmt: skip
-"""What each column shows of a link; all others are kinds of errors."""
+"""Function that renders the cell of each column; all other columns are error kinds."""
 RATE_COLUMNS: Final = ("tx", "rx")
-"""What changes with every reading; these columns stand side by side."""
+"""Columns that change with every reading; they are adjacent."""
 
 
 def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:

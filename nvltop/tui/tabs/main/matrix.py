@@ -12,11 +12,11 @@ from nvltop.tui.render.view_state import ViewState
 
 CELL_WIDTH = 5
 LABEL_WIDTH = 3
-"""Columns of a cell, and of the GPU's number before each row."""
+"""Columns of the label before each row, the number of the GPU."""
 
 
 def width(view: ViewState, room: int) -> int:
-    """Return the columns that the matrix takes: those of the NICs only if all of them fit into `room`."""
+    """Return the width of the matrix, including the NICs only if all of them fit into `room`."""
     n, gpus = len(view.frame.matrix.labels), len(view.frame.matrix.p2p_nvlink)
     whole = LABEL_WIDTH + CELL_WIDTH * n + 1
     return (
@@ -27,20 +27,20 @@ def width(view: ViewState, room: int) -> int:
 
 
 def _hidden_columns_text(hidden: int) -> str:
-    """Count the columns that are not seen."""
+    """Return the text that counts hidden columns."""
     return f" +{hidden}"
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleColumns:
-    """The columns of the matrix that are drawn."""
+    """The range of visible columns of the matrix."""
 
     first: int
     count: int
 
     @classmethod
     def of(cls, view: ViewState, columns: int) -> VisibleColumns:
-        """Return those that fit, the selected one among them; room is left to count the others."""
+        """Return the columns that fit, including the selected one and room to count the hidden ones."""
         n = len(view.frame.matrix.labels)
         fits = max(0, (columns - LABEL_WIDTH - 1) // CELL_WIDTH)
         if n > fits:
@@ -50,7 +50,7 @@ class VisibleColumns:
 
 
 def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
-    """Draw the matrix from row `top` on; rows and columns that do not fit are counted in the title."""
+    """Return the matrix from row `top` on; the title counts the rows and columns that do not fit."""
     m = view.frame.matrix
     n = len(m.labels)
     window = VisibleColumns.of(view, columns)
@@ -62,7 +62,7 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
     corner = view.glyphs.estimate if view.estimate else ""
     corner += f"{view.glyphs.more_rows}{hidden}" if hidden else ""
     head = "".join(numbers[j].rjust(CELL_WIDTH) for j in seen)
-    # A number of three digits takes the blanks before the first column.
+    # A number of three digits extends into the blanks before the first column.
     head = corner.ljust(LABEL_WIDTH) + head[max(0, len(corner) - LABEL_WIDTH) :]
     more = _hidden_columns_text(n - window.count) if window.count < n else ""
     head += more if len(head) + len(more) <= columns else ""
@@ -87,7 +87,7 @@ def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
 
 
 def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
-    """Return what joins a pair, or an estimate of what goes through the NVSwitches between them."""
+    """Return the connection of a pair, or the estimated traffic through the NVSwitches between them."""
     m = view.frame.matrix
     if max(i, j) < len(about) and i != j and m.pair_tx_bytes_per_s[i][j] == VIA_NVSWITCH:
         sent = about[i][j]
@@ -97,7 +97,7 @@ def _cell(view: ViewState, about: PairTable, i: int, j: int) -> str:
 
 
 def _mark(view: ViewState, i: int, j: int) -> str:
-    """Mark a pair that is joined directly by a link about which a rule has found something."""
+    """Return the mark of a pair that is directly joined by a link with a finding."""
     gpus = view.frame.gpus
     if i == j or max(i, j) >= len(gpus):
         return ""
@@ -111,7 +111,7 @@ def _mark(view: ViewState, i: int, j: int) -> str:
 
 
 def cell_at(x: int, y: int, top: int, first: int = 0) -> tuple[int, int] | None:
-    """Return row and column of the cell at a place of the matrix that is drawn from `top` and `first` on."""
+    """Return row and column of the cell at position `x`, `y`; `top` and `first` are the first ones shown."""
     return (top + y - 1, first + (x - LABEL_WIDTH) // CELL_WIDTH) if y > 0 and x >= LABEL_WIDTH else None
 
 
@@ -127,5 +127,5 @@ def _role(view: ViewState, i: int, j: int, here: bool) -> str:
     if not cell.startswith("NV"):
         return ""
     status = m.p2p_nvlink[i][j]
-    # NVLink joins the pair, yet P2P over it is refused: the links are up in vain.
+    # The links between the pair are active, but P2P over them is not available.
     return "error" if known(status) and status != "OK" else "ok"

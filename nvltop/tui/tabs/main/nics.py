@@ -1,4 +1,4 @@
-"""The NICs of the node: where they hang, what they carry."""
+"""Rows of the NICs of the node: state, traffic, errors and nearest GPUs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nvltop.tui.render.view_state import ViewState
 
 MIN_SPARKLINE_WIDTH: Final = 6
 MAX_SPARKLINE_WIDTH: Final = 20
-"""Every curve is sent anew once a second: a few are enough here, History has more."""
+"""Widest sparkline in columns, because all are sent once a second; the tab History shows longer ones."""
 
 
 def table(view: ViewState, width: int, height: int) -> list[Row]:
-    """Draw the ports; if not all fit, a page of them, at first from the nearest to the selected GPU on."""
+    """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on."""
     ports = in_table_order(view.frame.nics)
     near = nearest_port(view)
     first = first_port(view, height)
@@ -52,12 +52,12 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
 
 
 def in_table_order(ports: Sequence[NicFrame]) -> list[NicFrame]:
-    """Return the ports in the order of the table: virtual functions and what carries no data come last."""
+    """Return the ports in the order of the table: virtual functions and ports without data come last."""
     return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
 
 
 def first_port(view: ViewState, height: int) -> int:
-    """Return the position of the first port that is seen in a table of so many lines."""
+    """Return the index of the first visible port in a table of `height` lines."""
     ports, near = in_table_order(view.frame.nics), nearest_port(view)
     start = 0 if near is None else ports.index(view.frame.nics[near])
     page = max(1, height - 1)
@@ -80,7 +80,7 @@ def _columns(view: ViewState) -> list[Column]:
         Column("near", "NEAREST GPU", 12, 6, left=True),
     ]
     if any(nic_kind(f) == "RoCE" for f in view.frame.nics):
-        # Told apart: the traffic that goes through the kernel is not RDMA's.
+        # Shown separately, because traffic through the kernel is not RDMA traffic.
         columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
     return columns
 
@@ -114,7 +114,7 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
 
 
 def share(f: NicFrame) -> Maybe[float]:
-    """Return the busier direction's share of what the port can carry."""
+    """Return the utilisation of the port in its busier direction, 0…1."""
     rate = f.port.rate_bytes_per_s
     rates = [r for r in (f.tx_bytes_per_s, f.rx_bytes_per_s) if known(r)]
     if isinstance(rate, Missing):
@@ -125,7 +125,7 @@ def share(f: NicFrame) -> Maybe[float]:
 
 
 def _errors(f: NicFrame) -> TextRun:
-    """Add up what means trouble, in the life of the counters."""
+    """Return the sum of the lifetime totals of the counters that are not merely informative."""
     counted = [error for kind, error in f.errors.items() if kind not in INFORMATIVE]
     totals = [error.total for error in counted if known(error.total)]
     if not totals:
@@ -138,7 +138,7 @@ def _rose(error: ErrorCount) -> bool:
 
 
 def _nearest_gpus(view: ViewState, f: NicFrame) -> str:
-    """Say which GPUs are nearest, and how near: `PXB 0`, `NODE 0-3`."""
+    """Return the PCIe distance to the nearest GPUs, and their numbers: `PXB 0`, `NODE 0-3`."""
     m = view.frame.matrix
     if f.label not in m.labels:
         return "-"
@@ -151,7 +151,7 @@ def _nearest_gpus(view: ViewState, f: NicFrame) -> str:
 
 
 def nearest_port(view: ViewState) -> int | None:
-    """Return the position in the frame of the port that is nearest to the selected GPU."""
+    """Return the index in the frame of the port nearest to the selected GPU."""
     m, chosen = view.frame.matrix, view.selected
     label = f"GPU{chosen.gpu.index}" if chosen else ""
     if label not in m.labels:

@@ -1,4 +1,4 @@
-"""What is to be said of the selected GPU or link: why a `?` is one, and what its numbers count."""
+"""The status line of the selected GPU or link: reasons for unknown values, and what the counters count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nvltop.tui.tabs.main.nics import nearest_port
 
 
 def status(view: ViewState) -> str:
-    """Return one line on what is selected; empty if there is nothing to add to its row."""
+    """Return the status line of the selected GPU or link; empty if its row shows everything."""
     g = view.selected
     if g is None:
         return ""
@@ -39,7 +39,7 @@ def status(view: ViewState) -> str:
 
 
 def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
-    """Return what the columns of the GPU table show."""
+    """Return the values that the GPU table shows, by name."""
     gauges, nvlink = g.gauges, g.nvlink
     values: dict[str, Maybe[object]] = {
         "util": gauges.util_percent,
@@ -69,9 +69,9 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
 
 
 def _unknown(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
-    """Group what is unknown by reason: `GPU 0 ? power, temp: not supported`."""
-    reasons: dict[str, list[str]] = {}
-    for what, value in values.items():
+    """Return the unknown values grouped by reason: `GPU 0 ? power, temp: not supported`."""
+    names_by_reason: dict[str, list[str]] = {}
+    for value_name, value in values.items():
         if isinstance(value, Missing):
-            reasons.setdefault(value.reason, []).append(what)
-    return [f"{name} ? {', '.join(named)}: {reason}" for reason, named in reasons.items()]
+            names_by_reason.setdefault(value.reason, []).append(value_name)
+    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]

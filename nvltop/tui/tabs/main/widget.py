@@ -42,12 +42,12 @@ class MainTab(SearchableTab):
         Binding("e", "estimate", "Matrix: estimate what pairs send through NVSwitches, or not"),
         Binding("left", "across(-1)", "Matrix: cell before"),
         Binding("right", "across(1)", "Matrix: next cell"),
-        Binding("right_square_bracket", "nics(1)", "NICs: those after the ones that are seen"),
-        Binding("left_square_bracket", "nics(-1)", "NICs: those before the ones that are seen"),
+        Binding("right_square_bracket", "nics(1)", "NICs: next page"),
+        Binding("left_square_bracket", "nics(-1)", "NICs: previous page"),
     ]
 
     class OrderChanged(Message):
-        """The list of GPUs is to be made anew."""
+        """Message: filter or order has changed, so that the GPUs must be listed again."""
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
@@ -56,7 +56,7 @@ class MainTab(SearchableTab):
         self._links = RowsWidget(output, "links")
         self._nics = RowsWidget(output, "nics")
         self._nics_below = RowsWidget(output, "below")
-        """The NICs in the place of matrix and links."""
+        """The NICs, when they are shown instead of matrix and links."""
         self._layout: MainLayout | None = None
         self._first_gpu = 0
         self._first_link = 0
@@ -74,13 +74,13 @@ class MainTab(SearchableTab):
             yield self._nics_below
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Say which of matrix, links and NICs F5 would show, where not all are."""
+        """Return the keys of the tab; F5 names the pane that it would show next, if one is hidden."""
         following = self._next_pane()
         swap = () if following is None else (FunctionKey("F5", following, "swap"),)
         return (SEARCH_KEY, FILTER_KEY, *swap, SORT_KEY)
 
     def _next_pane(self) -> str | None:
-        """Return what F5 would show next."""
+        """Return the name of the pane that F5 would show next."""
         shown, view = self._layout, self.view
         nics = shown is not None and 0 < len(view.frame.nics) >= shown.nic_lines
         both = shown is not None and shown.both
@@ -91,15 +91,15 @@ class MainTab(SearchableTab):
         return "NICs" if nics and (both or view.show_links) else "Matrix" if view.show_links else "Links"
 
     def status(self) -> str:
-        """Say why a value of the selected GPU or link is unknown."""
+        """Return the reasons for unknown values of the selected GPU or link."""
         return status(self.view)
 
     def invalidate(self) -> None:
-        """Draw matrix and NICs anew."""
+        """Discard the cached rows of matrix and NICs."""
         self._memo = MemoTable()
 
     def draw(self) -> None:
-        """Draw GPUs, matrix and links, as far as they are seen."""
+        """Draw the visible panes."""
         view = self.view
         if self._apply_layout():
             # The widgets get their new sizes first.
@@ -135,7 +135,7 @@ class MainTab(SearchableTab):
 
     def _nic_rows(self, at: Size) -> list[Row]:
         view = self.view
-        # Once a second, numbers and curves together: they are read no more often.
+        # Numbers and sparklines change together once a second, the interval at which NICs are read.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
         key = (
             (states, view.history, view.history.bucket),
@@ -144,7 +144,7 @@ class MainTab(SearchableTab):
         return self._memo.get("nics", key, lambda: nics.table(view, at.width, at.height))
 
     def _apply_layout(self) -> bool:
-        """Share out the room; whether anything moved."""
+        """Apply the layout; return whether it has changed."""
         view = self.view
         new = layout(
             *self.size,
@@ -176,10 +176,10 @@ class MainTab(SearchableTab):
         self.request_draw()
 
     def action_enter(self) -> None:
-        """Go into the selected GPU's links, from there into the selected link's page."""
+        """Focus the links of the selected GPU, or open the selected link or pair."""
         view = self.view
         if view.column is not None:
-            # Pages are of pairs of GPUs; NVLink does not lead to NICs.
+            # Only pairs of GPUs have a page; NVLink does not connect NICs.
             if view.column < len(view.frame.gpus):
                 self.open_page(PairPage(view, self.output, self._matrix_row(), view.column))
             return
@@ -200,7 +200,7 @@ class MainTab(SearchableTab):
         return gpu_order.SORT_COLUMNS
 
     def order_changed(self) -> None:
-        """Have the GPUs listed again."""
+        """Request that the GPUs are listed again."""
         self.post_message(self.OrderChanged())
 
     def search(self, text: str) -> None:
@@ -214,38 +214,38 @@ class MainTab(SearchableTab):
         self.request_draw()
 
     def action_matrix(self) -> None:
-        """Go into the matrix, or back to the GPUs."""
+        """Move the focus to the matrix, or back to the GPUs."""
         view = self.view
         view.focus_links(False)
         view.column = self._matrix_row() if view.column is None and view.gpus else None
         self.request_draw()
 
     def action_estimate(self) -> None:
-        """Show an estimate instead of the number of links, or no longer."""
+        """Switch between estimates and the number of links in the matrix."""
         self.view.estimate = not self.view.estimate
         self.request_draw()
 
     def _matrix_row(self) -> int:
-        """Return where the selected GPU stands in the matrix, which has all GPUs."""
+        """Return the row of the selected GPU in the matrix, which always has all GPUs."""
         chosen = self.view.selected
         uuids = [g.gpu.uuid for g in self.view.frame.gpus]
         return uuids.index(chosen.gpu.uuid) if chosen and chosen.gpu.uuid in uuids else 0
 
     def action_across(self, by: int) -> None:
-        """Go to another cell of the row."""
+        """Move to another cell of the row."""
         view = self.view
         if view.column is not None:
             view.column = max(0, min(view.column + by, len(view.frame.matrix.labels) - 1))
             self.request_draw()
 
     def action_nics(self, by: int) -> None:
-        """Show the NICs after or before those that are seen."""
+        """Show the next or previous page of NICs."""
         lines = self._nics_below if self._nics_below.display else self._nics
         if lines.display:
             self._turn_nics(by, lines.size.height)
 
     def _turn_nics(self, by: int, height: int) -> None:
-        """Turn the page of the NICs; not beyond the first and the last."""
+        """Turn the page of the NICs, within the first and the last page."""
         view = self.view
         before, view.nic_page = view.nic_page, view.nic_page + by
         moved = nics.first_port(view, height)
@@ -265,11 +265,11 @@ class MainTab(SearchableTab):
         self.view.move(by, self.view.links_focused)
 
     def page_lines(self) -> int:
-        """Return how many rows are seen of the list that has the focus."""
+        """Return the number of visible rows of the list that has the focus."""
         return (self._links if self.view.links_focused else self._gpus).size.height - 1
 
     def on_click(self, event: events.Click) -> None:
-        """Select what is clicked, go into what is clicked twice."""
+        """Select what is clicked; a double click on a GPU focuses its links."""
         x, y = event.screen_offset
         view = self.view
         if self._gpus.region.contains(x, y):

@@ -1,4 +1,4 @@
-"""Rows of the Processes tab: processes, and the jobs above them."""
+"""Rows of the tab Processes: jobs and their processes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ProcessEntry:
-    """One row: a job's head, or a process."""
+    """One row: a job, or a process of it."""
 
     job: Job
     process: Process | None = None
 
 
 def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
-    """Return the rows; in the tree each job's head stands above its processes."""
+    """Return the rows; in the tree, each job comes before its processes."""
     if isinstance(frame.processes, Missing):
         return []
     by_pid = {process.pid: process for process in frame.processes.processes}
@@ -47,14 +47,14 @@ def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
 
 
 def gpus(frame: Frame, uuids: Sequence[str]) -> str:
-    """Name GPUs by number: `0-7`, `0,2`."""
+    """Return the numbers of GPUs: `0-7`, `0,2`."""
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     numbers = sorted(index_of[uuid] for uuid in set(uuids) if uuid in index_of)
     return ranges(numbers) or UNKNOWN
 
 
 def job_line(view: ViewState, job: Job) -> str:
-    """Say in a line what a job is, and what NVLink does for it."""
+    """Return a line about a job: its processes, GPUs, NVLink traffic and activity."""
     ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
     parts = [job.label, ranks]
@@ -81,7 +81,7 @@ def command(process: Process) -> str:
 
 
 def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
-    """Return what a column shows and sorts by."""
+    """Return the value that a column shows and by which it is sorted."""
     p = entry.process
     if p is None:
         return ""
@@ -103,7 +103,7 @@ def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
 
 
 def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
-    """Return a column's text."""
+    """Return the text of a cell."""
     if entry.process is None:
         return ""
     if column == "gpu":
@@ -119,7 +119,7 @@ def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
 
 
 def empty(frame: Frame) -> str:
-    """Say why there is nothing to list."""
+    """Return the reason why the list is empty."""
     if isinstance(frame.processes, Missing):
         return f"processes unknown: {frame.processes.reason}"
     hidden = hidden_processes(frame)
@@ -127,7 +127,7 @@ def empty(frame: Frame) -> str:
 
 
 def hidden_processes(frame: Frame) -> str:
-    """Say how many processes cannot be seen, and why; empty if all can."""
+    """Return the number of hidden processes, and the reason; empty if all are listed."""
     if isinstance(frame.processes, Missing):
         return ""
     parts = []
@@ -135,10 +135,10 @@ def hidden_processes(frame: Frame) -> str:
         several = "es are" if frame.processes.hidden > 1 else " is"
         parts.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
     if isinstance(frame.processes.unread, Missing):
-        parts.append(f"not all GPUs told theirs: {frame.processes.unread.reason}")
+        parts.append(f"processes of some GPUs unknown: {frame.processes.unread.reason}")
     return SEPARATOR.join(parts)
 
 
 def _highest(values: Sequence[Maybe[float]]) -> Maybe[float]:
     read = [v for v in values if known(v)]
-    return max(read) if read else next(iter(values), Missing("not told"))
+    return max(read) if read else next(iter(values), Missing("not reported"))

@@ -1,4 +1,4 @@
-"""The tab Processes: who is on which GPU, in what job, and a way to end it."""
+"""The tab Processes: the jobs and processes on the GPUs, and signals to processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALL_USERS: Final = "all users"
 
 
 class ProcessesTab(ListTab[ProcessEntry]):
-    """A list, or a tree with each job's head above its processes."""
+    """A list of processes, or a tree with each job above its processes."""
 
     TITLE = "Processes"
     COLUMNS: ClassVar = rows.COLUMNS
@@ -57,47 +57,47 @@ class ProcessesTab(ListTab[ProcessEntry]):
         return [e for e in found if not only or e.job.user == only or _user(e) == only]
 
     def item_key(self, item: ProcessEntry) -> Hashable:
-        """Name a row."""
+        """Return the identity of a row."""
         return (item.job.key, item.process.pid if item.process else None)
 
     def value(self, item: ProcessEntry, column: str) -> float | str:
-        """Return what a column sorts by; what is unknown stands last."""
+        """Return the value by which a column is sorted; unknown values come last."""
         shown = rows.value(item, column, self.view.frame.tick.wall_s)
         if column in ("user", "gpu"):
             return shown if isinstance(shown, str) else ""
         return shown if isinstance(shown, (int, float)) else -1.0
 
     def cell(self, item: ProcessEntry, column: Column) -> TextRun:
-        """Return a column's text."""
+        """Return the text of a cell."""
         tagged = item.process is not None and _process_id(item.process) in self._tagged
         text = displayable(rows.text(self.view.frame, item, column.key), self.view.glyphs)
         return text, "warn" if tagged else ""
 
     def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
-        """Draw a job's head over the whole width."""
+        """Draw a job over the full width, or the cells of a process."""
         if item.process is None:
             return [(rows.job_line(self.view, item.job), "value")]
         return super().line(item, columns, width)
 
     def tail(self, item: ProcessEntry, width: int) -> list[TextRun]:
-        """Draw the command."""
+        """Draw the command of a process behind the columns."""
         return [(displayable(rows.command(item.process), self.view.glyphs) if item.process else "", "")]
 
     def tail_title(self) -> str:
-        """Name the command."""
+        """Return the title above the commands."""
         return "COMMAND"
 
     def search_text(self, item: ProcessEntry) -> str:
-        """Search commands and jobs as well."""
+        """Return the text that search and filter examine, including command and job."""
         command = rows.command(item.process) if item.process else ""
         return normalize(f"{super().search_text(item)} {command} {item.job.label}").lower()
 
     def empty(self) -> str:
-        """Say why there is none."""
+        """Return the reason why the list is empty."""
         return rows.empty(self.view.frame)
 
     def status(self) -> str:
-        """Say what cannot be seen."""
+        """Return the number of hidden processes, and the reason."""
         return rows.hidden_processes(self.view.frame)
 
     def keys(self) -> Sequence[FunctionKey]:
@@ -106,13 +106,13 @@ class ProcessesTab(ListTab[ProcessEntry]):
         return (*super().keys(), tree, FunctionKey("F9", "Kill", "kill"))
 
     def action_tree(self) -> None:
-        """Group by job, or list."""
+        """Switch between the tree of jobs and a list."""
         self._tree = not self._tree or bool(self.sort)
         self.sort = "" if self._tree else "gpu_mem"
         self.request_draw()
 
     def action_user(self) -> None:
-        """Choose whose processes are listed."""
+        """Choose the user whose processes are listed."""
         users = sorted({u for e in rows.entries(self.view.frame, False) if (u := _user(e))})
         options = [("", ALL_USERS), *((user, user) for user in users)]
         self.app.push_screen(Menu("Show processes of", [(u or ALL_USERS, t) for u, t in options]), self._only)
@@ -123,19 +123,19 @@ class ProcessesTab(ListTab[ProcessEntry]):
         self.request_draw()
 
     def action_tag(self) -> None:
-        """Tag the selected process, or take its tag, and go on."""
+        """Tag or untag the selected process, and select the next one."""
         if self.selected and self.selected.process:
             self._tagged ^= {_process_id(self.selected.process)}
             self.move(1)
         self.request_draw()
 
     def action_untag(self) -> None:
-        """Take all tags."""
+        """Remove all tags."""
         self._tagged.clear()
         self.request_draw()
 
     def action_follow(self) -> None:
-        """Stay with the process, or with the row."""
+        """Switch between following the selected process and staying at its row."""
         self.follow = not self.follow
         self.request_draw()
 
@@ -148,7 +148,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         self.open_page(RasPage(self.view, self.output, job.label, job.pids))
 
     def _targets(self) -> list[Process]:
-        """Return the tagged processes, else the selected one."""
+        """Return the processes to signal: the tagged ones, or the selected one if none is tagged."""
         listed = [e.process for e in rows.entries(self.view.frame, False) if e.process]
         tagged = [p for p in listed if _process_id(p) in self._tagged]
         if tagged:
@@ -156,7 +156,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         return [self.selected.process] if self.selected and self.selected.process else []
 
     def action_kill(self) -> None:
-        """Ask for the signal, then whether it is meant."""
+        """Open the menu of signals, then the confirmation."""
         why = self.view.kill_refusal
         meant = self._targets()
         if why or not meant:
@@ -171,7 +171,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         self.app.push_screen(Menu("Send signal", options, "SIGTERM"), signalled)
 
     def _confirm(self, name: str, meant: Sequence[Process]) -> None:
-        """Name what is to be signalled, and do it only if that is what is wanted."""
+        """Show which processes would get the signal, and send it after a confirmation."""
         what = f"all {len(meant)}" if len(meant) > 1 else f"{meant[0].pid} {rows.command(meant[0])}"
         options = [("no", "No, leave them"), ("yes", f"Yes: {what}")]
         title = f"{name} to {', '.join(str(p.pid) for p in meant)}?"
@@ -191,14 +191,14 @@ class ProcessesTab(ListTab[ProcessEntry]):
             else:
                 why = signals.send_signal(process.pid, started, number)
             severity = "error" if why else "information"
-            told = why or f"{name} sent to {process.pid}"
-            self.app.notify(told, severity=severity, markup=False)  # type: ignore[arg-type]
+            message = why or f"{name} sent to {process.pid}"
+            self.app.notify(message, severity=severity, markup=False)  # type: ignore[arg-type]
         self._tagged.clear()
         self.request_draw()
 
 
 def _process_id(process: Process) -> tuple[int, float]:
-    """Name a process for good: the number alone may be another's tomorrow."""
+    """Return the identity of a process; a process id alone may be reused."""
     return process.pid, process.started_s if known(process.started_s) else 0.0
 
 
