@@ -48,7 +48,7 @@ def test_an_event_of_an_incident_is_listed_once_with_meaning_and_action(bench):
     frame = seen(bench, "hgx-b200", "training", 4, xids).frame
     found = rows.entries(frame)
     assert not [e for e in found if e.state == "event"]
-    incident, first, *lines, more = found[: rows.MAX_LINES + 2]
+    incident, first, *lines, more = found[: rows.MAX_INCIDENT_EVENTS + 2]
     assert (incident.state, incident.where, incident.role) == ("incident", "GPU 2", "error")
     assert first.what == "Xid 149 of GPU 2 (nvml): NVLink 5 link fault (NETIR)"
     assert dict(first.details)["NVIDIA's action"]
