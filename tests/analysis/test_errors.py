@@ -45,7 +45,9 @@ def test_rebase_starts_at_zero_without_touching_the_total():
 
 
 def test_the_errors_scenario(bench):
-    frame = bench("dgx-h100", "errors").run(30.0)
+    b = bench("dgx-h100", "errors")
+    b.interval_s = 1.0
+    frame = b.run(30.0)
     replay = frame.gpus[3].links[7].errors["replay"]
     assert replay.total == 12 + 6
     assert replay.since_start == 6

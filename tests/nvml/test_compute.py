@@ -108,6 +108,7 @@ def test_the_scenarios_differ_in_their_activity_while_the_links_are_busy(bench, 
 
 def test_in_a_hang_all_ranks_busy_wait_except_the_one_that_stopped(bench):
     b = bench("dgx-h100", "hang")
+    b.interval_s = 1.0
     b.run(45.0)
     odd = b.library.machine.workload.odd_gpu
     for g in b.frame().gpus:
