@@ -187,7 +187,7 @@ class RateHistory:
             uuid = gpu.gpu.uuid
             block = self._blocks.get((uuid, "links"))
             newest_s = block.end_s if block else -math.inf
-            # A frame contains spans of several seconds, most of which have been added already.
+            # A frame contains spans of several seconds; most have been added already.
             for span in gpu.spans:
                 if span.end_s > newest_s and span.end_s > span.start_s:
                     newest_s = span.end_s

@@ -15,7 +15,7 @@ MAX_READ: Final = 1 << 20
 
 
 class FollowedFile:
-    """A file of which the lines are read once each, whatever becomes of it."""
+    """A file whose lines are read once each, also when it is rotated, truncated or deleted."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -22,7 +22,7 @@ RECORDING: Final = "recording.gz"
 MAX_UNPACKED: Final = 64 << 20
 """Largest unpacked archive in bytes; a snapshot has at most ten million."""
 MAX_MEMBERS: Final = 1000
-"""Largest number of files in an archive, each of which takes a kilobyte of memory; a snapshot has four."""
+"""Largest number of files in an archive; each takes a kilobyte of memory, and a snapshot has four."""
 
 
 def open_bytes(path: Path) -> tuple[BinaryIO, int]:

@@ -26,7 +26,7 @@ def simulate(bench) -> Callable[..., list[Item]]:
 
 
 def items_of(bench, seconds: float, interval_s: float = 0.25) -> list[Item]:
-    """Poll a node for so long; calls take time, and clocks tick in microseconds."""
+    """Poll a node for `seconds`; calls take time, and clocks tick in microseconds."""
     noise = random.Random(7)
     items: list[Item] = [bench.inventory]
     for turn in range(round(seconds / interval_s)):

@@ -34,7 +34,7 @@ def test_a_replay_says_what_was_said_live(simulate, tmp_path):
     (found,) = again[-1].activity
     assert known(found.step)
     assert found.straggler is not None
-    # Shown seldom, as a replay does that is wound on, it is the same.
+    # Frames that are made rarely, as by a replay that skips, give the same result.
     monitor = Monitor()
     with open_recording(path) as recording:
         for item in recording:

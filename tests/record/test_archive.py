@@ -160,10 +160,10 @@ def test_whatever_is_wrong_is_one_line(tmp_path_factory, cut, at, byte, packed):
         content[at] = byte
     path = tmp_path_factory.mktemp("x") / "x"
     path.write_bytes(content[: len(content) - cut])
-    told = ""
+    message = ""
     try:
         items = read(path)
     except RecordingError as error:
-        items, told = [], str(error)
+        items, message = [], str(error)
     assert items == TICKS[: len(items)]
-    assert "\n" not in told
+    assert "\n" not in message

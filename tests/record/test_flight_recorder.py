@@ -98,7 +98,7 @@ def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simul
     ticks = [i for i in kept if isinstance(i, Tick)]
     assert computed(kept)
     assert {i.group for i in kept[: kept.index(ticks[0])] if isinstance(i, Reading)} == groups
-    # After that nothing is missing, and nothing is told twice.
+    # After that nothing is missing, and nothing is repeated.
     tail = but_compute(kept[kept.index(ticks[1]) :])
     assert tail == [redact(item) for item in but_compute(each_second(items))][-len(tail) :]
     assert ReplaySource(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s

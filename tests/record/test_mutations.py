@@ -1,6 +1,6 @@
 """Broken recordings give items or one error of one line, never anything else.
 
-The suite tries a few hundred; `python tests/record/test_mutations.py 10000` tries as many as told.
+The suite tries a few hundred; `python tests/record/test_mutations.py 10000` tries that many.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _break_value(value, rng: random.Random) -> None:
 
 
 def outcome(path: Path) -> str:
-    """Read and fold a file; return how it ended. Everything that is no `RecordingError` is a failure."""
+    """Read and fold a file; return how it ended. Everything but a `RecordingError` is a failure."""
     monitor = Monitor()
     try:
         with open_recording(path) as recording:
@@ -228,7 +228,7 @@ def test_broken_recordings(tmp_path, seed):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        told, worst = run(Path(name), int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, seed=2026)
-    for (what, how), times in sorted(told.items()):
+        found, worst = run(Path(name), int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, seed=2026)
+    for (what, how), times in sorted(found.items()):
         print(f"{what:8} {how:8} {times:6}")
-    print(f"{sum(told.values())} files, the slowest took {worst * 1000:.0f} ms")
+    print(f"{sum(found.values())} files, the slowest took {worst * 1000:.0f} ms")

@@ -152,9 +152,9 @@ def test_progress_ends_at_the_size(tmp_path, simulate):
     for item in simulate():
         recorder.write(item)
     recorder.close()
-    told = []
-    with open_recording(path, lambda done, total: told.append((done, total))) as recording:
+    found = []
+    with open_recording(path, lambda done, total: found.append((done, total))) as recording:
         items = list(recording)
     assert len(items) > 50
-    assert told == sorted(told)
-    assert told[-1] == (path.stat().st_size, path.stat().st_size)
+    assert found == sorted(found)
+    assert found[-1] == (path.stat().st_size, path.stat().st_size)

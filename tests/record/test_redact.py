@@ -1,4 +1,4 @@
-"""What would tell strangers whose machine it was is in no byte of a recording."""
+"""No byte of a recording identifies the machine or its users."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_planted_secrets_are_in_no_byte(tmp_path):
 
 def test_compute_activity_keeps_its_words_and_no_secret(tmp_path):
     everything = "; ".join(SECRETS)
-    told = ComputeActivity(0.5, Missing(everything), 0.25, 512.0, "gpm", f"GPM is not read: {everything}")
+    found = ComputeActivity(0.5, Missing(everything), 0.25, 512.0, "gpm", f"GPM is not read: {everything}")
     recorder = RecordingWriter(tmp_path / "run", redact=Redactor(NAMES))
     recorder.write(Inventory(1.0, 1.79e9, hostname="Aurora-GPU17.cluster.acme.example"))
-    recorder.write(Reading(UUID, 1.0, 1.25, 1.79e9, told))
+    recorder.write(Reading(UUID, 1.0, 1.25, 1.79e9, found))
     recorder.close()
     text = (tmp_path / "run").read_text().lower()
     for secret in SECRETS:
@@ -194,11 +194,11 @@ def test_gpus_are_called_the_same_wherever_they_are_listed():
     assert redact.but_gpus(odd) == odd
 
 
-def test_of_what_started_a_process_only_launchers_are_told():
+def test_only_launchers_are_kept_of_the_ancestors():
     ancestors = (Ancestor(7, "torchrun"), Ancestor(6, "launch_project_x.py"), Ancestor(5, "mpirun"))
-    told = Redactor({})(Process(8, (), ancestors=ancestors)).ancestors
-    assert [a.name for a in told] == ["torchrun", "left out", "mpirun"]
-    assert [a.pid for a in told] == [7, 6, 5]
+    found = Redactor({})(Process(8, (), ancestors=ancestors)).ancestors
+    assert [a.name for a in found] == ["torchrun", "left out", "mpirun"]
+    assert [a.pid for a in found] == [7, 6, 5]
 
 
 def test_the_key_of_a_finding_is_redacted():

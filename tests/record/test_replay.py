@@ -227,7 +227,7 @@ def test_the_picture_after_a_jump_is_the_picture_of_then(path, clock, items):
     assert monitor.frame() == straight.frame()
 
 
-def test_a_file_without_items_is_told(tmp_path):
+def test_a_file_without_items_is_reported(tmp_path):
     (tmp_path / "run").write_text('{"schema":"nvltop-recording/1","version":"0.1.0","removed":[]}\n')
     with pytest.raises(RecordingError, match=r"run: holds nothing to replay$"):
         ReplaySource(tmp_path / "run")

@@ -92,7 +92,7 @@ def test_a_folder_that_is_not_there(tmp_path):
         RecordingWriter(tmp_path / "no" / "run")
 
 
-def test_a_missing_zstandard_is_told_in_one_line(tmp_path, monkeypatch):
+def test_a_missing_zstandard_is_reported_in_one_line(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)
 
