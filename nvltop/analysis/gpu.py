@@ -94,7 +94,7 @@ class GpuTrack:
     _errors: ErrorTable = field(default_factory=ErrorTable)
     _ber: LinkBer | None = None
     _initialised_s: Maybe[float] = NOT_READ
-    """CLOCK_MONOTONIC at which the driver initialised the GPU, at the last reading that could tell."""
+    """CLOCK_MONOTONIC at which the driver initialised the GPU, from the last reading that has it."""
     _problem: str | None = None
 
     def __post_init__(self, period: RefreshPeriod | None) -> None:

@@ -28,7 +28,7 @@ MAX_NUMBER: Final = 1 << 80
 """Limit of the numbers: more than 64 bits of KiB."""
 MAX_SKIPPED: Final = 50
 """Number of skipped names that are listed."""
-SIGNED: Final = frozenset({"temperature_c", "stamp_us"})
+SIGNED: Final = frozenset({"initialised_s", "stamp_us", "temperature_c"})
 """Fields that may be negative. NVML's own times are taken as they are, since the rates check them."""
 NOT_RECORDED: Final = Missing("not recorded by this version")
 """Value of a field that the version which wrote a recording did not have."""

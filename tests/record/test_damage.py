@@ -162,7 +162,7 @@ def test_many_headers_with_damage_between_are_read_in_linear_time(tmp_path):
 
 
 def test_members_within_members_are_bounded_in_time(tmp_path):
-    """Many possible beginnings of parts, each of which decompresses for long, are refused."""
+    """Many possible beginnings of parts that all take long to decompress are refused."""
     head = b'{"schema":"nvltop-recording/2","x":"'
     deflate = zlib.compressobj(0, wbits=31)
     inner = deflate.compress(head) + deflate.flush(zlib.Z_FULL_FLUSH)

@@ -68,7 +68,7 @@ def message_of(path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_recording(tmp_path, content, message):
+def test_files_that_are_not_recordings(tmp_path, content, message):
     path = tmp_path / "x"
     path.write_bytes(content)
     assert message_of(path) == f"{path}:{message}"

@@ -115,7 +115,7 @@ def test_the_same_thing_has_the_same_name_throughout():
     assert tick.calls == (Call("slow", "nvmlDeviceGetUUID", 0, 2.0),)
 
 
-def test_nics_keep_their_names_but_for_addresses_in_them(bench):
+def test_nics_keep_their_names_except_addresses_in_them(bench):
     node = bench("dgx1-v100")
     listed = node.inventory.nics
     guid = "ibx506b4b0300a1b2c3"
@@ -213,7 +213,7 @@ def test_users_of_a_domain_are_looked_for_without_it():
     assert "jdoe" not in redact.text("of jdoe")
 
 
-def test_a_user_without_a_name_is_no_number_to_look_for():
+def test_the_number_of_a_user_without_a_name_is_not_searched_for():
     redact = Redactor({})
     assert redact(Process(1, (), user="1004")).user == "user-1"
     assert redact.text("took 1004 ms") == "took 1004 ms"

@@ -258,14 +258,14 @@ async def test_a_slow_start_says_which_call_and_q_leaves(app):
         await settle(app, pilot)
         source.tick = lambda: later
         await settle(app, pilot)
-        told = shown(app, "header").text()
-        assert "Reading the GPUs for the first time" in told
-        assert "GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 2.0s, 42s in all" in told
+        shown_text = shown(app, "header").text()
+        assert "Reading the GPUs for the first time" in shown_text
+        assert "GPU 1: nvmlDeviceGetNvLinkRemotePciInfo for 2.0s, 42s in all" in shown_text
         await pilot.press("q")
     assert not app.is_running
 
 
-async def test_what_has_waited_for_us_is_no_silence_of_the_driver(app, monkeypatch):
+async def test_items_that_waited_for_the_screen_are_not_a_silence_of_the_driver(app, monkeypatch):
     monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
     app = app()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -324,7 +324,7 @@ async def test_a_storm_of_sizes(app):
         assert "NV18" in screen(app)
 
 
-async def test_what_the_worker_has_to_say_is_told(app):
+async def test_a_note_of_the_worker_is_shown(app):
     app = app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.source.note = "nvmlDeviceGetFieldValues hung; reading goes on without that GPU"

@@ -71,7 +71,7 @@ def test_rows_fit(bench, width):
     assert len(drawn) <= 12 + 7
 
 
-def test_the_selected_finding_is_told_in_whole_sentences(bench):
+def test_the_selected_finding_is_shown_in_whole_sentences(bench):
     found = rows.entries(seen(bench).frame)
     text = " ".join(text_of(row).strip() for row in rows.details(found[0], 60, 12, UNICODE))
     for _, words in found[0].details:
@@ -97,7 +97,7 @@ def finding(rule="link-down", severity="critical", link=7):
     )
 
 
-def test_a_finding_is_told_once_while_it_lasts():
+def test_a_finding_alerts_once_while_it_lasts():
     alerts = Alerts(("bell",))
     assert alerts.escapes([]) == ""
     assert alerts.escapes([finding()]) == "\a"
@@ -107,7 +107,7 @@ def test_a_finding_is_told_once_while_it_lasts():
     assert alerts.escapes([finding()]) == "\a"
 
 
-def test_what_gets_worse_is_told_again_and_a_notice_never():
+def test_a_worse_finding_alerts_again_and_a_notice_never():
     alerts = Alerts(("bell",))
     assert alerts.escapes([finding(severity="notice")]) == ""
     assert alerts.escapes([finding(severity="warning")]) == "\a"

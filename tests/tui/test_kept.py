@@ -1,4 +1,4 @@
-"""What is kept from picture to picture is what would be drawn anew, whatever has changed in between."""
+"""What is kept from picture to picture is what would be drawn afresh, whatever has changed in between."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shown(app) -> dict[str, list[row.Row]]:
     return {lines.id: list(lines._rows) for lines in app.main.query(RowsWidget) if lines.is_on_screen}
 
 
-def drawn_anew(app) -> dict[str, list[row.Row]]:
+def drawn_afresh(app) -> dict[str, list[row.Row]]:
     app.view.cache = DrawCache()
     for cached in (gpus._choose_layout, links._choose_layout, row.fit_text, formatting.count):
         cached.cache_clear()
@@ -40,7 +40,7 @@ def drawn_anew(app) -> dict[str, list[row.Row]]:
 
 
 @pytest.mark.parametrize(("node", "scenario"), [("gb200-tray", "gpu-lost"), ("mixed", "link-down")])
-async def test_what_stood_still_is_what_is_drawn_anew(app, node, scenario):
+async def test_what_stood_still_is_what_is_drawn_afresh(app, node, scenario):
     app, rng = app(node, scenario), random.Random(node)
     async with app.run_test(size=(150, 40)) as pilot:
         done = []
@@ -58,4 +58,4 @@ async def test_what_stood_still_is_what_is_drawn_anew(app, node, scenario):
             # A widget that gets another size is drawn a moment later.
             while await pilot.pause() or before != shown(app):
                 before = shown(app)
-            assert before == drawn_anew(app), done
+            assert before == drawn_afresh(app), done

@@ -29,7 +29,7 @@ def clock(monkeypatch):
     return clock
 
 
-def told(messages) -> list[str]:
+def events_of(messages) -> list[str]:
     return [
         f"paste {m.text}" if isinstance(m, events.Paste) else m.key if isinstance(m, events.Key) else repr(m)
         for m in messages
@@ -38,7 +38,7 @@ def told(messages) -> list[str]:
 
 def fed(*pieces: bytes) -> list[str]:
     keys = KeyboardInput()
-    return told([m for piece in pieces for m in keys.feed(piece)])
+    return events_of([m for piece in pieces for m in keys.feed(piece)])
 
 
 def test_a_paste_is_one_message_and_keys_go_on_after_it():
@@ -61,8 +61,8 @@ def test_a_paste_without_an_end_ends_when_nothing_comes_and_is_bounded(clock):
     clock.now += PASTE_TIMEOUT_S / 2
     assert keys.tick() == []
     clock.now += PASTE_TIMEOUT_S
-    assert told(keys.tick()) == [f"paste {'x' * MAX_PASTE_CHARS}"]
-    assert told(keys.feed(b"q")) == ["q"]
+    assert events_of(keys.tick()) == [f"paste {'x' * MAX_PASTE_CHARS}"]
+    assert events_of(keys.feed(b"q")) == ["q"]
 
 
 def test_ctrl_c_alone_ends_a_paste_and_is_a_key():
@@ -99,4 +99,4 @@ def test_no_bytes_are_the_end_of_the_keyboard(pieces):
     for piece in pieces:
         keys.feed(piece)
     keys.feed(END + b"\x1b\\\x1b\\" + b"\n" * 40)
-    assert "f1" in told(keys.feed(b"\x1bOP")), "a key after them is one"
+    assert "f1" in events_of(keys.feed(b"\x1bOP")), "a key after them is one"

@@ -131,7 +131,7 @@ async def test_a_key_records_and_stops(app, tmp_path, monkeypatch, key):
     replay.close()
 
 
-async def test_a_long_jump_leaves_the_screen_to_its_keys_and_tells_how_far_it_is(recording, monkeypatch):
+async def test_a_long_jump_leaves_the_screen_to_its_keys_and_shows_how_far_it_is(recording, monkeypatch):
     monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
     monkeypatch.setattr("nvltop.tui.shell.playback.PROGRESS_FROM_S", 1.0)
     monkeypatch.setattr("nvltop.record.replay.BATCH", 10)

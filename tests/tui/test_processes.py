@@ -16,8 +16,8 @@ from nvltop.tui.widgets.menu import Menu
 NUMBER = str([tab.TITLE for tab in TABS].index("Processes") + 1)
 
 
-TOLD: dict[int, Processes | None] = {}
-"""The last processes that each application was told of; the simulated node has its own."""
+SENT: dict[int, Processes | None] = {}
+"""The last processes sent to each application; the simulated node has its own."""
 
 
 def rank(app, i: int, **changes) -> Process:
@@ -37,16 +37,16 @@ def rank(app, i: int, **changes) -> Process:
     return replace(made, **changes)
 
 
-def tell(app, found: Processes) -> None:
+def send_processes(app, found: Processes) -> None:
     now = app.source.bench.clock.now
     app.source.items.append(Reading(None, now, now, 1_790_000_000.0, found))
 
 
 async def shown(app, pilot, found: Processes | None = None) -> str:
     app.source.advance(0.25)
-    TOLD[id(app)] = found or TOLD.get(id(app))
-    if TOLD[id(app)]:
-        tell(app, TOLD[id(app)])
+    SENT[id(app)] = found or SENT.get(id(app))
+    if SENT[id(app)]:
+        send_processes(app, SENT[id(app)])
     app.step()
     await pilot.pause()
     await pilot.pause()
@@ -180,7 +180,7 @@ async def test_in_a_container_a_number_may_be_another_process(app, sent):
         assert "process ids of the host" in app.view.kill_refusal
 
 
-async def test_an_unknown_start_is_no_licence_to_kill(app, sent):
+async def test_an_unknown_start_is_not_a_licence_to_kill(app, sent):
     app = app()
     async with app.run_test(size=(140, 40)) as pilot:
         await live(app, pilot)

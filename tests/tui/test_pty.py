@@ -29,7 +29,7 @@ def test_a_session(terminal):
     t = terminal("--demo", columns=160, lines=45)
     for word in ("TB/s", "NV18", "CPU[", "144/144 links up", "F10Quit", "SIMULATED"):
         t.until(word)
-    # Bytes that are no keys: a character in two pieces, and numbers beyond all characters.
+    # Bytes that are not keys: a character in two pieces, and numbers beyond all characters.
     for piece in (b"\xc3", b"\xa9", b"\x1b[1114112u", b"\x1b[99999999999999999999u", b"\xff"):
         os.write(t.master, piece)
         t.until_drawn(1)
@@ -97,7 +97,7 @@ def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
     t.master = os.open(os.devnull, os.O_RDONLY)
 
 
-def test_a_report_that_is_asked_for_in_a_terminal_is_no_screen(terminal):
+def test_a_requested_report_opens_no_screen_in_a_terminal(terminal):
     t = terminal("--once", "--demo", "hgx-a100-4", "--interval", "0.2")
     assert t.ended() == 0
     assert b"\x1b" not in t.received
@@ -162,7 +162,7 @@ def test_a_recording_is_shown_as_one(terminal):
     assert t.restored()
 
 
-def test_a_dumb_terminal_is_told_what_to_use_instead(terminal):
+def test_a_dumb_terminal_gets_a_hint_what_to_use_instead(terminal):
     t = terminal("--demo", term="dumb")
     assert t.ended() == 1
     assert b"--once" in t.received

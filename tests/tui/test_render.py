@@ -127,7 +127,7 @@ def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
     assert row.split()[:4] == ["7!", "down", "-", "-"]
 
 
-def test_errors_that_moved_are_told_in_the_header_and_marked(view):
+def test_errors_that_moved_are_shown_in_the_header_and_marked(view):
     v = view("dgx-h100", "errors", 30.0)
     assert "GPU 3 link 7" in header.health(v)[0]
     assert "replays/min" in header.health(v)[0]
@@ -154,7 +154,7 @@ def test_words_never_take_more_than_their_room(line, width):
     assert fit_text(line, width, ASCII).isascii()
 
 
-def test_findings_are_told_worst_first_with_their_count(view):
+def test_findings_are_shown_worst_first_with_their_count(view):
     def finding(severity: str, summary: str) -> Finding:
         return Finding("rule", Severity(severity), None, None, "A sentence", headline=summary)
 
@@ -222,7 +222,7 @@ def test_ascii_means_ascii(view):
     assert all(text.isascii() for text in texts(rows))
 
 
-def test_sparkline_tells_gap_nothing_little_and_full_apart():
+def test_sparkline_distinguishes_gap_zero_little_and_full():
     assert spark([math.nan, 0.0, 1.0, 50.0, 100.0, 200.0], 100.0, UNICODE) == " ▁▂▅██"
 
 
@@ -259,7 +259,7 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
     )
 )
 @example([(0.5, 1.0, 2e9), (1.0, 3.0, 0.0), (1.0, 0.25, 0.0)])
-def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
+def test_a_sparkline_that_moves_on_is_the_one_drawn_afresh(steps):
     """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
 
     class Asked(RateHistory):
@@ -279,7 +279,7 @@ def test_a_sparkline_that_moves_on_is_the_one_drawn_anew(steps):
             span_s=(now_s - span_s - 0.1, now_s - 0.1), tx_bytes_per_s=rate,
         )  # fmt: skip
         history.add(SimpleNamespace(tick=SimpleNamespace(mono_s=now_s), gpus=(), nics=(port,)))
-        drawn, anew = going_on.sparkline(key, 8, 4e9), ViewState(history=history)
+        drawn, afresh = going_on.sparkline(key, 8, 4e9), ViewState(history=history)
         # It moves once a second; until then it stands still, whatever comes.
-        assert history.bucket == second or drawn == anew.sparkline(key, 8, 4e9)
+        assert history.bucket == second or drawn == afresh.sparkline(key, 8, 4e9)
         second = history.bucket

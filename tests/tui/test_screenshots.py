@@ -1,6 +1,6 @@
 """The pictures in `screenshots/` are those of today's program.
 
-To make them anew: delete them, run this test, look at them.
+To make them again: delete them, run this test, look at them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHOWN = {
     ("dgx-h100", "errors"): ("Errors", "Health"),
     ("dgx1-v100", "training"): ("History",),
 }
-"""What is seen of which node."""
+"""Node of each picture."""
 SIZE = (120, 36)
 
 

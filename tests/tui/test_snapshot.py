@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def tell(app) -> None:
+def send_users(app) -> None:
     """Have someone's processes on the node."""
     uses = tuple(GpuUse(g.uuid, "compute", 1 << 30) for g in app.source.bench.inventory.gpus)
     found = tuple(
@@ -67,7 +67,7 @@ async def test_what_is_drawn_for_others_never_goes_to_the_terminal(app, here, mo
     app, sent = app("dgx-h100"), []
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(PROCESSES)
-        tell(app)
+        send_users(app)
         monkeypatch.setattr(app.main, "_is_rows_only", lambda: True)
         monkeypatch.setattr(app.main, "_write", sent.append)
         await pilot.press("f8")
@@ -110,7 +110,7 @@ async def test_f8_writes_what_is_seen_and_copies_the_report(app, here, key):
 async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stays(app, here):
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
-        tell(app)
+        send_users(app)
         await pilot.press(PROCESSES, "t", "u", "down", "enter")
         tab = app.main.tab
         tab._set_filter("4703")
@@ -152,7 +152,7 @@ async def test_what_is_not_painted_again_is_not_in_the_picture(app):
 async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_picture(app):
     app = app()
     async with app.run_test(size=SIZE) as pilot:
-        tell(app)
+        send_users(app)
         await pilot.press(PROCESSES)
         app.main.tab._set_filter("jsmith")
         await pilot.pause()
@@ -165,7 +165,7 @@ async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_pictur
 async def test_full_keeps_arguments_without_secrets(app, here):
     app = app("hgx-a100-4", full=True)
     async with app.run_test(size=SIZE) as pilot:
-        tell(app)
+        send_users(app)
         await pilot.press("f8")
         [folder] = await saved(app, pilot, here)
         report = (folder / "report.md").read_text()
@@ -201,11 +201,13 @@ async def test_a_chart_stands_in_its_columns(app):
         drawn = re.findall(r'<text class="[^"]*" x="([0-9.]+)" y="([0-9.]+)"[^>]*>([\u2801-\u28ff])<', svg)
         heights = list(dict.fromkeys(y for _, y, _ in drawn))
         for row, height in zip(lines, heights, strict=True):
-            told = {round(float(x) / screen_svg.COLUMN_UNITS): shown for x, y, shown in drawn if y == height}
-            assert told == {i: c for i, c in enumerate(row) if "\u2801" <= c <= "\u28ff"}
+            columns = {
+                round(float(x) / screen_svg.COLUMN_UNITS): shown for x, y, shown in drawn if y == height
+            }
+            assert columns == {i: c for i, c in enumerate(row) if "\u2801" <= c <= "\u28ff"}
 
 
-async def test_twice_at_once_is_told(app, here, monkeypatch):
+async def test_a_second_snapshot_at_once_is_refused_with_a_message(app, here, monkeypatch):
     app = app("hgx-a100-4")
     async with app.run_test(size=SIZE) as pilot:
         app.step()
@@ -216,7 +218,7 @@ async def test_twice_at_once_is_told(app, here, monkeypatch):
         assert list(here.iterdir()) == []
 
 
-async def test_a_full_disk_is_told_in_a_word(app, here, monkeypatch):
+async def test_a_full_disk_is_reported_in_a_word(app, here, monkeypatch):
     def full(fd):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -259,16 +261,16 @@ async def test_on_a_screen_of_any_size(app, here, size):
         await saved(app, pilot, here)
 
 
-async def test_one_that_is_written_while_leaving_is_told_afterwards(app, here):
+async def test_a_snapshot_written_while_leaving_is_reported_afterwards(app, here):
     app = app("rtx3090-pair")
     async with app.run_test(size=SIZE) as pilot:
         app.step()
         await pilot.press("f8")
         await saved(app, pilot, here)
-        assert app.finish_files() == ("", False), "it was told on the screen"
+        assert app.finish_files() == ("", False), "it was shown on the screen"
         app._snapshots.take(app.main, app.view, app.feed.monitor.frame(), app.feed.history)
-        told, _ = app.finish_files()
-    assert told.startswith(f"snapshot in {next(here.glob('*-2')).name}, redacted")
+        message, _ = app.finish_files()
+    assert message.startswith(f"snapshot in {next(here.glob('*-2')).name}, redacted")
 
 
 async def test_before_the_first_answer(here):

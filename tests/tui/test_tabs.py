@@ -272,7 +272,7 @@ async def test_counters_of_nics_stand_among_them(app):
         assert [i.owner for i in app.main.tab._items] == ["mlx5_3"]
 
 
-async def test_the_baseline_starts_counting_anew_and_leaves_the_device_alone(app):
+async def test_the_baseline_starts_counting_again_and_leaves_the_device_alone(app):
     app = app("dgx-h100", "errors")
     async with app.run_test(size=(160, 40)) as pilot:
         await settle(app, pilot, 20.0)
@@ -441,13 +441,13 @@ async def test_history_of_nics(app):
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
         assert "traffic of all NICs, last 5 min" in chart.text()
-        told = re.search(r"TX ([\d.]+) GB/s", chart.text())
-        assert told
+        match = re.search(r"TX ([\d.]+) GB/s", chart.text())
+        assert match
         each = [
             app.feed.history.second_means((f"mlx5_{i}", 1, "tx"), app.feed.history.bucket - 1, 1)[0]
             for i in range(12)
         ]
-        assert float(told[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
+        assert float(match[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
         await pilot.press("down")
         await settle(app, pilot, 1.0)
         assert "traffic of NIC mlx5_0" in chart.text()

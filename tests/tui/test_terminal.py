@@ -1,4 +1,4 @@
-"""What a terminal can show, as far as locale and size tell."""
+"""What a terminal can show, by its locale and size."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_terminal_without_a_size_is_given_one(size, after):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     terminal.ensure_size(slave)
-    told = struct.unpack("HHHH", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))
-    assert told[:2] == after
+    window = struct.unpack("HHHH", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))
+    assert window[:2] == after
     os.close(master)
     os.close(slave)
 

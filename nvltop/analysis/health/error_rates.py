@@ -7,7 +7,7 @@ times can be compared. A link stands out for one kind of counter if all of these
 1. It counted at least `MIN_COUNT` errors, in at least `MIN_TIME_S`.
 2. Its rate is at least `MIN_RATIO` times the rate of all other links of the same GPU model together. One
    error is added to the count of the others, so that their rate is above 0.
-3. If its errors came at random at the rate of the others, so many would have a probability of at most
+3. If its errors came at random at the rate of the others, this count would have a probability of at most
    `MAX_PROBABILITY`, divided by the number of links. The probability that a Poisson variable of mean m is n
    or more is at most exp(n - m - n ln(n / m)) for n above m (Chernoff's bound).
 4. Not more than `MAX_OUTLIER_SHARE` of the links, or one link, stand out: otherwise errors are common here.

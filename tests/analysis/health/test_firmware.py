@@ -47,7 +47,7 @@ def test_other_models_and_boards_may_differ(watched):
     assert not found(w)
 
 
-def test_an_unknown_version_is_no_difference(watched):
+def test_an_unknown_version_does_not_differ(watched):
     w = watched("dgx-h100")
     w.gpu(3, vbios=Missing("no permission"))
     assert not found(w)
