@@ -48,7 +48,7 @@ class ErrorCount:
     reset_s: float | None = None
     """Seconds since the counter decreased or the driver initialised the GPU again; None if it never did."""
     last_hour: int = 0
-    """Increases during the last hour."""
+    """Increases that nvltop observed during the last hour, or since its start if that is later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,41 +9,43 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.model import Maybe, Missing, known
-from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.driver import Driver
 from nvltop.text import clean
 
 UCODE_NAMES: Final = {1: "MSE", 2: "NETIR", 3: "UPHY", 4: "CLN", 5: "DLN"}
 """Names of NVML_NVLINK_FIRMWARE_UCODE_TYPE_*, shortened as NVIDIA's tools do."""
 NO_FIRMWARE: Final = Missing("the driver lists no NVLink firmware")
 NO_SERIAL: Final = Missing("the platform reports no serial number")
-PERMANENT: Final = UNSUPPORTED | {NO_FIRMWARE, NO_SERIAL}
-"""Reasons for which another reading fails again."""
+ABSENT: Final = frozenset({NO_FIRMWARE, NO_SERIAL})
+"""Reasons of values that the driver reported as absent."""
 
 
 def read_firmware(driver: Driver, handle: Any, uuid: str, gpu: int) -> dict[str, Any]:
     """Return the fields of a `Gpu` about firmware and place; each that cannot be read has its reason.
 
-    They are read once, and again only after a failure that may be temporary.
+    What was read is not read again; what could not be read is tried again with the next inventory.
     """
-    cached = driver.firmware.get(uuid)
-    if cached is None:
-        cached = _read(driver, handle, gpu)
-        if all(known(v) or v in PERMANENT for v in cached.values()):
-            driver.firmware[uuid] = cached
-    return cached
-
-
-def _read(driver: Driver, handle: Any, gpu: int) -> dict[str, Any]:
 
     def call(function: Callable[..., Any], *args: Any) -> Any:
         return driver.call(function, handle, *args, gpu=gpu)
 
-    return {
-        "vbios": call(pynvml.nvmlDeviceGetVbiosVersion),
-        "board_part_number": call(pynvml.nvmlDeviceGetBoardPartNumber),
-        **_nvlink(call),
-        **_platform(call),
-    }
+    cached = driver.firmware.setdefault(uuid, {})
+    fields = dict(cached)
+    for name, read in READERS.items():
+        if name not in cached:
+            values = read(call)
+            fields |= values
+            if all(known(v) or v in ABSENT for v in values.values()):
+                cached.update(values)
+    return fields
+
+
+def _vbios(call: Callable[..., Any]) -> dict[str, Any]:
+    return {"vbios": call(pynvml.nvmlDeviceGetVbiosVersion)}
+
+
+def _board(call: Callable[..., Any]) -> dict[str, Any]:
+    return {"board_part_number": call(pynvml.nvmlDeviceGetBoardPartNumber)}
 
 
 def _nvlink(call: Callable[..., Any]) -> dict[str, Any]:
@@ -83,3 +85,12 @@ def _serial(raw: bytes) -> Maybe[str]:
         return clean(raw.partition(b"\0")[0].decode("ascii")) or NO_SERIAL
     except UnicodeDecodeError:
         return Missing("the serial number is not text")
+
+
+READERS: Final[dict[str, Callable[[Callable[..., Any]], dict[str, Any]]]] = {
+    "vbios": _vbios,
+    "board_part_number": _board,
+    "nvlink_firmware": _nvlink,
+    "chassis_serial": _platform,
+}
+"""Functions that read fields with one call each, by the first of these fields."""

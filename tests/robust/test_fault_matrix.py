@@ -36,7 +36,7 @@ BRANCHES = {name: CODES[name] for name in ("NOT_SUPPORTED", "GPU_IS_LOST", "a co
 BROKEN = 1
 """Index of the failing GPU; the others must not be affected."""
 NO_DRIVER = Problem("no-driver", "the driver is not loaded", "load it")
-ZERO_AT_FIRST = (".since_start", ".per_min")
+ZERO_AT_FIRST = (".since_start", ".per_min", ".last_hour")
 """Values that count from the start and begin at 0."""
 NEVER_YET = ".last_change_s"
 """Values that are null if nothing has changed."""
@@ -51,6 +51,10 @@ def look(bench, samples: int = 2) -> Frame:
     return frame
 
 
+PER_COUNTER = (".over_s", ".per_day")
+"""Unknown for every counter that is not 0 on a GPU of unknown uptime."""
+
+
 def heals(bench, right: Frame, unread_before: set[str]) -> bool:
     """Read until every value is known that was known before the failure."""
     up, calm = right.gpus[BROKEN].nvlink.links_up, others(right)
@@ -59,7 +63,8 @@ def heals(bench, right: Frame, unread_before: set[str]) -> bool:
         frame = look(bench, 1)
         row = next(g for g in frame.gpus if g.gpu.index == BROKEN)
         well = (row.state, row.nvlink.links_up, others(frame)) == ("ok", up, calm)
-        if well and unread(frame) <= unread_before:
+        lost = {name for name in unread(frame) - unread_before if not name.endswith(PER_COUNTER)}
+        if well and not lost:
             return True
     return False
 
