@@ -61,6 +61,8 @@ class RasReport:
     communicators: tuple[Communicator, ...]
     timeouts: int = 0
     """Communication timeouts while the service gathered the data."""
+    complete: bool = True
+    """Whether every rank is listed, as JSON does; a text lists only the ranks of small groups."""
 
 
 def parse(reply: Reply) -> RasReport:
@@ -153,6 +155,7 @@ def _parse_text(text: str) -> RasReport:
         version[1] if version else "unknown",
         (*groups, *(c.communicator() for c in found.values())),
         int(timeouts[1]) if timeouts else 0,
+        complete=False,
     )
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.ras.answer import RasReport
-from nvltop.ras.diagnosis import diagnose
+from nvltop.ras.diagnosis import answered_for, diagnose
 from nvltop.ras.inquiry import WARNING, RasUsageError, find_target
 from nvltop.ras.json import as_object
-from nvltop.ras.text import to_lines
+from nvltop.ras.text import OTHER_JOB, to_lines
 
 NOTHING: Final = 0
 FOUND: Final = 1
@@ -49,7 +49,10 @@ def run(options: RasOptions, as_json: bool) -> int:
     if as_json:
         print(json.dumps(as_object(report, diagnoses, str(target))))
     else:
-        print("\n".join(to_lines(report, diagnoses, str(target))))
+        lines = to_lines(report, diagnoses, str(target))
+        if target.service and not answered_for(report, [target.service.pid]):
+            lines.append(OTHER_JOB)
+        print("\n".join(lines))
     return FOUND if any(d.conspicuous for d in diagnoses) else NOTHING
 
 

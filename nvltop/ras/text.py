@@ -33,6 +33,12 @@ def to_lines(report: RasReport, diagnoses: Sequence[CommunicatorDiagnosis], wher
     return lines
 
 
+OTHER_JOB: Final = (
+    "Another job answered: several jobs of a user share this port, and the kernel picks one. Ask again, or"
+    " give each job a port of its own (NCCL_RAS_ADDR)."
+)
+
+
 def conclusion(diagnoses: Sequence[CommunicatorDiagnosis]) -> str:
     """Return the result in one sentence."""
     stuck = [d for d in diagnoses if d.stuck]

@@ -15,7 +15,7 @@ from nvltop.cli import main
 from nvltop.ras import client, inquiry
 from nvltop.ras.answer import parse
 from nvltop.ras.client import RasError, Reply, query
-from nvltop.ras.diagnosis import diagnose
+from nvltop.ras.diagnosis import answered_for, diagnose
 from nvltop.ras.listeners import find_services
 from nvltop.ras.nccl_version import nccl_version
 from tests.ras.server import (
@@ -219,3 +219,10 @@ def test_any_text_is_parsed_or_refused(text, is_json):
     except RasError:
         return
     diagnose(report)
+
+
+def test_an_answer_of_another_job_is_recognized():
+    report = parse(Reply(healthy(), True))
+    assert answered_for(report, [1, 483003])
+    assert not answered_for(report, [1, 2])
+    assert answered_for(parse(Reply(TEXT_MISMATCH, False)), [1]), "a text does not list every process"

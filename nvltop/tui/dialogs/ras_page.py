@@ -10,8 +10,9 @@ from textual.binding import Binding, BindingType
 
 from nvltop.ras.answer import RasReport
 from nvltop.ras.client import RasError
-from nvltop.ras.diagnosis import diagnose
+from nvltop.ras.diagnosis import answered_for, diagnose
 from nvltop.ras.inquiry import WARNING, RasUsageError, find_target
+from nvltop.ras.text import OTHER_JOB
 from nvltop.tui.dialogs import ras_rows
 from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.view_state import ViewState
@@ -86,6 +87,8 @@ class RasPage(Tab):
             report = target.ask()
             diagnoses = diagnose(report, self._first)
             lines = ras_rows.answer_lines(report, diagnoses, str(target), self.view.frame)
+            if not answered_for(report, self._pids):
+                lines.append(OTHER_JOB)
             if self._first is None and any(d.conspicuous for d in diagnoses):
                 lines.append(ASK_AGAIN)
         except (RasError, RasUsageError) as error:
