@@ -12,6 +12,12 @@ from nvltop.model import GpuFrame, Severity, first_missing, known
 
 VERSIONS: Final = {"vbios": "VBIOS", "nvlink_firmware": "NVLink firmware"}
 """Versions that are compared, by field of `Gpu`."""
+VBIOS_RELEASE_FIELDS: Final = 4
+"""Fields of a VBIOS version, such as 96.00.99.00.01, that name its release.
+
+The last field names a build for a variant of the board. NVIDIA publishes no meaning for it, and it may differ
+between GPUs that work together.
+"""
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
@@ -27,7 +33,12 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         return claims, None
     if all(not known(g.gpu.vbios) for g in rule_input.gpus):
         return claims, first_missing(g.gpu.vbios for g in rule_input.gpus)
-    return claims, f"the same versions on {compared} GPUs with equal boards"
+    return claims, f"the same releases on {compared} GPUs with equal boards"
+
+
+def _release(key: str, version: str) -> str:
+    """Return the part of a version that equal boards share."""
+    return ".".join(version.split(".")[:VBIOS_RELEASE_FIELDS]) if key == "vbios" else version
 
 
 def _compare(alike: Sequence[GpuFrame]) -> Iterator[Claim]:
@@ -36,7 +47,7 @@ def _compare(alike: Sequence[GpuFrame]) -> Iterator[Claim]:
         for g in alike:
             version = getattr(g.gpu, key)
             if known(version):
-                by_version.setdefault(version, []).append(g)
+                by_version.setdefault(_release(key, version), []).append(g)
         if len(by_version) < 2:
             continue
         groups = sorted(by_version.items(), key=lambda item: (-len(item[1]), item[0]))
