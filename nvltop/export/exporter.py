@@ -13,9 +13,9 @@ from nvltop.model import Frame
 class Exporter:
     """Serves the newest frame as a page of metrics."""
 
-    def __init__(self, listening: socket.socket, hostname: bool = False) -> None:
+    def __init__(self, listening: socket.socket, hostname_label: str | None = None) -> None:
         """Start to serve on a listening socket."""
-        self._page = MetricsPage(hostname)
+        self._page = MetricsPage(hostname_label)
         self._server = Server(listening, self._page.get, CONTENT_TYPE)
         self.url = self._server.url
 

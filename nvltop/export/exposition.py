@@ -25,8 +25,10 @@ GZIP_LEVEL: Final = 1
 class MetricsPage:
     """The newest frame, and its page once a client has requested it."""
 
-    def __init__(self, hostname: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self._hostname = hostname
+    def __init__(
+        self, hostname_label: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._hostname_label = hostname_label
         self._clock = clock
         self._shown: tuple[Frame, Sequence[str] | None] | None = None
         self._made_s = -PAGE_LIFETIME_S
@@ -61,7 +63,7 @@ class MetricsPage:
         if self._shown:
             frame, only = self._shown
             late_s = max(0.0, self._clock() - frame.tick.mono_s)
-            yield from map(_metric, families(frame, late_s, only, self._hostname))
+            yield from map(_metric, families(frame, late_s, only, self._hostname_label))
 
 
 def _metric(family: MetricFamily) -> Metric:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
 
 FILES: Final = {"alerts": "alerts.yml", "dashboard": "dashboard.json"}
 """Files of this package that a flag prints, by the name of the flag."""
+
+HOSTNAME_LABEL: Final = "Hostname"
+"""Default label of `--serve-hostname`. dcgm-exporter has this one, and `hostname` since 4.8.3."""
+_LABELS: Final = """
+UUID architecture chassis_serial check clique_id cluster_uuid counter cuda_version device
+driver_version function gpu group health host_id interface kind label limit link link_layer metric
+mig model module_id numa_node nvlink_generation nvml_version outcome pci_bus_id port reason remote
+remote_gpu remote_link remote_pci_bus_id role rule severity simulated slot state status tray verdict
+version virtual
+"""
+EXPORTED_LABELS: Final = frozenset(_LABELS.split())
+"""Labels of the metrics themselves, which the name of the node must not replace."""
+_LABEL_NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+"""Matches a label name that Prometheus accepts from an exporter."""
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -28,8 +43,11 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--serve-hostname",
-        action="store_true",
-        help="add the label Hostname of dcgm-exporter to every sample",
+        nargs="?",
+        const=HOSTNAME_LABEL,
+        type=_label,
+        metavar="LABEL",
+        help=f"label with the node's name in every sample (default {HOSTNAME_LABEL})",
     )
     files = group.add_mutually_exclusive_group()
     files.add_argument("--print-alerts", action="store_true", help="print alerting rules and exit")
@@ -57,6 +75,14 @@ def start(options: argparse.Namespace) -> Exporter | None:
             raise
         raise ServeError("--serve needs prometheus-client: install nvltop[prometheus]") from None
     return Exporter(listening, options.serve_hostname)
+
+
+def _label(text: str) -> str:
+    if not _LABEL_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a label name such as hostname")
+    if text in EXPORTED_LABELS:
+        raise argparse.ArgumentTypeError(f"the metrics have a label {text!r} of their own")
+    return text
 
 
 def _address(text: str) -> Address:

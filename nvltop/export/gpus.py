@@ -121,13 +121,26 @@ GPU_VALUES: Final[tuple[ValueSpec[GpuFrame], ...]] = (
         "fabric",
     ),
     ValueSpec(
+        MetricSpec(
+            "gpu_uptime_seconds",
+            "Time since the driver initialised the GPU, since which its counters count.",
+        ),
+        lambda g: g.uptime_s,
+        "fabric",
+    ),
+    ValueSpec(
         MetricSpec("gpu_remapped_rows", "Memory rows replaced for uncorrectable errors."),
         lambda g: g.fabric.remapped_rows,
         "fabric",
     ),
 )
 GPU: Final[InfoSpec[GpuFrame]] = InfoSpec(
-    MetricSpec("gpu", "Description of the GPU; `counter` says what its traffic counters count.", "info"),
+    MetricSpec(
+        "gpu",
+        "Description of the GPU; `counter` says what its traffic counters count; in a rack, `slot` and `tray`"
+        " are its place in the chassis.",
+        "info",
+    ),
     lambda g: {
         "model": g.gpu.name,
         "architecture": g.gpu.architecture,
@@ -136,10 +149,18 @@ GPU: Final[InfoSpec[GpuFrame]] = InfoSpec(
         "mig": g.gpu.mig,
         "numa_node": g.gpu.numa_node,
         "module_id": g.gpu.module_id,
+        "chassis_serial": g.gpu.chassis_serial,
+        "slot": g.gpu.slot,
+        "tray": g.gpu.tray,
+        "host_id": g.gpu.host_id,
     },
 )
 FABRIC: Final[InfoSpec[GpuFrame]] = InfoSpec(
-    MetricSpec("fabric", "Membership of the NVLink fabric; absent if the GPU is not part of one.", "info"),
+    MetricSpec(
+        "fabric",
+        "Membership of the NVLink fabric; `cluster_uuid` and `clique_id` are those of the NVLink domain.",
+        "info",
+    ),
     lambda g: {
         "state": g.fabric.state,
         "status": g.fabric.status,

@@ -51,6 +51,9 @@ FINDINGS: Final = MetricSpec("findings", "Findings of the health rules, by sever
 FINDING: Final = MetricSpec(
     "finding", "Always 1: a finding of a health rule; `link` is absent if it concerns a whole GPU."
 )
+FINDING_BEGAN: Final = MetricSpec(
+    "finding_began_timestamp_seconds", "Unix time since which the condition of the finding has been present."
+)
 CHECK: Final = MetricSpec(
     "check", "Always 1; `outcome` of a family of health rules: fine, problem, pending, unknown, n/a."
 )
@@ -89,15 +92,15 @@ COST: Final[tuple[ValueSpec[Cost], ...]] = (
 
 
 def families(
-    frame: Frame, late_s: float = 0.0, only: Iterable[str] | None = None, hostname: bool = False
+    frame: Frame, late_s: float = 0.0, only: Iterable[str] | None = None, hostname_label: str | None = None
 ) -> list[MetricFamily]:
     """Return all samples of a frame that is `late_s` old.
 
-    `only` holds the UUIDs of the GPUs to list (None for all); with `hostname` each sample has the label
-    `Hostname`.
+    `only` holds the UUIDs of the GPUs to list (None for all). Each sample has the name of the node in the
+    label `hostname_label`, unless it is None.
     """
     name = frame.inventory.hostname
-    metrics = MetricSet({"Hostname": name} if hostname and known(name) else {})
+    metrics = MetricSet({hostname_label: name} if hostname_label and known(name) else {})
     _add_node(metrics, frame, late_s)
     not_reading = frame.tick.not_reading or (NOT_READ_LATELY if late_s > SAMPLE_LIFETIME_S else None)
     wanted = None if only is None else set(only)
@@ -171,8 +174,15 @@ def _add_judgement(metrics: MetricSet, frame: Frame) -> None:
         metrics.add(FINDINGS, {"severity": severity.value}, count)
     labels_of = {g.gpu.uuid: gpu_labels(g) for g in frame.gpus}
     first_port = {f.nic.device: f.port.port for f in reversed(frame.nics)}
+    began_s: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for finding in frame.findings[:MAX_FINDINGS]:
-        metrics.add(FINDING, _where(finding, labels_of, first_port))
+        times = began_s.setdefault(tuple(_where(finding, labels_of, first_port).items()), [])
+        times += [] if finding.began_s is None else [finding.began_s]
+    # Findings that differ only in their text have one series.
+    for labels, times in began_s.items():
+        metrics.add(FINDING, dict(labels))
+        if times:
+            metrics.add(FINDING_BEGAN, dict(labels), min(times))
 
 
 def _where(finding: Finding, labels_of: Mapping[str, Labels], first_port: Mapping[str, int]) -> Labels:

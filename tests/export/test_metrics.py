@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from nvltop.analysis import verdict as verdict_module
 from nvltop.analysis.verdict import VERDICT_IDS
+from nvltop.cli.exit_codes import CommandError
+from nvltop.cli.parser import parser
+from nvltop.export.flags import EXPORTED_LABELS
 from nvltop.export.metric_set import MetricSet, MetricSpec
 from nvltop.export.nics import MAX_PORTS
 from nvltop.export.node import MAX_FINDINGS
@@ -72,9 +75,81 @@ def test_series_of_a_gpu_join_with_those_of_dcgm_exporter(bench, scraped):
 def test_host_name_only_when_asked(bench, scraped):
     b = bench(SMALL)
     frame = replace(b.run(1), inventory=replace(b.inventory, hostname="node-7"))
-    assert not any(key == "Hostname" for _, labels in scraped(frame) for key, _ in labels)
-    named = ours(scraped(frame, hostname=True))
-    assert all(("Hostname", "node-7") in labels for _, labels in named)
+    assert not any(value == "node-7" for _, labels in scraped(frame) for _, value in labels)
+    for label in ("Hostname", "hostname"):
+        named = ours(scraped(frame, hostname_label=label))
+        assert all((label, "node-7") in labels for _, labels in named)
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [((), None), (("--serve-hostname",), "Hostname"), (("--serve-hostname", "hostname"), "hostname")],
+)
+def test_the_flag_takes_the_name_of_the_label(given, label):
+    assert parser().parse_args(["--serve", *given]).serve_hostname == label
+
+
+@pytest.mark.parametrize("label", ["", "host-name", "7up", "__name__", "gpu", "UUID", "höst"])
+def test_a_label_that_prometheus_or_the_metrics_would_replace_is_refused(label):
+    with pytest.raises(CommandError, match=re.escape(repr(label))):
+        parser().parse_args(["--serve", f"--serve-hostname={label}"])
+
+
+def test_every_label_of_the_metrics_is_known_to_the_flag(bench, scraped):
+    used = set()
+    for node in ("dgx-h100", "gb200-tray"):
+        frame = working(bench(node, "link-down").run(2))
+        call = Call("links", "nvmlDeviceGetFieldValues", 1, frame.tick.mono_s)
+        found = scraped(replace(frame, tick=replace(frame.tick, calls=(call,))))
+        used |= {label for _, labels in ours(found) for label, _ in labels}
+    assert used - {"rule"} <= EXPORTED_LABELS
+    assert EXPORTED_LABELS - used <= {"rule", "severity", "device"}
+
+
+def test_place_of_a_gpu_in_the_rack_and_its_domain(bench, scraped):
+    frame = bench("gb200-tray").run(2)
+    found = scraped(frame)
+    for g in frame.gpus:
+        (info,) = (dict(k) for k in pick(found, "nvltop_gpu_info", UUID=g.gpu.uuid))
+        assert known(g.gpu.tray)
+        assert [info[k] for k in ("tray", "slot", "host_id", "chassis_serial")] == [
+            str(v) for v in (g.gpu.tray, g.gpu.slot, g.gpu.host_id, g.gpu.chassis_serial)
+        ]
+        (fabric,) = (dict(k) for k in pick(found, "nvltop_fabric_info", UUID=g.gpu.uuid))
+        assert fabric["cluster_uuid"] == g.fabric.cluster_uuid
+        assert fabric["clique_id"] == str(g.fabric.clique_id)
+    # A node of its own is not in a domain of several nodes.
+    alone = scraped(bench("dgx-h100").run(2))
+    assert {dict(k)["cluster_uuid"] for k in pick(alone, "nvltop_fabric_info")} == {""}
+    assert {dict(k)["tray"] for k in pick(alone, "nvltop_gpu_info")} == {""}
+
+
+def test_uptime_of_a_gpu_is_absent_where_it_is_unknown(bench, scraped):
+    frame = bench(SMALL).run(1)
+    up, unknown = (
+        replace(frame.gpus[0], uptime_s=3600.5),
+        replace(frame.gpus[1], uptime_s=Missing("persistence mode is off")),
+    )
+    found = scraped(replace(frame, gpus=(up, unknown)))
+    assert list(pick(found, "nvltop_gpu_uptime_seconds").values()) == [3600.5]
+    missing = pick(found, "nvltop_unreadable", metric="nvltop_gpu_uptime_seconds", gpu="1")
+    assert [dict(k)["reason"] for k in missing] == ["persistence mode is off"]
+
+
+def test_a_finding_has_the_time_at_which_it_began(bench, scraped):
+    b = bench(scenario="link-down")
+    b.interval_s = 1.0
+    frame = b.run(20)
+    (finding,) = (f for f in frame.findings if f.rule == "link-down")
+    found = scraped(frame)
+    (labels,) = pick(found, "nvltop_finding", rule="link-down")
+    assert pick(found, "nvltop_finding_began_timestamp_seconds", rule="link-down") == {
+        labels: finding.began_s
+    }
+    # The same fault claimed twice is one series, with the earlier time.
+    again = replace(finding, key=finding.key + "/again", began_s=finding.began_s - 5, summary="x")
+    found = scraped(replace(frame, findings=(finding, again)))
+    assert pick(found, "nvltop_finding_began_timestamp_seconds") == {labels: finding.began_s - 5}
 
 
 @pytest.mark.parametrize(
@@ -300,7 +375,7 @@ findings = st.builds(
 def test_whatever_is_found_the_page_can_be_read_and_is_bounded(scraped, small, found, hostname):
     name = Missing("no") if hostname is None else hostname
     frame = replace(small, findings=tuple(found), inventory=replace(small.inventory, hostname=name))
-    read = scraped(frame, hostname=True)
+    read = scraped(frame, hostname_label="Hostname")
     assert len(pick(read, "nvltop_finding")) == min(len(found), MAX_FINDINGS)
     assert sum(pick(read, "nvltop_findings").values()) == len(found)
 

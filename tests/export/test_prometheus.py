@@ -60,7 +60,7 @@ def watched(bench) -> Callable[[str, str, float], Frame]:
 def test_the_page_passes_the_linter(watched, node, scenario):
     frame = watched(node, scenario, 3)
     frame = replace(frame, inventory=replace(frame.inventory, hostname="node-7"))
-    page = MetricsPage(hostname=True, clock=lambda: frame.tick.mono_s)
+    page = MetricsPage("Hostname", clock=lambda: frame.tick.mono_s)
     page.show(frame)
     run = promtool("check", "metrics", said=page.get())
     complaints = run.stderr.decode().splitlines()
