@@ -1,9 +1,10 @@
 """The rates of every GPU, link and NIC port over the last day, in bounded memory.
 
-There are three resolutions: one second for five minutes, 15 s for an hour, and five minutes for a day. Series
-that are read together share their buckets, which hold one row of values. A reading therefore costs a few list
-operations per GPU, however many links the GPU has. Memory: 828 floats (3.3 kB) per series; a DGX H100 has 320
-series, which take about 1.1 MB.
+All readings of the last five minutes are kept as they were read (`RateHistory.readings` and `cell_means`).
+Older ones are in buckets: one second for five minutes, 15 s for an hour, and five minutes for a day. Series
+that are read together share their rows of values. A reading therefore costs a few list operations per GPU,
+however many links the GPU has. Memory: 828 floats (3.3 kB) per series for the buckets, and the readings, see
+`recent_readings.py`; a DGX H100 has 320 series, which take about 2.7 MB.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 from nvltop.analysis.link_states import rates_by_link
+from nvltop.analysis.recent_readings import MAX_VALUES, RECENT_S, Readings, RecentReadings
 from nvltop.model import Frame, Maybe, Missing
 
 FINE_SECONDS: Final = 300
@@ -106,10 +109,11 @@ class _SeriesBlock:
     The spans of a second are added up once, when the second is over.
     """
 
-    __slots__ = ("_second", "_spans", "_values", "buckets", "end_s", "width")
+    __slots__ = ("_second", "_spans", "_values", "buckets", "end_s", "recent", "width")
 
     def __init__(self, width: int) -> None:
         self.width = width
+        self.recent = RecentReadings(width, MAX_VALUES // width)
         self.buckets = tuple(_Buckets(bucket_s, size, width) for bucket_s, size in RESOLUTIONS)
         self.end_s = -math.inf
         """End of the newest span."""
@@ -123,6 +127,7 @@ class _SeriesBlock:
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Spread a span over the seconds that it overlaps."""
         self.end_s = end_s
+        self.recent.add(start_s, end_s, values)
         start_s = max(start_s, end_s - (FINE_SECONDS - 1))
         second = int(start_s)
         while second < end_s:
@@ -179,6 +184,11 @@ class RateHistory:
         self._blocks: dict[tuple[str, str], _SeriesBlock] = {}
         """Blocks by GPU and group (`links` or `pcie`), or by NIC and port."""
         self._columns: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
+        self.origin_s: float | None = None
+        """Start of cell 0 of `cell_means`, CLOCK_MONOTONIC: the end of the first reading of links.
+
+        Cells of the length of a reading are therefore aligned to the readings. None before that reading.
+        """
 
     def add(self, frame: Frame) -> None:
         """Add the new spans of a frame."""
@@ -191,6 +201,8 @@ class RateHistory:
             for span in gpu.spans:
                 if span.end_s > newest_s and span.end_s > span.start_s:
                     newest_s = span.end_s
+                    if self.origin_s is None:
+                        self.origin_s = newest_s
                     tx, rx = rates_by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
                     values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
                     parts = (None, *range(len(tx)))
@@ -224,7 +236,47 @@ class RateHistory:
             block = self._blocks[name] = _SeriesBlock(len(values))
             for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
                 self._columns[name[0], part, way] = block, column
+            max_rows = MAX_VALUES // sum(b.width for b in self._blocks.values())
+            for each in self._blocks.values():
+                each.recent.max_rows = max_rows
         block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
+
+    def readings(self, key: SeriesKey, seconds: float = RECENT_S) -> Readings:
+        """Return the readings of a series that end in the `seconds` before its newest one, oldest first.
+
+        There is a reading for each refresh of the counters, with its start and its end; readings are not
+        aligned between GPUs. Unknown rates are NaN.
+        """
+        block, column = self._columns.get(key, (None, 0))
+        if block is None:
+            return Readings(array("d"), array("d"), array("f"))
+        return block.recent.since(column, block.end_s - seconds)
+
+    def cell_at(self, time_s: float, cell_s: float) -> int:
+        """Return the number of the cell of `cell_s` seconds that contains a time (CLOCK_MONOTONIC)."""
+        return math.floor((time_s - (self.origin_s or 0.0)) / cell_s)
+
+    def cell_means(self, keys: Sequence[SeriesKey], cell_s: float, newest: int, count: int) -> list[float]:
+        """Return the sum of some series in bytes/s, as means of the `count` cells up to cell `newest`.
+
+        Cell n lasts from `origin_s` + n x `cell_s` for `cell_s` seconds, for all series alike; `cell_s` may
+        be as short as a reading, within the last five minutes. A cell is NaN if it is not over and less than
+        half of it was read, or if any series is unknown in it.
+        """
+        origin_s, first = self.origin_s or 0.0, newest - count + 1
+        sums = [0.0 if keys else math.nan] * count
+        for key in keys:
+            block, column = self._columns.get(key, (None, 0))
+            if block is None:
+                return [math.nan] * count
+            means = block.recent.cell_means(column, origin_s, cell_s, first, count)
+            sums = means if len(keys) == 1 else list(map(add, sums, means))
+        return sums
+
+    def read_until_s(self, keys: Sequence[SeriesKey]) -> float:
+        """Return the end of the newest reading of all of some series: cells up to there are final."""
+        blocks = [self._columns[key][0] for key in keys if key in self._columns]
+        return min((block.end_s for block in blocks), default=-math.inf)
 
     def second_means(self, key: SeriesKey, newest: int, count: int) -> list[float]:
         """Return the means of the `count` seconds up to `newest` in bytes/s, oldest first.
