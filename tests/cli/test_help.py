@@ -48,8 +48,8 @@ def test_the_help_is_short(monkeypatch):
         assert not all(line.startswith("   ") for line in below), "two lines at most"
 
 
-def test_the_readme_names_every_flag():
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_documents_name_every_flag():
+    text = (Path(__file__).parents[2] / "nvltop" / "docs" / "scripts.md").read_text()
     for flag in flags(parser()):
         assert any(f"`{name}" in text for name in flag.names), flag.names
 

@@ -33,7 +33,7 @@ from nvltop.nvml.session import GpuReader
 from nvltop.report.text import nvlink_line
 from tests.export.conftest import ours, pick, working
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = (Path(__file__).parents[2] / "nvltop" / "docs" / "prometheus.md").read_text()
 SMALL = "rtx3090-pair"
 KINDS = (
     "dgx1-p100",
@@ -156,8 +156,8 @@ def test_a_finding_has_the_time_at_which_it_began(bench, scraped):
     ("node", "said"),
     [("dgx-h100", r"A DGX H100 has about (\d+) series"), ("hgx-b200", r"8 × B200 about (\d+):")],
 )
-def test_a_node_has_as_many_series_as_readme_says(bench, scraped, node, said):
-    reported = re.search(said, README)
+def test_a_node_has_as_many_series_as_the_documents_say(bench, scraped, node, said):
+    reported = re.search(said, DOCS)
     count = len(ours(scraped(bench(node).run(2))))
     assert reported
     assert round(count, -2) == int(reported.group(1))
