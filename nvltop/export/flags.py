@@ -47,7 +47,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         const=HOSTNAME_LABEL,
         type=_label,
         metavar="LABEL",
-        help=f"label with the node's name in every sample (default {HOSTNAME_LABEL})",
+        help=f"label with the node's name (default {HOSTNAME_LABEL})",
     )
     files = group.add_mutually_exclusive_group()
     files.add_argument("--print-alerts", action="store_true", help="print alerting rules and exit")
