@@ -243,23 +243,25 @@ def test_a_user_without_a_home_has_no_config_file(monkeypatch):
     assert read_settings(parser().parse_args([]), True).config is None
 
 
-def test_themes_have_the_same_roles_in_the_terminals_own_colours():
+def test_themes_have_the_same_roles_in_colours_that_each_terminal_has():
     assert tuple(themes.THEMES) == THEMES
     for theme in themes.THEMES.values():
-        assert theme.keys() == themes.DEFAULT.keys()
-        for style in theme.values():
-            for color in (style.color, style.bgcolor):
-                assert color is None or (color.number is not None and color.number < 16)
+        for styles in (theme.indexed, theme.basic):
+            assert styles.keys() == themes.DEFAULT.indexed.keys()
+        for style in theme.basic.values():
+            assert all(
+                c is None or (c.number is not None and c.number < 16) for c in (style.color, style.bgcolor)
+            )
+        for style in theme.indexed.values():
+            assert all(c is None or (c.number or 0) >= 16 for c in (style.color, style.bgcolor))
 
 
 def test_monochrome_has_no_colour_and_colour_blind_no_red_or_green():
-    for style in themes.MONOCHROME.values():
+    for style in (*themes.MONOCHROME.indexed.values(), *themes.MONOCHROME.basic.values()):
         assert style.color is None
         assert style.bgcolor is None
-    for role in ("ok", "warn", "error", "tx", "rx", "heat1", "heat2", "heat3", "heat4"):
-        style = themes.COLOUR_BLIND[role]
-        names = {c.name for c in (style.color, style.bgcolor) if c}
-        assert not names & {"red", "green", "bright_red", "bright_green"}
+    for definition in themes.COLOUR_BLIND_ROLES.values():
+        assert not {"red", "green", "title"} & set(definition.split()), definition
 
 
 def test_toml_is_imported_only_if_there_is_a_file():

@@ -56,7 +56,7 @@ def test_rows_of_other_widths_are_sent_whole():
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
     """Return what a terminal shows at last: the first picture whole, of the others what changed."""
     styles, screen = StyleTable(), pyte.Screen(WIDTH + 3, 2)
-    styles.use(themes.DEFAULT)
+    styles.use(themes.DEFAULT.indexed)
     output = DirectOutput(styles)
     stream = pyte.Stream(screen)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.segment import Segment, Segments
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 
 COLUMN_UNITS: Final = 12.2
 """Width of a column in Rich's SVG, in SVG units."""
@@ -54,8 +55,11 @@ class Area(NamedTuple):
     lines: Sequence[Iterable[Segment]]
 
 
-def svg(width: int, height: int, areas: Sequence[Area]) -> str:
-    """Draw areas, which do not overlap, as an SVG picture of `width` columns and `height` lines."""
+def svg(width: int, height: int, areas: Sequence[Area], dark: bool = True) -> str:
+    """Draw areas, which do not overlap, as an SVG picture of `width` columns and `height` lines.
+
+    `dark` chooses the background, which must fit the theme of the areas.
+    """
     console = Console(
         width=width, file=io.StringIO(), record=True, force_terminal=True, color_system="truecolor",
         legacy_windows=False,
@@ -70,7 +74,8 @@ def svg(width: int, height: int, areas: Sequence[Area]) -> str:
                 column = area.x + area.width
         line.append(Segment(" " * (width - column)))
         console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
-    picture = console.export_svg(title="nvltop", code_format=SVG_FORMAT, unique_id="nvltop")
+    colors = SVG_EXPORT_THEME if dark else DEFAULT_TERMINAL_THEME
+    picture = console.export_svg(title="nvltop", code_format=SVG_FORMAT, unique_id="nvltop", theme=colors)
     return _CHART_TEXT.sub(_by_column, picture)
 
 

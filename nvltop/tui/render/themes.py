@@ -1,116 +1,193 @@
-"""Themes: the style of each role, in the terminal's sixteen colours, so that its palette applies.
+"""Themes: the style of each role.
+
+On terminals with 256 colours, themes use the fixed ones (16 to 255), because the first sixteen differ from
+terminal to terminal: red on the background of Solarized, or blue on that of xterm, cannot be read. Terminals
+with sixteen colours get a table of their own. In both, text has a contrast of at least 4.5:1 (WCAG 2.2, AA).
 
 No information is carried by colour alone: marks, words and numbers show it as well.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
+from rich.color import Color
 from rich.style import Style
 
-DEFAULT: Final[dict[str, Style]] = {
-    "": Style(),
-    "caption": Style(color="cyan"),
-    "bracket": Style(bold=True),
-    "cpu": Style(color="green"),
-    "memory": Style(color="green"),
-    "power": Style(color="yellow"),
-    "tx": Style(color="green"),
-    "rx": Style(color="blue", bold=True),
-    "shadow": Style(color="bright_black"),
-    "dim": Style(color="bright_black"),
-    "value": Style(color="cyan", bold=True),
-    "bold": Style(bold=True),
-    "ok": Style(color="green"),
-    "warn": Style(color="yellow", bold=True),
-    "error": Style(color="red", bold=True),
-    "title": Style(color="black", bgcolor="green"),
-    "selected": Style(color="black", bgcolor="cyan"),
-    "unfocused": Style(color="black", bgcolor="white"),
-    "tab": Style(color="black", bgcolor="blue"),
-    "tab-current": Style(color="black", bgcolor="green"),
-    "key": Style(),
-    "key-label": Style(color="black", bgcolor="cyan"),
-    "paused": Style(color="yellow", bgcolor="cyan", bold=True),
-    "heat0": Style(color="bright_black"),
-    "heat1": Style(color="blue", bold=True),
-    "heat2": Style(color="green"),
-    "heat3": Style(color="yellow"),
-    "heat4": Style(color="black", bgcolor="yellow"),
+FIRST_BRIGHT_COLOR: Final = 8
+"""Number of the first bright colour of the terminal."""
+
+
+class Theme(NamedTuple):
+    """The styles of a theme, by role."""
+
+    indexed: Mapping[str, Style]
+    """Styles for terminals with 256 colours or more."""
+    basic: Mapping[str, Style]
+    """Styles for terminals with sixteen colours."""
+    dark: bool = True
+    """Whether the theme is meant for terminals with a dark background."""
+
+    def styles(self, color_system: str | None) -> Mapping[str, Style]:
+        """Return the styles for a terminal, by Rich's name of its color system."""
+        return self.basic if color_system in ("standard", "windows") else self.indexed
+
+
+DARK_INDEXED: Final = {
+    "black": 16, "white": 231, "green": 114, "cyan": 80, "blue": 111, "yellow": 221, "red": 210, "grey": 248,
+    "title": 71, "selection": 80, "bar": 73, "tab": 24, "unfocused": 248,
+}  # fmt: skip
+"""Number of each colour of a theme for a dark background; the last five are backgrounds."""
+DARK_BASIC: Final = {
+    "black": "black", "white": "bright_white", "green": "bright_green", "cyan": "cyan", "blue": "bright_cyan",
+    "yellow": "bright_yellow", "red": "bright_red", "grey": "white",
+    "title": "green", "selection": "cyan", "bar": "cyan", "tab": "blue", "unfocused": "white",
+}  # fmt: skip
+LIGHT_INDEXED: Final = {
+    "black": 16, "white": 231, "green": 22, "cyan": 23, "blue": 25, "yellow": 94, "red": 124, "grey": 241,
+    "title": 22, "selection": 25, "bar": 152, "tab": 252, "unfocused": 250,
+}  # fmt: skip
+LIGHT_BASIC: Final = {
+    "black": "black", "white": "bright_white", "green": "black", "cyan": "blue", "blue": "blue",
+    "yellow": "magenta", "red": "red", "grey": "black",
+    "title": "blue", "selection": "magenta", "bar": "cyan", "tab": "white", "unfocused": "cyan",
+}  # fmt: skip
+BRIGHT_INDEXED: Final = DARK_INDEXED | {
+    "green": 120, "cyan": 123, "blue": 117, "yellow": 227, "red": 217, "grey": 254,
+    "title": 231, "selection": 227, "bar": 231, "tab": 16, "unfocused": 252,
+}  # fmt: skip
+BRIGHT_BASIC: Final = DARK_BASIC | {
+    "cyan": "bright_cyan", "title": "bright_white", "selection": "bright_yellow", "bar": "bright_white",
+    "tab": "black",
+}  # fmt: skip
+
+DEFAULT_ROLES: Final = {
+    "": "",
+    "caption": "cyan",
+    "bracket": "bold",
+    "cpu": "green",
+    "memory": "green",
+    "power": "yellow",
+    "tx": "green",
+    "rx": "blue",
+    "shadow": "grey",
+    "dim": "grey",
+    "value": "bold cyan",
+    "bold": "bold",
+    "ok": "green",
+    "warn": "bold yellow",
+    "error": "bold red",
+    "title": "black on title",
+    "selected": "black on selection",
+    "unfocused": "black on unfocused",
+    "tab": "white on tab",
+    "tab-current": "bold black on title",
+    "key": "",
+    "key-label": "black on bar",
+    "paused": "bold black on yellow",
+    "load0": "grey",
+    "load1": "green",
+    "load2": "yellow",
+    "load3": "bold red",
+    "heat0": "grey",
+    "heat1": "blue",
+    "heat2": "green",
+    "heat3": "yellow",
+    "heat4": "black on yellow",
+}
+"""Style of each role: attributes, colour, and `on` the colour of the background.
+
+`load0` to `load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`).
+"""
+LIGHT_ROLES: Final = DEFAULT_ROLES | {
+    "title": "white on title",
+    "selected": "white on selection",
+    "tab": "black on tab",
+    "tab-current": "bold white on title",
+    "paused": "bold white on yellow",
+    "heat4": "white on yellow",
+}
+HIGH_CONTRAST_ROLES: Final = DEFAULT_ROLES | {
+    "caption": "bold cyan",
+    "value": "bold white",
+    "error": "bold black on red",
+    "title": "bold black on title",
+    "selected": "bold black on selection",
+    "load3": "bold black on red",
+    "heat4": "bold black on yellow",
+}
+COLOUR_BLIND_ROLES: Final = DEFAULT_ROLES | {
+    "cpu": "cyan",
+    "memory": "cyan",
+    "tx": "yellow",
+    "ok": "cyan",
+    "error": "bold black on yellow",
+    "title": "black on bar",
+    "selected": "black on unfocused",
+    "unfocused": "bold underline",
+    "tab-current": "bold black on bar",
+    "load1": "cyan",
+    "load2": "yellow",
+    "load3": "bold black on yellow",
+    "heat2": "cyan",
+    "heat3": "bold white",
+}
+"""Roles of blue, cyan and yellow, in which nothing depends on distinguishing red from green."""
+MONOCHROME_ROLES: Final = dict.fromkeys(DEFAULT_ROLES, "") | {
+    "bracket": "bold",
+    "value": "bold",
+    "bold": "bold",
+    "warn": "bold",
+    "error": "bold underline",
+    "title": "bold underline",
+    "selected": "reverse",
+    "unfocused": "underline",
+    "tab-current": "reverse",
+    "key-label": "reverse",
+    "paused": "bold reverse",
+    "load2": "bold",
+    "load3": "bold underline",
+    "heat3": "bold",
+    "heat4": "reverse",
 }
 
-LIGHT: Final = DEFAULT | {
-    "caption": Style(color="blue"),
-    "rx": Style(color="blue"),
-    "value": Style(color="blue", bold=True),
-    "warn": Style(color="magenta", bold=True),
-    "power": Style(color="magenta"),
-    "heat1": Style(color="blue"),
-    "heat3": Style(color="magenta"),
-    "heat4": Style(color="white", bgcolor="magenta"),
-    "paused": Style(color="black", bgcolor="cyan", bold=True),
-}
 
-HIGH_CONTRAST: Final = DEFAULT | {
-    "caption": Style(color="bright_cyan", bold=True),
-    "cpu": Style(color="bright_green", bold=True),
-    "memory": Style(color="bright_green", bold=True),
-    "power": Style(color="bright_yellow", bold=True),
-    "tx": Style(color="bright_green", bold=True),
-    "rx": Style(color="bright_cyan", bold=True),
-    "shadow": Style(color="white"),
-    "dim": Style(color="white"),
-    "value": Style(color="bright_white", bold=True),
-    "ok": Style(color="bright_green", bold=True),
-    "warn": Style(color="bright_yellow", bold=True),
-    "error": Style(color="bright_white", bgcolor="red", bold=True),
-    "title": Style(color="black", bgcolor="bright_white", bold=True),
-    "selected": Style(color="black", bgcolor="bright_yellow", bold=True),
-    "unfocused": Style(color="black", bgcolor="white"),
-    "tab": Style(color="bright_white", bgcolor="black"),
-    "tab-current": Style(color="black", bgcolor="bright_white", bold=True),
-    "key-label": Style(color="black", bgcolor="bright_white"),
-    "heat0": Style(color="white"),
-    "heat1": Style(color="bright_cyan"),
-    "heat2": Style(color="bright_green", bold=True),
-    "heat3": Style(color="bright_yellow", bold=True),
-    "heat4": Style(color="black", bgcolor="bright_yellow", bold=True),
-}
+def _styles(roles: Mapping[str, str], colors: Mapping[str, int | str]) -> Mapping[str, Style]:
+    return {role: _style(definition, colors) for role, definition in roles.items()}
 
-COLOUR_BLIND: Final = DEFAULT | {
-    "cpu": Style(color="cyan"),
-    "memory": Style(color="cyan"),
-    "tx": Style(color="yellow"),
-    "rx": Style(color="blue", bold=True),
-    "ok": Style(color="cyan"),
-    "warn": Style(color="yellow", bold=True),
-    "error": Style(color="black", bgcolor="yellow", bold=True),
-    "title": Style(color="black", bgcolor="cyan"),
-    "selected": Style(color="black", bgcolor="white"),
-    "tab-current": Style(color="black", bgcolor="cyan"),
-    "heat1": Style(color="blue", bold=True),
-    "heat2": Style(color="cyan"),
-    "heat3": Style(color="white", bold=True),
-    "heat4": Style(color="black", bgcolor="yellow"),
-}
-"""Theme of blue, cyan and yellow, in which nothing depends on distinguishing red from green."""
 
-MONOCHROME: Final[dict[str, Style]] = dict.fromkeys(DEFAULT, Style()) | {
-    "bracket": Style(bold=True),
-    "value": Style(bold=True),
-    "bold": Style(bold=True),
-    "warn": Style(bold=True),
-    "error": Style(bold=True, underline=True),
-    "title": Style(reverse=True),
-    "selected": Style(reverse=True),
-    "unfocused": Style(underline=True),
-    "tab-current": Style(reverse=True),
-    "key-label": Style(reverse=True),
-    "paused": Style(reverse=True, bold=True),
-    "heat3": Style(bold=True),
-    "heat4": Style(reverse=True),
-}
+def _style(definition: str, colors: Mapping[str, int | str]) -> Style:
+    text, _, background = definition.partition("on ")
+    words = text.split()
+    found = next((word for word in words if word in colors), None)
+    color = _color(colors[found]) if found else None
+    # Many terminals draw bold text in the bright variant of a dark colour: black would become grey.
+    may_brighten = color is not None and color.number is not None and color.number < FIRST_BRIGHT_COLOR
+    return Style(
+        color=color,
+        bgcolor=_color(colors[background]) if background else None,
+        bold=("bold" in words and not may_brighten) or None,
+        underline="underline" in words or None,
+        reverse="reverse" in words or None,
+    )
+
+
+def _color(color: int | str) -> Color:
+    return Color.parse(color) if isinstance(color, str) else Color.from_ansi(color)
+
+
+def _theme(
+    roles: Mapping[str, str], indexed: Mapping[str, int], basic: Mapping[str, str], dark: bool = True
+) -> Theme:
+    return Theme(_styles(roles, indexed), _styles(roles, basic), dark)
+
+
+DEFAULT: Final = _theme(DEFAULT_ROLES, DARK_INDEXED, DARK_BASIC)
+LIGHT: Final = _theme(LIGHT_ROLES, LIGHT_INDEXED, LIGHT_BASIC, dark=False)
+HIGH_CONTRAST: Final = _theme(HIGH_CONTRAST_ROLES, BRIGHT_INDEXED, BRIGHT_BASIC)
+COLOUR_BLIND: Final = _theme(COLOUR_BLIND_ROLES, DARK_INDEXED, DARK_BASIC)
+MONOCHROME: Final = _theme(MONOCHROME_ROLES, {}, {})
 
 THEMES: Final = {
     "default": DEFAULT,

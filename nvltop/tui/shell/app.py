@@ -35,6 +35,7 @@ from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
 from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_terminal
+from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.goto import GoToDialog
@@ -74,6 +75,8 @@ class Nvltop(TerminalApp):
         """
         super().__init__()
         self.animation_level = "none"
+        for name, theme in themes.THEMES.items():
+            self.register_theme(textual_theme(name, theme, self.console.color_system))
         self.settings = settings
         self._show = show
         self.recording = RecordingControl(source)
@@ -107,7 +110,8 @@ class Nvltop(TerminalApp):
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)
         view.readonly = settings.readonly
-        self._styles.use(themes.THEMES[settings.theme])
+        self._styles.use(themes.THEMES[settings.theme].styles(self.console.color_system))
+        self.theme = f"nvltop-{settings.theme}"
 
     def change_settings(self, settings: Settings) -> None:
         """Use other settings from now on."""
@@ -129,6 +133,10 @@ class Nvltop(TerminalApp):
     def _save_settings(self, before: Settings | None) -> None:
         if before:
             self.notify_user(*save_settings(before, self.settings))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the CSS variables that Textual's own themes lack."""
+        return css_variables(themes.DEFAULT.indexed)
 
     def get_default_screen(self) -> Screen[None]:
         """Return the main screen."""
@@ -153,7 +161,6 @@ class Nvltop(TerminalApp):
 
     def on_mount(self) -> None:
         """Start to draw."""
-        self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._frames.start(self.recording.fileno())
         if self.feed.has_data:

@@ -29,7 +29,7 @@ def picture(main: MainScreen, view: ViewState, redact: Redactor) -> str:
     tab.invalidate()
     try:
         main.draw()
-        return svg(*main.size, _areas(main))
+        return svg(*main.size, _areas(main), main.app.current_theme.dark)
     finally:
         for field in fields(view):
             setattr(view, field.name, getattr(before, field.name))

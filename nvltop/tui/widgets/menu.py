@@ -20,8 +20,10 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
 
     CSS = """
     Menu { align: left top; background: transparent; }
-    Menu > Vertical { width: 26; height: 100%; background: ansi_default; border-right: solid ansi_green; }
-    Menu Static { width: 100%; background: ansi_green; color: ansi_black; }
+    Menu > Vertical { width: 26; height: 100%; background: ansi_default; }
+    Menu > Vertical { border-right: solid $nv-title-background; }
+    Menu Static { width: 100%; background: $nv-title-background; color: $nv-title-text; }
+    Menu Static { text-style: $nv-title-style; }
     Menu OptionList { height: 1fr; border: none; background: ansi_default; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f10", "dismiss(None)", "Back")]

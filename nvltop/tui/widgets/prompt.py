@@ -19,8 +19,8 @@ class Prompt(Horizontal):
     """A caption and an input line, hidden unless `ask` has shown it."""
 
     DEFAULT_CSS = """
-    Prompt { background: ansi_cyan; color: ansi_black; }
-    Prompt Static { width: auto; background: ansi_cyan; color: ansi_black; }
+    Prompt Static { width: auto; background: $nv-bar-background; color: $nv-bar-text; }
+    Prompt Static { text-style: $nv-bar-style; }
     Prompt Input, Prompt Input:focus { border: none; height: 1; padding: 0; background: ansi_default; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]

@@ -91,8 +91,9 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
     CSS = """
     SetupScreen { align: left top; background: transparent; }
     SetupScreen > Vertical { width: 44; height: 100%; background: ansi_default; }
-    SetupScreen > Vertical { border-right: solid ansi_green; }
-    SetupScreen Static { width: 100%; background: ansi_green; color: ansi_black; }
+    SetupScreen > Vertical { border-right: solid $nv-title-background; }
+    SetupScreen Static { width: 100%; background: $nv-title-background; color: $nv-title-text; }
+    SetupScreen Static { text-style: $nv-title-style; }
     SetupScreen OptionList { height: 1fr; border: none; background: ansi_default; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

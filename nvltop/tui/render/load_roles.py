@@ -1,0 +1,57 @@
+"""Roles for utilization, memory, power and temperature, by how near each is to its limit.
+
+`load0` is idle, `load1` moderate, `load2` high, `load3` at a limit. A busy GPU is what a user wants, so
+utilization alone never reaches `load3`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nvltop.model import Maybe, known
+
+IDLE_SHARE: Final = 0.1
+"""Share below which a GPU counts as idle, as in nvitop."""
+HIGH_SHARE: Final = 0.75
+"""Share of the limit from which the load is high, as in nvitop."""
+FULL_SHARE: Final = 0.97
+"""Share of the memory from which it counts as full: the next allocation may fail."""
+WARM_C: Final = 75.0
+"""Temperature from which it is shown as high, degrees Celsius."""
+HOT_C: Final = 85.0
+"""Temperature from which it is shown as at its limit: the maximum operating temperature of an A100.
+
+`nvidia-smi -q -d TEMPERATURE` shows it for each GPU; NVML has no portable call for it.
+"""
+
+
+def utilization_role(percent: Maybe[float]) -> str:
+    """Return the role of a utilization, 0 to 100."""
+    if not known(percent):
+        return ""
+    return "load0" if percent < 100 * IDLE_SHARE else "load1" if percent < 100 * HIGH_SHARE else "load2"
+
+
+def memory_role(used: Maybe[float], total: Maybe[float]) -> str:
+    """Return the role of the used memory of a GPU."""
+    if not known(used) or not known(total) or not total:
+        return ""
+    return "load3" if used >= total * FULL_SHARE else _share_role(used / total)
+
+
+def power_role(power_w: Maybe[float], limit_w: Maybe[float]) -> str:
+    """Return the role of a power, in watts."""
+    return _share_role(power_w / limit_w) if known(power_w) and known(limit_w) and limit_w else ""
+
+
+def temperature_role(temperature_c: Maybe[float], slowed_by_heat: bool = False) -> str:
+    """Return the role of a temperature, in degrees Celsius; a GPU that is slowed by heat is at its limit."""
+    if not known(temperature_c):
+        return ""
+    if slowed_by_heat or temperature_c >= HOT_C:
+        return "load3"
+    return "load2" if temperature_c >= WARM_C else "load1"
+
+
+def _share_role(share: float) -> str:
+    return "load0" if share < IDLE_SHARE else "load1" if share < HIGH_SHARE else "load2"
