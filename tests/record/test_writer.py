@@ -225,7 +225,10 @@ def test_a_full_disk_is_said_when_there_is_no_screen(tmp_path):
     # Room for the beginning of the file and no more.
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
     path = tmp_path / "run"
-    with nvltop("--demo", "dgx-h100", "-n", "2", "--record", str(path), preexec_fn=limit) as process:
+    # Under the limit, Python would leave truncated files of compiled modules.
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    args = "--demo", "dgx-h100", "-n", "2", "--record", str(path)
+    with nvltop(*args, preexec_fn=limit, env=env) as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert len(out.splitlines()) == 2, "the run itself goes on"
