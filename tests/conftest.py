@@ -16,6 +16,7 @@ from nvltop.nvml import (
     call_tracker,
     compute,
     counters,
+    events,
     fabric,
     gpm,
     host_traffic,
@@ -36,6 +37,10 @@ SMALL = {
     "h100-two": lambda: nodes.make_node(boards.H100, switched(2, 4, 2), nodes.DRIVER_570, switches=(5, 6)),
     "gb200-two": lambda: nodes.make_node(
         boards.GB200, switched(2, 4, 2), nodes.DRIVER_580, switches=(5, 6), hides_remotes=True, domain=8,
+        clique_id=7, cluster_uuid=nodes.CLUSTER_UUID,
+    ),
+    "gb300-two": lambda: nodes.make_node(
+        boards.GB300, switched(2, 4, 2), nodes.DRIVER_615, switches=(5, 6), hides_remotes=True, domain=8,
         clique_id=7, cluster_uuid=nodes.CLUSTER_UUID,
     ),
 }  # fmt: skip
@@ -134,6 +139,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         call_tracker,
         compute,
         counters,
+        events,
         fabric,
         gpm,
         host_traffic,

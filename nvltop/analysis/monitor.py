@@ -12,7 +12,7 @@ from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health.engine import RuleEngine
 from nvltop.analysis.health.rule import RuleInput
-from nvltop.analysis.incidents.tracker import IncidentTracker
+from nvltop.analysis.incidents.tracker import IncidentTracker, same_xid
 from nvltop.analysis.jobs import JobTracker
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
@@ -27,6 +27,7 @@ from nvltop.model import (
     ComputeActivity,
     Cost,
     CounterRefresh,
+    Culprit,
     Event,
     Fabric,
     Finding,
@@ -98,6 +99,7 @@ class Monitor:
         self._health = RuleEngine()
         self._activities = ActivityTracker()
         self._incidents = IncidentTracker()
+        self._culprits: tuple[Culprit, ...] = ()
         self._has_rates: dict[str, bool] = {}
         """Whether the last reading of a GPU resulted in link rates, by UUID."""
         self._rules_due = False
@@ -137,8 +139,7 @@ class Monitor:
         elif isinstance(item, Listening):
             self._listening = item
         else:
-            self._events.append(item)
-            self._incidents.take_event(item)
+            self._take_event(item)
 
     def rebase(self) -> None:
         """Restart counting errors at 0; the devices' own counters are not reset."""
@@ -195,6 +196,17 @@ class Monitor:
         """Return the effective interval of the link counters of a GPU, seconds."""
         return self._cost.effective_interval_s(self._tick.interval_s, gpu.index)
 
+    def _take_event(self, event: Event) -> None:
+        """Add an event; the same Xid may come as an event bit and as an operational event."""
+        old = next((e for e in reversed(self._events) if same_xid(e, event)), None)
+        if old is None:
+            self._events.append(event)
+        else:
+            detailed = event if event.module else old
+            event = replace(detailed, mono_s=old.mono_s, wall_s=old.wall_s, gpu=old.gpu or event.gpu)
+            self._events[self._events.index(old)] = event
+        self._incidents.take_event(event, old)
+
     def _take_inventory(self, inventory: Inventory) -> None:
         if self._inventory:
             inventory = _keep_identities(inventory, self._inventory)
@@ -228,6 +240,7 @@ class Monitor:
     def _evaluate(self, inventory: Inventory) -> None:
         now = self._tick_state(inventory)
         self._incidents.observe(now.gpus, self._tick.wall_s)
+        self._culprits = self._incidents.culprits(self._events)
         interval_s = self._cost.effective_interval_s(self._tick.interval_s)
         self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
         for activity in self._activities.activities:
@@ -240,6 +253,7 @@ class Monitor:
                 jobs=now.jobs,
                 activity=self._activities.activities,
                 incidents=self._incidents.incidents,
+                culprits=self._culprits,
                 judgements=self._activities.judgements,
                 imbalances=self._activities.imbalances,
                 tick=self._tick,
@@ -311,6 +325,7 @@ class Monitor:
             sequence=self._sequence,
             pending=self._health.pending,
             incidents=self._incidents.incidents,
+            culprits=self._culprits,
             log_access=self._incidents.access,
             fabric_log=self._incidents.fabric,
         )

@@ -10,7 +10,7 @@ from nvltop.model.event import Event
 from nvltop.model.finding import Check, Finding, Pending
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
-from nvltop.model.kernel_log import FabricLog, Incident
+from nvltop.model.kernel_log import Culprit, FabricLog, Incident
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
@@ -278,6 +278,8 @@ class Frame:
     """Conditions whose delay has not passed, the worst first."""
     incidents: tuple[Incident, ...] = ()
     """Faults of the logs and of NVML that belong together, the newest first."""
+    culprits: tuple[Culprit, ...] = ()
+    """GPUs that began a fault which other GPUs report as well."""
     log_access: str = ""
     """Why the kernel log is not read, and what to do; empty while it is read or was not tried yet."""
     fabric_log: FabricLog = field(default_factory=FabricLog)

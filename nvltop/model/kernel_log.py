@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from nvltop.model.event import Event
 from nvltop.model.severity import Severity
 
 BLAMES: Final = ("local", "remote-end", "application", "unknown")
 """Who made a fault, as far as its line says: this GPU or its end of the link, the other end, a program."""
-LOG_KINDS: Final = ("xid", "sxid", "fabric-manager", "bus-loss", "driver")
-"""Kinds of log events."""
+LOG_KINDS: Final = ("xid", "sxid", "fabric-manager", "bus-loss", "driver", "operational")
+"""Kinds of events that make an incident; `operational` is a GPU Operational Event without an Xid."""
 LOG_SOURCES: Final = ("kernel", "fabric-manager", "imex")
 """Sources of the events that are lines of a log."""
 SURENESS: Final = ("certain", "likely", "possible", "unknown")
@@ -83,7 +84,7 @@ class LogFault(NamedTuple):
     code: int | None = None
     """Xid or SXid."""
     subcode: int | None = None
-    """Sub-code of an NVLink 5 fault (Xids 144 to 150)."""
+    """Sub-code of an NVLink 5 fault (Xids 144 to 150), or the number of an operational event."""
     status: int | None = None
     """Status word of an NVLink 5 fault."""
     pci_bus_id: str | None = None
@@ -91,7 +92,8 @@ class LogFault(NamedTuple):
     link: int | None = None
     """Link of the GPU, or port of the NVSwitch."""
     unit: str | None = None
-    """Unit of the GPU such as `NETIR_LINK_EVT`; of an SXid, the driver's name of the switch."""
+    """Unit of the GPU such as `NETIR_LINK_EVT`, the module of an operational event such as `GPU-NVLINK`, or
+    the driver's name of the switch that reported an SXid."""
     fatal: bool | None = None
     caused_by: int | None = None
     """Xid that the driver names as the cause."""
@@ -109,6 +111,8 @@ class LogFault(NamedTuple):
     """Recovery action that the driver requests from now on (Xid 154), in its words; `None` for none."""
     process: str | None = None
     """Name of the process whose work was affected."""
+    marked: str | None = None
+    """`primary` or `propagated`, where the driver itself says which event is the cause."""
 
 
 class LogEvent(NamedTuple):
@@ -143,6 +147,18 @@ class Origin:
     """GPU and link whose other end is the origin, where that end is not known by name."""
     blames: str = "unknown"
     """One of `BLAMES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """A GPU that began a fault which other GPUs report as well."""
+
+    gpu: str
+    """UUID."""
+    sure: str
+    """`certain`, `likely` or `possible`."""
+    echoes: tuple[Event, ...]
+    """Xids that other GPUs report because of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ HEARTBEAT_OFFSET: Final = SLOT.size * SLOTS
 _START: Final = struct.Struct("<d")
 SIZE: Final = HEARTBEAT_OFFSET + _START.size
 """Size of the table, bytes."""
-WAITING_CALLS: Final = frozenset({"nvmlEventSetWait_v2"})
+WAITING_CALLS: Final = frozenset({"nvmlEventSetWait_v2", "nvmlEventSetWait_v3"})
 """Calls that wait by design: they have no cost, do not count as hung, and may be aborted."""
 
 

@@ -1,4 +1,4 @@
-"""One worker's session with the driver: its GPUs, their readers, and the driver's events."""
+"""One worker's session with the driver: its GPUs, and their readers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
-
-import pynvml
+from typing import Final
 
 from nvltop.model import (
     GPU_IS_LOST,
     Data,
-    Event,
     Gauges,
     Inventory,
     LinkCounters,
@@ -24,7 +21,6 @@ from nvltop.model import (
     Problem,
     Reading,
     known,
-    or_none,
 )
 from nvltop.nvml import inventory
 from nvltop.nvml.call_tracker import CallTracker
@@ -230,44 +226,6 @@ class Session:
     def _failed(self, problem: Problem) -> Inventory:
         self.inventory = inventory.failed_inventory(self.driver, problem)
         return self.inventory
-
-
-class EventListener:
-    """Listener for events that the driver reports, such as Xids."""
-
-    KINDS: Final = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
-    """Names of the event types to listen for, by bit of nvmlEventType; the other types are routine."""
-
-    def __init__(self, driver: Driver, readers: tuple[GpuReader, ...]) -> None:
-        self._driver = driver
-        self._set: Any = driver.call(pynvml.nvmlEventSetCreate)
-        self.registered = 0
-        """Number of GPUs whose events are reported."""
-        if isinstance(self._set, Missing):
-            return
-        for reader in readers:
-            device = reader.device
-            supported = driver.call(pynvml.nvmlDeviceGetSupportedEventTypes, device.handle, gpu=device.index)
-            wanted = sum(self.KINDS) & supported if known(supported) else 0
-            if wanted:
-                failure = driver.call(
-                    pynvml.nvmlDeviceRegisterEvents, device.handle, wanted, self._set, gpu=device.index
-                )
-                self.registered += not isinstance(failure, Missing)
-
-    def wait(self, timeout_ms: int) -> Maybe[Event]:
-        """Wait for an event; return `Missing("timed out")` if there was none."""
-        data = self._driver.call(pynvml.nvmlEventSetWait_v2, self._set, timeout_ms)
-        if isinstance(data, Missing):
-            return data
-        uuid = self._driver.call(pynvml.nvmlDeviceGetUUID, data.device)
-        return Event(
-            mono_s=time.monotonic(),
-            wall_s=time.time(),
-            gpu=or_none(uuid),
-            kind=self.KINDS.get(data.eventType, f"event {data.eventType:#x}"),
-            code=data.eventData,
-        )
 
 
 def new_session(tracker: CallTracker, excluded: Collection[int] = ()) -> Session:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from nvltop.analysis.health.xids import culprits
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Event, Finding, Frame, Severity
@@ -83,18 +82,21 @@ def basis(finding: Finding) -> str:
 
 
 def event_text(event: Event) -> str:
-    """Return `Xid 79: the GPU has fallen off the bus`, or the driver's name of another event."""
+    """Return `Xid 79: the GPU has fallen off the bus`, or the driver's name of another event.
+
+    What the driver adds in a GPU Operational Event follows in parentheses.
+    """
     if event.kind == "xid":
-        return f"Xid {event.code}: {lookup(event.code).meaning}"
-    return f"{event.kind} {event.code}"
+        text = f"Xid {event.code}: {lookup(event.code).meaning}"
+        return f"{text} ({event.details})" if event.module else text
+    return event.details or f"{event.kind} {event.code}"
 
 
 def fault_sources(frame: Frame) -> dict[str, str]:
     """Return the GPUs that caused faults which others report as well: a note for each, by UUID."""
-    found = culprits(frame.events, frame.incidents, frame.gpus)
     return {
-        gpu: f" (the {'possible' if culprit.sure == 'possible' else 'likely'} source)"
-        for gpu, culprit in found.items()
+        culprit.gpu: f" (the {'possible' if culprit.sure == 'possible' else 'likely'} source)"
+        for culprit in frame.culprits
     }
 
 

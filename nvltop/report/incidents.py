@@ -77,6 +77,7 @@ def event_object(event: LogEvent) -> dict[str, Any]:
         "fatal": fault.fatal,
         "caused_by": fault.caused_by,
         "blames": fault.blames,
+        "marked": fault.marked,
         "meaning": clean(fault.meaning),
         "text": clean(fault.text),
     }
@@ -111,6 +112,12 @@ def events(frame: Frame) -> list[dict[str, Any]]:
             "kind": event.kind,
             "code": event.code,
         }
+        if event.module:
+            values |= {
+                "unit": values["unit"] or event.module,
+                "marked": event.marked,
+                "text": values["text"] or event.details,
+            }
         listed.append((event.wall_s, values))
     for e in left.values():
         gpu = index_of.get(by_bus.get(e.fault.pci_bus_id or "", ""))
@@ -122,7 +129,8 @@ def events(frame: Frame) -> list[dict[str, Any]]:
 
 NO_DETAILS: Final = {
     "uptime_s": None, "severity": None, "source": "nvml", "subcode": None, "pci_bus_id": None, "link": None,
-    "unit": None, "fatal": None, "caused_by": None, "blames": "unknown", "meaning": "", "text": "",
+    "unit": None, "fatal": None, "caused_by": None, "blames": "unknown", "marked": None, "meaning": "",
+    "text": "",
 }  # fmt: skip
 
 
@@ -192,11 +200,13 @@ def event_line(frame: Frame, event: LogEvent) -> str:
     gpu = _device(frame, fault)
     if fault.link is not None:
         gpu += f" {'port' if fault.kind in ('sxid', 'fabric-manager') else 'link'} {fault.link}"
-    if fault.kind != "xid":
-        words = fault.text
-    else:
-        # NVML reports the code alone.
-        words = fault.meaning if event.source == "nvml" else fault.text.split(": ", 1)[-1]
+    words = fault.text
+    if fault.kind == "xid":
+        _, _, said = fault.text.partition(": ")
+        # NVML reports the code alone, and what an operational event adds.
+        words = (f"{fault.meaning} ({said})" if said else fault.meaning) if event.source == "nvml" else said
+        if event.source != "nvml" and fault.marked is not None:
+            words += f" (marked {fault.marked} by the driver)"
     of = f" of {gpu}" if gpu else ""
     return clean(f"{described(fault)}{of} ({event.source}): {words}")
 
@@ -224,18 +234,18 @@ def more_events(frame: Frame, events: Sequence[LogEvent], left_out: int) -> str:
 def other_events(frame: Frame) -> list[Event]:
     """Return NVML's events that do not belong to an incident of `shown`, which lists its events itself."""
     bus_ids = {g.gpu.uuid: normal(g.gpu.pci_bus_id) for g in frame.gpus if known(g.gpu.pci_bus_id)}
-    times: dict[tuple[str | None, int | None], list[tuple[float, float]]] = {}
+    times: dict[tuple[str | None, str, int | None], list[tuple[float, float]]] = {}
     for incident in shown(frame):
         span = (incident.began_s or 0.0) - SAME_S, (incident.ended_s or 0.0) + SAME_S
-        for key in {(e.fault.pci_bus_id, e.fault.code) for e in incident.events}:
-            times.setdefault(key, []).append(span)
+        for fault in {e.fault for e in incident.events}:
+            code = fault.subcode if fault.kind == "operational" else fault.code
+            times.setdefault((fault.pci_bus_id, fault.kind, code), []).append(span)
     return [
         event
         for event in frame.events
-        if event.kind != "xid"
-        or not any(
+        if not any(
             first <= event.wall_s <= last
-            for first, last in times.get((bus_ids.get(event.gpu or ""), event.code), ())
+            for first, last in times.get((bus_ids.get(event.gpu or ""), event.kind, event.code), ())
         )
     ]
 

@@ -30,7 +30,8 @@ from nvltop.model import (
 )
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.driver import REASONS
-from nvltop.nvml.session import EventListener, GpuReader, Session, new_session
+from nvltop.nvml.events import EventListener
+from nvltop.nvml.session import GpuReader, Session, new_session
 from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads

@@ -12,19 +12,17 @@ from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.health.xids import (
     AT_ONCE_S,
-    NEAR_S,
-    Culprit,
     Evidence,
     at_once,
-    culprits,
     evidence,
     severity,
 )
+from nvltop.analysis.incidents.culprits import NEAR_S
 from nvltop.analysis.incidents.describe import decisive
 from nvltop.analysis.incidents.ends import normal
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
-from nvltop.model import Event, GpuFrame, Incident, Missing, Severity, known
+from nvltop.model import Culprit, Event, GpuFrame, Incident, Missing, Severity, known
 from nvltop.text import ranges
 
 RACK_STEP: Final = (
@@ -66,7 +64,7 @@ def _claims(rule_input: RuleInput, xids: Sequence[Event]) -> Iterator[Claim]:
         if claim:
             yield claim
     taken = {id(e) for e in together}
-    began = culprits(xids, rule_input.incidents, rule_input.gpus)
+    began = {culprit.gpu: culprit for culprit in rule_input.culprits}
     echo_of = {e.gpu: source for source, culprit in began.items() for e in culprit.echoes}
     groups: dict[tuple[str | None, bool], list[Event]] = {}
     for event in xids:

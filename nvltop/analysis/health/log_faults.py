@@ -1,4 +1,4 @@
-"""The rule log-fault: faults that only a log shows, such as an NVSwitch's SXid or a GPU off the bus."""
+"""The rule log-fault: faults that only a log or an operational event shows, such as an NVSwitch's SXid."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def _claims(rule_input: RuleInput) -> Iterator[Claim]:
         if over or incident.severity < Severity.WARNING or incident.boot is not None:
             continue
         kinds = {e.fault.kind for e in incident.events if e.source in LOGS}
+        if not any(e.fault.kind == "xid" for e in incident.events):
+            kinds |= {e.fault.kind for e in incident.events if e.fault.kind == "operational"}
         if kinds and not (by_nvml and "xid" in kinds):
             yield _claim(rule_input, incident)
 

@@ -14,6 +14,7 @@ from nvltop.model import (
     NOT_SUPPORTED,
     Activity,
     Cost,
+    Culprit,
     Event,
     GpuFrame,
     Incident,
@@ -54,6 +55,8 @@ class RuleInput:
     """Links that carry much less than the other links of their GPU."""
     incidents: Sequence[Incident] = ()
     """Faults of the logs and of NVML that belong together, with their origins."""
+    culprits: Sequence[Culprit] = ()
+    """GPUs that began a fault which other GPUs report as well."""
     listening: Listening | None = None
     """When the worker began to wait for the driver's events; None before that."""
 

@@ -14,18 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from nvltop.analysis.health.rule import RuleInput
-from nvltop.analysis.incidents.ends import normal
 from nvltop.analysis.link_states import NO_LINKS, summarize
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
-from nvltop.model import Event, GpuFrame, Incident, LinkState, Severity, known
+from nvltop.model import Event, GpuFrame, LinkState, Severity, known
 
 TOGETHER_S: Final = 60.0
 """Time within which faults of several GPUs belong together, seconds."""
-NEAR_S: Final = 5.0
-"""Difference up to which the times of NVML and of the log denote the same Xid, seconds."""
 AT_ONCE_S: Final = 2.0
 """Time within which all GPUs must report a code for it to count as simultaneous, seconds."""
 CALM_S: Final = 600.0
@@ -98,46 +95,6 @@ def _severity(code: int, codes: Sequence[int], seen: Evidence, blamed: bool) -> 
     # A forbidden peer access of a program (137) is accompanied by a non-fatal code of the link unit.
     program = PEER_ACCESS in codes and SOURCES.isdisjoint(codes)
     return Severity.NOTICE if program else Severity.WARNING
-
-
-class Culprit(NamedTuple):
-    """A GPU that began a fault, as its incident shows."""
-
-    echoes: list[Event]
-    """Xids that other GPUs report because of it."""
-    sure: str
-    """`certain`, `likely` or `possible`."""
-    incident: Incident
-
-
-def culprits(
-    events: Sequence[Event], incidents: Sequence[Incident], gpus: Sequence[GpuFrame]
-) -> dict[str, Culprit]:
-    """Return the GPUs that began a fault which others only echo (marin-community/marin issue 9086).
-
-    The incident decides which GPU that is: by the lines of the kernel log if there are any, otherwise by the
-    codes alone. No GPU is blamed if all log 74, or if the origin is a switch or an unknown end of a link.
-    """
-    by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in gpus if known(g.gpu.pci_bus_id)}
-    xids = [e for e in events if e.kind == "xid" and e.gpu is not None]
-    found: dict[str, Culprit] = {}
-    for incident in incidents:
-        origin = incident.origin
-        source = by_bus.get(origin.pci_bus_id or "")
-        if source is None or origin.sure == "unknown" or incident.before_start_s is not None:
-            continue
-        reported = {by_bus.get(e.fault.pci_bus_id or "") for e in incident.events} - {source}
-        began_s, ended_s = incident.began_s or 0.0, incident.ended_s or 0.0
-        # A GPU that blames this one for its failed link echoes it as well.
-        codes = ECHOES | SOURCES if origin.blames == "remote-end" else ECHOES
-        echoes = [
-            e
-            for e in xids
-            if e.gpu in reported and e.code in codes and began_s - NEAR_S <= e.wall_s <= ended_s + NEAR_S
-        ]
-        if echoes:
-            found[source] = Culprit(echoes, origin.sure, incident)
-    return found
 
 
 def at_once(rule_input: RuleInput, xids: Sequence[Event]) -> list[Event]:

@@ -58,13 +58,38 @@ def _by_events(events: Sequence[LogEvent], ends: LinkEnds) -> Origin:
         by_role.setdefault(role(event.fault), []).append(event)
     case = _Case(events, by_role, ends)
     rules: tuple[Callable[[_Case], Origin | None], ...] = (
-        _lost, _internal, _switch, _link, _software, _remote, _undecided_link, _caused_by, _both_ends,
-        _switch_link, _program,
+        _marked, _lost, _internal, _switch, _link, _software, _remote, _undecided_link, _caused_by,
+        _both_ends, _switch_link, _program,
     )  # fmt: skip
     for rule in rules:
         if (origin := rule(case)) is not None:
             return origin
     return _unknown(case)
+
+
+def _marked(case: _Case) -> Origin | None:
+    """Return the only GPU whose event the driver marks as primary, if nothing else is more specific.
+
+    Each GPU marks the first event of its own group, so that several primary events say nothing. A log line
+    that blames the other end of its link says more than the mark.
+    """
+    primary = [e.fault for e in case.events if e.fault.marked == "primary"]
+    gpus = {f.pci_bus_id for f in primary if f.severity >= Severity.WARNING}
+    if len(gpus) != 1 or any(role(f) is Role.REMOTE for f in primary):
+        return None
+    gpu = next(iter(gpus))
+    lost = {*case.gpus(Role.LOST), *case.gpus(Role.INTERNAL), *case.gpus(Role.SWITCH)}
+    if gpu is None or not lost <= {gpu}:
+        return None
+    fault = min((f for f in primary if f.pci_bus_id == gpu), key=lambda f: (role(f), -f.severity.rank))
+    others = {e.fault.pci_bus_id for e in case.events} - {gpu, None}
+    propagated = {e.fault.pci_bus_id for e in case.events if e.fault.marked == "propagated"} & others
+    reason = "The driver marks its event as the primary one"
+    if propagated:
+        count = f"those of {len(propagated)} other GPU{'s' if len(propagated) > 1 else ''}"
+        reason += f", and {count} as propagated from another source"
+    sure = "certain" if others and propagated == others else "likely"
+    return Origin(sure, reason, gpu, _only(primary), blames=fault.blames)
 
 
 def _lost(case: _Case) -> Origin | None:

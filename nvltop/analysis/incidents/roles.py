@@ -15,6 +15,8 @@ LINK_TRAINING: Final = 136
 HARMLESS_TO_LINKS: Final = frozenset({54, 64})
 """Severe Xids that do not take links down."""
 BUS_LOSS: Final = 79
+NVLINK_MODULES: Final = ("NVLINK", "GPU-BUS")
+"""Parts of the names of modules whose operational events are about NVLink, or take links down."""
 
 
 WORDS: Final = {
@@ -62,6 +64,10 @@ def role(fault: LogFault) -> Role:
     """Return the role of a fault."""
     if fault.kind in ("bus-loss", "gpu-lost") or (fault.kind == "xid" and fault.code == BUS_LOSS):
         return Role.LOST
+    if fault.marked == "propagated" and fault.blames != "remote-end":
+        return Role.ECHO
+    if fault.kind == "operational":
+        return Role.OTHER
     if fault.kind in ("sxid", "fabric-manager"):
         if not fault.fatal:
             return Role.OTHER
@@ -111,6 +117,8 @@ def about_nvlink(fault: LogFault) -> bool:
         return True
     if fault.kind == "driver":
         return fault.blames == "unknown"
+    if fault.kind == "operational":
+        return fault.unit is not None and any(word in fault.unit for word in NVLINK_MODULES)
     return BUS_LOSS in (fault.code, fault.caused_by) or any(
         code in XIDS and XIDS[code].nvlink for code in (fault.code, fault.caused_by)
     )
@@ -129,4 +137,6 @@ def described(fault: LogFault) -> str:
         return f"Xid {fault.code}{minor}"
     if fault.code is not None:
         return f"SXid {fault.code}"
+    if fault.kind == "operational" and fault.subcode is not None:
+        return f"{fault.unit} event {fault.subcode:#06x}"
     return WORDS.get(fault.kind, "driver message")

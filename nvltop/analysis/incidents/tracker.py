@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.incidents import incidents
+from nvltop.analysis.incidents.culprits import culprits
 from nvltop.analysis.incidents.ends import LinkEnds, normal, of_inventory
 from nvltop.analysis.incidents.evidence import EvidenceTracker
 from nvltop.analysis.link_states import summarize
@@ -16,6 +17,7 @@ from nvltop.kernel_log.reader import LogReader
 from nvltop.kernel_log.records import Record
 from nvltop.model import (
     LOG_ACCESS,
+    Culprit,
     Event,
     FabricLog,
     GpuFrame,
@@ -34,6 +36,8 @@ MAX_EVENTS: Final = 2000
 SAME_S: Final = 5.0
 """Seconds within which NVML's event and a log line with the same Xid of the same GPU are one event."""
 BOOT_NAME: Final = "earlier boot"
+NOT_NEW: Final = frozenset({"previous-error", "simulated"})
+"""Attributes of operational events that report no new fault."""
 
 
 class IncidentTracker:
@@ -77,14 +81,32 @@ class IncidentTracker:
             self.fabric = self.fabric.after(fact.kind, fact.number, fact.version, line.logged_s)
         self._reader.facts.clear()
 
-    def take_event(self, event: Event) -> None:
-        """Take an event that NVML reported."""
+    def take_event(self, event: Event, instead_of: Event | None = None) -> None:
+        """Take an event that NVML reported, which may complete an earlier one."""
+        new = self._log_event(event)
+        old = self._log_event(instead_of) if instead_of is not None else None
+        if old is not None and new is not None and old in self._reported:
+            self._reported[self._reported.index(old)] = new
+            self._incidents = None
+        elif new is not None:
+            self._report(new.fault, event.wall_s)
+
+    def _log_event(self, event: Event) -> LogEvent | None:
+        """Return an event of NVML as an event of an incident; None if it reports no fault."""
         bus_id = self._bus_ids.get(event.gpu or "")
-        if event.kind != "xid":
-            return
-        fault = decode(f"NVRM: Xid (PCI:{bus_id or '?'}): {event.code}, reported by NVML")
-        if fault is not None:
-            self._report(fault._replace(text=f"Xid {event.code}"), event.wall_s)
+        fault = None
+        if event.kind == "operational" and NOT_NEW.isdisjoint(event.attributes):
+            fault = _operational(event, bus_id)
+        elif event.kind == "xid":
+            fault = decode(f"NVRM: Xid (PCI:{bus_id or '?'}): {event.code}, reported by NVML")
+        if fault is None:
+            return None
+        if event.kind == "xid":
+            text = f"Xid {event.code}"
+            fault = fault._replace(text=f"{text}: {event.details}" if event.details else text)
+        if event.marked is not None:
+            fault = fault._replace(marked=event.marked, echo=fault.echo or event.marked == "propagated")
+        return LogEvent(fault, "nvml", event.wall_s)
 
     def observe(self, gpus: Sequence[GpuFrame], wall_s: float) -> None:
         """Take what the GPUs show now: links down, GPUs lost, recovery actions, error counters, fabric."""
@@ -114,6 +136,10 @@ class IncidentTracker:
         self._reported.append(LogEvent(fault, "nvml", wall_s))
         self._incidents = None
 
+    def culprits(self, events: Iterable[Event]) -> tuple[Culprit, ...]:
+        """Return the GPUs that began a fault of `events` which others only echo."""
+        return culprits(events, self.incidents, {bus_id: uuid for uuid, bus_id in self._bus_ids.items()})
+
     @property
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents so far, the newest first."""
@@ -130,17 +156,54 @@ class IncidentTracker:
 
     def _joined(self) -> list[LogEvent]:
         """Return all events in the order of time, each fault once: the log says more than NVML."""
-        logged_s: dict[tuple[int | None, str | None], list[float]] = {}
-        for event in self._logged:
-            if event.wall_s is not None:
-                logged_s.setdefault((event.fault.code, event.fault.pci_bus_id), []).append(event.wall_s)
         events = list(self._logged)
+        logged: dict[tuple[int | None, str | None], list[int]] = {}
+        """Indices in `events` by code and device."""
+        for i, event in enumerate(events):
+            if event.wall_s is not None:
+                logged.setdefault((event.fault.code, event.fault.pci_bus_id), []).append(i)
         for event in self._reported:
-            near = logged_s.get((event.fault.code, event.fault.pci_bus_id), ())
-            if event.fault.kind != "xid" or not any(abs(s - (event.wall_s or 0.0)) <= SAME_S for s in near):
+            fault = event.fault
+            same = [
+                i
+                for i in logged.get((fault.code, fault.pci_bus_id), ())
+                if fault.kind == "xid" and abs((events[i].wall_s or 0.0) - (event.wall_s or 0.0)) <= SAME_S
+            ]
+            if not same:
                 events.append(event)
+            for i in same if fault.marked is not None else ():
+                line = events[i].fault
+                line = line._replace(marked=fault.marked, echo=line.echo or fault.echo)
+                events[i] = events[i]._replace(fault=line)
         events.sort(key=lambda event: event.wall_s or 0.0)
         return events
+
+
+def same_xid(old: Event, new: Event) -> bool:
+    """Return whether two events are one Xid, once as an event bit and once as an operational event."""
+    return (
+        old.kind == new.kind == "xid"
+        and old.code == new.code
+        and bool(old.module) is not bool(new.module)
+        and (old.gpu == new.gpu or None in (old.gpu, new.gpu))
+        and abs(new.mono_s - old.mono_s) <= SAME_S
+    )
+
+
+def _operational(event: Event, bus_id: str | None) -> LogFault:
+    """Return the fault of an operational event that has no Xid; NVML does not say which link it is about."""
+    fatal = event.severity == "fatal"
+    return LogFault(
+        kind="operational",
+        severity=Severity.CRITICAL if fatal else Severity.WARNING,
+        text=event.details,
+        subcode=event.module_code,
+        pci_bus_id=bus_id,
+        unit=event.module,
+        fatal=fatal,
+        meaning="the driver reports this event without an Xid",
+        next_step="Look it up in NVIDIA's list of GPU Operational Events; read the kernel log of that second",
+    )
 
 
 def _shown(

@@ -61,6 +61,11 @@ def handle_of(gpu: int) -> int:
     return FIRST_HANDLE + HANDLE_STEP * gpu
 
 
+def uuid_of(gpu: int) -> str:
+    """Return the UUID of a GPU."""
+    return f"GPU-51a70000-0000-4000-8000-{gpu:012x}"
+
+
 def put(kind: Any, address: int, value: Any) -> int:
     """Write a number of a ctypes type to an address; return SUCCESS."""
     kind.from_address(address).value = value

@@ -16,6 +16,26 @@ XID_EVENT: Final = 0x8
 XID_LOST, XID_NVLINK, XID_NVLINK5, XID_PEER, XID_PEER5 = 79, 74, 149, 45, 145
 
 
+class OperationalEvent(NamedTuple):
+    """What a GPU Operational Event has in place of an event bit (driver branch 615 and later)."""
+
+    module: str
+    code: int
+    """Number of the event within the module."""
+    severity: int
+    """Value of nvmlOperationalEventSeverity_t."""
+    attributes: int = 0
+    group_attributes: int = 0
+    xid: int | None = None
+    """Xid in the context of the event."""
+
+
+PROPAGATED, PRIMARY = 1 << 2, 1 << 5
+"""Bits of NVML_OPERATIONAL_EVENT_ATTR_*."""
+FATAL, RECOVERABLE = 40, 30
+"""Values of nvmlOperationalEventSeverity_t."""
+
+
 class DriverEvent(NamedTuple):
     """An event that the simulated driver reports."""
 
@@ -26,6 +46,7 @@ class DriverEvent(NamedTuple):
     """Bit of nvmlEventType."""
     data: int
     """Event data, for an Xid its number."""
+    operational: OperationalEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,8 @@ class ScenarioFaults:
     """Number of GPUs."""
     nvlink5: bool
     """Whether the GPUs have NVLink 5 or later."""
+    operational: bool = False
+    """Whether the driver reports GPU Operational Events beside the Xids."""
 
     def is_lost(self, gpu: int, t: float) -> bool:
         """Return whether a GPU has fallen off the bus."""
@@ -61,7 +84,27 @@ class ScenarioFaults:
         else:
             return []
         peers = [gpu for gpu in range(self.gpus) if gpu != self.faulty_gpu]
-        return [
+        events = [
             DriverEvent(FAULT_S, self.faulty_gpu, XID_EVENT, own),
             *(DriverEvent(FAULT_S + 0.1, gpu, XID_EVENT, peer) for gpu in peers),
+        ]
+        if not self.operational:
+            return events
+        # Xid 79 is event 3 of GPU-BUS (release notes of R620); the number of the link event is ours.
+        first = ("GPU-BUS", 3) if own == XID_LOST else ("GPU-NVLINK", 5)
+        return [
+            *events,
+            DriverEvent(
+                FAULT_S + 0.01, self.faulty_gpu, 0, 0, OperationalEvent(*first, FATAL, PRIMARY, 0, own)
+            ),
+            *(
+                DriverEvent(
+                    FAULT_S + 0.11,
+                    gpu,
+                    0,
+                    0,
+                    OperationalEvent("GPU-NVLINK", 6, RECOVERABLE, PROPAGATED, 0, peer),
+                )
+                for gpu in peers
+            ),
         ]

@@ -21,6 +21,7 @@ from nvltop.nvml.simulated.abi import (
     put,
     put_bus,
     put_text,
+    uuid_of,
 )
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
@@ -77,7 +78,7 @@ def _identity(driver: SimulatedDriver) -> FunctionTable:
         "nvmlDeviceGetName": ((P, P, U), lambda gpu, out, n: put_text(out, n, node.boards[gpu].name)),
         "nvmlDeviceGetUUID": (
             (P, P, U),
-            lambda gpu, out, n: put_text(out, n, f"GPU-51a70000-0000-4000-8000-{gpu:012x}"),
+            lambda gpu, out, n: put_text(out, n, uuid_of(gpu)),
         ),
         "nvmlDeviceGetPciInfo_v3": ((P, P), lambda gpu, out: put_bus(out, node.domain, node.buses[gpu])),
         "nvmlDeviceGetArchitecture": (

@@ -32,6 +32,8 @@ INITIAL_THROTTLED_S: Final = {"power_cap": 5310.25, "sw_thermal": 12.5, "hw_ther
 """Initial throttle time by reason, seconds."""
 
 
+OPERATIONAL_BRANCH: Final = 615
+"""First driver branch with GPU Operational Events."""
 INITIAL_UPTIME_S: Final = 12.2 * 86400
 """Time since which the driver has been loaded when the simulation starts, seconds."""
 
@@ -51,7 +53,7 @@ class Machine:
         self.faulty_link = (gpu, connected[min(7, len(connected) - 1)]) if connected else None
         """GPU and link that the scenario's fault affects."""
         nvlink5 = bool(node.boards) and node.boards[0].architecture >= BLACKWELL
-        self.faults = ScenarioFaults(scenario, gpu, node.gpus, nvlink5)
+        self.faults = ScenarioFaults(scenario, gpu, node.gpus, nvlink5, node.branch >= OPERATIONAL_BRANCH)
         self.pending_events = self.faults.events()
         """Events that the driver has not reported yet."""
         self.workload = Workload(scenario, gpu)

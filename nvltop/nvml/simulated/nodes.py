@@ -57,6 +57,8 @@ DRIVER_535: Final = ("535.183.01", 12020)
 DRIVER_570: Final = ("570.86.15", 12080)
 DRIVER_580: Final = ("580.95.05", 13000)
 DRIVER_595: Final = ("595.45.04", 13020)
+DRIVER_615: Final = ("615.10", 13040)
+"""The first branch with GPU Operational Events; its version number is ours."""
 DRIVER_620: Final = ("620.10", 13050)
 """The first branch whose header has nvmlDeviceGetGpuUptime_v1; its version number is ours."""
 
