@@ -103,15 +103,6 @@ class CounterTrack:
             self._minutes = (self._minutes << (minute - self._minute)) & ((1 << HISTORY_MINUTES) - 1)
             self._minute = minute
 
-    def rebase(self) -> None:
-        """Restart counting at 0; the device's own counter is not reset."""
-        if self.since_start is not None:
-            self.since_start = 0
-        self.changed_s = self.reset_s = self._cached = None
-        self._minutes = 0
-        self._increases.clear()
-        self._hour.clear()
-
     @property
     def steady(self) -> bool:
         """Whether the displayed count stays constant until the next reading."""
@@ -196,12 +187,6 @@ class ErrorTable:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
         for track in self._tracks.values():
             track.restart(initialised_s)
-        self._counts = None
-
-    def rebase(self) -> None:
-        """Restart counting at 0."""
-        for track in self._tracks.values():
-            track.rebase()
         self._counts = None
 
     def at(self, now_s: float) -> Mapping[int, Mapping[str, ErrorCount]]:

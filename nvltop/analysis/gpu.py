@@ -196,10 +196,6 @@ class GpuTrack:
         """Average over a step of the GPU's job from now on; over two seconds if None."""
         self._means.set_window(step_s)
 
-    def rebase(self) -> None:
-        """Restart counting errors since the start."""
-        self._errors.rebase()
-
     def relist(self, gpu: Gpu) -> None:
         """Replace the properties of the GPU by those of a newer inventory."""
         self.gpu = gpu

@@ -141,14 +141,6 @@ class Monitor:
         else:
             self._take_event(item)
 
-    def rebase(self) -> None:
-        """Restart counting errors at 0; the devices' own counters are not reset."""
-        for track in self._gpus.values():
-            track.rebase()
-        self._nics.rebase()
-        self._changes += 1
-        self._rules_due = True
-
     def _read(self, reading: Reading) -> None:
         if reading.gpu is None:
             if isinstance(reading.data, Host):

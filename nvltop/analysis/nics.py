@@ -127,11 +127,6 @@ class NicTracks:
             track.update(port, reading.end_s)
         self._listed = frozenset((port.device, port.port) for port in ports.ports)
 
-    def rebase(self) -> None:
-        """Restart counting errors at 0."""
-        for track in self._tracks.values():
-            track.errors.rebase()
-
     def at(self, now_s: float, labels: dict[str, str]) -> tuple[NicFrame, ...]:
         """Return all ports at `now_s`; `labels` are the labels in the matrix, by device."""
         if self._order is None:

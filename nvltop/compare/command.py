@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
 from nvltop.compare import json, text
-from nvltop.compare.differences import compare
-from nvltop.compare.inputs import LIVE, read_file, read_live
-from nvltop.compare.sides import Side
+from nvltop.comparison.differences import compare
+from nvltop.comparison.sides import Side
+from nvltop.comparison.source import SourceError, add_rates, read_file, side_of
 from nvltop.config.settings import Settings
+from nvltop.headless.session import HeadlessSession, RunError
+from nvltop.headless.status_line import StatusLine
 from nvltop.model import ItemSource
+from nvltop.text import print_message
 
 EQUAL: Final = 0
 DIFFERENT: Final = 1
+USAGE: Final = 2
+LIVE: Final = "live"
+LIVE_S: Final = 5.0
+"""Seconds for which the live side is observed, enough for rates and for rules without a long delay."""
 
 
 def run(names: list[str], settings: Settings, open_live: Callable[[], ItemSource], as_json: bool) -> int:
@@ -29,6 +37,23 @@ def run(names: list[str], settings: Settings, open_live: Callable[[], ItemSource
 
 def _read(name: str, settings: Settings, open_live: Callable[[], ItemSource]) -> Side:
     if name != LIVE:
-        return read_file(name, settings)
+        with StatusLine() as line:
+            try:
+                side = read_file(name, line.file_progress)
+            except SourceError as error:
+                raise RunError(str(error), *([USAGE] if error.usage else ())) from None
+        if side.warning:
+            print_message(side.warning)
+        return side
     with contextlib.closing(open_live()) as worker:
         return read_live(worker, settings)
+
+
+def read_live(worker: ItemSource, settings: Settings, seconds: float = LIVE_S) -> Side:
+    """Observe this machine. Raises `RunError` if the driver cannot be used."""
+    session = HeadlessSession(worker, settings)
+    rates: dict[str, list[float]] = defaultdict(list)
+    with session.line:
+        for _ in session.steps_for(seconds):
+            add_rates(rates, session.monitor.frame())
+    return side_of(LIVE, session.monitor.frame(), rates)

@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from nvltop.compare.comparison import Comparison, Difference
-from nvltop.compare.sides import Side
+from nvltop.comparison.collector import Comparison, Difference
+from nvltop.comparison.sides import Side
 
 SCHEMA: Final = "nvltop-compare/1"
 

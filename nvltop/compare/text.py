@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from nvltop.compare.comparison import Comparison, Difference
-from nvltop.compare.sides import Side
+from nvltop.comparison.collector import Comparison, Difference
+from nvltop.comparison.sides import Side
 
 MAX_INFORMATION: Final = 40
 """Lines of information printed; the others are counted."""

@@ -66,6 +66,24 @@ def read_member(path: Path, member: str) -> bytes:
         raise RecordingError(f"{path}: {error}") from None
 
 
+def read_file(path: Path, limit: int, start: bytes, word: bytes) -> bytes | None:
+    """Return the contents of a regular file that starts with `start` and has `word` in its first bytes.
+
+    Returns None for another file. Raises `RecordingError`, also for one of more than `limit` bytes.
+    """
+    try:
+        with open(path, "rb", opener=_open_regular) as file:
+            head = read_chunk(file, 64)
+            if not head.startswith(start) or word not in head:
+                return None
+            text = head + read_chunk(file, limit + 1)
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}") from None
+    if len(text) > limit:
+        raise RecordingError(f"{path}: larger than {limit >> 20} MiB")
+    return text
+
+
 def _open_regular(path: str, flags: int) -> int:
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     if stat.S_ISREG(os.fstat(fd).st_mode):

@@ -61,13 +61,11 @@ def test_a_cached_frame_is_a_computed_one(bench, node, scenario):
     done: list[object] = []
     for _ in range(STEPS):
         b.clock.now += rng.choice((0.25, 0.25, 1.0))
-        action = rng.choice(("read", "read", "read", "event", "rebase", "inventory", "unread"))
+        action = rng.choice(("read", "read", "read", "event", "inventory", "unread"))
         done.append(action)
         gpu = rng.choice(b.inventory.gpus)
         if action == "event":
             b.monitor.update(Event(b.clock.now, 1.79e9, gpu.uuid, "xid", rng.choice((74, 149, 31))))
-        elif action == "rebase":
-            b.monitor.rebase()
         elif action == "inventory":
             ends = gpu.remotes if rng.random() < 0.5 else Missing("not read this time")
             changed = tuple(replace(g, remotes=ends) if g is gpu else g for g in b.inventory.gpus)

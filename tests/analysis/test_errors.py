@@ -36,14 +36,6 @@ def test_unread_is_unknown_and_comes_back_with_a_new_baseline():
     assert track.at(20.0).since_start == 0
 
 
-def test_rebase_starts_at_zero_without_touching_the_total():
-    track = CounterTrack()
-    for t, total in ((10.0, 1), (15.0, 4)):
-        track.update(t, total)
-    track.rebase()
-    assert (track.at(16.0).since_start, track.at(16.0).total) == (0, 4)
-
-
 def test_the_errors_scenario(bench):
     b = bench("dgx-h100", "errors")
     b.interval_s = 1.0

@@ -89,9 +89,6 @@ def test_errors_are_counted_from_the_start():
         tracks.update(Reading(None, t, t, 1.79e9, ports), ports)
     error = tracks.at(2.0, {})[0].errors["symbol_error"]
     assert (error.total, error.since_start, error.last_change_s) == (8, 3, 0.0)
-    tracks.rebase()
-    error = tracks.at(2.0, {})[0].errors["symbol_error"]
-    assert (error.total, error.since_start) == (8, 0)
 
 
 def test_what_is_read_no_more_is_stale():

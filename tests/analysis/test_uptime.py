@@ -30,8 +30,6 @@ def test_the_last_hour_is_counted_in_minutes():
     assert track.at(7200.0).last_hour == pytest.approx(720, abs=12)
     assert len(track._hour) <= 61
     assert track.at(7200.0 + 3700.0).last_hour == 0
-    track.rebase()
-    assert track.at(7201.0).last_hour == 0
 
 
 def test_the_time_of_a_count_ends_at_its_last_reset():

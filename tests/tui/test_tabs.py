@@ -272,21 +272,6 @@ async def test_counters_of_nics_stand_among_them(app):
         assert [i.owner for i in app.main.tab._items] == ["mlx5_3"]
 
 
-async def test_the_baseline_starts_counting_again_and_leaves_the_device_alone(app):
-    app = app("dgx-h100", "errors")
-    async with app.run_test(size=(160, 40)) as pilot:
-        await settle(app, pilot, 20.0)
-        await pilot.press("3")
-        await settle(app, pilot)
-        before = {i.kind: (i.error.total, i.error.since_start) for i in app.main.tab._items}
-        assert before["replay"][1] > 0
-        await pilot.press("b")
-        await settle(app, pilot)
-        after = {i.kind: (i.error.total, i.error.since_start) for i in app.main.tab._items}
-        assert after["replay"][1] < before["replay"][1]
-        assert after["replay"][0] >= before["replay"][0]
-
-
 async def test_search_and_filter_while_typing(app):
     app = app("dgx-h100", "errors")
     async with app.run_test(size=(160, 40)) as pilot:

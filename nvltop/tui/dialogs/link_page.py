@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.tui.dialogs import link_rows
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.render.bars import COMPARE_KEY, END_COMPARE_KEY, FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -42,8 +42,8 @@ class LinkPage(Tab):
         self._page.show(link_rows.rows(self.view, self._uuid, self._index, at.width, at.height, self._top))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Return the key that closes the page."""
-        return (FunctionKey("Esc", "Back", "close"),)
+        """Return the keys that close the page, and that start or end a comparison."""
+        return FunctionKey("Esc", "Back", "close"), END_COMPARE_KEY if self.view.baseline else COMPARE_KEY
 
     def move(self, by: int) -> None:
         """Scroll the counters."""

@@ -12,6 +12,7 @@ from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, event_text, links_of
 from nvltop.report.incidents import event_line, of_gpu
 from nvltop.report.phrases import remote_name
+from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
@@ -20,9 +21,13 @@ from nvltop.tui.render.view_state import ViewState
 MIN_CHART, MAX_CHART = 2, 8
 """Fewest and most lines of each chart."""
 FACT_LINES: Final = 3
+COMPARED_LINES: Final = 2
+"""Lines of facts about a comparison."""
+TITLES: Final = (
+    f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>9}{'IN':>6}{'HOUR+':>7}{'START+':>8}{'PER MIN':>9}  CHANGED"
+)
 MAX_LOGGED: Final = 50
 """Log lines of a link that its page lists."""
-KIND_WIDTH: Final = 29
 
 
 def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
@@ -33,12 +38,19 @@ def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: i
         return [fit([(gone, "title")], width, "title")]
     link = g.links[index]
     tail = _counters(view, g, link) + _findings_and_events(view, g, link)
-    chart = max(MIN_CHART, min(MAX_CHART, (height - FACT_LINES - 3 - min(len(tail), height // 2)) // 2))
+    above = FACT_LINES + (COMPARED_LINES if view.baseline else 0)
+    chart = max(MIN_CHART, min(MAX_CHART, (height - above - 3 - min(len(tail), height // 2)) // 2))
     out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
     for way in ("tx", "rx"):
         out += _chart(view, g, link, way, width, chart)
-    head = f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>9}{'IN':>6}{'HOUR+':>7}{'START+':>8}{'PER MIN':>9}  CHANGED"
+    if view.baseline:
+        tail = compared_counters(view, view.baseline, g, link) + _findings_and_events(view, g, link)
+        head = COMPARED_TITLES
+        lines = compared_facts(view, view.baseline, g, link)
+        out += [fit(_fit_runs(view, [line], width), width) for line in lines]
+    else:
+        head = TITLES
     out.append(fit([(head, "title")], width, "title"))
     room = max(0, height - len(out))
     out += [fit(_fit_runs(view, spans, width), width) for spans in tail[top : top + room]]

@@ -35,6 +35,10 @@ RECORD_KEY: Final = FunctionKey("F7", "Record", "app.record")
 STOP_KEY: Final = FunctionKey("F7", "Stop", "app.record")
 SNAPSHOT_KEY: Final = FunctionKey("F8", "Snap", "app.snapshot")
 QUIT_KEY: Final = FunctionKey("F10", "Quit", "app.quit")
+COMPARED, COMPARED_SHORT = " COMPARED ", " CMP "
+"""Sign on the tab row that Errors and the link page compare with something."""
+COMPARE_KEY: Final = FunctionKey("b", "Compare", "app.compare")
+END_COMPARE_KEY: Final = FunctionKey("b", "EndCmp", "app.compare")
 LABEL_WIDTH: Final = 6
 """Columns that a label takes at least, as in htop."""
 MIN_TIMELINE_WIDTH: Final = 60
@@ -63,6 +67,10 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
         right.insert(0, (" REC ", "error"))
     used = sum(len(t) for t, _ in right) + (MIN_TIMELINE_WIDTH if view.replay else 1)
     spare = width - used - sum(len(name) + 2 for name in names)
+    if view.baseline:
+        sign = COMPARED if len(COMPARED) + 1 <= spare else COMPARED_SHORT
+        right[:0] = [(sign, "paused"), (" ", "")]
+        used, spare = used + len(sign) + 1, spare - len(sign) - 1
     for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
         if window and len(window) + 2 <= spare:
             right.insert(0, (f"{window}  ", "dim"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
+from nvltop.comparison.baseline import Baseline
 from nvltop.formatting import BYTES, Unit
 from nvltop.memo import Memo, MemoTable
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Severity, Tick
@@ -85,6 +86,8 @@ class ViewState:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which advances even while the screen is paused."""
 
+    baseline: Baseline | None = None
+    """What Errors and the link page compare with; None if they do not compare."""
     nccl_report: tuple[str, ...] = ()
     """What NCCL reported of a job when it was last asked, as lines; for a snapshot."""
 

@@ -25,11 +25,12 @@ from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.alerts import Alerts
 from nvltop.tui.shell.command_palette import system_commands
+from nvltop.tui.shell.comparison_control import FILE, MAX_PATH_CHARS, PLACEHOLDER, ComparisonControl
 from nvltop.tui.shell.feed import Feed
 from nvltop.tui.shell.frame_scheduler import FrameScheduler
 from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, early_exit
 from nvltop.tui.shell.main_screen import MainScreen
-from nvltop.tui.shell.playback import Playback
+from nvltop.tui.shell.playback import GO_TO_EXAMPLES, Playback
 from nvltop.tui.shell.recording_control import RecordingControl
 from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
@@ -38,8 +39,9 @@ from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_termin
 from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.goto import GoToDialog
 from nvltop.tui.widgets.help import HelpScreen
+from nvltop.tui.widgets.line_dialog import LineDialog
+from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import SetupScreen
 from nvltop.tui.widgets.style_table import StyleTable
@@ -93,6 +95,7 @@ class Nvltop(TerminalApp):
         self.view = ViewState(history=self.feed.history)
         self.view.recording = self.recording.active
         self.view.show_links = settings.layout == "links"
+        self._comparison = ComparisonControl(self.view, self.notify_user, self.step)
         self._apply(settings)
         self.main = MainScreen(self.view, DirectOutput(self._styles))
         self.main.writes_directly = not self.fallback
@@ -152,12 +155,12 @@ class Nvltop(TerminalApp):
             self.push_screen(SafeCommandPalette())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disable the keys of a replay, which tabs use too, unless there is one."""
-        return (
-            bool(self._playback)
-            if action in ("replay", "go_to")
-            else super().check_action(action, parameters)
-        )
+        """Disable keys that tabs use too: those of a replay, and Esc, which ends a comparison."""
+        if action == "end_comparison":
+            return self.view.baseline is not None
+        if action in ("replay", "go_to"):
+            return bool(self._playback)
+        return super().check_action(action, parameters)
 
     def on_mount(self) -> None:
         """Start to draw."""
@@ -195,6 +198,7 @@ class Nvltop(TerminalApp):
         """Show the history of a recording from its beginning again."""
         self.view.history = self.feed.history
         self._snapshots.clear()
+        self._comparison.restart()
 
     def data_ready(self) -> None:
         """Draw what was folded, unless the last frame was just now."""
@@ -219,6 +223,7 @@ class Nvltop(TerminalApp):
             write_to_terminal(self, alert)
         if not self.view.paused:
             self.view.frame = frame
+            self._comparison.add_frame(frame)
             only = self._only
             self.view.list_gpus([g for g in frame.gpus if only is None or g.gpu.uuid in only])
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
@@ -234,10 +239,23 @@ class Nvltop(TerminalApp):
         """List the GPUs in the new order."""
         self.step()
 
-    def on_errors_tab_baseline_requested(self) -> None:
-        """Count errors from now on; the counters of the devices stay."""
-        self.feed.monitor.rebase()
-        self.step()
+    def action_compare(self) -> None:
+        """Choose what Errors and the link page compare with, or end the comparison."""
+        if self.view.baseline:
+            self._comparison.end()
+        else:
+            self.push_screen(Menu("Compare with", self._comparison.options()), self._begin_comparison)
+
+    def _begin_comparison(self, option: str | None) -> None:
+        if option == FILE:
+            dialog = LineDialog(PLACEHOLDER, self._comparison.read, self._comparison.path, MAX_PATH_CHARS)
+            self.push_screen(dialog)
+        elif option:
+            self._comparison.begin(option)
+
+    def action_end_comparison(self) -> None:
+        """End the comparison."""
+        self._comparison.end()
 
     def action_help(self) -> None:
         """Show the help."""
@@ -293,7 +311,7 @@ class Nvltop(TerminalApp):
     def action_go_to(self) -> None:
         """Ask for a time, and jump to it in the recording."""
         if self._playback:
-            self.push_screen(GoToDialog(self._playback.go_to), lambda _: self.step())
+            self.push_screen(LineDialog(GO_TO_EXAMPLES, self._playback.go_to), lambda _: self.step())
 
     def close_source(self) -> None:
         """Close the source, and finish its recording."""

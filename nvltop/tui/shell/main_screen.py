@@ -59,6 +59,8 @@ class MainScreen(Screen[None]):
             for i, tab in enumerate(TABS, 1)
         ),
         Binding("Z", "app.pause", "Pause"),
+        Binding("b", "app.compare", "Compare with an earlier moment or a file, or end it"),
+        Binding("escape", "app.end_comparison", "End the comparison"),
         # These have priority over the keys of the tabs, but only in a replay.
         Binding("space", "app.replay('pause')", "Replay: stop, or continue", priority=True),
         Binding("full_stop", "app.replay('step')", "Replay: one frame forward", priority=True),

@@ -12,6 +12,7 @@ from nvltop.record.replay import ReplaySource
 from nvltop.text import clean
 from nvltop.tui.render.replay_bar import ReplayState
 
+GO_TO_EXAMPLES: Final = "1:30 from the beginning, or a time of day such as 14:02:11"
 JUMP_S: Final = 10.0
 """Distance that the arrow keys jump, seconds."""
 SPEED_FACTOR: Final = 2.0

@@ -29,7 +29,8 @@ KEYS
   m           Main: select a cell of the matrix with the arrow keys
   ] [         Main: next and previous page of NICs
   e           Main: estimate the traffic of pairs through NVSwitches, or not
-  b           Errors: count from now on; the device's counters do not change
+  b           compare Errors and the page of a link with now, the start or a
+              file; b again or Esc ends it
   F9 k        Processes: signal the selected or tagged ones, with confirmation
   R           Processes, Health: ask NCCL which rank of the job is behind
   Space U     Processes: tag, untag all   u  one user only   F  follow

@@ -44,11 +44,22 @@ class ListTab(SearchableTab, Generic[T]):
         self._key: Hashable = None
         """Key of the selected item."""
         self._first = 0
+        self._titles_at = 0
+        """Line of the column titles."""
         self._title_clicks: list[tuple[int, int, str]] = []
 
     def compose(self) -> ComposeResult:
         """Show the list."""
         yield self._list
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns that the list has now."""
+        return self.COLUMNS
+
+    def heading(self, width: int) -> list[Row]:
+        """Return the rows above the column titles."""
+        return []
 
     def items(self) -> Sequence[T]:
         """Return all items, in any order."""
@@ -93,7 +104,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def search_text(self, item: T) -> str:
         """Return the text of an item that search and filter match, in lower case."""
-        return " ".join(to_text(self.cell(item, column)[0]) for column in self.COLUMNS).lower()
+        return " ".join(to_text(self.cell(item, column)[0]) for column in self.columns).lower()
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys that all lists have."""
@@ -103,9 +114,12 @@ class ListTab(SearchableTab, Generic[T]):
         """Draw the visible part of the list."""
         self._arrange()
         at = self._list.size
-        self._first = first_shown(self._first, self._selected, len(self._items), at.height - 1)
-        columns = fit_columns(self.COLUMNS, at.width)
-        self._list.show([self._title(columns, at.width), *self._rows(columns, at.width, at.height - 1)])
+        above = self.heading(at.width)
+        self._titles_at = len(above)
+        room = at.height - self._titles_at - 1
+        self._first = first_shown(self._first, self._selected, len(self._items), room)
+        columns = fit_columns(self.columns, at.width)
+        self._list.show([*above, self._title(columns, at.width), *self._rows(columns, at.width, room)])
 
     def _arrange(self) -> None:
         wanted = normalize(self.view.alias(self.filter_text)).lower()
@@ -161,7 +175,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def page_lines(self) -> int:
         """Return the number of visible rows."""
-        return self._list.size.height - 1
+        return self._list.size.height - self._titles_at - 1
 
     @property
     def order(self) -> ListOrder:
@@ -170,7 +184,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def sort_columns(self) -> Sequence[tuple[str, str]]:
         """Return key and title of the columns to sort by."""
-        return [(column.key, column.title) for column in self.COLUMNS]
+        return [(column.key, column.title) for column in self.columns]
 
     def search(self, text: str) -> None:
         """Select the next row that contains a text; the same text again selects the one after it."""
@@ -191,13 +205,14 @@ class ListTab(SearchableTab, Generic[T]):
         at = self._list.region
         if not at.contains(x, y):
             return
-        if y == at.y:
+        line = y - at.y - self._titles_at
+        if line == 0:
             for start, end, column in self._title_clicks:
                 if start <= x - at.x <= end:
                     self.sort_by(column)
             return
-        row = self._first + y - at.y - 1
-        if row < len(self._items):
+        row = self._first + line - 1
+        if line > 0 and row < len(self._items):
             self.move(row - self._selected)
             if event.chain == 2:
                 await self.run_action("enter")

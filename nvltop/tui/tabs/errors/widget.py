@@ -1,53 +1,35 @@
-"""The tab Errors: all error counters of links and NICs that are not zero."""
+"""The tab Errors: all error counters of links and NICs that are not zero, or what differs from a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from nvltop.analysis.errors import HISTORY_MINUTES
 from nvltop.analysis.uptime import counted_s, per_day
+from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
-from nvltop.model import ErrorCount, Maybe, Missing, known
-from nvltop.model.error_kinds import INFORMATIVE, error_kind
-from nvltop.report.nics import nic_name, nic_number
-from nvltop.report.phrases import remote_name
+from nvltop.model import Missing, known
+from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.render.bars import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, displayable
+from nvltop.tui.render.bars import COMPARE_KEY, END_COMPARE_KEY, FunctionKey
+from nvltop.tui.render.comparison import heading, increase_text
+from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
+from nvltop.tui.tabs.errors.counters import NO_LINK, CounterRow, counters
 from nvltop.tui.widgets.list_tab import ListTab
 
 NEVER_CHANGED_S: Final = 1e12
 """Sort value of a counter that has never changed, in seconds since its last change."""
 INFORMATIVE_OFFSET: Final = 1e25
 """Amount subtracted from the sort value of an informative counter; larger than any counter."""
-FIRST_NIC_SORT_PLACE: Final = 1 << 20
-"""What the first NIC sorts as: after all GPUs."""
-NIC_TIME: Final = Missing("the kernel does not report since when a NIC counts")
-
-
-@dataclass(frozen=True, slots=True)
-class CounterRow:
-    """One counter of one link, or of one port of a NIC."""
-
-    owner: str
-    """UUID of the GPU, or name of the NIC."""
-    sort_place: int
-    """Sort value: the number of the GPU, or a larger one for a NIC."""
-    label: str
-    index: int
-    """Index of the link or port."""
-    kind: str
-    words: str
-    error: ErrorCount
-    remote: str
-    uptime_s: Maybe[float]
-    """Seconds since the driver initialised the GPU."""
-    link: bool = True
+NUMBER_WIDTH: Final = 9
+"""Columns of the values of a comparison."""
+FACT_ORDER: Final = 1e12
+"""Sort value of a state or remote end that differs, above every increase of a counter."""
+UNKNOWN_ORDER: Final = 0.5
+"""Sort value of an increase that cannot be determined, below every increase."""
 
 
 class ErrorsTab(ListTab[CounterRow]):
@@ -67,54 +49,44 @@ class ErrorsTab(ListTab[CounterRow]):
         Column("changed", "CHANGED", 8, 4),
         Column("remote", "REMOTE END OR NIC", 34, 7, left=True),
     )
+    COMPARED_COLUMNS: ClassVar = (
+        Column("gpu", "GPU", 4, 0),
+        Column("link", "LNK", 4, 0),
+        Column("kind", "KIND", 26, 5, left=True),
+        Column("before", "BEFORE", NUMBER_WIDTH, 0),
+        Column("now", "NOW", NUMBER_WIDTH, 0),
+        Column("change", "CHANGE", 7, 0),
+        Column("per_hour", "PER HOUR", 8, 4),
+        Column("changed", "CHANGED", 8, 6),
+        Column("note", "NOTE", 58, 8, left=True),
+    )
     FIRST_SORT = "since"
-    ASCENDING_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed"})
+    ASCENDING_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed", "note"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("b", "baseline", "Count errors from now on (the device's counters stay)"),
         Binding("enter", "enter", "Open the link"),
     ]
 
-    class BaselineRequested(Message):
-        """Message: the user wants errors to be counted from now on."""
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns of counters, or those of a comparison."""
+        return self.COMPARED_COLUMNS if self.view.baseline else self.COLUMNS
+
+    def heading(self, width: int) -> list[Row]:
+        """Return the row that says what is compared with."""
+        if not self.view.baseline:
+            return []
+        text = fit_text(heading(self.view, self.view.baseline), width, self.view.glyphs)
+        return [fit([(text, "caption")], width)]
+
+    def draw(self) -> None:
+        """Draw the list, sorted by its first column again when a comparison begins or ends."""
+        if self.sort not in {column.key for column in self.columns}:
+            self.sort, self.descending = "change" if self.view.baseline else self.FIRST_SORT, True
+        super().draw()
 
     def items(self) -> Sequence[CounterRow]:
-        """Return the counters that are not zero."""
-        frame = self.view.frame
-        index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
-        moved = [
-            CounterRow(
-                owner=g.gpu.uuid,
-                sort_place=g.gpu.index,
-                label=str(g.gpu.index),
-                index=link.index,
-                kind=kind,
-                words=error_kind(kind).plural,
-                error=error,
-                remote=displayable(remote_name(link, index_of), self.view.glyphs),
-                uptime_s=g.uptime_s,
-            )
-            for g in self.view.gpus
-            for link in g.links
-            for kind, error in link.errors.items()
-            if known(error.total) and error.total
-        ]
-        return moved + [
-            CounterRow(
-                owner=f.nic.device,
-                sort_place=FIRST_NIC_SORT_PLACE + i,
-                label=nic_number(frame, f),
-                index=f.port.port,
-                kind=kind,
-                words=error_kind(kind).plural,
-                error=error,
-                remote=displayable(f"NIC {nic_name(f)}", self.view.glyphs),
-                uptime_s=NIC_TIME,
-                link=False,
-            )
-            for i, f in enumerate(frame.nics)
-            for kind, error in f.errors.items()
-            if known(error.total) and error.total
-        ]
+        """Return the counters that are not zero, and what else differs from the baseline."""
+        return counters(self.view)
 
     def item_key(self, item: CounterRow) -> Hashable:
         """Return the identity of a counter."""
@@ -123,6 +95,10 @@ class ErrorsTab(ListTab[CounterRow]):
     def value(self, item: CounterRow, column: str) -> float | str:
         """Return the value by which a column is sorted."""
         error = item.error
+        if column == "change":
+            return _order_of_change(item)
+        if column == "note":
+            return _note(item)
         if column == "changed":
             return NEVER_CHANGED_S if error.last_change_s is None else error.last_change_s
         if column in ("kind", "remote"):
@@ -136,24 +112,28 @@ class ErrorsTab(ListTab[CounterRow]):
             "over": counted_s(error, item.uptime_s),
             "per_day": per_day(error, item.uptime_s),
             "hour": error.last_hour,
+            "before": item.change.before if item.change else error.total,
+            "now": error.total,
+            "per_hour": item.change.per_hour if item.change else error.total,
         }
         value = values[column]
         # Informative counters, such as waiting for credit, are large and would bury real errors.
         below = (
-            INFORMATIVE_OFFSET
-            if item.kind in INFORMATIVE and column in ("total", "since", "per_min", "per_day", "hour")
-            else 0.0
+            INFORMATIVE_OFFSET if item.kind in INFORMATIVE and column not in ("gpu", "link", "over") else 0.0
         )
         return (float(value) if known(value) else -1.0) - below
 
     def cell(self, item: CounterRow, column: Column) -> TextRun:
         """Return the text of a cell."""
+        if column.key in ("before", "now", "change", "per_hour", "note"):
+            return _compared_cell(item, column.key)
         error = item.error
-        rose = known(error.since_start) and error.since_start > 0 and item.kind not in INFORMATIVE
-        role = "error" if rose else ""
+        role = "error" if _rose(item) else ""
         if column.key == "gpu":
             return item.label, ""
         if column.key == "link":
+            if item.index == NO_LINK:
+                return "-", ""
             mark, role = self.view.finding_mark(item.owner, item.index)
             return f"{item.index}{mark}", role
         if column.key == "kind":
@@ -172,12 +152,14 @@ class ErrorsTab(ListTab[CounterRow]):
         if column.key == "per_min":
             return count(error.per_min, 0), role
         if column.key == "changed":
+            if item.fact:
+                return "", ""
             return ("-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"), role
         return item.remote, "dim"
 
     def tail(self, item: CounterRow, width: int) -> list[TextRun]:
         """Draw one mark per minute, high if the counter rose; the newest minute is at the right."""
-        minutes = min(HISTORY_MINUTES, width - 1)
+        minutes = min(HISTORY_MINUTES, width - 1) if not item.fact else 0
         if minutes < 10:
             return []
         levels = self.view.glyphs.levels
@@ -187,6 +169,8 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def empty(self) -> str:
         """Return the text for an empty list: which counters were read."""
+        if self.view.baseline and self.view.frame.gpus:
+            return "no counter was or is above 0, and every link is as it was"
         links = [link for g in self.view.gpus for link in g.links]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
@@ -197,14 +181,54 @@ class ErrorsTab(ListTab[CounterRow]):
         return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} are 0"
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Return the keys of a list, and the key that sets the baseline."""
-        return (*super().keys(), FunctionKey("b", "Base", "baseline"))
+        """Return the keys of a list, and the key that starts or ends a comparison."""
+        return (*super().keys(), END_COMPARE_KEY if self.view.baseline else COMPARE_KEY)
 
-    def action_baseline(self) -> None:
-        """Count errors from now on."""
-        self.post_message(self.BaselineRequested())
+    def status(self) -> str:
+        """Return what a reader must know to judge the selected difference."""
+        return _note(self.selected) if self.selected and self.view.baseline else ""
 
     def action_enter(self) -> None:
         """Open the selected counter's link; a NIC has no page."""
-        if self.selected and self.selected.link:
+        if self.selected and self.selected.link and self.selected.index != NO_LINK:
             self.open_page(LinkPage(self.view, self.output, self.selected.owner, self.selected.index))
+
+
+def _rose(item: CounterRow) -> bool:
+    """Return whether an error counter rose since the baseline, or since the start."""
+    risen = item.change.increase if item.change else item.error.since_start
+    return bool(item.fact) or (known(risen) and risen > 0 and item.kind not in INFORMATIVE)
+
+
+def _order_of_change(item: CounterRow) -> float:
+    """Return the sort value of a change: facts, then increases, then what is unknown, then what is equal."""
+    if item.fact or item.change is None:
+        return FACT_ORDER
+    increase = item.change.increase
+    value = UNKNOWN_ORDER if isinstance(increase, Missing) else float(increase)
+    return value - (INFORMATIVE_OFFSET if item.kind in INFORMATIVE else 0.0)
+
+
+def _note(item: CounterRow) -> str:
+    """Return what a reader must know to judge a change, else the remote end."""
+    if item.fact:
+        return item.fact.note or f"{item.fact.before} → {item.fact.now}"
+    increase = item.change.increase if item.change else None
+    return increase.reason if isinstance(increase, Missing) else item.remote
+
+
+def _compared_cell(item: CounterRow, column: str) -> TextRun:
+    """Return the text of a cell of a comparison."""
+    role = "error" if _rose(item) else ""
+    if column == "note":
+        return _note(item), "dim"
+    if item.fact:
+        # A remote end is cut to the kind of device; the note has all of it.
+        shown = {"before": item.fact.before, "now": item.fact.now}.get(column, "-")
+        return shown if len(shown) <= NUMBER_WIDTH else shown.partition(" ")[0], role
+    change = item.change or CountChange(item.error.total, item.error.total)
+    if column == "change":
+        return increase_text(change.increase), role
+    if column == "per_hour":
+        return "-" if change.per_hour == TOO_SHORT else small_number(change.per_hour), role
+    return count(change.before if column == "before" else item.error.total, 0), role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from nvltop.compare.sides import Pairing, Report, Side
+from nvltop.comparison.sides import Pairing, Report, Side
 from nvltop.model import Severity
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from nvltop.compare.comparison import Collector, Comparison, Difference
-from nvltop.compare.sides import Pairing, Report, Side, pair
+from nvltop.comparison.collector import Collector, Comparison, Difference
+from nvltop.comparison.sides import Pairing, Report, Side, pair, remote_text
 from nvltop.model import Severity
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -116,25 +116,13 @@ def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing) -> N
         c.value(where, "link state", a, b, "state", Severity.CRITICAL if lost else Severity.WARNING)
     if states == ("up", "up"):
         c.value(where, "link speed", a, b, "speed_bytes_per_s", Severity.WARNING)
-    remotes = [_remote(link) for link in (a, b)]
+    remotes = [remote_text(link) for link in (a, b)]
     if remotes[0] == remotes[1]:
         c.equal("remote end")
     else:
         c.found.append(Difference(where, "remote end", remotes[0], remotes[1], Severity.WARNING))
     for kind in sorted({*(a.get("errors") or ()), *(b.get("errors") or ())}):
         _errors(c, where, kind, a, b, pairing)
-
-
-def _remote(link: Report) -> str:
-    remote: Report = link.get("remote") or {}
-    parts = [str(remote.get("kind", "unknown"))]
-    if remote.get("gpu") is not None:
-        parts.append(f"GPU {remote['gpu']}")
-    elif remote.get("pci_bus_id"):
-        parts.append(str(remote["pci_bus_id"]))
-    if remote.get("link") is not None:
-        parts.append(f"link {remote['link']}")
-    return " ".join(parts)
 
 
 def _errors(c: Collector, where: str, kind: str, a: Report, b: Report, pairing: Pairing) -> None:

@@ -1,4 +1,4 @@
-"""A dialog for the time of a recording to jump to."""
+"""A dialog for one line of text."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from nvltop.tui.widgets.dismiss_once import DismissOnce
 from nvltop.tui.widgets.prompt import MAX_INPUT_CHARS
 
 
-class GoToDialog(DismissOnce[None], ModalScreen[None]):
+class LineDialog(DismissOnce[None], ModalScreen[None]):
     """One line of input; Enter calls a function with it."""
 
-    CSS = "GoToDialog { align: center bottom; } GoToDialog > Input { width: 100%; }"
+    CSS = "LineDialog { align: center bottom; } LineDialog > Input { width: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back")]
 
-    def __init__(self, go: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        placeholder: str,
+        entered: Callable[[str], None],
+        text: str = "",
+        max_chars: int = MAX_INPUT_CHARS,
+    ) -> None:
         super().__init__()
-        self._go = go
+        self._placeholder = placeholder
+        self._entered = entered
+        self._text = text
+        self._max_chars = max_chars
 
     def compose(self) -> ComposeResult:
         """Show the input line."""
-        yield Input(
-            placeholder="1:30 from the beginning, or a time of day such as 14:02:11",
-            max_length=MAX_INPUT_CHARS,
-        )
+        yield Input(self._text, placeholder=self._placeholder, max_length=self._max_chars)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Jump to the time, unless the line is empty."""
+        """Use the text, unless the line is empty."""
         if event.value:
-            self._go(event.value)
+            self._entered(event.value)
         self.dismiss(None)

@@ -31,6 +31,9 @@ class Side:
     rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Readings over the recorded minutes, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
 
+    warning: str = ""
+    """What of the file was skipped or lost, in one line; empty if nothing was."""
+
     @property
     def gpus(self) -> list[Report]:
         """The GPUs of the report."""
@@ -99,6 +102,9 @@ def _common_key(before: Side, after: Side) -> str:
 
 def _same_node(before: Side, after: Side) -> tuple[bool | None, str]:
     """Return whether two sides are of one node, and why."""
+    simulated = [(side.report.get("node") or {}).get("demo") or None for side in (before, after)]
+    if simulated[0] != simulated[1]:
+        return False, "one of them is simulated" if None in simulated else "the simulated nodes differ"
     if not (before.redacted or after.redacted):
         uuids = [{gpu.get("uuid") for gpu in side.gpus} for side in (before, after)]
         if uuids[0] & uuids[1] - {None}:
@@ -137,3 +143,16 @@ def _counters_grew(before: Side, after: Side) -> bool:
                     return False
                 counted += a >= MIN_COUNTED
     return counted > 0
+
+
+def remote_text(link: Report) -> str:
+    """Return the remote end of a link as text, such as `GPU 3 link 7`."""
+    remote: Report = link.get("remote") or {}
+    parts = [str(remote.get("kind", "unknown"))]
+    if remote.get("gpu") is not None:
+        parts = [f"GPU {remote['gpu']}"]
+    elif remote.get("pci_bus_id"):
+        parts.append(str(remote["pci_bus_id"]))
+    if remote.get("link") is not None:
+        parts.append(f"link {remote['link']}")
+    return " ".join(parts)

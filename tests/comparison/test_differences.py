@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.compare.comparison import Comparison
-from nvltop.compare.differences import compare
 from nvltop.compare.json import to_json as compared_json
-from nvltop.compare.sides import Side
 from nvltop.compare.text import to_text
+from nvltop.comparison.collector import Comparison
+from nvltop.comparison.differences import compare
+from nvltop.comparison.sides import Side
 from nvltop.model import Severity
 from nvltop.report.json import to_json
 

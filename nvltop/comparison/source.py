@@ -1,0 +1,182 @@
+"""Read one side of a comparison from a file: a snapshot, a recording, or `--json` output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from nvltop.analysis.monitor import Monitor
+from nvltop.comparison.sides import Report, Side
+from nvltop.model import Frame, Tick, known
+from nvltop.record.archive import read_file as read_regular_file
+from nvltop.record.archive import read_member
+from nvltop.record.chunks import Progress
+from nvltop.record.cut import find_cut
+from nvltop.record.format import RecordingError
+from nvltop.record.positions import Position, parse_position
+from nvltop.record.reader import open_recording, time_of
+from nvltop.report.json import SCHEMA, to_json
+
+SNAPSHOT_REPORT: Final = "snapshot.json"
+MAX_JSON_BYTES: Final = 256 << 20
+"""Size from which JSON input is refused; a report of 16 GPUs takes 0.4 MB."""
+PLACEHOLDER: Final = re.compile(r"GPU-a\d+")
+"""UUID of a GPU in a redacted report."""
+OUTSIDE_S: Final = 60.0
+"""Seconds after the end of a recording from which a time is not in it."""
+LAST_TICK: Final = Position("the end", 0.0, from_end=True)
+
+
+class SourceError(Exception):
+    """The reason why a file cannot be compared, in one line."""
+
+    def __init__(self, message: str, usage: bool = False) -> None:
+        """Take the reason; `usage` says that the argument itself is wrong."""
+        super().__init__(message)
+        self.usage = usage
+
+
+ProgressOf = Callable[[str], Progress]
+"""Returns the progress callback of a file."""
+
+
+def no_progress(path: str) -> Progress:
+    """Return a callback that shows nothing."""
+    return lambda done, total: None
+
+
+def read_file(argument: str, progress: ProgressOf = no_progress, brief: bool = False) -> Side:
+    """Read a side from a file or folder, with `@TIME` a recording at that time. Raises `SourceError`.
+
+    `brief` reads only the last segment of a recording before that time: states and counters are those of that
+    time, but there are no rates over time and no findings with a longer past.
+    """
+    path, position = _split(argument)
+    name = os.path.basename(argument.rstrip("/")) or argument
+    try:
+        report = _json_report(path)
+        if report is not None and position and not _is_snapshot(path):
+            raise SourceError(
+                f"{argument}: JSON output has one time only; name it without @{position.text}", usage=True
+            )
+        if report is None or position:
+            return _of_recording(name, path, position, progress, brief)
+        recorded: dict[str, list[float]] = {}
+        if _is_snapshot(path) and not brief:
+            recorded = _Fold(path, None, progress).rates
+        return _side(name, report, recorded)
+    except RecordingError as error:
+        raise SourceError(str(error)) from None
+
+
+def side_of(name: str, frame: Frame, rates: dict[str, list[float]] | None = None) -> Side:
+    """Return a frame as a side."""
+    # Through text: enumerations become their words, as in a file.
+    return _side(name, json.loads(json.dumps(to_json(frame))), rates or {})
+
+
+def add_rates(rates: dict[str, list[float]], frame: Frame) -> None:
+    """Add the rates of the GPUs of a frame to those before it."""
+    for gpu in frame.gpus:
+        for direction, rate in (("TX", gpu.nvlink.tx_bytes_per_s), ("RX", gpu.nvlink.rx_bytes_per_s)):
+            if known(rate) and not gpu.stale:
+                rates[f"{gpu.gpu.index} {direction}"].append(rate)
+
+
+def _split(argument: str) -> tuple[Path, Position | None]:
+    """Split `FILE@TIME`; a file whose name contains the @ wins if it exists."""
+    file, at, time = argument.rpartition("@")
+    if not at or os.path.lexists(argument):
+        return Path(argument), None
+    try:
+        return Path(file), parse_position(time)
+    except ValueError as error:
+        raise SourceError(f"{argument}: {error}", usage=True) from None
+
+
+def _is_snapshot(path: Path) -> bool:
+    return path.is_dir() or path.name.endswith((".tar.gz", ".tgz", ".tar"))
+
+
+def _json_report(path: Path) -> Report | None:
+    """Return the newest report of a snapshot or of `--json` output; None for another kind of file."""
+    if _is_snapshot(path):
+        return _parse(read_member(path, SNAPSHOT_REPORT))
+    text = read_regular_file(path, MAX_JSON_BYTES, b"{", b'"schema":')
+    return None if text is None else _parse(text)
+
+
+def _parse(text: bytes) -> Report | None:
+    """Return the last complete report; None if the schema is that of a recording."""
+    for line in reversed(text.strip().split(b"\n") if b"\n{" in text else [text]):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # cut off, or one line of an indented report
+        if isinstance(found, dict) and found.get("schema") == SCHEMA:
+            return found
+        return None
+    return None
+
+
+def _of_recording(
+    name: str, path: Path, position: Position | None, progress: ProgressOf, brief: bool
+) -> Side:
+    fold = _Fold(path, position, progress, brief)
+    side = side_of(name, fold.monitor.frame(), fold.rates)
+    return replace(side, warning=fold.warning)
+
+
+class _Fold:
+    """A recording up to a position (None: its end): the state of the node there, and the rates until then."""
+
+    def __init__(
+        self, path: Path, position: Position | None, progress: ProgressOf, brief: bool = False
+    ) -> None:
+        self.monitor = Monitor()
+        self.rates: dict[str, list[float]] = defaultdict(list)
+        cut = None
+        if position or brief:
+            at = position or LAST_TICK
+            cut = find_cut(path, at, at)
+        ticked: Tick | None = None
+        with open_recording(path, progress(str(path)), cut.offset if cut and brief else 0) as recording:
+            for item in recording:
+                if cut and position and time_of(item) > cut.to_s:
+                    break
+                self.monitor.update(item)
+                if isinstance(item, Tick):
+                    ticked = item
+                    if not brief:
+                        add_rates(self.rates, self.monitor.frame())
+            else:
+                if ticked and cut and position and cut.to_s > ticked.mono_s + OUTSIDE_S:
+                    end = datetime.fromtimestamp(ticked.wall_s).isoformat(" ", "seconds")
+                    raise RecordingError(f"{path}: the recording ends at {end}, before {position.text}")
+        self.warning = recording.warning or ""
+        if ticked is None:
+            when = (
+                f"there is nothing before {position.text}" if position else "it ends before its first second"
+            )
+            raise RecordingError(f"{path}: {when}")
+
+
+def _side(name: str, report: Report, rates: dict[str, list[float]]) -> Side:
+    if not isinstance(report.get("gpus"), list):
+        raise SourceError(f"{name}: not a complete report")
+    redacted = any(PLACEHOLDER.fullmatch(str(gpu.get("uuid"))) for gpu in report["gpus"])
+    return Side(name, report, _time_s(report.get("time")), redacted, rates)
+
+
+def _time_s(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
