@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nvltop.cli import commands, streams
+from nvltop.cli import commands, fleet, streams
 from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
 from nvltop.cli.options import chosen_format, validate, wants_report
 from nvltop.cli.parser import parser
 from nvltop.export import flags as metrics
+from nvltop.fleet import demo_fleets
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 from nvltop.text import clean, print_message
 
@@ -71,12 +72,19 @@ def _program_text(options: argparse.Namespace) -> str | None:
         from nvltop.cli.man import page
 
         return page(parser())
+    if options.print_rules:
+        from nvltop.fleet.rules import rules
+
+        return rules()
     return None
 
 
 def _main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
-    for requested, names in ((options.demo, NODES), (options.scenario, SCENARIOS)):
+    for requested, names in (
+        (options.demo, NODES | demo_fleets.FLEETS),
+        (options.scenario, SCENARIOS | demo_fleets.SCENARIOS),
+    ):
         if requested == "list":
             width = max(map(len, names))
             print("\n".join(f"{name:{width}}  {description}" for name, description in names.items()))
@@ -97,4 +105,4 @@ def _main(argv: Sequence[str]) -> int:
         streams.use_utf8()
     elif not on_screen:
         streams.use_text_encoding(options.ascii, os.environ)
-    return run(options, on_screen)
+    return fleet.run(options, on_screen) if fleet.requested(options) else run(options, on_screen)

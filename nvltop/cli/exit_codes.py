@@ -24,7 +24,7 @@ EXIT_CODES: Final = {
     OK: "success",
     FAILED: "runtime error",
     USAGE: "usage error",
-    NO_DRIVER: "no driver, no NVML or no GPU",
+    NO_DRIVER: "no driver, no NVML or no GPU; Prometheus does not answer",
 }
 """Exit codes and their meanings, as `--help` shows them; `--check` has its own."""
 

@@ -16,6 +16,7 @@ MAX_WIDTH: Final = 100
 
 EXAMPLES: Final = {
     "nvltop --demo": "simulate a DGX H100, without any GPU",
+    "nvltop --demo nvl72": "simulate a rack of 18 nodes",
     "nvltop --json -n 60": "print a line of JSON each second for a minute",
 }
 

@@ -14,6 +14,7 @@ from nvltop import __version__
 from nvltop.cli.exit_codes import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
 from nvltop.cli.help import EXAMPLES
+from nvltop.fleet.environment import ENVIRONMENT as FLEET_ENVIRONMENT
 
 DESCRIPTION: Final = (
     "Shows the traffic and the errors of the NVLinks of one machine's GPUs, and whether NVLink limits a job. "
@@ -30,6 +31,7 @@ ENVIRONMENT: Final = {
     "XDG_STATE_HOME": "parent folder of nvltop/ with crash reports, instead of ~/.local/state",
     "HOST_SYS, HOST_PROC": "mount points of the host's /sys and /proc in a container",
     "HOST_DEV, HOST_LOG": "mount points of the host's /dev (for kmsg) and /var/log in a container",
+    **FLEET_ENVIRONMENT,
 }
 FILES: Final = {
     "~/.config/nvltop/config.toml": "config file; F2 writes it as well",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from nvltop.cli import fleet
 from nvltop.cli.exit_codes import usage_error
 from nvltop.config.settings import (
     MAX_INTERVAL_S,
@@ -51,6 +52,11 @@ def _allowing(flag: str) -> list[str]:
 
 def validate(options: argparse.Namespace) -> None:
     """Raise `CommandError` for flags that exclude or need each other."""
+    if fleet.requested(options):
+        fleet.validate(options)
+        return
+    if options.select is not None:
+        raise usage_error("--select needs --prometheus")
     if options.demo and options.demo not in NODES:
         raise usage_error(f"unknown simulated node {options.demo!r}; `nvltop --demo list` lists them")
     if options.scenario and options.scenario not in SCENARIOS:

@@ -10,6 +10,8 @@ from nvltop.cli import argument_types
 from nvltop.cli.exit_codes import usage_error
 from nvltop.config.settings import ALERTS, THEMES
 from nvltop.export import flags as metrics
+from nvltop.fleet import demo_fleets
+from nvltop.fleet import flags as fleet
 from nvltop.nvml.demo_nodes import DEFAULT_NODE, DEFAULT_SCENARIO, NODES, SCENARIOS
 from nvltop.report.formats import FORMATS
 from nvltop.snapshot import command
@@ -50,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _add_commands(p)
     command.add_flags(p)
     metrics.add_flags(p)
+    fleet.add_flags(p)
     _add_program(p)
     return p
 
@@ -145,13 +148,13 @@ def _add_simulation(p: argparse.ArgumentParser) -> None:
         "--demo",
         nargs="?",
         const=DEFAULT_NODE,
-        type=argument_types.NameFrom(NODES),
+        type=argument_types.NameFrom(NODES | demo_fleets.FLEETS),
         metavar="NODE",
         help=f"simulate a node (default {DEFAULT_NODE}); `list` lists them",
     )
     demo.add_argument(
         "--scenario",
-        type=argument_types.NameFrom(SCENARIOS),
+        type=argument_types.NameFrom(SCENARIOS | demo_fleets.SCENARIOS),
         metavar="NAME",
         help=f"what happens on it (default {DEFAULT_SCENARIO}); `list` lists them",
     )

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import select
 import shutil
-import socket
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,10 +20,10 @@ from nvltop.export.exporter import Exporter
 from nvltop.export.exposition import MetricsPage
 from nvltop.model import Frame
 from tests.export.conftest import ALERTS
+from tests.prometheus_server import Prometheus
 
 FOLDER = Path(export.__file__).parent
 TEXT = (FOLDER / "alerts.yml").read_text()
-PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")),
@@ -236,47 +230,6 @@ def _written(name: str, labels: dict[str, str]) -> str:
     return f"{name}{{{','.join(f'{key}={json.dumps(value)}' for key, value in labels.items())}}}"
 
 
-class Prometheus:
-    """A server of its own that scrapes and judges several times a second."""
-
-    def __init__(self, folder: Path, targets: list[str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        config = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
-            "rule_files": [str(FOLDER / "alerts.yml")],
-            "scrape_configs": [{"job_name": "nvltop", "static_configs": [{"targets": targets}]}],
-        }
-        (folder / "prometheus.yml").write_text(json.dumps(config))
-        self.process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("w"),
-            env={"PATH": os.environ["PATH"]},
-        )
-
-    def get(self, path: str, **query: str) -> Any:
-        """Return the data of an answer, None if there is none yet."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return json.load(answer)["data"]
-        except OSError:
-            return None
-
-    def wait(self, path: str, enough: Callable[[Any], bool], **query: str) -> Any:
-        end = time.monotonic() + PATIENCE_S
-        while (data := self.get(path, **query)) is None or not enough(data):
-            assert time.monotonic() < end, f"{path} {query}: {data}"
-            select.select([], [], [], 0.1)
-        return data
-
-
 @pytest.fixture
 def served() -> Iterator[Callable[[Frame], str]]:
     """Return a function that serves a frame, and gives its address."""
@@ -297,7 +250,16 @@ def test_a_real_prometheus_scrapes_several_nodes_and_alerts(watched, served, tmp
     broken = served(watched("dgx-h100", "link-down", 20))
     whole = served(watched("gb200-tray", "training", 3))
     plain = served(watched("rtx4090-pair", "training", 3))
-    prometheus = Prometheus(tmp_path, [broken, whole, plain])
+    prometheus = Prometheus(
+        tmp_path,
+        {
+            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
+            "rule_files": [str(FOLDER / "alerts.yml")],
+            "scrape_configs": [
+                {"job_name": "nvltop", "static_configs": [{"targets": [broken, whole, plain]}]}
+            ],
+        },
+    )
     try:
         up = prometheus.wait("query", lambda d: len(d["result"]) == 3, query="up == 1")
         assert {r["metric"]["instance"] for r in up["result"]} == {broken, whole, plain}
@@ -317,8 +279,7 @@ def test_a_real_prometheus_scrapes_several_nodes_and_alerts(watched, served, tmp
         for expr in _dashboard():
             assert prometheus.get("query", query=expr) is not None, expr
     finally:
-        prometheus.process.terminate()
-        prometheus.process.wait(PATIENCE_S)
+        prometheus.stop()
 
 
 def _dashboard() -> list[str]:

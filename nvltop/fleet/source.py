@@ -1,0 +1,78 @@
+"""What the engine asks for, and what a source returns: samples and series of named queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from nvltop.fleet.select import Matcher
+
+Labels: TypeAlias = "Mapping[str, str]"
+
+
+class FleetError(Exception):
+    """Prometheus could not be queried; the message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A named query with its parameters; `queries.promql` returns its text."""
+
+    name: str
+    window_s: float = 0.0
+    """Window of rates, seconds."""
+    errors_window_s: float = 0.0
+    """Window of error counts, seconds."""
+    where: tuple[Matcher, ...] = ()
+    """Matchers beside those of the user: one node, one GPU."""
+    metric: str = ""
+    """Metric that shows that a node answers."""
+    recorded: bool = False
+    """Whether the recording rules of `--print-rules` can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of an instant query; its value is finite."""
+
+    labels: Labels
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of an instant query."""
+
+    samples: tuple[Sample, ...]
+    time_s: float | None = None
+    """Time of the evaluation by the server's clock; None if there is no sample."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a range query: pairs of Unix time and value, in order of time."""
+
+    labels: Labels
+    points: tuple[tuple[float, float], ...]
+
+
+class Source(Protocol):
+    """Answers named queries. The methods may block, and raise `FleetError`."""
+
+    @property
+    def simulated(self) -> str:
+        """Name of the simulated group of nodes; empty if it is real."""
+
+    def instant(self, query: Query) -> Answer:
+        """Return the values of a query now."""
+
+    def range(self, query: Query, start_s: float, end_s: float, step_s: float) -> tuple[Series, ...]:
+        """Return the values of a query at steps between two Unix times of the server's clock."""
+
+    def raw(self, query: Query) -> tuple[Series, ...]:
+        """Return the stored samples of a query for a range of time."""
+
+    def close(self) -> None:
+        """Close connections."""

@@ -1,0 +1,134 @@
+"""Sums of members with unknown values, and matchers that cannot change a query."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.fleet import select
+from nvltop.fleet.domains import domains, natural
+from nvltop.fleet.errors import LinkErrors
+from nvltop.fleet.model import PartialSum
+from nvltop.fleet.nodes import Member, Values, answering, silent
+from nvltop.fleet.phrases import rate_sum
+from nvltop.fleet.queries import NODE_LABELS, VALUE_LABEL, promql
+from nvltop.fleet.source import Query, Sample
+from nvltop.model import Missing, known
+
+RATES = st.floats(0, 1e13)
+PARTS = st.one_of(
+    st.builds(PartialSum, RATES, st.integers(0, 8)),
+    st.builds(PartialSum, st.just(Missing("silent")), st.integers(0, 8)),
+)
+
+
+@given(st.lists(PARTS))
+def test_a_sum_counts_each_unknown_member_and_adds_nothing_for_it(parts):
+    total = PartialSum.of(parts)
+    values = [part.value for part in parts if known(part.value)]
+    assert total.unknown == sum(not known(p.value) or p.unknown > 0 for p in parts)
+    if values:
+        assert total.value == math.fsum(values)
+    else:
+        assert not known(total.value)
+    if total.unknown:
+        assert not known(total.complete)
+        assert "unknown" in rate_sum(total) or rate_sum(total) == "?"
+
+
+@given(
+    gpus=st.integers(1, 8),
+    rated=st.integers(0, 8),
+    read=st.integers(0, 8),
+    given_values=st.sets(st.sampled_from(("tx", "rx", "links_up", "links", "limit", "rated", "links_read"))),
+)
+def test_a_node_without_all_its_gpus_is_never_complete(gpus, rated, read, given_values):
+    every = {"tx": 1e12, "rx": 2e12, "links_up": 72.0, "links": 72.0, "limit": 3e12}
+    every |= {"rated": min(rated, gpus), "links_read": min(read, gpus)}
+    numbers = {name: value for name, value in every.items() if name in given_values}
+    numbers |= {"gpus": gpus, "scraped": 100.0}
+    member = Member("a", {"instance": "a"}, 100.0, gpus)
+    node = answering(member, "a", Values(numbers), LinkErrors().of_node("a", gpus), 101.0)
+    complete = numbers.get("rated", 0) >= gpus
+    assert known(node.tx.complete) == ("tx" in numbers and complete)
+    assert known(node.rx.complete) == ("rx" in numbers and complete)
+    if "links_up" not in numbers or numbers.get("links_read", 0) < gpus:
+        assert not known(node.links_up.complete)
+        assert not known(node.limit_share)
+    assert not known(node.errors.complete)
+    gone = silent(Member("b", {"instance": "b"}, 50.0), "b", Missing("silent since 10:00"))
+    (domain,) = domains([node, gone])
+    assert domain.tx.unknown >= 1
+    assert domain.gpus == PartialSum(float(gpus), 1)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 4)), st.integers(1, 4))
+def test_errors_of_gpus_that_were_not_compared_are_unknown(counted, gpus):
+    samples = [Sample({"instance": n, VALUE_LABEL: "counted"}, c) for n, c in counted.items()]
+    errors = LinkErrors.of(samples, Missing("no data"))
+    for name in "abc":
+        part = errors.of_node(name, gpus)
+        assert known(part.complete) == (counted.get(name, 0) >= gpus)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+@given(st.lists(st.tuples(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), TEXT), min_size=1, max_size=4))
+def test_matchers_survive_writing_and_parsing(pairs):
+    matchers = tuple(select.Matcher(name, "=", value) for name, value in pairs if name != "__name__")
+    if matchers:
+        assert select.parse(",".join(map(str, matchers))) == matchers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "job",
+        "job=x",
+        'job="x"} or up',
+        'job="x" or b="y"',
+        '__name__="up"',
+        'job="\\d"',
+        'a="b" c="d"',
+        '"',
+        "{",
+    ],
+)
+def test_what_is_not_a_matcher_is_refused(text):
+    with pytest.raises(select.SelectError):
+        select.parse(text)
+
+
+def without_strings(text: str) -> str:
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', text)
+
+
+@given(TEXT)
+def test_a_value_stays_inside_its_quotes(value):
+    texts = [promql(Query("nodes", 60.0), (select.Matcher("job", "=", v),)) for v in (value, "x")]
+    assert len(set(map(without_strings, texts))) == 1
+
+
+NAMES = """nodes events past xids seen scrapes fabric windows errors node_errors history gpus gpu_history
+links link_history dcgm_nodes dcgm_gpus dcgm_history dcgm_gpu_history"""
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_every_query_restricts_every_metric(recorded):
+    where = (select.Matcher("job", "=", "x"),)
+    for name in NAMES.split():
+        text = promql(Query(name, 60.0, 3600.0, recorded=recorded), where)
+        metrics = re.findall(r'\b((?:nvltop_|nvltop:|DCGM_FI_)[\w:]+)(?=[^"\w:])(\{job="x"\})?', text)
+        assert metrics
+        assert all(matched for _, matched in metrics), (name, text)
+
+
+def test_names_sort_by_their_numbers():
+    assert sorted(["t10", "t2", "t1a", "t1"], key=natural) == ["t1", "t1a", "t2", "t10"]
+    assert set(NODE_LABELS) >= {"Hostname", "hostname"}
