@@ -76,6 +76,26 @@ def describe(frame: Frame, activity: Activity) -> str:
     return SEPARATOR.join(parts)
 
 
+def summarize_parts(frame: Frame, activity: Activity) -> list[str]:
+    """Return the activity of a job in short parts, the most important first: `step 2 s`, `61% comm at …`."""
+    step, found = activity.step, judgement_of(frame, activity)
+    parts = [_step(step, found)] if known(step) else []
+    if found and found.state == "silent":
+        return parts or [f"no NVLink traffic for {age(found.silent_s)}"]
+    if found and known(found.busy) and found.busy and found.state not in ("no-traffic", "idle"):
+        level = f" at {percent(found.level)} of NCCL max" if known(found.level) else ""
+        parts.append(f"{percent(found.busy)} comm{level}")
+    if activity.straggler:
+        parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
+    if found and found.state in STATE_PHRASES:
+        parts.append(STATE_PHRASES[found.state])
+    kinds = dict.fromkeys(limit.kind for limit in activity.limits)
+    parts += [LIMIT_PHRASES[kind] for kind in kinds if kind in LIMIT_PHRASES]
+    if found and (rates := reached_rate(found)) and found.state not in ("no-traffic", "idle"):
+        parts.append(rates)
+    return parts
+
+
 def describe_briefly(frame: Frame, activity: Activity) -> str:
     """Return `step 2 s, 61% of it with traffic`; empty if no step was found."""
     step, found = activity.step, judgement_of(frame, activity)

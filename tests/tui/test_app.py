@@ -36,12 +36,14 @@ async def test_everything_is_there_at_each_size(app, size):
     async with app.run_test(size=size) as pilot:
         await settle(app, pilot)
         text = screen(app)
-        for word in ("CPU[", "144/144 links up", "Main", "%SPD", "NV18", "F1Help", "F10Quit"):
+        for word in ("CPU[", "144/144", "Main", "%SPD", "NV18", "torchrun", "F1Help", "F10Quit"):
             assert word in text
         assert [g.gpu.index for g in app.view.gpus] == list(range(8))
         assert shown(app, "gpus").size.height == 9
-        assert shown(app, "matrix").size.height >= 9
+        assert "all 8 GPUs joined through 4 NVSwitches, NV18 each" in shown(app, "topology").text()
+        assert not shown(app, "matrix").display
         assert shown(app, "links").display == (size[0] >= 100)
+        assert shown(app, "node-chart").display == (size != (120, 40))
 
 
 @pytest.mark.parametrize("keys", ["q", "f10"])
@@ -105,35 +107,32 @@ async def test_enter_goes_into_the_links_and_back(app):
         await pilot.press("down", "enter")
         await settle(app, pilot)
         assert shown(app, "links").display
-        assert not shown(app, "matrix").display
+        assert not shown(app, "node-chart").display
         await pilot.press("down", "down", "end")
         assert app.view.link == 17
         assert " 17 up" in shown(app, "links").text()
         assert "GPU 1 > link 17" in shown(app, "links").text()
         await pilot.press("escape")
         await settle(app, pilot)
-        assert shown(app, "matrix").display
+        assert shown(app, "node-chart").display
         assert app.view.gpu == 1
 
 
 @pytest.mark.parametrize("key", ["f5", "t"])
-async def test_f5_shows_matrix_links_and_nics_in_turn(app, key):
+async def test_f5_shows_each_hidden_pane_in_turn(app, key):
     app = app(seconds=3.0)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(app, pilot)
-        assert "F5Links" in shown(app, "keys").text()
+        for label, pane in (("F5Matrix", "matrix"), ("F5Links", "links"), ("F5NICs", "nics")):
+            assert label in shown(app, "keys").text()
+            await pilot.press(key)
+            await settle(app, pilot)
+            assert shown(app, pane).display
+        assert "mlx5_0" in shown(app, "nics").text()
+        assert "F5Auto" in shown(app, "keys").text()
         await pilot.press(key)
         await settle(app, pilot)
-        assert shown(app, "links").display
-        assert "F5NICs" in shown(app, "keys").text()
-        await pilot.press(key)
-        await settle(app, pilot)
-        assert not shown(app, "links").display
-        assert "mlx5_0" in shown(app, "below").text()
-        assert "F5Matrix" in shown(app, "keys").text()
-        await pilot.press(key)
-        await settle(app, pilot)
-        assert shown(app, "matrix").display
+        assert shown(app, "node-chart").display
 
 
 async def test_pause_freezes_the_picture_but_not_the_sampling(app):
@@ -173,7 +172,7 @@ async def test_a_double_click_goes_into_the_links_and_escape_back(app):
         await settle(app, pilot)
         assert (app.view.gpu, app.view.links_focused, shown(app, "links").display) == (2, True, True)
         await pilot.press("escape")
-        assert (app.view.links_focused, app.view.show_links) == (False, False)
+        assert (app.view.focus, app.view.pane) == ("gpus", "")
 
 
 async def test_a_click_below_the_last_row_selects_nothing(app):
@@ -208,7 +207,7 @@ async def test_no_links_cannot_have_the_focus(app):
         await pilot.press("enter", "down")
         await settle(app, pilot)
         assert (app.view.gpu, app.view.links_focused) == (1, False)
-        assert "no NVLink" in shown(app, "links").text()
+        assert "no NVLink between the 2 GPUs" in shown(app, "topology").text()
 
 
 async def test_the_palette_knows_every_action(app):
@@ -222,7 +221,7 @@ async def test_the_palette_knows_every_action(app):
             "Pause",
             "Record, or stop",
             "Next tab",
-            "Matrix, links or NICs",
+            "Matrix, chart, links or NICs",
             "Quit",
         }
         assert not any("Replay" in title for title in commands)
@@ -341,7 +340,7 @@ async def test_unknown_is_a_question_mark_on_screen(app):
         app.source.advance(1.0)
         await settle(app, pilot)
         row = shown(app, "gpus").text().splitlines()[1]
-        assert row.split()[8:10] == ["?", "?"]
+        assert row.split()[5:7] == ["?", "?"]
         assert "no permission" in shown(app, "links").text()
 
 

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import RateHistory
-from nvltop.model import ErrorCount, Finding, Missing, Severity
+from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
 from nvltop.tui.render.meters import BarMeter, bar
 from nvltop.tui.render.row import fit, fit_text, text_of
-from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.status import status
 
@@ -45,18 +45,20 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
 
 
 def test_meter_is_htops():
-    spans = bar(BarMeter("CPU", 0.5, "50.0%", "cpu"), 25, UNICODE)
-    assert "".join(text for text, _ in spans) == "CPU[||||||||||     50.0%]"
+    spans = bar(BarMeter("CPU", 0.5, "50.0%", "cpu"), 26, UNICODE)
+    assert "".join(text for text, _ in spans) == "CPU[|||||     ]      50.0%"
 
 
 def test_meter_has_the_ceilings_tick():
-    spans = bar(BarMeter("TX", 0.25, "", "tx", 0.75), 45, UNICODE)
-    assert "".join(text for text, _ in spans) == "TX [" + "|" * 10 + " " * 20 + "¦" + " " * 9 + "]"
+    for width, inner in ((24, 8), (56, 40)):
+        spans = bar(BarMeter("TX", 0.25, "2.830 TB/s", "tx", 0.75), width, UNICODE)
+        line = ("|" * (inner // 4)).ljust(inner * 3 // 4) + "¦"
+        assert "".join(text for text, _ in spans) == f"TX [{line.ljust(inner)}] 2.830 TB/s"
 
 
 def test_unknown_meter_is_empty_and_says_so():
-    spans = bar(BarMeter("CPU", Missing("no permission"), "?", "cpu"), 25, UNICODE)
-    assert "".join(text for text, _ in spans) == "CPU[                   ?]"
+    spans = bar(BarMeter("CPU", Missing("no permission"), "?", "cpu"), 26, UNICODE)
+    assert "".join(text for text, _ in spans) == "CPU[          ]          ?"
 
 
 def test_80_columns_keep_the_verdict_whole(view):
@@ -79,13 +81,14 @@ def test_gpus_that_are_not_seen_are_counted(view, width, top, height, words):
 
 def test_gpu_table_at_80_columns(view):
     rows = texts(gpus.table(view("dgx-h100", "idle"), 80, 9, 0))
-    assert " ".join(rows[0].split()) == "GPU NAME UTIL% MEM PWR TEMP TX GB/s RX GB/s %SPD LINKS ERR"
+    assert " ".join(rows[0].split()) == "GPU UTIL% MEM PWR TEMP TX GB/s RX GB/s %SPD LINKS ERR TX"
     cells = rows[1].split()
-    assert cells[:6] == ["0", "H100", "80GB", "HBM3", "0", "0.5/80G"]
-    assert cells[6].endswith("W")
-    assert cells[7].endswith("°")
-    assert cells[8:] == ["0", "0", "0", "18/18", "0"]
+    assert cells[:3] == ["0", "0", "0.5/80G"], "the name, which is the same for all, is in the header"
+    assert cells[3].endswith("W")
+    assert cells[4].endswith("°")
+    assert cells[5:10] == ["0", "0", "0", "18/18", "0"]
     assert len(rows) == 9
+    assert "NAME" in texts(gpus.table(view("mixed"), 120, 9, 0))[0]
 
 
 def test_a_node_without_nvlink_has_pcie_columns_instead(view):
@@ -129,8 +132,8 @@ def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
 
 def test_errors_that_moved_are_shown_in_the_header_and_marked(view):
     v = view("dgx-h100", "errors", 30.0)
-    assert "GPU 3 link 7" in header.health(v)[0]
-    assert "replays/min" in header.health(v)[0]
+    assert "GPU 3 link 7" in header.health(v, 54)[0][0]
+    assert "replays/min" in header.health(v, 54)[0][0]
     spans = gpus.table(v, 80, 9, 0)[4]
     assert any(role == "error" and text.strip() for text, role in spans)
 
@@ -161,9 +164,64 @@ def test_findings_are_shown_worst_first_with_their_count(view):
     v = view()
     warnings = (finding("warning", "w1"), finding("warning", "w2"), finding("info", "i"))
     v.frame = replace(v.frame, findings=warnings)
-    assert header.health(v) == ("2 warnings: w1", "warn")
+    assert header.health(v, 54) == [("2 warnings: w1", "warn")]
     v.frame = replace(v.frame, findings=(finding("critical", "GPU 3 fell off the bus"), *warnings))
-    assert header.health(v) == ("1 critical, 2 warnings: GPU 3 fell off the bus", "error")
+    for room, text in (
+        (54, "1 critical, 2 warnings: GPU 3 fell off the bus"),
+        (40, "critical +2: GPU 3 fell off the bus"),
+        (29, "! GPU 3 fell off the bus (+2)"),
+    ):
+        assert header.health(v, room) == [(text, "error")]
+
+
+@given(
+    st.integers(80, 300),
+    st.lists(
+        st.tuples(
+            st.sampled_from([s for s in Severity if s.is_problem]),
+            st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=MAX_HEADLINE),
+        ),
+        min_size=1,
+        max_size=99,
+    ),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=MAX_HEADLINE),
+)
+def test_no_verdict_and_no_worst_finding_is_cut_from_80_columns_on(width, found, verdict):
+    findings = tuple(Finding("rule", s, None, None, "A sentence", headline=text) for s, text in found)
+    frame = replace(EMPTY_FRAME, findings=findings, verdict=Verdict("carrying", "", verdict))
+    rows = texts(header.header(ViewState(frame=frame), width))
+    assert rows[2].endswith(verdict) or verdict in rows[2]
+    worst = max(s for s, _ in found)
+    assert any(text in rows[3] or text == verdict for s, text in found if s is worst)
+    assert all(len(row) <= width for row in rows)
+    bars = [row[: row.index("]")] for row in rows if "[" in row[:5]]
+    assert all(len(bar) <= width // 3 for bar in bars), "meters get at most a third"
+
+
+def test_the_header_names_the_machine_but_no_machine_for_a_simulated_node(view):
+    v = view()
+    real = replace(v.frame.inventory, demo=None, hostname="node-17")
+    assert "node-17" not in texts(header.header(v, 200))[0]
+    v.frame = replace(v.frame, inventory=real)
+    for width in (60, 80, 200):
+        assert "node-17 · 8 × H100" in texts(header.header(v, width))[0]
+
+
+@pytest.mark.parametrize("width", [80, 120, 200, 274])
+def test_the_ceiling_is_marked_at_every_width(view, width):
+    for row in texts(header.header(view(), width))[2:4]:
+        assert "¦" in row[: row.index("]")]
+
+
+def test_green_is_never_beside_something_critical(view):
+    v = view()
+    v.frame = replace(v.frame, verdict=Verdict("carrying", "", "NVLink works"))
+    assert header._verdict(v.frame) == ("NVLink works", "ok")
+    bad = Finding("nic-down", Severity.CRITICAL, None, None, "A sentence", headline="NIC mlx5_5 went down")
+    v.frame = replace(v.frame, findings=(bad,))
+    assert all(role != "ok" for row in header.header(v, 80) for _, role in row)
+    v.frame = replace(v.frame, verdict=Verdict("degraded", "", bad.headline))
+    assert header._verdict(v.frame)[1] == "error"
 
 
 def test_status_says_why_a_value_of_the_selection_is_unknown(view):
@@ -233,12 +291,16 @@ def test_sparklines_have_a_column_a_second(values, scale):
 
 def test_pairs_behind_switches_are_estimated_only_when_asked(view):
     assert "≈" not in "".join(texts(matrix.rows(view(), 90, 10)))
-    head, first, *_ = texts(matrix.rows(view(estimate=True), 150, 10))
-    assert head.startswith("≈")
-    assert "GB/s that the row may send" in head
+    head, first, *_ = texts(matrix.rows(view(matrix_content="tx"), 150, 10))
+    assert "GB/s sent" in head
     assert first.count("≈") == 7
-    assert "≈" not in "".join(texts(matrix.rows(view("hgx-a100-4", estimate=True), 90, 10))[1:])
-    estimating = view(estimate=True)
+    assert "N0" not in head, "NVLink does not lead to a NIC"
+    direct = view("hgx-a100-4", matrix_content="tx")
+    assert "≈" not in "".join(texts(matrix.rows(direct, 90, 10))[1:])
+    sent = [float(cell) for cell in texts(matrix.rows(direct, 90, 10))[1].split()[2:5]]
+    total = direct.frame.gpus[0].nvlink.mean_tx_bytes_per_s
+    assert sum(sent) == pytest.approx(total / 1e9, rel=0.02), "a row adds up to the TX of its GPU"
+    estimating = view(matrix_content="tx")
     for width in range(1, 90, 7):
         assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
 

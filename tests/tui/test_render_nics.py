@@ -150,6 +150,6 @@ def test_every_column_of_the_matrix_is_reached(view, width):
         counted = [int(name[1:]) for name in head if name[0] == "+"]
         assert sum(counted) == 20 - len(columns)
         first = matrix.VisibleColumns.of(v, width).first
-        assert matrix.cell_at(3 + 5 * (column - first), 1, 0, first) == (0, column)
+        assert matrix.cell_at(v, 3 + 5 * (column - first), 1, 0, first) == (0, column)
         seen |= set(columns)
     assert len(seen) == 20

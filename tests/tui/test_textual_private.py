@@ -173,7 +173,7 @@ async def test_textual_draws_by_itself_and_nvltop_says_so_once(script, monkeypat
         reason = "NVLTOP_DIRECT=0" if cause == "switch" else "lacks Compositor.visible_widgets"
         assert notice.message.startswith("Textual draws and reads keys by itself: ")
         assert notice.message.endswith(reason)
-        assert "NV18" in app.main.query_one("#matrix").text()
+        assert "NV18" in app.main.query_one("#topology").text()
         await pilot.press("2")
         assert app.main.tab.TITLE == "Links"
         await pilot.press("q")

@@ -48,7 +48,7 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
     a, b = frame.gpus[i], frame.gpus[j]
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
-    lines = facts(frame, i, j, view.estimate)
+    lines = facts(frame, i, j, view.matrix_content in ("tx", "share"))
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in lines]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
     out.append(fit([(head, "title")], width, "title"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import Final
 
 from nvltop.analysis.health.gpu_names import gpu_names
@@ -12,13 +11,13 @@ from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.tui.render import meters
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
-TEXT_WIDTH: Final = 60
-"""Columns that the longest texts take, including the blanks before them."""
-WIDE_SCREEN: Final = 160
-"""Columns from which the meters get two fifths of the width."""
+MIN_TEXT_WIDTH: Final = 54
+"""Columns of the texts at least: those of a headline, its mark and the number of further findings."""
+METERS_SHARE: Final = 3
+"""Part of the width that the meters get at most: a third."""
 SEVERITY_ROLES: Final = {
     Severity.CRITICAL: "error",
     Severity.WARNING: "warn",
@@ -30,45 +29,56 @@ SEVERITY_ROLES: Final = {
 ALARMING_VERDICTS: Final = ("saturated", "partly", "silent", "pcie", "unknown", "no-gpu")
 """Verdicts that are drawn as warnings."""
 MARGIN: Final = "  "
+SIMULATED: Final = "SIMULATED"
 STARTING_STATES: Final = ("starting", "replaced")
 
 
 def header(view: ViewState, width: int) -> list[Row]:
     """Return the four rows of the header."""
-    frame = view.frame
     # The texts matter more than the meters, so the meters are narrowed first.
-    left = max(0, min(width // 2, width - TEXT_WIDTH)) if width < WIDE_SCREEN else width * 2 // 5
-    texts = [_node(view), _nvlink(view), _verdict(frame), health(view)]
+    left = max(0, min(width // METERS_SHARE, width - len(MARGIN) - MIN_TEXT_WIDTH))
+    shown = meters.meters(view)
+    number = meters.number_width(shown)
+    bars = [meters.bar(meter, left, view.glyphs, number) for meter in shown]
+    room = width - (left + len(MARGIN) if any(bars) else 0)
+    texts = [_nvlink(view, room), _verdict(view.frame)]
+    lines = [_node(view, room), *([(fit_text(text, room, view.glyphs), role)] for text, role in texts)]
+    lines.append(health(view, room))
+    bars += [[]] * (len(lines) - len(bars))
     rows = []
-    for meter, (text, role) in zip_longest(meters.meters(view), texts):
-        bar = meters.bar(meter, left, view.glyphs) if meter else []
-        if bar:
-            bar.append((MARGIN, ""))
-        room = width - (left + len(MARGIN) if bar else 0)
-        rows.append(fit([*bar, (fit_text(text, room, view.glyphs), role)], width))
+    for bar, line in zip(bars, lines, strict=True):
+        before = [*bar, (MARGIN, "")] if bar else [(" " * (width - room), "")]
+        rows.append(fit([*before, *line], width))
     return rows
 
 
-def _node(view: ViewState) -> TextRun:
+def _node(view: ViewState, room: int) -> list[TextRun]:
+    """Return the host name, the GPUs and the driver; a simulated node has no host name."""
     frame = view.frame
     text = view.cache.parts.get("node", (frame.inventory,), lambda: node_line(frame).replace("NVIDIA ", ""))
+    host = frame.inventory.hostname
+    # In front, so that a narrow screen does not hide which node this is, or that it is not real.
+    first = displayable(host, view.glyphs) if known(host) else ""
     if frame.inventory.demo:
-        # In front, so that a narrow screen does not hide that the node is not real.
-        return f"SIMULATED{SEPARATOR}{text.partition(SEPARATOR + 'SIMULATED')[0]}", "warn"
-    waiting = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
-    return text or waiting, "value"
+        first, text = SIMULATED, text.partition(SEPARATOR + SIMULATED)[0]
+    if not text:
+        text = "nothing is read" if frame.tick.worker == "ended" else "waiting for the NVIDIA driver"
+    shown = fit_text(SEPARATOR.join(filter(None, (first, text))), room, view.glyphs)
+    return [(shown[: len(first)], "warn" if frame.inventory.demo else "bold"), (shown[len(first) :], "value")]
 
 
-def _nvlink(view: ViewState) -> TextRun:
+def _nvlink(view: ViewState, room: int) -> TextRun:
     frame = view.frame
     inputs = frame.inventory, frame.findings, [(g.state, g.nvlink.links_up, g.fabric) for g in frame.gpus]
-    return view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame)), ""
+    text = view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame))
+    return text if len(text) <= room else text.replace(" links up", " up"), ""
 
 
 def _verdict(frame: Frame) -> TextRun:
     found = frame.verdict
     if found.id == "degraded":
-        return found.headline, "error"
+        worst = max((f.severity for f in frame.findings if f.headline == found.headline), default=None)
+        return found.headline, SEVERITY_ROLES[worst] if worst else "error"
     if found.id in ALARMING_VERDICTS:
         return found.headline, "warn"
     # Green only if there is neither a warning nor anything else that limits the job.
@@ -77,12 +87,15 @@ def _verdict(frame: Frame) -> TextRun:
     return found.headline, "ok" if found.id == "carrying" and not wrong and not limited else ""
 
 
-def health(view: ViewState) -> TextRun:
+def health(view: ViewState, room: int) -> list[TextRun]:
     """Return the most important of these: a driver that does not answer, faults, the job, link errors."""
     frame = view.frame
+    if not (state := _driver_state(view)) and (found := _findings(view, room)):
+        return found
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    fault = _driver_state(view) or _findings(view) or note or _lost_gpus(frame) or _risen_errors(frame)
-    return fault or _activity(view) or _errors(frame)
+    fault = state or note or _lost_gpus(frame) or _risen_errors(frame)
+    text, role = fault or _activity(view) or _errors(frame)
+    return [(fit_text(text, room, view.glyphs), role)]
 
 
 def _driver_state(view: ViewState) -> TextRun | None:
@@ -101,32 +114,33 @@ def _driver_state(view: ViewState) -> TextRun | None:
     return None
 
 
-def _findings(view: ViewState) -> TextRun | None:
+def _findings(view: ViewState, room: int) -> list[TextRun]:
     """Return the number of findings by severity, and the headline of the worst: `1 critical, 2 warnings: …`.
 
-    Findings that follow from another one are not counted. If the text is longer than `TEXT_WIDTH`, the
-    numbers are shortened to `critical +3: `. If the verdict in the row above is the worst headline already,
-    this row shows the next one, or the activity of the job.
+    Findings that follow from another one are not counted. If the text is too long for `room`, the numbers are
+    shortened, never the headline. If the verdict in the row above is the worst headline already, this row
+    shows the next one, or the activity of the job.
     """
     frame = view.frame
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
     if not found:
-        return None
+        return []
     counts = severity_counts(found)
     found.sort(key=lambda f: -f.severity.rank)
-    worst = found[0]
     others = [f for f in found if f.headline != frame.verdict.headline]
     if not others:
         job = _activity(view)
-        return SEPARATOR.join([counts, *([job[0]] if job else ["see Health"])]), SEVERITY_ROLES[
-            worst.severity
-        ]
-    worst = others[0]
-    line = f"{counts}: {worst.headline}"
-    if len(line) > TEXT_WIDTH - len(MARGIN):
-        more = f" +{len(found) - 1}" if len(found) > 1 else ""
-        line = f"{worst.severity}{more}: {worst.headline}"
-    return line, SEVERITY_ROLES[worst.severity]
+        rest = SEPARATOR + (job[0] if job else "see Health")
+        shown = fit_text(counts + rest, room, view.glyphs)
+        return [(shown[: len(counts)], SEVERITY_ROLES[found[0].severity]), (shown[len(counts) :], "")]
+    worst, more = others[0], len(found) - 1
+    texts = [
+        f"{counts}: {worst.headline}",
+        f"{worst.severity}{f' +{more}' if more else ''}: {worst.headline}",
+        f"! {worst.headline}{f' (+{more})' if more else ''}",
+    ]
+    text = next((text for text in texts if len(text) <= room), texts[-1])
+    return [(fit_text(text, room, view.glyphs), SEVERITY_ROLES[worst.severity])]
 
 
 def _lost_gpus(frame: Frame) -> TextRun | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +14,16 @@ from nvltop.tui.render.row import TextRun
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
 
-MIN_METER_WIDTH: Final = 18
+MIN_METER_WIDTH: Final = 20
 """Columns below which a meter is left out."""
 HEADER_LINES: Final = 4
 """Number of rows of the header."""
-FRAME_WIDTH: Final = 5
-"""Columns of the caption and the brackets together."""
+FRAME_WIDTH: Final = 6
+"""Columns of the caption, the brackets and the blank before the number."""
+MIN_NUMBER_WIDTH: Final = 10
+"""Columns of the number behind the bar, at its shortest: `2.830 TB/s`."""
+NEAR_CEILING: Final = 0.9
+"""Share of the ceiling from which traffic is drawn as near its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +40,28 @@ class BarMeter:
     """Position of the ceiling on the bar, 0…1."""
 
 
-def bar(meter: BarMeter, width: int, glyphs: Glyphs) -> list[TextRun]:
-    """Return `CPU[|||||      38.2%]`: the text right-aligned over the fill, with a tick at the ceiling."""
-    if width < MIN_METER_WIDTH:
+def number_width(shown: Sequence[BarMeter]) -> int:
+    """Return the columns of the widest number of several meters, so that their bars have the same length."""
+    return max([MIN_NUMBER_WIDTH, *(len(meter.text) for meter in shown)])
+
+
+def bar(meter: BarMeter, width: int, glyphs: Glyphs, number: int = MIN_NUMBER_WIDTH) -> list[TextRun]:
+    """Return `CPU[|||||     ¦  ]      38.2%`: a bar with a tick at the ceiling, and the number behind it."""
+    inner = width - FRAME_WIDTH - number
+    if width < MIN_METER_WIDTH or inner < 1:
         return []
-    inner = width - FRAME_WIDTH
     filled = 0
     if known(meter.share) and meter.share > 0:
         filled = max(1, round(min(meter.share, 1.0) * inner))
-    text = meter.text[:inner]
-    edge = inner - len(text)
-    line = ("|" * filled).ljust(inner)[:edge] + text
+    line = ("|" * filled).ljust(inner)
     tick = min(inner - 1, round(meter.tick * inner)) if known(meter.tick) else inner
-    if tick < edge:
+    if tick < inner:
         drawn = [*_bar_part(line, 0, tick, filled, meter), (glyphs.tick, "warn")]
         drawn += _bar_part(line, tick + 1, inner, filled, meter)
     else:
         drawn = _bar_part(line, 0, inner, filled, meter)
-    return [(f"{meter.caption:3}", "caption"), ("[", "bracket"), *drawn, ("]", "bracket")]
+    edges: list[TextRun] = [(f"{meter.caption:3}", "caption"), ("[", "bracket")]
+    return [*edges, *drawn, ("]", "bracket"), (" " + meter.text[:number].rjust(number), "")]
 
 
 def _bar_part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
@@ -93,7 +102,7 @@ def _power(frame: Frame) -> BarMeter:
     now, limit = _total([g.gauges.power_w for g in fresh]), _total([g.gpu.power_limit_w for g in fresh])
     share = now / limit if known(now) and known(limit) and limit else NOT_READ
     text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
-    return BarMeter("Pwr", share, text + (" + ?" if len(fresh) < len(frame.gpus) else ""), "power")
+    return BarMeter("Pwr", share, text + ("+?" if len(fresh) < len(frame.gpus) else ""), "power")
 
 
 def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
@@ -104,7 +113,7 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     out = caption == "TX"
     # The last rates of a GPU that no longer answers do not count as current traffic.
     fresh = [g for g in frame.gpus if not g.stale and g.state == "ok"]
-    part = " + ?" if len(fresh) < len(frame.gpus) else ""
+    part = "+?" if len(fresh) < len(frame.gpus) else ""
     linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
     tick: Maybe[float] = NOT_READ
     speeds: list[Maybe[float]]
@@ -118,7 +127,9 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
         speeds = [pcie_speed(g) or NOT_READ for g in fresh]
     moved, speed = _total(rates), _total(speeds)
     share = moved / speed if known(moved) and known(speed) and speed else NOT_READ
-    return BarMeter(caption, share, prefix + unit.text(moved) + part, caption.lower(), tick)
+    near = known(share) and known(tick) and share >= NEAR_CEILING * tick
+    role = "warn" if near else caption.lower()
+    return BarMeter(caption, share, prefix + unit.text(moved) + part, role, tick)
 
 
 def _total(values: list[Maybe[float]]) -> Maybe[float]:

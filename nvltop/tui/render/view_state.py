@@ -66,12 +66,12 @@ class ViewState:
     links_focused: bool = False
     column: int | None = None
     """Selected column of the matrix, in the row of the selected GPU; None outside the matrix."""
-    estimate: bool = False
-    """Whether the matrix shows estimates of the traffic that pairs send through NVSwitches."""
-    show_links: bool = False
-    """Whether a screen that is too narrow for both shows the links instead of the matrix."""
-    show_nics: bool = False
-    """Whether a screen with too few lines shows the NICs instead of matrix and links."""
+    matrix_content: str = "links"
+    """What the cells of the matrix show, one of `matrix.CONTENTS`."""
+    pane: str = ""
+    """The pane below the GPUs that the user wants to see, where not all fit; empty if it does not matter."""
+    nic: int | None = None
+    """Selected row of the NIC table; None outside it."""
     nic_page: int = 0
     """Number of pages of NICs turned from the page of those nearest to the selected GPU."""
     readonly: bool = False
@@ -149,23 +149,36 @@ class ViewState:
         links = len(self.selected.links) if self.selected else 0
         self.link = min(self.link, max(0, links - 1))
         self.links_focused = self.links_focused and links > 0
+        if self.nic is not None:
+            self.nic = min(self.nic, len(self.frame.nics) - 1) if self.frame.nics else None
         if self.column is not None:
             self.column = min(self.column, max(0, len(self.frame.matrix.labels) - 1))
 
-    def move(self, by: int, links: bool) -> None:
-        """Move the selection among the links of the selected GPU, or among the GPUs."""
+    @property
+    def focus(self) -> str:
+        """The list that the arrow keys move in: `gpus`, `links`, `matrix` or `nics`."""
+        if self.column is not None:
+            return "matrix"
+        return "nics" if self.nic is not None else "links" if self.links_focused else "gpus"
+
+    def move(self, by: int, where: str = "gpus") -> None:
+        """Move the selection of the links, of the NICs, or of the GPUs (`matrix` has their rows)."""
         self.gpu_order.note_selection(self.now_s)
-        if links:
+        if where == "links":
             self.link = max(0, self.link + by)
+        elif where == "nics":
+            self.nic = max(0, (self.nic or 0) + by)
         else:
             self.gpu = max(0, self.gpu + by)
             self.nic_page = 0
         self.clamp()
 
-    def focus_links(self, links: bool) -> None:
-        """Show and focus the links, or move the focus back to the GPUs."""
-        self.show_links = self.links_focused = links
-        self.show_nics = False
+    def focus_list(self, where: str) -> None:
+        """Show and focus the links, the NICs or the matrix, or move the focus back to the GPUs."""
+        self.pane = "" if where == "gpus" else where
+        self.links_focused = where == "links"
+        self.nic = 0 if where == "nics" else None
+        self.column = 0 if where == "matrix" else None
         self.clamp()
 
     @property

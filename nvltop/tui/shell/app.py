@@ -94,7 +94,7 @@ class Nvltop(TerminalApp):
         self._styles = StyleTable()
         self.view = ViewState(history=self.feed.history)
         self.view.recording = self.recording.active
-        self.view.show_links = settings.layout == "links"
+        self.view.pane = "links" if settings.layout == "links" else ""
         self._comparison = ComparisonControl(self.view, self.notify_user, self.step)
         self._apply(settings)
         self.main = MainScreen(self.view, DirectOutput(self._styles))
@@ -122,7 +122,7 @@ class Nvltop(TerminalApp):
         if settings.interval_s != before.interval_s:
             self.recording.set_interval(settings.interval_s)
         if settings.layout != before.layout:
-            self.view.focus_links(settings.layout == "links")
+            self.view.focus_list("links" if settings.layout == "links" else "gpus")
         self._alerts = Alerts(settings.alert)
         self._apply(settings)
         for rows in self.main.query(RowsWidget):

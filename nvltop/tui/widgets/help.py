@@ -20,15 +20,16 @@ HELP_TEXT = """\
 KEYS
   Tab 1-9     next tab, a tab by its number      Shift-Tab  previous tab
   Up Down PgUp PgDn Home End   select (mouse: click, double click, wheel)
-  Enter       open the selection: a GPU's links, a link, a pair of GPUs
+  Enter       open the selection: a GPU's links, a link, a NIC, a pair of GPUs
   Esc         back
   F2 S        setup: theme, refresh, units, meters, columns; saved in a file
   F3 /        search while you type              F4 \\  filter the list
-  F5 t        matrix, links or NICs, where not all fit; Processes: tree
+  F5 t        matrix, chart, links or NICs, where not all fit; Processes: tree
   F6 > .      sort by a column (or click on its title)   I  reverse order
-  m           Main: select a cell of the matrix with the arrow keys
+  m  i        Main: select a cell of the matrix, a NIC, with the arrow keys
   ] [         Main: next and previous page of NICs
-  e           Main: estimate the traffic of pairs through NVSwitches, or not
+  x           Main: matrix of links, TX, % of NCCL max, P2P or errors
+  e           Main: matrix of links, or of the traffic of pairs
   b           compare Errors and the page of a link with now, the start or a
               file; b again or Esc ends it
   F9 k        Processes: signal the selected or tagged ones, with confirmation
@@ -87,13 +88,16 @@ SPARKLINES
 
 METERS
   TX and RX are the sums over all GPUs. The mark on the bar is NCCL max, the
-  share of the speed that NCCL reaches (78 % on H100, 76 % on B200).
+  share of the speed that NCCL reaches (78 % on H100, 76 % on B200). `+?`: one
+  GPU could not be read.
 
 MATRIX
-  As in `nvidia-smi topo -m`: NV# is the number of links between two GPUs,
-  else the PCIe path: PIX PXB PHB NODE SYS, from near to far. Red NV#: the
-  links exist, but peer-to-peer access over them is refused. Behind NVSwitches
-  NVML does not report the traffic of pairs of GPUs.
+  One line ("topology") where all pairs are alike; else, and with m, as in
+  `nvidia-smi topo -m`: NV# is the number of links between two GPUs, else the
+  PCIe path: PIX PXB PHB NODE SYS, from near to far. *NV#: fewer links than
+  between the other pairs. Red NV#: the links exist, but peer-to-peer access
+  over them is refused. Behind NVSwitches NVML does not report the traffic of
+  pairs of GPUs: ≈ is an estimate.
 
 IS NVLINK WORKING, AND IS IT MY BOTTLENECK?
   See the third line of the header; Health lists what was checked and what

@@ -49,7 +49,7 @@ class LinksTab(Tab):
 
     def move(self, by: int) -> None:
         """Move to another GPU, keeping the selected link."""
-        self.view.move(by, links=False)
+        self.view.move(by)
 
     def page_lines(self) -> int:
         """Return the number of visible GPUs."""
@@ -57,7 +57,7 @@ class LinksTab(Tab):
 
     def action_across(self, by: int) -> None:
         """Move to another link of the GPU."""
-        self.view.move(by, links=True)
+        self.view.move(by, "links")
         self.request_draw()
 
     def action_enter(self) -> None:

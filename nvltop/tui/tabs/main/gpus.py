@@ -12,6 +12,7 @@ from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
+from nvltop.tui.render.load_roles import memory_role, power_role, temperature_role, utilization_role
 from nvltop.tui.render.row import (
     Column,
     Row,
@@ -20,6 +21,7 @@ from nvltop.tui.render.row import (
     end_with,
     fit,
     fit_columns,
+    fit_text,
     merge_runs,
     split_columns,
     text_of,
@@ -53,8 +55,13 @@ PCIE_COLUMNS: Final = (
     Column("pcie_max", "MAX", 5, 3),
     Column("numa", "NUMA", 4, 4),
 )
+PCIE_SCALE: Final = " (of 64 GB/s)"
+"""Scale of the sparklines of PCIe, in their title."""
 NO_LINK: Final[TextRun] = ("-", "dim")
-MIN_SPARKLINE_WIDTH: Final = 6
+MIN_SPARKLINE_WIDTH: Final = 8
+"""Columns of a sparkline at least; columns of the table are left out for it."""
+MIN_PAIR_WIDTH: Final = 12
+"""Columns of each sparkline from which RX has one beside TX."""
 MAX_SPARKLINE_WIDTH: Final = 120
 LONG_NAMES_MIN_WIDTH: Final = 100
 PEAKS_MIN_WIDTH: Final = 130
@@ -68,14 +75,36 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Return the title row, and the GPUs from index `top` on."""
     shape = _layout(view, width)
     rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
+    if not view.gpus and height > 1:
+        why = "no GPU matches the filter" if view.frame.gpus and view.filter_text else ""
+        rows.append(fit([(fit_text(why, width, view.glyphs), "dim")], width))
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
         before, after = _static_cells(shape, g, view)
         spans = [*before, *_cells(shape.rates, g, view), *after]
-        if shape.spark:
-            spans += _sparklines(g, view, shape)
-        chosen = "selected" if not view.links_focused else "unfocused"
-        rows.append(fit(spans, width, chosen if i == view.gpu else None))
+        if i == view.gpu:
+            spans = _select(spans, focused=view.focus == "gpus")
+        rows.append(fit([*spans, *_sparklines(g, view, shape)] if shape.spark else spans, width))
     return rows
+
+
+def _select(spans: Sequence[TextRun], *, focused: bool) -> list[TextRun]:
+    """Return the cells of the selected GPU: all marked, or its number only while another list has the focus.
+
+    Sparklines keep their colours, because an inverted bar looks upside down.
+    """
+    text = "".join([text for text, _ in spans])
+    if focused:
+        return [(text, "selected")]
+    return [(text[: NVLINK_COLUMNS[0].width], "unfocused"), *_after(spans, NVLINK_COLUMNS[0].width)]
+
+
+def _after(spans: Sequence[TextRun], column: int) -> list[TextRun]:
+    """Return the spans from a column on."""
+    out = []
+    for text, role in spans:
+        out.append((text[column:], role))
+        column = max(0, column - len(text))
+    return out
 
 
 def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
@@ -83,27 +112,41 @@ def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: in
     if last - top >= count:
         return shape.title
     words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
-    text, end = text_of(shape.title), width
-    if not shape.spark:
-        # Without sparklines, the range is written behind the title of a wide, left-aligned column.
-        start = 0
-        for c in (*shape.first, *shape.rates, *shape.last):
-            if c.left and c.width >= len(c.title) + len(words):
-                end = start + c.width
-            start += c.width + 1
-    return fit([(end_with(text, words, end) + text[end:], "title")], width, "title")
+    text = text_of(shape.title)
+    return fit([(end_with(text, words, width), "title")], width, "title")
 
 
 def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
     """Return the cells before and behind the rates, which change at most once a second."""
     link = g.nvlink
     counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
-    of = shape, view.glyphs, g.gpu, g.gauges, g.state, g.stale, counts, view.finding_mark(g.gpu.uuid)
+    of = (
+        shape,
+        view.glyphs,
+        g.gpu,
+        g.gauges,
+        _is_slowed_by_heat(g),
+        g.state,
+        g.stale,
+        counts,
+        view.finding_mark(g.gpu.uuid),
+    )
     return view.cache.parts.get(
         ("gpu", g.gpu.uuid),
         of,
-        lambda: (merge_runs(_cells(shape.first, g, view)), merge_runs(_cells(shape.last, g, view))),
+        lambda: (merge_runs(_first_cells(shape.first, g, view)), merge_runs(_cells(shape.last, g, view))),
     )
+
+
+def _first_cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[TextRun]:
+    """Return the cells before the rates; those of a GPU that cannot be read are replaced by the reason."""
+    if g.state == "ok" or any(c.key == "name" for c in columns):
+        return _cells(columns, g, view)
+    number = next((i for i, c in enumerate(columns) if c.key == "gpu"), -1) + 1
+    room = sum(c.width + 1 for c in columns[number:]) - 1
+    text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
+    why = fit_text(text, max(0, room), view.glyphs)
+    return [*_cells(columns[:number], g, view), (why.ljust(room), "error"), (" ", "")]
 
 
 class GpuTableLayout(NamedTuple):
@@ -113,15 +156,21 @@ class GpuTableLayout(NamedTuple):
     rates: Sequence[Column]
     last: Sequence[Column]
     spark: int
-    """Width of each sparkline; 0 if they do not fit."""
+    """Width of each sparkline; 0 if none fits."""
+    pair: bool
+    """Whether RX has a sparkline too."""
     linked: bool
     """True for the columns of NVLink, False for those of PCIe."""
     title: Row
 
 
 def _layout(view: ViewState, width: int) -> GpuTableLayout:
+    # The filter hides GPUs, but the table stays the same.
+    gpus = view.gpus or view.frame.gpus
+    alike = len({g.gpu.name for g in gpus}) == 1
+    hidden = view.hidden | {"name"} if alike else view.hidden
     return _choose_layout(
-        has_links(view.gpus), width, view.unit.name, view.hidden, view.sort, view.descending, view.glyphs
+        has_links(gpus), width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
     )
 
 
@@ -143,22 +192,20 @@ def _choose_layout(
         columns[place:place] = PEAK_COLUMNS
     if width >= PEAKS_MIN_WIDTH and BUS_COLUMN.key not in hidden:
         columns.append(BUS_COLUMN)
-    columns = fit_columns(columns, width)
+    columns = fit_columns(columns, max(0, width - MIN_SPARKLINE_WIDTH - 1))
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    pair = each >= MIN_PAIR_WIDTH
+    if not pair:
+        each = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
     mark = glyphs.descending if falling else glyphs.ascending
-    if each < MIN_SPARKLINE_WIDTH:
-        columns = [
-            replace(c, width=c.width + max(0, width - used)) if c.key == "name" else c for c in columns
-        ]
     head = " ".join(_column_title(c, sort, mark) for c in columns)
-    if each >= MIN_SPARKLINE_WIDTH:
-        scale = "" if linked or each < 14 else " (of 64 GB/s)"
-        head += f" {('TX' + scale).ljust(each)} {('RX' + scale).ljust(each)}"
+    scale = "" if linked or each <= len(PCIE_SCALE) + 2 else PCIE_SCALE
+    head += f" {('TX' + scale).ljust(each)}" if each else ""
+    if pair:
+        head += f" {('RX' + scale).ljust(each)}"
     title = fit([(head, "title")], width, "title")
-    return GpuTableLayout(
-        *split_columns(columns, RATE_COLUMNS), each if each >= MIN_SPARKLINE_WIDTH else 0, linked, title
-    )
+    return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, title)
 
 
 def _column_title(c: Column, sort: str, mark: str) -> str:
@@ -236,15 +283,37 @@ def _errors(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     return count(link.errors_total), "error" if moved else old
 
 
+def _memory(g: GpuFrame, view: ViewState, old: str) -> TextRun:
+    used, total = g.gauges.memory_used_bytes, g.gauges.memory_total_bytes
+    return memory(used, total), old or memory_role(used, total)
+
+
+def _power(g: GpuFrame, view: ViewState, old: str) -> TextRun:
+    power = g.gauges.power_w
+    return _number(power, "W"), old or power_role(power, g.gpu.power_limit_w)
+
+
+def _temperature(g: GpuFrame, view: ViewState, old: str) -> TextRun:
+    now = g.gauges.temperature_c
+    return _number(now, view.glyphs.degree), old or temperature_role(now, _is_slowed_by_heat(g))
+
+
+def _is_slowed_by_heat(g: GpuFrame) -> bool:
+    return any(known(share) and share > 0 for share in (g.throttling.sw_thermal, g.throttling.hw_thermal))
+
+
 GpuCell: TypeAlias = Callable[[GpuFrame, ViewState, str], TextRun]
 GPU_CELLS: Final[dict[str, GpuCell]] = {
     "gpu": _gpu,
     "name": _name,
     "bus": lambda g, view, old: (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN, ""),
-    "mem": lambda g, view, old: (memory(g.gauges.memory_used_bytes, g.gauges.memory_total_bytes), old),
-    "power": lambda g, view, old: (_number(g.gauges.power_w, "W"), old),
-    "temp": lambda g, view, old: (_number(g.gauges.temperature_c, view.glyphs.degree), old),
-    "util": lambda g, view, old: (_number(g.gauges.util_percent), old),
+    "mem": _memory,
+    "power": _power,
+    "temp": _temperature,
+    "util": lambda g, view, old: (
+        _number(g.gauges.util_percent),
+        old or utilization_role(g.gauges.util_percent),
+    ),
     "numa": lambda g, view, old: (_number(g.gpu.numa_node), ""),
     "pcie": lambda g, view, old: (f"gen{_text(g.gauges.pcie_gen)} x{_text(g.gauges.pcie_width)}", old),
     "pcie_max": lambda g, view, old: (f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""),
@@ -269,11 +338,10 @@ def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[Tex
     else:
         ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE_BYTES_PER_S[5] * 16
     uuid = g.gpu.uuid
-    return [
-        (view.sparkline((uuid, None, ways[0]), shape.spark, scale), "tx"),
-        (" ", ""),
-        (view.sparkline((uuid, None, ways[1]), shape.spark, scale), "rx"),
-    ]
+    spans = [(view.sparkline((uuid, None, ways[0]), shape.spark, scale), "tx")]
+    if shape.pair:
+        spans += [(" ", ""), (view.sparkline((uuid, None, ways[1]), shape.spark, scale), "rx")]
+    return spans
 
 
 def short_name(name: Maybe[str]) -> str:

@@ -17,50 +17,89 @@ from nvltop.tui.render.view_state import ViewState
 MIN_SPARKLINE_WIDTH: Final = 6
 MAX_SPARKLINE_WIDTH: Final = 20
 """Widest sparkline in columns, because all are sent once a second; the tab History shows longer ones."""
+MIN_FOLDED: Final = 2
+"""Number of idle virtual functions from which one line replaces them."""
 
 
 def table(view: ViewState, width: int, height: int) -> list[Row]:
     """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on."""
-    ports = in_table_order(view.frame.nics)
+    ports, folded = fold(view.frame.nics)
     near = nearest_port(view)
+    room = max(0, height - 1 - bool(folded))
     first = first_port(view, height)
     columns = fit_columns(_columns(view), width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    rows = [_title(view, columns, each, (first, first + room), width)]
+    for i, port in enumerate(ports[first : first + room], first):
+        spans: list[TextRun] = []
+        for c in columns:
+            text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
+            spans += [(c.pad(text), role), (" ", "")]
+        if i == view.nic:
+            spans = [("".join([text for text, _ in spans]), "selected")]
+        if each >= MIN_SPARKLINE_WIDTH:
+            spans += _sparklines(port, view, each)
+        rows.append(fit(spans, width))
+    if folded and height > 1:
+        rows.append(fit([(f"   + {folded} idle virtual functions", "dim")], width))
+    return rows
+
+
+def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[int, int], width: int) -> Row:
+    """Return the title row, with the averaging window, and the range of visible ports if not all fit."""
+    ports = view.frame.nics
     head = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
     windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
     if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
         head += note
-    if len(ports) > height - 1:
-        last = min(first + max(0, height - 1), len(ports))
-        more = f" {first + 1}-{last} of {len(ports)}"
+    first, last = shown
+    count = len(fold(ports)[0])
+    if last - first < count:
+        more = f" {first + 1}-{min(last, count)} of {count}"
         if len(head.rstrip()) > width - len(more):
             more = more.replace(" of ", "/")
         head = end_with(head, more, width)
-    rows = [fit([(head, "title")], width, "title")]
-    for port in ports[first : first + max(0, height - 1)]:
-        spans: list[TextRun] = []
-        for c in columns:
-            text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
-            spans += [(c.pad(text), role), (" ", "")]
-        if each >= MIN_SPARKLINE_WIDTH:
-            spans += _sparklines(port, view, each)
-        rows.append(fit(spans, width))
-    return rows
+    return fit([(head, "title")], width, "title")
 
 
-def in_table_order(ports: Sequence[NicFrame]) -> list[NicFrame]:
-    """Return the ports in the order of the table: virtual functions and ports without data come last."""
-    return sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
+def fold(ports: Sequence[NicFrame]) -> tuple[list[NicFrame], int]:
+    """Return the ports in the order of the table, and the number of idle virtual functions left out.
+
+    Virtual functions and ports without data come last.
+    """
+    ordered = sorted(ports, key=lambda f: (bool(f.nic.role), f.nic.virtual))
+    idle = [f for f in ordered if f.nic.virtual and f.active and not (_moves(f) or _has_risen(f))]
+    if len(idle) < MIN_FOLDED:
+        return ordered, 0
+    left_out = {id(f) for f in idle}
+    return [f for f in ordered if id(f) not in left_out], len(idle)
+
+
+def table_lines(ports: Sequence[NicFrame]) -> int:
+    """Return the number of rows of the table without its title."""
+    shown, folded = fold(ports)
+    return len(shown) + bool(folded)
+
+
+def _moves(f: NicFrame) -> bool:
+    """Return whether a port carries traffic, or may carry some."""
+    return any(not (known(rate) and rate == 0) for rate in (f.tx_bytes_per_s, f.rx_bytes_per_s))
+
+
+def _has_risen(f: NicFrame) -> bool:
+    return any(_rose(error) for kind, error in f.errors.items() if kind not in INFORMATIVE)
 
 
 def first_port(view: ViewState, height: int) -> int:
     """Return the index of the first visible port in a table of `height` lines."""
-    ports, near = in_table_order(view.frame.nics), nearest_port(view)
-    start = 0 if near is None else ports.index(view.frame.nics[near])
-    page = max(1, height - 1)
+    (ports, folded), near = fold(view.frame.nics), nearest_port(view)
+    page = max(1, height - 1 - bool(folded))
+    if view.nic is not None:
+        return max(0, min(view.nic - page // 2, len(ports) - page))
+    start = next((i for i, f in enumerate(ports) if near is not None and f is view.frame.nics[near]), 0)
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
@@ -70,14 +109,14 @@ def _columns(view: ViewState) -> list[Column]:
     columns = [
         Column("nic", "NIC", 4, 0),
         Column("name", "NAME", min(max(8, name), 16), 0, left=True),
-        Column("kind", "TYPE", 4, 4, left=True),
+        Column("kind", "TYPE", 4, 3, left=True),
         Column("state", "STATE", 7, 2, left=True),
-        Column("speed", f"MAX {unit}", 8, 3),
+        Column("speed", f"MAX {unit}", 8, 5),
         Column("tx", f"TX {unit}", 7, 0),
         Column("rx", f"RX {unit}", 7, 0),
         Column("share", "%SPD", 4, 1),
-        Column("errors", "ERR", 4, 5),
-        Column("near", "NEAREST GPU", 12, 6, left=True),
+        Column("errors", "ERR", 4, 1),
+        Column("near", "NEAREST GPU", 12, 4, left=True),
     ]
     if any(nic_kind(f) == "RoCE" for f in view.frame.nics):
         # Shown separately, because traffic through the kernel is not RDMA traffic.

@@ -18,7 +18,7 @@ def status(view: ViewState) -> str:
     g = view.selected
     if g is None:
         return ""
-    if view.links_focused and view.link < len(g.links):
+    if view.focus == "links" and view.link < len(g.links):
         link = g.links[view.link]
         values: dict[str, Maybe[object]] = {"TX": link.mean_tx_bytes_per_s, "RX": link.mean_rx_bytes_per_s}
         values |= {kind: error.total for kind, error in link.errors.items()}

@@ -1,45 +1,51 @@
-"""The tab Main: GPUs, matrix, and the links of the selected GPU."""
+"""The tab Main: GPUs, their connections, jobs and findings, matrix, links, NICs and a chart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
-from textual.geometry import Size
 from textual.message import Message
 
 from nvltop.memo import MemoTable
 from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.dialogs.pair_page import PairPage
 from nvltop.tui.render import gpu_order
 from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
 from nvltop.tui.render.row import Row
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.tabs.main import gpus, links, matrix, nics
-from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, MainLayout, layout
+from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
+from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, Content, MainLayout, Panel, layout
 from nvltop.tui.tabs.main.status import status
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.searchable_tab import ListOrder, SearchableTab
 
+IDS: Final = {"chart": "node-chart"}
+"""Ids of widgets that differ from the names of their panels, because another tab uses them."""
+PANE_KEYS: Final = {"matrix": "Matrix", "chart": "Chart", "links": "Links", "nics": "NICs", "": "Auto"}
+"""Label of F5 for the pane that it shows next."""
+
 
 class MainTab(SearchableTab):
-    """GPUs above; matrix and links below, side by side where there is room."""
+    """Panels whose places `layout` decides; each shows rows of a pure function."""
 
-    DEFAULT_CSS = "MainTab { layout: vertical; #lower { height: 1fr; } }"
+    DEFAULT_CSS = "MainTab RowsWidget { position: absolute; display: none; }"
     TITLE = "Main"
     ASCENDING_COLUMNS = gpu_order.ASCENDING_FIRST
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f5,t", "swap", "Matrix, links or NICs"),
+        Binding("f5,t", "swap", "Matrix, chart, links or NICs"),
         Binding("enter", "enter", "Links of the selected GPU, then the page of a link"),
         Binding("escape", "back", "Back to the GPUs"),
-        Binding("m", "matrix", "Into the matrix, from cell to cell"),
-        Binding("e", "estimate", "Matrix: estimate what pairs send through NVSwitches, or not"),
+        Binding("m", "focus('matrix')", "Into the matrix, from cell to cell"),
+        Binding("i", "focus('nics')", "Into the NICs"),
+        Binding("x", "content", "Matrix: links, TX, % of NCCL max, P2P, errors"),
+        Binding("e", "estimate", "Matrix: traffic of pairs, or links"),
         Binding("left", "across(-1)", "Matrix: cell before"),
         Binding("right", "across(1)", "Matrix: next cell"),
         Binding("right_square_bracket", "nics(1)", "NICs: next page"),
@@ -51,13 +57,17 @@ class MainTab(SearchableTab):
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
-        self._gpus = RowsWidget(output, "gpus")
-        self._matrix = RowsWidget(output, "matrix")
-        self._links = RowsWidget(output, "links")
-        self._nics = RowsWidget(output, "nics")
-        self._nics_below = RowsWidget(output, "below")
-        """The NICs, when they are shown instead of matrix and links."""
-        self._layout: MainLayout | None = None
+        self._drawers: dict[str, Callable[[Panel], Sequence[Row]]] = {
+            "gpus": self._gpu_rows,
+            "topology": lambda at: topology.rows(view, at.width),
+            "notes": lambda at: notes.rows(view, at.width, at.height),
+            "matrix": self._matrix_rows,
+            "links": self._link_rows,
+            "nics": self._nic_rows,
+            "chart": self._chart_rows,
+        }
+        self._widgets = {name: RowsWidget(output, IDS.get(name, name)) for name in self._drawers}
+        self._layout = MainLayout((), ())
         self._first_gpu = 0
         self._first_link = 0
         self._first_row = 0
@@ -65,130 +75,151 @@ class MainTab(SearchableTab):
         """Rows of the parts that rarely change."""
 
     def compose(self) -> ComposeResult:
-        """Stack the parts."""
-        yield self._gpus
-        yield self._nics
-        with Horizontal(id="lower"):
-            yield self._matrix
-            yield self._links
-            yield self._nics_below
+        """Create a widget for each panel."""
+        yield from self._widgets.values()
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of the tab; F5 names the pane that it would show next, if one is hidden."""
         following = self._next_pane()
-        swap = () if following is None else (FunctionKey("F5", following, "swap"),)
+        swap = () if following is None else (FunctionKey("F5", PANE_KEYS[following], "swap"),)
         return (SEARCH_KEY, FILTER_KEY, *swap, SORT_KEY)
 
     def _next_pane(self) -> str | None:
-        """Return the name of the pane that F5 would show next."""
-        shown, view = self._layout, self.view
-        nics = shown is not None and 0 < len(view.frame.nics) >= shown.nic_lines
-        both = shown is not None and shown.both
-        if both and not nics:
-            return None
-        if view.show_nics and nics:
-            return "Matrix"
-        return "NICs" if nics and (both or view.show_links) else "Matrix" if view.show_links else "Links"
+        """Return the pane that F5 would show next, empty for the original layout; None if all are shown."""
+        hidden = layout(*self.size, self._content()).hidden
+        order = ["", *hidden]
+        chosen = self.view.pane if self.view.pane in order else ""
+        return order[(order.index(chosen) + 1) % len(order)] if hidden else None
 
     def status(self) -> str:
-        """Return the reasons for unknown values of the selected GPU or link."""
+        """Return the reasons for unknown values of the selected GPU, link or NIC."""
         return status(self.view)
 
     def invalidate(self) -> None:
-        """Discard the cached rows of matrix and NICs."""
+        """Discard the cached rows."""
         self._memo = MemoTable()
 
     def draw(self) -> None:
-        """Draw the visible panes."""
-        view = self.view
+        """Draw the visible panels."""
         if self._apply_layout():
             # The widgets get their new sizes first.
             self.call_after_refresh(self.request_draw)
             return
-        at = self._gpus.size
-        self._first_gpu = first_shown(self._first_gpu, view.gpu, len(view.gpus), at.height - 1)
-        self._gpus.show(gpus.table(view, at.width, at.height, self._first_gpu))
-        if self._matrix.display:
-            at = self._matrix.size
-            self._first_row = max(0, min(view.gpu, len(view.gpus) - at.height + 1))
-            self._matrix.show(self._matrix_rows(at))
-        if self._links.display:
-            at = self._links.size
-            count = len(view.selected.links) if view.selected else 0
-            self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
-            self._links.show(links.rows(view, at.width, at.height, self._first_link))
-        for lines in (self._nics, self._nics_below):
-            if lines.display:
-                lines.show(self._nic_rows(lines.size))
+        for panel in self._layout.panels:
+            self._widgets[panel.name].show(self._drawers[panel.name](panel))
 
-    def _matrix_rows(self, at: Size) -> list[Row]:
-        view, first = self.view, self._first_row
-        m = view.frame.matrix
+    def _gpu_rows(self, at: Panel) -> list[Row]:
+        view = self.view
+        self._first_gpu = first_shown(self._first_gpu, view.gpu, len(view.gpus), at.height - 1)
+        return gpus.table(view, at.width, at.height, self._first_gpu)
+
+    def _matrix_rows(self, at: Panel) -> list[Row]:
+        view, m = self.view, self.view.frame.matrix
+        self._first_row = max(0, min(self._matrix_row(), matrix.labels(view) - at.height + 1))
+        first = self._first_row
         selected = view.selected and view.selected.gpu.uuid
-        # An estimate is of the newest readings.
-        estimated = view.frame.tick.mono_s if view.estimate else None
+        changing = view.frame.sequence if view.matrix_content not in ("links", "p2p") else None
         key = (
-            (m.labels, m.cells, m.p2p_nvlink, view.frame.findings),
-            (at, first, selected, view.column, estimated, view.unit, view.glyphs),
+            (m.labels, m.cells, m.p2p_nvlink, view.frame.findings, changing),
+            (at, first, selected, view.column, view.matrix_content, view.unit, view.glyphs),
         )
         return self._memo.get("matrix", key, lambda: matrix.rows(view, at.width, at.height, first))
 
-    def _nic_rows(self, at: Size) -> list[Row]:
+    def _link_rows(self, at: Panel) -> list[Row]:
+        view = self.view
+        count = len(view.selected.links) if view.selected else 0
+        self._first_link = first_shown(self._first_link, view.link, count, at.height - 2)
+        return links.rows(view, at.width, at.height, self._first_link)
+
+    def _nic_rows(self, at: Panel) -> list[Row]:
         view = self.view
         # Numbers and sparklines change together once a second, the interval at which NICs are read.
         states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
         key = (
-            (states, view.history, view.history.bucket),
+            (states, view.history, view.history.bucket, view.nic),
             (at, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
-        return self._memo.get("nics", key, lambda: nics.table(view, at.width, at.height))
+        # A blank separates it from a panel at its right.
+        gap = int(at.x + at.width < self.size.width)
+        return self._memo.get(
+            "nics",
+            key,
+            lambda: [(*row, (" " * gap, "")) for row in nics.table(view, at.width - gap, at.height)],
+        )
+
+    def _chart_rows(self, at: Panel) -> list[Row]:
+        view = self.view
+        fresh = tuple(g.gpu.uuid for g in view.frame.gpus if g.state == "ok")
+        key = (view.history, view.history.bucket, fresh, at, view.unit, view.glyphs)
+        return self._memo.get("chart", key, lambda: chart.rows(view, at.width, at.height))
+
+    def _content(self) -> Content:
+        """Return the size of what there is to show."""
+        view, width = self.view, self.size.width
+        frame, m = view.frame, view.frame.matrix
+        found = view.cache.parts.get(
+            "topology", (frame.inventory, m.cells, m.p2p_nvlink), lambda: topology.summarize(frame)
+        )
+        several = len(m.p2p_nvlink) > 1
+        return Content(
+            gpus=max(1, len(view.gpus)),
+            links=max((len(g.links) for g in frame.gpus), default=0),
+            nics=nics.table_lines(frame.nics),
+            matrix=len(m.p2p_nvlink) if several else 0,
+            matrix_columns=matrix.width(view, width - MIN_LINKS_COLUMNS),
+            summary=found is not None,
+            uniform=found is not None and not found.odd,
+            notes=notes.count(view, width),
+        )
+
+    def _chosen(self) -> str:
+        """Return the pane that must be shown."""
+        view = self.view
+        if view.focus != "gpus":
+            return view.focus
+        return view.pane or ("matrix" if view.matrix_content != "links" else "")
 
     def _apply_layout(self) -> bool:
         """Apply the layout; return whether it has changed."""
-        view = self.view
-        new = layout(
-            *self.size,
-            len(view.gpus),
-            matrix.width(view, self.size.width - MIN_LINKS_COLUMNS),
-            view.show_links,
-            len(view.frame.nics),
-            view.show_nics,
-        )
+        new = layout(*self.size, self._content(), self._chosen())
         if new == self._layout:
             return False
         self._layout = new
-        self._gpus.styles.height = new.gpu_lines
-        self._matrix.display = new.matrix
-        self._links.display = new.links
-        self._nics.display = new.nic_lines > 0
-        self._nics.styles.height = new.nic_lines
-        self._nics_below.display = new.nics_below
-        self._matrix.styles.width = new.matrix_columns or "1fr"
+        for name, widget in self._widgets.items():
+            panel = new.panel(name)
+            widget.display = panel is not None
+            if panel:
+                widget.styles.offset = panel.x, panel.y
+                widget.styles.width, widget.styles.height = panel.width, panel.height
         return True
 
     def action_swap(self) -> None:
-        """Show the links instead of the matrix, then the NICs, then the matrix again."""
-        view = self.view
+        """Show the next pane that has no room in the original layout."""
         following = self._next_pane()
-        view.show_nics = following == "NICs"
-        view.show_links = following == "Links"
-        view.links_focused = view.links_focused and view.show_links
+        self.view.focus_list("gpus")
+        self.view.pane = following or ""
         self.request_draw()
 
     def action_enter(self) -> None:
-        """Focus the links of the selected GPU, or open the selected link or pair."""
+        """Focus the links of the selected GPU, or open the selected link, NIC or pair."""
         view = self.view
         if view.column is not None:
             # Only pairs of GPUs have a page; NVLink does not connect NICs.
             if view.column < len(view.frame.gpus):
                 self.open_page(PairPage(view, self.output, self._matrix_row(), view.column))
-            return
-        if view.links_focused and view.selected and view.selected.links:
+        elif view.nic is not None:
+            self._open_nic(view.nic)
+        elif view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
             self.open_page(LinkPage(view, self.output, view.selected.gpu.uuid, link.index))
-            return
-        view.focus_links(True)
-        self.request_draw()
+        else:
+            view.focus_list("links")
+            self.request_draw()
+
+    def _open_nic(self, row: int) -> None:
+        ports, _ = nics.fold(self.view.frame.nics)
+        if row < len(ports):
+            self.open_page(NicPage(self.view, self.output, ports[row].nic.device, ports[row].port.port))
 
     @property
     def order(self) -> ListOrder:
@@ -213,16 +244,28 @@ class MainTab(SearchableTab):
                 break
         self.request_draw()
 
-    def action_matrix(self) -> None:
-        """Move the focus to the matrix, or back to the GPUs."""
+    def action_focus(self, where: str) -> None:
+        """Move the focus to the matrix or the NICs, or back to the GPUs."""
         view = self.view
-        view.focus_links(False)
-        view.column = self._matrix_row() if view.column is None and view.gpus else None
+        exists = len(view.frame.gpus) > 1 if where == "matrix" else bool(view.frame.nics)
+        view.focus_list(where if exists and view.focus != where else "gpus")
+        if view.column is not None:
+            view.column = self._matrix_row()
         self.request_draw()
 
+    def action_content(self) -> None:
+        """Show the next kind of values in the matrix."""
+        contents = list(matrix.CONTENTS)
+        now = contents.index(self.view.matrix_content)
+        self._show_content(contents[(now + 1) % len(contents)])
+
     def action_estimate(self) -> None:
-        """Switch between estimates and the number of links in the matrix."""
-        self.view.estimate = not self.view.estimate
+        """Switch between the traffic of pairs and the number of links in the matrix."""
+        self._show_content("links" if self.view.matrix_content == "tx" else "tx")
+
+    def _show_content(self, content: str) -> None:
+        self.view.matrix_content = content
+        self.view.clamp()
         self.request_draw()
 
     def _matrix_row(self) -> int:
@@ -235,14 +278,13 @@ class MainTab(SearchableTab):
         """Move to another cell of the row."""
         view = self.view
         if view.column is not None:
-            view.column = max(0, min(view.column + by, len(view.frame.matrix.labels) - 1))
+            view.column = max(0, min(view.column + by, matrix.labels(view) - 1))
             self.request_draw()
 
     def action_nics(self, by: int) -> None:
         """Show the next or previous page of NICs."""
-        lines = self._nics_below if self._nics_below.display else self._nics
-        if lines.display:
-            self._turn_nics(by, lines.size.height)
+        if panel := self._layout.panel("nics"):
+            self._turn_nics(by, panel.height)
 
     def _turn_nics(self, by: int, height: int) -> None:
         """Turn the page of the NICs, within the first and the last page."""
@@ -256,47 +298,66 @@ class MainTab(SearchableTab):
 
     def action_back(self) -> None:
         """Go back to the GPUs."""
-        self.view.column = None
-        self.view.focus_links(False)
+        self.view.focus_list("gpus")
         self.request_draw()
 
     def move(self, by: int) -> None:
         """Move the selection of the list that has the focus."""
-        self.view.move(by, self.view.links_focused)
+        self.view.move(by, self.view.focus)
 
     def page_lines(self) -> int:
         """Return the number of visible rows of the list that has the focus."""
-        return (self._links if self.view.links_focused else self._gpus).size.height - 1
+        panel = self._layout.panel(self.view.focus) or self._layout.panel("gpus")
+        return panel.height - 1 if panel else 1
+
+    def _panel_at(self, x: int, y: int) -> Panel | None:
+        """Return the panel at a position of the tab."""
+        return next(
+            (p for p in self._layout.panels if p.x <= x < p.x + p.width and p.y <= y < p.y + p.height), None
+        )
 
     def on_click(self, event: events.Click) -> None:
-        """Select what is clicked; a double click on a GPU focuses its links."""
-        x, y = event.screen_offset
+        """Select what is clicked; a double click opens it."""
+        x, y = event.screen_offset - self.region.offset
+        panel = self._panel_at(x, y)
+        if panel:
+            self._click(panel, x - panel.x, y - panel.y, twice=event.chain == 2)
+        self.request_draw()
+
+    def _click(self, panel: Panel, x: int, y: int, *, twice: bool) -> None:
+        """Handle a click at a position within a panel."""
         view = self.view
-        if self._gpus.region.contains(x, y):
-            row = self._first_gpu + y - self._gpus.region.y - 1
-            if y == self._gpus.region.y:
-                self.sort_by(gpus.column_at(view, x - self._gpus.region.x, self._gpus.size.width))
-            elif self._first_gpu <= row < len(view.gpus):
-                view.gpu, view.links_focused = row, False
-                if event.chain == 2:
-                    view.focus_links(True)
-        elif self._matrix.display and self._matrix.region.contains(x, y):
-            first = matrix.VisibleColumns.of(view, self._matrix.size.width).first
-            at = x - self._matrix.region.x, y - self._matrix.region.y
-            cell = matrix.cell_at(*at, self._first_row, first)
+        if panel.name == "gpus":
+            row = self._first_gpu + y - 1
+            if y == 0:
+                self.sort_by(gpus.column_at(view, x, panel.width))
+            elif row < len(view.gpus):
+                view.focus_list("links" if twice else "gpus")
+                view.gpu = row
+        elif panel.name == "matrix":
+            first = matrix.VisibleColumns.of(view, panel.width).first
+            cell = matrix.cell_at(view, x, y, self._first_row, first)
             if cell and max(cell) < len(view.frame.gpus):
                 self.open_page(PairPage(view, self.output, *cell))
-        elif self._links.region.contains(x, y) and view.selected:
-            row = self._first_link + y - self._links.region.y - 1
-            if self._first_link <= row < len(view.selected.links):
-                view.link, view.links_focused = row, True
-        self.request_draw()
+        elif panel.name == "links" and view.selected:
+            row = self._first_link + y - 1
+            if y and row < len(view.selected.links):
+                view.focus_list("links")
+                view.link = row
+        elif panel.name == "nics" and y:
+            row = nics.first_port(view, panel.height) + y - 1
+            if row < len(nics.fold(view.frame.nics)[0]):
+                view.focus_list("nics")
+                view.nic = row
+                if twice:
+                    self._open_nic(row)
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
-        for lines in (self._nics, self._nics_below):
-            if lines.display and lines.region.contains(*event.screen_offset):
-                self._turn_nics(by, lines.size.height)
-                return
-        self.view.move(by, self._links.display and self._links.region.contains(*event.screen_offset))
+        panel = self._panel_at(*(event.screen_offset - self.region.offset))
+        name = panel.name if panel else "gpus"
+        if panel and name == "nics" and self.view.nic is None:
+            self._turn_nics(by, panel.height)
+            return
+        self.view.move(by, name if name in ("links", "nics") else "gpus")
         self.request_draw()

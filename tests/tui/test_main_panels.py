@@ -1,0 +1,167 @@
+"""The line about connections, and the lines about jobs and findings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nvltop.model import Finding, Matrix, Severity
+from nvltop.tui.render.glyphs import ASCII
+from nvltop.tui.render.row import text_of
+from nvltop.tui.tabs.main import chart, gpus, matrix, nics, notes, topology
+
+
+def texts(rows):
+    return [text_of(row).rstrip() for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        ("dgx-h100", "all 8 GPUs joined through 4 NVSwitches, NV18 each"),
+        ("dgx2", "all 16 GPUs joined through 6 NVSwitches, NV6 each"),
+        ("hgx-a100-4", "all 4 GPUs joined directly, NV4 each"),
+        ("rtx3090-pair", "2 GPUs joined directly by 4 links (NV4)"),
+        ("rtx4090-pair", "no NVLink between the 2 GPUs; they are PHB apart on PCIe"),
+        ("dgx1-v100", None),
+        ("mixed", None),
+        ("gh200", None),
+    ],
+)
+def test_one_line_says_how_the_gpus_are_connected_if_they_are_alike(view, node, text):
+    found = topology.summarize(view(node, seconds=2.0).frame)
+    assert (found and found.text) == text
+
+
+def with_cells(v, **cells: str):
+    """Return the view with other cells: `_2_3="NV17"` is the pair of GPUs 2 and 3, in both directions."""
+    m = v.frame.matrix
+    changed = [list(row) for row in m.cells]
+    for name, cell in cells.items():
+        i, j = (int(number) for number in name.split("_")[1:])
+        changed[i][j] = changed[j][i] = cell
+    v.frame = replace(v.frame, matrix=replace(m, cells=tuple(map(tuple, changed))))
+    return v
+
+
+def test_an_odd_gpu_is_named_and_marked_without_colour(view):
+    v = with_cells(view(seconds=2.0), **{f"_{min(3, j)}_{max(3, j)}": "NV17" for j in range(8) if j != 3})
+    assert topology.summarize(v.frame).odd == "GPU 3 only NV17"
+    rows = matrix.rows(v, 130, 10)
+    assert texts(rows)[4].count("*NV17") == 7
+    assert [role for text, role in rows[4] if "*NV17" in text] == ["warn", "warn"]
+    assert texts(rows)[1].count("*NV17") == 1
+    assert texts(topology.rows(v, 120))[0].startswith(
+        "topology 8 GPUs joined through 4 NVSwitches, NV18, GPU 3 only"
+    )
+
+
+def test_one_odd_pair_needs_the_matrix(view):
+    v = with_cells(view(seconds=2.0), _2_5="NV17")
+    assert topology.summarize(v.frame) is None
+
+
+def test_refused_peer_access_stands_in_the_line(view):
+    v = view("dgx-h100", "p2p-dead", 2.0)
+    assert "P2P" in topology.summarize(v.frame).refused
+    assert any(role == "error" for _, role in topology.rows(v, 120)[0])
+    empty = replace(v.frame, matrix=Matrix())
+    assert topology.summarize(empty) is None
+
+
+def finding(severity: str, headline: str, step: str) -> Finding:
+    return Finding("rule", Severity(severity), None, None, "A sentence", headline=headline, next_step=step)
+
+
+def test_jobs_and_findings_come_with_the_next_step_and_say_what_is_cut(view):
+    v = view(seconds=4.0)
+    long = "Look for Xid 74, drain the GPU and reset it; " * 4
+    v.frame = replace(
+        v.frame,
+        findings=(finding("critical", "GPU 3 DOWN", long), finding("warning", "GPU 2 hot", "Check fans")),
+    )
+    needed = notes.count(v, 80)
+    full = texts(notes.rows(v, 80, needed + 1))
+    assert len(full) == needed + 1
+    assert full[0].endswith("1 CRITICAL, 1 WARNING")
+    assert "! GPU 3 DOWN" in full
+    assert "! GPU 2 hot  next Check fans" in full
+    assert " ".join(" ".join(full).split()).count("drain the GPU") == 4, "the step is there in full"
+    for height in range(1, needed):
+        rows = texts(notes.rows(v, 80, height))
+        assert len(rows) == height
+        assert "more: see Health" in rows[-1] or "…" in "".join(rows)
+
+
+def test_the_odd_gpu_of_a_hang_is_marked(view):
+    v = view("dgx-h100", seconds=2.0)
+    odd = replace(finding("warning", "HANG? GPU 3 idle, 7 GPUs spin", "Run py-spy"), gpu=v.gpus[3].gpu.uuid)
+    v.frame = replace(v.frame, findings=(odd,))
+    marked = [row[:3] for row in texts(gpus.table(v, 80, 9, 0))]
+    assert marked[4] == " 3!"
+    assert sum("!" in mark for mark in marked) == 1
+
+
+def test_a_lost_gpu_says_so_where_the_name_is_not_shown(view):
+    v = view("dgx-h100", seconds=2.0)
+    lost = replace(v.gpus[3], state="lost", state_reason="GPU is lost")
+    v.gpus = (*v.gpus[:3], lost, *v.gpus[4:])
+    assert "LOST: GPU is lost" in texts(gpus.table(v, 80, 9, 0))[4]
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 80, 120, 200, 274])
+def test_each_gpu_has_a_sparkline_at_each_width(view, width):
+    v = view(seconds=4.0)
+    rows = gpus.table(v, width, 9, 0)
+    if width >= 32:
+        assert all(any(role == "tx" and len(text) >= 8 for text, role in row) for row in rows[1:])
+
+
+def test_a_filter_that_matches_no_gpu_says_so_and_keeps_the_columns(view):
+    v = view(seconds=2.0, filter_text="IB")
+    before = texts(gpus.table(v, 120, 9, 0))[0]
+    v.gpus = ()
+    after = texts(gpus.table(v, 120, 9, 0))
+    assert after[1] == "no GPU matches the filter"
+    assert after[0].split() == before.split() or "%SPD" in after[0]
+
+
+def test_idle_virtual_functions_fold_into_one_line(view):
+    v = view(seconds=3.0)
+    idle = [
+        replace(
+            f,
+            nic=replace(f.nic, device=f"vf{i}", virtual=True),
+            tx_bytes_per_s=0.0,
+            rx_bytes_per_s=0.0,
+            errors={},
+        )
+        for i, f in enumerate(v.frame.nics[:5])
+    ]
+    busy = replace(idle[0], nic=replace(idle[0].nic, device="vf9"), tx_bytes_per_s=1e9)
+    v.frame = replace(v.frame, nics=(*v.frame.nics, *idle, busy))
+    shown, folded = nics.fold(v.frame.nics)
+    assert (len(shown), folded) == (13, 5)
+    assert nics.table_lines(v.frame.nics) == 14
+    rows = texts(nics.table(v, 120, 15))
+    assert rows[-1].split() == ["+", "5", "idle", "virtual", "functions"]
+    assert "vf9" in rows[-2]
+    assert "of 13" in texts(nics.table(v, 120, 6))[0], "the title counts what can be reached"
+
+
+@pytest.mark.parametrize("glyphs", ["unicode", "ascii"])
+def test_the_chart_is_mirrored_and_never_wider_than_its_panel(view, glyphs):
+    v = view("dgx-h100", "saturated", 12.0, **({"glyphs": ASCII} if glyphs == "ascii" else {}))
+    for width, height in ((30, 5), (80, 6), (200, 19), (340, 12)):
+        rows = chart.rows(v, width, height)
+        assert len(rows) == height
+        assert {len(text_of(row)) for row in rows} == {width}
+        roles = [next((role for text, role in row if text.strip()), "") for row in rows[1:]]
+        up = (height - 1) - (height - 1) // 2
+        assert set(roles[:up]) <= {"tx", ""}
+        assert set(roles[up:]) <= {"rx", ""}
+        assert roles[up - 1] == "tx", "the axis"
+        assert roles[up] == "rx"
+        if glyphs == "ascii":
+            assert all(text_of(row).isascii() for row in rows[1:])
