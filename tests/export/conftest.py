@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +17,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from nvltop import export
 from nvltop.export.exposition import MetricsPage
 from nvltop.model import Activity, Frame, Missing, Rank, StepPeriod, Straggler
+
+needs_prometheus = pytest.mark.skipif(
+    not (shutil.which("promtool") and shutil.which("prometheus")),
+    reason="promtool and prometheus are not installed (Debian: prometheus)",
+)
+
+
+def promtool(*arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["promtool", *arguments], input=said, capture_output=True, timeout=60, check=False)
+
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -54,11 +68,23 @@ def scraped() -> Callable[..., Series]:
 ALERTS = [
     (name, rule, severities.split("|"))
     for name, rule, severities in re.findall(
-        r'- alert: (\w+)\n +expr: nvltop_finding\{rule="([\w-]+)",severity=~?"([\w|]+)"\} == 1\n',
+        r'- alert: (\w+)\n +expr: (?:>-\n +)?nvltop_finding\{rule="([\w-]+)",severity=~?"([\w|]+)"\}',
         (Path(export.__file__).parent / "alerts.yml").read_text(),
     )
 ]
 """Name, rule and severities of each alert on a finding."""
+
+
+def dashboard_panels() -> list[dict[str, Any]]:
+    """Return the panels of the dashboard, with those of collapsed rows."""
+    panels = json.loads((Path(export.__file__).parent / "dashboard.json").read_text())["panels"]
+    return [p for panel in panels for p in (panel, *panel.get("panels", ()))]
+
+
+def dashboard_exprs() -> list[str]:
+    """Return the expressions of all panels, with `All` for each variable."""
+    exprs = [target["expr"] for panel in dashboard_panels() for target in panel.get("targets", ())]
+    return [re.sub(r"\$__\w+", "1m", expr).replace("$instance", ".*").replace("$gpu", ".*") for expr in exprs]
 
 
 def working(frame: Frame) -> Frame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -14,8 +13,9 @@ import pytest
 
 from nvltop import cli, export
 from nvltop.analysis.health import RULE_GROUPS
+from nvltop.export.flags import EXPORTED_LABELS
 from nvltop.model import Cost
-from tests.export.conftest import ALERTS, ours, working
+from tests.export.conftest import ALERTS, dashboard_exprs, dashboard_panels, ours, working
 
 FOLDER = Path(export.__file__).parent
 RULES = {rule for group in RULE_GROUPS for rule in group.rules}
@@ -42,6 +42,16 @@ def test_names_of_alerts_are_those_of_the_rules():
         assert name == "Nvltop" + "".join(part.capitalize() for part in rule.split("-"))
 
 
+def test_inhibition_rules_name_alerts_and_labels_that_exist():
+    text = (FOLDER / "alerts.yml").read_text()
+    rules = text[text.index("inhibit_rules:") : text.index("groups:")]
+    named = set(re.findall(r"Nvltop\w+", rules))
+    assert len(named) == 3
+    assert named <= set(re.findall(r"- alert: (\w+)", text))
+    labels = {label for names in re.findall(r"equal: \[(.*)\]", rules) for label in names.split(", ")}
+    assert labels - {"instance"} <= EXPORTED_LABELS
+
+
 @pytest.fixture
 def exported(bench, scraped) -> set[str]:
     """Return the names of all metrics that any kind of node has."""
@@ -54,10 +64,8 @@ def exported(bench, scraped) -> set[str]:
 
 def test_the_dashboard_shows_only_what_is_exported(exported):
     used = set()
-    dashboard = json.loads((FOLDER / "dashboard.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            used |= set(re.findall(r"\b(?:nvltop|process)_\w+", target["expr"]))
+    for expr in dashboard_exprs():
+        used |= set(re.findall(r"\b(?:nvltop|process)_\w+", expr))
     # Where a driver counts only a GPU's sum; none of the nodes above does.
     totals = {"nvltop_nvlink_transmit_bytes_total", "nvltop_nvlink_receive_bytes_total"}
     assert used - totals <= exported
@@ -65,14 +73,20 @@ def test_the_dashboard_shows_only_what_is_exported(exported):
 
 
 def test_panels_do_not_overlap():
-    cells = set()
-    for panel in json.loads((FOLDER / "dashboard.json").read_text())["panels"]:
-        at = panel["gridPos"]
-        for x in range(at["x"], at["x"] + at["w"]):
-            for y in range(at["y"], at["y"] + at["h"]):
-                assert x < 24
-                assert (x, y) not in cells
-                cells.add((x, y))
+    panels = dashboard_panels()
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    rows = [panel["panels"] for panel in panels if "panels" in panel]
+    inside = [panel for row in rows for panel in row]
+    # Grafana moves what is below a collapsed row when it is opened.
+    for shown in ([panel for panel in panels if panel not in inside], *rows):
+        cells = set()
+        for panel in shown:
+            at = panel["gridPos"]
+            for x in range(at["x"], at["x"] + at["w"]):
+                for y in range(at["y"], at["y"] + at["h"]):
+                    assert x < 24
+                    assert (x, y) not in cells
+                    cells.add((x, y))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,20 +17,13 @@ from nvltop.export.address import Address, listen
 from nvltop.export.exporter import Exporter
 from nvltop.export.exposition import MetricsPage
 from nvltop.model import Frame
-from tests.export.conftest import ALERTS
+from tests.export.conftest import ALERTS, dashboard_exprs, needs_prometheus, promtool
 from tests.prometheus_server import Prometheus
 
 FOLDER = Path(export.__file__).parent
 TEXT = (FOLDER / "alerts.yml").read_text()
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("promtool") and shutil.which("prometheus")),
-    reason="promtool and prometheus are not installed (Debian: prometheus)",
-)
-
-
-def promtool(*arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["promtool", *arguments], input=said, capture_output=True, timeout=60, check=False)
+pytestmark = needs_prometheus
 
 
 @pytest.fixture
@@ -125,6 +116,37 @@ def test_alerts_without_a_finding(tmp_path, alert, labels, values, states):
     series = [{"series": values[0], "values": values[1]}]
     check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": reported}])
     assert labels["rule"] in {rule for group in RULE_GROUPS for rule in group.rules}
+
+
+def test_a_switch_plane_is_compared_within_its_nvlink_domain(tmp_path):
+    """Link 3 is slow in domain a, a little slower in b, and c has hardly any traffic."""
+    series: list[tuple[str, str]] = []
+    for cluster, rate, share in (("a", 40e9, 0.4), ("b", 40e9, 0.7), ("c", 1e6, 0.0)):
+        for node in ("1", "2"):
+            at = {"job": "nvltop", "instance": cluster + node, "UUID": "GPU-0"}
+            info = {**at, "cluster_uuid": cluster, "clique_id": "7"}
+            series.append((_written("nvltop_fabric_info", info), "1x40"))
+            for link in range(4):
+                on = {**at, "link": str(link)}
+                increase = int(15 * rate * (share if link == 3 else 1.0))
+                series.append((_written("nvltop_link_speed_bytes_per_second", on), "50e9x40"))
+                counters = [_written(f"nvltop_link_{way}_bytes_total", on) for way in ("transmit", "receive")]
+                series += [(counter, f"0+{increase}x40") for counter in counters]
+    alert = {"alertname": "NvltopDomainSwitchPlane", "rule": "switch-plane", "severity": "warning"}
+    alert |= {"cluster_uuid": "a", "clique_id": "7", "link": "3"}
+    states = {"15s": "pending", "2m": "pending", "5m": "firing"}
+    reported = [
+        {
+            "expr": "ALERTS",
+            "eval_time": at,
+            "exp_samples": [{"labels": _written("ALERTS", {**alert, "alertstate": state}), "value": 1}]
+            if state
+            else [],
+        }
+        for at, state in states.items()
+    ]
+    values = [{"series": name, "values": values} for name, values in series]
+    check_rules(tmp_path, [{"interval": "15s", "input_series": values, "promql_expr_test": reported}])
 
 
 def written_alerts() -> list[tuple[str, str]]:
@@ -276,13 +298,7 @@ def test_a_real_prometheus_scrapes_several_nodes_and_alerts(watched, served, tmp
         total = prometheus.get("query", query="sum by (instance) (nvltop_nvlink_links_active)")
         counts = {r["metric"]["instance"]: r["value"][1] for r in total["result"]}
         assert counts == {broken: "143", whole: "72", plain: "0"}
-        for expr in _dashboard():
+        for expr in dashboard_exprs():
             assert prometheus.get("query", query=expr) is not None, expr
     finally:
         prometheus.stop()
-
-
-def _dashboard() -> list[str]:
-    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
-    exprs = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [re.sub(r"\$__\w+", "1m", expr).replace("$instance", ".*").replace("$gpu", ".*") for expr in exprs]

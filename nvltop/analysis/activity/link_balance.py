@@ -1,16 +1,17 @@
 """Whether the links of a GPU share its traffic evenly.
 
 All links to the same GPU, and all links to NVSwitches, are used alike. A link that carries much less than
-the others of its kind is odd. The rates are means over a minute, so that bursts do not matter.
+the others of its kind is odd. If a link is odd on most GPUs, it is not the link but the NVSwitch behind it:
+its plane lags. The rates are means over a minute, so that bursts do not matter.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.model import GpuFrame, Link, RemoteKind, known
 
@@ -24,8 +25,14 @@ ODD_SHARE: Final = 0.6
 """Share of the traffic of comparable links below which a link is odd; a link at half width carries 0.5."""
 MIN_USE: Final = 0.01
 """Share of the speed below which the traffic of the other links is too small to compare."""
-MAX_ODD_LINKS: Final = 0.25
-"""Share of odd links above which the imbalance is caused by the job, not by a link."""
+MAX_ODD_LINKS: Final = 0.3
+"""Share of odd links above which the imbalance is caused by the job, not by a link.
+
+The largest plane, an NVSwitch of a Hopper board, has 5 of the 18 links of a GPU."""
+MIN_PLANE_GPUS: Final = 3
+"""Number of GPUs below which odd links are not a plane: one slow link shows at both of its ends."""
+MIN_PLANE_SHARE: Final = 0.75
+"""Share of the links of an NVSwitch plane that carry traffic and are odd, above which the plane lags."""
 
 
 class LinkImbalance(NamedTuple):
@@ -41,6 +48,23 @@ class LinkImbalance(NamedTuple):
     """Median of the other links of its kind."""
     seconds: float
     """Length of the window."""
+    plane: str = ""
+    """Name of the NVSwitch plane that lags, such as `NVSwitch 00000000:05:00.0`, or `link 9` where the remote
+    ends are hidden; empty if only this link is odd."""
+
+
+PlaneKey: TypeAlias = "tuple[str, str]"
+"""Name of an NVSwitch plane, and the direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Result of comparing the links of one GPU."""
+
+    odd: tuple[LinkImbalance, ...] = ()
+    """Odd links; those to an NVSwitch with its plane, whether or not it lags."""
+    planes: Counter[PlaneKey] = field(default_factory=Counter)
+    """Number of links with traffic, by plane."""
 
 
 class _Totals(NamedTuple):
@@ -56,8 +80,8 @@ class LinkBalance:
     """Compares the traffic of the links of each GPU over the last minute."""
 
     _samples: dict[str, deque[_Totals]] = field(default_factory=dict)
-    _found: dict[str, tuple[LinkImbalance, ...]] = field(default_factory=dict)
-    """Odd links as of the newest sample, by GPU."""
+    _compared: dict[str, _Compared] = field(default_factory=dict)
+    """Results as of the newest sample, by GPU."""
 
     def update(self, gpus: Sequence[GpuFrame]) -> tuple[LinkImbalance, ...]:
         """Add the counters of a frame, and return the odd links."""
@@ -69,8 +93,8 @@ class LinkBalance:
                 and (not samples or g.span_s[1] - samples[-1].read_s >= SAMPLE_INTERVAL_S)
             ):
                 self._add(g, samples, g.span_s[1])
-                self._found[g.gpu.uuid] = tuple(_odd_links(g, samples))
-        return tuple(odd for g in gpus for odd in self._found.get(g.gpu.uuid, ()))
+                self._compared[g.gpu.uuid] = _compare(g, samples)
+        return _with_planes([self._compared.get(g.gpu.uuid, _Compared()) for g in gpus])
 
     @staticmethod
     def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
@@ -88,22 +112,47 @@ class LinkBalance:
         samples.append(now)
 
 
-def _odd_links(g: GpuFrame, samples: Sequence[_Totals]) -> Iterator[LinkImbalance]:
-    """Yield the odd links of a GPU."""
+def _with_planes(compared: Sequence[_Compared]) -> tuple[LinkImbalance, ...]:
+    """Return the odd links of all GPUs, each with its plane if that lags."""
+    odd = [o for c in compared for o in c.odd]
+    if not odd:
+        return ()
+    with_traffic: Counter[PlaneKey] = sum((c.planes for c in compared), Counter())
+    members: dict[PlaneKey, list[LinkImbalance]] = {}
+    for o in odd:
+        members.setdefault((o.plane, o.direction), []).append(o)
+    lagging = {
+        key
+        for key, links in members.items()
+        if len({o.gpu for o in links}) >= MIN_PLANE_GPUS and len(links) >= MIN_PLANE_SHARE * with_traffic[key]
+    }
+    return tuple(o if (o.plane, o.direction) in lagging else o._replace(plane="") for o in odd)
+
+
+def _compare(g: GpuFrame, samples: Sequence[_Totals]) -> _Compared:
+    """Return the odd links of a GPU, and the number of links with traffic by plane."""
     first, last = samples[0], samples[-1]
     seconds = last.read_s - first.read_s
     if seconds < MIN_WINDOW_S:
-        return
+        return _Compared()
+    odd: list[LinkImbalance] = []
+    planes: Counter[PlaneKey] = Counter()
     for direction, before, after in (("tx", first.tx, last.tx), ("rx", first.rx, last.rx)):
         rates = {i: (after[i] - before[i]) / seconds for i in after}
         for links in _links_by_kind(g.links):
-            yield from _odd_of_kind(g, links, rates, direction, seconds)
+            odd += _odd_of_kind(g, links, rates, direction, seconds, planes)
+    return _Compared(tuple(odd), planes)
 
 
 def _odd_of_kind(
-    g: GpuFrame, links: Sequence[Link], rates: dict[int, float], direction: str, seconds: float
+    g: GpuFrame,
+    links: Sequence[Link],
+    rates: dict[int, float],
+    direction: str,
+    seconds: float,
+    planes: Counter[PlaneKey],
 ) -> Iterator[LinkImbalance]:
-    """Yield the odd links among links of one kind."""
+    """Yield the odd links among links of one kind, and add those with traffic to `planes`."""
     read = [k for k in links if k.index in rates]
     found = []
     for k in read:
@@ -111,10 +160,28 @@ def _odd_of_kind(
         speed = k.speed_bytes_per_s
         if others and known(speed):
             usual = median(others)
-            if usual >= MIN_USE * speed and rates[k.index] < ODD_SHARE * usual:
-                found.append(LinkImbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds))
+            if usual < MIN_USE * speed:
+                continue
+            plane = _plane(k)
+            if plane:
+                planes[plane, direction] += 1
+            if rates[k.index] < ODD_SHARE * usual:
+                found.append(
+                    LinkImbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds, plane)
+                )
     if len(found) <= max(1, MAX_ODD_LINKS * len(read)):
         yield from found
+
+
+def _plane(link: Link) -> str:
+    """Return the name of the NVSwitch plane of a link, empty for a link to a GPU.
+
+    In a rack, the driver hides the NVSwitches, but link k of each GPU leads to the same one.
+    """
+    if link.remote.kind is not RemoteKind.SWITCH:
+        return ""
+    bus_id = link.remote.pci_bus_id
+    return f"NVSwitch {bus_id}" if known(bus_id) else f"link {link.index}"
 
 
 def _links_by_kind(links: Sequence[Link]) -> list[list[Link]]:

@@ -1,4 +1,4 @@
-"""Rules about jobs: heartbeat-stopped, straggler, stuck-collective, link-imbalance."""
+"""Rules about jobs: heartbeat-stopped, straggler, stuck-collective; those of link_load.py are added."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.gpu_groups import GpuGroup, group_by_job
-from nvltop.analysis.activity.link_balance import LinkImbalance
+from nvltop.analysis.health import link_load
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
@@ -30,8 +30,6 @@ IDLE_PERCENT: Final = 5.0
 """Utilization, and used share of the memory, up to which a GPU is idle, percent."""
 STRAGGLER_WAIT_S: Final = 45.0
 """Time after which a straggler is reported, seconds, in addition to the averaging time of its signs."""
-LINK_IMBALANCE_S: Final = 15.0
-"""Time after which uneven load of links is reported, seconds."""
 
 NO_STEP_YET: Final = "no hang, even load; a straggler shows only once a step is recognized"
 PY_SPY_STEP: Final = "Run `py-spy dump` on each rank, and read the log of NCCL's watchdog"
@@ -43,7 +41,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     if not gpus:
         return (), None
     by_uuid = {g.gpu.uuid: g for g in gpus}
-    claims = [*_stuck(rule_input, gpus), *_imbalance(rule_input, by_uuid)]
+    claims = [*_stuck(rule_input, gpus), *link_load.evaluate(rule_input.imbalances, by_uuid)]
     for activity in rule_input.activity:
         claims += [*_stopped(rule_input, by_uuid, activity), *_straggler(rule_input, by_uuid, activity)]
     if not rule_input.activity and not claims:
@@ -220,43 +218,9 @@ def _straggler(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Ac
     )
 
 
-def _imbalance(rule_input: RuleInput, by_uuid: dict[str, GpuFrame]) -> Iterator[Claim]:
-    """Claim that a link carries much less than the other links of its GPU."""
-    for odd in rule_input.imbalances:
-        g = by_uuid.get(odd.gpu)
-        if g is None:
-            continue
-        way = "sends" if odd.direction == "tx" else "receives"
-        yield Claim(
-            rule="link-imbalance",
-            gpu=odd.gpu,
-            link=odd.link,
-            headline=f"{gpu_name(g)} link {odd.link} {way} {_part(odd)}",
-            summary=f"{gpu_name(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
-            f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
-            escalations=(Escalation(Severity.NOTICE, after_s=LINK_IMBALANCE_S),),
-            evidence={
-                "bytes_per_s": round(odd.bytes_per_s),
-                "usual_bytes_per_s": round(odd.usual_bytes_per_s),
-                "window_s": round(odd.seconds, 1),
-            },
-            next_step="Check this link's errors and state; if it stays so, reset the GPU once it is free",
-            confidence="possible",
-        )
-
-
-def _part(odd: LinkImbalance) -> str:
-    share = odd.bytes_per_s / odd.usual_bytes_per_s if odd.usual_bytes_per_s else 0.0
-    return f"{share:.0%} of the usual" if share >= 0.01 else "nothing"
-
-
-def _rate(bytes_per_s: float) -> str:
-    return f"{bytes_per_s / 1e9:.2f} GB/s" if bytes_per_s >= 5e6 else "nothing"
-
-
 RULE_GROUP: Final = RuleGroup(
     "jobs",
-    ("heartbeat-stopped", "straggler", "stuck-collective", "link-imbalance"),
+    ("heartbeat-stopped", "straggler", "stuck-collective", *link_load.RULES),
     evaluate,
     HANG_S + STRAGGLER_WAIT_S,
 )

@@ -769,6 +769,8 @@ def test_ranks_without_a_common_launcher_hang_together(watched):
     ]
     now = w.bench.clock.now
     w.bench.monitor.update(Reading(None, now, now, w.wall, Processes(tuple(ranks))))
+    stopped = [f for f in four_a_second(w, 64).findings if f.rule == "heartbeat-stopped"]
+    assert ["GPUs 0-3 has had no NVLink traffic" in f.summary for f in stopped] == [True]  # one, not four
     found, _ = w.until("stuck-collective", 150)
     assert found.evidence["different"] == 3
     (job,) = w.bench.frame().jobs
@@ -812,6 +814,65 @@ def test_a_link_that_carries_much_less_than_the_others(watched, node):
     reported = {(w.index(f), f.link) for f in w.step().findings if f.rule == "link-imbalance"}
     assert (1, 2) in reported
     assert len(reported) == 2  # the other end, or a link behind the switch, receives as little
+
+
+def slow_planes(share, *slow):
+    """Make the links to some NVSwitches carry only a share of their traffic, on every GPU."""
+
+    def prepare(lib):
+        machine = lib.machine
+        for gpu, link in machine._tx:
+            is_slow = machine.node.links[gpu][link].device in slow
+            machine._tx[gpu, link] = Constant((share if is_slow else 1.0) * 5e9)
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("node", "link", "links", "says"),
+    [
+        ("gb200-tray", 9, [9], "Link 9 of GPUs 0-3 carries 40% of the usual: the NVSwitch behind it lags"),
+        (
+            "dgx-h100",
+            None,
+            [1, 5, 9, 13, 17],
+            "Links 1,5,9,13,17 of GPUs 0-7 carry 40% of the usual: NVSwitch 00000000:",
+        ),
+    ],
+)
+def test_a_slow_nvswitch_is_one_finding(watched, node, link, links, says):
+    w = watched(node, prepare=slow_planes(0.4, 9 if link == 9 else 1))
+    found, samples = w.until("switch-plane", 90)
+    assert 45 <= samples <= 80
+    assert (found.severity, found.gpu, found.link, found.evidence["links"]) == ("notice", None, link, links)
+    assert found.summary.startswith(says)
+    assert found.evidence["gpus"] == list(range(len(w.bench.inventory.gpus)))
+    assert "link-imbalance" not in rules(w.run(20))
+
+
+def test_a_link_that_is_slow_beside_a_slow_nvswitch_is_a_finding_of_its_own(watched):
+    def prepare(lib):
+        slow_planes(0.4, 9)(lib)
+        lib.machine._tx[1, 2] = Constant(0.2 * 5e9)
+
+    w = watched("gb200-tray", prepare=prepare)
+    w.until("switch-plane", 90)
+    reported = {(f.rule, w.index(f) if f.gpu else None, f.link) for f in w.step().findings}
+    assert {r for r in reported if r[0] in ("switch-plane", "link-imbalance")} == {
+        ("switch-plane", None, 9),
+        ("link-imbalance", 1, 2),
+        ("link-imbalance", 0, 2),  # receives what GPU 1 sends
+    }
+
+
+def test_the_slow_link_of_half_of_the_gpus_is_not_a_plane(watched):
+    def prepare(lib):
+        for gpu, link in lib.machine._tx:
+            lib.machine._tx[gpu, link] = Constant((0.4 if gpu < 4 and link == 9 else 1.0) * 5e9)
+
+    reported = rules(watched("dgx-h100", prepare=prepare).run(90))
+    assert "link-imbalance" in reported
+    assert "switch-plane" not in reported
 
 
 def test_a_link_that_carries_slightly_less_is_ignored(watched):
