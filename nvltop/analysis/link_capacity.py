@@ -29,6 +29,11 @@ def ceiling(generation: Maybe[str]) -> Maybe[float]:
     return CEILINGS.get(generation) or Missing(f"no figure published for NVLink {generation}")
 
 
+def practical_max(speed: Maybe[float], ceiling: Maybe[float]) -> Maybe[float]:
+    """Return what NCCL reaches on links of this speed in bytes/s; the speed itself if that is not known."""
+    return speed * ceiling if known(speed) and known(ceiling) else speed
+
+
 def link_share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's rate over the speed of the GPU's active links."""
     return busier_share(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)

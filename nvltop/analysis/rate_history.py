@@ -24,6 +24,9 @@ FINE_SECONDS: Final = 300
 RESOLUTIONS: Final = ((1, FINE_SECONDS), (15, 240), (300, 288))
 """Length of a bucket in seconds and number of buckets, finest first."""
 
+ALIGN_SLACK_S: Final = 0.01
+"""Time by which cells end before the readings: a reading that is a little early then still fills its cell."""
+
 SeriesKey = tuple[str, "int | None", str]
 """For GPUs: UUID, link index (None for the whole GPU), and `tx`, `rx`, `pcie_tx` or `pcie_rx`.
 
@@ -179,20 +182,23 @@ class RateHistory:
     """Series of rates, by key, in buckets of the monotonic clock."""
 
     def __init__(self) -> None:
-        self.bucket = 0
-        """Number of the current second; charts move when it changes."""
+        self.now_s = 0.0
+        """CLOCK_MONOTONIC of the newest frame."""
+        self.generation = 0
+        """Number of times that series were replaced by others with the same keys."""
         self._blocks: dict[tuple[str, str], _SeriesBlock] = {}
         """Blocks by GPU and group (`links` or `pcie`), or by NIC and port."""
         self._columns: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
         self.origin_s: float | None = None
-        """Start of cell 0 of `cell_means`, CLOCK_MONOTONIC: the end of the first reading of links.
+        """Start of cell 0 of `cell_means`, CLOCK_MONOTONIC; None before the first reading.
 
-        Cells of the length of a reading are therefore aligned to the readings. None before that reading.
+        It is just before the end of the first reading of the links, or of PCIe on a node without links. Cells
+        of the length of a reading are therefore aligned to the readings.
         """
 
     def add(self, frame: Frame) -> None:
         """Add the new spans of a frame."""
-        self.bucket = max(self.bucket, int(frame.tick.mono_s))
+        self.now_s = max(self.now_s, frame.tick.mono_s)
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
             block = self._blocks.get((uuid, "links"))
@@ -201,20 +207,31 @@ class RateHistory:
             for span in gpu.spans:
                 if span.end_s > newest_s and span.end_s > span.start_s:
                     newest_s = span.end_s
-                    if self.origin_s is None:
-                        self.origin_s = newest_s
+                    self._set_origin(newest_s)
                     tx, rx = rates_by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
                     values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
                     parts = (None, *range(len(tx)))
                     self._add((uuid, "links"), parts, ("tx", "rx"), (span.start_s, span.end_s), values)
             if span_s := self._new_span((uuid, "pcie"), gpu.pcie_span_s):
                 values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
+                if not gpu.links:
+                    self._set_origin(span_s[1])
                 self._add((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
         for nic in frame.nics:
             name = nic.nic.device, f"port {nic.port.port}"
             if span_s := self._new_span(name, nic.span_s):
                 values = [nic.tx_bytes_per_s, nic.rx_bytes_per_s]
                 self._add(name, (nic.port.port,), ("tx", "rx"), span_s, values)
+
+    @property
+    def bucket(self) -> int:
+        """Number of the current second."""
+        return int(self.now_s)
+
+    def _set_origin(self, end_s: float) -> None:
+        """Align cells to a reading that ended at `end_s`, unless they are aligned already."""
+        if self.origin_s is None:
+            self.origin_s = end_s - ALIGN_SLACK_S
 
     def _new_span(self, name: tuple[str, str], span_s: TimeSpan | None) -> TimeSpan | None:
         """Return `span_s` unless it has been added already or is empty."""
@@ -233,6 +250,7 @@ class RateHistory:
         """Add the rates of a span: those of all parts in one direction, then in the other."""
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
+            self.generation += block is not None
             block = self._blocks[name] = _SeriesBlock(len(values))
             for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
                 self._columns[name[0], part, way] = block, column

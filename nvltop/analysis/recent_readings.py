@@ -18,6 +18,8 @@ RECENT_S: Final = 300.0
 MAX_VALUES: Final = 1 << 22
 """Number of values (16 MB) above which all series keep fewer readings: at ten readings per second, the links
 of a rack are kept for two and a half minutes."""
+MIN_ROWS: Final = 256
+"""Number of rows that are kept even if they are older than `RECENT_S`: enough for the longest sparkline."""
 TRIM_ROWS: Final = 64
 """Number of old rows that are removed together."""
 MIN_READ_SHARE: Final = 0.5
@@ -52,13 +54,17 @@ class RecentReadings:
         return len(self._ends_s)
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
-        """Add a row for the time from `start_s` to `end_s`; NaN where a value is unknown."""
-        self._starts_s.append(start_s)
+        """Add a row for the time from `start_s` to `end_s`; NaN where a value is unknown.
+
+        The end is later than that of the row before; the time that both rows share belongs to that row.
+        """
+        self._starts_s.append(max(start_s, self._ends_s[-1]) if self._ends_s else start_s)
         self._ends_s.append(end_s)
         self._values.extend(values)
         rows = len(self._ends_s)
         if rows % TRIM_ROWS == 0:
-            old = max(bisect_left(self._ends_s, end_s - RECENT_S), rows - self.max_rows)
+            too_old = min(bisect_left(self._ends_s, end_s - RECENT_S), rows - MIN_ROWS)
+            old = max(too_old, rows - self.max_rows)
             if old > 0:
                 del self._starts_s[:old], self._ends_s[:old], self._values[: old * self._width]
 

@@ -19,6 +19,8 @@ from nvltop.config.settings import (
     MAX_INTERVAL_S,
     METERS,
     MIN_INTERVAL_S,
+    SPARK_CELLS_S,
+    SPARKLINES,
     THEMES,
     UNITS,
     Settings,
@@ -160,6 +162,8 @@ CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "alert": _some_of(ALERTS),
     "snapshot_on_critical": _boolean,
     "meters": _some_of(METERS),
+    "sparklines": _one_of(SPARKLINES),
+    "sparkline_cell": _one_of(tuple(SPARK_CELLS_S)),
     "hidden_columns": _some_of(HIDEABLE_COLUMNS),
 }
 """Validators of the settings in the file, by name; each returns the value or raises `ValueError`."""

@@ -17,6 +17,10 @@ UNITS: Final = ("GB/s", "Gb/s")
 """Units of traffic: 10^9 bytes or bits per second."""
 LAYOUTS: Final = ("matrix", "links")
 """Tables shown below the GPUs where there is not enough space for both."""
+SPARKLINES: Final = ("braille", "blocks")
+"""Characters of the sparklines."""
+SPARK_CELLS_S: Final = {"2 readings": 0.0, "1 s": 1.0, "2 s": 2.0}
+"""Time that a column of a sparkline covers, seconds; 0 for two readings. Longer ones send fewer bytes."""
 ALERTS: Final = ("bell", "desktop")
 METERS: Final = ("cpu", "memory", "tx", "rx", "pcie-tx", "pcie-rx", "power")
 HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "links", "errors", "bus", "numa")
@@ -36,6 +40,9 @@ class Settings:
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
     """Meters from top to bottom, at most four."""
     hidden_columns: tuple[str, ...] = ()
+    sparklines: str = "braille"
+    sparkline_cell: str = "2 readings"
+    """Time that a column of a sparkline covers, one of `SPARK_CELLS_S`."""
     only: tuple[str, ...] = ()
     """GPUs to show, by index, UUID or PCI bus id; empty for all."""
     alert: tuple[str, ...] = ()

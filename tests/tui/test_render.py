@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.render import bars, header
-from nvltop.tui.render.glyphs import ASCII, UNICODE, spark
+from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.meters import BarMeter, bar
 from nvltop.tui.render.row import fit, fit_text, text_of
 from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
@@ -258,35 +255,10 @@ def test_error_kinds_that_counted_are_the_last_to_go(view):
     assert "DISC" in text_of(links.rows(v, 60, 20, 0)[0])
 
 
-def test_a_picture_is_drawn_once_a_second_and_of_whole_seconds(view):
-    v = view(seconds=6.0)
-    key = (v.gpus[0].gpu.uuid, None, "tx")
-    drawn = v.sparkline(key, 20, 500e9)
-    assert drawn == spark(v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE)
-    assert v.sparkline(key, 20, 500e9) is drawn
-    v.history.bucket += 1
-    assert v.sparkline(key, 20, 500e9) == spark(
-        v.history.second_means(key, v.history.bucket - 1, 20), 500e9, UNICODE
-    )
-
-
-def test_without_a_scale_only_nothing_can_be_drawn():
-    assert spark([0.0, 5.0, math.nan], Missing("not supported"), UNICODE) == "▁  "
-
-
 def test_ascii_means_ascii(view):
     v = view(glyphs=ASCII)
     rows = gpus.table(v, 120, 9, 0) + links.rows(v, 120, 9, 0) + header.header(v, 120)
     assert all(text.isascii() for text in texts(rows))
-
-
-def test_sparkline_distinguishes_gap_zero_little_and_full():
-    assert spark([math.nan, 0.0, 1.0, 50.0, 100.0, 200.0], 100.0, UNICODE) == " ▁▂▅██"
-
-
-@given(st.lists(st.floats(0, 1e12) | st.just(math.nan)), st.floats(0, 1e12))
-def test_sparklines_have_a_column_a_second(values, scale):
-    assert len(spark(values, scale, UNICODE)) == len(values)
 
 
 def test_pairs_behind_switches_are_estimated_only_when_asked(view):
@@ -310,38 +282,3 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
     for width in range(110, 200):
         gpus.table(resized, width, 10, 0)
     assert 0 < len(resized.cache.sparklines._lines) <= 2 * len(resized.gpus)
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(0.1, 5.0), st.sampled_from([0.25, 1.0, 3.0]), st.sampled_from([0.0, 2e9, math.nan])
-        ),
-        max_size=30,
-    )
-)
-@example([(0.5, 1.0, 2e9), (1.0, 3.0, 0.0), (1.0, 0.25, 0.0)])
-def test_a_sparkline_that_moves_on_is_the_one_drawn_afresh(steps):
-    """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
-
-    class Asked(RateHistory):
-        def seconds(self, key, newest, count):
-            assert count <= 8, "a machine may have been up for months"
-            return super().seconds(key, newest, count)
-
-    history, key = Asked(), ("mlx5_0", 1, "tx")
-    going_on = ViewState(history=history)
-    now_s, second = 1e6, 10**6
-    history.bucket = second
-    going_on.sparkline(key, 8, 4e9)  # nothing has been read yet
-    for step_s, span_s, rate in steps:
-        now_s += step_s
-        port = SimpleNamespace(
-            nic=SimpleNamespace(device="mlx5_0"), port=SimpleNamespace(port=1), rx_bytes_per_s=0.0,
-            span_s=(now_s - span_s - 0.1, now_s - 0.1), tx_bytes_per_s=rate,
-        )  # fmt: skip
-        history.add(SimpleNamespace(tick=SimpleNamespace(mono_s=now_s), gpus=(), nics=(port,)))
-        drawn, afresh = going_on.sparkline(key, 8, 4e9), ViewState(history=history)
-        # It moves once a second; until then it stands still, whatever comes.
-        assert history.bucket == second or drawn == afresh.sparkline(key, 8, 4e9)
-        second = history.bucket

@@ -33,12 +33,13 @@ def test_outside_what_changed_nothing_differs(before, after, width):
     assert [cells(old)[x] for x in left] == [cells(new)[x] for x in left]
 
 
-def test_only_from_the_first_change_to_the_last():
+def test_only_what_differs():
     old = fit([("12.3", ""), (" ", ""), ("###", "tx")], 12)
     assert changes(old, fit([("12.4", ""), (" ", ""), ("###", "tx")], 12)) == [(3, 4)]
     assert changes(old, fit([("12.3", ""), (" ", ""), ("##.", "tx")], 12)) == [(7, 8)]
     assert changes(old, fit([("12.3", ""), (" ", ""), ("###", "rx")], 12)) == [(5, 8)]
-    assert changes(old, fit([("12.3", ""), (" ", ""), ("####", "tx")], 12)) == [(5, 9)]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("####", "tx")], 12)) == [(8, 9)]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("#", "rx"), ("##", "tx")], 12)) == [(5, 6)]
     assert changes(old, old) == []
 
 

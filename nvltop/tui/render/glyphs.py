@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from nvltop import formatting
-from nvltop.model import Maybe
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: there are only two
@@ -15,9 +11,7 @@ class Glyphs:
     """A set of characters, each one column wide."""
 
     levels: str
-    """Levels of a sparkline, from zero to full scale."""
-    gap: str
-    """Mark of a second without data."""
+    """Levels of a bar chart, from zero to full scale."""
     tick: str
     """Mark of the ceiling on a bar."""
     dot: str
@@ -36,10 +30,5 @@ class Glyphs:
     """Mark in front of the number of rows below the visible ones."""
 
 
-UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", " ", "¦", "·", "°", "…", "▽", "△", "≈", "↓")
-ASCII: Final = Glyphs("_.-:=+*#", " ", "!", "-", "C", "~", "v", "^", "~", "v")
-
-
-def spark(values: Sequence[float], scale: Maybe[float], glyphs: Glyphs) -> str:
-    """Return a sparkline of values (bytes/s, NaN for a gap), one column each, against a fixed scale."""
-    return formatting.spark(values, scale, glyphs.levels, glyphs.gap)
+UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", "¦", "·", "°", "…", "▽", "△", "≈", "↓")
+ASCII: Final = Glyphs("_.-=+*#", "|", "-", "C", "~", "v", "^", "~", "v")

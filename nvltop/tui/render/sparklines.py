@@ -1,56 +1,181 @@
-"""Sparklines that are extended from second to second instead of being drawn again."""
+"""Sparklines of the newest traffic, which are extended instead of being drawn again.
+
+A cell shows two readings side by side: it covers a fixed time, which is divided into two halves, and each
+half shows the mean rate of its own time. A half is drawn once, when all of its time has been read, and does
+not change after that. The newest cells fill in their places; the picture then moves left by several cells at
+once, because a line that moves is sent to the terminal as a whole. Full height is the ceiling, which is what
+NCCL reaches. Known values are at least one dot high; unknown ones are blank.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
-from nvltop.model import Maybe
-from nvltop.tui.render.glyphs import Glyphs, spark
+from nvltop.model import Maybe, Missing
+from nvltop.tui.render.row import TextRun
+from nvltop.tui.render.spark_style import SparkStyle
+
+MOVES_PER_LINE: Final = 6
+"""Number of moves after which every cell of a line is a new one."""
+HALF_CEILING: Final = 0.5
+"""Share of the ceiling from which a cell has the second colour."""
+NEAR_CEILING: Final = 0.9
+"""Share of the ceiling from which a cell has the third colour."""
+BLANK: Final = " "
+SAME_CLASS: Final = re.compile(r"(.)\1*")
+
+SparkKeys: TypeAlias = tuple[SeriesKey, ...]
+"""Series whose sum is drawn."""
 
 
-class _Sparkline(NamedTuple):
-    """A cached sparkline."""
+class SparkShape(NamedTuple):
+    """What a sparkline looks like, and which time it covers."""
 
-    newest: int
-    """Number of the second that the last character shows."""
-    settled: int
-    """Number of the last second whose value was final."""
-    scale: Maybe[float]
-    text: str
+    cells: int
+    """Width in columns."""
+    half_s: float
+    """Time that half of a cell covers, seconds."""
+    full: Maybe[float]
+    """Rate at full height in bytes/s."""
+    style: SparkStyle
+    rows: int = 1
+    """Height in lines."""
+    down: bool = False
+    """Whether the axis is at the top."""
+
+    def seconds(self) -> float:
+        """Return the time that the cells cover together."""
+        return 2 * self.half_s * self.cells
+
+
+class _Line:
+    """A sparkline that can be extended."""
+
+    __slots__ = ("classes", "done", "first", "rows", "runs", "shape")
+
+    def __init__(self, shape: SparkShape, first: int) -> None:
+        self.shape = shape
+        self.first = first
+        """Number of the first cell."""
+        self.done = 2 * first
+        """Number of the first half that is not drawn yet."""
+        self.rows = [""] * shape.rows
+        """The drawn cells of each line, from the axis outwards."""
+        self.classes = ""
+        """Class of each drawn cell: `0` to `2` by its share of the ceiling, blank if nothing is drawn."""
+        self.runs: list[list[TextRun]] = []
+        """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
+
+    def move(self, first: int) -> None:
+        """Remove the cells before cell `first`."""
+        gone = first - self.first
+        self.first, self.classes = first, self.classes[gone:]
+        self.rows = [row[gone:] for row in self.rows]
+
+    def extend(self, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
+        """Draw the cells of `values`, which start with the cell that contains half `done`."""
+        shape = self.shape
+        kept = self.done // 2 - self.first
+        drawn, classes = _cells(values, shape)
+        self.done = until
+        self.classes = self.classes[:kept] + classes
+        self.rows = [row[:kept] + "".join(column[i] for column in drawn) for i, row in enumerate(self.rows)]
+        pad = " " * (shape.cells - len(self.classes))
+        self.runs = [_runs(row, self.classes, roles, pad) for row in self.rows]
+        if not shape.down:
+            self.runs.reverse()
 
 
 class Sparklines:
     """The sparklines of the screen, by series."""
 
     def __init__(self) -> None:
-        self._lines: dict[SeriesKey, _Sparkline] = {}
-        self._source: tuple[RateHistory, Glyphs] | None = None
+        self._lines: dict[tuple[SparkKeys, bool], _Line] = {}
+        self._history: tuple[RateHistory, int] | None = None
 
     def draw(
-        self, history: RateHistory, glyphs: Glyphs, key: SeriesKey, count: int, scale: Maybe[float]
-    ) -> str:
-        """Return the sparkline of the last `count` complete seconds of a series.
+        self, history: RateHistory, keys: SparkKeys, shape: SparkShape, roles: Sequence[str]
+    ) -> list[list[TextRun]]:
+        """Return the lines of a sparkline from top to bottom, each as wide as `shape.cells`.
 
-        The current second is left out: sparklines that changed with every frame would make up most of the
-        output to the terminal.
+        `roles` are those of cells below `HALF_CEILING`, below `NEAR_CEILING`, and above.
         """
-        newest = history.bucket - 1
-        if self._source is None or self._source[0] is not history or self._source[1] is not glyphs:
+        if self._history != (history, history.generation):
             self._lines.clear()
-            self._source = history, glyphs
-        line = self._lines.get(key)
-        if (
-            line is None
-            or (len(line.text), line.scale) != (count, scale)
-            or not 0 <= newest - line.newest < count
-        ):
-            line = _Sparkline(newest - count, newest - count, scale, "")
-        if line.newest < newest:
-            # The line moves left. Its characters are reused, except those of seconds that were not final.
-            first = max(newest - count, min(line.newest, line.settled))
-            kept = line.text[: len(line.text) - (line.newest - first)]
-            added = spark(history.second_means(key, newest, newest - first), scale, glyphs)
-            line = _Sparkline(newest, min(newest, history.settled(key)), scale, (kept + added)[-count:])
-            self._lines[key] = line
-        return line.text
+            self._history = history, history.generation
+        half_s = shape.half_s
+        step = max(1, shape.cells // MOVES_PER_LINE)
+        first = (history.cell_at(history.now_s, 2 * half_s) // step + 1) * step - shape.cells
+        line = self._lines.get((keys, shape.down))
+        until = min(_halves_read(history, keys, half_s), 2 * (first + shape.cells))
+        if line is None or line.shape != shape or not line.first <= first <= line.done // 2:
+            line = self._lines[keys, shape.down] = _Line(shape, first)
+        elif line.first == first and (line.done >= until) and line.runs:
+            return line.runs
+        else:
+            line.move(first)
+        start = line.done // 2 * 2
+        until = max(until, line.done)
+        values = history.cell_means(keys, half_s, until - 1, until - start)
+        line.extend(values, until, roles)
+        return line.runs
+
+
+def _halves_read(history: RateHistory, keys: SparkKeys, half_s: float) -> int:
+    """Return the number of the first half of a cell that has not been read completely."""
+    until_s = history.read_until_s(keys)
+    return history.cell_at(until_s, half_s) if until_s > -math.inf else -(1 << 62)
+
+
+def _cells(values: Sequence[float], shape: SparkShape) -> tuple[list[Sequence[str]], str]:
+    """Return the characters of each cell from the axis outwards, and the class of each cell."""
+    full = 0.0 if isinstance(shape.full, Missing) else shape.full
+    style, rows, down = shape.style, shape.rows, shape.down
+    top = style.steps * rows - 1
+    drawn: list[Sequence[str]] = []
+    classes = ""
+    for i in range(0, len(values), 2):
+        left = values[i]
+        right = values[i + 1] if i + 1 < len(values) else math.nan
+        if not style.halves:
+            left, right = _mean(left, right), math.nan
+        heights = _height(left, full, top), _height(right, full, top)
+        drawn.append(style.column(*heights, rows, down))
+        # Comparisons with NaN are false.
+        higher = right if right > left or left != left else left
+        if not any(heights):
+            classes += BLANK
+        elif full <= 0 or higher < HALF_CEILING * full:
+            classes += "0"
+        else:
+            classes += "1" if higher < NEAR_CEILING * full else "2"
+    return drawn, classes
+
+
+def _mean(left: float, right: float) -> float:
+    """Return the mean of the known values."""
+    if left != left:
+        return right
+    return left if right != right else (left + right) / 2
+
+
+def _height(value: float, full: float, top: int) -> int:
+    """Return the height of a value in steps: 1 for zero, `top` + 1 for `full`, 0 if it cannot be drawn."""
+    if value != value:
+        return 0
+    if full <= 0:
+        return 1 if value <= 0 else 0  # without a scale only zero can be drawn
+    return 1 + min(top, int(max(0.0, value) / full * top + 0.5))
+
+
+def _runs(row: str, classes: str, roles: Sequence[str], pad: str) -> list[TextRun]:
+    """Return a line as runs of cells of the same class; blank cells have no role."""
+    runs = [
+        (row[found.start() : found.end()], "" if found[1] == BLANK else roles[int(found[1])])
+        for found in SAME_CLASS.finditer(classes)
+    ]
+    return [*runs, (pad, "")] if pad else runs

@@ -86,6 +86,9 @@ DEFAULT_ROLES: Final = {
     "key": "",
     "key-label": "black on bar",
     "paused": "bold black on yellow",
+    "spark-tx": "bold green",
+    "spark-rx": "bold cyan",
+    "spark-full": "bold yellow",
     "load0": "grey",
     "load1": "green",
     "load2": "yellow",
@@ -98,7 +101,8 @@ DEFAULT_ROLES: Final = {
 }
 """Style of each role: attributes, colour, and `on` the colour of the background.
 
-`load0` to `load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`).
+`spark-tx` and `spark-rx` are for sparklines above half of the ceiling, `spark-full` near it. `load0` to
+`load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`).
 """
 LIGHT_ROLES: Final = DEFAULT_ROLES | {
     "title": "white on title",
@@ -121,6 +125,8 @@ COLOUR_BLIND_ROLES: Final = DEFAULT_ROLES | {
     "cpu": "cyan",
     "memory": "cyan",
     "tx": "yellow",
+    "spark-tx": "bold yellow",
+    "spark-full": "bold white",
     "ok": "cyan",
     "error": "bold black on yellow",
     "title": "black on bar",

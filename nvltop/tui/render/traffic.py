@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from nvltop.model import GpuFrame, known
+
+PCIE_INTERVAL_S: Final = 2.0
+"""Time between two readings of the PCIe traffic, seconds."""
 
 
 def has_links(gpus: Sequence[GpuFrame]) -> bool:

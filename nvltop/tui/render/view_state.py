@@ -17,7 +17,8 @@ from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import filtered_and_sorted
 from nvltop.tui.render.replay_bar import ReplayState
 from nvltop.tui.render.row import TextRun, displayable
-from nvltop.tui.render.sparklines import Sparklines
+from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
+from nvltop.tui.render.sparklines import SparkKeys, Sparklines, SparkShape
 from nvltop.tui.render.steady_order import SteadyOrder
 
 FINDING_MARKS: Final[dict[Severity, TextRun]] = {
@@ -27,6 +28,11 @@ FINDING_MARKS: Final[dict[Severity, TextRun]] = {
     Severity.UNKNOWN: ("?", "warn"),
 }
 """Mark behind the number of a GPU or link, by the severity of its worst finding."""
+SPARK_ROLES: Final = {
+    "tx": ("tx", "spark-tx", "spark-full"),
+    "rx": ("rx", "spark-rx", "spark-full"),
+}
+"""Roles of the cells of a sparkline in each direction, by share of the ceiling."""
 EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
@@ -48,6 +54,10 @@ class ViewState:
     frame: Frame = EMPTY_FRAME
     history: RateHistory = field(default_factory=RateHistory)
     glyphs: Glyphs = UNICODE
+    spark_style: SparkStyle = BRAILLE
+    """Characters of the sparklines; an ASCII screen has its own."""
+    spark_cell_s: float = 0.0
+    """Time that a cell of a sparkline covers, seconds; 0 for two readings."""
     unit: Unit = BYTES
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
     hidden: frozenset[str] = frozenset()
@@ -113,9 +123,42 @@ class ViewState:
             return "in a container the driver may report process ids of the host: no signals are sent"
         return "--readonly: no signals are sent" if self.readonly else ""
 
-    def sparkline(self, key: SeriesKey, count: int, scale: Maybe[float]) -> str:
-        """Return the sparkline of the last `count` complete seconds of a series."""
-        return self.cache.sparklines.draw(self.history, self.glyphs, key, count, scale)
+    def spark_shape(
+        self, cells: int, full: Maybe[float], every_s: float = 0.0, rows: int = 1, down: bool = False
+    ) -> SparkShape:
+        """Return the shape of a sparkline of `cells` columns; its `seconds()` are the time that it covers.
+
+        `every_s` is the time between two readings of the series if that is not the refresh interval.
+        """
+        half_s = max(self.frame.tick.interval_s, every_s, self.spark_cell_s / 2)
+        style = self.spark_style if self.glyphs is UNICODE else ASCII_LEVELS
+        return SparkShape(cells, half_s, full, style, rows, down)
+
+    def sparkline(
+        self, key: SeriesKey, cells: int, full: Maybe[float], role: str, every_s: float = 0.0
+    ) -> list[TextRun]:
+        """Return the newest traffic of a series in `cells` columns.
+
+        `full` is the rate at full height in bytes/s: the ceiling. `role` is `tx` or `rx`.
+        """
+        shape = self.spark_shape(cells, full, every_s)
+        return self.cache.sparklines.draw(self.history, (key,), shape, SPARK_ROLES[role])[0]
+
+    def mirrored(
+        self,
+        tx: SparkKeys,
+        rx: SparkKeys,
+        cells: int,
+        full: Maybe[float],
+        rows: int = 1,
+        every_s: float = 0.0,
+    ) -> list[list[TextRun]]:
+        """Return 2 x `rows` lines: the sum of some series up from an axis, and of others down from it."""
+        lines: list[list[TextRun]] = []
+        for keys, role, down in ((tx, "tx", False), (rx, "rx", True)):
+            shape = self.spark_shape(cells, full, every_s, rows, down)
+            lines += self.cache.sparklines.draw(self.history, keys, shape, SPARK_ROLES[role])
+        return lines
 
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
         """Return the mark of a GPU or link that is the subject of a finding, otherwise an empty one."""

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen, Screen
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.analysis.select import select
-from nvltop.config.settings import Settings
+from nvltop.config.settings import SPARK_CELLS_S, Settings
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
@@ -21,6 +21,7 @@ from nvltop.record.replay import ReplaySource
 from nvltop.record.stream_source import StreamSource
 from nvltop.text import clean
 from nvltop.tui.render import themes
+from nvltop.tui.render.spark_style import SPARK_STYLES
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.alerts import Alerts
@@ -109,6 +110,8 @@ class Nvltop(TerminalApp):
         """Set glyphs, units, meters, columns and theme."""
         view = self.view
         view.glyphs = terminal.glyphs_for(settings.unicode)
+        view.spark_style = SPARK_STYLES[settings.sparklines]
+        view.spark_cell_s = SPARK_CELLS_S[settings.sparkline_cell]
         view.unit = BITS if settings.units == BITS.name else BYTES
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)

@@ -17,6 +17,7 @@ from nvltop.tui.widgets.plain_widget import PlainWidget
 ColumnRange: TypeAlias = "tuple[int, int]"
 """First column, and the column after the last."""
 EMPTY_ROW: Final[Row] = ()
+END_OF_ROW: Final = ("", "")
 MAX_GAP: Final = 12
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
 
@@ -109,34 +110,30 @@ def changes(before: Row, after: Row) -> list[ColumnRange]:
     """Return the parts in which two different rows of the same width differ; (0, 0) is the whole row."""
     parts: list[ColumnRange] = []
     at = 0
-    for (old, role), (new, its) in zip(before, after, strict=False):
-        if len(old) != len(new):
-            break
-        if old != new or role != its:
-            start, end = at, at + len(new)
-            if role == its:
-                start, end = start + _common_start(old, new), end - _common_end(old, new)
-            _join(parts, start, max(start, end))
-        at += len(new)
-    else:
-        if len(before) == len(after):
-            return parts
-    return _rest(parts, at, before, after)
-
-
-def _rest(parts: list[ColumnRange], at: int, before: Row, after: Row) -> list[ColumnRange]:
-    """Add the difference from column `at` on, where the runs of the two rows are no longer aligned."""
-    end = sum([len(text) for text, _ in after])
-    if end != sum([len(text) for text, _ in before]):
-        return [(0, 0)]
-    for (old, role), (new, its) in zip(reversed(before), reversed(after), strict=False):
-        if old != new or role != its:
-            end -= _common_end(old, new) if role == its else 0
-            break
-        end -= len(new)
-    if at < end:
-        _join(parts, at, end)
-    return parts
+    runs, others = iter(before), iter(after)
+    old = new = role = its = ""
+    while True:
+        # Compare up to the next end of a run in either row.
+        if not old:
+            old, role = next(runs, END_OF_ROW)
+        if not new:
+            new, its = next(others, END_OF_ROW)
+        if not old or not new:
+            return parts if old == new else [(0, 0)]
+        if old == new:
+            if role != its:
+                _join(parts, at, at + len(new))
+            at += len(new)
+            old = new = ""
+            continue
+        width = min(len(old), len(new))
+        a, b = old[:width], new[:width]
+        if role != its:
+            _join(parts, at, at + width)
+        elif a != b:
+            start = _common_start(a, b)
+            _join(parts, at + start, max(at + start, at + width - _common_end(a, b)))
+        at, old, new = at + width, old[width:], new[width:]
 
 
 def _join(parts: list[ColumnRange], start: int, end: int) -> None:

@@ -13,7 +13,17 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from nvltop.config.settings import ALERTS, HIDEABLE_COLUMNS, LAYOUTS, METERS, THEMES, UNITS, Settings
+from nvltop.config.settings import (
+    ALERTS,
+    HIDEABLE_COLUMNS,
+    LAYOUTS,
+    METERS,
+    SPARK_CELLS_S,
+    SPARKLINES,
+    THEMES,
+    UNITS,
+    Settings,
+)
 from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -78,6 +88,8 @@ SETTING_LINES: Final[tuple[SettingLine, ...]] = (
     _plain("Units of traffic", "units", UNITS),
     _plain("Below the GPUs", "layout", LAYOUTS),
     _plain("Unicode", "unicode", (True, False)),
+    _plain("Sparklines", "sparklines", SPARKLINES),
+    _plain("Sparkline column", "sparkline_cell", tuple(SPARK_CELLS_S)),
     *(_meter(slot) for slot in range(METER_SLOTS)),
     *(_shown(column) for column in HIDEABLE_COLUMNS),
     *(_alert(method) for method in ALERTS),

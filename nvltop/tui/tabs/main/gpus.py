@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S, mean_link_share
+from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S, mean_link_share, practical_max
 from nvltop.formatting import UNKNOWN, count, memory, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
@@ -26,7 +26,7 @@ from nvltop.tui.render.row import (
     split_columns,
     text_of,
 )
-from nvltop.tui.render.traffic import has_links
+from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
 from nvltop.tui.render.view_state import ViewState
 
 NVLINK_COLUMNS: Final = (
@@ -333,15 +333,16 @@ RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pc
 
 
 def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
+    full: Maybe[float] = PCIE_LANE_BYTES_PER_S[5] * 16
+    prefix, every_s = "pcie_", PCIE_INTERVAL_S
     if shape.linked:
-        ways, scale = ("tx", "rx"), g.nvlink.speed_bytes_per_s
-    else:
-        ways, scale = ("pcie_tx", "pcie_rx"), PCIE_LANE_BYTES_PER_S[5] * 16
-    uuid = g.gpu.uuid
-    spans = [(view.sparkline((uuid, None, ways[0]), shape.spark, scale), "tx")]
-    if shape.pair:
-        spans += [(" ", ""), (view.sparkline((uuid, None, ways[1]), shape.spark, scale), "rx")]
-    return spans
+        full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
+        prefix, every_s = "", 0.0
+    spans: list[TextRun] = []
+    for way in ("tx", "rx") if shape.pair else ("tx",):
+        key = g.gpu.uuid, None, prefix + way
+        spans += [*view.sparkline(key, shape.spark, full, way, every_s), (" ", "")]
+    return spans[:-1]
 
 
 def short_name(name: Maybe[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.analysis.link_capacity import practical_max
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
@@ -199,9 +200,7 @@ RATE_COLUMNS: Final = ("tx", "rx")
 
 
 def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:
-    speed = link.speed_bytes_per_s
-    return [
-        (view.sparkline((g.gpu.uuid, link.index, "tx"), each, speed), "tx"),
-        (" ", ""),
-        (view.sparkline((g.gpu.uuid, link.index, "rx"), each, speed), "rx"),
-    ]
+    full = practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
+    tx = view.sparkline((g.gpu.uuid, link.index, "tx"), each, full, "tx")
+    rx = view.sparkline((g.gpu.uuid, link.index, "rx"), each, full, "rx")
+    return [*tx, (" ", ""), *rx]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.analysis.pcie import PCIE_LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
@@ -205,12 +206,10 @@ def nearest_port(view: ViewState) -> int | None:
 
 
 def _sparklines(f: NicFrame, view: ViewState, each: int) -> list[TextRun]:
-    key, scale = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
-    return [
-        (view.sparkline((*key, "tx"), each, scale), "tx"),
-        (" ", ""),
-        (view.sparkline((*key, "rx"), each, scale), "rx"),
-    ]
+    key, full = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
+    tx = view.sparkline((*key, "tx"), each, full, "tx", NIC_INTERVAL_S)
+    rx = view.sparkline((*key, "rx"), each, full, "rx", NIC_INTERVAL_S)
+    return [*tx, (" ", ""), *rx]
 
 
 def _text(value: Maybe[str]) -> str:

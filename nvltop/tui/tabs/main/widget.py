@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.memo import MemoTable
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
@@ -133,10 +134,13 @@ class MainTab(SearchableTab):
 
     def _nic_rows(self, at: Panel) -> list[Row]:
         view = self.view
-        # Numbers and sparklines change together once a second, the interval at which NICs are read.
-        states = tuple((f.nic.device, f.port.state, f.stale) for f in view.frame.nics)
+        # Numbers and sparklines change together when the NICs have been read, and when a sparkline moves.
+        states = tuple((f.nic.device, f.port.state, f.stale, f.span_s) for f in view.frame.nics)
+        half_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).half_s
+        history = view.history
         key = (
-            (states, view.history, view.history.bucket, view.nic),
+            (states, view.nic, history, history.generation, half_s),
+            history.cell_at(history.now_s, 2 * half_s),
             (at, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
         # A blank separates it from a panel at its right.
