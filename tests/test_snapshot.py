@@ -20,6 +20,7 @@ import pytest
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
+from nvltop.analysis.timeline.build import timeline
 from nvltop.cli import main
 from nvltop.config.settings import Settings
 from nvltop.model import (
@@ -305,13 +306,14 @@ def test_events_and_past_findings(shoot):
         uuid = frame.gpus[2].gpu.uuid
         over = replace(frame.findings[0], ended_s=frame.tick.wall_s)
         events = tuple(Event(1.0, frame.tick.wall_s - 86_400 - i, uuid, "xid", 79) for i in range(60))
-        return replace(frame, events=events, past_findings=(over,))
+        listed = timeline(frame.timeline, events, (), (), (over,), (), frame.started_s)
+        return replace(frame, events=events, past_findings=(over,), timeline=listed)
 
     text = shoot("hgx-a100-4", "link-down", 20.0, change)[0].report
     day = "2026-09-20 14:30:20"
-    assert f"{day}  GPU 2  Xid 79: the GPU has fallen off the bus" in text
+    assert re.search(rf"^{day} +GPU 2 +Xid 79: the GPU has fallen off the bus", text, re.MULTILINE)
     assert "12 earlier events are omitted." in text
-    changed = re.search(r"^14:30:\d\d +GPU (\d) +link (\d+): up → down$", text, re.MULTILINE)
+    changed = re.search(r"^14:30:\d\d +lasts +GPU (\d) link (\d+) +link DOWN +up +down ", text, re.MULTILINE)
     assert changed is not None
     assert f"**critical** at GPU {changed[1]} link {changed[2]}, since 14:30:" in text
     assert re.search(r"Past findings:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)

@@ -17,6 +17,8 @@ from nvltop.analysis.jobs import JobTracker
 from nvltop.analysis.nics import NicTracks
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.refresh import RefreshPeriod
+from nvltop.analysis.timeline.build import timeline
+from nvltop.analysis.timeline.states import StateChanges
 from nvltop.analysis.uptime import initialised_again
 from nvltop.analysis.verdict import node_verdict
 from nvltop.memo import Memo
@@ -52,6 +54,7 @@ from nvltop.model import (
     Processes,
     Reading,
     Tick,
+    TimelineEvent,
     Verdict,
     known,
 )
@@ -99,6 +102,8 @@ class Monitor:
         self._health = RuleEngine()
         self._activities = ActivityTracker()
         self._incidents = IncidentTracker()
+        self._state_changes = StateChanges()
+        self._timeline: Memo[tuple[TimelineEvent, ...]] = Memo()
         self._culprits: tuple[Culprit, ...] = ()
         self._has_rates: dict[str, bool] = {}
         """Whether the last reading of a GPU resulted in link rates, by UUID."""
@@ -258,6 +263,20 @@ class Monitor:
             )
         )
 
+        self._state_changes.observe(now.gpus, now.nics, self._tick.mono_s, self._tick.wall_s)
+
+    def _events_in_order(self, inventory: Inventory) -> tuple[TimelineEvent, ...]:
+        """Return the timeline, which changes only with its sources."""
+        incidents, found, past = self._incidents.incidents, self._health.findings, tuple(self._health.past)
+        started_s = self._started_s or 0.0
+        sources = self._state_changes.version, tuple(self._events), incidents, found, past, inventory
+        return self._timeline.get(
+            sources,
+            lambda: timeline(
+                self._state_changes.changes, self._events, incidents, found, past, inventory.gpus, started_s
+            ),
+        )
+
     def _ports(self, connections: Matrix) -> tuple[NicFrame, ...]:
         """Return the ports of the NICs at the last tick."""
         n = len(connections.p2p_nvlink)
@@ -318,6 +337,7 @@ class Monitor:
             pending=self._health.pending,
             incidents=self._incidents.incidents,
             culprits=self._culprits,
+            timeline=self._events_in_order(inventory),
             log_access=self._incidents.access,
             fabric_log=self._incidents.fabric,
         )

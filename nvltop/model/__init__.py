@@ -75,6 +75,7 @@ from nvltop.model.reading import (
 )
 from nvltop.model.severity import Severity
 from nvltop.model.source import Item, ItemSource
+from nvltop.model.timeline import TIMELINE_KINDS, TimelineEvent
 
 __all__ = [
     "BLAMES",
@@ -90,6 +91,7 @@ __all__ = [
     "NOT_SUPPORTED",
     "NO_NODE",
     "SURENESS",
+    "TIMELINE_KINDS",
     "Activity",
     "Ancestor",
     "C2c",
@@ -161,6 +163,7 @@ __all__ = [
     "Straggler",
     "Throttling",
     "Tick",
+    "TimelineEvent",
     "Verdict",
     "finding_key",
     "first_missing",

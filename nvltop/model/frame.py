@@ -27,6 +27,7 @@ from nvltop.model.reading import (
     Scope,
     Tick,
 )
+from nvltop.model.timeline import TimelineEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,8 @@ class Frame:
     """Faults of the logs and of NVML that belong together, the newest first."""
     culprits: tuple[Culprit, ...] = ()
     """GPUs that began a fault which other GPUs report as well."""
+    timeline: tuple[TimelineEvent, ...] = ()
+    """What happened, the oldest first; it includes `events`, and the events of `incidents`."""
     log_access: str = ""
     """Why the kernel log is not read, and what to do; empty while it is read or was not tried yet."""
     fabric_log: FabricLog = field(default_factory=FabricLog)

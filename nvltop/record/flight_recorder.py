@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from nvltop.model import ComputeActivity, Item, LinkCounters, Maybe, Missing, Reading, Tick
 from nvltop.record.compression import gzip_part
 from nvltop.record.journal import Journal
-from nvltop.record.marks import Mark, Marker
 from nvltop.record.redact import Redactor
 
 MAX_BYTES: Final = 9 << 18
@@ -28,11 +27,6 @@ PACK_BYTES: Final = 1 << 16
 """Number of bytes that are compressed together, which takes some milliseconds."""
 SEGMENT_S: Final = 55.0
 """Length of a segment, seconds. Each can be read alone; the oldest is dropped first."""
-
-MARK_KINDS: Final = ("state", "gpu", "inventory")
-"""Kinds of the marks that are stored; events and errors are stored elsewhere."""
-MAX_MARKS: Final = 200
-"""Number of stored marks."""
 
 
 def join(before: Reading, after: Reading) -> Reading | None:
@@ -68,8 +62,6 @@ class FlightRecorder:
     def _reset(self) -> None:
         self._journal = Journal(self._redact.removed)
         self._segments: deque[list[bytes]] = deque()
-        self._marker = Marker()
-        self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self._size = 0
         """Size of the compressed parts of all segments, bytes."""
         self._begin_s: float | None = None
@@ -98,7 +90,6 @@ class FlightRecorder:
         waiting, self._waiting = self._waiting, []
         for item in self._thinned(waiting):
             redacted = self._redact(item)
-            self._marks += [mark for mark in self._marker.marks(redacted) if mark.kind in MARK_KINDS]
             self._put(self._journal.lines(redacted))
             if isinstance(item, Tick):
                 self._begin_s = item.mono_s if self._begin_s is None else self._begin_s
@@ -140,12 +131,6 @@ class FlightRecorder:
         """The redactor, which has seen the names in all items and finds them in texts as well."""
         self._catch_up()
         return self._redact
-
-    @property
-    def marks(self) -> Sequence[Mark]:
-        """The newest marks: links and GPUs that changed."""
-        self._catch_up()
-        return self._marks
 
     def recording(self) -> bytes:
         """Return the bytes of a `.gz` recording."""

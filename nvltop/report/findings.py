@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from nvltop.formatting import age
-from nvltop.kernel_log.catalog import lookup
-from nvltop.model import Event, Finding, Frame, Severity
+from nvltop.model import Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Names of evidence that differ from its keys in JSON."""
@@ -79,17 +78,6 @@ def clock(wall_s: float | None) -> str:
 def basis(finding: Finding) -> str:
     """Return the source and the confidence of a finding: `DCGM health watch · certain`."""
     return " · ".join(part for part in (finding.source, finding.confidence) if part)
-
-
-def event_text(event: Event) -> str:
-    """Return `Xid 79: the GPU has fallen off the bus`, or the driver's name of another event.
-
-    What the driver adds in a GPU Operational Event follows in parentheses.
-    """
-    if event.kind == "xid":
-        text = f"Xid {event.code}: {lookup(event.code).meaning}"
-        return f"{text} ({event.details})" if event.module else text
-    return event.details or f"{event.kind} {event.code}"
 
 
 def fault_sources(frame: Frame) -> dict[str, str]:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from nvltop.analysis.incidents.describe import actions
 from nvltop.analysis.incidents.ends import normal, short
 from nvltop.analysis.incidents.roles import described
+from nvltop.analysis.timeline.build import SAME_S
 from nvltop.formatting import age
 from nvltop.model import (
     LOG_KINDS,
-    LOG_SOURCES,
     Event,
     Frame,
     Incident,
@@ -24,9 +24,6 @@ from nvltop.model import (
 )
 from nvltop.report.json_values import as_object, utc
 from nvltop.text import clean
-
-SAME_S: Final = 5.0
-"""Seconds within which an event of NVML and a log line with the same Xid of the same GPU are one event."""
 
 
 def incident_object(incident: Incident) -> dict[str, Any]:
@@ -81,57 +78,6 @@ def event_object(event: LogEvent) -> dict[str, Any]:
         "meaning": clean(fault.meaning),
         "text": clean(fault.text),
     }
-
-
-def events(frame: Frame) -> list[dict[str, Any]]:
-    """Return NVML's events and those of the logs in order of time, each fault once.
-
-    What the log says about an Xid that NVML reported completes its event; `before_start_s` is how long before
-    the start of nvltop an event was logged, null for later ones.
-    """
-    index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
-    by_bus = {normal(g.gpu.pci_bus_id): g.gpu.uuid for g in frame.gpus if known(g.gpu.pci_bus_id)}
-    logged = [e for incident in frame.incidents for e in incident.events if e.source in LOG_SOURCES]
-    left = {id(e): e for e in logged}
-    listed: list[tuple[float, dict[str, Any]]] = []
-    for event in frame.events:
-        same = next(
-            (
-                e
-                for e in left.values()
-                if e.fault.code == event.code
-                and by_bus.get(e.fault.pci_bus_id or "") == event.gpu
-                and abs((e.wall_s or 0.0) - event.wall_s) <= SAME_S
-            ),
-            None,
-        )
-        values = {**NO_DETAILS, **({} if same is None else event_object(left.pop(id(same))))}
-        values |= {
-            "time": utc(event.wall_s),
-            "gpu": index_of.get(event.gpu or ""),
-            "kind": event.kind,
-            "code": event.code,
-        }
-        if event.module:
-            values |= {
-                "unit": values["unit"] or event.module,
-                "marked": event.marked,
-                "text": values["text"] or event.details,
-            }
-        listed.append((event.wall_s, values))
-    for e in left.values():
-        gpu = index_of.get(by_bus.get(e.fault.pci_bus_id or "", ""))
-        before_s = None if e.wall_s is None else frame.started_s - e.wall_s
-        before_s = before_s if before_s is not None and before_s > 0 else None
-        listed.append((e.wall_s or 0.0, event_object(e) | {"gpu": gpu, "before_start_s": _rounded(before_s)}))
-    return [{"before_start_s": None, **values} for _, values in sorted(listed, key=lambda pair: pair[0])]
-
-
-NO_DETAILS: Final = {
-    "uptime_s": None, "severity": None, "source": "nvml", "subcode": None, "pci_bus_id": None, "link": None,
-    "unit": None, "fatal": None, "caused_by": None, "blames": "unknown", "marked": None, "meaning": "",
-    "text": "",
-}  # fmt: skip
 
 
 def time_of(wall_s: float | None) -> str | None:
@@ -314,15 +260,3 @@ def _fabric_lines(frame: Frame) -> Iterator[str]:
         yield f"the fabric manager started {age(late_s)} after the driver was loaded"
     if (error := _last_error(frame)) is not None:
         yield f"last error of the fabric manager: {error}"
-
-
-def of_gpu(frame: Frame, bus_id: str, link: int | None) -> list[LogEvent]:
-    """Return the log events about a GPU, or about one of its links and the GPU as a whole, newest first."""
-    wanted = normal(bus_id)
-    found = [
-        e
-        for incident in frame.incidents
-        for e in incident.events
-        if e.fault.pci_bus_id == wanted and e.source in LOG_SOURCES and e.fault.link in (None, link)
-    ]
-    return sorted(found, key=lambda e: -(e.wall_s or 0.0))

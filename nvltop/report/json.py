@@ -26,7 +26,7 @@ from nvltop.model import (
     PciLocation,
     Remote,
 )
-from nvltop.report import incidents, json_jobs
+from nvltop.report import incidents, json_jobs, timeline
 from nvltop.report.json_values import as_object, as_value, utc
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def to_json(
         "jobs": [json_jobs.job(job, index_of) for job in frame.jobs],
         "activity": [json_jobs.activity(a, index_of) for a in frame.activity],
         **json_jobs.processes(frame.processes, index_of),
-        "events": incidents.events(frame),
+        "events": timeline.events(frame),
         "incidents": [incidents.incident_object(i) for i in frame.incidents],
         "kernel_log": {"readable": not frame.log_access, "next_step": frame.log_access},
         "fabric_manager": incidents.fabric_object(frame),

@@ -72,7 +72,7 @@ def snapshot_files(
     Names are removed from the values, not from the texts made of them: a host may be named `gpu1`.
     """
     from nvltop.report.json import to_json
-    from nvltop.snapshot.sections import Change, Snapshot, to_markdown
+    from nvltop.snapshot.sections import Snapshot, to_markdown
 
     redact = ring.redact
     shown = redacted(frame, redact)
@@ -86,10 +86,6 @@ def snapshot_files(
             versions={name: redact.text(version) for name, version in versions().items()},
             series=series,
             step_s=step_s,
-            changes=[
-                Change(frame.tick.wall_s - frame.tick.mono_s + mark.mono_s, mark.gpu or None, mark.text)
-                for mark in ring.marks
-            ],
             nccl_report=[redact.text(line) for line in nccl_report],
             replayed=replayed,
         )

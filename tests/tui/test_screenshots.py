@@ -16,7 +16,7 @@ from nvltop.tui.tabs.registry import TABS
 FOLDER = Path(__file__).parents[2] / "screenshots"
 SHOWN = {
     ("dgx-h100", "training"): ("Main", "Processes"),
-    ("dgx-h100", "link-down"): ("Links",),
+    ("dgx-h100", "link-down"): ("Links", "Events"),
     ("dgx-h100", "errors"): ("Errors", "Health"),
     ("dgx1-v100", "training"): ("History",),
 }

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from nvltop.snapshot.sections import head, health, jobs, links, node, traffic
-from nvltop.snapshot.sections.inputs import Change, Snapshot, details
+from nvltop.snapshot.sections.inputs import Snapshot, details
 
-__all__ = ["Change", "Snapshot", "to_markdown"]
+__all__ = ["Snapshot", "to_markdown"]
 
 MAX_CHARS: Final = 60_000
 """Longest report in characters; GitHub accepts 65536 in an issue."""
@@ -41,7 +41,7 @@ class Section:
 SECTIONS: Final = (
     Section("What is wrong", health.findings, _always),
     Section("Checks that are pending, unknown or fine", health.checks),
-    Section("Events", health.events, lambda s: bool(s.frame.events or s.changes)),
+    Section("Events", health.events, lambda s: any(not e.before_start for e in s.frame.timeline)),
     Section("GPUs", node.gpus, _always),
     Section("More about the GPUs", node.more_about_gpus),
     Section("Traffic in the last minutes", traffic.traffic),

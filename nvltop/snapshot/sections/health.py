@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Finding
-from nvltop.report.findings import about, basis, event_text, evidence, fault_sources, where
+from nvltop.report.findings import about, basis, evidence, fault_sources
 from nvltop.report.incidents import age_text, earlier, event_line, more_events, other_events, shown
 from nvltop.report.tables import table
+from nvltop.report.timeline import event_place, event_summary
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 
 MAX_EVENTS: Final = 50
@@ -86,28 +86,35 @@ def checks(snapshot: Snapshot) -> str:
 
 
 def events(snapshot: Snapshot) -> str:
-    """Return events of the driver and changes of links and GPUs, oldest first."""
+    """Return what happened since the start, oldest first, without the findings and incidents listed above."""
     frame = snapshot.frame
     if not frame.gpus:
         return ""
     began = snapshot.at(frame.started_s)
-    sources = fault_sources(frame)
-    listed = [(c.wall_s, where(frame, c.gpu), c.text, "") for c in snapshot.changes]
-    others = other_events(frame)
-    for event in others:
-        words = event_text(event) + sources.get(event.gpu or "", "")
-        action = lookup(event.code).action if event.kind == "xid" else ""
-        listed.append((event.wall_s, where(frame, event.gpu), words, action))
-    above = f" The {len(frame.events) - len(others)} events of the incidents above are not repeated."
-    above = above if len(others) < len(frame.events) else ""
-    if not listed and above:
-        return f"No other Xid and no change since {began}, when nvltop started.{above}"
+    above = {e for incident in shown(frame) for e in incident.events}
+    others = set(other_events(frame))
+    happened = [e for e in frame.timeline if not e.before_start and e.kind != "finding"]
+    listed = [e for e in happened if (e.event in others if e.event else e.log not in above)]
+    more = "" if listed == happened else " The events of the incidents above are not repeated."
     if not listed:
-        return f"No Xid and no change since {began}, when nvltop started; earlier Xids are in `dmesg`."
-    newest = sorted(listed)[-MAX_EVENTS:]
-    rows = [["TIME", "WHERE", "EVENT", "NVIDIA'S ACTION"]]
-    rows += [[snapshot.at(wall_s), *rest] for wall_s, *rest in newest]
-    words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`.{above}"
+        nothing = f"No {'other ' if more else ''}Xid and no change since {began}, when nvltop started"
+        return f"{nothing}; earlier Xids are in `dmesg`.{more}"
+    sources = fault_sources(frame)
+    newest = listed[-MAX_EVENTS:]
+    rows = [["TIME", "UNTIL", "WHERE", "EVENT", "FROM", "TO", "WHAT TO DO"]]
+    rows += [
+        [
+            snapshot.at(e.began_s),
+            "lasts" if e.lasts else snapshot.at(e.ended_s),
+            event_place(frame, e),
+            event_summary(e) + (sources.get(e.gpu or "", "") if e.event else ""),
+            e.before,
+            e.after,
+            e.next_step,
+        ]
+        for e in newest
+    ]
+    words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`.{more}"
     if len(listed) > len(newest):
         words += f" {len(listed) - len(newest)} earlier events are omitted."
-    return f"{words}\n\n{code_block(table(rows, left=4))}"
+    return f"{words}\n\n{code_block(table(rows, left=7))}"

@@ -6,22 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from nvltop.model import Frame
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~])")
 _AUTOLINK: Final = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 """Where GitHub would begin a mention or a link; an HTML comment there prevents it, a backslash would not."""
-
-
-class Change(NamedTuple):
-    """A change of a link or a GPU."""
-
-    wall_s: float
-    gpu: str | None
-    """UUID; None for the node."""
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +28,6 @@ class Snapshot:
     """Bytes/s by UUID and `tx`, `rx`, `pcie_tx` or `pcie_rx`; oldest first, NaN where unknown."""
     step_s: float
     """Seconds between two values of a series."""
-    changes: Sequence[Change] = ()
-    """Changes of links and GPUs, oldest first."""
     nccl_report: Sequence[str] = ()
     """What NCCL's RAS service reported when the user asked it, as lines; empty if it was not asked."""
     replayed: bool = False

@@ -9,9 +9,9 @@ from nvltop.analysis.uptime import counted_s
 from nvltop.formatting import UNKNOWN, age, count, duration, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
-from nvltop.report.findings import clock, event_text, links_of
-from nvltop.report.incidents import event_line, of_gpu
+from nvltop.report.findings import clock, links_of
 from nvltop.report.phrases import remote_name
+from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -27,7 +27,7 @@ TITLES: Final = (
     f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>9}{'IN':>6}{'HOUR+':>7}{'START+':>8}{'PER MIN':>9}  CHANGED"
 )
 MAX_LOGGED: Final = 50
-"""Log lines of a link that its page lists."""
+"""Events of a link that its page lists."""
 
 
 def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: int) -> list[Row]:
@@ -123,19 +123,18 @@ def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
 
 
 def _findings_and_events(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
-    """Return the findings of a link, then the events of its GPU and the log lines about the link."""
+    """Return the findings of a link, then what happened to it and to its GPU, the newest first."""
     frame = view.frame
     lines: list[list[TextRun]] = [
         [(f"{f.severity} since {clock(f.began_s)}: {f.headline}", SEVERITY_ROLES[f.severity])]
         for f in frame.findings
         if f.gpu == g.gpu.uuid and link.index in links_of(f)
     ]
-    lines += [
-        [(f"{clock(e.wall_s)} GPU {g.gpu.index}: {event_text(e)}", "warn")]
-        for e in reversed(frame.events)
-        if e.gpu == g.gpu.uuid
+    about = [
+        e
+        for e in reversed(frame.timeline)
+        if e.gpu == g.gpu.uuid and (not e.links or link.index in e.links) and not (e.rule and e.lasts)
     ]
-    if known(g.gpu.pci_bus_id):
-        logged = of_gpu(frame, g.gpu.pci_bus_id, link.index)
-        lines += [[(f"{clock(e.wall_s)} {event_line(frame, e)}", "warn")] for e in logged[:MAX_LOGGED]]
+    now_s = frame.tick.wall_s
+    lines += [[(event_line(e, now_s), SEVERITY_ROLES[e.severity])] for e in about[:MAX_LOGGED]]
     return lines

@@ -10,6 +10,7 @@ from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
+from nvltop.report.timeline import away
 from nvltop.tui.render import meters
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
@@ -93,9 +94,15 @@ def health(view: ViewState, room: int) -> list[TextRun]:
     if not (state := _driver_state(view)) and (found := _findings(view, room)):
         return found
     note = (frame.tick.note, "warn") if frame.tick.note else None
-    fault = state or note or _lost_gpus(frame) or _risen_errors(frame)
+    fault = state or note or _lost_gpus(frame) or events(view, room) or _risen_errors(frame)
     text, role = fault or _activity(view) or _errors(frame)
     return [(fit_text(text, room, view.glyphs), role)]
+
+
+def events(view: ViewState, room: int) -> TextRun | None:
+    """Return how many events nobody has acknowledged, and the worst that is over; None without one."""
+    texts = [displayable(text, view.glyphs) for text in away(view.frame, view.acknowledged_s)]
+    return (next((t for t in texts if len(t) <= room), texts[-1]), "warn") if texts else None
 
 
 def _driver_state(view: ViewState) -> TextRun | None:

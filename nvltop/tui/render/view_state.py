@@ -96,6 +96,8 @@ class ViewState:
     now_s: float = 0.0
     """CLOCK_MONOTONIC of the newest tick, which advances even while the screen is paused."""
 
+    acknowledged_s: float = 0.0
+    """Unix time until which the user has seen the events; 0 for none."""
     baseline: Baseline | None = None
     """What Errors and the link page compare with; None if they do not compare."""
     nccl_report: tuple[str, ...] = ()
@@ -223,6 +225,12 @@ class ViewState:
         self.nic = 0 if where == "nics" else None
         self.column = 0 if where == "matrix" else None
         self.clamp()
+
+    def select(self, uuid: str) -> None:
+        """Select a GPU, if it is listed."""
+        uuids = [g.gpu.uuid for g in self.gpus]
+        if uuid in uuids:
+            self.gpu, self.nic, self.column, self.links_focused = uuids.index(uuid), None, None, False
 
     @property
     def selected(self) -> GpuFrame | None:

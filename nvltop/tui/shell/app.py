@@ -256,6 +256,11 @@ class Nvltop(TerminalApp):
         elif option:
             self._comparison.begin(option)
 
+    def action_acknowledge(self) -> None:
+        """Count and mark only events from now on as new."""
+        self.view.acknowledged_s = self.view.frame.tick.wall_s
+        self.main.draw_frame()
+
     def action_end_comparison(self) -> None:
         """End the comparison."""
         self._comparison.end()

@@ -13,6 +13,10 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
+from nvltop.analysis.health import job
+from nvltop.report.timeline import away
+from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal, textual_private
@@ -27,6 +31,8 @@ STALL_RETRY_S: Final = 0.03
 SYNC_START: Final = "\x1b[?2026h"
 SYNC_END: Final = "\x1b[?2026l"
 """Escape sequences of synchronized output: the terminal shows all changes between them at once."""
+JOB_RULES: Final = frozenset(job.RULE_GROUP.rules)
+"""Rules whose findings are about a job."""
 ROW_WIDGETS: Final = (Screen, Tab, Horizontal, RowsWidget)
 """Widgets that contain nothing but rows; any other widget may cover them."""
 
@@ -61,6 +67,7 @@ class MainScreen(Screen[None]):
         Binding("Z", "app.pause", "Pause"),
         Binding("b", "app.compare", "Compare with an earlier moment or a file, or end it"),
         Binding("escape", "app.end_comparison", "End the comparison"),
+        Binding("a", "app.acknowledge", "Acknowledge the events"),
         # These have priority over the keys of the tabs, but only in a replay.
         Binding("space", "app.replay('pause')", "Replay: stop, or continue", priority=True),
         Binding("full_stop", "app.replay('step')", "Replay: one frame forward", priority=True),
@@ -146,7 +153,7 @@ class MainScreen(Screen[None]):
         view, width = self._view, self.size.width
         view.clamp()
         self._header.show(header.header(view, width))
-        names = [tab.TITLE for tab in self.tabs]
+        names = [tab.title() for tab in self.tabs]
         row, self._tab_clicks = bars.tabs(view, width, names, self.tabs.index(self.tab))
         self._tabs.show([row])
         self.visible_tab.draw()
@@ -182,10 +189,36 @@ class MainScreen(Screen[None]):
 
     async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
         """Show a page over the current tab."""
+        await self._open(message.page)
+
+    async def _open(self, page: Tab) -> None:
         await self._close()
-        self.page = message.page
+        self.page = page
         await self.mount(self.page, before=self._keys)
         self._show(self.page)
+
+    async def on_tab_subject_requested(self, message: Tab.SubjectRequested) -> None:
+        """Show the link, GPU, NIC or jobs that a finding or event is about; else the findings."""
+        view = self._view
+        if message.gpu and not message.nic and message.link is not None:
+            await self._open(LinkPage(view, self._output, message.gpu, message.link))
+        elif message.rule in JOB_RULES:
+            await self._show_title("Processes")
+        elif message.nic and (port := self._port(message)) is not None:
+            await self._open(NicPage(view, self._output, message.nic, port))
+        elif message.gpu:
+            view.select(message.gpu)
+            await self._show_title("Main")
+        else:
+            await self._show_title("Health")
+
+    def _port(self, message: Tab.SubjectRequested) -> int | None:
+        """Return the port of the NIC that a request is about; None if there is none now."""
+        ports = [f.port.port for f in self._view.frame.nics if f.nic.device == message.nic]
+        return message.link if message.link in ports else next(iter(ports), None)
+
+    async def _show_title(self, title: str) -> None:
+        await self.action_show_tab([tab.TITLE for tab in self.tabs].index(title))
 
     async def on_tab_page_closed(self) -> None:
         """Close the page."""
@@ -221,6 +254,9 @@ class MainScreen(Screen[None]):
     async def on_click(self, event: events.Click) -> None:
         """Press the tab or the function key under the mouse."""
         x, y = event.screen_offset
+        if self._header.region.contains(x, y) and y == self._header.region.bottom - 1:
+            unseen = away(self._view.frame, self._view.acknowledged_s)
+            await self._show_title("Events" if unseen else "Health")
         for lines, clicks, its in (
             (self._tabs, self._tab_clicks, self),
             (self._keys, self._key_clicks, self.visible_tab),

@@ -32,6 +32,7 @@ KEYS
   e           Main: matrix of links, or of the traffic of pairs
   b           compare Errors and the page of a link with now, the start or a
               file; b again or Esc ends it
+  a           acknowledge the events: the header counts new ones only
   F9 k        Processes: signal the selected or tagged ones, with confirmation
   R           Processes, Health: ask NCCL which rank of the job is behind
   Space U     Processes: tag, untag all   u  one user only   F  follow
@@ -52,6 +53,8 @@ TABS
               since start, last change
   Health      findings with evidence and next step, checks that passed, and
               checks that could not be made
+  Events      what happened, with its end and cause; in the logs before the
+              start as well. Events! and the header's last line: something new
   Processes   processes and their GPUs, grouped by job, with the NVLink
               traffic of each job
   History     traffic of node, GPU, link or NIC over a minute to a day

@@ -67,6 +67,13 @@ class Tab(PlainWidget, can_focus=True):
             super().__init__()
             self.caption, self.text, self.changed = caption, text, changed
 
+    class SubjectRequested(Message):
+        """A request to show what a finding or event is about: a link, GPU, NIC, or the jobs."""
+
+        def __init__(self, gpu: str | None, link: int | None, nic: str | None, rule: str) -> None:
+            super().__init__()
+            self.gpu, self.link, self.nic, self.rule = gpu, link, nic, rule
+
     class PageClosed(Message):
         """A request to close the page."""
 
@@ -82,6 +89,10 @@ class Tab(PlainWidget, can_focus=True):
 
     def invalidate(self) -> None:
         """Drop cached rows, so that the next `draw` makes them again."""
+
+    def title(self) -> str:
+        """Return the name in the tab row, with a mark for news."""
+        return self.TITLE
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of this tab for the function bar."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nvltop.analysis.timeline.build import event_text
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import LOG_SOURCES, Check, Event, Finding, Frame, Incident
-from nvltop.report.findings import about, basis, clock, event_text, evidence, fault_sources, where
+from nvltop.report.findings import about, basis, clock, evidence, fault_sources, where
 from nvltop.report.incidents import (
     age_text,
     earlier,
@@ -51,7 +52,10 @@ class HealthEntry:
     gpu: str | None = None
     """UUID of the GPU that the row is about."""
     link: int | None = None
-    """Index of the link of that GPU that the row is about."""
+    """Index of the link of that GPU that the row is about, or port of the NIC."""
+    nic: str | None = None
+    rule: str = ""
+    """Rule of the finding that the row is."""
 
 
 def entries(frame: Frame) -> list[HealthEntry]:
@@ -138,6 +142,8 @@ def _finding_entry(frame: Frame, f: Finding) -> HealthEntry:
         ),
         gpu=f.gpu,
         link=f.link,
+        nic=f.nic,
+        rule=f.rule,
     )
 
 

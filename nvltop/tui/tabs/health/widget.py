@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
-from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.ras_page import RasPage
 from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.scroll import first_shown
@@ -30,7 +29,7 @@ class HealthTab(Tab):
     DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "enter", "Open the link that the selected line is about"),
+        Binding("enter", "enter", "Go to the link, GPU, NIC or jobs that the selected line is about"),
         Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind"),
     ]
 
@@ -77,15 +76,15 @@ class HealthTab(Tab):
         self._selected = max(0, min(self._selected + by, len(self._entries) - 1))
 
     def keys(self) -> Sequence[FunctionKey]:
-        """Return the key that opens a link, if the selected line is about one."""
-        link = self._entries[self._selected].link if self._entries else None
-        return (FunctionKey("Ent", "Open", "enter"),) if link is not None else ()
+        """Return the key that shows what the selected line is about."""
+        entry = self._entries[self._selected] if self._entries else None
+        return (FunctionKey("Ent", "Go to", "enter"),) if entry and (entry.gpu or entry.nic) else ()
 
     def action_enter(self) -> None:
-        """Open the page of the link that the selected line is about."""
+        """Show what the selected line is about: a link, a GPU, a NIC, or the jobs."""
         entry = self._entries[self._selected] if self._entries else None
-        if entry and entry.gpu and entry.link is not None:
-            self.open_page(LinkPage(self.view, self.output, entry.gpu, entry.link))
+        if entry and (entry.gpu or entry.nic):
+            self.post_message(self.SubjectRequested(entry.gpu, entry.link, entry.nic, entry.rule))
 
     def page_lines(self) -> int:
         """Return how many entries are seen."""
