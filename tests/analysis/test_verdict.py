@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agreement import contradictions
 
 from nvltop.analysis import verdict_text
 from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS, node_verdict
@@ -15,6 +14,7 @@ from nvltop.model import MAX_HEADLINE, Finding, Judgement, Limit, Missing, Overl
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nodes import BUILDERS
+from tests.agreement import contradictions
 
 DOCS = Path(__file__).parents[2] / "nvltop" / "analysis" / "activity" / "README.md"
 SCENARIOS = (

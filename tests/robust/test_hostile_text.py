@@ -14,7 +14,7 @@ import termios
 import time
 from pathlib import Path
 
-from sysfs import Tree
+from tests.sysfs import Tree
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e[@click=app.quit]x[/]\x00\x7f\ud83d"
 HOSTILE = """

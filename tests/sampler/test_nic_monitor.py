@@ -7,12 +7,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from sysfs import Tree
 
 from nvltop.host.nics import NicTable
 from nvltop.model import Gpu, Inventory, NicPorts, Reading, known
 from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor
+from tests.sysfs import Tree
 
 BRIDGES = ("pci0000:15", "0000:15:01.0", "0000:16:00.0")
 PATIENT_S = 10.0

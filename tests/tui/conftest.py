@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from realterminal import Terminal
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
@@ -17,6 +16,7 @@ from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import frame_scheduler
 from nvltop.tui.shell.app import Nvltop
+from tests.realterminal import Terminal
 
 EVERY_SECOND = (
     GpuReader.read_states,
@@ -123,8 +123,8 @@ def view(bench) -> Callable[..., ViewState]:
 
 
 @pytest.fixture
-def terminal() -> Iterator[type[Terminal]]:
-    opened = []
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
 
     def start(*arguments: str, **options) -> Terminal:
         opened.append(Terminal(*arguments, **options))

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 import pytest
-from realterminal import PATIENCE_S
+
+from tests.realterminal import PATIENCE_S
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "recording-v100-link-down.nvltop"
 HELD_BYTES = 60_000

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agreement import contradictions
+
+from tests.agreement import contradictions
 
 from .corpus import HEAD, drawn, named, table
 from .simulated import Node, outcome, state_of
