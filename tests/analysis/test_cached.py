@@ -40,8 +40,11 @@ def forget(root: Any) -> int:
         seen.add(id(found))
         if isinstance(found, (dict, list, tuple, set, deque)):
             waiting += [*found.values()] if isinstance(found, dict) else found
-        elif isinstance(found, (Memo, MemoTable)):
-            found.__init__()
+        elif isinstance(found, Memo):
+            found._key = None
+            dropped += 1
+        elif isinstance(found, MemoTable):
+            found._entries.clear()
             dropped += 1
         elif type(found).__module__.startswith("nvltop."):
             if isinstance(found, ErrorTable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nvltop.analysis import matrix
-from nvltop.model import Gpu, GpuFrame, Link, LinkState, Missing, Pair, Remote, RemoteKind, known
+from nvltop.model import Gpu, GpuFrame, Link, LinkState, Maybe, Missing, Pair, Remote, RemoteKind, known
 
 HYBRID_CUBE_MESH = """
 X NV1 NV1 NV2 NV2 SYS SYS SYS
@@ -85,7 +85,7 @@ def gpu(index: int, *remotes: Remote, state: LinkState = LinkState.UP) -> GpuFra
     return GpuFrame(Gpu(index, f"GPU-{index}"), links=links)
 
 
-def pairs(p2p: object, pcie: object = "SYS") -> dict[tuple[str, str], Pair]:
+def pairs(p2p: Maybe[str], pcie: Maybe[str] = "SYS") -> dict[tuple[str, str], Pair]:
     return {(a, b): Pair(a, b, pcie, p2p) for a, b in (("GPU-0", "GPU-1"), ("GPU-1", "GPU-0"))}
 
 

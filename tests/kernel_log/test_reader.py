@@ -85,7 +85,7 @@ def test_what_a_program_wrote_is_not_believed(line):
 
 
 def test_a_journal_entry_has_its_boot():
-    entry = {
+    entry: dict[str, object] = {
         "MESSAGE": XID,
         "_TRANSPORT": "kernel",
         "SYSLOG_FACILITY": "0",
@@ -153,6 +153,7 @@ def test_fabric_manager_records_span_lines_and_have_years():
         ("fabric-manager", 20034, 33),
         ("kernel", 48, None),
     ]
+    assert found[0].wall_s is not None
     assert datetime.fromtimestamp(found[0].wall_s, timezone.utc).year == 2024
     assert [(fact.kind, fact.number) for _, fact in reader.facts] == [("team", 8), ("allocated", 0)]
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Missing, first_missing, known, total
+from nvltop.model import Maybe, Missing, first_missing, known, total
 
 missing = st.builds(Missing, st.sampled_from(["no permission", "GPU is lost"]))
 counts = st.lists(st.integers() | missing)
@@ -31,4 +31,5 @@ def test_a_total_is_the_sum_in_any_order(integers, floats, random):
 
 
 def test_the_reason_of_a_missing_total_is_that_of_the_first_missing_part():
-    assert total([1, Missing("one"), Missing("two")]) == Missing("one")
+    values: list[Maybe[int]] = [1, Missing("one"), Missing("two")]
+    assert total(values) == Missing("one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 
 from nvltop.analysis.link_capacity import CEILINGS
 from nvltop.analysis.monitor import Monitor
@@ -29,6 +29,7 @@ from nvltop.model import (
     Scope,
     Tick,
     known,
+    total,
 )
 from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import CallTracker
@@ -61,19 +62,26 @@ class Board:
     direct: bool
     ceiling: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "totals", [self.speed(g) for g in range(len(self.states))])
+    @cached_property
+    def totals(self) -> list[float]:
+        """NCCL max of all links of each GPU, bytes/s."""
+        return [self.speed(g) for g in range(len(self.states))]
 
     def speed(self, gpu: int, remote: int | None = None) -> float:
         """Return NCCL max in bytes/s of all links of a GPU, or of those to one other GPU."""
         states, speeds = self.states[gpu].states, self.states[gpu].speed_bytes_per_s
         remotes = self.inventory.gpus[gpu].remotes
         wanted = None if remote is None else self.inventory.gpus[remote].uuid
-        return sum(
-            v
-            for s, v, r in zip(states, speeds, remotes, strict=True)
-            if known(s) and s.active and (wanted is None or r.gpu == wanted)
+        assert known(remotes)
+        carried = total(
+            [
+                v
+                for s, v, r in zip(states, speeds, remotes, strict=True)
+                if known(s) and s.active and (wanted is None or r.gpu == wanted)
+            ]
         )
+        assert known(carried)
+        return carried
 
 
 @cache
@@ -92,7 +100,9 @@ def board(name: str) -> Board:
         simulated.uninstall()
         del nodes.BUILDERS["test"]
     joined = any(r.gpu for r in inventory.gpus[0].remotes)
-    return Board(inventory, states, joined, CEILINGS[inventory.gpus[0].nvlink_generation])
+    generation = inventory.gpus[0].nvlink_generation
+    assert known(generation)
+    return Board(inventory, states, joined, CEILINGS[generation])
 
 
 def working(gpu: int, t: float) -> Gauges:
@@ -164,7 +174,7 @@ class Node:
         self.now_s += self.job.seed * 0.0137 % 1.0
         self.board = board(self.job.board)
         self.begun_s = self.now_s
-        self._read_s = {}
+        self._read_s: dict[int, float] = {}
         self._noise = random.Random(self.job.seed)
         self.monitor.update(self._inventory())
         for gpu, data in enumerate(self.board.states):
@@ -207,9 +217,11 @@ class Node:
             most = of.totals[gpu] * of.ceiling
             return LinkCounters(Counter.DATA, Scope.GPU, (int(tx * most),), (int(rx * most),))
         remotes = of.inventory.gpus[gpu].remotes
-        index_of = {g.uuid: g.index for g in of.inventory.gpus}
+        index_of: dict[str | None, int] = {g.uuid: g.index for g in of.inventory.gpus}
         weights = job.toward(gpu) if job.toward else dict.fromkeys(index_of.values(), 1.0)
-        each = of.ceiling * of.states[gpu].speed_bytes_per_s[0]
+        speed = of.states[gpu].speed_bytes_per_s[0]
+        assert known(speed)
+        each = of.ceiling * speed
         ways = [
             tuple(int(moved * each * weights.get(index_of[r.gpu], 0.0)) for r in remotes)
             for moved in (tx, rx)

@@ -172,7 +172,8 @@ def test_a_multiple_that_fits_the_readings_better_is_not_the_step(phase_s):
         if row[0] > 24 + 8 * looks:
             looks += 1
             end = min(s.newest for s in kept)
-            count = min(end - max(s.oldest for s in kept), kept[0].size - 1)
+            oldest = max(s.oldest for s in kept if s.oldest is not None)
+            count = min(end - oldest, kept[0].size - 1)
             both = [way for s in kept for way in s.cells_before(end, count)]
             found = step_tracker._estimate_current(merge_similar(both), 0.25)
             assert known(found), found

@@ -107,9 +107,12 @@ def test_a_stopped_job_is_not_analysed_more_often(monkeypatch):
     tracked.step_tracker.doubted = True
     times: list[float] = []
     update = step_tracker.StepTracker.update
-    monkeypatch.setattr(
-        step_tracker.StepTracker, "update", lambda *args: (times.append(args[-1]), update(*args))
-    )
+
+    def recorded(*args):
+        times.append(args[-1])
+        return update(*args)
+
+    monkeypatch.setattr(step_tracker.StepTracker, "update", recorded)
     gpus.run(246.0, judged_s=0)
     assert 4 <= len(times) <= 6, "every eight seconds, not at every frame"
 

@@ -30,7 +30,9 @@ def test_the_cells_add_up_to_what_was_moved(spans, start):
 def test_the_newest_cells_are_as_they_were_read(spans):
     """Compare with cells that are computed one by one."""
     series = TrafficSeries(0.25)
-    t, seconds, sums = 100.0, {}, {}
+    t = 100.0
+    seconds: dict[int, float] = {}
+    sums: dict[int, float] = {}
     for length, rate, read in spans:
         series.add(TrafficSpan(t, t + length, rate if read else math.nan, rate if read else math.nan))
         for k in range(int(t // 0.25), int((t + length) // 0.25) + 1):

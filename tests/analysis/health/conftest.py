@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Inventory, Listening
+from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Listening
+from nvltop.nvml.simulated import Library
+from tests.conftest import Bench
 
 
 @dataclass
 class Watched:
     """A simulated node that is read once a second, or every `step_s`."""
 
-    bench: object
-    """The bench of `tests/conftest.py`."""
+    bench: Bench
     step_s: float = 1.0
     """Time between two readings, seconds."""
 
@@ -29,26 +31,26 @@ class Watched:
         return self.bench.frame().tick.wall_s
 
     @property
-    def lib(self):
+    def lib(self) -> Library:
         return self.bench.library
 
     def xid(self, gpu: int, code: int) -> None:
         uuid = self.bench.inventory.gpus[gpu].uuid
         self.bench.monitor.update(Event(self.bench.clock.now, self.wall, uuid, "xid", code))
 
-    def inventory(self, **changes: object) -> None:
+    def inventory(self, **changes: Any) -> None:
         """Change the inventory of the node."""
         self.bench.inventory = replace(
             self.bench.inventory, mono_s=self.bench.clock.now, wall_s=self.wall, **changes
         )
         self.bench.monitor.update(self.bench.inventory)
 
-    def begin(self, **changes: object) -> None:
+    def begin(self, **changes: Any) -> None:
         """Start again with a changed inventory."""
         self.bench.monitor = Monitor()
         self.inventory(**changes)
 
-    def gpu(self, index: int, **changes: object) -> None:
+    def gpu(self, index: int, **changes: Any) -> None:
         gpus = list(self.bench.inventory.gpus)
         gpus[index] = replace(gpus[index], **changes)
         self.inventory(gpus=tuple(gpus))
@@ -98,8 +100,7 @@ class Watched:
         raise AssertionError(f"no {rule} in {most} samples, but {[f.rule for f in frame.findings]}")
 
     def index(self, finding: Finding) -> int | None:
-        inventory: Inventory = self.bench.inventory
-        return next((g.index for g in inventory.gpus if g.uuid == finding.gpu), None)
+        return next((g.index for g in self.bench.inventory.gpus if g.uuid == finding.gpu), None)
 
 
 @pytest.fixture
