@@ -64,7 +64,8 @@ class Terminal:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
             prepare()
 
-        environment = os.environ | {"TERM": term, "COLORTERM": "truecolor", "LANG": lang} | (environ or {})
+        own = {"TERM": term, "COLORTERM": "truecolor", "LANG": lang}
+        environment = {**os.environ, **own, **(environ or {})}
         self.process = subprocess.Popen(
             [*command, *arguments],
             stdin=slave, stdout=slave, stderr=stderr.open("wb") if stderr else slave,

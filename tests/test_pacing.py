@@ -199,6 +199,6 @@ def test_reports_are_not_caught_up_after_a_pause_in_a_recording(tmp_path, capsys
         recorder.write(Tick(at_s, 1e9 + at_s, 1.0))
     recorder.close()
     replay(str(path), Settings(interval_s=1.0), ReportPrinter(FORMATS[1], 9))
-    times = [json.loads(line)["time"] for line in capsys.readouterr().out.splitlines()]
-    assert len(times) == 6
-    apart(times[2:], 1.0)
+    printed = [json.loads(line)["time"] for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == 6
+    apart(printed[2:], 1.0)

@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pyte
@@ -18,7 +20,7 @@ from nvltop.headless import session, status_line
 from nvltop.headless.print import ReportPrinter, print_reports
 from nvltop.headless.replay import replay
 from nvltop.headless.status_line import StatusLine
-from nvltop.model import Call, Tick
+from nvltop.model import Call, Item, Tick
 from nvltop.record.writer import RecordingWriter
 from nvltop.report.formats import TEXT
 from nvltop.report.startup import startup_progress
@@ -163,9 +165,15 @@ class Starting:
     def fileno(self) -> int:
         return self._pipe[0]
 
-    def drain(self) -> list[object]:
+    def drain(self) -> list[Item]:
         self._clock[0] += 1.0
         return []
+
+    def set_interval(self, interval_s: float) -> None:
+        raise AssertionError("a report keeps its interval")
+
+    def close(self) -> None:
+        """Do nothing: the test ends first."""
 
     def tick(self) -> Tick:
         now_s = self._clock[0]
@@ -175,8 +183,8 @@ class Starting:
 
 def test_start_up_may_take_long_while_calls_return(written, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(session.select, "select", lambda *_: ((), (), ()))
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(select, "select", lambda *_: ((), (), ()))
     with pytest.raises(session.RunError, match=r"in 61 s: nvmlDeviceGetNvLinkRemotePciInfo has not"):
         print_reports(Starting(clock, stuck_s=1300.0), Settings(), ReportPrinter(TEXT))
     assert clock[0] == pytest.approx(1300.0 + session.CALL_TIMEOUT_S, abs=3.0)

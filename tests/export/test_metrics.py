@@ -30,7 +30,7 @@ from nvltop.model import (
 )
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.nvml.session import GpuReader
-from nvltop.report.text import nvlink_line
+from nvltop.report.phrases import nvlink_line
 from tests.export.conftest import ours, pick, working
 
 DOCS = (Path(__file__).parents[2] / "nvltop" / "docs" / "prometheus.md").read_text()

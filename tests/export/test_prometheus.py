@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,9 @@ def test_the_page_passes_the_linter(watched, node, scenario):
     frame = replace(frame, inventory=replace(frame.inventory, hostname="node-7"))
     page = MetricsPage("Hostname", clock=lambda: frame.tick.mono_s)
     page.show(frame)
-    run = promtool("check", "metrics", said=page.get())
+    metrics = page.get()
+    assert metrics
+    run = promtool("check", "metrics", said=metrics)
     complaints = run.stderr.decode().splitlines()
     # The label is dcgm-exporter's, so that it joins with its series.
     assert [c for c in complaints if "camelCase" not in c] == []
@@ -240,7 +242,7 @@ def test_a_node_that_no_longer_answers_stays_an_alert(tmp_path):
     check_rules(tmp_path, tests)
 
 
-def check_rules(folder: Path, tests: list[dict[str, object]]) -> None:
+def check_rules(folder: Path, tests: Sequence[Mapping[str, object]]) -> None:
     file = folder / "tests.yml"  # JSON is YAML
     rules = [str(FOLDER / "alerts.yml")]
     file.write_text(json.dumps({"rule_files": rules, "evaluation_interval": "15s", "tests": tests}))

@@ -221,6 +221,8 @@ def test_a_page_is_made_once_a_second_at_most(bench):
     first = page.get()
     page.show(b.run(1))
     assert page.get() is first
-    assert gzip.decompress(page.get(packed=True)) == first
+    packed = page.get(packed=True)
+    assert packed
+    assert gzip.decompress(packed) == first
     now[0] += PAGE_LIFETIME_S
     assert page.get() != first

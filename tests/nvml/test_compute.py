@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import ComputeActivity, LinkCounters, Missing, PcieTraffic, known
+from nvltop.model import ComputeActivity, LinkCounters, Missing, PcieTraffic, known, total
 from nvltop.nvml import gpm
 from nvltop.nvml.compute import NEEDS_GPM, NO_TRAFFIC, TOO_SLOW, TRAFFIC_HOLD_S
 from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION
@@ -92,10 +92,11 @@ def test_the_scenarios_differ_in_their_activity_while_the_links_are_busy(bench, 
     moved, before = {}, None
     for r in readings:
         if isinstance(r.data, LinkCounters):
-            total = sum(r.data.tx_bytes)
+            sent = total(r.data.tx_bytes)
+            assert known(sent)
             if before:
-                moved[r.start_s] = (total - before[1]) / (r.start_s - before[0])
-            before = r.start_s, total
+                moved[r.start_s] = (sent - before[1]) / (r.start_s - before[0])
+            before = r.start_s, sent
     fast = [r for r in computed(readings) if r.end_s in moved and r.end_s - r.start_s < 0.3]
     top = max(moved.values())
     busy = [r.data.tensor for r in fast if moved[r.end_s] > 0.95 * top]
@@ -204,9 +205,17 @@ def test_an_implausible_rate_is_missing(bench, value):
 @given(st.one_of(st.floats(), st.integers(-(2**70), 2**70)))
 def test_shares_and_rates_are_finite_and_in_range_or_missing(value):
     share, rate = gpm.percent_to_share(value), gpm.mib_to_bytes_per_s(value)
-    assert share == IMPLAUSIBLE or (0 <= share <= 1 and share == pytest.approx(value / 100, abs=0.0006))
-    assert rate == IMPLAUSIBLE or (math.isfinite(rate) and rate == value * gpm.MIB >= 0)
     assert known(share) == (0 <= value < 100.05)
+    if known(share):
+        assert 0 <= share <= 1
+        assert share == pytest.approx(value / 100, abs=0.0006)
+    else:
+        assert share == IMPLAUSIBLE
+    if known(rate):
+        assert math.isfinite(rate)
+        assert rate == value * gpm.MIB >= 0
+    else:
+        assert rate == IMPLAUSIBLE
 
 
 def test_a_metric_that_the_driver_does_not_fill_in_does_not_repeat_its_last_value(bench):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from nvltop.model import Counter, LinkState, Missing, Scope, known
+from nvltop.model import Call, Counter, LinkState, Missing, Scope, known
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.compute import TRAFFIC_HOLD_S
 from nvltop.nvml.driver import Driver, reason
@@ -208,7 +210,7 @@ def test_undecodable_text_is_missing():
 
 def test_the_tracker_has_the_call_in_flight():
     watch = CallTracker()
-    seen = []
+    seen: list[Call] = []
 
     def nvmlDeviceGetSomething():  # noqa: N802
         seen.extend(watch.in_flight())
@@ -238,9 +240,10 @@ def test_pcie_counters_of_a_call_that_hung_give_no_rate(bench):
     b = bench("hgx-b200")
     reader, sources, rates = b.readers[0], [], []
 
-    class Hang:
-        def wait(self) -> None:
+    class Hang(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
             b.clock.now += 15.0
+            return True
 
     for reading in range(12):
         b.clock.now += 2.0

@@ -115,7 +115,7 @@ def test_a_killed_writer_loses_at_most_ten_seconds(tmp_path, ending):
     """Wherever the file is cut, what was recorded up to ten seconds before is read."""
     path = tmp_path / f"x.{ending}"
     writer, blocks, now_s = RecordingWriter(path, redact=Redactor({})), [], 0.0
-    writer._output.append = lambda part: blocks.append((part, now_s))
+    writer._output.append = lambda data: blocks.append((data, now_s))
     writer._output.do = lambda work, size=0: work()
     for item in hour(seconds=200):
         now_s = item.mono_s if isinstance(item, Tick) else now_s

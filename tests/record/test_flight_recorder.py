@@ -153,6 +153,7 @@ def test_a_recording_cannot_follow_one_that_is_newer(tmp_path, simulate):
     with open_recording(tmp_path / "run.gz") as recording:
         once = read(tmp_path / "once.gz", alone)
         assert list(recording)[: len(once)] == once
+    assert recording.warning
     assert "time goes backwards" in recording.warning
 
 
@@ -195,13 +196,15 @@ def test_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simu
 
 
 def test_spans_that_do_not_follow_one_another_stay_apart():
-    a = Reading("GPU-a1", 1.0, 1.25, 1e9, ComputeActivity(0.2, 0.4, Missing("needs GPM"), 300.0, "gpm"))
-    b = replace(a, start_s=1.25, end_s=1.75, data=replace(a.data, sm=0.8, power_w=500.0))
+    first = ComputeActivity(0.2, 0.4, Missing("needs GPM"), 300.0, "gpm")
+    second = replace(first, sm=0.8, power_w=500.0)
+    a = Reading("GPU-a1", 1.0, 1.25, 1e9, first)
+    b = replace(a, start_s=1.25, end_s=1.75, data=second)
     both = join(a, b)
     assert (both.start_s, both.end_s, both.data.sm, both.data.power_w) == (1.0, 1.75, 0.6, 500.0)
     assert both.data.dram == Missing("needs GPM")
     assert join(a, replace(b, start_s=1.3)) is None
-    assert join(a, replace(b, data=replace(b.data, source="samples"))) is None
+    assert join(a, replace(b, data=replace(second, source="samples"))) is None
 
 
 def test_it_holds_about_half_an_hour_of_a_dgx_h100_at_work(simulate):

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter as Tally
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ from nvltop.wire.codec import encode
 SECONDS = 12
 LINKS = 4
 UUIDS = ("GPU-11111111-2222-3333-4444-555555555555", "GPU-66666666-7777-8888-9999-000000000000")
-NASTY = [
+NASTY: list[Any] = [
     None, True, -1, 0, 1, 2**63, 2**80, 10**5000, 0.5, -0.5, 1e300, "", "\x1b]52;c;x\x07",
     "[@click=app.quit]x[/]", "\u202e\u200b\udcff", "x" * 5000, [], {}, [[]], [0] * 5000,
     {"?": 1}, {"?": "gone"}, {"0": {"0": {}}}, {"9": 1}, [[None] * 12],
@@ -155,7 +156,7 @@ def _break_bytes(data: bytes, rng: random.Random) -> bytes:
 def _break_value(value, rng: random.Random) -> None:
     while True:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = rng.choice(keys) if keys else None
+        key: Any = rng.choice(keys) if keys else None
         inner = value[key] if keys else None
         if isinstance(inner, (list, dict)) and inner and rng.random() < 0.8:
             value = inner

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from nvltop.model import (
     Ancestor,
     Call,
     ComputeActivity,
+    Counter,
     Event,
     Fabric,
     Gauges,
@@ -31,6 +33,7 @@ from nvltop.model import (
     Reading,
     Remote,
     RemoteKind,
+    Scope,
     Tick,
     known,
 )
@@ -39,7 +42,6 @@ from nvltop.nvml import simulated
 from nvltop.nvml.demo_nodes import NODES
 from nvltop.nvml.gpm import NO_PERMISSION_NOTE
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.record import redact as module
 from nvltop.record.redact import Redactor, local_names
 from nvltop.record.writer import RecordingWriter
 
@@ -224,12 +226,14 @@ def test_what_has_nothing_to_hide_is_not_copied():
     assert redact(reading) is reading
     gauges = Reading(UUID, 1.0, 1.1, 2.0, Gauges(99.0))
     assert redact(gauges).data is gauges.data
-    counters = Reading(UUID, 1.0, 1.1, 2.0, LinkCounters("data", "link", (1, Missing("down")), (1, 2)))
+    counters = Reading(
+        UUID, 1.0, 1.1, 2.0, LinkCounters(Counter.DATA, Scope.LINK, (1, Missing("down")), (1, 2))
+    )
     assert redact(counters).data is counters.data
 
 
 def test_the_names_of_this_machine(monkeypatch):
-    monkeypatch.setattr(module.socket, "gethostname", lambda: "aurora-gpu17.acme.example")
+    monkeypatch.setattr(socket, "gethostname", lambda: "aurora-gpu17.acme.example")
     monkeypatch.setenv("SUDO_USER", "jdoe")
     names = local_names()
     assert names["aurora-gpu17.acme.example"] == names["aurora-gpu17"] == "node-"

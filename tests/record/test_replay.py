@@ -163,6 +163,7 @@ def test_marks(path, items):
     assert timeline.end_s == items[-1].mono_s
     assert timeline.marks == sorted(timeline.marks)
     event = next(i for i in items if isinstance(i, Event))
+    assert event.gpu
     assert Mark(event.mono_s, "event", event.gpu, "xid 74") in timeline.marks
     counts = [i for i in items if isinstance(i, Reading) and isinstance(i.data, LinkErrors)]
     rises = {

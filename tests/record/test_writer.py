@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import importlib
 import json
 import os
 import resource
@@ -18,7 +19,6 @@ import pytest
 
 from nvltop.cli import main
 from nvltop.model import Inventory, Reading, Tick
-from nvltop.record import compression
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
@@ -96,7 +96,7 @@ def test_a_missing_zstandard_is_reported_in_one_line(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(compression.importlib, "import_module", absent)
+    monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(
         RecordingError, match=r"run.zst: .zst needs Python 3.14 or the package backports.zstd"
     ):
@@ -191,11 +191,15 @@ def test_a_file_that_was_removed_ends_the_recording(tmp_path, simulate):
     assert str(recorder.error) == f"recording stopped: {tmp_path}/run: the file was removed"
 
 
+def hang(until: threading.Event) -> None:
+    until.wait(10)
+
+
 def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeypatch):
     monkeypatch.setattr("nvltop.record.writer.CLOSE_TIMEOUT_S", 0.05)
     monkeypatch.setattr("nvltop.record.output.MAX_WAITING", 20_000)
     recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
-    recorder._output.do(lambda: answer.wait(10) and None)
+    recorder._output.do(lambda: hang(answer))
     for item in simulate(seconds=8):
         recorder.write(item)
     assert str(recorder.error) == f"recording stopped: the disk of {tmp_path}/run does not answer"
@@ -206,7 +210,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path, simulate, monkeyp
 def test_leaving_does_not_wait_for_a_disk_that_does_not_answer(tmp_path, simulate, monkeypatch):
     monkeypatch.setattr("nvltop.record.writer.CLOSE_TIMEOUT_S", 0.05)
     recorder, answer = RecordingWriter(tmp_path / "run"), threading.Event()
-    recorder._output.do(lambda: answer.wait(10) and None)
+    recorder._output.do(lambda: hang(answer))
     for item in simulate(seconds=2):
         recorder.write(item)
     recorder.close()

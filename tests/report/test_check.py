@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvltop.cli import main
-from nvltop.model import Finding, Missing, Pending, Severity
+from nvltop.model import Finding, FindingKey, Missing, Pending, Severity
 from nvltop.report.check import SEVERITY_CODES, to_check
 
 PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
@@ -87,8 +87,9 @@ def test_a_condition_that_was_not_observed_is_ok_for_the_observed_time(bench):
 def test_critical_precedes_warning_precedes_unknown_precedes_ok(bench, severities, pending, code):
     def finding(i, severity):
         return Finding(
-            "rule", Severity(severity), None, None, f"Sentence {i}", headline=f"headline {i}", key=f"rule/{i}"
-        )
+            "rule", Severity(severity), None, None, f"Sentence {i}", headline=f"headline {i}",
+            key=FindingKey(f"rule/{i}"),
+        )  # fmt: skip
 
     frame = replace(
         bench().run(2),
@@ -103,7 +104,8 @@ def test_critical_precedes_warning_precedes_unknown_precedes_ok(bench, severitie
 def test_the_worst_severity_that_counts_decides_the_exit_code(small, severities, one, other):
     def code(*found):
         findings = tuple(
-            Finding("rule", s, None, None, f"Sentence {i}", key=f"rule/{i}") for i, s in enumerate(found)
+            Finding("rule", s, None, None, f"Sentence {i}", key=FindingKey(f"rule/{i}"))
+            for i, s in enumerate(found)
         )
         return to_check(replace(small, findings=findings), 6)[1]
 
@@ -119,8 +121,9 @@ def small(bench):
 
 
 def test_what_follows_from_another_finding_is_not_counted(bench):
-    root = Finding("link-down", Severity.CRITICAL, None, 7, "It is down", headline="down", key="a")
-    other = replace(root, key="b", caused_by="a", summary="The other end")
+    a, b = FindingKey("a"), FindingKey("b")
+    root = Finding("link-down", Severity.CRITICAL, None, 7, "It is down", headline="down", key=a)
+    other = replace(root, key=b, caused_by=a, summary="The other end")
     line, code = to_check(replace(bench().run(2), findings=(root, other)), 6)
     assert code == 2
     assert "more)" not in line

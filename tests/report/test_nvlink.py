@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import ErrorCount, Gpu, GpuFrame, Link, LinkState, Missing, NvLink
+from nvltop.model import ErrorCount, Gpu, GpuFrame, Link, LinkState, Maybe, Missing, NvLink
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.text import to_text
 
@@ -67,7 +67,7 @@ def test_the_report_lists_links_as_nvidia_smi_does(bench, node):
             assert line.startswith(nvlink.status(link))
 
 
-def count(total: object, **more) -> ErrorCount:
+def count(total: Maybe[int], **more) -> ErrorCount:
     return ErrorCount(total, 0, 0.0, None, **more)
 
 

@@ -8,8 +8,10 @@ import pwd
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from nvltop.host import host_stats, machine, pci, procfs
 from nvltop.host.nics import NicTable
 from nvltop.host.processes import HIDEPID, ProcessTable
-from nvltop.model import GpuUse, Host, Inventory, Missing, Processes, known
+from nvltop.model import GpuUse, Host, Inventory, Item, Missing, Processes, known
 from nvltop.sampler.nic_monitor import NicMonitor
 from tests.sysfs import Tree
 
@@ -38,8 +40,8 @@ FAILURES = [
 PIDS = {os.getpid(): (GpuUse("GPU-a", "compute"),)}
 
 
-def failing(error: Exception) -> Callable[..., object]:
-    def fail(*args: object, **kwargs: object) -> object:
+def failing(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*args: object, **kwargs: object) -> NoReturn:
         raise error
 
     return fail
@@ -54,7 +56,7 @@ def reasons(values: list[object]) -> list[str]:
 def test_failures_of_psutil(monkeypatch, call, error):
     monkeypatch.setattr(psutil, call, failing(error))
     host = host_stats.read_host()
-    values = {
+    values: dict[str, list[object]] = {
         "cpu_percent": [host.cpu_percent],
         "virtual_memory": [host.memory_used_bytes, host.memory_total_bytes],
         "boot_time": [machine.booted_s()],
@@ -128,7 +130,7 @@ def test_failing_system_calls(tmp_path, monkeypatch, call, error):
     table = NicTable(tmp_path)
     assert known(table.find())
     monkeypatch.setattr(os, call, failing(error))
-    sent = []
+    sent: list[Item] = []
     watch = NicMonitor(table, lambda *items: sent.extend(items), stop := _Once())
     watch.send(Inventory(0.0, 0.0))
     watch.run()
@@ -145,16 +147,17 @@ def test_failing_system_calls(tmp_path, monkeypatch, call, error):
         pci.kernel_module_version(tmp_path)
 
 
-class _Once:
+class _Once(threading.Event):
     """A stop event that is set after the first wait."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.waits = 0
 
     def is_set(self) -> bool:
         return self.waits > 0
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         self.waits += 1
         return True
 

@@ -14,6 +14,7 @@ import pytest
 from nvltop.model import Tick
 from nvltop.sampler import client, launch, stuck_workers
 from nvltop.sampler.client import Worker, WorkerError
+from nvltop.sampler.protocol import HEARTBEAT_LATE_S, deadline_s
 from tests.faulty import boot, program
 
 PATIENCE_S = 40.0
@@ -101,7 +102,7 @@ def test_a_stopped_worker_is_paused_and_not_stuck(start):
     os.kill(child.process.pid, signal.SIGSTOP)
     tick = until(worker, lambda tick: tick.worker == "paused")
     assert tick.calls == ()
-    time.sleep(client.deadline_s(0.1) - client.HEARTBEAT_LATE_S)
+    time.sleep(deadline_s(0.1) - HEARTBEAT_LATE_S)
     assert until(worker, lambda tick: True).worker == "paused"
     os.kill(child.process.pid, signal.SIGCONT)
     until(worker, running)
@@ -116,7 +117,7 @@ def test_a_pause_of_both_processes_excludes_no_gpu(start, monkeypatch):
     os.kill(child.process.pid, signal.SIGSTOP)
     # As if this process had been stopped for a minute, too.
     real = time.monotonic
-    monkeypatch.setattr(client.time, "monotonic", lambda: real() + 60.0)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + 60.0)
     tick = worker.tick()
     assert (tick.worker, tick.calls) == ("running", ())
     os.kill(child.process.pid, signal.SIGCONT)
@@ -207,6 +208,7 @@ def test_gpus_that_workers_of_earlier_runs_wait_for_are_excluded(monkeypatch):
 
 def test_the_socket_of_another_process_is_ignored(tmp_path):
     listening = stuck_workers.announce({2, 4})
+    assert listening
     for _ in range(3):
         assert stuck_workers.find() == [stuck_workers.StuckWorker(os.getpid(), (2, 4))]
         stuck_workers.accept_probes(listening)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def run_once(problem: str | None, event: bool, answer: object) -> tuple[list[flo
         stop._is_set = True
         return answer
 
-    sampler = Sampler.__new__(Sampler)
+    sampler: Any = Sampler.__new__(Sampler)
     sampler._inventory_due, sampler._stop = due, stop
     sampler._session = SimpleNamespace(inventory=SimpleNamespace(gpus=gpus), reread_inventory=reread)
     sampler.watch_inventory()

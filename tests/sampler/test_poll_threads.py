@@ -5,10 +5,11 @@ from __future__ import annotations
 import select
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from nvltop.model import Inventory, Processes, Reading
+from nvltop.model import Inventory, Item, Processes, Reading
 from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated import Fault
@@ -29,7 +30,7 @@ class Collected:
     """What a sampler sends."""
 
     def __init__(self) -> None:
-        self.items = []
+        self.items: list[Item] = []
         self.looked_after = 0
         self.changed = threading.Condition()
 
@@ -40,7 +41,7 @@ class Collected:
             self.changed.notify_all()
 
     def links(self, since: int = 0) -> set[str]:
-        return {i.gpu for i in self.items[since:] if isinstance(i, Reading) and i.group == "links"}
+        return {i.gpu for i in self.items[since:] if isinstance(i, Reading) and i.gpu and i.group == "links"}
 
     def until(self, enough) -> None:
         with self.changed:
@@ -92,7 +93,7 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
     back = len(seen.items)
     seen.until(lambda: slow in seen.links(back))
     assert len(made._fast._threads) == 2, "one thread more, and no more"
-    newest = {}
+    newest: dict[tuple[str | None, str], float] = {}
     for item in [i for i in seen.items if isinstance(i, Reading) and i.gpu]:
         key = item.gpu, item.group
         assert item.start_s >= newest.get(key, 0.0), "what was read before the hang comes after what is newer"
@@ -115,22 +116,21 @@ def test_a_lane_gives_up_only_what_blocks_it():
     assert alone.blocked_by(1e9) is None, "there is nobody to hold up"
 
 
-def test_every_gpu_is_in_one_lane_at_any_time():
-    started = []
+def reader(uuid):
+    return SimpleNamespace(device=SimpleNamespace(uuid=uuid))
+
+
+def test_every_gpu_is_in_one_poll_thread_at_any_time():
+    started: list[PollThread] = []
     poll_threads = PollThreads("test", started.append)
-
-    class Reader:
-        def __init__(self, uuid):
-            self.device = type("Device", (), {"uuid": uuid})()
-
-    readers = [Reader(u) for u in "abcdef"]
+    readers = [reader(u) for u in "abcdef"]
     poll_threads.cover(readers)
     for slow in "bd":
         thread = next(thread for thread in poll_threads._threads if slow in thread.uuids)
         thread._reading = (slow, 0.0)
         poll_threads.split(1e9)
         assert sorted(u for thread in poll_threads._threads for u in thread.uuids) == list("abcdef")
-    poll_threads.cover([*readers, Reader("new")])
+    poll_threads.cover([*readers, reader("new")])
     assert sorted(u for thread in poll_threads._threads for u in thread.uuids) == [*"abcdef", "new"]
 
 
@@ -178,7 +178,7 @@ def test_a_gpu_that_falls_off_is_reported_at_once_and_the_inventory_read_again(s
 
 
 def listed(seen, since: int = 0) -> list[Processes]:
-    return [i.data for i in seen.items[since:] if isinstance(i, Reading) and i.group == "processes"]
+    return [i.data for i in seen.items[since:] if isinstance(i, Reading) and isinstance(i.data, Processes)]
 
 
 def test_a_process_list_that_is_slow_does_not_delay_the_counters(sampler):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from nvltop.model import CounterRefresh
 from nvltop.nvml.simulated import Fault
-from nvltop.sampler import refresh
 from nvltop.sampler.refresh import MAX_MEASUREMENT_S, RefreshProbe
 
 
-class Ticking:
+class Ticking(threading.Event):
     """An event whose waits take the test's time, until a number of seconds has passed."""
 
     def __init__(self, clock, seconds: float) -> None:
+        super().__init__()
         self._clock = clock
         self._end_s = clock.now + seconds
 
@@ -26,8 +29,8 @@ class Ticking:
     def clear(self) -> None:
         """Forget it."""
 
-    def wait(self, seconds: float = 1e9) -> bool:
-        self._clock.now = min(self._clock.now + seconds, self._end_s)
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.now = self._end_s if timeout is None else min(self._clock.now + timeout, self._end_s)
         return self.is_set()
 
 
@@ -43,7 +46,7 @@ def probe(bench, monkeypatch):
             reader.read_counters()
         if prepare:
             prepare(b)
-        monkeypatch.setattr(refresh.time, "monotonic", b.clock)
+        monkeypatch.setattr(time, "monotonic", b.clock)
         sent: list[CounterRefresh] = []
         ticking = Ticking(b.clock, seconds)
         made = RefreshProbe(lambda: b.readers, lambda *items: sent.extend(i.data for i in items), ticking)

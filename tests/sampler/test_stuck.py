@@ -46,11 +46,11 @@ class SimulatedProcess:
         self._thread: threading.Thread | None = None
         self.made.append(self)
 
-    def hang(self, reader, library) -> None:
+    def hang(self, reader, hang: Hang) -> None:
         """Begin a call that does not return, and wait until it is in flight."""
         self._thread = threading.Thread(target=reader.read_counters, daemon=True)
         self._thread.start()
-        assert library.entered.wait(PATIENCE_S)
+        assert hang.entered.wait(PATIENCE_S)
 
     def read(self) -> list:
         items, self.arrived = self.arrived, []
@@ -70,14 +70,14 @@ class SimulatedProcess:
 
 
 class Hang(threading.Event):
-    """A hang that says when a call is in it."""
+    """A hang that reports when a call is in it."""
 
-    def __init__(self, library) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._library = library
+        self.entered = threading.Event()
 
     def wait(self, timeout=None) -> bool:
-        self._library.entered.set()
+        self.entered.set()
         return super().wait(timeout)
 
 
@@ -91,14 +91,13 @@ def stuck(monkeypatch):
     monkeypatch.setattr(client, "WorkerProcess", SimulatedProcess)
     monkeypatch.setattr(SimulatedProcess, "made", [])
     library = simulated.install("dgx-h100", "training")
-    library.entered = threading.Event()
     worker = Worker(INTERVAL_S, ("dgx-h100", "training"))
     first = SimulatedProcess.made[0]
     made = session.new_session(first.watch)
     inventory = made.open()
     first.arrived.append(inventory)
     worker.drain()
-    hang = Hang(library)
+    hang = Hang()
     yield SimpleNamespace(
         worker=worker,
         clock=clock,
@@ -122,7 +121,7 @@ def answer(s, gpu: int) -> None:
 
 def begin_hang(s, gpu: int) -> None:
     s.library.faults[HUNG] = Fault(gpu=gpu, hang=s.hang)
-    s.worker._child.hang(s.readers[gpu], s.library)
+    s.worker._child.hang(s.readers[gpu], s.hang)
 
 
 def pass_time(s, seconds: float, every_s: float = 0.5, also=lambda: None) -> list:
@@ -165,13 +164,13 @@ def test_no_more_than_one_worker_is_left_behind(stuck):
     pass_time(stuck, LIMIT_S + 1.0)
     assert len(stuck.processes) == 1 + MAX_STUCK_WORKERS
     # The second one hangs as well, on another GPU.
-    stuck.library.entered.clear()
+    stuck.hang.entered.clear()
     stuck.library.faults[HUNG] = Fault(gpu=5, hang=stuck.hang)
     second = stuck.processes[1]
     made = session.new_session(second.watch)
     threading.Thread(target=made.open, daemon=True).start()
     stuck.library.faults[HUNG] = Fault(hang=stuck.hang)
-    assert stuck.library.entered.wait(PATIENCE_S)
+    assert stuck.hang.entered.wait(PATIENCE_S)
     ticks = pass_time(stuck, 10 * LIMIT_S)
     assert len(stuck.processes) == 1 + MAX_STUCK_WORKERS, "another one would hang as well"
     assert ticks[-1].worker == "stuck"

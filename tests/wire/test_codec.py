@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -28,11 +29,17 @@ from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
 from nvltop.wire.decoding import CodecError
 
+T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
 st.register_type_strategy(str, st.text(max_size=20).map(clean))
 
-pair = st.tuples(st.from_type(Maybe[int]), st.from_type(Maybe[int]))
+
+def maybe(kind: type[T]) -> st.SearchStrategy[Maybe[T]]:
+    return st.from_type(kind) | st.from_type(Missing)
+
+
+pair = st.tuples(maybe(int), maybe(int))
 st.register_type_strategy(
     LinkCounters,
     st.builds(
@@ -51,7 +58,7 @@ st.register_type_strategy(
 )
 st.register_type_strategy(
     LinkStates,
-    st.lists(st.tuples(st.from_type(Maybe[LinkState]), st.from_type(Maybe[float])), max_size=4).map(
+    st.lists(st.tuples(maybe(LinkState), maybe(float)), max_size=4).map(
         lambda both: LinkStates(tuple(a for a, _ in both), tuple(b for _, b in both))
     ),
 )
@@ -181,7 +188,7 @@ def test_texts_are_cleaned():
 
 
 def test_deep_nesting_is_refused():
-    value = []
+    value: list[object] = []
     for _ in range(100_000):
         value = [value]
     with pytest.raises(CodecError):

@@ -20,6 +20,7 @@ from nvltop.model import (
     LinkCounters,
     LinkErrors,
     Listening,
+    Maybe,
     Missing,
     Reading,
     Remote,
@@ -62,9 +63,11 @@ def readings(draw):
     return Reading(gpu, start, start + length, draw(times), draw(links | gauges | errors), problem)
 
 
-others = st.builds(Event, times, times, st.sampled_from([None, "GPU-a"]), st.just("xid"), st.integers(0, 100))
-others |= st.builds(Listening, times, times, st.integers(0, 8))
-others |= st.builds(Inventory, times, times, st.sampled_from(["570.1", Missing("gone")]))
+others = (
+    st.builds(Event, times, times, st.sampled_from([None, "GPU-a"]), st.just("xid"), st.integers(0, 100))
+    | st.builds(Listening, times, times, st.integers(0, 8))
+    | st.builds(Inventory, times, times, st.sampled_from(["570.1", Missing("gone")]))
+)
 
 
 def through(items):
@@ -85,7 +88,7 @@ def test_round_trip(items, ticks):
 
 
 def test_counters_round_trip_through_resets_wraps_and_links_that_go():
-    sweeps = [
+    sweeps: list[tuple[Maybe[int], Maybe[int]]] = [
         (0, 0),
         (1024, 5000),
         (2048, 10000),
@@ -143,7 +146,7 @@ def test_a_patch_that_does_not_fit_is_refused(change):
 def test_times_are_exact(pairs):
     write, read = Times(), Times()
     for mono, wall in pairs:
-        assert read.read(write.write(mono, wall_s=wall)) == (mono, wall)
+        assert read.read([*write.write(mono, wall_s=wall)]) == (mono, wall)
 
 
 def test_whole_microseconds_are_short():
@@ -245,8 +248,9 @@ def busy_node(hz: int, seconds: int):
                     noise.randrange(60, 63),
                     noise.randrange(97, 101),
                 )
-                data = Gauges(load, 70 << 30, 80 << 30, power, heat, noise.choice([1965, 1980]), 0, 4, 5, 16)
-                yield Reading(f"GPU-{gpu}", end, round(end + noise.gauss(2e-3, 2e-4), 6), wall, data)
+                clock = noise.choice([1965, 1980])
+                now = Gauges(load, 70 << 30, 80 << 30, power, heat, clock, 0, 4, 5, 16)
+                yield Reading(f"GPU-{gpu}", end, round(end + noise.gauss(2e-3, 2e-4), 6), wall, now)
         if turn % hz == 0:
             memory = round(noise.gauss(4e11, 4e9)) // 4096 * 4096
             yield Reading(
