@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.tui.shell import frame_scheduler
 from nvltop.tui.shell.frame_scheduler import (
     MAX_FRAME_AGE_S,
     MIN_SPACING,
@@ -25,8 +26,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.readers = {}
-        self.timers = []
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.count = itertools.count()
 
     def time(self) -> float:
@@ -41,7 +42,12 @@ class Loop:
     def call_at(self, when, call):
         timer = (when, next(self.count), call)
         self.timers.append(timer)
-        return SimpleNamespace(cancel=lambda: timer in self.timers and self.timers.remove(timer))
+
+        def cancel() -> None:
+            if timer in self.timers:
+                self.timers.remove(timer)
+
+        return SimpleNamespace(cancel=cancel)
 
     def until(self, moment) -> None:
         """Let time pass, with all that is due in it."""
@@ -58,7 +64,7 @@ class Screen:
     def __init__(self, interval_s: float, focused: bool = True) -> None:
         self.loop = Loop()
         self.waiting = 0
-        self.drawn = []
+        self.drawn: list[float] = []
         self.frames = FrameScheduler(self.draw, lambda: interval_s, lambda: focused)
 
     def draw(self) -> None:
@@ -84,7 +90,7 @@ def on(monkeypatch):
 
     def make(*how) -> Screen:
         screen = Screen(*how)
-        monkeypatch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
         return screen
 
@@ -99,7 +105,7 @@ def on(monkeypatch):
 def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, focused):
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s, focused)
-        patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
+        patch.setattr(asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
         apart_s = MIN_SPACING * max(interval_s, 0.0 if focused else UNFOCUSED_INTERVAL_S)
         for gap in gaps:
@@ -113,7 +119,7 @@ def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, f
 def test_a_picture_is_never_older_than_two_intervals_or_half_a_second(gaps, interval_s):
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s)
-        patch.setattr(frame_scheduler.asyncio, "get_running_loop", lambda: screen.loop)
+        patch.setattr(asyncio, "get_running_loop", lambda: screen.loop)
         screen.frames.start(FD)
         screen.drawn.append(screen.loop.now)
         for gap in gaps:

@@ -43,14 +43,16 @@ def drawn_afresh(app) -> dict[str, list[row.Row]]:
 async def test_what_stood_still_is_what_is_drawn_afresh(app, node, scenario):
     app, rng = app(node, scenario), random.Random(node)
     async with app.run_test(size=(150, 40)) as pilot:
-        done = []
+        done: list[object] = []
         for _ in range(STEPS):
             if rng.random() < 0.2:
-                done.append(rng.choice(CHANGES))
-                app.change_settings(replace(app.settings, **done[-1]))
+                change = rng.choice(CHANGES)
+                done.append(change)
+                app.change_settings(replace(app.settings, **change))
             else:
-                done.append(rng.choice(KEYS))
-                await pilot.press(done[-1])
+                key = rng.choice(KEYS)
+                done.append(key)
+                await pilot.press(key)
             app.source.advance(rng.choice((0.25, 1.0, 1.0)))
             app.step()
             await pilot.pause()

@@ -74,6 +74,7 @@ def test_sizes_that_nobody_asked_for_are_ignored_and_the_mouse_goes_on():
     keys = KeyboardInput()
     keys.feed(b"\x1b[48;10;20;0;0t")
     [down] = keys.feed(b"\x1b[<0;5;7M")
+    assert isinstance(down, events.MouseDown)
     assert (down.x, down.y) == (4, 6)
 
 

@@ -41,6 +41,7 @@ async def test_keys_move_in_the_recording(recording):
         async def press(key: str) -> ReplayState:
             await pilot.press(key)
             await pilot.pause()
+            assert app.view.replay
             return app.view.replay
 
         assert (await press("space")).paused

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading
 from nvltop.text import width
+from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.menu import Menu
@@ -16,7 +18,7 @@ from nvltop.tui.widgets.menu import Menu
 NUMBER = str([tab.TITLE for tab in TABS].index("Processes") + 1)
 
 
-SENT: dict[int, Processes | None] = {}
+SENT: WeakKeyDictionary[Nvltop, Processes] = WeakKeyDictionary()
 """The last processes sent to each application; the simulated node has its own."""
 
 
@@ -44,9 +46,10 @@ def send_processes(app, found: Processes) -> None:
 
 async def shown(app, pilot, found: Processes | None = None) -> str:
     app.source.advance(0.25)
-    SENT[id(app)] = found or SENT.get(id(app))
-    if SENT[id(app)]:
-        send_processes(app, SENT[id(app)])
+    if found:
+        SENT[app] = found
+    if last := SENT.get(app):
+        send_processes(app, last)
     app.step()
     await pilot.pause()
     await pilot.pause()
@@ -105,7 +108,12 @@ async def test_the_selection_follows_its_process(app):
 @pytest.fixture
 def sent(monkeypatch):
     calls = []
-    monkeypatch.setattr("nvltop.host.signals.send_signal", lambda *what: calls.append(what) or "")
+
+    def record(*what) -> str:
+        calls.append(what)
+        return ""
+
+    monkeypatch.setattr("nvltop.host.signals.send_signal", record)
     return calls
 
 
@@ -127,7 +135,7 @@ async def test_a_signal_is_confirmed_by_name_before_it_is_sent(app, sent):
         await pilot.pause()
         assert isinstance(app.screen, Menu)
         assert app.screen._title == "SIGTERM to 100?"
-        assert "100 python3 train.py" in app.screen._list.get_option_at_index(1).prompt
+        assert "100 python3 train.py" in str(app.screen._list.get_option_at_index(1).prompt)
         await pilot.press("enter")
         await pilot.pause()
         assert sent == [], "No is the first answer"

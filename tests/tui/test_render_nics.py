@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -127,7 +128,7 @@ def view_once(view):
 
 def test_virtual_functions_and_what_carries_no_data_come_last(view):
     v = view()
-    roles = {"mlx5_0": {"role": LPF}, "mlx5_1": {"virtual": True}}
+    roles: dict[str, dict[str, Any]] = {"mlx5_0": {"role": LPF}, "mlx5_1": {"virtual": True}}
     ports = tuple(replace(f, nic=replace(f.nic, **roles.get(f.nic.device, {}))) for f in v.frame.nics)
     v.frame = replace(v.frame, nics=ports)
     rows = texts(nics.table(v, 120, 20))

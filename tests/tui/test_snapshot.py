@@ -64,7 +64,8 @@ async def saved(app, pilot, here: Path, count: int = 1) -> list[Path]:
 
 
 async def test_what_is_drawn_for_others_never_goes_to_the_terminal(app, here, monkeypatch):
-    app, sent = app("dgx-h100"), []
+    app = app("dgx-h100")
+    sent: list[str] = []
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(PROCESSES)
         send_users(app)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from textual._compositor import Compositor, LayoutUpdate
 from textual.binding import Binding
+from textual.dom import DOMNode
 
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
@@ -135,7 +136,8 @@ def written(key: str) -> str:
 
 def test_the_help_names_every_key_of_every_tab():
     unnamed = set()
-    for cls in (MainScreen, *TABS, LinkPage, NicPage, PairPage):
+    classes: tuple[type[DOMNode], ...] = (MainScreen, *TABS, LinkPage, NicPage, PairPage)
+    for cls in classes:
         for binding in cls.BINDINGS:
             assert isinstance(binding, Binding)
             for key in binding.key.split(","):
@@ -247,9 +249,8 @@ async def test_every_counter_that_moved_is_listed_and_sorted(app):
         await pilot.press("home", "down", "down", "enter")
         await settle(app, pilot)
         kinds = [row[10:30].strip() for row in of_links()]
-        assert kinds == sorted(
-            kinds, key={"CRC errors": "crc", "recoveries": "recovery", "replays": "replay"}.get
-        )
+        keys = {"CRC errors": "crc", "recoveries": "recovery", "replays": "replay"}
+        assert [keys[kind] for kind in kinds] == sorted(keys[kind] for kind in kinds)
         await pilot.press("I")
         await settle(app, pilot)
         assert [row[10:30].strip() for row in of_links()] == kinds[::-1]

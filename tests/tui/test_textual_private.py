@@ -12,6 +12,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from textual._compositor import Compositor
+from textual.events import Key
 from textual.message_pump import MessagePump
 from textual.widget import Widget
 
@@ -29,6 +31,7 @@ from nvltop.tui.shell.textual_private import (
     write_to_terminal,
 )
 from nvltop.tui.shell.tty_driver import TtyDriver
+from nvltop.tui.widgets.rows_widget import RowsWidget
 
 ROOT = Path(nvltop.tui.__file__).parent
 CLASS_NAMES = [(owner, name) for owner, names in PRIVATE_NAMES for name in names if hasattr(owner, name)]
@@ -89,7 +92,12 @@ async def test_what_is_used_of_app_and_screen(app):
 async def test_a_failure_is_handed_to_the_application(app):
     app = app()
     seen = []
-    app.handle_failure = lambda error: bool(seen.append(error)) or True
+
+    def handle_failure(error) -> bool:
+        seen.append(error)
+        return True
+
+    app.handle_failure = handle_failure
     async with app.run_test() as pilot:
         await pilot.pause()
         app.fail(ValueError("one"))
@@ -104,7 +112,8 @@ async def test_what_is_used_of_the_driver(app, monkeypatch):
     assert driver.application is app
     assert driver.loop is asyncio.get_running_loop()
     assert driver.has_mouse
-    assert driver.writer is driver.unwritten is None
+    assert driver.writer is None
+    assert driver.unwritten is None
     assert len(driver.terminal_size()) == 2
     driver.output = written
     assert driver.output is written
@@ -129,7 +138,7 @@ async def test_what_is_used_of_the_driver(app, monkeypatch):
 
 def test_what_is_used_of_the_parser():
     parser = SafeParser({"\x1bOT": "f5"})
-    keys = [event.key for event in parser.feed("a\x1bOT\x1b[1114112u\x1b[A")]
+    keys = [event.key for event in parser.feed("a\x1bOT\x1b[1114112u\x1b[A") if isinstance(event, Key)]
     assert keys[:2] == ["a", "f5"]
     assert keys[-1] == "up"
 
@@ -159,7 +168,7 @@ async def test_textual_draws_by_itself_and_nvltop_says_so_once(script, monkeypat
     if cause == "switch":
         monkeypatch.setenv("NVLTOP_DIRECT", "0")
     else:
-        monkeypatch.delattr(textual_private.Compositor, "visible_widgets")
+        monkeypatch.delattr(Compositor, "visible_widgets")
     app = Nvltop(script(), Settings())
     monkeypatch.undo()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -173,7 +182,7 @@ async def test_textual_draws_by_itself_and_nvltop_says_so_once(script, monkeypat
         reason = "NVLTOP_DIRECT=0" if cause == "switch" else "lacks Compositor.visible_widgets"
         assert notice.message.startswith("Textual draws and reads keys by itself: ")
         assert notice.message.endswith(reason)
-        assert "NV18" in app.main.query_one("#topology").text()
+        assert "NV18" in app.main.query_one("#topology", RowsWidget).text()
         await pilot.press("2")
         assert app.main.tab.TITLE == "Links"
         await pilot.press("q")
@@ -228,6 +237,7 @@ def test_no_private_name_of_ours_is_one_of_textuals():
             for name in code.co_names
         }
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(ours))).body
+        assert isinstance(tree, ast.ClassDef)
         own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
         own |= {
             node.attr
