@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 NVLTOP = (sys.executable, "-m", "nvltop")
 INTERVAL_S = 0.25
 LOADS = ("training", "idle")
+Case = tuple[str, tuple[str, ...], "float | None", dict[str, str], bool]
+"""Name, command, interval (None for other programs), environment, and whether the program is nvltop."""
 COMMANDS = (("--version",), ("--help",), ("--once", "--json", "--interval", "0.5"))
 
 
@@ -55,7 +57,7 @@ def programs(options: argparse.Namespace) -> list[Result]:
     for size in options.sizes.split(","):
         for load in options.loads.split(","):
             demo = (*NVLTOP, "--demo", options.node, "--scenario", load, "--interval", str(INTERVAL_S))
-            cases = [("nvltop", demo, INTERVAL_S, plain, True)]
+            cases: list[Case] = [("nvltop", demo, INTERVAL_S, plain, True)]
             if load == options.loads.split(",")[0]:
                 cases += [*(real if options.library else ()), *others]
             for name, command, interval_s, where, ours in cases:

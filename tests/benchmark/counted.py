@@ -13,7 +13,7 @@ import itertools
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import CodeType, SimpleNamespace
 from typing import Any
@@ -105,7 +105,7 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
     one = PollThread([reader.device.uuid for reader in sampler._session.readers])
     for poll_threads in (sampler._fast, sampler._slow, sampler._processes):
         poll_threads._threads = [one]
-    threads = (
+    threads: tuple[Callable[[], None], ...] = (
         lambda: sampler.read_fast(one), lambda: sampler.read_slow(one),
         lambda: sampler.read_processes(one),
         sampler.watch_inventory, sampler.watchdog, nics.run, sampler._refresh.run,
@@ -224,7 +224,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
             with folding.counting():
                 draw_frame()
 
-        app.main.draw_frame, app._frames._draw = painted, drawn
+        vars(app.main)["draw_frame"], app._frames._draw = painted, drawn
         async with app.run_test(headless=False, size=SIZE) as pilot:
             await pilot.press(TABS[tab])
             for at_s, burst in itertools.takewhile(lambda b: b[0] < WARM_S + DRAW_S, bursts):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -79,7 +80,8 @@ class Loop:
         self.reader = None
 
     def call_at(self, at_s: float, callback: Callable[[], None]) -> Any:
-        timer = SimpleNamespace(callback=callback, cancel=lambda: setattr(timer, "callback", None))
+        timer = SimpleNamespace(callback=callback)
+        timer.cancel = partial(setattr, timer, "callback", None)
         heapq.heappush(self._timers, (at_s, next(self._numbers), timer))
         return timer
 
@@ -111,9 +113,9 @@ def on_clock(clock: Clock) -> Iterator[None]:
     )  # fmt: skip
     changed = [module for module in modules() if vars(module).get("time") is time]
     for module in changed:
-        module.time = dated
+        vars(module)["time"] = dated
     try:
         yield
     finally:
         for module in changed:
-            module.time = time
+            vars(module)["time"] = time
