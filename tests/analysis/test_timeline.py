@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.timeline.states import MAX_CHANGES, REPEAT_S, StateChanges
-from nvltop.model import Gpu, GpuFrame, Link, LinkState, Missing, Nic, NicFrame, NicPort, Reading, Severity
+from nvltop.model import (
+    Gpu,
+    GpuFrame,
+    Link,
+    LinkState,
+    LinkStates,
+    Maybe,
+    Missing,
+    Nic,
+    NicFrame,
+    NicPort,
+    Severity,
+)
 from nvltop.report.json import to_json
 from nvltop.report.timeline import away, brief, event_place, ranges
 
@@ -21,6 +33,11 @@ UUID = "GPU-1"
 def gpu_frame(states, **fields) -> GpuFrame:
     links = tuple(Link(i, s, "refused" if s is UNKNOWN else "") for i, s in enumerate(states))
     return GpuFrame(Gpu(0, UUID), links=links, **fields)
+
+
+def lasted_s(event) -> float:
+    """Return the length of an event that has ended."""
+    return event.ended_s - event.began_s
 
 
 def observed(*frames, every_s: float = 1.0) -> StateChanges:
@@ -60,15 +77,16 @@ def test_a_gpu_that_is_lost_and_a_reset():
         ("gpu-state", "ok", "ok", False),
         ("reset", "", "", False),
     ]
-    assert (found[0].ended_s - found[0].began_s, found[0].severity) == (2.0, Severity.CRITICAL)
+    assert (lasted_s(found[0]), found[0].severity) == (2.0, Severity.CRITICAL)
 
 
 def test_a_port_of_a_nic():
     changes = StateChanges()
-    for i, state in enumerate(("active", Missing("not read"), "down", "gone", "active")):
+    states: tuple[Maybe[str], ...] = ("active", Missing("not read"), "down", "gone", "active")
+    for i, state in enumerate(states):
         changes.observe([], [NicFrame(Nic("mlx5_0", True), NicPort("mlx5_0", 1, state=state))], i, 1000.0 + i)
     [e] = changes.changes
-    assert (e.nic, e.port, e.before, e.after, e.ended_s - e.began_s) == ("mlx5_0", 1, "active", "active", 2.0)
+    assert (e.nic, e.port, e.before, e.after, lasted_s(e)) == ("mlx5_0", 1, "active", "active", 2.0)
 
 
 def flapping(b, seconds: float):
@@ -89,7 +107,7 @@ def test_a_flap_of_two_seconds_is_seen_by_every_output(bench):
     b.run(5)
     frame = flapping(b, 2.0)
     states = [e for e in frame.timeline if e.kind == "link-state"]
-    assert [(event_place(frame, e), e.summary, e.ended_s - e.began_s) for e in states] == [
+    assert [(event_place(frame, e), e.summary, lasted_s(e)) for e in states] == [
         ("GPU 2 link 5", "link DOWN", 2.0)
     ]
     texts = away(frame, 0.0)
@@ -135,7 +153,7 @@ def test_links_that_change_together_are_one_event(bench):
     b.interval_s = 1.0
     b.run(3)
     [reading] = b.readers[1].read_states()
-    assert isinstance(reading, Reading)
+    assert isinstance(reading.data, LinkStates)
     down = tuple(DOWN if i < 4 else s for i, s in enumerate(reading.data.states))
     b.monitor.update(replace(reading, data=replace(reading.data, states=down)))
     frame = b.frame()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from textual.widgets import Input
+
 from nvltop.comparison.source import side_of
 from nvltop.record.redact import Redactor
 from nvltop.tui.shell.redacted_screen import picture
@@ -29,7 +31,7 @@ async def read(app, pilot, path) -> None:
     """Enter a path, and wait for the thread that reads it."""
     await choose(app, pilot, 2)
     assert isinstance(app.screen, LineDialog)
-    app.screen.query_one("Input").value = str(path)
+    app.screen.query_one(Input).value = str(path)
     attempt = app._comparison._attempt
     await pilot.press("enter")
     for _ in range(500):

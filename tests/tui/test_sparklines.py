@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import ALIGN_SLACK_S, RateHistory
 from nvltop.formatting import spark
-from nvltop.model import LinkSpan, Missing, Tick
+from nvltop.model import Gpu, GpuFrame, LinkSpan, Missing, Tick
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
 from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells
-from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
 from nvltop.tui.tabs.main import gpus
 
 FULL = 100.0
@@ -37,12 +37,8 @@ def add(history: RateHistory, now_s: float, start_s: float, end_s: float, rate: 
     """Add a frame of one GPU at `now_s`, with a span of TX and half of its rate as RX."""
     value = Missing("not read") if math.isnan(rate) else rate
     half = value if isinstance(value, Missing) else value / 2
-    gpu = SimpleNamespace(
-        gpu=SimpleNamespace(uuid="GPU-0"), spans=(LinkSpan(start_s, end_s, value, half, ()),),
-        links=(1,), pcie_span_s=None,
-    )  # fmt: skip
-    gpu.links = ()
-    history.add(SimpleNamespace(tick=Tick(now_s, 0.0, 0.25, "ok"), gpus=(gpu,), nics=()))
+    gpu = GpuFrame(Gpu(0, "GPU-0"), spans=(LinkSpan(start_s, end_s, value, half, ()),))
+    history.add(replace(EMPTY_FRAME, tick=Tick(now_s, 0.0, 0.25), gpus=(gpu,)))
 
 
 def text(runs) -> str:

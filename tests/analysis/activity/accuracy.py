@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from nvltop.analysis.activity.pair_estimate import fit_pairs
 from nvltop.model import Activity, known
@@ -26,7 +27,7 @@ class Case:
     share: float | None = None
     seconds: float = 256.0
     interval_s: float = 0.25
-    options: dict[str, object] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def cases() -> Iterator[Case]:
@@ -69,7 +70,7 @@ def gaps(t: float) -> bool:
 def answer(case: Case) -> Activity:
     """Return the activity of a job as the analysis reports it."""
     scaled = [Drawn(f.base, f.starts, [3 * v for v in f.sums], [3 * v for v in f.levels]) for f in case.flows]
-    gpus = Gpus(scaled, interval_s=case.interval_s, **case.options)  # type: ignore[arg-type]
+    gpus = Gpus(scaled, interval_s=case.interval_s, **case.options)
     return gpus.run(case.seconds)[0]
 
 
