@@ -59,8 +59,10 @@ def selected(chunks: Iterable[bytes]) -> Iterator[str]:
 
 def _each(chunk: bytes) -> Iterator[str]:
     """Yield the lines of interest of a chunk in which most lines are of interest."""
+    driver, *others = NEEDLES
+    present = [needle for needle in others if needle in chunk]
     for line in chunk.split(b"\n"):
-        if NEEDLES[0] in line or line.startswith(b"-- ") or any(needle in line for needle in NEEDLES):
+        if driver in line or line.startswith(b"-- ") or any(needle in line for needle in present):
             yield line[:MAX_LINE].decode(errors="replace").rstrip("\r")
 
 

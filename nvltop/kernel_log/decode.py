@@ -16,8 +16,8 @@ XID: Final = re.compile(
     r"[^)]{0,64}\)\s*:|(?<=Xid)\s)\s*(?P<code>\d{1,5})\b(?P<rest>.*)",
     re.IGNORECASE | re.S,
 )
-_PROCESS: Final = re.compile(r"\s*,\s*pid=('[^']*'|<[^>]*>|\d+)?(?:\s*,\s*name=)?", re.I)
-_QUOTED: Final = re.compile(r"\s*'([^\n]{0,100}?)'(?=,|$)")
+_PROCESS: Final = re.compile(r"\s*,\s*pid=(?:'[^']*'|<[^>]*>|\d+)?(\s*,\s*name=)?\s*", re.I)
+_QUOTED: Final = re.compile(r"'([^\n]{0,100}?)'(?=,|$)")
 """Process name in quotes, which may contain a comma."""
 _CAUSED_BY: Final = re.compile(r"caused\s+by\s+previous\s+Xid\s+(\d{1,5})\s*$", re.I)
 _ACTION: Final = re.compile(r"recovery action changed from .*\bto\s+0x([0-9a-f]+)\s*\(([^)]*)\)", re.I)
@@ -59,87 +59,75 @@ def decode(message: str) -> LogFault | None:
 
 def _xid(text: str, match: re.Match[str]) -> LogFault:
     bus, digits, rest = match.groups()
-    code = int(digits)
-    where = bus_id(bus) if bus else None
+    code, where = int(digits), bus_id(bus) if bus else None
     process, rest = _without_process(rest)
+    message = f"Xid {code}: {rest.lstrip(', ')}".rstrip(": ")
     if nvlink5.FIRST <= code <= nvlink5.LAST:
-        return _nvlink5(code, where, rest, process)
-    known = lookup(code)
-    cause = _CAUSED_BY.search(rest) if "previous" in rest else None
-    action = _ACTION.search(rest) if code == 154 else None
-    older = nvlink4.decode(code, rest) if code in (74, 136, 137) else None
-    severity, fatal = known.severity, None
-    if action:
+        found = nvlink5.decode(code, rest)
+        if found is None:
+            fault = _by_code(code, where)._replace(severity=Severity.WARNING, blames="unknown", echo=False)
+            return fault._replace(text=message, process=process)
+        return _nvlink5(code, found.fatal, found.row)._replace(
+            text=message,
+            pci_bus_id=where,
+            subcode=found.subcode,
+            status=found.status,
+            link=found.link,
+            unit=found.unit,
+            process=process,
+        )
+    fault = _by_code(code, where)
+    if code in (74, 136, 137) and (older := nvlink4.decode(code, rest)) is not None:
+        fault = fault._replace(
+            link=older.link,
+            unit=older.unit,
+            fatal=True if code == 74 and not older.untrained else None,
+            blames=older.blames if code == 74 else fault.blames,
+            meaning=_joined(fault.meaning, older.meaning),
+            remote=bus_id(older.remote) if older.remote else None,
+        )
+    if code == 154 and (action := _ACTION.search(rest)):
         severity = Severity.INFO if int(action[1], 16) == 0 else Severity.WARNING
-    if code == 74 and older is not None and older.meaning != "the link could not be trained":
-        fatal = True
-    blames = (
-        "application" if code in APPLICATION or (known.severity == Severity.INFO and code < 45) else "local"
-    )
-    if code in UNDECIDED or known.action.startswith("See NVIDIA"):
-        blames = "unknown"
+        fault = fault._replace(severity=severity, recovery_action=action[2])
+    if "previous" in rest and (cause := _CAUSED_BY.search(rest)):
+        fault = fault._replace(caused_by=int(cause[1]), echo=True)
+    return fault._replace(text=message, process=process)
+
+
+@lru_cache(maxsize=4096)
+def _by_code(code: int, where: str | None) -> LogFault:
+    """Return what follows from the code alone."""
+    known = lookup(code)
+    by_program = code in APPLICATION or (known.severity == Severity.INFO and code < 45)
+    blames = "application" if by_program else "local"
     return LogFault(
         kind="xid",
-        severity=severity,
-        text=_message(code, rest),
+        severity=known.severity,
+        text="",
         code=code,
         pci_bus_id=where,
-        link=older.link if older else None,
-        unit=older.unit if older else None,
-        fatal=fatal,
-        caused_by=int(cause[1]) if cause else None,
-        blames=older.blames if older and code == 74 else blames,
-        meaning=_joined(known.meaning, older.meaning if older else ""),
+        blames="unknown" if code in UNDECIDED or known.action.startswith("See NVIDIA") else blames,
+        meaning=known.meaning,
         next_step=known.action,
-        echo=bool(cause) or code in ECHOES,
-        remote=bus_id(older.remote) if older and older.remote else None,
-        recovery_action=action[2] if action else None,
-        process=process,
-    )
-
-
-def _nvlink5(code: int, where: str | None, rest: str, process: str | None) -> LogFault:
-    found = nvlink5.decode(code, rest)
-    if found is None:
-        known = lookup(code)
-        return LogFault("xid", Severity.WARNING, _message(code, rest), code=code, pci_bus_id=where,
-                        meaning=known.meaning, next_step=known.action, process=process)  # fmt: skip
-    judged = _nvlink5_meaning(code, found.fatal, found.row)
-    return LogFault(
-        kind="xid",
-        severity=judged.severity,
-        text=_message(code, rest),
-        code=code,
-        subcode=found.subcode,
-        status=found.status,
-        pci_bus_id=where,
-        link=found.link,
-        unit=found.unit,
-        fatal=found.fatal,
-        blames=judged.blames,
-        meaning=judged.meaning,
-        next_step=judged.next_step,
-        echo=judged.echo,
-        process=process,
+        echo=code in ECHOES,
     )
 
 
 @lru_cache(maxsize=1024)
-def _nvlink5_meaning(code: int, fatal: bool, row: nvlink5.Row | None) -> LogFault:
-    """Return what follows from the sheet's row alone: severity, blame, meaning and next step."""
+def _nvlink5(code: int, fatal: bool, row: nvlink5.Row | None) -> LogFault:
+    """Return what follows from NVIDIA's row for an NVLink 5 fault, if there is one."""
     known = lookup(code)
-    if row is None:
-        severity = Severity.CRITICAL if fatal else Severity.WARNING
-    elif row.harmless:
+    severity = Severity.CRITICAL if fatal or (row is not None and row.fatal) else Severity.WARNING
+    if row is not None and row.harmless:
         severity = Severity.NOTICE
-    elif row.resolution.immediate == "IGNORE":
+    elif row is not None and row.resolution.immediate == "IGNORE":
         severity = Severity.WARNING
-    else:
-        severity = Severity.CRITICAL if fatal or row.fatal else Severity.WARNING
     return LogFault(
         kind="xid",
         severity=severity,
         text="",
+        code=code,
+        fatal=fatal,
         blames=row.blames if row else "unknown",
         meaning=_joined(known.meaning, row.effect if row else ""),
         next_step=row.next_step if row else known.action,
@@ -198,23 +186,17 @@ def _without_process(rest: str) -> tuple[str | None, str]:
     if match is None:
         return None, rest
     rest = rest[match.end() :]
-    if not match[0].rstrip().lower().endswith("name="):
+    if match[1] is None:
         return None, rest
-    if (quoted := _QUOTED.match(rest)) is not None:
+    if rest.startswith("'") and (quoted := _QUOTED.match(rest)) is not None:
         return _name(quoted[1]), rest[quoted.end() :]
     name, comma, message = rest.partition(", ")
-    if not comma:
-        return _name(name), ""
-    return _name(name), ", " + message
+    return _name(name), comma + message
 
 
 def _name(text: str) -> str | None:
     name = text.strip().strip("'")[:MAX_NAME]
     return None if name in ("", "<unknown>", "N/A") else name
-
-
-def _message(code: int, rest: str) -> str:
-    return f"Xid {code}: {rest.strip().lstrip(',').strip()}".rstrip(": ")
 
 
 def _joined(*parts: str) -> str:

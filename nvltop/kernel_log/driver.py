@@ -90,8 +90,15 @@ PATTERNS: Final = (
 )
 
 
+NEEDLES: Final = ("fallen", "rpc", "rminit", "knvlink", "mismatch", "global", "probe")
+"""Each of `PATTERNS` matches only messages with one of these, in lower case."""
+
+
 def decode(text: str, bus_id: Callable[[str], str | None]) -> LogFault | None:
     """Return the fault that a driver message without an Xid reports; None if it is not a fault."""
+    lower = text.lower()
+    if not any(needle in lower for needle in NEEDLES):
+        return None
     for known in PATTERNS:
         if match := known.pattern.search(text):
             pci_bus_id = next((bus_id(group) for group in match.groups() if group), None)

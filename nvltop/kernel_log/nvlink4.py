@@ -42,8 +42,8 @@ class Decoded(NamedTuple):
     unit: str | None = None
     meaning: str = ""
     blames: str = "unknown"
-    secondary: bool = False
-    """Whether the registers mark the error as the consequence of another one."""
+    untrained: bool = False
+    """Whether the line says that the link could not be trained."""
     remote: str | None = None
     """PCI bus id of the remote end."""
 
@@ -58,7 +58,8 @@ def decode(code: int, message: str) -> Decoded | None:
         fatal = fatals[-1]
         return _fatal(int(fatal[1]), fatal[2])
     if training := TRAINING.search(message):
-        return Decoded(int(training[1]), meaning="the link could not be trained", remote=training[2])
+        meaning = "the link could not be trained"
+        return Decoded(int(training[1]), meaning=meaning, untrained=True, remote=training[2])
     return None
 
 
@@ -73,5 +74,5 @@ def _fatal(link: int, registers: str | None) -> Decoded:
     if meanings:
         blames = "local" if PARITY in meanings else "unknown"
         return Decoded(index, meaning=", ".join(m.text for m in meanings), blames=blames)
-    secondary = bool(bits.intersection(SECONDARY.bits))
-    return Decoded(index, meaning=SECONDARY.text if secondary else "", secondary=secondary)
+    secondary = bits.intersection(SECONDARY.bits)
+    return Decoded(index, meaning=SECONDARY.text if secondary else "")

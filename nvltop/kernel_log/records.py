@@ -44,9 +44,13 @@ class Record(NamedTuple):
 _KMSG: Final = re.compile(r"(\d{1,10}),(\d+),(\d+),[^;]{0,64};(.*)", re.S)
 _PRIORITY: Final = re.compile(r"\s*<(\d{1,3})>(?:1 )?")
 _DECODED: Final = re.compile(r"(kern|user|mail|daemon|auth|authpriv|syslog|cron|local\d)\s*:[a-z]+\s*:\s*")
-_UPTIME: Final = re.compile(r"\[\s*(\d{1,12})\.(\d{1,9})(?:\s*<[^>]*>)?\]\s?(?:\[\s*[TC]\d+\]\s?)?")
-_UPTIME_LAST: Final = re.compile(r"\[\s*(\d{1,12})\.(\d{1,9})\]\s*$")
-_DMESG: Final = re.compile(r"\[\s*(\d{1,12})\.(\d{1,9})\]\s?(?=NVRM:|nvidia-nvswitch)")
+_UPTIME: Final = re.compile(r"\[\s*(\d{1,12}\.\d{1,9})(?:\s*<[^>]*>)?\]\s?(?:\[\s*[TC]\d+\]\s?)?")
+_UPTIME_LAST: Final = re.compile(r"\[\s*(\d{1,12}\.\d{1,9})\]\s*$")
+_DMESG: Final = re.compile(r"\[\s*(\d{1,12}\.\d{1,9})\]\s?(?=NVRM:|nvidia-nvswitch)")
+_SYSLOG_KERNEL: Final = re.compile(
+    r"(?:([A-Z][a-z]{2})\s+(\d{1,2}) (\d\d:\d\d:\d\d)|" + stamps.ISO.pattern + r")\s+\S{1,255}\s+kernel:\s"
+    r"\[\s*(\d{1,12}\.\d{1,9})\]\s?(?=NVRM:|nvidia-nvswitch)"
+)
 _CALLER: Final = re.compile(r"\[\s*[TC]\d+\]\s?")
 _ELAPSED: Final = re.compile(r"\[\s*[+<]\s*\d+\.\d+>?\]\s?")
 _CTIME: Final = re.compile(r"\[[A-Z][a-z]{2} ([A-Z][a-z]{2})\s+(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})\]\s?")
@@ -55,7 +59,7 @@ _FABRIC: Final = re.compile(
     r"\[([A-Z][a-z]{2})\s+(\d{1,2}) (\d{4}) (\d\d:\d\d:\d\d)\]\s*\[([A-Z]+)\]\s*(?:\[tid\s+\d+\]\s*)?"
 )
 _SYSLOG: Final = re.compile(r"([A-Z][a-z]{2})\s+(\d{1,2}) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)\s+")
-_UNIX: Final = re.compile(r"(\d{9,10})\.(\d{6})\s+")
+_UNIX: Final = re.compile(r"(\d{9,10}\.\d{6})\s+")
 _WEEKDAY: Final = re.compile(r"[A-Z][a-z]{2} (?=\d{4}-)")
 _ORIGIN: Final = re.compile(r"(?:(\S{1,255})\s+)?([\w.@/+-]{1,128})(?:\[\d+\])?:\s?")
 _LEVEL: Final = re.compile(r"\[?(ERROR|CRITICAL|FATAL|WARNING|INFO)\]?[\s:]+")
@@ -73,9 +77,13 @@ def frame(line: str, newest_s: float) -> Record | None:
     `newest_s` is the Unix time after which no line was written; it determines the year of stamps without one.
     """
     text = line.strip()
+    # By far the most frequent forms are handled first, because logs are long.
     if match := _DMESG.match(text):
-        # By far the most frequent form, handled first because logs are long.
-        return Record(text[match.end() :], KERNEL, None, int(match[1]) + stamps.fraction(match[2]))
+        return Record(text[match.end() :], KERNEL, None, float(match[1]))
+    if match := _SYSLOG_KERNEL.match(text):
+        month, day, clock, *date, uptime = match.groups()
+        wall_s = stamps.without_year(month, day, clock, newest_s) if month else stamps.iso(*date)
+        return Record(text[match.end() :], KERNEL, wall_s, float(uptime))
     first = text[:1]
     if not first:
         return None
@@ -100,12 +108,12 @@ def frame(line: str, newest_s: float) -> Record | None:
     wall_s, text, stamped = _wall(text, newest_s)
     uptime_s = None
     if match := _UPTIME.match(text):
-        uptime_s = int(match[1]) + stamps.fraction(match[2])
+        uptime_s = float(match[1])
         text, stamped = text[match.end() :], True
     writer, text, named = _writer(text, stamped)
     source = writer if source == KERNEL else source
     if uptime_s is None and (match := _UPTIME.match(text)):
-        uptime_s = int(match[1]) + stamps.fraction(match[2])
+        uptime_s = float(match[1])
         text = text[match.end() :]
     if match := _CALLER.match(text) or _ELAPSED.match(text):
         text = text[match.end() :]
@@ -113,7 +121,7 @@ def frame(line: str, newest_s: float) -> Record | None:
         # An unknown prefix, such as that of a log collector.
         before = _UPTIME_LAST.search(text[: match.start()])
         if uptime_s is None and before:
-            uptime_s = int(before[1]) + stamps.fraction(before[2])
+            uptime_s = float(before[1])
         text = text[match.start() :]
     level = ""
     if source in (FABRIC_MANAGER, IMEX) and (match := _LEVEL.match(text)):
@@ -135,9 +143,9 @@ def _wall(text: str, newest_s: float) -> tuple[float | None, str, bool]:
         return None, text, False
     if first.isdigit():
         if match := stamps.ISO.match(text):
-            return stamps.iso(match), text[match.end() :].lstrip(), True
+            return stamps.iso(*match.groups()), text[match.end() :].lstrip(), True
         if match := _UNIX.match(text):
-            return int(match[1]) + stamps.fraction(match[2]), text[match.end() :], True
+            return float(match[1]), text[match.end() :], True
         return None, text, False
     if match := _SYSLOG.match(text):
         wall_s = stamps.without_year(match[1], match[2], match[3], newest_s)
@@ -145,7 +153,7 @@ def _wall(text: str, newest_s: float) -> tuple[float | None, str, bool]:
     if (match := _WEEKDAY.match(text)) and (when := stamps.ISO.match(text, match.end())):
         # journalctl writes abbreviations of time zones, which are ambiguous; local time is assumed.
         rest = re.sub(r"^\s*(?:[A-Z]{2,5}\s+)?", "", text[when.end() :])
-        return stamps.iso(when), rest, True
+        return stamps.iso(*when.groups()), rest, True
     return None, text, False
 
 

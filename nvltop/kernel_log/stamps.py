@@ -36,41 +36,53 @@ def _offset(text: str | None) -> timezone | None:
 
 
 @lru_cache(maxsize=1024)
-def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: int, zone: str | None) -> float:
-    # A stamp without a zone is local time; log readers write a leap second as 60.
-    moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=_offset(zone))
-    return moment.timestamp()
+def _hour(year: int, month: int, day: int, hour: int, zone: str | None) -> float:
+    """Return the Unix time at which an hour began; consecutive lines of a log share it."""
+    # A stamp without a zone is local time; clocks are changed at whole hours.
+    return datetime(year, month, day, hour, tzinfo=_offset(zone)).timestamp()
 
 
-def iso(match: re.Match[str]) -> float | None:
-    """Return the Unix time of a match of `ISO`; None for a date that does not exist."""
+def _in_hour(minute: int, second: int) -> float:
+    """Return the seconds since the hour began; log readers write a leap second as 60."""
+    if minute > 59 or second > 60:
+        raise ValueError("not a time of day")
+    return 60.0 * minute + min(second, 59)
+
+
+def iso(
+    year: str, month: str, day: str, hour: str, minute: str, second: str, digits: str | None, zone: str | None
+) -> float | None:
+    """Return the Unix time of the groups of `ISO`; None for a date that does not exist."""
     try:
-        numbers = [int(match[i]) for i in range(1, 7)]
-        return _seconds(*numbers, match[8]) + fraction(match[7])
+        began_s = _hour(int(year), int(month), int(day), int(hour), zone)
+        return began_s + _in_hour(int(minute), int(second)) + fraction(digits)
     except (ValueError, OverflowError):
         return None
 
 
 def spelled(year: str | int, month: str, day: str, clock: str) -> float | None:
     """Return the Unix time of a stamp such as `Jul 23 2024 07:53:55`, in local time."""
-    number = MONTHS.get(month[:3].capitalize())
-    hour, minute, second = clock[:2], clock[3:5], clock[6:8]
     try:
-        whole = _seconds(int(year), number or 0, int(day), int(hour), int(minute), int(second), None)
+        began_s = _hour(int(year), MONTHS.get(month[:3].capitalize(), 0), int(day), int(clock[:2]), None)
+        return began_s + _in_hour(int(clock[3:5]), int(clock[6:8])) + fraction(clock[9:])
     except (ValueError, OverflowError):
         return None
-    return whole + fraction(clock[9:] or None)
 
 
 def without_year(month: str, day: str, clock: str, newest_s: float) -> float | None:
     """Return the latest Unix time, not after `newest_s`, that matches a stamp without a year."""
-    try:
-        year = datetime.fromtimestamp(newest_s).year
-    except (ValueError, OverflowError, OSError):
-        return None
-    # Leap days exist only in some years.
-    for candidate in range(year, year - 9, -1):
-        moment = spelled(candidate, month, day, clock)
+    for year in _years(newest_s):
+        moment = spelled(year, month, day, clock)
         if moment is not None and moment <= newest_s + DAY_S:
             return moment
     return None
+
+
+@lru_cache(maxsize=16)
+def _years(newest_s: float) -> range:
+    """Return the years in which a line can have been written, the latest first; leap days need nine."""
+    try:
+        year = datetime.fromtimestamp(newest_s).year
+    except (ValueError, OverflowError, OSError):
+        return range(0)
+    return range(year, year - 9, -1)
