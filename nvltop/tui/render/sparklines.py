@@ -55,7 +55,7 @@ class SparkShape(NamedTuple):
 class _Line:
     """A sparkline that can be extended."""
 
-    __slots__ = ("classes", "done", "first", "rows", "runs", "shape")
+    __slots__ = ("_classes", "_cut", "_heads", "_rows", "done", "first", "runs", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -63,30 +63,45 @@ class _Line:
         """Number of the first cell."""
         self.done = 2 * first
         """Number of the first half that is not drawn yet."""
-        self.rows = [""] * shape.rows
-        """The drawn cells of each line, from the axis outwards."""
-        self.classes = ""
-        """Class of each drawn cell: `0` to `2` by its share of the ceiling, blank if nothing is drawn."""
         self.runs: list[list[TextRun]] = []
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
+        self._rows = [""] * shape.rows
+        """The drawn cells of each line, from the axis outwards."""
+        self._classes = ""
+        """Class of each drawn cell: `0` to `2` by its share of the ceiling, blank if nothing is drawn."""
+        self._heads: list[list[TextRun]] = [[] for _ in self._rows]
+        """Each line as runs, up to cell `_cut` of the line, from the axis outwards."""
+        self._cut = 0
 
     def move(self, first: int) -> None:
         """Remove the cells before cell `first`."""
         gone = first - self.first
-        self.first, self.classes = first, self.classes[gone:]
-        self.rows = [row[gone:] for row in self.rows]
+        if gone:
+            self.first, self._classes = first, self._classes[gone:]
+            self._rows = [row[gone:] for row in self._rows]
+            self._heads, self._cut = [[] for _ in self._rows], 0
 
     def extend(self, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
         """Draw the cells of `values`, which start with the cell that contains half `done`."""
-        shape = self.shape
         kept = self.done // 2 - self.first
-        drawn, classes = _cells(values, shape)
+        for row, head in zip(self._rows, self._heads, strict=True):
+            _add_runs(head, row, self._classes[:kept], self._cut, roles)
+        self._cut = kept
+        drawn, classes = _cells(values, self.shape)
         self.done = until
-        self.classes = self.classes[:kept] + classes
-        self.rows = [row[:kept] + "".join(column[i] for column in drawn) for i, row in enumerate(self.rows)]
-        pad = " " * (shape.cells - len(self.classes))
-        self.runs = [_runs(row, self.classes, roles, pad) for row in self.rows]
-        if not shape.down:
+        self._classes = self._classes[:kept] + classes
+        self._rows = [
+            row[:kept] + "".join([column[i] for column in drawn]) for i, row in enumerate(self._rows)
+        ]
+        pad = " " * (self.shape.cells - len(self._classes))
+        self.runs = []
+        for row, head in zip(self._rows, self._heads, strict=True):
+            runs = [*head]
+            _add_runs(runs, row, self._classes, kept, roles)
+            if pad:
+                runs.append((pad, ""))
+            self.runs.append(runs)
+        if not self.shape.down:
             self.runs.reverse()
 
 
@@ -172,10 +187,12 @@ def _height(value: float, full: float, top: int) -> int:
     return 1 + min(top, int(max(0.0, value) / full * top + 0.5))
 
 
-def _runs(row: str, classes: str, roles: Sequence[str], pad: str) -> list[TextRun]:
-    """Return a line as runs of cells of the same class; blank cells have no role."""
-    runs = [
-        (row[found.start() : found.end()], "" if found[1] == BLANK else roles[int(found[1])])
-        for found in SAME_CLASS.finditer(classes)
-    ]
-    return [*runs, (pad, "")] if pad else runs
+def _add_runs(runs: list[TextRun], row: str, classes: str, start: int, roles: Sequence[str]) -> None:
+    """Add the cells of a line from `start` on to its runs of the same class; blank cells have no role."""
+    for found in SAME_CLASS.finditer(classes, start):
+        begin, end = found.span()
+        role = "" if found[1] == BLANK else roles[int(found[1])]
+        if runs and runs[-1][1] == role:
+            runs[-1] = runs[-1][0] + row[begin:end], role
+        else:
+            runs.append((row[begin:end], role))
