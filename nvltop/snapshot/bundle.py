@@ -22,8 +22,12 @@ from nvltop.report.secrets import without_secrets
 
 SERIES_S: Final = 300.0
 """Time span of the sparklines in seconds."""
-SERIES_COLUMNS: Final = 60
+SERIES_COLUMNS: Final = 30
 """Most values in a sparkline."""
+RECENT_CELL_S: Final = 0.5
+"""Time that a column of the sparkline of the newest traffic covers, seconds; longer if reading is slower."""
+RECENT_COLUMNS: Final = 40
+"""Values in the sparkline of the newest traffic."""
 REPEAT_AFTER_S: Final = 3600.0
 """Seconds in which a rule causes at most one snapshot."""
 SERIES_KEYS: Final = ("tx", "rx", "pcie_tx", "pcie_rx")
@@ -77,6 +81,7 @@ def snapshot_files(
     redact = ring.redact
     shown = redacted(frame, redact)
     step_s, series = _series(frame, shown, history)
+    recent_step_s, recent = _recent(frame, shown, history)
     cause = redact.text(cause)
     report = to_markdown(
         Snapshot(
@@ -86,6 +91,8 @@ def snapshot_files(
             versions={name: redact.text(version) for name, version in versions().items()},
             series=series,
             step_s=step_s,
+            recent=recent,
+            recent_step_s=recent_step_s,
             nccl_report=[redact.text(line) for line in nccl_report],
             replayed=replayed,
         )
@@ -116,6 +123,22 @@ def _series(
             step_s = float(step * each)
             series[alias.gpu.uuid, way] = _means(values, each)
     return step_s, series
+
+
+def _recent(
+    frame: Frame, shown: Frame, history: RateHistory
+) -> tuple[float, dict[tuple[str, str], Sequence[float]]]:
+    """Return the seconds per value, and the newest readings of each GPU by its redacted UUID."""
+    cell_s = max(RECENT_CELL_S, frame.tick.interval_s)
+    recent: dict[tuple[str, str], Sequence[float]] = {}
+    for real, alias in zip(frame.gpus, shown.gpus, strict=True):
+        for way in SERIES_KEYS:
+            keys = [(real.gpu.uuid, None, way)]
+            # The newest cells may not have been read yet; without any reading all are unknown.
+            until_s = max(history.read_until_s(keys), history.now_s - cell_s * RECENT_COLUMNS)
+            newest = history.cell_at(until_s, cell_s) - 1
+            recent[alias.gpu.uuid, way] = history.cell_means(keys, cell_s, newest, RECENT_COLUMNS)
+    return cell_s, recent
 
 
 def _means(values: Sequence[float], each: int) -> list[float]:

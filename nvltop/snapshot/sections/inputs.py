@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,10 @@ class Snapshot:
     """Bytes/s by UUID and `tx`, `rx`, `pcie_tx` or `pcie_rx`; oldest first, NaN where unknown."""
     step_s: float
     """Seconds between two values of a series."""
+    recent: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
+    """The end of each series at a higher resolution."""
+    recent_step_s: float = 0.0
+    """Seconds between two values of `recent`."""
     nccl_report: Sequence[str] = ()
     """What NCCL's RAS service reported when the user asked it, as lines; empty if it was not asked."""
     replayed: bool = False

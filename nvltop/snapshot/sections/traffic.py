@@ -19,21 +19,26 @@ PCIE_5_X16 = 64e9
 
 def traffic(snapshot: Snapshot) -> str:
     """Return a row for each GPU and direction; of PCIe for a GPU without NVLink."""
-    rows = [["GPU", "PATH", "OLDEST TO NEWEST", "FULL", "NOW", "MEAN", "PEAK"]]
+    newest_s = snapshot.recent_step_s * max(map(len, snapshot.recent.values()), default=0)
+    rows = [["GPU", "PATH", "OLDEST TO NEWEST", f"THE LAST {newest_s:g} s", "FULL", "NOW", "MEAN", "PEAK"]]
     span_s = 0.0
     for g in snapshot.frame.gpus:
         for name, key, now, full in _directions(g):
             values = snapshot.series.get((g.gpu.uuid, key), ())
             span_s = max(span_s, len(values) * snapshot.step_s)
-            drawn = spark(values, full, SPARK_LEVELS, SPARK_GAP)
+            drawn, recent = (
+                spark(series, full, SPARK_LEVELS, SPARK_GAP)
+                for series in (values, snapshot.recent.get((g.gpu.uuid, key), ()))
+            )
             numbers = [gb_per_s(v, 0).strip() for v in (now, *_mean_and_peak(values))]
-            rows.append([str(g.gpu.index), name, drawn, rate(full), *numbers])
+            rows.append([str(g.gpu.index), name, drawn, recent, rate(full), *numbers])
     if len(rows) == 1:
         return ""
     caption = (
-        f"The last {age(span_s)}, {snapshot.step_s:g} s per column; numbers in GB/s; {SPARK_GAP} is unknown."
+        f"The last {age(span_s)}, {snapshot.step_s:g} s per column, and its end, {snapshot.recent_step_s:g} s"
+        f" per column; numbers in GB/s; {SPARK_GAP} is unknown."
     )
-    return f"{caption}\n\n{code_block(table(rows, left=3))}"
+    return f"{caption}\n\n{code_block(table(rows, left=4))}"
 
 
 def _directions(g: GpuFrame) -> list[tuple[str, str, Maybe[float], Maybe[float]]]:
