@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.rate_history import FINE_SECONDS
+from nvltop.analysis.link_capacity import practical_max
+from nvltop.analysis.recent_readings import RECENT_S
 from nvltop.analysis.uptime import counted_s
 from nvltop.formatting import UNKNOWN, age, count, duration, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
@@ -13,7 +14,6 @@ from nvltop.report.findings import clock, links_of
 from nvltop.report.phrases import remote_name
 from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
-from nvltop.tui.render.chart import bars
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
@@ -26,6 +26,8 @@ COMPARED_LINES: Final = 2
 TITLES: Final = (
     f"{'ERRORS':{KIND_WIDTH}}{'LIFETIME':>9}{'IN':>6}{'HOUR+':>7}{'START+':>8}{'PER MIN':>9}  CHANGED"
 )
+MAX_CHART_S: Final = RECENT_S - 20
+"""Longest time that the charts show, seconds; older readings are removed."""
 MAX_LOGGED: Final = 50
 """Events of a link that its page lists."""
 
@@ -42,8 +44,7 @@ def rows(view: ViewState, uuid: str, index: int, width: int, height: int, top: i
     chart = max(MIN_CHART, min(MAX_CHART, (height - above - 3 - min(len(tail), height // 2)) // 2))
     out = [fit([(f"GPU {g.gpu.index} > link {link.index}", "title")], width, "title")]
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in _facts(view, g, link)]
-    for way in ("tx", "rx"):
-        out += _chart(view, g, link, way, width, chart)
+    out += _charts(view, g, link, width, chart)
     if view.baseline:
         tail = compared_counters(view, view.baseline, g, link) + _findings_and_events(view, g, link)
         head = COMPARED_TITLES
@@ -89,23 +90,28 @@ def _total_text(value: object) -> str:
     return f"{value / 1e12:.3f} TB" if isinstance(value, int) else UNKNOWN
 
 
-def _chart(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, height: int) -> list[Row]:
-    now = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s
-    speed = link.speed_bytes_per_s
-    seconds = min(width, FINE_SECONDS - 1)
+def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -> list[Row]:
+    """Return TX up and RX down from one axis, `height` lines each, below and above their captions."""
+    key, full = (g.gpu.uuid, link.index), practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
+    cells = min(width, int(MAX_CHART_S / view.spark_shape(1, full).seconds()))
+    lines = view.mirrored(((*key, "tx"),), ((*key, "rx"),), cells, full, height)
+    seconds = view.spark_shape(cells, full).seconds()
+    window = f"last {seconds:g} s, full height {view.unit.text(full)}"
+    if known(g.nvlink.ceiling):
+        window += " (NCCL max)"
+    texts = [f"TX up: {_rate(view, link, 'tx')}{SEPARATOR}{window}", f"RX down: {_rate(view, link, 'rx')}"]
+    above, below = (fit([(fit_text(text, width, view.glyphs), "caption")], width) for text in texts)
+    return [above, *(fit(line, width) for line in lines), below]
+
+
+def _rate(view: ViewState, link: Link, way: str) -> str:
+    now, speed = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s, link.speed_bytes_per_s
     if link.state is LinkState.DOWN:
-        rate_text = "nothing, the link is down"
-    elif isinstance(now, Missing):
-        rate_text = f"unknown ({now.reason})"
-    else:
-        share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
-        rate_text = f"{view.unit.text(now)}, {share} % of speed"
-    full = f"full is {view.unit.number(speed, 0)} {view.unit.name}"
-    head = f"{way.upper()} {rate_text}{SEPARATOR}last {seconds} s, {full}"
-    values = view.history.second_means((g.gpu.uuid, link.index, way), view.history.bucket - 1, seconds)
-    lines = bars(values, speed, height, view.glyphs)
-    caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
-    return [caption, *(fit([(line, way)], width) for line in lines)]
+        return "nothing, the link is down"
+    if isinstance(now, Missing):
+        return f"unknown ({now.reason})"
+    share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
+    return f"{view.unit.text(now)}, {share} % of speed"
 
 
 def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
