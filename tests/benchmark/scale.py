@@ -57,7 +57,7 @@ def main_tab(view: ViewState) -> int:
 
 def links_tab(view: ViewState) -> int:
     """Draw what Links shows; returns the rows."""
-    at = heatmap.visible_cells(view, WIDTH, 2 * HALF, 0, 0, None)
+    at = heatmap.layout(view, WIDTH, 2 * HALF, 0, 0, None)
     return len(heatmap.rows(view, WIDTH, 2 * HALF, at, 0, 0))
 
 

@@ -167,8 +167,11 @@ async def test_all_links_are_on_one_screen(app, node, size):
         assert sum(" TX " in row for row in heat[1:-1]) == gpus
         assert sum(" RX " in row for row in heat[1:-1]) == gpus
         links = len(app.view.gpus[0].links)
-        assert heat[0].split()[1:] == [str(k) for k in range(links)]
-        assert len(heat[1].split()) == 2 + links
+        narrow = size[0] == 80
+        numbers = re.findall(r"\d+", heat[0][8 : 8 + links * (2 if narrow else 4)])
+        assert numbers == [str(k) for k in range(0, links, 5 if narrow else 1)]
+        first = next(row for row in heat[1:] if " TX " in row)
+        assert len(first.split()) >= 2 + links + 3
 
 
 async def test_cells_say_state_by_words_and_errors_by_a_mark(app):
@@ -178,7 +181,7 @@ async def test_cells_say_state_by_words_and_errors_by_a_mark(app):
         await pilot.press("2")
         await settle(app, pilot)
         rows = app.main.query_one("#heat").text().splitlines()
-        assert re.search(r"\d!", rows[1 + 2 * 3])
+        assert re.search(r"\d!", rows[1 + 3 * 3][8:])
 
 
 async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
@@ -188,7 +191,7 @@ async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
         await pilot.press("2", "down", "down", "right", "right", "right")
         await settle(app, pilot)
         assert (app.view.gpu, app.view.link) == (2, 3)
-        assert "GPU 2 > link 3: up" in app.main.query_one("#heat").text()
+        assert "GPU 2 link 3: up" in app.main.query_one("#heat").text()
         await pilot.press("enter")
         await settle(app, pilot)
         text = app.main.query_one("#link-page").text()
@@ -209,7 +212,7 @@ async def test_a_click_selects_a_cell(app):
         await settle(app, pilot, 3.0)
         await pilot.press("2")
         await settle(app, pilot)
-        await pilot.click(offset=(8 + 4 * 5 + 1, 5 + 1 + 2 * 4))
+        await pilot.click(offset=(8 + 4 * 5 + 1, 5 + 1 + 3 * 4))
         await settle(app, pilot)
         assert (app.view.gpu, app.view.link) == (4, 5)
 

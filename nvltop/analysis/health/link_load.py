@@ -80,7 +80,9 @@ def _verb(directions: set[str], plural: bool = False) -> str:
 
 
 def _evidence(members: Sequence[LinkImbalance]) -> dict[str, object]:
+    directions = {odd.direction for odd in members}
     return {
+        "direction": directions.pop() if len(directions) == 1 else None,
         "bytes_per_s": round(median(odd.bytes_per_s for odd in members)),
         "usual_bytes_per_s": round(median(odd.usual_bytes_per_s for odd in members)),
         "window_s": round(min(odd.seconds for odd in members), 1),

@@ -37,29 +37,40 @@ class Theme(NamedTuple):
 DARK_INDEXED: Final = {
     "black": 16, "white": 231, "green": 114, "cyan": 80, "blue": 111, "yellow": 221, "red": 210, "grey": 248,
     "title": 71, "selection": 80, "bar": 73, "tab": 24, "unfocused": 248,
+    "h1": 22, "h2": 34, "h3": 70, "h4": 148, "h5": 220, "h6": 208, "fault": 160,
 }  # fmt: skip
-"""Number of each colour of a theme for a dark background; the last five are backgrounds."""
+"""Number of each colour of a theme for a dark background. Those from `title` on are backgrounds; `h1` to `h6`
+are those of heat maps."""
 DARK_BASIC: Final = {
     "black": "black", "white": "bright_white", "green": "bright_green", "cyan": "cyan", "blue": "bright_cyan",
     "yellow": "bright_yellow", "red": "bright_red", "grey": "white",
     "title": "green", "selection": "cyan", "bar": "cyan", "tab": "blue", "unfocused": "white",
+    "h1": "blue", "h2": "cyan", "h3": "green", "h4": "green", "h5": "bright_green", "h6": "bright_yellow",
+    "fault": "red",
 }  # fmt: skip
 LIGHT_INDEXED: Final = {
     "black": 16, "white": 231, "green": 22, "cyan": 23, "blue": 25, "yellow": 94, "red": 124, "grey": 241,
     "title": 22, "selection": 25, "bar": 152, "tab": 252, "unfocused": 250,
+    "h1": 194, "h2": 157, "h3": 120, "h4": 190, "h5": 220, "h6": 214, "fault": 124,
 }  # fmt: skip
 LIGHT_BASIC: Final = {
     "black": "black", "white": "bright_white", "green": "black", "cyan": "blue", "blue": "blue",
     "yellow": "magenta", "red": "red", "grey": "black",
     "title": "blue", "selection": "magenta", "bar": "cyan", "tab": "white", "unfocused": "cyan",
+    "h1": "white", "h2": "cyan", "h3": "green", "h4": "bright_green", "h5": "bright_green",
+    "h6": "bright_yellow", "fault": "red",
 }  # fmt: skip
 BRIGHT_INDEXED: Final = DARK_INDEXED | {
     "green": 120, "cyan": 123, "blue": 117, "yellow": 227, "red": 217, "grey": 254,
-    "title": 231, "selection": 227, "bar": 231, "tab": 16, "unfocused": 252,
+    "title": 231, "selection": 227, "bar": 231, "tab": 16, "unfocused": 252, "fault": 124,
 }  # fmt: skip
 BRIGHT_BASIC: Final = DARK_BASIC | {
     "cyan": "bright_cyan", "title": "bright_white", "selection": "bright_yellow", "bar": "bright_white",
     "tab": "black",
+}  # fmt: skip
+BLUE_INDEXED: Final = DARK_INDEXED | {"h1": 17, "h2": 25, "h3": 31, "h4": 38, "h5": 81, "h6": 159}
+BLUE_BASIC: Final = DARK_BASIC | {
+    "h2": "blue", "h3": "cyan", "h4": "cyan", "h5": "bright_cyan", "h6": "bright_cyan",
 }  # fmt: skip
 
 DEFAULT_ROLES: Final = {
@@ -94,15 +105,19 @@ DEFAULT_ROLES: Final = {
     "load2": "yellow",
     "load3": "bold red",
     "heat0": "grey",
-    "heat1": "blue",
-    "heat2": "green",
-    "heat3": "yellow",
-    "heat4": "black on yellow",
+    "heat1": "white on h1",
+    "heat2": "black on h2",
+    "heat3": "black on h3",
+    "heat4": "black on h4",
+    "heat5": "black on h5",
+    "heat6": "black on h6",
+    "fault": "bold white on fault",
 }
 """Style of each role: attributes, colour, and `on` the colour of the background.
 
 `spark-tx` and `spark-rx` are for sparklines above half of the ceiling, `spark-full` near it. `load0` to
-`load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`).
+`load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`). `heat0` to `heat6` are
+cells of a heat map from idle to the ceiling; `fault` is a cell that stands out.
 """
 LIGHT_ROLES: Final = DEFAULT_ROLES | {
     "title": "white on title",
@@ -110,7 +125,7 @@ LIGHT_ROLES: Final = DEFAULT_ROLES | {
     "tab": "black on tab",
     "tab-current": "bold white on title",
     "paused": "bold white on yellow",
-    "heat4": "white on yellow",
+    "heat1": "black on h1",
 }
 HIGH_CONTRAST_ROLES: Final = DEFAULT_ROLES | {
     "caption": "bold cyan",
@@ -119,7 +134,6 @@ HIGH_CONTRAST_ROLES: Final = DEFAULT_ROLES | {
     "title": "bold black on title",
     "selected": "bold black on selection",
     "load3": "bold black on red",
-    "heat4": "bold black on yellow",
 }
 COLOUR_BLIND_ROLES: Final = DEFAULT_ROLES | {
     "cpu": "cyan",
@@ -136,8 +150,8 @@ COLOUR_BLIND_ROLES: Final = DEFAULT_ROLES | {
     "load1": "cyan",
     "load2": "yellow",
     "load3": "bold black on yellow",
-    "heat2": "cyan",
-    "heat3": "bold white",
+    "heat2": "white on h2",
+    "fault": "bold black on yellow",
 }
 """Roles of blue, cyan and yellow, in which nothing depends on distinguishing red from green."""
 MONOCHROME_ROLES: Final = dict.fromkeys(DEFAULT_ROLES, "") | {
@@ -154,8 +168,9 @@ MONOCHROME_ROLES: Final = dict.fromkeys(DEFAULT_ROLES, "") | {
     "paused": "bold reverse",
     "load2": "bold",
     "load3": "bold underline",
-    "heat3": "bold",
-    "heat4": "reverse",
+    "heat5": "bold",
+    "heat6": "bold",
+    "fault": "bold reverse",
 }
 
 
@@ -192,7 +207,7 @@ def _theme(
 DEFAULT: Final = _theme(DEFAULT_ROLES, DARK_INDEXED, DARK_BASIC)
 LIGHT: Final = _theme(LIGHT_ROLES, LIGHT_INDEXED, LIGHT_BASIC, dark=False)
 HIGH_CONTRAST: Final = _theme(HIGH_CONTRAST_ROLES, BRIGHT_INDEXED, BRIGHT_BASIC)
-COLOUR_BLIND: Final = _theme(COLOUR_BLIND_ROLES, DARK_INDEXED, DARK_BASIC)
+COLOUR_BLIND: Final = _theme(COLOUR_BLIND_ROLES, BLUE_INDEXED, BLUE_BASIC)
 MONOCHROME: Final = _theme(MONOCHROME_ROLES, {}, {})
 
 THEMES: Final = {

@@ -47,8 +47,9 @@ KEYS
   F1 h ?      this help                    F10 q   quit
 
 TABS
-  Links       every link: % of its speed, TX above RX; dn down, zz asleep, nt
-              traffic disabled, ? unknown, ! errors since start or a finding
+  Links       every link: % of its speed, TX above RX, in a colour for its share
+              of what NCCL reaches; DOWN fault, dn not connected, zz asleep,
+              nt traffic disabled, ? unknown, ! errors since start or a finding
   Errors      every error counter of links and NICs that is not 0: lifetime,
               since start, last change
   Health      findings with evidence and next step, checks that passed, and

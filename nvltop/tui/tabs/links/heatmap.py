@@ -1,109 +1,214 @@
-"""Rows of the tab Links: every link of every GPU as one cell, TX above RX."""
+"""Rows of the tab Links: every link of every GPU as one cell, TX above RX.
+
+The number of a cell is its share of the speed, its background the share of what NCCL reaches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from nvltop.formatting import UNKNOWN, percent
+from nvltop.analysis.link_capacity import practical_max
+from nvltop.analysis.link_states import LazyLinks
+from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
+from nvltop.tui.render.glyphs import UNICODE
+from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, end_with, fit, fit_text, merge_runs
+from nvltop.tui.render.traffic import mean_window
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose
+from nvltop.tui.tabs.links.odd_links import DOMAIN, OddCells, odd_cells, sentence, wrapped
 
-LABEL_WIDTH: Final = 8
-"""Columns of a row's label, such as `  15 TX `."""
-CELL_WIDTH: Final = 4
-NARROW_CELL_WIDTH: Final = 3
-LINES_PER_GPU: Final = 2
-"""Lines of each GPU, TX and RX."""
-STATE_CODES: Final = {LinkState.DOWN: "dn", LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
-HEAT_LEVELS: Final = ((0.005, "heat0"), (0.25, "heat1"), (0.5, "heat2"))
-"""Share of the speed below which a cell has a role; from the ceiling on it has `heat4`, else `heat3`."""
-LEGEND: Final = "% of speed · dn down · zz asleep · nt no traffic allowed · ? unknown · ! errors or a finding"
-
-
-@dataclass(frozen=True, slots=True)
-class VisibleCells:
-    """The visible part of the map: indexes, numbers, and the width of a cell."""
-
-    first_gpu: int
-    first_link: int
-    gpus: int
-    links: int
-    cell: int
+WIDE_CELL: Final = 4
+"""Columns of a cell from which it shows `DOWN` and a mark beside a number of two digits."""
+NARROW_CELL: Final = 2
+"""Columns of a cell that shows only the tens of its percentage."""
+NUMBERED_LINKS: Final = 5
+"""Distance between the numbered links above narrow cells."""
+STATE_CODES: Final = {LinkState.SLEEP: "zz", LinkState.TRAFFIC_DISABLED: "nt"}
+UNCONNECTED: Final = "dn"
+"""Code of a link that is down without a finding."""
+MAX_SENTENCE_LINES: Final = 4
+MAX_REASON_WIDTH: Final = 500
+"""Columns of the reason why a GPU has no cells; a row is cut at the width of the screen."""
+CODES: Final = "DOWN fault · dn not connected · zz asleep · nt no traffic allowed · ? unknown · ! errors"
+NARROW_CODES: Final = "DN fault · dn not connected · ? unknown · ! errors"
 
 
-def visible_cells(
-    view: ViewState, width: int, height: int, gpu: int, link: int, before: VisibleCells | None
-) -> VisibleCells:
-    """Return the cells to show: as close to those shown `before` as keeps the selected cell visible."""
-    most = max((len(g.links) for g in view.gpus), default=0)
-    cell = (
-        CELL_WIDTH
-        if LABEL_WIDTH + CELL_WIDTH * most <= width or LABEL_WIDTH + NARROW_CELL_WIDTH * most > width
-        else NARROW_CELL_WIDTH
+def layout(
+    view: ViewState, width: int, height: int, gpu: int, link: int, before: LinksLayout | None
+) -> LinksLayout:
+    """Return what is visible: as close to what was visible `before` as keeps the selected cell visible."""
+    lines = len(wrapped(_sentence(view), width, MAX_SENTENCE_LINES))
+    return choose(view, width, height, gpu, link, before, footer=2 + lines)
+
+
+def rows(view: ViewState, width: int, height: int, at: LinksLayout, gpu: int, link: int) -> list[Row]:
+    """Return the title row, two lines per GPU, and the odd links, the legend and the selected link."""
+    odd = view.cache.parts.get(
+        "odd links", (view.frame.findings, view.frame.pending), lambda: odd_cells(view.frame)
     )
-    links = max(1, min(most, (width - LABEL_WIDTH) // cell))
-    gpus = max(1, (height - 2) // LINES_PER_GPU)
-    first_gpu = min(before.first_gpu if before else 0, max(0, len(view.gpus) - gpus))
-    first_link = min(before.first_link if before else 0, max(0, most - links))
-    first_gpu = max(0, min(gpu, max(first_gpu, gpu - gpus + 1)))
-    first_link = max(0, min(link, max(first_link, link - links + 1)))
-    return VisibleCells(first_gpu, first_link, gpus, links, cell)
-
-
-def rows(view: ViewState, width: int, height: int, at: VisibleCells, gpu: int, link: int) -> list[Row]:
-    """Return the link numbers, two lines per GPU, and a description of the selected link."""
-    shown = range(at.first_link, at.first_link + at.links)
-    head = "GPU".ljust(LABEL_WIDTH) + "".join(str(k).rjust(at.cell - 1) + " " for k in shown)
-    out = [fit([(head, "title")], width, "title")]
+    key = at, width, len(view.gpus), view.unit, view.glyphs, view.spark_shape(at.spark, 0.0)
+    out = [view.cache.parts.get("links title", key, lambda: _title(view, width, at))]
     for i, g in enumerate(view.gpus[at.first_gpu : at.first_gpu + at.gpus], at.first_gpu):
-        chosen = link if i == gpu else None
-        out += [fit(_line(view, g, way, shown, at.cell, chosen), width) for way in ("TX", "RX")]
-    del out[height - 1 :]
-    out += [fit([], width)] * (height - 1 - len(out))
-    return [*out, fit([(fit_text(caption(view, gpu, link), width, view.glyphs), "caption")], width)]
+        lines = _lines(view, g, at, odd, link if i == gpu else None)
+        if at.spark and g.links and g.state == "ok":
+            for line, spark in zip(lines, _sparklines(view, g, at), strict=True):
+                line += [(" ", ""), *spark]
+        out += [fit(line, width) for line in lines]
+        out += [fit([], width)] * (at.lines - len(lines))
+    footer = _footer(view, width, at, gpu, link)
+    del out[max(0, height - len(footer)) :]
+    out += [fit([], width)] * (height - len(footer) - len(out))
+    return [*out, *footer][:height]
 
 
-def _line(
-    view: ViewState, g: GpuFrame, way: str, shown: Sequence[int], cell: int, chosen: int | None
-) -> list[TextRun]:
+def _sentence(view: ViewState) -> list[TextRun]:
+    """Return the texts about odd links."""
+    frame = view.frame
+    key = frame.findings, frame.pending, frame.checks, frame.inventory, view.glyphs
+    return view.cache.parts.get("odd link texts", key, lambda: sentence(view))
+
+
+def _title(view: ViewState, width: int, at: LinksLayout) -> Row:
+    """Return the numbers of the links, the titles of the columns, and the range of visible GPUs."""
+    shown = range(at.first_link, at.first_link + at.links)
+    head = ("GPU 10%" if at.cell == NARROW_CELL else "GPU    %").ljust(LABEL_WIDTH)
+    if at.cell == NARROW_CELL:
+        head += "".join((str(k) if k % NUMBERED_LINKS == 0 else view.glyphs.dot).ljust(2) for k in shown)
+    else:
+        numbers = WIDE_CELL if at.remote else at.cell
+        head += "".join((str(k).rjust(numbers - 1) + " ").ljust(at.cell) for k in shown)
+    for column in at.columns:
+        name = f"{column.title} {view.unit.name}" if column.key == "sum" else column.title
+        head += " " + name[: column.width].rjust(column.width)
+    if at.spark:
+        seconds = view.spark_shape(at.spark, 0.0).seconds()
+        head += f" TX UP, RX DOWN, LAST {seconds:g} s" if at.spark > 24 else f" LAST {seconds:g} s"
+    cut = []
+    if (most := max((len(g.links) for g in view.gpus), default=0)) > at.links:
+        cut.append(f"links {at.first_link}-{at.first_link + at.links - 1} of {most}")
+    if len(view.gpus) > at.gpus:
+        cut.append(f"{at.first_gpu + 1}-{at.first_gpu + at.gpus} of {len(view.gpus)} GPUs")
+    if cut:
+        head = end_with(head.ljust(width)[:width], " " + ", ".join(cut), width)
+    return fit([(head, "title")], width, "title")
+
+
+def _lines(
+    view: ViewState, g: GpuFrame, at: LinksLayout, odd: OddCells, chosen: int | None
+) -> list[list[TextRun]]:
+    """Return label, cells and columns of a GPU: the lines of TX, then of RX; the text is between them."""
     mark, role = view.finding_mark(g.gpu.uuid)
-    label = f"{g.gpu.index}{mark}".rjust(4) if way == "TX" else " " * 4
-    spans: list[TextRun] = [(label, role or "bold"), (f" {way} ", way.lower())]
-    if not g.links:
-        present = g.nvlink.links_present
-        text = f"links unknown: {present.reason}" if isinstance(present, Missing) else "no NVLink"
-        return [*spans, (text if way == "TX" else "", "dim")]
+    blank: TextRun = (" " * LABEL_WIDTH, "")
+    lines: list[list[TextRun]] = []
+    for way in ("tx", "rx"):
+        label = f"{g.gpu.index}{mark}".rjust(4) if way == "tx" else " " * 4
+        text: list[TextRun] = [(label, role or "bold"), (f" {way.upper()} ", way)]
+        cells, columns = _cells_and_columns(view, g, way, at, odd)
+        if chosen is not None and 0 <= (place := chosen - at.first_link) < len(cells):
+            cells = [*cells]
+            cells[place] = cells[place][0], "selected"
+        high = [(" " * len(text), role) for text, role in cells]
+        high.append((" " * sum(len(text) for text, _ in columns), ""))
+        others = [[blank, *high] for _ in range(at.height - 1)]
+        text += [*cells, *columns]
+        lines += [*others, text] if way == "tx" else [text, *others]
+    return lines
+
+
+def _cells_and_columns(
+    view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells
+) -> tuple[list[TextRun], list[TextRun]]:
+    """Return the cells and the columns of one direction, or the reason why there are none."""
+    if g.state != "ok" or not g.links:
+        text, role = _no_cells(g)
+        return [], [(fit_text(text, MAX_REASON_WIDTH, view.glyphs) if way == "tx" else "", role)]
+    key = (_state_key(g), at.first_link, at.links, at.cell, at.remote, at.columns, odd, view.unit, g.stale)
+    return view.cache.parts.get(
+        ("links", g.gpu.uuid, way),
+        (*key, view.frame.findings),
+        lambda: (_cells(view, g, way, at, odd), merge_runs(_columns(view, g, way, at))),
+    )
+
+
+def _no_cells(g: GpuFrame) -> TextRun:
+    """Return why a GPU has no cells."""
+    if g.state != "ok":
+        return f"{g.state.upper()}: {g.state_reason}", "error"
+    present = g.nvlink.links_present
+    return (f"links unknown: {present.reason}" if isinstance(present, Missing) else "no NVLink"), "dim"
+
+
+def _state_key(g: GpuFrame) -> tuple[object, ...]:
+    """Return what the cells of a GPU depend on."""
+    links, nvlink = g.links, g.nvlink
+    if not isinstance(links, LazyLinks):
+        return (links,)
+    averaged = sum(links.means) == sum(links.means) and len(links.means) == len(links.rates)
+    # Where there is no mean, the newest rates are shown, or the reasons why there are none.
+    newest = None if averaged else g.span_s
+    return links.summary, g.mean_span_s, newest, nvlink.errors_total, nvlink.errors_since_start
+
+
+def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells) -> list[TextRun]:
+    """Return the visible cells of one direction of a GPU, and blank ones for links that it does not have."""
+    index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus} if at.remote else {}
+    shown = range(at.first_link, at.first_link + at.links)
+    cells = []
     for k in shown:
         if k >= len(g.links):
-            spans.append((" " * cell, ""))
+            cells.append((" " * at.cell, ""))
             continue
-        text, role = _cell(view, g, g.links[k], way)
-        text = text[: cell - 1].rjust(cell - 1)
-        sign = _cell_mark(view, g, g.links[k]) if cell > NARROW_CELL_WIDTH else ""
-        spans += [(text + sign, "selected" if k == chosen else role), (" " * (cell - len(text + sign)), "")]
-    return spans
+        link = g.links[k]
+        text, role = _cell(view, g, link, way, WIDE_CELL if at.remote else at.cell, odd)
+        if at.remote:
+            there = index_of.get(link.remote.gpu or "")
+            end = "" if there is None else f"{'>' if way == 'tx' else '<'}{there}"
+            number, sign = (text[:-1], text[-1]) if text[-1] in " !?" else (text, "")
+            text = f"{number}{end}{sign}".ljust(at.cell)
+        cells.append((text, role))
+    return cells
 
 
-def _cell(view: ViewState, g: GpuFrame, link: Link, way: str) -> TextRun:
+def _cell(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: OddCells) -> TextRun:
+    """Return a cell of a link in `width` columns."""
+    uuid = g.gpu.uuid
+    is_odd = (uuid, link.index, way) in odd
+    mark = _mark(view, uuid, link)
+    if link.state is LinkState.DOWN:
+        if not is_odd:
+            # Not connected, by design.
+            return _state(UNCONNECTED, width), "dim"
+        return ("DOWN" if width >= WIDE_CELL else "DN").ljust(width), "fault"
     if link.state in STATE_CODES:
-        marked = view.finding_mark(g.gpu.uuid, link.index)[1]
-        return STATE_CODES[link.state], marked or "dim"
+        role = "dim" if link.state is LinkState.SLEEP else "warn"
+        return _state(STATE_CODES[link.state], width), role
     share = _share(link, way)
     if isinstance(share, Missing):
-        return UNKNOWN, "warn"
-    if g.stale:
-        return percent(share, 0), "dim"
+        return f"{UNKNOWN.rjust(width - 1)}{mark}", "warn"
+    sign = "!" if is_odd else mark
+    number = str(min(9, int(share * 10))) if width == NARROW_CELL else percent(share, 0)
+    text = f"{number.rjust(width - 1)}{sign}" if len(number) < width else number
+    if is_odd:
+        return text, "fault"
+    return text, "dim" if g.stale else _heat(g, share)
+
+
+def _state(code: str, width: int) -> str:
+    """Return the code of a state in the place of a number."""
+    return code.rjust(width - (width > NARROW_CELL)).ljust(width)
+
+
+def _heat(g: GpuFrame, share: float) -> str:
+    """Return the role of a cell by its share of what NCCL reaches."""
     ceiling = g.nvlink.ceiling
-    top = "heat4" if known(ceiling) and share >= ceiling else "heat3"
-    return percent(share, 0), next((role for limit, role in HEAT_LEVELS if share < limit), top)
+    return heat_role(share / ceiling if known(ceiling) and ceiling else share)
 
 
 def _share(link: Link, way: str) -> Maybe[float]:
-    moved = link.mean_tx_bytes_per_s if way == "TX" else link.mean_rx_bytes_per_s
+    moved = link.mean_tx_bytes_per_s if way == "tx" else link.mean_rx_bytes_per_s
     speed = link.speed_bytes_per_s
     if isinstance(moved, Missing):
         return moved
@@ -112,24 +217,84 @@ def _share(link: Link, way: str) -> Maybe[float]:
     return moved / speed if speed else Missing("link has no speed")
 
 
-def _cell_mark(view: ViewState, g: GpuFrame, link: Link) -> str:
+def _mark(view: ViewState, uuid: str, link: Link) -> str:
+    """Return the mark of a link with a finding or with new errors; a blank otherwise."""
     rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
-    return view.finding_mark(g.gpu.uuid, link.index)[0] or ("!" if rose else "")
+    return view.finding_mark(uuid, link.index)[0] or ("!" if rose else " ")
+
+
+def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[TextRun]:
+    """Return sum, share of the ceiling, errors and range of one direction of a GPU."""
+    moved = g.nvlink.mean_tx_bytes_per_s if way == "tx" else g.nvlink.mean_rx_bytes_per_s
+    full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
+    shares = [s for k in g.links if k.state is not LinkState.DOWN and known(s := _share(k, way))]
+    old = "dim" if g.stale else ""
+    runs: list[TextRun] = []
+    for column in at.columns:
+        role = old
+        if column.key == "sum":
+            text = view.unit.number(moved)
+        elif column.key == "share":
+            text = percent(moved / full, 0) + "%" if known(moved) and known(full) and full else UNKNOWN
+        elif column.key == "range":
+            text = (
+                f"{percent(min(shares), 0).strip()}..{percent(max(shares), 0).strip()}" if shares else UNKNOWN
+            )
+        else:
+            rose = known(n := g.nvlink.errors_since_start) and n > 0
+            text, role = ("", "") if way == "rx" else (count(g.nvlink.errors_total), "error" if rose else old)
+        runs += [(" ", ""), (column.pad(text), role)]
+    return runs
+
+
+def _sparklines(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[list[TextRun]]:
+    """Return the newest traffic of a GPU: TX up and RX down from the line between them."""
+    uuid, full = g.gpu.uuid, practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
+    return view.mirrored(((uuid, None, "tx"),), ((uuid, None, "rx"),), at.spark, full, at.height)
+
+
+def _footer(view: ViewState, width: int, at: LinksLayout, gpu: int, link: int) -> list[Row]:
+    """Return the odd links, the legend and the selected link, as far as there are lines for them."""
+    selected = caption(view, gpu, link)
+    texts = [(fit_text(text, width, view.glyphs), role) for text, role in _sentence(view)]
+    if at.footer == 1:
+        text = SEPARATOR.join((*(t for t, _ in texts[:1]), *filter(None, (selected,))))
+        return [fit([(fit_text(text, width, view.glyphs), texts[0][1] if texts else "caption")], width)]
+    lines = wrapped(texts, width, max(1, at.footer - 2))
+    out = [fit([(text, role) for text, role in line], width) for line in lines]
+    if at.footer > len(out) + 1:
+        out.append(fit(_legend(view, width, at), width))
+    return [*out, fit([(fit_text(selected, width, view.glyphs), "caption")], width)]
+
+
+def _legend(view: ViewState, width: int, at: LinksLayout) -> list[TextRun]:
+    """Return what numbers, colours and codes mean."""
+    number = "tens of % of speed" if at.cell == NARROW_CELL else "% of speed"
+    window = mean_window(view.gpus, True)
+    first = f"{number}, {window}{SEPARATOR}" if window and width >= 120 else f"{number}{SEPARATOR}"
+    scale: list[TextRun] = [("colour: % of NCCL max ", "caption"), ("0", "heat0")]
+    for i, low in enumerate(HEAT_LEVELS, 1):
+        scale.append((f" {low * 100:.0f}{'+' if i == len(HEAT_LEVELS) else ' '}", f"heat{i}"))
+    used = len(first) + sum(len(text) for text, _ in scale)
+    codes = SEPARATOR + (NARROW_CODES if at.cell < WIDE_CELL else CODES)
+    rest = fit_text(codes, max(0, width - used), view.glyphs)
+    runs = [(first, "caption"), *scale, (rest if rest.strip(" .~…") else "", "caption")]
+    return runs if view.glyphs is UNICODE else [(t.replace("·", view.glyphs.dot), r) for t, r in runs]
 
 
 def caption(view: ViewState, gpu: int, link: int) -> str:
-    """Return the description of the selected cell, or the legend if there is no such link."""
+    """Return the description of the selected link; empty if there is no such link."""
     if gpu >= len(view.gpus) or link >= len(view.gpus[gpu].links):
-        return LEGEND
+        return ""
     g = view.gpus[gpu]
     k = g.links[link]
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
-    parts = [f"GPU {g.gpu.index} > link {k.index}: {state}"]
-    if k.state not in STATE_CODES:
+    parts = [f"GPU {g.gpu.index} link {k.index}: {state}"]
+    if k.state is not LinkState.DOWN:
         tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
         parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
         if isinstance(tx, Missing):
             parts.append(tx.reason)
         parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
-    return SEPARATOR.join((*parts, f"to {remote_name(k, index_of)}", LEGEND))
+    return SEPARATOR.join((*parts, f"to {remote_name(k, index_of).replace(DOMAIN, '')}"))

@@ -13,6 +13,7 @@ from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.render.bars import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
+from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
@@ -31,7 +32,7 @@ class LinksTab(Tab):
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._map = RowsWidget(output, "heat")
-        self._at: heatmap.VisibleCells | None = None
+        self._at: LinksLayout | None = None
 
     def compose(self) -> ComposeResult:
         """Show the map."""
@@ -40,7 +41,7 @@ class LinksTab(Tab):
     def draw(self) -> None:
         """Draw the visible part of the map."""
         view, at = self.view, self._map.size
-        self._at = heatmap.visible_cells(view, at.width, at.height, view.gpu, view.link, self._at)
+        self._at = heatmap.layout(view, at.width, at.height, view.gpu, view.link, self._at)
         self._map.show(heatmap.rows(view, at.width, at.height, self._at, view.gpu, view.link))
 
     def keys(self) -> Sequence[FunctionKey]:
@@ -70,10 +71,12 @@ class LinksTab(Tab):
         """Select the clicked cell; a double click opens its link."""
         x, y = event.screen_offset
         at, seen = self._map.region, self._at
-        if not at.contains(x, y) or seen is None or x - at.x < heatmap.LABEL_WIDTH or y == at.y:
+        if not at.contains(x, y) or seen is None:
             return
-        gpu = seen.first_gpu + (y - at.y - 1) // heatmap.LINES_PER_GPU
-        link = seen.first_link + (x - at.x - heatmap.LABEL_WIDTH) // seen.cell
+        row, place = (y - at.y - 1) // seen.lines, (x - at.x - LABEL_WIDTH) // seen.cell
+        gpu, link = seen.first_gpu + row, seen.first_link + place
+        if not 0 <= row < seen.gpus or not 0 <= place < seen.links:
+            return
         if gpu < len(self.view.gpus) and link < len(self.view.gpus[gpu].links):
             self.view.gpu, self.view.link = gpu, link
             if event.chain == 2:

@@ -10,6 +10,7 @@ from nvltop.analysis.matrix import VIA_NVSWITCH, links_to
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import Frame, Maybe, Missing, known, total
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.tui.render.heat import heat_role
 from nvltop.tui.render.row import Row, TextRun, fit
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.topology import has_odd, is_odd, usual_cell
@@ -29,8 +30,6 @@ CONTENTS: Final = {
 """What the cells can show, in the order in which `x` shows it, and its name in the title."""
 ODD_MARK: Final = "*"
 """Mark in front of a connection with another number of links than is usual."""
-HEAT_LEVELS: Final = ((0.01, "heat0"), (0.25, "heat1"), (0.6, "heat2"), (0.9, "heat3"))
-"""Share of NCCL max below which a cell has a role; above all of them it has `heat4`."""
 
 
 def labels(view: ViewState) -> int:
@@ -179,9 +178,7 @@ class MatrixValues:
             return UNKNOWN, "warn"
         limit = self._limit(i, j)
         part = sent / limit if known(limit) and limit else Missing("the speed of the links is not known")
-        role = (
-            "" if isinstance(part, Missing) else next((r for most, r in HEAT_LEVELS if part < most), "heat4")
-        )
+        role = "" if isinstance(part, Missing) else heat_role(part)
         mark = self._view.glyphs.estimate if estimated else ""
         text = percent(part) if share else self._view.unit.number(sent, 3)
         return " " + mark + text.strip()[: CELL_WIDTH - 1 - len(mark)], role
