@@ -15,6 +15,7 @@ from nvltop.cli.exit_codes import EXIT_CODES
 from nvltop.cli.flags import Flag, groups
 from nvltop.cli.help import EXAMPLES
 from nvltop.fleet.environment import ENVIRONMENT as FLEET_ENVIRONMENT
+from nvltop.tui.keys import KEYS, MOUSE
 
 DESCRIPTION: Final = (
     "Shows the traffic and the errors of the NVLinks of one machine's GPUs, and whether NVLink limits a job. "
@@ -59,6 +60,13 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
         yield f'.SS "{_text(group.title[:1].upper() + group.title[1:])}"'
         for flag in group.flags:
             yield f".TP\n{_flag(flag)}\n{_text(flag.help)}"
+    yield ".SH KEYS"
+    for tab, entries in KEYS.items():
+        if tab:
+            yield f'.SS "{_text(tab)}"'
+        for entry in entries:
+            yield f".TP\n\\fB{_text(entry.keys)}\\fR\n{_text(entry.text)}"
+    yield f".SS Mouse\n{_text(MOUSE)}"
     for title, terms in (
         ("EXIT STATUS", {str(code): meaning for code, meaning in EXIT_CODES.items()}),
         ("ENVIRONMENT", ENVIRONMENT),

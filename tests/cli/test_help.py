@@ -16,7 +16,14 @@ from nvltop.cli.man import page
 from nvltop.cli.parser import parser
 
 HEAVY = {"textual", "rich", "plotext", "psutil", "pynvml", "tomlkit", "prometheus_client", "asyncio"}
-OURS = {"nvltop.tui", "nvltop.sampler", "nvltop.analysis", "nvltop.model", "nvltop.cli.run"}
+OURS = {
+    "nvltop.tui.shell",
+    "nvltop.tui.render",
+    "nvltop.sampler",
+    "nvltop.analysis",
+    "nvltop.model",
+    "nvltop.cli.run",
+}
 
 
 @pytest.mark.parametrize("flag", ["--help", "--version", "--print-man", "--print-completion=bash"])

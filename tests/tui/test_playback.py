@@ -61,8 +61,13 @@ async def test_keys_move_in_the_recording(recording):
         assert (await press("less_than_sign")).speed == 1.0
         assert not (await press("space")).paused
         await press("right")
-        assert "REPLAY" in app.main.query_one("#tabs", RowsWidget).text()
-        assert "!" in app.main.query_one("#tabs", RowsWidget).text()
+        line = app.main.query_one("#replay", RowsWidget).text()
+        assert "REPLAY" in line
+        assert "!" in line
+        assert " History " in app.main.query_one("#tabs", RowsWidget).text()
+        assert "gGoTo" in app.main.query_one("#keys", RowsWidget).text()
+        await pilot.click(offset=((line.index("[") + line.index("]")) // 2, 5))
+        assert app.view.replay.position_s == pytest.approx(app.view.replay.length_s / 2, rel=0.05)
 
 
 async def test_g_goes_to_a_time(recording):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.meters import BarMeter, bar
@@ -37,7 +38,7 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
         rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
         rows += nics.table(v, width, 9) + nics.table(v, width, 30)
         rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width, ["Main", "Links"], 0)[0]]
-        rows.append(bars.function_bar(v, width, [bars.FunctionKey("F5", "Links", "swap")], status(v))[0])
+        rows.append(bars.function_bar(v, width, [FunctionKey("F5", "Links", "swap")], status(v))[0])
         assert {len(text_of(row)) for row in rows} == {width}
 
 
@@ -232,7 +233,7 @@ def test_status_says_why_a_value_of_the_selection_is_unknown(view):
 
 def test_the_reason_stands_on_the_last_line(view):
     v = view("h100-mig")
-    bar, clicks = bars.function_bar(v, 80, [bars.FunctionKey("F5", "Links", "swap")], status(v))
+    bar, clicks = bars.function_bar(v, 80, [FunctionKey("F5", "Links", "swap")], status(v))
     assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
     assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
         "F1Help",

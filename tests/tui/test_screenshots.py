@@ -45,7 +45,7 @@ async def test_the_picture_of_each_tab_is_current(app, utc, shown):
             await pilot.press(str([t.TITLE for t in TABS].index(tab) + 1))
             await pilot.pause()
             if tab == "History":
-                await pilot.press("minus")
+                await pilot.press("left_square_bracket")
             app.step()
             await pilot.pause()
             svg = app.export_screenshot(title="nvltop")

@@ -114,7 +114,7 @@ async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stay
         send_users(app)
         await pilot.press(PROCESSES, "t", "u", "down", "enter")
         tab = app.main.tab
-        tab._set_filter("4703")
+        tab.set_filter("4703")
         await pilot.pause()
         before = shown(app)
         assert SECRETS[0][:8] in " ".join(before)
@@ -155,7 +155,7 @@ async def test_a_filter_that_names_nobody_who_is_known_is_left_out_of_the_pictur
     async with app.run_test(size=SIZE) as pilot:
         send_users(app)
         await pilot.press(PROCESSES)
-        app.main.tab._set_filter("jsmith")
+        app.main.tab.set_filter("jsmith")
         await pilot.pause()
         assert "filter: jsmith" in app.main.tab._list.text()
         drawn = texts(picture(app.main, app.view, Redactor()))

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 import pytest
 from textual._compositor import Compositor, LayoutUpdate
-from textual.binding import Binding
-from textual.dom import DOMNode
 
-from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.dialogs.nic_page import NicPage
-from nvltop.tui.dialogs.pair_page import PairPage
-from nvltop.tui.render import bars
+from nvltop.cli import man
+from nvltop.cli.parser import parser
+from nvltop.tui import keys
+from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.tabs.main.matrix import CONTENTS
 from nvltop.tui.tabs.registry import TABS
-from nvltop.tui.widgets.help import HELP_TEXT
+from nvltop.tui.widgets.help import help_text
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
+from nvltop.tui.widgets.searchable_tab import SearchableTab
 from nvltop.tui.widgets.setup import SETTING_LINES, SetupScreen
+from nvltop.tui.widgets.tab import Tab
 
 TITLES = [tab.TITLE for tab in TABS]
 
@@ -107,47 +107,63 @@ async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app, inde
         await pilot.press(str(index + 1))
         await settle(app, pilot)
         for key in (
-            bars.HELP_KEY,
-            bars.SETUP_KEY,
+            keys.HELP.on_bar(),
+            keys.SETUP.on_bar(),
             *app.main.visible_tab.keys(),
-            bars.RECORD_KEY,
-            bars.QUIT_KEY,
+            keys.RECORD.on_bar(),
+            keys.QUIT.on_bar(),
         ):
             assert key.name in app.main._keys.text()
-            pressed = {"Ent": "enter", "Esc": "escape"}.get(key.name, key.name.lower())
+            pressed = TEXTUAL_KEYS.get(key.name, key.name.lower())
             bindings = {
                 b.action
-                for keys in (app.main.visible_tab._bindings, app.main._bindings)
-                for bound in keys.key_to_bindings.values()
+                for its in (app.main.visible_tab._bindings, app.main._bindings)
+                for bound in its.key_to_bindings.values()
                 for b in bound
-                if b.key in (pressed, {"+": "plus", "-": "minus"}.get(pressed, pressed))
+                if b.key == pressed
             }
             assert key.action in bindings, f"{key.name} does not do {key.action}"
 
 
-def written(key: str) -> str:
-    names = {
-        "question_mark": "?", "slash": "/", "backslash": "\\", "greater_than_sign": ">", "full_stop": ".",
-        "less_than_sign": "<", "plus": "+", "minus": "-", "escape": "Esc", "enter": "Enter", "space": "Space",
-        "pageup": "PgUp", "pagedown": "PgDn", "shift+tab": "Shift-Tab",
-    }  # fmt: skip
-    return names.get(key, key if len(key) == 1 else key.replace("ctrl+", "Ctrl-").capitalize())
+TEXTUAL_KEYS = {
+    "?": "question_mark", "/": "slash", "\\": "backslash", ">": "greater_than_sign", ".": "full_stop",
+    "<": "less_than_sign", "+": "plus", "-": "minus", "Esc": "escape", "Enter": "enter", "Space": "space",
+    "PgUp": "pageup", "PgDn": "pagedown", "Shift-Tab": "shift+tab", "Tab": "tab", "Up": "up", "Down": "down",
+    "Left": "left", "Right": "right", "Home": "home", "End": "end", "]": "right_square_bracket",
+    "[": "left_square_bracket", "Ctrl-L": "ctrl+l", "Ctrl-Z": "ctrl+z", "Ctrl-P": "ctrl+p",
+}  # fmt: skip
+"""Textual's names of keys, by the names in the table of keys."""
 
 
-def test_the_help_names_every_key_of_every_tab():
-    unnamed = set()
-    classes: tuple[type[DOMNode], ...] = (MainScreen, *TABS, LinkPage, NicPage, PairPage)
-    for cls in classes:
-        for binding in cls.BINDINGS:
-            assert isinstance(binding, Binding)
-            for key in binding.key.split(","):
-                name = written(key)
-                known = re.search(
-                    rf"(?<![\w-]){re.escape(name)}(?![\w])", HELP_TEXT, re.I if len(name) > 1 else 0
-                )
-                if not known and not key.isdigit():
-                    unnamed.add(key)
-    assert unnamed <= {"equals_sign", "left_square_bracket", "right_square_bracket", "backspace"}
+def named(entries) -> set[str]:
+    names = {name for entry in entries for name in entry.keys.split()}
+    return {TEXTUAL_KEYS.get(name, name if len(name) == 1 else name.lower()) for name in names}
+
+
+def bound(cls) -> set[str]:
+    return {key for binding in cls.BINDINGS for key in binding.key.split(",")}
+
+
+def test_the_table_of_keys_has_every_key_of_every_tab_and_no_other():
+    everywhere = named(keys.KEYS[""]) | {str(digit) for digit in range(1, len(TABS) + 1)}
+    assert bound(MainScreen) - {"equals_sign"} <= everywhere | named(keys.REPLAY_KEYS)
+    common = bound(Tab) | bound(SearchableTab) | bound(MainScreen) | bound(Nvltop) | {"enter"}
+    assert everywhere - {"1-9"} <= common | {"ctrl+p"}
+    for cls in TABS:
+        its = named(keys.KEYS.get(cls.TITLE, ()))
+        assert bound(cls) <= its | everywhere, cls.TITLE
+        assert its <= bound(cls) | common, cls.TITLE
+    assert named(keys.REPLAY_KEYS) <= bound(MainScreen)
+
+
+def test_help_and_manual_page_are_made_from_the_table_of_keys():
+    page = man.page(parser())
+    for entries in keys.KEYS.values():
+        for entry in entries:
+            assert f"  {entry.keys}" in help_text()
+            assert man._text(entry.keys) in page
+            assert man._text(entry.text) in page
+    assert all(len(line) <= 80 for line in help_text().splitlines())
 
 
 # ---- Links
@@ -290,10 +306,16 @@ async def test_search_and_filter_while_typing(app):
         await pilot.press("enter", "backslash", *"crc")
         await settle(app, pilot)
         assert {i.kind for i in app.main.tab._items} == {"crc"}
+        assert "filter: crc (hides " in app.main.tab._list.text()
+        await pilot.press("enter", "escape")
+        await settle(app, pilot)
+        assert len([i for i in app.main.tab._items if i.link]) == 3, "Esc clears the filter"
+        await pilot.press("slash", *"zzz")
+        await settle(app, pilot)
+        assert app.main._prompt.has_class("no-match")
         await pilot.press("escape")
         await settle(app, pilot)
-        assert len([i for i in app.main.tab._items if i.link]) == 3
-        await pilot.press("q")
+        assert not app.main._prompt.display
 
 
 async def test_enter_on_a_counter_opens_its_link(app):
@@ -425,9 +447,68 @@ async def test_gpus_can_be_sorted_filtered_and_found(app):
         await pilot.press("f4", *"gpu 3", "enter")
         await settle(app, pilot)
         assert [g.gpu.index for g in app.view.gpus] == [3]
-        await pilot.press("backslash", *["backspace"] * 5, "enter", "slash", *"gpu 6", "enter")
+        assert 'filter "gpu 3" hides 7 GPUs, 12 NICs' in lines(app)
+        await pilot.press("f4", "escape", "f4", *"mlx5_1", "enter")
+        await settle(app, pilot)
+        assert "no GPU matches the filter" in lines(app)
+        assert "TX GB/s RX GB/s %SPD" in lines(app), "the columns are those of NVLink"
+        assert 'filter "mlx5_1" hides 8 GPUs, 9 NICs' in lines(app)
+        await pilot.press("escape")
+        await settle(app, pilot)
+        assert len(app.view.gpus) == 8
+        await pilot.press("slash", *"gpu 6", "enter")
         await settle(app, pilot)
         assert app.view.selected.gpu.index == 6
+
+
+async def test_a_search_goes_from_match_to_match_as_in_htop(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 1.0)
+        found = []
+        await pilot.press("f3", *"h100")
+        for key in ("f3", "f3", "enter", "n", "n", "N"):
+            await pilot.press(key)
+            await pilot.pause()
+            found.append(app.view.gpu)
+        assert found == [1, 2, 2, 3, 4, 3]
+        await pilot.press("j", "j", "k")
+        assert app.view.gpu == 4
+        await pilot.press("slash", *"zzz", "enter", "n")
+        await settle(app, pilot)
+        assert app.view.gpu == 4
+
+
+async def test_plus_and_minus_change_the_interval_at_once(app):
+    app = app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        assert "- 0.25 s +" in app.main._tabs.text()
+        await pilot.press("plus")
+        await pilot.pause()
+        assert app.source.interval_s == app.settings.interval_s == 0.5
+        await pilot.press("minus", "minus", "minus")
+        await pilot.pause()
+        assert app.source.interval_s == 0.1
+        await pilot.click(offset=(app.main._tabs.text().index("+"), 4))
+        await pilot.pause()
+        assert app.source.interval_s == 0.25
+
+
+async def test_the_menu_of_columns_begins_at_the_current_one_and_follows_what_is_typed(app):
+    app = app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        app.view.sort = "tx"
+        await pilot.press("f6")
+        await pilot.pause()
+        options = app.screen._list
+        assert options.get_option_at_index(options.highlighted).id == "tx"
+        await pilot.press(*"te")
+        assert options.get_option_at_index(options.highlighted).id == "temp"
+        await pilot.press("enter")
+        await settle(app, pilot)
+        assert app.view.sort == "temp"
 
 
 async def test_pages_of_links_from_main(app):
@@ -452,7 +533,7 @@ async def test_history_spans_targets_and_cursor(app):
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
         assert "NVLink of all GPUs, last 5 min" in chart.text()
-        await pilot.press("minus", "down", "left", "left")
+        await pilot.press("left_square_bracket", "down", "left", "left")
         await settle(app, pilot, 1.0)
         text = chart.text()
         assert "NVLink of GPU 0, last 1 min" in text
@@ -465,7 +546,7 @@ async def test_history_spans_targets_and_cursor(app):
         await settle(app, pilot, 1.0)
         assert "GPU 0 > link 0" in chart.text()
         for _ in range(6):
-            await pilot.press("plus")
+            await pilot.press("right_square_bracket")
         await settle(app, pilot, 1.0)
         assert "last 24 h" in chart.text()
 

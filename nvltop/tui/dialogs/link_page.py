@@ -8,8 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui import keys
 from nvltop.tui.dialogs import link_rows
-from nvltop.tui.render.bars import COMPARE_KEY, END_COMPARE_KEY, FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -43,7 +44,7 @@ class LinkPage(Tab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys that close the page, and that start or end a comparison."""
-        return FunctionKey("Esc", "Back", "close"), END_COMPARE_KEY if self.view.baseline else COMPARE_KEY
+        return keys.BACK.on_bar(), keys.COMPARE.on_bar("EndCmp" if self.view.baseline else "")
 
     def move(self, by: int) -> None:
         """Scroll the counters."""

@@ -8,8 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui import keys
 from nvltop.tui.dialogs import nic_rows
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -38,7 +39,7 @@ class NicPage(Tab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the key that closes the page."""
-        return (FunctionKey("Esc", "Back", "close"),)
+        return (keys.BACK.on_bar(),)
 
     def move(self, by: int) -> None:
         """Scroll the counters."""

@@ -13,8 +13,9 @@ from nvltop.ras.client import RasError
 from nvltop.ras.diagnosis import answered_for, diagnose
 from nvltop.ras.inquiry import WARNING, RasUsageError, find_target
 from nvltop.ras.text import OTHER_JOB
+from nvltop.tui import keys
 from nvltop.tui.dialogs import ras_rows
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.menu import Menu
@@ -53,7 +54,7 @@ class RasPage(Tab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of the page."""
-        return (FunctionKey("R", "Ask", "ask"), FunctionKey("Esc", "Back", "close"))
+        return (FunctionKey("R", "Ask", "ask"), keys.BACK.on_bar())
 
     def move(self, by: int) -> None:
         """Scroll the answer."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
-from nvltop.tui.render.replay_bar import timeline
+from nvltop.tui import keys
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 from nvltop.tui.render.traffic import has_links, mean_window
 from nvltop.tui.render.view_state import ViewState
@@ -17,67 +18,21 @@ ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
 """Areas that react to clicks: first column, column after the last one, and action."""
 
 
-class FunctionKey(NamedTuple):
-    """One key of the function bar."""
-
-    name: str
-    label: str
-    action: str
-
-
-HELP_KEY: Final = FunctionKey("F1", "Help", "app.help")
-SETUP_KEY: Final = FunctionKey("F2", "Setup", "app.setup")
-SEARCH_KEY: Final = FunctionKey("F3", "Search", "search")
-FILTER_KEY: Final = FunctionKey("F4", "Filter", "filter")
-SORT_KEY: Final = FunctionKey("F6", "SortBy", "sort_by")
-"""Key of every tab with a list."""
-RECORD_KEY: Final = FunctionKey("F7", "Record", "app.record")
-STOP_KEY: Final = FunctionKey("F7", "Stop", "app.record")
-SNAPSHOT_KEY: Final = FunctionKey("F8", "Snap", "app.snapshot")
-QUIT_KEY: Final = FunctionKey("F10", "Quit", "app.quit")
 COMPARED, COMPARED_SHORT = " COMPARED ", " CMP "
 """Sign on the tab row that Errors and the link page compare with something."""
-COMPARE_KEY: Final = FunctionKey("b", "Compare", "app.compare")
-END_COMPARE_KEY: Final = FunctionKey("b", "EndCmp", "app.compare")
 LABEL_WIDTH: Final = 6
 """Columns that a label takes at least, as in htop."""
-MIN_TIMELINE_WIDTH: Final = 60
-"""Columns reserved for the timeline of a replay."""
 SLOWED_RATIO: Final = 1.05
 """Ratio of effective to requested interval above which the driver is shown as slow."""
 
 
 def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
-    """Return the tab row, with rate, data age and clock at its right end, and the areas of the tabs."""
-    frame = view.frame
-    old = [g for g in frame.gpus if g.stale and g.state == "ok"]
-    oldest = max((g.age_s.get("links", 0.0) for g in old), default=0.0)
-    right: list[TextRun] = []
-    if view.paused:
-        right += [(" PAUSED ", "paused"), (" ", "")]
-    elif old:
-        who = "" if len(old) == len(frame.gpus) else f"{gpu_names(old)}: "
-        right.append((f"{who}data {age(oldest)} old  ", "error"))
-    slowed = frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
-    per_s = f"{1 / frame.interval_s:.3g}/s{' (slow driver)' if slowed else ''}  "
-    right.append((per_s, "warn" if slowed else ""))
-    clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
-    right.append((clock + " ", "bold"))
-    if view.recording:
-        right.insert(0, (" REC ", "error"))
-    used = sum(len(t) for t, _ in right) + (MIN_TIMELINE_WIDTH if view.replay else 1)
-    spare = width - used - sum(len(name) + 2 for name in names)
-    if view.baseline:
-        sign = COMPARED if len(COMPARED) + 1 <= spare else COMPARED_SHORT
-        right[:0] = [(sign, "paused"), (" ", "")]
-        used, spare = used + len(sign) + 1, spare - len(sign) - 1
-    for window in (mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)):
-        if window and len(window) + 2 <= spare:
-            right.insert(0, (f"{window}  ", "dim"))
-            used += len(window) + 2
-            break
+    """Return the tab row, with interval, data age and clock at its right end, and the areas to click."""
+    tabs_width = sum(len(name) + 2 for name in names)
+    right = _right_end(view, width - tabs_width - 1)
+    used = sum(len(text) for text, _ in right)
     # If not all tabs fit, only the current one is shown: a cut row would hide that there are more.
-    all_fit = used + sum(len(name) + 2 for name in names) <= width
+    all_fit = tabs_width + used + 1 <= width
     left: list[TextRun] = []
     clicks = []
     column = 0
@@ -86,10 +41,49 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
             left.append((f" {name} ", "tab-current" if i == current else "tab"))
             clicks.append((column, column + len(name) + 2, f"show_tab({i})"))
             column += len(name) + 2
-    if view.replay:
-        left += [(" ", ""), *timeline(view.replay, width - sum(len(t) for t, _ in left + right) - 2)]
-    gap = width - sum(len(t) for t, _ in left + right)
-    return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
+    at = column + max(1, width - column - used)
+    left.append((" " * (at - column), ""))
+    for text, role in right:
+        if role == "key-label":
+            clicks.append((at - 1, at + 2, f"interval({1 if text == '+' else -1})"))
+        at += len(text)
+    return fit([*left, *right], width), clicks
+
+
+def _right_end(view: ViewState, width: int) -> list[TextRun]:
+    """Return the right end of the tab row; if it is wider than `width`, less important parts are left out."""
+    frame = view.frame
+    slowed = frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
+    role = "warn" if slowed else ""
+    interval: list[TextRun] = [(f" {frame.interval_s:.3g} s ", role)]
+    slow: list[TextRun] = [("(slow driver) ", role)] if slowed else []
+    if not view.replay:
+        interval = [("-", "key-label"), *interval, ("+", "key-label"), (" ", "")]
+    clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
+    always = [*_state(view, COMPARED), *interval]
+    end: list[TextRun] = [(f" {clock} ", "bold")]
+    windows = [mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)]
+    for window in filter(None, windows):
+        runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
+        if sum(len(text) for text, _ in runs) <= width:
+            return runs
+    runs = [*always, *slow, *end]
+    fits = sum(len(text) for text, _ in runs) <= width
+    return runs if fits else [*_state(view, COMPARED_SHORT), *interval, *end]
+
+
+def _state(view: ViewState, compared: str) -> list[TextRun]:
+    """Return the signs of a comparison, a recording, a pause and old data."""
+    runs: list[TextRun] = [(compared, "paused"), (" ", "")] if view.baseline else []
+    runs += [(" REC ", "error")] if view.recording else []
+    old = [g for g in view.frame.gpus if g.stale and g.state == "ok"]
+    if view.paused:
+        runs += [(" PAUSED ", "paused"), (" ", "")]
+    elif old:
+        who = "" if len(old) == len(view.frame.gpus) else f"{gpu_names(old)}: "
+        oldest = max(g.age_s.get("links", 0.0) for g in old)
+        runs.append((f"{who}data {age(oldest)} old  ", "error"))
+    return runs
 
 
 def function_bar(
@@ -98,18 +92,25 @@ def function_bar(
     """Return the function bar with the common keys and those of a tab, and the areas of the keys.
 
     `status`, a line about the selected row, is shown at the right end. If there is not enough room, the last
-    keys are left out, but never Help and Quit. Such a key also has a letter, which the help shows.
+    keys are left out, but never Help and Quit, and in a replay never its keys. Such a key also has a letter,
+    which the help shows.
     """
-    record = [] if view.replay else [STOP_KEY if view.recording else RECORD_KEY]
-    keys = sorted([HELP_KEY, SETUP_KEY, *tab_keys, *record, SNAPSHOT_KEY, QUIT_KEY], key=_key_order)
+    record = [] if view.replay else [keys.RECORD.on_bar("Stop" if view.recording else "")]
+    shown = [keys.HELP.on_bar(), keys.SETUP.on_bar(), *tab_keys, *record, keys.SNAPSHOT.on_bar()]
+    shown.sort(key=_key_order)
+    last = [entry.on_bar() for entry in keys.REPLAY_KEYS if entry.action] if view.replay else []
+    if view.replay and view.replay.paused:
+        last[0] = keys.REPLAY_KEYS[0].on_bar("Play")
+    last.append(keys.QUIT.on_bar())
     status = fit_text(status, width // 2, view.glyphs)
     status_width = len(status) + 2 if status else 0
-    while len(keys) > 2 and status_width and sum(map(_key_width, keys)) + status_width > width:
-        keys.pop(-2)
+    must = status_width if not view.replay else 1
+    while len(shown) > 1 and must and sum(map(_key_width, [*shown, *last])) + status_width > width:
+        shown.pop()
     spans: list[TextRun] = []
     clicks = []
     column = 0
-    for key in keys:
+    for key in [*shown, *last]:
         spans += [(key.name, "key"), (key.label.ljust(LABEL_WIDTH), "key-label")]
         clicks.append((column, column + _key_width(key), key.action))
         column += _key_width(key)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.link_capacity import mean_link_share
-from nvltop.model import GpuFrame, Maybe, known
+from nvltop.model import GpuFrame, Maybe, NicFrame, known
+from nvltop.report.nics import nic_kind, nic_name
 
 SORT_COLUMNS: Final = (
     ("gpu", "GPU"),
@@ -47,6 +48,12 @@ def search_text(g: GpuFrame) -> str:
     """Return the text that search and filter examine: number, name, bus id and UUID, in lower case."""
     parts = (f"gpu {g.gpu.index}", g.gpu.name, g.gpu.pci_bus_id, g.gpu.uuid)
     return " ".join(str(part) for part in parts if known(part)).lower()
+
+
+def nic_search_text(f: NicFrame) -> str:
+    """Return the text that search and filter examine: name, type, state and model of a NIC, in lower case."""
+    state = f.port.state if known(f.port.state) else ""
+    return " ".join(("nic", nic_name(f), nic_kind(f), state, f.nic.model)).lower()
 
 
 def _value(g: GpuFrame, sort: str) -> Maybe[float | str]:

@@ -45,6 +45,16 @@ def timeline(replay: ReplayState, width: int) -> list[TextRun]:
     return spans
 
 
+def position_at(replay: ReplayState, width: int, x: int) -> float | None:
+    """Return the position in the recording at column `x` of the timeline; None outside the bar."""
+    texts = [text for text, _ in timeline(replay, width)]
+    if "[" not in texts:
+        return None
+    start = sum(len(text) for text in texts[: texts.index("[") + 1])
+    end = sum(len(text) for text in texts[: texts.index("]")])
+    return replay.length_s * (x - start) / max(1, end - start) if start <= x < end else None
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

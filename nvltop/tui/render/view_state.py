@@ -10,11 +10,11 @@ from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.comparison.baseline import Baseline
 from nvltop.formatting import BYTES, Unit
 from nvltop.memo import Memo, MemoTable
-from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, Severity, Tick
+from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, NicFrame, Severity, Tick
 from nvltop.report.findings import links_of
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
-from nvltop.tui.render.gpu_order import filtered_and_sorted
+from nvltop.tui.render.gpu_order import filtered_and_sorted, nic_search_text
 from nvltop.tui.render.replay_bar import ReplayState
 from nvltop.tui.render.row import TextRun, displayable
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
@@ -231,6 +231,12 @@ class ViewState:
         uuids = [g.gpu.uuid for g in self.gpus]
         if uuid in uuids:
             self.gpu, self.nic, self.column, self.links_focused = uuids.index(uuid), None, None, False
+
+    @property
+    def nics(self) -> Sequence[NicFrame]:
+        """The ports of NICs that match the filter."""
+        wanted, ports = self.filter_text.lower(), self.frame.nics
+        return [f for f in ports if wanted in nic_search_text(f)] if wanted else ports
 
     @property
     def selected(self) -> GpuFrame | None:

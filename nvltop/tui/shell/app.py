@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from textual.app import SystemCommand
@@ -44,7 +45,7 @@ from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.line_dialog import LineDialog
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import SetupScreen
+from nvltop.tui.widgets.setup import SetupScreen, next_interval
 from nvltop.tui.widgets.style_table import StyleTable
 
 STARTUP_S: Final = 3.0
@@ -98,6 +99,8 @@ class Nvltop(TerminalApp):
         self.view.pane = "links" if settings.layout == "links" else ""
         self._comparison = ComparisonControl(self.view, self.notify_user, self.step)
         self._apply(settings)
+        if self._playback:
+            self.view.replay = self._playback.state()
         self.main = MainScreen(self.view, DirectOutput(self._styles))
         self.main.writes_directly = not self.fallback
 
@@ -131,6 +134,11 @@ class Nvltop(TerminalApp):
         for rows in self.main.query(RowsWidget):
             rows.restyle()
         self.step()
+
+    def on_main_screen_interval_requested(self, message: MainScreen.IntervalRequested) -> None:
+        """Use the next longer or shorter interval, from now on but not in the config file."""
+        interval_s = next_interval(self.settings.interval_s, message.by)
+        self.change_settings(replace(self.settings, interval_s=interval_s))
 
     def action_setup(self) -> None:
         """Show the settings; changes are written to the config file when the user leaves."""
@@ -308,6 +316,12 @@ class Nvltop(TerminalApp):
         """Control the replay: pause, step, speed, jumps."""
         if self._playback:
             self._playback.run_command(what)
+            self.step()
+
+    def action_replay_to(self, position_s: float) -> None:
+        """Jump to a position in the recording, in seconds from its start."""
+        if self._playback:
+            self._playback.jump(position_s)
             self.step()
 
     def action_redraw(self) -> None:

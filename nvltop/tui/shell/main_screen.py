@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
@@ -18,6 +19,8 @@ from nvltop.report.timeline import away
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.render import bars, header
+from nvltop.tui.render.replay_bar import position_at, timeline
+from nvltop.tui.render.row import fit
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.tabs.registry import TABS
@@ -44,6 +47,7 @@ class MainScreen(Screen[None]):
     MainScreen {
         #header { height: 4; }
         #tabs { height: 1; }
+        #replay { height: 1; }
         #keys { height: 1; dock: bottom; }
         Prompt { height: 1; dock: bottom; display: none; }
     }
@@ -68,6 +72,8 @@ class MainScreen(Screen[None]):
         Binding("b", "app.compare", "Compare with an earlier moment or a file, or end it"),
         Binding("escape", "app.end_comparison", "End the comparison"),
         Binding("a", "app.acknowledge", "Acknowledge the events"),
+        Binding("plus,equals_sign", "interval(1)", "Longer refresh interval"),
+        Binding("minus", "interval(-1)", "Shorter refresh interval"),
         # These have priority over the keys of the tabs, but only in a replay.
         Binding("space", "app.replay('pause')", "Replay: stop, or continue", priority=True),
         Binding("full_stop", "app.replay('step')", "Replay: one frame forward", priority=True),
@@ -80,6 +86,13 @@ class MainScreen(Screen[None]):
         Binding("N", "app.replay('previous')", "Replay: to the previous mark", priority=True),
     ]
 
+    class IntervalRequested(Message):
+        """Message: the user wants a longer (1) or shorter (-1) refresh interval."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
     writes_directly = True
     """Whether changes of rows may bypass Textual; see `direct_output`."""
 
@@ -89,6 +102,7 @@ class MainScreen(Screen[None]):
         self._output = output
         self._header = RowsWidget(output, "header")
         self._tabs = RowsWidget(output, "tabs")
+        self._replay = RowsWidget(output, "replay")
         self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt()
         self._retry: Timer | None = None
@@ -105,6 +119,8 @@ class MainScreen(Screen[None]):
         """Stack the parts as in htop: meters, tab row, list, function bar."""
         yield self._header
         yield self._tabs
+        if self._view.replay:
+            yield self._replay
         yield from self.tabs
         yield self._keys
         yield self._prompt
@@ -156,6 +172,8 @@ class MainScreen(Screen[None]):
         names = [tab.title() for tab in self.tabs]
         row, self._tab_clicks = bars.tabs(view, width, names, self.tabs.index(self.tab))
         self._tabs.show([row])
+        if view.replay:
+            self._replay.show([fit(timeline(view.replay, width), width)])
         self.visible_tab.draw()
         row, self._key_clicks = bars.function_bar(
             view, width, self.visible_tab.keys(), self.visible_tab.status()
@@ -230,9 +248,14 @@ class MainScreen(Screen[None]):
             await page.remove()
         self._show(self.tab)
 
+    def action_interval(self, by: int) -> None:
+        """Use the next longer or shorter refresh interval."""
+        if not self._view.replay:
+            self.post_message(self.IntervalRequested(by))
+
     def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
         """Show the prompt in place of the function bar."""
-        self._prompt.ask(message.caption, message.text, message.changed)
+        self._prompt.ask(message)
 
     def on_prompt_closed(self) -> None:
         """Return the focus to the tab."""
@@ -257,6 +280,10 @@ class MainScreen(Screen[None]):
         if self._header.region.contains(x, y) and y == self._header.region.bottom - 1:
             unseen = away(self._view.frame, self._view.acknowledged_s)
             await self._show_title("Events" if unseen else "Health")
+        if self._view.replay and self._replay.region.contains(x, y):
+            to_s = position_at(self._view.replay, self.size.width, x)
+            if to_s is not None:
+                await self.run_action(f"app.replay_to({to_s})")
         for lines, clicks, its in (
             (self._tabs, self._tab_clicks, self),
             (self._keys, self._key_clicks, self.visible_tab),

@@ -82,6 +82,11 @@ class Playback:
         self._message = ""
         self._replay.jump(to_s)
 
+    def jump(self, position_s: float) -> None:
+        """Jump to a position, in seconds from the start of the recording."""
+        self._message = ""
+        self._replay.jump(self._replay.timeline.start_s + position_s)
+
     def state(self) -> ReplayState:
         """Return the position and the state of the replay."""
         line = self._replay.timeline

@@ -12,7 +12,12 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from nvltop.tui.render import themes
 
-CSS_ROLES: Final = {"title": "nv-title", "selected": "nv-selected", "key-label": "nv-bar"}
+CSS_ROLES: Final = {
+    "title": "nv-title",
+    "selected": "nv-selected",
+    "key-label": "nv-bar",
+    "error": "nv-error",
+}
 """Prefix of the CSS variables of each role that menus and prompts use."""
 
 

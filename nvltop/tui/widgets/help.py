@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -11,41 +12,15 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from nvltop import __version__
+from nvltop.tui.keys import KEYS, MOUSE, KeyEntry
 from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 COST_INTERVAL_S: Final = 1.0
+HELP_WIDTH: Final = 78
+KEY_WIDTH: Final = 14
+"""Columns of the names of keys; longer names move the text to the right."""
 HELP_TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
-HELP_TEXT = """\
-
-KEYS
-  Tab 1-9     next tab, a tab by its number      Shift-Tab  previous tab
-  Up Down PgUp PgDn Home End   select (mouse: click, double click, wheel)
-  Enter       open the selection: a GPU's links, a link, a NIC, a pair of GPUs
-  Esc         back
-  F2 S        setup: theme, refresh, units, meters, columns; saved in a file
-  F3 /        search while you type              F4 \\  filter the list
-  F5 t        matrix, chart, links or NICs, where not all fit; Processes: tree
-  F6 > .      sort by a column (or click on its title)   I  reverse order
-  m  i        Main: select a cell of the matrix, a NIC, with the arrow keys
-  ] [         Main: next and previous page of NICs
-  x           Main: matrix of links, TX, % of NCCL max, P2P or errors
-  e           Main: matrix of links, or of the traffic of pairs
-  b           compare Errors and the page of a link with now, the start or a
-              file; b again or Esc ends it
-  a           acknowledge the events: the header counts new ones only
-  F9 k        Processes: signal the selected or tagged ones, with confirmation
-  R           Processes, Health: ask NCCL which rank of the job is behind
-  Space U     Processes: tag, untag all   u  one user only   F  follow
-  + - p l     History: longer, shorter, PCIe or NVLink, one link only
-  Left Right  Links: select a link   History: move the cursor   page of a
-              link: the next link
-  Z           pause: the screen is frozen, sampling goes on
-  Ctrl-L      redraw the screen            Ctrl-Z  suspend (fg to resume)
-  Ctrl-P      all commands by name
-  F7 r        start or stop recording into a file in this folder (redacted)
-  F8 w        write a snapshot for a bug report into this folder (redacted)
-  F1 h ?      this help                    F10 q   quit
-
+ABOUT_TABS: Final = """\
 TABS
   Links       every link: % of its speed, TX above RX, in a colour for its share
               of what NCCL reaches; DOWN fault, dn not connected, zz asleep,
@@ -59,14 +34,8 @@ TABS
   Processes   processes and their GPUs, grouped by job, with the NVLink
               traffic of each job
   History     traffic of node, GPU, link or NIC over a minute to a day
-
-REPLAY (--replay FILE)
-  Space       stop, continue      .    one frame on       < >  slower, faster
-  g           go to a time: 1:30 after the start, or 14:02:11 of the day
-  Left Right  10 s back, forward  n N  next and previous mark (! on the
-              timeline: an event, an error count that rose, a link that
-              changed)
-
+"""
+ABOUT: Final = """\
 COLUMNS
   TX, RX      out of and into the GPU of the row, never added
   GB/s        10^9 bytes a second of data, without protocol overhead ("RAW"
@@ -132,6 +101,22 @@ DOES WATCHING DISTURB THE TRAINING?
 Esc, q or F1 closes this help."""
 
 
+def help_text() -> str:
+    """Return the text of the help: the keys, made from the table of keys, then tabs, columns and answers."""
+    parts = []
+    for tab, entries in KEYS.items():
+        parts.append(f"{'KEYS' if not tab else tab.upper()}\n" + "\n".join(map(_key_lines, entries)))
+    mouse = textwrap.fill(MOUSE, HELP_WIDTH, initial_indent="  ", subsequent_indent="  ")
+    parts.insert(1, f"MOUSE\n{mouse}")
+    return "\n" + "\n\n".join([*parts, ABOUT_TABS.rstrip(), ABOUT])
+
+
+def _key_lines(entry: KeyEntry) -> str:
+    """Return the lines of one entry; the text begins at the same column in all of them."""
+    begin = f"  {entry.keys:{KEY_WIDTH}} "
+    return textwrap.fill(entry.text, HELP_WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin))
+
+
 class HelpScreen(DismissOnce[None]):
     """The list of all keys, tabs and columns, and answers to common questions."""
 
@@ -150,7 +135,7 @@ class HelpScreen(DismissOnce[None]):
         with VerticalScroll():
             yield Static(HELP_TITLE, markup=False)
             yield self._costs
-            yield Static(HELP_TEXT, markup=False)
+            yield Static(help_text(), markup=False)
 
     def on_mount(self) -> None:
         """Update the cost regularly."""

@@ -9,9 +9,10 @@ from textual import events
 from textual.app import ComposeResult
 
 from nvltop.text import normalize
-from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
+from nvltop.tui import keys
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_columns
+from nvltop.tui.render.row import Column, Row, TextRun, end_with, fit, fit_columns
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
 from nvltop.tui.render.view_state import ViewState
@@ -38,7 +39,8 @@ class ListTab(SearchableTab, Generic[T]):
         self.follow = True
         """Whether the selection follows its item when the order changes, or else stays at its row."""
         self._order = SteadyOrder()
-        self._last_search = ""
+        self._hidden = 0
+        """Number of rows that the filter hides."""
         self._items: list[T] = []
         self._selected = 0
         self._key: Hashable = None
@@ -108,7 +110,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys that all lists have."""
-        return SEARCH_KEY, FILTER_KEY, SORT_KEY
+        return keys.SEARCH.on_bar(), keys.FILTER.on_bar(), keys.SORT.on_bar()
 
     def draw(self) -> None:
         """Draw the visible part of the list."""
@@ -123,7 +125,9 @@ class ListTab(SearchableTab, Generic[T]):
 
     def _arrange(self) -> None:
         wanted = normalize(self.view.alias(self.filter_text)).lower()
-        items = [item for item in self.items() if not wanted or wanted in self.search_text(item)]
+        every = self.items()
+        items = [item for item in every if not wanted or wanted in self.search_text(item)]
+        self._hidden = len(every) - len(items)
         if self.sort:
             items.sort(key=lambda item: self.value(item, self.sort), reverse=self.descending)
             by = wanted, self.sort, self.descending
@@ -148,7 +152,9 @@ class ListTab(SearchableTab, Generic[T]):
             at += column.width + 1
         spans.append((self.tail_title(), "title"))
         if self.filter_text:
-            spans.append((f" filter: {self._shown_filter()}", "title"))
+            note = f" filter: {self._shown_filter()} (hides {self._hidden} rows)"
+            text = "".join(text for text, _ in spans)
+            return fit([(end_with(text.ljust(width), note + " ", width), "title")], width, "title")
         return fit(spans, width, "title")
 
     def _shown_filter(self) -> str:
@@ -159,7 +165,10 @@ class ListTab(SearchableTab, Generic[T]):
     def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:
         if not self._items:
             return [
-                fit([(self.empty() if not self.filter_text else "nothing matches the filter", "dim")], width)
+                fit(
+                    [(self.empty() if not self.filter_text else "no match; Esc clears the filter", "dim")],
+                    width,
+                )
             ]
         rows = []
         for i, item in enumerate(self._items[self._first : self._first + max(0, height)], self._first):
@@ -186,18 +195,21 @@ class ListTab(SearchableTab, Generic[T]):
         """Return key and title of the columns to sort by."""
         return [(column.key, column.title) for column in self.columns]
 
-    def search(self, text: str) -> None:
-        """Select the next row that contains a text; the same text again selects the one after it."""
-        again = text and text == self._last_search
-        self._last_search = text
-        count = len(self._items)
-        begin = self._selected + (1 if again else 0)
-        for i in range(count if text else 0):
-            place = (begin + i) % count
-            if normalize(text).lower() in self.search_text(self._items[place]):
-                self.move(place - self._selected)
-                break
-        self.request_draw()
+    def listed_texts(self) -> Sequence[str]:
+        """Return the text of each listed row that a search examines, in lower case."""
+        return [self.search_text(item) for item in self._items]
+
+    def all_texts(self) -> Sequence[str]:
+        """Return the text of each row that a filter examines, in lower case."""
+        return [self.search_text(item) for item in self.items()]
+
+    def selected_row(self) -> int:
+        """Return the position of the selected row in the list."""
+        return self._selected
+
+    def select_row(self, row: int) -> None:
+        """Select the row at a position in the list."""
+        self.move(row - self._selected)
 
     async def on_click(self, event: events.Click) -> None:
         """Select the row under the mouse, or sort by the column whose title is under it."""

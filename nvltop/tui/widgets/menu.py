@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -13,6 +14,9 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from nvltop.tui.widgets.dismiss_once import DismissOnce
+
+TYPING_PAUSE_S: Final = 1.0
+"""Pause after which the next character begins another word, seconds."""
 
 
 class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
@@ -33,6 +37,9 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
         super().__init__()
         self._title = title
         self._names = [name for name, _ in options]
+        self._texts = [text for _, text in options]
+        self._typed, self._typed_s = "", 0.0
+        """What was typed, and when its last character came (Textual's clock)."""
         self._list = OptionList(*(Option(text, id=name) for name, text in options), markup=False)
         self._chosen = chosen
 
@@ -46,6 +53,20 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
         """Highlight the current option."""
         if self._chosen in self._names:
             self._list.highlighted = self._names.index(self._chosen)
+
+    def on_key(self, event: events.Key) -> None:
+        """Select the first option that begins with what was typed."""
+        if event.character is None or not event.is_printable:
+            return
+        typed = (
+            event.character if event.time - self._typed_s > TYPING_PAUSE_S else self._typed + event.character
+        )
+        self._typed, self._typed_s = typed.lower(), event.time
+        for place, text in enumerate(self._texts):
+            if text.lower().lstrip().startswith(self._typed):
+                self._list.highlighted = place
+                event.stop()
+                return
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Return the selected option."""

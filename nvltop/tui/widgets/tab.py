@@ -26,7 +26,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
@@ -42,8 +42,8 @@ class Tab(PlainWidget, can_focus=True):
     TITLE: ClassVar[str] = ""
     BLANK = True  # its rows cover it, so that Textual need not draw a background
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Up"),
-        Binding("down", "move(1)", "Down"),
+        Binding("up,k", "move(-1)", "Up"),
+        Binding("down,j", "move(1)", "Down"),
         Binding("pageup", "page(-1)", "Page up"),
         Binding("pagedown", "page(1)", "Page down"),
         Binding("home", f"move(-{ALL_ROWS})", "First"),
@@ -61,11 +61,17 @@ class Tab(PlainWidget, can_focus=True):
             self.page = page
 
     class PromptRequested(Message):
-        """A request to let the user type a line of text."""
+        """A request to let the user type a line of text; `Tab.prompt` describes it."""
 
-        def __init__(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
+        def __init__(
+            self,
+            caption: str,
+            text: str,
+            changed: Callable[[str], bool],
+            find_next: Callable[[], None] | None,
+        ) -> None:
             super().__init__()
-            self.caption, self.text, self.changed = caption, text, changed
+            self.caption, self.text, self.changed, self.find_next = caption, text, changed, find_next
 
     class SubjectRequested(Message):
         """A request to show what a finding or event is about: a link, GPU, NIC, or the jobs."""
@@ -113,12 +119,19 @@ class Tab(PlainWidget, can_focus=True):
         """Request that the tab is drawn again."""
         self.post_message(self.Changed())
 
-    def prompt(self, caption: str, text: str, changed: Callable[[str], None]) -> None:
+    def prompt(
+        self,
+        caption: str,
+        text: str,
+        changed: Callable[[str], bool],
+        find_next: Callable[[], None] | None = None,
+    ) -> None:
         """Let the user type a line of text; call `changed` with it after each key.
 
-        Enter calls `changed` once more; Esc calls it with the original text.
+        `changed` returns whether anything matches the text. Enter keeps the text, Esc calls `changed` with an
+        empty one. F3 calls `find_next`, if there is one.
         """
-        self.post_message(self.PromptRequested(caption, text, changed))
+        self.post_message(self.PromptRequested(caption, text, changed, find_next))
 
     def open_page(self, page: Tab) -> None:
         """Show a page over this tab until Esc."""

@@ -13,8 +13,9 @@ from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.tui import keys
 from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.render.bars import COMPARE_KEY, END_COMPARE_KEY, FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.comparison import heading, increase_text
 from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
 from nvltop.tui.tabs.errors.counters import NO_LINK, CounterRow, counters
@@ -182,7 +183,7 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of a list, and the key that starts or ends a comparison."""
-        return (*super().keys(), END_COMPARE_KEY if self.view.baseline else COMPARE_KEY)
+        return (*super().keys(), keys.COMPARE.on_bar("EndCmp" if self.view.baseline else ""))
 
     def status(self) -> str:
         """Return what a reader must know to judge the selected difference."""

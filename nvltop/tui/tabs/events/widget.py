@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 
 from nvltop.model import TimelineEvent
 from nvltop.report.timeline import event_place, event_span, event_summary, event_time, since
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui import keys
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.events import rows
@@ -120,9 +121,9 @@ class EventsTab(ListTab[TimelineEvent]):
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of a list, and those of events."""
         return (
-            FunctionKey("Ent", "Go to", "enter"),
+            keys.OPEN.on_bar("Go to"),
             *super().keys(),
-            FunctionKey("a", "Seen", "app.acknowledge"),
+            keys.ACKNOWLEDGE.on_bar(),
         )
 
     async def action_enter(self) -> None:

@@ -10,8 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
+from nvltop.tui import keys
 from nvltop.tui.dialogs.ras_page import RasPage
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
@@ -78,7 +79,7 @@ class HealthTab(Tab):
     def keys(self) -> Sequence[FunctionKey]:
         """Return the key that shows what the selected line is about."""
         entry = self._entries[self._selected] if self._entries else None
-        return (FunctionKey("Ent", "Go to", "enter"),) if entry and (entry.gpu or entry.nic) else ()
+        return (keys.OPEN.on_bar("Go to"),) if entry and (entry.gpu or entry.nic) else ()
 
     def action_enter(self) -> None:
         """Show what the selected line is about: a link, a GPU, a NIC, or the jobs."""

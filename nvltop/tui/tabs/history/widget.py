@@ -11,7 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui import keys
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Row
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.history import chart
@@ -31,8 +32,8 @@ class HistoryTab(Tab):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "cursor(1)", "Cursor back in time"),
         Binding("right", "cursor(-1)", "Cursor on"),
-        Binding("plus,equals_sign,right_square_bracket", "span(1)", "Longer time"),
-        Binding("minus,left_square_bracket", "span(-1)", "Shorter time"),
+        Binding("right_square_bracket", "span(1)", "Longer time"),
+        Binding("left_square_bracket", "span(-1)", "Shorter time"),
         Binding("p", "pcie", "PCIe or NVLink"),
         Binding("l", "link", "The selected link, or the GPU as a whole"),
     ]
@@ -76,11 +77,7 @@ class HistoryTab(Tab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys that change the chart."""
-        return (
-            FunctionKey("+", "Longer", "span(1)"),
-            FunctionKey("-", "Short", "span(-1)"),
-            FunctionKey("p", "PCIe", "pcie"),
-        )
+        return keys.SPAN_DOWN.on_bar(), keys.SPAN_UP.on_bar(), keys.PCIE.on_bar()
 
     def move(self, by: int) -> None:
         """Select the node, a GPU or a NIC."""

@@ -9,8 +9,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from nvltop.tui import keys
 from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
 from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout
@@ -46,7 +47,7 @@ class LinksTab(Tab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the key that opens a link."""
-        return (FunctionKey("Ent", "Open", "enter"),)
+        return (keys.OPEN.on_bar(),)
 
     def move(self, by: int) -> None:
         """Move to another GPU, keeping the selected link."""

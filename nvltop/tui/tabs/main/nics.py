@@ -24,7 +24,7 @@ MIN_FOLDED: Final = 2
 
 def table(view: ViewState, width: int, height: int) -> list[Row]:
     """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on."""
-    ports, folded = fold(view.frame.nics)
+    ports, folded = fold(view.nics)
     near = nearest_port(view)
     room = max(0, height - 1 - bool(folded))
     first = first_port(view, height)
@@ -42,6 +42,8 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
         if each >= MIN_SPARKLINE_WIDTH:
             spans += _sparklines(port, view, each)
         rows.append(fit(spans, width))
+    if not ports and view.filter_text and height > 1:
+        rows.append(fit([("no NIC matches the filter; Esc clears it", "dim")], width))
     if folded and height > 1:
         rows.append(fit([(f"   + {folded} idle virtual functions", "dim")], width))
     return rows
@@ -49,7 +51,7 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
 
 def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[int, int], width: int) -> Row:
     """Return the title row, with the averaging window, and the range of visible ports if not all fit."""
-    ports = view.frame.nics
+    ports = view.nics
     head = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
         head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
@@ -96,7 +98,7 @@ def _has_risen(f: NicFrame) -> bool:
 
 def first_port(view: ViewState, height: int) -> int:
     """Return the index of the first visible port in a table of `height` lines."""
-    (ports, folded), near = fold(view.frame.nics), nearest_port(view)
+    (ports, folded), near = fold(view.nics), nearest_port(view)
     page = max(1, height - 1 - bool(folded))
     if view.nic is not None:
         return max(0, min(view.nic - page // 2, len(ports) - page))

@@ -14,7 +14,25 @@ from nvltop.tui.tabs.main.nics import nearest_port
 
 
 def status(view: ViewState) -> str:
-    """Return the status line of the selected GPU or link; empty if its row shows everything."""
+    """Return what the filter hides, and the reasons for unknown values of the selected GPU or link."""
+    return SEPARATOR.join(filter(None, (_hidden(view), _selected(view))))
+
+
+def _hidden(view: ViewState) -> str:
+    """Return what the filter hides: `filter "IB" hides 8 GPUs, 4 NICs`."""
+    if not view.filter_text:
+        return ""
+    hidden = {
+        "GPU": len(view.frame.gpus) - len(view.gpus),
+        "NIC": len(view.frame.nics) - len(view.nics),
+    }
+    parts = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in hidden.items() if count]
+    words = view.alias(view.filter_text)
+    quoted = f' "{words}"' if view.alias is str or words != view.filter_text else ""
+    return f"filter{quoted} hides {', '.join(parts) or 'nothing'}"
+
+
+def _selected(view: ViewState) -> str:
     g = view.selected
     if g is None:
         return ""

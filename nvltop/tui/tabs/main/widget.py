@@ -12,11 +12,12 @@ from textual.message import Message
 
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.memo import MemoTable
+from nvltop.tui import keys
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.dialogs.pair_page import PairPage
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import gpu_order
-from nvltop.tui.render.bars import FILTER_KEY, SEARCH_KEY, SORT_KEY, FunctionKey
 from nvltop.tui.render.row import Row
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
@@ -82,8 +83,8 @@ class MainTab(SearchableTab):
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of the tab; F5 names the pane that it would show next, if one is hidden."""
         following = self._next_pane()
-        swap = () if following is None else (FunctionKey("F5", PANE_KEYS[following], "swap"),)
-        return (SEARCH_KEY, FILTER_KEY, *swap, SORT_KEY)
+        swap = () if following is None else (keys.SWAP.on_bar(PANE_KEYS[following]),)
+        return (keys.SEARCH.on_bar(), keys.FILTER.on_bar(), *swap, keys.SORT.on_bar())
 
     def _next_pane(self) -> str | None:
         """Return the pane that F5 would show next, empty for the original layout; None if all are shown."""
@@ -141,7 +142,7 @@ class MainTab(SearchableTab):
         key = (
             (states, view.nic, history, history.generation, half_s),
             history.cell_at(history.now_s, 2 * half_s),
-            (at, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
+            (at, view.filter_text, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
         # A blank separates it from a panel at its right.
         gap = int(at.x + at.width < self.size.width)
@@ -221,7 +222,7 @@ class MainTab(SearchableTab):
             self.request_draw()
 
     def _open_nic(self, row: int) -> None:
-        ports, _ = nics.fold(self.view.frame.nics)
+        ports, _ = nics.fold(self.view.nics)
         if row < len(ports):
             self.open_page(NicPage(self.view, self.output, ports[row].nic.device, ports[row].port.port))
 
@@ -238,15 +239,24 @@ class MainTab(SearchableTab):
         """Request that the GPUs are listed again."""
         self.post_message(self.OrderChanged())
 
-    def search(self, text: str) -> None:
-        """Select the next GPU whose number, name, bus id or UUID contains a text."""
-        view = self.view
-        for step in range(len(view.gpus)):
-            place = (view.gpu + step) % len(view.gpus)
-            if text and text.lower() in gpu_order.search_text(view.gpus[place]):
-                view.gpu = place
-                break
-        self.request_draw()
+    def listed_texts(self) -> Sequence[str]:
+        """Return the text of each GPU, or of each NIC if they have the focus, that a search examines."""
+        if self.view.nic is not None:
+            return [gpu_order.nic_search_text(f) for f in nics.fold(self.view.nics)[0]]
+        return [gpu_order.search_text(g) for g in self.view.gpus]
+
+    def all_texts(self) -> Sequence[str]:
+        """Return the text of each GPU and NIC that the filter examines."""
+        frame = self.view.frame
+        return [*map(gpu_order.search_text, frame.gpus), *map(gpu_order.nic_search_text, frame.nics)]
+
+    def selected_row(self) -> int:
+        """Return the position of the selected GPU or NIC in its list."""
+        return self.view.gpu if self.view.nic is None else self.view.nic
+
+    def select_row(self, row: int) -> None:
+        """Select a listed GPU or NIC."""
+        self.view.move(row - self.selected_row(), "gpus" if self.view.nic is None else "nics")
 
     def action_focus(self, where: str) -> None:
         """Move the focus to the matrix or the NICs, or back to the GPUs."""
@@ -301,7 +311,10 @@ class MainTab(SearchableTab):
         self.request_draw()
 
     def action_back(self) -> None:
-        """Go back to the GPUs."""
+        """Go back to the GPUs; at the GPUs, clear the filter."""
+        if self.view.focus == "gpus":
+            self.action_clear_filter()
+            return
         self.view.focus_list("gpus")
         self.request_draw()
 
@@ -342,19 +355,32 @@ class MainTab(SearchableTab):
             first = matrix.VisibleColumns.of(view, panel.width).first
             cell = matrix.cell_at(view, x, y, self._first_row, first)
             if cell and max(cell) < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.output, *cell))
+                self._click_cell(*cell, twice=twice)
         elif panel.name == "links" and view.selected:
             row = self._first_link + y - 1
             if y and row < len(view.selected.links):
                 view.focus_list("links")
                 view.link = row
+                if twice:
+                    self.action_enter()
         elif panel.name == "nics" and y:
             row = nics.first_port(view, panel.height) + y - 1
-            if row < len(nics.fold(view.frame.nics)[0]):
+            if row < len(nics.fold(view.nics)[0]):
                 view.focus_list("nics")
                 view.nic = row
                 if twice:
                     self._open_nic(row)
+
+    def _click_cell(self, row: int, column: int, *, twice: bool) -> None:
+        """Select a cell of the matrix, or open the page of its pair."""
+        view = self.view
+        uuid = view.frame.gpus[row].gpu.uuid
+        listed = [g.gpu.uuid for g in view.gpus]
+        if twice:
+            self.open_page(PairPage(view, self.output, row, column))
+        elif uuid in listed:
+            view.focus_list("matrix")
+            view.gpu, view.column = listed.index(uuid), column
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""

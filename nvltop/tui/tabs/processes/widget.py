@@ -11,8 +11,9 @@ from textual.binding import Binding, BindingType
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
+from nvltop.tui import keys
 from nvltop.tui.dialogs.ras_page import RasPage
-from nvltop.tui.render.bars import FunctionKey
+from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.processes import rows
@@ -88,7 +89,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         return "COMMAND"
 
     def search_text(self, item: ProcessEntry) -> str:
-        """Return the text that search and filter examine, including command and job."""
+        """Return the text that search and filter examine: its cells, the command and the job."""
         command = rows.command(item.process) if item.process else ""
         return normalize(f"{super().search_text(item)} {command} {item.job.label}").lower()
 
@@ -102,8 +103,8 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Add tree and kill."""
-        tree = FunctionKey("F5", "List" if self._tree and not self.sort else "Tree", "tree")
-        return (*super().keys(), tree, FunctionKey("F9", "Kill", "kill"))
+        tree = keys.TREE.on_bar("List" if self._tree and not self.sort else "Tree")
+        return (*super().keys(), tree, keys.KILL.on_bar())
 
     def action_tree(self) -> None:
         """Switch between the tree of jobs and a list."""
