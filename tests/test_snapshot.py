@@ -37,6 +37,7 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.nvml.demo_nodes import NODES
 from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json
@@ -50,6 +51,7 @@ from nvltop.snapshot.sections.inputs import escape_markdown
 NAMES = {"aurora-gpu17": "node-", "acme.example": "domain-", "jdoe": "user-"}
 USER, HOST = "asmith-lab", "aurora-gpu17.acme.example"
 POD = "1b2c3d4e-1111-2222-3333-444455556666"
+WITHOUT_GPU = ("no-gpu", "no-driver", "no-library", "version-mismatch")
 WORDS = ("Tr0ub4dor", "hunter2", "sk-proj-AbC123xyz789", "ghp_16C7e42F292c69")
 ARGUMENTS = (
     f"train.py --password={WORDS[0]} --api-key {WORDS[1]} OPENAI={WORDS[2]} "
@@ -439,9 +441,9 @@ def visible_lines(markdown: str) -> int:
     return count
 
 
-@pytest.mark.parametrize("node", ["dgx-h100", "dgx2", "rtx3090-pair", "gb200-tray"])
+@pytest.mark.parametrize("node", [node for node in NODES if node not in WITHOUT_GPU])
 def test_the_report_of_a_healthy_node_is_short(shoot, node):
-    report = shoot(node, "training", change=lambda frame: frame)[0].report
+    report = shoot(node, "training", 3.0, change=lambda frame: frame)[0].report
     assert visible_lines(report) <= 60
     assert "<summary>Versions</summary>" in report
     assert "## Link errors" not in report

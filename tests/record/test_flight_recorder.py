@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -24,9 +25,16 @@ from nvltop.model import (
     Tick,
     known,
 )
-from nvltop.record.flight_recorder import MAX_BYTES, FlightRecorder, join
+from nvltop.record.flight_recorder import (
+    FULL_SEGMENTS,
+    FULL_SHARE,
+    MAX_BYTES,
+    SEGMENT_S,
+    FlightRecorder,
+    join,
+)
 from nvltop.record.format import RecordingError
-from nvltop.record.reader import open_recording
+from nvltop.record.reader import open_recording, time_of
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import ReplaySource
 
@@ -56,29 +64,12 @@ def computed(items):
     return [i for i in items if isinstance(i, Reading) and isinstance(i.data, ComputeActivity)]
 
 
-def but_compute(items):
-    """Leave out what is joined rather than left out."""
-    return [i for i in items if not (isinstance(i, Reading) and isinstance(i.data, ComputeActivity))]
-
-
-def each_second(items):
-    """Leave out counters and ticks of the three quarters that do not begin a second."""
-    return [
-        item
-        for item in items
-        if not (isinstance(item, Tick) or (isinstance(item, Reading) and isinstance(item.data, LinkCounters)))
-        or round((item.mono_s if isinstance(item, Tick) else item.start_s) * 4) % 4 == 0
-        or item is items[-1]
-    ]
-
-
 def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
     items, redact = simulate(seconds=8), Redactor(NAMES)
     ring = FlightRecorder(redact)
     for item in items:
         ring.write(item)
-    kept = but_compute(read(tmp_path / "run.gz", ring.recording()))
-    assert kept == [redact(item) for item in but_compute(each_second(items))]
+    assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in items]
     # Asking ends nothing.
     later = Tick(round(items[-1].mono_s + 1, 6), items[-1].wall_s + 1, 1.0, "stuck")
     ring.write(later)
@@ -86,21 +77,25 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
-    items, redact, limit = simulate(seconds=240), Redactor(NAMES), 1 << 16
+    items, redact, limit = simulate(seconds=345), Redactor(NAMES), 1 << 18
     ring = FlightRecorder(redact, limit)
     for item in items:
         ring.write(item)
         assert ring.size <= limit
     kept = read(tmp_path / "run.gz", ring.recording())
-    assert len(kept) < len(each_second(items))
     assert isinstance(kept[0], Inventory)
     groups = {i.group for i in items if isinstance(i, Reading)}
     ticks = [i for i in kept if isinstance(i, Tick)]
-    assert computed(kept)
     assert {i.group for i in kept[: kept.index(ticks[0])] if isinstance(i, Reading)} == groups
-    # After that nothing is missing, and nothing is repeated.
-    tail = but_compute(kept[kept.index(ticks[1]) :])
-    assert tail == [redact(item) for item in but_compute(each_second(items))][-len(tail) :]
+    # The last minutes are complete; before them one second follows another.
+    late = next(i for i, item in enumerate(items) if time_of(item) > items[-1].mono_s - 15)
+    newest = [redact(item) for item in items[late:]]
+    assert kept[-len(newest) :] == newest
+    gaps = [b.mono_s - a.mono_s for a, b in pairwise(ticks)]
+    thin = [gap for gap in gaps if gap > 0.9]
+    assert thin == pytest.approx([1.0] * len(thin), abs=0.3)
+    assert len(thin) > 60
+    assert all(gap > 0.9 for gap in gaps[1:60])
     assert ReplaySource(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
 
 
@@ -133,8 +128,7 @@ def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds
             break
         if asks:
             ring.recording()
-    kept = read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording())
-    assert kept == each_second(items)
+    assert read(tmp_path_factory.mktemp("ring") / "run.gz", ring.recording()) == items
 
 
 def test_names_of_what_waits_are_known_to_whoever_redacts_texts():
@@ -176,23 +170,23 @@ def test_nothing_private_is_kept(tmp_path):
     assert "train.py" in text
 
 
-@pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
-def test_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simulate, node):
-    items, redact = simulate(node, seconds=12), Redactor(NAMES)
+@pytest.mark.parametrize("node", ["h100-two", "gb200-two"])
+def test_older_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simulate, node):
+    items, redact = simulate(node, seconds=400), Redactor(NAMES)
     ring = FlightRecorder(redact)
     ring.write(*items)
-    kept = computed(read(tmp_path / "run.gz", ring.recording()))
-    # Of each GPU the last span may not cover a second yet.
-    ends = {r.gpu: r.end_s for r in kept}
-    all_ = [r for r in computed(map(redact, items)) if r.end_s <= ends[r.gpu]]
-    assert len(kept) < 0.5 * len(all_)
-    for gpu in ends:
+    read_back = read(tmp_path / "run.gz", ring.recording())
+    older = items[-1].mono_s - FULL_SEGMENTS * SEGMENT_S
+    kept = [r for r in computed(read_back) if r.end_s < older]
+    for gpu in {r.gpu for r in kept}:
+        own = [r for r in kept if r.gpu == gpu]
+        all_ = [r for r in computed(map(redact, items)) if r.gpu == gpu and r.end_s <= own[-1].end_s]
+        assert len(own) < 0.5 * len(all_)
         for of in (lambda d: d.sm, lambda d: d.dram):
-            whole = [
-                [(r.end_s - r.start_s) * of(r.data) for r in rs if r.gpu == gpu and known(of(r.data))]
-                for rs in (kept, all_)
+            sums = [
+                sum((r.end_s - r.start_s) * of(r.data) for r in rs if known(of(r.data))) for rs in (own, all_)
             ]
-            assert sum(whole[0]) == pytest.approx(sum(whole[1]), abs=0.02)
+            assert sums[0] == pytest.approx(sums[1], abs=0.05)
 
 
 def test_spans_that_do_not_follow_one_another_stay_apart():
@@ -208,13 +202,16 @@ def test_spans_that_do_not_follow_one_another_stay_apart():
 
 
 def test_it_holds_about_half_an_hour_of_a_dgx_h100_at_work(simulate):
-    ring, sizes = FlightRecorder(Redactor(NAMES)), []
-    items = simulate("dgx-h100", seconds=150)
+    """Measured: 0.21 MB for each of the last minutes, 0.09 MB for each one before."""
+    ring = FlightRecorder(Redactor(NAMES))
+    items, sizes = simulate("dgx-h100", seconds=150), []
     for part in (items[: len(items) // 5], items[len(items) // 5 :]):
         ring.write(*part)
         ring.recording()
-        sizes.append(ring.size)
-    assert MAX_BYTES / (sizes[1] - sizes[0]) * 120 == pytest.approx(1800, rel=0.25)
+        sizes.append((ring._full.size, ring._thinned.size))
+    full, thinned = ((b - a) / 120 for a, b in zip(*sizes, strict=True))
+    assert full * FULL_SEGMENTS * SEGMENT_S < FULL_SHARE * MAX_BYTES
+    assert (1 - FULL_SHARE) * MAX_BYTES / thinned == pytest.approx(1800, rel=0.25)
 
 
 def test_clear(tmp_path, simulate):
