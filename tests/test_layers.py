@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT_TEXTUAL = re.compile(
-    r"nvltop\.tui\.(offscreen|shell\..*|widgets\..*|tabs\.\w+\.widget|dialogs\.\w+_page)"
+    r"nvltop\.tui\.(offscreen|shell\..*|widgets\..*|tabs\.\w+\.widget|dialogs\.\w+_page|fleet\.(app|screen|\w+_tab|\w+_page))"
 )
 HEAVY = ("textual", "rich", "plotext")
 

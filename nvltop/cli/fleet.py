@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from nvltop.cli.exit_codes import NO_ANSWER, OK, CommandError, usage_error
 from nvltop.fleet import demo_fleets
+from nvltop.text import print_message
 
 if TYPE_CHECKING:
     from nvltop.fleet.source import Source
@@ -64,6 +65,14 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
 
     interval_s = max(MIN_INTERVAL_S, options.delay or options.interval or INTERVAL_S)
     source = _source(options)
+    if on_screen:
+        from nvltop.cli.options import read_settings
+        from nvltop.tui.fleet.app import run as show_screen
+
+        outcome = show_screen(source, read_settings(options, on_screen), interval_s)
+        for line in outcome.message.splitlines():
+            print_message(line)
+        return outcome.code
     try:
         reports = options.max_iterations or 1
         print_reports(source, ReportOptions(options.json, reports, interval_s, options.ascii))

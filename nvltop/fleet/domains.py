@@ -35,6 +35,7 @@ def _domain(key: str, members: list[Node]) -> Domain:
         links_up=PartialSum.of(n.links_up for n in members),
         tx=PartialSum.of(n.tx for n in members),
         rx=PartialSum.of(n.rx for n in members),
+        limit=PartialSum.of(PartialSum(n.limit) for n in members),
         errors=PartialSum.of(n.errors for n in members),
     )
 

@@ -96,6 +96,8 @@ class Node:
     """Bytes/s of both directions together, where the exporter does not separate them."""
     limit_share: Maybe[float] = NOT_READ
     """Busier direction as a share of what NCCL reaches on the links that are up, 0 to 1."""
+    limit: Maybe[float] = NOT_READ
+    """Bytes/s in one direction that NCCL reaches on the links that are up."""
     errors: PartialSum = PartialSum(NOT_READ)
     """Link errors in the error window; `unknown` counts GPUs."""
     step_s: Maybe[float] = NOT_READ
@@ -126,6 +128,7 @@ class Domain:
     tx: PartialSum
     """`unknown` of each sum counts nodes."""
     rx: PartialSum
+    limit: PartialSum
     errors: PartialSum
 
     @property

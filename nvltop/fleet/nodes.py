@@ -95,6 +95,7 @@ def answering(member: Member, name: str, values: Values, errors: PartialSum, tim
     elif gpus is not None and not linked:
         up = PartialSum(0.0)
     tx, rx = (_rate(numbers, way, linked) for way in ("tx", "rx"))
+    limit = _limit(numbers, up)
     verdict = values.texts.get("verdict")
     return Node(
         member.key,
@@ -110,7 +111,8 @@ def answering(member: Member, name: str, values: Values, errors: PartialSum, tim
         tx=tx,
         rx=rx,
         combined=_combined(numbers, gpus or 0),
-        limit_share=_limit_share(numbers, tx, rx, up),
+        limit_share=_limit_share(limit, tx, rx),
+        limit=limit,
         errors=errors,
         step_s=numbers["step"] if numbers.get("step", 0) > 0 else Missing("no step period"),
         verdict=verdict or Missing("not in the metrics"),
@@ -136,6 +138,7 @@ def silent(member: Member, name: str, why: Missing) -> Node:
         rx=unknown,
         combined=why,
         limit_share=why,
+        limit=why,
         errors=unknown,
         step_s=why,
         verdict=why,
@@ -166,11 +169,14 @@ def _combined(numbers: Mapping[str, float], gpus: int) -> Maybe[float]:
     return numbers["both"]
 
 
-def _limit_share(
-    numbers: Mapping[str, float], tx: PartialSum, rx: PartialSum, up: PartialSum
-) -> Maybe[float]:
+def _limit(numbers: Mapping[str, float], up: PartialSum) -> Maybe[float]:
+    if not known(up.complete):
+        return Missing("the links of a GPU are unknown")
+    return numbers["limit"] if numbers.get("limit", 0) > 0 else Missing("the speed of the links is unknown")
+
+
+def _limit_share(limit: Maybe[float], tx: PartialSum, rx: PartialSum) -> Maybe[float]:
     out, into = tx.complete, rx.complete
-    if not known(out) or not known(into) or not known(up.complete):
-        return Missing("a GPU is unknown")
-    limit = numbers.get("limit", 0.0)
-    return max(out, into) / limit if limit > 0 else Missing("the speed of the links is not known")
+    if not known(out) or not known(into):
+        return Missing("the traffic of a GPU is unknown")
+    return max(out, into) / limit if known(limit) else limit

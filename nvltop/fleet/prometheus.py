@@ -45,6 +45,16 @@ class PrometheusSource:
         """Return that the nodes are real."""
         return ""
 
+    @property
+    def name(self) -> str:
+        """Return the address."""
+        return str(self.address)
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Return the number of requests and the bytes of their answers, compressed."""
+        return self.client.requests, self.client.received_bytes
+
     def instant(self, query: Query) -> Answer:
         """Return the values of a query now."""
         data, warnings = self._get("/api/v1/query", {"query": self._text(query)})

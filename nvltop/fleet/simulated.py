@@ -49,6 +49,16 @@ class SimulatedSource:
         """Return the name of the rack and of the scenario."""
         return f"nvl72 ({self._scenario})"
 
+    @property
+    def name(self) -> str:
+        """Return what is simulated."""
+        return self.simulated
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Return that nothing is sent."""
+        return 0, 0
+
     def instant(self, query: Query) -> Answer:
         """Return the values of a query now."""
         now_s = self._clock()
@@ -94,14 +104,17 @@ class SimulatedSource:
         elif query.name == "errors":
             yield from self._errors(now_s)
         elif query.name in ("gpus", "gpu_history"):
-            for tray in self._answering(now_s):
-                for gpu in range(GPUS):
-                    yield from self._gpu(tray, gpu, now_s)
+            for tray, gpu in self._chosen(query, now_s):
+                yield from self._gpu(tray, gpu, now_s, query.name == "gpu_history")
         elif query.name in ("links", "link_history"):
-            for tray in self._answering(now_s):
-                for gpu in range(GPUS):
-                    for link in range(LINKS):
-                        yield from self._link(tray, gpu, link, now_s)
+            for tray, gpu in self._chosen(query, now_s):
+                for link in range(LINKS):
+                    yield from self._link(tray, gpu, link, now_s, query.name == "link_history")
+
+    def _chosen(self, query: Query, now_s: float) -> list[tuple[int, int]]:
+        """Return tray and GPU of each GPU that a query is about."""
+        places = [(tray, gpu) for tray in self._answering(now_s) for gpu in range(GPUS)]
+        return [place for place in places if _matches(query, Sample(_gpu_labels(*place), 0.0))]
 
     def _answering(self, now_s: float) -> list[int]:
         gone = self._scenario == "tray-silent" and now_s > self._fault_s
@@ -111,8 +124,8 @@ class SimulatedSource:
         return now_s - now_s % SCRAPE_S
 
     def _working(self, now_s: float) -> bool:
-        """Return whether the job runs; it stops with the tray or the link that it needs."""
-        return self._scenario not in ("xid", "tray-silent") or now_s < self._fault_s
+        """Return whether the job runs; a link that fails ends it, an exporter that fails does not."""
+        return self._scenario != "xid" or now_s < self._fault_s
 
     def _link_rate(self, tray: int, gpu: int, link: int, way: str, now_s: float) -> float:
         if not self._working(now_s):
@@ -175,11 +188,13 @@ class SimulatedSource:
     def _weak_errors(self, now_s: float) -> float:
         return float(round(ERRORS_PER_HOUR * min(1.0, max(0.0, now_s - self._fault_s) / 3600)))
 
-    def _gpu(self, tray: int, gpu: int, now_s: float) -> Iterator[Sample]:
+    def _gpu(self, tray: int, gpu: int, now_s: float, history: bool) -> Iterator[Sample]:
         labels = _gpu_labels(tray, gpu)
         down = self._down(tray, now_s) if gpu == CULPRIT[1] else 0
         for way in ("tx", "rx"):
             yield _value(way, self._gpu_rate(tray, gpu, way, now_s), labels)
+        if history:
+            return
         yield _value("state", 1, labels | {"state": "ok"})
         yield _value("links", LINKS, labels)
         yield _value("links_up", LINKS - down, labels)
@@ -191,13 +206,15 @@ class SimulatedSource:
         yield _value("temperature", (58 if busy else 38) + (tray * 3 + gpu) % 7, labels)
         yield _value("uptime", now_s - self._fault_s + 86400 * 9, labels)
 
-    def _link(self, tray: int, gpu: int, link: int, now_s: float) -> Iterator[Sample]:
+    def _link(self, tray: int, gpu: int, link: int, now_s: float, history: bool) -> Iterator[Sample]:
         labels = _link_labels(tray, gpu, link)
         down = self._down(tray, now_s) and (tray, gpu, link) == CULPRIT
         weak = self._scenario == "link-degraded" and (tray, gpu, link) == WEAK_LINK
         if not down:
             for way in ("tx", "rx"):
                 yield _value(way, self._link_rate(tray, gpu, link, way, now_s), labels)
+        if history:
+            return
         yield _value("state", 1, labels | {"state": "down" if down else "active"})
         yield _value("speed", SPEED, labels)
         yield _value("errors", self._weak_errors(now_s) if weak else 0, labels)

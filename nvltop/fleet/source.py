@@ -65,6 +65,14 @@ class Source(Protocol):
     def simulated(self) -> str:
         """Name of the simulated group of nodes; empty if it is real."""
 
+    @property
+    def name(self) -> str:
+        """Name of the source for people: its address, or what it simulates."""
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Number of requests since the start, and bytes of their answers."""
+
     def instant(self, query: Query) -> Answer:
         """Return the values of a query now."""
 

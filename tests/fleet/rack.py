@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 TRAYS = 18
@@ -25,10 +26,38 @@ def parsed(template: str) -> list[Line]:
     """Return name, labels and value of each sample of a page."""
     found = []
     for text in template.splitlines():
-        match = _LINE.fullmatch(text) or re.fullmatch(r"(\w+)()\s(\S+)", text)
+        match = _LINE.fullmatch(text) or re.fullmatch(r"(\w+)() (\S+)", text)
         if match and not text.startswith("#") and match[1].startswith("nvltop_"):
             found.append((match[1], match[2], float(match[3])))
     return found
+
+
+def tray_page() -> str:
+    """Return what nvltop exports of a tray, as far as many nodes are concerned."""
+    out = ["nvltop_gpus 4", "nvltop_frame_age_seconds 0.25", "nvltop_driver_up 1"]
+    out += [f'nvltop_verdict{{verdict="{name}"}} {int(name == "carrying")}' for name in ("carrying", "idle")]
+    for gpu in range(4):
+        here = f'gpu="{gpu}",UUID="GPU-{gpu}"'
+        fabric = 'cluster_uuid="7b1e55aa-9002",clique_id="1",state="completed"'
+        out += [f'nvltop_gpu_info{{{here},tray="6",slot="14"}} 1', f"nvltop_fabric_info{{{here},{fabric}}} 1"]
+        out += [
+            f'nvltop_gpu_state{{{here},state="{s}"}} {int(s == "ok")}' for s in ("ok", "lost", "unreadable")
+        ]
+        out += [f"nvltop_nvlink_links{{{here}}} 18", f"nvltop_nvlink_links_active{{{here}}} 18"]
+        out += [f"nvltop_nvlink_speed_bytes_per_second{{{here}}} 9e11"]
+        out += [f"nvltop_nvlink_ceiling_ratio{{{here}}} 0.76", f"nvltop_gpu_power_watts{{{here}}} 900"]
+        for link in range(18):
+            its = f'{here},link="{link}"'
+            out += [
+                f'nvltop_link_{way}_bytes_total{{{its},counter="data"}} 1e12'
+                for way in ("transmit", "receive")
+            ]
+            out += [f'nvltop_link_errors_total{{{its},kind="{kind}"}} 5' for kind in ("effective", "symbol")]
+            out += [
+                f'nvltop_link_state{{{its},state="active"}} 1',
+                f"nvltop_link_speed_bytes_per_second{{{its}}} 5e10",
+            ]
+    return "\n".join(out)
 
 
 class Rack:
@@ -148,9 +177,9 @@ class Rack:
 
 
 def main() -> None:
-    """Serve the page in a file as a rack; print its port and take commands."""
-    with open(sys.argv[1], encoding="utf-8") as file:
-        rack = Rack(file.read())
+    """Serve a rack, with the page in a file if one is named; print its port and take commands."""
+    page = Path(sys.argv[1]).read_text() if len(sys.argv) > 1 else tray_page()
+    rack = Rack(page)
     print(rack.port, flush=True)
     for line in sys.stdin:
         tray, _, mode = line.strip().partition(" ")

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvltop.export import activity, gpus, links, node
+from nvltop.export.metric_set import MetricSpec
 from nvltop.fleet import select
 from nvltop.fleet.domains import domains, natural
 from nvltop.fleet.errors import LinkErrors
@@ -127,6 +129,23 @@ def test_every_query_restricts_every_metric(recorded):
         metrics = re.findall(r'\b((?:nvltop_|nvltop:|DCGM_FI_)[\w:]+)(?=[^"\w:])(\{job="x"\})?', text)
         assert metrics
         assert all(matched for _, matched in metrics), (name, text)
+
+
+def exported() -> set[str]:
+    """Return the names of the metrics of the exporter."""
+    found = set()
+    for module in (activity, gpus, links, node):
+        values = [
+            v for thing in vars(module).values() for v in (thing if isinstance(thing, tuple) else (thing,))
+        ]
+        specs = [getattr(value, "metric", value) for value in values]
+        found |= {spec.full_name for spec in specs if isinstance(spec, MetricSpec)}
+    return found
+
+
+def test_every_metric_in_a_query_is_exported():
+    text = " ".join(promql(Query(name, 60.0, 3600.0)) for name in NAMES.split())
+    assert set(re.findall(r"\bnvltop_\w+", text)) - {VALUE_LABEL} <= exported()
 
 
 def test_names_sort_by_their_numbers():

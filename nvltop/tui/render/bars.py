@@ -87,16 +87,22 @@ def _state(view: ViewState, compared: str) -> list[TextRun]:
 
 
 def function_bar(
-    view: ViewState, width: int, tab_keys: Sequence[FunctionKey], status: str
+    view: ViewState,
+    width: int,
+    tab_keys: Sequence[FunctionKey],
+    status: str,
+    common: Sequence[FunctionKey] | None = None,
 ) -> tuple[Row, ClickAreas]:
     """Return the function bar with the common keys and those of a tab, and the areas of the keys.
 
     `status`, a line about the selected row, is shown at the right end. If there is not enough room, the last
     keys are left out, but never Help and Quit, and in a replay never its keys. Such a key also has a letter,
-    which the help shows.
+    which the help shows. `common` replaces the common keys of the main screen, except Quit.
     """
     record = [] if view.replay else [keys.RECORD.on_bar("Stop" if view.recording else "")]
-    shown = [keys.HELP.on_bar(), keys.SETUP.on_bar(), *tab_keys, *record, keys.SNAPSHOT.on_bar()]
+    if common is None:
+        common = (keys.HELP.on_bar(), keys.SETUP.on_bar(), *record, keys.SNAPSHOT.on_bar())
+    shown = [*common, *tab_keys]
     shown.sort(key=_key_order)
     last = [entry.on_bar() for entry in keys.REPLAY_KEYS if entry.action] if view.replay else []
     if view.replay and view.replay.paused:

@@ -125,17 +125,19 @@ class HelpScreen(DismissOnce[None]):
         Binding("escape,q,f1,h,question_mark,f10,enter", "dismiss", "Close"),
     ]
 
-    def __init__(self, cost: Callable[[], str]) -> None:
+    def __init__(self, cost: Callable[[], str], title: str = HELP_TITLE, text: str = "") -> None:
+        """Show a text, by default that about the main screen."""
         super().__init__()
+        self._title, self._text = title, text or help_text()
         self._cost = cost
         self._costs = Static(f"  {cost()}", markup=False)
 
     def compose(self) -> ComposeResult:
         """Show title, cost and text."""
         with VerticalScroll():
-            yield Static(HELP_TITLE, markup=False)
+            yield Static(self._title, markup=False)
             yield self._costs
-            yield Static(help_text(), markup=False)
+            yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:
         """Update the cost regularly."""

@@ -29,6 +29,8 @@ class ListTab(SearchableTab, Generic[T]):
     COLUMNS: ClassVar[Sequence[Column]] = ()
     FIRST_SORT: ClassVar[str] = ""
     """Initial sort column, in descending order."""
+    MIN_TAIL: ClassVar[int] = 0
+    """Columns of the screen that the part to the right of the columns needs at least."""
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
@@ -120,7 +122,7 @@ class ListTab(SearchableTab, Generic[T]):
         self._titles_at = len(above)
         room = at.height - self._titles_at - 1
         self._first = first_shown(self._first, self._selected, len(self._items), room)
-        columns = fit_columns(self.columns, at.width)
+        columns = fit_columns(self.columns, at.width - self.MIN_TAIL)
         self._list.show([*above, self._title(columns, at.width), *self._rows(columns, at.width, room)])
 
     def _arrange(self) -> None:

@@ -123,8 +123,14 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         Binding("left", "turn(-1)", "Value before"),
     ]
 
-    def __init__(self, settings: Settings, change: Callable[[Settings], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        change: Callable[[Settings], None],
+        lines: Sequence[SettingLine] = SETTING_LINES,
+    ) -> None:
         super().__init__()
+        self._lines = lines
         self._before = self._settings = settings
         self._change = change
         self._list = OptionList(*(Option(text) for text in self._texts()), markup=False)
@@ -140,14 +146,14 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._list.highlighted = 0
 
     def _texts(self) -> list[str]:
-        return [f"{line.label:20} {_words(line.get(self._settings))}" for line in SETTING_LINES]
+        return [f"{line.label:20} {_words(line.get(self._settings))}" for line in self._lines]
 
     def action_turn(self, by: int) -> None:
         """Change the highlighted setting."""
         at = self._list.highlighted
         if at is None:
             return
-        self._settings = SETTING_LINES[at].turned(self._settings, by)
+        self._settings = self._lines[at].turned(self._settings, by)
         self._list.replace_option_prompt_at_index(at, self._texts()[at])
         self._change(self._settings)
 

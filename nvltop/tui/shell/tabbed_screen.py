@@ -1,0 +1,237 @@
+"""A screen of tabs that consist of rows, drawn directly where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.reactive import Reactive
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from nvltop.tui.render.bars import ClickAreas
+from nvltop.tui.render.row import Row
+from nvltop.tui.shell import terminal, textual_private
+from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.prompt import Prompt
+from nvltop.tui.widgets.rows_widget import RowsWidget
+from nvltop.tui.widgets.tab import Tab
+
+STALL_RETRY_S: Final = 0.03
+"""Time after which drawing is tried again on a terminal that accepts no output."""
+SYNC_START: Final = "\x1b[?2026h"
+SYNC_END: Final = "\x1b[?2026l"
+"""Escape sequences of synchronized output: the terminal shows all changes between them at once."""
+ROW_WIDGETS: Final = (Screen, Tab, Horizontal, RowsWidget)
+"""Widgets that contain nothing but rows; any other widget may cover them."""
+
+
+class TabbedScreen(Screen[None]):
+    """Header, tab row, the current tab, function bar; subclasses implement the methods that raise.
+
+    `draw_frame` brings it up to date.
+    """
+
+    DEFAULT_CSS = """
+    TabbedScreen {
+        #header { height: 4; }
+        #tabs { height: 1; }
+        #keys { height: 1; dock: bottom; }
+        Prompt { height: 1; dock: bottom; display: none; }
+    }
+    """
+    AUTO_FOCUS = ""
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Textual's own attribute draws the whole screen again whenever the focus moves."""
+    BLANK = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,h,question_mark", "app.help", "Help"),
+        Binding("f2,S", "app.setup", "Setup"),
+        Binding("f10,q", "app.quit", "Quit"),
+        Binding("tab", "next_tab(1)", "Next tab", priority=True),
+        Binding("shift+tab", "next_tab(-1)", "Previous tab", priority=True),
+        Binding("Z", "app.pause", "Pause"),
+    ]
+
+    writes_directly = True
+    """Whether changes of rows may bypass Textual; see `direct_output`."""
+
+    def __init__(self, tabs: Sequence[Tab], output: DirectOutput) -> None:
+        super().__init__()
+        self._output = output
+        self._header = RowsWidget(output, "header")
+        self._tabs = RowsWidget(output, "tabs")
+        self._keys = RowsWidget(output, "keys")
+        self._prompt = Prompt()
+        self._retry: Timer | None = None
+        """Set while the terminal accepts no output."""
+        self.tabs = tuple(tabs)
+        self.tab: Tab = self.tabs[0]
+        """The current tab of the tab row."""
+        self.page: Tab | None = None
+        """The page that covers the current tab until Esc; None if there is none."""
+        self._tab_clicks: ClickAreas = []
+        self._key_clicks: ClickAreas = []
+
+    def header_rows(self, width: int) -> Sequence[Row]:
+        """Return the rows of the header."""
+        raise NotImplementedError
+
+    def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
+        """Return the tab row and the areas of the tabs."""
+        raise NotImplementedError
+
+    def key_row(self, width: int) -> tuple[Row, ClickAreas]:
+        """Return the function bar for the visible tab, and the areas of the keys."""
+        raise NotImplementedError
+
+    def below_tabs(self) -> Iterable[RowsWidget]:
+        """Return the widgets between the tab row and the tab."""
+        return ()
+
+    def compose(self) -> ComposeResult:
+        """Stack the parts as in htop: meters, tab row, list, function bar."""
+        yield self._header
+        yield self._tabs
+        yield from self.below_tabs()
+        yield from self.tabs
+        yield self._keys
+        yield self._prompt
+
+    def on_mount(self) -> None:
+        """Begin with the first tab."""
+        self._show(self.tab)
+
+    @property
+    def visible_tab(self) -> Tab:
+        """The tab or page between the tab row and the function bar."""
+        return self.page or self.tab
+
+    def draw_frame(self) -> None:
+        """Draw the view; send only changes, and nothing while the terminal accepts no output."""
+        if not self.is_mounted:
+            return
+        if not self.app.is_headless and terminal.is_stalled():
+            # Often it is only busy with the last frame. The response to a key must not wait for the next.
+            if self._retry is None:
+                self._retry = self.set_timer(STALL_RETRY_S, self._retry_frame)
+            return
+        if self._is_rows_only():
+            with self._output.frame(self.app.console, self._write):
+                self.draw()
+        else:
+            self.draw()
+
+    def _is_rows_only(self) -> bool:
+        """Whether the screen shows only rows, and no widget is about to move."""
+        return (
+            self.writes_directly
+            and self.app.screen is self
+            and not self.app.is_headless
+            and textual_private.shows_only(self, ROW_WIDGETS)
+        )
+
+    def _write(self, changes: str) -> None:
+        """Send changes to the terminal, which shows them all at once if it can."""
+        if textual_private.has_synchronized_output(self.app):
+            changes = f"{SYNC_START}{changes}{SYNC_END}"
+        textual_private.write_to_terminal(self.app, changes)
+
+    def draw(self) -> None:
+        """Update the rows of all parts; they are sent directly, or later by Textual."""
+        width = self.size.width
+        self._header.show(self.header_rows(width))
+        names = [tab.title() for tab in self.tabs]
+        row, self._tab_clicks = self.tab_row(width, names, self.tabs.index(self.tab))
+        self._tabs.show([row])
+        self.visible_tab.draw()
+        row, self._key_clicks = self.key_row(width)
+        self._keys.show([row])
+
+    def _retry_frame(self) -> None:
+        self._retry = None
+        self.draw_frame()
+
+    def _show(self, tab: Tab) -> None:
+        """Show a tab or page."""
+        for other in self.query(Tab):
+            other.display = other is tab
+        tab.focus()
+        if tab.size:
+            # It was shown before, so its size is usually right already.
+            self.draw()
+        # Textual sets the sizes of the widgets before the next refresh.
+        self.call_after_refresh(self.draw_frame)
+
+    async def action_show_tab(self, index: int) -> None:
+        """Show the tab at a position of the tab row."""
+        if index < len(self.tabs):
+            self.tab = self.tabs[index]
+            await self._close()
+
+    async def action_next_tab(self, way: int) -> None:
+        """Show the next tab (1) or the previous one (-1); the first follows the last."""
+        await self.action_show_tab((self.tabs.index(self.tab) + way) % len(self.tabs))
+
+    async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
+        """Show a page over the current tab."""
+        await self.open_page(message.page)
+
+    async def open_page(self, page: Tab) -> None:
+        """Show a page over the current tab."""
+        await self._close()
+        self.page = page
+        await self.mount(self.page, before=self._keys)
+        self._show(self.page)
+
+    async def show_title(self, title: str) -> None:
+        """Show the tab with a title."""
+        await self.action_show_tab([tab.TITLE for tab in self.tabs].index(title))
+
+    async def on_tab_page_closed(self) -> None:
+        """Close the page."""
+        await self._close()
+
+    async def _close(self) -> None:
+        if self.page:
+            page, self.page = self.page, None
+            await page.remove()
+        self._show(self.tab)
+
+    def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
+        """Show the prompt in place of the function bar."""
+        self._prompt.ask(message)
+
+    def on_prompt_closed(self) -> None:
+        """Return the focus to the tab."""
+        self.visible_tab.focus()
+        self.draw_frame()
+
+    def on_tab_changed(self) -> None:
+        """Draw the changes of a key or click."""
+        self.draw_frame()
+
+    def on_resize(self) -> None:
+        """Draw once the widgets have their new sizes."""
+        self.call_after_refresh(self.draw_frame)
+
+    def on_screen_resume(self) -> None:
+        """Draw after another screen was closed."""
+        self.draw_frame()
+
+    async def on_click(self, event: events.Click) -> None:
+        """Press the tab or the function key under the mouse."""
+        x, y = event.screen_offset
+        for lines, clicks, its in (
+            (self._tabs, self._tab_clicks, self),
+            (self._keys, self._key_clicks, self.visible_tab),
+        ):
+            if lines.region.contains(x, y):
+                for start, end, action in clicks:
+                    if start <= x < end:
+                        await its.run_action(action)
