@@ -24,8 +24,10 @@ CLOCK_SKEW_S: Final = 2.0
 """Difference of the clocks of two nodes that is still expected, seconds; NTP keeps them closer."""
 MAX_XIDS: Final = 5000
 """Number of Xids that are kept."""
-ECHOED: Final = ("xid-", "link-", "fabric-", "recovery-", "heartbeat-", "stuck-collective")
+ECHOED: Final = ("xid-", "fabric-", "heartbeat-", "stuck-collective")
 """Beginnings of the rules whose findings can follow from a fault of another GPU."""
+ECHOED_ON_GPU: Final = ("link-", "recovery-", "gpu-lost")
+"""Beginnings of the rules whose findings can follow from an Xid of the same GPU."""
 
 EventKey = tuple[str, str, str, str, str]
 """Node, rule, GPU, link and NIC."""
@@ -207,21 +209,20 @@ def _mark(
         return
     cause = causes[0]
     cause_s = ordered[cause].first_s or 0.0
-    echoes = [
-        p
-        for p in near
-        if p != cause and _echoes(ordered[p]) and (ordered[p].first_s or 0.0) >= cause_s - CLOCK_SKEW_S
-    ]
     roles[cause] = "began"
-    roles.update(dict.fromkeys(echoes, "follows"))
+    for p in open_places:
+        after_s = (ordered[p].first_s or 0.0) - cause_s
+        if p != cause and -CLOCK_SKEW_S <= after_s <= INCIDENT_S and _echoes(ordered[p], ordered[cause]):
+            roles[p] = "follows"
 
 
 def _code(finding: FleetFinding) -> int:
     return int(finding.rule.removeprefix("xid-"))
 
 
-def _echoes(finding: FleetFinding) -> bool:
-    """Return whether an event can be the consequence of a fault elsewhere in the domain."""
+def _echoes(finding: FleetFinding, cause: FleetFinding) -> bool:
+    """Return whether an event can be the consequence of a fault in the same domain."""
     if finding.kind == "xid":
         return _code(finding) in ECHOES
-    return finding.rule.startswith(ECHOED)
+    same_gpu = (finding.node, finding.gpu) == (cause.node, cause.gpu)
+    return finding.rule.startswith(ECHOED) or (same_gpu and finding.rule.startswith(ECHOED_ON_GPU))

@@ -16,6 +16,7 @@ from typing import Any
 TRAYS = 18
 RATE = 25e9
 """Bytes/s of each link and direction."""
+HANG_S = 30.0
 MODES = ("ok", "silent", "hang", "lost-gpu", "nan", "errors", "link-down", "cause", "echo")
 _LINE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 
@@ -63,8 +64,8 @@ def tray_page() -> str:
 class Rack:
     """Serves `/tray/N` for each tray; `modes` says what is wrong with it."""
 
-    def __init__(self, template: str, hang_s: float = 30.0) -> None:
-        self.modes = dict.fromkeys(range(1, TRAYS + 1), "ok")
+    def __init__(self, template: str, trays: int = TRAYS) -> None:
+        self.modes = dict.fromkeys(range(1, trays + 1), "ok")
         self.fault_s = time.time()
         self._lines = parsed(template)
         self._begun_s = time.time()
@@ -76,9 +77,9 @@ class Rack:
                 tray = int(self.path.rpartition("/")[2])
                 mode = rack.modes[tray]
                 if mode == "hang":
-                    rack._released.wait(hang_s)
+                    rack._released.wait(HANG_S)
                 if mode in ("hang", "silent"):
-                    self.send_error(503)
+                    self.close_connection = True
                     return
                 page = rack.page(tray, time.time()).encode()
                 self.send_response(200)
@@ -103,7 +104,7 @@ class Rack:
     def scrape_config(self, interval: str) -> dict[str, Any]:
         """Return the configuration of a Prometheus that scrapes the trays."""
         to = f"127.0.0.1:{self.port}"
-        names = [f"tray{tray:02d}:19400" for tray in range(1, TRAYS + 1)]
+        names = [f"tray{tray:02d}:19400" for tray in self.modes]
         relabel = [
             {"source_labels": ["__address__"], "target_label": "instance"},
             {
@@ -185,7 +186,7 @@ def main() -> None:
         tray, _, mode = line.strip().partition(" ")
         if mode in MODES:
             rack.fault_s = time.time()
-            for number in range(1, TRAYS + 1) if tray == "all" else (int(tray),):
+            for number in rack.modes if tray == "all" else (int(tray),):
                 rack.modes[number] = mode
 
 
