@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nvltop.cli import commands, fleet, streams
 from nvltop.cli.exit_codes import FAILED, INTERRUPTED, NO_VERDICT, OK, CommandError
-from nvltop.cli.options import chosen_format, validate, wants_report
+from nvltop.cli.options import chosen_format, read_settings, validate, wants_report
 from nvltop.cli.parser import parser
 from nvltop.export import flags as metrics
 from nvltop.fleet import demo_fleets
@@ -105,4 +105,6 @@ def _main(argv: Sequence[str]) -> int:
         streams.use_utf8()
     elif not on_screen:
         streams.use_text_encoding(options.ascii, os.environ)
-    return fleet.run(options, on_screen) if fleet.requested(options) else run(options, on_screen)
+    if fleet.requested(options):
+        return fleet.run(options, read_settings(options, on_screen) if on_screen else None)
+    return run(options, on_screen)

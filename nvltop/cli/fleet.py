@@ -10,6 +10,7 @@ from nvltop.fleet import demo_fleets
 from nvltop.text import print_message
 
 if TYPE_CHECKING:
+    from nvltop.config.settings import Settings
     from nvltop.fleet.source import Source
 
 INTERVAL_S: Final = 5.0
@@ -58,18 +59,20 @@ def validate(options: argparse.Namespace) -> None:
         raise usage_error(str(error)) from None
 
 
-def run(options: argparse.Namespace, on_screen: bool) -> int:
-    """Run as the options say and return the exit code; raise `CommandError`."""
+def run(options: argparse.Namespace, screen: Settings | None) -> int:
+    """Run as the options say and return the exit code; raise `CommandError`.
+
+    `screen` holds the settings of the screen; None for a report.
+    """
     from nvltop.fleet.command import ReportOptions, print_reports
     from nvltop.fleet.source import FleetError
 
     interval_s = max(MIN_INTERVAL_S, options.delay or options.interval or INTERVAL_S)
     source = _source(options)
-    if on_screen:
-        from nvltop.cli.options import read_settings
+    if screen:
         from nvltop.tui.fleet.app import run as show_screen
 
-        outcome = show_screen(source, read_settings(options, on_screen), interval_s)
+        outcome = show_screen(source, screen, interval_s)
         for line in outcome.message.splitlines():
             print_message(line)
         return outcome.code

@@ -163,11 +163,18 @@ def below(view: FleetViewState, domain: str, width: int, height: int) -> list[Ro
         rows += [link_row(view, link, width) for link in links[: for_links - 1]]
     room = height - len(rows)
     if lines and room > 1:
-        # The newest incident is the one that matters if not all fit.
-        first = max(0, len(lines) - (room - 1))
         rows.append(fit([(f"WHO BEGAN{_more(len(lines), room - 1)} last hour", "title")], width, "title"))
-        rows += [event_row(view, line, width) for line in lines[first:]]
+        rows += [event_row(view, line, width) for line in _most_important(lines, room - 1)]
     return rows
+
+
+def _most_important(lines: Sequence[phrases.EventLine], count: int) -> list[phrases.EventLine]:
+    """Return some of the events in order of time: causes and their echoes first, then the worst, then the last."""
+    roles = {"began": 2, "follows": 1}
+    ranked = sorted(
+        range(len(lines)), key=lambda i: (-roles.get(lines[i].role, 0), -lines[i].severity.rank, -i)
+    )
+    return [lines[i] for i in sorted(ranked[:count])]
 
 
 def _more(count: int, shown: int) -> str:
