@@ -169,7 +169,7 @@ def below(view: FleetViewState, domain: str, width: int, height: int) -> list[Ro
 
 
 def _most_important(lines: Sequence[phrases.EventLine], count: int) -> list[phrases.EventLine]:
-    """Return some of the events in order of time: causes and their echoes first, then the worst, then the last."""
+    """Return causes and their echoes, then the worst other events, in order of time."""
     roles = {"began": 2, "follows": 1}
     ranked = sorted(
         range(len(lines)), key=lambda i: (-roles.get(lines[i].role, 0), -lines[i].severity.rank, -i)
