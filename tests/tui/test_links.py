@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Finding, Pending, Severity
+from nvltop.model import Finding, Missing, Pending, Severity
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
@@ -84,7 +84,7 @@ def test_an_odd_rate_is_marked_in_its_direction(view):
     assert len(cells(v, 120, 34, "fault")) == 6
     follows = replace(odd, caused_by=plane.key)
     v.frame = replace(v.frame, findings=(plane, follows))
-    assert "1 more follow from that" in texts(v, 120, 34)[-3]
+    assert "1 more follows from that" in texts(v, 120, 34)[-3]
     other = replace(odd, link=None, rule="straggler")
     assert not about_links(replace(v.frame, findings=(other,)))
 
@@ -98,6 +98,8 @@ def test_a_lost_gpu_has_no_cells(view):
     lost = next(g for g in v.gpus if g.state != "ok")
     row = next(row for row in texts(v, 120, 34) if row.strip().startswith(f"{lost.gpu.index}!"))
     assert "LOST" in row
+    assert texts(v, 120, 34)[-3].startswith(f"GPU {lost.gpu.index} ")
+    assert "all at full speed" not in texts(v, 120, 34)[-3]
 
 
 def test_what_does_not_fit_is_counted(view):
@@ -114,12 +116,29 @@ def test_cells_of_direct_links_show_the_other_gpu(view):
     assert ">1" in rows[1]
     assert "<1" in rows[2]
     assert ">" not in texts(view(seconds=3.0), 80, 18)[1]
+    narrow = view("hgx-a100-4", seconds=4.0)
+    assert texts(narrow, 80, 18)[3].split()[:2] == ["to", "GPU"]
+    assert "GPU 0 link 0 to GPU" in texts(narrow, 80, 18)[-1]
+
+
+def test_links_with_errors_are_marked(view):
+    v = view("dgx-h100", "errors", seconds=24.0)
+    assert [cell[-1] for cell in cells(v, 120, 34, "marked")] == ["!", "!"]
+    assert len(cells(v, 80, 18, "marked")) == 2
+
+
+def test_without_a_figure_for_nccl_the_speed_is_the_scale(view):
+    v = view("rubin", seconds=4.0)
+    assert all(isinstance(g.nvlink.ceiling, Missing) for g in v.gpus)
+    rows = texts(v, 200, 54)
+    assert "colour: % of speed" in rows[-2]
+    assert "?" in rows[2][8 + 36 * 4 :]
 
 
 def test_the_map_grows_with_the_screen(view):
     v = view(seconds=4.0)
     sizes = [drawn(v, width, height)[1] for width, height in ((80, 18), (120, 34), (200, 54), (274, 64))]
-    assert [(at.cell, at.height, at.lines) for at in sizes] == [(2, 1, 2), (4, 1, 3), (4, 2, 5), (4, 3, 7)]
+    assert [(at.cell, at.height, at.lines) for at in sizes] == [(2, 1, 2), (4, 1, 3), (4, 2, 5), (6, 3, 7)]
     assert all(at.spark and len(at.columns) >= 3 for at in sizes)
     high, _ = drawn(v, 274, 64)
     # The cells are as high as the sparklines; their number is next to the line between TX and RX.

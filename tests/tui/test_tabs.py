@@ -207,7 +207,7 @@ async def test_arrows_go_from_cell_to_cell_and_enter_opens_the_link(app):
         await pilot.press("2", "down", "down", "right", "right", "right")
         await settle(app, pilot)
         assert (app.view.gpu, app.view.link) == (2, 3)
-        assert "GPU 2 link 3: up" in app.main.query_one("#heat").text()
+        assert "GPU 2 link 3 to NVSwitch" in app.main.query_one("#heat").text()
         await pilot.press("enter")
         await settle(app, pilot)
         text = app.main.query_one("#link-page").text()

@@ -112,12 +112,13 @@ DEFAULT_ROLES: Final = {
     "heat5": "black on h5",
     "heat6": "black on h6",
     "fault": "bold white on fault",
+    "marked": "bold black on white",
 }
 """Style of each role: attributes, colour, and `on` the colour of the background.
 
 `spark-tx` and `spark-rx` are for sparklines above half of the ceiling, `spark-full` near it. `load0` to
 `load3` are levels of load: idle, moderate, high, and at a limit (see `load_roles`). `heat0` to `heat6` are
-cells of a heat map from idle to the ceiling; `fault` is a cell that stands out.
+cells of a heat map from idle to the ceiling; `fault` and `marked` are cells with a fault or a warning.
 """
 LIGHT_ROLES: Final = DEFAULT_ROLES | {
     "title": "white on title",
@@ -126,6 +127,7 @@ LIGHT_ROLES: Final = DEFAULT_ROLES | {
     "tab-current": "bold white on title",
     "paused": "bold white on yellow",
     "heat1": "black on h1",
+    "marked": "bold white on black",
 }
 HIGH_CONTRAST_ROLES: Final = DEFAULT_ROLES | {
     "caption": "bold cyan",
@@ -171,6 +173,7 @@ MONOCHROME_ROLES: Final = dict.fromkeys(DEFAULT_ROLES, "") | {
     "heat5": "bold",
     "heat6": "bold",
     "fault": "bold reverse",
+    "marked": "bold underline",
 }
 
 

@@ -17,7 +17,7 @@ from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, end_with, fit, fit_text, merge_runs
 from nvltop.tui.render.traffic import mean_window
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose
+from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose, ends_at_gpus
 from nvltop.tui.tabs.links.odd_links import DOMAIN, OddCells, odd_cells, sentence, wrapped
 
 WIDE_CELL: Final = 4
@@ -57,7 +57,8 @@ def rows(view: ViewState, width: int, height: int, at: LinksLayout, gpu: int, li
             for line, spark in zip(lines, _sparklines(view, g, at), strict=True):
                 line += [(" ", ""), *spark]
         out += [fit(line, width) for line in lines]
-        out += [fit([], width)] * (at.lines - len(lines))
+        if at.lines > len(lines):
+            out.append(fit(_remote_ends(view, g, at), width))
     footer = _footer(view, width, at, gpu, link)
     del out[max(0, height - len(footer)) :]
     out += [fit([], width)] * (height - len(footer) - len(out))
@@ -118,6 +119,16 @@ def _lines(
     return lines
 
 
+def _remote_ends(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[TextRun]:
+    """Return the GPU at the other end of each link, below cells without room for it; else nothing."""
+    if at.remote or at.cell < len("00 ") or g.state != "ok" or not ends_at_gpus(view.gpus):
+        return []
+    index_of = {other.gpu.uuid: str(other.gpu.index) for other in view.frame.gpus}
+    links = g.links[at.first_link : at.first_link + at.links]
+    ends = [index_of.get(link.remote.gpu or "", "").rjust(at.cell - 1).ljust(at.cell) for link in links]
+    return [("to GPU".rjust(LABEL_WIDTH - 1) + " " + "".join(ends), "dim")] if links else []
+
+
 def _cells_and_columns(
     view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells
 ) -> tuple[list[TextRun], list[TextRun]]:
@@ -136,7 +147,8 @@ def _cells_and_columns(
 def _no_cells(g: GpuFrame) -> TextRun:
     """Return why a GPU has no cells."""
     if g.state != "ok":
-        return f"{g.state.upper()}: {g.state_reason}", "error"
+        text = g.state.upper()
+        return text if g.state in g.state_reason else f"{text}: {g.state_reason}", "error"
     present = g.nvlink.links_present
     return (f"links unknown: {present.reason}" if isinstance(present, Missing) else "no NVLink"), "dim"
 
@@ -176,12 +188,12 @@ def _cell(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: O
     """Return a cell of a link in `width` columns."""
     uuid = g.gpu.uuid
     is_odd = (uuid, link.index, way) in odd
-    mark = _mark(view, uuid, link)
+    mark, severity = _mark(view, uuid, link)
     if link.state is LinkState.DOWN:
         if not is_odd:
             # Not connected, by design.
             return _state(UNCONNECTED, width), "dim"
-        return ("DOWN" if width >= WIDE_CELL else "DN").ljust(width), "fault"
+        return ("DOWN".rjust(width - 1) if width >= WIDE_CELL else "DN").ljust(width), "fault"
     if link.state in STATE_CODES:
         role = "dim" if link.state is LinkState.SLEEP else "warn"
         return _state(STATE_CODES[link.state], width), role
@@ -191,8 +203,10 @@ def _cell(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: O
     sign = "!" if is_odd else mark
     number = str(min(9, int(share * 10))) if width == NARROW_CELL else percent(share, 0)
     text = f"{number.rjust(width - 1)}{sign}" if len(number) < width else number
-    if is_odd:
+    if is_odd or severity == "error":
         return text, "fault"
+    if severity:
+        return text, "marked"
     return text, "dim" if g.stale else _heat(g, share)
 
 
@@ -217,16 +231,18 @@ def _share(link: Link, way: str) -> Maybe[float]:
     return moved / speed if speed else Missing("link has no speed")
 
 
-def _mark(view: ViewState, uuid: str, link: Link) -> str:
-    """Return the mark of a link with a finding or with new errors; a blank otherwise."""
+def _mark(view: ViewState, uuid: str, link: Link) -> TextRun:
+    """Return the mark of a link with a finding, or with new errors, and the role of the finding."""
+    mark, role = view.finding_mark(uuid, link.index)
     rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
-    return view.finding_mark(uuid, link.index)[0] or ("!" if rose else " ")
+    return mark or ("!" if rose else " "), role
 
 
 def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[TextRun]:
     """Return sum, share of the ceiling, errors and range of one direction of a GPU."""
     moved = g.nvlink.mean_tx_bytes_per_s if way == "tx" else g.nvlink.mean_rx_bytes_per_s
-    full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
+    speed, ceiling = g.nvlink.speed_bytes_per_s, g.nvlink.ceiling
+    full = speed * ceiling if known(speed) and known(ceiling) else 0.0
     shares = [s for k in g.links if k.state is not LinkState.DOWN and known(s := _share(k, way))]
     old = "dim" if g.stale else ""
     runs: list[TextRun] = []
@@ -235,7 +251,7 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
         if column.key == "sum":
             text = view.unit.number(moved)
         elif column.key == "share":
-            text = percent(moved / full, 0) + "%" if known(moved) and known(full) and full else UNKNOWN
+            text = percent(moved / full, 0) + "%" if known(moved) and full else UNKNOWN
         elif column.key == "range":
             text = (
                 f"{percent(min(shares), 0).strip()}..{percent(max(shares), 0).strip()}" if shares else UNKNOWN
@@ -272,7 +288,8 @@ def _legend(view: ViewState, width: int, at: LinksLayout) -> list[TextRun]:
     number = "tens of % of speed" if at.cell == NARROW_CELL else "% of speed"
     window = mean_window(view.gpus, True)
     first = f"{number}, {window}{SEPARATOR}" if window and width >= 120 else f"{number}{SEPARATOR}"
-    scale: list[TextRun] = [("colour: % of NCCL max ", "caption"), ("0", "heat0")]
+    limit = "NCCL max" if any(known(g.nvlink.ceiling) for g in view.gpus) else "speed"
+    scale: list[TextRun] = [(f"colour: % of {limit} ", "caption"), ("0", "heat0")]
     for i, low in enumerate(HEAT_LEVELS, 1):
         scale.append((f" {low * 100:.0f}{'+' if i == len(HEAT_LEVELS) else ' '}", f"heat{i}"))
     used = len(first) + sum(len(text) for text, _ in scale)
@@ -290,11 +307,12 @@ def caption(view: ViewState, gpu: int, link: int) -> str:
     k = g.links[link]
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = k.state.value + (f" ({k.state_reason})" if k.state_reason else "")
-    parts = [f"GPU {g.gpu.index} link {k.index}: {state}"]
+    there = remote_name(k, index_of).replace(DOMAIN, "")
+    parts = [f"GPU {g.gpu.index} link {k.index} to {there}: {state}"]
     if k.state is not LinkState.DOWN:
         tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
         parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
         if isinstance(tx, Missing):
             parts.append(tx.reason)
         parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
-    return SEPARATOR.join((*parts, f"to {remote_name(k, index_of).replace(DOMAIN, '')}"))
+    return SEPARATOR.join(parts)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from nvltop.analysis.link_states import summarize
 from nvltop.model import GpuFrame
 from nvltop.tui.render.row import Column
 from nvltop.tui.render.view_state import ViewState
@@ -14,6 +15,9 @@ LABEL_WIDTH: Final = 8
 """Columns of a row's label, such as `  15 TX `."""
 CELL_WIDTHS: Final = (4, 3, 2)
 """Columns of a cell, from the widest to the narrowest."""
+SPACIOUS_CELLS: Final = (6, 5)
+"""Columns of a cell where the sparkline has `SPACIOUS_SPARKLINE` columns nevertheless."""
+SPACIOUS_SPARKLINE: Final = 100
 HEIGHTS: Final = ((3, 1), (2, 1), (1, 1), (1, 0))
 """Lines of each direction of a GPU, and blank lines behind it, from the highest to the lowest."""
 MIN_SPARKLINE_WIDTH: Final = 8
@@ -87,13 +91,21 @@ def _cell_width(gpus: Sequence[GpuFrame], most: int, width: int) -> tuple[int, b
     """Return the width of a cell, and whether it has room for the number of the remote GPU."""
     wanted = sum(c.width + 1 for c in SUMMARY_COLUMNS) + 1 + MIN_SPARKLINE_WIDTH
     options = [(cell, False) for cell in CELL_WIDTHS]
-    if any(link.remote.gpu for g in gpus for link in g.links):
+    spare = width - LABEL_WIDTH - wanted - RANGE_COLUMN.width - SPACIOUS_SPARKLINE
+    if ends_at_gpus(gpus):
         digits = len(str(max(g.gpu.index for g in gpus)))
         options.insert(0, (CELL_WIDTHS[0] + 1 + digits, True))
+    else:
+        options = [(cell, False) for cell in SPACIOUS_CELLS if most * cell <= spare] + options
     for cell, remote in options:
         if LABEL_WIDTH + most * cell + wanted <= width:
             return cell, remote
     return CELL_WIDTHS[-1], False
+
+
+def ends_at_gpus(gpus: Sequence[GpuFrame]) -> bool:
+    """Return whether links lead directly to other GPUs."""
+    return any(summarize(g.links).gpu_links for g in gpus)
 
 
 def _summary(room: int) -> tuple[tuple[Column, ...], int]:

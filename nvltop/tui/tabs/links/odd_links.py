@@ -36,13 +36,18 @@ OddCells: TypeAlias = frozenset[tuple[str, int, str]]
 
 
 def about_links(frame: Frame) -> list[tuple[Finding, bool]]:
-    """Return the findings about links, the worst first, and whether each is confirmed."""
+    """Return the findings about links, the worst first, and whether each is confirmed.
+
+    Findings about a GPU whose links cannot be read are among them.
+    """
     found = [(f, True) for f in frame.findings]
     found += [(p.finding, False) for p in frame.pending]
+    unread = {g.gpu.uuid for g in frame.gpus if g.state != "ok"}
     return [
         (f, sure)
         for f, sure in found
-        if f.severity.is_problem and f.nic is None and (f.rule in LINK_RULES or (f.gpu and _links(f)))
+        if f.severity.is_problem and f.nic is None
+        if f.rule in LINK_RULES or (f.gpu and _links(f)) or f.gpu in unread
     ]
 
 
@@ -82,14 +87,11 @@ def sentence(view: ViewState) -> list[TextRun]:
     ]
     following = sum(bool(finding.caused_by) for finding, _ in found)
     if following:
-        texts.append((f"{following} more follow from that (Health)", "caption"))
+        texts.append((f"{following} more follow{'s' * (following == 1)} from that (Health)", "caption"))
     if texts:
         return texts
     return [
-        (
-            check.detail,
-            "ok" if check.outcome == "fine" else "warn" if check.outcome == "unknown" else "caption",
-        )
+        (check.detail, "warn" if check.outcome == "unknown" else "caption")
         for check in frame.checks
         if check.name == LINK_CHECK and check.detail
     ]
