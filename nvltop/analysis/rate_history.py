@@ -293,8 +293,11 @@ class RateHistory:
 
     def read_until_s(self, keys: Sequence[SeriesKey]) -> float:
         """Return the end of the newest reading of all of some series: cells up to there are final."""
-        blocks = [self._columns[key][0] for key in keys if key in self._columns]
-        return min((block.end_s for block in blocks), default=-math.inf)
+        if len(keys) == 1:
+            found = self._columns.get(keys[0])
+            return found[0].end_s if found else -math.inf
+        ends_s = [self._columns[key][0].end_s for key in keys if key in self._columns]
+        return min(ends_s, default=-math.inf)
 
     def second_means(self, key: SeriesKey, newest: int, count: int) -> list[float]:
         """Return the means of the `count` seconds up to `newest` in bytes/s, oldest first.

@@ -40,8 +40,13 @@ def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
     if role is not None:
         text = to_cells("".join([text for text, _ in spans]))
         return ((text[:width].ljust(width), role),) if width > 0 else ()
-    out = [(to_cells(text), span_role) for text, span_role in merge_runs(spans)]
-    left = width - sum([len(text) for text, _ in out])
+    out = merge_runs(spans)
+    joined = "".join([text for text, _ in out])
+    if to_cells(joined) is joined:
+        left = width - len(joined)
+    else:
+        out = [(to_cells(text), span_role) for text, span_role in out]
+        left = width - sum([len(text) for text, _ in out])
     if left > 0:
         out = merge_runs([*out, (" " * left, "")])
     while left < 0:

@@ -21,6 +21,8 @@ from nvltop.tui.render.spark_style import SparkStyle
 
 MOVES_PER_LINE: Final = 6
 """Number of moves after which every cell of a line is a new one."""
+MIN_STEP: Final = 2
+"""Number of cells by which a line moves at least."""
 HALF_CEILING: Final = 0.5
 """Share of the ceiling from which a cell has the second colour."""
 NEAR_CEILING: Final = 0.9
@@ -123,7 +125,7 @@ class Sparklines:
             self._lines.clear()
             self._history = history, history.generation
         half_s = shape.half_s
-        step = max(1, shape.cells // MOVES_PER_LINE)
+        step = max(MIN_STEP, shape.cells // MOVES_PER_LINE)
         first = (history.cell_at(history.now_s, 2 * half_s) // step + 1) * step - shape.cells
         line = self._lines.get((keys, shape.down))
         until = min(_halves_read(history, keys, half_s), 2 * (first + shape.cells))
@@ -182,9 +184,11 @@ def _height(value: float, full: float, top: int) -> int:
     """Return the height of a value in steps: 1 for zero, `top` + 1 for `full`, 0 if it cannot be drawn."""
     if value != value:
         return 0
+    if value <= 0:
+        return 1
     if full <= 0:
-        return 1 if value <= 0 else 0  # without a scale only zero can be drawn
-    return 1 + min(top, int(max(0.0, value) / full * top + 0.5))
+        return 0  # without a scale only zero can be drawn
+    return top + 1 if value >= full else 1 + int(value / full * top + 0.5)
 
 
 def _add_runs(runs: list[TextRun], row: str, classes: str, start: int, roles: Sequence[str]) -> None:

@@ -9,8 +9,10 @@ size. Textual keeps no copy of the screen but renders the widgets, so both ways 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 
 from rich.console import Console
 
@@ -52,29 +54,28 @@ class DirectOutput:
     def write_cells(self, x: int, y: int, row: Row, start: int, end: int) -> None:
         """Write columns `start` to `end` of a row whose column 0 is at `x`, `y` of the screen."""
         assert self._texts is not None
-        if any(SECOND_HALF in text for text, _ in row):
-            start, end = _with_both_halves(row, start, end)
+        texts = [text for text, _ in row]
+        if SECOND_HALF in (joined := "".join(texts)):
+            start, end = _with_both_halves(joined, start, end)
+        ends = list(accumulate(map(len, texts)))
+        first = bisect_right(ends, start)
+        last = bisect_left(ends, end, first)
+        at = ends[first - 1] if first else 0
         runs = []
-        at = 0
-        for text, role in row:
-            after = at + len(text)
-            if after > start:
-                runs.append((to_text(text[max(0, start - at) : end - at]), role))
-            if after >= end:
-                break
-            at = after
+        for text, role in row[first : last + 1]:
+            runs.append((to_text(text[max(0, start - at) : end - at]), role))
+            at += len(text)
         place = f"\x1b[{y + 1};{x + start + 1}H"
         if len(runs) == 1:
             # The style is sent once for all texts of its role, wherever they are.
             text, role = runs[0]
             self._texts.setdefault(role, []).append(place + text)
         else:
-            texts = ["".join(self._styled(role, [text])) for text, role in runs]
-            self._texts.setdefault(MIXED_ROLE, []).append(place + "".join(texts))
+            styled = ["".join(self._styled(role, [text])) for text, role in runs]
+            self._texts.setdefault(MIXED_ROLE, []).append(place + "".join(styled))
 
 
-def _with_both_halves(row: Row, start: int, end: int) -> tuple[int, int]:
+def _with_both_halves(text: str, start: int, end: int) -> tuple[int, int]:
     """Widen a range of columns so that it does not split a wide character."""
-    text = "".join(text for text, _ in row)
     start -= text[start : start + 1] == SECOND_HALF
     return start, end + (text[end : end + 1] == SECOND_HALF)

@@ -10,7 +10,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import Row, text_of
+from nvltop.tui.render.row import Row, TextRun, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
@@ -18,7 +18,7 @@ ColumnRange: TypeAlias = "tuple[int, int]"
 """First column, and the column after the last."""
 EMPTY_ROW: Final[Row] = ()
 END_OF_ROW: Final = ("", "")
-MAX_GAP: Final = 12
+MAX_GAP: Final = 6
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
 
 
@@ -109,31 +109,48 @@ class RowsWidget(PlainWidget):
 def changes(before: Row, after: Row) -> list[ColumnRange]:
     """Return the parts in which two different rows of the same width differ; (0, 0) is the whole row."""
     parts: list[ColumnRange] = []
-    at = 0
-    runs, others = iter(before), iter(after)
+    widths = [len(text) for text, _ in after]
+    at = aligned = done = 0
+    for aligned, (old_run, new_run) in enumerate(zip(before, after, strict=False)):
+        if old_run == new_run:
+            continue
+        at, done = at + sum(widths[done:aligned]), aligned
+        if len(old_run[0]) != widths[aligned]:
+            break
+        _compare(parts, at, old_run, new_run)
+    else:
+        aligned = min(len(before), len(after))
+        at += sum(widths[done:aligned])
+    # From here on the runs of the two rows differ in length: compare up to the next end of one.
+    before, after = (*before[aligned:], END_OF_ROW), (*after[aligned:], END_OF_ROW)
+    i = j = 0
     old = new = role = its = ""
     while True:
-        # Compare up to the next end of a run in either row.
         if not old:
-            old, role = next(runs, END_OF_ROW)
+            (old, role), i = before[i], i + 1
         if not new:
-            new, its = next(others, END_OF_ROW)
+            (new, its), j = after[j], j + 1
         if not old or not new:
             return parts if old == new else [(0, 0)]
-        if old == new:
-            if role != its:
-                _join(parts, at, at + len(new))
-            at += len(new)
+        width = len(new)
+        if old == new and role == its:
             old = new = ""
-            continue
-        width = min(len(old), len(new))
-        a, b = old[:width], new[:width]
-        if role != its:
-            _join(parts, at, at + width)
-        elif a != b:
-            start = _common_start(a, b)
-            _join(parts, at + start, max(at + start, at + width - _common_end(a, b)))
-        at, old, new = at + width, old[width:], new[width:]
+        else:
+            width = min(len(old), width)
+            _compare(parts, at, (old[:width], role), (new[:width], its))
+            old, new = old[width:], new[width:]
+        at += width
+
+
+def _compare(parts: list[ColumnRange], at: int, before: TextRun, after: TextRun) -> None:
+    """Add the difference of two runs of the same width at column `at`."""
+    (old, role), (new, its) = before, after
+    start, end = 0, len(new)
+    if role == its:
+        if old == new:
+            return
+        start, end = _common_start(old, new), end - _common_end(old, new)
+    _join(parts, at + start, at + max(start, end))
 
 
 def _join(parts: list[ColumnRange], start: int, end: int) -> None:
