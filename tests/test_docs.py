@@ -57,8 +57,10 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
 
-def test_the_changelog_begins_with_this_version():
+def test_the_newest_release_of_the_changelog_is_this_version():
     text = (ROOT / ".github" / "CHANGELOG.md").read_text()
-    first = re.search(r"^## (\S+)", text, re.MULTILINE)
-    assert first
-    assert first.group(1) == nvltop.__version__
+    headings = re.findall(r"^## (.+)", text, re.MULTILINE)
+    released = [heading for heading in headings if "unreleased" not in heading.lower()]
+    assert released[0] == nvltop.__version__
+    assert headings[-len(released) :] == released, "only the first heading may be unreleased"
+    assert len(headings) - len(released) <= 1
