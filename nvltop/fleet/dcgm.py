@@ -50,6 +50,8 @@ def nodes(node: str, gpu: str, sel: Select) -> dict[str, str]:
     return {
         "scraped": f"max by ({node}) ({stamps})",
         "gpus": f"count by ({node}) (max by ({gpu}) ({_any(METRICS, sel)}))",
+        # Its rates are its own, and do not need a window.
+        "begun": f"max by ({node}) ({_any(METRICS, sel)})",
         "tx": f"sum by ({node}) ({rates['tx']})",
         "rx": f"sum by ({node}) ({rates['rx']})",
         "rated": f"count by ({node}) ({rates['tx']} and {rates['rx']})",

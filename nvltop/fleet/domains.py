@@ -23,7 +23,7 @@ def domains(nodes: Iterable[Node]) -> tuple[Domain, ...]:
 
 def _domain(key: str, members: list[Node]) -> Domain:
     cluster, _, clique = key.rpartition("/")
-    members.sort(key=_place)
+    members.sort(key=place)
     return Domain(
         key,
         cluster,
@@ -40,7 +40,7 @@ def _domain(key: str, members: list[Node]) -> Domain:
     )
 
 
-def _place(node: Node) -> tuple[float, tuple[object, ...]]:
+def place(node: Node) -> tuple[float, tuple[object, ...]]:
     """Return the sort key of a node: its tray, then its name with numbers in numeric order."""
     return (node.tray if known(node.tray) else float("inf")), natural(node.name)
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from nvltop.fleet import dcgm, queries
 from nvltop.fleet.detail import DetailReader
-from nvltop.fleet.domains import domains, worst_links
+from nvltop.fleet.domains import domains, place, worst_links
 from nvltop.fleet.errors import LinkErrors
 from nvltop.fleet.events import EventLog
 from nvltop.fleet.history import History
@@ -254,6 +254,7 @@ class FleetEngine:
                 nodes.append(answering(member, name, its, errors, time_s))
             else:
                 nodes.append(silent(member, name, _silence(member.last_seen_s, time_s)))
+        nodes.sort(key=place)
         quiet = frozenset(n.key for n in nodes if n.silent)
         listed = {n.key for n in nodes}
         found = self._log.findings(quiet, {n.key: n.domain for n in nodes}, time_s)

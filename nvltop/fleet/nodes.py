@@ -156,6 +156,8 @@ def _count(numbers: Mapping[str, float], name: str) -> int | None:
 
 def _rate(numbers: Mapping[str, float], way: str, linked: int) -> PartialSum:
     """Return the sum of the rates of the GPUs with NVLink; the others have no rate and are not unknown."""
+    if linked and "begun" not in numbers:
+        return PartialSum(Missing("scraped for less than the window of the rates"), linked)
     if way in numbers:
         return PartialSum(numbers[way], max(0, linked - int(numbers.get("rated", 0))))
     return PartialSum(Missing("no rate of any GPU"), linked) if linked else PartialSum(0.0)

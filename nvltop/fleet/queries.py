@@ -4,8 +4,9 @@ A query with several values joins them with `or`; the label `nvltop_value` says 
 of a node are aggregated by the labels in `NODE_LABELS`, so that a query returns the same number of samples
 for each node whatever its number of GPUs.
 
-A rate is used only if its counter is in the last scrape (`rate(x[1m]) and x`): Prometheus itself would still
-return a rate for a counter that ended less than a window ago.
+A rate is used only if its counter is in the last scrape (`rate(x[1m]) and x`), and if its node was scraped
+already a window ago: Prometheus itself would still return a rate for a counter that has ended since, and too
+low a rate for one that has just begun.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ def _nodes(query: Query, sel: Select) -> str:
             "limit": f"{total('nvltop_nvlink_speed_bytes_per_second')}"
             f" * max by ({NODE}) ({sel('nvltop_nvlink_ceiling_ratio')})",
             "step": f"max by ({NODE}) ({sel('nvltop_job_step_seconds')})",
+            "begun": begun(query.window_s, sel),
             "verdict": f"max by ({NODE}, verdict) ({sel('nvltop_verdict')} == 1)",
             **_rates(query, sel),
         }
@@ -233,12 +235,17 @@ def _node_errors(query: Query, sel: Select) -> str:
     return joined({"node": f"sum by ({NODE}) ({risen(query.errors_window_s, sel)})"})
 
 
+def begun(window_s: float, sel: Select) -> str:
+    """Return the nodes that were scraped already a window ago."""
+    return f"max by ({NODE}) ({sel(PRESENCE)} offset {duration(window_s)})"
+
+
 def _history(query: Query, sel: Select) -> str:
     """Return the sums of the nodes at the moments at which every GPU with links is in them."""
     rates = _rates(query, sel)
     gpus = f"sum by ({NODE}) ({sel(PRESENCE)})"
     linkless = f"(count by ({NODE}) ({sel('nvltop_nvlink_links')} == 0) or 0 * {gpus})"
-    complete = f"({rates['rated']} >= {gpus} - {linkless})"
+    complete = f"({rates['rated']} >= {gpus} - {linkless} and {begun(query.window_s, sel)})"
     return joined({way: f"({rates[way]} and {complete})" for way in ("tx", "rx")})
 
 
@@ -254,8 +261,9 @@ def _gpus(query: Query, sel: Select) -> str:
     def by_gpu(text: str) -> str:
         return f"max by ({GPU}) ({text})"
 
+    since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     rates = {
-        way: f"({gpu_rate(name, query.window_s, sel)} and on ({GPU}) {gpus_read(name, query.window_s, sel)})"
+        way: f"({gpu_rate(name, query.window_s, sel)} and {gpus_read(name, query.window_s, sel)} {since})"
         for way, name in (("tx", "transmit"), ("rx", "receive"))
     }
     return joined(
@@ -275,14 +283,19 @@ def _gpus(query: Query, sel: Select) -> str:
 
 
 def _gpu_history(query: Query, sel: Select) -> str:
+    since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     return joined(
-        {"tx": gpu_rate("transmit", query.window_s, sel), "rx": gpu_rate("receive", query.window_s, sel)}
+        {
+            way: f"({gpu_rate(name, query.window_s, sel)} {since})"
+            for way, name in (("tx", "transmit"), ("rx", "receive"))
+        }
     )
 
 
 def _link_rates(query: Query, sel: Select) -> dict[str, str]:
+    since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     return {
-        way: f"max by ({LINK}) ({rate(f'nvltop_link_{name}_bytes_total', query.window_s, sel)})"
+        way: f"(max by ({LINK}) ({rate(f'nvltop_link_{name}_bytes_total', query.window_s, sel)}) {since})"
         for way, name in (("tx", "transmit"), ("rx", "receive"))
     }
 

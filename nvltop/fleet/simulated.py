@@ -152,6 +152,7 @@ class SimulatedSource:
         yield _value("gpus", GPUS, labels)
         yield _value("age", now_s - self._scraped(now_s) + 0.3, labels)
         yield _value("driver", 1, labels)
+        yield _value("begun", GPUS, labels)
         yield _value("links", GPUS * LINKS, labels)
         yield _value("links_up", GPUS * LINKS - down, labels)
         yield _value("links_read", GPUS, labels)

@@ -52,12 +52,21 @@ def test_a_node_without_all_its_gpus_is_never_complete(gpus, rated, read, given_
     every = {"tx": 1e12, "rx": 2e12, "links_up": 72.0, "links": 72.0, "limit": 3e12}
     every |= {"rated": min(rated, gpus), "links_read": min(read, gpus)}
     numbers = {name: value for name, value in every.items() if name in given_values}
-    numbers |= {"gpus": gpus, "scraped": 100.0}
+    numbers |= {"gpus": gpus, "scraped": 100.0, "age": 1.0, "begun": gpus}
     member = Member("a", {"instance": "a"}, 100.0, gpus)
     node = answering(member, "a", Values(numbers), LinkErrors().of_node("a", gpus), 101.0)
     complete = numbers.get("rated", 0) >= gpus
     assert known(node.tx.complete) == ("tx" in numbers and complete)
     assert known(node.rx.complete) == ("rx" in numbers and complete)
+    young = answering(
+        member,
+        "a",
+        Values({name: value for name, value in numbers.items() if name != "begun"}),
+        LinkErrors().of_node("a", gpus),
+        101.0,
+    )
+    assert not known(young.tx.value)
+    assert not known(young.rx.value)
     if "links_up" not in numbers or numbers.get("links_read", 0) < gpus:
         assert not known(node.links_up.complete)
         assert not known(node.limit_share)

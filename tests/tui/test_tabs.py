@@ -14,6 +14,7 @@ from nvltop.cli.parser import parser
 from nvltop.tui import keys
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.main_screen import MainScreen
+from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.tabs.main.matrix import CONTENTS
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.help import help_text
@@ -147,7 +148,14 @@ def bound(cls) -> set[str]:
 def test_the_table_of_keys_has_every_key_of_every_tab_and_no_other():
     everywhere = named(keys.KEYS[""]) | {str(digit) for digit in range(1, len(TABS) + 1)}
     assert bound(MainScreen) - {"equals_sign"} <= everywhere | named(keys.REPLAY_KEYS)
-    common = bound(Tab) | bound(SearchableTab) | bound(MainScreen) | bound(Nvltop) | {"enter"}
+    common = (
+        bound(Tab)
+        | bound(SearchableTab)
+        | bound(MainScreen)
+        | bound(TabbedScreen)
+        | bound(Nvltop)
+        | {"enter"}
+    )
     assert everywhere - {"1-9"} <= common | {"ctrl+p"}
     for cls in TABS:
         its = named(keys.KEYS.get(cls.TITLE, ()))
