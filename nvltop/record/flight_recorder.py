@@ -31,7 +31,7 @@ PACK_BYTES: Final = 1 << 16
 SEGMENT_S: Final = 45.0
 """Length of a segment, seconds. Each can be read alone; the oldest is dropped first."""
 FULL_SEGMENTS: Final = 7
-"""Segments with all items, of which the newest is not complete: the last 270 s at least.
+"""Number of segments with all items. The newest is incomplete, so they hold at least the last 270 s.
 
 The step period is found in the traffic of 256 s."""
 
