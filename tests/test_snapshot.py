@@ -452,3 +452,17 @@ def test_the_report_of_a_healthy_node_is_short(shoot, node):
 def test_what_is_wrong_is_not_folded(shoot):
     report = shoot(scenario="errors", seconds=30.0)[0].report
     assert "## Link errors" in report
+
+
+def test_a_picture_from_the_command_line(shoot, tmp_path, capsys):
+    shot = shoot("hgx-a100-4", "training", 6.0)[0].save(tmp_path / "shot")
+    file = tmp_path / "main.svg"
+    assert main(["--replay", str(shot), "--picture", str(file), "--size", "100x30"]) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    svg = file.read_text()
+    assert 'viewBox="0 0 1238 782.0"' in svg
+    assert "A100" in svg
+    assert main(["--replay", str(shot), "--picture", str(file)]) == 1
+    assert "a picture replaces no file" in capsys.readouterr().err
+    assert main(["--picture", str(file), "--json"]) == 2
+    assert main(["--size", "80x24"]) == 2

@@ -98,7 +98,9 @@ def _main(argv: Sequence[str]) -> int:
 
     keys = sys.stdin.isatty() or options.replay == "-"
     on_screen = not wants_report(options) and options.record != "-" and sys.stdout.isatty() and keys
-    if streams.stdout_was_closed() and not (options.serve or options.check or options.snapshot is not None):
+    if streams.stdout_was_closed() and not (
+        options.serve or options.check or options.snapshot is not None or options.picture
+    ):
         raise CommandError("stdout is closed, so the report cannot be written", FAILED)
     form = chosen_format(options)
     if form and form.data:

@@ -36,7 +36,12 @@ def wants_report(options: argparse.Namespace) -> bool:
 
 def _other_outputs(options: argparse.Namespace) -> list[str]:
     """Return the requested outputs that are not formats of reports."""
-    return [name for name, on in (("check", options.check), ("snapshot", options.snapshot is not None)) if on]
+    outputs = (
+        ("check", options.check),
+        ("snapshot", options.snapshot is not None),
+        ("picture", options.picture),
+    )
+    return [name for name, on in outputs if on]
 
 
 def _listed(names: Iterable[str], last: str = "and") -> str:
@@ -61,7 +66,7 @@ def validate(options: argparse.Namespace) -> None:
         raise usage_error(f"unknown simulated node {options.demo!r}; `nvltop --demo list` lists them")
     if options.scenario and options.scenario not in SCENARIOS:
         raise usage_error(f"unknown scenario {options.scenario!r}; `nvltop --scenario list` lists them")
-    for name in ("config", "record", "replay", "snapshot"):
+    for name in ("config", "record", "replay", "snapshot", "picture"):
         if getattr(options, name) == "":  # from a script whose variable is not set
             raise usage_error(f"--{name} needs a name that is not empty")
     if options.scenario and not options.demo:
@@ -74,13 +79,15 @@ def validate(options: argparse.Namespace) -> None:
     if options.replay and (options.demo or options.record):
         raise usage_error("--replay cannot be combined with --demo or --record")
     if (options.begin or options.end) and (not options.replay or options.replay == "-" or options.check):
-        raise usage_error("--from and --to need --replay FILE and a report or --snapshot")
+        raise usage_error("--from and --to need --replay FILE and a report, --snapshot or --picture")
     if (options.begin or options.end) and not wants_report(options):
-        raise usage_error("--from and --to need a report or --snapshot; on the screen, press g")
+        raise usage_error("--from and --to need a report, --snapshot or --picture; on the screen, press g")
     if options.record == "-" and (wants_report(options) or options.serve or options.record_max):
         raise usage_error("--record - cannot be combined with reports, --serve or --record-max")
-    if options.no_redact and not options.record:
-        raise usage_error("--no-redact needs --record")
+    if options.no_redact and not (options.record or options.picture):
+        raise usage_error("--no-redact needs --record or --picture")
+    if options.size and not options.picture:
+        raise usage_error("--size needs --picture")
     if options.record_max and not options.record:
         raise usage_error("--record-max needs --record")
 
@@ -89,15 +96,15 @@ def _validate_output(options: argparse.Namespace) -> None:
     chosen, others = chosen_format(options), _other_outputs(options)
     data = [f.name for f in FORMATS if f.data]
     if sum(getattr(options, name) for name in data) + len(others) > 1 or (chosen and others):
-        raise usage_error(f"{_listed([*data, 'check', 'snapshot'])} are mutually exclusive")
+        raise usage_error(f"{_listed([*data, 'check', 'snapshot', 'picture'])} are mutually exclusive")
     if options.verbose and chosen and "verbose" not in chosen.allows:
         raise usage_error(f"--verbose needs {_listed(_allowing('verbose'), 'or')}")
     if options.estimate and not (chosen and "estimate" in chosen.allows):
         raise usage_error(f"--estimate needs {_listed(_allowing('estimate'), 'or')}; on the screen, press e")
     if options.seconds and not (others or (chosen and "for" in chosen.allows)):
-        raise usage_error(f"--for needs {_listed([*_allowing('for'), 'check', 'snapshot'], 'or')}")
+        raise usage_error(f"--for needs {_listed([*_allowing('for'), 'check', 'snapshot', 'picture'], 'or')}")
     if options.serve and (wants_report(options) or options.replay):
-        every = _listed([*(f.name for f in FORMATS), "check", "snapshot", "replay"], "or")
+        every = _listed([*(f.name for f in FORMATS), "check", "snapshot", "picture", "replay"], "or")
         raise usage_error(f"--serve cannot be combined with {every}")
 
 
@@ -110,7 +117,7 @@ def requested_interval(options: argparse.Namespace) -> float | None:
 def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
     """Return the settings: the command line overrides the environment, which overrides the config file."""
     # The steps of a job, and whether computation hides its traffic, are only seen at short intervals.
-    short = on_screen or options.check or (options.seconds and chosen_format(options))
+    short = on_screen or options.check or options.picture or (options.seconds and chosen_format(options))
     settings = Settings(interval_s=SCREEN_INTERVAL_S if short else REPORT_INTERVAL_S)
     if on_screen:
         settings = _configured(settings, options.config)

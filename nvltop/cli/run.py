@@ -109,7 +109,7 @@ def _run_headless(
                 settings,
                 options.seconds or (DEFAULT_CHECK_S if options.replay == "-" else None),
             )
-        if options.snapshot is not None:
+        if options.snapshot is not None or options.picture:
             return command.run(options, settings, source, options.seconds or DEFAULT_CHECK_S)
         from nvltop.headless.print import ReportPrinter, print_reports
 

@@ -39,6 +39,7 @@ RECORD: Final = KeyEntry(
 SNAPSHOT: Final = KeyEntry(
     "F8 w", "write a snapshot for a bug report into this folder (redacted)", "Snap", "app.snapshot"
 )
+PICTURE: Final = KeyEntry("P", "write a picture of this tab (SVG) into this folder (redacted)")
 QUIT: Final = KeyEntry("F10 q", "quit", "Quit", "app.quit")
 OPEN: Final = KeyEntry("Enter", "open the selected GPU, link, NIC or pair of GPUs", "Open", "enter")
 BACK: Final = KeyEntry("Esc", "go back; at a list: clear the filter, end a comparison", "Back", "close")
@@ -93,6 +94,7 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         ACKNOWLEDGE,
         RECORD,
         SNAPSHOT,
+        PICTURE,
         KeyEntry("+ -", "longer or shorter refresh interval (or click on + and - above)"),
         KeyEntry("Z", "pause: the screen is frozen, sampling goes on"),
         KeyEntry("Ctrl-L Ctrl-Z", "redraw the screen, suspend (fg to resume)"),

@@ -44,14 +44,23 @@ class FixedSource:
         """Do nothing."""
 
 
-def draw(monitor: Monitor, history: RateHistory, redact: Redactor, settings: Settings) -> str:
-    """Return the current frame of `monitor` as an SVG picture of the screen, with names redacted."""
+def draw(
+    monitor: Monitor,
+    history: RateHistory,
+    redact: Redactor,
+    settings: Settings,
+    size: tuple[int, int] | None = None,
+) -> str:
+    """Return the current frame of `monitor` as an SVG picture of the screen, with names redacted.
+
+    `size` is the number of columns and lines; by default the lines suffice for all GPUs.
+    """
     frame = monitor.frame()
     app = Nvltop(FixedSource(frame.tick), settings, observed=(monitor, history))
 
     async def drawn() -> str:
         height = max(MIN_HEIGHT, MIN_HEIGHT // 2 + LINES_PER_GPU * len(frame.gpus))
-        async with app.run_test(size=(WIDTH, height)) as pilot:
+        async with app.run_test(size=size or (WIDTH, height)) as pilot:
             await pilot.pause()
             return picture(app.main, app.view, redact)
 

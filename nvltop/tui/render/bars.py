@@ -67,9 +67,11 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs
-    runs = [*always, *slow, *end]
-    fits = sum(len(text) for text, _ in runs) <= width
-    return runs if fits else [*_state(view, COMPARED_SHORT), *interval, *end]
+    short = _state(view, COMPARED_SHORT)
+    choices = [*always, *slow, *end], [*short, *interval, *end], [*short, *end]
+    fitting = (runs for runs in choices if sum(len(text) for text, _ in runs) <= width)
+    # Without room for the tabs, there is room for the interval again.
+    return next(fitting, choices[1])
 
 
 def _state(view: ViewState, compared: str) -> list[TextRun]:

@@ -299,6 +299,10 @@ class Nvltop(TerminalApp):
         if report:
             self.copy_to_clipboard(report)
 
+    def action_picture(self) -> None:
+        """Write a picture of the current tab into the current folder."""
+        self._snapshots.take_picture(self.main, self.view)
+
     def notify_user(self, message: str, failed: bool) -> None:
         """Show a message, which may be empty, over the screen for some seconds."""
         if message:

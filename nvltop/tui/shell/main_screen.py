@@ -34,6 +34,7 @@ class MainScreen(TabbedScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f7,r", "app.record", "Record, or stop"),
         Binding("f8,w", "app.snapshot", "Snapshot for a bug report"),
+        Binding("P", "app.picture", "Picture of this tab"),
         *(
             Binding(str(i), f"show_tab({i - 1})", f"Tab {tab.TITLE}", system=True)
             for i, tab in enumerate(TABS, 1)

@@ -12,13 +12,13 @@ from typing import Final
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import FlightRecorder
-from nvltop.snapshot.bundle import CriticalTrigger, SnapshotFiles, redactor, snapshot_files
+from nvltop.snapshot.bundle import CriticalTrigger, redactor, snapshot_files
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
 
 WRITE_TIMEOUT_S: Final = 2.0
 """Time that the end of the application waits for a snapshot to be written, seconds."""
-ALREADY_WRITING: Final = "the previous snapshot is still being written"
+ALREADY_WRITING: Final = "the previous snapshot or picture is still being written"
 F8_PRESSED: Final = "F8 pressed"
 CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"
 
@@ -61,10 +61,26 @@ class SnapshotTaker:
 
         screen = picture(main, view, self._ring.redact)
         made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed, view.nccl_report)
-        work = (made, CLIPBOARD_NOTE if cause is F8_PRESSED else "", asyncio.get_running_loop())
-        self._thread = threading.Thread(target=self._save, args=work, name="snapshot", daemon=True)
-        self._thread.start()
+        note = CLIPBOARD_NOTE if cause is F8_PRESSED else ""
+        self._start(lambda: f"snapshot in {made.save(Path())}, redacted{note}", "snapshot")
         return made.report
+
+    def take_picture(self, main: MainScreen, view: ViewState) -> None:
+        """Start to write a picture of the current tab into the current folder."""
+        if self._busy:
+            self._notify(ALREADY_WRITING, True)
+            return
+        from nvltop.snapshot.picture import picture_names, write_picture
+        from nvltop.tui.shell.redacted_screen import picture
+
+        svg, names, title = picture(main, view, self._ring.redact), picture_names(view.frame), main.tab.TITLE
+        self._start(lambda: f"picture of {title} in {write_picture(names, svg)}, redacted", "picture")
+
+    def _start(self, write: Callable[[], str], what: str) -> None:
+        """Call `write` in a thread; it returns the message for the user."""
+        work = write, what, asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._save, args=work, name=what, daemon=True)
+        self._thread.start()
 
     def take_if_critical(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory) -> None:
         """Write a snapshot of a critical finding, unless a recent snapshot has it."""
@@ -79,15 +95,15 @@ class SnapshotTaker:
             self._thread.join(WRITE_TIMEOUT_S)
         return self._unreported
 
-    def _save(self, made: SnapshotFiles, more: str, loop: asyncio.AbstractEventLoop) -> None:
+    def _save(self, write: Callable[[], str], what: str, loop: asyncio.AbstractEventLoop) -> None:
         from nvltop.snapshot.sections.files import SnapshotError
 
         try:
-            words, failed = f"snapshot in {made.save(Path())}, redacted{more}", False
+            words, failed = write(), False
         except SnapshotError as error:
             words, failed = str(error), True
         except Exception as error:  # a message is better than a thread that ends silently
-            words, failed = f"no snapshot was written ({type(error).__name__})", True
+            words, failed = f"no {what} was written ({type(error).__name__})", True
         self._unreported = words
         with contextlib.suppress(RuntimeError):  # the application has ended meanwhile
             loop.call_soon_threadsafe(self._report, words, failed)
