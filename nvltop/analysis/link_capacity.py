@@ -62,6 +62,14 @@ def pcie_speed(gpu: GpuFrame) -> float:
     return PCIE_LANE_BYTES_PER_S.get(gen, 0.0) * width
 
 
+def pcie_limit(gpu: GpuFrame) -> Maybe[float]:
+    """Return the speed of the GPU's PCIe link at its highest generation and width, bytes/s per direction."""
+    gen, width = gpu.gpu.pcie_gen_max, gpu.gpu.pcie_width_max
+    if isinstance(gen, Missing):
+        return gen
+    return width if isinstance(width, Missing) else PCIE_LANE_BYTES_PER_S.get(gen, 0.0) * width
+
+
 def pcie_share(gpu: GpuFrame) -> float:
     """Return the busier PCIe direction's rate over the current speed of the link; 0 if unknown."""
     rates = [r for r in (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s) if known(r)]

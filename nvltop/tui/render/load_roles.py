@@ -1,7 +1,7 @@
 """Roles for utilization, memory, power and temperature, by how near each is to its limit.
 
-`load0` is idle, `load1` moderate, `load2` high, `load3` at a limit. A busy GPU is what a user wants, so
-utilization alone never reaches `load3`.
+`load0` is idle, `load1` normal, `load2` high, `load3` at a limit. A busy GPU with much of its memory in use
+is what a user wants, so that a healthy training run shows nothing but `load1`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from nvltop.model import Maybe, known
 
 IDLE_SHARE: Final = 0.1
 """Share below which a GPU counts as idle, as in nvitop."""
-HIGH_SHARE: Final = 0.75
-"""Share of the limit from which the load is high, as in nvitop."""
-FULL_SHARE: Final = 0.97
+HIGH_SHARE: Final = 0.95
+"""Share of memory or of the power limit from which it is high: little is left for a peak."""
+FULL_SHARE: Final = 0.99
 """Share of the memory from which it counts as full: the next allocation may fail."""
 WARM_C: Final = 75.0
 """Temperature from which it is shown as high, degrees Celsius."""
@@ -29,7 +29,7 @@ def utilization_role(percent: Maybe[float]) -> str:
     """Return the role of a utilization, 0 to 100."""
     if not known(percent):
         return ""
-    return "load0" if percent < 100 * IDLE_SHARE else "load1" if percent < 100 * HIGH_SHARE else "load2"
+    return "load0" if percent < 100 * IDLE_SHARE else "load1"
 
 
 def memory_role(used: Maybe[float], total: Maybe[float]) -> str:

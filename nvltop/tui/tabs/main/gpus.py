@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S, mean_link_share, practical_max
-from nvltop.formatting import UNKNOWN, count, memory, percent
+from nvltop.analysis.link_capacity import pcie_limit, practical_max
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
-from nvltop.tui.render.load_roles import memory_role, power_role, temperature_role, utilization_role
 from nvltop.tui.render.row import (
     Column,
     Row,
     TextRun,
-    displayable,
     end_with,
     fit,
     fit_columns,
@@ -28,6 +25,7 @@ from nvltop.tui.render.row import (
 )
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, is_slowed_by_heat
 
 NVLINK_COLUMNS: Final = (
     Column("gpu", "GPU", 3, 0),
@@ -55,9 +53,6 @@ PCIE_COLUMNS: Final = (
     Column("pcie_max", "MAX", 5, 3),
     Column("numa", "NUMA", 4, 4),
 )
-PCIE_SCALE: Final = " (of 64 GB/s)"
-"""Scale of the sparklines of PCIe, in their title."""
-NO_LINK: Final[TextRun] = ("-", "dim")
 MIN_SPARKLINE_WIDTH: Final = 8
 """Columns of a sparkline at least; columns of the table are left out for it."""
 MIN_PAIR_WIDTH: Final = 12
@@ -125,7 +120,7 @@ def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[
         view.glyphs,
         g.gpu,
         g.gauges,
-        _is_slowed_by_heat(g),
+        is_slowed_by_heat(g),
         g.state,
         g.stale,
         counts,
@@ -169,14 +164,23 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
     gpus = view.gpus or view.frame.gpus
     alike = len({g.gpu.name for g in gpus}) == 1
     hidden = view.hidden | {"name"} if alike else view.hidden
+    linked = has_links(gpus)
+    scale = "" if linked else view.unit.text(_pcie_scale(view) or Missing("not read"))
     return _choose_layout(
-        has_links(gpus), width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
+        linked, scale, width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
     )
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
 def _choose_layout(
-    linked: bool, width: int, unit: str, hidden: frozenset[str], sort: str, falling: bool, glyphs: Glyphs
+    linked: bool,
+    scale: str,
+    width: int,
+    unit: str,
+    hidden: frozenset[str],
+    sort: str,
+    falling: bool,
+    glyphs: Glyphs,
 ) -> GpuTableLayout:
     """Choose the columns that fit, and give the remaining width to sparklines."""
     columns = [
@@ -200,7 +204,7 @@ def _choose_layout(
         each = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
     mark = glyphs.descending if falling else glyphs.ascending
     head = " ".join(_column_title(c, sort, mark) for c in columns)
-    scale = "" if linked or each <= len(PCIE_SCALE) + 2 else PCIE_SCALE
+    scale = f" (of {scale})" if scale and each >= len(scale) + len("TX (of )") else ""
     head += f" {('TX' + scale).ljust(each)}" if each else ""
     if pair:
         head += f" {('RX' + scale).ljust(each)}"
@@ -235,105 +239,12 @@ def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Text
     return spans
 
 
-def _gpu(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    mark, role = view.finding_mark(g.gpu.uuid)
-    return f"{g.gpu.index}{mark}", role if g.state == "ok" else "error"
-
-
-def _name(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    if g.state != "ok":
-        return g.state.upper(), "error"
-    return displayable(short_name(g.gpu.name), view.glyphs), ""
-
-
-def _tx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(g.nvlink.mean_tx_bytes_per_s), old) if _may_have_traffic(g) else NO_LINK
-
-
-def _rx(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(g.nvlink.mean_rx_bytes_per_s), old) if _may_have_traffic(g) else NO_LINK
-
-
-def _share(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (percent(mean_link_share(g.nvlink)), old) if _may_have_traffic(g) else NO_LINK
-
-
-def _peak(value: Maybe[float], g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    return (view.unit.number(value), old) if _may_have_traffic(g) else NO_LINK
-
-
-def _may_have_traffic(g: GpuFrame) -> bool:
-    """Return whether the GPU has an active link, or may have one."""
-    return g.nvlink.links_present != 0 and g.nvlink.links_up != 0
-
-
-def _links(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    up, present = g.nvlink.links_up, g.nvlink.links_present
-    if present == 0:
-        return NO_LINK
-    short = known(up) and known(present) and 0 < up < present
-    return f"{_text(up)}/{_text(present)}", "warn" if short else old
-
-
-def _errors(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    link = g.nvlink
-    if link.links_present == 0:
-        return NO_LINK
-    moved = known(link.errors_since_start) and link.errors_since_start > 0
-    return count(link.errors_total), "error" if moved else old
-
-
-def _memory(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    used, total = g.gauges.memory_used_bytes, g.gauges.memory_total_bytes
-    return memory(used, total), old or memory_role(used, total)
-
-
-def _power(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    power = g.gauges.power_w
-    return _number(power, "W"), old or power_role(power, g.gpu.power_limit_w)
-
-
-def _temperature(g: GpuFrame, view: ViewState, old: str) -> TextRun:
-    now = g.gauges.temperature_c
-    return _number(now, view.glyphs.degree), old or temperature_role(now, _is_slowed_by_heat(g))
-
-
-def _is_slowed_by_heat(g: GpuFrame) -> bool:
-    return any(known(share) and share > 0 for share in (g.throttling.sw_thermal, g.throttling.hw_thermal))
-
-
-GpuCell: TypeAlias = Callable[[GpuFrame, ViewState, str], TextRun]
-GPU_CELLS: Final[dict[str, GpuCell]] = {
-    "gpu": _gpu,
-    "name": _name,
-    "bus": lambda g, view, old: (g.gpu.pci_bus_id if known(g.gpu.pci_bus_id) else UNKNOWN, ""),
-    "mem": _memory,
-    "power": _power,
-    "temp": _temperature,
-    "util": lambda g, view, old: (
-        _number(g.gauges.util_percent),
-        old or utilization_role(g.gauges.util_percent),
-    ),
-    "numa": lambda g, view, old: (_number(g.gpu.numa_node), ""),
-    "pcie": lambda g, view, old: (f"gen{_text(g.gauges.pcie_gen)} x{_text(g.gauges.pcie_width)}", old),
-    "pcie_max": lambda g, view, old: (f"{_text(g.gpu.pcie_gen_max)}x{_text(g.gpu.pcie_width_max)}", ""),
-    "pcie_tx": lambda g, view, old: (view.unit.number(g.pcie.tx_bytes_per_s), old),
-    "pcie_rx": lambda g, view, old: (view.unit.number(g.pcie.rx_bytes_per_s), old),
-    "tx": _tx,
-    "rx": _rx,
-    "share": _share,
-    "peak_tx": lambda g, view, old: _peak(g.nvlink.peak_tx_bytes_per_s, g, view, old),
-    "peak_rx": lambda g, view, old: _peak(g.nvlink.peak_rx_bytes_per_s, g, view, old),
-    "links": _links,
-    "errors": _errors,
-}
-"""Function that renders the cell of each column; its last argument is the role of values that can be old."""
 RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
 """Columns that change with every reading; they are adjacent."""
 
 
 def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
-    full: Maybe[float] = PCIE_LANE_BYTES_PER_S[5] * 16
+    full: Maybe[float] = _pcie_scale(view)
     prefix, every_s = "pcie_", PCIE_INTERVAL_S
     if shape.linked:
         full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
@@ -345,18 +256,6 @@ def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[Tex
     return spans[:-1]
 
 
-def short_name(name: Maybe[str]) -> str:
-    """Return the name of a GPU without the prefix that NVIDIA's names have."""
-    if isinstance(name, Missing):
-        return UNKNOWN
-    for word in ("NVIDIA ", "GeForce ", "Tesla "):
-        name = name.removeprefix(word)
-    return name
-
-
-def _number(value: Maybe[float], unit: str = "") -> str:
-    return UNKNOWN if isinstance(value, Missing) else f"{value:.0f}{unit}"
-
-
-def _text(value: Maybe[object]) -> str:
-    return UNKNOWN if isinstance(value, Missing) else str(value)
+def _pcie_scale(view: ViewState) -> float:
+    """Return the full height of the sparklines of PCIe: the fastest link of the node, 0 if unknown."""
+    return max((limit for g in view.frame.gpus if known(limit := pcie_limit(g))), default=0.0)

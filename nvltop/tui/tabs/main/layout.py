@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 MIN_COLUMNS_FOR_TWO: Final = 100
@@ -16,7 +17,7 @@ MIN_PANE_LINES: Final = 3
 MIN_CHART_LINES: Final = 5
 CHOSEN_LINES: Final = 9
 """Lines that a panel gets at least on a screen of 24 lines if the user chose it."""
-NOTES_SHARE: Final = 0.34
+NOTES_SHARE: Final = 0.5
 """Share of the lines below the GPUs that jobs and findings get at most."""
 MIN_NOTES: Final = 3
 """Lines of jobs and findings that come before a larger chart: a job, a finding and its next step."""
@@ -32,6 +33,8 @@ class Content:
     """Number of listed GPUs."""
     links: int = 0
     """Number of links of the GPU with the most links."""
+    unconnected: bool = False
+    """Whether no link of the node is up, so that the links are shown only if the user wants to see them."""
     nics: int = 0
     """Number of rows of the NIC table."""
     matrix: int = 0
@@ -70,6 +73,7 @@ class MainLayout:
         return next((panel for panel in self.panels if panel.name == name), None)
 
 
+@lru_cache(maxsize=16)  # it is the same from frame to frame
 def layout(width: int, height: int, has: Content, chosen: str = "") -> MainLayout:
     """Return the layout; `chosen` is the pane that the user wants to see, empty if it does not matter.
 
@@ -87,8 +91,7 @@ def layout(width: int, height: int, has: Content, chosen: str = "") -> MainLayou
     if has.summary and not matrix and left:
         stack.append(("topology", 1))
         left -= 1
-    most = max(int(left * NOTES_SHARE), min(MIN_NOTES, left - MIN_CHART_LINES))
-    most = min(most, left - MIN_CHART_LINES) if chosen else most
+    most = min(max(MIN_NOTES, int(left * NOTES_SHARE)), left - MIN_CHART_LINES)
     notes = max(0, min(has.notes + 1, most)) if has.notes else 0
     if matrix and width < MIN_COLUMNS_FOR_TWO and left - notes <= has.matrix:
         notes = max(0, left - has.matrix - 1)
@@ -97,7 +100,7 @@ def layout(width: int, height: int, has: Content, chosen: str = "") -> MainLayou
         left -= notes
     lines = {
         "matrix": has.matrix + 1 if matrix else 0,
-        "links": has.links + 2 if has.links else 0,
+        "links": has.links + 2 if has.links and (chosen == "links" or not has.unconnected) else 0,
         "nics": has.nics + 1 if has.nics else 0,
     }
     y = height - left

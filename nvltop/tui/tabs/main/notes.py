@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.model import Finding, Frame, Job, Severity, known
+from nvltop.model import Finding, Frame, Job, Severity, known, total
 from nvltop.report.activity import summarize_parts
 from nvltop.report.findings import severity_counts
 from nvltop.text import ranges
@@ -36,13 +36,18 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     room = height - len(out)
     if len(lines) > room > 0:
         more = f" +{len(lines) - room} more: see Health"
-        lines[room - 1 :] = [_with_more(lines[room - 1], more, width)]
+        lines[room - 1 :] = [_with_more(view, lines[room - 1], more, width)]
     return out + [fit(line, width) for line in lines[:room]]
 
 
-def _with_more(line: Sequence[TextRun], more: str, width: int) -> list[TextRun]:
-    """Return a line that ends with the number of lines that did not fit."""
-    return [*fit(line, width - len(more)), (more, "dim")]
+def _with_more(view: ViewState, line: Sequence[TextRun], more: str, width: int) -> list[TextRun]:
+    """Return a line, cut if it is too long, that ends with the number of lines that did not fit."""
+    *first, (text, role) = line
+    room = width - len(more) - sum(len(part) for part, _ in first)
+    return [
+        *fit([*first, (fit_text(text, max(0, room), view.glyphs), role)], width - len(more)),
+        (more, "dim"),
+    ]
 
 
 def _title(frame: Frame) -> str:
@@ -53,7 +58,9 @@ def _title(frame: Frame) -> str:
 
 def _lines(view: ViewState, width: int, *, brief: bool) -> list[list[TextRun]]:
     frame = view.frame
-    key = frame.jobs, frame.activity, frame.judgements, frame.findings, width, view.glyphs
+    unlinked = all(j.state == "no-traffic" for j in frame.judgements)
+    pcie = tuple(g.pcie for g in frame.gpus) if unlinked else ()
+    key = frame.jobs, frame.activity, frame.judgements, frame.findings, pcie, width, view.glyphs, view.unit
     return view.cache.parts.get(("notes", brief), key, lambda: _make_lines(view, width, brief=brief))
 
 
@@ -80,9 +87,20 @@ def _job_line(view: ViewState, job: Job, width: int) -> list[TextRun]:
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     numbers = ranges(sorted(index_of[uuid] for uuid in set(job.gpus) if uuid in index_of))
     parts = [job.label, *([job.user] if known(job.user) else []), f"GPU {numbers or '?'}"]
-    parts += [part for a in frame.activity if a.job == job.key for part in summarize_parts(frame, a)]
+    found = [part for a in frame.activity if a.job == job.key for part in summarize_parts(frame, a)]
+    states = {j.state for j in frame.judgements if j.job == job.key}
+    parts += _pcie_traffic(view, job) if states <= {"no-traffic"} else found
     text = displayable(SEPARATOR.join(filter(None, parts)), view.glyphs)
     return [(JOB_CAPTION, "caption"), (fit_text(text, width - len(JOB_CAPTION), view.glyphs), "")]
+
+
+def _pcie_traffic(view: ViewState, job: Job) -> list[str]:
+    """Return the PCIe traffic of the GPUs of a job that does not use NVLink."""
+    used = [g.pcie for g in view.frame.gpus if g.gpu.uuid in job.gpus]
+    tx, rx = total([p.tx_bytes_per_s for p in used]), total([p.rx_bytes_per_s for p in used])
+    return (
+        [f"PCIe TX {view.unit.text(tx)}, RX {view.unit.text(rx)}"] if used and known(tx) and known(rx) else []
+    )
 
 
 def _finding_lines(view: ViewState, f: Finding, width: int, *, brief: bool) -> list[list[TextRun]]:

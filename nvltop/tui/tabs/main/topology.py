@@ -52,9 +52,20 @@ def has_odd(m: Matrix) -> bool:
     return any(is_odd(m, usual, i, j) for i in range(n) for j in range(n))
 
 
+def is_unconnected(frame: Frame) -> bool:
+    """Return whether the GPUs have NVLink ports of which none is connected, as without a bridge."""
+    ports = [g.nvlink.links_present for g in frame.gpus if g.nvlink.links_present != 0]
+    if not ports or not all(known(count) for count in ports):
+        return False
+    return all(known(up := g.nvlink.links_up) and up == 0 for g in frame.gpus)
+
+
 def summarize(frame: Frame) -> TopologySummary | None:
     """Return the connections of the GPUs in one line; None if a matrix is needed to show them."""
     m = frame.matrix
+    if is_unconnected(frame) and len(m.p2p_nvlink) == 1:
+        ports = len(frame.gpus[0].links)
+        return TopologySummary(f"{ports} NVLink ports, none connected: normal without a bridge or switch")
     n = len(m.p2p_nvlink)
     usual = usual_cell(m)
     if n < 2 or not usual or usual == UNKNOWN:
@@ -64,13 +75,15 @@ def summarize(frame: Frame) -> TopologySummary | None:
     if odd is None:
         return None
     if not usual.startswith("NV"):
-        return TopologySummary(f"no NVLink between the {n} GPUs; they are {usual} apart on PCIe")
+        none = "no bridge or switch is connected, " if is_unconnected(frame) else ""
+        return TopologySummary(f"{none}no NVLink between the {n} GPUs; they are {usual} apart on PCIe")
     if n == 2 and not _switches(frame):
         links = usual[2:]
         text = f"2 GPUs joined directly by {links} link{'' if links == '1' else 's'} ({usual})"
     else:
         text = f"{'all ' if n > 2 and not odd else ''}{n} GPUs joined {_how(frame)}, {usual}"
-        text += "" if odd else " each"
+        if not odd:
+            text += " each" if _switches(frame) is not None else " a pair"
     return TopologySummary(text, odd, _refused(m))
 
 
@@ -125,12 +138,15 @@ def _refused(m: Matrix) -> str:
     return f"P2P {', '.join(sorted(codes))}: not allowed" if codes else ""
 
 
+def summary_key(frame: Frame) -> tuple[object, ...]:
+    """Return what the summary depends on."""
+    return frame.inventory, frame.matrix.cells, frame.matrix.p2p_nvlink, is_unconnected(frame)
+
+
 def rows(view: ViewState, width: int) -> list[Row]:
     """Return the line about the connections of the GPUs."""
-    frame, m = view.frame, view.frame.matrix
-    found = view.cache.parts.get(
-        "topology", (frame.inventory, m.cells, m.p2p_nvlink), lambda: summarize(frame)
-    )
+    frame = view.frame
+    found = view.cache.parts.get("topology", summary_key(frame), lambda: summarize(frame))
     if found is None:
         return []
     spans: list[TextRun] = [(CAPTION, "caption"), (found.text, "")]

@@ -66,9 +66,10 @@ class MainTab(SearchableTab):
             "matrix": self._matrix_rows,
             "links": self._link_rows,
             "nics": self._nic_rows,
-            "chart": self._chart_rows,
+            "chart": lambda at: chart.rows(view, at.width, at.height),
         }
         self._widgets = {name: RowsWidget(output, IDS.get(name, name)) for name in self._drawers}
+        self._content = Content(1)
         self._layout = MainLayout((), ())
         self._first_gpu = 0
         self._first_link = 0
@@ -88,7 +89,7 @@ class MainTab(SearchableTab):
 
     def _next_pane(self) -> str | None:
         """Return the pane that F5 would show next, empty for the original layout; None if all are shown."""
-        hidden = layout(*self.size, self._content()).hidden
+        hidden = layout(*self.size, self._content).hidden
         order = ["", *hidden]
         chosen = self.view.pane if self.view.pane in order else ""
         return order[(order.index(chosen) + 1) % len(order)] if hidden else None
@@ -152,28 +153,23 @@ class MainTab(SearchableTab):
             lambda: [(*row, (" " * gap, "")) for row in nics.table(view, at.width - gap, at.height)],
         )
 
-    def _chart_rows(self, at: Panel) -> list[Row]:
-        view = self.view
-        fresh = tuple(g.gpu.uuid for g in view.frame.gpus if g.state == "ok")
-        key = (view.history, view.history.bucket, fresh, at, view.unit, view.glyphs)
-        return self._memo.get("chart", key, lambda: chart.rows(view, at.width, at.height))
-
-    def _content(self) -> Content:
+    def _measure(self) -> Content:
         """Return the size of what there is to show."""
         view, width = self.view, self.size.width
         frame, m = view.frame, view.frame.matrix
         found = view.cache.parts.get(
-            "topology", (frame.inventory, m.cells, m.p2p_nvlink), lambda: topology.summarize(frame)
+            "topology", topology.summary_key(frame), lambda: topology.summarize(frame)
         )
         several = len(m.p2p_nvlink) > 1
         return Content(
             gpus=max(1, len(view.gpus)),
             links=max((len(g.links) for g in frame.gpus), default=0),
-            nics=nics.table_lines(frame.nics),
+            unconnected=topology.is_unconnected(frame),
+            nics=view.cache.parts.get("nic lines", (frame.nics,), lambda: nics.table_lines(frame.nics)),
             matrix=len(m.p2p_nvlink) if several else 0,
             matrix_columns=matrix.width(view, width - MIN_LINKS_COLUMNS),
             summary=found is not None,
-            uniform=found is not None and not found.odd,
+            uniform=found is not None and not (found.odd and topology.has_odd(m)),
             notes=notes.count(view, width),
         )
 
@@ -186,7 +182,8 @@ class MainTab(SearchableTab):
 
     def _apply_layout(self) -> bool:
         """Apply the layout; return whether it has changed."""
-        new = layout(*self.size, self._content(), self._chosen())
+        self._content = self._measure()
+        new = layout(*self.size, self._content, self._chosen())
         if new == self._layout:
             return False
         self._layout = new
