@@ -155,11 +155,6 @@ class _SeriesBlock:
                 buckets.add(self._second, row)
         self._second, self._spans, self._values = next_second, [], []
 
-    @property
-    def settled(self) -> int:
-        """Number of the last complete second."""
-        return self._second - 1
-
     def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
         """Return the means of the `count` buckets up to `newest`, oldest first.
 
@@ -305,11 +300,6 @@ class RateHistory:
         NaN where unknown.
         """
         return self._means_up_to(key, 0, newest, count)
-
-    def settled(self, key: SeriesKey) -> int:
-        """Return the number of the last second whose mean is final; -1 if there is none."""
-        block, _ = self._columns.get(key, (None, 0))
-        return block.settled if block else -1
 
     def _means_up_to(self, key: SeriesKey, resolution: int, newest: int, count: int) -> list[float]:
         block, column = self._columns.get(key, (None, 0))

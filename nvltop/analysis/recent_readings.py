@@ -2,7 +2,7 @@
 
 A reading is a mean over the time between two refreshes of the counters. The arrays take four bytes for each
 value and 16 for the times of each row. At four readings per second a GPU with 18 links (38 values per
-reading) takes 200 kB for five minutes, a DGX H100 1.6 MB, and a rack of 72 such GPUs 14 MB.
+reading) takes 210 kB for five minutes, a DGX H100 1.7 MB, and a rack of 72 such GPUs 15 MB.
 """
 
 from __future__ import annotations

@@ -109,7 +109,10 @@ class RowsWidget(PlainWidget):
 def changes(before: Row, after: Row) -> list[ColumnRange]:
     """Return the parts in which two different rows of the same width differ; (0, 0) is the whole row."""
     parts: list[ColumnRange] = []
-    widths = [len(text) for text, _ in after]
+    if not before or not after:
+        return [(0, 0)]
+    texts, _ = zip(*after, strict=True)
+    widths = [*map(len, texts)]
     at = aligned = done = 0
     for aligned, (old_run, new_run) in enumerate(zip(before, after, strict=False)):
         if old_run == new_run:
