@@ -51,9 +51,13 @@ class DetailPage(ListTab[R]):
             super().__init__()
             self.node, self.gpu = node, gpu
 
-    def __init__(self, view: FleetViewState, output: DirectOutput, node: str, gpu: str = "") -> None:
+    def __init__(
+        self, view: FleetViewState, output: DirectOutput, node: str, gpu: str = "", first: str = ""
+    ) -> None:
+        """Show the GPUs of a node, or the links of its GPU `gpu`; select number `first`, if it is given."""
         super().__init__(view, output)
         self._node, self._gpu = node, gpu
+        self._first_selected = first
         self._place = RowsWidget(output, "place")
         self._charts = RowsWidget(output, "charts")
         self._chart_lines = 0
@@ -73,6 +77,13 @@ class DetailPage(ListTab[R]):
         """What was read for this page; None before that."""
         detail = self.view.detail
         return detail if detail and (detail.node, detail.gpu) == (self._node, self._gpu) else None
+
+    def _arrange(self) -> None:
+        super()._arrange()
+        names = [self.name_of(item) for item in self._items]
+        if self._first_selected in names:
+            self.move(names.index(self._first_selected) - self._selected)
+            self._first_selected = ""
 
     def cell(self, item: R, column: Column) -> TextRun:
         """Return text and role of a column."""
@@ -220,7 +231,7 @@ class LinksPage(DetailPage[LinkRow]):
 
     def action_close(self) -> None:
         """Go back to the GPUs of the node."""
-        self.open_page(GpusPage(self.view, self.output, self._node))
+        self.open_page(GpusPage(self.view, self.output, self._node, first=self._gpu))
 
 
 def _speed(item: GpuRow | LinkRow) -> Maybe[float]:

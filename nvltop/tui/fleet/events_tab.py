@@ -86,7 +86,7 @@ class WorstLinksTab(ListTab[WorstLink]):
     def action_enter(self) -> None:
         """Show the links of the GPU."""
         if item := self.selected:
-            self.open_page(LinksPage(self.view, self.output, item.node, item.gpu))
+            self.open_page(LinksPage(self.view, self.output, item.node, item.gpu, item.link))
 
 
 class EventsTab(ListTab[phrases.EventLine]):
