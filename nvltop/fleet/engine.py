@@ -6,6 +6,7 @@ error counts, expected members, domains, and whether there are recording rules.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from nvltop.fleet.history import History
 from nvltop.fleet.members import Members
 from nvltop.fleet.model import Detail, FleetFinding, FleetView, Node
 from nvltop.fleet.nodes import Values, answering, by_node, node_key, short_names, silent
-from nvltop.fleet.source import Answer, FleetError, Labels, Query, Source
+from nvltop.fleet.source import Answer, FleetError, Labels, Query, Source, valid_time
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import NOT_READ, Maybe, Missing, Severity, known
 
@@ -71,12 +72,9 @@ class FleetEngine:
         self._warnings = []
         due = self._slow_at is None or self._clock() - self._slow_at >= self._slow_s
         if due or not self._plan:
-            found = self.source.instant(Query("metrics"))
-            self._metrics = frozenset(sample.labels.get("__name__", "") for sample in found.samples)
+            self._choose_plan()
         if not self._plan:
-            self.view = replace(
-                self.view, source="", nodes=(), domains=(), time_s=found.time_s or time.time()
-            )
+            self.view = FleetView(time_s=time.time(), simulated=self.source.simulated)
             return self.view
         answer = self._nodes_answer()
         time_s = answer.time_s or time.time()
@@ -85,7 +83,7 @@ class FleetEngine:
         if due:
             self._slow_warnings = []
             begun_s = self._clock()
-            self._query_slow(len(values))
+            self._query_slow(len(values), time_s)
             self._slow_at = self._clock()
             self._slow_s = max(SLOW_S, (self._slow_at - begun_s) / MAX_SLOW_SHARE)
         events = self._try(Query("events")) if self._plan == "nvltop" else EMPTY
@@ -93,6 +91,16 @@ class FleetEngine:
         self._follow_history(time_s)
         self.view = self._made(values, time_s)
         return self.view
+
+    def _choose_plan(self) -> None:
+        """Find out whose metrics there are; nodes that all fell silent are still those of nvltop."""
+        answer = self.source.instant(Query("metrics"))
+        found = frozenset(sample.labels.get("__name__", "") for sample in answer.samples)
+        for name in (queries.PRESENCE, dcgm.METRICS[0]) if not found and not self._plan else ():
+            if self.source.instant(Query("seen", metric=name)).samples:
+                found = frozenset((name,))
+                break
+        self._metrics = found or self._metrics
 
     def detail(self, node: str, gpu: str = "") -> Detail:
         """Return the GPUs of a node, or the links of one of its GPUs."""
@@ -147,11 +155,11 @@ class FleetEngine:
         self._warnings += answer.warnings
         return answer
 
-    def _query_slow(self, nodes: int) -> None:
+    def _query_slow(self, nodes: int, time_s: float) -> None:
         before = self._warnings
         self._warnings = []
         self._measure_scrapes()
-        self._members.see_past(self._try(self._query("seen")))
+        self._members.see_past(self._try(self._query("seen")), time_s)
         if self._plan == "nvltop":
             self._choose_errors_window(nodes)
             self._members.see_fabric(self._try(self._query("fabric")))
@@ -210,12 +218,13 @@ class FleetEngine:
         if self._plan != "nvltop":
             return
         if self._log.see_now(answer, time_s) or due:
-            self._log.see_past(self._try(Query("past")))
+            self._log.see_past(self._try(Query("past")), time_s)
         gap_s = time_s - self._xids_until_s
         if gap_s > 2 * EVENT_HISTORY_STEP_S:
             start_s = max(self._xids_until_s, time_s - queries.EVENT_LOOKBACK_S)
             try:
-                self._log.see_xids(self.source.range(Query("xids"), start_s, time_s, EVENT_HISTORY_STEP_S))
+                series = self.source.range(Query("xids"), start_s, time_s, EVENT_HISTORY_STEP_S)
+                self._log.see_xids(series, time_s)
             except FleetError as error:
                 self._warnings.append(f"xids: {error}")
                 return
@@ -237,8 +246,8 @@ class FleetEngine:
         limit_s = max(3 * scrape_s, scrape_s + 10)
         fresh = {}
         for key, (labels, its) in values.items():
-            scraped_s = its.numbers.get("scraped")
-            if scraped_s is None:
+            scraped_s = its.numbers.get("scraped", math.inf)
+            if not valid_time(scraped_s, time_s):
                 continue
             self._members.see(key, labels, scraped_s, its.numbers.get("gpus"))
             if time_s - scraped_s <= limit_s:

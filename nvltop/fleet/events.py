@@ -14,7 +14,7 @@ from typing import Final
 from nvltop.fleet.model import FleetFinding
 from nvltop.fleet.nodes import node_key
 from nvltop.fleet.queries import EVENT_LOOKBACK_S, EVENT_STEP_S, VALUE_LABEL
-from nvltop.fleet.source import Answer, Labels, Sample, Series
+from nvltop.fleet.source import Answer, Labels, Sample, Series, valid_time
 from nvltop.kernel_log.catalog import ECHOES, SOURCES, lookup
 from nvltop.model import Severity
 
@@ -22,6 +22,8 @@ INCIDENT_S: Final = 120.0
 """Time after its first event in which events of a domain may be echoes of it, seconds."""
 CLOCK_SKEW_S: Final = 2.0
 """Difference of the clocks of two nodes that is still expected, seconds; NTP keeps them closer."""
+MAX_CODE: Final = 10_000
+"""Codes from which a number is not an Xid; NVIDIA's have at most three digits."""
 MAX_XIDS: Final = 5000
 """Number of Xids that are kept."""
 ECHOED: Final = ("xid-", "fabric-", "heartbeat-", "stuck-collective")
@@ -59,6 +61,10 @@ class EventLog:
         self._active = {}
         new = False
         for sample in answer.samples:
+            if sample.labels.get(VALUE_LABEL) in ("finding", "began") and not valid_time(
+                sample.value, time_s
+            ):
+                continue
             if sample.labels.get(VALUE_LABEL) == "finding":
                 key, severity = _key(sample.labels), _severity(sample.labels)
                 self._active[key] = severity
@@ -68,13 +74,15 @@ class EventLog:
             elif sample.labels.get(VALUE_LABEL) == "began":
                 key = _key(sample.labels)
                 self._began[key] = min(sample.value, self._began.get(key, sample.value))
-        self._add_xids(_xids(answer.samples))
+        self._add_xids(_xids(answer.samples, time_s))
         self._forget(time_s)
         return new
 
-    def see_past(self, answer: Answer) -> None:
+    def see_past(self, answer: Answer, time_s: float) -> None:
         """Take the answer to the query for the first and the last scrape with each finding."""
         for sample in answer.samples:
+            if not valid_time(sample.value, time_s):
+                continue
             key = _key(sample.labels)
             if sample.labels.get(VALUE_LABEL) == "first":
                 self._first[key] = min(sample.value, self._first.get(key, sample.value))
@@ -84,14 +92,14 @@ class EventLog:
             elif sample.labels.get(VALUE_LABEL) == "began":
                 self._began[key] = min(sample.value, self._began.get(key, sample.value))
 
-    def see_xids(self, series: Iterable[Series]) -> None:
+    def see_xids(self, series: Iterable[Series], time_s: float) -> None:
         """Take the Xids of a range of time: pairs of series with codes and times."""
         moments: dict[float, list[Sample]] = {}
         for one in series:
-            for time_s, value in one.points:
-                moments.setdefault(time_s, []).append(Sample(one.labels, value))
+            for moment_s, value in one.points:
+                moments.setdefault(moment_s, []).append(Sample(one.labels, value))
         for samples in moments.values():
-            self._add_xids(_xids(samples))
+            self._add_xids(_xids(samples, time_s))
 
     def _add_xids(self, xids: Iterable[Xid]) -> None:
         for xid in xids:
@@ -147,8 +155,8 @@ class EventLog:
         return with_roles(found, domain_of)
 
 
-def _xids(samples: Iterable[Sample]) -> Iterator[Xid]:
-    """Yield the Xids whose code and time are both there."""
+def _xids(samples: Iterable[Sample], now_s: float) -> Iterator[Xid]:
+    """Yield the Xids whose code and time are both there and possible."""
     halves: dict[tuple[str, str, str], dict[str, float]] = {}
     for sample in samples:
         labels = sample.labels
@@ -157,7 +165,8 @@ def _xids(samples: Iterable[Sample]) -> Iterator[Xid]:
             place = node_key(labels), labels.get("gpu", ""), labels.get("link", "")
             halves.setdefault(place, {})[name] = sample.value
     for (node, gpu, link), half in halves.items():
-        if len(half) == 2:
+        possible = 0 <= half.get("xid", -1.0) < MAX_CODE and valid_time(half.get("xid_time", 0.0), now_s)
+        if possible:
             yield Xid(node, gpu, link, int(half["xid"]), half["xid_time"])
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.fleet.nodes import Member, node_key, node_labels
 from nvltop.fleet.queries import VALUE_LABEL
 from nvltop.fleet.select import Matcher
-from nvltop.fleet.source import Answer, Labels
+from nvltop.fleet.source import Answer, Labels, valid_time
 
 EXPECTED_S: Final = 24 * 3600.0
 """Time after its last scrape for which a node is expected to answer, seconds."""
@@ -34,10 +34,11 @@ class Members:
         if gpus is not None:
             member.gpus = int(gpus)
 
-    def see_past(self, answer: Answer) -> None:
+    def see_past(self, answer: Answer, time_s: float) -> None:
         """Take the answer to the query for the nodes of the last 24 hours."""
         for sample in answer.samples:
-            self.see(node_key(sample.labels), node_labels(sample.labels), sample.value, None)
+            seen_s = sample.value if valid_time(sample.value, time_s) else 0.0
+            self.see(node_key(sample.labels), node_labels(sample.labels), seen_s, None)
 
     def see_fabric(self, answer: Answer) -> None:
         """Take the answer to the query for NVLink domains, trays and numbers of GPUs."""
@@ -50,8 +51,8 @@ class Members:
             if name == "gpus":
                 member.gpus = member.gpus or int(sample.value)
             elif name == "tray":
-                tray = labels.get("tray", "")
-                member.tray = int(tray) if tray.isascii() and tray.isdecimal() else member.tray
+                if re.fullmatch("[0-9]{1,5}", tray := labels.get("tray", "")):
+                    member.tray = int(tray)
             elif (name == "now" or key not in now) and sample.value > best.get(key, 0.0):
                 # What most GPUs of the node report.
                 best[key] = sample.value

@@ -89,11 +89,14 @@ class Poller:
         while self._retire:
             self._engine.retire(self._retire.pop())
         if time.monotonic() >= self._due_s:
-            self._due_s = time.monotonic() + self.interval_s
+            begun_s = time.monotonic()
+            self._due_s = begun_s + self.interval_s
             try:
                 update = Update(self._engine.refresh())
             except FleetError as error:
                 update = Update(problem=str(error))
+            # A server that needs long for its answers has as long without a query.
+            self._due_s = max(self._due_s, 2 * time.monotonic() - begun_s)
             self._send(update)
         if self._watched and not self._stopped:
             self._send(Update(detail=self._engine.detail(*self._watched)))

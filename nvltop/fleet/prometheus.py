@@ -21,6 +21,8 @@ from nvltop.text import clean
 
 MAX_LABEL_CHARS: Final = 120
 MAX_LABELS: Final = 64
+MAX_TIME_S: Final = 1e11
+"""Unix time after which a time is not one (the year 5138)."""
 MAX_SERIES: Final = 100_000
 QUERY_TIMEOUT: Final = "15s"
 """Time after which the server gives up a query; less than this client waits."""
@@ -163,7 +165,9 @@ def _point(pair: object) -> tuple[float, float]:
     """Return time and value of a sample; the value is NaN if it is not a number."""
     if isinstance(pair, list) and len(pair) == 2:
         try:
-            return float(pair[0]), float(pair[1])
+            moment, value = float(pair[0]), float(pair[1])
+            if 0.0 <= moment <= MAX_TIME_S:
+                return moment, value
         except (TypeError, ValueError, OverflowError):
             pass
     raise FleetError("the answer is not that of Prometheus")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from nvltop.fleet.select import Matcher
 
@@ -56,6 +56,15 @@ class Series:
 
     labels: Labels
     points: tuple[tuple[float, float], ...]
+
+
+MAX_AHEAD_S: Final = 3600.0
+"""How far a time may lie after the server's, seconds: clocks of nodes differ, but not by more."""
+
+
+def valid_time(value: float, now_s: float) -> bool:
+    """Return whether a value can be the Unix time of something that has happened."""
+    return 0.0 < value <= now_s + MAX_AHEAD_S
 
 
 class Source(Protocol):
