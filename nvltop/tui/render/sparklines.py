@@ -54,6 +54,12 @@ class SparkShape(NamedTuple):
         return 2 * self.half_s * self.cells
 
 
+def spark_title(name: str, cells: int, cell_s: float) -> str:
+    """Return the title of a sparkline in its width: `TX, 24 s`, or only the name if that does not fit."""
+    text = f"{name}, {cells * cell_s:.3g} s"
+    return (text if len(text) <= cells else name)[:cells].ljust(cells)
+
+
 class _Line:
     """A sparkline that can be extended."""
 

@@ -23,6 +23,7 @@ from nvltop.tui.render.row import (
     split_columns,
     text_of,
 )
+from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, is_slowed_by_heat
@@ -166,8 +167,9 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
     hidden = view.hidden | {"name"} if alike else view.hidden
     linked = has_links(gpus)
     scale = "" if linked else view.unit.text(_pcie_scale(view) or Missing("not read"))
+    cell_s = view.spark_shape(1, 0.0, 0.0 if linked else PCIE_INTERVAL_S).seconds()
     return _choose_layout(
-        linked, scale, width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
+        linked, scale, cell_s, width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
     )
 
 
@@ -175,6 +177,7 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
 def _choose_layout(
     linked: bool,
     scale: str,
+    cell_s: float,
     width: int,
     unit: str,
     hidden: frozenset[str],
@@ -205,9 +208,9 @@ def _choose_layout(
     mark = glyphs.descending if falling else glyphs.ascending
     head = " ".join(_column_title(c, sort, mark) for c in columns)
     scale = f" (of {scale})" if scale and each >= len(scale) + len("TX (of )") else ""
-    head += f" {('TX' + scale).ljust(each)}" if each else ""
+    head += f" {spark_title('TX' + scale, each, cell_s)}" if each else ""
     if pair:
-        head += f" {('RX' + scale).ljust(each)}"
+        head += f" {spark_title('RX' + scale, each, cell_s)}"
     title = fit([(head, "title")], width, "title")
     return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, title)
 

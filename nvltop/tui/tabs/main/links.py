@@ -21,6 +21,7 @@ from nvltop.tui.render.row import (
     merge_runs,
     split_columns,
 )
+from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.view_state import ViewState
 
 STATE_NAMES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
@@ -39,7 +40,7 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
         return [fit([("", "title")], width, "title")]
     if not g.links:
         return _no_links_rows(g, view, width)
-    shape = _choose_layout(width, view.unit.name, _error_kinds(g.links))
+    shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), _error_kinds(g.links))
     out = [shape.title]
     for i, link in enumerate(g.links[top : top + height - 2], top):
         before, after = _static_cells(shape, g, link, view)
@@ -99,7 +100,9 @@ class LinkTableLayout(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _choose_layout(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -> LinkTableLayout:
+def _choose_layout(
+    width: int, unit: str, cell_s: float, kinds: tuple[tuple[str, bool], ...]
+) -> LinkTableLayout:
     """Choose the columns that fit, and give the remaining width to sparklines."""
     counted = dict(kinds)
     columns = [
@@ -121,7 +124,7 @@ def _choose_layout(width: int, unit: str, kinds: tuple[tuple[str, bool], ...]) -
     each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
     head = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
-        head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+        head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
     title = fit([(head, "title")], width, "title")
     return LinkTableLayout(
         *split_columns(columns, RATE_COLUMNS), each if each >= MIN_SPARKLINE_WIDTH else 0, title

@@ -13,6 +13,7 @@ from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.text import ranges
 from nvltop.tui.render.row import Column, Row, TextRun, displayable, end_with, fit, fit_columns
+from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.view_state import ViewState
 
 MIN_SPARKLINE_WIDTH: Final = 6
@@ -54,7 +55,8 @@ def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[i
     ports = view.nics
     head = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
-        head += f" {'TX'.ljust(each)} {'RX'.ljust(each)}"
+        cell_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).seconds()
+        head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
     windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
     if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
         head += note
