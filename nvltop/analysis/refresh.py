@@ -165,7 +165,7 @@ class RefreshEstimator:
     def period(self, interval_s: float) -> RefreshPeriod | None:
         """Return the period, or None until enough readings have been added."""
         waits = self._waits_s
-        if sum(waits) < MIN_OBSERVED_S - interval_s / 4:
+        if not waits or sum(waits) < MIN_OBSERVED_S - interval_s / 4:
             return None
         typical_s = median(waits)
         if typical_s < 1.5 * interval_s:

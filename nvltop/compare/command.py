@@ -27,7 +27,8 @@ LIVE_S: Final = 5.0
 
 def run(names: list[str], settings: Settings, open_live: Callable[[], ItemSource], as_json: bool) -> int:
     """Compare two sides and return the exit code. Raises `RunError` if a side cannot be read."""
-    before, after = (_read(name, settings, open_live) for name in names)
+    before = _read(names[0], settings, open_live)
+    after = _read(names[1], settings, open_live, before.time_s)
     comparison = compare(before, after)
     # A reader that has seen enough (`| head`) changes nothing about the result.
     with contextlib.suppress(BrokenPipeError):
@@ -35,11 +36,13 @@ def run(names: list[str], settings: Settings, open_live: Callable[[], ItemSource
     return DIFFERENT if comparison.matters else EQUAL
 
 
-def _read(name: str, settings: Settings, open_live: Callable[[], ItemSource]) -> Side:
+def _read(
+    name: str, settings: Settings, open_live: Callable[[], ItemSource], after_s: float | None = None
+) -> Side:
     if name != LIVE:
         with StatusLine() as line:
             try:
-                side = read_file(name, line.file_progress)
+                side = read_file(name, line.file_progress, after_s=after_s)
             except SourceError as error:
                 raise RunError(str(error), *([USAGE] if error.usage else ())) from None
         if side.warning:

@@ -16,7 +16,8 @@ def to_json(comparison: Comparison) -> str:
     """Return the comparison as one JSON object.
 
     `differences` holds `where`, `what`, `before`, `after` (null if unknown), `over_s` (seconds between the
-    two sides), `severity`, `matters`, `increase`, `per_hour` and `note` of each, the worst first.
+    two sides), `severity`, `matters`, `increase`, `per_hour`, `note` and `began` of each, the worst first.
+    `began` is when a finding began, or a counter rose first (of a recording).
     """
     c = comparison
     return json.dumps(
@@ -36,12 +37,16 @@ def to_json(comparison: Comparison) -> str:
 
 
 def _side(side: Side) -> dict[str, Any]:
-    when = None if side.time_s is None else datetime.fromtimestamp(side.time_s, timezone.utc)
     return {
         "name": side.name,
-        "time": when and when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": None if side.time_s is None else _utc(side.time_s),
         "redacted": side.redacted,
     }
+
+
+def _utc(wall_s: float) -> str:
+    when = datetime.fromtimestamp(wall_s, timezone.utc)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _difference(d: Difference, over_s: float | None) -> dict[str, Any]:
@@ -57,4 +62,5 @@ def _difference(d: Difference, over_s: float | None) -> dict[str, Any]:
         "increase": d.increase,
         "per_hour": per_hour,
         "note": d.note,
+        "began": None if d.began_s is None else _utc(d.began_s),
     }

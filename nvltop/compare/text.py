@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
 from nvltop.comparison.collector import Comparison, Difference
 from nvltop.comparison.sides import Side
+from nvltop.report.timeline import ranges
 
 MAX_INFORMATION: Final = 40
 """Lines of information printed; the others are counted."""
+ANY_GPU: Final = "GPU"
+_GPU: Final = re.compile(r"GPU (\d+)")
 PER_HOUR_S: Final = 600.0
 """Seconds between the sides from which an increase is given per hour as well."""
 
@@ -20,8 +25,8 @@ def to_text(comparison: Comparison) -> str:
     """Return the comparison as text."""
     c = comparison
     lines = [_side("A", c.before), _side("B", c.after), f"{_node(c)}{_apart(c.over_s)}"]
-    matters = [d for d in c.differences if d.matters]
-    information = [d for d in c.differences if not d.matters]
+    matters = _joined([d for d in c.differences if d.matters])
+    information = _joined([d for d in c.differences if not d.matters])
     lines += [
         "",
         _counted(len(matters)),
@@ -39,6 +44,20 @@ def to_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def _joined(differences: Iterable[Difference]) -> list[Difference]:
+    """Return the differences with those that several GPUs have alike as one: `GPUs 0-7`."""
+    gpus: dict[Difference, list[int]] = {}
+    for d in differences:
+        match = _GPU.fullmatch(d.where)
+        gpus.setdefault(replace(d, where=ANY_GPU) if match else d, []).extend(
+            [int(match[1])] if match else []
+        )
+    return [
+        replace(d, where=f"GPU{'s' if len(found) > 1 else ''} {ranges(sorted(found))}") if found else d
+        for d, found in gpus.items()
+    ]
+
+
 def _counted(count: int) -> str:
     if not count:
         return "Nothing that matters differs."
@@ -47,9 +66,7 @@ def _counted(count: int) -> str:
 
 def _side(letter: str, side: Side) -> str:
     node: dict[str, Any] = dict(side.report.get("node") or {})
-    when = (
-        "time unknown" if side.time_s is None else f"{datetime.fromtimestamp(side.time_s):%Y-%m-%d %H:%M:%S}"
-    )
+    when = "time unknown" if side.time_s is None else _clock(side.time_s)
     host = "" if side.redacted or not node.get("hostname") else f", {node['hostname']}"
     gpus = f"{len(side.gpus)} × {side.gpus[0]['name']}" if side.gpus else "no GPU"
     driver = f", driver {node['driver_version']}" if node.get("driver_version") else ""
@@ -86,7 +103,7 @@ def _aligned(differences: Iterable[Difference], over_s: float | None) -> list[st
 
 def _change(d: Difference, over_s: float | None) -> str:
     if d.what.startswith("finding:"):
-        return f"{'new' if d.before is None else 'gone'}: {d.note}"
+        return f"{'new' if d.before is None else 'gone'}: {d.note}{_since(d)}"
     change = f"{_value(d.what, d.before)} → {_value(d.what, d.after)}"
     if d.before is None and d.after is None:
         return d.note
@@ -96,7 +113,17 @@ def _change(d: Difference, over_s: float | None) -> str:
         if over_s and abs(over_s) >= PER_HOUR_S:
             rate = f", {d.increase / abs(over_s) * 3600:.3g} per hour"
         notes.append(f"+{d.increase}{rate}")
+    if d.began_s is not None:
+        notes.append(f"first at {_clock(d.began_s)}")
     return change + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _since(d: Difference) -> str:
+    return "" if d.began_s is None else f" (since {_clock(d.began_s)})"
+
+
+def _clock(wall_s: float) -> str:
+    return f"{datetime.fromtimestamp(wall_s):%Y-%m-%d %H:%M:%S}"
 
 
 def _value(what: str, value: Any) -> str:

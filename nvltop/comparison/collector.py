@@ -24,6 +24,8 @@ class Difference:
     """What a reader must know to judge the difference."""
     increase: int | None = None
     """Increase of a counter that was not reset."""
+    began_s: float | None = None
+    """Unix time at which a finding began, or a counter rose first; None if it is not known."""
 
     @property
     def matters(self) -> bool:

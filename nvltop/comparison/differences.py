@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from nvltop.analysis.uptime import RESET_TOLERANCE_S
 from nvltop.comparison.collector import Collector, Comparison, Difference
-from nvltop.comparison.sides import Pairing, Report, Side, pair, remote_text
+from nvltop.comparison.sides import Pairing, Report, Side, pair, remote_text, time_s
+from nvltop.formatting import duration
 from nvltop.model import Severity
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -25,7 +27,7 @@ def compare(before: Side, after: Side) -> Comparison:
     c = Collector()
     _node(c, before, after, pairing)
     for one, other in pairing.gpus:
-        _gpu(c, one, other, pairing)
+        _gpu(c, one, other, pairing, _Counters(pairing, before, after, one, other))
         _traffic(c, before, after, one, other)
     _topology(c, before.report, after.report)
     _nics(c, before, after, pairing)
@@ -76,8 +78,28 @@ FIRMWARE: Final = ("vbios", "nvlink_firmware", "board_part_number")
 FABRIC: Final = ("state", "status", "health", "clique_id")
 
 
-def _gpu(c: Collector, a: Report, b: Report, pairing: Pairing) -> None:
+class _Counters:
+    """What the error counters of one GPU need to be compared: resets, and when they rose first."""
+
+    def __init__(self, pairing: Pairing, before: Side, after: Side, a: Report, b: Report) -> None:
+        later, side = (a, before) if pairing.reversed else (b, after)
+        self._rose_s, self._index = side.rose_s, later["index"]
+        uptime_s = later.get("uptime_s")
+        self.reset = ""
+        """Note about a driver that initialised the GPU in between; empty without one."""
+        apart_s = abs(after.time_s - before.time_s) if before.time_s and after.time_s else 0.0
+        if pairing.same_node and uptime_s is not None and uptime_s < apart_s - RESET_TOLERANCE_S:
+            self.reset = f"reset: the driver initialised the GPU {duration(uptime_s)} before the later side"
+
+    def began_s(self, link: int, kind: str) -> float | None:
+        """Return the Unix time at which a counter rose first, if the later side is a recording."""
+        return self._rose_s.get((self._index, link, kind))
+
+
+def _gpu(c: Collector, a: Report, b: Report, pairing: Pairing, counters: _Counters) -> None:
     where = _name(b)
+    if counters.reset:
+        c.found.append(Difference(where, "counters", None, None, Severity.INFO, counters.reset))
     c.value(where, "state", a, b, "state", Severity.CRITICAL)
     for key in FIRMWARE:
         if key in a or key in b:
@@ -95,7 +117,7 @@ def _gpu(c: Collector, a: Report, b: Report, pairing: Pairing) -> None:
     theirs = {link["index"]: link for link in b.get("links") or ()}
     for link in a.get("links") or ():
         if other := theirs.get(link["index"]):
-            _link(c, f"{where} link {link['index']}", link, other, pairing)
+            _link(c, f"{where} link {link['index']}", link, other, pairing, counters)
 
 
 def _pcie(c: Collector, where: str, a: Report, b: Report) -> None:
@@ -106,7 +128,7 @@ def _pcie(c: Collector, where: str, a: Report, b: Report) -> None:
     c.value(where, "PCIe gen", *pcie, "gen", Severity.WARNING if busy else Severity.INFO)
 
 
-def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing) -> None:
+def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing, counters: _Counters) -> None:
     states = a.get("state"), b.get("state")
     if "unknown" in states and states[0] != states[1]:
         note = f"could not be read {'before' if states[0] == 'unknown' else 'after'}"
@@ -122,16 +144,26 @@ def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing) -> N
     else:
         c.found.append(Difference(where, "remote end", remotes[0], remotes[1], Severity.WARNING))
     for kind in sorted({*(a.get("errors") or ()), *(b.get("errors") or ())}):
-        _errors(c, where, kind, a, b, pairing)
+        began_s = counters.began_s(b["index"], kind)
+        _errors(c, where, kind, a, b, pairing, bool(counters.reset), began_s)
 
 
-def _errors(c: Collector, where: str, kind: str, a: Report, b: Report, pairing: Pairing) -> None:
+def _errors(
+    c: Collector,
+    where: str,
+    kind: str,
+    a: Report,
+    b: Report,
+    pairing: Pairing,
+    reset: bool = False,
+    began_s: float | None = None,
+) -> None:
     """Compare the lifetime count of one kind of error."""
     totals = [((of.get("errors") or {}).get(kind) or {}).get("total") for of in (a, b)]
     before, after = totals
     what = f"errors: {kind}"
     alarm = kind not in INFORMATIVE
-    if before == after:
+    if before == after and not (reset and before):
         if before is not None:
             c.equal("error counters")
     elif before is None or after is None:
@@ -146,14 +178,14 @@ def _errors(c: Collector, where: str, kind: str, a: Report, b: Report, pairing: 
         c.found.append(Difference(where, what, before, after, Severity.INFO, note))
     else:
         earlier, later = (after, before) if pairing.reversed else (before, after)
-        if later < earlier:
+        if reset or later < earlier:
             severity = Severity.WARNING if alarm and later else Severity.INFO
             note = "the counter was reset in between" + (f"; {later} since" if later else "")
-            c.found.append(Difference(where, what, before, after, severity, note))
+            c.found.append(Difference(where, what, before, after, severity, note, began_s=began_s))
         else:
             severity = Severity.WARNING if alarm else Severity.INFO
             note = "increase from B to A" if pairing.reversed else ""
-            c.found.append(Difference(where, what, before, after, severity, note, later - earlier))
+            c.found.append(Difference(where, what, before, after, severity, note, later - earlier, began_s))
 
 
 def _topology(c: Collector, a: Report, b: Report) -> None:
@@ -240,7 +272,15 @@ def _findings(c: Collector, a: Report, b: Report) -> None:
             what = f"finding: {finding['rule']}"
             now = finding["severity"]
             c.found.append(
-                Difference(_place(finding), what, None, now, _severity(finding), finding["summary"])
+                Difference(
+                    _place(finding),
+                    what,
+                    None,
+                    now,
+                    _severity(finding),
+                    finding["summary"],
+                    began_s=time_s(finding.get("since")),
+                )
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import median
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +32,8 @@ class Side:
     rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Readings over the recorded minutes, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
 
+    rose_s: Mapping[tuple[int, int, str], float] = field(default_factory=dict)
+    """Unix time at which an error counter rose first, by GPU, link and kind; only of a recording."""
     warning: str = ""
     """What of the file was skipped or lost, in one line; empty if nothing was."""
 
@@ -156,3 +159,11 @@ def remote_text(link: Report) -> str:
     if remote.get("link") is not None:
         parts.append(f"link {remote['link']}")
     return " ".join(parts)
+
+
+def time_s(text: object) -> float | None:
+    """Return the Unix time of a time in a report; None if it is not one."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.comparison.sides import Report, Side
-from nvltop.model import Frame, Tick, known
+from nvltop.comparison.sides import Report, Side, time_s
+from nvltop.model import Frame, LinkErrors, Reading, Tick, known
 from nvltop.record.archive import read_file as read_regular_file
 from nvltop.record.archive import read_member
 from nvltop.record.chunks import Progress
@@ -52,11 +52,14 @@ def no_progress(path: str) -> Progress:
     return lambda done, total: None
 
 
-def read_file(argument: str, progress: ProgressOf = no_progress, brief: bool = False) -> Side:
+def read_file(
+    argument: str, progress: ProgressOf = no_progress, brief: bool = False, after_s: float | None = None
+) -> Side:
     """Read a side from a file or folder, with `@TIME` a recording at that time. Raises `SourceError`.
 
     `brief` reads only the last segment of a recording before that time: states and counters are those of that
-    time, but there are no rates over time and no findings with a longer past.
+    time, but there are no rates over time and no findings with a longer past. Increases of error counters are
+    dated from the Unix time `after_s` on.
     """
     path, position = _split(argument)
     name = os.path.basename(argument.rstrip("/")) or argument
@@ -67,11 +70,11 @@ def read_file(argument: str, progress: ProgressOf = no_progress, brief: bool = F
                 f"{argument}: JSON output has one time only; name it without @{position.text}", usage=True
             )
         if report is None or position:
-            return _of_recording(name, path, position, progress, brief)
-        recorded: dict[str, list[float]] = {}
+            return _of_recording(name, path, _Fold(path, position, progress, brief, after_s))
         if _is_snapshot(path) and not brief:
-            recorded = _Fold(path, None, progress).rates
-        return _side(name, report, recorded)
+            fold = _Fold(path, None, progress, after_s=after_s)
+            return replace(_side(name, report, fold.rates), rose_s=_by_index(fold))
+        return _side(name, report, {})
     except RecordingError as error:
         raise SourceError(str(error)) from None
 
@@ -126,22 +129,38 @@ def _parse(text: bytes) -> Report | None:
     return None
 
 
-def _of_recording(
-    name: str, path: Path, position: Position | None, progress: ProgressOf, brief: bool
-) -> Side:
-    fold = _Fold(path, position, progress, brief)
+def _of_recording(name: str, path: Path, fold: _Fold) -> Side:
     side = side_of(name, fold.monitor.frame(), fold.rates)
-    return replace(side, warning=fold.warning)
+    return replace(side, warning=fold.warning, rose_s=_by_index(fold))
+
+
+def _by_index(fold: _Fold) -> dict[tuple[int, int, str], float]:
+    """Return when counters rose first, by the index of their GPU."""
+    index_of = {g.gpu.uuid: g.gpu.index for g in fold.monitor.frame().gpus}
+    return {
+        (index_of[uuid], link, kind): wall_s
+        for (uuid, link, kind), wall_s in fold.rose_s.items()
+        if uuid in index_of
+    }
 
 
 class _Fold:
     """A recording up to a position (None: its end): the state of the node there, and the rates until then."""
 
     def __init__(
-        self, path: Path, position: Position | None, progress: ProgressOf, brief: bool = False
+        self,
+        path: Path,
+        position: Position | None,
+        progress: ProgressOf,
+        brief: bool = False,
+        after_s: float | None = None,
     ) -> None:
         self.monitor = Monitor()
         self.rates: dict[str, list[float]] = defaultdict(list)
+        self.rose_s: dict[tuple[str, int, str], float] = {}
+        """Unix time of the first increase of each counter after `after_s`, by UUID, link and kind."""
+        self._errors: dict[str, LinkErrors] = {}
+        """Newest counters, by UUID."""
         cut = None
         if position or brief:
             at = position or LAST_TICK
@@ -152,6 +171,8 @@ class _Fold:
                 if cut and position and time_of(item) > cut.to_s:
                     break
                 self.monitor.update(item)
+                if isinstance(item, Reading) and isinstance(item.data, LinkErrors):
+                    self._date_increases(item, item.data, after_s or 0.0)
                 if isinstance(item, Tick):
                     ticked = item
                     if not brief:
@@ -167,16 +188,20 @@ class _Fold:
             )
             raise RecordingError(f"{path}: {when}")
 
+    def _date_increases(self, reading: Reading, errors: LinkErrors, after_s: float) -> None:
+        """Date the first increase of each counter after a time."""
+        gpu = reading.gpu or ""
+        before, self._errors[gpu] = self._errors.get(gpu), errors
+        if before is None or reading.wall_s <= after_s or before.counts == errors.counts:
+            return
+        for kind, counts in errors.counts.items():
+            for link, (a, b) in enumerate(zip(before.counts.get(kind, ()), counts, strict=False)):
+                if known(a) and known(b) and b > a:
+                    self.rose_s.setdefault((gpu, link, kind), reading.wall_s)
+
 
 def _side(name: str, report: Report, rates: dict[str, list[float]]) -> Side:
     if not isinstance(report.get("gpus"), list):
         raise SourceError(f"{name}: not a complete report")
     redacted = any(PLACEHOLDER.fullmatch(str(gpu.get("uuid"))) for gpu in report["gpus"])
-    return Side(name, report, _time_s(report.get("time")), redacted, rates)
-
-
-def _time_s(text: object) -> float | None:
-    try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
+    return Side(name, report, time_s(report.get("time")), redacted, rates)

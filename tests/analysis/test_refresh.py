@@ -22,7 +22,7 @@ from nvltop.analysis.rates import (
     RateSpan,
     max_gap_s,
 )
-from nvltop.analysis.refresh import ALWAYS_FRESH, LONGEST_REFRESH_S, RefreshPeriod
+from nvltop.analysis.refresh import ALWAYS_FRESH, LONGEST_REFRESH_S, RefreshEstimator, RefreshPeriod
 from nvltop.model import CounterRefresh, Missing, known
 
 SPEED = 26.562e9
@@ -351,3 +351,12 @@ def test_gap_reset_and_loss_have_their_reasons_with_a_slow_driver():
     assert feed(max_gap_s(0.25) + 0.6, 10**12 + 10**9)[0] == pytest.approx(2e9, rel=0.3)
     assert feed(max_gap_s(0.25) + 1.1, 5) == [COUNTER_RESET]
     assert feed(max_gap_s(0.25) + 1.6, Missing("GPU is lost")) == [Missing("GPU is lost")]
+
+
+def test_an_interval_of_a_minute_needs_two_readings_with_new_values():
+    estimator = RefreshEstimator()
+    assert estimator.period(60.0) is None
+    estimator.add(0.0, True)
+    assert estimator.period(60.0) is None
+    estimator.add(60.0, True)
+    assert estimator.period(60.0) == ALWAYS_FRESH

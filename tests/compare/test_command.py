@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nvltop.cli import main
+from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
 
 
@@ -81,3 +82,28 @@ def test_bad_input_gets_one_line(files, tmp_path, capsys, arguments, code, words
     assert captured.out == ""
     assert words in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_recording_says_when_a_counter_rose_first(bench, tmp_path, capsys):
+    b = bench("h100-two", "errors")
+    path = tmp_path / "run.gz"
+    writer = RecordingWriter(path)
+    writer.write(b.inventory)
+    inner = b.monitor.update
+
+    def update(item) -> None:
+        inner(item)
+        writer.write(item)
+
+    b.monitor.update = update
+    b.interval_s = 1.0
+    b.run(30)
+    writer.close()
+    assert main(["--compare", f"{path}@+2s", f"{path}@+25s", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    rose = [d for d in found["differences"] if d["increase"]]
+    assert rose
+    for d in rose:
+        assert found["before"]["time"] < d["began"] <= found["after"]["time"]
+    assert main(["--compare", f"{path}@+2s", f"{path}@+1h"]) == 3
+    assert "the recording ends at" in capsys.readouterr().err

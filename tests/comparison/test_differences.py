@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -229,3 +230,46 @@ SMALL: dict[str, Any] = {
     "matrix": {"labels": ["GPU0"], "cells": [["X"]]},
     "findings": [],
 }
+
+
+def test_a_reset_is_said_even_if_no_counter_fell(node):
+    def change(report: dict) -> None:
+        report["gpus"][3]["uptime_s"] = 600.0
+        report["gpus"][3]["links"][7]["errors"]["replay"]["total"] = 600
+
+    before = deepcopy(node)
+    before["gpus"][3]["links"][7]["errors"]["replay"]["total"] = 505
+    found = compare(*sides(before, change))
+    [errors] = [d for d in found.differences if d.what == "errors: replay"]
+    assert (errors.before, errors.after, errors.increase) == (505, 600, None)
+    assert errors.note == "the counter was reset in between; 600 since"
+    assert "reset: the driver initialised the GPU 10 min before the later side" in to_text(found)
+
+
+def test_what_all_gpus_have_alike_is_one_line(node):
+    def change(report: dict) -> None:
+        for gpu in report["gpus"]:
+            gpu["vbios"] = "99.00.00.00.00"
+
+    found = compare(*sides(node, change))
+    assert sum(d.what == "vbios" for d in found.differences) == 4
+    [line] = [line for line in to_text(found).splitlines() if "vbios" in line and "99." in line]
+    assert "GPUs 0-3" in line
+    assert "1 difference that matters:" in to_text(found)
+
+
+def test_when_a_counter_rose_first_and_when_a_finding_began(node):
+    def change(report: dict) -> None:
+        add_errors(505)(report)
+        report["findings"].append(
+            {"rule": "link-chronic", "gpu": 3, "link": 7, "severity": "critical", "summary": "it fails",
+             "since": "2026-09-22T07:45:00Z"}
+        )  # fmt: skip
+
+    before, after = sides(node, change)
+    found = compare(before, replace(after, rose_s={(3, 7, "replay"): BEGUN_S + 60.0}))
+    began = {d.what: d.began_s for d in found.differences}
+    assert began == {"errors: replay": BEGUN_S + 60.0, "finding: link-chronic": 1790063100.0}
+    assert "first at 2026-09-21 " in to_text(found)
+    [errors] = [d for d in json.loads(compared_json(found))["differences"] if d["increase"]]
+    assert errors["began"] == "2026-09-21T14:14:20.000Z"
