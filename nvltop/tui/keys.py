@@ -59,6 +59,9 @@ KILL: Final = KeyEntry(
 )
 SPAN_UP: Final = KeyEntry("]", "longer time", "Longer", "span(1)")
 SPAN_DOWN: Final = KeyEntry("[", "shorter time", "Shorter", "span(-1)")
+SUBJECT: Final = KeyEntry("Down Up", "what is shown: the node, a GPU, the NICs", "Next", "move(1)")
+CURSOR: Final = KeyEntry("Left Right", "move the cursor; Esc removes it", "Cursor", "cursor(-1)")
+LINES: Final = KeyEntry("v", "lines, or filled areas with minimum and maximum", "Lines", "lines")
 PCIE: Final = KeyEntry("p", "PCIe, or NVLink", "PCIe", "pcie")
 
 REPLAY_KEYS: Final = (
@@ -120,11 +123,12 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         KeyEntry("F", "follow the process, or stay at the row"),
     ),
     "History": (
-        KeyEntry("Up Down", "what is shown: the node, a GPU, the NICs"),
-        KeyEntry("Left Right", "move the cursor"),
+        SUBJECT,
+        CURSOR,
         SPAN_UP,
         SPAN_DOWN,
         PCIE,
+        LINES,
         KeyEntry("l", "the link that is selected on Main or Links, or its GPU"),
     ),
     "Page of a link": (KeyEntry("Left Right", "previous link, next link"),),

@@ -195,7 +195,7 @@ async def test_a_chart_stands_in_its_columns(app):
         for _ in range(8):
             app.source.advance(1.0)
             app.step()
-        await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "minus")
+        await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "left_square_bracket")
         await pilot.pause()
         svg = picture(app.main, app.view, Redactor({}))
         lines = [row for row in seen(app.main, SIZE[1]).splitlines() if re.search("[\u2801-\u28ff]", row)]

@@ -539,23 +539,30 @@ async def test_history_spans_targets_and_cursor(app):
         await pilot.press(str(TITLES.index("History") + 1))
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
-        assert "NVLink of all GPUs, last 5 min" in chart.text()
+        assert "NVLink of all GPUs · TX above RX · last 5 min, known for 1" in chart.text()
         await pilot.press("left_square_bracket", "down", "left", "left")
         await settle(app, pilot, 1.0)
         text = chart.text()
-        assert "NVLink of GPU 0, last 1 min" in text
-        assert re.search(r"TX [\d.]+ GB/s · RX [\d.]+ GB/s · mean of 1 s", text)
+        assert "NVLink of GPU 0 · TX above RX · last 1 min, known for 1" in text
+        assert re.search(r"TX [\d.]+( \(.*?\))?  RX [\d.]+( \(.*?\))? GB/s · mean of 0\.\d+ s", text)
+        assert re.search(r"NCCL max 37\d\.\d GB/s", text), re.findall("NCCL.*", text)
+        assert "NVLink of GPU 0 link 17" in text
         assert any(0x2800 < ord(c) < 0x2900 for c in text), "braille dots of the curve"
         await pilot.press("p")
         await settle(app, pilot, 1.0)
         assert "PCIe of GPU 0" in chart.text()
         await pilot.press("p", "l")
         await settle(app, pilot, 1.0)
-        assert "GPU 0 > link 0" in chart.text()
+        assert "NVLink of GPU 0 link 0 · TX" in chart.text()
         for _ in range(6):
             await pilot.press("right_square_bracket")
         await settle(app, pilot, 1.0)
-        assert "last 24 h" in chart.text()
+        assert "last 24 h, known for" in chart.text()
+        await pilot.press("v")
+        await settle(app, pilot, 1.0)
+        assert "filled" not in chart.text()
+        assert "F1Help" in app.main._keys.text()
+        assert "vFilled" in app.main._keys.text()
 
 
 async def test_history_of_nics(app):
@@ -566,20 +573,17 @@ async def test_history_of_nics(app):
         await pilot.press(str(TITLES.index("History") + 1), *["down"] * 9)
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
-        assert "traffic of all NICs, last 5 min" in chart.text()
-        match = re.search(r"TX ([\d.]+) GB/s", chart.text())
-        assert match
-        each = [
-            app.feed.history.second_means((f"mlx5_{i}", 1, "tx"), app.feed.history.bucket - 1, 1)[0]
-            for i in range(12)
-        ]
+        assert chart.text().startswith("all NICs · TX above RX · last 5 min")
+        match = re.search(r"TX ([\d.]+)  RX", chart.text())
+        assert match, chart.text()
+        each = [app.feed.history.readings((f"mlx5_{i}", 1, "tx")).bytes_per_s[-1] for i in range(12)]
         assert float(match[1]) == pytest.approx(sum(each) / 1e9, rel=0.01)
         await pilot.press("down")
         await settle(app, pilot, 1.0)
-        assert "traffic of NIC mlx5_0" in chart.text()
+        assert "NIC mlx5_0 · TX above" in chart.text()
         await pilot.press(*["down"] * 40)
         await settle(app, pilot, 1.0)
-        assert "traffic of NIC mlx5_11" in chart.text()
+        assert "NIC mlx5_11 · TX above" in chart.text()
 
 
 # ---- Setup

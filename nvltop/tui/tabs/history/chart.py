@@ -1,4 +1,4 @@
-"""Rows of the tab History: charts of traffic over time, drawn by plotext."""
+"""Rows of the tab History: a title, the values at the cursor, a large chart and smaller ones."""
 
 from __future__ import annotations
 
@@ -8,187 +8,265 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from nvltop.analysis.link_capacity import PCIE_LANE_BYTES_PER_S
-from nvltop.analysis.rate_history import SeriesKey
-from nvltop.model import known
+from nvltop.formatting import Unit
+from nvltop.model import TimelineEvent
+from nvltop.report.timeline import brief
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.row import SEPARATOR, Row, displayable, fit, fit_text
-from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
+from nvltop.tui.render.view_state import FINDING_MARKS, ViewState
+from nvltop.tui.tabs.history import plot
+from nvltop.tui.tabs.history.series import TIME_SPANS, Column, SeriesCache, Window, total, window
+from nvltop.tui.tabs.history.subjects import NODE, Subject, concerns, limit, name, parts, series_keys
 
-TIME_SPANS: Final = (
-    (60, "1 min"),
-    (300, "5 min"),
-    (900, "15 min"),
-    (3600, "1 h"),
-    (6 * 3600, "6 h"),
-    (24 * 3600, "24 h"),
-)
-TIME_TICKS: Final = 4
-ASCII_FRAME: Final = str.maketrans("┌┐└┘├┤┬┴┼│─", "+++++++++|-")
-DIRECTIONS: Final = ("tx", "rx")
-ALL_NICS: Final = ("", 0)
+MIN_PART_LINES: Final = 9
+MIN_MAIN_LINES: Final = 13
+"""Lines of the large chart at least."""
+MIN_PART_COLUMNS: Final = 38
+"""Size of a smaller chart; smaller ones would show little more than their frames."""
+MIN_LINES_FOR_PARTS: Final = 28
+"""Lines of the tab from which smaller charts are shown as well."""
+LABEL_WIDTH: Final = 8
+"""Columns of the labels of the rate: `100 GB/s`."""
+SCALE_STEPS: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+"""Ends of scales, times a power of ten."""
+LIMIT_SHOWN_TO: Final = 2.0
+"""Ratio of limit to highest rate up to which the scale includes the limit."""
+TICK_COLUMNS: Final = 16
+"""Columns for each label of the time."""
+TICK_STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600)
+MIN_SCALE: Final = 1e6
+"""End of the scale if there is no traffic, bytes/s."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartRequest:
-    """The selected chart: whose traffic, which time span, and where the cursor is."""
+    """What is selected on the tab."""
 
-    gpu: str | None = None
-    """UUID; None for the node."""
-    link: int | None = None
-    nic: tuple[str, int] | None = None
-    """Device and port of a NIC, or `ALL_NICS`."""
-    pcie: bool = False
+    subject: Subject = NODE
     span: int = 1
     """Index of the time span in `TIME_SPANS`."""
-    cursor: int = 0
-    """Number of values between the newest one and the cursor."""
+    cursor_s: float | None = None
+    """Time of the cursor, CLOCK_MONOTONIC; None for the newest values."""
+    lines: bool = False
+    """Whether lines are drawn instead of filled areas."""
 
 
-def keys(view: ViewState, wanted: ChartRequest, way: str) -> list[SeriesKey]:
-    """Return the series whose sum is drawn."""
-    if wanted.nic:
-        return [
-            (*at, way) for f in view.frame.nics if wanted.nic in (ALL_NICS, at := (f.nic.device, f.port.port))
-        ]
-    name = f"pcie_{way}" if wanted.pcie else way
-    if wanted.gpu:
-        return [(wanted.gpu, None if wanted.pcie else wanted.link, name)]
-    return [(g.gpu.uuid, None, name) for g in view.gpus if wanted.pcie or g.nvlink.links_up]
-
-
-def rows(view: ViewState, wanted: ChartRequest, width: int, height: int) -> list[Row]:
-    """Return the title, the values at the cursor, and the charts of TX and RX."""
-    seconds = TIME_SPANS[wanted.span][0]
-    series = {way: view.history.sum_over(keys(view, wanted, way), seconds) for way in DIRECTIONS}
-    step, values = series["tx"]
-    place = max(0, len(values) - 1 - wanted.cursor)
-    out = [fit([(title(view, wanted), "title")], width, "title")]
-    at_s = view.frame.tick.wall_s - (wanted.cursor + 1) * step
-    when = datetime.fromtimestamp(max(0.0, at_s)).strftime("%m-%d %H:%M:%S")
-    rates = [f"{way.upper()} {_value(view, series[way][1][place])}" for way in DIRECTIONS]
-    text = SEPARATOR.join((when, *rates, f"mean of {step} s"))
-    out.append(fit([(fit_text(text, width, view.glyphs), "value")], width))
-    each = max(4, (height - len(out)) // 2)
-    top = _scale_top(view, wanted, [v for way in DIRECTIONS for v in series[way][1]])
-    marker = "braille" if view.glyphs is UNICODE else "*"
-    for way in DIRECTIONS:
-        in_unit = [v * view.unit.per_byte for v in series[way][1]]
-        full = top * view.unit.per_byte
-        for line in plot(in_unit, seconds, full, width, each, place, way.upper(), marker):
-            text = line if view.glyphs is UNICODE else line.translate(ASCII_FRAME)
-            out.append(fit([(text, way)], width))
+def rows(view: ViewState, cache: SeriesCache, wanted: ChartRequest, width: int, height: int) -> list[Row]:
+    """Return the title, the values at the cursor, and the charts."""
+    shown = main_window(view, wanted, width)
+    smaller = parts(view, wanted.subject) if height >= MIN_LINES_FOR_PARTS else []
+    columns = max(1, width // MIN_PART_COLUMNS)
+    room = height - 2 - max(MIN_MAIN_LINES, height * 2 // 5)
+    lines = 0
+    if smaller:
+        lines = min(-(-len(smaller) // columns), room // MIN_PART_LINES)
+        columns = min(columns, -(-len(smaller) // lines))
+    part_height = room // lines if lines else 0
+    main_height = height - 2 - lines * part_height
+    out = [_title(view, wanted.subject, wanted, shown, width)]
+    series = [
+        cache.columns(view.history, series_keys(view, wanted.subject, way), shown) for way in ("tx", "rx")
+    ]
+    out.append(_values(view, wanted, shown, series, width))
+    main = _chart(view, wanted, wanted.subject, shown, series, width)
+    out += plot.rows(main, _style(view), view.glyphs is not UNICODE, width, main_height)
+    out += [fit([], width)] * (height - lines * part_height - len(out))
+    for line in range(lines):
+        out += _side_by_side(view, cache, wanted, smaller[line * columns : (line + 1) * columns], columns,
+                             width, part_height)  # fmt: skip
     return out[:height]
 
 
-def title(view: ViewState, wanted: ChartRequest) -> str:
-    """Return the title of the chart."""
-    g = next((g for g in view.frame.gpus if g.gpu.uuid == wanted.gpu), None)
-    name = f"GPU {g.gpu.index}" if g else "all GPUs"
-    if wanted.link is not None and not wanted.pcie:
-        name += f" > link {wanted.link}"
-    if wanted.nic:
-        name = "all NICs" if wanted.nic == ALL_NICS else f"NIC {wanted.nic[0]}"
-        return displayable(
-            f"traffic of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}", view.glyphs
-        )
-    what = "PCIe" if wanted.pcie else "NVLink"
-    return f"{what} of {name}, last {TIME_SPANS[wanted.span][1]}, {view.unit.name}"
+def main_window(view: ViewState, wanted: ChartRequest, width: int) -> Window:
+    """Return the window of the large chart."""
+    area, _ = plot.area_size(width, MIN_PART_LINES, LABEL_WIDTH)
+    per_cell = 2 if _style(view) is BRAILLE else 1
+    return window(view.history, TIME_SPANS[wanted.span][0], area * per_cell, view.frame.interval_s)
 
 
-def _value(view: ViewState, value: float) -> str:
-    return "unknown" if math.isnan(value) else view.unit.text(value)
+def column_seconds(view: ViewState, wanted: ChartRequest, width: int) -> float:
+    """Return the time of one character column of the large chart, in seconds."""
+    shown = main_window(view, wanted, width)
+    return shown.column_s * (2 if _style(view) is BRAILLE else 1)
 
 
-def _scale_top(view: ViewState, wanted: ChartRequest, values: Sequence[float]) -> float:
-    """Return the top of the scale: the speed of the links, or a round number above the highest rate."""
-    if wanted.nic:
-        ports = [f for f in view.frame.nics if wanted.nic in (ALL_NICS, (f.nic.device, f.port.port))]
-        rated = sum(r for f in ports if f.active and known(r := f.port.rate_bytes_per_s))
-        return rated or _round_number_above(values)
-    gpus = [g for g in view.frame.gpus if wanted.gpu in (None, g.gpu.uuid)]
-    if wanted.pcie:
-        return PCIE_LANE_BYTES_PER_S[5] * 16 * max(1, len(gpus))
-    if wanted.link is not None and gpus and wanted.link < len(gpus[0].links):
-        speed = gpus[0].links[wanted.link].speed_bytes_per_s
-        if known(speed) and speed:
-            return speed
-    total = sum(s for g in gpus if known(s := g.nvlink.speed_bytes_per_s))
-    return total or _round_number_above(values)
-
-
-def _round_number_above(values: Sequence[float]) -> float:
-    """Return a round number above all values."""
-    highest = max((v for v in values if not math.isnan(v)), default=0.0)
-    return max(1e9, math.pow(10.0, math.ceil(math.log10(max(highest, 1.0)))))
-
-
-def plot(
-    values: Sequence[float],
-    seconds: float,
-    full: float,
+def _side_by_side(
+    view: ViewState,
+    cache: SeriesCache,
+    wanted: ChartRequest,
+    subjects: Sequence[Subject],
+    columns: int,
     width: int,
     height: int,
-    cursor: int,
-    caption: str,
-    marker: str,
-) -> list[str]:
-    """Return a chart of bytes/s as lines of text, with gaps, and a vertical line at the cursor."""
-    # Imported here because it takes a tenth of a second to load and only this tab needs it.
-    from plotext import figure, terminal, uncolorize
-
-    # The size is that of the tab, not of the terminal that plotext detects.
-    terminal.limit(False, False)
-    figure.clear()
-    figure.clear.data()
-    figure.plot_size(width, height)
-    n = len(values)
-    times = [-(n - 1 - i) * seconds / max(1, n - 1) for i in range(n)]
-    for begin, end in _gapless_runs(values):
-        run = figure.signal(times[begin:end], [v / 1e9 for v in values[begin:end]], marker=marker)
-        run.lines()
-        figure.draw(run)
-    across, up = figure.ruler(axis=0), figure.ruler(axis=1)
-    across.lim(-seconds, 0)
-    up.lim(0, full / 1e9)
-    marks = [full / 1e9 * i / 2 for i in range(3)]
-    up.ticks(marks, [f"{m:.4g}".rjust(6) for m in marks])
-    ticks = [-seconds * i / TIME_TICKS for i in range(TIME_TICKS + 1)]
-    across.ticks(ticks, [_ago(-t) for t in ticks])
-    lines = uncolorize(str(figure.build())).splitlines()
-    return [_with_cursor(line, n, cursor, i, caption) for i, line in enumerate(lines[:height])]
+) -> list[Row]:
+    """Return the rows of smaller charts beside each other."""
+    each = (width - (columns - 1)) // columns
+    shown = main_window(view, wanted, each)
+    charts = []
+    for subject in subjects:
+        series = _series(view, cache, subject, shown)
+        chart = _chart(view, wanted, subject, shown, series, each)
+        title = fit([(fit_text(name(view, subject), each, view.glyphs), "caption")], each)
+        drawn = plot.rows(chart, _style(view), view.glyphs is not UNICODE, each, height - 1)
+        charts.append([title, *drawn, *[fit([], each)] * (height - 1 - len(drawn))])
+    out = []
+    for line in range(height):
+        spans = [span for chart in charts for span in (*chart[line], (" ", ""))]
+        out.append(fit(spans, width))
+    return out
 
 
-def _gapless_runs(values: Sequence[float]) -> list[tuple[int, int]]:
-    """Return start and end of each run of known values."""
-    runs = []
-    begin = None
-    for i, value in enumerate([*values, math.nan]):
-        if math.isnan(value):
-            if begin is not None:
-                runs.append((begin, i))
-            begin = None
-        elif begin is None:
-            begin = i
-    return runs
+def _series(view: ViewState, cache: SeriesCache, subject: Subject, shown: Window) -> list[list[Column]]:
+    """Return the columns of TX and RX."""
+    return [cache.columns(view.history, series_keys(view, subject, way), shown) for way in ("tx", "rx")]
 
 
-def _ago(seconds: float) -> str:
-    if seconds == 0:
-        return "now"
-    for size, unit in ((3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"-{seconds / size:.3g}{unit}"
-    return f"-{seconds:.3g}s"
+def _style(view: ViewState) -> SparkStyle:
+    return view.spark_style if view.glyphs is UNICODE else ASCII_LEVELS
 
 
-def _with_cursor(line: str, count: int, cursor: int, row: int, caption: str) -> str:
-    """Return a line of the plot with the cursor, or the first line with the caption."""
-    left = next((i for i, c in enumerate(line) if c in "│┤┌"), 0) + 1
-    right = len(line) - 1
-    if row == 0:
-        return line[:left] + caption + line[left + len(caption) :]
-    if cursor >= count - 1 or not line[left - 1 : left] or line[left - 1] not in "│┤":
-        return line
-    at = left + round(cursor / max(1, count - 1) * (right - left - 1))
-    return f"{line[:at]}│{line[at + 1 :]}"
+def _title(view: ViewState, subject: Subject, wanted: ChartRequest, shown: Window, width: int) -> Row:
+    wanted_s, words = TIME_SPANS[wanted.span]
+    span = f"last {words}"
+    if shown.known_s < wanted_s * 0.98:
+        span += f", known for {_duration(shown.known_s)}"
+    parts_of_title = [name(view, subject), "TX above RX", span]
+    if not wanted.lines:
+        parts_of_title.append("filled: mean, gap: minimum, dotted: maximum")
+    text = SEPARATOR.join(parts_of_title)
+    return fit([(fit_text(displayable(text, view.glyphs), width, view.glyphs), "title")], width, "title")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _values(
+    view: ViewState, wanted: ChartRequest, shown: Window, series: Sequence[Sequence[Column]], width: int
+) -> Row:
+    """Return the time of the cursor, the values at it, and the event there."""
+    place = _cursor_place(view, wanted, shown, series)
+    at_s = shown.start_s + (place + 0.5) * shown.column_s
+    when = datetime.fromtimestamp(max(0.0, _wall(view, at_s))).strftime("%H:%M:%S")
+    texts = [when]
+    values = []
+    for way, columns in zip(("TX", "RX"), series, strict=True):
+        column = columns[place] if 0 <= place < len(columns) else Column()
+        values.append(f"{way} {_value(view.unit, column)}")
+    texts.append(f"{'  '.join(values)} {view.unit.name}")
+    texts.append(f"mean of {shown.column_s:.2g} s")
+    near = [e for at, e in _events(view, wanted.subject, shown, len(series[0])) if abs(at - place) <= 2]
+    if near:
+        worst = max(near, key=lambda e: e.severity.rank)
+        texts.insert(1, f"! {brief(view.frame, worst)}")
+    text = displayable(SEPARATOR.join(texts), view.glyphs)
+    return fit([(fit_text(text, width, view.glyphs), "value")], width)
+
+
+def _value(unit: Unit, column: Column) -> str:
+    """Return mean, minimum and maximum: `178.2 (0.31-358.6)`."""
+    if column.mean != column.mean:
+        return "unknown"
+    mean, low, high = (unit.number(value).strip() for value in column)
+    return mean if low == high else f"{mean} ({low}-{high})"
+
+
+def _cursor_place(
+    view: ViewState, wanted: ChartRequest, shown: Window, series: Sequence[Sequence[Column]]
+) -> int:
+    """Return the column of the cursor: the newest known one if it was not moved."""
+    if wanted.cursor_s is not None:
+        return max(0, min(shown.column_at(wanted.cursor_s), shown.columns - 1))
+    known = [i for columns in series for i, column in enumerate(columns) if column.mean == column.mean]
+    return max(known, default=shown.column_at(view.history.now_s))
+
+
+def _wall(view: ViewState, mono_s: float) -> float:
+    """Return the Unix time of a time of CLOCK_MONOTONIC."""
+    return view.frame.tick.wall_s - view.frame.tick.mono_s + mono_s
+
+
+def _events(view: ViewState, subject: Subject, shown: Window, count: int) -> list[tuple[int, TimelineEvent]]:
+    """Return the events of a subject within the window, with their columns."""
+    found = []
+    for event in view.frame.timeline:
+        if concerns(subject, event.gpu, event.nic) and event.severity.is_problem:
+            at = shown.column_at(event.began_s - _wall(view, 0.0))
+            if 0 <= at < count:
+                found.append((at, event))
+    return found
+
+
+def _chart(
+    view: ViewState,
+    wanted: ChartRequest,
+    subject: Subject,
+    shown: Window,
+    series: Sequence[Sequence[Column]],
+    width: int,
+) -> plot.Chart:
+    """Return what one chart shows."""
+    tx, rx = series
+    reach, what = limit(view, subject)
+    highest = max(total(tx), total(rx))
+    unit = view.unit
+    wanted_top = max(highest, MIN_SCALE)
+    if highest and reach <= highest * LIMIT_SHOWN_TO:
+        wanted_top = max(wanted_top, reach)
+    full = scale_end(wanted_top * unit.per_byte) / unit.per_byte
+    per_cell = 2 if _style(view) is BRAILLE else 1
+    events = sorted(_events(view, subject, shown, len(tx)), key=lambda found: found[1].severity.rank)
+    cursor = None
+    if wanted.cursor_s is not None:
+        cursor = _cursor_place(view, wanted, shown, series) // per_cell
+    half, end = _rate_label(unit, full / 2), _rate_label(unit, full)
+    return plot.Chart(
+        tx=tx,
+        rx=rx,
+        full=full,
+        limit=reach,
+        limit_label=f"{what} {unit.text(reach)}",
+        rate_labels=(half.rjust(LABEL_WIDTH), end.rjust(LABEL_WIDTH)),
+        times=_times(view, shown, width),
+        marks=[(at // per_cell, FINDING_MARKS.get(e.severity, ("!", "warn"))[1]) for at, e in events],
+        cursor=cursor,
+        lines=wanted.lines,
+    )
+
+
+def _rate_label(unit: Unit, value: float) -> str:
+    """Return a rate with few digits: `3 TB/s`, `250 GB/s`."""
+    scaled = value * unit.per_byte
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if scaled >= size:
+            return f"{scaled / size:.4g} {prefix}{unit.name[1:]}"
+    return f"{scaled:.3g} {unit.name[1:]}"
+
+
+def scale_end(highest: float) -> float:
+    """Return the end of a scale: a round number that is at least `highest`."""
+    power = 10.0 ** math.floor(math.log10(highest))
+    return next(step * power for step in SCALE_STEPS if step * power >= highest * 0.999)
+
+
+def _times(view: ViewState, shown: Window, width: int) -> list[tuple[float, str]]:
+    """Return clock times at round minutes or seconds, with their places on the axis."""
+    wanted = max(2, (width - LABEL_WIDTH) // TICK_COLUMNS)
+    step_s = next((s for s in TICK_STEPS_S if shown.span_s / s <= wanted), TICK_STEPS_S[-1])
+    start_s = _wall(view, shown.start_s)
+    offset_s = datetime.fromtimestamp(max(0.0, start_s)).astimezone().utcoffset()
+    zone_s = offset_s.total_seconds() if offset_s else 0.0
+    first_s = math.ceil((start_s + zone_s) / step_s) * step_s - zone_s
+    ticks = []
+    at_s = first_s
+    while at_s <= start_s + shown.span_s:
+        form = "%H:%M:%S" if step_s < 60 else "%H:%M"
+        share = (at_s - start_s) / shown.span_s
+        # A label at the very end would be cut.
+        if 0.03 <= share <= 0.97:
+            ticks.append((share, datetime.fromtimestamp(max(0.0, at_s)).strftime(form)))
+        at_s += step_s
+    return ticks

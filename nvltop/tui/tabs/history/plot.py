@@ -1,0 +1,221 @@
+"""A chart as rows: axes and lines drawn by plotext, filled areas by this module; TX is above RX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from nvltop.tui.render.row import Row, TextRun, merge_runs
+from nvltop.tui.render.spark_style import BRAILLE, SparkStyle
+from nvltop.tui.tabs.history.series import Column
+
+ASCII_FRAME: Final = str.maketrans("┌┐└┘├┤┬┴┼│─╌", "+++++++++|--")
+DOTS_PER_ROW: Final = 4
+DOTS: Final = {
+    False: ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08)),
+    True: ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80)),
+}
+"""Bits of the dots of a braille cell from the axis outwards, in the left and the right column; downwards
+from the axis for True."""
+Heights: TypeAlias = "tuple[int, int, int]"
+"""Mean, minimum and maximum of a column in dots, or in steps of a `SparkStyle`."""
+BLANK: Final = " "
+ZERO_LINE: Final = "─"
+LIMIT_LINE: Final = "╌"
+ENVELOPE: Final = "░"
+"""Character between mean and maximum where there is no braille."""
+BORDER_ROWS: Final = 3
+"""Rows of a chart without its area: the frame, and the labels of the time."""
+MIN_TICK_ROWS: Final = 4
+"""Rows above the axis from which half of the scale has a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart shows."""
+
+    tx: Sequence[Column]
+    rx: Sequence[Column]
+    """One column for each value: two for each character in braille, otherwise one."""
+    full: float
+    """Rate at the ends of the scale, bytes/s."""
+    limit: float
+    """Rate of the line of the limit, bytes/s; 0 for none."""
+    limit_label: str
+    rate_labels: tuple[str, str]
+    """Labels of half and of the end of the scale."""
+    times: Sequence[tuple[float, str]]
+    """Share of the width, 0 to 1, and label of each tick of the time."""
+    marks: Sequence[tuple[int, str]]
+    """Character column and role of each event."""
+    cursor: int | None
+    """Character column of the cursor."""
+    lines: bool
+    """Whether plotext draws lines instead of filled areas."""
+
+
+def area_size(width: int, height: int, label_width: int) -> tuple[int, int]:
+    """Return the columns of the area of a chart, and its rows in each direction from the axis."""
+    return max(1, width - label_width - 2), max(1, (height - BORDER_ROWS - 1) // 2)
+
+
+def rows(chart: Chart, style: SparkStyle, ascii_only: bool, width: int, height: int) -> list[Row]:
+    """Return the rows of a chart of exactly `width` columns."""
+    each = max(1, (height - BORDER_ROWS - 1) // 2)
+    label_width = max(len(label) for label in (*chart.rate_labels, "0"))
+    frame = _plotext(chart, label_width, width, 2 * each + 1 + BORDER_ROWS, ascii_only)
+    left, right = label_width + 1, width - 1
+    count = right - left
+    total = each * style.steps
+    heights = [[_heights(column, chart.full, total) for column in its] for its in (chart.tx, chart.rx)]
+    out: list[Row] = []
+    for number, line in enumerate(frame):
+        line = line.ljust(width)[:width]
+        row = number - 1
+        if not 0 <= row <= 2 * each:
+            out.append(((_plain(line, ascii_only), "dim"),))
+            continue
+        area = list(line[left:right])
+        if row == each:
+            cells = _axis(chart, count)
+        elif chart.lines:
+            role = "tx" if row < each else "rx"
+            cells = [(c, role if c != BLANK else "") for c in area]
+        else:
+            down = row > each
+            place = row - each - 1 if down else each - 1 - row
+            cells = _filled(heights[down], style, place, each, count, down=down)
+        if row != each:
+            cells = _with_limit(cells, chart, each, row)
+        if chart.cursor is not None and 0 <= chart.cursor < count:
+            cells[chart.cursor] = ("│", "bold")
+        runs = merge_runs([(line[:left], "dim"), *cells, (line[right:], "dim")])
+        out.append(tuple((_plain(text, ascii_only), role) for text, role in runs))
+    return out
+
+
+def _plain(text: str, ascii_only: bool) -> str:
+    return text.translate(ASCII_FRAME).replace(ENVELOPE, ":") if ascii_only else text
+
+
+def _plotext(chart: Chart, label_width: int, width: int, height: int, ascii_only: bool) -> list[str]:
+    """Return frame, ticks and labels, with lines for the values if they are wanted."""
+    # Imported here because it takes a tenth of a second to load and only this tab needs it.
+    from plotext import figure, terminal, uncolorize
+
+    # The size is that of the tab, not of the terminal that plotext detects.
+    terminal.limit(False, False)
+    figure.clear()
+    figure.clear.data()
+    # Without labels plotext leaves out their row.
+    figure.plot_size(width, height if chart.times else height - 1)
+    across, up = figure.ruler(axis=0), figure.ruler(axis=1)
+    last = max(1, len(chart.tx) - 1)
+    if chart.lines:
+        for values, sign in ((chart.tx, 1), (chart.rx, -1)):
+            for begin, end in gapless_runs([column.mean for column in values]):
+                run = figure.signal(
+                    [i / last for i in range(begin, end)],
+                    [sign * column.mean / chart.full for column in values[begin:end]],
+                    marker="*" if ascii_only else "braille",
+                )
+                run.lines()
+                figure.draw(run)
+    across.lim(0, 1)
+    up.lim(-1, 1)
+    half, full = chart.rate_labels
+    ticks = [(-1.0, full), (0.0, "0"), (1.0, full)]
+    if (height - BORDER_ROWS) // 2 >= MIN_TICK_ROWS:
+        ticks += [(-0.5, half), (0.5, half)]
+    up.ticks([at for at, _ in ticks], [label.rjust(label_width) for _, label in ticks])
+    across.ticks([at for at, _ in chart.times], [label for _, label in chart.times])
+    drawn: str = uncolorize(str(figure.build()))
+    return drawn.splitlines()[:height]
+
+
+def gapless_runs(values: Sequence[float]) -> list[tuple[int, int]]:
+    """Return start and end of each run of known values."""
+    runs = []
+    begin = None
+    for i, value in enumerate([*values, math.nan]):
+        if value != value:
+            if begin is not None:
+                runs.append((begin, i))
+            begin = None
+        elif begin is None:
+            begin = i
+    return runs
+
+
+def _axis(chart: Chart, count: int) -> list[TextRun]:
+    """Return the axis of rate 0, which is blank where the traffic is unknown, with the marks of events."""
+    per_cell = max(1, len(chart.tx) // max(1, count))
+    known = [column.mean == column.mean for column in chart.tx]
+    known = [a or b.mean == b.mean for a, b in zip(known, chart.rx, strict=True)]
+    cells: list[TextRun] = [
+        (ZERO_LINE, "dim") if any(known[i * per_cell : (i + 1) * per_cell]) else (BLANK, "")
+        for i in range(count)
+    ]
+    for at, role in chart.marks:
+        if 0 <= at < count:
+            cells[at] = ("!", role)
+    return cells
+
+
+def _filled(
+    heights: Sequence[Heights], style: SparkStyle, place: int, each: int, count: int, *, down: bool
+) -> list[TextRun]:
+    """Return one row of a filled area; `place` counts the rows from the axis outwards."""
+    role = "rx" if down else "tx"
+    if style is BRAILLE:
+        return [_braille_cell(heights[2 * i : 2 * i + 2], place, role, down=down) for i in range(count)]
+    cells: list[TextRun] = []
+    for mean, _, high in heights[:count]:
+        text = style.column(mean, mean, each, down)[place]
+        if text == BLANK and high > place * style.steps:
+            cells.append((ENVELOPE, "dim"))
+        else:
+            cells.append((text, role if text != BLANK else ""))
+    return cells
+
+
+def _heights(column: Column, full: float, total: int) -> Heights:
+    """Return mean, minimum and maximum in dots; a rate above 0 has at least one dot."""
+    if column.mean != column.mean or full <= 0:
+        return 0, 0, 0
+    mean, low, high = (min(total, round(value / full * total)) for value in column)
+    return max(mean, column.mean > 0), low, max(high, mean)
+
+
+def _braille_cell(pair: Sequence[Heights], place: int, role: str, *, down: bool) -> TextRun:
+    """Return one cell: filled up to the mean with a gap at the minimum, and dotted up to the maximum."""
+    bits, solid = 0, False
+    for side, (mean, low, high) in enumerate(pair):
+        for dot in range(DOTS_PER_ROW):
+            level = place * DOTS_PER_ROW + dot
+            if level < mean:
+                solid = True
+                is_on = level != low or low == 0 or low >= mean - 1
+            else:
+                is_on = level < high and (level + side) % 2 == 0
+            bits |= DOTS[down][side][dot] if is_on else 0
+    if not bits:
+        return BLANK, ""
+    return chr(0x2800 + bits), role if solid else "dim"
+
+
+def _with_limit(cells: list[TextRun], chart: Chart, each: int, row: int) -> list[TextRun]:
+    """Return the cells of a row with the line of the limit, where nothing else is drawn."""
+    if not 0 < chart.limit <= chart.full:
+        return cells
+    place = min(each - 1, math.ceil(chart.limit / chart.full * each) - 1)
+    if row not in (each - 1 - place, each + 1 + place):
+        return cells
+    out = [(LIMIT_LINE, "warn") if text == BLANK else (text, role) for text, role in cells]
+    label = f" {chart.limit_label} "
+    if row < each and len(label) < len(out) // 2:
+        # At the old end, where it hides the least.
+        out[1 : 1 + len(label)] = [(c, "warn") for c in label]
+    return out
