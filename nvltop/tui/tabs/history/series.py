@@ -21,7 +21,7 @@ SHORTER_SPANS_S: Final = (
     15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1350, 1800, 2700, 3600, 5400,
     2 * 3600, 3 * 3600, 4 * 3600, 6 * 3600, 9 * 3600, 12 * 3600, 18 * 3600,
 )  # fmt: skip
-"""Spans that are shown instead of a longer one of which less is known."""
+"""Spans that replace a longer one while less than that is known."""
 MOVES: Final = 10
 """Number of moves to the left in which the whole chart is replaced; between them only its end changes."""
 UNKNOWN: Final = math.nan

@@ -53,7 +53,7 @@ def has_odd(m: Matrix) -> bool:
 
 
 def is_unconnected(frame: Frame) -> bool:
-    """Return whether the GPUs have NVLink ports of which none is connected, as without a bridge."""
+    """Return whether the GPUs have NVLink ports and none is connected, as without a bridge."""
     ports = [g.nvlink.links_present for g in frame.gpus if g.nvlink.links_present != 0]
     if not ports or not all(known(count) for count in ports):
         return False
