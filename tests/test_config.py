@@ -17,6 +17,7 @@ from nvltop.cli.parser import parser
 from nvltop.config import file
 from nvltop.config.settings import (
     ALERTS,
+    EXTRA_COLUMNS,
     HIDEABLE_COLUMNS,
     LAYOUTS,
     METERS,
@@ -37,12 +38,12 @@ def path(tmp_path):
 def test_every_setting_can_be_read(path):
     path.write_text(
         'interval = 0.5\ntheme = "light"\nunits = "Gb/s"\nlayout = "links"\nunicode = false\nmouse = false\n'
-        'alert = ["bell"]\nmeters = ["power", "tx"]\nhidden_columns = ["mem"]\n'
+        'extra_columns = ["clock"]\nalert = ["bell"]\nmeters = ["power", "tx"]\nhidden_columns = ["mem"]\n'
         'snapshot_on_critical = true\nsparklines = "blocks"\nsparkline_cell = "1 s"\n'
     )
     settings = file.apply(Settings(), file.load(path).values)
     assert settings == Settings(
-        0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), alert=("bell",),
+        0.5, "light", False, False, "Gb/s", "links", ("power", "tx"), ("mem",), ("clock",), alert=("bell",),
         snapshot_on_critical=True, sparklines="blocks", sparkline_cell="1 s",
     )  # fmt: skip
     assert set(file.load(path).values) == set(file.CHECKS)
@@ -190,6 +191,7 @@ values = st.fixed_dictionaries(
         "alert": st.lists(st.sampled_from(ALERTS), unique=True).map(tuple),
         "meters": st.lists(st.sampled_from(METERS), max_size=4).map(tuple),
         "hidden_columns": st.lists(st.sampled_from(HIDEABLE_COLUMNS), unique=True).map(tuple),
+        "extra_columns": st.lists(st.sampled_from(EXTRA_COLUMNS), unique=True).map(tuple),
         "sparklines": st.sampled_from(SPARKLINES),
         "sparkline_cell": st.sampled_from(tuple(SPARK_CELLS_S)),
     },

@@ -14,6 +14,7 @@ from typing import Any, Final
 from nvltop import __version__
 from nvltop.config.settings import (
     ALERTS,
+    EXTRA_COLUMNS,
     HIDEABLE_COLUMNS,
     LAYOUTS,
     MAX_INTERVAL_S,
@@ -165,6 +166,7 @@ CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "sparklines": _one_of(SPARKLINES),
     "sparkline_cell": _one_of(tuple(SPARK_CELLS_S)),
     "hidden_columns": _some_of(HIDEABLE_COLUMNS),
+    "extra_columns": _some_of(EXTRA_COLUMNS),
 }
 """Validators of the settings in the file, by name; each returns the value or raises `ValueError`."""
 

@@ -25,6 +25,8 @@ ALERTS: Final = ("bell", "desktop")
 METERS: Final = ("cpu", "memory", "tx", "rx", "pcie-tx", "pcie-rx", "power")
 HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "links", "errors", "bus", "numa")
 """Columns of the GPU table that can be hidden."""
+EXTRA_COLUMNS: Final = ("pcie", "c2c", "clock", "limit", "throttling")
+"""Columns of the GPU table that are shown only if they were chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Settings:
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
     """Meters from top to bottom, at most four."""
     hidden_columns: tuple[str, ...] = ()
+    extra_columns: tuple[str, ...] = ()
     sparklines: str = "braille"
     sparkline_cell: str = "2 readings"
     """Time that a column of a sparkline covers, one of `SPARK_CELLS_S`."""

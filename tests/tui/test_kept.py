@@ -20,7 +20,8 @@ KEYS = (
 )  # fmt: skip
 CHANGES = (
     {"units": "Gb/s"}, {"units": "GB/s"}, {"unicode": False}, {"unicode": True},
-    {"hidden_columns": ("mem", "name")}, {"hidden_columns": ()}, {"meters": ("power", "rx")},
+    {"hidden_columns": ("mem", "name")}, {"hidden_columns": ()},
+    {"extra_columns": ("pcie", "throttling", "clock")}, {"meters": ("power", "rx")},
 )  # fmt: skip
 
 

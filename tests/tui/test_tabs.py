@@ -546,7 +546,7 @@ async def test_history_spans_targets_and_cursor(app):
         assert "NVLink of GPU 0 · TX above RX · last 1 min, known for 1" in text
         assert re.search(r"TX [\d.]+( \(.*?\))?  RX [\d.]+( \(.*?\))? GB/s · mean of 0\.\d+ s", text)
         assert re.search(r"NCCL max 37\d\.\d GB/s", text), re.findall("NCCL.*", text)
-        assert "NVLink of GPU 0 link 17" in text
+        assert "NVLink of GPU 0 link 4" in text
         assert any(0x2800 < ord(c) < 0x2900 for c in text), "braille dots of the curve"
         await pilot.press("p")
         await settle(app, pilot, 1.0)
@@ -638,6 +638,22 @@ async def test_a_picture_that_stands_still_follows_the_settings(app, tab):
         text = lines(app)
         assert "Gb/s" in text
         assert "GB/s" not in text
+
+
+async def test_columns_that_are_off_at_first_and_their_names_in_setup(app):
+    extra = ("pcie", "c2c", "clock", "limit", "throttling")
+    app = app("dgx-h100", "throttled", extra_columns=extra)
+    async with app.run_test(size=(200, 50)) as pilot:
+        await settle(app, pilot, 40.0)
+        title, *rows = app.main.tab._widgets["gpus"].text().splitlines()
+        assert re.search(r"PCIe TX PCIe RX  C2C TX  C2C RX SM MHz PWR MAX THROTTLED", title)
+        row = next(row for row in rows if row.strip().startswith("3"))
+        assert re.search(r" - +- +\d{3,4} +700W heat ", row), row
+        assert re.search(r" 700W no ", rows[0]), rows[0]
+        await pilot.press("f2")
+        await pilot.pause()
+        labels = [line.label for line in SETTING_LINES]
+        assert {"Column %SPD", "Column BUS ID", "Column THROTTLED"} <= set(labels)
 
 
 async def test_hidden_columns_and_other_meters(app):

@@ -62,6 +62,8 @@ class ViewState:
     meters: tuple[str, ...] = ("cpu", "memory", "tx", "rx")
     hidden: frozenset[str] = frozenset()
     """Columns of the GPU table that the user has hidden."""
+    extra: frozenset[str] = frozenset()
+    """Further columns of the GPU table that the user has chosen."""
     gpus: tuple[GpuFrame, ...] = ()
     """The listed GPUs, in the order of the table."""
     gpu: int = 0

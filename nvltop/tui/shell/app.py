@@ -118,6 +118,7 @@ class Nvltop(TerminalApp):
         view.unit = BITS if settings.units == BITS.name else BYTES
         view.meters = settings.meters
         view.hidden = frozenset(settings.hidden_columns)
+        view.extra = frozenset(settings.extra_columns)
         view.readonly = settings.readonly
         self._styles.use(themes.THEMES[settings.theme].styles(self.console.color_system))
         self.theme = f"nvltop-{settings.theme}"

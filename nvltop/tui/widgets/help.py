@@ -33,6 +33,8 @@ TABS
               start as well. Events! and the header's last line: something new
   Processes   processes and their GPUs, grouped by job, with the NVLink
               traffic of each job
+              COMM%: share of the time with NVLink traffic; LATE: how far its
+              traffic begins behind that of the other GPUs (means of a minute)
   History     traffic of node, GPU, link or NIC over a minute to a day
 """
 ABOUT: Final = """\
@@ -40,6 +42,9 @@ COLUMNS
   TX, RX      out of and into the GPU of the row, never added
   GB/s        10^9 bytes a second of data, without protocol overhead ("RAW"
               where the driver counts data and protocol together)
+  PCIe, C2C TX, RX, SM MHz, PWR MAX, THROTTLED
+              off at first, see Setup; THROTTLED is the reason and its share
+              of the last 10 s
   %SPD        the busier direction, in % of the speed of the links that are
               up (as reported by NVML: 26.562 GB/s a link on H100)
   LINKS       links up / links present. Fewer up than present is by design on

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from nvltop.config.settings import (
     ALERTS,
+    EXTRA_COLUMNS,
     HIDEABLE_COLUMNS,
     LAYOUTS,
     METERS,
@@ -75,12 +76,31 @@ def _meter(slot: int) -> SettingLine:
     return SettingLine(f"Meter {slot + 1}", (*METERS, NO_METER), get, put)
 
 
+COLUMN_TITLES: Final = {
+    "name": "NAME", "util": "UTIL%", "mem": "MEM", "power": "PWR", "temp": "TEMP", "share": "%SPD",
+    "links": "LINKS", "errors": "ERR", "bus": "BUS ID", "numa": "NUMA",
+    "pcie": "PCIe TX, RX", "c2c": "C2C TX, RX", "clock": "SM MHz", "limit": "PWR MAX",
+    "throttling": "THROTTLED",
+}  # fmt: skip
+"""Titles on the screen of the columns that can be hidden or added, by their names in the settings."""
+
+
 def _shown(column: str) -> SettingLine:
     def put(settings: Settings, value: object) -> Settings:
         hidden = [c for c in settings.hidden_columns if c != column]
         return replace(settings, hidden_columns=tuple(hidden if value else [*hidden, column]))
 
-    return SettingLine(f"Column {column}", (True, False), lambda s: column not in s.hidden_columns, put)
+    label = f"Column {COLUMN_TITLES[column]}"
+    return SettingLine(label, (True, False), lambda s: column not in s.hidden_columns, put)
+
+
+def _extra(column: str) -> SettingLine:
+    def put(settings: Settings, value: object) -> Settings:
+        others = [c for c in settings.extra_columns if c != column]
+        return replace(settings, extra_columns=tuple([*others, column] if value else others))
+
+    label = f"Column {COLUMN_TITLES[column]}"
+    return SettingLine(label, (True, False), lambda s: column in s.extra_columns, put)
 
 
 def _alert(method: str) -> SettingLine:
@@ -101,6 +121,7 @@ SETTING_LINES: Final[tuple[SettingLine, ...]] = (
     _plain("Sparkline column", "sparkline_cell", tuple(SPARK_CELLS_S)),
     *(_meter(slot) for slot in range(METER_SLOTS)),
     *(_shown(column) for column in HIDEABLE_COLUMNS),
+    *(_extra(column) for column in EXTRA_COLUMNS),
     *(_alert(method) for method in ALERTS),
     _plain("Snapshot if critical", "snapshot_on_critical", (True, False)),
 )
@@ -121,6 +142,8 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         Binding("escape,q,f10,f2,S", "leave", "Done"),
         Binding("right,space", "turn(1)", "Next value"),
         Binding("left", "turn(-1)", "Value before"),
+        Binding("j", "next(1)", "Down"),
+        Binding("k", "next(-1)", "Up"),
     ]
 
     def __init__(
@@ -156,6 +179,13 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._settings = self._lines[at].turned(self._settings, by)
         self._list.replace_option_prompt_at_index(at, self._texts()[at])
         self._change(self._settings)
+
+    def action_next(self, by: int) -> None:
+        """Highlight the next line (1) or the line before (-1)."""
+        if by > 0:
+            self._list.action_cursor_down()
+        else:
+            self._list.action_cursor_up()
 
     def on_option_list_option_selected(self) -> None:
         """Change the setting that was clicked or entered."""

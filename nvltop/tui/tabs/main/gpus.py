@@ -26,6 +26,7 @@ from nvltop.tui.render.row import (
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.tabs.main import extra_columns
 from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, is_slowed_by_heat
 
 NVLINK_COLUMNS: Final = (
@@ -126,6 +127,7 @@ def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[
         g.stale,
         counts,
         view.finding_mark(g.gpu.uuid),
+        extra_columns.inputs(g, view.extra),
     )
     return view.cache.parts.get(
         ("gpu", g.gpu.uuid),
@@ -169,7 +171,16 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
     scale = "" if linked else view.unit.text(_pcie_scale(view) or Missing("not read"))
     cell_s = view.spark_shape(1, 0.0, 0.0 if linked else PCIE_INTERVAL_S).seconds()
     return _choose_layout(
-        linked, scale, cell_s, width, view.unit.name, hidden, view.sort, view.descending, view.glyphs
+        linked,
+        scale,
+        cell_s,
+        width,
+        view.unit.name,
+        hidden,
+        view.extra,
+        view.sort,
+        view.descending,
+        view.glyphs,
     )
 
 
@@ -181,6 +192,7 @@ def _choose_layout(
     width: int,
     unit: str,
     hidden: frozenset[str],
+    extra: frozenset[str],
     sort: str,
     falling: bool,
     glyphs: Glyphs,
@@ -199,6 +211,7 @@ def _choose_layout(
         columns[place:place] = PEAK_COLUMNS
     if width >= PEAKS_MIN_WIDTH and BUS_COLUMN.key not in hidden:
         columns.append(BUS_COLUMN)
+    columns += extra_columns.choose(extra)
     columns = fit_columns(columns, max(0, width - MIN_SPARKLINE_WIDTH - 1))
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
@@ -236,12 +249,13 @@ def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Text
     old = "dim" if g.stale or g.state != "ok" else ""
     spans: list[TextRun] = []
     for c in columns:
-        text, role = GPU_CELLS[c.key](g, view, old)
+        text, role = CELLS[c.key](g, view, old)
         spans.append((c.pad(text), role))
         spans.append((" ", ""))
     return spans
 
 
+CELLS: Final = GPU_CELLS | extra_columns.EXTRA_CELLS
 RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
 """Columns that change with every reading; they are adjacent."""
 

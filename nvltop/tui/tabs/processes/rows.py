@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from nvltop.formatting import UNKNOWN, age, gib
-from nvltop.model import Frame, Job, Maybe, Missing, Process, known, total
+from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, known, total
 from nvltop.report.activity import describe
 from nvltop.text import ranges
 from nvltop.tui.render.row import SEPARATOR, Column, displayable
@@ -19,6 +19,8 @@ COLUMNS: Final = (
     Column("gpu", "GPU", 8, 0, left=True),
     Column("gpu_mem", "GPU MEM", 8, 0),
     Column("sm", "SM%", 5, 1),
+    Column("comm", "COMM%", 5, 2),
+    Column("late", "LATE", 7, 2),
     Column("cpu", "CPU%", 6, 3),
     Column("mem", "MEM", 7, 5),
     Column("time", "TIME+", 7, 6),
@@ -31,6 +33,8 @@ class ProcessEntry:
 
     job: Job
     process: Process | None = None
+    ranks: Mapping[str, Rank] = field(default_factory=dict)
+    """What is known of the GPUs of the job over the last minute, by UUID."""
 
 
 def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
@@ -42,7 +46,8 @@ def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
     for job in frame.jobs:
         if tree:
             out.append(ProcessEntry(job))
-        out += [ProcessEntry(job, by_pid[pid]) for pid in job.pids if pid in by_pid]
+        ranks = {rank.gpu: rank for its in frame.activity if its.job == job.key for rank in its.ranks}
+        out += [ProcessEntry(job, by_pid[pid], ranks) for pid in job.pids if pid in by_pid]
     return out
 
 
@@ -95,6 +100,12 @@ def value(entry: ProcessEntry, column: str, now_s: float) -> Maybe[float | str]:
         return total([use.memory_bytes for use in p.uses])
     if column == "sm":
         return _highest([use.sm_percent for use in p.uses])
+    if column in ("comm", "late"):
+        ranks = [rank for use in p.uses if (rank := entry.ranks.get(use.gpu))]
+        if column == "late":
+            return _highest([rank.late_s for rank in ranks])
+        shares = [rank.communication for rank in ranks]
+        return _highest([100 * share if known(share) else share for share in shares])
     if column == "cpu":
         return p.cpu_percent
     if column == "mem":
@@ -113,6 +124,8 @@ def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
         return UNKNOWN
     if column in ("gpu_mem", "mem") and isinstance(shown, (int, float)):
         return gib(shown)
+    if column == "late" and isinstance(shown, float):
+        return f"{shown * 1000:.0f} ms" if shown < 1 else f"{shown:.2g} s"
     if column == "time" and isinstance(shown, float):
         return age(shown)
     return f"{shown:.0f}" if isinstance(shown, (int, float)) else shown
