@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import compileall
+import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import nvltop
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import CounterRefresh, Frame, Inventory, Reading, Tick, known
@@ -32,6 +37,7 @@ from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.link_layout import switched
 from nvltop.nvml.simulated.nics import SimulatedNics
 
+ROOT = Path(__file__).parents[1]
 WALL = 1_790_000_000.0
 SMALL = {
     "h100-two": lambda: nodes.make_node(boards.H100, switched(2, 4, 2), nodes.DRIVER_570, switches=(5, 6)),
@@ -47,6 +53,20 @@ SMALL = {
 """Small versions of the demo nodes, for tests that run long or often."""
 # Let programs that tests start reuse compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile once what the workers of pytest and the programs that tests start would all compile."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        compileall.compile_dir(Path(nvltop.__file__).parent, quiet=2)
+        return
+    # Each worker rewrites the assertions of its share of the test modules, then loads all of them.
+    files = sorted(Path(__file__).parent.rglob("test_*.py"))
+    for file in files[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        # What fails here is reported when the module is collected.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 class Clock:

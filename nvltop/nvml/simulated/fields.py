@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Final, TypeAlias
 
 from nvltop.nvml.errors import NVLINK5, PER_LINK
@@ -51,6 +52,12 @@ FieldReader: TypeAlias = Callable[[int, int, float], Answer]
 NOT_SUPPORTED_ANSWER: Final[Answer] = (NOT_SUPPORTED, 0, 0)
 
 
+@cache
+def _entries(count: int) -> struct.Struct:
+    """Return the layout of several entries."""
+    return struct.Struct("@" + ENTRY.format.removeprefix("@") * count)
+
+
 class FieldTable:
     """The fields that the GPUs of one machine support."""
 
@@ -63,11 +70,12 @@ class FieldTable:
     def fill(self, gpu: int, address: memoryview, count: int, t: float, stamp_us: int) -> None:
         """Fill in `count` entries in place, each with a return code of its own."""
         table = self.tables[gpu]
-        for i in range(count):
-            field_id, scope = ENTRY.unpack_from(address, i * ENTRY.size)[:2]
+        filled: list[int] = []
+        for field_id, scope, *_ in ENTRY.iter_unpack(address):
             answer = table.get(field_id)
             code, kind, value = answer(gpu, scope, t) if answer else NOT_SUPPORTED_ANSWER
-            ENTRY.pack_into(address, i * ENTRY.size, field_id, scope, stamp_us, LATENCY_US, kind, code, value)
+            filled += (field_id, scope, stamp_us, LATENCY_US, kind, code, value)
+        _entries(count).pack_into(address, 0, *filled)
 
     def _table(self, board: Board) -> dict[int, FieldReader]:
         architecture = board.architecture
@@ -110,10 +118,11 @@ class FieldTable:
 
     def _link_error(self, gpu: int, link: int) -> int:
         """Return the error code of fields of this link, 0 if they can be read."""
-        links = self._links(gpu)
-        if not links or self._machine.node.mig:
-            return NOT_SUPPORTED
-        return INVALID_ARGUMENT if link >= links else 0
+        node = self._machine.node
+        links = len(node.links[gpu])
+        if link < links and not node.mig:
+            return 0
+        return NOT_SUPPORTED if not links or node.mig else INVALID_ARGUMENT
 
     def _traffic(self, board: Board, way: str, raw: bool) -> FieldReader:
         def answer(gpu: int, link: int, t: float) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Final
 
 from nvltop.nvml.simulated.faults import FAULT_S, PCIE_ONLY_SCENARIOS, ScenarioFaults
@@ -61,6 +62,8 @@ class Machine:
         """Time at which the driver last initialised each GPU, in the seconds of the simulation."""
         self.firmware: dict[int, str] = {}
         """VBIOS versions of GPUs that differ from the others, by index."""
+        self._integrals: dict[int, tuple[Flow, float, float]] = {}
+        """Each flow, the time for which it was last integrated, and the result, by id."""
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
 
     def _flow(self, gpu: int, link: int) -> Flow:
@@ -111,8 +114,15 @@ class Machine:
             return base
         if self.refresh_s:
             t = t // self.refresh_s * self.refresh_s
-        data = flow.integral(t)
+        data = self._integral(flow, t)
         return int(base + (data * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else data))
+
+    def _integral(self, flow: Flow, t: float) -> float:
+        """Return the bytes of a flow up to `t`; each flow is read where it is sent and where it arrives."""
+        cached = self._integrals.get(id(flow))
+        if cached is None or cached[0] is not flow or cached[1] != t:
+            cached = self._integrals[id(flow)] = flow, t, flow.integral(t)
+        return cached[2]
 
     def up(self, gpu: int, link: int, t: float) -> bool:
         """Return whether a link is active."""
@@ -184,10 +194,15 @@ class Machine:
         share *= 1.0 if direction == "tx" else 0.8
         step_s = self.workload.step_s
         skew_s = self.workload.skew_s(gpu)
-        return self.until_hang(Bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
+        return self.until_hang(_pcie_bursts(0.01 * top, share * top, step_s, BURST_S / step_s, skew_s))
 
     def c2c(self, gpu: int, direction: str) -> Flow:
         """Return the C2C traffic with the CPU."""
         board = self.node.boards[gpu]
         top = board.c2c_links * board.c2c_mb_per_s * 1e6
         return self.until_hang(Constant((0.2 if direction == "tx" else 0.3) * top * self.busy))
+
+
+@cache
+def _pcie_bursts(low: float, high: float, period_s: float, duty: float, phase_s: float) -> Bursts:
+    return Bursts(low, high, period_s, duty, phase_s)

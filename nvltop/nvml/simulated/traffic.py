@@ -76,10 +76,19 @@ class Bursts:
         if not self.noise:
             return flat
         w, p = self.frequency, self.period_s
-        noise = _cosines(int(periods), w * p, 0.0) - _cosines(int(periods), w * p, w * on_s)
+        noise = self._noise_of(int(periods), w * p, w * on_s)
         start = periods * p
         noise += math.cos(w * start) - math.cos(w * (start + min(rest, on_s)))
         return flat + self.high * self.noise * noise / w
+
+    @staticmethod
+    def _noise_of(n: int, step: float, length: float) -> float:
+        """Return the sum of cos(k·step) - cos(length + k·step) for k from 0 to n-1."""
+        half = math.sin(step / 2)
+        if abs(half) < 1e-12:
+            return n - n * math.cos(length)
+        share, phase = math.sin(n * step / 2) / half, (n - 1) * step / 2
+        return share * math.cos(phase) - share * math.cos(length + phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +116,13 @@ class Cycle:
         return periods * self._within(self.parts[-1][0]) + self._within(rest)
 
     def _within(self, rest: float) -> float:
-        begins = (0.0, *(end_s for end_s, _ in self.parts))
-        return sum(
-            level * max(0.0, min(rest, end_s) - begin_s)
-            for begin_s, (end_s, level) in zip(begins, self.parts, strict=False)
-        )
+        total = begin_s = 0.0
+        for end_s, level in self.parts:
+            if rest <= begin_s:
+                break
+            total += level * (min(rest, end_s) - begin_s)
+            begin_s = end_s
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +193,3 @@ class Stopped:
     def integral(self, t: float) -> float:
         """Return the bytes moved from 0 to `t`."""
         return self.flow.integral(min(t, self.end_s))
-
-
-def _cosines(n: int, step: float, start: float) -> float:
-    """Return the sum of cos(start + k·step) for k from 0 to n-1."""
-    half = math.sin(step / 2)
-    if abs(half) < 1e-12:
-        return n * math.cos(start)
-    return math.sin(n * step / 2) / half * math.cos(start + (n - 1) * step / 2)

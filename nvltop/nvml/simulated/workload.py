@@ -102,12 +102,7 @@ class Workload:
 
     def power(self, gpu: int) -> Flow:
         """Return the power over time, as a share of the limit."""
-        return Sum(
-            Constant(IDLE_POWER),
-            self.activity(gpu, "effort"),
-            Sine(0.01, 1 / 3, gpu),
-            factors=(1, POWER_RANGE, 1),
-        )
+        return _power(self, gpu)
 
 
 @cache
@@ -120,3 +115,13 @@ def _activity(work: Workload, gpu: int, unit: str) -> Flow:
     if work.end_s is None:
         return flow
     return Switched(flow, work.end_s, Constant(getattr(IDLE if gpu == work.odd_gpu else SPIN, unit)))
+
+
+@cache
+def _power(work: Workload, gpu: int) -> Flow:
+    return Sum(
+        Constant(IDLE_POWER),
+        work.activity(gpu, "effort"),
+        Sine(0.01, 1 / 3, gpu),
+        factors=(1, POWER_RANGE, 1),
+    )
