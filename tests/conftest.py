@@ -148,9 +148,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+def clock() -> Clock:
+    """Return the clock of the simulated nodes of a test."""
+    return Clock()
+
+
+@pytest.fixture
+def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Return a function that starts a simulated node."""
-    clock = Clock()
     for name, build in SMALL.items():
         monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only in the modules that date readings: asyncio and Textual need a real clock.

@@ -9,13 +9,14 @@ import pytest
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
-from nvltop.model import Cost, Host, Item, Listening, Reading, Tick
+from nvltop.model import Cost, Frame, Host, Item, Listening, Reading, Tick
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import frame_scheduler
 from nvltop.tui.shell.app import Nvltop
+from tests.conftest import Bench, Clock
 from tests.realterminal import Terminal
 
 EVERY_SECOND = (
@@ -28,31 +29,62 @@ EVERY_SECOND = (
 HOST = Host(12.5, 412 << 30, 2048 << 30)
 
 
-class Script:
-    """A source whose items are the readings of a simulated node."""
+_first_items: dict[tuple[str, str, float, float], tuple[list[Item], float]] = {}
+"""Items of the first seconds of a node, and the time at their end, by node, scenario, seconds and start."""
 
-    def __init__(self, bench, seconds: float) -> None:
-        self.bench = bench
-        now, wall = bench.clock.now, 1_790_000_000.0
-        self.items: list[Item] = [bench.inventory, Listening(now, wall, 8)]
+
+class Script:
+    """A source whose items are the readings of a simulated node.
+
+    The node runs its first seconds once for all tests; in a test that needs more of it, it runs them again.
+    """
+
+    def __init__(self, start: Callable[..., Bench], clock: Clock, node: str, scenario: str, seconds: float):
+        self.items: list[Item] = []
         self.closed = False
         self.note = ""
         self.table = SimulatedProcessTable(1_790_000_000.0)
-        self.advance(seconds)
+        self.clock = clock
+        self._start, self._arguments, self._seconds = start, (node, scenario), seconds
+        self._begin_s = clock.now
+        self._bench: Bench | None = None
+        key = node, scenario, seconds, clock.now
+        if key not in _first_items:
+            self._run_first_seconds()
+            _first_items[key] = self.items, clock.now
+        items, clock.now = _first_items[key]
+        self.items = list(items)
+
+    @property
+    def bench(self) -> Bench:
+        """The node."""
+        if self._bench is None:
+            now_s, items = self.clock.now, self.items
+            self.clock.now = self._begin_s
+            self._run_first_seconds()
+            self.clock.now, self.items = now_s, items
+        assert self._bench
+        return self._bench
+
+    def _run_first_seconds(self) -> None:
+        self._bench = self._start(*self._arguments)
+        self.items = [self._bench.inventory, Listening(self.clock.now, 1_790_000_000.0, 8)]
+        self.advance(self._seconds)
 
     def advance(self, seconds: float) -> None:
         """Let the node run on; counters are read four times a second, all else once, as a sampler does."""
+        node = self.bench
         for _ in range(max(1, round(seconds * 4))):
-            self.bench.clock.now += 0.25
-            second = self.bench.clock.now % 1 == 0
-            for reader in self.bench.readers:
+            self.clock.now += 0.25
+            second = self.clock.now % 1 == 0
+            for reader in node.readers:
                 self.items += reader.read_counters()
                 for read in EVERY_SECOND if second else ():
                     self.items += read(reader)
             if second:
-                self.items.append(self.bench.read_nics())
-        now = self.bench.clock.now
-        listed = self.table.describe(*by_pid([r.processes.read(now) for r in self.bench.readers]))
+                self.items.append(node.read_nics())
+        now = self.clock.now
+        listed = self.table.describe(*by_pid([r.processes.read(now) for r in node.readers]))
         self.items.append(Reading(None, now, now, 1_790_000_000.0, listed))
         for data in (HOST, Cost(105.0, 0.02, 0.25, 0.004)):
             self.items.append(Reading(None, now, now, 1_790_000_000.0, data))
@@ -65,7 +97,7 @@ class Script:
         return items
 
     def tick(self) -> Tick:
-        return Tick(self.bench.clock.now, 1_790_000_000.0, 0.25, "running", (), self.note)
+        return Tick(self.clock.now, 1_790_000_000.0, 0.25, "running", (), self.note)
 
     def set_interval(self, interval_s: float) -> None:
         self.interval_s = interval_s
@@ -91,12 +123,12 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def script(bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+def script(bench, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
     # Frames come from the test alone, on a busy machine as well.
     monkeypatch.setattr(frame_scheduler, "MAX_FRAME_AGE_S", 1e9)
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:
-        return Script(bench(node, scenario), seconds)
+        return Script(bench, clock, node, scenario, seconds)
 
     return make
 
@@ -109,15 +141,26 @@ def app(script) -> Callable[..., Nvltop]:
     return make
 
 
+MAX_RUNS = 8
+_runs: dict[tuple[str, str, float], tuple[Frame, RateHistory]] = {}
+"""Last frame and history of the latest runs of `view`, which no test changes."""
+
+
 @pytest.fixture
 def view(bench) -> Callable[..., ViewState]:
     """Return a function that gives the painters what they need, without an application."""
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 6.0, **what) -> ViewState:
-        b = bench(node, scenario)
-        b.history = RateHistory()
-        frame = b.run(seconds)
-        return ViewState(frame=frame, history=b.history, gpus=frame.gpus, now_s=b.clock.now, **what)
+        key = node, scenario, seconds
+        if key not in _runs:
+            b = bench(node, scenario)
+            b.history = RateHistory()
+            frame = b.run(seconds)
+            if len(_runs) == MAX_RUNS:
+                del _runs[next(iter(_runs))]
+            _runs[key] = frame, b.history
+        frame, history = _runs[key]
+        return ViewState(frame=frame, history=history, gpus=frame.gpus, now_s=frame.tick.mono_s, **what)
 
     return make
 

@@ -36,11 +36,17 @@ def test_each_tab_has_a_picture():
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=" ".join)
-async def test_the_picture_of_each_tab_is_current(app, utc, shown):
+async def test_the_picture_of_each_tab_is_current(app, utc, monkeypatch, shown):
     app = app(*shown, seconds=3.0)
     written = []
     async with app.run_test(size=SIZE) as pilot:
-        for _ in range(240):
+        # Only what is drawn at the end is compared.
+        with monkeypatch.context() as patched:
+            patched.setattr(app.main, "draw_frame", lambda: None)
+            for _ in range(236):
+                app.source.advance(0.25)
+                app.step()
+        for _ in range(4):
             app.source.advance(0.25)
             app.step()
         for tab in SHOWN[shown]:
