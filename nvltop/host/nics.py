@@ -17,7 +17,7 @@ from nvltop.host.nic_ports import NicPortReader
 from nvltop.host.pci_location import NOT_ON_PCI, gpu_locations, pci_location
 from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import list_names, read_text, sys_root
-from nvltop.model import LPF, Maybe, Missing, Nic, NicPort, NicPorts, PciLocation, known
+from nvltop.model import LPF, NO_FIRMWARE, Maybe, Missing, Nic, NicPort, NicPorts, PciLocation, known
 from nvltop.text import clean
 
 ARPHRD_ETHER: Final = "1"
@@ -106,6 +106,7 @@ class NicTable:
             virtual=os.path.lexists(device / "physfn"),
             bond="bond" in name or any(self._bonded(i) for i in interfaces),
             interfaces=tuple(clean(i) for i in interfaces),
+            firmware=_firmware(folder),
             role=self._role(folder, device),
         )
 
@@ -188,6 +189,12 @@ def _head(path: Path) -> bytes:
             return file.read(VPD_BYTES) or b""
     except OSError:
         return b""
+
+
+def _firmware(folder: Path) -> Maybe[str]:
+    """Return the firmware version of an RDMA device; software RDMA has none."""
+    version = read_text(folder / "fw_ver")
+    return version if isinstance(version, Missing) or version else NO_FIRMWARE
 
 
 def _model(folder: Path, device: Path) -> str:

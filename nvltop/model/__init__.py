@@ -48,7 +48,7 @@ from nvltop.model.missing import (
     or_none,
     total,
 )
-from nvltop.model.nic import LPF, NO_NODE, Nic, NicPort, NicPorts, PciLocation
+from nvltop.model.nic import LPF, NO_FIRMWARE, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
     C2cTraffic,
@@ -89,6 +89,7 @@ __all__ = [
     "NOT_LISTED",
     "NOT_READ",
     "NOT_SUPPORTED",
+    "NO_FIRMWARE",
     "NO_NODE",
     "SURENESS",
     "TIMELINE_KINDS",

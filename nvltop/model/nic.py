@@ -9,6 +9,7 @@ from nvltop.model.missing import NOT_READ, Maybe, Missing
 
 NO_NODE: Final = Missing("the kernel reports no NUMA node")
 """NUMA node of a device to which the firmware assigns none (-1), on a machine with several."""
+NO_FIRMWARE: Final = Missing("the kernel reports no firmware version")
 LPF: Final = "lpf"
 """Role of an NVSwitch's management function (limited port function, HGX B200 and B300): an InfiniBand device
 through which NVLSM reaches the switch. It has no cable and does not carry the data of jobs."""
@@ -47,6 +48,8 @@ class Nic:
     """Whether it bonds several ports."""
     interfaces: tuple[str, ...] = ()
     """Network interfaces of its ports."""
+    firmware: Maybe[str] = NO_FIRMWARE
+    """Version of its firmware; the kernel reports it for RDMA devices."""
     role: str = ""
     """`lpf` for the management function of an NVSwitch; empty for a NIC that carries data."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import NicPorts
+
+NO_C2C: Final = Missing("no C2C")
 
 T = TypeVar("T")
 
@@ -86,12 +88,19 @@ class LinkErrors:
 
 @dataclass(frozen=True, slots=True)
 class LinkBer:
-    """Effective bit error rate (after correction) of each link, as NVML packs it (field 220).
+    """What NVML says about the quality of each link, read once a minute.
 
-    Bits 0-7 are the negative exponent, bits 8-11 the mantissa; 15e-255 means no error.
+    The effective bit error rate (after correction, field 220) is packed: bits 0-7 are the negative exponent,
+    bits 8-11 the mantissa; 15e-255 means no error.
     """
 
     effective: tuple[Maybe[int], ...]
+    plr_blocks: tuple[Maybe[int], ...] = ()
+    """Blocks sent with retransmission (PLR) since the counters began (field 294); empty if unsupported."""
+    plr_retries: tuple[Maybe[int], ...] = ()
+    """Blocks among them that were sent again (field 295), read in the same call."""
+    data_rate: tuple[Maybe[int], ...] = ()
+    """Rate that remains after error correction (FEC, field 296); NVIDIA does not state its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,14 @@ class Fabric:
     """Number of memory rows remapped because of uncorrectable errors."""
     initialised_s: Maybe[float] = NOT_READ
     """CLOCK_MONOTONIC at which the driver initialised the GPU (`nvmlDeviceGetGpuUptime_v1`)."""
+    c2c_crc_errors: Maybe[int] = NO_C2C
+    """CRC errors of the links to the CPU since the counters began, their sum (field 231)."""
+    c2c_replays: Maybe[int] = NO_C2C
+    """Replays of these links (field 232)."""
+    c2c_back_to_back_replays: Maybe[int] = NO_C2C
+    """Replays of these links that followed another one directly (field 233)."""
+    c2c_power_state: Maybe[str] = NO_C2C
+    """`full` or `low`, the lowest of these links (field 234)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,8 +245,14 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
     return unread[0] if unread else Missing("not reported while all links are down")
 
 
+def c2c_links(driver: Driver, device: Device) -> Maybe[int]:
+    """Return the number of links between the GPU and its CPU."""
+    count: Maybe[int] = plausible(read_field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
+    return count
+
+
 def _c2c(driver: Driver, device: Device) -> C2c:
-    count = plausible(read_field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
+    count = c2c_links(driver, device)
     if isinstance(count, Missing):
         return C2c(count, count, count)
     if not count:

@@ -34,10 +34,10 @@ NVLINK5: Final = {
 }
 """Field ids since Blackwell; the scope id is the link (nvml.h, NVML_FI_DEV_NVLINK_COUNT_*)."""
 
-EFFECTIVE_BER: Final = 220
-"""Field id of the effective bit error rate."""
+EFFECTIVE_BER, PLR_BLOCKS, PLR_RETRIES, DATA_RATE = 220, 294, NVLINK5["plr_retry_blocks"], 296
+"""Field ids of the quality of a link: 294 since driver 595, 296 since driver 610."""
 BER_INTERVAL_S: Final = 60.0
-"""Interval of the bit error rates, seconds."""
+"""Interval of the quality of the links, seconds."""
 
 PER_LINK: Final = {"replay": 161, "recovery": 162, "crc": 163}
 """Field ids of Hopper (NVML_FI_DEV_NVLINK_ERROR_DL_*); 163 is unsupported since Blackwell."""
@@ -76,6 +76,10 @@ class ErrorReader:
     _method: str | None = field(default=None, init=False)
     _kinds: tuple[str, ...] = field(default=(), init=False)
     _ber_next_s: float = field(default=0.0, init=False)
+    _ber_fields: tuple[int, ...] = field(
+        default=(EFFECTIVE_BER, PLR_BLOCKS, PLR_RETRIES, DATA_RATE), init=False
+    )
+    """Fields of the quality of a link that the driver may support."""
 
     def read(self) -> Maybe[LinkErrors]:
         """Read all error counters except the kinds that the board does not count."""
@@ -88,15 +92,29 @@ class ErrorReader:
         return self._read(self._method, self._kinds, self.device.links)
 
     def read_ber(self, now_s: float) -> Maybe[LinkBer] | None:
-        """Read the bit error rates (since Blackwell); return None if they are unsupported or not yet due."""
+        """Read the quality of the links (since Blackwell); return None if unsupported or not yet due."""
         links = self.device.links
         if self._method != "nvlink5" or not known(links) or now_s < self._ber_next_s:
             return None
         self._ber_next_s = now_s + BER_INTERVAL_S
-        values = read_per_link(self.driver, self.device, (EFFECTIVE_BER,), links)
+        values = read_per_link(self.driver, self.device, self._ber_fields, links)
         if isinstance(values, Missing):
             return values
-        return LinkBer(tuple(values[EFFECTIVE_BER]))
+        found = {
+            field_id: tuple(answers)
+            for field_id, answers in values.items()
+            if not all(isinstance(v, Missing) and v in UNSUPPORTED for v in answers)
+        }
+        # Without the number of blocks, that of the retries gives no share.
+        if PLR_BLOCKS not in found:
+            found.pop(PLR_RETRIES, None)
+        self._ber_fields = EFFECTIVE_BER, *(f for f in self._ber_fields if f in found and f != EFFECTIVE_BER)
+        return LinkBer(
+            tuple(values[EFFECTIVE_BER]),
+            found.get(PLR_BLOCKS, ()),
+            found.get(PLR_RETRIES, ()),
+            found.get(DATA_RATE, ()),
+        )
 
     @property
     def needs_calls(self) -> bool:

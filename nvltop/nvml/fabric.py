@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pynvml
 
-from nvltop.model import NOT_SUPPORTED, Fabric, Maybe, Missing, known
-from nvltop.nvml.device import Device, read_field
+from nvltop.model import NOT_SUPPORTED, Fabric, Maybe, Missing, first_missing, known, total
+from nvltop.nvml.device import Device, c2c_links, read_field, read_per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache, reason
 from nvltop.nvml.uptime import UptimeReader
 
@@ -27,6 +27,10 @@ BANDWIDTH_MODES: Final = {0: "full", 1: "off", 2: "min", 3: "half", 4: "3quarter
 NOT_REPORTED_BY_DRIVER: Final = Missing("not reported by this driver")
 NOT_REPORTED_BY_GPU: Final = Missing("not reported by this GPU")
 NOT_SET_UP: Final = Missing("fabric is not set up yet")
+C2C_COUNTS: Final = {"c2c_crc_errors": 231, "c2c_replays": 232, "c2c_back_to_back_replays": 233}
+"""Field ids of the error counters of the links to the CPU; the scope id is the link."""
+C2C_POWER: Final = 234
+"""Field id of the power state of such a link: 0 for full, 1 for low."""
 NO_CLUSTER: Final = Missing("none: not part of a multi-node fabric")
 
 
@@ -38,6 +42,8 @@ class FabricReader:
     device: Device
     _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _uptime: UptimeReader = field(init=False)
+    _c2c_links: Maybe[int] | None = field(default=None, init=False)
+    """Number of links to the CPU; None before it was read."""
 
     def __post_init__(self) -> None:
         self._uptime = UptimeReader(self.driver, self.device)
@@ -62,6 +68,7 @@ class FabricReader:
             "remap_failed": failed if isinstance(failed, Missing) else bool(failed),
             "remapped_rows": rows,
             "initialised_s": self._uptime.read(now),
+            **self._c2c(),
         }
         if isinstance(info, Missing):
             return Fabric(info, info, info, info, info, info, **common)
@@ -94,6 +101,20 @@ class FabricReader:
 
     def _recovery_action(self) -> Maybe[int]:
         return read_field(self.driver, self.device.handle, self.device.index, RECOVERY_ACTION)
+
+    def _c2c(self) -> dict[str, Any]:
+        """Return the values about the links to the CPU; none for a GPU without them."""
+        if self._c2c_links is None or isinstance(self._c2c_links, Missing):
+            self._c2c_links = c2c_links(self.driver, self.device)
+        if isinstance(self._c2c_links, Missing) or not self._c2c_links:
+            return {}
+        values = read_per_link(self.driver, self.device, (*C2C_COUNTS.values(), C2C_POWER), self._c2c_links)
+        if isinstance(values, Missing):
+            return dict.fromkeys((*C2C_COUNTS, "c2c_power_state"), values)
+        states = values[C2C_POWER]
+        found: dict[str, Any] = {name: total(values[field_id]) for name, field_id in C2C_COUNTS.items()}
+        power = first_missing(states)
+        return found | {"c2c_power_state": power or ("low" if any(states) else "full")}
 
     def _bandwidth_mode(self) -> Any:
         mode = pynvml.c_nvmlNvlinkGetBwMode_v1_t()

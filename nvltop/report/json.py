@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nvltop import __version__
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
+from nvltop.analysis.link_quality import data_rate, retry_share
 from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
+    Fabric,
     Frame,
     GpuFrame,
     Link,
@@ -181,6 +183,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             speed_bytes_per_s=gpu.c2c.speed_bytes_per_s,
             tx_bytes_per_s=g.c2c.tx_bytes_per_s,
             rx_bytes_per_s=g.c2c.rx_bytes_per_s,
+            **(_c2c_errors(fabric) if gpu.c2c.links else {}),
         ),
         compute=_compute(g),
         throttling=as_object(
@@ -220,7 +223,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             rates_over_s=_length(g.span_s),
             rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
         ),
-        links=[_link(link, index_of, g.uptime_s) for link in g.links],
+        links=[_link(g, link, index_of) for link in g.links],
     )
 
 
@@ -242,7 +245,27 @@ def _compute(g: GpuFrame) -> dict[str, Any]:
     )
 
 
-def _link(link: Link, index_of: Mapping[str, int], uptime_s: Maybe[float]) -> dict[str, Any]:
+def _c2c_errors(fabric: Fabric) -> dict[str, Maybe[object]]:
+    """Return the error counters of the links to the CPU, and their power state."""
+    return {
+        "crc_errors": fabric.c2c_crc_errors,
+        "replays": fabric.c2c_replays,
+        "back_to_back_replays": fabric.c2c_back_to_back_replays,
+        "power_state": fabric.c2c_power_state,
+    }
+
+
+def _quality(g: GpuFrame, link: Link) -> dict[str, Maybe[object]]:
+    """Return what newer boards and drivers say about the quality of a link."""
+    found: dict[str, Maybe[object]] = {}
+    if g.ber is not None and g.ber.data_rate:
+        found["data_rate_bytes_per_s"] = data_rate(g, link)
+    if g.ber is not None and g.ber.plr_blocks:
+        found["plr_retry_share"] = retry_share(g, link)
+    return found
+
+
+def _link(g: GpuFrame, link: Link, index_of: Mapping[str, int]) -> dict[str, Any]:
     return as_object(
         index=link.index,
         state=link.state,
@@ -255,7 +278,8 @@ def _link(link: Link, index_of: Mapping[str, int], uptime_s: Maybe[float]) -> di
         rx_bytes_total=link.rx_bytes_total,
         mean_tx_bytes_per_s=link.mean_tx_bytes_per_s,
         mean_rx_bytes_per_s=link.mean_rx_bytes_per_s,
-        errors={kind: _link_error(count, uptime_s) for kind, count in link.errors.items()},
+        **_quality(g, link),
+        errors={kind: _link_error(count, g.uptime_s) for kind, count in link.errors.items()},
     )
 
 
@@ -325,6 +349,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         pci_bus_id=place if isinstance(place, Missing) else place.pci_bus_id,
         numa_node=_numa_node(place),
         interfaces=list(nic.interfaces),
+        firmware=nic.firmware,
         virtual_function=nic.virtual,
         role=nic.role or "data",
         bond=nic.bond,

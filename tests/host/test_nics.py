@@ -14,7 +14,7 @@ from nvltop.analysis.pcie import PCIE_LEVELS, pcie_level
 from nvltop.host.nics import NicTable, sort_as_nvidia_smi
 from nvltop.host.pci_location import gpu_locations
 from nvltop.host.sysfs import read_count
-from nvltop.model import LPF, NOT_SUPPORTED, Missing, Nic, PciLocation, known
+from nvltop.model import LPF, NO_FIRMWARE, NOT_SUPPORTED, Missing, Nic, PciLocation, known
 from tests.sysfs import Tree, make_machine
 
 MACHINES = json.loads((Path(__file__).parents[1] / "data/topo_nics.json").read_text())
@@ -32,6 +32,16 @@ def found(tree):
     nics = table.find()
     assert known(nics)
     return table, {nic.device: nic for nic in nics}
+
+
+def test_the_kernel_reports_the_firmware_of_rdma_devices(tree):
+    for name, address in (("mlx5_0", "0000:17:00.0"), ("mlx5_1", "0000:17:00.1")):
+        tree.rdma(name, tree.pci(address, SWITCH))
+    tree.write("class/infiniband/mlx5_0/fw_ver", "28.43.2026")
+    tree.write("class/infiniband/mlx5_1/fw_ver", "")
+    _, nics = found(tree)
+    assert nics["mlx5_0"].firmware == "28.43.2026"
+    assert nics["mlx5_1"].firmware == NO_FIRMWARE
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=[m["node"] for m in MACHINES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nvltop.model import LinkState
+from nvltop.tui.dialogs.gpu_page import GpuPage
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.tabs.registry import TABS
@@ -84,7 +85,15 @@ async def test_enter_goes_to_link_gpu_nic_and_jobs(app):
         uuid = app.view.gpus[5].gpu.uuid
         tab.post_message(tab.SubjectRequested(uuid, None, None, "gpu-lost"))
         await pilot.pause()
-        assert (app.main.tab.TITLE, app.view.selected.gpu.uuid) == ("Main", uuid)
+        await settle(app, pilot)
+        assert isinstance(app.main.page, GpuPage)
+        assert "GPU 5 · NVIDIA H100" in app.main.page._page.text()
+        assert "the driver requests nothing" in app.main.page._page.text()
+        await pilot.press("right", "right", "right", "down")
+        await settle(app, pilot)
+        assert "GPU 0 · NVIDIA H100" in app.main.page._page.text()
+        await pilot.press("escape")
+        assert app.main.tab.TITLE == "Processes"
         tab.post_message(tab.SubjectRequested(None, None, None, "driver"))
         await pilot.pause()
         assert app.main.tab.TITLE == "Health"

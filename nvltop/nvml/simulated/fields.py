@@ -52,6 +52,12 @@ FieldReader: TypeAlias = Callable[[int, int, float], Answer]
 NOT_SUPPORTED_ANSWER: Final[Answer] = (NOT_SUPPORTED, 0, 0)
 
 
+PLR_BLOCK_BYTES: Final = 256
+"""Size of a block of retransmission; the real one is not published."""
+DATA_RATE_SHARE: Final = 0.97
+"""Share of the speed that remains after error correction; the real one is not published."""
+
+
 @cache
 def _entries(count: int) -> struct.Struct:
     """Return the layout of several entries."""
@@ -101,6 +107,8 @@ class FieldTable:
                     table[starts[link // 6] + link % 6] = self._error_of(link, counted)
         if architecture >= HOPPER:
             table |= {164: self._speed, 165: self._state, 166: self._version, 230: self._zero}
+            if board.c2c_links and self._machine.node.branch >= 575:
+                table |= dict.fromkeys((231, 232, 233, 234), self._c2c_zero)
             table |= {170: self._c2c_count, 171: self._c2c_up, 172: self._c2c_speed}
             table |= {field_id: self._pcie(way, architecture) for field_id, way in PCIE_BYTE_FIELDS.items()}
         if architecture == HOPPER:
@@ -108,6 +116,10 @@ class FieldTable:
         if architecture >= BLACKWELL:
             table |= {field_id: self._error(kind) for kind, field_id in NVLINK5.items()}
             table |= {field_id: self._port_bytes(way) for field_id, way in PORT_BYTE_FIELDS.items()}
+            if self._machine.node.branch >= 595:
+                table[294] = self._plr_blocks
+            if self._machine.node.branch >= 610:
+                table[296] = self._data_rate
         elif architecture >= AMPERE:
             # Some fields of later generations fail with INVALID_ARGUMENT instead of NOT_SUPPORTED.
             table[219] = lambda gpu, scope, t: (INVALID_ARGUMENT, 0, 0)
@@ -247,6 +259,20 @@ class FieldTable:
     def _c2c_speed(self, gpu: int, link: int, t: float) -> Answer:
         board = self._machine.node.boards[gpu]
         return (0, UNSIGNED, board.c2c_mb_per_s) if link < board.c2c_links else NOT_SUPPORTED_ANSWER
+
+    def _c2c_zero(self, gpu: int, link: int, t: float) -> Answer:
+        return (0, UNSIGNED, 0) if link < self._machine.node.boards[gpu].c2c_links else NOT_SUPPORTED_ANSWER
+
+    def _plr_blocks(self, gpu: int, link: int, t: float) -> Answer:
+        code = self._link_error(gpu, link)
+        if code:
+            return code, 0, 0
+        return 0, UNSIGNED_LONG_LONG, self._machine.counter(gpu, link, "tx", True, t) // PLR_BLOCK_BYTES
+
+    def _data_rate(self, gpu: int, link: int, t: float) -> Answer:
+        code = self._link_error(gpu, link)
+        speed = self._machine.node.boards[gpu].link_mb_per_s * 1e6
+        return (code, 0, 0) if code else (0, UNSIGNED, round(speed * DATA_RATE_SHARE / 1024))
 
     def _zero(self, gpu: int, scope: int, t: float) -> Answer:
         return 0, UNSIGNED, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from nvltop.model import NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, PciLocation
+from nvltop.model import NO_FIRMWARE, NOT_SUPPORTED, Maybe, Nic, NicPort, NicPorts, PciLocation
 from nvltop.nvml.simulated.faults import FAULT_S
 from nvltop.nvml.simulated.nic_catalog import NicSpec
 from nvltop.nvml.simulated.traffic import Bursts, Constant, Flow
@@ -55,6 +55,7 @@ class SimulatedNics:
                 model=spec.model,
                 bond="bond" in spec.name,
                 interfaces=(spec.name,) if not spec.rdma else (),
+                firmware="28.43.2026" if spec.rdma else NO_FIRMWARE,
             )
             for spec in self._node.nics
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.link_capacity import practical_max
+from nvltop.analysis.link_quality import data_rate, retry_share
 from nvltop.analysis.recent_readings import RECENT_S
 from nvltop.analysis.uptime import counted_s
 from nvltop.formatting import UNKNOWN, age, count, duration, percent
@@ -72,6 +73,10 @@ def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
     raw = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "bytes of data"
     tx_total, rx_total = _total_text(link.tx_bytes_total), _total_text(link.rx_bytes_total)
     totals = f"since the driver loaded TX {tx_total}, RX {rx_total}"
+    if known(rate := data_rate(g, link)):
+        speed += f", {view.unit.number(rate, 0)} after error correction"
+    if known(retries := retry_share(g, link)):
+        totals += f"{SEPARATOR}{100 * retries:.2g} % of its blocks sent again"
     return [
         SEPARATOR.join((f"{state}, to {remote_name(link, index_of)}", speed)),
         SEPARATOR.join((raw, totals)),
@@ -99,19 +104,21 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     window = f"last {seconds:g} s, full height {view.unit.text(full)}"
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
-    texts = [f"TX up: {_rate(view, link, 'tx')}{SEPARATOR}{window}", f"RX down: {_rate(view, link, 'rx')}"]
+    tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))
+    texts = [f"TX up: {tx}{SEPARATOR}{window}", f"RX down: {rx}"]
     above, below = (fit([(fit_text(text, width, view.glyphs), "caption")], width) for text in texts)
     return [above, *(fit(line, width) for line in lines), below]
 
 
-def _rate(view: ViewState, link: Link, way: str) -> str:
-    now, speed = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s, link.speed_bytes_per_s
+def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:
+    now, rate = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s, data_rate(g, link)
+    full, base = (rate, "data rate") if known(rate) else (link.speed_bytes_per_s, "speed")
     if link.state is LinkState.DOWN:
         return "nothing, the link is down"
     if isinstance(now, Missing):
         return f"unknown ({now.reason})"
-    share = percent(now / speed, 0) if known(speed) and speed else UNKNOWN
-    return f"{view.unit.text(now)}, {share} % of speed"
+    share = percent(now / full, 0) if known(full) and full else UNKNOWN
+    return f"{view.unit.text(now)}, {share} % of {base}"
 
 
 def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:

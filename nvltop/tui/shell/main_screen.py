@@ -11,6 +11,7 @@ from textual.message import Message
 
 from nvltop.analysis.health import job
 from nvltop.report.timeline import away
+from nvltop.tui.dialogs.gpu_page import GpuPage
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.render import bars, header
@@ -103,8 +104,7 @@ class MainScreen(TabbedScreen):
         elif message.nic and (port := self._port(message)) is not None:
             await self.open_page(NicPage(view, self._output, message.nic, port))
         elif message.gpu:
-            view.select(message.gpu)
-            await self.show_title("Main")
+            await self.open_page(GpuPage(view, self._output, message.gpu))
         else:
             await self.show_title("Health")
 

@@ -83,8 +83,7 @@ def entries(frame: Frame) -> list[HealthEntry]:
 
 def _incident_entries(frame: Frame, incident: Incident) -> Iterator[HealthEntry]:
     """Yield the row of an incident, then the rows of its first events."""
-    origin = incident.origin
-    at = place_of(frame, *(origin.other_end_of or (origin.pci_bus_id, origin.link)))
+    at = _subject(frame, incident)
     yield HealthEntry(
         state="incident",
         role=SEVERITY_ROLES[incident.severity],
@@ -108,8 +107,18 @@ def _incident_entries(frame: Frame, incident: Incident) -> Iterator[HealthEntry]
         yield HealthEntry("", "dim", "", "", words, (("", words),), *at)
 
 
+def _subject(frame: Frame, incident: Incident) -> tuple[str | None, int | None]:
+    """Return the GPU and link where an incident began, else those of its first event on this node."""
+    origin = incident.origin
+    places = [origin.other_end_of or (origin.pci_bus_id, origin.link)]
+    places += [(e.fault.pci_bus_id, e.fault.link) for e in incident.events]
+    found = (place_of(frame, *place) for place in dict.fromkeys(places))
+    return next((place for place in found if place[0] is not None), (None, None))
+
+
 def _earlier_entry(frame: Frame, incident: Incident) -> HealthEntry:
     """Return the row of an incident that was over before nvltop started."""
+    at = _subject(frame, incident)
     return HealthEntry(
         state="earlier",
         role="dim",
@@ -117,6 +126,8 @@ def _earlier_entry(frame: Frame, incident: Incident) -> HealthEntry:
         where=place(frame, incident),
         what=f"{age_text(incident)}: {headline(incident)}",
         details=(("", f"{age_text(incident)}: {incident.summary}"), ("Next step", incident.next_step)),
+        gpu=at[0],
+        link=at[1],
     )
 
 
