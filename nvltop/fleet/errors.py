@@ -54,7 +54,7 @@ class LinkErrors:
         """Return the errors of a node; GPUs whose counters could not be compared are unknown."""
         if not self.counted.get(node):
             return PartialSum(self.why, gpus or 1)
-        unknown = max(0, (gpus or 0) - self.counted[node])
+        unknown = 1 if gpus is None else max(0, gpus - self.counted[node])
         if not self.truncated:
             rose = sum(sum(kinds.values()) for place, kinds in self.links.items() if place[0] == node)
         elif self.node_sums is None:

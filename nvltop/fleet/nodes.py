@@ -86,15 +86,17 @@ def answering(member: Member, name: str, values: Values, errors: PartialSum, tim
     numbers = values.numbers
     gpus = _count(numbers, "gpus")
     links = _count(numbers, "links")
-    linked = (gpus or 0) - int(numbers.get("linkless", 0))
+    # Without its number of GPUs, at least one is unknown.
+    linked = 1 if gpus is None else gpus - int(numbers.get("linkless", 0))
     up = PartialSum(Missing("no GPU reports its links"), linked)
     if "links_up" in numbers:
         # A GPU without NVLink reports 0 active links or none at all.
-        unread = max(0, (gpus or 0) - int(numbers.get("links_read", 0)))
+        unread = 1 if gpus is None else max(0, gpus - int(numbers.get("links_read", 0)))
         up = PartialSum(numbers["links_up"], min(unread, linked))
     elif gpus is not None and not linked:
         up = PartialSum(0.0)
-    tx, rx = (_rate(numbers, way, linked) for way in ("tx", "rx"))
+    rated = 0 if gpus is None else int(numbers.get("rated", 0))
+    tx, rx = (_rate(numbers, way, linked, rated) for way in ("tx", "rx"))
     limit = _limit(numbers, up)
     verdict = values.texts.get("verdict")
     return Node(
@@ -154,12 +156,12 @@ def _count(numbers: Mapping[str, float], name: str) -> int | None:
     return int(numbers[name]) if name in numbers else None
 
 
-def _rate(numbers: Mapping[str, float], way: str, linked: int) -> PartialSum:
+def _rate(numbers: Mapping[str, float], way: str, linked: int, rated: int) -> PartialSum:
     """Return the sum of the rates of the GPUs with NVLink; the others have no rate and are not unknown."""
     if linked and "begun" not in numbers:
         return PartialSum(Missing("scraped for less than the window of the rates"), linked)
     if way in numbers:
-        return PartialSum(numbers[way], max(0, linked - int(numbers.get("rated", 0))))
+        return PartialSum(numbers[way], max(0, linked - rated))
     return PartialSum(Missing("no rate of any GPU"), linked) if linked else PartialSum(0.0)
 
 

@@ -120,7 +120,12 @@ def test_a_rack_in_trouble(rack):
         detail = watching.detail(node, gpu)
         assert detail.problem == ""
         assert len(detail.gpus or detail.links) == (18 if gpu else 4)
-        assert len(detail.histories["0", "tx"]) == 60
+    end_s = time.monotonic() + PATIENCE_S
+    while ("0", "tx") not in (histories := watching.detail("nvltop/tray12:19400", "1").histories):
+        assert time.monotonic() < end_s
+        time.sleep(0.2)
+    assert len(histories["0", "tx"]) == 60
+    assert max(value for value in histories["0", "tx"] if value == value) == pytest.approx(RATE, rel=0.3)
     gpus = {row.gpu: row for row in watching.detail("nvltop/tray07:19400").gpus}
     assert gpus["2"].state == "lost"
     assert not known(gpus["2"].tx)
@@ -143,7 +148,8 @@ def view_name(view: FleetView, key: str) -> str:
 
 
 def test_a_prometheus_that_restarts(rack):
-    _, prometheus = rack
+    trays, prometheus = rack
+    trays.modes |= dict.fromkeys(trays.modes, "ok")
     watching = engine(prometheus)
     until(watching, whole)
     prometheus.stop()
@@ -216,7 +222,7 @@ def test_the_recording_rules_give_the_same_values(tmp_path, monkeypatch):
         watching = engine(prometheus)
         view = until(
             watching,
-            lambda v: len(v.nodes) == 18 and known(by_tray(v)[1].tx.complete),
+            lambda v: len(v.nodes) == 18 and all(known(node.tx.value) for node in v.nodes),
         )
         assert watching._recorded()
         assert by_tray(view)[1].tx.complete == pytest.approx(TRAY_RATE, rel=0.3)

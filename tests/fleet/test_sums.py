@@ -71,6 +71,10 @@ def test_a_node_without_all_its_gpus_is_never_complete(gpus, rated, read, given_
         assert not known(node.links_up.complete)
         assert not known(node.limit_share)
     assert not known(node.errors.complete)
+    without_gpus = {name: value for name, value in numbers.items() if name != "gpus"}
+    bare = answering(member, "a", Values(without_gpus), LinkErrors().of_node("a", None), 101.0)
+    for part in (bare.tx, bare.rx, bare.links_up, bare.errors):
+        assert not known(part.complete)
     gone = silent(Member("b", {"instance": "b"}, 50.0), "b", Missing("silent since 10:00"))
     (domain,) = domains([node, gone])
     assert domain.tx.unknown >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,15 @@ from nvltop.fleet.source import Answer, FleetError, Query
 from nvltop.tui.fleet.app import FleetApp
 from nvltop.tui.fleet.detail_page import GpusPage, LinksPage
 from nvltop.tui.fleet.nodes_tab import NodesTab
+from nvltop.tui.render.screen_svg import svg
+from nvltop.tui.shell.redacted_screen import areas
 from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import SetupScreen
+from tests.tui.test_screenshots import text_of
 
 NOW_S = 1_790_000_000.0
+PICTURE = Path(__file__).parents[2] / "screenshots" / "rack.svg"
 
 
 class Breakable(SimulatedSource):
@@ -184,3 +189,14 @@ async def test_a_server_that_never_answered_is_named():
         text = shown(app)
         assert "Connection refused" in text
         assert "no nodes: the server could not be asked" in text
+
+
+async def test_the_picture_of_a_rack_is_current(utc):
+    app = started("tray-silent")
+    async with app.run_test(size=(120, 32)) as pilot:
+        await until(pilot, lambda: app.view.fleet.nodes and "tray18" in shown(app))
+        drawn = svg(*app.main.size, areas(app.main), app.current_theme.dark)
+        if not PICTURE.exists():
+            PICTURE.write_text(drawn)
+            raise AssertionError("look at what was written")
+        assert text_of(PICTURE.read_text()) == text_of(drawn)

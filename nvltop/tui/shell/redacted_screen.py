@@ -10,6 +10,7 @@ from nvltop.snapshot.bundle import redacted
 from nvltop.tui.render.screen_svg import Area, svg
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
+from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
 
@@ -29,7 +30,7 @@ def picture(main: MainScreen, view: ViewState, redact: Redactor) -> str:
     tab.invalidate()
     try:
         main.draw()
-        return svg(*main.size, _areas(main), main.app.current_theme.dark)
+        return svg(*main.size, areas(main), main.app.current_theme.dark)
     finally:
         for field in fields(view):
             setattr(view, field.name, getattr(before, field.name))
@@ -39,7 +40,8 @@ def picture(main: MainScreen, view: ViewState, redact: Redactor) -> str:
         main.draw()
 
 
-def _areas(main: MainScreen) -> list[Area]:
+def areas(main: TabbedScreen) -> list[Area]:
+    """Return the visible rows of a screen, for a picture."""
     widgets = [widget for widget in main.query(RowsWidget) if widget.region and widget.is_on_screen]
     return [
         Area(
