@@ -253,6 +253,8 @@ class FleetEngine:
             if time_s - scraped_s <= limit_s:
                 fresh[key] = its
         members = self._members.listed(time_s)
+        alive = [member for member in members if member.key in fresh]
+        members = [m for m in members if m.key in fresh or not self._members.replaced(m, alive)]
         names = short_names(members)
         nodes = []
         for member in members:
@@ -297,7 +299,7 @@ def _silence(last_seen_s: float, time_s: float) -> Missing:
 
 
 def _worst_first(node: Node, found: tuple[FleetFinding, ...]) -> tuple[FleetFinding, ...]:
-    its = [f for f in found if f.node == node.key and f.active]
+    its = [f for f in found if f.node == node.key and f.active and f.severity is not Severity.INFO]
     return tuple(sorted(its, key=lambda f: (-f.severity.rank, f.role == "follows", f.first_s or 0.0)))
 
 

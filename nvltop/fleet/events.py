@@ -22,6 +22,8 @@ INCIDENT_S: Final = 120.0
 """Time after its first event in which events of a domain may be echoes of it, seconds."""
 CLOCK_SKEW_S: Final = 2.0
 """Difference of the clocks of two nodes that is still expected, seconds; NTP keeps them closer."""
+XID_RULES: Final = ("xid-gpu", "xid-nvlink")
+"""Rules whose findings say that a GPU has an Xid."""
 MAX_CODE: Final = 10_000
 """Codes from which a number is not an Xid; NVIDIA's have at most three digits."""
 MAX_XIDS: Final = 5000
@@ -128,8 +130,11 @@ class EventLog:
         for key, (last_s, _) in self._last.items():
             newest[key[0]] = max(last_s, newest.get(key[0], 0.0))
         found = []
+        with_xid = {(xid.node, xid.gpu) for xid in self._xids}
         for key, (last_s, severity) in self._last.items():
             node, rule, gpu, link, device = key
+            if rule in XID_RULES and (node, gpu) in with_xid:
+                continue  # the Xid itself is listed
             first_s = self._first.get(key, last_s)
             active = key in self._active or (node in silent and last_s >= newest[node] - EVENT_STEP_S)
             since = self._began.get(key, first_s if first_s > known_since_s else None)

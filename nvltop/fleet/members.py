@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from nvltop.fleet.nodes import Member, node_key, node_labels
@@ -36,9 +37,18 @@ class Members:
 
     def see_past(self, answer: Answer, time_s: float) -> None:
         """Take the answer to the query for the nodes of the last 24 hours."""
+        first: dict[str, float] = {}
         for sample in answer.samples:
+            key = node_key(sample.labels)
             seen_s = sample.value if valid_time(sample.value, time_s) else 0.0
-            self.see(node_key(sample.labels), node_labels(sample.labels), seen_s, None)
+            if sample.labels.get(VALUE_LABEL) in ("first", "first_near"):
+                first[key] = min(seen_s, first.get(key, seen_s))
+            else:
+                self.see(key, node_labels(sample.labels), seen_s, None)
+
+        for key, first_s in first.items():
+            if key in self._members:
+                self._members[key].first_seen_s = first_s
 
     def see_fabric(self, answer: Answer) -> None:
         """Take the answer to the query for NVLink domains, trays and numbers of GPUs."""
@@ -71,6 +81,16 @@ class Members:
                 del self._retired[key]
         return [member for key, member in self._members.items() if key not in self._retired]
 
+    def replaced(self, silent: Member, answering: Iterable[Member]) -> bool:
+        """Return whether a silent node is scraped at another address since, as a pod that was replaced.
+
+        It has the same host name, and its first scrape was after the last one of the silent node.
+        """
+        host = _place(silent)
+        if host is None or not silent.last_seen_s:
+            return False
+        return any(_place(other) == host and other.first_seen_s > silent.last_seen_s for other in answering)
+
     def probe(self, count: int) -> tuple[Matcher, ...]:
         """Return matchers for some nodes, from each scrape job; none if no node is known yet."""
         by_job: dict[str, list[str]] = {}
@@ -82,3 +102,10 @@ class Members:
         share = max(1, count // len(by_job))
         chosen = [instance for instances in by_job.values() for instance in instances[:share]]
         return (Matcher("instance", "=~", "|".join(re.escape(name) for name in chosen)),)
+
+
+def _place(member: Member) -> tuple[str, str, str] | None:
+    """Return cluster, job and host name of a node; None if its host name is not exported."""
+    labels = member.labels
+    host = labels.get("Hostname") or labels.get("hostname")
+    return (labels.get("cluster", ""), labels.get("job", ""), host) if host else None

@@ -20,6 +20,8 @@ class Member:
     labels: Labels
     last_seen_s: float = 0.0
     """Unix time of its last scrape; 0 if unknown."""
+    first_seen_s: float = 0.0
+    """Unix time of its first scrape in the last 24 hours; 0 if unknown."""
     gpus: int | None = None
     domain: tuple[str, str] = ("", "")
     """Cluster UUID and clique; empty if it is in no fabric or none is known."""
@@ -48,8 +50,9 @@ def host_name(labels: Labels) -> str:
 
 
 def node_key(labels: Labels) -> str:
-    """Return the key of a node; the address does not matter where the host name is known."""
-    return "/".join(filter(None, (labels.get("cluster"), labels.get("job"), host_name(labels))))
+    """Return the key of a node: what is scraped. Host names are not unique (clones, containers)."""
+    scraped = labels.get("instance") or host_name(labels)
+    return "/".join(filter(None, (labels.get("cluster"), labels.get("job"), scraped)))
 
 
 def by_node(samples: Iterable[Sample]) -> dict[str, tuple[Labels, Values]]:
@@ -69,11 +72,13 @@ def by_node(samples: Iterable[Sample]) -> dict[str, tuple[Labels, Values]]:
 
 
 def short_names(members: Iterable[Member]) -> dict[str, str]:
-    """Return the names of the nodes by key; ports are left out where the names stay different."""
-    names = {member.key: host_name(member.labels) for member in members}
+    """Return the names of the nodes by key; addresses and ports only where the names would be equal."""
+    listed = list(members)
+    names = {member.key: host_name(member.labels) for member in listed}
     short = {key: _without_port(name) for key, name in names.items()}
     counts = Counter(short.values())
-    return {key: short[key] if counts[short[key]] == 1 else name for key, name in names.items()}
+    whole = {m.key: " ".join(dict.fromkeys((names[m.key], m.labels.get("instance", "")))) for m in listed}
+    return {key: name if counts[name] == 1 else whole[key] for key, name in short.items()}
 
 
 def _without_port(name: str) -> str:

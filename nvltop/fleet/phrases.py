@@ -146,7 +146,7 @@ def event_lines(view: FleetView) -> list[EventLine]:
     lines = []
     folded = {id(f) for group in echoes.values() for f in group}
     for i, finding in enumerate(view.findings):
-        if id(finding) in folded:
+        if id(finding) in folded or finding.severity is Severity.INFO:
             continue
         where = place(finding, names.get(finding.node, finding.node))
         lines.append(

@@ -198,13 +198,18 @@ def _seen(query: Query, sel: Select) -> str:
 
 
 def seen(metric: str, sel: Select) -> str:
-    """Return the Unix time at which each node was seen last in 24 h, to a minute; 0 if that is unknown.
+    """Return the Unix times at which each node was seen first and last in 24 h, to a minute; 0 if unknown.
 
-    In the last ten minutes it is known to five seconds.
+    In the last ten minutes they are known to five seconds.
     """
     stamp = f"timestamp({sel(metric)})"
     near, far = f"max_over_time({stamp}[10m:5s])", f"max_over_time({stamp}[1d:1m])"
-    return f"max by ({NODE}) ({near} or {far} or 0 * last_over_time({sel(metric)}[1d]))"
+    last = f"max by ({NODE}) ({near} or {far} or 0 * last_over_time({sel(metric)}[1d]))"
+    first = {
+        name: f"min by ({NODE}) (min_over_time({stamp}{span}))"
+        for name, span in (("first", "[1d:1m]"), ("first_near", "[10m:5s]"))
+    }
+    return joined({"last": last, **first})
 
 
 def _fabric(query: Query, sel: Select) -> str:

@@ -98,7 +98,8 @@ class SimulatedSource:
         elif query.name == "seen":
             for tray in range(1, TRAYS + 1):
                 seen_s = self._scraped(now_s) if tray in self._answering(now_s) else self._fault_s
-                yield Sample(_tray_labels(tray), seen_s)
+                yield _value("last", seen_s, _tray_labels(tray))
+                yield _value("first", now_s - 86400, _tray_labels(tray))
         elif query.name == "fabric":
             yield from self._fabric(now_s)
         elif query.name == "errors":

@@ -14,11 +14,12 @@ from nvltop.export.metric_set import MetricSpec
 from nvltop.fleet import select
 from nvltop.fleet.domains import domains, natural
 from nvltop.fleet.errors import LinkErrors
+from nvltop.fleet.members import Members
 from nvltop.fleet.model import PartialSum
-from nvltop.fleet.nodes import Member, Values, answering, silent
+from nvltop.fleet.nodes import Member, Values, answering, short_names, silent
 from nvltop.fleet.phrases import rate_sum
 from nvltop.fleet.queries import NODE_LABELS, VALUE_LABEL, promql
-from nvltop.fleet.source import Query, Sample
+from nvltop.fleet.source import Answer, Query, Sample
 from nvltop.model import Missing, known
 
 RATES = st.floats(0, 1e13)
@@ -164,3 +165,19 @@ def test_every_metric_in_a_query_is_exported():
 def test_names_sort_by_their_numbers():
     assert sorted(["t10", "t2", "t1a", "t1"], key=natural) == ["t1", "t1a", "t2", "t10"]
     assert set(NODE_LABELS) >= {"Hostname", "hostname"}
+
+
+def test_a_node_at_another_address_replaces_its_old_row_but_clones_do_not():
+    def seen(instance: str, first_s: float, last_s: float) -> list[Sample]:
+        labels = {"job": "n", "instance": instance, "Hostname": "host"}
+        return [Sample(labels | {VALUE_LABEL: name}, v) for name, v in (("last", last_s), ("first", first_s))]
+
+    members = Members()
+    samples = seen("a:1", 100.0, 500.0) + seen("b:1", 510.0, 1000.0) + seen("c:1", 100.0, 1000.0)
+    members.see_past(Answer(tuple(samples)), 1000.0)
+    old, new, clone = members.listed(1000.0)
+    assert members.replaced(old, [new, clone])
+    assert not members.replaced(old, [clone])
+    names = short_names([old, new, clone])
+    assert sorted(names.values()) == ["host a:1", "host b:1", "host c:1"]
+    assert list(short_names([new]).values()) == ["host"]
