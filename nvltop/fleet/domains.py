@@ -78,6 +78,6 @@ def worst_links(
 
 
 def _badness(link: WorstLink) -> tuple[float, float, object]:
-    severity = link.findings[0].severity.rank if link.findings else -1
+    severity = max((f.severity.rank - 0.5 * (f.role == "follows") for f in link.findings), default=-1.0)
     errors = link.errors if known(link.errors) else 0.0
     return -severity, -errors, (natural(link.node), natural(link.gpu), natural(link.link))

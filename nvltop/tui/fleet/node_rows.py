@@ -28,6 +28,8 @@ COLUMNS: Final = (
     Column("step", "STEP", 6, 3),
     Column("age", "AGE", 5, 0),
 )
+MIN_PLACE: Final = 26
+"""Columns of the place of a link or event."""
 MIN_WORST: Final = 24
 MAX_WORST: Final = 46
 MIN_SPARK: Final = 8
@@ -191,20 +193,19 @@ def needed(view: FleetViewState, domain: str) -> int:
 
 def link_row(view: FleetViewState, link: WorstLink, width: int) -> Row:
     """Return a row about one of the worst links."""
-    where = f"{view.name(link.node)} GPU {link.gpu} link {link.link}"
+    where = displayable(f"{view.name(link.node)} GPU {link.gpu} link {link.link}", view.glyphs)
     role = SEVERITY_ROLES[link.findings[0].severity] if link.findings else ""
-    text = fit_text(link_text(link), width - 27, view.glyphs)
-    return fit([(f"{displayable(where, view.glyphs):26} ", "value"), (text, role)], width)
+    place = max(MIN_PLACE, min(len(where), width // 2))
+    text = fit_text(link_text(link), max(0, width - place - 1), view.glyphs)
+    return fit([(f"{where:{place}} ", "value"), (text, role)], width)
 
 
 def event_row(view: FleetViewState, line: phrases.EventLine, width: int) -> Row:
     """Return a row about an event, or about the echoes of the one before."""
     role = "dim" if line.role == "follows" or not line.active else SEVERITY_ROLES[line.severity]
     ended = "" if line.active else " · ended"
-    text = fit_text(line.text + ended, max(0, width - 46), view.glyphs)
-    when = f"{phrases.event_time(line):>9} "
-    mark = f"{line.role:8}"
-    return fit(
-        [(when, ""), (mark, "bold"), (f"{displayable(line.where, view.glyphs):26} ", "value"), (text, role)],
-        width,
-    )
+    where = displayable(line.where, view.glyphs)
+    place = max(MIN_PLACE, min(len(where), width // 2))
+    head = f"{phrases.event_time(line):>9} "
+    text = fit_text(line.text + ended, max(0, width - len(head) - 8 - place - 1), view.glyphs)
+    return fit([(head, ""), (f"{line.role:8}", "bold"), (f"{where:{place}} ", "value"), (text, role)], width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeAlias
 
 from textual.app import ComposeResult
@@ -21,6 +22,8 @@ from nvltop.tui.widgets.list_tab import ListTab
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
 Entry: TypeAlias = "Node | Domain"
+MIN_NAME, MAX_NAME = 8, 26
+"""Columns of the names of nodes."""
 MIN_TABLE_LINES = 6
 """Lines that the table keeps, whatever there is to show below it."""
 
@@ -56,6 +59,13 @@ class NodesTab(ListTab[Entry]):
         """Stack the table, and worst links and events."""
         yield self._list
         yield self._below
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns; that of the names is as wide as the longest one, within limits."""
+        longest = max((len(node.name) for node in self.view.fleet.nodes), default=0)
+        width = max(MIN_NAME, min(MAX_NAME, longest))
+        return [replace(c, width=width) if c.key == "name" else c for c in self.COLUMNS]
 
     def items(self) -> Sequence[Entry]:
         """Return the domains with their nodes, or the nodes alone if they are sorted by a column."""
@@ -113,7 +123,7 @@ class NodesTab(ListTab[Entry]):
     def tail_title(self) -> str:
         """Return the titles of worst finding and sparklines."""
         width = self._list.size.width
-        columns = fit_columns(self.COLUMNS, width - self.MIN_TAIL)
+        columns = fit_columns(self.columns, width - self.MIN_TAIL)
         return node_rows.tail_title(width - sum(column.width + 1 for column in columns), self.view)
 
     def empty(self) -> str:
