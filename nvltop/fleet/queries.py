@@ -29,7 +29,7 @@ EVENT_STEP_S: Final = 15
 """Distance of the moments at which past findings are sought, seconds."""
 MAX_COUNTERS: Final = 300
 """Number of error counters that are queried, those that rose most first."""
-ERROR_WINDOWS_S: Final = (3600, 600, 60, 15)
+ERROR_WINDOWS_S: Final = (3600, 600, 60, 5)
 """Windows for error counts: the longest for which Prometheus has data is used for all nodes."""
 RECORDED: Final = "nvltop:node_nvlink_transmit_bytes:rate1m"
 """Series of the recording rules that shows that they are evaluated."""
@@ -66,9 +66,11 @@ def joined(parts: Texts) -> str:
 
 def promql(query: Query, select: tuple[Matcher, ...] = ()) -> str:
     """Return the text of a query, with the matchers of the user on every metric."""
-    matchers = ",".join(str(m) for m in (*select, *query.where))
 
     def sel(metric: str) -> str:
+        # The metric of a node's presence has no label of a GPU.
+        where = [m for m in query.where if metric != PRESENCE or m.label != "gpu"]
+        matchers = ",".join(map(str, (*select, *where)))
         return f"{metric}{{{matchers}}}" if matchers else metric
 
     return _TEXTS[query.name](query, sel)

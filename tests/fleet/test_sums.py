@@ -145,6 +145,14 @@ def test_every_query_restricts_every_metric(recorded):
         assert all(matched for _, matched in metrics), (name, text)
 
 
+def test_the_links_of_a_gpu_are_not_asked_of_a_metric_without_gpus():
+    where = (select.Matcher("instance", "=", "a"), select.Matcher("gpu", "=", "1"))
+    for name in ("links", "link_history"):
+        text = promql(Query(name, 60.0, 3600.0, where))
+        assert 'nvltop_gpus{instance="a"} offset' in text
+        assert text.count("nvltop_gpus{") == text.count('nvltop_gpus{instance="a"}')
+
+
 def exported() -> set[str]:
     """Return the names of the metrics of the exporter."""
     found = set()
