@@ -47,10 +47,10 @@ def test_a_format_is_one_module_and_one_line(gpus_format, capsys):
 
 def test_a_format_excludes_the_others_and_the_options_that_it_does_not_allow(gpus_format, capsys):
     for flags, message in (
-        (("--gpus", "--json"), "--json, --csv, --gpus, --check and --snapshot are mutually exclusive"),
-        (("--gpus", "--snapshot"), "--json, --csv, --gpus, --check and --snapshot are mutually exclusive"),
+        (("--gpus", "--json"), "--json, --csv, --gpus, --check, --snapshot and --picture are mutually exclusive"),
+        (("--gpus", "--snapshot"), "--json, --csv, --gpus, --check, --snapshot and --picture are mutually exclusive"),
         (("--gpus", "--estimate"), "--estimate needs --json; on the screen, press e"),
-        (("--gpus", "--for", "3"), "--for needs --once, --json, --check or --snapshot"),
+        (("--gpus", "--for", "3"), "--for needs --once, --json, --check, --snapshot or --picture"),
         (("--gpus", "--serve"), "--serve cannot be combined with --once, --json, --csv, --gpus, --check,"),
     ):
         assert main(["--demo", *flags]) == 2
