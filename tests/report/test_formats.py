@@ -34,6 +34,9 @@ def gpus_format(monkeypatch):
     FORMATS.pop()
 
 
+EXCLUSIVE = "--json, --csv, --gpus, --check, --snapshot and --picture are mutually exclusive"
+
+
 def test_a_format_is_one_module_and_one_line(gpus_format, capsys):
     assert main(["--demo", "hgx-a100-4", "--gpus", "-n", "2", "--interval", "0.2", "-i", "0,2"]) == 0
     assert capsys.readouterr().out == "0 2\n0 2\n"
@@ -47,8 +50,14 @@ def test_a_format_is_one_module_and_one_line(gpus_format, capsys):
 
 def test_a_format_excludes_the_others_and_the_options_that_it_does_not_allow(gpus_format, capsys):
     for flags, message in (
-        (("--gpus", "--json"), "--json, --csv, --gpus, --check, --snapshot and --picture are mutually exclusive"),
-        (("--gpus", "--snapshot"), "--json, --csv, --gpus, --check, --snapshot and --picture are mutually exclusive"),
+        (
+            ("--gpus", "--json"),
+            EXCLUSIVE,
+        ),
+        (
+            ("--gpus", "--snapshot"),
+            EXCLUSIVE,
+        ),
         (("--gpus", "--estimate"), "--estimate needs --json; on the screen, press e"),
         (("--gpus", "--for", "3"), "--for needs --once, --json, --check, --snapshot or --picture"),
         (("--gpus", "--serve"), "--serve cannot be combined with --once, --json, --csv, --gpus, --check,"),
