@@ -12,6 +12,8 @@ from nvltop.fleet.engine import FleetEngine
 from nvltop.fleet.model import Detail, FleetView
 from nvltop.fleet.source import FleetError
 
+MAX_SHARE: Final = 0.2
+"""Share of the time in which the server may be occupied with nvltop's queries."""
 END_S: Final = 1.0
 """Time for the thread to end, seconds; it is a daemon, so that nothing waits longer."""
 
@@ -35,6 +37,8 @@ class Poller:
     def __init__(self, engine: FleetEngine, interval_s: float, deliver: Callable[[Update], None]) -> None:
         self._engine = engine
         self.interval_s = interval_s
+        self.effective_s = interval_s
+        """Interval between two refreshes, longer than the requested one if the server is slow."""
         self._deliver = deliver
         self._wake = threading.Event()
         self._stopped = False
@@ -67,7 +71,6 @@ class Poller:
     def retire(self, node: str) -> None:
         """Remove a silent node until it answers again."""
         self._retire.append(node)
-        self._due_s = 0.0
         self._wake.set()
 
     @property
@@ -88,15 +91,16 @@ class Poller:
     def _step(self) -> None:
         while self._retire:
             self._engine.retire(self._retire.pop())
+            self._due_s = 0.0
         if time.monotonic() >= self._due_s:
             begun_s = time.monotonic()
-            self._due_s = begun_s + self.interval_s
             try:
                 update = Update(self._engine.refresh())
             except FleetError as error:
                 update = Update(problem=str(error))
-            # A server that needs long for its answers has as long without a query.
-            self._due_s = max(self._due_s, 2 * time.monotonic() - begun_s)
+            took_s = time.monotonic() - begun_s
+            self.effective_s = max(self.interval_s, took_s / MAX_SHARE)
+            self._due_s = begun_s + self.effective_s
             self._send(update)
         if self._watched and not self._stopped:
             self._send(Update(detail=self._engine.detail(*self._watched)))

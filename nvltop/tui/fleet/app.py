@@ -121,6 +121,7 @@ class FleetApp(TerminalApp):
                 view.fleet = update.view
         if not update.detail:
             self._refreshes += 1
+            view.effective_s = self.poller.effective_s
         self.step()
         if self._refreshes == self.settings.max_refreshes:
             self.leave(self.exit_status)

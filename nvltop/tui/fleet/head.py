@@ -13,7 +13,7 @@ from nvltop.formatting import age
 from nvltop.model import Maybe, Missing, Severity, known
 from nvltop.report.findings import severity_counts
 from nvltop.tui.fleet.view_state import FleetViewState
-from nvltop.tui.render.bars import ClickAreas
+from nvltop.tui.render.bars import SLOWED_RATIO, ClickAreas
 from nvltop.tui.render.header import MARGIN, METERS_SHARE, MIN_TEXT_WIDTH, SEVERITY_ROLES
 from nvltop.tui.render.meters import BarMeter, bar, number_width
 from nvltop.tui.render.row import Row, TextRun, fit, fit_text
@@ -128,9 +128,11 @@ def tab_row(view: FleetViewState, width: int, names: Sequence[str], current: int
         right.append((f"{phrases.windows_text(fleet)}  ", "dim"))
     if view.paused:
         right.append((" PAUSED ", "paused"))
-    elif view.received_s and view.old_s > LATE_REFRESHES * view.interval_s:
+    elif view.received_s and view.old_s > LATE_REFRESHES * max(view.interval_s, view.effective_s):
         right.append((f"data {age(view.old_s)} old  ", "error"))
-    right.append((f"every {view.interval_s:g}s  ", ""))
+    every_s = max(view.interval_s, view.effective_s)
+    slow = every_s > SLOWED_RATIO * view.interval_s
+    right.append((f"every {every_s:.3g}s{' (slow server)' if slow else ''}  ", "warn" if slow else ""))
     if fleet.time_s:
         right.append((f"{phrases.clock(fleet.time_s)} ", "bold"))
     left: list[TextRun] = []

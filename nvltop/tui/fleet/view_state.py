@@ -22,6 +22,8 @@ class FleetViewState(ViewState):
     received_s: float = 0.0
     """CLOCK_MONOTONIC of the last answer."""
     interval_s: float = 5.0
+    effective_s: float = 0.0
+    """Seconds between two refreshes; more than `interval_s` if the server is slow."""
     source: str = ""
     """Address of the server, or what is simulated."""
 
