@@ -10,7 +10,7 @@ from nvltop.model import Finding, Matrix, Severity
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.row import text_of
 from nvltop.tui.render.view_state import SPARK_ROLES
-from nvltop.tui.tabs.main import chart, gpus, matrix, nics, notes, topology
+from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
 
 
 def texts(rows):
@@ -56,6 +56,26 @@ def test_an_odd_gpu_is_named_and_marked_without_colour(view):
     assert texts(topology.rows(v, 120))[0].startswith(
         "topology 8 GPUs joined through 4 NVSwitches, NV18, GPU 3 only"
     )
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_line_about_connections_is_never_cut(view, width):
+    v = with_cells(view(seconds=2.0), **{f"_{min(3, j)}_{max(3, j)}": "NV17" for j in range(8) if j != 3})
+    row = texts(topology.rows(v, width))[0]
+    assert "NV18, GPU 3 only NV17" in row
+    assert len(row) <= width
+
+
+def test_the_title_of_the_links_says_which_are_shown(view):
+    v = view(seconds=2.0)
+    assert texts(links.rows(v, 80, 6, 3))[0].endswith(" 4-7 of 18")
+    assert " of 18" not in texts(links.rows(v, 80, 20, 0))[0]
+
+
+def test_a_selected_link_keeps_the_colours_of_its_sparkline(view):
+    row = links.rows(view(seconds=6.0, links_focused=True, link=1), 120, 20, 0)[2]
+    assert row[0][1] == "selected"
+    assert {role for _, role in row} & set(SPARK_ROLES["tx"])
 
 
 def test_one_odd_pair_needs_the_matrix(view):
@@ -149,7 +169,7 @@ def test_idle_virtual_functions_fold_into_one_line(view):
     rows = texts(nics.table(v, 120, 15))
     assert rows[-1].split() == ["+", "5", "idle", "virtual", "functions"]
     assert "vf9" in rows[-2]
-    assert "of 13" in texts(nics.table(v, 120, 6))[0], "the title counts what can be reached"
+    assert texts(nics.table(v, 120, 6))[0].endswith(" of 13"), "the title counts what can be reached"
 
 
 @pytest.mark.parametrize("glyphs", ["unicode", "ascii"])

@@ -431,10 +431,7 @@ async def test_the_matrix_estimates_and_no_longer(app):
         assert not matrix.display, "one line says it"
         await pilot.press("e")
         await settle(app, pilot)
-        first = matrix.text()
-        assert "≈" in first
-        await settle(app, pilot, 1.5)
-        assert matrix.text() != first, "an estimate is of what was read last"
+        assert "≈" in matrix.text()
         await pilot.press("e")
         await settle(app, pilot)
         assert not matrix.display

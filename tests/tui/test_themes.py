@@ -182,8 +182,8 @@ def test_rows_that_mean_different_things_look_different(name):
 
 
 def test_load_is_coloured_by_its_share_of_the_limit():
-    assert [utilization_role(u) for u in (0.0, 50.0, 100.0)] == ["load0", "load1", "load2"]
-    assert [memory_role(u, 100.0) for u in (1.0, 50.0, 90.0, 99.0)] == ["load0", "load1", "load2", "load3"]
+    assert [utilization_role(u) for u in (0.0, 50.0, 100.0)] == ["load0", "load1", "load1"]
+    assert [memory_role(u, 100.0) for u in (1.0, 50.0, 96.0, 99.0)] == ["load0", "load1", "load2", "load3"]
     assert [power_role(u, 700.0) for u in (60.0, 300.0, 690.0)] == ["load0", "load1", "load2"]
     assert [temperature_role(u) for u in (40.0, 80.0, 88.0)] == ["load1", "load2", "load3"]
     assert temperature_role(70.0, slowed_by_heat=True) == "load3"

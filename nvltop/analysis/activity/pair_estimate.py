@@ -27,7 +27,10 @@ PairTable = tuple[tuple[Maybe[float], ...], ...]
 
 
 def estimate_pairs(frame: Frame) -> PairTable:
-    """Return bytes/s from row to column: estimates behind NVSwitches, exact numbers elsewhere."""
+    """Return bytes/s from row to column: estimates behind NVSwitches, exact numbers elsewhere.
+
+    Both are means over the averaging window of the GPU (`GpuFrame.mean_span_s`).
+    """
     exact = frame.matrix.pair_tx_bytes_per_s
     table = [[NOT_IN_ONE_JOB if v == VIA_NVSWITCH else v for v in row] for row in exact]
     place = {g.gpu.uuid: i for i, g in enumerate(frame.gpus)}
@@ -43,8 +46,8 @@ def estimate_pairs(frame: Frame) -> PairTable:
             SHARED
             if shared
             else fit_pairs(
-                [frame.gpus[i].nvlink.tx_bytes_per_s for i in at],
-                [frame.gpus[i].nvlink.rx_bytes_per_s for i in at],
+                [frame.gpus[i].nvlink.mean_tx_bytes_per_s for i in at],
+                [frame.gpus[i].nvlink.mean_rx_bytes_per_s for i in at],
             )
         )
         for a, i in enumerate(at):

@@ -12,6 +12,7 @@ from nvltop.report.findings import clock
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.phrases import text_or_unknown
 from nvltop.tui.render.chart import bars
+from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
@@ -62,7 +63,7 @@ def _facts(view: ViewState, f: NicFrame) -> list[str]:
     if nic_kind(f) == "RoCE":
         ip = [f"IP TX {view.unit.text(f.ip_tx_bytes_per_s)}, IP RX {view.unit.text(f.ip_rx_bytes_per_s)}"]
     parts = (first, second, [f"read {age(f.age_s)} ago", *ip])
-    return [displayable(SEPARATOR.join(filter(None, line)), view.glyphs) for line in parts]
+    return [SEPARATOR.join(displayable(part, UNICODE) for part in line if part) for line in parts]
 
 
 def _chart(view: ViewState, f: NicFrame, way: str, rate: Maybe[float], width: int, height: int) -> list[Row]:

@@ -22,9 +22,10 @@ KEY_WIDTH: Final = 14
 HELP_TITLE = f"nvltop {__version__}: the NVLinks of this machine's GPUs\n\nWHAT WATCHING COSTS NOW"
 ABOUT_TABS: Final = """\
 TABS
-  Links       every link: % of its speed, TX above RX, in a colour for its share
-              of what NCCL reaches; DOWN fault, dn not connected, zz asleep,
-              nt traffic disabled, ? unknown, ! errors since start or a finding
+  Links       every link: % of its speed, TX above RX, in a colour for its
+              share of what NCCL reaches; DOWN fault, dn not connected, zz
+              asleep, nt traffic disabled, ? unknown, ! errors since start,
+              or a finding
   Errors      every error counter of links and NICs that is not 0: lifetime,
               since start, last change
   Health      findings with evidence and next step, checks that passed, and

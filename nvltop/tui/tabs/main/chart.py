@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.link_capacity import pcie_limit, practical_max
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
-from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
+from nvltop.tui.render.traffic import PCIE_INTERVAL_S
 from nvltop.tui.render.view_state import ViewState
 
 AXIS_STEP: Final = 4
@@ -18,14 +18,14 @@ NO_SPEED: Final = Missing("the speed of no link is known")
 
 def rows(view: ViewState, width: int, height: int) -> list[Row]:
     """Return a title, the bars of TX, those of RX upside down, and a line with times if one is left."""
-    gpus = [g for g in view.frame.gpus if g.state == "ok"]
-    if linked := has_links(gpus):
-        # A GPU without NVLink has no part in this traffic.
-        gpus = [g for g in gpus if not (known(up := g.nvlink.links_up) and up == 0)]
+    fresh = [g for g in view.frame.gpus if g.state == "ok"]
+    # A GPU without NVLink has no part in its traffic.
+    linked = [g for g in fresh if known(up := g.nvlink.links_up) and up > 0]
+    gpus = linked or fresh
     tx, rx = (
         tuple((g.gpu.uuid, None, way if linked else f"pcie_{way}") for g in gpus) for way in ("tx", "rx")
     )
-    full, name = full_scale(gpus, linked)
+    full, name = full_scale(gpus, bool(linked))
     every_s = 0.0 if linked else PCIE_INTERVAL_S
     title = SEPARATOR.join(
         (

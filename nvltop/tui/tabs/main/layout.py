@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 MIN_COLUMNS_FOR_TWO: Final = 100
 """Columns from which panels are shown side by side."""
-MIN_LINKS_COLUMNS: Final = 56
+MIN_LINKS_COLUMNS: Final = 54
 """Columns that the links need beside another panel."""
 MIN_NICS_COLUMNS: Final = 44
 """Columns that the NICs need beside the links."""

@@ -15,11 +15,13 @@ from nvltop.tui.render.row import (
     Column,
     Row,
     TextRun,
+    end_with,
     fit,
     fit_columns,
     fit_text,
     merge_runs,
     split_columns,
+    text_of,
 )
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.view_state import ViewState
@@ -41,16 +43,27 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     if not g.links:
         return _no_links_rows(g, view, width)
     shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), _error_kinds(g.links))
-    out = [shape.title]
-    for i, link in enumerate(g.links[top : top + height - 2], top):
+    shown = g.links[top : top + max(0, height - 2)]
+    out = [_title_row(shape, width, top, len(shown), len(g.links))]
+    for i, link in enumerate(shown, top):
         before, after = _static_cells(shape, g, link, view)
         spans = [*before, *_cells(shape.rates, g, link, view), *after]
+        if view.links_focused and i == view.link:
+            # Sparklines keep their colours, because an inverted bar looks upside down.
+            spans = [("".join([text for text, _ in spans]), "selected")]
         if shape.spark:
             spans += _sparklines(g, link, view, shape.spark)
-        chosen = view.links_focused and i == view.link
-        out.append(fit(spans, width, "selected" if chosen else None))
+        out.append(fit(spans, width))
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [*out, fit([(caption, "caption")], width)]
+
+
+def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int) -> Row:
+    """Return the title row, with the range of visible links if not all fit."""
+    if shown >= count:
+        return shape.title
+    words = f" {top + 1}-{top + shown} of {count}"
+    return fit([(end_with(text_of(shape.title), words, width), "title")], width, "title")
 
 
 def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:

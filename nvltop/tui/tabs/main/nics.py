@@ -53,7 +53,7 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
 def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[int, int], width: int) -> Row:
     """Return the title row, with the averaging window, and the range of visible ports if not all fit."""
     ports = view.nics
-    head = " ".join(c.padded_title() for c in columns)
+    names = head = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
         cell_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).seconds()
         head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
@@ -64,7 +64,7 @@ def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[i
     count = len(fold(ports)[0])
     if last - first < count:
         more = f" {first + 1}-{min(last, count)} of {count}"
-        if len(head.rstrip()) > width - len(more):
+        if len(names.rstrip()) > width - len(more):
             more = more.replace(" of ", "/")
         head = end_with(head, more, width)
     return fit([(head, "title")], width, "title")

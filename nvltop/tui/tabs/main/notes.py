@@ -10,6 +10,7 @@ from nvltop.model import Finding, Frame, Job, Severity, known, total
 from nvltop.report.activity import summarize_parts
 from nvltop.report.findings import severity_counts
 from nvltop.text import ranges
+from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
 from nvltop.tui.render.view_state import FINDING_MARKS, ViewState
@@ -90,7 +91,7 @@ def _job_line(view: ViewState, job: Job, width: int) -> list[TextRun]:
     found = [part for a in frame.activity if a.job == job.key for part in summarize_parts(frame, a)]
     states = {j.state for j in frame.judgements if j.job == job.key}
     parts += _pcie_traffic(view, job) if states <= {"no-traffic"} else found
-    text = displayable(SEPARATOR.join(filter(None, parts)), view.glyphs)
+    text = SEPARATOR.join(displayable(part, UNICODE) for part in parts if part)
     return [(JOB_CAPTION, "caption"), (fit_text(text, width - len(JOB_CAPTION), view.glyphs), "")]
 
 

@@ -25,6 +25,8 @@ class TopologySummary:
 
     text: str
     """The usual connection: `8 GPUs joined through 4 NVSwitches, NV18 a pair`."""
+    short: str = ""
+    """The same in fewer words: `8 GPUs, NV18`."""
     odd: str = ""
     """The connections that differ: `GPU 3 only NV17`; empty if there is none."""
     refused: str = ""
@@ -65,7 +67,10 @@ def summarize(frame: Frame) -> TopologySummary | None:
     m = frame.matrix
     if is_unconnected(frame) and len(m.p2p_nvlink) == 1:
         ports = len(frame.gpus[0].links)
-        return TopologySummary(f"{ports} NVLink ports, none connected: normal without a bridge or switch")
+        return TopologySummary(
+            f"{ports} NVLink ports, none connected: normal without a bridge or switch",
+            f"{ports} NVLink ports, none connected",
+        )
     n = len(m.p2p_nvlink)
     usual = usual_cell(m)
     if n < 2 or not usual or usual == UNKNOWN:
@@ -76,7 +81,10 @@ def summarize(frame: Frame) -> TopologySummary | None:
         return None
     if not usual.startswith("NV"):
         none = "no bridge or switch is connected, " if is_unconnected(frame) else ""
-        return TopologySummary(f"{none}no NVLink between the {n} GPUs; they are {usual} apart on PCIe")
+        return TopologySummary(
+            f"{none}no NVLink between the {n} GPUs; they are {usual} apart on PCIe",
+            f"no NVLink, PCIe {usual}",
+        )
     if n == 2 and not _switches(frame):
         links = usual[2:]
         text = f"2 GPUs joined directly by {links} link{'' if links == '1' else 's'} ({usual})"
@@ -84,7 +92,7 @@ def summarize(frame: Frame) -> TopologySummary | None:
         text = f"{'all ' if n > 2 and not odd else ''}{n} GPUs joined {_how(frame)}, {usual}"
         if not odd:
             text += " each" if _switches(frame) is not None else " a pair"
-    return TopologySummary(text, odd, _refused(m))
+    return TopologySummary(text, f"{n} GPUs, {usual}", odd, _refused(m))
 
 
 def _pair_cells(m: Matrix) -> dict[tuple[int, int], str]:
@@ -149,12 +157,12 @@ def rows(view: ViewState, width: int) -> list[Row]:
     found = view.cache.parts.get("topology", summary_key(frame), lambda: summarize(frame))
     if found is None:
         return []
-    spans: list[TextRun] = [(CAPTION, "caption"), (found.text, "")]
-    for text, role in ((found.odd, "warn"), (found.refused, "error")):
-        if text:
-            spans.append((f", {text}", role))
+    more = [(f", {text}", role) for text, role in ((found.odd, "warn"), (found.refused, "error")) if text]
+    room = width - len(CAPTION) - sum(len(text) for text, _ in more)
+    text = found.text if len(found.text) <= room else fit_text(found.short, max(0, room), view.glyphs)
+    spans: list[TextRun] = [(CAPTION, "caption"), (text, ""), *more]
     hint = "x: matrix "
     used = sum(len(text) for text, _ in spans)
-    if used + len(hint) + 2 <= width:
+    if len(frame.matrix.p2p_nvlink) > 1 and used + len(hint) + 2 <= width:
         spans.append((hint.rjust(width - used), "dim"))
     return [fit([(fit_text(text, width, view.glyphs), role) for text, role in spans], width)]

@@ -21,8 +21,8 @@ from nvltop.tui.render import gpu_order
 from nvltop.tui.render.row import Row
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
-from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, Content, MainLayout, Panel, layout
+from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, panes, topology
+from nvltop.tui.tabs.main.layout import Content, MainLayout, Panel, layout
 from nvltop.tui.tabs.main.status import status
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -30,8 +30,6 @@ from nvltop.tui.widgets.searchable_tab import ListOrder, SearchableTab
 
 IDS: Final = {"chart": "node-chart"}
 """Ids of widgets that differ from the names of their panels, because another tab uses them."""
-PANE_KEYS: Final = {"matrix": "Matrix", "chart": "Chart", "links": "Links", "nics": "NICs", "": "Auto"}
-"""Label of F5 for the pane that it shows next."""
 
 
 class MainTab(SearchableTab):
@@ -83,16 +81,9 @@ class MainTab(SearchableTab):
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of the tab; F5 names the pane that it would show next, if one is hidden."""
-        following = self._next_pane()
-        swap = () if following is None else (keys.SWAP.on_bar(PANE_KEYS[following]),)
+        following = panes.next_pane(self.view, layout(*self.size, self._content))
+        swap = () if following is None else (keys.SWAP.on_bar(panes.PANE_KEYS[following]),)
         return (keys.SEARCH.on_bar(), keys.FILTER.on_bar(), *swap, keys.SORT.on_bar())
-
-    def _next_pane(self) -> str | None:
-        """Return the pane that F5 would show next, empty for the original layout; None if all are shown."""
-        hidden = layout(*self.size, self._content).hidden
-        order = ["", *hidden]
-        chosen = self.view.pane if self.view.pane in order else ""
-        return order[(order.index(chosen) + 1) % len(order)] if hidden else None
 
     def status(self) -> str:
         """Return the reasons for unknown values of the selected GPU, link or NIC."""
@@ -153,37 +144,10 @@ class MainTab(SearchableTab):
             lambda: [(*row, (" " * gap, "")) for row in nics.table(view, at.width - gap, at.height)],
         )
 
-    def _measure(self) -> Content:
-        """Return the size of what there is to show."""
-        view, width = self.view, self.size.width
-        frame, m = view.frame, view.frame.matrix
-        found = view.cache.parts.get(
-            "topology", topology.summary_key(frame), lambda: topology.summarize(frame)
-        )
-        several = len(m.p2p_nvlink) > 1
-        return Content(
-            gpus=max(1, len(view.gpus)),
-            links=max((len(g.links) for g in frame.gpus), default=0),
-            unconnected=topology.is_unconnected(frame),
-            nics=view.cache.parts.get("nic lines", (frame.nics,), lambda: nics.table_lines(frame.nics)),
-            matrix=len(m.p2p_nvlink) if several else 0,
-            matrix_columns=matrix.width(view, width - MIN_LINKS_COLUMNS),
-            summary=found is not None,
-            uniform=found is not None and not (found.odd and topology.has_odd(m)),
-            notes=notes.count(view, width),
-        )
-
-    def _chosen(self) -> str:
-        """Return the pane that must be shown."""
-        view = self.view
-        if view.focus != "gpus":
-            return view.focus
-        return view.pane or ("matrix" if view.matrix_content != "links" else "")
-
     def _apply_layout(self) -> bool:
         """Apply the layout; return whether it has changed."""
-        self._content = self._measure()
-        new = layout(*self.size, self._content, self._chosen())
+        self._content = panes.measure(self.view, self.size.width)
+        new = layout(*self.size, self._content, panes.chosen(self.view))
         if new == self._layout:
             return False
         self._layout = new
@@ -197,7 +161,7 @@ class MainTab(SearchableTab):
 
     def action_swap(self) -> None:
         """Show the next pane that has no room in the original layout."""
-        following = self._next_pane()
+        following = panes.next_pane(self.view, layout(*self.size, self._content))
         self.view.focus_list("gpus")
         self.view.pane = following or ""
         self.request_draw()
@@ -346,7 +310,10 @@ class MainTab(SearchableTab):
             if y == 0:
                 self.sort_by(gpus.column_at(view, x, panel.width))
             elif row < len(view.gpus):
+                pane = view.pane
                 view.focus_list("links" if twice else "gpus")
+                # The pane that F5 shows stays while the user looks at one GPU after another.
+                view.pane = view.pane or pane
                 view.gpu = row
         elif panel.name == "matrix":
             first = matrix.VisibleColumns.of(view, panel.width).first
