@@ -96,10 +96,11 @@ class FleetEngine:
         """Find out whose metrics there are; nodes that all fell silent are still those of nvltop."""
         answer = self.source.instant(Query("metrics"))
         found = frozenset(sample.labels.get("__name__", "") for sample in answer.samples)
-        for name in (queries.PRESENCE, dcgm.METRICS[0]) if not found and not self._plan else ():
-            if self.source.instant(Query("seen", metric=name)).samples:
-                found = frozenset((name,))
-                break
+        if not found and not self._plan:
+            for names in ((queries.PRESENCE,), dcgm.TEMPERATURE):
+                if self.source.instant(Query("seen", metric="|".join(names))).samples:
+                    found = frozenset(names)
+                    break
         self._metrics = found or self._metrics
 
     def detail(self, node: str, gpu: str = "") -> Detail:
@@ -129,6 +130,8 @@ class FleetEngine:
     def _presence(self) -> str:
         if self._plan == "nvltop":
             return queries.PRESENCE
+        if self._metrics & set(dcgm.TEMPERATURE):
+            return "|".join(dcgm.TEMPERATURE)
         return next(name for name in dcgm.METRICS if name in self._metrics)
 
     def _recorded(self) -> bool:

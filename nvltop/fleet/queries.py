@@ -70,6 +70,8 @@ def promql(query: Query, select: tuple[Matcher, ...] = ()) -> str:
     def sel(metric: str) -> str:
         # The metric of a node's presence has no label of a GPU.
         where = [m for m in query.where if metric != PRESENCE or m.label != "gpu"]
+        if "|" in metric:
+            where, metric = [Matcher("__name__", "=~", metric), *where], ""
         matchers = ",".join(map(str, (*select, *where)))
         return f"{metric}{{{matchers}}}" if matchers else metric
 
@@ -206,7 +208,8 @@ def seen(metric: str, sel: Select) -> str:
     """
     stamp = f"timestamp({sel(metric)})"
     near, far = f"max_over_time({stamp}[10m:5s])", f"max_over_time({stamp}[1d:1m])"
-    last = f"max by ({NODE}) ({near} or {far} or 0 * last_over_time({sel(metric)}[1d]))"
+    ever = f"0 * max by ({NODE}) (last_over_time({sel(metric)}[1d]))"
+    last = f"max by ({NODE}) ({near} or {far} or {ever})"
     first = {
         name: f"min by ({NODE}) (min_over_time({stamp}{span}))"
         for name, span in (("first", "[1d:1m]"), ("first_near", "[10m:5s]"))

@@ -27,7 +27,7 @@ class Query:
     where: tuple[Matcher, ...] = ()
     """Matchers beside those of the user: one node, one GPU."""
     metric: str = ""
-    """Metric that shows that a node answers."""
+    """Metric that shows that a node answers; alternatives are separated by `|`."""
     recorded: bool = False
     """Whether the recording rules of `--print-rules` can be used."""
 

@@ -160,7 +160,7 @@ def test_a_prometheus_that_restarts(rack):
     until(watching, whole)
 
 
-DCGM = """DCGM_FI_DEV_GPU_TEMP{{{l}}} 50
+DCGM = """{temperature}{{{l}}} 50
 {total}{{{l}}} {value}
 """
 
@@ -176,7 +176,8 @@ def test_dcgm_exporter_alone(tmp_path):
                 host = "Hostname" if tray % 2 else "hostname"
                 labels = f'gpu="{gpu}",UUID="GPU-{tray}{gpu}",{host}="node{tray:02d}"'
                 total, value = (old, both / 1_024_000) if tray % 2 else (new, both)
-                lines += DCGM.format(l=labels, total=total, value=value)
+                temperature = "DCGM_FI_DEV_GPU_TEMP" if tray % 2 else "DCGM_FI_DEV_GPU_TEMP_CELSIUS"
+                lines += DCGM.format(l=labels, total=total, value=value, temperature=temperature)
                 if tray > 9:
                     for way in ("TX", "RX"):
                         lines += f"DCGM_FI_PROF_NVLINK_{way}_BYTES{{{labels}}} 2e11\n"
@@ -202,6 +203,12 @@ def test_dcgm_exporter_alone(tmp_path):
         exporters.modes[4] = "silent"
         view = until(watching, lambda v: any(node.silent for node in v.nodes))
         assert [node.name for node in view.nodes if node.silent] == ["node04"]
+        assert [node.name for node in engine(prometheus).refresh().nodes if node.silent] == ["node04"]
+        exporters.modes |= dict.fromkeys(exporters.modes, "silent")
+        view = until(
+            engine(prometheus), lambda v: len(v.nodes) == 18 and all(node.silent for node in v.nodes)
+        )
+        assert view.source == "dcgm-exporter"
     finally:
         prometheus.stop()
         exporters.close()
