@@ -20,7 +20,9 @@ WARM_UP_S = 6.0
 KEYS = 20
 LIVE = r"[kMGT]B/s\]"
 """The meters have a rate."""
-ARROWS = ((b"\x1b[B", rb"\x1b\[[0-9;]*46m"), (b"\x1b[A", rb"\x1b\[[0-9;]*46m"))
+SELECTED = rb"\x1b\[[0-9;]*48;5;80m"
+"""The background of the selected row on a terminal with 256 colours."""
+ARROWS = ((b"\x1b[B", SELECTED), (b"\x1b[A", SELECTED))
 TABS = ((b"2", b"Open"), (b"1", b"SortBy"))
 """Keys in turn, and what in the answer belongs to no refresh: the moved selection, the other function bar."""
 
