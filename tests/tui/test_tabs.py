@@ -541,7 +541,7 @@ async def test_history_spans_targets_and_cursor(app):
         await settle(app, pilot, 1.0)
         text = chart.text()
         assert "NVLink of GPU 0 · TX above RX · last 1 min, known for 1" in text
-        assert re.search(r"TX [\d.]+( \(.*?\))?  RX [\d.]+( \(.*?\))? GB/s · mean of 0\.\d+ s", text)
+        assert re.search(r"TX [\d.]+( \(.*?\))?  RX [\d.]+( \(.*?\))? GB/s · mean of 0\.25 s", text)
         assert re.search(r"NCCL max 37\d\.\d GB/s", text), re.findall("NCCL.*", text)
         assert "NVLink of GPU 0 link 4" in text
         assert any(0x2800 < ord(c) < 0x2900 for c in text), "braille dots of the curve"

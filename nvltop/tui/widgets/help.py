@@ -34,8 +34,8 @@ TABS
               start as well. Events! and the header's last line: something new
   Processes   processes and their GPUs, grouped by job, with the NVLink
               traffic of each job
-              COMM%: share of the time with NVLink traffic; LATE: how far its
-              traffic begins behind that of the other GPUs (means of a minute)
+              COMM%: share of the time with NVLink traffic; LATE: by how much
+              its traffic begins after (+) that of the other GPUs or before (-)
   History     traffic of node, GPU, link or NIC over a minute to a day
 """
 ABOUT: Final = """\

@@ -157,7 +157,8 @@ def _values(
         column = columns[place] if 0 <= place < len(columns) else Column()
         values.append(f"{way} {_value(view.unit, column)}")
     texts.append(f"{'  '.join(values)} {view.unit.name}")
-    texts.append(f"mean of {shown.column_s:.2g} s")
+    # A column may be shorter than a reading.
+    texts.append(f"mean of {max(shown.column_s, view.frame.interval_s):.2g} s")
     near = [e for at, e in _events(view, wanted.subject, shown, len(series[0])) if abs(at - place) <= 2]
     if near:
         worst = max(near, key=lambda e: e.severity.rank)

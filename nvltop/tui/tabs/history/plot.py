@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.tui.render.row import Row, TextRun, merge_runs
@@ -21,6 +22,8 @@ DOTS: Final = {
 from the axis for True."""
 Heights: TypeAlias = "tuple[int, int, int]"
 """Mean, minimum and maximum of a column in dots, or in steps of a `SparkStyle`."""
+_Run: TypeAlias = "tuple[Sequence[float], Sequence[float]]"
+"""Places and rates of consecutive known values."""
 BLANK: Final = " "
 ZERO_LINE: Final = "─"
 LIMIT_LINE: Final = "╌"
@@ -100,8 +103,36 @@ def _plain(text: str, ascii_only: bool) -> str:
     return text.translate(ASCII_FRAME).replace(ENVELOPE, ":") if ascii_only else text
 
 
-def _plotext(chart: Chart, label_width: int, width: int, height: int, ascii_only: bool) -> list[str]:
+def _plotext(chart: Chart, label_width: int, width: int, height: int, ascii_only: bool) -> Sequence[str]:
     """Return frame, ticks and labels, with lines for the values if they are wanted."""
+    labels = tuple(label.rjust(label_width) for label in (*chart.rate_labels, "0"))
+    if not chart.lines:
+        return _frame(labels, tuple(chart.times), width, height)
+    runs: list[_Run] = []
+    last = max(1, len(chart.tx) - 1)
+    for values, sign in ((chart.tx, 1), (chart.rx, -1)):
+        for begin, end in gapless_runs([column.mean for column in values]):
+            at = [i / last for i in range(begin, end)]
+            runs.append((at, [sign * column.mean / chart.full for column in values[begin:end]]))
+    return _draw(labels, chart.times, width, height, runs, "*" if ascii_only else "braille")
+
+
+@lru_cache(maxsize=64)  # it changes only when the chart moves or its scale changes
+def _frame(
+    labels: tuple[str, ...], times: tuple[tuple[float, str], ...], width: int, height: int
+) -> Sequence[str]:
+    return _draw(labels, times, width, height, (), "")
+
+
+def _draw(
+    labels: Sequence[str],
+    times: Sequence[tuple[float, str]],
+    width: int,
+    height: int,
+    runs: Sequence[_Run],
+    marker: str,
+) -> list[str]:
+    """Return a figure of plotext; the time goes from 0 to 1, the rate from -1 to 1."""
     # Imported here because it takes a tenth of a second to load and only this tab needs it.
     from plotext import figure, terminal, uncolorize
 
@@ -110,27 +141,20 @@ def _plotext(chart: Chart, label_width: int, width: int, height: int, ascii_only
     figure.clear()
     figure.clear.data()
     # Without labels plotext leaves out their row.
-    figure.plot_size(width, height if chart.times else height - 1)
+    figure.plot_size(width, height if times else height - 1)
+    for at, rates in runs:
+        run = figure.signal(at, rates, marker=marker)
+        run.lines()
+        figure.draw(run)
     across, up = figure.ruler(axis=0), figure.ruler(axis=1)
-    last = max(1, len(chart.tx) - 1)
-    if chart.lines:
-        for values, sign in ((chart.tx, 1), (chart.rx, -1)):
-            for begin, end in gapless_runs([column.mean for column in values]):
-                run = figure.signal(
-                    [i / last for i in range(begin, end)],
-                    [sign * column.mean / chart.full for column in values[begin:end]],
-                    marker="*" if ascii_only else "braille",
-                )
-                run.lines()
-                figure.draw(run)
     across.lim(0, 1)
     up.lim(-1, 1)
-    half, full = chart.rate_labels
-    ticks = [(-1.0, full), (0.0, "0"), (1.0, full)]
+    half, full, zero = labels
+    ticks = [(-1.0, full), (0.0, zero), (1.0, full)]
     if (height - BORDER_ROWS) // 2 >= MIN_TICK_ROWS:
         ticks += [(-0.5, half), (0.5, half)]
-    up.ticks([at for at, _ in ticks], [label.rjust(label_width) for _, label in ticks])
-    across.ticks([at for at, _ in chart.times], [label for _, label in chart.times])
+    up.ticks([place for place, _ in ticks], [label for _, label in ticks])
+    across.ticks([place for place, _ in times], [label for _, label in times])
     drawn: str = uncolorize(str(figure.build()))
     return drawn.splitlines()[:height]
 
@@ -170,7 +194,8 @@ def _filled(
     """Return one row of a filled area; `place` counts the rows from the axis outwards."""
     role = "rx" if down else "tx"
     if style is BRAILLE:
-        return [_braille_cell(heights[2 * i : 2 * i + 2], place, role, down=down) for i in range(count)]
+        pairs = zip(heights[: 2 * count : 2], heights[1 : 2 * count : 2], strict=True)
+        return [_braille_cell(left, right, place, role, down) for left, right in pairs]
     cells: list[TextRun] = []
     for mean, _, high in heights[:count]:
         text = style.column(mean, mean, each, down)[place]
@@ -189,10 +214,11 @@ def _heights(column: Column, full: float, total: int) -> Heights:
     return max(mean, column.mean > 0), low, max(high, mean)
 
 
-def _braille_cell(pair: Sequence[Heights], place: int, role: str, *, down: bool) -> TextRun:
+@lru_cache(maxsize=8192)  # bursts have similar heights
+def _braille_cell(left: Heights, right: Heights, place: int, role: str, down: bool) -> TextRun:
     """Return one cell: filled up to the mean with a gap at the minimum, and dotted up to the maximum."""
     bits, solid = 0, False
-    for side, (mean, low, high) in enumerate(pair):
+    for side, (mean, low, high) in enumerate((left, right)):
         for dot in range(DOTS_PER_ROW):
             level = place * DOTS_PER_ROW + dot
             if level < mean:

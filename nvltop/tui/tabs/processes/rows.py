@@ -29,12 +29,14 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ProcessEntry:
-    """One row: a job, or a process of it."""
+    """One row: a job, its activity, or a process of it."""
 
     job: Job
     process: Process | None = None
     ranks: Mapping[str, Rank] = field(default_factory=dict)
     """What is known of the GPUs of the job over the last minute, by UUID."""
+    is_activity: bool = False
+    """Whether the row describes the activity of the job."""
 
 
 def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
@@ -46,6 +48,8 @@ def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
     for job in frame.jobs:
         if tree:
             out.append(ProcessEntry(job))
+            if any(found.job == job.key for found in frame.activity):
+                out.append(ProcessEntry(job, is_activity=True))
         ranks = {rank.gpu: rank for its in frame.activity if its.job == job.key for rank in its.ranks}
         out += [ProcessEntry(job, by_pid[pid], ranks) for pid in job.pids if pid in by_pid]
     return out
@@ -59,7 +63,7 @@ def gpus(frame: Frame, uuids: Sequence[str]) -> str:
 
 
 def job_line(view: ViewState, job: Job) -> str:
-    """Return a line about a job: its processes, GPUs, NVLink traffic and activity."""
+    """Return a line about a job: its processes, GPUs and NVLink traffic."""
     ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
     parts = [job.label, ranks]
@@ -75,8 +79,13 @@ def job_line(view: ViewState, job: Job) -> str:
         a, b = job.unlinked[0]
         more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
-    parts += [describe(view.frame, found) for found in view.frame.activity if found.job == job.key]
     return displayable(SEPARATOR.join(filter(None, parts)), view.glyphs)
+
+
+def activity_line(view: ViewState, job: Job) -> str:
+    """Return a line about the activity of a job, such as its step and what limits it."""
+    found = [describe(view.frame, its) for its in view.frame.activity if its.job == job.key]
+    return displayable("    " + SEPARATOR.join(filter(None, found)), view.glyphs)
 
 
 def command(process: Process) -> str:
@@ -125,7 +134,7 @@ def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
     if column in ("gpu_mem", "mem") and isinstance(shown, (int, float)):
         return gib(shown)
     if column == "late" and isinstance(shown, float):
-        return f"{shown * 1000:.0f} ms" if shown < 1 else f"{shown:.2g} s"
+        return f"{shown * 1000:+.0f} ms" if abs(shown) < 1 else f"{shown:+.2g} s"
     if column == "time" and isinstance(shown, float):
         return age(shown)
     return f"{shown:.0f}" if isinstance(shown, (int, float)) else shown

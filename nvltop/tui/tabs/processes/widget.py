@@ -59,7 +59,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def item_key(self, item: ProcessEntry) -> Hashable:
         """Return the identity of a row."""
-        return (item.job.key, item.process.pid if item.process else None)
+        return (item.job.key, item.process.pid if item.process else None, item.is_activity)
 
     def value(self, item: ProcessEntry, column: str) -> float | str:
         """Return the value by which a column is sorted; unknown values come last."""
@@ -76,6 +76,8 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Draw a job over the full width, or the cells of a process."""
+        if item.is_activity:
+            return [(rows.activity_line(self.view, item.job), "value")]
         if item.process is None:
             return [(rows.job_line(self.view, item.job), "value")]
         return super().line(item, columns, width)
