@@ -54,6 +54,9 @@ _SYSLOG_KERNEL: Final = re.compile(
 _CALLER: Final = re.compile(r"\[\s*[TC]\d+\]\s?")
 _ELAPSED: Final = re.compile(r"\[\s*[+<]\s*\d+\.\d+>?\]\s?")
 _CTIME: Final = re.compile(r"\[[A-Z][a-z]{2} ([A-Z][a-z]{2})\s+(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})\]\s?")
+_CTIME_PLAIN: Final = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2})\s+(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})\s+(?=\S)"
+)
 _RELTIME: Final = re.compile(r"\[([A-Z][a-z]{2})\s?(\d{1,2}) (\d\d:\d\d)\]\s?")
 _FABRIC: Final = re.compile(
     r"\[([A-Z][a-z]{2})\s+(\d{1,2}) (\d{4}) (\d\d:\d\d:\d\d)\]\s*\[([A-Z]+)\]\s*(?:\[tid\s+\d+\]\s*)?"
@@ -150,6 +153,8 @@ def _wall(text: str, newest_s: float) -> tuple[float | None, str, bool]:
     if match := _SYSLOG.match(text):
         wall_s = stamps.without_year(match[1], match[2], match[3], newest_s)
         return wall_s, text[match.end() :], True
+    if match := _CTIME_PLAIN.match(text):
+        return stamps.spelled(match[4], match[1], match[2], match[3]), text[match.end() :], True
     if (match := _WEEKDAY.match(text)) and (when := stamps.ISO.match(text, match.end())):
         # journalctl writes abbreviations of time zones, which are ambiguous; local time is assumed.
         rest = re.sub(r"^\s*(?:[A-Z]{2,5}\s+)?", "", text[when.end() :])
@@ -176,6 +181,8 @@ def continues(line: str) -> bool:
     """Return whether a line, which has no stamp of its own, can continue a fabric manager record."""
     text = line.strip()
     if not text or text[0] in "[{<" or text.startswith(DRIVERS):
+        return False
+    if _ANYWHERE.search(text) or _LIST_PREFIX.match(text):
         return False
     return not any(stamp.match(text) for stamp in (_SYSLOG, stamps.ISO, _UNIX, _KMSG, _DECODED, _WEEKDAY))
 
