@@ -120,7 +120,7 @@ def _same_node(before: Side, after: Side) -> tuple[bool | None, str]:
             return same, "the host names are the same" if same else "the host names differ"
     layouts = [[(gpu.get("pci_bus_id"), gpu.get("name")) for gpu in side.gpus] for side in (before, after)]
     if layouts[0] != layouts[1]:
-        # A node keeps the bus ids of its GPUs; one that fell off the bus is missing, and the others stay.
+        # A node keeps the bus ids of its GPUs; a GPU that fell off the bus is missing, and the others stay.
         if not set(layouts[0]) & set(layouts[1]):
             return False, "the GPUs have different models or PCI bus ids"
         return None, "names are redacted, and the GPUs are not all the same"

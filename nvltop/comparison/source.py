@@ -58,8 +58,8 @@ def read_file(
     """Read a side from a file or folder, with `@TIME` a recording at that time. Raises `SourceError`.
 
     `brief` reads only the last segment of a recording before that time: states and counters are those of that
-    time, but there are no rates over time and no findings with a longer past. Increases of error counters are
-    dated from the Unix time `after_s` on.
+    time, without rates over time and without findings that need a longer past. The first increase of each
+    error counter after the Unix time `after_s` is dated.
     """
     path, position = _split(argument)
     name = os.path.basename(argument.rstrip("/")) or argument

@@ -139,7 +139,7 @@ class StateChanges:
         nic: str | None = None,
         port: int | None = None,
     ) -> None:
-        """Add a change, or count it with the same one that ended shortly before."""
+        """Add a change, or count it with an equal change that ended shortly before."""
         last = self._last(subject)
         if last is not None:
             old = self._changes[last]
