@@ -148,6 +148,22 @@ def test_subjects_and_their_smaller_charts(view):
     assert limit(view("rtx4090-pair"), Subject(pcie=True))[1] == "PCIe speed"
 
 
+@pytest.mark.parametrize(("span_s", "bucket_s"), [(60, 1), (300, 1), (900, 15), (3600, 15), (6 * 3600, 300)])
+def test_each_span_has_the_finest_values_that_reach_back_far_enough(span_s, bucket_s):
+    history, keys = RateHistory(), (("GPU-0", None, "tx"),)
+    first_s, now_s = 1000, 1000 + min(span_s, 2 * 3600)
+    for second in range(first_s, now_s):
+        history._add(("GPU-0", "links"), (None,), ("tx", "rx"), (float(second), second + 1.0), [second, 0.0])
+    history.now_s, history.origin_s = float(now_s), float(first_s)
+    shown = window(history, span_s, 200, 1.0)
+    columns = SeriesCache().columns(history, keys, shown)
+    known = [i for i, column in enumerate(columns) if column.mean == column.mean]
+    assert len(known) >= 0.8 * len(columns)
+    for i in known:
+        middle_s = shown.start_s + (i + 0.5) * shown.column_s
+        assert columns[i].mean == pytest.approx(middle_s, abs=bucket_s + shown.column_s)
+
+
 def test_before_the_first_reading_nothing_is_known():
     cache, history = SeriesCache(), RateHistory()
     shown = window(history, 300, 40, 0.25)

@@ -121,7 +121,8 @@ class SeriesCache:
 
 def _from_buckets(history: RateHistory, keys: Sequence[SeriesKey], shown: Window) -> list[Column]:
     """Return columns made of the buckets of older times; a bucket may fill several columns."""
-    bucket_s, sums = history.sum_over(keys, shown.span_s)
+    # The last tenth of the window may lie in the future: without it finer buckets reach back far enough.
+    bucket_s, sums = history.sum_over(keys, shown.span_s * (1 - 1 / MOVES))
     oldest = history.bucket // bucket_s - len(sums)
     out = []
     for i in range(shown.columns):
