@@ -25,10 +25,12 @@ from nvltop.tui.widgets.tab import Tab
 MIN_COLUMNS: Final = 30
 MIN_LINES: Final = 7
 """Size below which no chart is drawn."""
+MAX_REDRAW_S: Final = 10
+"""Longest time between two drawings, seconds."""
 
 
 class HistoryTab(Tab):
-    """Charts with a cursor, drawn at most once a second."""
+    """Charts with a cursor, drawn once for each column, at most once a second."""
 
     TITLE = "History"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,14 +66,17 @@ class HistoryTab(Tab):
         self._memo = Memo()
 
     def draw(self) -> None:
-        """Draw the charts if a second has passed or the selection has changed."""
+        """Draw the charts if a column is over or the selection has changed."""
         view, at = self.view, self._chart.size
         self._wanted = replace(self._wanted, subject=self._subject())
         if at.width < MIN_COLUMNS or at.height < MIN_LINES:
             return
         wanted, history = self._wanted, view.history
+        # Drawing more often than a column takes would send the same columns again, slightly changed.
+        column_s = chart.column_seconds(view, wanted, at.width)
+        every_s = max(1, min(round(column_s), MAX_REDRAW_S))
         key = (
-            (wanted, at, history, history.generation, history.bucket, self._rows),
+            (wanted, at, history, history.generation, history.bucket // every_s, self._rows),
             (view.unit, view.glyphs, view.spark_style, len(view.frame.timeline)),
         )
         self._chart.show(
