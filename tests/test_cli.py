@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from nvltop import __version__
+from nvltop.fleet.demo_fleets import FLEETS
+from nvltop.fleet.demo_fleets import SCENARIOS as FLEET_SCENARIOS
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
@@ -36,8 +38,9 @@ def test_version_and_help():
 
 
 def test_lists_name_every_node_and_scenario():
-    assert [line.split()[0] for line in nvltop("--demo", "list").stdout.splitlines()] == list(NODES)
-    assert [line.split()[0] for line in nvltop("--scenario", "list").stdout.splitlines()] == list(SCENARIOS)
+    assert [line.split()[0] for line in nvltop("--demo", "list").stdout.splitlines()] == [*NODES, *FLEETS]
+    listed = [line.split()[0] for line in nvltop("--scenario", "list").stdout.splitlines()]
+    assert listed == list(SCENARIOS | FLEET_SCENARIOS)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ TABS
   Processes   processes and their GPUs, grouped by job, with the NVLink
               traffic of each job
               COMM%: share of the time with NVLink traffic; LATE: by how much
-              its traffic begins after (+) that of the other GPUs or before (-)
+              its traffic begins after (+) that of other GPUs or before (-)
   History     traffic of node, GPU, link or NIC over a minute to a day
 """
 ABOUT: Final = """\
