@@ -42,7 +42,7 @@ def test_a_session(terminal):
     t.until_quiet(0.1)
     t.type("\x1b")
     t.until("F10Quit")
-    for tab, word in (("1", "NV18"), ("2", "Open"), ("5", "COMMAND")):
+    for tab, word in (("1", "NV18"), ("2", "Open"), ("6", "COMMAND")):
         _check_that_a_redraw_changes_nothing(t, tab, word)
     with open(f"/proc/{t.process.pid}/task/{t.process.pid}/children") as children:
         worker = int(children.read().split()[0])
