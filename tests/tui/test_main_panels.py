@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
-from nvltop.model import Finding, Matrix, Severity
+from nvltop.model import Finding, Job, Matrix, Severity
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.row import text_of
 from nvltop.tui.render.view_state import SPARK_ROLES
 from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
+
+CLOCK = re.compile(r"\d\d:\d\d:\d\d")
 
 
 def texts(rows):
@@ -184,6 +188,40 @@ def test_the_chart_is_mirrored_and_never_wider_than_its_panel(view, glyphs):
             roles = {role for row in rows[first : first + up] for text, role in row if text.strip()}
             assert roles <= set(SPARK_ROLES[way])
             assert roles
-        assert (height % 2 == 0) == text_of(rows[-1]).startswith("-"), "times where a line is left"
+        times = CLOCK.findall(text_of(rows[-1]))
+        assert bool(times) == (height % 2 == 0), "times where a line is left"
+        assert bool(times) != (" s, " in text_of(rows[0])), "otherwise their length in the title"
         if glyphs == "ascii":
             assert all(text_of(row).isascii() for row in rows[1:])
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_times_of_the_chart_are_those_of_its_columns(view, width):
+    v = view("dgx-h100", "saturated", 12.0)
+    *lines, times = texts(chart.rows(v, width, 6))
+    (first, *_), at = CLOCK.findall(times), [m.start() for m in CLOCK.finditer(times)]
+    shape = v.spark_shape(width, 1.0)
+    cell_s = 2 * shape.half_s
+    clocks = [datetime.strptime(text, "%H:%M:%S") for text in CLOCK.findall(times)]
+    assert [(c - clocks[0]).total_seconds() for c in clocks] == pytest.approx(
+        [x * cell_s for x in at], abs=1.0
+    )
+    end = max(len(line.rstrip()) for line in lines[1:])
+    now = datetime.fromtimestamp(v.frame.tick.wall_s)
+    newest = (now.hour * 60 + now.minute) * 60 + now.second + now.microsecond / 1e6
+    began = sum(int(part) * factor for part, factor in zip(first.split(":"), (3600, 60, 1), strict=True))
+    assert (newest - began) % 86400 == pytest.approx(end * cell_s, abs=1.0 + 2 * cell_s)
+
+
+def test_a_gpu_of_a_job_that_no_nvlink_joins_is_named(view):
+    def line(pairs):
+        job = Job("1", "torchrun 1", "torchrun", "ada", (1,), ("a", "b", "c"), (True,), 0.0, 0.0, True, pairs)
+        v = view()
+        gpus = tuple(
+            replace(g, gpu=replace(g.gpu, uuid=u)) for g, u in zip(v.frame.gpus, "abc", strict=False)
+        )
+        v.frame = replace(v.frame, jobs=(job,), gpus=gpus, findings=(), judgements=(), activity=())
+        return texts(notes.rows(v, 120, 6))[1].rstrip()
+
+    assert line((("a", "c"), ("b", "c"))).endswith(" · PCIe only: GPU 2")
+    assert "PCIe only" not in line((("a", "c"),)), "each GPU has an NVLink to another one"

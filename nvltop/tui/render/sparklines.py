@@ -60,6 +60,12 @@ def spark_title(name: str, cells: int, cell_s: float) -> str:
     return (text if len(text) <= cells else name)[:cells].ljust(cells)
 
 
+def first_cell(history: RateHistory, shape: SparkShape) -> int:
+    """Return the number of the first cell that is drawn, by `RateHistory.cell_at`."""
+    step = max(MIN_STEP, shape.cells // MOVES_PER_LINE)
+    return (history.cell_at(history.now_s, 2 * shape.half_s) // step + 1) * step - shape.cells
+
+
 class _Line:
     """A sparkline that can be extended."""
 
@@ -131,8 +137,7 @@ class Sparklines:
             self._lines.clear()
             self._history = history, history.generation
         half_s = shape.half_s
-        step = max(MIN_STEP, shape.cells // MOVES_PER_LINE)
-        first = (history.cell_at(history.now_s, 2 * half_s) // step + 1) * step - shape.cells
+        first = first_cell(history, shape)
         line = self._lines.get((keys, shape.down))
         until = min(_halves_read(history, keys, half_s), 2 * (first + shape.cells))
         if line is None or line.shape != shape or not line.first <= first <= line.done // 2:

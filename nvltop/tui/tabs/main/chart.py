@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from nvltop.analysis.link_capacity import pcie_limit, practical_max
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
+from nvltop.tui.render.sparklines import SparkShape, first_cell
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S
 from nvltop.tui.render.view_state import ViewState
 
 AXIS_STEP: Final = 4
-"""Number of marks on the axis of time."""
+"""Number of clock times below the chart."""
 NO_SPEED: Final = Missing("the speed of no link is known")
 
 
@@ -27,9 +29,11 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     )
     full, name = full_scale(gpus, bool(linked))
     every_s = 0.0 if linked else PCIE_INTERVAL_S
+    # Without a line for the times of the columns, the title has the time that they cover.
+    lasts = f", {view.spark_shape(width, full, every_s).seconds():.3g} s" if height % 2 else ""
     title = SEPARATOR.join(
         (
-            f"{'NVLINK' if linked else 'PCIE'} TRAFFIC OF THE NODE, TX above RX",
+            f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{lasts}, TX above RX",
             f"full height: {name} {view.unit.text(full)}",
         )
     )
@@ -37,15 +41,23 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     lines = view.mirrored(tx, rx, width, full, (height - 1) // 2, every_s) if height > 2 else []
     out += [fit(line, width) for line in lines]
     if len(out) < height:
-        seconds = view.spark_shape(width, full, every_s).seconds()
-        out.append(fit([(_times(seconds, width), "dim")], width))
+        out.append(fit([(_times(view, view.spark_shape(width, full, every_s)), "dim")], width))
     return out
 
 
-def _times(seconds: float, width: int) -> str:
-    """Return a line such as `-100s      -75s      -50s      -25s`, each time under its column."""
-    part = width // AXIS_STEP
-    return "".join(f"-{seconds * (1 - i / AXIS_STEP):.0f}s".ljust(part) for i in range(AXIS_STEP))
+def _times(view: ViewState, shape: SparkShape) -> str:
+    """Return a line such as `10:20:00      10:20:25`, each time at the column that begins then.
+
+    The columns keep their places while the newest ones fill in, so ages would be wrong a second later.
+    """
+    history, tick = view.history, view.frame.tick
+    cell_s, part = 2 * shape.half_s, shape.cells // AXIS_STEP
+    first_s = (history.origin_s or 0.0) + first_cell(history, shape) * cell_s
+    begin_s = round(tick.wall_s - tick.mono_s + first_s, 1)
+    clocks = [
+        f"{datetime.fromtimestamp(max(0.0, begin_s + i * part * cell_s)):%H:%M:%S}" for i in range(AXIS_STEP)
+    ]
+    return "".join(clock.ljust(part) if part > len(clock) else "" for clock in clocks)
 
 
 def full_scale(gpus: Sequence[GpuFrame], linked: bool) -> tuple[Maybe[float], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from nvltop.model import Finding, Frame, Job, Severity, known, total
@@ -91,8 +91,21 @@ def _job_line(view: ViewState, job: Job, width: int) -> list[TextRun]:
     found = [part for a in frame.activity if a.job == job.key for part in summarize_parts(frame, a)]
     states = {j.state for j in frame.judgements if j.job == job.key}
     parts += _pcie_traffic(view, job) if states <= {"no-traffic"} else found
+    parts += _unlinked(job, index_of)
     text = SEPARATOR.join(displayable(part, UNICODE) for part in parts if part)
     return [(JOB_CAPTION, "caption"), (fit_text(text, width - len(JOB_CAPTION), view.glyphs), "")]
+
+
+def _unlinked(job: Job, index_of: Mapping[str, int]) -> list[str]:
+    """Return `PCIe only: GPU 2` for the GPUs of a job that no NVLink joins to any other GPU of it."""
+    used = sorted({index_of[uuid] for uuid in job.gpus if uuid in index_of})
+    if not known(job.unlinked) or not job.unlinked or len(used) < 2:
+        return []
+    apart = [{index_of.get(uuid) for uuid in pair} for pair in job.unlinked]
+    alone = [n for n in used if all({n, m} in apart for m in used if m != n)]
+    if alone and len(alone) < len(used):
+        return [f"PCIe only: GPU {ranges(alone)}"]
+    return []
 
 
 def _pcie_traffic(view: ViewState, job: Job) -> list[str]:
