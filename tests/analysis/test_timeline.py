@@ -9,20 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvltop.analysis.incidents.ends import normal
+from nvltop.analysis.timeline.build import timeline
 from nvltop.analysis.timeline.states import MAX_CHANGES, REPEAT_S, StateChanges
 from nvltop.model import (
+    Event,
+    Finding,
     Gpu,
     GpuFrame,
+    Incident,
     Link,
     LinkState,
     LinkStates,
+    LogEvent,
+    LogFault,
     Maybe,
     Missing,
     Nic,
     NicFrame,
     NicPort,
+    Origin,
     Severity,
+    finding_key,
 )
+from nvltop.model.timeline import TimelineEvent
 from nvltop.report.json import to_json
 from nvltop.report.timeline import away, brief, event_place, ranges
 
@@ -160,3 +170,28 @@ def test_links_that_change_together_are_one_event(bench):
     [e] = [e for e in frame.timeline if e.kind == "link-state"]
     assert (event_place(frame, e), e.summary) == ("GPU 1 links 0-3", "links DOWN")
     assert ranges((0, 1, 2, 5, 7, 8)) == "0-2,5,7-8"
+
+
+def lost_gpu(log: bool, seconds: float = 2.2) -> list:
+    """Return the timeline of a GPU that is lost: NVML reports Xid 79 before it is known which GPU it is."""
+    change = TimelineEvent("gpu-state", 100.5, Severity.CRITICAL, "GPU LOST", UUID, lasts=True)
+    event = Event(0.0, 100.0, None, "xid", 79)
+    before = Finding(
+        "xid-gpu", Severity.CRITICAL, None, None, "", {"xid": 79}, began_s=100.0, ended_s=100 + seconds
+    )
+    now = replace(before, gpu=UUID, ended_s=None, key=finding_key("xid-gpu", UUID))
+    lost = Finding("gpu-lost", Severity.CRITICAL, UUID, None, "", began_s=100.5)
+    place = normal("00000000:1B:00.0")
+    fault = LogFault("xid", Severity.CRITICAL, "off the bus", code=79, pci_bus_id=place)
+    lines = (LogEvent(fault, "kernel", 100.0), LogEvent(fault._replace(pci_bus_id=None), "nvml", 100.0))
+    origin = Origin("certain", "", pci_bus_id=place)
+    incident = Incident(Severity.CRITICAL, "It fell off the bus.", origin, "", lines)
+    gpus = [Gpu(0, UUID, pci_bus_id="00000000:1B:00.0")]
+    return list(timeline([change], [event], [incident] if log else [], [lost, now], [before], gpus, 0.0))
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_xid_of_a_lost_gpu_is_one_event_at_that_gpu(log):
+    xid, lost = lost_gpu(log)
+    assert (xid.gpu, xid.rule, xid.cause, bool(xid.log)) == (UUID, "xid-gpu", "", log)
+    assert (lost.gpu, lost.rule, lost.lasts) == (UUID, "gpu-lost", True)

@@ -9,6 +9,7 @@ from typing import Final
 
 from nvltop.analysis.health import events as events_rules
 from nvltop.analysis.health import log_faults
+from nvltop.analysis.incidents.describe import decisive
 from nvltop.analysis.incidents.ends import normal
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import (
@@ -48,6 +49,8 @@ def timeline(
 ) -> tuple[TimelineEvent, ...]:
     """Return what happened, the oldest first."""
     by_bus = {normal(g.pci_bus_id): g.uuid for g in gpus if known(g.pci_bus_id)}
+    changes = list(changes)
+    events = [_placed(event, changes) for event in events]
     reported = sorted(
         [
             *_grouped(_with_causes(changes, incidents, by_bus)),
@@ -67,6 +70,18 @@ def timeline(
             reported[at] = _with_finding(reported[at], finding, headlines)
     reported.sort(key=lambda e: e.began_s)
     return tuple(reported[-MAX_TIMELINE:])
+
+
+def _placed(event: Event, changes: Iterable[TimelineEvent]) -> Event:
+    """Return the event with the GPU that was lost then if it has none: NVML cannot identify a lost GPU."""
+    if event.gpu is not None or event.kind != "xid":
+        return event
+    lost = {
+        c.gpu
+        for c in changes
+        if c.kind == "gpu-state" and abs(c.began_s - event.wall_s) <= FINDING_S and c.gpu
+    }
+    return replace(event, gpu=lost.pop()) if len(lost) == 1 else event
 
 
 def _with_causes(
@@ -124,11 +139,13 @@ def _reported(
     left: dict[int, LogEvent] = {}
     places: dict[tuple[int | None, str | None], list[int]] = {}
     for incident in incidents:
+        first = decisive(incident.events, incident.origin)
         for e in incident.events:
             if e.source not in LOG_SOURCES:
                 continue
             left[id(e)] = e
-            causes[id(e)] = _first_sentence(incident) if len(incident.events) > 1 else ""
+            began_it = (e.fault.code, e.fault.pci_bus_id) == (first.code, first.pci_bus_id)
+            causes[id(e)] = "" if began_it or len(incident.events) == 1 else _first_sentence(incident)
             places.setdefault((e.fault.code, by_bus.get(e.fault.pci_bus_id or "")), []).append(id(e))
     for event in events:
         same = next(
@@ -203,29 +220,48 @@ def _links_of(finding: Finding) -> tuple[int, ...]:
 def _described(reported: Sequence[TimelineEvent], count: int, finding: Finding) -> int | None:
     """Return which of the first `count` events a finding describes: a change of state, or an Xid.
 
-    None if it describes none of them.
+    None if it describes none of them. Several findings may describe one Xid: the first is about a lost GPU
+    that was not identified yet.
     """
     assert finding.began_s is not None
+    described = None
     first = bisect_left(reported, finding.began_s - FINDING_S, hi=count, key=lambda e: e.began_s)
     for at in range(first, count):
         e = reported[at]
         if e.began_s > finding.began_s + FINDING_S:
             break
-        if e.rule:
-            continue
         if not e.kind.endswith("-state"):
-            if finding.rule in EVENT_RULES and e.gpu is not None and e.gpu == finding.gpu:
-                return at
+            if finding.rule in EVENT_RULES and _is_about(finding, e):
+                if not e.rule:
+                    return at
+                described = at if finding.evidence.get("xid") == _code(e) else described
+            continue
+        if e.rule:
             continue
         if finding.nic is not None:
             if (e.nic, e.kind) == (finding.nic, "nic-state") and finding.link in (None, e.port):
                 return at
         elif e.gpu is not None and e.gpu == finding.gpu and e.links == _links_of(finding):
             return at
-    return None
+    return described
+
+
+def _code(e: TimelineEvent) -> int | None:
+    """Return the code of an event of NVML or of a log."""
+    return e.event.code if e.event else e.log.fault.code if e.log else None
+
+
+def _is_about(finding: Finding, e: TimelineEvent) -> bool:
+    """Return whether a finding is about the GPU of an event, or about no GPU and its Xid."""
+    if finding.gpu is None:
+        return finding.nic is None and _code(e) is not None and finding.evidence.get("xid") == _code(e)
+    return finding.gpu == e.gpu
 
 
 def _with_finding(e: TimelineEvent, finding: Finding, headlines: Mapping[FindingKey, str]) -> TimelineEvent:
+    """Return an event with what a finding adds; the first finding that describes it counts."""
+    if e.rule:
+        return e
     return replace(
         e,
         severity=max(e.severity, finding.severity),
