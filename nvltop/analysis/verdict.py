@@ -195,4 +195,4 @@ def _without_links(gpus: Sequence[GpuFrame]) -> Verdict:
             f"Unknown: link states could not be read ({missing[0].reason})",
             "Unknown: link states could not be read",
         )
-    return _without_judgement("no-link-up", "No NVLink is up: not connected, or down")
+    return _without_judgement("no-link-up", "No NVLink is up (normal without a bridge)")

@@ -18,6 +18,8 @@ from nvltop.model import Severity
 
 RESET: Final = "Drain the GPU and reset it (`nvidia-smi -r`)"
 RESTART: Final = "Restart the machine"
+LOST: Final = "Run nvidia-bug-report.sh, then restart the machine; if it comes back, contact support"
+"""The report comes first, because a restart clears what it collects."""
 SUPPORT: Final = "; if it comes back, run nvidia-bug-report.sh and contact support"
 NVLINK5: Final = (
     "Keep the full Xid line from `dmesg`, it says what failed; reset the GPU, on a rack check cable and tray"
@@ -130,7 +132,7 @@ XIDS: Final[dict[int, Xid]] = {
         "NVLink error, here or at the other end",
         "Keep the full Xid line from `dmesg`; drain both ends and reset them" + SUPPORT,
     ),
-    79: Xid("fell off the bus", "the GPU has fallen off the bus", RESTART + SUPPORT, Severity.CRITICAL),
+    79: Xid("fell off the bus", "the GPU has fallen off the bus", LOST, Severity.CRITICAL),
     92: Xid(
         "many ECC errors",
         "many single-bit memory errors",

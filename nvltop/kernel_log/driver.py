@@ -13,8 +13,8 @@ LOST_HEAD: Final = re.compile(rf"NVRM:\s+The\s+NVIDIA\s+GPU\s+{_BUS}", re.I)
 """First of three lines about a GPU that cannot be used; the third line gives the reason."""
 LOST_TAIL: Final = re.compile(r"fallen\s+off\s+the\s+bus", re.I)
 LOST_STEP: Final = (
-    "Restart the machine; if it comes back, check power, seating and cooling of this GPU, run"
-    " nvidia-bug-report.sh and contact support"
+    "Run nvidia-bug-report.sh, then restart the machine; if it comes back, check power, seating and cooling"
+    " of this GPU and contact support"
 )
 
 

@@ -160,7 +160,9 @@ def event_line(frame: Frame, event: LogEvent) -> str:
 def _device(frame: Frame, fault: LogFault) -> str:
     """Return the GPU that a fault is about as `GPU 3`, another device as its PCI bus id."""
     names = {normal(g.gpu.pci_bus_id): g.gpu.index for g in frame.gpus if known(g.gpu.pci_bus_id)}
-    return f"GPU {names[fault.pci_bus_id]}" if fault.pci_bus_id in names else short(fault.pci_bus_id or "")
+    if fault.pci_bus_id is None:
+        return ""
+    return f"GPU {names[fault.pci_bus_id]}" if fault.pci_bus_id in names else short(fault.pci_bus_id)
 
 
 def more_events(frame: Frame, events: Sequence[LogEvent], left_out: int) -> str:

@@ -65,6 +65,8 @@ RELATIONS: Final = (
     Relation("link-crc", LIFETIME_RULES, same_link=True),
     Relation("throttled", ("straggler",)),
     Relation("stuck-collective", ("heartbeat-stopped", "straggler"), same_gpu=False),
+    # All GPUs of a silent job wait, so none of them can be called slow.
+    Relation("heartbeat-stopped", ("straggler",), same_gpu=False),
     Relation("p2p-dead", ("p2p-fallback",), same_gpu=False),
 )
 """Relations in order of precedence: the first match decides, so fundamental causes come first."""

@@ -23,7 +23,9 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _summary(rule_input: RuleInput) -> CheckSummary:
     """Return the headlines of the judgements of all jobs, or why a job could not be judged."""
-    found = rule_input.judgements
+    lost = {g.gpu.uuid for g in rule_input.gpus if g.state != "ok"}
+    # A check is about the GPUs that can be read.
+    found = [j for j in rule_input.judgements if not lost.issuperset(j.gpus)]
     unknown = next((j for j in found if j.state == "unknown"), None)
     if unknown or not found:
         return Missing(unknown.why if unknown else "not judged yet")

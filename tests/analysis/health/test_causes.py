@@ -76,3 +76,8 @@ def test_errors_of_another_link_are_another_fault():
 
 def test_a_milder_finding_explains_nothing():
     assert causes(finding("throttled", "warning"), finding("straggler", "critical"))["straggler"] is None
+
+
+def test_no_gpu_of_a_silent_job_is_called_slow():
+    silent = finding("heartbeat-stopped", "notice", None)
+    assert causes(silent, finding("straggler", "notice", "GPU-a"))["straggler"] == silent.key
