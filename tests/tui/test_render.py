@@ -15,7 +15,7 @@ from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.meters import BarMeter, bar
-from nvltop.tui.render.row import fit, fit_text, text_of
+from nvltop.tui.render.row import fit, fit_text, shorten, text_of
 from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.status import status
@@ -285,3 +285,9 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
     for width in range(110, 200):
         gpus.table(resized, width, 10, 0)
     assert 0 < len(resized.cache.sparklines._lines) <= 2 * len(resized.gpus)
+
+
+def test_a_text_that_is_cut_shows_it():
+    assert shorten("TX 1.715 TB/s", 13, UNICODE) == "TX 1.715 TB/s"
+    assert shorten("TX 1.715 TB/s", 7, UNICODE) == "TX 1.7…"
+    assert [len(shorten("Xid 79 · GPU 3", width, ASCII)) for width in (5, 13, 14)] == [5, 13, 14]

@@ -95,6 +95,12 @@ def fit_text(line: str, width: int, glyphs: Glyphs) -> str:
     return text if glyphs is UNICODE else text.replace("·", glyphs.dot)
 
 
+def shorten(text: str, width: int, glyphs: Glyphs) -> str:
+    """Return text as cells, cut with an ellipsis at its end if it is longer than `width` columns."""
+    shown = displayable(text, glyphs)
+    return shown if len(shown) <= width else shown[: max(0, width - len(glyphs.ellipsis))] + glyphs.ellipsis
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table."""

@@ -12,7 +12,7 @@ from nvltop.model import TimelineEvent
 from nvltop.report.timeline import event_place, event_span, event_summary, event_time, since
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, displayable
+from nvltop.tui.render.row import Column, TextRun, displayable, shorten
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.events import rows
 from nvltop.tui.widgets.direct_output import DirectOutput
@@ -96,12 +96,12 @@ class EventsTab(ListTab[TimelineEvent]):
             return event_span(item), "bold" if item.lasts else "dim"
         if column.key == "where":
             return displayable(event_place(frame, item), glyphs), "caption"
-        return displayable(event_summary(item), glyphs), rows.role(item)
+        return shorten(event_summary(item), column.width, glyphs), rows.role(item)
 
     def tail(self, item: TimelineEvent, width: int) -> list[TextRun]:
         """Return what the event follows from, and what to do."""
         text = f"follows from: {item.cause}" if item.cause else item.next_step
-        return [(displayable(text, self.view.glyphs)[: max(0, width)], "dim")]
+        return [(shorten(text, max(0, width), self.view.glyphs), "dim")]
 
     def tail_title(self) -> str:
         """Return the title of the part behind EVENT."""

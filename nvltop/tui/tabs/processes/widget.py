@@ -14,7 +14,7 @@ from nvltop.text import normalize
 from nvltop.tui import keys
 from nvltop.tui.dialogs.ras_page import RasPage
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, displayable
+from nvltop.tui.render.row import Column, TextRun, displayable, shorten
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.processes.rows import ProcessEntry
@@ -79,7 +79,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         if item.is_activity:
             return [(rows.activity_line(self.view, item.job), "value")]
         if item.process is None:
-            return [(rows.job_line(self.view, item.job), "value")]
+            return [(shorten(rows.job_line(self.view, item.job), width, self.view.glyphs), "value")]
         return super().line(item, columns, width)
 
     def tail(self, item: ProcessEntry, width: int) -> list[TextRun]:
