@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from textual import events
 from textual._compositor import Compositor, LayoutUpdate
 
 from nvltop.cli import man
@@ -299,6 +300,22 @@ async def test_counters_of_nics_stand_among_them(app):
         await pilot.press("f4", *"mlx5_3", "enter")
         await settle(app, pilot)
         assert [i.owner for i in app.main.tab._items] == ["mlx5_3"]
+
+
+async def test_keys_that_arrive_together_with_the_key_of_a_prompt_are_its_text(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        for name, text in (("slash", "quit 1"), ("backslash", "kI+2")):
+            for key in (events.Key(name, None), *(events.Key(c, c) for c in text)):
+                app.post_message(key)
+            await settle(app, pilot)
+            assert app.main._prompt._input.value == text
+            assert app.main.tab.TITLE == "Main"
+            await pilot.press("escape")
+            await settle(app, pilot)
+            assert not app.main._prompt.display
+        assert not app.view.descending
 
 
 async def test_search_and_filter_while_typing(app):

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from textual import events
+
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.model import Inventory
 from nvltop.tui.shell import terminal, textual_private
+from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
@@ -53,6 +56,17 @@ class TerminalApp(PrivateApp[None]):
         """Handle failures of the event loop's callbacks like those of message handlers."""
         self._event_loop = asyncio.get_running_loop()
         self._event_loop.set_exception_handler(self._callback_failed)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Handle an event; a key that no widget has handled is for a prompt that opens, or for the bindings.
+
+        Keys that arrive together with the one that opens a prompt were sent to the widget that had the focus.
+        """
+        if isinstance(event, events.Key) and event.is_forwarded and self.screen_stack:
+            screen = self.screen
+            if isinstance(screen, TabbedScreen) and await screen.take_key(event):
+                return
+        await super().on_event(event)
 
     def run_on_terminal(self, mouse: bool) -> None:
         """Run until the end, and restore the terminal."""

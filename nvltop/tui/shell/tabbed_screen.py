@@ -203,9 +203,17 @@ class TabbedScreen(Screen[None]):
             await page.remove()
         self._show(self.tab)
 
-    def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
+    async def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
         """Show the prompt in place of the function bar."""
-        self._prompt.ask(message)
+        self.visible_tab.prompting = False
+        await self._prompt.ask(message)
+
+    async def take_key(self, event: events.Key) -> bool:
+        """Give a key to the prompt if it was typed before the prompt had the focus; return whether it was."""
+        if not self.visible_tab.prompting:
+            return await self._prompt.take(event)
+        self._prompt.keep(event)
+        return True
 
     def on_prompt_closed(self) -> None:
         """Return the focus to the tab."""

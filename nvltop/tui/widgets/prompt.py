@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -43,6 +45,10 @@ class Prompt(Horizontal):
         self._name = ""
         self._changed: Callable[[str], bool] = lambda text: True
         self._find_next: Callable[[], None] | None = None
+        self._early: list[events.Key] = []
+        """Keys that were typed between the request for the prompt and its opening."""
+        self._left: deque[events.Key] = deque(maxlen=MAX_INPUT_CHARS)
+        """Keys that the input line did not handle."""
 
     def compose(self) -> ComposeResult:
         """Show caption, input line and keys side by side."""
@@ -50,7 +56,7 @@ class Prompt(Horizontal):
         yield self._input
         yield self._hint
 
-    def ask(self, wanted: Tab.PromptRequested) -> None:
+    async def ask(self, wanted: Tab.PromptRequested) -> None:
         """Show the prompt, and call `wanted.changed` with the text after every change."""
         self._changed = lambda text: True
         self._name = wanted.caption
@@ -61,6 +67,39 @@ class Prompt(Horizontal):
         self._show_match(found=True)
         self.display = True
         self._input.focus()
+        early, self._early = self._early, []
+        for event in early:
+            await self.take(event)
+
+    def keep(self, event: events.Key) -> None:
+        """Keep a key until `ask` shows the prompt."""
+        self._early.append(event)
+
+    async def take(self, event: events.Key) -> bool:
+        """Handle a key that was sent to another widget before the input line had the focus.
+
+        Return False for a key that is not for the prompt.
+        """
+        if not self.display or any(event is key for key in self._left):
+            return False
+        await self._type(event)
+        return True
+
+    async def _type(self, event: events.Key) -> None:
+        if event.key == "enter":
+            await self._input.action_submit()
+        elif event.key == "escape":
+            self.action_clear()
+        elif event.key == "backspace":
+            self._input.action_delete_left()
+        elif event.key == "f3":
+            self.action_find_next()
+        elif event.character and event.is_printable:
+            self._input.insert_text_at_cursor(event.character)
+
+    def on_key(self, event: events.Key) -> None:
+        """Note a key that the input line did not handle: it is for the bindings."""
+        self._left.append(event)
 
     def _show_match(self, *, found: bool) -> None:
         """Show whether anything matches the text."""

@@ -88,6 +88,8 @@ class Tab(PlainWidget, can_focus=True):
         self.view = view
         self.output = output
         """The output that each `RowsWidget` needs."""
+        self.prompting = False
+        """Whether a prompt was requested that is not open yet."""
 
     def draw(self) -> None:
         """Update the rows from the view."""
@@ -131,6 +133,7 @@ class Tab(PlainWidget, can_focus=True):
         `changed` returns whether anything matches the text. Enter keeps the text, Esc calls `changed` with an
         empty one. F3 calls `find_next`, if there is one.
         """
+        self.prompting = True
         self.post_message(self.PromptRequested(caption, text, changed, find_next))
 
     def open_page(self, page: Tab) -> None:
