@@ -110,3 +110,14 @@ async def test_enter_goes_to_link_gpu_nic_and_jobs(app):
         await pilot.press(*["down"] * finding, "enter")
         await settle(app, pilot)
         assert isinstance(app.main.page, NicPage)
+
+
+async def test_a_click_on_a_fault_in_the_header_shows_it_in_health(app):
+    app = app("dgx-h100", "link-down")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(app, pilot, 25)
+        assert "GPU 3 link 7 DOWN" in app.main._header.text()
+        for line in (2, 3):
+            await app.main.show_title("Main")
+            await pilot.click("#header", offset=(70, line))
+            assert app.main.tab.TITLE == "Health"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,19 @@ def test_events_are_marked_where_they_happened(view, bench):
     assert "GPU 3" in text[1]
     other = drawn(v, subject=Subject(v.gpus[0].gpu.uuid))
     assert "!" not in next(row for row in other if row.lstrip().startswith("0┤"))
+
+
+def test_the_charts_of_the_node_go_on_without_a_lost_gpu(view):
+    v = view("dgx-h100")
+    whole = limit(v, Subject())[0]
+    lost = v.gpus[3].gpu.uuid
+    v.gpus = tuple(replace(g, state="lost") if g.gpu.uuid == lost else g for g in v.gpus)
+    assert name(v, Subject()) == "NVLink of all GPUs except GPU 3"
+    keys = series_keys(v, Subject(), "tx")
+    assert lost not in {key[0] for key in keys}
+    assert len(keys) == 7
+    assert limit(v, Subject())[0] == pytest.approx(whole * 7 / 8)
+    assert series_keys(v, Subject(lost), "tx"), "its own chart keeps its past"
 
 
 def test_subjects_and_their_smaller_charts(view):

@@ -119,10 +119,12 @@ class MainScreen(TabbedScreen):
             self.post_message(self.IntervalRequested(by))
 
     async def on_click(self, event: events.Click) -> None:
-        """Show what the last line of the header is about, or go to a position of the replay."""
+        """Show what the last two lines of the header are about, or go to a position of the replay."""
         x, y = event.screen_offset
-        if self._header.region.contains(x, y) and y == self._header.region.bottom - 1:
-            unseen = away(self._view.frame, self._view.acknowledged_s)
+        if self._header.region.contains(x, y) and y >= self._header.region.bottom - 2:
+            frame = self._view.frame
+            fault = any(f.severity.is_problem for f in frame.findings)
+            unseen = not fault and away(frame, self._view.acknowledged_s)
             await self.show_title("Events" if unseen else "Health")
         if self._view.replay and self._replay.region.contains(x, y):
             to_s = position_at(self._view.replay, self.size.width, x)

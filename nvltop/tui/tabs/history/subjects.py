@@ -10,6 +10,7 @@ from nvltop.analysis.link_capacity import pcie_speed, practical_max
 from nvltop.analysis.rate_history import SeriesKey
 from nvltop.model import GpuFrame, NicFrame, known
 from nvltop.report.nics import nic_name
+from nvltop.text import ranges
 from nvltop.tui.render.view_state import ViewState
 
 ALL_NICS: Final = ("", 0)
@@ -58,18 +59,27 @@ def series_keys(view: ViewState, subject: Subject, way: str) -> tuple[SeriesKey,
     name = f"pcie_{way}" if subject.pcie else way
     if subject.gpu:
         return ((subject.gpu, None if subject.pcie else subject.link, name),)
-    # A GPU without NVLink has no part in the traffic of the links; a lost one has an unknown part.
-    return tuple((g.gpu.uuid, None, name) for g in view.gpus if subject.pcie or g.nvlink.links_up != 0)
+    # A GPU without NVLink has no part in the traffic of the links.
+    summed = [g for g in _summed(view) if subject.pcie or g.nvlink.links_up != 0]
+    return tuple((g.gpu.uuid, None, name) for g in summed)
+
+
+def _summed(view: ViewState) -> list[GpuFrame]:
+    """Return the GPUs of the charts of the node: those that can be read, unless none can."""
+    return [g for g in view.gpus if g.state == "ok"] or list(view.gpus)
 
 
 def name(view: ViewState, subject: Subject) -> str:
-    """Return the name of a subject: `NVLink of GPU 3`, `PCIe of all GPUs`, `NIC mlx5_0`."""
+    """Return the name of a subject: `NVLink of GPU 3`, `PCIe of all GPUs except GPU 3`, `NIC mlx5_0`."""
     if subject.nic:
         ports = _ports(view, subject)
         named = nic_name(ports[0]) if ports and subject.nic != ALL_NICS else ""
         return f"NIC {named}" if named else "all NICs"
     g = _gpu(view, subject.gpu)
     listed = "all GPUs" if len(view.gpus) == len(view.frame.gpus) else f"{len(view.gpus)} GPUs"
+    summed = _summed(view)
+    if left_out := sorted(g.gpu.index for g in view.gpus if g not in summed):
+        listed += f" except GPU {ranges(left_out)}"
     whose = f"GPU {g.gpu.index}" if g else listed
     if subject.link is not None and not subject.pcie:
         whose += f" link {subject.link}"
@@ -81,7 +91,7 @@ def limit(view: ViewState, subject: Subject) -> tuple[float, str]:
     if subject.nic:
         rates = [f.port.rate_bytes_per_s for f in _ports(view, subject) if f.active]
         return sum(r for r in rates if known(r)), "port speed"
-    gpus = [g for g in view.gpus if subject.gpu in (None, g.gpu.uuid)]
+    gpus = [g for g in view.gpus if g.gpu.uuid == subject.gpu] if subject.gpu else _summed(view)
     if subject.pcie:
         return sum(map(pcie_speed, gpus)), "PCIe speed"
     if subject.link is not None and gpus:
