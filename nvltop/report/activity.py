@@ -69,8 +69,7 @@ def describe(frame: Frame, activity: Activity) -> str:
         parts.append(STATE_PHRASES[found.state])
     if activity.straggler:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
-    kinds = [limit.kind for limit in activity.limits]
-    parts += [LIMIT_PHRASES[kind] for kind in dict.fromkeys(kinds) if kind in LIMIT_PHRASES]
+    parts += _limits(activity, found)
     if found and (rates := reached_rate(found)) and found.state not in ("silent", "no-traffic", "idle"):
         parts.append(rates)
     return SEPARATOR.join(parts)
@@ -89,11 +88,18 @@ def summarize_parts(frame: Frame, activity: Activity) -> list[str]:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")
     if found and found.state in STATE_PHRASES:
         parts.append(STATE_PHRASES[found.state])
-    kinds = dict.fromkeys(limit.kind for limit in activity.limits)
-    parts += [LIMIT_PHRASES[kind] for kind in kinds if kind in LIMIT_PHRASES]
+    parts += _limits(activity, found)
     if found and (rates := reached_rate(found)) and found.state not in ("no-traffic", "idle"):
         parts.append(rates)
     return parts
+
+
+def _limits(activity: Activity, found: Judgement | None) -> list[str]:
+    """Return what else limits the job: `the network limits it as well` where NVLink does too."""
+    as_well = " as well" if found and found.state in ("limits", "limits-part") else ""
+    kinds = dict.fromkeys(limit.kind for limit in activity.limits)
+    phrases = [LIMIT_PHRASES[kind] for kind in kinds if kind in LIMIT_PHRASES]
+    return [f"{text}{as_well}" if text.endswith(" limits it") else text for text in phrases]
 
 
 def describe_briefly(frame: Frame, activity: Activity) -> str:

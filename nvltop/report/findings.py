@@ -11,6 +11,8 @@ from nvltop.model import Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Names of evidence that differ from its keys in JSON."""
+EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
+"""Units by the end of a key in JSON; times and rates have formats of their own."""
 
 
 def about(frame: Frame, finding: Finding) -> str:
@@ -62,9 +64,11 @@ def _piece(key: str, value: object) -> str:
         return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
         return f"{name} {value:g} s"
-    if isinstance(value, (list, tuple)):
-        return f"{name} {', '.join(map(str, value)) or 'none'}"
-    return f"{name} {value}"
+    unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")
+    name = name[: -len(unit) - 1] if unit else name
+    values = value if isinstance(value, (list, tuple)) else [value]
+    text = ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values) or "none"
+    return f"{name} {text}{unit and f' {unit}'}"
 
 
 def clock(wall_s: float | None) -> str:

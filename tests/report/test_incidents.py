@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.export.node import families
-from nvltop.model import LOG_ACCESS, Event, Fabric, Gpu, Inventory, LogLine, Reading, Remote, Tick
+from nvltop.model import (
+    LOG_ACCESS,
+    Event,
+    Fabric,
+    Finding,
+    Gpu,
+    Inventory,
+    LogEvent,
+    LogFault,
+    LogLine,
+    Reading,
+    Remote,
+    Severity,
+    Tick,
+)
 from nvltop.record.redact import Redactor
 from nvltop.report import incidents
+from nvltop.report.activity import _limits
 from nvltop.report.check import to_check
+from nvltop.report.findings import evidence
+from nvltop.report.incidents import event_line
 from nvltop.report.json import to_json
 from nvltop.tui.tabs.health import rows
 from nvltop.wire.coder import Decoder, Encoder
@@ -204,3 +223,23 @@ def test_a_fabric_in_progress_has_its_last_error_line():
     lines = list(incidents.to_lines(frame(given)))
     assert "the fabric manager started 60s after the driver was loaded" in lines
     assert "last error of the fabric manager: failed to configure the NVSwitches" in lines
+
+
+def test_an_event_without_a_device_has_no_place(bench):
+    fault = LogFault("xid", Severity.CRITICAL, "", code=79, meaning="fell off the bus")
+    assert (
+        event_line(bench("dgx-h100").run(1.0), LogEvent(fault, "nvml")) == "Xid 79 (nvml): fell off the bus"
+    )
+
+
+def test_evidence_has_units():
+    found = {"power_w": [144.883, 70.0], "temperature_c": 88.0, "xid": 79, "gpus": [0, 1]}
+    shown = evidence(Finding("xid-gpu", Severity.CRITICAL, None, None, "", found))
+    assert shown == "power 145, 70 W · temperature 88 C · xid 79 · gpus 0, 1"
+
+
+def test_two_limits_of_a_job_do_not_contradict_each_other():
+    activity: Any = SimpleNamespace(limits=(SimpleNamespace(kind="nic"), SimpleNamespace(kind="heat")))
+    assert _limits(activity, None) == ["the network limits it", "slowed by heat"]
+    limited: Any = SimpleNamespace(state="limits")
+    assert _limits(activity, limited) == ["the network limits it as well", "slowed by heat"]

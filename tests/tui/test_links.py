@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Finding, Missing, Pending, Severity
+from nvltop.model import Finding, Missing, Pending, Severity, finding_key
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
@@ -85,6 +85,11 @@ def test_an_odd_rate_is_marked_in_its_direction(view):
     follows = replace(odd, caused_by=plane.key)
     v.frame = replace(v.frame, findings=(plane, follows))
     assert "1 more follows from that" in texts(v, 120, 34)[-3]
+    other = replace(
+        follows, rule="straggler", gpu=v.gpus[6].gpu.uuid, evidence={}, key=finding_key("straggler")
+    )
+    v.frame = replace(v.frame, findings=(plane, follows, other))
+    assert "2 more follow from that" in texts(v, 120, 34)[-3], "as many as Health shows below it"
     other = replace(odd, link=None, rule="straggler")
     assert not about_links(replace(v.frame, findings=(other,)))
 

@@ -85,7 +85,8 @@ def sentence(view: ViewState) -> list[TextRun]:
         for finding, sure in found
         if not finding.caused_by
     ]
-    following = sum(bool(finding.caused_by) for finding, _ in found)
+    roots = {finding.key for finding, _ in found if not finding.caused_by}
+    following = sum(finding.caused_by in roots for finding in frame.findings)
     if following:
         texts.append((f"{following} more follow{'s' * (following == 1)} from that (Health)", "caption"))
     if texts:
