@@ -179,8 +179,9 @@ def lost_gpu(log: bool, seconds: float = 2.2) -> list:
     before = Finding(
         "xid-gpu", Severity.CRITICAL, None, None, "", {"xid": 79}, began_s=100.0, ended_s=100 + seconds
     )
-    now = replace(before, gpu=UUID, ended_s=None, key=finding_key("xid-gpu", UUID))
-    lost = Finding("gpu-lost", Severity.CRITICAL, UUID, None, "", began_s=100.5)
+    lost = Finding("gpu-lost", Severity.CRITICAL, UUID, None, "", began_s=100.5, headline="GPU 0 LOST")
+    own = finding_key("xid-gpu", UUID)
+    now = replace(before, gpu=UUID, ended_s=None, key=own, caused_by=lost.key)
     place = normal("00000000:1B:00.0")
     fault = LogFault("xid", Severity.CRITICAL, "off the bus", code=79, pci_bus_id=place)
     lines = (LogEvent(fault, "kernel", 100.0), LogEvent(fault._replace(pci_bus_id=None), "nvml", 100.0))

@@ -223,5 +223,5 @@ def test_a_gpu_of_a_job_that_no_nvlink_joins_is_named(view):
         v.frame = replace(v.frame, jobs=(job,), gpus=gpus, findings=(), judgements=(), activity=())
         return texts(notes.rows(v, 120, 6))[1].rstrip()
 
-    assert line((("a", "c"), ("b", "c"))).endswith(" · PCIe only: GPU 2")
+    assert line((("a", "c"), ("b", "c"))).startswith("job torchrun 1 · ada · GPU 0-2 · PCIe only: GPU 2")
     assert "PCIe only" not in line((("a", "c"),)), "each GPU has an NVLink to another one"

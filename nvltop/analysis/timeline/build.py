@@ -21,6 +21,7 @@ from nvltop.model import (
     Incident,
     LogEvent,
     Severity,
+    finding_key,
     known,
 )
 from nvltop.model.timeline import TimelineEvent
@@ -262,10 +263,12 @@ def _with_finding(e: TimelineEvent, finding: Finding, headlines: Mapping[Finding
     """Return an event with what a finding adds; the first finding that describes it counts."""
     if e.rule:
         return e
+    # That a GPU is lost follows from its Xid, which does not follow from that in turn.
+    itself = not e.kind.endswith("-state") and finding.caused_by == finding_key("gpu-lost", e.gpu)
     return replace(
         e,
         severity=max(e.severity, finding.severity),
-        cause=e.cause or headlines.get(finding.caused_by or NO_CAUSE, ""),
+        cause=e.cause or ("" if itself else headlines.get(finding.caused_by or NO_CAUSE, "")),
         next_step=finding.next_step if finding.ended_s is None else "",
         rule=finding.rule,
     )

@@ -90,8 +90,8 @@ def _job_line(view: ViewState, job: Job, width: int) -> list[TextRun]:
     parts = [job.label, *([job.user] if known(job.user) else []), f"GPU {numbers or '?'}"]
     found = [part for a in frame.activity if a.job == job.key for part in summarize_parts(frame, a)]
     states = {j.state for j in frame.judgements if j.job == job.key}
-    parts += _pcie_traffic(view, job) if states <= {"no-traffic"} else found
     parts += _unlinked(job, index_of)
+    parts += _pcie_traffic(view, job) if states <= {"no-traffic"} else found
     text = SEPARATOR.join(displayable(part, UNICODE) for part in parts if part)
     return [(JOB_CAPTION, "caption"), (fit_text(text, width - len(JOB_CAPTION), view.glyphs), "")]
 
