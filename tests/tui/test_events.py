@@ -101,6 +101,8 @@ async def test_enter_goes_to_link_gpu_nic_and_jobs(app):
         await settle(app, pilot)
         selected = app.main.tab.selected
         assert (selected.kind, selected.nic) == ("nic-state", "mlx5_5")
+        caused = replace(selected, cause="GPU 3 (0000:61:00.0): Xid 79, the GPU has fallen off the bus")
+        assert app.main.tab.tail(caused, 30) == [("follows from GPU 3: Xid 79, t…", "dim")]
         await pilot.press("enter")
         await settle(app, pilot)
         assert isinstance(app.main.page, NicPage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Final
 
@@ -25,6 +26,8 @@ MIN_EVENT: Final = 20
 """Narrowest column EVENT."""
 MIN_TAILED, TAIL = 46, 60
 """Columns of EVENT before there is room behind it, and columns behind a wider EVENT."""
+BUS_ID: Final = re.compile(r" \([0-9a-fA-F]+:[0-9a-fA-F:.]+\)")
+"""A PCI bus id behind the name of a device."""
 
 
 class EventsTab(ListTab[TimelineEvent]):
@@ -100,7 +103,8 @@ class EventsTab(ListTab[TimelineEvent]):
 
     def tail(self, item: TimelineEvent, width: int) -> list[TextRun]:
         """Return what the event follows from, and what to do."""
-        text = f"follows from: {item.cause}" if item.cause else item.next_step
+        # The column is narrow: the PCI bus id is in the details.
+        text = f"follows from {BUS_ID.sub('', item.cause)}" if item.cause else item.next_step
         return [(shorten(text, max(0, width), self.view.glyphs), "dim")]
 
     def tail_title(self) -> str:
