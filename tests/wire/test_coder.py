@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from contextlib import nullcontext
+from dataclasses import fields
 
 import pytest
 from hypothesis import given, settings
@@ -205,7 +206,7 @@ def filled(group: str, body: list, most: int) -> int:
     ("group", "body", "least", "most"),
     [
         # Of text: ten reasons of four thousand characters.
-        ("gauges", [None, *[{"?": "x" * 4000}] * 14], 250, 650),
+        ("gauges", [None, *[{"?": "x" * 4000}] * len(fields(Gauges))], 250, 650),
         # Of what text becomes: two bytes are a counter.
         ("errors", [None, {f"kind {k}": [0] * 1000 for k in range(60)}], 1, 1),
         ("states", [None, ["up"] * 1000, [0.0] * 1000], 65, 65),

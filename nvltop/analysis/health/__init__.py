@@ -8,9 +8,17 @@ To add a rule, for example `gpu-hot`:
 
 1. Write a module in this folder, or extend the module whose group the rule belongs to::
 
+       from typing import Final
+
+       from nvltop.analysis.health.claim import Claim, Escalation
+       from nvltop.analysis.health.gpu_names import gpu_name
+       from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
+       from nvltop.model import GpuFrame, Severity, first_missing, known
+
        MAX_TEMPERATURE_C: Final = 90.0
 
        def evaluate(rule_input: RuleInput) -> RuleResult:
+           '''Check the temperature of all GPUs.'''
            gpus = rule_input.readable_gpus
            values = [g.gauges.temperature_c for g in gpus]
            hot = [g for g, c in zip(gpus, values, strict=True) if known(c) and c > MAX_TEMPERATURE_C]

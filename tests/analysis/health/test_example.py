@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Final
 
 import pytest
 
-from nvltop import model
 from nvltop.analysis import health
-from nvltop.analysis.health import claim, engine, gpu_names, rule
+from nvltop.analysis.health import engine
 
 
 @pytest.fixture
@@ -17,7 +15,7 @@ def example() -> dict[str, object]:
     """Run the code of the docstring and return its names."""
     _, _, rest = health.__doc__.partition("::\n\n")
     code, _, _ = rest.partition("\n   The second result")
-    names = {"Final": Final, **vars(model), **vars(claim), **vars(gpu_names), **vars(rule)}
+    names: dict[str, object] = {}
     exec("from __future__ import annotations\n" + textwrap.dedent(code), names)
     return names
 
