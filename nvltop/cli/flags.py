@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from nvltop.cli.argument_types import NameFrom
 
-FILE_METAVARS: Final = ("FILE", "PATH")
+FILE_METAVARS: Final = ("FILE", "PATH", "A B")
 """Metavars of values that are files or folders."""
 
 
@@ -22,7 +22,7 @@ class Flag(NamedTuple):
     names: tuple[str, ...]
     help: str
     value: str | None
-    """Metavar of the value; None if the flag takes no value."""
+    """Metavar of the value, or of several values with blanks between; None if the flag takes no value."""
     optional: bool
     """Whether the value can be omitted."""
     repeats: bool
@@ -76,10 +76,13 @@ def _flag(action: argparse.Action, conflicts: tuple[str, ...]) -> Flag:
         choices = {str(choice): "" for choice in action.choices}
     elif isinstance(action.type, NameFrom):
         choices = action.type.names
+    metavar = (
+        action.metavar if isinstance(action.metavar, tuple) else (action.metavar or action.dest.upper(),)
+    )
     return Flag(
         names=tuple(action.option_strings),
         help=action.help or "",
-        value=None if action.nargs == 0 else str(action.metavar or action.dest.upper()),
+        value=None if action.nargs == 0 else " ".join(metavar),
         optional=action.nargs == argparse.OPTIONAL,
         repeats=isinstance(action, argparse._AppendAction),
         choices=choices,

@@ -19,7 +19,7 @@ from nvltop.tui.keys import KEYS, MOUSE
 
 DESCRIPTION: Final = (
     "Shows the traffic and the errors of the NVLinks of one machine's GPUs, and whether NVLink limits a job. "
-    "It needs neither root nor a daemon, and changes nothing on the machine.",
+    "It needs neither root nor a daemon, and only reads unless a key or flag says otherwise.",
     "F1 lists the keys, `nvltop --demo list` the simulated nodes.",
     "Flags override the environment, which overrides the config file.",
 )
