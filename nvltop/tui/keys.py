@@ -101,7 +101,7 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         KeyEntry("+ -", "longer or shorter refresh interval (or click on + and - above)"),
         KeyEntry("Z", "pause: the screen is frozen, sampling goes on"),
         KeyEntry("Ctrl-L Ctrl-Z", "redraw the screen, suspend (fg to resume)"),
-        KeyEntry("Ctrl-P", "all commands by name"),
+        KeyEntry("Ctrl-P", "all actions by name"),
         QUIT,
     ),
     "Main": (
@@ -131,6 +131,7 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         LINES,
         KeyEntry("l", "the link that is selected on Main or Links, or its GPU"),
     ),
+    "Page of a GPU": (KeyEntry("Left Right", "previous GPU, next GPU"),),
     "Page of a link": (KeyEntry("Left Right", "previous link, next link"),),
     "Replay": REPLAY_KEYS,
 }

@@ -60,10 +60,10 @@ COLUMNS
   -           not applicable, such as traffic on a link that is down
 
 SPARKLINES
-  One column a second, the last complete second at the right; a blank is a
-  second without data. The scale is fixed: full is the speed of the link or of
-  the GPU's links that are up (on nodes without NVLink 64 GB/s, the speed of
-  PCIe 5.0 x16).
+  The newest readings, two in a column, or means of 1 or 2 s (see Setup); the
+  title states the time that they cover. Blank is unknown. Full height is what
+  NCCL reaches on the links that are up (on nodes without NVLink, the fastest
+  PCIe link).
 
 METERS
   TX and RX are the sums over all GPUs. The mark on the bar is NCCL max, the
