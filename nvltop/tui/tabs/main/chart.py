@@ -15,6 +15,8 @@ from nvltop.tui.render.view_state import ViewState
 
 AXIS_STEP: Final = 4
 """Number of clock times below the chart."""
+MIN_LINES_FOR_TIMES: Final = 11
+"""Lines from which a chart always has a line with times."""
 NO_SPEED: Final = Missing("the speed of no link is known")
 
 
@@ -29,8 +31,11 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     )
     full, name = full_scale(gpus, bool(linked))
     every_s = 0.0 if linked else PCIE_INTERVAL_S
+    # TX and RX have as many lines each; a high chart rather has a blank line than no times.
+    bars = (height - 1) // 2 - (height % 2 and height >= MIN_LINES_FOR_TIMES)
     # Without a line for the times of the columns, the title has the time that they cover.
-    lasts = f", {view.spark_shape(width, full, every_s).seconds():.3g} s" if height % 2 else ""
+    times = height > 1 + 2 * bars
+    lasts = "" if times else f", {view.spark_shape(width, full, every_s).seconds():.3g} s"
     title = SEPARATOR.join(
         (
             f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{lasts}, TX above RX",
@@ -38,11 +43,11 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
         )
     )
     out = [fit([(fit_text(title, width, view.glyphs), "title")], width, "title")]
-    lines = view.mirrored(tx, rx, width, full, (height - 1) // 2, every_s) if height > 2 else []
+    lines = view.mirrored(tx, rx, width, full, bars, every_s) if height > 2 else []
     out += [fit(line, width) for line in lines]
-    if len(out) < height:
+    if times:
         out.append(fit([(_times(view, view.spark_shape(width, full, every_s)), "dim")], width))
-    return out
+    return out + [fit([], width)] * (height - len(out))
 
 
 def _times(view: ViewState, shape: SparkShape) -> str:
