@@ -148,18 +148,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-def clock() -> Clock:
+def node_clock() -> Clock:
     """Return the clock of the simulated nodes of a test."""
     return Clock()
 
 
 @pytest.fixture
-def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+def bench(node_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Return a function that starts a simulated node."""
     for name, build in SMALL.items():
         monkeypatch.setitem(nodes.BUILDERS, name, build)
     # Only in the modules that date readings: asyncio and Textual need a real clock.
-    dated = SimpleNamespace(monotonic=clock, time=lambda: WALL + clock.now)
+    dated = SimpleNamespace(monotonic=node_clock, time=lambda: WALL + node_clock.now)
     for module in (
         call_tracker,
         compute,
@@ -180,7 +180,7 @@ def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         scenario: str = "training",
         prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
-        library = simulated.install(node, scenario, clock=clock, wall=dated.time)
+        library = simulated.install(node, scenario, clock=node_clock, wall=dated.time)
         library.released.set()  # a slow call takes no real time
         if prepare:
             prepare(library)
@@ -193,8 +193,8 @@ def bench(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         monitor.update(found)
         # The result that the worker measures, since these counters are always up to date.
         refresh = CounterRefresh(0.0, 0.0, 0.0, True)
-        monitor.update(Reading(None, clock.now, clock.now, WALL + clock.now, refresh))
-        return Bench(clock, library, opened, found, monitor)
+        monitor.update(Reading(None, node_clock.now, node_clock.now, WALL + node_clock.now, refresh))
+        return Bench(node_clock, library, opened, found, monitor)
 
     yield switch_on
     simulated.uninstall()

@@ -76,8 +76,8 @@ def test_no_hostile_sequence_reaches_the_terminal_from_any_tab(tmp_path):
 
     read_until(b"144/144")
     for keys, word in (
-        (b"2", b"link 0"), (b"3", rb"NIC eth\x1b]0;pwned"), (b"4", b"fine"), (b"5", b"COMMAND"),
-        (b"6", b"last 5 min"), (b"1", b"UTIL"),
+        (b"2", b"link 0"), (b"3", rb"NIC eth\x1b]0;pwned"), (b"4", b"fine"), (b"5", b"EVENT"),
+        (b"6", b"COMMAND"), (b"7", b"last 5 min"), (b"1", b"UTIL"),
         (b"\r\r", b"since the driver loaded"), (b"\x1b", b"UTIL"),
     ):  # fmt: skip
         os.write(master, keys)

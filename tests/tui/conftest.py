@@ -123,12 +123,12 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def script(bench, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+def script(bench, node_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
     # Frames come from the test alone, on a busy machine as well.
     monkeypatch.setattr(frame_scheduler, "MAX_FRAME_AGE_S", 1e9)
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:
-        return Script(bench, clock, node, scenario, seconds)
+        return Script(bench, node_clock, node, scenario, seconds)
 
     return make
 

@@ -58,7 +58,10 @@ def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[st
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.1, 5.0), st.sampled_from([0.25, 1.0, 3.0]), rates), max_size=30),
+    st.lists(st.tuples(st.floats(0.1, 5.0), st.sampled_from([0.25, 1.0, 3.0]), rates), max_size=30)
+    | st.lists(
+        st.tuples(st.just(0.25), st.just(0.25), st.sampled_from([0.0, 0.0, 0.0, 1.0, 99.0])), max_size=60
+    ),
     st.sampled_from(STYLES),
     st.sampled_from([0.25, 0.5, 1.0]),
     st.integers(1, 12),
@@ -162,6 +165,27 @@ def test_the_picture_moves_several_cells_at_a_time():
             assert now[: 24 - step - 1] == before[step:-1]
         before = now
     assert moves == pytest.approx(200 / 2 / (24 // MOVES_PER_LINE), abs=2)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_flat_line_is_full_and_stays_as_it_is(style):
+    """An idle node sends nothing; a gap at the end and the first traffic are shown as before."""
+    history, kept, shape = RateHistory(), Sparklines(), SparkShape(24, 0.25, FULL, style)
+    pictures = set()
+    for i in range(1, 200):
+        add(history, 100 + i / 4, 100 + (i - 1) / 4, 100 + i / 4, 0.0)
+        (line,) = kept.draw(history, (KEY,), shape, ROLES)
+        if i > 50:
+            pictures.add(text(line))
+    zero = style.column(1, 1 if style.halves else 0, 1, False)[0]
+    assert pictures == {zero * 24}
+    add(history, 150.0, 149.75, 150.0, 100.0)
+    (line,) = kept.draw(history, (KEY,), shape, ROLES)
+    assert text(line).startswith(zero * 10)
+    assert text(line) != zero * 24
+    for i in range(1, 9):
+        add(history, 150 + i, 149.75, 150.0, 100.0)
+    assert text(kept.draw(history, (KEY,), shape, ROLES)[0]).endswith("    "), "nothing was read for 8 s"
 
 
 def test_colours_are_runs():

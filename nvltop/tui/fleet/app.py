@@ -67,7 +67,7 @@ class FleetApp(TerminalApp):
         self.main = FleetScreen(self.view, DirectOutput(self._styles))
         self.main.writes_directly = not self.fallback
         self.poller = Poller(FleetEngine(source), interval_s, self._deliver)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._event_loop: asyncio.AbstractEventLoop | None = None
         self._refreshes = 0
         self._begun_s = time.monotonic()
 
@@ -84,7 +84,7 @@ class FleetApp(TerminalApp):
     def on_mount(self) -> None:
         """Start to refresh."""
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
-        self._loop = asyncio.get_running_loop()
+        self._event_loop = asyncio.get_running_loop()
         self.poller.start()
         self.set_interval(AGE_INTERVAL_S, self.step)
         for problem in self.settings.config_problems:
@@ -101,8 +101,8 @@ class FleetApp(TerminalApp):
     def _deliver(self, update: Update) -> None:
         """Hand an update of the poller's thread to the event loop."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            if self._loop:
-                self._loop.call_soon_threadsafe(self.receive, update)
+            if self._event_loop:
+                self._event_loop.call_soon_threadsafe(self.receive, update)
 
     def receive(self, update: Update) -> None:
         """Show an update."""

@@ -78,8 +78,9 @@ class DetailPage(ListTab[R]):
         detail = self.view.detail
         return detail if detail and (detail.node, detail.gpu) == (self._node, self._gpu) else None
 
-    def _arrange(self) -> None:
-        super()._arrange()
+    def set_order(self) -> None:
+        """Filter and sort the items; select at first the one that the page was opened for."""
+        super().set_order()
         names = [self.name_of(item) for item in self._items]
         if self._first_selected in names:
             self.move(names.index(self._first_selected) - self._selected)

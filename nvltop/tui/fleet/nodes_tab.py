@@ -77,9 +77,10 @@ class NodesTab(ListTab[Entry]):
             entries += [domain, *domain.nodes]
         return entries
 
-    def _arrange(self) -> None:
+    def set_order(self) -> None:
+        """Filter and sort the rows; select at first a node, not the line of its domain."""
         first = self._key is None
-        super()._arrange()
+        super().set_order()
         if first and isinstance(self.selected, Domain):
             self.move(1)
 

@@ -3,8 +3,9 @@
 A cell shows two readings side by side: it covers a fixed time, which is divided into two halves, and each
 half shows the mean rate of its own time. A half is drawn once, when all of its time has been read, and does
 not change after that. The newest cells fill in their places; the picture then moves left by several cells at
-once, because a line that moves is sent to the terminal as a whole. Full height is the ceiling, which is what
-NCCL reaches. Known values are at least one dot high; unknown ones are blank.
+once, because a line that moves is sent to the terminal as a whole. A line of equal heights moves with each
+reading instead, since it looks the same: an idle node costs nothing. Full height is the ceiling, which is
+what NCCL reaches. Known values are at least one dot high; unknown ones are blank.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ class _Line:
             self._rows = [row[gone:] for row in self._rows]
             self._heads, self._cut = [[] for _ in self._rows], 0
 
+    def is_even(self) -> bool:
+        """Return whether all cells look the same, except the newest, which may not be complete."""
+        return len(set(self._classes[:-1])) <= 1 and all(len(set(row[:-1])) <= 1 for row in self._rows)
+
     def extend(self, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
         """Draw the cells of `values`, which start with the cell that contains half `done`."""
         kept = self.done // 2 - self.first
@@ -119,11 +124,23 @@ class _Line:
             self.runs.reverse()
 
 
+class _Flat(NamedTuple):
+    """A line whose halves all have the same height and class."""
+
+    shape: SparkShape
+    level: tuple[int, str]
+    """Height and class of each half."""
+    read: int
+    """Number of the first half that has not been read completely."""
+    runs: list[list[TextRun]]
+
+
 class Sparklines:
     """The sparklines of the screen, by series."""
 
     def __init__(self) -> None:
         self._lines: dict[tuple[SparkKeys, bool], _Line] = {}
+        self._flat: dict[tuple[SparkKeys, bool], _Flat] = {}
         self._history: tuple[RateHistory, int] | None = None
 
     def draw(
@@ -135,28 +152,75 @@ class Sparklines:
         """
         if self._history != (history, history.generation):
             self._lines.clear()
+            self._flat.clear()
             self._history = history, history.generation
         half_s = shape.half_s
+        read = _halves_read(history, keys, half_s)
+        if runs := self._still_flat(history, keys, shape, read):
+            return runs
         first = first_cell(history, shape)
         line = self._lines.get((keys, shape.down))
-        until = min(_halves_read(history, keys, half_s), 2 * (first + shape.cells))
+        until = min(read, 2 * (first + shape.cells))
         if line is None or line.shape != shape or not line.first <= first <= line.done // 2:
             line = self._lines[keys, shape.down] = _Line(shape, first)
         elif line.first == first and (line.done >= until) and line.runs:
-            return line.runs
+            return self._flat_now(history, keys, line, read, roles) or line.runs
         else:
             line.move(first)
         start = line.done // 2 * 2
         until = max(until, line.done)
         values = history.cell_means(keys, half_s, until - 1, until - start)
         line.extend(values, until, roles)
-        return line.runs
+        return self._flat_now(history, keys, line, read, roles) or line.runs
+
+    def _still_flat(
+        self, history: RateHistory, keys: SparkKeys, shape: SparkShape, read: int
+    ) -> list[list[TextRun]] | None:
+        """Return a line that was flat, if its new halves are like all others."""
+        flat = self._flat.get((keys, shape.down))
+        if flat is None:
+            return None
+        if flat.shape == shape and read - flat.read < 2 * shape.cells and _is_current(history, shape, read):
+            if read <= flat.read:
+                return flat.runs
+            new = history.cell_means(keys, shape.half_s, read - 1, read - flat.read)
+            if all(_level(value, shape) == flat.level for value in new):
+                self._flat[keys, shape.down] = _Flat(shape, flat.level, read, flat.runs)
+                return flat.runs
+        del self._flat[keys, shape.down]
+        return None
+
+    def _flat_now(
+        self, history: RateHistory, keys: SparkKeys, line: _Line, read: int, roles: Sequence[str]
+    ) -> list[list[TextRun]] | None:
+        """Return the flat line of the newest halves, if all of the width have the same height and class."""
+        shape = line.shape
+        if not line.is_even() or not _is_current(history, shape, read):
+            return None
+        levels = {_level(v, shape) for v in history.cell_means(keys, shape.half_s, read - 1, 2 * shape.cells)}
+        if len(levels) != 1:
+            return None
+        [(height, kind)] = levels
+        if not height:
+            return None
+        right = height if shape.style.halves else 0
+        column = shape.style.column(height, right, shape.rows, shape.down)
+        runs = [[(char * shape.cells, roles[int(kind)])] for char in column]
+        if not shape.down:
+            runs.reverse()
+        self._flat[keys, shape.down] = _Flat(shape, (height, kind), read, runs)
+        return runs
 
 
 def _halves_read(history: RateHistory, keys: SparkKeys, half_s: float) -> int:
     """Return the number of the first half of a cell that has not been read completely."""
     until_s = history.read_until_s(keys)
     return history.cell_at(until_s, half_s) if until_s > -math.inf else -(1 << 62)
+
+
+def _is_current(history: RateHistory, shape: SparkShape, read: int) -> bool:
+    """Return whether the readings reach into the newest cell or the one before it."""
+    return history.cell_at(history.now_s, 2 * shape.half_s) - read // 2 <= 1
 
 
 def _cells(values: Sequence[float], shape: SparkShape) -> tuple[list[Sequence[str]], str]:
@@ -175,13 +239,24 @@ def _cells(values: Sequence[float], shape: SparkShape) -> tuple[list[Sequence[st
         drawn.append(style.column(*heights, rows, down))
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left
-        if not any(heights):
-            classes += BLANK
-        elif full <= 0 or higher < HALF_CEILING * full:
-            classes += "0"
-        else:
-            classes += "1" if higher < NEAR_CEILING * full else "2"
+        classes += _class(higher, full) if any(heights) else BLANK
     return drawn, classes
+
+
+def _level(value: float, shape: SparkShape) -> tuple[int, str]:
+    """Return the height of a half, and its class."""
+    full = 0.0 if isinstance(shape.full, Missing) else shape.full
+    height = _height(value, full, shape.style.steps * shape.rows - 1)
+    if not height:
+        return 0, BLANK
+    return height, _class(value, full)
+
+
+def _class(higher: float, full: float) -> str:
+    """Return the class of a cell whose higher half has this value."""
+    if full <= 0 or higher < HALF_CEILING * full:
+        return "0"
+    return "1" if higher < NEAR_CEILING * full else "2"
 
 
 def _mean(left: float, right: float) -> float:

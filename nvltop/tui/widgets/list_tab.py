@@ -116,7 +116,7 @@ class ListTab(SearchableTab, Generic[T]):
 
     def draw(self) -> None:
         """Draw the visible part of the list."""
-        self._arrange()
+        self.set_order()
         at = self._list.size
         above = self.heading(at.width)
         self._titles_at = len(above)
@@ -125,7 +125,8 @@ class ListTab(SearchableTab, Generic[T]):
         columns = fit_columns(self.columns, at.width - self.MIN_TAIL)
         self._list.show([*above, self._title(columns, at.width), *self._rows(columns, at.width, room)])
 
-    def _arrange(self) -> None:
+    def set_order(self) -> None:
+        """Filter and sort the items, and keep the selection."""
         wanted = normalize(self.view.alias(self.filter_text)).lower()
         every = self.items()
         items = [item for item in every if not wanted or wanted in self.search_text(item)]

@@ -42,7 +42,7 @@ class Prompt(Horizontal):
         self._caption = Static("", markup=False)
         self._input = Input(compact=True, select_on_focus=False, max_length=MAX_INPUT_CHARS)
         self._hint = Static("", markup=False)
-        self._name = ""
+        self._label = ""
         self._changed: Callable[[str], bool] = lambda text: True
         self._find_next: Callable[[], None] | None = None
         self._early: list[events.Key] = []
@@ -59,7 +59,7 @@ class Prompt(Horizontal):
     async def ask(self, wanted: Tab.PromptRequested) -> None:
         """Show the prompt, and call `wanted.changed` with the text after every change."""
         self._changed = lambda text: True
-        self._name = wanted.caption
+        self._label = wanted.caption
         self._input.value = wanted.text
         self._input.cursor_position = len(wanted.text)
         self._hint.update(f" {'F3 Next  ' if wanted.find_next else ''}Enter Done  Esc Clear ")
@@ -103,7 +103,7 @@ class Prompt(Horizontal):
 
     def _show_match(self, *, found: bool) -> None:
         """Show whether anything matches the text."""
-        self._caption.update(f"{self._name}{'' if found else ', no match'}: ")
+        self._caption.update(f"{self._label}{'' if found else ', no match'}: ")
         self.set_class(not found, "no-match")
 
     def on_input_changed(self, event: Input.Changed) -> None:
