@@ -35,9 +35,9 @@ from nvltop.sampler.schedule import HOST_S, RequestedInterval
 from nvltop.wire.bursts import Receiver
 
 INTERVAL_S = 0.25
-WARM_UP_S = 10.0
-"""What is learned at the start, and sparklines that still grow, are not what it costs to leave it open."""
-READ_S, DRAW_S = 60.0, 12.0
+WARM_UP_S, FULL_S = 10.0, 30.0
+"""What is learned at the start, and sparklines that are not full yet, are not what leaving it open costs."""
+READ_S, DRAW_S = 60.0, 8.0
 """For how long reading and sending, and folding and drawing, are counted."""
 SIZE = (120, 40)
 TABS = {"Main": "1", "Links": "2"}
@@ -46,6 +46,7 @@ Counts = dict[str, float]
 Sent = list[tuple[float, list[Item]]]
 SIMULATED = os.path.join(OURS, "nvml", "simulated")
 WARM_S = BEGIN_S + WARM_UP_S
+DRAWN_S = BEGIN_S + FULL_S
 
 
 class Calls:
@@ -227,13 +228,13 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
         vars(app.main)["draw_frame"], app._frames._draw = painted, drawn
         async with app.run_test(headless=False, size=SIZE) as pilot:
             await pilot.press(TABS[tab])
-            for at_s, burst in itertools.takewhile(lambda b: b[0] < WARM_S + DRAW_S, bursts):
+            for at_s, burst in itertools.takewhile(lambda b: b[0] < DRAWN_S + DRAW_S, bursts):
                 loop.run_until(at_s)
                 source.arrived += burst
                 if loop.reader:
                     loop.reader()
                 await asyncio.sleep(0)
-                if not warm and at_s >= WARM_S:
+                if not warm and at_s >= DRAWN_S:
                     await pilot.pause()
                     Terminal.written, warm = 0, True
             await pilot.pause()

@@ -28,6 +28,9 @@ HALF_CEILING: Final = 0.5
 """Share of the ceiling from which a cell has the second colour."""
 NEAR_CEILING: Final = 0.9
 """Share of the ceiling from which a cell has the third colour."""
+MAX_OPEN_S: Final = 5.0
+"""Age of the newest known rate, seconds, above which a flat line shows the gap. Rates of idle links are known
+only when their counters have not moved for longer than the driver's refresh."""
 BLANK: Final = " "
 SAME_CLASS: Final = re.compile(r"(.)\1*")
 
@@ -180,7 +183,7 @@ class Sparklines:
         flat = self._flat.get((keys, shape.down))
         if flat is None:
             return None
-        if flat.shape == shape and read - flat.read < 2 * shape.cells and _is_current(history, shape, read):
+        if flat.shape == shape and read - flat.read < 2 * shape.cells and _is_current(history, keys):
             if read <= flat.read:
                 return flat.runs
             new = history.cell_means(keys, shape.half_s, read - 1, read - flat.read)
@@ -195,7 +198,7 @@ class Sparklines:
     ) -> list[list[TextRun]] | None:
         """Return the flat line of the newest halves, if all of the width have the same height and class."""
         shape = line.shape
-        if not line.is_even() or not _is_current(history, shape, read):
+        if not line.is_even() or not _is_current(history, keys):
             return None
         levels = {_level(v, shape) for v in history.cell_means(keys, shape.half_s, read - 1, 2 * shape.cells)}
         if len(levels) != 1:
@@ -218,9 +221,9 @@ def _halves_read(history: RateHistory, keys: SparkKeys, half_s: float) -> int:
     return history.cell_at(until_s, half_s) if until_s > -math.inf else -(1 << 62)
 
 
-def _is_current(history: RateHistory, shape: SparkShape, read: int) -> bool:
-    """Return whether the readings reach into the newest cell or the one before it."""
-    return history.cell_at(history.now_s, 2 * shape.half_s) - read // 2 <= 1
+def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
+    """Return whether there is no gap at the end, apart from rates that are still open."""
+    return history.now_s - history.read_until_s(keys) <= MAX_OPEN_S
 
 
 def _cells(values: Sequence[float], shape: SparkShape) -> tuple[list[Sequence[str]], str]:
