@@ -76,10 +76,9 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Draw a job over the full width, or the cells of a process."""
-        if item.is_activity:
-            return [(rows.activity_line(self.view, item.job), "value")]
         if item.process is None:
-            return [(shorten(rows.job_line(self.view, item.job), width, self.view.glyphs), "value")]
+            text = (rows.activity_line if item.is_activity else rows.job_line)(self.view, item.job)
+            return [(shorten(text, width, self.view.glyphs), "value")]
         return super().line(item, columns, width)
 
     def tail(self, item: ProcessEntry, width: int) -> list[TextRun]:
