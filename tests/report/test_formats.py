@@ -35,6 +35,7 @@ def gpus_format(monkeypatch):
 
 
 DATA = ", ".join(f"--{form.name}" for form in FORMATS if form.data)
+WITH_FOR = ", ".join(f"--{form.name}" for form in FORMATS if "for" in form.allows)
 EXCLUSIVE = f"{DATA}, --gpus, --check, --snapshot and --picture are mutually exclusive"
 
 
@@ -60,7 +61,7 @@ def test_a_format_excludes_the_others_and_the_options_that_it_does_not_allow(gpu
             EXCLUSIVE,
         ),
         (("--gpus", "--estimate"), "--estimate needs --json; on the screen, press e"),
-        (("--gpus", "--for", "3"), "--for needs --once, --json, --check, --snapshot or --picture"),
+        (("--gpus", "--for", "3"), f"--for needs {WITH_FOR}, --check, --snapshot or --picture"),
         (("--gpus", "--serve"), f"--serve cannot be combined with --once, {DATA}, --gpus, --check,"),
     ):
         assert main(["--demo", *flags]) == 2

@@ -502,7 +502,7 @@ async def test_a_search_goes_from_match_to_match_as_in_htop(app):
 
 async def test_plus_and_minus_change_the_interval_at_once(app):
     app = app()
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot)
         assert "- 0.25 s +" in app.main._tabs.text()
         await pilot.press("plus")
