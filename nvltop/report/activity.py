@@ -107,6 +107,8 @@ def describe_briefly(frame: Frame, activity: Activity) -> str:
     step, found = activity.step, judgement_of(frame, activity)
     if not known(step):
         return ""
+    if found and found.state == "silent":
+        return _step(step, found)
     share = found.busy if found else activity.communication
     return _step(step, found) + (f", {percent(share)} of it with traffic" if known(share) else "")
 
