@@ -76,7 +76,8 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     defaults = vars(parser().parse_args([]))
     changed = {name for name, value in vars(options).items() if value != defaults[name]}
     if changed - command.allows - {command.name}:
-        allowed = " and ".join(f"--{name}" for name in sorted(command.allows & SHOWN))
+        *rest, last = (f"--{name}" for name in sorted(command.allows & SHOWN))
+        allowed = f"{', '.join(rest)} and {last}" if rest else last
         raise usage_error(f"--{command.name} can be combined only with {allowed}")
     if options.json:
         streams.use_utf8()

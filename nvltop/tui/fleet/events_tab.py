@@ -76,7 +76,7 @@ class WorstLinksTab(ListTab[WorstLink]):
             return "dcgm-exporter does not report links"
         unknown = sum(bool(node.errors.unknown) for node in fleet.nodes)
         window = duration(fleet.errors_window_s)
-        more = f"; the counters of {unknown} nodes are not known" if unknown else ""
+        more = f"; counters unknown on {unknown} of the nodes" if unknown else ""
         return f"no link with errors in the last {window} or a finding{more}"
 
     def keys(self) -> Sequence[FunctionKey]:
