@@ -67,6 +67,11 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs
+    if windows[1] and not slowed:
+        # A rate without its window says less than the screen without a clock.
+        runs = [(f"{windows[1].replace(' of ', ' ')} ", "dim"), *always]
+        if sum(len(text) for text, _ in runs) <= width:
+            return runs
     short = _state(view, COMPARED_SHORT)
     choices = [*always, *slow, *end], [*short, *interval, *end], [*short, *end]
     fitting = (runs for runs in choices if sum(len(text) for text, _ in runs) <= width)
