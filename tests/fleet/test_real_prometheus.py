@@ -189,7 +189,8 @@ def test_dcgm_exporter_alone(tmp_path):
     prometheus = Prometheus(tmp_path, exporters.scrape_config("1s"))
     try:
         watching = engine(prometheus)
-        view = until(watching, lambda v: len(v.nodes) == 18)
+        # Nodes are listed by one query and valued by another: the first scrape may come between them.
+        view = until(watching, lambda v: len(v.nodes) == 18 and all(known(node.combined) for node in v.nodes))
         assert view.source == "dcgm-exporter"
         assert [node.name for node in view.nodes] == [f"node{tray:02d}" for tray in range(1, 19)]
         for tray, node in enumerate(view.nodes, 1):
