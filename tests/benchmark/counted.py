@@ -84,7 +84,7 @@ def _counts(code: CodeType | str) -> bool:
     return isinstance(code, str) or not code.co_name.startswith("<")
 
 
-def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
+def read(node: str, scenario: str, clock: Clock, counts: Counts, interval_s: float = INTERVAL_S) -> Sent:
     """Run the loops of the reading process, and return what they send when."""
     library = simulated.install(node, scenario, clock=clock, wall=clock.wall)
     sent: Sent = []
@@ -99,8 +99,9 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
 
     stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
     nics = NicMonitor(SimulatedNics(library), send, stop)
-    watch, job = CallTracker(), WorkerConfig(0, 0, INTERVAL_S, (node, scenario))
-    sampler = Sampler(job, session.new_session(watch), watch, send, stop, RequestedInterval(INTERVAL_S), nics)
+    watch, job = CallTracker(), WorkerConfig(0, 0, interval_s, (node, scenario))
+    requested = RequestedInterval(interval_s)
+    sampler = Sampler(job, session.new_session(watch), watch, send, stop, requested, nics)
     sampler.open()
     sampler._inventory_due = sampler._refresh._traffic = stop
     one = PollThread([reader.device.uuid for reader in sampler._session.readers])
@@ -127,11 +128,13 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts) -> Sent:
     return sorted(sent, key=lambda s: s[0])
 
 
-def pack(sent: Sent, clock: Clock, counts: Counts) -> list[tuple[float, bytes]]:
+def pack(
+    sent: Sent, clock: Clock, counts: Counts, interval_s: float = INTERVAL_S
+) -> list[tuple[float, bytes]]:
     """Send items through the pipe, and return the bursts that come out when."""
     calls, bursts = Calls(), []
     pipe = os.memfd_create("pipe")
-    sender = Sender(pipe, RequestedInterval(INTERVAL_S))
+    sender = Sender(pipe, RequestedInterval(interval_s))
     for at_s, items in sent:
         clock.now = at_s
         with calls.counting() if at_s >= WARM_S else nullcontext():
@@ -164,8 +167,8 @@ class Terminal(HeadlessDriver):
 class Arrived:
     """The main process's end of the pipe."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._receiver = clock, Receiver()
+    def __init__(self, clock: Clock, interval_s: float) -> None:
+        self._clock, self._interval_s, self._receiver = clock, interval_s, Receiver()
         self.arrived = b""
 
     def fileno(self) -> int:
@@ -176,7 +179,7 @@ class Arrived:
         return self._receiver.feed(chunk)
 
     def tick(self) -> Tick:
-        return Tick(self._clock.now, WALL_S + self._clock.now, INTERVAL_S)
+        return Tick(self._clock.now, WALL_S + self._clock.now, self._interval_s)
 
     def set_interval(self, interval_s: float) -> None:
         pass
@@ -185,13 +188,22 @@ class Arrived:
         pass
 
 
-def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Counts) -> None:
-    """Let the screen show what arrives on one of its tabs."""
+def draw(
+    tab: str,
+    bursts: list[tuple[float, bytes]],
+    clock: Clock,
+    counts: Counts,
+    interval_s: float = INTERVAL_S,
+    size: tuple[int, int] = SIZE,
+    warmed_up: Callable[[], None] = lambda: None,
+    profiled: bool = True,
+) -> None:
+    """Let the screen show what arrives on one of its tabs; call `warmed_up` when the counts begin."""
     from nvltop.tui.shell import app as screen
     from nvltop.tui.shell import frame_scheduler, lifecycle, terminal
 
     clock.now = BEGIN_S
-    loop, source = Loop(clock), Arrived(clock)
+    loop, source = Loop(clock), Arrived(clock, interval_s)
     folding, drawing = Calls(), Calls()
     frames = 0
     replaced: list[tuple[Any, str, Any]] = [
@@ -205,7 +217,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
 
     async def shown() -> None:
         nonlocal frames
-        app = screen.Nvltop(source, Settings(interval_s=INTERVAL_S))
+        app = screen.Nvltop(source, Settings(interval_s=interval_s))
         paint, draw_frame = app.main.draw_frame, app.step
         warm = False
 
@@ -225,8 +237,9 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
             with folding.counting():
                 draw_frame()
 
-        vars(app.main)["draw_frame"], app._frames._draw = painted, drawn
-        async with app.run_test(headless=False, size=SIZE) as pilot:
+        if profiled:
+            vars(app.main)["draw_frame"], app._frames._draw = painted, drawn
+        async with app.run_test(headless=False, size=size) as pilot:
             await pilot.press(TABS[tab])
             for at_s, burst in itertools.takewhile(lambda b: b[0] < DRAWN_S + DRAW_S, bursts):
                 loop.run_until(at_s)
@@ -237,6 +250,7 @@ def draw(tab: str, bursts: list[tuple[float, bytes]], clock: Clock, counts: Coun
                 if not warm and at_s >= DRAWN_S:
                     await pilot.pause()
                     Terminal.written, warm = 0, True
+                    warmed_up()
             await pilot.pause()
             counts[f"bytes to the terminal, {tab}"] = Terminal.written / DRAW_S
             app._frames.stop()
