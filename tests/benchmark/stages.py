@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Stopwatch:
     """Adds up the CPU time of stages that call each other."""
 
     def __init__(self) -> None:
-        self.spent_s: Counter[str] = Counter()
+        self.spent_s: defaultdict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since_s = 0.0
 
