@@ -83,7 +83,7 @@ class FleetEngine:
         if due:
             self._slow_warnings = []
             begun_s = self._clock()
-            self._query_slow(len(values), time_s)
+            self._query_slow(len(values), time_s, answer.time_s)
             self._slow_at = self._clock()
             self._slow_s = max(SLOW_S, (self._slow_at - begun_s) / MAX_SLOW_SHARE)
         events = self._try(Query("events")) if self._plan == "nvltop" else EMPTY
@@ -158,14 +158,15 @@ class FleetEngine:
         self._warnings += answer.warnings
         return answer
 
-    def _query_slow(self, nodes: int, time_s: float) -> None:
+    def _query_slow(self, nodes: int, time_s: float, asked_s: float | None) -> None:
         before = self._warnings
         self._warnings = []
         self._measure_scrapes()
-        self._members.see_past(self._try(self._query("seen")), time_s)
+        # At the time of the values: a node that is first scraped between the queries would seem silent.
+        self._members.see_past(self._try(replace(self._query("seen"), at_s=asked_s)), time_s)
         if self._plan == "nvltop":
             self._choose_errors_window(nodes)
-            self._members.see_fabric(self._try(self._query("fabric")))
+            self._members.see_fabric(self._try(replace(self._query("fabric"), at_s=asked_s)))
             self._errors = self._link_errors()
         else:
             self._errors = LinkErrors(Missing("dcgm-exporter counts no link errors by default"))

@@ -58,8 +58,11 @@ class PrometheusSource:
         return self.client.requests, self.client.received_bytes
 
     def instant(self, query: Query) -> Answer:
-        """Return the values of a query now."""
-        data, warnings = self._get("/api/v1/query", {"query": self._text(query)})
+        """Return the values of a query at its `at_s`."""
+        form = {"query": self._text(query)}
+        if query.at_s is not None:
+            form["time"] = f"{query.at_s:.3f}"
+        data, warnings = self._get("/api/v1/query", form)
         samples: list[Sample] = []
         time_s: float | None = None
         for labels, entry in _results(data, "vector"):

@@ -60,8 +60,8 @@ class SimulatedSource:
         return 0, 0
 
     def instant(self, query: Query) -> Answer:
-        """Return the values of a query now."""
-        now_s = self._clock()
+        """Return the values of a query at its `at_s`."""
+        now_s = self._clock() if query.at_s is None else query.at_s
         return Answer(tuple(s for s in self._samples(query, now_s) if _matches(query, s)), now_s)
 
     def range(self, query: Query, start_s: float, end_s: float, step_s: float) -> tuple[Series, ...]:

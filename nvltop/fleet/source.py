@@ -30,6 +30,8 @@ class Query:
     """Metric that shows that a node answers; alternatives are separated by `|`."""
     recorded: bool = False
     """Whether the recording rules of `--print-rules` can be used."""
+    at_s: float | None = None
+    """Unix time of the evaluation of an instant query, by the server's clock; None for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Source(Protocol):
         """Number of requests since the start, and bytes of their answers."""
 
     def instant(self, query: Query) -> Answer:
-        """Return the values of a query now."""
+        """Return the values of a query at its `at_s`."""
 
     def range(self, query: Query, start_s: float, end_s: float, step_s: float) -> tuple[Series, ...]:
         """Return the values of a query at steps between two Unix times of the server's clock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from nvltop.fleet.engine import FleetEngine
 from nvltop.fleet.events import with_roles
 from nvltop.fleet.model import FleetFinding, FleetView
 from nvltop.fleet.simulated import SimulatedSource
+from nvltop.fleet.source import Answer, Query
 from nvltop.model import Severity, known
 
 NOW_S = 1_790_000_000.0
@@ -38,6 +40,31 @@ def test_a_rack_at_work_is_one_domain_with_complete_sums():
     assert min(values) > 2e12
     assert view.window_s == 60
     assert view.history_step_s == 60
+
+
+class JoiningTray(SimulatedSource):
+    """A rack in which tray 18 is scraped for the first time at `joined_s`."""
+
+    joined_s = 0.0
+
+    def instant(self, query: Query) -> Answer:
+        answer = super().instant(query)
+        if answer.time_s is not None and answer.time_s >= self.joined_s:
+            return answer
+        seen = [s for s in answer.samples if s.labels.get("instance") != "tray18:19400"]
+        return replace(answer, samples=tuple(seen))
+
+
+def test_a_node_that_is_scraped_between_two_queries_is_not_called_silent():
+    moments = itertools.count(NOW_S)
+    source = JoiningTray("training", lambda: next(moments))
+    for joined_s in range(1, 30):
+        source.joined_s = NOW_S + joined_s
+        moments = itertools.count(NOW_S)
+        engine = FleetEngine(source)
+        assert not any(node.silent for node in engine.refresh().nodes), joined_s
+    moments = itertools.count(NOW_S + 60)
+    assert len(engine.refresh().nodes) == 18
 
 
 def test_a_silent_tray_keeps_its_row_until_it_is_removed():
