@@ -1,7 +1,7 @@
-"""Compression of the blocks of a recording: none, gzip or Zstandard, by the file's ending.
+"""Check lines and compression of the blocks of a recording: none, gzip or Zstandard, by the file's ending.
 
-Each block is a complete gzip member or Zstandard frame with a checksum, so that it can be read without the
-others, and damage is detected.
+Each compressed block is a complete gzip member or Zstandard frame, so that it can be read without the others.
+The numbers in the check lines reveal a block that is missing without a trace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def compressor(path: Path) -> Compress:
         parameter = zstd.CompressionParameter
         options = {parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1}
         return lambda block: bytes(zstd.compress(block, options=options))
-    return checked_part
+    return bytes
 
 
 def gzip_part(block: bytes) -> bytes:
@@ -42,9 +42,9 @@ def gzip_part(block: bytes) -> bytes:
     return deflate.compress(block) + deflate.flush()
 
 
-def checked_part(block: bytes) -> bytes:
-    """Return lines followed by a line with their CRC-32."""
-    return b"%s%s%d]\n" % (block, CHECK_START, zlib.crc32(block)) if block else block
+def checked(block: bytes, number: int, is_last: bool = False) -> bytes:
+    """Return lines followed by the check line of block `number`, the first being 0."""
+    return b"%s%s%d,%d%s]\n" % (block, CHECK_START, zlib.crc32(block), number, b',"end"' * is_last)
 
 
 def zstandard(path: Path) -> Any:

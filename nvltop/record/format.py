@@ -28,7 +28,7 @@ SCHEMA: Final = 2
 HEADER_START: Final = b'{"schema":"nvltop-recording/'
 """The first bytes of every header."""
 CHECK_START: Final = b'["#",'
-"""The first bytes of the line with the CRC-32 of a block, which ends each block of a plain recording."""
+"""The first bytes of the line that ends a block: CRC-32, number in the file, and whether it is the last."""
 MAX_LINE: Final = 4 << 20
 """Length limit of a line, bytes; the inventory of 72 GPUs takes one million."""
 MAX_NAMES: Final = 256
@@ -54,8 +54,6 @@ class Header:
     again: int
     """Number of items that repeat what was known when the segment began."""
     schema: Schema
-    checked: bool = False
-    """Whether a line with a CRC-32 ends each block."""
     mono_s: float | None = None
     """CLOCK_MONOTONIC when the segment began; None for the first one and in schema 1."""
     wall_s: float | None = None
@@ -68,7 +66,7 @@ def header(
     version: str,
     removed: tuple[str, ...],
     again: int,
-    checked: bool = False,
+    numbered: bool = False,
     at: tuple[float, float] | None = None,
     marks: Sequence[Mark] = (),
 ) -> dict[str, Any]:
@@ -79,8 +77,8 @@ def header(
         values["at"] = list(at)
         values["marks"] = [[m.mono_s, m.kind, m.gpu, m.text] for m in marks[:MAX_HEADER_MARKS]]
     values |= {"version": version, "removed": list(removed), "again": again}
-    if checked:
-        values["checked"] = True
+    if numbered:
+        values["numbered"] = True
     return {**values, **HEADER}
 
 
@@ -111,7 +109,6 @@ def parse_header(value: object, schemas: dict[str, Schema]) -> Header:
         version,
         again,
         _declared(value, schemas),
-        value.get("checked") is True,
         mono_s,
         wall_s,
         tuple(_marks(value.get("marks"))),

@@ -23,13 +23,13 @@ _JSON: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 class Journal:
     """Encodes items, and stores the newest of each kind."""
 
-    def __init__(self, removed: tuple[str, ...], checked: bool = False) -> None:
+    def __init__(self, removed: tuple[str, ...], numbered: bool = False) -> None:
         """Take what has been removed from the items, for the header.
 
-        `checked` says that blocks end with a check line.
+        `numbered` declares that blocks end with a check line, which holds their number.
         """
         self._removed = removed
-        self._checked = checked
+        self._numbered = numbered
         self._newest: dict[object, Item] = {}
         self._log_lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         self._encoder = Encoder()
@@ -44,7 +44,7 @@ class Journal:
         newest.sort(key=lambda item: ORDER[type(item)])
         tick = self._newest.get(Tick)
         at = (tick.mono_s, tick.wall_s) if isinstance(tick, Tick) else None
-        lines = [_line(header(__version__, self._removed, len(newest), self._checked, at, marks))]
+        lines = [_line(header(__version__, self._removed, len(newest), self._numbered, at, marks))]
         for item in newest:
             lines += map(_line, self._encoder.lines(item))
         return lines

@@ -47,7 +47,7 @@ class RecordingReader:
         """
         self.path = Path(path)
         self._chunks = Chunks(self.path, progress, offset, file)
-        self._lines = Lines(self._chunks)
+        self._lines = Lines(self._chunks, from_start=not offset)
         self._iterator = iter(self._lines)
         self._schemas: dict[str, Schema] = {}
         self._version = "?"
@@ -59,6 +59,8 @@ class RecordingReader:
         """Whether lines are skipped until the next segment."""
         self._lost_s = 0.0
         """Seconds in the gaps that have ended."""
+        self._lost_begin = False
+        """Whether a gap began before the first item."""
         self._first_gap = ""
         """Why the first gap exists, with its line."""
         self.warning: str | None = None
@@ -160,6 +162,7 @@ class RecordingReader:
             self._first_gap = f"{max(self._lines.line, 1)}: {why}"
         if self._gap_s is None:
             self._gap_s = self._end_s
+            self._lost_begin = self._lost_begin or self._end_s is None
         self._in_gap = self._lines.skipping = True
 
     def _finish(self, found: bool) -> None:
@@ -168,10 +171,13 @@ class RecordingReader:
             raise RecordingError(f"{self.path}:{self._first_gap}")
         parts = []
         cut = self._chunks.cut or ("the last line is incomplete" if self._lines.incomplete else "")
+        if self._lines.has_no_end and not self._in_gap:
+            cut = cut or "the end is missing"
         if self._first_gap and not (cut and self._in_gap and not self._lost_s):
-            lost = f"{self._lost_s:.0f} s" + (" and the end" if self._in_gap else "")
-            parts.append(f"damaged, {lost if self._lost_s or not self._in_gap else 'the end'} lost")
-            parts[-1] += f" (line {self._first_gap})"
+            lost = ["the beginning"] * self._lost_begin
+            lost += [f"{self._lost_s:.0f} s"] * (self._lost_s > 0 or not (lost or self._in_gap))
+            lost += ["the end"] * self._in_gap
+            parts.append(f"damaged, {' and '.join(lost)} lost (line {self._first_gap})")
         if cut:
             parts.append(f"cut off after line {self._lines.line}: {cut}")
         skipped = list(dict.fromkeys(s for schema in self._schemas.values() for s in schema.skipped))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.model import Item, Tick
-from nvltop.record.compression import checked_part, compressor
+from nvltop.record.compression import checked, compressor
 from nvltop.record.format import MAX_HEADER_MARKS, RecordingError
 from nvltop.record.journal import Journal
 from nvltop.record.marks import Mark, Marker
@@ -55,11 +55,10 @@ class RecordingWriter:
             raise RecordingError(f"a recording takes at least {MIN_BYTES >> 10} KiB")
         self._redact = redact or Redactor()
         self._is_stream = str(path) == STDOUT
-        self._pack = checked_part if self._is_stream else compressor(self.path)
-        is_plain = self._pack is checked_part
-        self._block_s = PLAIN_BLOCK_S if is_plain else BLOCK_S
+        self._pack = bytes if self._is_stream else compressor(self.path)
+        self._block_s = PLAIN_BLOCK_S if self._pack is bytes else BLOCK_S
         self._most = None if max_bytes is None or self._is_stream else max_bytes // 2
-        self._journal = Journal(self._redact.removed, checked=is_plain)
+        self._journal = Journal(self._redact.removed, numbered=True)
         self._marker = Marker()
         self._marks: list[Mark] = []
         """Marks of the current segment."""
@@ -67,6 +66,8 @@ class RecordingWriter:
         self._segment_begin_s: float | None = None
         self._output = StreamOutput() if self._is_stream else FileOutput(self.path, max_bytes is not None)
         self._file_bytes = 0
+        self._number = 0
+        """Number of the next block of the file."""
         self._begin_segment()
 
     @property
@@ -103,6 +104,7 @@ class RecordingWriter:
         """Write what is left; wait no longer than `CLOSE_TIMEOUT_S` for the disk."""
         if not self.error:
             self._flush(last=True)
+            self._end_file()
         self._output.close(CLOSE_TIMEOUT_S)
 
     def _begin_segment(self) -> None:
@@ -118,12 +120,23 @@ class RecordingWriter:
         self._block_bytes += sum(map(len, lines))
 
     def _flush(self, last: bool = False) -> None:
-        part = self._pack(b"".join(self._block))
+        size = self._append(b"".join(self._block))
         self._block, self._block_bytes, self._block_begin_s = [], 0, None
+        # The next part may be longer than this one.
+        if self._most and not last and self._file_bytes + 2 * size > self._most:
+            self._end_file()
+            self._output.do(self._output.rotate)
+            self._file_bytes = self._number = 0
+            self._begin_segment()
+
+    def _end_file(self) -> None:
+        """Write an empty block that says that nothing follows, so that a lost end is noticed."""
+        self._append(b"", is_last=True)
+
+    def _append(self, block: bytes, is_last: bool = False) -> int:
+        """Write a block, and return its size in the file in bytes."""
+        part = self._pack(checked(block, self._number, is_last))
+        self._number += 1
         self._output.do(partial(self._output.append, part), len(part))
         self._file_bytes += len(part)
-        # The next part may be longer than this one.
-        if self._most and not last and self._file_bytes + 2 * len(part) > self._most:
-            self._output.do(self._output.rotate)
-            self._file_bytes = 0
-            self._begin_segment()
+        return len(part)
