@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nvltop.cli.exit_codes import NO_ANSWER, OK, CommandError, usage_error
 from nvltop.fleet import demo_fleets
 from nvltop.text import print_message
+from nvltop.tui.asyncio_loader import load_asyncio
 
 if TYPE_CHECKING:
     from nvltop.config.settings import Settings
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace, screen: Settings | None) -> int:
     interval_s = max(MIN_INTERVAL_S, options.delay or options.interval or INTERVAL_S)
     source = _source(options)
     if screen:
+        load_asyncio()
         from nvltop.tui.fleet.app import run as show_screen
 
         outcome = show_screen(source, screen, interval_s)

@@ -20,6 +20,7 @@ from nvltop.report.formats import TEXT, RenderOptions
 from nvltop.sampler.protocol import ERRORS_S
 from nvltop.snapshot import command
 from nvltop.text import print_message
+from nvltop.tui.asyncio_loader import load_asyncio
 
 if TYPE_CHECKING:
     from nvltop.export.exporter import Exporter
@@ -64,6 +65,7 @@ def _run(
         if exporter:
             print_message(f"metrics on {exporter.url}")
         if on_screen:
+            load_asyncio()
             from nvltop.tui.shell.run import run as show_screen
 
             assert source is not None
