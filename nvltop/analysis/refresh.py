@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, NamedTuple
 
+from nvltop.median import median
 from nvltop.model import CounterRefresh
 
 LONGEST_REFRESH_S: Final = 2.0

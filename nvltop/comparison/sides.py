@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import median
 from typing import Any, Final, TypeAlias
+
+from nvltop.median import median
 
 Report: TypeAlias = "Mapping[str, Any]"
 """A report in the schema `nvltop/1`, or an object in it."""

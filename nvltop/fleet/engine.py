@@ -7,7 +7,6 @@ error counts, expected members, domains, and whether there are recording rules.
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from nvltop.fleet.model import Detail, FleetFinding, FleetView, Node
 from nvltop.fleet.nodes import Values, answering, by_node, node_key, short_names, silent
 from nvltop.fleet.source import Answer, FleetError, Labels, Query, Source, valid_time
 from nvltop.kernel_log.catalog import lookup
+from nvltop.median import median
 from nvltop.model import NOT_READ, Maybe, Missing, Severity, known
 
 SLOW_S: Final = 30.0
@@ -198,7 +198,7 @@ class FleetEngine:
             times = [moment for moment, _ in one.points]
             gaps = [b - a for a, b in pairwise(times)]
             if len(gaps) > 1:
-                intervals.append(statistics.median(gaps))
+                intervals.append(median(gaps))
         if not intervals:
             return
         self._scrape_s = max(intervals)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from statistics import median
 from typing import Final
 
+from nvltop.median import median
 from nvltop.nvml.call_tracker import CallTracker
 
 MAX_CALL_SHARE: Final = 0.009

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
 from typing import Final
 
+from nvltop.median import median
 from nvltop.model import CounterRefresh
 
 MAX_INTERVAL_S: Final = 0.02

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE
@@ -25,6 +24,7 @@ from nvltop.analysis.activity.usage_trace import UsageTrace
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
+from nvltop.median import median
 from nvltop.model import (
     NOT_READ,
     GpuFrame,

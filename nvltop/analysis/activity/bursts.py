@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul
-from statistics import median
 from typing import Final
 
+from nvltop.median import median
 from nvltop.model import Maybe, Missing
 
 CUT_LEVELS: Final = (0.15, 0.3, 0.5, 0.65)

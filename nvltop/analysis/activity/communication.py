@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_level, ranges_above
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
+from nvltop.median import median
 from nvltop.model import Maybe, Missing
 
 MAX_BASE_SHARE: Final = 0.1

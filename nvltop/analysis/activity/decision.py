@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
 from nvltop.analysis.activity.usage_trace import LimitBounds
 from nvltop.analysis.link_capacity import ceiling
+from nvltop.median import median
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
 RING_LIMIT: Final = 0.9

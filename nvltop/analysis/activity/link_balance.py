@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.median import median
 from nvltop.model import GpuFrame, Link, RemoteKind, known
 
 SAMPLE_INTERVAL_S: Final = 15.0

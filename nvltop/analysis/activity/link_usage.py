@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_level, ranges_above
 from nvltop.analysis.activity.communication import measure_communication
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans
+from nvltop.median import median
 from nvltop.model import Maybe, known
 
 MIN_TRAFFIC_SHARE: Final = 0.004

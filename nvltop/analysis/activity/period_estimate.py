@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.autocorrelation import Peak, autocorrelation, find_peaks, highest_near
@@ -30,6 +29,7 @@ from nvltop.analysis.activity.bursts import (
     ranges_above,
 )
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
+from nvltop.median import median
 from nvltop.model import Maybe, Missing, known
 
 MIN_PERIOD_CELLS: Final = 4.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.bursts import burst_ranges
+from nvltop.median import median
 from nvltop.model import Maybe, Missing, Rank, Straggler, known
 
 MIN_RANKS: Final = 3

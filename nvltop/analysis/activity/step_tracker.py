@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.period_estimate import (
@@ -16,6 +15,7 @@ from nvltop.analysis.activity.period_estimate import (
     PeriodEstimate,
     estimate_period,
 )
+from nvltop.median import median
 from nvltop.model import NOT_READ, Maybe, Missing, StepPeriod, known
 
 MIN_WATCHED_S: Final = 20.0

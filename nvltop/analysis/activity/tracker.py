@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity import gpu_groups
@@ -33,6 +32,7 @@ from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import TrafficStore, busier
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
+from nvltop.median import median
 from nvltop.model import (
     Activity,
     ComputeActivity,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.gpu_groups import GpuGroup, group_by_job
@@ -12,6 +11,7 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, pcie_share
+from nvltop.median import median
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
 HANG_S: Final = 60.0

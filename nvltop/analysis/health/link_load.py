@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
 from typing import Final
 
 from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
+from nvltop.median import median
 from nvltop.model import GpuFrame, Severity
 from nvltop.text import ranges
 

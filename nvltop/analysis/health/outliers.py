@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import SATURATED
 from nvltop.analysis.link_states import errors_by_link
+from nvltop.median import median
 from nvltop.model import ErrorCount, GpuFrame, known
 
 OUTLIER_KINDS: Final = (
