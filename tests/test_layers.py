@@ -20,7 +20,7 @@ HEAVY = ("textual", "rich", "plotext")
 
 
 def loaded(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(' '.join({{m.partition('.')[0] for m in sys.modules}}))"
+    code = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(run.stdout.split())
 
@@ -35,16 +35,24 @@ def loaded(statement: str) -> set[str]:
         ("import nvltop.export.node", (*HEAVY, "psutil", "pynvml", "prometheus_client")),
         ("import nvltop.export.exporter", (*HEAVY, "psutil", "pynvml")),
         ("import nvltop.report.json, nvltop.report.text", (*HEAVY, "psutil", "pynvml")),
-        ("import nvltop.sampler.worker, nvltop.sampler.sampler", HEAVY),
+        ("import nvltop.sampler.worker, nvltop.sampler.sampler", (*HEAVY, "statistics")),
         (
-            "import nvltop.tui.shell.run",
-            ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments"),
+            "import nvltop.cli.run\nnvltop.cli.run.load_asyncio()\nimport nvltop.tui.shell.run",
+            ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments",
+             "_ssl", "_hashlib", "email", "importlib.metadata", "statistics", "zipfile"),
         ),
         ("import nvltop.tui.render.header, nvltop.tui.tabs.main.gpus, nvltop.tui.tabs.main.links", HEAVY),
     ],
 )  # fmt: skip
 def test_heavy_packages_are_not_imported(statement, never):
     assert loaded(statement) & set(never) == set()
+
+
+def test_tls_is_available_after_asyncio_was_loaded_without_it():
+    found = loaded("from nvltop.tui.asyncio_loader import load_asyncio\nload_asyncio()\nimport ssl")
+    assert {"asyncio", "ssl", "_ssl"} <= found
+    found = loaded("import ssl\nfrom nvltop.tui.asyncio_loader import load_asyncio\nload_asyncio()")
+    assert "asyncio" not in found
 
 
 def modules() -> dict[str, ast.Module]:

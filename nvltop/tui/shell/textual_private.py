@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -88,7 +87,12 @@ def why_not_used(environ: Mapping[str, str]) -> str:
     if environ.get(DIRECT_VARIABLE) == "0":
         return f"{DIRECT_VARIABLE}=0"
     missing = missing_names()
-    return f"Textual {version('textual')} lacks {', '.join(missing)}" if missing else ""
+    if not missing:
+        return ""
+    # Imported only now, because it loads the standard library's e-mail package: 1 MB.
+    from importlib.metadata import version
+
+    return f"Textual {version('textual')} lacks {', '.join(missing)}"
 
 
 # ---- application and screen
