@@ -230,6 +230,7 @@ def test_reports_that_show_steps_read_as_often_as_the_screen():
         return read_settings(parser().parse_args([*arguments]), False).interval_s
 
     assert interval_s("--check") == interval_s("--once", "--for", "60") == 0.25
+    assert interval_s("--snapshot") == interval_s("--picture", "x.svg") == 0.25
     assert interval_s("--once") == interval_s("--json") == 1.0
     assert interval_s("--check", "--interval", "1") == 1.0
 

@@ -117,7 +117,8 @@ def requested_interval(options: argparse.Namespace) -> float | None:
 def read_settings(options: argparse.Namespace, on_screen: bool) -> Settings:
     """Return the settings: the command line overrides the environment, which overrides the config file."""
     # The steps of a job, and whether computation hides its traffic, are only seen at short intervals.
-    short = on_screen or options.check or options.picture or (options.seconds and chosen_format(options))
+    pictured = options.picture or options.snapshot is not None
+    short = on_screen or options.check or pictured or (options.seconds and chosen_format(options))
     settings = Settings(interval_s=SCREEN_INTERVAL_S if short else REPORT_INTERVAL_S)
     if on_screen:
         settings = _configured(settings, options.config)
