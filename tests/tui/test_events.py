@@ -10,8 +10,8 @@ from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
 from nvltop.tui.tabs.registry import TABS
 
-EVENTS = str([tab.TITLE for tab in TABS].index("Events") + 1)
-HEALTH = str([tab.TITLE for tab in TABS].index("Health") + 1)
+EVENTS = str([tab.title for tab in TABS].index("Events") + 1)
+HEALTH = str([tab.title for tab in TABS].index("Health") + 1)
 
 
 async def settle(app, pilot, seconds: float = 0.0) -> None:

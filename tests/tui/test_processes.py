@@ -15,7 +15,7 @@ from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.menu import Menu
 
-NUMBER = str([tab.TITLE for tab in TABS].index("Processes") + 1)
+NUMBER = str([tab.title for tab in TABS].index("Processes") + 1)
 
 
 SENT: WeakKeyDictionary[Nvltop, Processes] = WeakKeyDictionary()

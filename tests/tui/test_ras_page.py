@@ -16,7 +16,7 @@ from tests.ras.server import rank as ras_rank
 from tests.ras.server import serving, status
 from tests.tui.test_processes import NUMBER, four, rank, shown
 
-HEALTH = str([tab.TITLE for tab in TABS].index("Health") + 1)
+HEALTH = str([tab.title for tab in TABS].index("Health") + 1)
 BEHIND = status(([{**ras_rank(n, 50 - (n == 1)), "pid": 100 + n} for n in range(3)], []))
 
 

@@ -53,7 +53,7 @@ async def test_the_screens_look_as_they_did(app, utc, node, scenario):
                 await pilot.pause()
                 app.step()
                 await pilot.pause()
-                text += f"===== {tab.TITLE}\n{seen(app.main, size[1])}"
+                text += f"===== {tab.title}\n{seen(app.main, size[1])}"
             golden = SCREENS / f"{node}-{size[0]}x{size[1]}.txt"
             if not golden.exists():
                 golden.parent.mkdir(exist_ok=True)

@@ -32,7 +32,7 @@ def text_of(svg: str) -> list[str]:
 
 
 def test_each_tab_has_a_picture():
-    assert sorted(tab for tabs in SHOWN.values() for tab in tabs) == sorted(tab.TITLE for tab in TABS)
+    assert sorted(tab for tabs in SHOWN.values() for tab in tabs) == sorted(tab.title for tab in TABS)
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=" ".join)
@@ -50,7 +50,7 @@ async def test_the_picture_of_each_tab_is_current(app, utc, monkeypatch, shown):
             app.source.advance(0.25)
             app.step()
         for tab in SHOWN[shown]:
-            await pilot.press(str([t.TITLE for t in TABS].index(tab) + 1))
+            await pilot.press(str([t.title for t in TABS].index(tab) + 1))
             await pilot.pause()
             if tab == "History":
                 await pilot.press("left_square_bracket")

@@ -28,7 +28,7 @@ from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import SetupScreen
 
 SIZE = (120, 36)
-PROCESSES = str([tab.TITLE for tab in TABS].index("Processes") + 1)
+PROCESSES = str([tab.title for tab in TABS].index("Processes") + 1)
 SECRETS = ("asmith-lab", "hunter2", "train.py")
 CRITICAL = Finding("gpu-lost", Severity.CRITICAL, None, None, "A GPU has gone")
 
@@ -195,7 +195,7 @@ async def test_a_chart_stands_in_its_columns(app):
         for _ in range(8):
             app.source.advance(1.0)
             app.step()
-        await pilot.press(str([tab.TITLE for tab in TABS].index("History") + 1), "left_square_bracket")
+        await pilot.press(str([tab.title for tab in TABS].index("History") + 1), "left_square_bracket")
         await pilot.pause()
         svg = picture(app.main, app.view, Redactor({}))
         lines = [row for row in seen(app.main, SIZE[1]).splitlines() if re.search("[\u2801-\u28ff]", row)]

@@ -25,7 +25,7 @@ from nvltop.tui.widgets.searchable_tab import SearchableTab
 from nvltop.tui.widgets.setup import SETTING_LINES, SetupScreen
 from nvltop.tui.widgets.tab import Tab
 
-TITLES = [tab.TITLE for tab in TABS]
+TITLES = [tab.title for tab in TABS]
 
 
 def lines(app) -> str:
@@ -158,7 +158,9 @@ def test_the_table_of_keys_has_every_key_of_every_tab_and_no_other():
         | {"enter"}
     )
     assert everywhere - {"1-9"} <= common | {"ctrl+p"}
-    for cls in TABS:
+    for entry in TABS:
+        cls = entry.load()
+        assert entry.title == cls.TITLE
         its = named(keys.KEYS.get(cls.TITLE, ()))
         assert bound(cls) <= its | everywhere, cls.TITLE
         assert its <= bound(cls) | common, cls.TITLE

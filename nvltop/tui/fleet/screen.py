@@ -31,8 +31,10 @@ class FleetScreen(TabbedScreen):
     ]
 
     def __init__(self, view: FleetViewState, output: DirectOutput) -> None:
-        tabs: list[Tab] = [tab(view, output) for tab in TABS]
-        super().__init__(tabs, output)
+        def make_tab(position: int) -> Tab:
+            return TABS[position](view, output)
+
+        super().__init__([tab.TITLE for tab in TABS], make_tab, output)
         self._view = view
 
     def header_rows(self, width: int) -> Sequence[Row]:

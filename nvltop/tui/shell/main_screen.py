@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from nvltop.analysis.health import job
-from nvltop.report.timeline import away
+from nvltop.report.timeline import away, since
 from nvltop.tui.dialogs.gpu_page import GpuPage
 from nvltop.tui.dialogs.link_page import LinkPage
 from nvltop.tui.dialogs.nic_page import NicPage
@@ -19,7 +19,7 @@ from nvltop.tui.render.replay_bar import position_at, timeline
 from nvltop.tui.render.row import Row, fit
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
-from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.tabs.registry import EVENTS, HEALTH, PROCESSES, TABS
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
@@ -37,7 +37,7 @@ class MainScreen(TabbedScreen):
         Binding("f8,w", "app.snapshot", "Snapshot for a bug report"),
         Binding("P", "app.picture", "Picture of this tab"),
         *(
-            Binding(str(i), f"show_tab({i - 1})", f"Tab {tab.TITLE}", system=True)
+            Binding(str(i), f"show_tab({i - 1})", f"Tab {tab.title}", system=True)
             for i, tab in enumerate(TABS, 1)
         ),
         Binding("b", "app.compare", "Compare with an earlier moment or a file, or end it"),
@@ -65,7 +65,10 @@ class MainScreen(TabbedScreen):
             self.by = by
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
-        super().__init__([tab(view, output) for tab in TABS], output)
+        def make_tab(position: int) -> Tab:
+            return TABS[position].load()(view, output)
+
+        super().__init__([tab.title for tab in TABS], make_tab, output)
         self._view = view
         self._replay = RowsWidget(output, "replay")
 
@@ -77,6 +80,11 @@ class MainScreen(TabbedScreen):
         """Return the header."""
         self._view.clamp()
         return header.header(self._view, width)
+
+    def tab_names(self) -> Sequence[str]:
+        """Return the titles; Events has a mark while there are events that nobody acknowledged."""
+        unseen = since(self._view.frame.timeline, self._view.acknowledged_s)
+        return [f"{title}!" if unseen and title == EVENTS else title for title in self.titles]
 
     def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, bars.ClickAreas]:
         """Return the tab row and the areas of the tabs."""
@@ -100,13 +108,13 @@ class MainScreen(TabbedScreen):
         if message.gpu and not message.nic and message.link is not None:
             await self.open_page(LinkPage(view, self._output, message.gpu, message.link))
         elif message.rule in JOB_RULES:
-            await self.show_title("Processes")
+            await self.show_title(PROCESSES)
         elif message.nic and (port := self._port(message)) is not None:
             await self.open_page(NicPage(view, self._output, message.nic, port))
         elif message.gpu:
             await self.open_page(GpuPage(view, self._output, message.gpu))
         else:
-            await self.show_title("Health")
+            await self.show_title(HEALTH)
 
     def _port(self, message: Tab.SubjectRequested) -> int | None:
         """Return the port of the NIC that a request is about; None if there is none now."""
@@ -125,7 +133,7 @@ class MainScreen(TabbedScreen):
             frame = self._view.frame
             fault = any(f.severity.is_problem for f in frame.findings)
             unseen = not fault and away(frame, self._view.acknowledged_s)
-            await self.show_title("Events" if unseen else "Health")
+            await self.show_title(EVENTS if unseen else HEALTH)
         if self._view.replay and self._replay.region.contains(x, y):
             to_s = position_at(self._view.replay, self.size.width, x)
             if to_s is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final
 
 from textual import events
@@ -61,7 +61,8 @@ class TabbedScreen(Screen[None]):
     writes_directly = True
     """Whether changes of rows may bypass Textual; see `direct_output`."""
 
-    def __init__(self, tabs: Sequence[Tab], output: DirectOutput) -> None:
+    def __init__(self, titles: Sequence[str], make_tab: Callable[[int], Tab], output: DirectOutput) -> None:
+        """Show tabs with these titles; `make_tab` returns one by its position, when it is first shown."""
         super().__init__()
         self._output = output
         self._header = RowsWidget(output, "header")
@@ -70,8 +71,11 @@ class TabbedScreen(Screen[None]):
         self._prompt = Prompt()
         self._retry: Timer | None = None
         """Set while the terminal accepts no output."""
-        self.tabs = tuple(tabs)
-        self.tab: Tab = self.tabs[0]
+        self.titles = tuple(titles)
+        self._make_tab = make_tab
+        self.tabs: dict[int, Tab] = {0: make_tab(0)}
+        """The tabs that have been shown, by their position in the tab row."""
+        self.tab = self.tabs[0]
         """The current tab of the tab row."""
         self.page: Tab | None = None
         """The page that covers the current tab until Esc; None if there is none."""
@@ -81,6 +85,10 @@ class TabbedScreen(Screen[None]):
     def header_rows(self, width: int) -> Sequence[Row]:
         """Return the rows of the header."""
         raise NotImplementedError
+
+    def tab_names(self) -> Sequence[str]:
+        """Return the names in the tab row: the titles, with marks for news."""
+        return self.titles
 
     def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
         """Return the tab row and the areas of the tabs."""
@@ -99,7 +107,7 @@ class TabbedScreen(Screen[None]):
         yield self._header
         yield self._tabs
         yield from self.below_tabs()
-        yield from self.tabs
+        yield self.tab
         yield self._keys
         yield self._prompt
 
@@ -146,8 +154,7 @@ class TabbedScreen(Screen[None]):
         """Update the rows of all parts; they are sent directly, or later by Textual."""
         width = self.size.width
         self._header.show(self.header_rows(width))
-        names = [tab.title() for tab in self.tabs]
-        row, self._tab_clicks = self.tab_row(width, names, self.tabs.index(self.tab))
+        row, self._tab_clicks = self.tab_row(width, self.tab_names(), self._tab_index())
         self._tabs.show([row])
         self.visible_tab.draw()
         row, self._key_clicks = self.key_row(width)
@@ -170,13 +177,20 @@ class TabbedScreen(Screen[None]):
 
     async def action_show_tab(self, index: int) -> None:
         """Show the tab at a position of the tab row."""
-        if index < len(self.tabs):
+        if index < len(self.titles):
+            if index not in self.tabs:
+                self.tabs[index] = self._make_tab(index)
+                await self.mount(self.tabs[index], before=self._keys)
             self.tab = self.tabs[index]
             await self._close()
 
     async def action_next_tab(self, way: int) -> None:
         """Show the next tab (1) or the previous one (-1); the first follows the last."""
-        await self.action_show_tab((self.tabs.index(self.tab) + way) % len(self.tabs))
+        await self.action_show_tab((self._tab_index() + way) % len(self.titles))
+
+    def _tab_index(self) -> int:
+        """Return the position of the current tab in the tab row."""
+        return self.titles.index(self.tab.TITLE)
 
     async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
         """Show a page over the current tab."""
@@ -191,7 +205,7 @@ class TabbedScreen(Screen[None]):
 
     async def show_title(self, title: str) -> None:
         """Show the tab with a title."""
-        await self.action_show_tab([tab.TITLE for tab in self.tabs].index(title))
+        await self.action_show_tab(self.titles.index(title))
 
     async def on_tab_page_closed(self) -> None:
         """Close the page."""

@@ -1,8 +1,8 @@
 """The base class of tabs: the part of the screen between the tab row and the function bar.
 
 To add a tab, add a folder `nvltop/tui/tabs/NAME/` with a module `widget`, and a line to `TABS` in
-`nvltop/tui/tabs/registry.py`, which is the order of the tab row. The module defines a subclass of `Tab` (of
-`ListTab` for a list that can be searched, filtered and sorted) with
+`nvltop/tui/tabs/registry.py`, which is the order of the tab row, with a function that imports the module. The
+module defines a subclass of `Tab` (of `ListTab` for a list that can be searched, filtered and sorted) with
 
 - `TITLE`: its name in the tab row;
 - `compose`: its widgets, each a `RowsWidget(self.output, id)`, whose rows are made by pure functions;
@@ -97,10 +97,6 @@ class Tab(PlainWidget, can_focus=True):
 
     def invalidate(self) -> None:
         """Drop cached rows, so that the next `draw` makes them again."""
-
-    def title(self) -> str:
-        """Return the name in the tab row, with a mark for news."""
-        return self.TITLE
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of this tab for the function bar."""

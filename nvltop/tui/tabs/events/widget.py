@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.model import TimelineEvent
-from nvltop.report.timeline import event_place, event_span, event_summary, event_time, since
+from nvltop.report.timeline import event_place, event_span, event_summary, event_time
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable, shorten
@@ -50,11 +50,6 @@ class EventsTab(ListTab[TimelineEvent]):
         """Stack list and details."""
         yield from super().compose()
         yield self._details
-
-    def title(self) -> str:
-        """Return the name in the tab row, with a mark while there are events that nobody acknowledged."""
-        unseen = since(self.view.frame.timeline, self.view.acknowledged_s)
-        return f"{self.TITLE}!" if unseen else self.TITLE
 
     @property
     def columns(self) -> Sequence[Column]:
