@@ -39,7 +39,10 @@ def loaded(statement: str) -> set[str]:
         (
             "import nvltop.cli.run\nnvltop.cli.run.load_asyncio()\nimport nvltop.tui.shell.run",
             ("plotext", "psutil", "pynvml", "tomlkit", "markdown_it", "pygments",
-             "_ssl", "_hashlib", "email", "importlib.metadata", "statistics", "zipfile"),
+             "_ssl", "_hashlib", "email", "importlib.metadata", "statistics", "zipfile",
+             "nvltop.tui.tabs.main.widget", "nvltop.tui.tabs.errors.widget", "nvltop.tui.dialogs.link_page",
+             "nvltop.tui.widgets.setup", "nvltop.ras.answer", "nvltop.comparison.source",
+             "nvltop.report.json", "nvltop.record.writer"),
         ),
         ("import nvltop.tui.render.header, nvltop.tui.tabs.main.gpus, nvltop.tui.tabs.main.links", HEAVY),
     ],

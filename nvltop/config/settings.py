@@ -27,6 +27,8 @@ HIDEABLE_COLUMNS: Final = ("name", "util", "mem", "power", "temp", "share", "lin
 """Columns of the GPU table that can be hidden."""
 EXTRA_COLUMNS: Final = ("pcie", "c2c", "clock", "limit", "throttling")
 """Columns of the GPU table that are shown only if they were chosen."""
+INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Refresh intervals that the screen offers, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,10 @@ class Settings:
     """Config file to which changes made on the screen are written, if any."""
     config_problems: tuple[str, ...] = ()
     """One line for each invalid setting in the config file."""
+
+
+def next_interval(interval_s: float, by: int) -> float:
+    """Return the next longer (1) or shorter (-1) refresh interval, in seconds; at the ends the same one."""
+    if by > 0:
+        return next((its for its in INTERVALS_S if its > interval_s), interval_s)
+    return next((its for its in reversed(INTERVALS_S) if its < interval_s), interval_s)

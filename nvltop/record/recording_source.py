@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nvltop.model import Item, ItemSource, Tick
 from nvltop.record.format import RecordingError
-from nvltop.record.writer import RecordingWriter
+
+if TYPE_CHECKING:
+    from nvltop.record.writer import RecordingWriter
 
 
 class RecordingSource:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from nvltop.comparison.baseline import Baseline
 from nvltop.formatting import UNKNOWN, count, duration
 from nvltop.model import Maybe, Missing
 from nvltop.tui.render.row import SEPARATOR
 from nvltop.tui.render.view_state import ViewState
+
+if TYPE_CHECKING:
+    from nvltop.comparison.baseline import Baseline
 
 DAY_S: Final = 86400.0
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
-from nvltop.comparison.baseline import Baseline
 from nvltop.formatting import BYTES, Unit
 from nvltop.memo import Memo, MemoTable
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, NicFrame, Severity, Tick
@@ -20,6 +19,9 @@ from nvltop.tui.render.row import TextRun, displayable
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
 from nvltop.tui.render.sparklines import SparkKeys, Sparklines, SparkShape
 from nvltop.tui.render.steady_order import SteadyOrder
+
+if TYPE_CHECKING:
+    from nvltop.comparison.baseline import Baseline
 
 FINDING_MARKS: Final[dict[Severity, TextRun]] = {
     Severity.CRITICAL: ("!", "error"),

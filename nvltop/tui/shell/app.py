@@ -14,7 +14,7 @@ from textual.screen import ModalScreen, Screen
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.analysis.select import select
-from nvltop.config.settings import SPARK_CELLS_S, Settings
+from nvltop.config.settings import SPARK_CELLS_S, Settings, next_interval
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
@@ -24,7 +24,7 @@ from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.spark_style import SPARK_STYLES
 from nvltop.tui.render.view_state import ViewState
-from nvltop.tui.shell import terminal
+from nvltop.tui.shell import dialogs, terminal
 from nvltop.tui.shell.alerts import Alerts
 from nvltop.tui.shell.command_palette import system_commands
 from nvltop.tui.shell.comparison_control import FILE, MAX_PATH_CHARS, PLACEHOLDER, ComparisonControl
@@ -41,11 +41,9 @@ from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_termin
 from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.line_dialog import LineDialog
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.setup import SetupScreen, next_interval
 from nvltop.tui.widgets.style_table import StyleTable
 
 STARTUP_S: Final = 3.0
@@ -143,7 +141,7 @@ class Nvltop(TerminalApp):
 
     def action_setup(self) -> None:
         """Show the settings; changes are written to the config file when the user leaves."""
-        self.push_screen(SetupScreen(self.settings, self.change_settings), self._save_settings)
+        self.push_screen(dialogs.setup_screen(self.settings, self.change_settings), self._save_settings)
 
     def _save_settings(self, before: Settings | None) -> None:
         if before:
@@ -276,7 +274,7 @@ class Nvltop(TerminalApp):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(HelpScreen(lambda: self._cost.line(self.view.frame.cost)))
+        self.push_screen(dialogs.help_screen(lambda: self._cost.line(self.view.frame.cost)))
 
     def action_pause(self) -> None:
         """Freeze the screen, or continue; sampling goes on."""

@@ -8,12 +8,13 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from nvltop.comparison.baseline import Baseline, of_file, of_frame, of_start
-from nvltop.comparison.source import SourceError, read_file
 from nvltop.model import Frame, known
 from nvltop.tui.render.view_state import ViewState
+
+if TYPE_CHECKING:
+    from nvltop.comparison.baseline import Baseline
 
 NOW: Final = "now"
 START: Final = "start"
@@ -58,6 +59,8 @@ class ComparisonControl:
 
     def begin(self, option: str) -> None:
         """Compare with now or with the start."""
+        from nvltop.comparison.baseline import of_frame, of_start
+
         frame = self._view.frame if option == NOW else self._first
         if frame is None or not _is_complete(frame):
             self._notify(NOTHING_YET, True)
@@ -78,6 +81,9 @@ class ComparisonControl:
         threading.Thread(target=self._read, args=work, name="compare", daemon=True).start()
 
     def _read(self, path: str, frame: Frame, attempt: int, loop: asyncio.AbstractEventLoop) -> None:
+        from nvltop.comparison.baseline import of_file
+        from nvltop.comparison.source import SourceError, read_file
+
         baseline, warning = None, ""
         try:
             side = read_file(os.path.expanduser(path), brief=True)

@@ -11,9 +11,7 @@ from textual.message import Message
 
 from nvltop.analysis.health import job
 from nvltop.report.timeline import away, since
-from nvltop.tui.dialogs.gpu_page import GpuPage
-from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.dialogs.nic_page import NicPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.replay_bar import position_at, timeline
 from nvltop.tui.render.row import Row, fit
@@ -106,13 +104,13 @@ class MainScreen(TabbedScreen):
         """Show the link, GPU, NIC or jobs that a finding or event is about; else the findings."""
         view = self._view
         if message.gpu and not message.nic and message.link is not None:
-            await self.open_page(LinkPage(view, self._output, message.gpu, message.link))
+            await self.open_page(pages.link_page(view, self._output, message.gpu, message.link))
         elif message.rule in JOB_RULES:
             await self.show_title(PROCESSES)
         elif message.nic and (port := self._port(message)) is not None:
-            await self.open_page(NicPage(view, self._output, message.nic, port))
+            await self.open_page(pages.nic_page(view, self._output, message.nic, port))
         elif message.gpu:
-            await self.open_page(GpuPage(view, self._output, message.gpu))
+            await self.open_page(pages.gpu_page(view, self._output, message.gpu))
         else:
             await self.show_title(HEALTH)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from nvltop.model import Inventory, Item, ItemSource, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.recording_source import RecordingSource
-from nvltop.record.writer import RecordingWriter
 
 
 class RecordingControl:
@@ -38,6 +37,8 @@ class RecordingControl:
             path = self._recorded.path
             self._source, self._recorded = self._recorded.stop(), None
             return f"recorded to {path}", False
+        from nvltop.record.writer import RecordingWriter
+
         try:
             recorder = RecordingWriter(Path(time.strftime("nvltop-%Y%m%d-%H%M%S.gz")))
         except RecordingError as error:

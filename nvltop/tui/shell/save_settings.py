@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nvltop.config.file import ConfigError, changed, save
 from nvltop.config.settings import Settings
 
 
 def save_settings(before: Settings, now: Settings) -> tuple[str, bool]:
     """Write changed settings into the config file; return a message or "", and whether it failed."""
+    from nvltop.config.file import ConfigError, changed, save
+
     changes = changed(before, now)
     if not changes:
         return "", False

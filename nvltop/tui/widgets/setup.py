@@ -17,6 +17,7 @@ from nvltop.config.settings import (
     ALERTS,
     EXTRA_COLUMNS,
     HIDEABLE_COLUMNS,
+    INTERVALS_S,
     LAYOUTS,
     METERS,
     SPARK_CELLS_S,
@@ -26,16 +27,6 @@ from nvltop.config.settings import (
     Settings,
 )
 from nvltop.tui.widgets.dismiss_once import DismissOnce
-
-INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-def next_interval(interval_s: float, by: int) -> float:
-    """Return the next longer (1) or shorter (-1) refresh interval, in seconds; at the ends the same one."""
-    if by > 0:
-        return next((its for its in INTERVALS_S if its > interval_s), interval_s)
-    return next((its for its in reversed(INTERVALS_S) if its < interval_s), interval_s)
-
 
 NO_METER: Final = "none"
 METER_SLOTS: Final = 4

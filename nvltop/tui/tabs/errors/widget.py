@@ -14,7 +14,7 @@ from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.tui import keys
-from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.comparison import heading, increase_text
 from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
@@ -192,7 +192,7 @@ class ErrorsTab(ListTab[CounterRow]):
     def action_enter(self) -> None:
         """Open the selected counter's link; a NIC has no page."""
         if self.selected and self.selected.link and self.selected.index != NO_LINK:
-            self.open_page(LinkPage(self.view, self.output, self.selected.owner, self.selected.index))
+            self.open_page(pages.link_page(self.view, self.output, self.selected.owner, self.selected.index))
 
 
 def _rose(item: CounterRow) -> bool:

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from nvltop.memo import Memo
 from nvltop.tui import keys
-from nvltop.tui.dialogs.ras_page import RasPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
@@ -70,7 +70,7 @@ class HealthTab(Tab):
         if job is None or self.view.ras_refusal:
             self.app.notify(self.view.ras_refusal or "no job is found to hang", markup=False)
             return
-        self.open_page(RasPage(self.view, self.output, job.label, job.pids))
+        self.open_page(pages.ras_page(self.view, self.output, job.label, job.pids))
 
     def move(self, by: int) -> None:
         """Move the selection."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.tui import keys
-from nvltop.tui.dialogs.link_page import LinkPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links import heatmap
@@ -66,7 +66,7 @@ class LinksTab(Tab):
         """Open the selected link."""
         g = self.view.selected
         if g and self.view.link < len(g.links):
-            self.open_page(LinkPage(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
+            self.open_page(pages.link_page(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
 
     def on_click(self, event: events.Click) -> None:
         """Select the clicked cell; a double click opens its link."""

@@ -13,9 +13,7 @@ from textual.message import Message
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.memo import MemoTable
 from nvltop.tui import keys
-from nvltop.tui.dialogs.link_page import LinkPage
-from nvltop.tui.dialogs.nic_page import NicPage
-from nvltop.tui.dialogs.pair_page import PairPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import gpu_order
 from nvltop.tui.render.row import Row
@@ -172,12 +170,12 @@ class MainTab(SearchableTab):
         if view.column is not None:
             # Only pairs of GPUs have a page; NVLink does not connect NICs.
             if view.column < len(view.frame.gpus):
-                self.open_page(PairPage(view, self.output, self._matrix_row(), view.column))
+                self.open_page(pages.pair_page(view, self.output, self._matrix_row(), view.column))
         elif view.nic is not None:
             self._open_nic(view.nic)
         elif view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
-            self.open_page(LinkPage(view, self.output, view.selected.gpu.uuid, link.index))
+            self.open_page(pages.link_page(view, self.output, view.selected.gpu.uuid, link.index))
         else:
             view.focus_list("links")
             self.request_draw()
@@ -185,7 +183,8 @@ class MainTab(SearchableTab):
     def _open_nic(self, row: int) -> None:
         ports, _ = nics.fold(self.view.nics)
         if row < len(ports):
-            self.open_page(NicPage(self.view, self.output, ports[row].nic.device, ports[row].port.port))
+            its = ports[row]
+            self.open_page(pages.nic_page(self.view, self.output, its.nic.device, its.port.port))
 
     @property
     def order(self) -> ListOrder:
@@ -341,7 +340,7 @@ class MainTab(SearchableTab):
         uuid = view.frame.gpus[row].gpu.uuid
         listed = [g.gpu.uuid for g in view.gpus]
         if twice:
-            self.open_page(PairPage(view, self.output, row, column))
+            self.open_page(pages.pair_page(view, self.output, row, column))
         elif uuid in listed:
             view.focus_list("matrix")
             view.gpu, view.column = listed.index(uuid), column

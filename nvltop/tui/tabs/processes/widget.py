@@ -12,7 +12,7 @@ from nvltop.host import signals
 from nvltop.model import Missing, Process, known
 from nvltop.text import normalize
 from nvltop.tui import keys
-from nvltop.tui.dialogs.ras_page import RasPage
+from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable, shorten
 from nvltop.tui.render.view_state import ViewState
@@ -147,7 +147,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
             self.app.notify(self.view.ras_refusal or "no job is selected", markup=False)
             return
         job = self.selected.job
-        self.open_page(RasPage(self.view, self.output, job.label, job.pids))
+        self.open_page(pages.ras_page(self.view, self.output, job.label, job.pids))
 
     def _targets(self) -> list[Process]:
         """Return the processes to signal: the tagged ones, or the selected one if none is tagged."""
