@@ -108,13 +108,13 @@ def _add_view(p: argparse.ArgumentParser) -> None:
         "--delay",
         type=argument_types.tenths,
         metavar="TENTHS",
-        help="refresh interval in tenths of a second (or 250ms)",
+        help="interval of readings and reports in tenths of a second (or 250ms)",
     )
     interval.add_argument(
         "--interval",
         type=argument_types.seconds,
         metavar="SEC",
-        help="refresh interval in seconds (or 250ms)",
+        help="interval of readings and reports in seconds (or 250ms)",
     )
 
 

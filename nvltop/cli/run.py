@@ -11,7 +11,7 @@ from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, exit_on_s
 from nvltop.cli.options import chosen_format, read_settings, requested_interval
 from nvltop.cli.parser import DEFAULT_CHECK_S
 from nvltop.cli.streams import stdin_for_data
-from nvltop.config.settings import Settings
+from nvltop.config.settings import FRAME_INTERVAL_S, Settings
 from nvltop.export import flags as metrics
 from nvltop.export.address import ServeError
 from nvltop.gc_tuning import disable_during_startup
@@ -154,18 +154,21 @@ def _source(options: argparse.Namespace, settings: Settings, on_screen: bool) ->
 
         with StatusLine() as line:
             return ReplaySource(options.replay, line.file_progress(options.replay))
-    return open_live(options, settings)
+    return open_live(options, settings, frame_s=FRAME_INTERVAL_S if on_screen else 0.0)
 
 
-def open_live(options: argparse.Namespace, settings: Settings, errors_s: float = ERRORS_S) -> ItemSource:
+def open_live(
+    options: argparse.Namespace, settings: Settings, errors_s: float = ERRORS_S, frame_s: float = 0.0
+) -> ItemSource:
     """Start to read this machine, or the simulated one, and to record it if requested.
 
-    `errors_s` is the interval of the error counters in seconds. Raises `CommandError` and `RecordingError`.
+    `errors_s` is the interval of the error counters in seconds, `frame_s` that of a screen's frames (0:
+    no screen). Raises `CommandError` and `RecordingError`.
     """
     from nvltop.sampler.client import Worker, WorkerError
 
     try:
-        worker = Worker(settings.interval_s, demo_of(options), errors_s)
+        worker = Worker(settings.interval_s, demo_of(options), errors_s, frame_s)
     except WorkerError as error:
         raise CommandError(str(error), NO_DRIVER) from None
     if options.record is None:

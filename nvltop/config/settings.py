@@ -9,7 +9,12 @@ from typing import Final
 MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 60.0
 SCREEN_INTERVAL_S: Final = 0.25
-"""Interval of the live screen: four refreshes per second."""
+"""Interval of the readings for the live screen: four per second."""
+FRAME_INTERVAL_S: Final = 1.0
+"""Shortest time between two frames of the live screen, seconds, once the first values are shown.
+
+A table shows means over two seconds, which more frames make no easier to read; htop draws every 1.5 s.
+"""
 REPORT_INTERVAL_S: Final = 1.0
 
 THEMES: Final = ("default", "light", "high-contrast", "colour-blind", "monochrome")
@@ -67,7 +72,7 @@ class Settings:
 
 
 def next_interval(interval_s: float, by: int) -> float:
-    """Return the next longer (1) or shorter (-1) refresh interval, in seconds; at the ends the same one."""
+    """Return the next longer (1) or shorter (-1) interval in seconds; at the ends the same one."""
     if by > 0:
         return next((its for its in INTERVALS_S if its > interval_s), interval_s)
     return next((its for its in reversed(INTERVALS_S) if its < interval_s), interval_s)

@@ -41,13 +41,21 @@ class Worker:
     """The source of live items."""
 
     def __init__(
-        self, interval_s: float, demo: tuple[str, str] | None = None, errors_s: float = ERRORS_S
+        self,
+        interval_s: float,
+        demo: tuple[str, str] | None = None,
+        errors_s: float = ERRORS_S,
+        frame_s: float = 0.0,
     ) -> None:
-        """Start the worker; return at once. Raise `WorkerError` if earlier ones wait for the driver."""
+        """Start the worker; return at once. Raise `WorkerError` if earlier ones wait for the driver.
+
+        With `frame_s`, the readings of that time arrive together, seconds.
+        """
         now = time.monotonic()
         self._interval_s = self._effective_s = interval_s
         self._demo = demo
         self._errors_s = errors_s
+        self._frame_s = frame_s
         self._earlier = [] if demo else stuck_workers.find()
         if refusal := stuck_workers.refusal(self._earlier):
             raise WorkerError(refusal)
@@ -203,7 +211,9 @@ class Worker:
         """Start a worker in place of the current one; if the system refuses, there is none for now."""
         before = self._child
         try:
-            self._child = WorkerProcess(self._interval_s, self._demo, self._leave_out, self._errors_s)
+            self._child = WorkerProcess(
+                self._interval_s, self._demo, self._leave_out, self._errors_s, self._frame_s
+            )
         except (OSError, RuntimeError) as error:
             self._child = None
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -5,32 +5,35 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 
 from nvltop.model import Item, LinkCounters, Reading
-from nvltop.sampler.schedule import BATCH_S, RequestedInterval
+from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, START_S, RequestedInterval
 from nvltop.wire.bursts import pack_burst
 
 
 class Sender:
     """The worker's end of the pipe; can be used from any thread."""
 
-    def __init__(self, fd: int, requested: RequestedInterval) -> None:
+    def __init__(self, fd: int, requested: RequestedInterval, frame_s: float = 0.0) -> None:
+        """Send the readings of `frame_s` seconds together: those between two frames. 0: send them at once."""
         self._fd = fd
         self._requested = requested
+        self._frame_s = frame_s
+        self._started_s = time.monotonic()
         self._lock = threading.Lock()
         self._waiting: list[Item] = []
         self._sent_s = 0.0
 
     def send(self, *items: Item) -> None:
-        """Write items. Items that are not urgent are batched with the next counters.
+        """Write items, or hold them back until items are written that are due.
 
         Block while the pipe is full; end the worker if the main process has ended.
         """
         with self._lock:
             self._waiting += items
             now = time.monotonic()
-            waited = max(now - self._sent_s, self._requested.interval_s) > BATCH_S
-            if self._waiting and (waited or any(map(_is_urgent, items))):
+            if self._waiting and self._due(items, now):
                 self._sent_s = now
                 burst, self._waiting = pack_burst(self._waiting), []
                 try:
@@ -39,7 +42,12 @@ class Sender:
                 except OSError:
                     os._exit(0)
 
-
-def _is_urgent(item: Item) -> bool:
-    """Return whether an item triggers a redraw; all others may arrive a little later."""
-    return not isinstance(item, Reading) or isinstance(item.data, LinkCounters)
+    def _due(self, items: Sequence[Item], now: float) -> bool:
+        """Return whether to write now. Each write wakes the main process; only readings may wait."""
+        if not all(isinstance(item, Reading) for item in items):
+            return True
+        counted = any(isinstance(item, Reading) and isinstance(item.data, LinkCounters) for item in items)
+        waited_s = now - self._sent_s
+        if self._frame_s and now - self._started_s > START_S:
+            return waited_s > (self._frame_s * (1 - EARLY_SHARE) if counted else self._frame_s)
+        return counted or max(waited_s, self._requested.interval_s) > BATCH_S

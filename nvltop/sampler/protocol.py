@@ -47,6 +47,8 @@ class WorkerConfig:
     """NVML indices of GPUs to leave out, because a call on them hung in an earlier worker."""
     errors_s: float = ERRORS_S
     """Interval of the error counters, seconds."""
+    frame_s: float = 0.0
+    """Interval of the frames of a screen, at which readings are sent, seconds; 0 without a screen."""
 
     def to_argument(self) -> str:
         """Return the configuration as one command-line argument."""

@@ -41,6 +41,10 @@ GATHER_S: Final = 0.02
 """Time in seconds within which readings are sent together: each write wakes the main process."""
 BATCH_S: Final = 0.25
 """Time in seconds for which items that are not urgent may be held back after a write."""
+EARLY_SHARE: Final = 0.05
+"""Share of the interval of frames by which link counters may be sent early."""
+START_S: Final = 5.0
+"""Time after the start of the worker in which link counters are sent at once, seconds."""
 RETRY_LOST_S: Final = 5.0
 """Interval at which a lost GPU is read again, seconds."""
 RESCAN_S: Final = 10.0

@@ -79,7 +79,7 @@ def _run() -> None:
     watch = CallTracker(config.watch_fd)
     os.close(config.watch_fd)
     requested = RequestedInterval(config.interval_s)
-    pipe = Sender(config.items_fd, requested)
+    pipe = Sender(config.items_fd, requested, config.frame_s)
     stop = threading.Event()
     for name, work in (
         ("heartbeat", lambda: send_heartbeats(watch, stop)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 from typing import Final
 
@@ -18,6 +19,8 @@ from nvltop.wire.bursts import Receiver
 CHUNK: Final = 1 << 16
 PIPE_BYTES: Final = 1 << 20
 """Requested pipe capacity in bytes, so that a paused screen does not stop the sampling."""
+REST_TIMEOUT_S: Final = 0.02
+"""Time to wait for the rest of a burst, seconds: the worker writes it while a pipe that was full is read."""
 MAX_STDERR: Final = 1 << 16
 """Size of the captured stderr, in bytes, above which it is truncated: libraries may write there for days."""
 MAX_MESSAGE: Final = 200
@@ -33,6 +36,7 @@ class WorkerProcess:
         demo: tuple[str, str] | None,
         leave_out: tuple[int, ...],
         errors_s: float = ERRORS_S,
+        frame_s: float = 0.0,
     ) -> None:
         """Start the process; raise `OSError` if the system refuses to."""
         self.ended = False
@@ -50,7 +54,7 @@ class WorkerProcess:
             with contextlib.suppress(OSError):  # a smaller pipe works too; it only fills earlier
                 fcntl.fcntl(items, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
-            config = WorkerConfig(theirs, shared, interval_s, demo, leave_out, errors_s)
+            config = WorkerConfig(theirs, shared, interval_s, demo, leave_out, errors_s, frame_s)
             self.process = start_worker(config.to_argument(), self._stderr, (theirs, shared))
             opened.pop_all()
         os.close(theirs)
@@ -64,7 +68,7 @@ class WorkerProcess:
         return self._receiver.rejection
 
     def read(self) -> list[Item]:
-        """Return the complete items that have arrived; never blocks."""
+        """Return the complete items that have arrived; never blocks for longer than `REST_TIMEOUT_S`."""
         chunks = []
         while not self.ended:
             try:
@@ -73,8 +77,11 @@ class WorkerProcess:
                 break
             self.ended = not chunk
             chunks.append(chunk)
-            if len(chunk) < CHUNK:
-                break  # the pipe is empty, or closed, which the next call detects
+            if len(chunk) == CHUNK:
+                continue
+            # The pipe is empty, or closed, which the next call detects.
+            if chunk.endswith(b"\n") or not select.select([self.fd], [], [], REST_TIMEOUT_S)[0]:
+                break
         return self._receiver.feed(b"".join(chunks))
 
     def set_interval(self, interval_s: float) -> None:

@@ -29,7 +29,7 @@ class KeyEntry(NamedTuple):
 
 
 HELP: Final = KeyEntry("F1 h ?", "this help", "Help", "app.help")
-SETUP: Final = KeyEntry("F2 S", "setup: theme, refresh, units, meters, columns; saved", "Setup", "app.setup")
+SETUP: Final = KeyEntry("F2 S", "setup: theme, interval, units, meters, columns; saved", "Setup", "app.setup")
 SEARCH: Final = KeyEntry("F3 /", "search while you type; F3 again: the next match", "Search", "search")
 FILTER: Final = KeyEntry("F4 \\", "list only what matches; Esc lists everything again", "Filter", "filter")
 SORT: Final = KeyEntry("F6 > .", "sort by a column (or click on its title)", "SortBy", "sort_by")
@@ -98,7 +98,7 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         RECORD,
         SNAPSHOT,
         PICTURE,
-        KeyEntry("+ -", "longer or shorter refresh interval (or click on + and - above)"),
+        KeyEntry("+ -", "longer or shorter interval of the readings (or click on + and - above)"),
         KeyEntry("Z", "pause: the screen is frozen, sampling goes on"),
         KeyEntry("Ctrl-L Ctrl-Z", "redraw the screen, suspend (fg to resume)"),
         KeyEntry("Ctrl-P", "all actions by name"),

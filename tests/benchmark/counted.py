@@ -21,7 +21,7 @@ from typing import Any
 from simulated_time import BEGIN_S, OURS, WALL_S, Clock, Loop, Stop, on_clock
 from textual.drivers.headless_driver import HeadlessDriver
 
-from nvltop.config.settings import Settings
+from nvltop.config.settings import FRAME_INTERVAL_S, Settings
 from nvltop.model import Host, Item, Reading, Tick
 from nvltop.nvml import session, simulated
 from nvltop.nvml.call_tracker import CallTracker
@@ -134,7 +134,8 @@ def pack(
     """Send items through the pipe, and return the bursts that come out when."""
     calls, bursts = Calls(), []
     pipe = os.memfd_create("pipe")
-    sender = Sender(pipe, RequestedInterval(interval_s))
+    clock.now = BEGIN_S
+    sender = Sender(pipe, RequestedInterval(interval_s), FRAME_INTERVAL_S)
     for at_s, items in sent:
         clock.now = at_s
         with calls.counting() if at_s >= WARM_S else nullcontext():

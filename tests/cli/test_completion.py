@@ -99,7 +99,10 @@ def test_fish_completes_flags_and_values_with_descriptions(tmp_path, monkeypatch
 def test_zsh_has_every_flag_with_its_conflicts():
     specs = ask("zsh", "_arguments() { print -rl -- $@ }\n_nvltop")
     assert len(specs) == 2 + len(NAMES), "and -s -S"
-    assert "(-d --delay --interval)-d+[refresh interval in tenths of a second (or 250ms)]:TENTHS:" in specs
+    assert (
+        "(-d --delay --interval)-d+"
+        "[interval of readings and reports in tenths of a second (or 250ms)]:TENTHS:" in specs
+    )
     assert "(--replay)--replay=[show a recording or snapshot, not this machine]:FILE:_files" in specs
     assert any(spec.startswith("*--alert=") for spec in specs)
 

@@ -200,7 +200,7 @@ def test_gpus_that_workers_of_earlier_runs_wait_for_are_excluded(monkeypatch):
     assert stuck_workers.refusal([*waits, stuck_workers.StuckWorker(13, (0,))])
     monkeypatch.setattr(stuck_workers, "find", lambda: waits)
     jobs = []
-    monkeypatch.setattr(client, "WorkerProcess", lambda _s, _demo, excluded, _errors_s: jobs.append(excluded))
+    monkeypatch.setattr(client, "WorkerProcess", lambda _s, _demo, excluded, *_: jobs.append(excluded))
     worker = Worker(0.1)
     assert jobs == [(3, 5)]
     assert worker._note == "left out GPU 3, 5: a call of an earlier nvltop hangs"

@@ -73,7 +73,11 @@ def sender(monkeypatch):
 
     requested = RequestedInterval(BATCH_S)
     yield SimpleNamespace(
-        send=Sender(into, requested).send, requested=requested, clock=clock, arrived=arrived
+        send=Sender(into, requested).send,
+        for_screen=Sender(into, requested, frame_s=1.0).send,
+        requested=requested,
+        clock=clock,
+        arrived=arrived,
     )
     os.close(out)
     os.close(into)
@@ -119,6 +123,43 @@ def test_news_comes_at_once(sender):
     for item in (LINKS, ITEMS[2], LINKS):
         sender.send(item)
         assert sender.arrived() == [item]
+
+
+def test_for_a_screen_counters_are_sent_once_a_second_after_the_start(sender):
+    def sent_at(seconds: float, step_s: float) -> list[int]:
+        numbers = []
+        for _ in range(round(seconds / step_s)):
+            sender.clock.now += step_s
+            sender.for_screen(LINKS)
+            numbers.append(len(sender.arrived()))
+        return numbers
+
+    assert sent_at(5.0, 0.25) == [1] * 20
+    assert sent_at(3.0, 0.25) == [0, 0, 0, 4] * 3
+    assert sent_at(3.0, 0.1) == ([0] * 9 + [10]) * 3
+    assert sent_at(6.0, 2.0) == [1] * 3, "a longer interval than that of the frames"
+
+
+def test_for_a_screen_events_are_sent_at_once_with_what_waits(sender):
+    sender.clock.now += 10.0
+    for item in (LINKS, HOST, LINKS):
+        sender.for_screen(item)
+    assert sender.arrived() == [LINKS]
+    sender.clock.now += 0.1
+    sender.for_screen(ITEMS[2])
+    assert sender.arrived() == [HOST, LINKS, ITEMS[2]]
+
+
+def test_for_a_screen_items_are_sent_once_a_second_without_counters(sender):
+    sender.clock.now += 10.0
+    sender.for_screen(LINKS)
+    assert sender.arrived() == [LINKS]
+    sender.clock.now += 0.95
+    sender.for_screen(HOST)
+    assert sender.arrived() == [], "counters are about to come"
+    sender.clock.now += 0.1
+    sender.for_screen()
+    assert sender.arrived() == [HOST]
 
 
 def test_nothing_is_sent_for_no_items(sender):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nvltop.model import Inventory, Item, Reading, Tick, known
-from nvltop.sampler import client, launch
+from nvltop.sampler import client, launch, worker_process
 from nvltop.sampler.client import Worker
 from nvltop.sampler.protocol import WORKER_NAME, WorkerConfig, deadline_s
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
@@ -135,6 +135,25 @@ def test_a_worker_whose_driver_was_exchanged_is_followed_by_a_fresh_one(monkeypa
     until(source, lambda items: "links" in groups(items))
     assert source.tick().note == "the driver was unloaded or replaced; reading has restarted"
     source.close()
+
+
+BATCHED_AT_ONCE = launch.BOOT.replace("from", "import nvltop.sampler.pipe as p; p.START_S = -1.0; from", 1)
+
+
+@pytest.mark.parametrize("pipe_bytes", [4096, worker_process.PIPE_BYTES])
+def test_for_a_screen_the_readings_of_a_second_arrive_whole_whatever_fits_into_the_pipe(
+    monkeypatch, pipe_bytes
+):
+    monkeypatch.setattr(worker_process, "PIPE_BYTES", pipe_bytes)
+    monkeypatch.setattr(launch, "BOOT", BATCHED_AT_ONCE)
+    source = Worker(0.1, ("dgx-h100", "training"), frame_s=1.0)
+    until(source, lambda items: "links" in groups(items))
+    wait(source, PATIENCE_S)
+    items = until(source, bool)
+    source.close()
+    read_s = [item.start_s for item in items if isinstance(item, Reading) and item.group == "links"]
+    assert 0.7 < max(read_s) - min(read_s) < 1.5
+    assert len({item.gpu for item in items if isinstance(item, Reading) and item.group == "links"}) == 8
 
 
 def test_a_node_without_driver_says_so():

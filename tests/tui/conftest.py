@@ -125,7 +125,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def script(bench, node_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
     # Frames come from the test alone, on a busy machine as well.
-    monkeypatch.setattr(frame_scheduler, "MAX_FRAME_AGE_S", 1e9)
+    monkeypatch.setattr(frame_scheduler, "MAX_IDLE_FRAMES", 1e9)
 
     def make(node: str = "dgx-h100", scenario: str = "training", seconds: float = 3.0) -> Script:
         return Script(bench, node_clock, node, scenario, seconds)

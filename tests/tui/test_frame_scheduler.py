@@ -11,12 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.tui.shell.frame_scheduler import (
-    MAX_FRAME_AGE_S,
-    MIN_SPACING,
-    UNFOCUSED_INTERVAL_S,
-    FrameScheduler,
-)
+from nvltop.tui.shell.frame_scheduler import START_S, FrameScheduler, FrameTimes, live_times, replay_times
 
 FD = 7
 
@@ -61,11 +56,12 @@ class Loop:
 class Screen:
     """Draws in turn, and folds what has arrived."""
 
-    def __init__(self, interval_s: float, focused: bool = True) -> None:
+    def __init__(self, interval_s: float, running_s: float = START_S) -> None:
         self.loop = Loop()
         self.waiting = 0
         self.drawn: list[float] = []
-        self.frames = FrameScheduler(self.draw, lambda: interval_s, lambda: focused)
+        self.times = live_times(interval_s, running_s)
+        self.frames = FrameScheduler(self.draw, lambda _: self.times)
 
     def draw(self) -> None:
         self.frames.frame_started()
@@ -100,14 +96,14 @@ def on(monkeypatch):
 @given(
     st.lists(st.floats(0.0, 2.0), max_size=30),
     st.sampled_from([0.1, 0.25, 1.0, 5.0]),
-    st.booleans(),
+    st.sampled_from([0.0, START_S]),
 )
-def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, focused):
+def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, running_s):
     with pytest.MonkeyPatch.context() as patch:
-        screen = Screen(interval_s, focused)
+        screen = Screen(interval_s, running_s)
         patch.setattr(asyncio, "get_running_loop", lambda: screen.loop)
         screen.draw()
-        apart_s = MIN_SPACING * max(interval_s, 0.0 if focused else UNFOCUSED_INTERVAL_S)
+        apart_s = screen.times.earliest_s
         for gap in gaps:
             screen.arrive(screen.loop.now + gap)
             assert not screen.waiting or screen.due_s() <= screen.drawn[-1] + apart_s, "what waits is drawn"
@@ -116,7 +112,7 @@ def test_all_that_arrives_is_drawn_in_time_and_not_too_often(gaps, interval_s, f
 
 
 @given(st.lists(st.floats(0.0, 10.0), max_size=10), st.sampled_from([0.1, 0.25, 1.0, 5.0]))
-def test_a_picture_is_never_older_than_two_intervals_or_half_a_second(gaps, interval_s):
+def test_a_picture_is_never_older_than_two_intervals_or_one_and_a_half_seconds(gaps, interval_s):
     with pytest.MonkeyPatch.context() as patch:
         screen = Screen(interval_s)
         patch.setattr(asyncio, "get_running_loop", lambda: screen.loop)
@@ -125,15 +121,12 @@ def test_a_picture_is_never_older_than_two_intervals_or_half_a_second(gaps, inte
         for gap in gaps:
             screen.arrive(screen.loop.now + gap)
             between = zip(screen.drawn, [*screen.drawn[1:], screen.loop.now], strict=True)
-            assert (
-                max(after - before for before, after in between)
-                <= max(MAX_FRAME_AGE_S, 2 * interval_s) + 1e-6
-            )
+            assert max(after - before for before, after in between) <= max(1.5, 2 * interval_s) + 1e-6
 
 
 def test_what_comes_after_a_rest_is_drawn_at_once(on):
     screen = on(0.25)
-    screen.arrive(screen.loop.now + 0.3)
+    screen.arrive(screen.loop.now + 1.0)
     assert screen.drawn[-1] == screen.loop.now
 
 
@@ -141,7 +134,7 @@ def test_the_source_wakes_nobody_while_a_picture_is_due(on):
     screen = on(0.25)
     screen.arrive(screen.loop.now + 0.01)
     assert not screen.loop.readers
-    screen.loop.until(screen.loop.now + 0.25)
+    screen.loop.until(screen.loop.now + 0.9)
     assert list(screen.loop.readers) == [FD]
 
 
@@ -174,20 +167,40 @@ def test_nothing_is_drawn_after_the_end(on):
 
 
 @pytest.mark.parametrize(
-    ("interval_s", "focused", "drawn_after_s"),
-    [(0.25, True, 0.225), (1.0, True, 0.9), (0.25, False, 0.9), (5.0, False, 4.5)],
+    ("interval_s", "running_s", "earliest_s", "latest_s"),
+    [
+        (0.1, 0.0, 0.09, 0.2),
+        (0.25, 4.9, 0.225, 0.5),
+        (0.25, 5.0, 0.9, 1.5),
+        (1.0, 0.0, 0.9, 2.0),
+        (1.0, 60.0, 0.9, 2.0),
+        (5.0, 60.0, 4.5, 10.0),
+    ],
 )
-def test_the_shortest_time_between_two_frames(on, interval_s, focused, drawn_after_s):
-    screen = on(interval_s, focused)
-    begun = screen.loop.now
-    screen.arrive(begun + 0.01)
-    assert screen.due_s() == pytest.approx(begun + drawn_after_s)
+def test_a_live_screen_is_drawn_once_a_second_or_interval_after_the_first_seconds(
+    interval_s, running_s, earliest_s, latest_s
+):
+    assert live_times(interval_s, running_s) == pytest.approx((earliest_s, latest_s))
 
 
 @pytest.mark.parametrize(
-    ("interval_s", "focused", "drawn_after_s"),
-    [(0.1, True, 0.5), (0.25, True, 0.5), (1.0, True, 2.0), (0.1, False, 2.0)],
+    ("interval_s", "speed", "latest_s"),
+    [(0.25, 1.0, 1.0), (0.25, 0.25, 1.0), (0.25, 2.0, 0.5), (0.25, 64.0, 0.25), (2.0, 1.0, 2.0)],
 )
-def test_the_longest_time_between_two_frames(on, interval_s, focused, drawn_after_s):
-    screen = on(interval_s, focused)
-    assert screen.due_s() == pytest.approx(screen.loop.now + drawn_after_s)
+def test_a_replay_is_drawn_as_often_as_a_live_screen_and_a_faster_one_more_often(interval_s, speed, latest_s):
+    assert replay_times(interval_s, speed) == pytest.approx((0.9 * interval_s, latest_s))
+
+
+def test_the_time_since_the_start_decides(on):
+    screen = on(0.25)
+    asked: list[float] = []
+
+    def times(running_s: float) -> FrameTimes:
+        asked.append(running_s)
+        return live_times(0.25, running_s)
+
+    screen.frames._times = times
+    screen.frames.start(FD)
+    screen.loop.now += 3.0
+    screen.draw()
+    assert asked == [0.0, 3.0]

@@ -17,6 +17,8 @@ from nvltop.model import Check, Finding, Missing, Pending, Severity
 
 RULE_INTERVAL_S: Final = 1.0
 """Interval at which the rules are evaluated, seconds; nothing they use is read more often."""
+EARLY_S: Final = 0.1
+"""Time by which an evaluation may come early, seconds: ticks that follow readings are not quite regular."""
 
 
 class RuleEngine:
@@ -41,8 +43,8 @@ class RuleEngine:
         return self._tracker.past
 
     def due(self, now_s: float) -> bool:
-        """Return whether `RULE_INTERVAL_S` has passed since the last evaluation."""
-        return self._evaluated_s is None or now_s - self._evaluated_s >= RULE_INTERVAL_S
+        """Return whether `RULE_INTERVAL_S` has passed since the last evaluation, less `EARLY_S`."""
+        return self._evaluated_s is None or now_s - self._evaluated_s >= RULE_INTERVAL_S - EARLY_S
 
     def evaluate(self, rule_input: RuleInput) -> None:
         """Evaluate all rules and update findings, pending conditions and checks."""

@@ -134,7 +134,7 @@ class ViewState:
     ) -> SparkShape:
         """Return the shape of a sparkline of `cells` columns; its `seconds()` are the time that it covers.
 
-        `every_s` is the time between two readings of the series if that is not the refresh interval.
+        `every_s` is the time between two readings of the series if that is not the interval of the links.
         """
         half_s = max(self.frame.tick.interval_s, every_s, self.spark_cell_s / 2)
         style = self.spark_style if self.glyphs is UNICODE else ASCII_LEVELS

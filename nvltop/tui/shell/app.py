@@ -29,7 +29,7 @@ from nvltop.tui.shell.alerts import Alerts
 from nvltop.tui.shell.command_palette import system_commands
 from nvltop.tui.shell.comparison_control import FILE, MAX_PATH_CHARS, PLACEHOLDER, ComparisonControl
 from nvltop.tui.shell.feed import Feed
-from nvltop.tui.shell.frame_scheduler import FrameScheduler
+from nvltop.tui.shell.frame_scheduler import FrameScheduler, FrameTimes, live_times, replay_times
 from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, early_exit
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.shell.playback import GO_TO_EXAMPLES, Playback
@@ -88,7 +88,7 @@ class Nvltop(TerminalApp):
         self._alerts = Alerts(settings.alert)
         self._only: list[str] | None = None
         """UUIDs of the GPUs to list; None for all."""
-        self._frames = FrameScheduler(self.step, lambda: self.settings.interval_s, lambda: self.app_focus)
+        self._frames = FrameScheduler(self.step, self._frame_times)
         self._frame_count = 0
         self._cost = ScreenCost()
         self._styles = StyleTable()
@@ -178,9 +178,6 @@ class Nvltop(TerminalApp):
         self._frames.start(self.recording.fileno())
         if self.feed.has_data:
             self.call_after_refresh(self.step)
-        if self._playback:
-            # Only the clock says when items of a recording are due.
-            self.set_interval(self.settings.interval_s, self.step)
         if not self.is_headless:
             self.set_timer(STARTUP_S, freeze_startup_objects)
         if self.fallback:
@@ -213,6 +210,12 @@ class Nvltop(TerminalApp):
     def data_ready(self) -> None:
         """Draw what was folded, unless the last frame was just now."""
         self._frames.data_ready()
+
+    def _frame_times(self, running_s: float) -> FrameTimes:
+        interval_s = self.settings.interval_s
+        if self._playback:
+            return replay_times(interval_s, self._playback.speed)
+        return live_times(interval_s, running_s)
 
     def step(self) -> None:
         """Draw one frame: the state of the node with all items that have arrived."""

@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
+
+from nvltop.config.settings import FRAME_INTERVAL_S
 
 MIN_SPACING: Final = 0.9
-"""Minimum time between two frames, as a share of the interval; readings may arrive a little early."""
-UNFOCUSED_INTERVAL_S: Final = 1.0
-"""Minimum time between two frames while the terminal does not have the focus, seconds."""
-MAX_FRAME_AGE_S: Final = 0.5
-"""Age of a frame, in seconds, after which another is drawn even if nothing arrived.
+"""Minimum time between two frames, as a share of their interval; readings may arrive a little early."""
+MAX_IDLE_FRAMES: Final = 1.5
+"""Time after which a frame is drawn even if nothing arrived, in intervals of frames."""
+MAX_IDLE_READINGS: Final = 2.0
+"""The same in intervals of readings; the longer of both applies."""
+START_S: Final = 5.0
+"""Time after the start in which each reading is drawn, so that the first rates are shown at once, seconds."""
 
-Twice the interval if that is longer.
-"""
+
+class FrameTimes(NamedTuple):
+    """When the next frame is drawn, in seconds after the last one."""
+
+    earliest_s: float
+    """With items that have arrived."""
+    latest_s: float
+    """Without any: ages grow, and a hung call must be shown."""
+
+
+def live_times(interval_s: float, running_s: float) -> FrameTimes:
+    """Return when a frame of a live source is drawn, `running_s` after the start."""
+    every_s = max(interval_s, 0.0 if running_s < START_S else FRAME_INTERVAL_S)
+    return FrameTimes(MIN_SPACING * every_s, max(MAX_IDLE_FRAMES * every_s, MAX_IDLE_READINGS * interval_s))
+
+
+def replay_times(interval_s: float, speed: float) -> FrameTimes:
+    """Return when a frame of a replay is drawn: at normal speed as often as that of a live source.
+
+    Only the clock says when items are due. What arrives between is the rest of a long jump.
+    """
+    return FrameTimes(MIN_SPACING * interval_s, max(interval_s, FRAME_INTERVAL_S / max(1.0, speed)))
 
 
 class FrameScheduler:
     """Calls `draw` when a frame is due; `draw` calls `frame_started`, also when something else calls it."""
 
-    def __init__(
-        self, draw: Callable[[], None], interval_s: Callable[[], float], focused: Callable[[], bool]
-    ) -> None:
+    def __init__(self, draw: Callable[[], None], times: Callable[[float], FrameTimes]) -> None:
+        """Draw frames by `times`, which is called with the seconds since the start."""
         self._draw = draw
-        self._interval_s = interval_s
-        self._focused = focused
+        self._times = times
+        self._started_at = 0.0
         self._listening = -1
         self._drawn_at = 0.0
         self._pending: asyncio.TimerHandle | None = None
@@ -34,8 +57,9 @@ class FrameScheduler:
 
     def start(self, fd: int) -> None:
         """Start to draw; items arrive on the descriptor `fd`."""
+        self._started_at = asyncio.get_running_loop().time()
         self.listen(fd)
-        self._schedule_idle_frame(asyncio.get_running_loop().time())
+        self._schedule_idle_frame(self._started_at)
 
     def stop(self) -> None:
         """Draw no more frames: the screens are removed before the event loop ends."""
@@ -62,7 +86,7 @@ class FrameScheduler:
     def data_ready(self) -> None:
         """Draw the items that have arrived, now or as soon as the next frame may be drawn."""
         loop = asyncio.get_running_loop()
-        due = self._drawn_at + MIN_SPACING * self._min_interval_s()
+        due = self._drawn_at + self._times(loop.time() - self._started_at).earliest_s
         if loop.time() >= due:
             self._draw()
             return
@@ -84,10 +108,5 @@ class FrameScheduler:
             return
         if self._idle_timer:
             self._idle_timer.cancel()
-        due = since + max(MAX_FRAME_AGE_S, 2 * self._min_interval_s())
+        due = since + self._times(since - self._started_at).latest_s
         self._idle_timer = asyncio.get_running_loop().call_at(due, self._draw)
-
-    def _min_interval_s(self) -> float:
-        """Return the minimum time between two frames."""
-        # A terminal without the focus may still be visible, so it is updated, but less often.
-        return self._interval_s() if self._focused() else max(UNFOCUSED_INTERVAL_S, self._interval_s())

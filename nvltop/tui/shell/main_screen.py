@@ -41,8 +41,8 @@ class MainScreen(TabbedScreen):
         Binding("b", "app.compare", "Compare with an earlier moment or a file, or end it"),
         Binding("escape", "app.end_comparison", "End the comparison"),
         Binding("a", "app.acknowledge", "Acknowledge the events"),
-        Binding("plus,equals_sign", "interval(1)", "Longer refresh interval"),
-        Binding("minus", "interval(-1)", "Shorter refresh interval"),
+        Binding("plus,equals_sign", "interval(1)", "Longer interval of the readings"),
+        Binding("minus", "interval(-1)", "Shorter interval of the readings"),
         # These have priority over the keys of the tabs, but only in a replay.
         Binding("space", "app.replay('pause')", "Replay: stop, or continue", priority=True),
         Binding("full_stop", "app.replay('step')", "Replay: one frame forward", priority=True),
@@ -56,7 +56,7 @@ class MainScreen(TabbedScreen):
     ]
 
     class IntervalRequested(Message):
-        """Message: the user wants a longer (1) or shorter (-1) refresh interval."""
+        """Message: the user wants a longer (1) or shorter (-1) interval of the readings."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
@@ -120,7 +120,7 @@ class MainScreen(TabbedScreen):
         return message.link if message.link in ports else next(iter(ports), None)
 
     def action_interval(self, by: int) -> None:
-        """Use the next longer or shorter refresh interval."""
+        """Use the next longer or shorter interval of the readings."""
         if not self._view.replay:
             self.post_message(self.IntervalRequested(by))
 

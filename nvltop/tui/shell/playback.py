@@ -29,6 +29,11 @@ class Playback:
         self._marker = FindingMarker()
         self._message = ""
 
+    @property
+    def speed(self) -> float:
+        """Recorded seconds per second."""
+        return self._replay.speed
+
     def add_marks(self, findings: Sequence[Finding], mono_s: float) -> None:
         """Mark new findings on the timeline, at the position of the replay."""
         for mark in self._marker.marks(findings, mono_s):

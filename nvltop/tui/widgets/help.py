@@ -100,9 +100,10 @@ WHY DOES nccl-tests REPORT ANOTHER NUMBER?
   fewer bytes cross the links than busbw suggests.
 
 DOES WATCHING DISTURB THE TRAINING?
-  nvltop reads the counters with one driver call for each GPU and refresh, and
+  nvltop reads the counters with one driver call per GPU and interval, and
   other values at most once a second. If the driver is slow, it reads less
-  often, and shows this.
+  often, and shows this. The screen is drawn once a second, or once in an
+  interval if that is longer, and at once after a key.
 
 Esc, q or F1 closes this help."""
 

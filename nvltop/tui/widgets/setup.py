@@ -104,7 +104,7 @@ def _alert(method: str) -> SettingLine:
 
 SETTING_LINES: Final[tuple[SettingLine, ...]] = (
     _plain("Theme", "theme", THEMES),
-    _plain("Refresh every (s)", "interval_s", INTERVALS_S),
+    _plain("Read every (s)", "interval_s", INTERVALS_S),
     _plain("Units of traffic", "units", UNITS),
     _plain("Below the GPUs", "layout", LAYOUTS),
     _plain("Unicode", "unicode", (True, False)),
