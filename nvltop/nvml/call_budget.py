@@ -78,6 +78,8 @@ class PacedReader:
     def __init__(self, budget: CallBudget, name: str) -> None:
         self._budget, self._name = budget, name
         self._costs: deque[float] = deque(maxlen=COST_SAMPLES)
+        self._cost_s = 0.0
+        """Median of `_costs`, seconds."""
         self._last_s = self._stopped_until_s = -math.inf
         self._note_interval_s = 0.0
         """Interval that the note gives, seconds."""
@@ -114,6 +116,7 @@ class PacedReader:
         """Record that a reading was taken now, and the time that it spent in the driver."""
         self._budget.spend(seconds)
         self._costs.append(seconds)
+        self._cost_s = median(self._costs)
         self._last_s = now
 
     @property
@@ -122,7 +125,7 @@ class PacedReader:
         if len(self._costs) < MIN_COST_SAMPLES:
             return 0.0
         left = self._budget.available_share
-        return median(self._costs) / left if left else math.inf
+        return self._cost_s / left if left else math.inf
 
     @property
     def _costly(self) -> bool:
@@ -132,5 +135,5 @@ class PacedReader:
     @property
     def _why(self) -> str:
         if self._costly:
-            return f"it takes {1000 * median(self._costs):.1f} ms in the driver"
+            return f"it takes {1000 * self._cost_s:.1f} ms in the driver"
         return f"other driver calls on this GPU take {100 * self._budget.other_share:.1f} % of the time"

@@ -11,7 +11,8 @@ import os
 import struct
 import threading
 import time
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from nvltop.model import Call
 
@@ -44,24 +45,27 @@ class CallTracker:
         self.driver_s_by_gpu: dict[int, float] = {}
         """Time spent in driver calls on each GPU, seconds, by NVML index."""
 
-    def begin(self, function: str, gpu: int | None) -> float:
-        """Record that this thread is about to call `function`; return the start time."""
-        now = time.monotonic()
-        offset, name = self._slot()
-        index = -1 if gpu is None else gpu
-        SLOT.pack_into(self._memory, offset, now, index, name, function.encode()[:44])
-        return now
+    def run(self, function: Callable[..., Any], args: Sequence[Any], gpu: int | None) -> Any:
+        """Call a driver function, about the GPU with this NVML index; return its result.
 
-    def end(self, function: str, start: float, gpu: int | None = None) -> None:
-        """Record that a call, which was about `gpu`, has returned."""
-        now = time.monotonic()
-        _START.pack_into(self._memory, self._slot()[0], 0.0)
-        # Without a lock, two threads may lose a count. That is acceptable for a cost figure.
-        self.calls += 1
-        if function not in WAITING_CALLS:
-            self.driver_s += now - start
-            if gpu is not None:
-                self.driver_s_by_gpu[gpu] = self.driver_s_by_gpu.get(gpu, 0.0) + now - start
+        The table shows the call from before it starts until it has returned or raised an exception.
+        """
+        name = function.__name__
+        offset, thread = self._slot()
+        start_s = time.monotonic()
+        # `struct` truncates a name that is too long.
+        SLOT.pack_into(self._memory, offset, start_s, -1 if gpu is None else gpu, thread, name.encode())
+        try:
+            return function(*args)
+        finally:
+            took_s = time.monotonic() - start_s
+            _START.pack_into(self._memory, offset, 0.0)
+            # Without a lock, two threads may lose a count. That is acceptable for a cost figure.
+            self.calls += 1
+            if name not in WAITING_CALLS:
+                self.driver_s += took_s
+                if gpu is not None:
+                    self.driver_s_by_gpu[gpu] = self.driver_s_by_gpu.get(gpu, 0.0) + took_s
 
     def in_flight(self, before_s: float = math.inf) -> tuple[Call, ...]:
         """Return the calls that have not returned, optionally only those that began before a time."""
@@ -97,7 +101,7 @@ class CallTracker:
             with self._lock:
                 index = min(self._taken, SLOTS - 1)
                 self._taken += 1
-            name = threading.current_thread().name.encode()[:16]
+            name = threading.current_thread().name.encode()
             slot = self._local.slot = (index * SLOT.size, name)
         return slot
 

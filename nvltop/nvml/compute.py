@@ -44,7 +44,7 @@ class ComputeReader:
 
     def __init__(self, driver: Driver, device: Device, gpm: Gpm) -> None:
         self._device, self._gpm = device, gpm
-        self._stream = GpmStream(gpm)
+        self._stream = GpmStream(gpm, GPM_METRICS)
         self._budget = CallBudget(driver.tracker, device.index)
         self._paced_gpm = PacedReader(self._budget, "GPM")
         self._utilization = UtilizationReader(driver, device)
@@ -78,7 +78,7 @@ class ComputeReader:
             self._powers.append((counters.start_s, power_w))
         if self._gpm.unavailable(now) is None:
             if self._paced_gpm.due(now, 0.0, counters.start_s - start_s):
-                span = self._stream.read(GPM_METRICS, MAX_GPM_SPAN_S)
+                span = self._stream.read(MAX_GPM_SPAN_S)
                 if span is not TOO_SOON:
                     self._paced_gpm.record(time.monotonic() - now, now)
                 return [self._from_gpm(span, power_w)] if isinstance(span, GpmSpan) else []

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from nvltop.model import (
     NOT_READ,
@@ -230,12 +230,7 @@ class CounterReader:
         if values != self._values:
             self.changed_s = sample.end_s if self._values else self.changed_s
             self._values = values
-        unit = source.unit_bytes
-        totals = [
-            v if isinstance(v, Missing) else v * unit if v >= 0 else Missing(f"implausible value {v}")
-            for v in values
-        ]
-        tx, rx = split_tx_rx(totals)
+        tx, rx = split_tx_rx(_in_bytes(values, source.unit_bytes))
         stamps = tuple(sample.values[source].stamps_us)
         if stamps.count(stamps[0]) == len(stamps):
             stamps = stamps[:1] if stamps[0] > 0 else ()
@@ -258,6 +253,18 @@ class CounterReader:
             wall_s=wall,
             data=LinkCounters(source.counter, source.scope, (why,) * n, (why,) * n),
         )
+
+
+def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> list[Maybe[int]]:
+    """Return counts in units of `unit_bytes` as bytes; negative counts are missing."""
+    if Missing not in map(type, values):
+        numbers = cast(list[int], values)
+        if min(numbers, default=0) >= 0:
+            return [v * unit_bytes for v in numbers]
+    return [
+        v if isinstance(v, Missing) else v * unit_bytes if v >= 0 else Missing(f"implausible value {v}")
+        for v in values
+    ]
 
 
 def _any_read(sample: Maybe[CounterSample]) -> bool:

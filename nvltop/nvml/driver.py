@@ -1,12 +1,12 @@
 """NVML calls: each returns a value, or `Missing` with NVML's reason.
 
-Nothing outside `nvltop.nvml` imports `pynvml`. Each call is recorded in the `Watch` while it lasts.
+Nothing outside `nvltop.nvml` imports `pynvml`. Each call is recorded in the `CallTracker` while it lasts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import pynvml
@@ -89,15 +89,12 @@ class Driver:
 
     def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
         """Call a `pynvml` function; return its result, or `Missing` with the reason of the failure."""
-        start = self.tracker.begin(function.__name__, gpu)
         try:
-            answer = function(*args)
+            answer = self.tracker.run(function, args, gpu)
         except pynvml.NVMLError as error:
             return reason(error.value)
         except UnicodeDecodeError:
             return UNDECODABLE
-        finally:
-            self.tracker.end(function.__name__, start, gpu)
         return clean(answer) if isinstance(answer, str) else answer
 
 
@@ -108,9 +105,9 @@ class UnsupportedCache:
     """Time until an unsupported call is tried again, seconds; another driver may have been loaded."""
 
     def __init__(self) -> None:
-        self._until: dict[str, tuple[float, Missing]] = {}
+        self._until: dict[Hashable, tuple[float, Missing]] = {}
 
-    def get(self, key: str, now: float, read: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, now: float, read: Callable[[], Any]) -> Any:
         """Return the result of `read`, or the cached reason why it is unsupported."""
         cached = self._until.get(key)
         if cached and now < cached[0]:

@@ -17,6 +17,7 @@ from nvltop.nvml.driver import Driver, reason
 
 ALL_LINKS: Final = 0xFFFFFFFF
 """Scope id of the sum over a GPU's links."""
+_ENTRY_BYTES: Final = sizeof(pynvml.c_nvmlFieldValue_t)
 
 
 class _Column:
@@ -26,15 +27,15 @@ class _Column:
         size = struct.calcsize(code)
         begin = getattr(pynvml.c_nvmlFieldValue_t, member).offset
         self._code = code
-        self._where = slice(begin // size, None, sizeof(pynvml.c_nvmlFieldValue_t) // size)
+        self._where = slice(begin // size, None, _ENTRY_BYTES // size)
 
     def of(self, entries: bytearray) -> list[Any]:
         return memoryview(entries).cast(self._code)[self._where].tolist()
 
 
 _STAMP: Final = _Column("timestamp", "q")
-_VALUE_TYPE: Final = _Column("valueType", "I")
-_RETURN_CODE: Final = _Column("nvmlReturn", "I")
+_STATUS: Final = _Column("valueType", "Q")
+"""Type of the value in the lower half, return code in the upper: all machines with NVML are little-endian."""
 _DOUBLE: Final = 0
 """nvmlValueType_t of a double."""
 _SIGNED: Final = (4, 5)
@@ -92,14 +93,19 @@ def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # 
 
 
 def _values(entries: bytearray) -> list[Maybe[int]]:
-    codes, kinds = _RETURN_CODE.of(entries), _VALUE_TYPE.of(entries)
-    columns = {kind: _of_kind(kind, entries, len(kinds)) for kind in set(kinds)}
-    if len(columns) == 1 and not any(codes):
-        return columns[kinds[0]]
-    return [
-        reason(code) if code else columns[kind][i]
-        for i, (code, kind) in enumerate(zip(codes, kinds, strict=True))
-    ]
+    statuses = _STATUS.of(entries)
+    first = statuses[0]
+    values = _of_status(first, entries, len(statuses))
+    if statuses.count(first) < len(statuses):
+        for i in [i for i, status in enumerate(statuses) if status != first]:
+            (values[i],) = _of_status(statuses[i], entries[i * _ENTRY_BYTES : (i + 1) * _ENTRY_BYTES], 1)
+    return values
+
+
+def _of_status(status: int, entries: bytearray, count: int) -> list[Maybe[int]]:
+    """Return the values of the entries, as if all had this status."""
+    kind, code = status & 0xFFFFFFFF, status >> 32
+    return [reason(code)] * count if code else _of_kind(kind, entries, count)
 
 
 def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:

@@ -116,7 +116,7 @@ class GaugeReader:
 
     def _call(self, now: float, function: Any, *args: Any) -> Any:
         return self._unsupported.get(
-            function.__name__ + repr(args),
+            (function, *args),
             now,
             lambda: self.driver.call(function, self.device.handle, *args, gpu=self.device.index),
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 import weakref
+from collections.abc import Sequence
+from ctypes import sizeof
 from typing import Any, Final, NamedTuple
 
 import pynvml
@@ -24,6 +27,10 @@ MAX_MIB_PER_S: Final = 1e7
 NO_PERMISSION_NOTE: Final = (
     "GPM: no permission; run as root, or load the nvidia module with NVreg_RestrictProfilingToAdminUsers=0"
 )
+
+
+_METRIC: Final = struct.Struct(f"@4xId{sizeof(pynvml.c_nvmlGpmMetric_t) - struct.calcsize('@4xId')}x")
+"""Return code and value of an `nvmlGpmMetric_t`; the id is before them, its description after them."""
 
 
 class GpmSpan(NamedTuple):
@@ -76,17 +83,26 @@ class Gpm:
 class GpmStream:
     """Metrics of one GPU from each reading to the next. Use it from one thread only."""
 
-    def __init__(self, gpm: Gpm) -> None:
+    def __init__(self, gpm: Gpm, metrics: Sequence[int]) -> None:
+        """Initialize the stream of the metrics with these ids."""
         self._gpm = gpm
-        self._request = pynvml.c_nvmlGpmMetricsGet_t()
+        memory = bytearray(sizeof(pynvml.c_nvmlGpmMetricsGet_t))
+        self._request = pynvml.c_nvmlGpmMetricsGet_t.from_buffer(memory)
         self._request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        self._request.numMetrics = len(metrics)
+        for slot, metric in zip(self._request.metrics, metrics, strict=False):
+            slot.metricId, slot.nvmlReturn = metric, pynvml.NVML_ERROR_UNKNOWN
+        begin = pynvml.c_nvmlGpmMetricsGet_t.metrics.offset
+        self._answer = memoryview(memory)[begin : begin + len(metrics) * _METRIC.size]
+        """The part of the request that the driver fills in."""
+        self._unanswered = bytes(self._answer)
         self._buffers: list[Any] = []
         """At most two allocated buffers; the last one holds the sample taken at `_last_s`."""
         self._last_s: float | None = None
         # The finalizer makes no driver call: it may run during one and would wait for its lock.
         weakref.finalize(self, gpm.driver.unused_samples.extend, self._buffers).atexit = False
 
-    def read(self, metrics: tuple[int, ...], longest_s: float) -> Maybe[GpmSpan]:
+    def read(self, longest_s: float) -> Maybe[GpmSpan]:
         """Take a sample, and return the metrics of the time since the last one.
 
         Samples further apart than `longest_s` are not compared.
@@ -104,7 +120,7 @@ class GpmStream:
         self._last_s = now
         if last_s is None or now - last_s > longest_s:
             return NOT_READ
-        values = self._metrics(metrics)
+        values = self._metrics()
         return values if isinstance(values, Missing) else GpmSpan(last_s, now, values)
 
     def _sample(self) -> Missing | None:
@@ -124,20 +140,15 @@ class GpmStream:
         buffers.append(buffers.pop(0))
         return None
 
-    def _metrics(self, metrics: tuple[int, ...]) -> Maybe[tuple[Maybe[float], ...]]:
+    def _metrics(self) -> Maybe[tuple[Maybe[float], ...]]:
         request = self._request
-        request.numMetrics = len(metrics)
         request.sample1, request.sample2 = self._buffers
-        for slot, metric in zip(request.metrics, metrics, strict=False):
-            # A metric that the driver does not fill in must not repeat its last value.
-            slot.metricId, slot.nvmlReturn, slot.value = metric, pynvml.NVML_ERROR_UNKNOWN, 0.0
+        # A metric that the driver does not fill in must not repeat its last value.
+        self._answer[:] = self._unanswered
         answer = self._gpm.driver.call(pynvml.nvmlGpmMetricsGet, request, gpu=self._gpm.device.index)
         if isinstance(answer, Missing):
             return answer
-        return tuple(
-            reason(slot.nvmlReturn) if slot.nvmlReturn else slot.value
-            for slot in request.metrics[: len(metrics)]
-        )
+        return tuple([reason(code) if code else value for code, value in _METRIC.iter_unpack(self._answer)])
 
 
 def percent_to_share(percent: Maybe[float]) -> Maybe[float]:

@@ -15,6 +15,7 @@ from nvltop.nvml.pcie import PcieReader
 GPM_PCIE: Final = (20, 21)
 GPM_C2C: Final = (100, 101)
 """GPM metric ids of TX and RX, in MiB/s."""
+GPM_METRICS: Final = (*GPM_COMPUTE, *GPM_PCIE, *GPM_C2C)
 MAX_GPM_SPAN_S: Final = 60.0
 """Longest time between two GPM samples that are compared, seconds."""
 MAX_GPM_SHARE: Final = 0.004
@@ -38,6 +39,7 @@ class HostTrafficReader:
 
     pcie: PcieReader
     gpm: GpmStream
+    """Stream of `GPM_METRICS`."""
     _gpm_cost_s: float = field(default=0.0, init=False)
     """Duration of the last GPM sample, seconds."""
     _gpm_next_s: float = field(default=0.0, init=False)
@@ -48,7 +50,7 @@ class HostTrafficReader:
         start_s = time.monotonic()
         if start_s < self._gpm_next_s:
             return HostTraffic(counted, None, NOT_READ, power_w)
-        span = self.gpm.read((*GPM_COMPUTE, *GPM_PCIE, *GPM_C2C), MAX_GPM_SPAN_S)
+        span = self.gpm.read(MAX_GPM_SPAN_S)
         last_cost_s, self._gpm_cost_s = self._gpm_cost_s, time.monotonic() - start_s
         # The smaller of two, because a single sample may take long by chance, as the first one does.
         self._gpm_next_s = start_s + min(last_cost_s, self._gpm_cost_s) / MAX_GPM_SHARE

@@ -32,7 +32,7 @@ from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.fabric import FabricReader
 from nvltop.nvml.gauges import GaugeReader
 from nvltop.nvml.gpm import Gpm, GpmStream
-from nvltop.nvml.host_traffic import HostTrafficReader
+from nvltop.nvml.host_traffic import GPM_METRICS, HostTrafficReader
 from nvltop.nvml.pcie import PcieReader
 from nvltop.nvml.processes import ProcessReader
 from nvltop.nvml.states import StateReader
@@ -62,6 +62,8 @@ class GpuReader:
     """Whether the last reading returned none of the values that this board normally provides."""
     _unread_links: set[int] = field(default_factory=set)
     """Links whose counters could not be read the last time."""
+    _newest: dict[type[Data], Data] = field(default_factory=dict)
+    """Newest values of some groups."""
 
     @classmethod
     def of(cls, driver: Driver, device: Device) -> GpuReader:
@@ -73,7 +75,7 @@ class GpuReader:
             StateReader(driver, device),
             ErrorReader(driver, device),
             GaugeReader(driver, device),
-            HostTrafficReader(PcieReader(driver, device), GpmStream(gpm)),
+            HostTrafficReader(PcieReader(driver, device), GpmStream(gpm, GPM_METRICS)),
             FabricReader(driver, device),
             ProcessReader(driver, device),
             ComputeReader(driver, device, gpm),
@@ -88,7 +90,10 @@ class GpuReader:
             lambda: self.states.any_link_active, with_power=self.compute.has_traffic
         )
         if readings and isinstance(readings[-1].data, LinkCounters):
-            unread = {i for i, v in enumerate(readings[-1].data.tx_bytes) if isinstance(v, Missing)}
+            tx_bytes = readings[-1].data.tx_bytes
+            unread = set()
+            if Missing in map(type, tx_bytes):
+                unread = {i for i, v in enumerate(tx_bytes) if isinstance(v, Missing)}
             if unread != self._unread_links:
                 self.states.recheck(unread ^ self._unread_links)
                 self._unread_links = unread
@@ -148,6 +153,10 @@ class GpuReader:
         end, wall = time.monotonic(), time.time()
         if isinstance(data, Missing):
             return Reading(self.device.uuid, start, end, wall, empty(data), data.reason)
+        if data == self._newest.get(type(data)):
+            # The same object, so that it is encoded and compared once.
+            data = self._newest[type(data)]
+        self._newest[type(data)] = data
         return Reading(self.device.uuid, start, end, wall, data)
 
 

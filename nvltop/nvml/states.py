@@ -48,6 +48,8 @@ class StateReader:
     _states: list[Maybe[LinkState]] = field(default_factory=list, init=False)
     _speeds: list[Maybe[float]] = field(default_factory=list, init=False)
     _next_link: int = field(default=0, init=False)
+    _answer: Maybe[dict[int, list[Maybe[int]]]] = field(default_factory=dict, init=False)
+    """Field values that `_states` and `_speeds` were last read from."""
 
     def read(self) -> Maybe[LinkStates]:
         """Read the links; if each needs a call, read a sixth of them and return the others as last read."""
@@ -102,6 +104,9 @@ class StateReader:
         if not ids:
             return
         values = read_per_link(self.driver, self.device, ids, links)
+        if values == self._answer:
+            return
+        self._answer = values
         if isinstance(values, Missing):
             states: list[Maybe[LinkState]] = [values] * links
             speeds: list[Maybe[float]] = [values] * links

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from enum import Enum
+from operator import attrgetter
+from types import NoneType
 from typing import Any, Final
 
 from nvltop.model import GROUPS, Data, Event, Item, Listening, Missing
@@ -22,8 +24,9 @@ Encoder = Callable[[Any], Any]
 MAX_ENCODED: Final = 512
 """Number of groups of values whose JSON values are kept; the flight recorder encodes 128 items at a time."""
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
-_INTEGERS: Final = {int}
-"""The types in a list of integers."""
+_JSON_TYPES: Final = frozenset((bool, int, str, NoneType))
+"""Types whose values are JSON values themselves; a float is one only if it is finite."""
+_NUMBER_TYPES: Final = frozenset((int, float))
 
 
 def encode(item: Item) -> list[Any]:
@@ -74,7 +77,7 @@ def decode(value: object) -> Item:
 def _plain(value: Any) -> Any:
     """Return JSON values for any value of an item."""
     kind = type(value)
-    if kind is int or kind is str or value is None or kind is bool:
+    if kind in _JSON_TYPES:
         return value
     if kind is float:
         if not math.isfinite(value):
@@ -84,21 +87,28 @@ def _plain(value: Any) -> Any:
         return {"?": value.reason}
     if kind is tuple:
         # Most of the data are counters by link, which need no conversion.
-        return list(value) if set(map(type, value)) == _INTEGERS else [_plain(v) for v in value]
-    if isinstance(value, Enum):
-        return value.value
+        kinds = set(map(type, value))
+        if kinds <= _JSON_TYPES or (kinds <= _NUMBER_TYPES and all(map(math.isfinite, value))):
+            return list(value)
+        return [v if type(v) in _JSON_TYPES else _plain(v) for v in value]
     if kind is dict:
         return {k: _plain(v) for k, v in value.items()}
     if kind in GROUPS:
         return [GROUPS[kind], *_ENCODERS[kind](value)]
-    return _ENCODERS[kind](value)
+    if kind in _ENCODERS:
+        return _ENCODERS[kind](value)
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{kind.__name__} cannot be part of an item")
 
 
 def _encoder(cls: type) -> Encoder:
     names = [f.name for f in fields_of(cls)]
+    # With a single name, an `attrgetter` returns no tuple.
+    fields = attrgetter(*names) if len(names) > 1 else lambda item: (getattr(item, names[0]),)
 
     def encode_fields(item: Any) -> list[Any]:
-        return [_plain(getattr(item, name)) for name in names]
+        return [v if type(v) in _JSON_TYPES else _plain(v) for v in fields(item)]
 
     return encode_fields
 
