@@ -18,6 +18,7 @@ from nvltop.model import (
     NicFrame,
     NicPort,
     NicPorts,
+    NicSpan,
     Reading,
     known,
 )
@@ -38,6 +39,8 @@ MIN_DATA_BYTES_PER_S: Final = 10e9 / 8
 PORT_GONE: Final = "gone"
 NOT_THERE: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
+MAX_SPANS: Final = 16
+"""Number of recent spans in a frame, one a second: several end between two frames at a long interval."""
 NO_SPAN: Final = RateSpan(0.0, 0.0, (NO_SECOND_READING,) * 4)
 
 
@@ -49,6 +52,8 @@ class _PortTrack:
     rate_tracker: RateTracker = field(default_factory=lambda: RateTracker.always_fresh(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
     span: RateSpan = NO_SPAN
+    spans: tuple[NicSpan, ...] = ()
+    """Recent spans, oldest first."""
     read_s: float = 0.0
     fastest: float = 0.0
 
@@ -61,6 +66,9 @@ class _PortTrack:
         values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
         for span in self.rate_tracker.update(time_s, values, (), (limit,) * 4, NIC_INTERVAL_S):
             self.span = span
+            if span.end_s > span.start_s:
+                newest = NicSpan(span.start_s, span.end_s, *span.rates[:2])
+                self.spans = (*self.spans[1 - MAX_SPANS :], newest)
         counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
         self.errors.update(time_s, LinkErrors(counts))
 
@@ -82,6 +90,7 @@ class _PortTrack:
             ip_rx_bytes_per_s=ip_rx,
             errors=errors,
             span_s=(self.span.start_s, self.span.end_s) if self.span.end_s > self.span.start_s else None,
+            spans=self.spans,
             age_s=max(0.0, now_s - self.read_s),
             stale=now_s - self.read_s > max_gap_s(NIC_INTERVAL_S),
         )

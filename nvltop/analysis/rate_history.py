@@ -214,9 +214,13 @@ class RateHistory:
                 self._add((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
         for nic in frame.nics:
             name = nic.nic.device, f"port {nic.port.port}"
-            if span_s := self._new_span(name, nic.span_s):
-                values = [nic.tx_bytes_per_s, nic.rx_bytes_per_s]
-                self._add(name, (nic.port.port,), ("tx", "rx"), span_s, values)
+            block = self._blocks.get(name)
+            newest_s = block.end_s if block else -math.inf
+            for nic_span in nic.spans:
+                if nic_span.end_s > newest_s:
+                    rates = [nic_span.tx_bytes_per_s, nic_span.rx_bytes_per_s]
+                    span_s = nic_span.start_s, nic_span.end_s
+                    self._add(name, (nic.port.port,), ("tx", "rx"), span_s, rates)
 
     @property
     def bucket(self) -> int:

@@ -180,6 +180,17 @@ class GpuFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class NicSpan:
+    """Traffic of a NIC's port between two readings."""
+
+    start_s: float
+    """CLOCK_MONOTONIC."""
+    end_s: float
+    tx_bytes_per_s: Maybe[float]
+    rx_bytes_per_s: Maybe[float]
+
+
+@dataclass(frozen=True, slots=True)
 class NicFrame:
     """One port of a NIC."""
 
@@ -197,6 +208,8 @@ class NicFrame:
     """Error counters that the port has, by the kernel's name."""
     span_s: tuple[float, float] | None = None
     """CLOCK_MONOTONIC of the two readings behind the rates."""
+    spans: tuple[NicSpan, ...] = ()
+    """Recent spans, oldest first: several may have ended since the previous frame."""
     age_s: float = 0.0
     """Seconds since the port was read."""
     stale: bool = False

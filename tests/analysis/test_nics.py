@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.matrix import PciLayout
 from nvltop.analysis.nics import NicTracks
-from nvltop.model import Inventory, Missing, Nic, NicPort, NicPorts, PciLocation, Reading, known
+from nvltop.analysis.rate_history import RateHistory
+from nvltop.model import Frame, Inventory, Missing, Nic, NicPort, NicPorts, PciLocation, Reading, Tick, known
 
 NIC = Nic("mlx5_0", True, PciLocation("0000:18:00.0", ("pci0000:15",), 0))
 PORT = NicPort("mlx5_0", 1, "InfiniBand", "active", "LinkUp", 50e9)
@@ -51,6 +52,24 @@ def test_each_rate_is_what_was_moved_over_its_span(steps):
             start, end = frame.span_s
             moved = counts[int(end)] - counts[int(start)]
             assert frame.tx_bytes_per_s * (end - start) == pytest.approx(moved)
+
+
+@pytest.mark.parametrize("frame_every", [1, 2, 7])
+def test_the_history_contains_every_reading_however_rarely_frames_are_made(frame_every):
+    tracks, history = NicTracks(), RateHistory()
+    tracks.update_nics((NIC,))
+    total = 0
+    for t in range(1000, 1044):
+        total += 1_000_000 * t
+        ports = NicPorts((replace(PORT, tx_bytes=total, rx_bytes=0),))
+        tracks.update(Reading(None, t, t, 1.79e9 + t, ports), ports)
+        if t % frame_every == 0:
+            tick = Tick(float(t), 1.79e9 + t, 1.0)
+            history.add(Frame(Inventory(0.0, 0.0), tick, 0.0, nics=tracks.at(float(t), {})))
+    read = history.readings(("mlx5_0", 1, "tx"))
+    assert list(read.bytes_per_s) == pytest.approx([1e6 * t for t in read.ends_s])
+    assert list(read.ends_s) == list(range(1001, int(read.ends_s[-1]) + 1))
+    assert len(read.ends_s) > 43 - frame_every
 
 
 @pytest.mark.parametrize(
