@@ -52,6 +52,8 @@ SMALL = {
     ),
 }  # fmt: skip
 """Small versions of the demo nodes, for tests that run long or often."""
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+"""Whether to run all combinations of what is independent, and ten times as many examples."""
 # Let programs that tests start reuse compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
