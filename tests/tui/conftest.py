@@ -29,65 +29,93 @@ EVERY_SECOND = (
 HOST = Host(12.5, 412 << 30, 2048 << 30)
 
 
-_first_items: dict[tuple[str, str, float, float], tuple[list[Item], float]] = {}
-"""Items of the first seconds of a node, and the time at their end, by node, scenario, seconds and start."""
+MAX_SHARED = 8
+"""How often a node may have run on for its items to be shared with other tests."""
+_shared: dict[tuple[object, ...], tuple[list[Item], float]] = {}
+"""Items of one run of a node, and the time at their end, by node, scenario and the runs so far."""
 
 
 class Script:
     """A source whose items are the readings of a simulated node.
 
-    The node runs its first seconds once for all tests; in a test that needs more of it, it runs them again.
+    What a node reads depends on nothing but its clock, so tests share the items until one of them uses
+    `bench` or `table`.
     """
 
     def __init__(self, start: Callable[..., Bench], clock: Clock, node: str, scenario: str, seconds: float):
         self.items: list[Item] = []
         self.closed = False
         self.note = ""
-        self.table = SimulatedProcessTable(1_790_000_000.0)
         self.clock = clock
-        self._start, self._arguments, self._seconds = start, (node, scenario), seconds
+        self._start, self._arguments = start, (node, scenario)
         self._begin_s = clock.now
+        self._runs: list[tuple[float, float]] = []
+        """Time at the begin of each run so far, and its length, seconds."""
         self._bench: Bench | None = None
-        key = node, scenario, seconds, clock.now
-        if key not in _first_items:
-            self._run_first_seconds()
-            _first_items[key] = self.items, clock.now
-        items, clock.now = _first_items[key]
-        self.items = list(items)
+        self._table = SimulatedProcessTable(1_790_000_000.0)
+        self._done = 0
+        """How many of these runs `_bench` has made."""
+        self._is_shared = True
+        self.advance(seconds)
 
     @property
     def bench(self) -> Bench:
-        """The node."""
-        if self._bench is None:
-            now_s, items = self.clock.now, self.items
-            self.clock.now = self._begin_s
-            self._run_first_seconds()
-            self.clock.now, self.items = now_s, items
-        assert self._bench
-        return self._bench
+        """The node, which a test may change."""
+        self._is_shared = False
+        return self._caught_up()
 
-    def _run_first_seconds(self) -> None:
-        self._bench = self._start(*self._arguments)
-        self.items = [self._bench.inventory, Listening(self.clock.now, 1_790_000_000.0, 8)]
-        self.advance(self._seconds)
+    @property
+    def table(self) -> SimulatedProcessTable:
+        """The processes of the node, which a test may change."""
+        self._is_shared = False
+        self._caught_up()
+        return self._table
 
     def advance(self, seconds: float) -> None:
         """Let the node run on; counters are read four times a second, all else once, as a sampler does."""
-        node = self.bench
+        run = self.clock.now, seconds
+        key = *self._arguments, self._begin_s, *self._runs, run
+        if self._is_shared and key in _shared:
+            items, self.clock.now = _shared[key]
+        else:
+            items = self._read(self._caught_up(), seconds)
+            self._done += 1
+            if self._is_shared and len(self._runs) < MAX_SHARED:
+                _shared[key] = items, self.clock.now
+        self._runs.append(run)
+        self.items += items
+
+    def _caught_up(self) -> Bench:
+        """Return the node after all runs so far."""
+        now_s = self.clock.now
+        if self._bench is None:
+            self.clock.now = self._begin_s
+            self._bench = self._start(*self._arguments)
+        for begin_s, seconds in self._runs[self._done :]:
+            self.clock.now = begin_s
+            self._read(self._bench, seconds)
+        self._done = len(self._runs)
+        self.clock.now = now_s
+        return self._bench
+
+    def _read(self, node: Bench, seconds: float) -> list[Item]:
+        first = not self._done and self.clock.now == self._begin_s
+        items: list[Item] = [node.inventory, Listening(self.clock.now, 1_790_000_000.0, 8)] if first else []
         for _ in range(max(1, round(seconds * 4))):
             self.clock.now += 0.25
             second = self.clock.now % 1 == 0
             for reader in node.readers:
-                self.items += reader.read_counters()
+                items += reader.read_counters()
                 for read in EVERY_SECOND if second else ():
-                    self.items += read(reader)
+                    items += read(reader)
             if second:
-                self.items.append(node.read_nics())
+                items.append(node.read_nics())
         now = self.clock.now
-        listed = self.table.describe(*by_pid([r.processes.read(now) for r in node.readers]))
-        self.items.append(Reading(None, now, now, 1_790_000_000.0, listed))
+        listed = self._table.describe(*by_pid([r.processes.read(now) for r in node.readers]))
+        items.append(Reading(None, now, now, 1_790_000_000.0, listed))
         for data in (HOST, Cost(105.0, 0.02, 0.25, 0.004)):
-            self.items.append(Reading(None, now, now, 1_790_000_000.0, data))
+            items.append(Reading(None, now, now, 1_790_000_000.0, data))
+        return items
 
     def fileno(self) -> int:
         return -1

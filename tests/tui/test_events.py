@@ -26,7 +26,7 @@ def advance_the_wall(app) -> None:
     """Have ticks whose wall clock advances, so that events can be new."""
     source = app.source
     tick = source.tick
-    source.tick = lambda: replace(tick(), wall_s=1_790_000_000.0 + source.bench.clock.now)
+    source.tick = lambda: replace(tick(), wall_s=1_790_000_000.0 + source.clock.now)
 
 
 def flap(app) -> None:

@@ -40,7 +40,7 @@ def rank(app, i: int, **changes) -> Process:
 
 
 def send_processes(app, found: Processes) -> None:
-    now = app.source.bench.clock.now
+    now = app.source.clock.now
     app.source.items.append(Reading(None, now, now, 1_790_000_000.0, found))
 
 

@@ -46,7 +46,7 @@ def send_users(app) -> None:
         Process(4700 + i, (use,), "python3", SECRETS[0] if i % 2 else "root", "train.py --password=hunter2")
         for i, use in enumerate(uses)
     )
-    now = app.source.bench.clock.now
+    now = app.source.clock.now
     app.source.items.append(Reading(None, now, now, 1_790_000_000.0, Processes(found)))
     app.step()
 
