@@ -70,6 +70,13 @@ async def test_keys_move_in_the_recording(recording):
         assert app.view.replay.position_s == pytest.approx(app.view.replay.length_s / 2, rel=0.05)
 
 
+async def test_a_recording_is_shown_as_soon_as_the_screen_is(recording):
+    app = Nvltop(ReplaySource(recording, clock=lambda: 100.0), Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert len(app.view.gpus) == 4
+
+
 async def test_g_goes_to_a_time(recording):
     replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())

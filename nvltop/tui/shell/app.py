@@ -176,7 +176,7 @@ class Nvltop(TerminalApp):
         """Start to draw."""
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._frames.start(self.recording.fileno())
-        if self.feed.has_data:
+        if self.feed.has_data or self._playback:
             self.call_after_refresh(self.step)
         if not self.is_headless:
             self.set_timer(STARTUP_S, freeze_startup_objects)
