@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from nvltop.model import NOT_READ, ErrorCount, LinkErrors, Maybe, Missing, known
+from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 
 ERROR_WINDOW_S: Final = 60.0
@@ -40,20 +40,29 @@ class CounterTrack:
     _restarted: bool = False
     """Whether the last count was read before the driver initialised the GPU again."""
     _read_s: float = 0.0
-    _increases: deque[tuple[float, int, float]] = field(default_factory=deque)
-    """Increases of the last minute: time, amount, and rate in 1/s."""
+    _increases: deque[tuple[float, int]] = field(default_factory=deque)
+    """Increases of the last minute: time and amount."""
+    _increased: int = 0
+    """Sum of `_increases`."""
+    _fastest: deque[tuple[float, float]] = field(default_factory=deque)
+    """Time and rate in 1/s of the increases of the last minute that no later one equals or exceeds."""
     _hour: deque[tuple[float, int]] = field(default_factory=deque)
     """Increases of the last hour: the time of the first one of each minute, and their sum."""
+    _hour_increased: int = 0
+    """Sum of `_hour`."""
     _minutes: int = 0
     _minute: int = 0
     """Windows with an increase: a bit mask whose bit 0 is window number `_minute`."""
     _cached: ErrorCount | None = None
     """Cached count while nothing changes, which is nearly always."""
 
-    def update(self, time_s: float, total: Maybe[int]) -> int:
-        """Add a count; return its increase."""
+    def update(self, time_s: float, total: Maybe[int], read_s: float = 0.0) -> int:
+        """Add a count; return its increase.
+
+        A caller may leave out counts that equal the one before; `read_s` is then the time of the last of them.
+        """
         before, self.total = self.total, total
-        read_s, self._read_s = self._read_s, time_s
+        read_s, self._read_s = max(read_s, self._read_s), time_s
         if before != total:
             self._cached = None
         if isinstance(total, Missing):
@@ -74,26 +83,34 @@ class CounterTrack:
         if step:
             self.since_start += step
             self.changed_s = time_s
-            self._increases.append((time_s, step, step / max(time_s - read_s, 0.1)))
+            self._add_to_minute(time_s, step, step / max(time_s - read_s, 0.1))
             self._add_to_hour(time_s, step)
             self._shift(time_s)
             self._minutes |= 1
         return step
 
+    def _add_to_minute(self, time_s: float, step: int, per_s: float) -> None:
+        self._increases.append((time_s, step))
+        self._increased += step
+        while self._fastest and self._fastest[-1][1] <= per_s:
+            self._fastest.pop()
+        self._fastest.append((time_s, per_s))
+
     def _add_to_hour(self, time_s: float, step: int) -> None:
+        self._hour_increased += step
         if self._hour and time_s - self._hour[-1][0] < HOUR_STEP_S:
             time_s, before = self._hour.pop()
             step += before
         self._hour.append((time_s, step))
 
-    def restart(self, initialised_s: float) -> None:
+    def restart(self, initialised_s: float, read_s: float = 0.0) -> None:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC): the counter was reset.
 
-        The next count is not compared with one from before that time.
+        The next count is not compared with one from before that time. For `read_s`, see `update`.
         """
         if isinstance(self.total, Missing) or (self.reset_s is not None and self.reset_s >= initialised_s):
             return
-        self._restarted = self._read_s <= initialised_s
+        self._restarted = max(read_s, self._read_s) <= initialised_s
         self.reset_s, self._cached = initialised_s, None
 
     def _shift(self, now_s: float) -> None:
@@ -115,23 +132,29 @@ class CounterTrack:
         if isinstance(self.total, Missing):
             return ErrorCount(self.total, self.total, self.total, _age(now_s, self.changed_s))
         self._shift(now_s)
-        while self._increases and now_s - self._increases[0][0] > ERROR_WINDOW_S:
-            self._increases.popleft()
-        while self._hour and now_s - self._hour[0][0] > HOUR_S:
-            self._hour.popleft()
+        self._drop_old(now_s)
         count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
-            per_min=float(sum(step for _, step, _ in self._increases)),
+            per_min=float(self._increased),
             last_change_s=_age(now_s, self.changed_s),
             minutes=self._minutes,
-            peak_per_s=max((fast for _, _, fast in self._increases), default=0.0),
+            peak_per_s=self._fastest[0][1] if self._fastest else 0.0,
             reset_s=_age(now_s, self.reset_s),
-            last_hour=sum(step for _, step in self._hour),
+            last_hour=self._hour_increased,
         )
         if self.steady:
             self._cached = count
         return count
+
+    def _drop_old(self, now_s: float) -> None:
+        """Drop the increases that are more than a minute, or an hour, old."""
+        while self._increases and now_s - self._increases[0][0] > ERROR_WINDOW_S:
+            self._increased -= self._increases.popleft()[1]
+        while self._fastest and now_s - self._fastest[0][0] > ERROR_WINDOW_S:
+            self._fastest.popleft()
+        while self._hour and now_s - self._hour[0][0] > HOUR_S:
+            self._hour_increased -= self._hour.popleft()[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,28 +189,34 @@ class ErrorTable:
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[int, str], CounterTrack] = {}
-        self._data: LinkErrors | None = None
+        self._last: Mapping[str, Sequence[Maybe[int]]] = {}
+        """The last reading, by kind; empty if the next one must be compared counter by counter."""
+        self._read_s: dict[str, float] = {}
+        """CLOCK_MONOTONIC of the last reading of each kind."""
         self._counts: dict[int, dict[str, ErrorCount]] | None = None
         self._moving: list[tuple[int, str, CounterTrack]] = []
         """Counters whose counts contain ages, which change from frame to frame."""
-        self._sums: tuple[Maybe[int], Maybe[int]] = (NO_COUNTER_READ, NO_COUNTER_READ)
+        self._sums: tuple[Maybe[int], Maybe[int]] | None = None
 
-    def update(self, time_s: float, data: LinkErrors) -> None:
-        """Add a reading."""
-        for kind, counts in data.counts.items():
+    def update(self, time_s: float, counts_by_kind: Mapping[str, Sequence[Maybe[int]]]) -> None:
+        """Add a reading: the counts of all links, by kind."""
+        before, self._last = self._last, counts_by_kind
+        for kind, counts in counts_by_kind.items():
+            read_s, self._read_s[kind] = self._read_s.get(kind, 0.0), time_s
+            if counts == before.get(kind):
+                continue
+            self._counts = self._sums = None
             for link, count in enumerate(counts):
                 track = self._tracks.get((link, kind))
                 if track is None:
                     track = self._tracks[link, kind] = CounterTrack()
-                track.update(time_s, count)
-        if data != self._data:
-            self._data, self._counts = data, None
+                track.update(time_s, count, read_s)
 
     def restart(self, initialised_s: float) -> None:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
-        for track in self._tracks.values():
-            track.restart(initialised_s)
-        self._counts = None
+        for (_, kind), track in self._tracks.items():
+            track.restart(initialised_s, self._read_s[kind])
+        self._last, self._counts, self._sums = {}, None, None
 
     def at(self, now_s: float) -> Mapping[int, Mapping[str, ErrorCount]]:
         """Return the counts at `now_s`, by link and kind."""
@@ -196,17 +225,18 @@ class ErrorTable:
             for (link, kind), track in self._tracks.items():
                 self._counts.setdefault(link, {})[kind] = track.at(now_s)
             self._moving = [(*key, track) for key, track in self._tracks.items() if not track.steady]
-            self._sums = self._add_up()
-        if self._moving:
+        elif self._moving:
             # Earlier frames keep their counts.
             self._counts = dict(self._counts)
-        for link, kind, track in self._moving:
-            self._counts[link] = {**self._counts[link], kind: track.at(now_s)}
+            for link, kind, track in self._moving:
+                self._counts[link] = {**self._counts[link], kind: track.at(now_s)}
         return self._counts
 
     @property
     def sums(self) -> tuple[Maybe[int], Maybe[int]]:
-        """Sums of the errors at the last call of `at`, without informative kinds: lifetime, since start."""
+        """Sums of the errors of all links, without informative kinds: lifetime, since start."""
+        if self._sums is None:
+            self._sums = self._add_up()
         return self._sums
 
     def _add_up(self) -> tuple[Maybe[int], Maybe[int]]:

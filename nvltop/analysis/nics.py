@@ -11,7 +11,6 @@ from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, max_gap_s
 from nvltop.model import (
     ErrorCount,
-    LinkErrors,
     Maybe,
     Missing,
     Nic,
@@ -69,8 +68,7 @@ class _PortTrack:
             if span.end_s > span.start_s:
                 newest = NicSpan(span.start_s, span.end_s, *span.rates[:2])
                 self.spans = (*self.spans[1 - MAX_SPANS :], newest)
-        counts: dict[str, tuple[Maybe[int], ...]] = {kind: (count,) for kind, count in port.errors.items()}
-        self.errors.update(time_s, LinkErrors(counts))
+        self.errors.update(time_s, {kind: (count,) for kind, count in port.errors.items()})
 
     def frame(self, nic: Nic, label: str, now_s: float, *, present: bool) -> NicFrame:
         tx, rx, ip_tx, ip_rx = self.span.rates if present else (NOT_THERE,) * 4
