@@ -16,8 +16,9 @@ from operator import add
 from typing import Final
 
 from nvltop.analysis.link_states import rates_by_link
+from nvltop.analysis.rates import nan_if_missing
 from nvltop.analysis.recent_readings import MAX_VALUES, RECENT_S, Readings, RecentReadings
-from nvltop.model import Frame, Maybe, Missing
+from nvltop.model import Frame, Maybe
 
 FINE_SECONDS: Final = 300
 """Length of the history with a resolution of one second, seconds."""
@@ -33,6 +34,12 @@ SeriesKey = tuple[str, "int | None", str]
 For NICs: device, port, and `tx` or `rx`.
 """
 
+BlockName = tuple[str, "int | str"]
+"""UUID of a GPU and group (`links` or `pcie`), or device and port of a NIC."""
+LINKS: Final = ("tx", "rx")
+PCIE: Final = ("pcie_tx", "pcie_rx")
+"""Names of the two directions in a `SeriesKey`."""
+
 TimeSpan = tuple[float, float]
 """Start and end, CLOCK_MONOTONIC."""
 
@@ -42,74 +49,61 @@ def _as_float32(value: float) -> float:
     return array("f", [value])[0]
 
 
-class _Buckets:
-    """A ring of time-aligned buckets, each a row of mean values; the current bucket is incomplete."""
+def _known_mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are known (not NaN), NaN if there is none."""
+    total, count = sum(values), len(values)
+    if total != total:
+        held = [v for v in values if v == v]
+        total, count = sum(held), len(held)
+    return total / count if count else math.nan
 
-    __slots__ = ("_means", "_seconds", "_size", "_sums", "bucket_s", "current", "width")
+
+class _Buckets:
+    """A ring of time-aligned buckets that are over, each a row of mean values."""
+
+    __slots__ = ("_means", "_size", "bucket_s", "newest", "width")
 
     def __init__(self, bucket_s: int, size: int, width: int) -> None:
         self.bucket_s, self._size, self.width = bucket_s, size, width
         self._means = array("f", [math.nan]) * (size * width)
-        self._sums = [0.0] * width
-        self._seconds = [0] * width
-        """Number of seconds in each sum; smaller than the bucket if values are unknown."""
-        self.current = -1
-        """Number of the current bucket."""
+        self.newest = -1
+        """Number of the newest bucket."""
 
-    def add(self, second: int, values: Sequence[float]) -> None:
-        """Add the means of the next second, NaN where unknown."""
-        bucket = second // self.bucket_s
-        if bucket > self.current:
-            self._advance(bucket)
-        self._sums = [s + v if v == v else s for s, v in zip(self._sums, values, strict=True)]
-        self._seconds = [t + (v == v) for t, v in zip(self._seconds, values, strict=True)]
-
-    def row(self) -> list[float]:
-        """Return the means of the current bucket."""
-        return [s / t if t > 0 else math.nan for s, t in zip(self._sums, self._seconds, strict=True)]
-
-    def _advance(self, bucket: int) -> None:
-        """Store the current bucket and start `bucket`; the values in between are unknown."""
-        if self.current >= 0:
-            self._store(self.current, array("f", self.row()))
+    def store(self, bucket: int, row: Sequence[float]) -> None:
+        """Store the means of a bucket, NaN where unknown; those since the newest one are unknown."""
+        if 0 <= self.newest < bucket - 1:
             unknown = array("f", [math.nan]) * self.width
-            for skipped in range(max(self.current + 1, bucket - self._size + 1), bucket):
-                self._store(skipped, unknown)
-        self._sums = [0.0] * self.width
-        self._seconds = [0] * self.width
-        self.current = bucket
+            for skipped in range(max(self.newest + 1, bucket - self._size + 1), bucket):
+                self._put(skipped, unknown)
+        self._put(bucket, array("f", row))
+        self.newest = bucket
 
-    def _store(self, bucket: int, row: array[float]) -> None:
+    def _put(self, bucket: int, row: array[float]) -> None:
         start = bucket % self._size * self.width
         self._means[start : start + self.width] = row
 
-    def mean(self, bucket: int, column: int) -> float:
-        """Return the mean of a bucket, NaN if unknown."""
-        if bucket == self.current:
-            span = self._seconds[column]
-            return _as_float32(self._sums[column] / span) if span > 0 else math.nan
-        if not 0 < self.current - bucket < self._size or bucket < 0:
-            return math.nan
-        return self._means[bucket % self._size * self.width + column]
+    def means(self, column: int, first: int, last: int) -> array[float]:
+        """Return the means of the stored buckets from `first` to `last`, oldest first."""
+        first, last = max(first, self.newest - self._size + 1, 0), min(last, self.newest)
+        if first > last:
+            return array("f")
+        begin, end = (bucket % self._size * self.width + column for bucket in (first, last))
+        if begin <= end:
+            return self._means[begin : end + 1 : self.width]
+        return self._means[begin :: self.width] + self._means[column : end + 1 : self.width]
 
     def means_up_to(self, column: int, newest: int, count: int) -> list[float]:
-        """Return the means of the `count` buckets up to `newest`, oldest first."""
-        oldest, closed = newest - count + 1, min(newest, self.current - 1)
-        if not max(0, self.current - self._size + 1) <= oldest <= closed:
-            return [self.mean(bucket, column) for bucket in range(oldest, newest + 1)]
-        first = oldest % self._size * self.width + column
-        last = closed % self._size * self.width + column
-        if first <= last:
-            means = self._means[first : last + 1 : self.width]
-        else:
-            means = self._means[first :: self.width] + self._means[column : last + 1 : self.width]
-        return [*means, *(self.mean(bucket, column) for bucket in range(closed + 1, newest + 1))]
+        """Return the means of the `count` buckets up to `newest`, oldest first, NaN where unknown."""
+        means = self.means(column, newest - count + 1, newest)
+        after = min(count, max(0, newest - self.newest))
+        return [*[math.nan] * (count - len(means) - after), *means, *[math.nan] * after]
 
 
 class _SeriesBlock:
     """The buckets of series that are read together, and the current second.
 
-    The spans of a second are added up once, when the second is over.
+    The spans of a second are added up once, when the second is over, and the seconds of a longer bucket when
+    that is over.
     """
 
     __slots__ = ("_second", "_spans", "_values", "buckets", "end_s", "recent", "width")
@@ -144,33 +138,49 @@ class _SeriesBlock:
             second += 1
 
     def _close(self, next_second: int) -> None:
-        """Add the current second to the buckets, and start `next_second`."""
+        """Store the current second, and longer buckets that are over, and start `next_second`."""
         if self._spans:
-            sums, total_s = [0.0] * self.width, sum(self._spans)
-            for values, seconds in zip(self._values, self._spans, strict=True):
-                sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
-            # A sum with an unknown value is NaN; its mean is computed from the known values.
-            row = [total / total_s if total == total else self._mean(i) for i, total in enumerate(sums)]
-            for buckets in self.buckets:
-                buckets.add(self._second, row)
+            fine, *longer = self.buckets
+            fine.store(self._second, self._means())
+            for buckets in longer:
+                bucket = self._second // buckets.bucket_s
+                if bucket < next_second // buckets.bucket_s:
+                    buckets.store(bucket, [self._coarse_mean(buckets, bucket, i) for i in range(self.width)])
         self._second, self._spans, self._values = next_second, [], []
 
-    def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
-        """Return the means of the `count` buckets up to `newest`, oldest first.
-
-        With the finest resolution they include the current second.
-        """
-        means = self.buckets[resolution].means_up_to(column, newest, count)
-        back = newest - self._second
-        if resolution == 0 and 0 <= back < count and self._spans:
-            means[-1 - back] = self._mean(column)
-        return means
+    def _means(self) -> list[float]:
+        """Return all means of the current second, NaN where unknown."""
+        sums, total_s = [0.0] * self.width, sum(self._spans)
+        for values, seconds in zip(self._values, self._spans, strict=True):
+            if any(values):
+                sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
+        # A sum with an unknown value is NaN; its mean is computed from the known values.
+        return [total / total_s if total == total else self._mean(i) for i, total in enumerate(sums)]
 
     def _mean(self, column: int) -> float:
         """Return a mean of the current second, NaN if unknown."""
         values = [values[column] for values in self._values]
         held = [(v, s) for v, s in zip(values, self._spans, strict=True) if v == v]
         return _as_float32(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
+
+    def _coarse_mean(self, buckets: _Buckets, bucket: int, column: int) -> float:
+        """Return the mean of the seconds of a longer bucket that are over and known, NaN if there is none."""
+        first = bucket * buckets.bucket_s
+        return _known_mean(self.buckets[0].means(column, first, first + buckets.bucket_s - 1))
+
+    def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
+        """Return the means of the `count` buckets up to `newest`, oldest first.
+
+        They include the current second, and what is over of the current longer bucket.
+        """
+        buckets = self.buckets[resolution]
+        means = buckets.means_up_to(column, newest, count)
+        current = self._second // buckets.bucket_s
+        back = newest - current
+        if 0 <= back < count and self._spans:
+            now = self._mean(column) if resolution == 0 else self._coarse_mean(buckets, current, column)
+            means[-1 - back] = _as_float32(now)
+        return means
 
 
 class RateHistory:
@@ -181,8 +191,7 @@ class RateHistory:
         """CLOCK_MONOTONIC of the newest frame."""
         self.generation = 0
         """Number of times that series were replaced by others with the same keys."""
-        self._blocks: dict[tuple[str, str], _SeriesBlock] = {}
-        """Blocks by GPU and group (`links` or `pcie`), or by NIC and port."""
+        self._blocks: dict[BlockName, _SeriesBlock] = {}
         self._columns: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
         self.origin_s: float | None = None
         """Start of cell 0 of `cell_means`, CLOCK_MONOTONIC; None before the first reading.
@@ -196,31 +205,28 @@ class RateHistory:
         self.now_s = max(self.now_s, frame.tick.mono_s)
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
-            block = self._blocks.get((uuid, "links"))
-            newest_s = block.end_s if block else -math.inf
+            newest_s = self._end_s((uuid, "links"))
             # A frame contains spans of several seconds; most have been added already.
             for span in gpu.spans:
                 if span.end_s > newest_s and span.end_s > span.start_s:
                     newest_s = span.end_s
                     self._set_origin(newest_s)
                     tx, rx = rates_by_link(gpu.links, span.rates if len(span.rates) > 2 else ())
-                    values = [span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx]
-                    parts = (None, *range(len(tx)))
-                    self._add((uuid, "links"), parts, ("tx", "rx"), (span.start_s, span.end_s), values)
-            if span_s := self._new_span((uuid, "pcie"), gpu.pcie_span_s):
-                values = [gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s]
+                    values = (span.tx_bytes_per_s, *tx, span.rx_bytes_per_s, *rx)
+                    self._add((uuid, "links"), LINKS, (span.start_s, span.end_s), values)
+            span_s = gpu.pcie_span_s
+            if span_s and span_s[1] > max(span_s[0], self._end_s((uuid, "pcie"))):
+                values = (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s)
                 if not gpu.links:
                     self._set_origin(span_s[1])
-                self._add((uuid, "pcie"), (None,), ("pcie_tx", "pcie_rx"), span_s, values)
+                self._add((uuid, "pcie"), PCIE, span_s, values)
         for nic in frame.nics:
-            name = nic.nic.device, f"port {nic.port.port}"
-            block = self._blocks.get(name)
-            newest_s = block.end_s if block else -math.inf
+            name = nic.nic.device, nic.port.port
+            newest_s = self._end_s(name)
             for nic_span in nic.spans:
                 if nic_span.end_s > newest_s:
-                    rates = [nic_span.tx_bytes_per_s, nic_span.rx_bytes_per_s]
-                    span_s = nic_span.start_s, nic_span.end_s
-                    self._add(name, (nic.port.port,), ("tx", "rx"), span_s, rates)
+                    rates = nic_span.tx_bytes_per_s, nic_span.rx_bytes_per_s
+                    self._add(name, LINKS, (nic_span.start_s, nic_span.end_s), rates)
 
     @property
     def bucket(self) -> int:
@@ -232,31 +238,32 @@ class RateHistory:
         if self.origin_s is None:
             self.origin_s = end_s - ALIGN_SLACK_S
 
-    def _new_span(self, name: tuple[str, str], span_s: TimeSpan | None) -> TimeSpan | None:
-        """Return `span_s` unless it has been added already or is empty."""
+    def _end_s(self, name: BlockName) -> float:
+        """Return the end of the newest span of a block, CLOCK_MONOTONIC."""
         block = self._blocks.get(name)
-        added = block is not None and span_s is not None and block.end_s >= span_s[1]
-        return None if span_s is None or span_s[1] <= span_s[0] or added else span_s
+        return block.end_s if block else -math.inf
 
     def _add(
-        self,
-        name: tuple[str, str],
-        parts: Sequence[int | None],
-        ways: tuple[str, str],
-        span_s: TimeSpan,
-        values: Sequence[Maybe[float]],
+        self, name: BlockName, ways: tuple[str, str], span_s: TimeSpan, values: Sequence[Maybe[float]]
     ) -> None:
         """Add the rates of a span: those of all parts in one direction, then in the other."""
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
-            self.generation += block is not None
-            block = self._blocks[name] = _SeriesBlock(len(values))
-            for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
-                self._columns[name[0], part, way] = block, column
-            max_rows = MAX_VALUES // sum(b.width for b in self._blocks.values())
-            for each in self._blocks.values():
-                each.recent.max_rows = max_rows
-        block.add(*span_s, [math.nan if isinstance(v, Missing) else v for v in values])
+            block = self._new_block(name, ways, len(values))
+        block.add(*span_s, nan_if_missing(values))
+
+    def _new_block(self, name: BlockName, ways: tuple[str, str], width: int) -> _SeriesBlock:
+        """Return an empty block, which replaces a block of this name."""
+        self.generation += name in self._blocks
+        block = self._blocks[name] = _SeriesBlock(width)
+        owner, what = name
+        parts = (what,) if isinstance(what, int) else (None, *range(width // 2 - 1))
+        for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
+            self._columns[owner, part, way] = block, column
+        max_rows = MAX_VALUES // sum(b.width for b in self._blocks.values())
+        for each in self._blocks.values():
+            each.recent.max_rows = max_rows
+        return block
 
     def readings(self, key: SeriesKey, seconds: float = RECENT_S) -> Readings:
         """Return the readings of a series that end in the `seconds` before its newest one, oldest first.

@@ -77,12 +77,17 @@ def test_coarse_buckets_contain_every_second_that_the_screen_shows(bench):
 )
 def test_means_up_to_are_the_means_of_each_bucket(steps, newest, count):
     ring, bucket = _Buckets(1, 8, 2), 5
+    stored: dict[int, float] = {}
     for step, value in steps:
         bucket += step
-        ring.add(bucket, [value, 2 * value])
+        ring.store(bucket, [value, 2 * value])
+        stored[bucket] = value
     newest += bucket
     for column in range(2):
-        means = [ring.mean(b, column) for b in range(newest - count + 1, newest + 1)]
+        means = [
+            stored.get(b, math.nan) * (column + 1) if bucket - b < 8 else math.nan
+            for b in range(newest - count + 1, newest + 1)
+        ]
         assert repr(ring.means_up_to(column, newest, count)) == repr(means)
 
 

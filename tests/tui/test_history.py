@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.rate_history import RateHistory
+from nvltop.analysis.rate_history import LINKS, RateHistory
 from nvltop.model import Severity, TimelineEvent
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import text_of
@@ -167,7 +167,7 @@ def test_each_span_has_the_finest_values_that_reach_back_far_enough(span_s, buck
     history, keys = RateHistory(), (("GPU-0", None, "tx"),)
     first_s, now_s = 1000, 1000 + min(span_s, 2 * 3600)
     for second in range(first_s, now_s):
-        history._add(("GPU-0", "links"), (None,), ("tx", "rx"), (float(second), second + 1.0), [second, 0.0])
+        history._add(("GPU-0", "links"), LINKS, (float(second), second + 1.0), [second, 0.0])
     history.now_s, history.origin_s = float(now_s), float(first_s)
     shown = window(history, span_s, 200, 1.0)
     columns = SeriesCache().columns(history, keys, shown)

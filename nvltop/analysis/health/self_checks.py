@@ -31,7 +31,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
         tx, rx = rates_of(g.links)
-        if Missing in map(type, tx + rx):
+        if Missing in map(type, (*tx, *rx)):
             odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE_RATE in ways)
             claims += [_implausible(rule_input, g, link) for link in odd]
         claims += _ends(rule_input, g, by_uuid)
