@@ -59,7 +59,7 @@ class CounterTrack:
     def update(self, time_s: float, total: Maybe[int], read_s: float = 0.0) -> int:
         """Add a count; return its increase.
 
-        A caller may leave out counts that equal the one before; `read_s` is then the time of the last of them.
+        A caller may leave out counts that equal the one before; `read_s` is then the time of the last one.
         """
         before, self.total = self.total, total
         read_s, self._read_s = max(read_s, self._read_s), time_s

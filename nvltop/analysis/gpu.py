@@ -13,13 +13,12 @@ from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_capacity import busier_share, ceiling
 from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
 from nvltop.analysis.rate_tracker import RateTracker
-from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan
+from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan, nan_if_missing
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.uptime import initialised_again, uptime_s
 from nvltop.analysis.window_means import WindowMeans
-from nvltop.memo import Memo
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -79,9 +78,10 @@ class GpuTrack:
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
     _implausible: Mapping[int, float] = field(default_factory=dict)
-    _totals: Memo[tuple[Maybe[float], Maybe[float]]] = field(default_factory=Memo)
-    """Cached TX and RX of all links."""
-    _link_states: Memo[LinkStateSummary] = field(default_factory=Memo)
+    _cached_totals: tuple[Maybe[float], Maybe[float]] | None = None
+    """TX and RX of all links; None if rates, link states or counters have changed since."""
+    _cached_summary: LinkStateSummary | None = None
+    """Summary of the link states; None if these or the remote ends have changed since."""
     _span: tuple[float, float] | None = None
     _recent: RollingShare = field(default_factory=RollingShare)
     moved: list[TrafficSpan] = field(default_factory=list)
@@ -101,18 +101,21 @@ class GpuTrack:
         if period:
             self._rate_tracker.learn(period)
 
-    def update(self, reading: Reading, interval_s: float) -> bool:
-        """Add a reading; return whether it resulted in new link rates."""
+    def update(self, reading: Reading) -> None:
+        """Add a reading of anything but the counters of the links."""
         data, group = reading.data, reading.group
         before = self._read_s.get(group)
         self._read_s[group] = reading.end_s
-        if isinstance(data, LinkCounters):
-            return self._count(reading, data, interval_s)
-        if isinstance(data, LinkStates):
+        if isinstance(data, ComputeActivity):
+            self._compute = data
+            spans = reading.end_s > reading.start_s
+            self._compute_span = (reading.start_s, reading.end_s) if spans else None
+        elif isinstance(data, LinkStates):
             if self._states != data:
                 self._states = data
+                self._cached_summary = self._cached_totals = None
         elif isinstance(data, LinkErrors):
-            self._errors.update(reading.end_s, data)
+            self._errors.update(reading.end_s, data.counts)
         elif isinstance(data, Gauges):
             self._gauges = data
             self._throttled.add(reading.end_s, data)
@@ -128,21 +131,20 @@ class GpuTrack:
         elif isinstance(data, Fabric):
             self._note_initialised(data.initialised_s)
             self._fabric = data
-        elif isinstance(data, ComputeActivity):
-            self._compute = data
-            spans = reading.end_s > reading.start_s
-            self._compute_span = (reading.start_s, reading.end_s) if spans else None
-        return False
 
-    def _count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
+    def count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
+        """Add a reading of the counters of the links; return whether it resulted in new rates."""
+        self._read_s[reading.group] = reading.end_s
         before = self._counters
-        if before and (before.counter, before.scope) != (data.counter, data.scope):
+        if before and (before.counter is not data.counter or before.scope is not data.scope):
             period, self._rate_tracker = self._rate_tracker.period, RateTracker()
             if period:
                 self._rate_tracker.learn(period)
+        if before is None or before.scope is not data.scope or len(before.tx_bytes) != len(data.tx_bytes):
+            self._cached_totals = None
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
-        limits = self._link_state_summary().limits(data)
+        limits = self._summary.limits(data)
         return self._add_spans(
             self._rate_tracker.update(reading.start_s, values, data.stamp_us, limits, interval_s)
         )
@@ -160,7 +162,9 @@ class GpuTrack:
         """Add the spans that a reading has closed, oldest first; return whether there are any."""
         for span in spans:
             self._settle()
-            self._rates, self._implausible = span.rates, span.implausible
+            if span.rates is not self._rates or span.implausible is not self._implausible:
+                self._rates, self._implausible = span.rates, span.implausible
+                self._cached_totals = None
             self._span = self._unsettled = (span.start_s, span.end_s)
             self._add_traffic(span.start_s, span.end_s)
         return bool(spans)
@@ -173,17 +177,17 @@ class GpuTrack:
         if self._unsettled is None:
             return
         (start_s, end_s), self._unsettled = self._unsettled, None
-        tx, rx = self._sums()
+        tx, rx = self._totals
         self._spans.append(LinkSpan(start_s, end_s, tx, rx, self._rates))
         if end_s > start_s:
-            self._means.add(start_s, end_s, [_or_nan(tx), _or_nan(rx), *map(_or_nan, self._rates)])
+            self._means.add(start_s, end_s, nan_if_missing((tx, rx, *self._rates)))
 
     def _add_traffic(self, start_s: float, end_s: float) -> None:
-        tx, rx = self._sums()
+        tx, rx = self._totals
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
             self.moved.append(TrafficSpan(start_s, end_s, _or_nan(tx), _or_nan(rx), self._peer_traffic()))
-            used = busier_share(tx, rx, self._link_state_summary().speed_bytes_per_s)
+            used = busier_share(tx, rx, self._summary.speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
     def _recent_share(self) -> Maybe[float]:
@@ -198,6 +202,8 @@ class GpuTrack:
 
     def relist(self, gpu: Gpu) -> None:
         """Replace the properties of the GPU by those of a newer inventory."""
+        if self.gpu.remotes != gpu.remotes:
+            self._cached_summary = self._cached_totals = None
         self.gpu = gpu
 
     def _note_initialised(self, initialised_s: Maybe[float]) -> None:
@@ -248,13 +254,15 @@ class GpuTrack:
 
     def _links(self, remotes: tuple[Remote, ...], now_s: float) -> LazyLinks:
         errors, means = self._errors.at(now_s), self._means.means[2:]
-        return LazyLinks(remotes, self._link_state_summary(), self._counters, self._rates, errors, means)
+        return LazyLinks(remotes, self._summary, self._counters, self._rates, errors, means)
 
-    def _link_state_summary(self) -> LinkStateSummary:
-        remotes, states = self.gpu.remotes, self._states
-        return self._link_states.get(
-            (remotes, states), lambda: LinkStateSummary.of(remotes if known(remotes) else (), states)
-        )
+    @property
+    def _summary(self) -> LinkStateSummary:
+        """The link states at the last reading."""
+        if self._cached_summary is None:
+            remotes = self.gpu.remotes
+            self._cached_summary = LinkStateSummary.of(remotes if known(remotes) else (), self._states)
+        return self._cached_summary
 
     def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
@@ -279,8 +287,8 @@ class GpuTrack:
                 errors_total=why,
                 errors_since_start=why,
             )
-        states, counters = self._link_state_summary(), self._counters
-        tx, rx = self._sums()
+        states, counters = self._summary, self._counters
+        tx, rx = self._totals
         means, peaks = self._means.means, self._means.peaks
         errors_total, errors_since_start = self._errors.sums
         gpu_total = counters if counters and counters.scope is Scope.GPU else None
@@ -305,17 +313,16 @@ class GpuTrack:
             peak_rx_bytes_per_s=_mean_or_reason(peaks, 1, rx),
         )
 
-    def _sums(self) -> tuple[Maybe[float], Maybe[float]]:
-        """Return TX and RX of the links that are not known to be down; missing if one of them is unknown."""
-        counters = self._counters
-        layout = (counters.scope, len(counters.tx_bytes)) if counters else None
-        return self._totals.get(
-            (self._rates, self._implausible, layout, self._link_state_summary()), self._compute_sums
-        )
+    @property
+    def _totals(self) -> tuple[Maybe[float], Maybe[float]]:
+        """TX and RX of the links that are not known to be down; missing if one of them is unknown."""
+        if self._cached_totals is None:
+            self._cached_totals = self._compute_totals()
+        return self._cached_totals
 
     def _peer_traffic(self) -> tuple[PeerTraffic, ...]:
         """Return the traffic by peer GPU on boards without NVSwitches; only peers with all links known."""
-        counters, groups = self._counters, self._link_state_summary().links_by_gpu
+        counters, groups = self._counters, self._summary.links_by_gpu
         if counters is None or counters.scope is not Scope.LINK or not groups:
             return ()
         tx_rates, rx_rates = split_tx_rx(self._rates)
@@ -327,8 +334,8 @@ class GpuTrack:
                     found.append(PeerTraffic(uuid, tx, rx, speed))
         return tuple(found)
 
-    def _compute_sums(self) -> tuple[Maybe[float], Maybe[float]]:
-        counters, states = self._counters, self._link_state_summary()
+    def _compute_totals(self) -> tuple[Maybe[float], Maybe[float]]:
+        counters, states = self._counters, self._summary
         if counters is None:
             return NOT_READ, NOT_READ
         if counters.scope is Scope.GPU:

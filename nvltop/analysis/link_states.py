@@ -72,7 +72,7 @@ class LinkStateSummary:
     links_by_gpu: tuple[tuple[str, tuple[int, ...], float], ...] = ()
     """For each GPU of this node that active links lead to directly: its UUID, the indices of these links, and
     the sum of their speeds in bytes/s, one direction. Links of unknown speed are left out."""
-    _limits: dict[tuple[Scope, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
+    _limits: dict[tuple[bool, int], Sequence[float]] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def of(cls, remotes: Sequence[Remote], reading: LinkStates | None) -> LinkStateSummary:
@@ -117,13 +117,14 @@ class LinkStateSummary:
 
     def limits(self, data: LinkCounters) -> Sequence[float]:
         """Return the limit of each counter in bytes/s, TX of every link, then RX; infinite if unknown."""
-        key = data.scope, len(data.tx_bytes)
-        if key not in self._limits:
-            self._limits[key] = self._compute_limits(*key)
-        return self._limits[key]
+        key = data.scope is Scope.GPU, len(data.tx_bytes)
+        limits = self._limits.get(key)
+        if limits is None:
+            limits = self._limits[key] = self._compute_limits(*key)
+        return limits
 
-    def _compute_limits(self, scope: Scope, count: int) -> Sequence[float]:
-        if scope is Scope.GPU:
+    def _compute_limits(self, whole_gpu: bool, count: int) -> Sequence[float]:
+        if whole_gpu:
             return [sum(s for s in self.speeds if known(s)) or UNLIMITED] * 2
         one_way = [s if known(s) else self.fastest_bytes_per_s for s in self.speeds[:count]]
         one_way += [self.fastest_bytes_per_s] * (count - len(one_way))
@@ -246,7 +247,7 @@ def errors_by_link(links: Sequence[Link]) -> ErrorsByLink:
     return links.errors if isinstance(links, LazyLinks) else {k.index: k.errors for k in links}
 
 
-def rates_of(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
+def rates_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[float]], Sequence[Maybe[float]]]:
     """Return the TX and RX rates of each link in bytes/s, without creating `Link`s."""
     if not isinstance(links, LazyLinks):
         return [k.tx_bytes_per_s for k in links], [k.rx_bytes_per_s for k in links]
@@ -257,11 +258,13 @@ def rates_of(links: Sequence[Link]) -> tuple[list[Maybe[float]], list[Maybe[floa
 
 def rates_by_link(
     links: Sequence[Link], rates: Sequence[Maybe[float]]
-) -> tuple[list[Maybe[float]], list[Maybe[float]]]:
+) -> tuple[Sequence[Maybe[float]], Sequence[Maybe[float]]]:
     """Split rates by counter into TX and RX by link; links that are down have no rate."""
     down = summarize(links).in_state(LinkState.DOWN)
     count = len(links)
     tx_read, rx_read = split_tx_rx(rates)
+    if not down and len(tx_read) == count:
+        return tx_read, rx_read
     unread = [NOT_READ] * (count - len(tx_read))
     tx, rx = [*tx_read[:count], *unread], [*rx_read[:count], *unread]
     for i in down:

@@ -41,6 +41,7 @@ from nvltop.model import (
     Item,
     Job,
     LinkBer,
+    LinkCounters,
     LinkErrors,
     LinkStates,
     Listening,
@@ -159,14 +160,19 @@ class Monitor:
             elif isinstance(reading.data, CounterRefresh):
                 self._use_period(RefreshPeriod.measured(reading.data))
             return
-        self._rules_due = self._rules_due or isinstance(reading.data, RARE_DATA)
-        track = self._gpus.get(reading.gpu)
-        if track and self._first_s is None and reading.group == "links":
-            self._first_s = reading.end_s
-        if track and track.update(reading, self._interval_of(track.gpu)):
-            self._forward_traffic(track)
-        elif track and isinstance(reading.data, ComputeActivity):
-            self._activities.add_compute(reading.gpu, reading.start_s, reading.end_s, reading.data)
+        data, track = reading.data, self._gpus.get(reading.gpu)
+        self._rules_due = self._rules_due or isinstance(data, RARE_DATA)
+        if track is None:
+            return
+        if isinstance(data, LinkCounters):
+            if self._first_s is None:
+                self._first_s = reading.end_s
+            if track.count(reading, data, self._interval_of(track.gpu)):
+                self._forward_traffic(track)
+            return
+        track.update(reading)
+        if isinstance(data, ComputeActivity):
+            self._activities.add_compute(reading.gpu, reading.start_s, reading.end_s, data)
 
     def _use_period(self, period: RefreshPeriod) -> None:
         """Use the refresh period of the driver's counters."""

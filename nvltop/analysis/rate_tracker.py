@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import sub, truediv
 from typing import Final
 
 from nvltop.analysis.rates import (
@@ -114,6 +115,8 @@ class RateTracker:
         moved = sample.moved_since(last)
         if moved:
             self._moved_s = time_s
+        if self._always_fresh():
+            return [self._close_span(sample, time_s)]
         if moved and sample.fell_since(last):
             self._estimator.forget()  # a reset does not coincide with a refresh
         else:
@@ -137,6 +140,9 @@ class RateTracker:
         return join_spans(self._learn(period))
 
     def _learn(self, period: RefreshPeriod) -> list[RateSpan]:
+        if self._always_fresh():
+            # Readings with fresh values are not added to the estimator, so it knows only older ones.
+            self._estimator = RefreshEstimator()
         self.period = period
         if self._predictor:
             self._predictor.set(period)
@@ -272,6 +278,10 @@ class RateTracker:
 
         They are unknown if a counter was reset, or was read only once of the two times.
         """
+        if base.complete and sample.complete:
+            changes = list(map(sub, sample.values, base.values))
+            if min(changes) >= 0:
+                return sum(changes), max(map(truediv, changes, sample.limits)), False
         total, least_s, unknown = 0, 0.0, False
         for before, after, limit in zip(base.values, sample.values, sample.limits, strict=True):
             if isinstance(before, Missing) or isinstance(after, Missing):
@@ -295,7 +305,7 @@ class RateTracker:
         if self._always_fresh() and start_s == base.time_s:
             seconds = elapsed_by_counter(base, sample)
         else:
-            seconds = [end_s - start_s] * len(sample.values)
+            seconds = [end_s - start_s]
         rates, implausible = rates_between(base, sample, seconds, self.unit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return RateSpan(start_s, end_s, rates, implausible)

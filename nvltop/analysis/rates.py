@@ -7,11 +7,14 @@ the counter counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import repeat
 from operator import sub, truediv
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from nvltop.model import Maybe, Missing, known
 
@@ -73,6 +76,9 @@ def bytes_moved(before: int, after: int, unit: int, limit: float) -> Maybe[int]:
     return wrapped if wrapped <= limit else COUNTER_RESET
 
 
+NONE_IMPLAUSIBLE: Final[Mapping[int, float]] = MappingProxyType({})
+
+
 class RateSpan(NamedTuple):
     """The rates of a GPU's counters over one stretch of time."""
 
@@ -80,7 +86,7 @@ class RateSpan(NamedTuple):
     end_s: float
     rates: tuple[Maybe[float], ...]
     """Bytes/s of each counter over the span."""
-    implausible: Mapping[int, float] = MappingProxyType({})
+    implausible: Mapping[int, float] = NONE_IMPLAUSIBLE
     """Bytes/s of the counters that exceed what their link can carry, by position."""
 
 
@@ -119,6 +125,13 @@ class CounterSample:
         return any(b < a for a, b in both if isinstance(a, int) and isinstance(b, int))
 
 
+def nan_if_missing(rates: Sequence[Maybe[float]]) -> Sequence[float]:
+    """Return the rates with NaN for those that are missing."""
+    if Missing not in set(map(type, rates)):
+        return cast(Sequence[float], rates)
+    return [math.nan if isinstance(rate, Missing) else rate for rate in rates]
+
+
 def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
     """Merge the spans of one reading into one, except leading spans without traffic.
 
@@ -144,18 +157,25 @@ def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
 
 def rates_between(
     base: CounterSample, sample: CounterSample, times: Sequence[float], unit: int | None
-) -> tuple[tuple[Maybe[float], ...], dict[int, float]]:
-    """Return the rate of each counter, and the implausible rates by position."""
+) -> tuple[tuple[Maybe[float], ...], Mapping[int, float]]:
+    """Return the rate of each counter, and the implausible rates by position.
+
+    `times` are the seconds between the samples: for each counter, or one for all.
+    """
     limits = sample.limits
     if base.complete and sample.complete:
+        if sample.values == base.values:
+            return _no_traffic(len(sample.values)), NONE_IMPLAUSIBLE
         changes = list(map(sub, sample.values, base.values))
         if min(changes) >= 0 and max(changes) <= min(limits) * MAX_PLAUSIBLE_SHARE * (
             min(times) + TIMING_SLACK_S
         ):
             # The usual case: every counter was read and plausible, so whole columns are divided at once.
-            return tuple(map(truediv, changes, times)), {}
+            each = times if len(times) > 1 else repeat(times[0])
+            return tuple(map(truediv, changes, each)), NONE_IMPLAUSIBLE
     rates: list[Maybe[float]] = []
     implausible = {}
+    times = times if len(times) > 1 else [times[0]] * len(sample.values)
     for i, (before, after, seconds) in enumerate(zip(base.values, sample.values, times, strict=True)):
         if isinstance(after, Missing):
             rates.append(after)
@@ -178,14 +198,19 @@ def rates_between(
     return tuple(rates), implausible
 
 
+@cache
+def _no_traffic(count: int) -> tuple[float, ...]:
+    """Return a rate of 0 for each of `count` counters, the same object each time."""
+    return (0.0,) * count
+
+
 def elapsed_by_counter(base: CounterSample, sample: CounterSample) -> list[float]:
-    """Return the seconds between two samples for each counter, from NVML's time stamps if usable."""
+    """Return the seconds between two samples, by counter or one for all; from NVML if usable."""
     span_s = sample.time_s - base.time_s
-    count = len(sample.values)
     if not base.stamps_us or not sample.stamps_us:
-        return [span_s] * count
-    if not len(base.stamps_us) == len(sample.stamps_us) == count:
-        return [elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0])] * count
+        return [span_s]
+    if not len(base.stamps_us) == len(sample.stamps_us) == len(sample.values):
+        return [elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0])]
     each_us = list(map(sub, sample.stamps_us, base.stamps_us))
     if _agree(span_s, min(each_us)) and _agree(span_s, max(each_us)):
         return [us / 1e6 for us in each_us]

@@ -15,14 +15,11 @@ _USED: Final = itemgetter(2)
 class RollingShare:
     """The share of the speed over the spans of the last `WINDOW_S` seconds."""
 
-    __slots__ = ("_spans", "_used", "seconds")
+    __slots__ = ("_spans",)
 
     def __init__(self) -> None:
         self._spans: deque[tuple[float, float, float]] = deque()
         """End of each span, its length, and its share of the speed times that length."""
-        self.seconds: float = 0
-        """Total length of the spans."""
-        self._used: float = 0
 
     def add(self, start_s: float, end_s: float, share: float | None) -> None:
         """Add a span with its share of the speed, or None if the share is not known."""
@@ -31,10 +28,15 @@ class RollingShare:
             spans.popleft()
         if share is not None and end_s > start_s:
             spans.append((end_s, end_s - start_s, (end_s - start_s) * share))
-        self.seconds = sum(map(_LENGTH, spans))
-        self._used = sum(map(_USED, spans))
+
+    @property
+    def seconds(self) -> float:
+        """Total length of the spans."""
+        seconds: float = sum(map(_LENGTH, self._spans))
+        return seconds
 
     @property
     def share(self) -> float | None:
         """Mean share of the speed, or None if it is not known."""
-        return self._used / self.seconds if self.seconds else None
+        seconds = self.seconds
+        return sum(map(_USED, self._spans)) / seconds if seconds else None

@@ -7,7 +7,6 @@ shows the mean over one complete window, and changes once per window.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import add
 from typing import Final
 
 DEFAULT_WINDOW_S: Final = 2.0
@@ -16,6 +15,8 @@ MIN_WINDOW_S: Final = 0.5
 """Shortest window, seconds: a number that changes more often cannot be read."""
 MAX_JOIN_GAP_S: Final = 0.02
 """Largest gap between two consecutive spans, seconds."""
+PEAKS: Final = 2
+"""Number of leading values of a row whose peaks are kept: TX and RX of the whole GPU."""
 
 
 class WindowMeans:
@@ -44,7 +45,7 @@ class WindowMeans:
         self.means: Sequence[float] = ()
         """Means over the last complete window, or over the readings so far in the first window."""
         self.peaks: Sequence[float] = ()
-        """Highest value of any span in the same window."""
+        """Highest of each of the first `PEAKS` values of any span in the same window."""
         self._complete = False
         """Whether a window has been completed; until then `means` covers the readings so far."""
         self._start_s = self._until_s = 0.0
@@ -92,15 +93,18 @@ class WindowMeans:
         """Start a window of `width` values."""
         self._start_s = self._until_s = at_s
         self._moved = [0.0] * width
-        self._peaks = [0.0] * width
+        self._peaks = [0.0] * min(width, PEAKS)
 
     def _add_part(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
         """Add a span, or a part of it, to the current window."""
+        if not any(values):
+            return
         seconds = end_s - start_s
-        self._moved = list(map(add, self._moved, [value * seconds for value in values]))
-        # NaN stays, because comparisons with it are false.
+        self._moved = [moved + value * seconds for moved, value in zip(self._moved, values, strict=True)]
+        # NaN stays: an unknown part of the window may have had the peak.
         self._peaks = [
-            peak if peak >= value else value for peak, value in zip(self._peaks, values, strict=True)
+            peak if peak >= value or peak != peak else value
+            for peak, value in zip(self._peaks, values, strict=False)
         ]
 
     def _publish(self, end_s: float) -> None:

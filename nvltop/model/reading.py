@@ -258,7 +258,10 @@ class Cost:
 
     def interval_of(self, gpu: int) -> float:
         """Return the effective interval of a GPU's link counters in seconds, by NVML index."""
-        return next((o.interval_s for o in self.other_intervals if o.gpu == gpu), self.interval_s)
+        for other in self.other_intervals:
+            if other.gpu == gpu:
+                return other.interval_s
+        return self.interval_s
 
     def effective_interval_s(self, requested_s: float, gpu: int | None = None) -> float:
         """Return the interval of the link counters of one GPU, or of most; never below the requested one.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nvltop.analysis.errors import CounterTrack, ErrorTable
+from nvltop.analysis.gpu import GpuTrack
 from nvltop.memo import Memo, MemoTable
 from nvltop.model import Event, Missing
 from nvltop.nvml.session import GpuReader
@@ -48,9 +49,12 @@ def forget(root: Any) -> int:
             dropped += 1
         elif type(found).__module__.startswith("nvltop."):
             if isinstance(found, ErrorTable):
-                found._counts = None
+                found._counts = found._sums = None
             if isinstance(found, CounterTrack):
                 found._cached = None
+            if isinstance(found, GpuTrack):
+                found._cached_summary = found._cached_totals = None
+                dropped += 2
             waiting += attributes(found)
     return dropped
 
