@@ -43,12 +43,14 @@ To add a rule, for example `gpu-hot`:
 2. Add a new group to `RULE_GROUPS`. Their order is the order of the checks on the Health tab.
 3. If the rule needs facts about earlier moments, keep them in `RuleHistory` (history.py). Delays and repeated
    readings do not need that: `Escalation` covers them.
-4. If other findings can cause this one, add a `Relation` to causes.py.
-5. Add an alert to nvltop/export/alerts.yml. If the rule is never worse than `info`, add its id to
+4. If everything that the group looks at rarely changes, list it in `RuleGroup.depends_on`: it is then not
+   evaluated again each second. Leave that out in case of doubt, since a finding would be missed.
+5. If other findings can cause this one, add a `Relation` to causes.py.
+6. Add an alert to nvltop/export/alerts.yml. If the rule is never worse than `info`, add its id to
    `INFORMATION` in tests/export/test_files.py instead.
-6. Add a case in which the rule must fire and a near miss to tests/analysis/health/test_fires.py. The healthy
+7. Add a case in which the rule must fire and a near miss to tests/analysis/health/test_fires.py. The healthy
    nodes of test_quiet.py must stay without findings.
-7. A new group adds a row to the Health tab: delete the files of tests/tui/screens that differ, run
+8. A new group adds a row to the Health tab: delete the files of tests/tui/screens that differ, run
    tests/tui/test_screens.py to write them again, and read the difference.
 """
 

@@ -66,27 +66,28 @@ def find_down_links(rule_input: RuleInput) -> list[DownLinks]:
     """Return the GPUs with links that are down and should be up."""
     gpus = gpus_with_link_states(rule_input)
     settled = not links_may_be_training(rule_input)
-    return [d for g in gpus if (d := _down_links_of(rule_input, g, gpus, settled))]
+    most: dict[object, int] = {}
+    for g in gpus:
+        most[g.gpu.name] = max(most.get(g.gpu.name, 0), active_link_count(g))
+    return [d for g in gpus if (d := _down_links_of(rule_input, g, gpus, most[g.gpu.name], settled))]
 
 
 def _down_links_of(
-    rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], settled: bool
+    rule_input: RuleInput, g: GpuFrame, gpus: Sequence[GpuFrame], most: int, settled: bool
 ) -> DownLinks | None:
+    """Return the links of a GPU that should be up; others of its model have up to `most` active links."""
     uuid = g.gpu.uuid
     down = summarize(g.links).in_state(LinkState.DOWN)
     before = rule_input.history.ever_active.get(uuid, NO_LINKS)
     went_down = down & before
     never_up = NO_LINKS
     expected, missing = len(before), len(went_down)
-    if settled and not optional_bridge(g.gpu):
+    if settled and not optional_bridge(g.gpu) and most > active_link_count(g):
         # Peers may have lost links, too, so the GPU with the most links shows what is normal.
-        alike = [p for p in gpus if p.gpu.name == g.gpu.name]
-        most = max(active_link_count(p) for p in alike)
-        if most > active_link_count(g):
-            complete = [p for p in alike if active_link_count(p) == most]
-            never_up = (down & NO_LINKS.union(*[summarize(p.links).active for p in complete])) - went_down
-            if most - active_link_count(g) > missing:
-                expected, missing = most, most - active_link_count(g)
+        complete = [p for p in gpus if p.gpu.name == g.gpu.name and active_link_count(p) == most]
+        never_up = (down & NO_LINKS.union(*[summarize(p.links).active for p in complete])) - went_down
+        if most - active_link_count(g) > missing:
+            expected, missing = most, most - active_link_count(g)
     # If some links are up, the links that peers use are the missing ones only if their number matches.
     known_links = (
         went_down | never_up

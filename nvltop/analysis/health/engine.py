@@ -11,7 +11,13 @@ from nvltop.analysis.health.claim import Claim
 from nvltop.analysis.health.debounce import FindingTracker
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.health.history import RuleHistory
-from nvltop.analysis.health.rule import READER_NOT_RUNNING, CheckSummary, RuleGroup, RuleInput
+from nvltop.analysis.health.rule import (
+    READER_NOT_RUNNING,
+    CheckSummary,
+    RuleGroup,
+    RuleInput,
+    RuleResult,
+)
 from nvltop.analysis.rates import max_gap_s
 from nvltop.model import Check, Finding, Missing, Pending, Severity
 
@@ -27,6 +33,8 @@ class RuleEngine:
     def __init__(self) -> None:
         self.history = RuleHistory()
         self._tracker = FindingTracker()
+        self._quiet: dict[str, tuple[tuple[object, ...], CheckSummary]] = {}
+        """What the result of each group that claims nothing depends on, and its summary, by its name."""
         self._summaries: dict[str, CheckSummary] = {}
         """Last summary of each group, by its name."""
         self._checked_since_s: dict[str, float] = {}
@@ -58,7 +66,7 @@ class RuleEngine:
         self.history.unread_time.update(rule_input.tick, self.history.last_reading_s)
         claims: list[Claim] = []
         for group in RULE_GROUPS:
-            found, summary = group.evaluate(rule_input)
+            found, summary = self._evaluate_group(group, rule_input)
             summary = _without_unread_gpus(summary, rule_input, group.per_gpu)
             self._summaries[group.name] = summary
             if isinstance(summary, str):
@@ -70,6 +78,22 @@ class RuleEngine:
         self.findings = with_causes(self._tracker.findings(now_s), claims)
         self.pending = self._tracker.pending(now_s)
         self.checks = tuple(self._check(group, now_s) for group in RULE_GROUPS if group.is_check)
+
+    def _evaluate_group(self, group: RuleGroup, rule_input: RuleInput) -> RuleResult:
+        """Return the result of a group, without evaluating it if it would be as before."""
+        depends_on = group.depends_on(rule_input) if group.depends_on else None
+        if depends_on is None:
+            return group.evaluate(rule_input)
+        before = self._quiet.get(group.name)
+        if before and before[0] == depends_on:
+            return (), before[1]
+        found, summary = group.evaluate(rule_input)
+        claims = tuple(found)
+        if claims:
+            self._quiet.pop(group.name, None)
+        else:
+            self._quiet[group.name] = depends_on, summary
+        return claims, summary
 
     def _check(self, group: RuleGroup, now_s: float) -> Check:
         """Return the outcome of a group; `Check.outcome` lists the five there are."""
@@ -102,7 +126,7 @@ def _pending_detail(pending: Pending) -> str:
 
 def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
     """Return the summary, extended by the GPUs that could not be checked; unread values are not fine."""
-    unread = [g for g in rule_input.gpus if g.state != "ok" or g.stale]
+    unread = rule_input.unread_gpus
     if isinstance(summary, Missing) or not unread:
         return summary
     if len(unread) == len(rule_input.gpus):

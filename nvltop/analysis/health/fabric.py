@@ -252,9 +252,17 @@ def _health(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
     )
 
 
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on; while the fabric is not ready, that includes the time."""
+    if any(not_ready(g) for g in rule_input.readable_gpus):
+        return None
+    return (rule_input.inventory, *[(g.state, g.fabric) for g in rule_input.gpus])
+
+
 RULE_GROUP: Final = RuleGroup(
     "fabric",
     ("fabric-not-ready", "fabric-failed", "fabric-health", "outside-domain"),
     evaluate,
     FABRIC_SETUP_S,
+    depends_on=_depends_on,
 )

@@ -64,4 +64,10 @@ def _compare(alike: Sequence[GpuFrame]) -> Iterator[Claim]:
         )
 
 
-RULE_GROUP: Final = RuleGroup("firmware", ("mixed-firmware",), evaluate, longest_delay_s=0.0)
+RULE_GROUP: Final = RuleGroup(
+    "firmware",
+    ("mixed-firmware",),
+    evaluate,
+    longest_delay_s=0.0,
+    depends_on=lambda rule_input: (rule_input.inventory,),
+)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import ErrorSummary
 from nvltop.analysis.health.board import Board
@@ -15,11 +15,13 @@ from nvltop.analysis.health.unread_time import UnreadTime
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.link_states import errors_by_link, summarize
 from nvltop.analysis.nics import data_ports
+from nvltop.memo import Memo
 from nvltop.model import (
     GpuFrame,
     Inventory,
     LinkBer,
     LinkState,
+    Maybe,
     Missing,
     NicFrame,
     Remote,
@@ -29,6 +31,15 @@ from nvltop.model import (
 
 PCIE_SMOOTHING_S: Final = 10.0
 """Time over which the PCIe traffic is averaged, seconds."""
+
+
+class LinkedPairs(NamedTuple):
+    """The GPU pairs that NVLink joins, by the UUIDs of both."""
+
+    statuses: Mapping[tuple[str, str], Maybe[str]] | None
+    """P2P status of each pair, where it was read; None if NVLink joins no pair."""
+    allowed: Sequence[tuple[str, str]]
+    """Pairs that may use NVLink."""
 
 
 @dataclass(slots=True)
@@ -70,6 +81,7 @@ class RuleHistory:
     _error_summaries: dict[str, ErrorSummary] = field(default_factory=dict)
     outliers: Outliers = field(default_factory=Outliers)
     error_rates: ErrorRates = field(default_factory=ErrorRates)
+    linked_pairs: Memo[LinkedPairs] = field(default_factory=Memo)
     _nic_proximity: NicProximity | None = None
     _board: tuple[Inventory, Board] | None = None
 

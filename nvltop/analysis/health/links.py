@@ -63,6 +63,29 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     return claims, _summary(rule_input, gpus)
 
 
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on; a GPU without any active link may lack a bridge, by its traffic."""
+    if not all(summarize(g.links).active for g in rule_input.linked_gpus):
+        return None
+    ever_active = rule_input.history.ever_active
+    return (
+        rule_input.inventory,
+        links_may_be_training(rule_input),
+        *[
+            (
+                g.state,
+                g.nvlink.links_present,
+                g.nvlink.links_up,
+                summarize(g.links),
+                "states" in g.age_s,
+                g.fabric.bandwidth_mode,
+                ever_active.get(g.gpu.uuid),
+            )
+            for g in rule_input.gpus
+        ],
+    )
+
+
 def _summary(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> str | Missing:
     """Return what was checked, for the case that no rule found anything."""
     unread = [g for g in gpus if summarize(g.links).in_state(LinkState.UNKNOWN)]
@@ -297,4 +320,5 @@ RULE_GROUP: Final = RuleGroup(
         "link-sleep",
     ),
     evaluate,
+    depends_on=_depends_on,
 )

@@ -228,4 +228,20 @@ class _Kinds:
         return self._slots[pci_slot(f.nic)] <= 1
 
 
-RULE_GROUP: Final = RuleGroup("NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, per_gpu=False)
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on."""
+    if any(f.stale for f in rule_input.nics):
+        return None
+    return (
+        rule_input.inventory,
+        len(rule_input.history.ever_active_ports),
+        *[
+            (f.nic, f.port.state, f.port.physical, f.port.rate_bytes_per_s, f.port.link_layer)
+            for f in rule_input.nics
+        ],
+    )
+
+
+RULE_GROUP: Final = RuleGroup(
+    "NICs", ("nic-down", "nic-slow", "nic-far"), evaluate, per_gpu=False, depends_on=_depends_on
+)

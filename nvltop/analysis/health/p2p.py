@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.fabric import not_ready
 from nvltop.analysis.health.gpu_names import gpu_names, short_gpu_names
+from nvltop.analysis.health.history import LinkedPairs
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult, active_link_count
 from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, PCIE_BUSY_SHARE
 from nvltop.analysis.link_states import NVSWITCH, summarize
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
-from nvltop.model import GpuFrame, Missing, Severity, first_missing, known
+from nvltop.model import GpuFrame, Missing, Pair, Severity, first_missing, known
 
 P2P_FALLBACK_S: Final = 30.0
 """Time after which PCIe traffic between linked GPUs is reported, seconds."""
@@ -26,18 +27,12 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check the P2P status of linked GPU pairs, and whether their traffic uses NVLink."""
     gpus = [g for g in rule_input.linked_gpus if active_link_count(g) and g.gpu.mig is not True]
     ends = {g.gpu.uuid: summarize(g.links).peers for g in gpus}
-    switched = {a for a, remotes in ends.items() if NVSWITCH in remotes}
-    joined = [
-        (a, b)
-        for a, remotes in ends.items()
-        for b in ends
-        if a != b and (b in remotes or (a in switched and b in switched))
-    ]
-    if not joined:
+    statuses, allowed = rule_input.history.linked_pairs.get(
+        (rule_input.inventory, tuple(ends.items())), lambda: _linked_pairs(ends, rule_input.pairs)
+    )
+    if statuses is None:
         return (), None
-    statuses = {key: pair.p2p_nvlink for key in joined if (pair := rule_input.pairs.get(key))}
-    unread = first_missing(statuses.values())
-    allowed = [key for key, status in statuses.items() if status == "OK"]
+    unread = None if len(allowed) == len(statuses) else first_missing(statuses.values())
     claims = [*_fallback(rule_input, gpus, allowed)]
     if unread:
         return claims, unread
@@ -64,20 +59,36 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     return claims, Missing(f"{text}; {refused // 2} may not") if refused and allowed else text
 
 
-def _fallback(rule_input: RuleInput, gpus: list[GpuFrame], allowed: list[tuple[str, str]]) -> Iterator[Claim]:
+def _linked_pairs(ends: Mapping[str, frozenset[str]], pairs: Mapping[tuple[str, str], Pair]) -> LinkedPairs:
+    """Return the GPU pairs that NVLink joins."""
+    switched = {a for a, remotes in ends.items() if NVSWITCH in remotes}
+    joined = [
+        (a, b)
+        for a, remotes in ends.items()
+        for b in ends
+        if a != b and (b in remotes or (a in switched and b in switched))
+    ]
+    if not joined:
+        return LinkedPairs(None, [])
+    statuses = {key: pair.p2p_nvlink for key in joined if (pair := pairs.get(key))}
+    return LinkedPairs(statuses, [key for key, status in statuses.items() if status == "OK"])
+
+
+def _fallback(
+    rule_input: RuleInput, gpus: Sequence[GpuFrame], allowed: Sequence[tuple[str, str]]
+) -> Iterator[Claim]:
     pcie = rule_input.history.pcie_share
+    if not all(known(g.nvlink.recent_share) and g.nvlink.recent_share < NO_TRAFFIC_SHARE for g in gpus):
+        return
     over_pcie = [
         g
         for g in gpus
         if known(g.gauges.util_percent)
         and g.gauges.util_percent >= GPU_BUSY_PERCENT
-        and known(g.nvlink.recent_share)
-        and g.nvlink.recent_share < NO_TRAFFIC_SHARE
         and pcie.get(g.gpu.uuid, 0.0) >= PCIE_BUSY_SHARE
     ]
     uuids = {g.gpu.uuid for g in over_pcie}
-    quiet = all(known(g.nvlink.recent_share) and g.nvlink.recent_share < NO_TRAFFIC_SHARE for g in gpus)
-    if quiet and any(a in uuids and b in uuids for a, b in allowed):
+    if any(a in uuids and b in uuids for a, b in allowed):
         busiest = max(over_pcie, key=lambda g: pcie[g.gpu.uuid])
         yield Claim(
             rule="p2p-fallback",

@@ -80,7 +80,6 @@ class PcieLink:
         slot_width, slot_gen = (place.port_width, place.port_gen) if place else (NOT_READ, NOT_READ)
         # Ports in a virtual machine are emulated, and a port narrower than its link is wrong.
         slot_valid = known(slot_width) and slot_width >= width and not rule_input.board.virtual
-        pstate, util = g.gauges.pstate, g.gauges.util_percent
         return cls(
             gpu=g,
             width=width,
@@ -92,10 +91,7 @@ class PcieLink:
             card_width=width_max,
             card_gen=gen_max,
             slot_known=slot_valid,
-            under_load=known(pstate)
-            and pstate <= MAX_COMPUTE_PSTATE
-            and known(util)
-            and util >= GPU_BUSY_PERCENT,
+            under_load=_under_load(g),
         )
 
     @property
@@ -171,9 +167,25 @@ def _degraded(rule_input: RuleInput, link: PcieLink) -> Claim:
     )
 
 
+def _under_load(g: GpuFrame) -> bool:
+    """Return whether a GPU is busy, in a P-state of compute load."""
+    pstate, util = g.gauges.pstate, g.gauges.util_percent
+    return known(pstate) and pstate <= MAX_COMPUTE_PSTATE and known(util) and util >= GPU_BUSY_PERCENT
+
+
 def _on_chip(gpu: Gpu) -> bool:
     """Return whether the GPU is attached to its CPU by C2C and not by PCIe (GB10, GH200, GB200)."""
     return (known(gpu.c2c.links) and gpu.c2c.links > 0) or (known(gpu.name) and "GB10" in gpu.name)
 
 
-RULE_GROUP: Final = RuleGroup("PCIe links", ("pcie-degraded",), evaluate, PCIE_GEN_RISE_S)
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...]:
+    """Return what the result depends on."""
+    return (
+        rule_input.inventory,
+        *[(g.state, g.gauges.pcie_gen, g.gauges.pcie_width, _under_load(g)) for g in rule_input.gpus],
+    )
+
+
+RULE_GROUP: Final = RuleGroup(
+    "PCIe links", ("pcie-degraded",), evaluate, PCIE_GEN_RISE_S, depends_on=_depends_on
+)

@@ -111,4 +111,9 @@ def _plain(value: object) -> object:
     return None if isinstance(value, Missing) else value
 
 
-RULE_GROUP: Final = RuleGroup("repairs", ("recovery-action", "remap"), evaluate)
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...]:
+    """Return what the result depends on."""
+    return (rule_input.inventory, *[(g.state, g.fabric) for g in rule_input.gpus])
+
+
+RULE_GROUP: Final = RuleGroup("repairs", ("recovery-action", "remap"), evaluate, depends_on=_depends_on)

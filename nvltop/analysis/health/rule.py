@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from nvltop.analysis.activity.link_balance import LinkImbalance
@@ -32,7 +33,7 @@ from nvltop.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuleInput:
     """The state of the node at one moment, as passed to every rule."""
 
@@ -65,13 +66,18 @@ class RuleInput:
         """Return the kind of machine."""
         return self.history.board(self.inventory)
 
-    @property
-    def readable_gpus(self) -> list[GpuFrame]:
+    @cached_property
+    def readable_gpus(self) -> Sequence[GpuFrame]:
         """Return the GPUs that can be read."""
         return [g for g in self.gpus if g.state == "ok"]
 
-    @property
-    def linked_gpus(self) -> list[GpuFrame]:
+    @cached_property
+    def unread_gpus(self) -> Sequence[GpuFrame]:
+        """Return the GPUs that cannot be read, and those that were not read lately."""
+        return [g for g in self.gpus if g.state != "ok" or g.stale]
+
+    @cached_property
+    def linked_gpus(self) -> Sequence[GpuFrame]:
         """Return the readable GPUs that have NVLinks."""
         return [g for g in self.gpus if g.links and g.state == "ok"]
 
@@ -122,6 +128,11 @@ class RuleGroup:
     """Whether the rules check each GPU, so that the check names the GPUs that could not be read."""
     is_check: bool = True
     """Whether the outcome of the group is shown as a check."""
+    depends_on: Callable[[RuleInput], tuple[object, ...] | None] | None = None
+    """Return everything that the result depends on, or None if the group has to be evaluated now.
+
+    If it is as at the last evaluation, and that claimed nothing, the group is not evaluated again. Claims
+    contain ages, so a group that claims something is always evaluated."""
 
 
 def why_unread(values: Iterable[Maybe[object]]) -> Missing | None:
