@@ -113,6 +113,8 @@ class JobTracker:
         if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
             self._of, self._jobs = of, group_jobs(processes, gpus, matrix, partners)
             return self._jobs
+        # Equal processes were read again; with these objects the next comparison is one of identity.
+        self._of = of
         frames = {g.gpu.uuid: g for g in gpus}
         traffic = {used: _traffic(used, frames) for used in {job.gpus for job in self._jobs}}
         self._jobs = tuple(
