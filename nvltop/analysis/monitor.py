@@ -12,6 +12,7 @@ from nvltop.analysis.activity.tracker import ActivityTracker
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.analysis.health.engine import RuleEngine
 from nvltop.analysis.health.rule import RuleInput
+from nvltop.analysis.identities import MAX_GPUS, keep_identities
 from nvltop.analysis.incidents.tracker import IncidentTracker, same_xid
 from nvltop.analysis.jobs import JobTracker
 from nvltop.analysis.nics import NicTracks
@@ -23,7 +24,6 @@ from nvltop.analysis.uptime import initialised_again
 from nvltop.analysis.verdict import node_verdict
 from nvltop.memo import Memo
 from nvltop.model import (
-    NOT_LISTED,
     NOT_READ,
     Activity,
     ComputeActivity,
@@ -60,8 +60,6 @@ from nvltop.model import (
     known,
 )
 
-MAX_GPUS: Final = 1024
-"""Highest number of GPUs in a frame, including GPUs that are no longer listed."""
 MAX_EVENTS: Final = 1000
 """Highest number of events in a frame; the oldest are dropped first."""
 RARE_DATA: Final = (LinkStates, LinkErrors, LinkBer, Fabric)
@@ -212,7 +210,7 @@ class Monitor:
 
     def _take_inventory(self, inventory: Inventory) -> None:
         if self._inventory:
-            inventory = _keep_identities(inventory, self._inventory)
+            inventory = keep_identities(inventory, self._inventory)
             before_s, loaded_s = self._inventory.driver_loaded_s, inventory.driver_loaded_s
             if known(loaded_s) and initialised_again(before_s, loaded_s):
                 for known_gpu in self._gpus.values():
@@ -355,32 +353,3 @@ def _step_s(activity: Activity) -> float | None:
     if isinstance(step, Missing) or step.silent_s > 2 * step.period_s:
         return None
     return step.period_s
-
-
-def _keep_identities(new: Inventory, before: Inventory) -> Inventory:
-    """Return an inventory in which lost GPUs keep their identity.
-
-    GPUs that can no longer be opened keep their name and UUID, and GPUs that are no longer listed keep
-    their rows; without a driver, all do. After a loss, the indices of the other GPUs may change, so an index
-    identifies a GPU only if no other GPU now has it. A single unidentified GPU is the single missing one.
-    """
-    if new.problem:
-        silent = tuple(replace(gpu, problem=new.problem.summary) for gpu in before.gpus)
-        return replace(new, gpus=silent, pairs=before.pairs)
-    present = {gpu.uuid for gpu in new.gpus}
-    missed = {gpu.index: gpu for gpu in before.gpus if gpu.uuid not in present}
-    was: dict[int, Gpu] = {}
-    for gpu in new.gpus:
-        if gpu.problem and gpu.index in missed:
-            was[gpu.index] = missed.pop(gpu.index)
-    unknown = [gpu.index for gpu in new.gpus if gpu.problem and gpu.index not in was]
-    if len(unknown) == 1 and len(missed) == 1:
-        was[unknown[0]] = missed.popitem()[1]
-        unknown = []
-    gpus = [
-        replace(was[g.index], index=g.index, problem=g.problem) if g.index in was else g for g in new.gpus
-    ]
-    if not unknown:
-        # Keep the rows of GPUs that are no longer listed, so that their loss is shown.
-        gpus += [replace(gpu, problem=NOT_LISTED.reason) for gpu in missed.values()]
-    return replace(new, gpus=tuple(gpus[:MAX_GPUS]))
