@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
-from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
+from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_capacity import busier_share, ceiling
 from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
+from nvltop.analysis.link_totals import peer_traffic, totals
 from nvltop.analysis.rate_tracker import RateTracker
-from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE, RateSpan, nan_if_missing
+from nvltop.analysis.rates import RateSpan, nan_if_missing
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
@@ -46,13 +47,10 @@ from nvltop.model import (
     Tick,
     known,
     or_none,
-    split_tx_rx,
-    total,
 )
 
 PER_LINK_ONLY = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
-NO_LINK_UP = Missing("no link is up")
 LOST_REASONS = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 MAX_SPANS: Final = 32
 """Number of recent spans in a frame: 3 s at the shortest interval, more than the time between two frames."""
@@ -186,7 +184,8 @@ class GpuTrack:
         tx, rx = self._totals
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
-            self.moved.append(TrafficSpan(start_s, end_s, _or_nan(tx), _or_nan(rx), self._peer_traffic()))
+            peers = peer_traffic(self._counters, self._summary, self._rates)
+            self.moved.append(TrafficSpan(start_s, end_s, _or_nan(tx), _or_nan(rx), peers))
             used = busier_share(tx, rx, self._summary.speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
@@ -317,49 +316,8 @@ class GpuTrack:
     def _totals(self) -> tuple[Maybe[float], Maybe[float]]:
         """TX and RX of the links that are not known to be down; missing if one of them is unknown."""
         if self._cached_totals is None:
-            self._cached_totals = self._compute_totals()
+            self._cached_totals = totals(self._counters, self._summary, self._rates, self._implausible)
         return self._cached_totals
-
-    def _peer_traffic(self) -> tuple[PeerTraffic, ...]:
-        """Return the traffic by peer GPU on boards without NVSwitches; only peers with all links known."""
-        counters, groups = self._counters, self._summary.links_by_gpu
-        if counters is None or counters.scope is not Scope.LINK or not groups:
-            return ()
-        tx_rates, rx_rates = split_tx_rx(self._rates)
-        found = []
-        for uuid, links, speed in groups:
-            if links[-1] < len(tx_rates):
-                tx, rx = total([tx_rates[i] for i in links]), total([rx_rates[i] for i in links])
-                if known(tx) and known(rx):
-                    found.append(PeerTraffic(uuid, tx, rx, speed))
-        return tuple(found)
-
-    def _compute_totals(self) -> tuple[Maybe[float], Maybe[float]]:
-        counters, states = self._counters, self._summary
-        if counters is None:
-            return NOT_READ, NOT_READ
-        if counters.scope is Scope.GPU:
-            return (self._rates[0], self._rates[1]) if len(self._rates) == 2 else (NOT_READ, NOT_READ)
-        if not states.carrying:
-            return NO_LINK_UP, NO_LINK_UP
-        n = len(counters.tx_bytes)
-        if len(self._rates) != 2 * n:
-            return NOT_READ, NOT_READ
-        rates: Sequence[Maybe[float]] = self._rates
-        if self._implausible:
-            # One link may exceed its speed while the sum of all links does not.
-            rates = [self._implausible.get(i, rate) for i, rate in enumerate(rates)]
-        tx, rx = split_tx_rx(rates)
-        if not len(states.carrying) == len(states.states) == n:
-            tx, rx = ([way[i] for i in states.carrying if i < n] for way in (tx, rx))
-        limit = states.carrying_bytes_per_s
-        return _plausible_sum(tx, limit), _plausible_sum(rx, limit)
-
-
-def _plausible_sum(rates: Sequence[Maybe[float]], limit: float) -> Maybe[float]:
-    rate = total(rates)
-    implausible = known(rate) and limit and rate > MAX_PLAUSIBLE_SHARE * limit
-    return IMPLAUSIBLE_RATE if implausible else rate
 
 
 def _or_nan(value: Maybe[float]) -> float:

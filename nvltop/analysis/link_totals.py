@@ -1,0 +1,65 @@
+"""Sums of the rates of one GPU's links: of all of them, and by the GPU at their other end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from nvltop.analysis.activity.traffic_series import PeerTraffic
+from nvltop.analysis.link_states import LinkStateSummary
+from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE
+from nvltop.model import NOT_READ, LinkCounters, Maybe, Missing, Scope, known, split_tx_rx, total
+
+NO_LINK_UP: Final = Missing("no link is up")
+
+
+def totals(
+    counters: LinkCounters | None,
+    states: LinkStateSummary,
+    rates: Sequence[Maybe[float]],
+    implausible: Mapping[int, float],
+) -> tuple[Maybe[float], Maybe[float]]:
+    """Return TX and RX in bytes/s of the links that are not known to be down; missing if one is unknown.
+
+    `rates` are those of `counters`, and `implausible` the ones above what their link can carry, by position.
+    """
+    if counters is None:
+        return NOT_READ, NOT_READ
+    if counters.scope is Scope.GPU:
+        return (rates[0], rates[1]) if len(rates) == 2 else (NOT_READ, NOT_READ)
+    if not states.carrying:
+        return NO_LINK_UP, NO_LINK_UP
+    n = len(counters.tx_bytes)
+    if len(rates) != 2 * n:
+        return NOT_READ, NOT_READ
+    if implausible:
+        # One link may exceed its speed while the sum of all links does not.
+        rates = [implausible.get(i, rate) for i, rate in enumerate(rates)]
+    tx, rx = split_tx_rx(rates)
+    if not len(states.carrying) == len(states.states) == n:
+        tx, rx = ([way[i] for i in states.carrying if i < n] for way in (tx, rx))
+    limit = states.carrying_bytes_per_s
+    return _plausible_sum(tx, limit), _plausible_sum(rx, limit)
+
+
+def _plausible_sum(rates: Sequence[Maybe[float]], limit: float) -> Maybe[float]:
+    rate = total(rates)
+    implausible = known(rate) and limit and rate > MAX_PLAUSIBLE_SHARE * limit
+    return IMPLAUSIBLE_RATE if implausible else rate
+
+
+def peer_traffic(
+    counters: LinkCounters | None, states: LinkStateSummary, rates: Sequence[Maybe[float]]
+) -> tuple[PeerTraffic, ...]:
+    """Return the traffic by peer GPU on boards without NVSwitches; only peers with all links known."""
+    groups = states.links_by_gpu
+    if counters is None or counters.scope is not Scope.LINK or not groups:
+        return ()
+    tx_rates, rx_rates = split_tx_rx(rates)
+    found = []
+    for uuid, links, speed in groups:
+        if links[-1] < len(tx_rates):
+            tx, rx = total([tx_rates[i] for i in links]), total([rx_rates[i] for i in links])
+            if known(tx) and known(rx):
+                found.append(PeerTraffic(uuid, tx, rx, speed))
+    return tuple(found)
