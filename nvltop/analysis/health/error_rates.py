@@ -74,11 +74,15 @@ class ErrorRates:
     _at_s: float = 0.0
     _found: list[FastLink] = field(default_factory=list)
 
+    def due(self, now_s: float) -> bool:
+        """Return whether the rates have to be compared again although no counter has changed."""
+        return not 0 <= now_s - self._at_s < REFRESH_S
+
     def find(self, gpus: Sequence[GpuFrame], now_s: float) -> list[FastLink]:
         """Return the links whose rate stands out at `now_s` (CLOCK_MONOTONIC), the highest rate first."""
         errors = tuple(errors_by_link(g.links) for g in gpus)
         same = len(errors) == len(self._seen) and all(a is b for a, b in zip(errors, self._seen, strict=True))
-        if not same or not 0 <= now_s - self._at_s < REFRESH_S:
+        if not same or self.due(now_s):
             self._seen, self._at_s, self._found = errors, now_s, _find(gpus)
         return self._found
 

@@ -328,6 +328,17 @@ def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
     )
 
 
+def _depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on; of counters that stand out, that includes ages."""
+    history, gpus = rule_input.history, rule_input.linked_gpus
+    if history.error_rates.due(rule_input.tick.mono_s) or any(history.error_summary(g).links for g in gpus):
+        return None
+    return (
+        rule_input.inventory,
+        *[(g.state, g.nvlink.errors_total, counters(g.links)) for g in rule_input.gpus],
+    )
+
+
 RULE_GROUP: Final = RuleGroup(
     "link errors",
     (
@@ -342,4 +353,5 @@ RULE_GROUP: Final = RuleGroup(
         "link-error-rate",
     ),
     evaluate,
+    depends_on=_depends_on,
 )

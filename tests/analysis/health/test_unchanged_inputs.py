@@ -12,6 +12,7 @@ CASES = [
     ("dgx-h100", "training"),
     ("dgx-h100", "link-down"),
     ("dgx-h100", "nic-down"),
+    ("dgx-h100", "errors"),
     ("dgx-h100", "gpu-lost"),
     ("dgx-a100", "idle"),
     ("h100-two", "fabric-stuck"),
@@ -53,7 +54,7 @@ def test_a_quiet_group_is_evaluated_once(bench):
     engine = b.monitor._health
     b.run(5.0)
     quiet = dict(engine._quiet)
-    assert {"links", "NICs", "fabric", "repairs", "PCIe links", "firmware"} <= set(quiet)
+    assert {"links", "link errors", "NICs", "fabric", "repairs", "PCIe links", "firmware"} <= set(quiet)
     b.run(5.0)
     for name, (_, summary) in quiet.items():
         assert engine._quiet[name][1] is summary, name
