@@ -39,7 +39,7 @@ class Readings(NamedTuple):
 class RecentReadings:
     """The readings of series that are read together: a row of values for each span of time."""
 
-    __slots__ = ("_ends_s", "_starts_s", "_values", "_width", "max_rows")
+    __slots__ = ("_ends_s", "_shares", "_shares_of", "_starts_s", "_values", "_width", "max_rows")
 
     def __init__(self, width: int, max_rows: int) -> None:
         self._width = width
@@ -47,6 +47,9 @@ class RecentReadings:
         """Number of rows above which old rows are removed before they are `RECENT_S` old."""
         self._starts_s, self._ends_s = array("d"), array("d")
         self._values = array("f")
+        self._shares_of: tuple[object, ...] = ()
+        self._shares: list[tuple[list[tuple[int, float]], float]] = []
+        """Result of `_compute_shares` for the arguments `_shares_of`."""
 
     @property
     def rows(self) -> int:
@@ -80,25 +83,47 @@ class RecentReadings:
         Cell n starts at `origin_s` + n x `cell_s`. A reading counts in each cell for the time that it shares
         with it. A cell is unknown if less than `MIN_READ_SHARE` of it was read.
         """
-        starts_s, ends_s, values, width = self._starts_s, self._ends_s, self._values, self._width
-        begin_s, needed_s = origin_s + first * cell_s, MIN_READ_SHARE * cell_s
-        row, rows = bisect_right(ends_s, begin_s), len(ends_s)
+        values, needed_s = self._values, MIN_READ_SHARE * cell_s
+        # All series of a screen ask for the same cells, one after the other.
+        key = origin_s, cell_s, first, count, self._ends_s[-1] if self._ends_s else None
+        if key != self._shares_of:
+            self._shares_of, self._shares = key, self._compute_shares(origin_s, cell_s, first, count)
         means: list[float] = []
+        for shares, read_s in self._shares:
+            total = 0.0
+            for place, seconds in shares:
+                total += values[place + column] * seconds
+            if total != total:
+                known = [(values[place + column], seconds) for place, seconds in shares]
+                total = sum(value * seconds for value, seconds in known if value == value)
+                read_s = sum(seconds for value, seconds in known if value == value)
+            means.append(total / read_s if read_s >= needed_s else math.nan)
+        return means
+
+    def _compute_shares(
+        self, origin_s: float, cell_s: float, first: int, count: int
+    ) -> list[tuple[list[tuple[int, float]], float]]:
+        """Return the rows that share time with each cell, and the time that was read of it.
+
+        A row is the index of its first value, and the seconds that it shares with the cell.
+        """
+        starts_s, ends_s, width = self._starts_s, self._ends_s, self._width
+        begin_s = origin_s + first * cell_s
+        row, rows = bisect_right(ends_s, begin_s), len(ends_s)
+        cells = []
         for cell in range(first + 1, first + count + 1):
             end_s = origin_s + cell * cell_s
-            total = read_s = 0.0
+            shares = []
+            read_s = 0.0
             while row < rows and starts_s[row] < end_s:
-                value, row_begin_s, row_s = values[row * width + column], starts_s[row], ends_s[row]
-                # Conditions are faster than min() and max().
-                seconds = (row_s if row_s < end_s else end_s) - (
-                    row_begin_s if row_begin_s > begin_s else begin_s
-                )
-                if value == value and seconds > 0:
-                    total += value * seconds
+                row_end_s = ends_s[row]
+                seconds = min(row_end_s, end_s) - max(starts_s[row], begin_s)
+                if seconds > 0:
+                    shares.append((row * width, seconds))
                     read_s += seconds
-                if row_s > end_s:
+                if row_end_s > end_s:
                     break
                 row += 1
-            means.append(total / read_s if read_s >= needed_s else math.nan)
+            cells.append((shares, read_s))
             begin_s = end_s
-        return means
+        return cells
