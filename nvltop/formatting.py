@@ -35,10 +35,11 @@ def _digits(number: float, width: int) -> str:
         return "0"
     if number < 0.0005:
         return "<.001"
-    for decimals in (3, 2, 1, 0):
-        text = f"{number:.{decimals}f}"
-        if len(text) <= (min(width, 5) or 5):
-            return text
+    room = min(width, 5) or 5
+    # Most numbers are formatted once; one that is rounded up to another digit needs a second try.
+    decimals = 3 if number < 10 else 2 if number < 100 else 1 if number < 1000 else 0
+    while len(text := f"{number:.{decimals}f}") > room and decimals:
+        decimals -= 1
     return text
 
 
