@@ -10,7 +10,7 @@ import pytest
 
 from nvltop.model import Finding, Job, Matrix, Severity
 from nvltop.tui.render.glyphs import ASCII
-from nvltop.tui.render.row import text_of
+from nvltop.tui.render.row import section, text_of
 from nvltop.tui.render.view_state import SPARK_ROLES
 from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
 
@@ -79,7 +79,7 @@ def test_the_title_of_the_links_says_which_are_shown(view):
 def test_a_selected_link_keeps_the_colours_of_its_sparkline(view):
     row = links.rows(view(seconds=6.0, links_focused=True, link=1), 120, 20, 0)[2]
     assert row[0][1] == "selected"
-    assert {role for _, role in row} & set(SPARK_ROLES["tx"])
+    assert {role for _, role in section(row, 0, 120)} & set(SPARK_ROLES["tx"])
 
 
 def test_one_odd_pair_needs_the_matrix(view):
@@ -141,7 +141,7 @@ def test_each_gpu_has_a_sparkline_at_each_width(view, width):
     rows = gpus.table(v, width, 9, 0)
     if width >= 32:
         for row in rows[1:]:
-            assert any(role in SPARK_ROLES["tx"] and text.strip() for text, role in row)
+            assert any(role in SPARK_ROLES["tx"] and text.strip() for text, role in section(row, 0, width))
 
 
 def test_a_filter_that_matches_no_gpu_says_so_and_keeps_the_columns(view):
@@ -188,7 +188,8 @@ def test_the_chart_is_mirrored_and_never_wider_than_its_panel(view, glyphs):
         assert times != (" s, " in text_of(rows[0])), "otherwise their length in the title"
         up = (height - 2 if times else height - 1) // 2
         for first, way in ((1, "tx"), (1 + up, "rx")):
-            roles = {role for row in rows[first : first + up] for text, role in row if text.strip()}
+            shown = [run for row in rows[first : first + up] for run in section(row, 0, width)]
+            roles = {role for text, role in shown if text.strip()}
             assert roles <= set(SPARK_ROLES[way])
             assert roles
         if glyphs == "ascii":

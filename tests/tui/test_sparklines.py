@@ -14,6 +14,7 @@ from nvltop.analysis.rate_history import ALIGN_SLACK_S, RateHistory
 from nvltop.formatting import spark
 from nvltop.model import Gpu, GpuFrame, LinkSpan, Missing, Tick
 from nvltop.tui.render.glyphs import ASCII, UNICODE
+from nvltop.tui.render.row import section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
 from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells
 from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
@@ -53,8 +54,9 @@ def dots(character: str) -> tuple[int, int]:
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
     """Return the lines from the axis outwards, and the class of each cell."""
-    columns, classes = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down))
-    return ["".join(column[i] for column in columns) for i in range(rows)], classes
+    cells = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
+    lines = ["".join(column[i] for column, _ in cells) for i in range(rows)]
+    return lines, "".join(role or " " for _, role in cells)
 
 
 @given(
@@ -195,15 +197,17 @@ def test_colours_are_runs():
     ]
     shape = SparkShape(12, 0.25, FULL, BRAILLE)
     (line,) = Sparklines().draw(history_of(*values), (KEY,), shape, ROLES)
-    assert {role for part, role in line if part.strip()} == {"low", "half"}
-    assert all(a[1] != b[1] for a, b in pairwise(line))
+    runs = section(line, 0, shape.cells)
+    assert {role for part, role in runs if part.strip()} == {"low", "half"}
+    assert all(a[1] != b[1] for a, b in pairwise(runs))
 
 
 def test_a_view_chooses_characters_and_time():
     history = history_of(*((100 + i / 4, 100 + (i + 1) / 4, 100.0) for i in range(40)))
     view = ViewState(history=history)
     assert "⣿" in text(view.sparkline(KEY, 8, FULL, "tx"))
-    assert {role for part, role in view.sparkline(KEY, 8, FULL, "tx") if part.strip()} == {"spark-full"}
+    runs = section(view.sparkline(KEY, 8, FULL, "tx"), 0, 8)
+    assert {role for part, role in runs if part.strip()} == {"spark-full"}
     assert view.spark_shape(8, FULL).seconds() == 4.0
     view.spark_cell_s = 2.0
     assert view.spark_shape(8, FULL).seconds() == 16.0

@@ -16,7 +16,7 @@ from nvltop.report.phrases import remote_name
 from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.header import SEVERITY_ROLES
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fill, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
@@ -107,7 +107,7 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))
     texts = [f"TX up: {tx}{SEPARATOR}{window}", f"RX down: {rx}"]
     above, below = (fit([(fit_text(text, width, view.glyphs), "caption")], width) for text in texts)
-    return [above, *(fit(line, width) for line in lines), below]
+    return [above, *(fill(line, cells, width) for line in lines), below]
 
 
 def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:

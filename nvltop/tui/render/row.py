@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Final, TypeAlias
 
 from nvltop.text import in_ascii
@@ -13,8 +14,14 @@ from nvltop.tui.render.glyphs import UNICODE, Glyphs
 
 TextRun: TypeAlias = "tuple[str, str]"
 """Text and role. The text is cells, one per column, which have passed through `clean()` and `to_cells()`."""
-Row: TypeAlias = "tuple[TextRun, ...]"
+Run: TypeAlias = "tuple[str, str | tuple[str, ...]]"
+"""Text, and its role or the role of each cell: sparklines change their colour often."""
+Row: TypeAlias = "tuple[Run, ...]"
+"""Runs that are not empty."""
+ColumnRange: TypeAlias = "tuple[int, int]"
+"""First column, and the column after the last."""
 
+BLANK: Final[TextRun] = (" ", "")
 SEPARATOR: Final = " · "
 """Separator of the parts of a line, which are ordered by importance: the last ones are left out first."""
 
@@ -40,22 +47,39 @@ def fit(spans: Iterable[TextRun], width: int, role: str | None = None) -> Row:
     if role is not None:
         text = to_cells("".join([text for text, _ in spans]))
         return ((text[:width].ljust(width), role),) if width > 0 else ()
-    out = merge_runs(spans)
-    joined = "".join([text for text, _ in out])
-    if to_cells(joined) is joined:
-        left = width - len(joined)
-    else:
-        out = [(to_cells(text), span_role) for text, span_role in out]
-        left = width - sum([len(text) for text, _ in out])
-    if left > 0:
-        out = merge_runs([*out, (" " * left, "")])
-    while left < 0:
-        text, span_role = out.pop()
-        left += len(text)
-        if left > 0:
-            out.append((text[:left], span_role))
-            break
-    return tuple(out)
+    runs = merge_runs(spans)
+    text = "".join([text for text, _ in runs])
+    if to_cells(text) is not text:
+        runs = [(to_cells(text), its) for text, its in runs]
+    return fill(runs, sum([len(text) for text, _ in runs]), width)
+
+
+def fill(runs: Sequence[Run], used: int, width: int) -> Row:
+    """Return runs of cells that take `used` columns, cut or padded to exactly `width` columns."""
+    if used == width:
+        return tuple(runs)
+    if used > width:
+        return tuple(section(runs, 0, width))
+    *first, (text, role) = runs or [("", "")]
+    blanks = " " * (width - used)
+    return (*first, (text + blanks, "")) if not role else (*runs, (blanks, ""))
+
+
+def section(row: Iterable[Run], start: int, end: int) -> list[TextRun]:
+    """Return the columns from `start` up to `end` of a row, as runs of one role each."""
+    out: list[TextRun] = []
+    for text, role in row:
+        if start < len(text) and end > 0:
+            shown = text[max(0, start) : end]
+            if isinstance(role, str):
+                out.append((shown, role))
+            else:
+                at = 0
+                for its, cells in groupby(role[max(0, start) : end]):
+                    begin, at = at, at + sum(1 for _ in cells)
+                    out.append((shown[begin:at], its))
+        start, end = start - len(text), end - len(text)
+    return out
 
 
 def end_with(text: str, ending: str, width: int) -> str:
@@ -122,6 +146,18 @@ class Column:
             cut = text[: self.width].rstrip(" -") if len(text) > self.width else text
             return cut.ljust(self.width)
         return text[: self.width].rjust(self.width)
+
+
+def add_cell(runs: list[Run], column: Column, cell: TextRun) -> None:
+    """Add a cell of a table, and the blank behind it."""
+    text, role = cell
+    text = column.pad(text)
+    if role:
+        runs += ((text, role), BLANK)
+    elif runs and not runs[-1][1]:
+        runs[-1] = f"{runs[-1][0]}{text} ", ""
+    else:
+        runs.append((f"{text} ", ""))
 
 
 def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:

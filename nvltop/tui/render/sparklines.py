@@ -11,13 +11,12 @@ what NCCL reaches. Known values are at least one dot high; unknown ones are blan
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.model import Maybe, Missing
-from nvltop.tui.render.row import TextRun
+from nvltop.tui.render.row import Row
 from nvltop.tui.render.spark_style import SparkStyle
 
 MOVES_PER_LINE: Final = 6
@@ -32,7 +31,6 @@ MAX_OPEN_S: Final = 5.0
 """Age of the newest known rate, seconds, above which a flat line shows the gap. Rates of idle links are known
 only when their counters have not moved for longer than the driver's refresh."""
 BLANK: Final = " "
-SAME_CLASS: Final = re.compile(r"(.)\1*")
 
 SparkKeys: TypeAlias = tuple[SeriesKey, ...]
 """Series whose sum is drawn."""
@@ -73,7 +71,7 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class _Line:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_classes", "_cut", "_heads", "_rows", "done", "first", "runs", "shape")
+    __slots__ = ("_roles", "_texts", "done", "first", "flat", "lines", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -81,61 +79,52 @@ class _Line:
         """Number of the first cell."""
         self.done = 2 * first
         """Number of the first half that is not drawn yet."""
-        self.runs: list[list[TextRun]] = []
+        self.lines: list[Row] = []
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
-        self._rows = [""] * shape.rows
-        """The drawn cells of each line, from the axis outwards."""
-        self._classes = ""
-        """Class of each drawn cell: `0` to `2` by its share of the ceiling, blank if nothing is drawn."""
-        self._heads: list[list[TextRun]] = [[] for _ in self._rows]
-        """Each line as runs, up to cell `_cut` of the line, from the axis outwards."""
-        self._cut = 0
+        self.flat: _Flat | None = None
+        """What is shown while all halves are equal; None while they are not."""
+        self._texts = [""] * shape.rows
+        """Each line from the axis outwards."""
+        self._roles: tuple[str, ...] = ()
+        """Role of each cell, the same in all lines."""
 
-    def move(self, first: int) -> None:
-        """Remove the cells before cell `first`."""
-        gone = first - self.first
-        if gone:
-            self.first, self._classes = first, self._classes[gone:]
-            self._rows = [row[gone:] for row in self._rows]
-            self._heads, self._cut = [[] for _ in self._rows], 0
+    def extend(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
+        """Draw the cells of `values` from the one with half `done` on, and remove those before `first`."""
+        shape, gone, kept = self.shape, first - self.first, self.done // 2 - self.first
+        drawn = _cells(values, shape, roles)
+        pad = shape.cells + first - (until + 1) // 2
+        self.first, self.done = first, until
+        self._roles = (*self._roles[gone:kept], *[role for _, role in drawn], *[""] * pad)
+        self._texts = [
+            text[gone:kept] + "".join([column[i] for column, _ in drawn]) + BLANK * pad
+            for i, text in enumerate(self._texts)
+        ]
+        self.lines = _lines(self._texts, self._roles, shape)
 
     def is_even(self) -> bool:
         """Return whether all cells look the same, except the newest, which may not be complete."""
-        return len(set(self._classes[:-1])) <= 1 and all(len(set(row[:-1])) <= 1 for row in self._rows)
+        count = (self.done + 1) // 2 - self.first - 1
+        if count < 2:
+            return True
+        return self._roles[:count].count(self._roles[0]) == count and all(
+            text.count(text[0], 0, count) == count for text in self._texts
+        )
 
-    def extend(self, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
-        """Draw the cells of `values`, which start with the cell that contains half `done`."""
-        kept = self.done // 2 - self.first
-        for row, head in zip(self._rows, self._heads, strict=True):
-            _add_runs(head, row, self._classes[:kept], self._cut, roles)
-        self._cut = kept
-        drawn, classes = _cells(values, self.shape)
-        self.done = until
-        self._classes = self._classes[:kept] + classes
-        self._rows = [
-            row[:kept] + "".join([column[i] for column in drawn]) for i, row in enumerate(self._rows)
-        ]
-        pad = " " * (self.shape.cells - len(self._classes))
-        self.runs = []
-        for row, head in zip(self._rows, self._heads, strict=True):
-            runs = [*head]
-            _add_runs(runs, row, self._classes, kept, roles)
-            if pad:
-                runs.append((pad, ""))
-            self.runs.append(runs)
-        if not self.shape.down:
-            self.runs.reverse()
+
+def _lines(texts: Sequence[str], roles: tuple[str, ...], shape: SparkShape) -> list[Row]:
+    """Return lines from top to bottom; `texts` are from the axis outwards."""
+    lines: list[Row] = [((text, roles),) for text in texts]
+    return lines if shape.down else lines[::-1]
 
 
 class _Flat(NamedTuple):
     """A line whose halves all have the same height and class."""
 
-    shape: SparkShape
-    level: tuple[int, str]
+    level: tuple[int, int]
     """Height and class of each half."""
     read: int
     """Number of the first half that has not been read completely."""
-    runs: list[list[TextRun]]
+    lines: list[Row]
 
 
 class Sparklines:
@@ -143,63 +132,59 @@ class Sparklines:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[SparkKeys, bool], _Line] = {}
-        self._flat: dict[tuple[SparkKeys, bool], _Flat] = {}
         self._history: tuple[RateHistory, int] | None = None
 
     def draw(
         self, history: RateHistory, keys: SparkKeys, shape: SparkShape, roles: Sequence[str]
-    ) -> list[list[TextRun]]:
+    ) -> list[Row]:
         """Return the lines of a sparkline from top to bottom, each as wide as `shape.cells`.
 
         `roles` are those of cells below `HALF_CEILING`, below `NEAR_CEILING`, and above.
         """
         if self._history != (history, history.generation):
             self._lines.clear()
-            self._flat.clear()
             self._history = history, history.generation
-        half_s = shape.half_s
-        read = _halves_read(history, keys, half_s)
-        if runs := self._still_flat(history, keys, shape, read):
-            return runs
-        first = first_cell(history, shape)
+        read = _halves_read(history, keys, shape.half_s)
         line = self._lines.get((keys, shape.down))
+        if line and line.flat and (lines := self._still_flat(history, keys, shape, line, read)):
+            return lines
+        first = first_cell(history, shape)
         until = min(read, 2 * (first + shape.cells))
         if line is None or line.shape != shape or not line.first <= first <= line.done // 2:
             line = self._lines[keys, shape.down] = _Line(shape, first)
-        elif line.first == first and (line.done >= until) and line.runs:
-            return self._flat_now(history, keys, line, read, roles) or line.runs
-        else:
-            line.move(first)
+        elif line.first == first and line.done >= until and line.lines:
+            return self._flat_now(history, keys, line, read, roles) or line.lines
         start = line.done // 2 * 2
         until = max(until, line.done)
-        values = history.cell_means(keys, half_s, until - 1, until - start)
-        line.extend(values, until, roles)
-        return self._flat_now(history, keys, line, read, roles) or line.runs
+        values = history.cell_means(keys, shape.half_s, until - 1, until - start)
+        line.extend(first, values, until, roles)
+        return self._flat_now(history, keys, line, read, roles) or line.lines
 
     def _still_flat(
-        self, history: RateHistory, keys: SparkKeys, shape: SparkShape, read: int
-    ) -> list[list[TextRun]] | None:
+        self, history: RateHistory, keys: SparkKeys, shape: SparkShape, line: _Line, read: int
+    ) -> list[Row] | None:
         """Return a line that was flat, if its new halves are like all others."""
-        flat = self._flat.get((keys, shape.down))
-        if flat is None:
+        flat, line.flat = line.flat, None
+        if flat is None or line.shape != shape or not _is_current(history, keys):
             return None
-        if flat.shape == shape and read - flat.read < 2 * shape.cells and _is_current(history, keys):
-            if read <= flat.read:
-                return flat.runs
-            new = history.cell_means(keys, shape.half_s, read - 1, read - flat.read)
-            if all(_level(value, shape) == flat.level for value in new):
-                self._flat[keys, shape.down] = _Flat(shape, flat.level, read, flat.runs)
-                return flat.runs
-        del self._flat[keys, shape.down]
-        return None
+        new = read - flat.read
+        if new > 0:
+            if new >= 2 * shape.cells:
+                return None
+            values = history.cell_means(keys, shape.half_s, read - 1, new)
+            if any(_level(value, shape) != flat.level for value in values):
+                return None
+            flat = flat._replace(read=read)
+        line.flat = flat
+        return flat.lines
 
     def _flat_now(
         self, history: RateHistory, keys: SparkKeys, line: _Line, read: int, roles: Sequence[str]
-    ) -> list[list[TextRun]] | None:
+    ) -> list[Row] | None:
         """Return the flat line of the newest halves, if all of the width have the same height and class."""
-        shape = line.shape
         if not line.is_even() or not _is_current(history, keys):
             return None
+        shape = line.shape
         levels = {_level(v, shape) for v in history.cell_means(keys, shape.half_s, read - 1, 2 * shape.cells)}
         if len(levels) != 1:
             return None
@@ -208,11 +193,10 @@ class Sparklines:
             return None
         right = height if shape.style.halves else 0
         column = shape.style.column(height, right, shape.rows, shape.down)
-        runs = [[(char * shape.cells, roles[int(kind)])] for char in column]
-        if not shape.down:
-            runs.reverse()
-        self._flat[keys, shape.down] = _Flat(shape, (height, kind), read, runs)
-        return runs
+        texts = [char * shape.cells for char in column]
+        lines = _lines(texts, (roles[kind],) * shape.cells, shape)
+        line.flat = _Flat((height, kind), read, lines)
+        return lines
 
 
 def _halves_read(history: RateHistory, keys: SparkKeys, half_s: float) -> int:
@@ -226,40 +210,39 @@ def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
     return history.now_s - history.read_until_s(keys) <= MAX_OPEN_S
 
 
-def _cells(values: Sequence[float], shape: SparkShape) -> tuple[list[Sequence[str]], str]:
-    """Return the characters of each cell from the axis outwards, and the class of each cell."""
+def _cells(
+    values: Sequence[float], shape: SparkShape, roles: Sequence[str]
+) -> list[tuple[Sequence[str], str]]:
+    """Return the characters of each cell from the axis outwards, and its role; a blank cell has none."""
     full = 0.0 if isinstance(shape.full, Missing) else shape.full
     style, rows, down = shape.style, shape.rows, shape.down
     top = style.steps * rows - 1
-    drawn: list[Sequence[str]] = []
-    classes = ""
+    drawn = []
     for i in range(0, len(values), 2):
         left = values[i]
         right = values[i + 1] if i + 1 < len(values) else math.nan
         if not style.halves:
             left, right = _mean(left, right), math.nan
         heights = _height(left, full, top), _height(right, full, top)
-        drawn.append(style.column(*heights, rows, down))
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left
-        classes += _class(higher, full) if any(heights) else BLANK
-    return drawn, classes
+        role = roles[_class(higher, full)] if any(heights) else ""
+        drawn.append((style.column(*heights, rows, down), role))
+    return drawn
 
 
-def _level(value: float, shape: SparkShape) -> tuple[int, str]:
+def _level(value: float, shape: SparkShape) -> tuple[int, int]:
     """Return the height of a half, and its class."""
     full = 0.0 if isinstance(shape.full, Missing) else shape.full
     height = _height(value, full, shape.style.steps * shape.rows - 1)
-    if not height:
-        return 0, BLANK
-    return height, _class(value, full)
+    return height, _class(value, full) if height else 0
 
 
-def _class(higher: float, full: float) -> str:
-    """Return the class of a cell whose higher half has this value."""
+def _class(higher: float, full: float) -> int:
+    """Return the class of a cell whose higher half has this value: 0 to 2, by its share of the ceiling."""
     if full <= 0 or higher < HALF_CEILING * full:
-        return "0"
-    return "1" if higher < NEAR_CEILING * full else "2"
+        return 0
+    return 1 if higher < NEAR_CEILING * full else 2
 
 
 def _mean(left: float, right: float) -> float:
@@ -278,14 +261,3 @@ def _height(value: float, full: float, top: int) -> int:
     if full <= 0:
         return 0  # without a scale only zero can be drawn
     return top + 1 if value >= full else 1 + int(value / full * top + 0.5)
-
-
-def _add_runs(runs: list[TextRun], row: str, classes: str, start: int, roles: Sequence[str]) -> None:
-    """Add the cells of a line from `start` on to its runs of the same class; blank cells have no role."""
-    for found in SAME_CLASS.finditer(classes, start):
-        begin, end = found.span()
-        role = "" if found[1] == BLANK else roles[int(found[1])]
-        if runs and runs[-1][1] == role:
-            runs[-1] = runs[-1][0] + row[begin:end], role
-        else:
-            runs.append((row[begin:end], role))

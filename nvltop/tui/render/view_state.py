@@ -15,7 +15,7 @@ from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import filtered_and_sorted, nic_search_text
 from nvltop.tui.render.replay_bar import ReplayState
-from nvltop.tui.render.row import TextRun, displayable
+from nvltop.tui.render.row import Row, TextRun, displayable
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
 from nvltop.tui.render.sparklines import SparkKeys, Sparklines, SparkShape
 from nvltop.tui.render.steady_order import SteadyOrder
@@ -142,7 +142,7 @@ class ViewState:
 
     def sparkline(
         self, key: SeriesKey, cells: int, full: Maybe[float], role: str, every_s: float = 0.0
-    ) -> list[TextRun]:
+    ) -> Row:
         """Return the newest traffic of a series in `cells` columns.
 
         `full` is the rate at full height in bytes/s: the ceiling. `role` is `tx` or `rx`.
@@ -158,9 +158,9 @@ class ViewState:
         full: Maybe[float],
         rows: int = 1,
         every_s: float = 0.0,
-    ) -> list[list[TextRun]]:
+    ) -> list[Row]:
         """Return 2 x `rows` lines: the sum of some series up from an axis, and of others down from it."""
-        lines: list[list[TextRun]] = []
+        lines: list[Row] = []
         for keys, role, down in ((tx, "tx", False), (rx, "rx", True)):
             shape = self.spark_shape(cells, full, every_s, rows, down)
             lines += self.cache.sparklines.draw(self.history, keys, shape, SPARK_ROLES[role])

@@ -9,15 +9,13 @@ size. Textual keeps no copy of the screen but renders the widgets, so both ways 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import accumulate
 
 from rich.console import Console
 
 from nvltop.tui.render.cells import SECOND_HALF, to_text
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.row import Row, section
 from nvltop.tui.widgets.style_table import MIXED_ROLE, StyleTable
 
 
@@ -40,11 +38,11 @@ class DirectOutput:
         finally:
             collected, self._texts = self._texts, None
         if collected:
-            write("".join([text for role, texts in collected.items() for text in self._styled(role, texts)]))
-
-    def _styled(self, role: str, texts: list[str]) -> tuple[str, ...]:
-        before, after = self._sequences[role]
-        return before, *texts, after
+            pieces: list[str] = []
+            for role, texts in collected.items():
+                before, after = self._sequences[role]
+                pieces += (before, *texts, after)
+            write("".join(pieces))
 
     @property
     def is_active(self) -> bool:
@@ -54,25 +52,20 @@ class DirectOutput:
     def write_cells(self, x: int, y: int, row: Row, start: int, end: int) -> None:
         """Write columns `start` to `end` of a row whose column 0 is at `x`, `y` of the screen."""
         assert self._texts is not None
-        texts = [text for text, _ in row]
-        if SECOND_HALF in (joined := "".join(texts)):
-            start, end = _with_both_halves(joined, start, end)
-        ends = list(accumulate(map(len, texts)))
-        first = bisect_right(ends, start)
-        last = bisect_left(ends, end, first)
-        at = ends[first - 1] if first else 0
-        runs = []
-        for text, role in row[first : last + 1]:
-            runs.append((to_text(text[max(0, start - at) : end - at]), role))
-            at += len(text)
+        if any(SECOND_HALF in text for text, _ in row):
+            start, end = _with_both_halves("".join([text for text, _ in row]), start, end)
+        runs = section(row, start, end)
         place = f"\x1b[{y + 1};{x + start + 1}H"
         if len(runs) == 1:
             # The style is sent once for all texts of its role, wherever they are.
             text, role = runs[0]
-            self._texts.setdefault(role, []).append(place + text)
-        else:
-            styled = ["".join(self._styled(role, [text])) for text, role in runs]
-            self._texts.setdefault(MIXED_ROLE, []).append(place + "".join(styled))
+            self._texts.setdefault(role, []).append(place + to_text(text))
+            return
+        pieces = [place]
+        for text, role in runs:
+            before, after = self._sequences[role]
+            pieces += (before, to_text(text), after)
+        self._texts.setdefault(MIXED_ROLE, []).append("".join(pieces))
 
 
 def _with_both_halves(text: str, start: int, end: int) -> tuple[int, int]:

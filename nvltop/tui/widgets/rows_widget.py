@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from itertools import zip_longest
+from typing import Final
 
 from rich.segment import Segment
+from textual.errors import NoWidget
 from textual.geometry import Region
 from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import Row, TextRun, text_of
+from nvltop.tui.render.row import ColumnRange, Row, Run, section, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
-ColumnRange: TypeAlias = "tuple[int, int]"
-"""First column, and the column after the last."""
 EMPTY_ROW: Final[Row] = ()
-END_OF_ROW: Final = ("", "")
+WHOLE_ROW: Final[ColumnRange] = (0, 0)
 MAX_GAP: Final = 6
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
 
@@ -56,19 +56,21 @@ class RowsWidget(PlainWidget):
             self.refresh(*(Region(0, y, parts[-1][1] or width, 1) for y, parts in dirty))
 
     def _put(self, dirty: Sequence[tuple[int, Sequence[ColumnRange]]]) -> None:
-        at = self.region
-        if not at:
+        try:
+            place = self.screen.find_widget(self)
+        except NoWidget:
             return
         # On a low screen a part of the widget may lie outside its tab, where another widget is.
-        seen = self.screen.find_widget(self).visible_region
+        at, seen = place.region, place.visible_region
+        if not at:
+            return
         blank = ((" " * at.width, ""),)
+        width = min(at.width, seen.right - at.x)
         for y, parts in dirty:
             if seen.y <= at.y + y < seen.bottom:
                 row = self._rows[y] if y < len(self._rows) else blank
                 for start, end in parts:
-                    self._output.write_cells(
-                        at.x, at.y + y, row, start, min(end or at.width, seen.right - at.x)
-                    )
+                    self._output.write_cells(at.x, at.y + y, row, start, min(end or width, width))
 
     def restyle(self) -> None:
         """Draw everything again, after a change of the styles."""
@@ -100,8 +102,9 @@ class RowsWidget(PlainWidget):
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
             styles = self._output.styles.styles
-            segments = [Segment(to_text(text), styles[role]) for text, role in self._rows[y]]
-            strip = Strip(segments, sum(len(text) for text, _ in self._rows[y]))
+            runs = section(self._rows[y], 0, self.size.width)
+            segments = [Segment(to_text(text), styles[role]) for text, role in runs]
+            strip = Strip(segments, sum(len(text) for text, _ in runs))
             self._strips[y] = strip
         return strip
 
@@ -109,65 +112,59 @@ class RowsWidget(PlainWidget):
 def changes(before: Row, after: Row) -> list[ColumnRange]:
     """Return the parts in which two different rows of the same width differ; (0, 0) is the whole row."""
     parts: list[ColumnRange] = []
-    if not before or not after:
-        return [(0, 0)]
-    texts, _ = zip(*after, strict=True)
-    widths = [*map(len, texts)]
-    at = aligned = done = 0
-    for aligned, (old_run, new_run) in enumerate(zip(before, after, strict=False)):
-        if old_run == new_run:
+    olds, news = iter(before), iter(after)
+    at = 0
+    for old, new in zip_longest(olds, news):
+        if old == new:
+            at += len(new[0])
             continue
-        at, done = at + sum(widths[done:aligned]), aligned
-        if len(old_run[0]) != widths[aligned]:
-            break
-        _compare(parts, at, old_run, new_run)
-    else:
-        aligned = min(len(before), len(after))
-        at += sum(widths[done:aligned])
-    # From here on the runs of the two rows differ in length: compare up to the next end of one.
-    before, after = (*before[aligned:], END_OF_ROW), (*after[aligned:], END_OF_ROW)
-    i = j = 0
-    old = new = role = its = ""
-    while True:
-        if not old:
-            (old, role), i = before[i], i + 1
-        if not new:
-            (new, its), j = after[j], j + 1
+        # Runs of different lengths are compared piece by piece, up to a column where runs of both rows end.
+        while old and new and len(old[0]) != len(new[0]):
+            width = min(len(old[0]), len(new[0]))
+            _compare(parts, at, _cut(old, 0, width), _cut(new, 0, width))
+            at += width
+            old = _cut(old, width) if len(old[0]) > width else next(olds, None)
+            new = _cut(new, width) if len(new[0]) > width else next(news, None)
         if not old or not new:
-            return parts if old == new else [(0, 0)]
-        width = len(new)
-        if old == new and role == its:
-            old = new = ""
-        else:
-            width = min(len(old), width)
-            _compare(parts, at, (old[:width], role), (new[:width], its))
-            old, new = old[width:], new[width:]
-        at += width
+            return [WHOLE_ROW]
+        _compare(parts, at, old, new)
+        at += len(new[0])
+    return parts
 
 
-def _compare(parts: list[ColumnRange], at: int, before: TextRun, after: TextRun) -> None:
+def _compare(parts: list[ColumnRange], at: int, before: Run, after: Run) -> None:
     """Add the difference of two runs of the same width at column `at`."""
     (old, role), (new, its) = before, after
-    start, end = 0, len(new)
+    first = last = 0
     if role == its:
         if old == new:
             return
-        start, end = _common_start(old, new), end - _common_end(old, new)
-    _join(parts, at + start, at + max(start, end))
-
-
-def _join(parts: list[ColumnRange], start: int, end: int) -> None:
-    """Add a part, or extend the last part if the gap between them is small."""
+        first, last = _common_start(old, new), _common_end(old, new)
+    elif not (isinstance(role, str) or isinstance(its, str)):
+        first, last = _common_start(old, new), _common_end(old, new)
+        if role[:first] != its[:first]:
+            first = _common_start(role, its)
+        if last and role[-last:] != its[-last:]:
+            last = _common_end(role, its)
+    start, end = at + first, at + len(new) - last
     if parts and start - parts[-1][1] < MAX_GAP:
         start = parts.pop()[0]
     parts.append((start, end))
 
 
-def _common_start(a: str, b: str) -> int:
-    """Return the length of the common prefix of two texts."""
-    low, high = 0, min(len(a), len(b))
+def _cut(run: Run, start: int, end: int | None = None) -> Run:
+    """Return some columns of a run."""
+    text, role = run
+    return text[start:end], role if isinstance(role, str) else role[start:end]
+
+
+def _common_start(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return the length of the common prefix of two texts, or of the roles of their cells."""
+    if a[0] != b[0]:
+        return 0
+    low, high = 1, min(len(a), len(b))
     while low < high:
-        # Comparing slices is much faster than comparing characters.
+        # Comparing slices is much faster than comparing elements.
         middle = (low + high + 1) // 2
         if a[:middle] == b[:middle]:
             low = middle
@@ -176,9 +173,11 @@ def _common_start(a: str, b: str) -> int:
     return low
 
 
-def _common_end(a: str, b: str) -> int:
-    """Return the length of the common suffix of two texts."""
-    low, high = 0, min(len(a), len(b))
+def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return the length of the common suffix of two texts, or of the roles of their cells."""
+    if a[-1] != b[-1]:
+        return 0
+    low, high = 1, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
         if a[-middle:] == b[-middle:]:

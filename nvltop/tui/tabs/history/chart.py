@@ -12,7 +12,7 @@ from nvltop.formatting import Unit
 from nvltop.model import TimelineEvent
 from nvltop.report.timeline import brief
 from nvltop.tui.render.glyphs import UNICODE
-from nvltop.tui.render.row import SEPARATOR, Row, displayable, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Row, displayable, fit, fit_text, section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
 from nvltop.tui.render.view_state import FINDING_MARKS, ViewState
 from nvltop.tui.tabs.history import plot
@@ -113,7 +113,7 @@ def _side_by_side(
     out = []
     for line in range(height):
         spans = [span for chart in charts for span in (*chart[line], (" ", ""))]
-        out.append(fit(spans, width))
+        out.append(fit(section(spans, 0, width), width))
     return out
 
 

@@ -14,7 +14,7 @@ from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, end_with, fit, fit_text, merge_runs
+from nvltop.tui.render.row import BLANK, SEPARATOR, Row, TextRun, end_with, fill, fit, fit_text, merge_runs
 from nvltop.tui.render.traffic import mean_window
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose, ends_at_gpus
@@ -54,9 +54,11 @@ def rows(view: ViewState, width: int, height: int, at: LinksLayout, gpu: int, li
     for i, g in enumerate(view.gpus[at.first_gpu : at.first_gpu + at.gpus], at.first_gpu):
         lines = _lines(view, g, at, odd, link if i == gpu else None)
         if at.spark and g.links and g.state == "ok":
+            used = sum([len(text) for text, _ in lines[0]]) + 1 + at.spark
             for line, spark in zip(lines, _sparklines(view, g, at), strict=True):
-                line += [(" ", ""), *spark]
-        out += [fit(line, width) for line in lines]
+                out.append(fill((*merge_runs(line), BLANK, *spark), used, width))
+        else:
+            out += [fit(line, width) for line in lines]
         if at.lines > len(lines):
             out.append(fit(_remote_ends(view, g, at), width))
     footer = _footer(view, width, at, gpu, link)
@@ -263,7 +265,7 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
     return runs
 
 
-def _sparklines(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[list[TextRun]]:
+def _sparklines(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[Row]:
     """Return the newest traffic of a GPU: TX up and RX down from the line between them."""
     uuid, full = g.gpu.uuid, practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
     return view.mirrored(((uuid, None, "tx"),), ((uuid, None, "rx"),), at.spark, full, at.height)

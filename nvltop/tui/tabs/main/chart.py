@@ -44,7 +44,7 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     )
     out = [fit([(fit_text(title, width, view.glyphs), "title")], width, "title")]
     lines = view.mirrored(tx, rx, width, full, bars, every_s) if height > 2 else []
-    out += [fit(line, width) for line in lines]
+    out += lines
     if times:
         out.append(fit([(_times(view, view.spark_shape(width, full, every_s)), "dim")], width))
     return out + [fit([], width)] * (height - len(out))

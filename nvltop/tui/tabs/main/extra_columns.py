@@ -6,7 +6,7 @@ from typing import Final
 
 from nvltop.analysis.health.gpus import HW_THERMAL, POWER_BRAKE
 from nvltop.formatting import UNKNOWN
-from nvltop.model import C2cTraffic, GpuFrame, Maybe, Missing, PcieTraffic, Throttling, known
+from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.row import Column, TextRun
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, GpuCell
@@ -34,11 +34,6 @@ REASONS: Final = (
 def choose(names: frozenset[str]) -> list[Column]:
     """Return the chosen columns, in the order of `EXTRA_COLUMNS`."""
     return [column for name, columns in EXTRA_COLUMNS.items() if name in names for column in columns]
-
-
-def inputs(g: GpuFrame, names: frozenset[str]) -> tuple[PcieTraffic, C2cTraffic, Throttling] | None:
-    """Return the values of the chosen columns that the other columns do not show; None without a column."""
-    return (g.pcie, g.c2c, g.throttling) if names else None
 
 
 def _number(value: Maybe[float], unit: str, old: str) -> TextRun:

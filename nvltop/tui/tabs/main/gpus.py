@@ -12,14 +12,17 @@ from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
 from nvltop.tui.render.row import (
+    BLANK,
     Column,
     Row,
-    TextRun,
+    Run,
+    add_cell,
     end_with,
+    fill,
     fit,
     fit_columns,
     fit_text,
-    merge_runs,
+    section,
     split_columns,
     text_of,
 )
@@ -27,7 +30,7 @@ from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import extra_columns
-from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, is_slowed_by_heat
+from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS
 
 NVLINK_COLUMNS: Final = (
     Column("gpu", "GPU", 3, 0),
@@ -76,15 +79,16 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
         why = "no GPU matches the filter; Esc clears it" if view.frame.gpus and view.filter_text else ""
         rows.append(fit([(fit_text(why, width, view.glyphs), "dim")], width))
     for i, g in enumerate(view.gpus[top : top + height - 1], top):
-        before, after = _static_cells(shape, g, view)
-        spans = [*before, *_cells(shape.rates, g, view), *after]
+        cells: Sequence[Run] = _cells(shape, g, view)
         if i == view.gpu:
-            spans = _select(spans, focused=view.focus == "gpus")
-        rows.append(fit([*spans, *_sparklines(g, view, shape)] if shape.spark else spans, width))
+            cells = _select(cells, focused=view.focus == "gpus")
+        if shape.spark:
+            cells = [*cells, *_sparklines(g, view, shape)]
+        rows.append(fill(cells, shape.used, width))
     return rows
 
 
-def _select(spans: Sequence[TextRun], *, focused: bool) -> list[TextRun]:
+def _select(spans: Sequence[Run], *, focused: bool) -> list[Run]:
     """Return the cells of the selected GPU: all marked, or its number only while another list has the focus.
 
     Sparklines keep their colours, because an inverted bar looks upside down.
@@ -92,16 +96,8 @@ def _select(spans: Sequence[TextRun], *, focused: bool) -> list[TextRun]:
     text = "".join([text for text, _ in spans])
     if focused:
         return [(text, "selected")]
-    return [(text[: NVLINK_COLUMNS[0].width], "unfocused"), *_after(spans, NVLINK_COLUMNS[0].width)]
-
-
-def _after(spans: Sequence[TextRun], column: int) -> list[TextRun]:
-    """Return the spans from a column on."""
-    out = []
-    for text, role in spans:
-        out.append((text[column:], role))
-        column = max(0, column - len(text))
-    return out
+    number = NVLINK_COLUMNS[0].width
+    return [(text[:number], "unfocused"), *section(spans, number, len(text))]
 
 
 def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
@@ -113,52 +109,48 @@ def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: in
     return fit([(end_with(text, words, width), "title")], width, "title")
 
 
-def _static_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> tuple[list[TextRun], list[TextRun]]:
-    """Return the cells before and behind the rates, which change at most once a second."""
-    link = g.nvlink
-    counts = link.links_up, link.links_present, link.errors_total, link.errors_since_start
+def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
+    """Return the cells of a GPU without its sparklines."""
     of = (
-        shape,
-        view.glyphs,
-        g.gpu,
-        g.gauges,
-        is_slowed_by_heat(g),
-        g.state,
-        g.stale,
-        counts,
-        view.finding_mark(g.gpu.uuid),
-        extra_columns.inputs(g, view.extra),
+        (shape, view.glyphs, view.finding_mark(g.gpu.uuid)),
+        (g.gpu, g.gauges, g.state, g.state_reason, g.stale, g.nvlink, g.pcie, g.c2c, g.throttling),
     )
-    return view.cache.parts.get(
-        ("gpu", g.gpu.uuid),
-        of,
-        lambda: (merge_runs(_first_cells(shape.first, g, view)), merge_runs(_cells(shape.last, g, view))),
-    )
+    return view.cache.parts.get(("gpu", g.gpu.uuid), of, lambda: _make_cells(shape, g, view))
 
 
-def _first_cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[TextRun]:
-    """Return the cells before the rates; those of a GPU that cannot be read are replaced by the reason."""
-    if g.state == "ok" or any(c.key == "name" for c in columns):
-        return _cells(columns, g, view)
-    number = next((i for i, c in enumerate(columns) if c.key == "gpu"), -1) + 1
-    room = sum(c.width + 1 for c in columns[number:]) - 1
-    text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
-    why = fit_text(text, max(0, room), view.glyphs)
-    return [*_cells(columns[:number], g, view), (why.ljust(room), "error"), (" ", "")]
+def _make_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
+    """Return the cells of a GPU; the reason why one cannot be read replaces those before the rates."""
+    first = shape.first
+    replaced = g.state != "ok" and all(c.key != "name" for c in first)
+    kept = [c for c in first if c.key == "gpu"] if replaced else first
+    old = "dim" if g.stale or g.state != "ok" else ""
+    runs: list[Run] = []
+    for c in kept:
+        add_cell(runs, c, CELLS[c.key](g, view, old))
+    if replaced:
+        room = sum(c.width + 1 for c in first) - sum(c.width + 1 for c in kept) - 1
+        text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
+        why = fit_text(text, max(0, room), view.glyphs)
+        runs += ((why.ljust(room), "error"), BLANK)
+    for c in shape.rest:
+        add_cell(runs, c, CELLS[c.key](g, view, old))
+    return runs
 
 
 class GpuTableLayout(NamedTuple):
-    """The columns of the table, grouped, and the width of the sparklines."""
+    """The columns of the table, and the width of the sparklines."""
 
     first: Sequence[Column]
-    rates: Sequence[Column]
-    last: Sequence[Column]
+    """The columns before the rates."""
+    rest: Sequence[Column]
     spark: int
     """Width of each sparkline; 0 if none fits."""
     pair: bool
     """Whether RX has a sparkline too."""
     linked: bool
     """True for the columns of NVLink, False for those of PCIe."""
+    used: int
+    """Columns of the screen that a row takes."""
     title: Row
 
 
@@ -225,7 +217,9 @@ def _choose_layout(
     if pair:
         head += f" {spark_title('RX' + scale, each, cell_s)}"
     title = fit([(head, "title")], width, "title")
-    return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, title)
+    first, *others = split_columns(columns, RATE_COLUMNS)
+    used += 2 * each + 1 if pair else each
+    return GpuTableLayout(first, [c for part in others for c in part], each, pair, linked, used, title)
 
 
 def _column_title(c: Column, sort: str, mark: str) -> str:
@@ -238,39 +232,28 @@ def column_at(view: ViewState, x: int, width: int) -> str | None:
     """Return the sort key of the column at screen column `x`."""
     at = 0
     shape = _layout(view, width)
-    for c in (*shape.first, *shape.rates, *shape.last):
+    for c in (*shape.first, *shape.rest):
         if at <= x <= at + c.width:
             return SORT_KEY_OF_COLUMN.get(c.key, c.key)
         at += c.width + 1
     return None
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[TextRun]:
-    old = "dim" if g.stale or g.state != "ok" else ""
-    spans: list[TextRun] = []
-    for c in columns:
-        text, role = CELLS[c.key](g, view, old)
-        spans.append((c.pad(text), role))
-        spans.append((" ", ""))
-    return spans
-
-
 CELLS: Final = GPU_CELLS | extra_columns.EXTRA_CELLS
 RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pcie_rx")
-"""Columns that change with every reading; they are adjacent."""
+"""Columns of rates; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> list[TextRun]:
+def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> Row:
     full: Maybe[float] = _pcie_scale(view)
     prefix, every_s = "pcie_", PCIE_INTERVAL_S
     if shape.linked:
         full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
         prefix, every_s = "", 0.0
-    spans: list[TextRun] = []
-    for way in ("tx", "rx") if shape.pair else ("tx",):
-        key = g.gpu.uuid, None, prefix + way
-        spans += [*view.sparkline(key, shape.spark, full, way, every_s), (" ", "")]
-    return spans[:-1]
+    tx = view.sparkline((g.gpu.uuid, None, f"{prefix}tx"), shape.spark, full, "tx", every_s)
+    if not shape.pair:
+        return tx
+    return (*tx, BLANK, *view.sparkline((g.gpu.uuid, None, f"{prefix}rx"), shape.spark, full, "rx", every_s))
 
 
 def _pcie_scale(view: ViewState) -> float:

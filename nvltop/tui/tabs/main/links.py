@@ -7,19 +7,23 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.link_capacity import practical_max
+from nvltop.analysis.link_states import errors_by_link
 from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import (
+    BLANK,
     SEPARATOR,
     Column,
     Row,
+    Run,
     TextRun,
+    add_cell,
     end_with,
+    fill,
     fit,
     fit_columns,
     fit_text,
-    merge_runs,
     split_columns,
     text_of,
 )
@@ -42,18 +46,18 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
         return [fit([("", "title")], width, "title")]
     if not g.links:
         return _no_links_rows(g, view, width)
-    shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), _error_kinds(g.links))
+    kinds = view.cache.parts.get("error kinds", (errors_by_link(g.links),), lambda: _error_kinds(g.links))
+    shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), kinds)
     shown = g.links[top : top + max(0, height - 2)]
     out = [_title_row(shape, width, top, len(shown), len(g.links))]
     for i, link in enumerate(shown, top):
-        before, after = _static_cells(shape, g, link, view)
-        spans = [*before, *_cells(shape.rates, g, link, view), *after]
+        cells: Sequence[Run] = _cells(shape, g, link, view)
         if view.links_focused and i == view.link:
             # Sparklines keep their colours, because an inverted bar looks upside down.
-            spans = [("".join([text for text, _ in spans]), "selected")]
+            cells = [("".join([text for text, _ in cells]), "selected")]
         if shape.spark:
-            spans += _sparklines(g, link, view, shape.spark)
-        out.append(fit(spans, width))
+            cells = [*cells, *_sparklines(g, link, view, shape.spark)]
+        out.append(fill(cells, shape.used, width))
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [*out, fit([(caption, "caption")], width)]
 
@@ -75,30 +79,24 @@ def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
-def _static_cells(
-    shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState
-) -> tuple[list[TextRun], list[TextRun]]:
-    """Return the cells before and behind the rates, which rarely change."""
+def _cells(shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
+    """Return the cells of a link without its sparklines; only the rates change often."""
     uuid = g.gpu.uuid
-    counts = [(kind, e.total, e.since_start) for kind, e in link.errors.items()]
-    of = shape, link.state, counts, view.finding_mark(uuid, link.index), view.remote_end(link)
-    return view.cache.parts.get(
+    inventory, mark = view.frame.inventory, view.finding_mark(uuid, link.index)
+    of = shape, link.state, link.errors, link.remote, inventory, view.glyphs, mark
+    before, after = view.cache.parts.get(
         ("link", uuid, link.index),
         of,
-        lambda: (
-            merge_runs(_cells(shape.first, g, link, view)),
-            merge_runs(_cells(shape.last, g, link, view)),
-        ),
+        lambda: (_make_cells(shape.first, g, link, view), _make_cells(shape.last, g, link, view)),
     )
+    return [*before, *_make_cells(shape.rates, g, link, view), *after]
 
 
-def _cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[TextRun]:
-    spans: list[TextRun] = []
+def _make_cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
+    runs: list[Run] = []
     for c in columns:
-        text, role = LINK_CELLS.get(c.key, _count)(c.key, g, link, view)
-        spans.append((c.pad(text), role))
-        spans.append((" ", ""))
-    return spans
+        add_cell(runs, c, LINK_CELLS.get(c.key, _count)(c.key, g, link, view))
+    return runs
 
 
 class LinkTableLayout(NamedTuple):
@@ -109,6 +107,8 @@ class LinkTableLayout(NamedTuple):
     last: Sequence[Column]
     spark: int
     """Width of each sparkline; 0 if they do not fit."""
+    used: int
+    """Columns of the screen that a row takes."""
     title: Row
 
 
@@ -139,9 +139,9 @@ def _choose_layout(
     if each >= MIN_SPARKLINE_WIDTH:
         head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
     title = fit([(head, "title")], width, "title")
-    return LinkTableLayout(
-        *split_columns(columns, RATE_COLUMNS), each if each >= MIN_SPARKLINE_WIDTH else 0, title
-    )
+    each = each if each >= MIN_SPARKLINE_WIDTH else 0
+    used += 2 * each + 1 if each else 0
+    return LinkTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, title)
 
 
 def _caption(g: GpuFrame, view: ViewState) -> str:
@@ -215,8 +215,8 @@ RATE_COLUMNS: Final = ("tx", "rx")
 """Columns that change with every reading; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> list[TextRun]:
+def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> Row:
     full = practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
     tx = view.sparkline((g.gpu.uuid, link.index, "tx"), each, full, "tx")
     rx = view.sparkline((g.gpu.uuid, link.index, "rx"), each, full, "rx")
-    return [*tx, (" ", ""), *rx]
+    return (*tx, BLANK, *rx)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.analysis.pcie import PCIE_LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
-from nvltop.model import ErrorCount, Maybe, Missing, NicFrame, known
+from nvltop.model import ErrorCount, Frame, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.text import ranges
-from nvltop.tui.render.row import Column, Row, TextRun, displayable, end_with, fit, fit_columns
+from nvltop.tui.render.row import (
+    BLANK,
+    Column,
+    Row,
+    Run,
+    TextRun,
+    add_cell,
+    displayable,
+    end_with,
+    fill,
+    fit,
+    fit_columns,
+    split_columns,
+)
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.view_state import ViewState
 
 MIN_SPARKLINE_WIDTH: Final = 6
 MAX_SPARKLINE_WIDTH: Final = 20
 """Widest sparkline in columns, because all are sent once a second; the tab History shows longer ones."""
+RATE_COLUMNS: Final = ("tx", "rx", "share")
+"""Columns that change with every reading; they are adjacent."""
+ROCE: Final = "RoCE"
 MIN_FOLDED: Final = 2
 """Number of idle virtual functions from which one line replaces them."""
 
@@ -27,22 +44,18 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
     """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on."""
     ports, folded = fold(view.nics)
     near = nearest_port(view)
+    chosen = None if near is None else view.frame.nics[near]
     room = max(0, height - 1 - bool(folded))
     first = first_port(view, height)
-    columns = fit_columns(_columns(view), width)
-    used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
-    rows = [_title(view, columns, each, (first, first + room), width)]
+    shape = _layout(view, width)
+    rows = [_title(view, shape, (first, first + room), width)]
     for i, port in enumerate(ports[first : first + room], first):
-        spans: list[TextRun] = []
-        for c in columns:
-            text, role = _cell(c, port, view, chosen=near is not None and port is view.frame.nics[near])
-            spans += [(c.pad(text), role), (" ", "")]
+        cells: Sequence[Run] = _cells(shape, port, view, chosen=port is chosen)
         if i == view.nic:
-            spans = [("".join([text for text, _ in spans]), "selected")]
-        if each >= MIN_SPARKLINE_WIDTH:
-            spans += _sparklines(port, view, each)
-        rows.append(fit(spans, width))
+            cells = [("".join([text for text, _ in cells]), "selected")]
+        if shape.spark:
+            cells = [*cells, *_sparklines(port, view, shape.spark)]
+        rows.append(fill(cells, shape.used, width))
     if not ports and view.filter_text and height > 1:
         rows.append(fit([("no NIC matches the filter; Esc clears it", "dim")], width))
     if folded and height > 1:
@@ -50,13 +63,62 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
     return rows
 
 
-def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[int, int], width: int) -> Row:
+class NicTableLayout(NamedTuple):
+    """The columns of the table, grouped, and the width of the sparklines."""
+
+    first: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
+    spark: int
+    """Width of each sparkline; 0 if they do not fit."""
+    used: int
+    """Columns of the screen that a row takes."""
+    names: str
+    """Titles of the columns without those of the sparklines."""
+    titles: str
+
+
+def _layout(view: ViewState, width: int) -> NicTableLayout:
+    nics = view.frame.nics
+    name = max((len(nic_name(f)) for f in nics), default=0)
+    cell_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).seconds()
+    return _choose_layout(width, view.unit.name, cell_s, name, any(nic_kind(f) == ROCE for f in nics))
+
+
+@lru_cache(maxsize=8)  # it is the same from frame to frame
+def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) -> NicTableLayout:
+    """Choose the columns that fit, and give the remaining width to sparklines."""
+    columns = [
+        Column("nic", "NIC", 4, 0),
+        Column("name", "NAME", min(max(8, name), 16), 0, left=True),
+        Column("kind", "TYPE", 4, 3, left=True),
+        Column("state", "STATE", 7, 2, left=True),
+        Column("speed", f"MAX {unit}", 8, 5),
+        Column("tx", f"TX {unit}", 7, 0),
+        Column("rx", f"RX {unit}", 7, 0),
+        Column("share", "%SPD", 4, 1),
+        Column("errors", "ERR", 4, 1),
+        Column("near", "NEAREST GPU", 12, 4, left=True),
+    ]
+    if roce:
+        # Shown separately, because traffic through the kernel is not RDMA traffic.
+        columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
+    columns = fit_columns(columns, width)
+    used = sum(c.width + 1 for c in columns)
+    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    names = titles = " ".join(c.padded_title() for c in columns)
+    if each >= MIN_SPARKLINE_WIDTH:
+        used += 2 * each + 1
+        titles += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
+    else:
+        each = 0
+    return NicTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, names, titles)
+
+
+def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int], width: int) -> Row:
     """Return the title row, with the averaging window, and the range of visible ports if not all fit."""
     ports = view.nics
-    names = head = " ".join(c.padded_title() for c in columns)
-    if each >= MIN_SPARKLINE_WIDTH:
-        cell_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).seconds()
-        head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
+    head = shape.titles
     windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
     if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
         head += note
@@ -64,7 +126,7 @@ def _title(view: ViewState, columns: Sequence[Column], each: int, shown: tuple[i
     count = len(fold(ports)[0])
     if last - first < count:
         more = f" {first + 1}-{min(last, count)} of {count}"
-        if len(names.rstrip()) > width - len(more):
+        if len(shape.names.rstrip()) > width - len(more):
             more = more.replace(" of ", "/")
         head = end_with(head, more, width)
     return fit([(head, "title")], width, "title")
@@ -108,30 +170,40 @@ def first_port(view: ViewState, height: int) -> int:
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
-def _columns(view: ViewState) -> list[Column]:
-    unit = view.unit.name
-    name = max((len(nic_name(f)) for f in view.frame.nics), default=0)
-    columns = [
-        Column("nic", "NIC", 4, 0),
-        Column("name", "NAME", min(max(8, name), 16), 0, left=True),
-        Column("kind", "TYPE", 4, 3, left=True),
-        Column("state", "STATE", 7, 2, left=True),
-        Column("speed", f"MAX {unit}", 8, 5),
-        Column("tx", f"TX {unit}", 7, 0),
-        Column("rx", f"RX {unit}", 7, 0),
-        Column("share", "%SPD", 4, 1),
-        Column("errors", "ERR", 4, 1),
-        Column("near", "NEAREST GPU", 12, 4, left=True),
-    ]
-    if any(nic_kind(f) == "RoCE" for f in view.frame.nics):
-        # Shown separately, because traffic through the kernel is not RDMA traffic.
-        columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
-    return columns
+def _cells(shape: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
+    """Return the cells of a port without its sparklines; only the rates change often."""
+    port, m = f.port, view.frame.matrix
+    of = (
+        (shape, view.glyphs, f.nic, f.label, f.errors, f.stale, chosen, m.labels, m.cells),
+        (port.state, port.link_layer, port.rate_bytes_per_s, f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s),
+    )
+    before, after = view.cache.parts.get(
+        ("nic", f.nic.device, port.port),
+        of,
+        lambda: (
+            _make_cells(shape.first, f, view, chosen=chosen),
+            _make_cells(shape.last, f, view, chosen=chosen),
+        ),
+    )
+    return [*before, *_make_cells(shape.rates, f, view, chosen=chosen), *after]
+
+
+def _make_cells(columns: Sequence[Column], f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
+    runs: list[Run] = []
+    for c in columns:
+        add_cell(runs, c, _cell(c, f, view, chosen=chosen))
+    return runs
 
 
 def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
     port = f.port
     old = "dim" if f.stale or not f.active else ""
+    if c.key == "tx":
+        return view.unit.number(f.tx_bytes_per_s), old
+    if c.key == "rx":
+        return view.unit.number(f.rx_bytes_per_s), old
+    if c.key == "share":
+        return percent(share(f)), old
     if c.key == "nic":
         return nic_number(view.frame, f), "caption"
     if c.key == "name":
@@ -142,16 +214,10 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
         return _text(port.state), "" if f.active else "warn"
     if c.key == "speed":
         return view.unit.number(port.rate_bytes_per_s), old
-    if c.key == "tx":
-        return view.unit.number(f.tx_bytes_per_s), old
-    if c.key == "rx":
-        return view.unit.number(f.rx_bytes_per_s), old
     if c.key in ("ip_tx", "ip_rx"):
-        if nic_kind(f) != "RoCE":
+        if nic_kind(f) != ROCE:
             return "-", "dim"
         return view.unit.number(f.ip_tx_bytes_per_s if c.key == "ip_tx" else f.ip_rx_bytes_per_s), old
-    if c.key == "share":
-        return percent(share(f)), old
     if c.key == "errors":
         return _errors(f)
     return _nearest_gpus(view, f), ""
@@ -198,22 +264,28 @@ def nearest_port(view: ViewState) -> int | None:
     """Return the index in the frame of the port nearest to the selected GPU."""
     m, chosen = view.frame.matrix, view.selected
     label = f"GPU{chosen.gpu.index}" if chosen else ""
+    key = m.labels, m.cells, label, [(f.nic, f.label) for f in view.frame.nics]
+    return view.cache.parts.get("nearest port", key, lambda: _nearest_port(view.frame, label))
+
+
+def _nearest_port(frame: Frame, label: str) -> int | None:
+    m = frame.matrix
     if label not in m.labels:
         return None
     row = dict(zip(m.labels, m.cells[m.labels.index(label)], strict=True))
     found = [
         (bool(f.nic.role), PCIE_LEVELS.index(row[f.label]), f.nic.virtual, i)
-        for i, f in enumerate(view.frame.nics)
+        for i, f in enumerate(frame.nics)
         if row.get(f.label) in PCIE_LEVELS
     ]
     return min(found)[-1] if found else None
 
 
-def _sparklines(f: NicFrame, view: ViewState, each: int) -> list[TextRun]:
+def _sparklines(f: NicFrame, view: ViewState, each: int) -> Row:
     key, full = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
     tx = view.sparkline((*key, "tx"), each, full, "tx", NIC_INTERVAL_S)
     rx = view.sparkline((*key, "rx"), each, full, "rx", NIC_INTERVAL_S)
-    return [*tx, (" ", ""), *rx]
+    return (*tx, BLANK, *rx)
 
 
 def _text(value: Maybe[str]) -> str:

@@ -12,7 +12,7 @@ from nvltop.report.findings import severity_counts
 from nvltop.text import ranges
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
-from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fill, fit, fit_text
 from nvltop.tui.render.view_state import FINDING_MARKS, ViewState
 
 JOB_CAPTION: Final = "job "
@@ -32,23 +32,21 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     lines = _lines(view, width, brief=False)
     if len(lines) > height:
         lines = _lines(view, width, brief=True)
-    lines = list(lines)
     out = [fit([(_title(view.frame), "title")], width, "title")] if height > len(lines) else []
     room = height - len(out)
     if len(lines) > room > 0:
         more = f" +{len(lines) - room} more: see Health"
-        lines[room - 1 :] = [_with_more(view, lines[room - 1], more, width)]
-    return out + [fit(line, width) for line in lines[:room]]
+        out += [fit(line, width) for line in lines[: room - 1]]
+        return [*out, _with_more(view, lines[room - 1], more, width)]
+    return out + [fit(line, width) for line in lines]
 
 
-def _with_more(view: ViewState, line: Sequence[TextRun], more: str, width: int) -> list[TextRun]:
+def _with_more(view: ViewState, line: Sequence[TextRun], more: str, width: int) -> Row:
     """Return a line, cut if it is too long, that ends with the number of lines that did not fit."""
     *first, (text, role) = line
     room = width - len(more) - sum(len(part) for part, _ in first)
-    return [
-        *fit([*first, (fit_text(text, max(0, room), view.glyphs), role)], width - len(more)),
-        (more, "dim"),
-    ]
+    kept = fit([*first, (fit_text(text, max(0, room), view.glyphs), role)], width - len(more))
+    return fill((*kept, (more, "dim")), width, width)
 
 
 def _title(frame: Frame) -> str:
