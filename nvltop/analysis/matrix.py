@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from nvltop.analysis.pcie import pcie_level
+from nvltop.frozen import frozen
 from nvltop.model import (
     Gpu,
     GpuFrame,
@@ -41,7 +42,7 @@ def driver_series(inventory: Inventory) -> int | None:
     return int(series[0]) if series else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PciLayout:
     """NICs and PCI locations for the matrix."""
 
@@ -68,7 +69,7 @@ class PciLayout:
         return bus if isinstance(bus, Missing) else self.gpu_locations.get(bus_number(bus), NO_PCI_LOCATION)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Topology:
     """The part of the matrix that changes only with links and inventory."""
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from nvltop.cli import streams
 from nvltop.cli.exit_codes import INTERRUPTED, NO_ANSWER, OK, USAGE, CommandError, usage_error
 from nvltop.cli.options import read_settings, requested_interval
 from nvltop.cli.parser import parser
+from nvltop.frozen import frozen
 from nvltop.text import print_message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A command of the command line."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from nvltop.comparison.sides import Report, Side, pair, remote_text
 from nvltop.comparison.source import side_of
+from nvltop.frozen import frozen
 from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Maybe, Missing, NicFrame, known
 
 HOUR_S: Final = 3600.0
@@ -28,7 +28,7 @@ LinkKey = tuple[str, int]
 """UUID of a GPU and index of its link, or name of a NIC and number of its port."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BaselineLink:
     """A link, or a port of a NIC, as it was in the baseline."""
 
@@ -40,7 +40,7 @@ class BaselineLink:
     """Increases since the start of this run by kind; None for a file."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Baseline:
     """What a frame is compared with."""
 
@@ -64,7 +64,7 @@ class Baseline:
         return None if self.time_s is None else frame.tick.wall_s - self.time_s
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CountChange:
     """One error counter compared with the baseline."""
 
@@ -74,7 +74,7 @@ class CountChange:
     per_hour: Maybe[float] = TOO_SHORT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactChange:
     """A state, speed or remote end that differs from the baseline."""
 

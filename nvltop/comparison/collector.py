@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nvltop.comparison.sides import Pairing, Report, Side
+from nvltop.frozen import frozen
 from nvltop.model import Severity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """One value that differs between the two sides."""
 
@@ -33,7 +34,7 @@ class Difference:
         return self.severity > Severity.INFO
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """Two sides and all that differs between them."""
 

@@ -7,7 +7,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from nvltop.config.settings import (
     UNITS,
     Settings,
 )
+from nvltop.frozen import frozen
 from nvltop.home import xdg_folder
 from nvltop.text import clean
 
@@ -39,7 +40,7 @@ class ConfigError(ValueError):
     """An error writing the file; the message is one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadedConfig:
     """The contents of a config file."""
 

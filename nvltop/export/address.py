@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
 from typing import Final
+
+from nvltop.frozen import frozen
 
 LOOPBACK: Final = "127.0.0.1"
 PORT: Final = 19400
@@ -15,7 +16,7 @@ class ServeError(OSError):
     """Metrics cannot be served; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """A host, by name or number, and a TCP port; port 0 means any free port."""
 

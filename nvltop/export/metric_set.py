@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, Maybe, Missing
 
 PREFIX: Final = "nvltop_"
@@ -26,7 +27,7 @@ A digit between letters is part of a name (C2C) and does not match.
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MetricSpec:
     """Name, help text and type of a metric."""
 
@@ -42,7 +43,7 @@ class MetricSpec:
         return PREFIX + self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValueSpec(Generic[T]):
     """A metric whose value is one number of an object of type `T`."""
 
@@ -52,7 +53,7 @@ class ValueSpec(Generic[T]):
     """Group of readings that the number comes from, a key of `age_s`; empty for constant values."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InfoSpec(Generic[T]):
     """A metric whose labels describe an object of type `T`; the label of an unknown value is empty."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from nvltop.fleet.environment import PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE, USER
 from nvltop.fleet.source import FleetError
+from nvltop.frozen import frozen
 from nvltop.text import clean
 
 MAX_SECRET_BYTES: Final = 65536
@@ -21,7 +21,7 @@ class AddressError(ValueError):
     """An address that cannot be used; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """Scheme, host, port and path prefix of a server."""
 

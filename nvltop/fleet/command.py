@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from nvltop.fleet import json, text
 from nvltop.fleet.engine import FleetEngine
 from nvltop.fleet.source import Source
+from nvltop.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportOptions:
     """Which reports to print."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from nvltop.fleet.domains import natural
 from nvltop.fleet.history import History
@@ -12,10 +11,11 @@ from nvltop.fleet.nodes import Member
 from nvltop.fleet.queries import VALUE_LABEL
 from nvltop.fleet.select import Matcher
 from nvltop.fleet.source import FleetError, Query, Sample, Source
+from nvltop.frozen import frozen
 from nvltop.model import Maybe, Missing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DetailReader:
     """Queries one node."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from nvltop.fleet.model import PartialSum
 from nvltop.fleet.nodes import node_key
 from nvltop.fleet.queries import MAX_COUNTERS, VALUE_LABEL
 from nvltop.fleet.source import Sample
+from nvltop.frozen import frozen
 from nvltop.model import Missing
 
 NOT_QUERIED: Final = Missing("not queried yet")
@@ -17,7 +18,7 @@ LinkPlace = tuple[str, str, str]
 """Key of the node, GPU and link."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkErrors:
     """What the error counters counted; nothing is known without an answer."""
 

@@ -8,13 +8,14 @@ that had it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from nvltop.fleet.model import FleetFinding
 from nvltop.fleet.nodes import node_key
 from nvltop.fleet.queries import EVENT_LOOKBACK_S, EVENT_STEP_S, VALUE_LABEL
 from nvltop.fleet.source import Answer, Labels, Sample, Series, valid_time
+from nvltop.frozen import frozen
 from nvltop.kernel_log.catalog import ECHOES, SOURCES, lookup
 from nvltop.model import Severity
 
@@ -37,7 +38,7 @@ EventKey = tuple[str, str, str, str, str]
 """Node, rule, GPU, link and NIC."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Xid:
     """One Xid of a GPU."""
 

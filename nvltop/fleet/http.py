@@ -16,7 +16,6 @@ import threading
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -24,6 +23,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 from nvltop import __version__
 from nvltop.fleet.address import PORTS, Address
 from nvltop.fleet.source import FleetError
+from nvltop.frozen import frozen
 from nvltop.text import clean
 
 CONNECT_S: Final = 5.0
@@ -37,7 +37,7 @@ CHUNK_BYTES: Final = 1 << 16
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Response:
     """A complete answer of a server."""
 
@@ -193,7 +193,7 @@ class HttpClient:
         return connection
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proxy:
     """A proxy of the environment, and the headers for it."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, Maybe, Missing, Severity, known
 
 NOT_EXPORTED = Missing("not in the metrics")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartialSum:
     """A sum over members whose values may be unknown."""
 
@@ -39,7 +40,7 @@ class PartialSum:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FleetFinding:
     """A finding of nvltop on a node, or an Xid of one of its GPUs."""
 
@@ -65,7 +66,7 @@ class FleetFinding:
     """`began`: nothing in the domain came before that could have caused it. `follows`: an echo of that."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """One node (a tray of a rack) as the newest metrics describe it."""
 
@@ -113,7 +114,7 @@ class Node:
         return self.findings[0] if self.findings else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Domain:
     """An NVLink domain: the nodes whose GPUs share one fabric and clique."""
 
@@ -137,7 +138,7 @@ class Domain:
         return sum(node.silent is not None for node in self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorstLink:
     """A link with errors in the error window, or with a finding."""
 
@@ -153,7 +154,7 @@ class WorstLink:
     """Whether its node has no values now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FleetView:
     """Everything that can be shown of the nodes at one moment."""
 
@@ -180,7 +181,7 @@ class FleetView:
     history_step_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuRow:
     """One GPU of a node."""
 
@@ -201,7 +202,7 @@ class GpuRow:
     xid: Maybe[int] = NOT_EXPORTED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkRow:
     """One link of a GPU."""
 
@@ -215,7 +216,7 @@ class LinkRow:
     lifetime_errors: Maybe[float] = NOT_EXPORTED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detail:
     """The GPUs of a node, or the links of a GPU, with their history."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.fleet.model import Domain, FleetFinding, FleetView, Node, PartialSum
 from nvltop.fleet.queries import duration
 from nvltop.formatting import BYTES, UNKNOWN, Unit, age
+from nvltop.frozen import frozen
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Maybe, Missing, Severity, known
 
@@ -29,7 +29,7 @@ VERDICTS: Final = {
 """Short forms of verdicts; the others are short already."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventLine:
     """One event in order of time, or the echoes of the one before it."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.fleet.engine import FleetEngine
 from nvltop.fleet.model import Detail, FleetView
 from nvltop.fleet.source import FleetError
+from nvltop.frozen import frozen
 
 MAX_SHARE: Final = 0.2
 """Share of the time in which the server may be occupied with nvltop's queries."""
@@ -18,7 +18,7 @@ END_S: Final = 1.0
 """Time for the thread to end, seconds; it is a daemon, so that nothing waits longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Update:
     """What a refresh resulted in."""
 

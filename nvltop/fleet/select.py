@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from nvltop.frozen import frozen
 
 MAX_SELECT_CHARS: Final = 2000
 _MATCHER: Final = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\\n]|\\.)*)"\s*')
@@ -15,7 +16,7 @@ class SelectError(ValueError):
     """A text that is not a list of label matchers; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matcher:
     """One label matcher."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.kernel_log.xid_actions import (
     COPY_ENGINES,
     DECODERS,
@@ -31,7 +31,7 @@ UNKNOWN_XID: Final = 999
 """NVML's value for an XID it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Xid:
     """One code of the catalog."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from nvltop.frozen import frozen
 from nvltop.model.missing import NOT_READ, Maybe
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepPeriod:
     """The step period of a job, derived from its traffic."""
 
@@ -22,7 +21,7 @@ class StepPeriod:
     """Silence after which the job has stopped, derived from its period and its previous pauses."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rank:
     """Averages of one GPU of a job over the last minute."""
 
@@ -40,7 +39,7 @@ class Rank:
     """Delay of its traffic behind that of the other GPUs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Straggler:
     """The GPU that the other GPUs of a job wait for."""
 
@@ -50,7 +49,7 @@ class Straggler:
     """Differences from the other GPUs, as phrases."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overlap:
     """Whether a job computes while its NVLinks are busy."""
 
@@ -66,7 +65,7 @@ class Overlap:
     """`likely` from GPM, `possible` from power."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """One thing that limits a job, with its evidence."""
 
@@ -78,7 +77,7 @@ class Limit:
     """A clause such as `PCIe of GPU 3 carries 57 of 63 GB/s`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judgement:
     """Whether NVLink limits one job. All outputs use these numbers.
 
@@ -132,7 +131,7 @@ class Judgement:
     """Everything that limits the job, the most important first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Activity:
     """Joint activity of the GPUs of one job."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ErrorKind:
     """One kind of error counter."""
 

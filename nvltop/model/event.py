@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from nvltop.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """Something that the driver reported on its own."""
 
@@ -39,7 +39,7 @@ class Event:
         return next((name for name in ("propagated", "primary") if name in self.attributes), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listening:
     """The worker begins to wait for the driver's events; earlier ones are not reported."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NewType
 
+from nvltop.frozen import frozen
 from nvltop.model.severity import Severity
 
 MAX_HEADLINE: Final = 45
@@ -25,7 +26,7 @@ def finding_key(
     return FindingKey("/".join(str(part) for part in (rule, subject, link, nic) if part is not None))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """A finding of a health rule."""
 
@@ -63,7 +64,7 @@ class Finding:
             object.__setattr__(self, "key", finding_key(self.rule, self.gpu, self.link, self.nic))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pending:
     """A condition that is present now and is not a finding yet because its delay has not passed."""
 
@@ -73,7 +74,7 @@ class Pending:
     """Shortest time in seconds until then; 0 if only further readings are needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """Outcome of one group of rules."""
 

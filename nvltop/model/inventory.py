@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from nvltop.frozen import frozen
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, PciLocation
 
@@ -18,7 +19,7 @@ class RemoteKind(str, Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remote:
     """The remote end of a link."""
 
@@ -31,7 +32,7 @@ class Remote:
     """Link number on the remote device (field 146)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class C2c:
     """The chip-to-chip links of a GPU to a CPU, which are not NVLinks (fields 170 to 172)."""
 
@@ -41,7 +42,7 @@ class C2c:
     """Sum of the speeds of the active links, one direction."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gpu:
     """Properties of one GPU that do not change while nvltop runs."""
 
@@ -96,7 +97,7 @@ class Gpu:
     """Index of the node within its slot."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """How GPUs `a` and `b` are connected, as reported for `a`."""
 
@@ -108,7 +109,7 @@ class Pair:
     """`OK`, or NVML's code for the reason why not, as in `nvidia-smi topo -p2p n`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """The reason why no GPU can be read."""
 
@@ -119,7 +120,7 @@ class Problem:
     next_step: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inventory:
     """The node; sent at the start and after each change."""
 

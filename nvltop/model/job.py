@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from nvltop.frozen import frozen
 from nvltop.model.missing import NOT_READ, Maybe
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuUse:
     """The use of one GPU by one process."""
 
@@ -20,7 +19,7 @@ class GpuUse:
     """Latest sample of `nvmlDeviceGetProcessUtilization`, 0 to 100."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ancestor:
     """A parent process, direct or indirect."""
 
@@ -30,7 +29,7 @@ class Ancestor:
     """Base name of the interpreter if `name` is that of a script; otherwise empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """One process with a context on at least one GPU."""
 
@@ -60,7 +59,7 @@ class Process:
     """Start time in clock ticks since boot (field 22 of /proc/PID/stat); checked before a signal is sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Processes:
     """All processes on the GPUs that were read, at one time."""
 
@@ -72,7 +71,7 @@ class Processes:
     """`Missing` if the processes of a GPU could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """Processes that belong to one job."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
+from nvltop.frozen import frozen
 from nvltop.model.event import Event
 from nvltop.model.severity import Severity
 
@@ -18,7 +19,7 @@ SURENESS: Final = ("certain", "likely", "possible", "unknown")
 """How sure an origin is, the surest first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogLine:
     """One record of a log, as the worker read it; only records about NVIDIA devices are sent."""
 
@@ -44,7 +45,7 @@ LOG_ACCESS: Final = "access"
 """Source of the line that says which logs are read; its text is what to do if the kernel log is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FabricLog:
     """What the fabric manager's log shows beside faults."""
 
@@ -129,7 +130,7 @@ class LogEvent(NamedTuple):
     """Identifies the boot that the line belongs to, where the log distinguishes several."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """Where an incident began."""
 
@@ -149,7 +150,7 @@ class Origin:
     """One of `BLAMES`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Culprit:
     """A GPU that began a fault which other GPUs report as well."""
 
@@ -161,7 +162,7 @@ class Culprit:
     """Xids that other GPUs report because of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incident:
     """Events that belong together, and what they add up to."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeGuard, TypeVar, Union, cast
+
+from nvltop.frozen import frozen
 
 T = TypeVar("T")
 N = TypeVar("N", bound=float)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Missing:
     """The absence of a value, with its reason."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model.missing import NOT_READ, Maybe, Missing
 
 NO_NODE: Final = Missing("the kernel reports no NUMA node")
@@ -15,7 +16,7 @@ LPF: Final = "lpf"
 through which NVLSM reaches the switch. It has no cable and does not carry the data of jobs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PciLocation:
     """Location of a device on the PCI bus."""
 
@@ -31,7 +32,7 @@ class PciLocation:
     """PCIe generation of the upstream port (`max_link_speed`); GPUs only."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nic:
     """One RDMA device, or one Ethernet interface without an RDMA device."""
 
@@ -54,7 +55,7 @@ class Nic:
     """`lpf` for the management function of an NVSwitch; empty for a NIC that carries data."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NicPort:
     """State and cumulative counters of one port at one reading."""
 
@@ -79,7 +80,7 @@ class NicPort:
     """Error counters that the port has, by the kernel's name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NicPorts:
     """One reading of all ports of the node."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model.event import Event
 from nvltop.model.kernel_log import LogEvent
 from nvltop.model.severity import Severity
@@ -13,7 +13,7 @@ TIMELINE_KINDS: Final = ("link-state", "gpu-state", "nic-state", "reset", "drive
 """Kinds of timeline events: changes of state, counter resets, what NVML and the logs reported, findings."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimelineEvent:
     """One thing that happened, with the time over which it lasted."""
 

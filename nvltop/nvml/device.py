@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import frozen
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_SUPPORTED,
@@ -61,7 +61,7 @@ _AFFINITY_WORDS: Final = 32
 """Size of a CPU mask in 64-bit words: enough for 2048 CPUs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """A GPU that NVML has opened."""
 

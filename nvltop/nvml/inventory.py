@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import frozen
 from nvltop.host.pci import display_vendors, kernel_module_version, loaded_library_version
 from nvltop.host.sysfs import proc_root, sys_root
 from nvltop.model import C2c, Gpu, Inventory, Maybe, Missing, Pair, Problem, known
@@ -108,7 +109,7 @@ def _driver_part(nvml_version: Maybe[str]) -> str:
     return loaded_library_version() or "version unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DetectedGpus:
     """The GPUs that NVML lists."""
 

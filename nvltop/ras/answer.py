@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nvltop.frozen import frozen
 from nvltop.ras.client import RasError, Reply
 from nvltop.text import clean
 
@@ -17,7 +18,7 @@ IN_PROGRESS: Final = 7
 """`ncclInProgress`, as a state of initialisation or as an asynchronous result."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rank:
     """One rank of a communicator."""
 
@@ -31,7 +32,7 @@ class Rank:
     """`INIT`, `RUNNING`, `FINALIZE`, `ABORT`, `ERROR n`, `UNRESPONSIVE` or `DEAD`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Communicator:
     """One communicator of a job."""
 
@@ -53,7 +54,7 @@ class Communicator:
         return ", ".join(sorted(set(statuses), key=lambda s: (-statuses.count(s), s))) or "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RasReport:
     """What NCCL reports of a job."""
 

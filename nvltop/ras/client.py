@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
 from typing import Final
+
+from nvltop.frozen import frozen
 
 DEADLINE_S: Final = 20.0
 """Seconds for a whole query. The service waits up to 5 s for its peers, twice if some do not answer."""
@@ -21,7 +22,7 @@ class RasError(RuntimeError):
     """The service did not answer as a RAS service does; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The reply to a status query."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.ras.answer import RasReport
 from nvltop.ras.diagnosis import answered_for, diagnose
 from nvltop.ras.inquiry import WARNING, RasUsageError, find_target
@@ -20,7 +20,7 @@ REPEAT_S: Final = 10.0
 """Default time between two queries, seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RasOptions:
     """What the command line says."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.ras.answer import Communicator, Rank, RasReport
 
 HEALTHY: Final = frozenset({"RUNNING", "INIT", "FINALIZE", "NOCOMM", "UNKNOWN"})
 """Statuses of ranks that are not a fault by themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lag:
     """A rank that has launched fewer operations of one collective than others."""
 
@@ -27,7 +27,7 @@ class Lag:
         return self.highest - self.launched
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommunicatorDiagnosis:
     """One communicator, and what is conspicuous in it."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Missing
 from nvltop.ras.answer import RasReport, parse
 from nvltop.ras.client import RasError, query
@@ -26,7 +26,7 @@ class RasUsageError(ValueError):
     """The request cannot be made like this; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A service that may be asked."""
 

@@ -8,10 +8,10 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.host.procfs import PROC, TICKS_PER_S, read_stat
 
 DEFAULT_PORT: Final = 28028
@@ -21,7 +21,7 @@ LISTENING: Final = "0A"
 _SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listener:
     """A listening TCP socket."""
 
@@ -31,7 +31,7 @@ class Listener:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """A process that listens where a RAS service may be."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.index import find_segments
@@ -16,7 +16,7 @@ LEAD_S: Final = 15.0
 """Time before the part from which items are read, so that there are rates at its beginning, seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """The times of a part, CLOCK_MONOTONIC of the recording, and where to begin to read."""
 

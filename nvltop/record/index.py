@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from nvltop.frozen import frozen
 from nvltop.record.archive import open_bytes, read_chunk
 from nvltop.record.chunks import HEAD_BYTES, MAGIC, Progress, decompressor
 from nvltop.record.format import HEADER_START, MAX_LINE, RecordingError, parse_header
@@ -26,7 +26,7 @@ MAX_HEAD: Final = 1 << 16
 """Length limit of the header of an indexed segment, bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Segment:
     """A part of a recording that can be read alone."""
 

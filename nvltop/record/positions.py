@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from nvltop.frozen import frozen
 
 UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds of each unit of a duration."""
@@ -17,7 +18,7 @@ _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?")
 EXAMPLES: Final = "14:02, 14:02:11, 2026-11-28T14:02:11, +90s or -5m"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """A moment of a recording."""
 

@@ -7,8 +7,9 @@ line. Modules are named, not imported: the screen and `--help` need none of them
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from nvltop.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nvltop.model import Frame
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RenderOptions:
     """How a report is rendered, apart from its format."""
 
@@ -34,7 +35,7 @@ class RenderOptions:
     """Whether the text report contains everything."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """A format of reports."""
 

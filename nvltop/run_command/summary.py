@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Finding, Frame, GpuFrame, Judgement, Maybe, Missing, Process, Scope, known
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -19,7 +20,7 @@ WAS_RESET: Final = Missing("the counter was reset while the command ran")
 Counters = Mapping[str, "Maybe[int]"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuSummary:
     """One GPU while the command ran."""
 
@@ -36,7 +37,7 @@ class GpuSummary:
     """Seconds with the most used links at the limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorIncrease:
     """One error counter of one link that increased."""
 
@@ -46,7 +47,7 @@ class ErrorIncrease:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunSummary:
     """What a command did to the links."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.jobs import group_jobs, partners_of
 from nvltop.analysis.rate_history import RateHistory
+from nvltop.frozen import frozen
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame, Severity
 from nvltop.record.flight_recorder import FlightRecorder
@@ -38,7 +39,7 @@ def redactor(full: bool) -> Redactor:
     return Redactor(arguments=without_secrets if full else None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SnapshotFiles:
     """The files of a snapshot."""
 

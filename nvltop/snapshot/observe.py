@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.config.settings import Settings
+from nvltop.frozen import frozen
 from nvltop.headless.replay import NO_PART, Part, fold_recording
 from nvltop.headless.session import HeadlessSession, RunError
 from nvltop.headless.status_line import StatusLine
@@ -22,7 +22,7 @@ SWEEP_END_WAIT_S: Final = 0.5
 """Seconds to wait for the end of a sweep."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observation:
     """The result of observing a node or a recording."""
 

@@ -14,11 +14,11 @@ machine does not have:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Gpu, Inventory, RemoteKind, known
 
 GUEST_MODES: Final = ("passthrough", "vgpu")
@@ -49,7 +49,7 @@ class Interconnect(Enum):
     RACK = "NVSwitches of the rack"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Board:
     """Properties of the machine that rules depend on; they change only with the inventory."""
 

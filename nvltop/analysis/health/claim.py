@@ -13,9 +13,10 @@ A claim is stateless: the rule returns it each time it is called while the condi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import FindingKey, Severity, finding_key
 
 HELD_PLACEHOLDER: Final = "{held}"
@@ -27,7 +28,7 @@ NVLTOP: Final = "nvltop"
 """Source of thresholds that nvltop itself chose."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Escalation:
     """A severity, and how long a claim must hold to reach it."""
 
@@ -44,7 +45,7 @@ UNKNOWN_ONLY: Final = (Escalation(Severity.UNKNOWN),)
 """For a claim that something cannot be determined."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """A condition that a rule sees at one moment, before debouncing."""
 

@@ -7,12 +7,12 @@ has lost one, the fault is at that GPU and not at the peers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.board import ends_in_switches, optional_bridge
 from nvltop.analysis.health.rule import RuleInput, active_link_count
 from nvltop.analysis.link_states import NO_LINKS, summarize
+from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, LinkState, RemoteKind, known
 
 MIN_STATE_READINGS: Final = 3
@@ -27,7 +27,7 @@ BOOT_TRAINING_S: Final = 120.0
 """Time after the boot, seconds, in which links may still be training."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownLinks:
     """The links of one GPU that are down and should be up."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from nvltop.analysis.matrix import PciLayout
 from nvltop.analysis.pcie import PCIE_LEVELS, pcie_level
+from nvltop.frozen import frozen
 from nvltop.model import Inventory, PciLocation, known
 from nvltop.text import bus_number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NicProximity:
     """Proximity of GPUs and NICs, computed once per inventory."""
 

@@ -6,13 +6,13 @@ it in sysfs). A card in a slot with fewer lanes works as intended, and reseating
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
+from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, Gpu, GpuFrame, Missing, Severity, known
 
 PCIE_GEN_RISE_S: Final = 4.0
@@ -50,7 +50,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     return claims, "; ".join((f"PCIe links of {gpu_names(checked)} at full width, {speed}", *limited))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PcieLink:
     """The PCIe link of one GPU, and its limits."""
 

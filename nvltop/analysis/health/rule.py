@@ -11,6 +11,7 @@ from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.claim import Claim
 from nvltop.analysis.health.history import RuleHistory
+from nvltop.frozen import frozen
 from nvltop.model import (
     NOT_SUPPORTED,
     Activity,
@@ -113,7 +114,7 @@ A `Missing` says why the group could not check it; None means that the node has 
 RuleResult: TypeAlias = "tuple[Iterable[Claim], CheckSummary]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleGroup:
     """Rules that are evaluated together and share one row of the health checks."""
 

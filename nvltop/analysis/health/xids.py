@@ -13,11 +13,11 @@ If there is no such evidence for `CALM_S`, the severity drops by one; after `MIL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.health.rule import RuleInput
 from nvltop.analysis.link_states import NO_LINKS, summarize
+from nvltop.frozen import frozen
 from nvltop.kernel_log.catalog import ECHOES, PEER_ACCESS, SOURCES, UNDECIDED, lookup
 from nvltop.model import Event, GpuFrame, LinkState, Severity, known
 
@@ -33,7 +33,7 @@ MILDER: Final = {Severity.CRITICAL: Severity.WARNING, Severity.WARNING: Severity
 """The severity that an Xid gets after `CALM_S` without further evidence."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """What one GPU shows after an Xid."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nvltop.frozen import frozen
 from nvltop.model import Inventory, RemoteKind, known
 from nvltop.text import bus_number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """One end of a link."""
 
@@ -18,7 +19,7 @@ class End:
     switch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkEnds:
     """The layout of the links of one machine; empty where only a log is known."""
 

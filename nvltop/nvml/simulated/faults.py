@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from nvltop.frozen import frozen
 
 FAULT_S: Final = 10.0
 """Start of a scenario's fault, seconds since the machine was switched on."""
@@ -49,7 +50,7 @@ class DriverEvent(NamedTuple):
     operational: OperationalEvent | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScenarioFaults:
     """Faults of one machine in one scenario."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class NicSpec:
     """A NIC with one port."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nvltop.frozen import frozen
 from nvltop.nvml.simulated.nic_catalog import NicSpecs
 
 PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL, RUBIN = 4, 5, 6, 7, 8, 9, 10, 13
 """Values of nvmlDeviceArchitecture_t."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkEnd:
     """Remote end of a link: a switch or a GPU, and the link number there."""
 
@@ -22,7 +23,7 @@ class LinkEnd:
     link: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Board:
     """A GPU model, and what its driver supports."""
 
@@ -53,7 +54,7 @@ class Board:
         return self.architecture >= AMPERE and not ga100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A machine."""
 

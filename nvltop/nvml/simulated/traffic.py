@@ -6,8 +6,10 @@ Pure. Rates are in bytes/s, times in seconds since the machine was switched on, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from nvltop.frozen import frozen
 
 
 class Flow(Protocol):
@@ -20,7 +22,7 @@ class Flow(Protocol):
         """Return the bytes moved from 0 to `t`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constant:
     """A constant level."""
 
@@ -35,7 +37,7 @@ class Constant:
         return self.level * t
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bursts:
     """`high` for a share `duty` of each period, then `low`, with relative noise on the high part.
 
@@ -91,7 +93,7 @@ class Bursts:
         return share * math.cos(phase) - share * math.cos(length + phase)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cycle:
     """A sequence of levels that repeats in each period.
 
@@ -125,7 +127,7 @@ class Cycle:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sine:
     """A sine around 0, to add noise to a flow."""
 
@@ -160,7 +162,7 @@ class Sum:
         return sum(factor * flow.integral(t) for flow, factor in self._flows)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Switched:
     """One flow up to a time, and another one after it."""
 
@@ -179,7 +181,7 @@ class Switched:
         return self.first.integral(self.end_s) + self.second.integral(t) - self.second.integral(self.end_s)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stopped:
     """A flow that stops at a time."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
+from nvltop.frozen import frozen
 from nvltop.nvml.simulated.traffic import Constant, Cycle, Flow, Sine, Sum, Switched
 
 STEP_S: Final = 2.0
@@ -51,7 +51,7 @@ SPIN: Final = Phase(1.0, 0.12, 1.0, 0.0, 0.0)
 IDLE: Final = Phase(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workload:
     """The job of a machine."""
 

@@ -7,9 +7,9 @@ healthy node is short, because most sections are folded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.snapshot.sections import head, health, jobs, links, node, traffic
 from nvltop.snapshot.sections.inputs import Snapshot, details
 
@@ -27,7 +27,7 @@ def _never(snapshot: Snapshot) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """A part of the report. Sections that a maintainer reads only when needed are folded."""
 

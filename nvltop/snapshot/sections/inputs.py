@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Frame
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~])")
@@ -15,7 +16,7 @@ _AUTOLINK: Final = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 """Where GitHub would begin a mention or a link; an HTML comment there prevents it, a backslash would not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """A redacted frame of a node with its recent past."""
 

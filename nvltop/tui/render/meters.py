@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.link_capacity import pcie_speed
 from nvltop.formatting import UNKNOWN, Unit, gib
+from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, Frame, Maybe, known, total
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import TextRun
@@ -26,7 +26,7 @@ NEAR_CEILING: Final = 0.9
 """Share of the ceiling from which traffic is drawn as near its limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BarMeter:
     """One value as a bar."""
 

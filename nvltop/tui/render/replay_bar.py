@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from nvltop.frozen import frozen
 from nvltop.tui.render.row import TextRun
 
 MIN_BAR_WIDTH = 10
 """Columns below which the bar is left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplayState:
     """The position and state of a replay; times in seconds since the start of the recording."""
 

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from textual import events
 
 from nvltop.analysis.select import NoSuchGpuError, select
+from nvltop.frozen import frozen
 from nvltop.model import Inventory
 from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
@@ -20,7 +20,7 @@ from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitStatus:
     """Exit code of the application, and a message about it."""
 

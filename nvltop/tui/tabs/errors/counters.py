@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from nvltop.comparison.baseline import (
     lost_links,
     port_changes,
 )
+from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, ErrorCount, GpuFrame, Link, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.nics import nic_name, nic_number
@@ -34,7 +35,7 @@ NO_LINK: Final = -1
 NO_COUNT: Final = ErrorCount(NOT_READ, NOT_READ, NOT_READ, None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CounterRow:
     """One counter of one link, or of one port of a NIC; or a fact about it that differs from the baseline."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.timeline.build import event_text
+from nvltop.frozen import frozen
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import LOG_SOURCES, Check, Event, Finding, Frame, Incident
 from nvltop.report.findings import about, basis, clock, evidence, fault_sources, where
@@ -38,7 +38,7 @@ DETAIL_LINES: Final = 7
 """Number of lines below the list that show the selected entry in full."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HealthEntry:
     """One row of the list, and its details."""
 

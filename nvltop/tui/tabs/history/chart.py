@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from nvltop.formatting import Unit
+from nvltop.frozen import frozen
 from nvltop.model import TimelineEvent
 from nvltop.report.timeline import brief
 from nvltop.tui.render.glyphs import UNICODE
@@ -39,7 +39,7 @@ MIN_SCALE: Final = 1e6
 """End of the scale if there is no traffic, bytes/s."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChartRequest:
     """What is selected on the tab."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from nvltop.frozen import frozen
 from nvltop.tui.render.row import Row, TextRun, merge_runs
 from nvltop.tui.render.spark_style import BRAILLE, SparkStyle
 from nvltop.tui.tabs.history.series import Column
@@ -35,7 +35,7 @@ MIN_TICK_ROWS: Final = 4
 """Rows above the axis from which half of the scale has a label."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chart:
     """What a chart shows."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.link_capacity import pcie_speed, practical_max
 from nvltop.analysis.rate_history import SeriesKey
+from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, NicFrame, known
 from nvltop.report.nics import nic_name
 from nvltop.text import ranges
@@ -16,7 +16,7 @@ from nvltop.tui.render.view_state import ViewState
 ALL_NICS: Final = ("", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """Whose traffic a chart shows."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.link_states import summarize
+from nvltop.frozen import frozen
 from nvltop.model import GpuFrame
 from nvltop.tui.render.row import Column
 from nvltop.tui.render.view_state import ViewState
@@ -32,7 +32,7 @@ SUMMARY_COLUMNS: Final = (
 RANGE_COLUMN: Final = Column("range", "MIN..MAX", 8, 3)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinksLayout:
     """The visible part of the map, and the columns behind it."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from nvltop.frozen import frozen
 
 MIN_COLUMNS_FOR_TWO: Final = 100
 """Columns from which panels are shown side by side."""
@@ -25,7 +26,7 @@ PANES: Final = ("matrix", "chart", "links", "nics")
 """The panels that share the lines below the GPUs, in the order in which F5 shows them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Content:
     """The size of what there is to show."""
 
@@ -60,7 +61,7 @@ class Panel(NamedTuple):
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MainLayout:
     """The panels that are shown."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
 from nvltop.analysis.matrix import VIA_NVSWITCH, links_to
 from nvltop.formatting import UNKNOWN, count, percent
+from nvltop.frozen import frozen
 from nvltop.model import Frame, Maybe, Missing, known, total
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.tui.render.heat import heat_role
@@ -62,7 +62,7 @@ def _hidden_columns_text(hidden: int) -> str:
     return f" +{hidden}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VisibleColumns:
     """The range of visible columns of the matrix."""
 

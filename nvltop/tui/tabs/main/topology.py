@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.formatting import UNKNOWN
+from nvltop.frozen import frozen
 from nvltop.model import Frame, Matrix, RemoteKind, known
 from nvltop.text import ranges
 from nvltop.tui.render.row import Row, TextRun, fit, fit_text
@@ -19,7 +19,7 @@ MAX_NAMED_GPUS: Final = 2
 """Number of GPUs with fewer links up to which the line names them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TopologySummary:
     """How the GPUs of a node are connected."""
 

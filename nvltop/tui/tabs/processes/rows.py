@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from nvltop.formatting import UNKNOWN, age, gib
+from nvltop.frozen import frozen
 from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, known, total
 from nvltop.report.activity import describe
 from nvltop.text import ranges
@@ -27,7 +28,7 @@ COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessEntry:
     """One row: a job, its activity, or a process of it."""
 
