@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import gcd
-from typing import Any, Final
+from operator import sub
+from typing import Any, Final, cast
 
 from nvltop.model import LinkCounters, Maybe, Missing
 from nvltop.wire.decoding import MAX_NUMBER, CodecError
@@ -84,6 +85,10 @@ def _known(values: Sequence[Maybe[int]]) -> int:
 def _moved(was: Sequence[Maybe[int]], now: Sequence[Maybe[int]]) -> list[int] | None:
     if len(was) != len(now):
         return None
+    try:
+        return list(map(sub, cast(Sequence[int], now), cast(Sequence[int], was)))
+    except TypeError:
+        pass  # `Missing` cannot be subtracted
     moved = []
     for a, b in zip(was, now, strict=True):
         if isinstance(a, Missing) or isinstance(b, Missing):
@@ -103,7 +108,7 @@ def _guess(moved: list[int], before: list[int], unit: int) -> tuple[int | None, 
     by_mean = [m - mean for m in moved]
     if len(before) != len(moved):
         return mean, by_mean
-    by_before = [m - b // unit for m, b in zip(moved, before, strict=True)]
+    by_before = list(map(sub, moved, [b // unit for b in before]))
     if sum(map(abs, by_before)) < sum(map(abs, by_mean)):
         return None, by_before
     return mean, by_mean
