@@ -1,144 +1,194 @@
-"""A recording of the last minutes in memory, so that a snapshot shows what led up to it."""
+"""The last minutes in memory, so that a snapshot shows what led up to it.
+
+Nearly all that is kept is dropped again without having been looked at. So items are only packed here, and
+redacted and encoded when a snapshot needs them.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
-from nvltop.model import ComputeActivity, Item, LinkCounters, Maybe, Missing, Reading, Tick
-from nvltop.record.compression import gzip_part
-from nvltop.record.journal import Journal
+from nvltop.model import ComputeActivity, Data, Inventory, Item, NicPorts, Processes, Reading, Tick, known
+from nvltop.record.compression import checked, gzip_part
+from nvltop.record.item_columns import MAX_ITEMS, ItemColumns, Packed, unpack, unpack_newest
+from nvltop.record.journal import Journal, Newest
+from nvltop.record.reader import time_of
 from nvltop.record.redact import Redactor
+from nvltop.record.thinning import Thinning
 
-MAX_BYTES: Final = 17 << 18
-"""Size limit of the compressed recording, bytes: about half an hour of a DGX H100 at work."""
+MAX_BYTES: Final = 10 << 18
+"""Size limit of the packed items, bytes: over half an hour of a DGX H100 at work."""
 FULL_SHARE: Final = 0.45
-"""Share of the limit for the newest segments, which hold all items: 0.21 MB a minute of a DGX H100."""
+"""Share of the limit for what only the newest slices hold: 1.3 kB a second of a DGX H100 at work."""
 BATCH: Final = 128
-"""Number of items that are encoded together, which takes some milliseconds. One by one, between other work,
-each would cost three times as much."""
-SAMPLE_S: Final = 1.0
-"""Time between two recorded readings of link counters in the older part, seconds."""
-EARLY_SHARE: Final = 0.9
-"""Share of `SAMPLE_S` after which the next reading is recorded."""
-MAX_GAP_S: Final = 0.01
-"""Longest gap between two spans of compute activity that are joined, seconds."""
-PACK_BYTES: Final = 1 << 16
-"""Number of bytes that are compressed together, which takes some milliseconds."""
+"""Number of items that are taken together: one by one, between other work, each would cost more."""
+SLICE_S: Final = 30.0
+"""Length of a slice, seconds. Packing one takes some milliseconds."""
+FULL_SLICES: Final = 11
+"""Number of slices with all items. The newest is incomplete, so they hold at least the last 300 s.
+
+Means are taken over 300 s, and the step period is found in the traffic of 256 s."""
+MAX_SLICES: Final = 61
+"""Number of slices: at least half an hour, which takes some seconds to encode."""
 SEGMENT_S: Final = 45.0
-"""Length of a segment, seconds. Each can be read alone; the oldest is dropped first."""
-FULL_SEGMENTS: Final = 7
-"""Number of segments with all items. The newest is incomplete, so they hold at least the last 270 s.
-
-The step period is found in the traffic of 256 s."""
+"""Length of a segment of the recording, seconds."""
+BLOCK_BYTES: Final = 1 << 16
+"""Size of a block of the recording before compression, bytes."""
 
 
-def join(before: Reading, after: Reading) -> Reading | None:
-    """Return compute activity over two adjacent spans; None if they are not adjacent."""
-    a, b = before.data, after.data
-    assert isinstance(a, ComputeActivity)
-    assert isinstance(b, ComputeActivity)
-    a_s, b_s = before.end_s - before.start_s, after.end_s - after.start_s
-    if (
-        (a.source, a.note) != (b.source, b.note)
-        or not 0 <= after.start_s - before.end_s < MAX_GAP_S
-        or b_s <= 0
-    ):
-        return None
+@dataclass(slots=True)
+class _Slice:
+    """The items of some seconds, packed in parts: those of all uses, and the rest for each use."""
 
-    def mean(x: Maybe[float], y: Maybe[float]) -> Maybe[float]:
-        if isinstance(x, Missing) or isinstance(y, Missing):
-            return x if isinstance(x, Missing) else y
-        return round((a_s * x + b_s * y) / (a_s + b_s), 3)
+    common: Packed
+    """Items that are kept, whole."""
+    full: Packed
+    """The other items; empty once the slice is thinned."""
+    thinned: Packed
+    """What is kept in their place."""
+    full_order: bytes
+    """A byte for each item, compressed: 1 if it comes from `full`, 0 if from `common`."""
+    thinned_order: bytes
+    """The same for `thinned`."""
+    is_full: bool = True
 
-    data = replace(b, sm=mean(a.sm, b.sm), tensor=mean(a.tensor, b.tensor), dram=mean(a.dram, b.dram))
-    return replace(after, start_s=before.start_s, data=data)
+    def items(self) -> Iterator[Item]:
+        """Yield all items, or those that are kept once the slice is thinned."""
+        order, rest = (self.full_order, self.full) if self.is_full else (self.thinned_order, self.thinned)
+        parts = unpack(self.common), unpack(rest)
+        for part in zlib.decompress(order):
+            yield next(parts[part])
 
+    def newest(self) -> list[Item]:
+        """Return the newest of each kind of the items that are kept, in the order of time."""
+        return sorted([*unpack_newest(self.common), *unpack_newest(self.thinned)], key=time_of)
 
-class _Tier:
-    """Segments of one recording in memory, compressed, with the oldest ones dropped."""
+    def thin(self) -> None:
+        """Drop what only the newest slices hold."""
+        self.full, self.full_order, self.is_full = (), b"", False
 
-    def __init__(self, removed: tuple[str, ...], limit: int, most: int | None = None) -> None:
-        """Keep at most `limit` bytes, and at most `most` segments, but always the newest segment."""
-        self._journal = Journal(removed)
-        self._limit = limit
-        self._most = most
-        self._segments: deque[list[bytes]] = deque()
-        self._size = 0
-        """Size of the compressed parts of all segments, bytes."""
-        self._open: list[bytes] = []
-        self._open_size = 0
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin a segment."""
-        self.pack()
-        self._segments.append([])
-        while self._most is not None and len(self._segments) > self._most:
-            self._drop()
-        self._put(self._journal.begin())
-
-    def write(self, item: Item) -> None:
-        """Add an item to the newest segment."""
-        self._put(self._journal.lines(item))
+    @property
+    def full_size(self) -> int:
+        """Size of what `thin` drops, bytes."""
+        return sum(map(len, self.full)) + len(self.full_order)
 
     @property
     def size(self) -> int:
-        """Size of all segments, bytes."""
-        return self._size + self._open_size
+        """Size, bytes."""
+        kept = sum(map(len, self.common)) + sum(map(len, self.thinned)) + len(self.thinned_order)
+        return kept + self.full_size
 
-    def parts(self, without_newest: int = 0) -> tuple[list[bytes], int]:
-        """Return the compressed parts of all but the newest segments, and the number of all segments."""
-        self.pack()
-        count = max(0, len(self._segments) - without_newest)
-        return [part for segment in islice(self._segments, count) for part in segment], len(self._segments)
 
-    def _put(self, lines: list[bytes]) -> None:
-        self._open += lines
-        self._open_size += sum(map(len, lines))
-        while len(self._segments) > 1 and self.size > self._limit:
-            self._drop()
-        if self._open_size >= PACK_BYTES:
-            self.pack()
+class _OpenSlice:
+    """The newest slice, to which items are added."""
 
-    def _drop(self) -> None:
-        self._size -= sum(map(len, self._segments.popleft()))
+    def __init__(self) -> None:
+        self.begin_s: float | None = None
+        """Time of its first tick."""
+        self._parts = ItemColumns(), ItemColumns(), ItemColumns()
+        self._full_order, self._thinned_order = bytearray(), bytearray()
 
-    def pack(self) -> None:
-        """Compress what the newest segment has so far."""
-        if self._open:
-            part = gzip_part(b"".join(self._open))
-            self._segments[-1].append(part)
-            self._size += len(part)
-            self._open, self._open_size = [], 0
+    def add(self, item: Item, thinning: Thinning) -> None:
+        """Add an item."""
+        common, full, thinned = self._parts
+        if isinstance(item, Reading) and isinstance(item.data, ComputeActivity):
+            is_kept = False
+            for kept in thinning.join(item):
+                if kept is item:
+                    is_kept = True
+                else:
+                    thinned.add(kept)
+                    self._thinned_order.append(1)
+        else:
+            is_kept = thinning.is_kept(item)
+        if is_kept:
+            common.add(item)
+            self._thinned_order.append(0)
+            self._full_order.append(0)
+        else:
+            full.add(item)
+            self._full_order.append(1)
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether another slice must begin, at the time of a tick."""
+        self.begin_s = now_s if self.begin_s is None else self.begin_s
+        return now_s - self.begin_s >= SLICE_S
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self._full_order)
+
+    def packed(self) -> _Slice:
+        """Return the slice as it is now."""
+        common, full, thinned = [part.pack() for part in self._parts]
+        orders = zlib.compress(self._full_order), zlib.compress(self._thinned_order)
+        return _Slice(common, full, thinned, *orders)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldItems:
+    """The items that a flight recorder held at one moment."""
+
+    before: tuple[Item, ...]
+    """What was known when they begin."""
+    slices: tuple[_Slice, ...]
+    redact: Redactor
+
+    def items(self) -> Iterator[Item]:
+        """Yield the items."""
+        return chain.from_iterable(part.items() for part in self.slices)
+
+    def recording(self) -> bytes:
+        """Return the bytes of a `.gz` recording; it takes some seconds, so call it on a thread."""
+        newest = Newest()
+        for item in self.before:
+            newest.note(self.redact(item))
+        journal = Journal(self.redact.removed, newest)
+        parts: list[bytes] = []
+        lines, size, begin_s = journal.begin(), 0, None
+        for item in map(self.redact, self.items()):
+            new = journal.lines(item)
+            lines += new
+            size += sum(map(len, new))
+            is_over = False
+            if isinstance(item, Tick):
+                begin_s = item.mono_s if begin_s is None else begin_s
+                is_over = item.mono_s - begin_s >= SEGMENT_S
+            if is_over or size >= BLOCK_BYTES:
+                parts.append(gzip_part(checked(b"".join(lines), len(parts))))
+                lines, size = [], 0
+            if is_over:
+                lines, begin_s = journal.begin(), None
+        if lines:
+            parts.append(gzip_part(checked(b"".join(lines), len(parts))))
+        parts.append(gzip_part(checked(b"", len(parts), is_last=True)))
+        return b"".join(parts)
 
 
 class FlightRecorder:
-    """Redacts and encodes items in batches: the last minutes all of them, one per second before that.
-
-    Both tiers have the same segments, so that the newest ones of one can follow the older ones of the other.
-    """
+    """Keeps the items of the last minutes, and what `Thinning` leaves of those of half an hour."""
 
     def __init__(self, redact: Redactor, limit: int = MAX_BYTES) -> None:
         self._redact = redact
         self._limit = limit
+        self._users: set[str] = set()
+        self._nics: set[str] = set()
+        """Names in all items so far."""
         self._reset()
 
     def _reset(self) -> None:
-        full_limit = int(self._limit * FULL_SHARE)
-        self._thinned = _Tier(self._redact.removed, self._limit - full_limit)
-        self._full = _Tier(self._redact.removed, full_limit, FULL_SEGMENTS)
-        self._begin_s: float | None = None
-        """Time of the first tick of the newest segment."""
-        self._taken_s: dict[str, float] = {}
-        """Time of the last recorded counters of each GPU, and of the last tick."""
-        self._joining: dict[str, Reading] = {}
-        """Compute activity of each GPU that covers less than a second so far."""
+        self._before = Newest()
+        """The newest items that were dropped."""
+        self._slices: deque[_Slice] = deque()
+        self._open = _OpenSlice()
+        self._thinning = Thinning()
         self._waiting: list[Item] = []
-        """The newest items, not encoded yet."""
+        """The newest items, which are in no slice yet."""
 
     def clear(self) -> None:
         """Remove everything, as after a jump in a replay."""
@@ -152,61 +202,55 @@ class FlightRecorder:
 
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for raw in waiting:
-            item = self._redact(raw)
-            self._full.write(item)
-            for thinned in self._thin(item):
-                self._thinned.write(thinned)
-            if isinstance(item, Tick):
-                self._begin_s = item.mono_s if self._begin_s is None else self._begin_s
-                if item.mono_s - self._begin_s >= SEGMENT_S:
-                    self._begin_s = None
-                    self._thinned.begin()
-                    self._full.begin()
+        for item in waiting:
+            self._open.add(item, self._thinning)
+            if isinstance(item, Reading):
+                self._note_names(item.data)
+            elif isinstance(item, Inventory):
+                self._redact(item)
+            # Without any tick, a slice ends when no more items fit.
+            is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
+            if is_over or len(self._open) >= MAX_ITEMS:
+                self._begin_slice()
 
-    def _thin(self, item: Item) -> Iterator[Item]:
-        """Yield what is recorded once a second of an item and those before it."""
-        if not isinstance(item, Reading) or not isinstance(item.data, ComputeActivity):
-            if self._is_due(item):
-                yield item
-            return
-        # Means over a quarter of a second become means over a whole one: none is left out.
-        before = self._joining.pop(item.gpu or "", None)
-        joined = join(before, item) if before else item
-        if before and not joined:
-            yield before
-        held = joined or item
-        if 0 < held.end_s - held.start_s < SAMPLE_S * EARLY_SHARE:
-            self._joining[item.gpu or ""] = held
-        else:
-            yield held
+    def _begin_slice(self) -> None:
+        self._slices.append(self._open.packed())
+        self._open = _OpenSlice()
+        full = [part for part in self._slices if part.is_full]
+        while full and (
+            len(full) >= FULL_SLICES or sum(part.full_size for part in full) > self._limit * FULL_SHARE
+        ):
+            full.pop(0).thin()
+        while self.size > self._limit or len(self._slices) >= MAX_SLICES:
+            for item in self._slices.popleft().newest():
+                self._before.note(item)
 
-    def _is_due(self, item: Item) -> bool:
-        if isinstance(item, Tick):
-            key, now_s = "", item.mono_s
-        elif isinstance(item, Reading) and isinstance(item.data, LinkCounters) and item.gpu:
-            key, now_s = item.gpu, item.start_s
-        else:
-            return True
-        if 0 <= now_s - self._taken_s.get(key, -SAMPLE_S) < SAMPLE_S * EARLY_SHARE:
-            return False
-        self._taken_s[key] = now_s
-        return True
+    def _note_names(self, data: Data) -> None:
+        """Note what the redactor looks for in the texts of other items."""
+        if isinstance(data, Processes):
+            self._users.update(process.user for process in data.processes if known(process.user))
+        elif isinstance(data, NicPorts):
+            self._nics.update(port.device for port in data.ports)
 
     @property
     def redact(self) -> Redactor:
         """The redactor, which has seen the names in all items and finds them in texts as well."""
         self._catch_up()
+        self._redact.learn(sorted(self._users), sorted(self._nics))
         return self._redact
+
+    def held(self) -> HeldItems:
+        """Return the items that are held now."""
+        redact = self.redact
+        # Copies, because the slices are thinned while another thread reads them.
+        slices = [replace(part) for part in (*self._slices, self._open.packed())]
+        return HeldItems(tuple(self._before.items()), tuple(slices), redact)
 
     def recording(self) -> bytes:
         """Return the bytes of a `.gz` recording."""
-        self._catch_up()
-        newest, count = self._full.parts()
-        older, _ = self._thinned.parts(without_newest=count)
-        return b"".join([*older, *newest])
+        return self.held().recording()
 
     @property
     def size(self) -> int:
-        """Size of the stored recording, bytes."""
-        return self._thinned.size + self._full.size
+        """Size of the packed slices, bytes."""
+        return sum(part.size for part in self._slices)

@@ -66,7 +66,6 @@ def header(
     version: str,
     removed: tuple[str, ...],
     again: int,
-    numbered: bool = False,
     at: tuple[float, float] | None = None,
     marks: Sequence[Mark] = (),
 ) -> dict[str, Any]:
@@ -76,9 +75,7 @@ def header(
         # Before all else, so that an index of the segments needs only the first bytes of each.
         values["at"] = list(at)
         values["marks"] = [[m.mono_s, m.kind, m.gpu, m.text] for m in marks[:MAX_HEADER_MARKS]]
-    values |= {"version": version, "removed": list(removed), "again": again}
-    if numbered:
-        values["numbered"] = True
+    values |= {"version": version, "removed": list(removed), "again": again, "numbered": True}
     return {**values, **HEADER}
 
 

@@ -12,14 +12,14 @@ import operator
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from nvltop.analysis.jobs import GROUPING_PROGRAMS
-from nvltop.model import Ancestor, Counter, LinkState, Missing, Scope
+from nvltop.model import Ancestor, Counter, LinkState, Missing, Reading, Scope
 
 T = TypeVar("T")
 
@@ -197,6 +197,13 @@ class Redactor:
             self._replace.append((kind, re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)))
             self._texts.clear()
 
+    def learn(self, users: Iterable[str], nics: Iterable[str]) -> None:
+        """Look for names of users and NICs in texts from now on, as if items with them had been redacted."""
+        for user in users:
+            self._user(user)
+        for nic in nics:
+            self._nic(nic)
+
     def but_gpus(self, value: T) -> T:
         """Return the same with the UUIDs of GPUs in their fields, though not in texts."""
         self._gpus_stay = True
@@ -224,6 +231,8 @@ class Redactor:
         kind = type(value)
         if kind in _NAMELESS:
             return value
+        if kind is Reading:
+            return self._reading(value)  # nearly all that is recorded: without looking at each field
         if kind is str:
             return self._text(value)
         if kind is Missing:
@@ -244,6 +253,13 @@ class Redactor:
             # A named tuple: its values hold names as others do.
             return kind(*[self._any(v) for v in value])
         return self._dataclass(value) if is_dataclass(value) else value
+
+    def _reading(self, reading: Reading) -> Reading:
+        gpu = reading.gpu if reading.gpu is None else self._field(GPU, reading.gpu)
+        data, problem = self._any(reading.data), self._any(reading.problem)
+        if gpu == reading.gpu and data is reading.data and problem is reading.problem:
+            return reading
+        return Reading(gpu, reading.start_s, reading.end_s, reading.wall_s, data, problem)
 
     def _dataclass(self, value: Any) -> Any:
         changes = {}
@@ -278,11 +294,7 @@ class Redactor:
                 if name == "hostname":
                     for part, what in host_names(old).items():
                         self._look_for(part, what)
-                elif name == "user":
-                    # Of `CORP\\jdoe` and `jdoe@corp` the name alone as well.
-                    for part in (old, old.rpartition("\\")[2].partition("@")[0]):
-                        self._look_for(part, BY_FIELD[name])
-                new = self._field(BY_FIELD[name], old)
+                new = self._user(old) if name == "user" else self._field(BY_FIELD[name], old)
             elif name == "gpus" and all(type(v) is str for v in old):
                 new = tuple([self._field(GPU, v) for v in old])
             else:
@@ -308,6 +320,13 @@ class Redactor:
             return new
         self._look_for(name, "nic-")
         return self._placeholder("nic-", name)
+
+    def _user(self, name: str) -> str:
+        """Return the placeholder of a user, whose name may stand in texts as well."""
+        # Of `CORP\\jdoe` and `jdoe@corp` the name alone as well.
+        for part in (name, name.rpartition("\\")[2].partition("@")[0]):
+            self._look_for(part, BY_FIELD["user"])
+        return self._placeholder(BY_FIELD["user"], name)
 
     def _field(self, kind: str, old: str) -> str:
         return old if kind == GPU and self._gpus_stay else self._placeholder(kind, old)

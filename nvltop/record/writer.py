@@ -58,7 +58,7 @@ class RecordingWriter:
         self._pack = bytes if self._is_stream else compressor(self.path)
         self._block_s = PLAIN_BLOCK_S if self._pack is bytes else BLOCK_S
         self._most = None if max_bytes is None or self._is_stream else max_bytes // 2
-        self._journal = Journal(self._redact.removed, numbered=True)
+        self._journal = Journal(self._redact.removed)
         self._marker = Marker()
         self._marks: list[Mark] = []
         """Marks of the current segment."""

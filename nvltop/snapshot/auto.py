@@ -23,6 +23,7 @@ class AutoSnapshot:
         self._ring = FlightRecorder(redactor(settings.full))
         self._history = RateHistory()
         self._critical = CriticalTrigger()
+        self._thread: threading.Thread | None = None
 
     def on_item(self, item: Item) -> None:
         """Keep an item for the recording of a snapshot."""
@@ -32,6 +33,8 @@ class AutoSnapshot:
         """Write a snapshot if one is due, and print its path on stderr."""
         frame = monitor.frame()
         self._history.add(frame)
+        if self._thread and self._thread.is_alive():
+            return  # the redactor is in use; the finding is still there when the snapshot is written
         cause = self._critical.cause(frame.findings, frame.tick.mono_s)
         if not cause:
             return
@@ -40,8 +43,9 @@ class AutoSnapshot:
 
         screen = draw(monitor, self._history, self._ring.redact, self._settings)
         made = snapshot_files(frame, self._history, self._ring, screen, cause)
-        # On a thread, so that a disk that does not answer does not stop the exporter.
-        threading.Thread(target=_save, args=(made, cause), name="snapshot", daemon=True).start()
+        # On a thread, so that neither the recording nor a disk that does not answer stops the exporter.
+        self._thread = threading.Thread(target=_save, args=(made, cause), name="snapshot", daemon=True)
+        self._thread.start()
 
 
 def _save(made: SnapshotFiles, cause: str) -> None:

@@ -17,7 +17,8 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.frozen import frozen
 from nvltop.host.versions import versions
 from nvltop.model import Finding, Frame, Severity
-from nvltop.record.flight_recorder import FlightRecorder
+from nvltop.record.archive import RECORDING
+from nvltop.record.flight_recorder import FlightRecorder, HeldItems
 from nvltop.record.redact import Redactor
 from nvltop.report.secrets import without_secrets
 
@@ -41,17 +42,22 @@ def redactor(full: bool) -> Redactor:
 
 @frozen
 class SnapshotFiles:
-    """The files of a snapshot."""
+    """The files of a snapshot, except for the recording, which is not made yet."""
 
     report: str
     files: dict[str, bytes]
+    held: HeldItems
+    """The items of the recording."""
     wall_s: float
 
     def save(self, path: Path) -> Path:
-        """Write the files to a new folder or archive and return its path; raise `SnapshotError`."""
+        """Write the files to a new folder or archive and return its path; raise `SnapshotError`.
+
+        Making the recording takes some seconds, so call this on a thread where something is drawn.
+        """
         from nvltop.snapshot.sections.files import save
 
-        return save(path, self.files, self.wall_s)
+        return save(path, {**self.files, RECORDING: self.held.recording()}, self.wall_s)
 
 
 def redacted(frame: Frame, redact: Redactor, uuids: bool = False) -> Frame:
@@ -105,8 +111,7 @@ def snapshot_files(
         "screen.svg": screen,
     }
     files = {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
-    files["recording.gz"] = ring.recording()
-    return SnapshotFiles(report, files, frame.tick.wall_s)
+    return SnapshotFiles(report, files, ring.held(), frame.tick.wall_s)
 
 
 def _series(

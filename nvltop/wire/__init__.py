@@ -1,1 +1,1 @@
-"""How items become bytes: one encoding for the pipe, the flight recorder and recordings."""
+"""How items become bytes: one encoding for the pipe and for recordings."""

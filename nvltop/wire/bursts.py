@@ -10,15 +10,13 @@ import json
 from dataclasses import fields
 from typing import Any, Final
 
-from nvltop.model import Event, Inventory, Item, LinkCounters, Listening, LogLine, Reading
+from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading
 from nvltop.text import clean
-from nvltop.wire.codec import decode, encode, keep_encoded
+from nvltop.wire.codec import decode, encode
 from nvltop.wire.decoding import CodecError
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
-DATA: Final = 5
-"""Position of the group of values in an encoded reading."""
 _TIMES: Final[dict[type, list[int]]] = {
     kind: [
         place for place, f in enumerate(fields(kind), 1) if f.name in ("mono_s", "start_s", "end_s", "wall_s")
@@ -52,10 +50,7 @@ class Receiver:
                 try:
                     if isinstance(value, str):
                         raise CodecError(clean(value))  # the worker itself has rejected it
-                    item = decode(value)
-                    if isinstance(item, Reading) and not isinstance(item.data, LinkCounters):
-                        keep_encoded(item.data, value[DATA][1:])
-                    items.append(item)
+                    items.append(decode(value))
                 except CodecError as error:
                     self.rejected += 1  # only this item is lost
                     self.rejection = str(error)

@@ -21,8 +21,6 @@ from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
 
 Encoder = Callable[[Any], Any]
 
-MAX_ENCODED: Final = 512
-"""Number of groups of values whose JSON values are kept; the flight recorder encodes 128 items at a time."""
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
 _JSON_TYPES: Final = frozenset((bool, int, str, NoneType))
 """Types whose values are JSON values themselves; a float is one only if it is finite."""
@@ -38,28 +36,8 @@ def encode(item: Item) -> list[Any]:
 
 
 def encode_data(data: Data) -> list[Any]:
-    """Return the fields of a group of values as short JSON values.
-
-    The pipe, the flight recorder and a recording share the result: a group is encoded once.
-    """
-    known, values, is_short = _ENCODED.get(id(data), (None, None, False))
-    if known is data and is_short:
-        assert values is not None
-        return values
-    short = [_short(v) for v in (values if known is data and values else _ENCODERS[type(data)](data))]
-    _remember(data, short, True)
-    return short
-
-
-def keep_encoded(data: Data, values: list[Any]) -> None:
-    """Keep the JSON values that a group of values was decoded from, so that it is not encoded again."""
-    _remember(data, values, False)
-
-
-def _remember(data: Data, values: list[Any], is_short: bool) -> None:
-    if len(_ENCODED) >= MAX_ENCODED:
-        _ENCODED.clear()
-    _ENCODED[id(data)] = data, values, is_short
+    """Return the fields of a group of values as short JSON values."""
+    return [_short(value) for value in _ENCODERS[type(data)](data)]
 
 
 def _short(value: Any) -> Any:
@@ -74,8 +52,8 @@ def decode(value: object) -> Item:
     return CURRENT_SCHEMA.decode(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return JSON values for any value of an item."""
+def plain(value: Any) -> Any:
+    """Return JSON values for a value of an item, or for JSON values; raise `ValueError` for NaN."""
     kind = type(value)
     if kind in _JSON_TYPES:
         return value
@@ -85,14 +63,14 @@ def _plain(value: Any) -> Any:
         return value
     if kind is Missing:
         return {"?": value.reason}
-    if kind is tuple:
+    if kind is tuple or kind is list:
         # Most of the data are counters by link, which need no conversion.
         kinds = set(map(type, value))
         if kinds <= _JSON_TYPES or (kinds <= _NUMBER_TYPES and all(map(math.isfinite, value))):
             return list(value)
-        return [v if type(v) in _JSON_TYPES else _plain(v) for v in value]
+        return [v if type(v) in _JSON_TYPES else plain(v) for v in value]
     if kind is dict:
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if kind in GROUPS:
         return [GROUPS[kind], *_ENCODERS[kind](value)]
     if kind in _ENCODERS:
@@ -102,18 +80,22 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{kind.__name__} cannot be part of an item")
 
 
-def _encoder(cls: type) -> Encoder:
+def _fields_getter(cls: type) -> Callable[[Any], tuple[Any, ...]]:
     names = [f.name for f in fields_of(cls)]
     # With a single name, an `attrgetter` returns no tuple.
-    fields = attrgetter(*names) if len(names) > 1 else lambda item: (getattr(item, names[0]),)
+    return attrgetter(*names) if len(names) > 1 else lambda item: (getattr(item, names[0]),)
+
+
+def _encoder(cls: type) -> Encoder:
+    fields = FIELDS[cls]
 
     def encode_fields(item: Any) -> list[Any]:
-        return [v if type(v) in _JSON_TYPES else _plain(v) for v in fields(item)]
+        return [v if type(v) in _JSON_TYPES else plain(v) for v in fields(item)]
 
     return encode_fields
 
 
+FIELDS: Final = {cls: _fields_getter(cls) for cls in CLASSES}
+"""A function for each class that returns its fields in the order in which they are encoded."""
 _ENCODERS: Final[dict[type, Encoder]] = {cls: _encoder(cls) for cls in CLASSES}
-_ENCODED: Final[dict[int, tuple[Data, list[Any], bool]]] = {}
-"""The newest groups of values with their JSON values, by object; the flag says whether these are short."""
 CURRENT_SCHEMA: Final = Schema(CURRENT, CURRENT_GROUPS)

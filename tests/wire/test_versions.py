@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.model import Fabric, Gauges, Gpu, Inventory, Item, LinkState, LinkStates, Missing, Reading, Tick
-from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.format import header
 from nvltop.record.reader import open_recording
-from nvltop.record.redact import Redactor
-from nvltop.record.writer import RecordingWriter
-from nvltop.wire import codec
-from nvltop.wire.bursts import Receiver, pack_burst
 from nvltop.wire.coder import Encoder
 from nvltop.wire.decoding import NOT_RECORDED, CodecError, Schema
 from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM
@@ -159,27 +154,3 @@ def test_a_header_without_valid_names_is_refused(tmp_path, broken):
 
 def test_this_version_skips_nothing_of_its_own():
     assert not Schema(CURRENT, CURRENT_GROUPS, tolerant=True).skipped
-
-
-def test_a_group_is_encoded_once_for_pipe_flight_recorder_and_file(tmp_path, monkeypatch):
-    """What came through the pipe is written as it came, without encoding it again."""
-    written = ITEMS[1:4]
-    received = Receiver().feed(pack_burst(written))
-    assert received == written
-    readings = [item for item in written if isinstance(item, Reading)]
-    assert len(readings) == 3
-
-    def encode_again(value):
-        raise AssertionError("encoded again")
-
-    for cls in (Gauges, Fabric, LinkStates):
-        monkeypatch.setitem(codec._ENCODERS, cls, encode_again)
-    writer, ring = RecordingWriter(tmp_path / "x", redact=Redactor({})), FlightRecorder(Redactor({}))
-    for item in received:
-        writer.write(item)
-        ring.write(item)
-    writer.close()
-    (tmp_path / "ring.gz").write_bytes(ring.recording())
-    for name in ("x", "ring.gz"):
-        with open_recording(tmp_path / name) as recording:
-            assert [i.data for i in recording if isinstance(i, Reading)] == [i.data for i in readings]

@@ -16,8 +16,9 @@ from nvltop.snapshot.bundle import CriticalTrigger, redactor, snapshot_files
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
 
-WRITE_TIMEOUT_S: Final = 2.0
-"""Time that the end of the application waits for a snapshot to be written, seconds."""
+WRITE_TIMEOUT_S: Final = 10.0
+"""Time that the end of the application waits for a snapshot to be written, seconds: the recording of half an
+hour takes about four to make."""
 ALREADY_WRITING: Final = "the previous snapshot or picture is still being written"
 F8_PRESSED: Final = "F8 pressed"
 CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"

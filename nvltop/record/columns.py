@@ -1,0 +1,131 @@
+"""Similar values as columns: the transpose of a list of values.
+
+Values of one place lie next to one another, so that they compress well, and work is done for a column instead
+of a value. A column is a JSON value that holds its shape, while its numbers are in `Numbers`:
+
+    [value]                  every value is this one
+    {"+": [first, least]}    integers, as differences to the one before
+    {".": [first, least]}    floats of whole thousandths, in the same way
+    {"[": [column, …]}       lists of one length, or objects of one class: a column for each place or field
+    {"{": {key: column}}     mappings with the same keys
+    {"=": [value, …]}        anything else, as it is
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, repeat
+from operator import add, sub
+from typing import Any, Final
+
+from nvltop.model import GROUPS
+from nvltop.wire.codec import FIELDS, plain
+
+THOUSAND: Final = 1000
+MAX_FLOAT: Final = 1e12
+"""Largest float that is looked at for whole thousandths."""
+BYTES: Final = 8
+_SCALARS: Final = {int, float, str, bool, type(None)}
+
+
+class Numbers:
+    """Integers, which are put and taken in the same order."""
+
+    def __init__(self, packed: Sequence[bytes] = (), count: int = 0) -> None:
+        """Begin without any, or with the `count` ones that `pack` has packed."""
+        raw = bytearray(BYTES * count)
+        for place, plane in enumerate(packed):
+            if plane:
+                raw[place::BYTES] = zlib.decompress(plane)
+        self._numbers = array("Q", bytes(raw))
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def put(self, numbers: Sequence[int]) -> int:
+        """Add numbers, and return the least of them; raise `OverflowError` if they need more than 64 bits."""
+        least = min(numbers, default=0)
+        before = len(self._numbers)
+        try:
+            self._numbers.extend(map(sub, numbers, repeat(least)))
+        except OverflowError:
+            del self._numbers[before:]
+            raise
+        return least
+
+    def take(self, count: int, least: int) -> list[int]:
+        """Return the next `count` numbers, whose least one is `least`."""
+        self._taken += count
+        return list(map(add, self._numbers[self._taken - count : self._taken], repeat(least)))
+
+    def pack(self) -> list[bytes]:
+        """Return the numbers compressed, the bytes of one weight together: the high ones are mostly 0."""
+        raw = self._numbers.tobytes()
+        planes = [raw[place::BYTES] for place in range(BYTES)]
+        return [zlib.compress(plane, 1) if plane.strip(b"\0") else b"" for plane in planes]
+
+
+def transpose(values: Sequence[Any], numbers: Numbers) -> Any:
+    """Return values, at least one, as a column; `restore` returns them as `wire.codec` encodes them."""
+    first = values[0]
+    if values.count(first) == len(values):
+        return [_encoded(first)]
+    kinds = set(map(type, values))
+    kind = type(first)
+    if len(kinds) == 1:
+        if kind is int:
+            return _integers("+", values, numbers) or {"=": list(values)}
+        if kind is float:
+            return _floats(values, numbers) or {"=": list(values)}
+        if kind in FIELDS:
+            rows = map(FIELDS[kind], values)
+            return {"[": [transpose(column, numbers) for column in zip(*rows, strict=True)]}
+        if (kind is tuple or kind is list) and first and len(set(map(len, values))) == 1:
+            return {"[": [transpose(column, numbers) for column in zip(*values, strict=True)]}
+        if kind is dict and first and all(value.keys() == first.keys() for value in values):
+            return {"{": {key: transpose([value[key] for value in values], numbers) for key in first}}
+    return {"=": [value if type(value) in _SCALARS else _encoded(value) for value in values]}
+
+
+def _integers(kind: str, values: Sequence[int], numbers: Numbers) -> Any:
+    """Return integers as a column; None if they differ by too much."""
+    try:
+        return {kind: [values[0], numbers.put(list(map(sub, values[1:], values)))]}
+    except OverflowError:
+        return None
+
+
+def _floats(values: Sequence[float], numbers: Numbers) -> Any:
+    """Return floats as a column of thousandths; None if that would change one."""
+    if max(values) > MAX_FLOAT or min(values) < -MAX_FLOAT:
+        return None
+    thousandths = [round(value * THOUSAND) for value in values]
+    is_exact = [value / THOUSAND for value in thousandths] == list(values)
+    return _integers(".", thousandths, numbers) if is_exact else None
+
+
+def _encoded(value: Any) -> Any:
+    if type(value) is list:
+        return value  # encoded already
+    # The name of a group of values is that of its stream.
+    return plain(value)[1:] if type(value) in GROUPS else plain(value)
+
+
+def restore(column: Any, count: int, numbers: Numbers) -> list[Any]:
+    """Return the `count` values of a column."""
+    if type(column) is list:
+        return column * count
+    [(kind, content)] = column.items()
+    if kind in ("+", "."):
+        first, least = content
+        values = list(accumulate([first, *numbers.take(count - 1, least)]))
+        return values if kind == "+" else [value / THOUSAND for value in values]
+    if kind == "[":
+        return list(map(list, zip(*[restore(part, count, numbers) for part in content], strict=True)))
+    if kind == "{":
+        columns = [restore(part, count, numbers) for part in content.values()]
+        return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
+    return list(content)

@@ -1,0 +1,224 @@
+"""Items in columns: a few bytes an item, at a fraction of the cost of a recording's lines.
+
+The flight recorder keeps items that are nearly always dropped again, so what counts is what it costs to keep
+them. Readings of one group and GPU form a stream. Values that do not change are stored once, those that do as
+columns (`columns`), link counters as differences (`counter_columns`). Nothing is rounded or left out:
+`unpack` returns the items that were added.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, chain, count, repeat
+from operator import add, itemgetter, sub
+from typing import Any, Final, TypeAlias
+
+from nvltop.model import Item, LinkCounters, LogLine, Reading
+from nvltop.record.columns import Numbers, restore, transpose
+from nvltop.record.counter_columns import CounterColumns
+from nvltop.record.counter_columns import unpack as unpack_counters
+from nvltop.wire.codec import CURRENT_SCHEMA, decode, encode
+
+Packed: TypeAlias = tuple[bytes, ...]
+"""Packed items: the shape of the columns as JSON, then their numbers, all compressed."""
+
+Times: TypeAlias = tuple[float, float, float]
+"""Start and end of an item, CLOCK_MONOTONIC, and its Unix time, seconds."""
+
+LOG_LINE: Final = "l"
+"""Tag of log lines."""
+MAX_ITEMS: Final = 1 << 15
+"""Number of items that fit."""
+US: Final = 10**6
+LEVEL: Final = 4
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+class _Bodies:
+    """The values of one stream, without repetitions."""
+
+    def __init__(self) -> None:
+        self._bodies: list[Any] = []
+        self._counts: list[int] = []
+        """How often each of them occurs in a row."""
+        self._newest: Any = None
+
+    def add(self, body: Any) -> bool:
+        """Add the values of an item; return True."""
+        if body == self._newest:
+            self._counts[-1] += 1
+        else:
+            self._bodies.append(body)
+            self._counts.append(1)
+            self._newest = body
+        return True
+
+    def pack(self, numbers: Numbers) -> Any:
+        """Return the values as a column, whose numbers are put to `numbers`."""
+        return [self._counts, transpose(self._bodies, numbers)]
+
+
+class ItemColumns:
+    """Takes items, at most `MAX_ITEMS`, and packs them."""
+
+    def __init__(self) -> None:
+        self._order = array("H")
+        """Number of the stream of each item."""
+        self._times = array("d")
+        """Start, end and Unix time of each item."""
+        self._abouts: list[list[Any]] = []
+        """Of each stream: group, GPU and problem of its readings, or the tag of another kind of item."""
+        self._streams: list[_Bodies | CounterColumns] = []
+        self._numbers: dict[object, int] = {}
+        """Number of the newest stream of each kind."""
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, item: Item) -> None:
+        """Add an item."""
+        body: Any
+        if isinstance(item, Reading):
+            body = item.data
+            key: object = (item.gpu, type(body), item.problem)
+            self._times.extend((item.start_s, item.end_s, item.wall_s))
+        else:
+            key, mono_s, wall_s, *body = encode(item)
+            self._times.extend((mono_s, mono_s, wall_s))
+        number = self._numbers.get(key)
+        if number is None or not self._streams[number].add(body):
+            number = self._begin(key, item, body)
+        self._order.append(number)
+
+    def _begin(self, key: object, item: Item, body: Any) -> int:
+        """Begin a stream with an item, and return its number."""
+        about = [item.group, item.gpu, item.problem] if isinstance(item, Reading) else [key]
+        self._abouts.append(about)
+        stream: _Bodies | CounterColumns
+        stream = CounterColumns(body) if isinstance(body, LinkCounters) else _Bodies()
+        if not stream.add(body):
+            stream = _Bodies()
+            stream.add(body)
+        self._streams.append(stream)
+        self._numbers[key] = number = len(self._streams) - 1
+        return number
+
+    def pack(self) -> Packed:
+        """Return the items packed; more can be added afterwards."""
+        if not self._order:
+            return ()
+        numbers = Numbers()
+        numbers.put(self._order)
+        times = _pack_times(self._times, numbers)
+        streams = [
+            [about, isinstance(stream, CounterColumns), stream.pack(numbers)]
+            for about, stream in zip(self._abouts, self._streams, strict=True)
+        ]
+        text = _JSON.encode([len(self._order), min(self._order), times, streams, len(numbers)])
+        return zlib.compress(text.encode(), LEVEL), *numbers.pack()
+
+
+def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:
+    """Put times as differences in µs, and return the least of each kind.
+
+    Returns the times themselves if one is not a whole number of µs, which the worker's are.
+    """
+    us = [round(seconds * US) for seconds in times]
+    if array("d", [value / US for value in us]) != times:
+        return times.tolist()
+    starts, ends, walls = us[0::3], us[1::3], us[2::3]
+    ahead = list(map(sub, walls, ends))
+    columns = (
+        list(map(sub, starts, [0, *ends])),
+        list(map(sub, ends, starts)),
+        list(map(sub, ahead, [0, *ahead])),
+    )
+    return [numbers.put(column) for column in columns]
+
+
+def _unpack_times(packed: list[Any], length: int, numbers: Numbers) -> Iterator[Times]:
+    if isinstance(packed[0], float):
+        rest = iter(packed)
+        return zip(rest, rest, rest, strict=True)
+    gaps, lengths, ahead = [numbers.take(length, least) for least in packed]
+    ends = list(accumulate(map(add, gaps, lengths)))
+    walls = map(add, ends, accumulate(ahead))
+    starts = map(sub, ends, lengths)
+    return zip(*([us / US for us in times] for times in (starts, ends, walls)), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One stream of packed items."""
+
+    about: list[Any]
+    values: Sequence[Any]
+    """The values of its items, without repetitions, from which `body` makes those of an item."""
+    counts: Iterable[int]
+    """How often each of them occurs in a row."""
+    body: Callable[[Any], Any]
+
+    def bodies(self) -> Iterator[Any]:
+        """Yield the values of each item."""
+        return chain.from_iterable(map(repeat, map(self.body, self.values), self.counts))
+
+    def item(self, body: Any, at: Times) -> Item:
+        """Return an item with these values."""
+        start_s, end_s, wall_s = at
+        if len(self.about) == 1:
+            return decode([*self.about, end_s, wall_s, *body])
+        _, gpu, problem = self.about
+        return Reading(gpu, start_s, end_s, wall_s, body, problem)
+
+
+def _open(packed: Packed) -> tuple[list[int], list[Times], list[_Stream]]:
+    """Return the number of each item's stream, the times of each item, and the streams."""
+    if not packed:
+        return [], [], []
+    length, least, times, streams, number_count = json.loads(zlib.decompress(packed[0]))
+    numbers = Numbers(packed[1:], number_count)
+    order = numbers.take(length, least)
+    at = list(_unpack_times(times, length, numbers))
+    return (
+        order,
+        at,
+        [_unpack_stream(about, is_links, stream, numbers) for about, is_links, stream in streams],
+    )
+
+
+def _unpack_stream(about: list[Any], has_counters: bool, packed: Any, numbers: Numbers) -> _Stream:
+    if has_counters:
+        return _Stream(about, *unpack_counters(packed, numbers))
+    counts, column = packed
+    body = partial(CURRENT_SCHEMA.decode_data, about[0]) if len(about) > 1 else list
+    return _Stream(about, restore(column, len(counts), numbers), counts, body)
+
+
+def unpack(packed: Packed) -> Iterator[Item]:
+    """Yield the items in the order in which they were added."""
+    order, at, streams = _open(packed)
+    bodies = [stream.bodies() for stream in streams]
+    for number, times in zip(order, at, strict=True):
+        yield streams[number].item(next(bodies[number]), times)
+
+
+def unpack_newest(packed: Packed) -> list[Item]:
+    """Return the newest item of each kind, and all log lines; this takes a fifth of the time of `unpack`."""
+    order, at, streams = _open(packed)
+    newest: dict[object, Item] = {}
+    # A later stream of a kind replaces an earlier one.
+    for number, place in sorted(dict(zip(order, count())).items(), key=itemgetter(1)):
+        stream = streams[number]
+        bodies, places = [stream.body(stream.values[-1])], [place]
+        if stream.about == [LOG_LINE]:
+            bodies, places = list(stream.bodies()), [i for i, n in enumerate(order) if n == number]
+        for place, body in zip(places, bodies, strict=True):
+            item = stream.item(body, at[place])
+            key: object = place if isinstance(item, LogLine) else type(item)
+            newest[(item.gpu, item.group) if isinstance(item, Reading) else key] = item
+    return list(newest.values())

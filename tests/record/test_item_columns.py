@@ -1,0 +1,115 @@
+"""Items in columns come out as they were, whatever they are, and take few bytes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvltop.model import (
+    Counter,
+    Gauges,
+    LinkCounters,
+    LogLine,
+    Missing,
+    NicPort,
+    NicPorts,
+    Process,
+    Processes,
+    Reading,
+    Scope,
+    Tick,
+)
+from nvltop.record.columns import Numbers, restore, transpose
+from nvltop.record.item_columns import ItemColumns, unpack, unpack_newest
+from tests.wire.test_coder import others, readings
+
+ports = st.builds(
+    NicPort,
+    st.sampled_from(["mlx5_0", "mlx5_1"]),
+    st.just(1),
+    tx_bytes=st.integers(0, 2**64) | st.just(Missing("gone")),
+    errors=st.dictionaries(st.sampled_from(["symbol_error", "link_downed"]), st.integers(0, 2**64)),
+)
+processes = st.builds(
+    Process, st.integers(1, 9), st.just(()), user=st.sampled_from(["ann", Missing("hidden")])
+)
+groups = st.lists(ports, max_size=2).map(lambda p: NicPorts(tuple(p))) | st.lists(processes, max_size=2).map(
+    lambda p: Processes(tuple(p))
+)
+more = st.builds(Reading, st.none(), st.just(1.0), st.just(1.5), st.just(1e9), groups)
+ticks = st.builds(
+    Tick, st.floats(0, 1e9), st.floats(0, 1e9), st.sampled_from([0.25, 1.0]), st.just("running")
+)
+
+
+def packed(items):
+    columns = ItemColumns()
+    for item in items:
+        columns.add(item)
+    assert len(columns) == len(items)
+    return columns.pack()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(readings() | others | more | ticks, max_size=30))
+def test_round_trip(items):
+    assert list(unpack(packed(items))) == items
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text(max_size=2)
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(10**6), 10**6).map(lambda n: n / 1000),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(values, min_size=1, max_size=6) | values.map(lambda v: [v, v]))
+def test_columns_round_trip(column):
+    put = Numbers()
+    shape = json.loads(json.dumps(transpose(column, put), allow_nan=False))
+    assert restore(shape, len(column), Numbers(put.pack(), len(put))) == column
+
+
+@pytest.mark.parametrize(
+    "sweeps",
+    [
+        [(0, 0), (2**62, 0), (3, 2**62)],
+        [(0, 0), (2**63, 5), (2**64 - 1, 5)],
+        [(Missing("down"), Missing("down"))] * 3,
+        [(1, 2), (Missing("down"), 2), (3, 4), (4, Missing("down"))],
+        [(1024, 2048), (4096, 2048)],
+    ],
+)
+def test_counters_of_any_size_and_shape(sweeps):
+    items = [
+        Reading("GPU-a", t, t, 1e9 + t, LinkCounters(Counter.DATA, Scope.LINK, sweep, sweep[::-1], stamps))
+        for t, sweep in enumerate(sweeps)
+        for stamps in ((), (t * 10**6,), (-1,))
+    ]
+    assert list(unpack(packed(items))) == items
+
+
+def test_more_can_be_added_after_packing():
+    columns = ItemColumns()
+    items = [Reading("GPU-a", t, t, 1e9, Gauges(power_w=t / 3)) for t in range(9)]
+    for count, item in enumerate(items, 1):
+        columns.add(item)
+        assert list(unpack(columns.pack())) == items[:count]
+
+
+def test_the_newest_of_each_kind_and_all_log_lines():
+    lines = [LogLine(t, 1e9, "kernel", f"line {t}") for t in (1.0, 2.0)]
+    first = [Reading(gpu, 1.0, 1.0, 1e9, Gauges(power_w=1.0)) for gpu in ("GPU-a", "GPU-b")]
+    again = Reading("GPU-a", 2.0, 2.0, 1e9, Gauges(power_w=2.0), "GPU is lost")
+    newest = unpack_newest(packed([*first, *lines, again]))
+    assert sorted(newest, key=repr) == sorted([first[1], again, *lines], key=repr)
+    assert not unpack_newest(())
