@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from nvltop.analysis.rate_history import ALIGN_SLACK_S, RateHistory
 from nvltop.formatting import spark
 from nvltop.model import Gpu, GpuFrame, LinkSpan, Missing, Tick
+from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
 from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells
-from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
+from nvltop.tui.render.view_state import EMPTY_FRAME, SPARK_ROLES, ViewState
 from nvltop.tui.tabs.main import gpus
 
 FULL = 100.0
@@ -56,7 +57,7 @@ def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[st
     """Return the lines from the axis outwards, and the class of each cell."""
     cells = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
     lines = ["".join(column[i] for column, _ in cells) for i in range(rows)]
-    return lines, "".join(role or " " for _, role in cells)
+    return lines, "".join(role for _, role in cells)
 
 
 @given(
@@ -87,10 +88,10 @@ def test_what_is_extended_is_what_is_drawn_again(steps, style, half_s, cells):
 
 @given(st.lists(rates, max_size=12), st.sampled_from(STYLES), st.integers(1, 3), st.booleans())
 def test_unknown_never_draws_a_dot_and_known_always_does(values, style, rows, down):
-    lines, classes = drawn(values, style, rows, down)
+    lines, _ = drawn(values, style, rows, down)
     for i, cell in enumerate(zip(*lines, strict=True)):
         pair = values[2 * i : 2 * i + 2]
-        assert any(v == v for v in pair) == any(c != " " for c in cell) == (classes[i] != " ")
+        assert any(v == v for v in pair) == any(c != " " for c in cell)
         if style is BRAILLE:
             left, right = (sum(side) for side in zip(*map(dots, cell), strict=True))
             assert bool(left) == (pair[0] == pair[0])
@@ -118,7 +119,7 @@ def test_the_characters():
     shares = [0.0, 10.0, 20.0, 40.0, 60.0, 80.0, 90.0, 100.0]
     assert drawn(shares) == (["⣀⣤⣶⣿"], "0012")
     assert drawn(shares, down=True)[0] == ["⠉⠛⠿⣿"]
-    assert drawn([math.nan, 0.0, 100.0, math.nan, math.nan, math.nan]) == (["⢀⡇ "], "02 ")
+    assert drawn([math.nan, 0.0, 100.0, math.nan, math.nan, math.nan]) == (["⢀⡇ "], "020")
     each = [v for v in shares for _ in range(2)]
     assert drawn(each, BLOCKS)[0] == ["▁▂▂▄▅▇▇█"]
     assert drawn(each, ASCII_LEVELS)[0] == ["_..-+**#"]
@@ -238,3 +239,13 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
 def test_a_report_distinguishes_gap_zero_little_and_full():
     assert spark([math.nan, 0.0, 1.0, 50.0, 100.0, 200.0], 100.0, UNICODE.levels, " ") == " ▁▂▅██"
     assert spark([0.0, 5.0, math.nan], Missing("not supported"), UNICODE.levels, " ") == "▁  "
+
+
+@pytest.mark.parametrize("theme", themes.THEMES.values(), ids=list(themes.THEMES))
+@pytest.mark.parametrize("colours", ["standard", "256"])
+def test_a_blank_cell_looks_the_same_with_and_without_the_role_of_a_low_one(theme, colours):
+    styles = theme.styles(colours)
+    for low, *_ in SPARK_ROLES.values():
+        style = styles[low]
+        assert style.bgcolor is None
+        assert not any((style.reverse, style.underline, style.strike))

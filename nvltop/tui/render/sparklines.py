@@ -94,7 +94,7 @@ class _Line:
         drawn = _cells(values, shape, roles)
         pad = shape.cells + first - (until + 1) // 2
         self.first, self.done = first, until
-        self._roles = (*self._roles[gone:kept], *[role for _, role in drawn], *[""] * pad)
+        self._roles = (*self._roles[gone:kept], *[role for _, role in drawn], *[roles[0]] * pad)
         self._texts = [
             text[gone:kept] + "".join([column[i] for column, _ in drawn]) + BLANK * pad
             for i, text in enumerate(self._texts)
@@ -213,7 +213,10 @@ def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
 def _cells(
     values: Sequence[float], shape: SparkShape, roles: Sequence[str]
 ) -> list[tuple[Sequence[str], str]]:
-    """Return the characters of each cell from the axis outwards, and its role; a blank cell has none."""
+    """Return the characters of each cell from the axis outwards, and its role.
+
+    A blank cell has the role of a low one, so that a line which stays blank there is not sent again.
+    """
     full = 0.0 if isinstance(shape.full, Missing) else shape.full
     style, rows, down = shape.style, shape.rows, shape.down
     top = style.steps * rows - 1
@@ -226,7 +229,7 @@ def _cells(
         heights = _height(left, full, top), _height(right, full, top)
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left
-        role = roles[_class(higher, full)] if any(heights) else ""
+        role = roles[_class(higher, full) if any(heights) else 0]
         drawn.append((style.column(*heights, rows, down), role))
     return drawn
 
