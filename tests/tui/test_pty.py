@@ -26,10 +26,18 @@ HELD_BYTES = 60_000
 QUEUED = 30
 """Writes to a stalled terminal that Textual queues before the next one blocks."""
 PICTURES = 8
+EVERY_READING = (
+    sys.executable,
+    "-c",
+    "import sys, nvltop.cli.run as run, nvltop.tui.shell.frame_scheduler as frames;"
+    "run.FRAME_INTERVAL_S = frames.FRAME_INTERVAL_S = 0.0;"
+    "import nvltop.cli; sys.exit(nvltop.cli.main(sys.argv[1:]))",
+)
+"""The program, which draws each reading: for tests that wait for several frames."""
 
 
 def test_a_session(terminal):
-    t = terminal("--demo", columns=160, lines=45)
+    t = terminal("--demo", columns=160, lines=45, command=EVERY_READING)
     for word in ("TB/s", "NV18", "CPU[", "144/144 links up", "F10Quit", "SIMULATED"):
         t.until(word)
     # Bytes that are not keys: a character in two pieces, and numbers beyond all characters.
@@ -173,7 +181,9 @@ def test_a_dumb_terminal_gets_a_hint_what_to_use_instead(terminal):
 
 
 def test_a_terminal_that_stalls_gets_no_old_frames_and_cannot_keep_it_alive(terminal):
-    t = terminal("--demo", "--interval", "0.1", columns=200, lines=60, keep=True)
+    t = terminal(
+        "--demo", "--interval", "0.1", columns=200, lines=60, keep=True, command=EVERY_READING
+    )  # fmt: skip
     t.until("144/144")
     t.type("2")
     t.until("Open")
@@ -250,7 +260,7 @@ def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):
 
 def test_keys_that_come_in_one_go_do_no_harm(terminal):
     palette, page_down, enter, escape, sort = "\x10", "\x1b[6~", "\r", "\x1b", "\x1b[17~"
-    t = terminal("--demo", "rtx3090-pair")
+    t = terminal("--demo", "rtx3090-pair", command=EVERY_READING)
     t.until("NV4")
     for keys in (
         palette + page_down + escape + sort + palette + enter + enter,
@@ -272,7 +282,10 @@ def test_keys_that_come_in_one_go_do_no_harm(terminal):
 
 def test_sizes_and_the_mouse(terminal):
     """The size is the terminal's, whatever the environment says, and the mouse reports clicks only."""
-    t = terminal("--demo", "rtx3090-pair", columns=100, lines=30, environ={"COLUMNS": "160", "LINES": "50"})
+    t = terminal(
+        "--demo", "rtx3090-pair", columns=100, lines=30, command=EVERY_READING,
+        environ={"COLUMNS": "160", "LINES": "50"},
+    )  # fmt: skip
     t.until("NV4")
     t.until("F10Quit")
     assert t.screen.display[29].startswith("F1Help")
