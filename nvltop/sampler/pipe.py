@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nvltop.model import Item, LinkCounters, Reading
 from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, START_S, RequestedInterval
-from nvltop.wire.bursts import pack_burst
+from nvltop.wire.bursts import Packer
 
 
 class Sender:
@@ -22,6 +22,7 @@ class Sender:
         self._frame_s = frame_s
         self._started_s = time.monotonic()
         self._lock = threading.Lock()
+        self._packer = Packer()
         self._waiting: list[Item] = []
         self._sent_s = 0.0
 
@@ -35,7 +36,7 @@ class Sender:
             now = time.monotonic()
             if self._waiting and self._due(items, now):
                 self._sent_s = now
-                burst, self._waiting = pack_burst(self._waiting), []
+                burst, self._waiting = self._packer.pack(self._waiting), []
                 try:
                     while burst:
                         burst = burst[os.write(self._fd, burst) :]

@@ -1,5 +1,13 @@
 """Bursts of items for the pipe: a JSON list on a line.
 
+An item is encoded as `codec` describes, except that
+
+- times are whole microseconds, which recordings store exactly and compactly,
+- a reading has only the name of its group if its values are the same object as those of the last reading
+  of this group and GPU: link states and errors rarely change,
+- link counters are one text, TX of every link, then RX of every link: numbers of 64 bits in hexadecimal, in
+  the byte order of the machine. If a counter is missing, they are lists as in any other group.
+
 The receiver validates the items, because the driver may return anything. Python's `marshal` would cost a
 quarter of JSON, but is not safe for untrusted input.
 """
@@ -7,23 +15,63 @@ quarter of JSON, but is not safe for untrusted input.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from typing import Any, Final
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
-from nvltop.model import Event, Inventory, Item, Listening, LogLine, Reading
+from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading, split_tx_rx
 from nvltop.text import clean
-from nvltop.wire.codec import decode, encode
+from nvltop.wire.codec import decode, encode, encode_group
 from nvltop.wire.decoding import CodecError
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
-_TIMES: Final[dict[type, list[int]]] = {
-    kind: [
-        place for place, f in enumerate(fields(kind), 1) if f.name in ("mono_s", "start_s", "end_s", "wall_s")
-    ]
-    for kind in (Event, Inventory, Listening, LogLine, Reading)
-}
-"""Positions of the times in an encoded item."""
+US: Final = 10**6
+READING: Final = "r"
+GPU, DATA, LENGTH = 1, 5, 7
+"""Positions of GPU and group of values in an encoded reading, and its length."""
+_READING_TIMES: Final = (2, 3, 4)
+_OTHER_TIMES: Final = (1, 2)
+"""Positions of the times in an encoded reading and in the other items."""
+_LINKS: Final = GROUPS[LinkCounters]
+_COUNTERS: Final = 3
+"""Position of the counters in the encoded group of link counters."""
+_UINT64: Final = "Q"
+
+
+class Packer:
+    """The worker's end of the pipe; `pack` returns the bytes in the order in which they are to be sent."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str | None, type[Data]], Data] = {}
+        """Values that the receiver has, by GPU and group."""
+
+    def pack(self, items: Sequence[Item]) -> bytes:
+        """Return one burst; an item that cannot be encoded is replaced by the reason."""
+        return _to_json([self._encoded(item) for item in items]).encode() + b"\n"
+
+    def _encoded(self, item: Item) -> list[Any] | str:
+        try:
+            if isinstance(item, Reading):
+                return self._encoded_reading(item)
+            values = encode(item)
+            for place in _OTHER_TIMES:
+                values[place] = round(values[place] * US)
+            return values
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            what = item.group if isinstance(item, Reading) else type(item).__name__
+            return f"{what}: {error}"
+
+    def _encoded_reading(self, reading: Reading) -> list[Any]:
+        data, key = reading.data, (reading.gpu, type(reading.data))
+        # If the values cannot be encoded, the receiver does not have them.
+        if self._newest.pop(key, None) is data:
+            values = [reading.group]
+        else:
+            values = _encoded_counters(data) if isinstance(data, LinkCounters) else encode_group(data)
+        times = [round(t * US) for t in (reading.start_s, reading.end_s, reading.wall_s)]
+        self._newest[key] = data
+        return [READING, reading.gpu, *times, values, reading.problem]
 
 
 class Receiver:
@@ -31,6 +79,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._newest: dict[tuple[str | None, str], Data] = {}
+        """Values of the last valid reading, by GPU and group."""
         self.rejected = 0
         """Number of invalid items: the driver returned values that not even the readers reject."""
         self.rejection = ""
@@ -45,34 +95,65 @@ class Receiver:
                 values = json.loads(burst)
             except ValueError:
                 values = None
-            value: Any
             for value in values if isinstance(values, list) else [None]:
                 try:
-                    if isinstance(value, str):
-                        raise CodecError(clean(value))  # the worker itself has rejected it
-                    items.append(decode(value))
+                    items.append(self._decoded(value))
                 except CodecError as error:
                     self.rejected += 1  # only this item is lost
                     self.rejection = str(error)
         return items
 
+    def _decoded(self, value: Any) -> Item:
+        if isinstance(value, str):
+            raise CodecError(clean(value))  # the worker itself has rejected it
+        if type(value) is not list:
+            raise CodecError("not an item")
+        is_reading = len(value) == LENGTH and value[0] == READING
+        for place in _READING_TIMES if is_reading else _OTHER_TIMES:
+            if place < len(value) and type(value[place]) is int and abs(value[place]) < 1 << 63:
+                value[place] /= US
+        return self._decoded_reading(value) if is_reading else decode(value)
 
-def pack_burst(items: list[Item]) -> bytes:
-    """Return one burst; an item that cannot be encoded is replaced by the reason."""
-    return _to_json([_encoded(item) for item in items]).encode() + b"\n"
+    def _decoded_reading(self, value: list[Any]) -> Item:
+        gpu, group = value[GPU], value[DATA]
+        if type(gpu) not in (str, type(None)) or type(group) is not list or not group:
+            raise CodecError("not a reading")
+        if type(group[0]) is not str:
+            raise CodecError("not a group of values")
+        key = gpu, group[0]
+        # Values that are not valid are not repeated, nor are those before them.
+        newest = self._newest.pop(key, None)
+        if len(group) > 1:
+            value[DATA] = _decoded_counters(group) if group[0] == _LINKS else group
+        elif newest is None:
+            raise CodecError(f"{clean(group[0])}: no values that could be repeated")
+        else:
+            value[DATA] = newest
+        item = decode(value)
+        assert isinstance(item, Reading)
+        self._newest[key] = item.data
+        return item
 
 
-def _encoded(item: Item) -> list[Any] | str:
+def _encoded_counters(data: LinkCounters) -> list[Any]:
+    """Encode counters as one text if all of them are numbers of 64 bits."""
+    if len(data.tx_bytes) != len(data.rx_bytes):
+        return encode_group(data)
     try:
-        return _in_microseconds(item)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        what = item.group if isinstance(item, Reading) else type(item).__name__
-        return f"{what}: {error}"
+        # Raises `TypeError` if a counter is missing.
+        counters = array(_UINT64, cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
+    except (OverflowError, TypeError):
+        return encode_group(data)
+    return [_LINKS, data.counter.value, data.scope.value, counters.tobytes().hex(), data.stamp_us]
 
 
-def _in_microseconds(item: Item) -> list[Any]:
-    """Encode an item with times in whole microseconds, which recordings store exactly and compactly."""
-    values = encode(item)
-    for place in _TIMES[type(item)]:
-        values[place] = round(values[place], 6)
-    return values
+def _decoded_counters(group: list[Any]) -> list[Any]:
+    """Replace the text of the counters by lists of TX and RX, without checking the numbers."""
+    if len(group) <= _COUNTERS or type(group[_COUNTERS]) is not str:
+        return group
+    counters = array(_UINT64)
+    try:
+        counters.frombytes(bytes.fromhex(group[_COUNTERS]))
+    except ValueError:
+        raise CodecError("not counters") from None
+    return [*group[:_COUNTERS], *split_tx_rx(counters.tolist()), *group[_COUNTERS + 1 :]]

@@ -35,6 +35,12 @@ def encode(item: Item) -> list[Any]:
     return [_TAG_OF[cls], *_ENCODERS[cls](item)]
 
 
+def encode_group(data: Data) -> list[Any]:
+    """Return the name of a group of values and its fields as JSON values."""
+    kind = type(data)
+    return [GROUPS[kind], *_ENCODERS[kind](data)]
+
+
 def encode_data(data: Data) -> list[Any]:
     """Return the fields of a group of values as short JSON values."""
     return [_short(value) for value in _ENCODERS[type(data)](data)]
@@ -72,7 +78,7 @@ def plain(value: Any) -> Any:
     if kind is dict:
         return {k: plain(v) for k, v in value.items()}
     if kind in GROUPS:
-        return [GROUPS[kind], *_ENCODERS[kind](value)]
+        return encode_group(value)
     if kind in _ENCODERS:
         return _ENCODERS[kind](value)
     if isinstance(value, Enum):

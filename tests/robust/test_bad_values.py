@@ -14,7 +14,7 @@ from nvltop.model import Event, Gauges, Missing, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.sampler.poll_threads import PollThreads
-from nvltop.wire.bursts import Receiver, pack_burst
+from nvltop.wire.bursts import Packer, Receiver
 from tests.conftest import ALL
 
 BROKEN = 1
@@ -27,7 +27,7 @@ def passed(b) -> None:
     b.clock.now += 1.0
     receiver = Receiver()
     items = [item for reader in b.readers for read in ALL for item in read(reader)]
-    came = receiver.feed(pack_burst([b.inventory, *items]))
+    came = receiver.feed(Packer().pack([b.inventory, *items]))
     assert len(came) == len(items) + 1, receiver.rejection
 
 
@@ -95,7 +95,7 @@ def test_an_item_that_cannot_be_encoded_does_not_affect_others():
     reading = Reading("GPU-1", 1.0, 1.5, 1.79e9, Gauges(power_w=float("nan")))
     event = Event(1.0, 2.0, None, "xid", 74)
     receiver = Receiver()
-    assert receiver.feed(pack_burst([event, reading, event])) == [event, event]
+    assert receiver.feed(Packer().pack([event, reading, event])) == [event, event]
     assert receiver.rejected == 1
     assert receiver.rejection.startswith("gauges: ")
 

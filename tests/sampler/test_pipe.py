@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, Missing, Reading, Scope
+from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, LinkErrors, Missing, Reading, Scope
 from nvltop.sampler import pipe
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.schedule import BATCH_S, RequestedInterval
-from nvltop.wire.bursts import Receiver, pack_burst
+from nvltop.wire.bursts import Packer, Receiver
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):
@@ -28,7 +28,7 @@ ITEMS = [LINKS, HOST, Event(2.0, 1.79e9, "GPU-1", "xid", 74), reading(Gauges(pow
 
 @given(st.lists(st.lists(st.sampled_from(ITEMS), max_size=3), max_size=4), st.data())
 def test_bursts_come_whole_in_whatever_pieces(bursts, data):
-    stream = b"".join(map(pack_burst, bursts))
+    stream = b"".join(map(Packer().pack, bursts))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     receiver = Receiver()
     came = []
@@ -40,19 +40,19 @@ def test_bursts_come_whole_in_whatever_pieces(bursts, data):
 
 def test_garbage_costs_only_itself():
     receiver = Receiver()
-    assert receiver.feed(pack_burst([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
+    assert receiver.feed(Packer().pack([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
     assert receiver.rejected == 1
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
 def test_an_invalid_line_costs_only_itself(garbage):
     receiver = Receiver()
-    assert receiver.feed(pack_burst([LINKS]) + garbage + pack_burst([HOST])) == [LINKS, HOST]
+    assert receiver.feed(Packer().pack([LINKS]) + garbage + Packer().pack([HOST])) == [LINKS, HOST]
     assert receiver.rejected == 1
 
 
 def test_times_are_in_whole_microseconds():
-    (item,) = Receiver().feed(pack_burst([reading(Host(), None, 1.0000004)]))
+    (item,) = Receiver().feed(Packer().pack([reading(Host(), None, 1.0000004)]))
     assert (item.start_s, item.end_s) == (1.0, 1.5)
 
 
@@ -168,5 +168,50 @@ def test_nothing_is_sent_for_no_items(sender):
 
 
 def test_a_burst_is_plain_values():
-    (values,) = json.loads(pack_burst([HOST]))
-    assert values == ["r", None, 1.0, 1.5, 1.79e9, ["host", 12.5, 1, 2], None]
+    (values,) = json.loads(Packer().pack([HOST]))
+    assert values == ["r", None, 1_000_000, 1_500_000, 1_790_000_000_000_000, ["host", 12.5, 1, 2], None]
+
+
+def test_values_that_have_not_changed_are_sent_once():
+    packer, receiver, data = Packer(), Receiver(), LinkErrors({"replay": (0, 1)})
+    bursts = [
+        packer.pack([reading(data, gpu, start_s)])
+        for gpu, start_s in (("GPU-1", 1.0), ("GPU-1", 2.0), ("GPU-2", 2.0))
+    ]
+    assert [json.loads(burst)[0][5] for burst in bursts] == [
+        ["errors", {"replay": [0, 1]}], ["errors"], ["errors", {"replay": [0, 1]}]
+    ]  # fmt: skip
+    first, second, other = (receiver.feed(burst)[0] for burst in bursts)
+    assert (first.data, first.gpu, other.gpu) == (data, "GPU-1", "GPU-2")
+    assert second == reading(data, start_s=2.0)
+    assert second.data is first.data
+
+
+def test_values_that_were_rejected_are_not_replaced_by_older_ones():
+    packer, receiver, bad = Packer(), Receiver(), Gauges(power_w=-5.0)
+    for data in (Gauges(power_w=5.0), bad, bad):
+        came = receiver.feed(packer.pack([reading(data)]))
+    assert came == []
+    assert receiver.rejected == 2
+    nan = reading(Gauges(power_w=float("nan")))
+    assert receiver.feed(packer.pack([reading(bad), nan, nan])) == []
+    assert receiver.rejected == 5
+
+
+COUNTERS = st.lists(st.integers(0, 2**70) | st.just(Missing("link is down")), max_size=4)
+
+
+@given(COUNTERS, COUNTERS)
+def test_counters_arrive_as_they_were_sent(tx_bytes, rx_bytes):
+    sent = reading(LinkCounters(Counter.RAW, Scope.LINK, tuple(tx_bytes), tuple(rx_bytes)))
+    came = Receiver().feed(Packer().pack([sent]))
+    assert came == ([sent] if len(tx_bytes) == len(rx_bytes) else [])
+
+
+@pytest.mark.parametrize("text", ["0", "xy", "00" * 7, "00" * 8, 7, None])
+def test_counters_in_another_form_are_rejected(text):
+    values = json.loads(Packer().pack([reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,)))]))
+    values[0][5][3] = text
+    receiver = Receiver()
+    assert receiver.feed(json.dumps(values).encode() + b"\n") == []
+    assert receiver.rejected == 1
