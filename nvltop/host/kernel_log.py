@@ -48,7 +48,6 @@ CLEAN_ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 ACCESS_STEP: Final = (
     "kernel log not readable: add this user to the group systemd-journal or adm, or give nvltop CAP_SYSLOG"
 )
-POLL_MS: Final = 1000
 FILES_S: Final = 5.0
 """Seconds between two looks at the files of the fabric manager and IMEX."""
 RETRY_S: Final = 60.0
@@ -141,7 +140,7 @@ class KernelLogReader:
         self._pass_on(clock.look_back(records)[-MAX_LINES:])
         while not self._stop.is_set():
             self._read_files()
-            poll.poll(POLL_MS)
+            poll.poll(1000 * FILES_S)
             try:
                 for record in records_of(fd):
                     self._pass_on(clock.lines(record))
@@ -181,7 +180,7 @@ class KernelLogReader:
         journal, rest, readable = Journal(), b"", False
         while not self._stop.is_set():
             self._read_files()
-            if not poll.poll(POLL_MS):
+            if not poll.poll(1000 * FILES_S):
                 continue
             try:
                 data = os.read(fd, RECORD)

@@ -55,7 +55,7 @@ class NicTable:
         return self._seen != self._names()
 
     def _names(self) -> tuple[list[str], list[str]]:
-        return list_names(self._root / "class/infiniband"), list_names(self._root / "class/net")
+        return list_names(f"{self._root}/class/infiniband"), list_names(f"{self._root}/class/net")
 
     def find(self) -> Maybe[tuple[Nic, ...]]:
         """Find the NICs, whose ports `read` reads from then on."""

@@ -45,28 +45,33 @@ def proc_root() -> Path:
 
 def read_text(path: str | Path) -> Maybe[str]:
     """Return the text of a file without surrounding white space."""
+    raw = _read(path)
+    return raw if isinstance(raw, Missing) else clean(raw.decode(errors="replace").strip())
+
+
+def _read(path: str | Path) -> Maybe[bytes]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            raw = os.read(fd, MAX_BYTES)
+            return os.read(fd, MAX_BYTES)
         finally:
             os.close(fd)
     except OSError as error:
         return _REASONS.get(error.errno or 0) or Missing(clean(os.strerror(error.errno or 0).lower()))
-    return clean(raw.decode(errors="replace").strip())
 
 
 def read_count(path: str | Path) -> Maybe[int]:
     """Return the count in a file."""
-    text = read_text(path)
-    if isinstance(text, Missing):
-        return text
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
-        return NOT_SUPPORTED if text.startswith("N/A") else NOT_A_NUMBER
-    return int(text)
+    raw = _read(path)
+    if isinstance(raw, Missing):
+        return raw
+    digits = raw.strip()
+    if not (digits.isdigit() and len(digits) <= MAX_DIGITS):
+        return NOT_SUPPORTED if digits.startswith(b"N/A") else NOT_A_NUMBER
+    return int(digits)
 
 
-def list_names(path: Path) -> list[str]:
+def list_names(path: str | Path) -> list[str]:
     """Return the sorted names in a directory; an empty list if it cannot be read."""
     try:
         return sorted(os.listdir(path))
