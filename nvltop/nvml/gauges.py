@@ -128,10 +128,11 @@ class GaugeReader:
             answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo)
         if isinstance(answer, Missing):
             return answer, answer
-        if not 0 < answer.total < 1 << 50 or answer.used > answer.total:
-            why = Missing(f"implausible value {answer.used} of {answer.total}")
+        used, total = answer.used, answer.total
+        if not 0 < total < 1 << 50 or used > total:
+            why = Missing(f"implausible value {used} of {total}")
             return why, why
-        return answer.used, answer.total
+        return used, total
 
     def _event_reasons(self, now: float) -> Maybe[int]:
         reasons = self._call(now, pynvml.nvmlDeviceGetCurrentClocksEventReasons)

@@ -21,7 +21,7 @@ EXIT_FAILED: Final = 70
 ERRORS_S: Final = 5.0
 """Default interval of the error counters, seconds."""
 
-HEARTBEAT_S: Final = 0.5
+HEARTBEAT_S: Final = 1.0
 """Interval, in seconds, at which the worker writes the time to shared memory."""
 HEARTBEAT_LATE_S: Final = 3.0
 """Age of the last heartbeat, seconds, after which the worker counts as paused (stopped, frozen, starved)."""

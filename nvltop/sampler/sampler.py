@@ -41,11 +41,13 @@ from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
 from nvltop.sampler.wsl import without_links
 
-EVENT_WAIT_MS: Final = 1000
+EVENT_WAIT_MS: Final = 5000
+FAILED_AT_ONCE_S: Final = 0.5
+"""Duration in seconds below which a wait without an event has failed."""
 EVENT_BACK_OFF_S: Final = 5.0
-"""Delay in seconds after a wait that failed at once, as it does while a registered GPU is lost."""
+"""Delay in seconds after a wait that has failed, as it does at once while a registered GPU is lost."""
 
-WATCHDOG_S: Final = 0.25
+WATCHDOG_S: Final = 0.5
 """Interval at which the watchdog checks for GPUs that delay others, seconds."""
 SLOW_CALL_SHARE: Final = 0.5
 """Share of the interval above which a call is too long for its counters to belong to one point in time."""
@@ -307,7 +309,7 @@ class Sampler:
                 item: Item = event
                 self._send(item)
                 self._inventory_due.set()
-            elif time.monotonic() - begun < EVENT_WAIT_MS / 2000:
+            elif time.monotonic() - begun < FAILED_AT_ONCE_S:
                 self._stop.wait(EVENT_BACK_OFF_S)
 
 
