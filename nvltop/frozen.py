@@ -60,6 +60,8 @@ def _compile_comparison(cls: Any) -> None:
         init=False,
         repr=False,
         unsafe_hash=True,
+        # Without a docstring, `dataclasses` writes one, for which it imports `inspect`.
+        namespace={"__doc__": cls.__name__},
     )
     if cls.__eq__ is _eq:
         cls.__eq__ = like.__eq__

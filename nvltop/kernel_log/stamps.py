@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final
 
@@ -26,20 +26,20 @@ def fraction(digits: str | None) -> float:
 
 
 @lru_cache(maxsize=64)
-def _offset(text: str | None) -> timezone | None:
+def _offset(text: str | None) -> dt.timezone | None:
     if not text:
         return None
     if text in ("Z", "UTC", "GMT"):
-        return timezone.utc
+        return dt.timezone.utc
     sign = -1 if text[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
+    return dt.timezone(sign * dt.timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
 
 
 @lru_cache(maxsize=1024)
 def _hour(year: int, month: int, day: int, hour: int, zone: str | None) -> float:
     """Return the Unix time at which an hour began; consecutive lines of a log share it."""
     # A stamp without a zone is local time; clocks are changed at whole hours.
-    return datetime(year, month, day, hour, tzinfo=_offset(zone)).timestamp()
+    return dt.datetime(year, month, day, hour, tzinfo=_offset(zone)).timestamp()
 
 
 def _in_hour(minute: int, second: int) -> float:
@@ -82,7 +82,7 @@ def without_year(month: str, day: str, clock: str, newest_s: float) -> float | N
 def _years(newest_s: float) -> range:
     """Return the years in which a line can have been written, the latest first; leap days need nine."""
     try:
-        year = datetime.fromtimestamp(newest_s).year
+        year = dt.datetime.fromtimestamp(newest_s).year
     except (ValueError, OverflowError, OSError):
         return range(0)
     return range(year, year - 9, -1)

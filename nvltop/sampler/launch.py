@@ -10,7 +10,7 @@ from typing import IO, Final
 
 from nvltop.importpath import trusted_entries
 
-BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from nvltop.sampler.worker import main; main()"
+BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from nvltop.sampler.boot import main; main()"
 """The program of the worker's interpreter. `python -m` would put the current folder first on `sys.path`, and
 would not find packages that a zipapp or a wrapper script has added to the search path of this process."""
 FLAGS: Final = (
