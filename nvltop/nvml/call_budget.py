@@ -97,16 +97,19 @@ class PacedReader:
             self._costs.clear()
             self._note_interval_s = 0.0
             return False
-        seconds = round(20 * call_every_s * math.ceil(min_interval_s / call_every_s)) / 20
         if min_interval_s <= max(every_s, call_every_s):
             if len(self._costs) >= MIN_COST_SAMPLES:
                 self.note, self._note_interval_s = "", 0.0
-        elif not 0.6 * self._note_interval_s <= seconds <= self._note_interval_s:
-            # Each change is sent and recorded, so a slightly shorter interval does not change the note.
-            self._note_interval_s = seconds
-            self.note = f"{self._name} is read every {seconds:g} s: {self._why}"
+        else:
+            self._note_interval(round(20 * call_every_s * math.ceil(min_interval_s / call_every_s)) / 20)
         # Slightly early rather than one interval late.
         return now - self._last_s >= 0.9 * max(every_s, min_interval_s)
+
+    def _note_interval(self, seconds: float) -> None:
+        # Each change is sent and recorded, so a slightly shorter interval does not change the note.
+        if not 0.6 * self._note_interval_s <= seconds <= self._note_interval_s:
+            self._note_interval_s = seconds
+            self.note = f"{self._name} is read every {seconds:g} s: {self._why}"
 
     def stopped(self, now: float) -> bool:
         """Return whether the reading is suspended because it takes too long."""

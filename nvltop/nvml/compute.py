@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from nvltop.model import ComputeActivity, LinkCounters, Maybe, Missing, Reading, known
 from nvltop.nvml.call_budget import CallBudget, PacedReader
@@ -110,7 +110,10 @@ class ComputeReader:
         """Update when there was traffic; return the time of the previous counters, or None."""
         data = counters.data
         assert isinstance(data, LinkCounters)
-        total = sum([v for v in data.tx_bytes + data.rx_bytes if type(v) is int])
+        values = data.tx_bytes + data.rx_bytes
+        if Missing in map(type, values):
+            values = tuple(v for v in values if known(v))
+        total = sum(cast(tuple[int, ...], values))
         last, self._last_total = self._last_total, (counters.start_s, total)
         if last is None or counters.start_s <= last[0]:
             return None
