@@ -193,9 +193,9 @@ class ErrorTable:
         """The last reading, by kind; empty if the next one must be compared counter by counter."""
         self._read_s: dict[str, float] = {}
         """CLOCK_MONOTONIC of the last reading of each kind."""
-        self._counts: dict[int, dict[str, ErrorCount]] | None = None
-        self._moving: list[tuple[int, str, CounterTrack]] = []
-        """Counters whose counts contain ages, which change from frame to frame."""
+        self._counts: dict[int, dict[str, ErrorCount]] = {}
+        self._due: dict[tuple[int, str], CounterTrack] = {}
+        """Counters whose counts differ at the next frame: they were read, or contain ages."""
         self._sums: tuple[Maybe[int], Maybe[int]] | None = None
 
     def update(self, time_s: float, counts_by_kind: Mapping[str, Sequence[Maybe[int]]]) -> None:
@@ -205,31 +205,28 @@ class ErrorTable:
             read_s, self._read_s[kind] = self._read_s.get(kind, 0.0), time_s
             if counts == before.get(kind):
                 continue
-            self._counts = self._sums = None
+            self._sums = None
             for link, count in enumerate(counts):
                 track = self._tracks.get((link, kind))
                 if track is None:
                     track = self._tracks[link, kind] = CounterTrack()
                 track.update(time_s, count, read_s)
+                self._due[link, kind] = track
 
     def restart(self, initialised_s: float) -> None:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
         for (_, kind), track in self._tracks.items():
             track.restart(initialised_s, self._read_s[kind])
-        self._last, self._counts, self._sums = {}, None, None
+        self._last, self._due, self._sums = {}, dict(self._tracks), None
 
     def at(self, now_s: float) -> Mapping[int, Mapping[str, ErrorCount]]:
         """Return the counts at `now_s`, by link and kind."""
-        if self._counts is None:
-            self._counts = {}
-            for (link, kind), track in self._tracks.items():
-                self._counts.setdefault(link, {})[kind] = track.at(now_s)
-            self._moving = [(*key, track) for key, track in self._tracks.items() if not track.steady]
-        elif self._moving:
+        if self._due:
             # Earlier frames keep their counts.
             self._counts = dict(self._counts)
-            for link, kind, track in self._moving:
-                self._counts[link] = {**self._counts[link], kind: track.at(now_s)}
+            for (link, kind), track in self._due.items():
+                self._counts[link] = {**self._counts.get(link, {}), kind: track.at(now_s)}
+            self._due = {key: track for key, track in self._due.items() if not track.steady}
         return self._counts
 
     @property
