@@ -8,6 +8,7 @@ import html
 import json
 import os
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from nvltop.record.replay import ReplaySource
 from nvltop.snapshot.bundle import CriticalTrigger
 from nvltop.tui import offscreen
 from nvltop.tui.render import screen_svg
+from nvltop.tui.shell import snapshots
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.redacted_screen import picture
 from nvltop.tui.tabs.registry import TABS
@@ -354,3 +356,14 @@ async def test_a_picture_of_the_current_tab_alone(app, here):
         assert not any(secret in svg for secret in SECRETS)
         [notice] = app._notifications
         assert notice.message == f"picture of Processes in {file.name}, redacted"
+
+
+def test_the_end_reports_a_snapshot_that_is_not_written_yet(monkeypatch):
+    monkeypatch.setattr(snapshots, "WRITE_TIMEOUT_S", 0.05)
+    taker, written = snapshots.SnapshotTaker(False, False, lambda text, failed: None), threading.Event()
+    taker._thread = threading.Thread(target=written.wait, args=(10,), name="snapshot", daemon=True)
+    taker._thread.start()
+    assert taker.wait() == "the snapshot was not written: it took longer than 0.05 s"
+    written.set()
+    taker._thread.join()
+    assert taker.wait() == ""

@@ -94,6 +94,8 @@ class SnapshotTaker:
         """Wait for the last snapshot, at most `WRITE_TIMEOUT_S`; return its message if it was not shown."""
         if self._thread:
             self._thread.join(WRITE_TIMEOUT_S)
+            if self._thread.is_alive():
+                return f"the {self._thread.name} was not written: it took longer than {WRITE_TIMEOUT_S:g} s"
         return self._unreported
 
     def _save(self, write: Callable[[], str], what: str, loop: asyncio.AbstractEventLoop) -> None:
