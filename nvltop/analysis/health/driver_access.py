@@ -204,7 +204,8 @@ def _why_no_traffic(g: GpuFrame) -> str | None:
     if g.state != "ok" or g.gpu.mig is True or g.nvlink.links_up == 0:
         return None
     if g.stale:
-        return f"link counters not read for {age(g.age_s['links'])}"
+        read_s = g.age_s.get("links")
+        return "link counters not read yet" if read_s is None else f"link counters not read for {age(read_s)}"
     unread = first_missing((g.nvlink.tx_bytes_per_s, g.nvlink.rx_bytes_per_s))
     return unread.reason if unread else None
 

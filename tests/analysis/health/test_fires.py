@@ -601,6 +601,15 @@ def test_counters_that_cannot_be_read_are_unknown_not_fine(watched, code):
     assert {c.outcome for c in w.step().checks if c.name == "can be read"} == {"unknown"}
 
 
+def test_a_gpu_whose_counters_were_never_read_is_not_called_readable(watched):
+    w = watched("dgx-h100")
+    w.bench.feed([r for g in w.bench.readers for r in (*g.read_gauges(), *g.read_states())])
+    w.bench.clock.now += 20.0
+    check = next(c for c in w.bench.frame().checks if c.name == "can be read")
+    assert check.outcome == "unknown"
+    assert check.detail.endswith(": link counters not read yet")
+
+
 def test_a_gpu_whose_traffic_is_not_shown_is_not_called_readable(watched):
     w = watched("dgx-h100")
     w.run(3)
