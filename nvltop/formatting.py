@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import Maybe, Missing
 
 UNKNOWN: Final = "?"
@@ -53,7 +53,7 @@ def rate(value: Maybe[float]) -> str:
     return f"{value:.0f} B/s"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """The unit of traffic on the screen; reports always use bytes."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -157,7 +158,7 @@ class CounterTrack:
             self._hour_increased -= self._hour.popleft()[1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorSummary:
     """Summary of the error counters of one GPU, for rules about counters that stand out."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+from nvltop.frozen import frozen
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
@@ -41,7 +42,7 @@ NO_LINKS: frozenset[int] = frozenset()
 ErrorsByLink = Mapping[int, Mapping[str, ErrorCount]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkStateSummary:
     """Summary of the link states of one GPU, computed once per reading."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from nvltop.frozen import frozen
 from nvltop.median import median
 
 Report: TypeAlias = "Mapping[str, Any]"
@@ -18,7 +19,7 @@ MIN_COUNTED: Final = 1_000_000
 """Bytes that a link's counter must have counted before its growth says that two reports are of one node."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """One side of a comparison."""
 
@@ -58,7 +59,7 @@ class Side:
         return nvlink.get(f"{direction}_bytes_per_s") if rate is None else rate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pairing:
     """The GPUs of two sides that correspond, and whether the sides are of one node."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from nvltop.frozen import frozen
 
 MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 60.0
@@ -36,7 +37,7 @@ INTERVALS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Refresh intervals that the screen offers, seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Settings of the screen and of reports."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from nvltop.fleet.select import Matcher
+from nvltop.frozen import frozen
 
 Labels: TypeAlias = "Mapping[str, str]"
 
@@ -15,7 +15,7 @@ class FleetError(Exception):
     """Prometheus could not be queried; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """A named query with its parameters; `queries.promql` returns its text."""
 
@@ -34,7 +34,7 @@ class Query:
     """Unix time of the evaluation of an instant query, by the server's clock; None for now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """One sample of an instant query; its value is finite."""
 
@@ -42,7 +42,7 @@ class Sample:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The result of an instant query."""
 
@@ -52,7 +52,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Series:
     """One series of a range query: pairs of Unix time and value, in order of time."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nvltop.frozen import frozen
 from nvltop.model.activity import Activity, Judgement
 from nvltop.model.event import Event
 from nvltop.model.finding import Check, Finding, Pending
@@ -30,7 +31,7 @@ from nvltop.model.reading import (
 from nvltop.model.timeline import TimelineEvent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorCount:
     """One error counter of one link."""
 
@@ -52,7 +53,7 @@ class ErrorCount:
     """Increases that nvltop observed during the last hour, or since its start if that is later."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Link:
     """One link of one GPU."""
 
@@ -79,7 +80,7 @@ class Link:
         return self.state.active
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NvLink:
     """Totals of the NVLinks of one GPU."""
 
@@ -112,7 +113,7 @@ class NvLink:
     peak_rx_bytes_per_s: Maybe[float] = NOT_READ
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkSpan:
     """Traffic of the links of one GPU between two refreshes of their counters."""
 
@@ -126,7 +127,7 @@ class LinkSpan:
     """Rate of each counter in bytes/s: TX of every link, then RX; two entries for `Scope.GPU`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Throttling:
     """Share of the last seconds in which the driver throttled the clocks, 0 to 1, by reason.
 
@@ -142,7 +143,7 @@ class Throttling:
     power_brake: Maybe[float] = NOT_READ
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuFrame:
     """One GPU."""
 
@@ -179,7 +180,7 @@ class GpuFrame:
     """Seconds since the driver initialised the GPU, since which its counters count."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NicSpan:
     """Traffic of a NIC's port between two readings."""
 
@@ -190,7 +191,7 @@ class NicSpan:
     rx_bytes_per_s: Maybe[float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NicFrame:
     """One port of a NIC."""
 
@@ -221,7 +222,7 @@ class NicFrame:
         return self.port.state == "active"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matrix:
     """The matrix of `nvidia-smi topo -m`, and more values by pair of GPUs, each a square matrix."""
 
@@ -239,7 +240,7 @@ class Matrix:
     """Name of the NIC for each label, if the labels are numbers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """The answer to "is NVLink working, and is it my bottleneck?"."""
 
@@ -257,7 +258,7 @@ class Verdict:
     """Number of other jobs that use NVLink."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     """All values to be shown at one time."""
 

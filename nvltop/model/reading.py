@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar
 
+from nvltop.frozen import frozen
 from nvltop.model.job import Processes
 from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import NicPorts
@@ -56,7 +56,7 @@ def split_tx_rx(values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return values[:count], values[count:]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkCounters:
     """Cumulative NVLink traffic of one GPU, in bytes since the driver loaded or the GPU was reset."""
 
@@ -70,7 +70,7 @@ class LinkCounters:
     if the driver returned none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkStates:
     """State and speed of every link present, by link index."""
 
@@ -79,14 +79,14 @@ class LinkStates:
     """Speed of each link in bytes/s, one direction (field 164, else 84 to 137, else 90)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkErrors:
     """Lifetime error counts, by kind and link index; only kinds that the board can count."""
 
     counts: dict[str, tuple[Maybe[int], ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkBer:
     """What NVML says about the quality of each link, read once a minute.
 
@@ -103,7 +103,7 @@ class LinkBer:
     """Rate that remains after error correction (FEC, field 296); NVIDIA does not state its unit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gauges:
     """Values that NVML samples at the time of the call."""
 
@@ -128,7 +128,7 @@ class Gauges:
     """Seconds in which the external power brake throttled the clocks (field 271)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PcieTraffic:
     """PCIe throughput in bytes/s, averaged by the driver."""
 
@@ -138,7 +138,7 @@ class PcieTraffic:
     """`byte-counter` (fields 197, 198), `gpm`, or `20ms` (`nvmlDeviceGetPcieThroughput`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class C2cTraffic:
     """C2C throughput in bytes/s (GPM metrics 100-103)."""
 
@@ -146,7 +146,7 @@ class C2cTraffic:
     rx_bytes_per_s: Maybe[float] = NOT_READ
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fabric:
     """NVLink fabric membership (`nvmlDeviceGetGpuFabricInfoV`) and the recovery that the driver requests."""
 
@@ -178,7 +178,7 @@ class Fabric:
     """`full` or `low`, the lowest of these links (field 234)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComputeActivity:
     """How busy the GPU's units were, as a mean over the time from the reading's start to its end.
 
@@ -200,7 +200,7 @@ class ComputeActivity:
     """Why GPM is not read, or is read less often than the link counters, and what to do; usually empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CounterRefresh:
     """Refresh period of the driver's NVLink counters, measured by reading one GPU in quick succession."""
 
@@ -221,7 +221,7 @@ class CounterRefresh:
     """Number of NVML calls of the measurement so far."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Host:
     """The machine around the GPUs."""
 
@@ -231,7 +231,7 @@ class Host:
     memory_total_bytes: Maybe[int] = NOT_READ
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuInterval:
     """The effective interval of one GPU's link counters."""
 
@@ -240,7 +240,7 @@ class GpuInterval:
     interval_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cost:
     """Cost of reading, over about the last second."""
 
@@ -307,7 +307,7 @@ GROUPS: dict[type[Data], str] = {
 """Name of each group of values, as in `age_s` of the JSON output and in recordings."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """One group of values of one GPU or of the host, with the time at which it was read."""
 
@@ -329,7 +329,7 @@ class Reading:
         return GROUPS[type(self.data)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A driver call in progress."""
 
@@ -341,7 +341,7 @@ class Call:
     """CLOCK_MONOTONIC at its start; later by the time for which nvltop was paused since then."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """The clock of the main process, and the state of the worker."""
 

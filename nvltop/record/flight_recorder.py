@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.model import ComputeActivity, Data, Inventory, Item, NicPorts, Processes, Reading, Tick, known
 from nvltop.record.compression import checked, gzip_part
 from nvltop.record.item_columns import MAX_ITEMS, ItemColumns, Packed, unpack, unpack_newest
@@ -130,7 +131,7 @@ class _OpenSlice:
         return _Slice(common, full, thinned, *orders)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldItems:
     """The items that a flight recorder held at one moment."""
 

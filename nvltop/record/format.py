@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from nvltop.frozen import frozen
 from nvltop.record.marks import Mark
 from nvltop.text import clean
 from nvltop.wire.decoding import Schema
@@ -45,7 +45,7 @@ class RecordingError(Exception):
     """The error when a recording cannot be written or read; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """The header of a segment."""
 

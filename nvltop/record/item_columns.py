@@ -12,12 +12,12 @@ import json
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, chain, count, repeat
 from operator import add, itemgetter, sub
 from typing import Any, Final, TypeAlias
 
+from nvltop.frozen import frozen
 from nvltop.model import Item, LinkCounters, LogLine, Reading
 from nvltop.record.columns import Numbers, restore, transpose
 from nvltop.record.counter_columns import CounterColumns
@@ -152,7 +152,7 @@ def _unpack_times(packed: list[Any], length: int, numbers: Numbers) -> Iterator[
     return zip(*([us / US for us in times] for times in (starts, ends, walls)), strict=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Stream:
     """One stream of packed items."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import Final, TypeAlias
 
+from nvltop.frozen import frozen
 from nvltop.text import in_ascii
 from nvltop.tui.render.cells import to_cells, to_text
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
@@ -125,7 +125,7 @@ def shorten(text: str, width: int, glyphs: Glyphs) -> str:
     return shown if len(shown) <= width else shown[: max(0, width - len(glyphs.ellipsis))] + glyphs.ellipsis
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """One column of a table."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -26,13 +26,14 @@ from nvltop.config.settings import (
     UNITS,
     Settings,
 )
+from nvltop.frozen import frozen
 from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 NO_METER: Final = "none"
 METER_SLOTS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettingLine:
     """One setting: its label, its values, and how it is read and changed."""
 
