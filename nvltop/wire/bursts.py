@@ -21,18 +21,18 @@ from typing import Any, Final, cast
 
 from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading, split_tx_rx
 from nvltop.text import clean
-from nvltop.wire.codec import decode, encode, encode_group
-from nvltop.wire.decoding import CodecError
+from nvltop.wire.codec import CURRENT_SCHEMA, decode, encode, encode_group
+from nvltop.wire.decoding import CodecError, text
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
 US: Final = 10**6
+MAX_US: Final = 1 << 63
 READING: Final = "r"
-GPU, DATA, LENGTH = 1, 5, 7
-"""Positions of GPU and group of values in an encoded reading, and its length."""
-_READING_TIMES: Final = (2, 3, 4)
+LENGTH: Final = 7
+"""Length of an encoded reading."""
 _OTHER_TIMES: Final = (1, 2)
-"""Positions of the times in an encoded reading and in the other items."""
+"""Positions of the times in the other items."""
 _LINKS: Final = GROUPS[LinkCounters]
 _COUNTERS: Final = 3
 """Position of the counters in the encoded group of link counters."""
@@ -108,14 +108,15 @@ class Receiver:
             raise CodecError(clean(value))  # the worker itself has rejected it
         if type(value) is not list:
             raise CodecError("not an item")
-        is_reading = len(value) == LENGTH and value[0] == READING
-        for place in _READING_TIMES if is_reading else _OTHER_TIMES:
-            if place < len(value) and type(value[place]) is int and abs(value[place]) < 1 << 63:
+        if len(value) == LENGTH and value[0] == READING:
+            return self._decoded_reading(value)
+        for place in _OTHER_TIMES:
+            if place < len(value) and type(value[place]) is int and abs(value[place]) < MAX_US:
                 value[place] /= US
-        return self._decoded_reading(value) if is_reading else decode(value)
+        return decode(value)
 
-    def _decoded_reading(self, value: list[Any]) -> Item:
-        gpu, group = value[GPU], value[DATA]
+    def _decoded_reading(self, value: list[Any]) -> Reading:
+        _, gpu, *times_us, group, problem = value
         if type(gpu) not in (str, type(None)) or type(group) is not list or not group:
             raise CodecError("not a reading")
         if type(group[0]) is not str:
@@ -124,15 +125,19 @@ class Receiver:
         # Values that are not valid are not repeated, nor are those before them.
         newest = self._newest.pop(key, None)
         if len(group) > 1:
-            value[DATA] = _decoded_counters(group) if group[0] == _LINKS else group
+            name, *fields = _decoded_counters(group) if group[0] == _LINKS else group
+            data = CURRENT_SCHEMA.decode_data(name, fields)
         elif newest is None:
             raise CodecError(f"{clean(group[0])}: no values that could be repeated")
         else:
-            value[DATA] = newest
-        item = decode(value)
-        assert isinstance(item, Reading)
-        self._newest[key] = item.data
-        return item
+            data = newest
+        for time_us in times_us:
+            if type(time_us) is not int or not 0 <= time_us < MAX_US:
+                raise CodecError("not the times of a reading")
+        start_s, end_s, wall_s = [time_us / US for time_us in times_us]
+        gpu, problem = [None if name is None else text(name) for name in (gpu, problem)]
+        self._newest[key] = data
+        return Reading(gpu, start_s, end_s, wall_s, data, problem)
 
 
 def _encoded_counters(data: LinkCounters) -> list[Any]:

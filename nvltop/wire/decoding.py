@@ -214,8 +214,6 @@ class Schema:
         return decode_choice
 
     def _data(self, value: Any) -> Any:
-        if type(value) in GROUPS:
-            return value  # already decoded; text cannot contain an object
         if type(value) is not list or not value or not isinstance(value[0], str) or value[0] not in _DATA:
             raise CodecError("not a group of values")
         data = self._dataclass(_DATA[value[0]])(value[1:])
