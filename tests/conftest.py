@@ -6,6 +6,7 @@ import compileall
 import contextlib
 import importlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,13 +131,18 @@ class Bench:
             self.history.add(frame)
         return frame
 
-    def run(self, seconds: float) -> Frame:
-        """Poll at the interval for a number of seconds."""
-        frame = self.poll()
-        for _ in range(round(seconds / self.interval_s)):
+    def frames(self, seconds: float) -> Iterator[Frame]:
+        """Yield a frame at each interval; counters are read for each, the rest once a second and at the end."""
+        yield self.poll()
+        last = round(seconds / self.interval_s)
+        second = max(1, round(1.0 / self.interval_s))
+        for n in range(1, last + 1):
             self.clock.now += self.interval_s
-            frame = self.poll()
-        return frame
+            yield self.poll() if n % second == 0 or n == last else self.poll(GpuReader.read_counters)
+
+    def run(self, seconds: float) -> Frame:
+        """Read for a number of seconds and return the last frame."""
+        return deque(self.frames(seconds), maxlen=1)[0]
 
 
 ALL = (

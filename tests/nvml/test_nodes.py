@@ -21,10 +21,7 @@ HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
 @pytest.mark.parametrize("scenario", ["training", "idle"])
 def test_no_rate_exceeds_the_speed_and_there_are_no_findings(bench, node, scenario):
     b = bench(node, scenario)
-    b.poll()
-    for _ in range(round(STEP_S / b.interval_s)):
-        b.clock.now += b.interval_s
-        frame = b.poll()
+    for frame in b.frames(STEP_S):
         for g in frame.gpus:
             for link in g.links:
                 for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s):
