@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def test_tls_is_available_after_asyncio_was_loaded_without_it():
     assert "asyncio" not in found
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     files = (ROOT / "nvltop").rglob("*.py")
     dotted = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
