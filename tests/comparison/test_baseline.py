@@ -78,6 +78,7 @@ def test_an_increase_is_exact_or_unknown_with_a_reason(before, steps, moment):
 
 def test_a_moment_of_this_run(bench):
     b = bench("dgx-h100", "errors")
+    b.interval_s = 1.0
     before = b.run(20)
     baseline = of_frame(before, "10:00:00")
     first = compared(before, baseline, 3, 7, "replay")
@@ -98,6 +99,7 @@ def test_a_moment_of_this_run(bench):
 @pytest.fixture
 def before_and_after(bench):
     b = bench("dgx-h100", "link-down")
+    b.interval_s = 1.0
     return b.run(3), b.run(20)
 
 
