@@ -54,7 +54,7 @@ SMALL = {
 }  # fmt: skip
 """Small versions of the demo nodes, for tests that run long or often."""
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
-"""Whether to run all combinations of what is independent, and ten times as many examples."""
+"""Whether to run all combinations of what is independent, and ten times as many of the costly examples."""
 # Let programs that tests start reuse compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -77,6 +77,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Collect garbage as nvltop does; searching what pytest loaded took a tenth of the time of the tests."""
     gc_tuning.freeze_startup_objects()
+
+
+def examples(count: int) -> int:
+    """Return how many examples of a property to run that take more than 50 ms each."""
+    return 10 * count if THOROUGH else count
 
 
 class Clock:
@@ -132,7 +137,7 @@ class Bench:
         return frame
 
     def frames(self, seconds: float) -> Iterator[Frame]:
-        """Yield a frame at each interval; counters are read for each, the rest once a second and at the end."""
+        """Yield a frame at each interval; the counters are read each time, all else once a second."""
         yield self.poll()
         last = round(seconds / self.interval_s)
         second = max(1, round(1.0 / self.interval_s))
