@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from nvltop.frozen import frozen
@@ -26,6 +26,52 @@ NO_COUNTER_READ: Final = Missing("no error counter read yet")
 COUNTERS_UNREADABLE: Final = Missing("error counters could not be read")
 
 
+class Increases:
+    """The increases of one counter during the last minute and the last hour."""
+
+    __slots__ = ("_fastest", "_hour", "_minute", "hour_sum", "minute_sum")
+
+    def __init__(self) -> None:
+        self._minute: deque[tuple[float, int]] = deque()
+        """Time and amount of each increase."""
+        self.minute_sum = 0
+        self._fastest: deque[tuple[float, float]] = deque()
+        """Time and rate in 1/s of the increases of the last minute that no later one equals or exceeds."""
+        self._hour: deque[tuple[float, int]] = deque()
+        """Time of the first increase of each minute, and their sum."""
+        self.hour_sum = 0
+
+    def add(self, time_s: float, step: int, per_s: float) -> None:
+        """Add an increase by `step`, at a rate of `per_s`."""
+        self._minute.append((time_s, step))
+        self.minute_sum += step
+        while self._fastest and self._fastest[-1][1] <= per_s:
+            self._fastest.pop()
+        self._fastest.append((time_s, per_s))
+        self.hour_sum += step
+        if self._hour and time_s - self._hour[-1][0] < HOUR_STEP_S:
+            time_s, before = self._hour.pop()
+            step += before
+        self._hour.append((time_s, step))
+
+    def drop_old(self, now_s: float) -> None:
+        """Drop the increases that are more than a minute, or an hour, old."""
+        while self._minute and now_s - self._minute[0][0] > ERROR_WINDOW_S:
+            self.minute_sum -= self._minute.popleft()[1]
+        while self._fastest and now_s - self._fastest[0][0] > ERROR_WINDOW_S:
+            self._fastest.popleft()
+        while self._hour and now_s - self._hour[0][0] > HOUR_S:
+            self.hour_sum -= self._hour.popleft()[1]
+
+    @property
+    def peak_per_s(self) -> float:
+        """Highest rate of the last minute."""
+        return self._fastest[0][1] if self._fastest else 0.0
+
+
+NO_INCREASES: Final = Increases()
+
+
 @dataclass(slots=True)
 class CounterTrack:
     """One error counter of one link."""
@@ -41,16 +87,8 @@ class CounterTrack:
     _restarted: bool = False
     """Whether the last count was read before the driver initialised the GPU again."""
     _read_s: float = 0.0
-    _increases: deque[tuple[float, int]] = field(default_factory=deque)
-    """Increases of the last minute: time and amount."""
-    _increased: int = 0
-    """Sum of `_increases`."""
-    _fastest: deque[tuple[float, float]] = field(default_factory=deque)
-    """Time and rate in 1/s of the increases of the last minute that no later one equals or exceeds."""
-    _hour: deque[tuple[float, int]] = field(default_factory=deque)
-    """Increases of the last hour: the time of the first one of each minute, and their sum."""
-    _hour_increased: int = 0
-    """Sum of `_hour`."""
+    _increases: Increases | None = None
+    """Increases of the last hour; None before the first, as for nearly all counters."""
     _minutes: int = 0
     _minute: int = 0
     """Windows with an increase: a bit mask whose bit 0 is window number `_minute`."""
@@ -84,25 +122,11 @@ class CounterTrack:
         if step:
             self.since_start += step
             self.changed_s = time_s
-            self._add_to_minute(time_s, step, step / max(time_s - read_s, 0.1))
-            self._add_to_hour(time_s, step)
+            self._increases = self._increases or Increases()
+            self._increases.add(time_s, step, step / max(time_s - read_s, 0.1))
             self._shift(time_s)
             self._minutes |= 1
         return step
-
-    def _add_to_minute(self, time_s: float, step: int, per_s: float) -> None:
-        self._increases.append((time_s, step))
-        self._increased += step
-        while self._fastest and self._fastest[-1][1] <= per_s:
-            self._fastest.pop()
-        self._fastest.append((time_s, per_s))
-
-    def _add_to_hour(self, time_s: float, step: int) -> None:
-        self._hour_increased += step
-        if self._hour and time_s - self._hour[-1][0] < HOUR_STEP_S:
-            time_s, before = self._hour.pop()
-            step += before
-        self._hour.append((time_s, step))
 
     def restart(self, initialised_s: float, read_s: float = 0.0) -> None:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC): the counter was reset.
@@ -133,29 +157,21 @@ class CounterTrack:
         if isinstance(self.total, Missing):
             return ErrorCount(self.total, self.total, self.total, _age(now_s, self.changed_s))
         self._shift(now_s)
-        self._drop_old(now_s)
+        recent = self._increases or NO_INCREASES
+        recent.drop_old(now_s)
         count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
-            per_min=float(self._increased),
+            per_min=float(recent.minute_sum),
             last_change_s=_age(now_s, self.changed_s),
             minutes=self._minutes,
-            peak_per_s=self._fastest[0][1] if self._fastest else 0.0,
+            peak_per_s=recent.peak_per_s,
             reset_s=_age(now_s, self.reset_s),
-            last_hour=self._hour_increased,
+            last_hour=recent.hour_sum,
         )
         if self.steady:
             self._cached = count
         return count
-
-    def _drop_old(self, now_s: float) -> None:
-        """Drop the increases that are more than a minute, or an hour, old."""
-        while self._increases and now_s - self._increases[0][0] > ERROR_WINDOW_S:
-            self._increased -= self._increases.popleft()[1]
-        while self._fastest and now_s - self._fastest[0][0] > ERROR_WINDOW_S:
-            self._fastest.popleft()
-        while self._hour and now_s - self._hour[0][0] > HOUR_S:
-            self._hour_increased -= self._hour.popleft()[1]
 
 
 @frozen

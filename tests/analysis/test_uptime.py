@@ -28,7 +28,8 @@ def test_the_last_hour_is_counted_in_minutes():
     for second in range(5, 7205, 5):
         track.update(float(second), 100 + second // 5)
     assert track.at(7200.0).last_hour == pytest.approx(720, abs=12)
-    assert len(track._hour) <= 61
+    assert track._increases is not None
+    assert len(track._increases._hour) <= 61
     assert track.at(7200.0 + 3700.0).last_hour == 0
 
 
