@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from operator import mul
-from typing import Final
+from typing import Final, overload
 
 MIN_PROMINENCE: Final = 0.3
 """Height of a peak above the valleys beside it that is required."""
@@ -26,17 +27,47 @@ class Peak:
     """Correlation, 0…1."""
 
 
-def autocorrelation(channels: Sequence[Sequence[float]], lags: int) -> list[float]:
-    """Return the autocorrelation of series with mean 0, at lags from 0 to `lags`."""
-    squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
-    energy = list(accumulate(squares, initial=0.0))
-    n = len(energy) - 1
-    found = []
-    for lag in range(min(lags, n - 1) + 1):
-        dot = sum(sum(map(mul, x, x[lag:])) for x in channels)
+class Autocorrelation(Sequence[float]):
+    """The autocorrelation of series with mean 0, by lag in cells.
+
+    A lag is computed when it is first used: for clear bursts, only the lags near their period are needed.
+    """
+
+    def __init__(self, channels: Sequence[Sequence[float]], lags: int) -> None:
+        """Use lags from 0 to `lags`; all channels have the same length."""
+        squares = (sum(v * v for v in column) for column in zip(*channels, strict=True))
+        self._channels = channels
+        self._energy = list(accumulate(squares, initial=0.0))
+        """Energy of the first n cells, by n."""
+        self._found: list[float | None] = [None] * (min(lags, len(self._energy) - 2) + 1)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, at: int) -> float: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[float]: ...
+    def __getitem__(self, at: int | slice) -> float | list[float]:
+        if isinstance(at, slice):
+            return [self[lag] for lag in range(*at.indices(len(self)))]
+        found = self._found[at]
+        if found is None:
+            found = self._found[at] = self._at(range(len(self))[at])
+        return found
+
+    def _at(self, lag: int) -> float:
+        """Compute the correlation at a lag."""
+        energy = self._energy
+        n = len(energy) - 1
         norm = math.sqrt(energy[n - lag] * (energy[n] - energy[lag]))
-        found.append(dot / norm if norm > 0 else 0.0)
-    return found
+        dot = sum(sum(map(mul, x, x[lag:])) for x in self._channels)
+        return dot / norm if norm > 0 else 0.0
+
+    @cached_property
+    def peaks(self) -> list[Peak]:
+        """The prominent local maxima, by lag; they need all lags."""
+        return find_peaks(self[:])
 
 
 def find_peaks(r: Sequence[float]) -> list[Peak]:

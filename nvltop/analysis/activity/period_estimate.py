@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nvltop.analysis.activity.autocorrelation import Peak, autocorrelation, find_peaks, highest_near
+from nvltop.analysis.activity.autocorrelation import Autocorrelation, Peak, highest_near
 from nvltop.analysis.activity.bursts import (
     AMBIGUOUS,
     MAX_PAUSE_SHARE,
@@ -207,17 +207,21 @@ def _combine(
     n = len(smooth[0])
     longest = min(n / MIN_PERIODS, MAX_PERIOD_S / cell_s * 1.01)
     # Lags beyond the longest period only serve to detect that a longer one fits better.
-    r = autocorrelation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
-    peaks = [p for p in find_peaks(r) if p.height >= MIN_CORRELATION]
+    r = Autocorrelation(smooth, min(n // 2, math.ceil(2 * longest) + 2))
     if found == AMBIGUOUS:
         return AMBIGUOUS
-    if known(found) and (answer := _from_bursts(found, peaks, r, n, cell_s)):
+    if known(found) and (answer := _from_bursts(found, r, n, cell_s)):
         return answer
-    return _from_correlation(peaks, r, n, slow, cell_s)
+    return _from_correlation(r, n, slow, cell_s)
+
+
+def _high_peaks(r: Autocorrelation) -> list[Peak]:
+    """Return the peaks at which traffic is periodic."""
+    return [p for p in r.peaks if p.height >= MIN_CORRELATION]
 
 
 def _from_bursts(
-    found: BurstPattern, peaks: Sequence[Peak], r: Sequence[float], n: int, cell_s: float
+    found: BurstPattern, r: Autocorrelation, n: int, cell_s: float
 ) -> Maybe[PeriodEstimate] | None:
     """Return the period of a burst pattern; None if the autocorrelation does not confirm it."""
     if found.period < 0.99 * MIN_PERIOD_CELLS:
@@ -228,12 +232,14 @@ def _from_bursts(
     height = top.height if top else 0.0
     if height < MIN_REPEAT_CORRELATION and found.unevenness > EVEN_BURSTS:
         return None
-    seen = max((p.height for p in peaks if p.lag <= n / MIN_PERIODS), default=height)
     doubtful = found.difference > ALIKE_DIFFERENCE or found.bursts < ALIKE_BURSTS
-    if doubtful and any(p.height > max(seen, height) + LONGER_ADVANTAGE for p in peaks):
-        return AMBIGUOUS
-    if found.order > 1 and _may_be_parts(found, peaks, r, seen):
-        return AMBIGUOUS
+    if doubtful or found.order > 1:
+        peaks = _high_peaks(r)
+        seen = max((p.height for p in peaks if p.lag <= n / MIN_PERIODS), default=height)
+        if doubtful and any(p.height > max(seen, height) + LONGER_ADVANTAGE for p in peaks):
+            return AMBIGUOUS
+        if found.order > 1 and _may_be_parts(found, peaks, r, seen):
+            return AMBIGUOUS
     return PeriodEstimate(
         found.period * cell_s, max(height, 1 - 2 * found.unevenness), found.bursts / found.order
     )
@@ -254,10 +260,9 @@ def _may_be_parts(found: BurstPattern, peaks: Sequence[Peak], r: Sequence[float]
     )
 
 
-def _from_correlation(
-    peaks: Sequence[Peak], r: Sequence[float], n: int, slow: float, cell_s: float
-) -> Maybe[PeriodEstimate]:
+def _from_correlation(r: Autocorrelation, n: int, slow: float, cell_s: float) -> Maybe[PeriodEstimate]:
     """Return the smallest lag that fits about as well as the best one, unless that is ambiguous."""
+    peaks = _high_peaks(r)
     best = max((p.height for p in peaks), default=0.0)
     for peak in peaks:
         half = peak.lag / 2
