@@ -7,8 +7,10 @@ only if it alone differs, and the others are alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
+from operator import attrgetter, mul
 from typing import Final
 
 from nvltop.analysis.activity.bursts import burst_ranges
@@ -36,32 +38,49 @@ MIN_TRAFFIC: Final = 0.02
 SAME_TRAFFIC: Final = 0.75
 """Ratio of traffic above which a rank moves as much data as the others."""
 
+RANK_VALUES: Final[tuple[Callable[[Rank], Maybe[float]], ...]] = (
+    attrgetter("late_s"),
+    attrgetter("moved_bytes_per_s"),
+    attrgetter("power_w"),
+    attrgetter("sm_clock_mhz"),
+    attrgetter("util_percent"),
+)
+"""The values in which ranks are compared."""
+
 NOT_SEPARABLE: Final = Missing("its bursts cannot be separated from those of the others")
 
 
 def lateness(sent: Sequence[Sequence[float]], cell_s: float) -> list[Maybe[float]]:
     """Return how many seconds each rank sends after the others, from the rates by cell of all ranks."""
-    total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
+    total = list(map(sum, zip(*sent, strict=True)))
+    if math.isnan(sum(total)):
+        total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
     bursts = burst_ranges(total) if total else []
     # Each range ends in the middle of the silence, so that it includes what one rank sends alone.
     bounds = list(pairwise([(a[1] + b[0]) // 2 for a, b in pairwise(bursts)]))
+    centres = [_centres([own[a:b] for own in sent]) for a, b in bounds]
     found: list[Maybe[float]] = []
-    for k, own in enumerate(sent):
-        others = [s for i, s in enumerate(sent) if i != k]
-        late = [
-            there - here
-            for a, b in bounds
-            if (here := _centre([sum(c) for c in zip(*(s[a:b] for s in others), strict=True)])) is not None
-            and (there := _centre(own[a:b])) is not None
-        ]
+    for k in range(len(sent)):
+        late = [pair[1] - pair[0] for own in centres if own and (pair := own[k])]
         found.append(median(late) * cell_s if len(late) >= MIN_LATE_BURSTS else NOT_SEPARABLE)
     return found
 
 
-def _centre(values: Sequence[float]) -> float | None:
-    """Return the centre of the traffic, in cells; None without traffic or if a cell was not read."""
-    total = sum(values)
-    return sum(i * v for i, v in enumerate(values)) / total if total > 0 else None
+def _centres(sent: Sequence[Sequence[float]]) -> list[tuple[float, float] | None]:
+    """Return for each rank the centre of the traffic of the others and of its own in one burst, in cells.
+
+    None for a rank without traffic of its own or of the others; empty if a cell was not read.
+    """
+    sums = [sum(own) for own in sent]
+    total = sum(sums)
+    if total != total:
+        return []
+    moments = [sum(map(mul, own, count())) for own in sent]
+    moment = sum(moments)
+    return [
+        ((moment - m) / (total - s), m / s) if s > 0 and total > s else None
+        for s, m in zip(sums, moments, strict=True)
+    ]
 
 
 def find_straggler(ranks: Sequence[Rank], period_s: float, cell_s: float) -> Straggler | None:
@@ -69,11 +88,22 @@ def find_straggler(ranks: Sequence[Rank], period_s: float, cell_s: float) -> Str
     if len(ranks) < MIN_RANKS:
         return None
     found = [
-        Straggler(rank.gpu, signs)
-        for k, rank in enumerate(ranks)
-        if (signs := tuple(_signs(rank, [*ranks[:k], *ranks[k + 1 :]], period_s, cell_s)))
+        Straggler(ranks[k].gpu, signs)
+        for k in _extremes(ranks)
+        if (signs := tuple(_signs(ranks[k], [*ranks[:k], *ranks[k + 1 :]], period_s, cell_s)))
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _extremes(ranks: Sequence[Rank]) -> set[int]:
+    """Return the ranks with the lowest or highest of any value; no other rank differs from all others."""
+    found: set[int] = set()
+    for value in RANK_VALUES:
+        values = [value(r) for r in ranks]
+        read = [v for v in values if known(v)]
+        if len(read) == len(ranks):
+            found |= {values.index(min(read)), values.index(max(read))}
+    return found
 
 
 def _signs(rank: Rank, others: Sequence[Rank], period_s: float, cell_s: float) -> Iterator[str]:
