@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.nics import data_ports
-from nvltop.model import Gauges, GpuFrame, Maybe, Missing, NicFrame, known
+from nvltop.model import GpuFrame, Maybe, Missing, NicFrame, known
 
 HISTORY_S: Final = 60.0
 """Length of the history, seconds."""
@@ -26,23 +28,24 @@ SW_THERMAL: Final = 0x20
 HW_THERMAL: Final = 0x40
 POWER_BRAKE: Final = 0x80
 """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
-THROTTLE_TIMES: Final = {
-    SW_POWER_CAP: "power_cap_s",
-    SW_THERMAL: "sw_thermal_s",
-    HW_THERMAL: "hw_thermal_s",
-    POWER_BRAKE: "power_brake_s",
-}
-"""Field of `Gauges` with the time for which each reason applied."""
+_POWER_W, _UTIL_PERCENT, _SM_CLOCK_MHZ, _PCIE, _REASONS = range(5)
+"""Columns of a sample; those of `THROTTLE_COLUMNS` follow."""
+THROTTLE_COLUMNS: Final = {SW_POWER_CAP: 5, SW_THERMAL: 6, HW_THERMAL: 7, POWER_BRAKE: 8}
+"""Column with the time for which each reason applied."""
+_COLUMNS: Final = 9
 
 
-@dataclass(slots=True)
 class GaugeHistory:
-    """The gauges of one GPU, newest last."""
+    """The gauges of one GPU as packed samples, newest last; NaN where a value is missing."""
 
-    _samples: deque[tuple[float, Gauges, Maybe[float]]] = field(
-        default_factory=lambda: deque(maxlen=MAX_SAMPLES)
-    )
-    """CLOCK_MONOTONIC, gauges, and share of the speed of the PCIe link."""
+    __slots__ = ("_missing", "_read_s", "_rows")
+
+    def __init__(self) -> None:
+        self._read_s = array("d")
+        """CLOCK_MONOTONIC of each sample."""
+        self._rows = array("d")
+        self._missing: dict[int, Missing] = {}
+        """Why the newest missing value of a column was not read."""
 
     def add(self, g: GpuFrame, now_s: float) -> None:
         """Add the gauges of a frame if they are new."""
@@ -50,42 +53,66 @@ class GaugeHistory:
         if age_s is None:
             return
         read_s = round(now_s - age_s, 3)
-        if not self._samples or read_s > self._samples[-1][0]:
-            tx = g.pcie.tx_bytes_per_s
-            self._samples.append((read_s, g.gauges, tx if isinstance(tx, Missing) else pcie_share(g)))
-        while self._samples and now_s - self._samples[0][0] > HISTORY_S:
-            self._samples.popleft()
+        if not self._read_s or read_s > self._read_s[-1]:
+            self._read_s.append(read_s)
+            self._rows.extend(self._numbers(_sample(g)))
+        old = max(0, len(self._read_s) - MAX_SAMPLES)
+        while old < len(self._read_s) and now_s - self._read_s[old] > HISTORY_S:
+            old += 1
+        if old:
+            del self._read_s[:old], self._rows[: old * _COLUMNS]
+
+    def _numbers(self, sample: Sequence[Maybe[float]]) -> array[float]:
+        """Return a sample as numbers, NaN for each missing value, and note why it is missing."""
+        numbers = cast(Sequence[float], sample)
+        try:
+            return array("d", numbers)
+        except TypeError:
+            missing = {column: v for column, v in enumerate(sample) if isinstance(v, Missing)}
+            self._missing |= missing
+            return array("d", [math.nan if i in missing else v for i, v in enumerate(numbers)])
+
+    def _column(self, column: int) -> array[float]:
+        return self._rows[column::_COLUMNS]
+
+    def _mean(self, column: int) -> Maybe[float]:
+        """Return the mean of the known values of a column, or a reason if too few are known."""
+        values = self._column(column)
+        read = [v for v in values if v == v]
+        if len(read) < max(MIN_SAMPLES, MIN_SAMPLES_READ * len(values)):
+            return self._missing[column] if len(read) < len(values) else TOO_FEW
+        return sum(read) / len(read)
 
     @property
     def power_w(self) -> Maybe[float]:
         """Mean power draw."""
-        return _mean([g.power_w for _, g, _ in self._samples])
+        return self._mean(_POWER_W)
 
     @property
     def util_percent(self) -> Maybe[float]:
         """Mean utilisation."""
-        return _mean([g.util_percent for _, g, _ in self._samples])
+        return self._mean(_UTIL_PERCENT)
 
     @property
     def sm_clock_mhz(self) -> Maybe[float]:
         """Mean clock of the SMs."""
-        return _mean([g.sm_clock_mhz for _, g, _ in self._samples])
+        return self._mean(_SM_CLOCK_MHZ)
 
     @property
     def pcie(self) -> Maybe[float]:
         """Mean share of the speed of the PCIe link."""
-        return _mean([share for _, _, share in self._samples])
+        return self._mean(_PCIE)
 
     @property
     def recent_pcie(self) -> float:
         """Mean share of the speed of the PCIe link over the last samples; 0 if none was read."""
-        read = [share for _, _, share in list(self._samples)[-MIN_SAMPLES:] if known(share)]
+        read = [v for v in self._column(_PCIE)[-MIN_SAMPLES:] if v == v]
         return sum(read) / len(read) if read else 0.0
 
     @property
     def utils(self) -> list[float]:
         """The known utilisations of the samples in percent, oldest first."""
-        return [u for _, g, _ in self._samples if known(u := g.util_percent)]
+        return [v for v in self._column(_UTIL_PERCENT) if v == v]
 
     def throttled_share(self, reasons: int) -> float:
         """Return the share of the time in which the clock was reduced for any of `reasons`, a bit mask.
@@ -93,18 +120,32 @@ class GaugeHistory:
         The share is exact if the driver counts these times (`Gauges.hw_thermal_s` and others). Otherwise it
         is the share of the samples. It is 0 while there are fewer than `MIN_SAMPLES`.
         """
-        if len(self._samples) < MIN_SAMPLES:
+        if len(self._read_s) < MIN_SAMPLES:
             return 0.0
-        (first_s, first, _), (last_s, last, _) = self._samples[0], self._samples[-1]
-        counted = [
-            after - before
-            for bit, name in THROTTLE_TIMES.items()
-            if reasons & bit and known(before := getattr(first, name)) and known(after := getattr(last, name))
-        ]
-        if counted and min(counted) >= 0 and last_s > first_s:
-            return min(1.0, float(max(counted)) / (last_s - first_s))
-        reasons_read = [g.event_reasons for _, g, _ in self._samples]
-        return sum(known(r) and bool(r & reasons) for r in reasons_read) / len(reasons_read)
+        first, last = self._rows[:_COLUMNS], self._rows[-_COLUMNS:]
+        changes = [last[c] - first[c] for reason, c in THROTTLE_COLUMNS.items() if reasons & reason]
+        counted = [seconds for seconds in changes if seconds == seconds]
+        seconds = self._read_s[-1] - self._read_s[0]
+        if counted and min(counted) >= 0 and seconds > 0:
+            return min(1.0, max(counted) / seconds)
+        read = self._column(_REASONS)
+        return sum(r == r and bool(int(r) & reasons) for r in read) / len(read)
+
+
+def _sample(g: GpuFrame) -> tuple[Maybe[float], ...]:
+    """Return the values of a GPU in the order of the columns."""
+    own, tx = g.gauges, g.pcie.tx_bytes_per_s
+    return (
+        own.power_w,
+        own.util_percent,
+        own.sm_clock_mhz,
+        tx if isinstance(tx, Missing) else pcie_share(g),
+        own.event_reasons,
+        own.power_cap_s,
+        own.sw_thermal_s,
+        own.hw_thermal_s,
+        own.power_brake_s,
+    )
 
 
 @dataclass(slots=True)
@@ -129,12 +170,6 @@ class NicUsage:
     @property
     def share(self) -> Maybe[float]:
         """Mean share of the line rate."""
-        return _mean([share for _, share in self._samples])
-
-
-def _mean(values: Sequence[Maybe[float]]) -> Maybe[float]:
-    """Return the mean of the known values, or a reason if too few are known."""
-    read = [v for v in values if known(v)]
-    if len(read) < max(MIN_SAMPLES, MIN_SAMPLES_READ * len(values)):
-        return next((v for v in reversed(values) if isinstance(v, Missing)), TOO_FEW)
-    return sum(read) / len(read)
+        if len(self._samples) < MIN_SAMPLES:
+            return TOO_FEW
+        return sum(share for _, share in self._samples) / len(self._samples)
