@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import mul
+from operator import mul, sub
 from typing import Final
 
 from nvltop.median import median
@@ -208,13 +208,12 @@ def _size_scores(found: Sequence[Burst]) -> dict[int, float]:
     """Return the mean squared difference of volumes `order` bursts apart, by order."""
     measured = [sum(b.moved) for b in found if b.complete]
     mean = sum(measured) / len(measured) if measured else 1.0
+    unknown = [math.nan] * len(found[0].moved) if found else []
+    channels = list(zip(*(b.moved if b.complete else unknown for b in found), strict=True))
     scores = {}
     for order in range(1, min(MAX_ORDER, len(found) // 2) + 1):
-        changes = [
-            min(1.0, sum(abs(p - q) for p, q in zip(a.moved, b.moved, strict=True)) / mean) ** 2
-            for a, b in zip(found, found[order:], strict=False)
-            if a.complete and b.complete
-        ]
+        by_channel = [map(abs, map(sub, c, c[order:])) for c in channels]
+        changes = [min(1.0, d / mean) ** 2 for d in map(sum, zip(*by_channel, strict=True)) if d == d]
         if changes:
             scores[order] = sum(changes) / len(changes)
     return scores
@@ -235,9 +234,9 @@ def _distance_scores(distances: Sequence[float], orders: Sequence[int]) -> dict[
     scores = {}
     for order in orders:
         changes = [
-            min(1.0, max(0.0, abs(a - b) - MAX_CELL_ERROR) / mean_distance) ** 2
-            for a, b in zip(distances, distances[order:], strict=False)
-            if a == a and b == b
+            min(1.0, (d - MAX_CELL_ERROR) / mean_distance) ** 2 if d > MAX_CELL_ERROR else 0.0
+            for d in map(abs, map(sub, distances, distances[order:]))
+            if d == d
         ]
         if len(changes) >= order:
             scores[order] = sum(changes) / len(changes)

@@ -69,7 +69,7 @@ def _measure_bursts(values: Sequence[float], read: int, high: float, most: float
         moved += sum(reach)
         if b - a > 2:
             top = median(values[a + 1 : b - 1])
-            cells += sum(min(1.0, v / top) for v in reach)
+            cells += sum([v / top if v < top else 1.0 for v in reach])
         elif a == 0 or b == len(values):
             # The burst is cut off by the window, so its volume does not show its rate.
             cells += min(float(b - a), sum(reach) / high)
@@ -77,7 +77,8 @@ def _measure_bursts(values: Sequence[float], read: int, high: float, most: float
             short.append((sum(reach), max(reach)))
     for sent, _ in short:
         # Of several similar bursts at least one fills a cell, if they are long enough.
-        top = max(t for s, t in short if abs(s - sent) <= SIMILAR_VOLUME * sent)
+        margin = SIMILAR_VOLUME * sent
+        top = max([t for s, t in short if -margin <= s - sent <= margin])
         length = sent / top
         if length < MIN_RESOLVED_CELLS:
             least = min(sent / most, length)

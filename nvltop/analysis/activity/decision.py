@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
@@ -47,6 +48,9 @@ MIN_TRAFFIC_RATIO: Final = 1.1
 """Mean traffic over the median of the others above which a GPU is used differently."""
 ONE_SIDED_RATIO: Final = 2.0
 """Ratio of TX and RX above which the traffic goes in one direction."""
+
+USAGE_VALUES: Final = attrgetter(*(f.name for f in fields(LinkUsage)))
+"""Returns the fields of a `LinkUsage` as a tuple."""
 
 NO_PUBLISHED_FIGURE: Final = "what NCCL reaches on this generation of NVLink is not published"
 BURSTS_TOO_SHORT: Final = "the bursts are shorter than the readings"
@@ -89,8 +93,7 @@ def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
     # More traffic shows that a GPU is used differently from the others; noise of the shares does not.
     if len(values) > 1 and excess > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
         return JobUsage(most, top)
-    names = [f.name for f in fields(LinkUsage)]
-    return JobUsage(LinkUsage(*(median(getattr(v, name) for v in values) for name in names)), None)
+    return JobUsage(LinkUsage(*map(median, zip(*map(USAGE_VALUES, values), strict=True))), None)
 
 
 def decide_state(

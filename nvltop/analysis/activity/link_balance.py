@@ -7,12 +7,12 @@ its plane lags. The rates are means over a minute, so that bursts do not matter.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.median import median
 from nvltop.model import GpuFrame, Link, RemoteKind, known
 
 SAMPLE_INTERVAL_S: Final = 15.0
@@ -87,14 +87,11 @@ class LinkBalance:
         """Add the counters of a frame, and return the odd links."""
         for g in gpus:
             samples = self._samples.setdefault(g.gpu.uuid, deque(maxlen=MAX_SAMPLES))
-            if (
-                g.links
-                and g.span_s
-                and (not samples or g.span_s[1] - samples[-1].read_s >= SAMPLE_INTERVAL_S)
-            ):
-                self._add(g, samples, g.span_s[1])
+            read_s = g.span_s[1] if g.span_s and g.links else None
+            if read_s is not None and (not samples or read_s - samples[-1].read_s >= SAMPLE_INTERVAL_S):
+                self._add(g, samples, read_s)
                 self._compared[g.gpu.uuid] = _compare(g, samples)
-        return _with_planes([self._compared.get(g.gpu.uuid, _Compared()) for g in gpus])
+        return _with_planes([c for g in gpus if (c := self._compared.get(g.gpu.uuid))])
 
     @staticmethod
     def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
@@ -155,11 +152,9 @@ def _odd_of_kind(
     """Yield the odd links among links of one kind, and add those with traffic to `planes`."""
     read = [k for k in links if k.index in rates]
     found = []
-    for k in read:
-        others = [rates[o.index] for o in read if o is not k]
+    for k, usual in zip(read, medians_of_others([rates[k.index] for k in read]), strict=False):
         speed = k.speed_bytes_per_s
-        if others and known(speed):
-            usual = median(others)
+        if known(speed):
             if usual < MIN_USE * speed:
                 continue
             plane = _plane(k)
@@ -171,6 +166,21 @@ def _odd_of_kind(
                 )
     if len(found) <= max(1, MAX_ODD_LINKS * len(read)):
         yield from found
+
+
+def medians_of_others(values: Sequence[float]) -> list[float]:
+    """Return for each value the median of all other values; empty if there is only one value."""
+    ranked, half = sorted(values), (len(values) - 2) // 2
+    if half < 0:
+        return []
+    odd = len(values) % 2
+    found = []
+    for value in values:
+        # Without the value, every value from its place on moves down by one.
+        place = bisect_left(ranked, value)
+        low, high = (ranked[i + (i >= place)] for i in (half, half + odd))
+        found.append((low + high) / 2)
+    return found
 
 
 def _plane(link: Link) -> str:

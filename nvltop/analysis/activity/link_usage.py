@@ -114,35 +114,23 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     low = base_level(known_shares)
     found = ranges_above(known_shares, max(SILENCE_SHARE * high, MIN_TRAFFIC_SHARE))
     times = _BurstTimes(bounds)
-    kinds: list[tuple[float, float]] = []
-    """Volume and rate of each resolved burst."""
-    rates: list[float] = []
-    """Rates of the inner readings of all resolved bursts; the next three variables are sums over them."""
-    inner_s = tx = rx = 0.0
-    short: list[tuple[int, int]] = []
-    for a, b in found:
-        if b - a < MIN_RESOLVED:
-            short.append((a, b))
-            continue
-        rate = _add_resolved(seconds, known_shares, a, b, low, times)
-        kinds.append((_volume(seconds, known_shares, a, b), rate))
-        inner = slice(a + 1, b - 1)
-        rates += known_shares[inner]
-        inner_s += sum(seconds[inner])
-        tx += sum(map(mul, spans.tx[inner], seconds[inner]))
-        rx += sum(map(mul, spans.rx[inner], seconds[inner]))
+    resolved = [(a, b) for a, b in found if b - a >= MIN_RESOLVED]
+    short = [(a, b) for a, b in found if b - a < MIN_RESOLVED]
+    for a, b in resolved:
+        _add_resolved(seconds, known_shares, a, b, low, times)
+    if short:
+        kinds = [_volume_and_rate(seconds, known_shares, a, b) for a, b in resolved]
+        for a, b in short:
+            _add_short(seconds, known_shares, a, b, kinds, times)
     # A few resolved bursts among many short ones are not representative.
-    mostly_short = len(short) > MOSTLY_SHORT_RATIO * len(kinds)
-    if mostly_short:
-        rates, inner_s, tx, rx = [], 0.0, 0.0, 0.0
-    for a, b in short:
-        _add_short(seconds, known_shares, a, b, kinds, times)
-        if mostly_short:
-            rates += known_shares[a:b]
-            inner_s += sum(seconds[a:b])
-            tx += sum(map(mul, spans.tx[a:b], seconds[a:b]))
-            rx += sum(map(mul, spans.rx[a:b], seconds[a:b]))
-    busy, rate, unresolved = times.busy / read_s, median(rates), times.unresolved / read_s
+    if len(short) > MOSTLY_SHORT_RATIO * len(resolved):
+        inner = [i for a, b in short for i in range(a, b)]
+    else:
+        inner = [i for a, b in resolved for i in range(a + 1, b - 1)]
+    inner_seconds = [seconds[i] for i in inner]
+    inner_s = sum(inner_seconds)
+    busy, unresolved = times.busy / read_s, times.unresolved / read_s
+    rate = median([known_shares[i] for i in inner])
     if unresolved:
         # Similar bursts still show their length if some of them fill a reading.
         estimate = measure_communication(shares, 1.0)
@@ -157,8 +145,8 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         near=min(1.0, times.near / read_s),
         most=min(1.0, times.most / read_s),
         level=rate,
-        tx=tx / inner_s,
-        rx=rx / inner_s,
+        tx=sum(map(mul, [spans.tx[i] for i in inner], inner_seconds)) / inner_s,
+        rx=sum(map(mul, [spans.rx[i] for i in inner], inner_seconds)) / inner_s,
     )
 
 
@@ -168,18 +156,23 @@ def _volume(seconds: Sequence[float], shares: Sequence[float], a: int, b: int) -
     return math.fsum(map(mul, seconds[reach], shares[reach]))
 
 
+def _volume_and_rate(
+    seconds: Sequence[float], shares: Sequence[float], a: int, b: int
+) -> tuple[float, float]:
+    """Return the volume of a resolved burst, and the rate of most of its data."""
+    inner = shares[a + 1 : b - 1]
+    return _volume(seconds, shares, a, b), math.fsum(map(mul, inner, inner)) / sum(inner)
+
+
 def _add_resolved(
     seconds: Sequence[float], shares: Sequence[float], a: int, b: int, low: float, times: _BurstTimes
-) -> float:
-    """Add a burst of three readings or more to `times`, and return the rate of most of its data.
-
-    `low` is the rate between the bursts.
-    """
-    near = times.bounds.near
+) -> None:
+    """Add a burst of three readings or more to `times`; `low` is the rate between the bursts."""
+    near, at = times.bounds.near, times.bounds.at
     inner = shares[a + 1 : b - 1]
     least, most = min(inner), max(inner)
-    # The usual case: all inner readings are at the limit or steady, and are added at once.
-    if least >= times.bounds.at or (
+    # The usual case: all inner readings count alike, and are added at once.
+    if (least >= near and (least >= at or most < at)) or (
         b - a < LONG_BURST and most < near and most - least <= MAX_STEADY_SPREAD * most
     ):
         times.add_known(math.fsum(seconds[a + 1 : b - 1]), least)
@@ -209,7 +202,6 @@ def _add_resolved(
         # The burst may also have begun or ended just inside the reading before or after.
         if 0 <= i < len(shares) and shares[i] > low:
             times.add_known(seconds[i] * min(1.0, (shares[i] - low) / beside), beside)
-    return math.fsum(map(mul, inner, inner)) / sum(inner)
 
 
 def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
