@@ -20,11 +20,12 @@ from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, me
 from nvltop.analysis.activity.overlap import NO_COMPUTE, measure_overlap
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
-from nvltop.analysis.activity.usage_trace import UsageTrace
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
 from nvltop.median import median
+from nvltop.memo import MemoTable
 from nvltop.model import (
     NOT_READ,
     GpuFrame,
@@ -43,10 +44,12 @@ MIN_PAUSE_S: Final = 2.0
 """Silence after which a job without a known step has paused, seconds."""
 PAUSE_FACTOR: Final = 1.2
 """Silence after which a job with a step has paused, as a multiple of the time without traffic per step."""
-MEASURE_INTERVAL_S: Final = 2.0
-"""Time between two measurements of a job, seconds."""
-NEW_JOB_S: Final = 20.0
-"""Age of a job below which it is measured at each evaluation, seconds."""
+MAX_AGE_SHARE: Final = 0.1
+"""Age of a measurement after which a job is measured again, as a share of the window."""
+MIN_CHANGED_S: Final = 2.0
+"""Age of a measurement after which a job whose traffic has changed is measured again, seconds."""
+MIN_CHANGE: Final = 0.05
+"""Difference from the mean traffic above which traffic has changed, as a share of the window's volume."""
 MIN_SILENCE_S: Final = 10.0
 """Silence after which a job is silent, seconds; `MIN_SILENCE_STEPS` must have passed as well."""
 MIN_SILENCE_STEPS: Final = 3.0
@@ -58,7 +61,7 @@ MAX_SPINNING_POWER: Final = 0.35
 NEW_WINDOW_S: Final = 60.0
 """Silence after which new traffic starts a new window, seconds."""
 OVERLAP_INTERVAL_S: Final = 4.0
-"""Time between two measurements of the overlap, seconds."""
+"""Shortest time between two measurements of the overlap, seconds."""
 RESTART_S: Final = 120.0
 """Time with less traffic than before after which a job is evaluated by its new traffic, seconds."""
 SIMILAR_LIMIT: Final = 0.8
@@ -71,6 +74,10 @@ class _JobState:
 
     silence_shares: dict[str, float] = field(default_factory=dict)
     """Share of NCCL max below which a GPU is silent, by UUID."""
+    means: dict[str, float] = field(default_factory=dict)
+    """Mean share of NCCL max as of the last measurement, by UUID."""
+    moved_s: dict[str, float] = field(default_factory=dict)
+    """Volume since the last measurement in seconds at NCCL max, by UUID."""
     active_s: float | None = None
     """Time of the last traffic."""
     scanned_s: float = float("-inf")
@@ -90,6 +97,19 @@ class _JobState:
     last: Judgement | None = None
     """Judgement as of the last traffic."""
 
+    def due(self, end_s: float) -> bool:
+        """Return whether the job should be measured again, with the traffic up to `end_s`."""
+        if self.last is None:
+            return True
+        age_s, window_s = end_s - self.measured_s, self.last.window_s
+        if age_s >= MAX_AGE_SHARE * window_s:
+            return True
+        return age_s >= MIN_CHANGED_S and any(
+            abs(self.moved_s[uuid] - mean * age_s) > MIN_CHANGE * mean * window_s
+            for uuid, mean in self.means.items()
+            if uuid in self.moved_s
+        )
+
 
 class BottleneckEvaluator:
     """Holds the traces of all GPUs, and evaluates the jobs on them."""
@@ -99,9 +119,11 @@ class BottleneckEvaluator:
         self._computed = computed
         self._traces: dict[str, UsageTrace] = {}
         self._jobs: dict[str, _JobState] = {}
+        self._bounds = MemoTable()
+        """`limit_bounds` by GPU UUID."""
 
-    def add(self, span: TrafficSpan, g: GpuFrame) -> None:
-        """Add the traffic of a GPU between two readings."""
+    def add(self, spans: Sequence[TrafficSpan], g: GpuFrame) -> None:
+        """Add the traffic of a GPU between consecutive readings."""
         trace = self._traces.get(g.gpu.uuid)
         if trace is None:
             trace = self._traces[g.gpu.uuid] = UsageTrace()
@@ -109,7 +131,13 @@ class BottleneckEvaluator:
         # Without a published figure for this generation, the speed itself is the only known limit.
         ceiling = share if known(share) else 1.0
         if known(speed):
-            trace.add(span, ceiling * speed, ceiling, limit_bounds(g).near)
+            practical, near = ceiling * speed, self._bounds_of(g).near
+            for span in spans:
+                trace.add(span, practical, ceiling, near)
+
+    def _bounds_of(self, g: GpuFrame) -> LimitBounds:
+        """Return the bounds of a GPU, which change only with its inventory."""
+        return self._bounds.get(g.gpu.uuid, (g.gpu,), lambda: limit_bounds(g))
 
     @property
     def at_limit_s(self) -> dict[str, float]:
@@ -144,10 +172,10 @@ class BottleneckEvaluator:
         self._scan(job, traces, end_s)
         silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
         if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
-            if job.last and end_s - job.measured_s < self._measure_interval_s(job, end_s):
-                return job.last
-            job.measured_s = end_s
-            job.last = self._measure(job, blank, members, traces, end_s)
+            if job.last is None or job.due(end_s):
+                job.measured_s = end_s
+                job.moved_s.clear()
+                job.last = self._measure(job, blank, members, traces, end_s)
             return job.last
         if silent_s is not None and silent_s > RESTART_S and self._continues(members, traces, end_s):
             # The job works on with little traffic: evaluate that traffic from now on.
@@ -164,11 +192,6 @@ class BottleneckEvaluator:
         rest = 1 - last.busy if last and known(last.busy) else 1.0
         return max(PAUSE_FACTOR * rest * period_s, 3 * interval_s)
 
-    @staticmethod
-    def _measure_interval_s(job: _JobState, end_s: float) -> float:
-        """Return the time between two measurements of a job: 0 for a new job."""
-        return 0.0 if end_s - job.began_s < NEW_JOB_S else MEASURE_INTERVAL_S
-
     def _scan(self, job: _JobState, traces: Mapping[str, UsageTrace], end_s: float) -> None:
         """Update the times of the traffic and the pauses of a job."""
         since_s = job.scanned_s
@@ -176,11 +199,11 @@ class BottleneckEvaluator:
         first: float | None = None
         for uuid, trace in traces.items():
             threshold = job.silence_shares.get(uuid, MIN_TRAFFIC_SHARE)
-            spans = trace.between(since_s, end_s)
-            for start_s, seconds, share in zip(spans.starts_s, spans.seconds, spans.shares, strict=True):
-                if share > threshold:
-                    first = start_s if first is None else min(first, start_s)
-                    job.active_s = max(job.active_s or 0.0, start_s + seconds)
+            new = trace.traffic_between(since_s, end_s, threshold)
+            job.moved_s[uuid] = job.moved_s.get(uuid, 0.0) + new.volume_s
+            if new.first_s < new.last_s:
+                first = new.first_s if first is None else min(first, new.first_s)
+                job.active_s = max(job.active_s or 0.0, new.last_s)
         job.scanned_s = end_s
         if first is None:
             return
@@ -208,11 +231,11 @@ class BottleneckEvaluator:
             wanted_s = available_s // period_s * period_s
         start_s = max(oldest_s, end_s - wanted_s)
         by_uuid = {g.gpu.uuid: g for g in members}
-        bounds = limit_bounds(members[0])
+        bounds = self._bounds_of(members[0])
         usages: dict[str, LinkUsage] = {}
         why = ""
         for uuid, trace in traces.items():
-            own = measure_usage(trace.between(start_s, end_s), limit_bounds(by_uuid[uuid]))
+            own = measure_usage(trace.between(start_s, end_s), self._bounds_of(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
             else:
@@ -223,6 +246,7 @@ class BottleneckEvaluator:
             return replace(blank, why=why)
         for uuid, usage in usages.items():
             job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
+            job.means[uuid] = usage.mean
         if seconds < MIN_WATCHED_S:
             return replace(
                 blank,
@@ -233,7 +257,7 @@ class BottleneckEvaluator:
         combined = combine_usage(usages)
         if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
             job.overlap_s = end_s
-            job.overlap = self._overlap(members, traces, usages, start_s, end_s)
+            job.overlap = self._overlap(members, traces, usages, start_s)
         found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members))
         if combined.gpu:
             return replace(found, remote=traces[combined.gpu].remote)
@@ -250,23 +274,24 @@ class BottleneckEvaluator:
         traces: Mapping[str, UsageTrace],
         usages: Mapping[str, LinkUsage],
         start_s: float,
-        end_s: float,
     ) -> Maybe[Overlap]:
-        """Return the overlap of communication and computation over the window."""
-        readings = [
-            (traces[u], compute, min(1.0, own.level) if own.unresolved < own.busy / 2 else RING_LIMIT)
-            for u, own in usages.items()
-            if (compute := self._computed.get(u)) and own.busy
-        ]
+        """Return the overlap of communication and computation since `start_s`."""
+        readings: list[tuple[ComputeSeries, float]] = []
+        for uuid, own in usages.items():
+            compute = self._computed.get(uuid)
+            if compute and own.busy:
+                compute.add_links(traces[uuid])
+                level = min(1.0, own.level) if own.unresolved < own.busy / 2 else RING_LIMIT
+                readings.append((compute, level))
         powers = [p for g in members if known(p := g.gpu.power_limit_w)]
-        return measure_overlap(readings, start_s, end_s, median(powers) if powers else 0.0)
+        return measure_overlap(readings, start_s, median(powers) if powers else 0.0)
 
     def _continues(self, members: Sequence[GpuFrame], traces: Mapping[str, UsageTrace], end_s: float) -> bool:
         """Return whether a job that seems silent continues with little traffic."""
         if _spinning(members):
             return False
         recent = (
-            measure_usage(t.between(end_s - WINDOW_S, end_s), limit_bounds(members[0]))
+            measure_usage(t.between(end_s - WINDOW_S, end_s), self._bounds_of(members[0]))
             for t in traces.values()
         )
         return any(known(r) and r.mean > MIN_TRAFFIC_SHARE for r in recent)

@@ -1,89 +1,82 @@
-"""The compute activity of one GPU over the last minutes, reading by reading.
+"""The compute activity of one GPU over the last 90 seconds, reading by reading.
 
-Pure. Memory: at most `MAX_READINGS` rows of six floats per GPU (49 kB).
+Pure. Memory: 32 bytes per reading (14 kB per GPU at four readings per second).
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from nvltop.analysis.activity.usage_trace import HISTORY_S, UsageTrace
 from nvltop.model import ComputeActivity, Maybe, Missing
 
-MAX_READINGS: Final = 1024
-"""Number of readings kept: four minutes at four per second."""
-_COLUMNS: Final = 6
+TRIM_READINGS: Final = 64
+"""Number of readings after which old readings are removed."""
 
 
-class ComputeReading(NamedTuple):
-    """The compute activity of a GPU between two samples; NaN where not read."""
+class ComputeReadings(NamedTuple):
+    """Consecutive readings as columns, oldest first; NaN where not read."""
 
-    start_s: float
-    """Start, CLOCK_MONOTONIC."""
-    end_s: float
-    """End, CLOCK_MONOTONIC."""
-    sm: float
+    sm: Sequence[float]
     """Activity of the SMs, 0…1; see `ComputeActivity`."""
-    tensor: float
+    tensor: Sequence[float]
     """Activity of the tensor cores, 0…1."""
-    dram: float
-    """Activity of the memory interface, 0…1."""
-    power_w: float
-    """Power draw at the end."""
+    power_w: Sequence[float]
+    """Power draw at the end of each reading."""
+    links: Sequence[float]
+    """Mean share of NCCL max on the links meanwhile; the newest readings may not have one yet."""
 
 
 class ComputeSeries:
     """The newest readings of one GPU, all from the same source."""
 
-    __slots__ = ("_next", "_rows", "source")
+    __slots__ = ("_columns", "_ends_s", "_starts_s", "source")
 
     def __init__(self) -> None:
         self.source = ""
         """`ComputeActivity.source` of the readings."""
-        self._rows = array("d")
-        self._next = 0
-        """Index of the row that the next reading replaces, once the series is full."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._starts_s, self._ends_s = array("d"), array("d")
+        self._columns = tuple(array("f") for _ in ComputeReadings._fields)
 
     def __len__(self) -> int:
-        return len(self._rows) // _COLUMNS
+        return len(self._ends_s)
 
     def add(self, start_s: float, end_s: float, data: ComputeActivity) -> None:
-        """Add a reading, unless it is older than the newest one or empty."""
-        newest = self.newest
-        if not end_s > start_s or (newest and end_s <= newest.end_s):
+        """Add a reading between two times (CLOCK_MONOTONIC), unless it is empty or older than the newest."""
+        ends_s = self._ends_s
+        if not end_s > start_s or (ends_s and end_s <= ends_s[-1]):
             return
         if data.source != self.source:
-            self._rows, self._next, self.source = array("d"), 0, data.source
-        values = (_number(v) for v in (data.sm, data.tensor, data.dram, data.power_w))
-        row = array("d", (start_s, end_s, *values))
-        if len(self) < MAX_READINGS:
-            self._rows.extend(row)
-        else:
-            at = self._next * _COLUMNS
-            self._rows[at : at + _COLUMNS] = row
-            self._next = (self._next + 1) % MAX_READINGS
+            self._clear()
+            self.source, ends_s = data.source, self._ends_s
+        self._starts_s.append(start_s)
+        ends_s.append(end_s)
+        sm, tensor, power_w, _ = self._columns
+        sm.append(_number(data.sm))
+        tensor.append(_number(data.tensor))
+        power_w.append(_number(data.power_w))
+        if len(ends_s) % TRIM_READINGS == 0:
+            old = bisect_left(ends_s, end_s - HISTORY_S)
+            for column in (self._starts_s, ends_s, *self._columns):
+                del column[:old]
 
-    @property
-    def newest(self) -> ComputeReading | None:
-        """The newest reading, or None if there is none."""
-        return self._row(len(self) - 1) if len(self) else None
+    def add_links(self, trace: UsageTrace) -> None:
+        """Add the mean share on the links of each reading for which all of the traffic was read."""
+        links = self._columns[-1]
+        for i in range(len(links), bisect_right(self._ends_s, trace.newest_s)):
+            links.append(trace.mean_share(self._starts_s[i], self._ends_s[i]))
 
-    def since(self, start_s: float) -> list[ComputeReading]:
-        """Return the readings that end after `start_s` (CLOCK_MONOTONIC), oldest first."""
-        found = []
-        for age in range(len(self) - 1, -1, -1):
-            row = self._row(age)
-            if row.end_s <= start_s:
-                break
-            found.append(row)
-        found.reverse()
-        return found
-
-    def _row(self, number: int) -> ComputeReading:
-        """Return the reading `number`, counted from 0 for the oldest."""
-        at = (self._next + number) % len(self) * _COLUMNS
-        return ComputeReading(*self._rows[at : at + _COLUMNS])
+    def since(self, start_s: float) -> ComputeReadings:
+        """Return the readings that end after `start_s` (CLOCK_MONOTONIC)."""
+        first = bisect_right(self._ends_s, start_s)
+        return ComputeReadings(*(column[first:] for column in self._columns))
 
 
 def _number(value: Maybe[float]) -> float:

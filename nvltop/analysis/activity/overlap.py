@@ -3,16 +3,18 @@
 Pure. Readings do not begin and end with the bursts. Each compute reading is therefore plotted against the
 share of its time in which the links were busy; a straight line through all points gives the activity with
 idle and with busy links. NVML counts the SMs that move the data as busy, so tensor cores are a better
-indicator than SMs. Power is the weakest: it only drops if the GPU waits.
+indicator than SMs. Power is the weakest: it only drops if the GPU waits. `ComputeSeries` computes the use of
+the links during a reading once, when its traffic has been read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from operator import mul
 from typing import Final
 
 from nvltop.analysis.activity.compute_series import ComputeSeries
-from nvltop.analysis.activity.usage_trace import UsageTrace, mean_between
 from nvltop.model import Maybe, Missing, Overlap
 
 MIN_READINGS: Final = 24
@@ -37,61 +39,56 @@ TOO_FEW: Final = Missing("compute activity was not read for long enough")
 NO_WORK: Final = Missing("its GPUs compute too little to compare")
 
 
-class _LineFit:
-    """A least-squares line through points."""
+Points = Sequence[tuple[Sequence[float], Sequence[float]]]
+"""Columns of x and y, NaN where not read; y may have values at its end that have no x."""
 
-    def __init__(self) -> None:
-        self.n = 0
-        self.x = self.y = self.xx = self.xy = 0.0
 
-    def add(self, x: float, y: float) -> None:
-        """Add a point."""
-        self.n += 1
-        self.x += x
-        self.y += y
-        self.xx += x * x
-        self.xy += x * y
-
-    def ends(self) -> tuple[float, float] | None:
-        """Return the values of the line at 0 and 1; None if the points do not determine it."""
-        if self.n < MIN_READINGS:
-            return None
-        x, y = self.x / self.n, self.y / self.n
-        variance = self.xx / self.n - x * x
-        if variance < MIN_VARIANCE:
-            return None
-        slope = (self.xy / self.n - x * y) / variance
-        return max(0.0, y - slope * x), max(0.0, y + slope * (1 - x))
+def _line_ends(points: Points) -> tuple[float, float] | None:
+    """Return the values at 0 and 1 of a least-squares line; None if the points do not determine it."""
+    n = 0
+    x = y = xx = xy = 0.0
+    for xs, ys in points:
+        ys = ys[: len(xs)]
+        if math.isnan(sum(xs) + sum(ys)):
+            pairs = [(a, b) for a, b in zip(xs, ys, strict=True) if a == a and b == b]
+            xs, ys = [a for a, _ in pairs], [b for _, b in pairs]
+        n += len(xs)
+        x += sum(xs)
+        y += sum(ys)
+        xx += sum(map(mul, xs, xs))
+        xy += sum(map(mul, xs, ys))
+    if n < MIN_READINGS:
+        return None
+    x, y = x / n, y / n
+    variance = xx / n - x * x
+    if variance < MIN_VARIANCE:
+        return None
+    slope = (xy / n - x * y) / variance
+    return max(0.0, y - slope * x), max(0.0, y + slope * (1 - x))
 
 
 def measure_overlap(
-    gpus: Iterable[tuple[UsageTrace, ComputeSeries, float]],
-    start_s: float,
-    end_s: float,
-    power_limit_w: float,
+    gpus: Iterable[tuple[ComputeSeries, float]], start_s: float, power_limit_w: float
 ) -> Maybe[Overlap]:
-    """Compare the compute activity of a job's GPUs with and without traffic.
+    """Compare the compute activity of a job's GPUs since `start_s` with and without traffic.
 
-    `gpus` holds the trace, the compute readings and the burst level (share of NCCL max) of each GPU.
+    `gpus` holds the compute readings and the burst level (share of NCCL max) of each GPU.
     """
-    tensor, sm, power = _LineFit(), _LineFit(), _LineFit()
+    tensor: list[tuple[Sequence[float], Sequence[float]]] = []
+    sm: list[tuple[Sequence[float], Sequence[float]]] = []
+    power: list[tuple[Sequence[float], Sequence[float]]] = []
     seen = 0
-    for trace, compute, rate in gpus:
+    for compute, rate in gpus:
         readings = compute.since(start_s)
-        if not readings or rate <= 0:
+        if rate <= 0:
             continue
-        spans = trace.between(start_s - 2.0, end_s + 2.0)
-        seen += len(readings)
-        for read in readings:
-            share = mean_between(spans, read.start_s, read.end_s)
-            if share != share:
-                continue
-            x = min(1.0, share / rate)
-            # Utilisation samples count a GPU that only moves data or waits as busy, so they are not used.
-            units = ((tensor, read.tensor), (sm, read.sm)) if compute.source == GPM_SOURCE else ()
-            for line, y in (*units, (power, read.power_w)):
-                if y == y:
-                    line.add(x, y)
+        seen += len(readings.sm)
+        busy = [1.0 if share >= rate else share / rate for share in readings.links]
+        # Utilisation samples count a GPU that only moves data or waits as busy, so they are not used.
+        if compute.source == GPM_SOURCE:
+            tensor.append((busy, readings.tensor))
+            sm.append((busy, readings.sm))
+        power.append((busy, readings.power_w))
     if not seen:
         return NO_COMPUTE
     if seen < MIN_READINGS:
@@ -99,21 +96,21 @@ def measure_overlap(
     return _compare(tensor, sm, power, power_limit_w)
 
 
-def _compare(tensor: _LineFit, sm: _LineFit, power: _LineFit, power_limit_w: float) -> Maybe[Overlap]:
+def _compare(tensor: Points, sm: Points, power: Points, power_limit_w: float) -> Maybe[Overlap]:
     """Return the overlap from the best indicator: tensor cores, then SMs, then power."""
     separable = False
-    if ends := tensor.ends():
+    if ends := _line_ends(tensor):
         separable = True
         otherwise, busy = ends
         if otherwise >= MIN_TENSOR_ACTIVITY:
             return Overlap("tensor cores", busy, otherwise, _clip(1 - busy / otherwise))
-    if ends := sm.ends():
+    if ends := _line_ends(sm):
         separable = True
         otherwise, busy = ends
         if otherwise >= MIN_SM_ACTIVITY:
             exposed = _clip((otherwise - busy) / (otherwise - NCCL_SM_ACTIVITY))
             return Overlap("SMs", busy, otherwise, exposed)
-    if (ends := power.ends()) and power_limit_w > 0:
+    if (ends := _line_ends(power)) and power_limit_w > 0:
         separable = True
         otherwise, busy = ends
         if busy < MAX_POWER_RATIO * otherwise:

@@ -108,7 +108,7 @@ class ActivityTracker:
         """Links that carry less than comparable links."""
         self._bottleneck = BottleneckEvaluator(self.computed)
         self._traffic = TrafficStore()
-        self._pending: list[tuple[str, TrafficSpan]] = []
+        self._pending: dict[str, list[TrafficSpan]] = {}
         """Spans since the last evaluation, by GPU."""
         self._gauges: dict[str, GaugeHistory] = {}
         self._jobs: dict[str, _TrackedJob] = {}
@@ -121,11 +121,14 @@ class ActivityTracker:
         """Add the traffic of a GPU between two readings; `interval_s` is the requested interval."""
         if not self._traffic.cell_s:
             self._traffic.cell_s = interval_s
-        self._pending.append((uuid, span))
+        self._pending.setdefault(uuid, []).append(span)
 
     def add_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
         """Add the compute activity of a GPU between two times (CLOCK_MONOTONIC)."""
-        self.computed.setdefault(uuid, ComputeSeries()).add(start_s, end_s, data)
+        series = self.computed.get(uuid)
+        if series is None:
+            series = self.computed[uuid] = ComputeSeries()
+        series.add(start_s, end_s, data)
 
     @property
     def at_limit_s(self) -> dict[str, float]:
@@ -149,8 +152,10 @@ class ActivityTracker:
                 tracked.step_tracker, tracked.activity = StepTracker(), None
         self.imbalances = self._link_balance.update(gpus)
         self._nic_usage.add(nics, now_s)
-        for g in gpus:
-            self._gauges.setdefault(g.gpu.uuid, GaugeHistory()).add(g, now_s)
+        for uuid, g in frames.items():
+            if uuid not in self._gauges:
+                self._gauges[uuid] = GaugeHistory()
+            self._gauges[uuid].add(g, now_s)
         self.rank_grouping.update(
             jobs, gpus, matrix, self._traffic.busier_direction, self._traffic.cell_s, now_s
         )
@@ -171,10 +176,10 @@ class ActivityTracker:
 
     def _add_pending(self, frames: Mapping[str, GpuFrame]) -> None:
         """Add the pending spans to the series and to the bottleneck evaluation."""
-        for uuid, span in self._pending:
+        for uuid, spans in self._pending.items():
             if uuid in frames:
-                self._bottleneck.add(span, frames[uuid])
-        self._traffic.add(self._pending)
+                self._bottleneck.add(spans, frames[uuid])
+            self._traffic.add(uuid, spans)
         self._pending.clear()
 
     def _groups(
@@ -211,12 +216,14 @@ class ActivityTracker:
             return
         if not (end := self._traffic.end(group.gpus)):
             return
-        count = max(2, round(SCANNED_S / cell_s))
-        cells = [s.cells_before(end, count) for s in self._traffic.series(group.gpus).values()]
-        for k in range(count):
-            if sum(tx[k] + rx[k] for tx, rx in cells if tx[k] == tx[k]) > tracked.silence_bytes_per_s:
-                at_s = (end - count + k + 1) * cell_s
-                tracked.active_s = at_s if tracked.active_s is None else max(tracked.active_s, at_s)
+        all_series = self._traffic.series(group.gpus).values()
+        for cell in range(end - 1, end - 1 - max(2, round(SCANNED_S / cell_s)), -1):
+            at_s = (cell + 1) * cell_s
+            if tracked.active_s is not None and at_s <= tracked.active_s:
+                break
+            if sum(s.moved_bytes_per_s(cell) for s in all_series) > tracked.silence_bytes_per_s:
+                tracked.active_s = at_s
+                break
         if tracked.active_s is not None:
             # Up to the newest reading: a gap in the readings is not a silence of the job.
             tracked.step_tracker.set_silence(max(0.0, end * cell_s - tracked.active_s))

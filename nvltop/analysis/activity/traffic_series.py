@@ -74,16 +74,18 @@ class TrafficSeries:
         self._clear_up_to(int(span.end_s // cell_s))
         if span.tx_bytes_per_s != span.tx_bytes_per_s or span.rx_bytes_per_s != span.rx_bytes_per_s:
             return
-        start_s = max(span.start_s, (self.newest - size + 1) * cell_s)
+        start_s, end_s = max(span.start_s, (self.newest - size + 1) * cell_s), span.end_s
         cell = int(start_s // cell_s)
         self.oldest = cell if self.oldest is None else min(self.oldest, cell)
-        while cell * cell_s < span.end_s:
-            seconds = min(span.end_s, (cell + 1) * cell_s) - max(start_s, cell * cell_s)
+        while start_s < end_s:
+            cell_end_s = (cell + 1) * cell_s
+            seconds = min(end_s, cell_end_s) - start_s
             if seconds > 0:
                 i = cell % size
                 self._tx[i] += span.tx_bytes_per_s * seconds
                 self._rx[i] += span.rx_bytes_per_s * seconds
                 self._seconds[i] += seconds
+                start_s = cell_end_s
             cell += 1
 
     def _clear_up_to(self, cell: int) -> None:
@@ -92,6 +94,13 @@ class TrafficSeries:
             i = c % self._size
             self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
         self.newest = max(self.newest, cell)
+
+    def moved_bytes_per_s(self, cell: int) -> float:
+        """Return the sum of TX and RX of one of the newest `size` cells; 0 where not read."""
+        i = cell % self._size
+        seconds = self._seconds[i]
+        there = seconds > self.cell_s / 2 and self.newest - self._size < cell <= self.newest
+        return (self._tx[i] + self._rx[i]) / seconds if there else 0.0
 
     def cells_before(self, end: int, count: int) -> tuple[list[float], list[float]]:
         """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.

@@ -25,12 +25,12 @@ class TrafficStore:
         """Length of a cell; 0 until the first span."""
         self._series: dict[str, TrafficSeries] = {}
 
-    def add(self, spans: Iterable[tuple[str, TrafficSpan]]) -> None:
-        """Add spans by GPU UUID. Adding many at once is cheaper than one by one."""
-        for uuid, span in spans:
-            series = self._series.get(uuid)
-            if series is None:
-                series = self._series[uuid] = TrafficSeries(self.cell_s)
+    def add(self, uuid: str, spans: Iterable[TrafficSpan]) -> None:
+        """Add spans of one GPU, oldest first."""
+        series = self._series.get(uuid)
+        if series is None:
+            series = self._series[uuid] = TrafficSeries(self.cell_s)
+        for span in spans:
             series.add(span)
 
     def fit_cells(self, interval_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""The NVLink traffic of one GPU over the last two minutes, span by span, as a share of NCCL max.
+"""The NVLink traffic of one GPU over the last 90 seconds, span by span, as a share of NCCL max.
 
 Shares are those of the most used links and the busier direction. On boards without NVSwitches the links to
 each remote GPU are a limit of their own: a ring may fill two of twelve links while the GPU's mean is low.
@@ -7,13 +7,14 @@ each remote GPU are a limit of their own: a ring may fill two of twelve links wh
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from typing import Final, NamedTuple
 
 from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
 
-HISTORY_S: Final = 130.0
-"""Length of the trace, seconds: two periods of the longest step (60 s), and some slack."""
+HISTORY_S: Final = 90.0
+"""Length of the trace, seconds: the longest window of whole steps (two of 40 s), and some slack."""
 
 TRIM_SPANS: Final = 64
 """Number of spans after which old spans are removed."""
@@ -43,13 +44,36 @@ class UsageSpans(NamedTuple):
     """Bytes/s received over all links of the GPU."""
 
 
-class UsageTrace:
-    """The spans of one GPU, newest last."""
+class NewTraffic(NamedTuple):
+    """The traffic of a GPU in a short time, such as since the last evaluation."""
 
-    __slots__ = ("_pending_s", "_spans", "at_limit_s", "newest_s", "oldest_s", "remotes")
+    first_s: float
+    """Start of the first span with traffic (CLOCK_MONOTONIC); infinite without traffic."""
+    last_s: float
+    """End of the last span with traffic; minus infinity without traffic."""
+    volume_s: float
+    """Volume of all spans, in seconds at NCCL max."""
+
+
+class UsageTrace:
+    """The spans of one GPU, newest last, in packed columns."""
+
+    __slots__ = (
+        "_pending_s",
+        "_rx",
+        "_seconds",
+        "_shares",
+        "_starts_s",
+        "_tx",
+        "at_limit_s",
+        "newest_s",
+        "oldest_s",
+        "remotes",
+    )
 
     def __init__(self) -> None:
-        self._spans = UsageSpans([], [], [], [], [])
+        self._starts_s, self._seconds, self._shares = array("d"), array("d"), array("d")
+        self._tx, self._rx = array("f"), array("f")
         self.at_limit_s = 0.0
         """Seconds at or near the limit since the start of the monitor."""
         self.newest_s = self.oldest_s = -math.inf
@@ -72,17 +96,18 @@ class UsageTrace:
             share = max(share, self._add_peer(peer, seconds, ceiling))
         if share != share or span.rx_bytes_per_s != span.rx_bytes_per_s:
             share = math.nan
-        spans = self._spans
-        if not spans.starts_s:
+        if not self._starts_s:
             self.oldest_s = span.start_s
         self._count(seconds, share, near)
-        values = (span.start_s, seconds, share, span.tx_bytes_per_s, span.rx_bytes_per_s)
-        for column, value in zip(spans, values, strict=True):
-            column.append(value)
+        self._starts_s.append(span.start_s)
+        self._seconds.append(seconds)
+        self._shares.append(share)
+        self._tx.append(span.tx_bytes_per_s)
+        self._rx.append(span.rx_bytes_per_s)
         self.newest_s = span.end_s
-        if len(spans.starts_s) % TRIM_SPANS == 0:
-            old = bisect_left(spans.starts_s, span.end_s - HISTORY_S)
-            for column in spans:
+        if len(self._starts_s) % TRIM_SPANS == 0:
+            old = bisect_left(self._starts_s, span.end_s - HISTORY_S)
+            for column in (self._starts_s, self._seconds, self._shares, self._tx, self._rx):
                 del column[:old]
 
     def _add_peer(self, peer: PeerTraffic, seconds: float, ceiling: float) -> float:
@@ -100,7 +125,7 @@ class UsageTrace:
 
         A span next to one at the limit contains the edge of a burst, and counts in part.
         """
-        before = self._spans.shares[-1] if self._spans.shares else 0.0
+        before = self._shares[-1] if self._shares else 0.0
         if share >= near:
             self.at_limit_s += seconds
             if self._pending_s and before == before:
@@ -112,32 +137,47 @@ class UsageTrace:
         else:
             self._pending_s = seconds
 
-    def between(self, start_s: float, end_s: float) -> UsageSpans:
-        """Return the spans whose centre lies between two times."""
-        spans = self._spans
-        starts_s, seconds = spans.starts_s, spans.seconds
+    def _indices(self, start_s: float, end_s: float) -> tuple[int, int]:
+        """Return the indices of the first span whose centre lies between two times, and after the last."""
+        starts_s, seconds = self._starts_s, self._seconds
         first, last = bisect_left(starts_s, start_s), bisect_left(starts_s, end_s)
         if first and starts_s[first - 1] + seconds[first - 1] / 2 >= start_s:
             first -= 1
         while last > first and starts_s[last - 1] + seconds[last - 1] / 2 > end_s:
             last -= 1
-        return UsageSpans(*(column[first:last] for column in spans))
+        return first, last
+
+    def between(self, start_s: float, end_s: float) -> UsageSpans:
+        """Return the spans whose centre lies between two times."""
+        first, last = self._indices(start_s, end_s)
+        columns = (self._starts_s, self._seconds, self._shares, self._tx, self._rx)
+        return UsageSpans(*(column[first:last].tolist() for column in columns))
+
+    def traffic_between(self, start_s: float, end_s: float, threshold: float) -> NewTraffic:
+        """Return the traffic between two times; spans with a share up to `threshold` are without traffic."""
+        first_s, last_s, volume_s = math.inf, -math.inf, 0.0
+        for i in range(*self._indices(start_s, end_s)):
+            share, seconds = self._shares[i], self._seconds[i]
+            if share == share:
+                volume_s += share * seconds
+            if share > threshold:
+                first_s, last_s = min(first_s, self._starts_s[i]), self._starts_s[i] + seconds
+        return NewTraffic(first_s, last_s, volume_s)
+
+    def mean_share(self, start_s: float, end_s: float) -> float:
+        """Return the mean share between two times; NaN if less than 90 % of the time was read."""
+        starts_s, seconds = self._starts_s, self._seconds
+        i, count = bisect_right(starts_s, start_s) - 1, len(starts_s)
+        total = covered = 0.0
+        while 0 <= i < count and (begin_s := starts_s[i]) < end_s:
+            shared_s = min(end_s, begin_s + seconds[i]) - max(start_s, begin_s)
+            if shared_s > 0:
+                total += self._shares[i] * shared_s
+                covered += shared_s
+            i += 1
+        return total / covered if covered >= 0.9 * (end_s - start_s) else math.nan
 
     @property
     def remote(self) -> str | None:
         """UUID of the GPU at the other end of the most used links; None behind NVSwitches."""
         return max(self.remotes, key=self.remotes.__getitem__, default=None)
-
-
-def mean_between(spans: UsageSpans, start_s: float, end_s: float) -> float:
-    """Return the mean share between two times; NaN if less than 90 % of the time was read."""
-    i = bisect_right(spans.starts_s, start_s) - 1
-    total = covered = 0.0
-    while 0 <= i < len(spans.starts_s) and spans.starts_s[i] < end_s:
-        begin = spans.starts_s[i]
-        seconds = min(end_s, begin + spans.seconds[i]) - max(start_s, begin)
-        if seconds > 0:
-            total += spans.shares[i] * seconds
-            covered += seconds
-        i += 1
-    return total / covered if covered >= 0.9 * (end_s - start_s) else math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.agreement import contradictions
 
 from .corpus import HEAD, drawn, named, table
+from .patterns import Drawn
 from .simulated import Node, outcome, state_of
 
 DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
@@ -83,3 +85,20 @@ def test_the_seconds_at_the_limit_are_counted():
         assert seconds == pytest.approx(0.5 * job.seconds, rel=0.04)
     light = next(j for j in CORPUS if j.name == "constant 10% of NCCL max")
     assert {seconds for _, seconds in Node(light).run().at_limit_s} == {0.0}
+
+
+def test_a_measurement_is_a_tenth_of_its_window_old_and_less_if_the_traffic_changes():
+    flow = Drawn()
+    for start in range(0, 150, 2):
+        flow.burst(float(start), 0.6 if start < 90 else 1.8, 0.96)
+    base = next(j for j in CORPUS if j.name == "ring, 2 s steps, 30% at the limit")
+    node = Node(replace(base, sent=[flow] * 4, seconds=70.0))
+    node.run()
+    changed = []
+    for second in range(70, 110):
+        before = node.monitor.frame().judgements[0].busy
+        if node.run(1.0).judgements[0].busy != before:
+            changed.append(second)
+    steady, later = [s for s in changed if s < 90], [s for s in changed if 92 <= s < 106]
+    assert {b - a for a, b in pairwise(steady)} <= {6, 7}
+    assert all(b - a <= 3 for a, b in pairwise(later))
