@@ -62,25 +62,37 @@ def split_by_traffic(group: GpuGroup, values: Mapping[str, Sequence[float]]) -> 
     return [GpuGroup(f"traffic:{members[0]}", None, tuple(members)) for members in parts]
 
 
-def merge_similar(values: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return at most `MAX_CHANNELS` sums of similar series; stages of a pipeline stay separate."""
-    sums: list[list[float]] = []
-    deviations: list[list[float]] = []
-    for own in values:
+def similar_series(values: Sequence[Sequence[float]]) -> list[list[int]]:
+    """Return at most `MAX_CHANNELS` groups of similar series by index; stages of a pipeline stay separate."""
+    groups: list[list[int]] = []
+    first: list[tuple[list[float], float]] = []
+    """Deviation and energy of the first series of each group."""
+    for i, own in enumerate(values):
         deviation = _deviation(own)
-        correlations = [correlation(deviation, other) for other in deviations]
-        best = max(range(len(sums)), key=lambda i: correlations[i], default=-1)
-        if best >= 0 and (correlations[best] >= SAME_CHANNEL_CORRELATION or len(sums) == MAX_CHANNELS):
-            sums[best] = [a + b for a, b in zip(sums[best], own, strict=True)]
+        energy = sum(map(mul, deviation, deviation))
+        correlations = [_correlation(deviation, other, energy * squares) for other, squares in first]
+        best = max(range(len(groups)), key=correlations.__getitem__, default=-1)
+        if best >= 0 and (correlations[best] >= SAME_CHANNEL_CORRELATION or len(groups) == MAX_CHANNELS):
+            groups[best].append(i)
         else:
-            sums.append(list(own))
-            deviations.append(deviation)
-    return sums
+            groups.append([i])
+            first.append((deviation, energy))
+    return groups
+
+
+def sum_channels(values: Sequence[Sequence[float]], groups: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Return the sum of the series of each group; `groups` are those of `similar_series`."""
+    return [[sum(column) for column in zip(*(values[i] for i in g), strict=True)] for g in groups]
 
 
 def correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the correlation of two series with mean 0; 1 if one of them is constant."""
-    norm = math.sqrt(sum(map(mul, a, a)) * sum(map(mul, b, b)))
+    return _correlation(a, b, sum(map(mul, a, a)) * sum(map(mul, b, b)))
+
+
+def _correlation(a: Sequence[float], b: Sequence[float], energies: float) -> float:
+    """Return the correlation of two series; `energies` is the product of their energies."""
+    norm = math.sqrt(energies)
     return sum(map(mul, a, b)) / norm if norm > 0 else 1.0
 
 

@@ -37,11 +37,14 @@ SAME_PERIOD: Final = 0.08
 MAX_MISSES: Final = 3
 """Consecutive analyses without the period after which it is dropped."""
 SETTLED_COUNT: Final = 10
-"""Confirmations after which a period is not merely a part of a longer one."""
-STEADY_COUNT: Final = 30
-"""Confirmations after which only the newest periods are analysed, while these match."""
+"""Confirmations after which a period is not merely a part of a longer one, and only the newest periods are
+analysed while these match."""
 FULL_CHECK_S: Final = 60.0
-"""Time between two analyses of the full window for a steady period, seconds."""
+"""Longest time between two analyses of the full window for a settled period, seconds."""
+FULL_CHECK_SHARE: Final = 0.25
+"""Share of the full window that must be new before a settled period is compared with it again."""
+RETRY_SHARE: Final = 0.05
+"""Share of the full window that must be new before it is searched again, if it had no period."""
 DRIFT_FROM_S: Final = 60.0
 """Age of the newest confirmation that the drift is relative to, seconds."""
 DRIFT_TO_S: Final = 600.0
@@ -80,12 +83,16 @@ class StepTracker:
     """Consecutive analyses that did not confirm the period."""
     _confirmed: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMATIONS))
     """Time and length of each confirmed estimate."""
+    _drift: Maybe[float] = NOT_LONG_ENOUGH
+    """Relative change of the period against the minutes before its last confirmation."""
     _pauses: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_PAUSES))
     """Lengths of the last pauses, seconds."""
     _silent_s: float = 0.0
     """Length of the current silence, seconds."""
     _full_check_s: float = 0.0
     """Time of the last analysis of the full window."""
+    _full_length_s: float = 0.0
+    """Length of the full window then, seconds."""
     doubted: bool = False
     """Whether the newest part did not match, so that the full window must be analysed."""
 
@@ -105,10 +112,13 @@ class StepTracker:
         return self._period is not None and self._silent_s > 2 * self._period.period_s
 
     def wanted_s(self, now_s: float) -> float:
-        """Return the length of the newest traffic that `update` needs; infinite for the full window."""
-        period = self._period
-        steady = len(self._confirmed) >= STEADY_COUNT and not (self._misses or self.doubted or self.stopped)
-        if period is None or not steady or now_s - self._full_check_s >= FULL_CHECK_S:
+        """Return the length of the newest traffic that `update` needs: 0 for none, infinite for all."""
+        period, checked_s = self._period, now_s - self._full_check_s
+        if period is None:
+            searched = not self._candidate and checked_s < RETRY_SHARE * self._full_length_s
+            return 0.0 if searched else math.inf
+        steady = self.settled and not (self._misses or self.doubted or self.stopped)
+        if not steady or checked_s >= min(FULL_CHECK_S, FULL_CHECK_SHARE * self._full_length_s):
             return math.inf
         if now_s - self._confirmed[-1][0] < period.period_s:
             return 0.0
@@ -134,6 +144,7 @@ class StepTracker:
         else:
             found = _estimate_current(channels, cell_s)
             self._full_check_s, self.doubted = now_s, False
+            self._full_length_s = len(channels[0]) * cell_s if channels else 0.0
         if known(found) and self._period and _same(found, self._period):
             self._confirm(found, now_s)
         elif known(found) and self._candidate and _same(found, self._candidate):
@@ -146,6 +157,9 @@ class StepTracker:
         """Make an estimate the current period."""
         self._period, self._candidate, self._misses = found, None, 0
         self._confirmed.append((now_s, found.period_s))
+        before = [p for t, p in self._confirmed if DRIFT_FROM_S <= now_s - t <= DRIFT_TO_S]
+        enough = len(before) >= MIN_DRIFT_PERIODS
+        self._drift = found.period_s / median(before) - 1 if enough else NOT_LONG_ENOUGH
 
     def _miss(self, found: Maybe[PeriodEstimate]) -> None:
         """Count an analysis without the period; drop the period after several, or if it is not settled."""
@@ -155,7 +169,7 @@ class StepTracker:
             self._period = None
             self._why = found if isinstance(found, Missing) else NOT_LONG_ENOUGH
 
-    def step_period(self, now_s: float, exact: bool) -> Maybe[StepPeriod]:
+    def step_period(self, exact: bool) -> Maybe[StepPeriod]:
         """Return the step period; `exact` says that no other job uses the same GPUs."""
         period = self._period
         if period is None:
@@ -173,12 +187,7 @@ class StepTracker:
         after_s = max(
             STOPPED_S, STOPPED_PERIODS * period.period_s, PAUSE_FACTOR * max(self._pauses, default=0.0)
         )
-        return StepPeriod(period.period_s, confidence, self._drift(now_s, period), self._silent_s, after_s)
-
-    def _drift(self, now_s: float, period: PeriodEstimate) -> Maybe[float]:
-        """Return the relative change of the period against the minutes before."""
-        before = [p for t, p in self._confirmed if DRIFT_FROM_S <= now_s - t <= DRIFT_TO_S]
-        return period.period_s / median(before) - 1 if len(before) >= MIN_DRIFT_PERIODS else NOT_LONG_ENOUGH
+        return StepPeriod(period.period_s, confidence, self._drift, self._silent_s, after_s)
 
 
 def _same(a: PeriodEstimate, b: PeriodEstimate) -> bool:

@@ -29,7 +29,7 @@ from nvltop.analysis.activity.other_limits import (
 from nvltop.analysis.activity.rank_grouping import RankGrouping
 from nvltop.analysis.activity.ranks import find_straggler, lateness
 from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
-from nvltop.analysis.activity.traffic_series import TrafficSpan
+from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 from nvltop.analysis.activity.traffic_store import TrafficStore, busier
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.median import median
@@ -82,6 +82,9 @@ class _TrackedJob:
     """Rate of all its GPUs together below which the job is silent; 0 until it is known."""
     active_s: float | None = None
     """CLOCK_MONOTONIC of the last traffic."""
+    channels: list[list[int]] = field(default_factory=list)
+    """Directions of `channel_gpus` with similar traffic, as of the last analysis of the full window."""
+    channel_gpus: tuple[str, ...] = ()
     activity: Activity | None = None
     other_limits: OtherLimits = NO_OTHER_LIMITS
     """What bounds the job besides NVLink, as of the last analysis."""
@@ -171,7 +174,7 @@ class ActivityTracker:
         judged = {g.key: self._judgement(g, frames, now_s, interval_s) for g in (*grouped, *alone)}
         self.judgements = tuple(judged.values())
         self.activities = tuple(
-            a for group in grouped if (a := self._current_activity(group, judged[group.key], now_s))
+            a for group in grouped if (a := self._current_activity(group, judged[group.key]))
         )
 
     def _add_pending(self, frames: Mapping[str, GpuFrame]) -> None:
@@ -247,36 +250,42 @@ class ActivityTracker:
                         step_tracker.update((), cell_s, now_s)
                     return
                 end = ceil((tracked.active_s + MIN_PAUSE_S) / cell_s)
-        size = next(iter(series.values())).size
-        available = end - min((s.oldest for s in series.values() if s.oldest is not None), default=end)
         wanted_s = step_tracker.wanted_s(now_s)
         complete = wanted_s == inf
-        count = size if complete else ceil(max(wanted_s, _window_s(step_tracker.period_s)) / cell_s)
-        count = max(0, min(count, size - 1, available))
-        cells = {uuid: s.cells_before(end, count) for uuid, s in series.items()}
-        first = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in cells.values())
-        cells = {uuid: (tx[first:], rx[first:]) for uuid, (tx, rx) in cells.items()}
-        rates = busier(cells)
+        least = self._least_traffic(series, frames)
+        if complete and all(s.stays_below(least) for s in series.values()):
+            tracked.activity = None
+            return
+        length_s = inf if complete else max(wanted_s, _window_s(step_tracker.period_s))
+        cells = _newest_cells(series, end, length_s)
+        directions = [own for both in cells.values() for own in both]
         if complete:
-            seen_s = (count - first) * cell_s
+            seen_s = len(directions[0]) * cell_s
             if (
                 group.key.startswith("links:")
                 and len(group.gpus) > MIN_SPLIT_GPUS
                 and seen_s >= SHARE_WINDOW_S
             ):
                 # No job is known: the traffic may be that of several.
-                self._split[group.key] = gpu_groups.split_by_traffic(group, rates)
-            speeds = [speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)]
-            top = max((v for own in rates.values() for v in own if v == v), default=0.0)
-            if seen_s < MIN_WATCHED_S or top <= MIN_TRAFFIC_SHARE * max(speeds, default=0.0):
+                self._split[group.key] = gpu_groups.split_by_traffic(group, busier(cells))
+            if seen_s < MIN_WATCHED_S or not any(v > least for own in directions for v in own):
                 tracked.activity = None
                 return
-            total = [sum(c) for c in zip(*(v for both in cells.values() for v in both), strict=True)]
+        if complete or tracked.channel_gpus != tuple(cells):
+            tracked.channel_gpus, tracked.channels = tuple(cells), gpu_groups.similar_series(directions)
+        channels = gpu_groups.sum_channels(directions, tracked.channels) if wanted_s else []
+        if complete:
+            total = [sum(c) for c in zip(*channels, strict=True)]
             tracked.silence_bytes_per_s = SILENCE_SHARE * burst_level([v for v in total if v == v])
             self._update_silence(group)
-        channels = gpu_groups.merge_similar([own for both in cells.values() for own in both])
         step_tracker.update(channels, cell_s, now_s)
-        tracked.activity = self._activity(group, tracked, frames, cells, rates)
+        tracked.activity = self._activity(group, tracked, frames, cells)
+
+    @staticmethod
+    def _least_traffic(series: Mapping[str, TrafficSeries], frames: Mapping[str, GpuFrame]) -> float:
+        """Return the rate up to which GPUs move no data, in bytes/s."""
+        speeds = [speed for u in series if known(speed := frames[u].nvlink.speed_bytes_per_s)]
+        return MIN_TRAFFIC_SHARE * max(speeds, default=0.0)
 
     def _activity(
         self,
@@ -284,11 +293,12 @@ class ActivityTracker:
         tracked: _TrackedJob,
         frames: Mapping[str, GpuFrame],
         cells: Cells,
-        rates: Mapping[str, Sequence[float]],
     ) -> Activity:
         """Return the communication, ranks and straggler of a job over the last minute."""
         period_s, cell_s = tracked.step_tracker.period_s, self._traffic.cell_s
         count = round(_window_s(period_s) / cell_s)
+        cells = {uuid: (tx[-count:], rx[-count:]) for uuid, (tx, rx) in cells.items()}
+        rates = busier(cells)
         shares: list[Maybe[Communication]] = []
         practical: list[float] = []
         for uuid in cells:
@@ -296,10 +306,10 @@ class ActivityTracker:
             speed, ceiling = nvlink.speed_bytes_per_s, nvlink.ceiling
             most = speed * (ceiling if known(ceiling) else 1.0) if known(speed) else 0.0
             practical.append(most if known(ceiling) else 0.0)
-            shares.append(measure_communication(rates[uuid][-count:], most))
-        late = lateness([tx[-count:] for tx, _ in cells.values()], cell_s)
+            shares.append(measure_communication(rates[uuid], most))
+        late = lateness([tx for tx, _ in cells.values()], cell_s)
         ranks = tuple(
-            self._rank(uuid, rates[uuid][-count:], share, late_s)
+            self._rank(uuid, rates[uuid], share, late_s)
             for uuid, share, late_s in zip(cells, shares, late, strict=True)
         )
         unread = first_missing(shares)
@@ -334,12 +344,12 @@ class ActivityTracker:
             late_s=late_s,
         )
 
-    def _current_activity(self, group: GpuGroup, judged: Judgement, now_s: float) -> Activity | None:
+    def _current_activity(self, group: GpuGroup, judged: Judgement) -> Activity | None:
         """Return the activity of a job now; None if the job moves no data over NVLink."""
         tracked = self._jobs[group.key]
         if tracked.activity is None:
             return None
-        step = tracked.step_tracker.step_period(now_s, group.job is None or group.job.exact)
+        step = tracked.step_tracker.step_period(group.job is None or group.job.exact)
         if known(step) and step.silent_s > FORGET_JOB_S:
             return None
         activity = tracked.activity
@@ -354,6 +364,18 @@ class ActivityTracker:
 def _window_s(period_s: float | None) -> float:
     """Return the number of whole periods closest to `SHARE_WINDOW_S`, in seconds."""
     return SHARE_WINDOW_S if period_s is None else max(1, round(SHARE_WINDOW_S / period_s)) * period_s
+
+
+def _newest_cells(series: Mapping[str, TrafficSeries], end: int, seconds: float) -> Cells:
+    """Return the newest `seconds` of traffic before cell `end`, or what there is of it."""
+    first = next(iter(series.values()))
+    oldest = min((s.oldest for s in series.values() if s.oldest is not None), default=end)
+    count = max(0, min(first.size - 1, end - oldest))
+    if seconds < inf:
+        count = min(count, ceil(seconds / first.cell_s))
+    cells = {uuid: s.cells_before(end, count) for uuid, s in series.items()}
+    unread = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in cells.values())
+    return {uuid: (tx[unread:], rx[unread:]) for uuid, (tx, rx) in cells.items()}
 
 
 def _same_model(frames: Mapping[str, GpuFrame], uuids: Iterable[str]) -> bool:

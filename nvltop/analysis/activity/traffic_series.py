@@ -95,6 +95,11 @@ class TrafficSeries:
             self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
         self.newest = max(self.newest, cell)
 
+    def stays_below(self, bytes_per_s: float) -> bool:
+        """Return whether no cell may exceed a rate in either direction."""
+        # A cell counts if at least half of it was read.
+        return max(max(self._tx), max(self._rx)) <= bytes_per_s * self.cell_s / 2
+
     def moved_bytes_per_s(self, cell: int) -> float:
         """Return the sum of TX and RX of one of the newest `size` cells; 0 where not read."""
         i = cell % self._size

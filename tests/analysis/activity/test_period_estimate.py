@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity import step_tracker
+from nvltop.analysis.activity.autocorrelation import Autocorrelation
 from nvltop.analysis.activity.bursts import AMBIGUOUS, NO_PATTERN, Burst, find_pattern
-from nvltop.analysis.activity.gpu_groups import merge_similar
+from nvltop.analysis.activity.gpu_groups import similar_series, sum_channels
 from nvltop.analysis.activity.period_estimate import (
     NOT_LONG_ENOUGH,
     STEADY_TRAFFIC,
@@ -175,7 +176,23 @@ def test_a_multiple_that_fits_the_readings_better_is_not_the_step(phase_s):
             oldest = max(s.oldest for s in kept if s.oldest is not None)
             count = min(end - oldest, kept[0].size - 1)
             both = [way for s in kept for way in s.cells_before(end, count)]
-            found = step_tracker._estimate_current(merge_similar(both), 0.25)
+            found = step_tracker._estimate_current(sum_channels(both, similar_series(both)), 0.25)
             assert known(found), found
             assert found.period_s == pytest.approx(2.6, rel=0.01), row[0]
     assert looks > 15
+
+
+def test_clear_bursts_need_only_the_lags_near_their_period(monkeypatch):
+    computed: list[int] = []
+    at = Autocorrelation._at
+
+    def recorded(self, lag):
+        computed.append(lag)
+        return at(self, lag)
+
+    monkeypatch.setattr(Autocorrelation, "_at", recorded)
+    found = estimate_period([cells(plain(3.0, 0.3), 0.0, 0.25, 960)], 0.25)
+    assert known(found)
+    assert found.period_s == pytest.approx(3.0, rel=0.01)
+    assert 0 < len(computed) < 10
+    assert all(abs(lag - 12) < 4 for lag in computed)

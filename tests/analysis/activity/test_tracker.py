@@ -11,7 +11,7 @@ from nvltop.analysis.activity.period_estimate import NOT_LONG_ENOUGH, estimate_p
 from nvltop.model import Job, Missing, known
 
 from .accuracy import answer, cases, row
-from .patterns import Drawn, plain
+from .patterns import Drawn, plain, random_bursts
 from .rig import SPEED, Gpus
 
 DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
@@ -96,6 +96,24 @@ def test_a_steady_period_is_checked_against_the_full_window_once_a_minute(monkey
     assert step(found) == pytest.approx(2.0, rel=0.001)
     assert sum(seconds > 200.0 for seconds in lengths) == 4
     assert len(lengths) >= 30
+
+
+def test_traffic_without_a_period_is_searched_less_often_the_longer_it_has_none(monkeypatch):
+    times: list[float] = []
+
+    def recorded(channels, step_s):
+        times.append(gpus.now_s)
+        return estimate_period(channels, step_s)
+
+    monkeypatch.setattr(step_tracker, "estimate_period", recorded)
+    gpus = Gpus([loud(random_bursts(2.0, seconds=400.0))] * 4)
+    (found,) = gpus.run(360.0, judged_s=0)
+    assert isinstance(found.step, Missing)
+    early = {t for t in times if 20.0 < t <= 60.0}
+    late = {t for t in times if 280.0 < t <= 360.0}
+    assert 9 <= len(early) <= 10, "every four seconds"
+    assert 5 <= len(late) <= 6, "every sixteen seconds"
+    assert len(gpus.tracker.activities[0].ranks) == 4
 
 
 def test_a_stopped_job_is_not_analysed_more_often(monkeypatch):
