@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from nvltop.allocator import return_freed_memory
 from nvltop.cli.exit_codes import FAILED, NO_DRIVER, OK, CommandError, exit_on_signals
 from nvltop.cli.options import chosen_format, read_settings, requested_interval
 from nvltop.cli.parser import DEFAULT_CHECK_S
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace, on_screen: bool) -> int:
     settings = read_settings(options, on_screen)
     if on_screen:
         disable_during_startup()
+        return_freed_memory()
     with contextlib.ExitStack() as opened:
         if options.record and not on_screen:
             opened.enter_context(exit_on_signals())
