@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nvltop.analysis.rate_history import LINKS, RateHistory
 from nvltop.model import Severity, TimelineEvent
 from nvltop.tui.render.glyphs import ASCII, UNICODE
-from nvltop.tui.render.row import text_of
+from nvltop.tui.render.row import section, text_of
 from nvltop.tui.render.spark_style import BLOCKS, BRAILLE
 from nvltop.tui.tabs.history import chart, plot
 from nvltop.tui.tabs.history.series import (
@@ -113,9 +113,10 @@ def test_mean_minimum_and_maximum_differ():
     columns = [Column(5e9, 2e9, 1e10)] * 40
     its = plot.Chart(columns, columns, 1e10, 0.0, "", ("5", "10"), [], [], None, lines=False)
     rows = plot.rows(its, BRAILLE, False, 24, 12)
-    upper = [next(role for text, role in row if any(c >= "\u2801" for c in text)) for row in rows[1:5]]
+    runs = [section(row, 0, 24) for row in rows]
+    upper = [next(role for text, role in row if any(c >= "\u2801" for c in text)) for row in runs[1:5]]
     assert upper == ["dim", "dim", "tx", "tx"], "dotted above the mean, filled below"
-    lower = [next(role for text, role in row if any(c >= "\u2801" for c in text)) for row in rows[6:10]]
+    lower = [next(role for text, role in row if any(c >= "\u2801" for c in text)) for row in runs[6:10]]
     assert lower == ["rx", "rx", "dim", "dim"]
 
 

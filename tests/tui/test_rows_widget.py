@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nvltop.tui.render import themes
-from nvltop.tui.render.row import fit
+from nvltop.tui.render.row import fill, fit, section
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import changes
 from nvltop.tui.widgets.style_table import StyleTable
@@ -19,8 +19,37 @@ WIDTH = 40
 rows = st.lists(st.tuples(st.text("ab ▁", max_size=20), st.sampled_from(["", "tx", "selected"])), max_size=5)
 
 
+sparklines = st.lists(st.tuples(st.sampled_from("ab ▁"), st.sampled_from(["", "tx", "rx"])), max_size=WIDTH)
+
+
 def cells(row) -> list[tuple[str, str]]:
-    return [(character, role) for text, role in row for character in text]
+    return [(character, role) for text, role in section(row, 0, WIDTH) for character in text]
+
+
+def with_sparkline(row, sparkline, start):
+    """Return a row that has a sparkline, a run with a role for each cell, from a column on."""
+    padded = [*sparkline, *[(" ", "")] * WIDTH][: WIDTH - start]
+    run = "".join(text for text, _ in padded), tuple(role for _, role in padded)
+    return fill((*section(row, 0, start), run), WIDTH, WIDTH) if padded else row
+
+
+@given(rows, rows, sparklines, sparklines, st.integers(0, WIDTH), st.integers(0, 3), st.booleans())
+def test_a_sparkline_differs_only_in_what_changed(before, after, first, second, start, moved, extended):
+    second = first + second if extended else second
+    old = with_sparkline(fit(before, WIDTH), first, start)
+    new = with_sparkline(fit(after, WIDTH), second, max(0, start - moved))
+    left = list(range(WIDTH))
+    for begin, end in reversed(changes(old, new)):
+        assert 0 <= begin < end <= WIDTH
+        del left[begin:end]
+    assert [cells(old)[x] for x in left] == [cells(new)[x] for x in left]
+    assert terminal_rows(old, new) == terminal_rows(new)
+
+
+def test_of_an_extended_sparkline_only_the_end_is_sent():
+    old = with_sparkline((), [("▁", "tx")] * 5, 0)
+    new = with_sparkline((), [("▁", "tx")] * 4 + [("a", "rx")] * 3, 0)
+    assert changes(old, new) == [(4, 7)]
 
 
 @given(rows, rows, st.integers(1, 30))
@@ -56,17 +85,20 @@ def test_rows_of_other_widths_are_sent_whole():
 
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
     """Return what a terminal shows at last: the first picture whole, of the others what changed."""
+    return terminal_rows(*(fit(picture, WIDTH) for picture in pictures))
+
+
+def terminal_rows(*rows) -> list[tuple[str, str, str, bool]]:
     styles, screen = StyleTable(), pyte.Screen(WIDTH + 3, 2)
     styles.use(themes.DEFAULT.indexed)
     output = DirectOutput(styles)
     stream = pyte.Stream(screen)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     shown = fit([], WIDTH)
-    for picture in pictures:
-        row = fit(picture, WIDTH)
+    for row in rows:
         with output.frame(console, stream.feed):
-            for part in [(0, WIDTH)] if picture is pictures[0] else changes(shown, row):
-                output.write_cells(2, 1, row, *part)
+            for start, end in [(0, 0)] if row is rows[0] else changes(shown, row):
+                output.write_cells(2, 1, row, start, end or WIDTH)
         shown = row
     return [(c.data, c.fg, c.bg, c.bold) for c in (screen.buffer[1][x] for x in range(screen.columns))]
 

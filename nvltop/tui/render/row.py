@@ -14,8 +14,10 @@ from nvltop.tui.render.glyphs import UNICODE, Glyphs
 
 TextRun: TypeAlias = "tuple[str, str]"
 """Text and role. The text is cells, one per column, which have passed through `clean()` and `to_cells()`."""
+Cells: TypeAlias = "tuple[str, tuple[str, ...]]"
+"""Text, and the role of each of its cells: sparklines and charts change their colour often."""
 Run: TypeAlias = "tuple[str, str | tuple[str, ...]]"
-"""Text, and its role or the role of each cell: sparklines change their colour often."""
+"""A `TextRun` or `Cells`."""
 Row: TypeAlias = "tuple[Run, ...]"
 """Runs that are not empty."""
 ColumnRange: TypeAlias = "tuple[int, int]"

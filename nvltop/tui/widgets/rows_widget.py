@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import ColumnRange, Row, Run, section, text_of
+from nvltop.tui.render.row import Cells, ColumnRange, Row, Run, section, text_of
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
@@ -135,18 +135,42 @@ def changes(before: Row, after: Row) -> list[ColumnRange]:
 def _compare(parts: list[ColumnRange], at: int, before: Run, after: Run) -> None:
     """Add the difference of two runs of the same width at column `at`."""
     (old, role), (new, its) = before, after
-    first = last = 0
+    start, end = at, at + len(new)
+    if not (isinstance(role, str) or isinstance(its, str)):
+        _compare_cells(parts, at, (old, role), (new, its))
+        return
     if role == its:
         if old == new:
             return
-        first, last = _common_start(old, new), _common_end(old, new)
-    elif not (isinstance(role, str) or isinstance(its, str)):
-        first, last = _common_start(old, new), _common_end(old, new)
-        if role[:first] != its[:first]:
-            first = _common_start(role, its)
-        if last and role[-last:] != its[-last:]:
-            last = _common_end(role, its)
-    start, end = at + first, at + len(new) - last
+        start += _common_start(old, new)
+        end -= _common_end(old, new)
+    _add(parts, start, end)
+
+
+def _compare_cells(parts: list[ColumnRange], at: int, before: Cells, after: Cells) -> None:
+    """Add the differences of two runs with a role for each cell."""
+    (old, roles), (new, its) = before, after
+    # A sparkline is extended at its end, behind which it is blank.
+    same = _common_start(old, new)
+    if roles[:same] != its[:same]:
+        same = _common_start(roles, its)
+    last = max(same + 1, len(old.rstrip()), len(new.rstrip()))
+    if roles[last:] != its[last:]:
+        last = len(new)
+    cells = zip(old[same:last], new[same:last], roles[same:last], its[same:last], strict=True)
+    changed = [i for i, (a, b, role, other) in enumerate(cells, at + same) if a != b or role != other]
+    start = end = changed[0] if changed else 0
+    for i in changed:
+        if i - end >= MAX_GAP:
+            _add(parts, start, end)
+            start = i
+        end = i + 1
+    if changed:
+        _add(parts, start, end)
+
+
+def _add(parts: list[ColumnRange], start: int, end: int) -> None:
+    """Add a part, or extend the last part if the gap between them is small."""
     if parts and start - parts[-1][1] < MAX_GAP:
         start = parts.pop()[0]
     parts.append((start, end))

@@ -12,7 +12,7 @@ from nvltop.frozen import frozen
 from nvltop.model import TimelineEvent
 from nvltop.report.timeline import brief
 from nvltop.tui.render.glyphs import UNICODE
-from nvltop.tui.render.row import SEPARATOR, Row, displayable, fit, fit_text, section
+from nvltop.tui.render.row import BLANK, SEPARATOR, Row, displayable, fill, fit, fit_text
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
 from nvltop.tui.render.view_state import FINDING_MARKS, ViewState
 from nvltop.tui.tabs.history import plot
@@ -110,10 +110,11 @@ def _side_by_side(
         title = fit([(fit_text(name(view, subject), each, view.glyphs), "caption")], each)
         drawn = plot.rows(chart, _style(view), view.glyphs is not UNICODE, each, height - 1)
         charts.append([title, *drawn, *[fit([], each)] * (height - 1 - len(drawn))])
+    used = len(charts) * (each + 1)
     out = []
     for line in range(height):
-        spans = [span for chart in charts for span in (*chart[line], (" ", ""))]
-        out.append(fit(section(spans, 0, width), width))
+        runs = [run for chart in charts for run in (*chart[line], BLANK)]
+        out.append(fill(runs, used, width))
     return out
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.frozen import frozen
-from nvltop.tui.render.row import Row, TextRun, merge_runs
+from nvltop.tui.render.row import Cells, Row, TextRun
 from nvltop.tui.render.spark_style import BRAILLE, SparkStyle
 from nvltop.tui.tabs.history.series import Column
 
@@ -71,8 +71,7 @@ def rows(chart: Chart, style: SparkStyle, ascii_only: bool, width: int, height: 
     frame = _plotext(chart, label_width, width, 2 * each + 1 + BORDER_ROWS, ascii_only)
     left, right = label_width + 1, width - 1
     count = right - left
-    total = each * style.steps
-    heights = [[_heights(column, chart.full, total) for column in its] for its in (chart.tx, chart.rx)]
+    filled = None if chart.lines else _filled_rows(chart, style, each, count)
     out: list[Row] = []
     for number, line in enumerate(frame):
         line = line.ljust(width)[:width]
@@ -80,23 +79,34 @@ def rows(chart: Chart, style: SparkStyle, ascii_only: bool, width: int, height: 
         if not 0 <= row <= 2 * each:
             out.append(((_plain(line, ascii_only), "dim"),))
             continue
-        area = list(line[left:right])
         if row == each:
-            cells = _axis(chart, count)
-        elif chart.lines:
-            role = "tx" if row < each else "rx"
-            cells = [(c, role if c != BLANK else "") for c in area]
+            area = _axis(chart, count)
         else:
-            down = row > each
-            place = row - each - 1 if down else each - 1 - row
-            cells = _filled(heights[down], style, place, each, count, down=down)
-        if row != each:
-            cells = _with_limit(cells, chart, each, row)
+            role = "tx" if row < each else "rx"
+            text = line[left:right]
+            area = filled[row] if filled else (text, tuple(role if c != BLANK else "" for c in text))
+            area = _with_limit(area, chart, each, row)
         if chart.cursor is not None and 0 <= chart.cursor < count:
-            cells[chart.cursor] = ("│", "bold")
-        runs = merge_runs([(line[:left], "dim"), *cells, (line[right:], "dim")])
-        out.append(tuple((_plain(text, ascii_only), role) for text, role in runs))
+            area = _with_text(area, chart.cursor, "│", "bold")
+        runs: Row = ((line[:left], "dim"), area, (line[right:], "dim"))
+        out.append(tuple([(_plain(text, ascii_only), its) for text, its in runs if text]))
     return out
+
+
+def _filled_rows(chart: Chart, style: SparkStyle, each: int, count: int) -> list[Cells]:
+    """Return the rows of the filled areas from top to bottom, with a blank row in the place of the axis."""
+    halves: list[list[Cells]] = []
+    for values, role, down in ((chart.tx, "tx", False), (chart.rx, "rx", True)):
+        heights = [_heights(column, chart.full, each * style.steps) for column in values]
+        if style is BRAILLE:
+            pairs = zip(heights[: 2 * count : 2], heights[1 : 2 * count : 2], strict=True)
+            columns = [_braille_column(left, right, each, role, down) for left, right in pairs]
+        else:
+            columns = [_column(mean, high, style, each, role, down) for mean, _, high in heights[:count]]
+        texts, roles = ([*zip(*part, strict=True)] for part in zip(*columns, strict=True))
+        halves.append([("".join(text), its) for text, its in zip(texts, roles, strict=True)])
+    up, below = halves
+    return [*reversed(up), ("", ()), *below]
 
 
 def _plain(text: str, ascii_only: bool) -> str:
@@ -173,7 +183,7 @@ def gapless_runs(values: Sequence[float]) -> list[tuple[int, int]]:
     return runs
 
 
-def _axis(chart: Chart, count: int) -> list[TextRun]:
+def _axis(chart: Chart, count: int) -> Cells:
     """Return the axis of rate 0, which is blank where the traffic is unknown, with the marks of events."""
     per_cell = max(1, len(chart.tx) // max(1, count))
     known = [column.mean == column.mean for column in chart.tx]
@@ -185,25 +195,17 @@ def _axis(chart: Chart, count: int) -> list[TextRun]:
     for at, role in chart.marks:
         if 0 <= at < count:
             cells[at] = ("!", role)
-    return cells
+    return "".join([text for text, _ in cells]), tuple([role for _, role in cells])
 
 
-def _filled(
-    heights: Sequence[Heights], style: SparkStyle, place: int, each: int, count: int, *, down: bool
-) -> list[TextRun]:
-    """Return one row of a filled area; `place` counts the rows from the axis outwards."""
-    role = "rx" if down else "tx"
-    if style is BRAILLE:
-        pairs = zip(heights[: 2 * count : 2], heights[1 : 2 * count : 2], strict=True)
-        return [_braille_cell(left, right, place, role, down) for left, right in pairs]
-    cells: list[TextRun] = []
-    for mean, _, high in heights[:count]:
-        text = style.column(mean, mean, each, down)[place]
-        if text == BLANK and high > place * style.steps:
-            cells.append((ENVELOPE, "dim"))
-        else:
-            cells.append((text, role if text != BLANK else ""))
-    return cells
+def _column(mean: int, high: int, style: SparkStyle, each: int, role: str, down: bool) -> Cells:
+    """Return one column of an area from the axis outwards, without braille."""
+    text = "".join(style.column(mean, mean, each, down))
+    roles = [role if c != BLANK else "" for c in text]
+    for place in range(each):
+        if text[place] == BLANK and high > place * style.steps:
+            text, roles[place] = f"{text[:place]}{ENVELOPE}{text[place + 1 :]}", "dim"
+    return text, tuple(roles)
 
 
 def _heights(column: Column, full: float, total: int) -> Heights:
@@ -214,7 +216,13 @@ def _heights(column: Column, full: float, total: int) -> Heights:
     return max(mean, column.mean > 0), low, max(high, mean)
 
 
-@lru_cache(maxsize=8192)  # bursts have similar heights
+@lru_cache(maxsize=1024)  # bursts have similar heights
+def _braille_column(left: Heights, right: Heights, each: int, role: str, down: bool) -> Cells:
+    """Return one column of an area in braille, from the axis outwards."""
+    cells = [_braille_cell(left, right, place, role, down) for place in range(each)]
+    return "".join([text for text, _ in cells]), tuple([its for _, its in cells])
+
+
 def _braille_cell(left: Heights, right: Heights, place: int, role: str, down: bool) -> TextRun:
     """Return one cell: filled up to the mean with a gap at the minimum, and dotted up to the maximum."""
     bits, solid = 0, False
@@ -232,16 +240,24 @@ def _braille_cell(left: Heights, right: Heights, place: int, role: str, down: bo
     return chr(0x2800 + bits), role if solid else "dim"
 
 
-def _with_limit(cells: list[TextRun], chart: Chart, each: int, row: int) -> list[TextRun]:
-    """Return the cells of a row with the line of the limit, where nothing else is drawn."""
+def _with_limit(area: Cells, chart: Chart, each: int, row: int) -> Cells:
+    """Return a row with the line of the limit, where nothing else is drawn."""
     if not 0 < chart.limit <= chart.full:
-        return cells
+        return area
     place = min(each - 1, math.ceil(chart.limit / chart.full * each) - 1)
     if row not in (each - 1 - place, each + 1 + place):
-        return cells
-    out = [(LIMIT_LINE, "warn") if text == BLANK else (text, role) for text, role in cells]
+        return area
+    text, roles = area
+    roles = tuple([role if c != BLANK else "warn" for c, role in zip(text, roles, strict=True)])
+    text = text.replace(BLANK, LIMIT_LINE)
     label = f" {chart.limit_label} "
-    if row < each and len(label) < len(out) // 2:
+    if row < each and len(label) < len(text) // 2:
         # At the old end, where it hides the least.
-        out[1 : 1 + len(label)] = [(c, "warn") for c in label]
-    return out
+        return _with_text((text, roles), 1, label, "warn")
+    return text, roles
+
+
+def _with_text(area: Cells, at: int, text: str, role: str) -> Cells:
+    """Return a row in which a text replaces the cells from column `at` on."""
+    (old, roles), end = area, at + len(text)
+    return old[:at] + text + old[end:], (*roles[:at], *[role] * len(text), *roles[end:])
