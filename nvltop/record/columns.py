@@ -63,9 +63,15 @@ class Numbers:
 
     def pack(self) -> list[bytes]:
         """Return the numbers compressed, the bytes of one weight together: the high ones are mostly 0."""
-        raw = self._numbers.tobytes()
-        planes = [raw[place::BYTES] for place in range(BYTES)]
-        return [zlib.compress(plane, 1) if plane.strip(b"\0") else b"" for plane in planes]
+        if not self._numbers:
+            return []
+        # One after the other, so that no copy of all the numbers is made.
+        raw = memoryview(self._numbers).cast("B")
+        return [_pack_plane(bytes(raw[place::BYTES])) for place in range(BYTES)]
+
+
+def _pack_plane(plane: bytes) -> bytes:
+    return b"" if plane.count(0) == len(plane) else zlib.compress(plane, 1)
 
 
 def transpose(values: Sequence[Any], numbers: Numbers) -> Any:
