@@ -18,7 +18,7 @@ from nvltop.tui.shell.redacted_screen import areas
 from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.setup import SetupScreen
-from tests.tui.test_screenshots import text_of
+from tests.tui.test_screenshots import cells_of
 
 NOW_S = 1_790_000_000.0
 PICTURE = Path(__file__).parents[2] / "screenshots" / "rack.svg"
@@ -199,4 +199,4 @@ async def test_the_picture_of_a_rack_is_current(utc):
         if not PICTURE.exists():
             PICTURE.write_text(drawn)
             raise AssertionError("look at what was written")
-        assert text_of(PICTURE.read_text()) == text_of(drawn)
+        assert cells_of(PICTURE.read_text()) == cells_of(drawn)

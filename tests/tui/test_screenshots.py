@@ -26,9 +26,18 @@ SHOWN = {
 SIZE = (120, 36)
 
 
-def text_of(svg: str) -> list[str]:
-    """Return the texts of a picture; how they are styled differs between Textual's versions."""
-    return [html.unescape(t).replace("\xa0", " ") for t in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+CELL_WIDTH = 12.2
+"""Width of a cell in a picture of Rich, SVG units."""
+
+
+def cells_of(svg: str) -> dict[tuple[float, int], str]:
+    """Return the characters of a picture by line and column; how they are styled differs between versions."""
+    found = {}
+    for x, y, text in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>', svg):
+        for i, character in enumerate(html.unescape(text).replace("\xa0", " ")):
+            if character != " ":
+                found[float(y), round(float(x) / CELL_WIDTH) + i] = character
+    return found
 
 
 def test_each_tab_has_a_picture():
@@ -62,5 +71,5 @@ async def test_the_picture_of_each_tab_is_current(app, utc, monkeypatch, shown):
                 FOLDER.mkdir(exist_ok=True)
                 path.write_text(svg)
                 written.append(path.name)
-            assert text_of(path.read_text()) == text_of(svg), path.name
+            assert cells_of(path.read_text()) == cells_of(svg) != {}, path.name
     assert not written, "look at what was written"
