@@ -71,7 +71,7 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class _Line:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_roles", "_texts", "done", "first", "flat", "lines", "shape")
+    __slots__ = ("_newest", "_roles", "_texts", "done", "first", "flat", "lines", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -83,6 +83,8 @@ class _Line:
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
         self.flat: _Flat | None = None
         """What is shown while all halves are equal; None while they are not."""
+        self._newest = math.nan
+        """Value of the newest half that is drawn."""
         self._texts = [""] * shape.rows
         """Each line from the axis outwards."""
         self._roles: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ class _Line:
         drawn = _cells(values, shape, roles)
         pad = shape.cells + first - (until + 1) // 2
         self.first, self.done = first, until
+        self._newest = values[-1] if values else self._newest
         self._roles = (*self._roles[gone:kept], *[role for _, role in drawn], *[roles[0]] * pad)
         self._texts = [
             text[gone:kept] + "".join([column[i] for column, _ in drawn]) + BLANK * pad
@@ -102,12 +105,14 @@ class _Line:
         self.lines = _lines(self._texts, self._roles, shape)
 
     def is_even(self) -> bool:
-        """Return whether all cells look the same, except the newest, which may not be complete."""
-        count = (self.done + 1) // 2 - self.first - 1
+        """Return whether all halves look the same, except in the newest cell, which may not be complete."""
+        shape, count = self.shape, (self.done + 1) // 2 - self.first - 1
         if count < 2:
             return True
+        height, _ = _level(self._newest, shape)
+        column = shape.style.column(height, height if shape.style.halves else 0, shape.rows, shape.down)
         return self._roles[:count].count(self._roles[0]) == count and all(
-            text.count(text[0], 0, count) == count for text in self._texts
+            text.count(char, 0, count) == count for text, char in zip(self._texts, column, strict=True)
         )
 
 
