@@ -43,6 +43,8 @@ MIN_SPAN_S: Final = 0.01
 """Length below which a span is kept open, because its length is not known precisely enough, seconds."""
 MAX_HELD_REFRESHES: Final = 3.0
 """Refreshes (or intervals, if longer) for which a span above the links' speed is kept open at most."""
+MIN_STEADY_SPANS: Final = 3.0
+"""Refreshes (or intervals, if longer) of steady traffic that decide which of two refreshes ended a span."""
 MAX_LEARNING_READINGS: Final = 64
 """Number of readings kept until the driver's refresh period is known."""
 
@@ -54,7 +56,9 @@ class RateTracker:
     A reading returns the values of the driver's last refresh. A span therefore ends at a refresh, not at a
     reading. Its end lies in the window that `RefreshPredictor` returns, at the point that makes the traffic
     as steady as the readings allow. Counters that do not change within one refresh keep the span open;
-    counters that do not change for longer close it with a rate of 0.
+    counters that do not change for longer close it with a rate of 0. A change at the time of a predicted
+    refresh may come from that refresh or from the one before; if the next reading decides that, the span
+    stays open until then.
     """
 
     unit: int | None = None
@@ -70,6 +74,10 @@ class RateTracker:
     """End of the last closed span, CLOCK_MONOTONIC."""
     _earliest_s: float = field(default=0.0, init=False)
     """Earliest time at which the last closed span may have ended."""
+    _latest_s: float = field(default=0.0, init=False)
+    """Latest time at which the last closed span may have ended."""
+    _undecided: bool = field(default=False, init=False)
+    """Whether the span is open because the next reading decides which refresh its last change came from."""
     _last: CounterSample | None = field(default=None, init=False)
     _moved_s: float = field(default=0.0, init=False)
     """Time of the last reading that had new values."""
@@ -192,7 +200,7 @@ class RateTracker:
     def _set_base(self, window: Window) -> None:
         """Start a span at a refresh that happened in `window`."""
         self._base_s = (window.earliest_s + window.latest_s) / 2
-        self._earliest_s = window.earliest_s
+        self._earliest_s, self._latest_s = window
         self._steady_rate.restart(window)
 
     @staticmethod
@@ -243,9 +251,10 @@ class RateTracker:
             still_s = sample.time_s - self._base_s
             if (
                 still_s <= STANDSTILL_REFRESHES * period.typical_s
-                or window.earliest_s - self._base_s < MIN_SPAN_S
+                or window.earliest_s - max(self._base_s, self._latest_s) < MIN_SPAN_S
             ):
                 return []
+            self._latest_s = window.earliest_s
             self._steady_rate.restart(window)
             return [self._close_span(sample, window.earliest_s)]
         if unknown:
@@ -253,14 +262,28 @@ class RateTracker:
             self._steady_rate.restart(window)
             earliest_s, refreshed_s = max(window.earliest_s, self._base_s), max(window.latest_s, self._base_s)
             span = self._close_span(sample, max(refreshed_s, self._base_s + MIN_SPAN_S))
-            self._base_s, self._earliest_s = refreshed_s, min(earliest_s, refreshed_s)
+            self._base_s = self._latest_s = refreshed_s
+            self._earliest_s = min(earliest_s, refreshed_s)
             return [span]
-        if not moved and sample.time_s - self._moved_s <= STANDSTILL_REFRESHES * period.typical_s:
+        undecided, self._undecided = self._undecided, False
+        if (
+            not moved
+            and not undecided
+            and sample.time_s - self._moved_s <= STANDSTILL_REFRESHES * period.typical_s
+        ):
             # An open span is closed by the next change, or once it is clear that there is none.
+            return []
+        if moved and self._next_reading_decides(window, sample):
+            self._undecided = True
             return []
         likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
         end_s = self._base_s + self._steady_rate.seconds(total, likely, self._base_s)
-        end_s = min(max(end_s, window.earliest_s), window.latest_s)
+        earliest_s = window.earliest_s
+        steady_s = self._base_s - self._steady_rate.start_s(period.typical_s)
+        if steady_s < MIN_STEADY_SPANS * max(period.typical_s, sample.interval_s):
+            # After an end that is a whole refresh too early, a rate of 0 could be false.
+            earliest_s = max(earliest_s, window.latest_s - period.typical_s / 2)
+        end_s = min(max(end_s, earliest_s), window.latest_s)
         # If the bytes exceed what the links can carry, the span ended later or the previous one earlier.
         end_s = min(max(end_s, self._base_s + max(least_s, MIN_SPAN_S)), sample.time_s)
         start_s = max(min(self._base_s, end_s - least_s), self._earliest_s)
@@ -269,9 +292,27 @@ class RateTracker:
             period.longest_s, sample.interval_s
         ):
             return []
-        self._base_s = start_s
+        self._base_s, self._latest_s = start_s, min(window.latest_s, self._moved_s)
         self._steady_rate.close(total)
         return [self._close_span(sample, max(end_s, start_s + MIN_SPAN_S), window.earliest_s)]
+
+    def _next_reading_decides(self, window: Window, sample: CounterSample) -> bool:
+        """Return whether a change came from one of two refreshes, and the next reading will show from which.
+
+        `window` is that of the last refresh before the reading.
+        """
+        predictor, period = self._predictor, self.period
+        assert predictor is not None
+        assert period is not None
+        if not predictor.regular or window.length_s <= period.typical_s / 2:
+            return False
+        # At longer intervals an end of the traffic would be noticed too late.
+        if sample.interval_s > STANDSTILL_REFRESHES * period.typical_s:
+            return False
+        if sample.time_s - self._base_s >= MAX_HELD_REFRESHES * max(period.longest_s, sample.interval_s):
+            return False
+        following = predictor.last_refresh_before(sample.time_s + sample.interval_s)
+        return following.length_s <= period.typical_s / 2
 
     def _change_since(self, base: CounterSample, sample: CounterSample) -> tuple[int, float, bool]:
         """Return the bytes counted since `base`, the shortest time that takes, and whether they are unknown.

@@ -44,6 +44,11 @@ class Window(NamedTuple):
     earliest_s: float
     latest_s: float
 
+    @property
+    def length_s(self) -> float:
+        """Return the seconds between both times."""
+        return self.latest_s - self.earliest_s
+
 
 class RefreshPeriod(NamedTuple):
     """Seconds from one refresh of the counters to the next; all are 0 if every reading has fresh values."""
@@ -74,7 +79,16 @@ ALWAYS_FRESH: Final = RefreshPeriod(0.0, 0.0, 0.0)
 class RefreshPredictor:
     """Predicts the refreshes of one GPU's counters from those that were observed."""
 
-    __slots__ = ("_contradictions", "_follows", "_least_s", "_most_s", "_newest", "period", "regular")
+    __slots__ = (
+        "_contradictions",
+        "_follows",
+        "_least_s",
+        "_most_s",
+        "_newest",
+        "_shown_s",
+        "period",
+        "regular",
+    )
 
     def __init__(self, period: RefreshPeriod) -> None:
         self._follows = True
@@ -82,6 +96,8 @@ class RefreshPredictor:
         self._contradictions = 0
         self._newest: Window | None = None
         """Window of the newest observed refresh."""
+        self._shown_s = -math.inf
+        """Earliest time of the refresh that the last change of the counters showed."""
         self.set(period)
 
     def set(self, period: RefreshPeriod) -> None:
@@ -105,20 +121,28 @@ class RefreshPredictor:
         if not self.regular or self._newest is None:
             self._newest = seen
             return
-        earliest_s, latest_s = after_s - CALL_DURATION_S, until_s + CALL_DURATION_S
+        # A call reads the counters when it begins or later, and two refreshes are one period apart.
+        earliest_s, latest_s = max(after_s, self._shown_s + self._least_s), until_s + CALL_DURATION_S
         first = math.ceil((earliest_s - self._newest.latest_s) / self._most_s)
         last = math.floor((latest_s - self._newest.earliest_s) / self._least_s)
+        if first > last:
+            earliest_s = after_s - CALL_DURATION_S
+            first = math.ceil((earliest_s - self._newest.latest_s) / self._most_s)
         if first > last:
             # The refresh contradicts the prediction: start again from it.
             self._contradictions += 1
             self._follows = False
             self._newest = seen
+            earliest_s = after_s
             self.regular = self._contradictions < MAX_CONTRADICTIONS
         elif first == last:
             predicted = self._predict(first)
             earliest_s, latest_s = max(predicted.earliest_s, earliest_s), min(predicted.latest_s, latest_s)
             self._newest = Window(earliest_s, max(earliest_s, latest_s))
             self._contradictions = 0
+        else:
+            earliest_s = max(earliest_s, self.last_refresh_before(until_s).earliest_s)
+        self._shown_s = min(earliest_s, until_s)
 
     def last_refresh_before(self, time_s: float) -> Window:
         """Return the window of the last refresh at or before `time_s`."""
@@ -133,8 +157,11 @@ class RefreshPredictor:
             # This refresh was observed, so it happened before now.
             predicted = Window(predicted.earliest_s, min(predicted.latest_s, time_s))
         if predicted.latest_s > time_s:
-            # This refresh may not have happened yet.
-            return Window(max(self._predict(n - 1).earliest_s, earliest_s), time_s)
+            before = self._predict(n - 1)
+            if before.latest_s >= self._shown_s:
+                # This refresh may not have happened yet.
+                return Window(max(before.earliest_s, earliest_s), time_s)
+            predicted = Window(predicted.earliest_s, time_s)
         return Window(max(predicted.earliest_s, earliest_s), predicted.latest_s)
 
 
@@ -225,6 +252,10 @@ class SteadyRate:
     def _range(since: Window, until: Window, moved: float) -> tuple[float, float]:
         least_s, most_s = until.earliest_s - since.latest_s, until.latest_s - since.earliest_s
         return (moved / most_s if most_s > 0 else 0.0), (moved / least_s if least_s > 0 else math.inf)
+
+    def start_s(self, refresh_s: float) -> float:
+        """Return since when the traffic has been steady; infinity if that is not known to half a refresh."""
+        return self._from.latest_s if self._from.length_s <= refresh_s / 2 else math.inf
 
     def seconds(self, moved: int, window: Window, since_s: float) -> float:
         """Return the likely seconds from `since_s` to a refresh in `window` that is `moved` bytes later."""

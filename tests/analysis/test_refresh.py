@@ -130,6 +130,14 @@ jobs = st.builds(
 intervals = st.sampled_from([0.1, 0.25, 0.5, 1.0, 2.0]) | st.floats(0.1, 2.0)
 
 
+@st.composite
+def intervals_near_refreshes(draw: st.DrawFn) -> tuple[Driver, float]:
+    """Return a driver, and an interval at which many readings coincide with its refreshes."""
+    driver = draw(drivers.filter(lambda driver: driver.refresh_s >= 0.1))
+    refreshes = draw(st.sampled_from([1.0, 1.0, 0.5, 1.5, 2.0]))
+    return driver, min(max(driver.refresh_s * refreshes * draw(st.floats(0.98, 1.02)), 0.1), 2.0)
+
+
 @settings(max_examples=120, deadline=None)
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.5), Bursts(1.2, 0.7), 0.25, 0)
@@ -177,8 +185,26 @@ def test_no_rate_is_more_than_the_link_carries(driver, job, interval_s, seed):
 @settings(max_examples=120, deadline=None)
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.5), Bursts(1e9, 1.0), 0.25, 0)
+@example(Driver(0.5045340685157099), Bursts(1.2, 0.75, 0.5 * SPEED), 0.5, 57)
 def test_a_rate_of_zero_is_true(driver, job, interval_s, seed):
     """In a span with rate 0, no more was moved than the error of its two ends explains."""
+    check_zeros(driver, job, interval_s, seed)
+
+
+@settings(max_examples=120, deadline=None)
+@given(intervals_near_refreshes(), jobs, st.integers(0, 99))
+@example((Driver(0.1), 0.1), Bursts(6.1747745747686915, 0.6819818110261079, 0.8181695 * SPEED), 85)
+@example((Driver(0.25), 0.25), Bursts(1.0, 0.6177854738463211, 0.98942 * SPEED), 50)
+@example((Driver(0.25), 0.24814812296866684), Bursts(0.5, 0.4473108865063933, 0.54599 * SPEED), 60)
+@example((Driver(0.25), 0.5434838477145871), Bursts(1.0, 0.23866763386299, 0.06638 * SPEED), 5)
+@example((Driver(0.5041942754179919), 0.5), Bursts(1.2, 0.2749441030767525, 0.51877 * SPEED), 48)
+@example((Driver(0.42846085020844304), 1.371743147954964), Bursts(2.0, 0.17935183, 0.35735 * SPEED), 28)
+def test_a_rate_of_zero_is_true_where_readings_coincide_with_refreshes(run_at, job, seed):
+    driver, interval_s = run_at
+    check_zeros(driver, job, interval_s, seed)
+
+
+def check_zeros(driver: Driver, job: Bursts, interval_s: float, seed: int) -> None:
     shown = run(driver, job, interval_s, seed=seed)
     # A refresh at the time of a reading may have happened just before or just after it.
     error_s = 0.03 + 0.5 * driver.refresh_s
@@ -265,7 +291,8 @@ def test_wraps_resets_and_lost_readings_cost_only_themselves(driver, job, interv
 
 
 @pytest.mark.parametrize(
-    ("refresh_s", "error"), [(0.0, 0.001), (0.04, 0.08), (0.1, 0.06), (0.2, 0.04), (0.5, 0.03), (1.0, 0.02)]
+    ("refresh_s", "error"),
+    [(0.0, 0.001), (0.04, 0.08), (0.1, 0.06), (0.2, 0.04), (0.25, 0.03), (0.5, 0.03), (1.0, 0.02)],
 )
 @pytest.mark.parametrize("job", [Bursts(2.0, 0.6), Bursts(1.2, 0.7), Bursts(3.0, 0.35)], ids=str)
 def test_rates_of_a_regular_driver_are_those_of_their_time(refresh_s, error, job):
