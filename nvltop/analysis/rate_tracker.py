@@ -273,16 +273,18 @@ class RateTracker:
         ):
             # An open span is closed by the next change, or once it is clear that there is none.
             return []
-        if moved and self._next_reading_decides(window, sample):
+        unsure = window.length_s > period.typical_s / 2
+        if unsure and moved and self._next_reading_decides(sample):
             self._undecided = True
             return []
         likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
         end_s = self._base_s + self._steady_rate.seconds(total, likely, self._base_s)
         earliest_s = window.earliest_s
-        steady_s = self._base_s - self._steady_rate.start_s(period.typical_s)
-        if steady_s < MIN_STEADY_SPANS * max(period.typical_s, sample.interval_s):
-            # After an end that is a whole refresh too early, a rate of 0 could be false.
-            earliest_s = max(earliest_s, window.latest_s - period.typical_s / 2)
+        if unsure:
+            steady_s = self._base_s - self._steady_rate.start_s(period.typical_s)
+            if steady_s < MIN_STEADY_SPANS * max(period.typical_s, sample.interval_s):
+                # After an end that is a whole refresh too early, a rate of 0 could be false.
+                earliest_s = window.latest_s - period.typical_s / 2
         end_s = min(max(end_s, earliest_s), window.latest_s)
         # If the bytes exceed what the links can carry, the span ended later or the previous one earlier.
         end_s = min(max(end_s, self._base_s + max(least_s, MIN_SPAN_S)), sample.time_s)
@@ -296,18 +298,13 @@ class RateTracker:
         self._steady_rate.close(total)
         return [self._close_span(sample, max(end_s, start_s + MIN_SPAN_S), window.earliest_s)]
 
-    def _next_reading_decides(self, window: Window, sample: CounterSample) -> bool:
-        """Return whether a change came from one of two refreshes, and the next reading will show from which.
-
-        `window` is that of the last refresh before the reading.
-        """
+    def _next_reading_decides(self, sample: CounterSample) -> bool:
+        """Return whether the next reading will show which of two refreshes a change came from."""
         predictor, period = self._predictor, self.period
         assert predictor is not None
         assert period is not None
-        if not predictor.regular or window.length_s <= period.typical_s / 2:
-            return False
         # At longer intervals an end of the traffic would be noticed too late.
-        if sample.interval_s > STANDSTILL_REFRESHES * period.typical_s:
+        if not predictor.regular or sample.interval_s > STANDSTILL_REFRESHES * period.typical_s:
             return False
         if sample.time_s - self._base_s >= MAX_HELD_REFRESHES * max(period.longest_s, sample.interval_s):
             return False
