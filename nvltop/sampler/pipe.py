@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from nvltop.model import Item, LinkCounters, Reading
-from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, START_S, RequestedInterval
+from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, LATE_SHARE, START_S, RequestedInterval
 from nvltop.wire.bursts import Packer
 
 
@@ -50,5 +50,6 @@ class Sender:
         counted = any(isinstance(item, Reading) and isinstance(item.data, LinkCounters) for item in items)
         waited_s = now - self._sent_s
         if self._frame_s and now - self._started_s > START_S:
-            return waited_s > (self._frame_s * (1 - EARLY_SHARE) if counted else self._frame_s)
+            # The thread that has read link counters sends them at once, together with all that waits.
+            return waited_s > self._frame_s * (1 - EARLY_SHARE if counted else 1 + LATE_SHARE)
         return counted or max(waited_s, self._requested.interval_s) > BATCH_S

@@ -43,6 +43,8 @@ BATCH_S: Final = 0.25
 """Time in seconds for which items that are not urgent may be held back after a write."""
 EARLY_SHARE: Final = 0.05
 """Share of the interval of frames by which link counters may be sent early."""
+LATE_SHARE: Final = 0.04
+"""Share of the interval of frames for which other readings wait longer for the next link counters."""
 START_S: Final = 5.0
 """Time after the start of the worker in which link counters are sent at once, seconds."""
 RETRY_LOST_S: Final = 5.0
