@@ -23,8 +23,10 @@ TRAFFIC_S: Final = 2.0
 """Interval of PCIe and C2C traffic, seconds."""
 FIRST_TRAFFIC_S: Final = 0.2
 """Delay of the second reading of PCIe and C2C traffic, seconds: GPM returns values after 0.1 s or more."""
-HOST_S: Final = 1.0
-"""Interval of the host's CPU and memory, seconds."""
+HOST_S: Final = 2.0
+"""Interval of the host's CPU and memory, seconds: the kernel formats `/proc/stat` for all CPUs."""
+FIRST_HOST_S: Final = 1.0
+"""Delay of the first reading of the host's CPU and memory, seconds."""
 NICS_S: Final = 1.0
 """Interval of the NIC ports, seconds."""
 FIRST_NICS_S: Final = 0.5

@@ -31,9 +31,11 @@ def send_heartbeats(watch: CallTracker, stop: threading.Event) -> None:
 
 
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
-    """Send the host's CPU and memory usage once a second."""
+    """Send the host's CPU and memory usage at intervals, the first time after `FIRST_HOST_S`."""
     read_host()
-    while not stop.wait(schedule.HOST_S):
+    every_s = schedule.FIRST_HOST_S
+    while not stop.wait(every_s):
+        every_s = schedule.HOST_S
         start = time.monotonic()
         host = read_host()
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
