@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from nvltop.host.processes import ProcessTable
 from nvltop.model import GpuUse, Maybe, Missing, Processes
 from nvltop.nvml.processes import by_pid
 from nvltop.nvml.session import GpuReader
@@ -22,6 +23,15 @@ class ProcessDescriber(Protocol):
 
     def describe(self, uses: dict[int, tuple[GpuUse, ...]], unread: Missing | None) -> Processes:
         """Return the processes with these ids; `unread` says why a list is missing, if one is."""
+
+
+def new_describer(is_demo: bool) -> ProcessDescriber:
+    """Return a reader of the processes of this machine, or of a simulated one."""
+    if not is_demo:
+        return ProcessTable()
+    from nvltop.nvml.simulated.processes import SimulatedProcessTable
+
+    return SimulatedProcessTable(time.time())
 
 
 class ProcessLists:

@@ -14,7 +14,6 @@ from nvltop.host.kernel_log import KernelLogReader
 from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
 from nvltop.host.pci import kernel_driver_gpus
-from nvltop.host.processes import ProcessTable
 from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import proc_root
 from nvltop.model import (
@@ -35,7 +34,7 @@ from nvltop.nvml.session import GpuReader, Session, new_session
 from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads
-from nvltop.sampler.process_lists import ProcessDescriber, ProcessLists
+from nvltop.sampler.process_lists import ProcessLists, new_describer
 from nvltop.sampler.protocol import EXIT_RELOAD, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
@@ -48,7 +47,7 @@ EVENT_BACK_OFF_S: Final = 5.0
 """Delay in seconds after a wait that has failed, as it does at once while a registered GPU is lost."""
 
 WATCHDOG_S: Final = 0.5
-"""Interval at which the watchdog checks for GPUs that delay others, seconds."""
+"""Interval of the watchdog's heartbeats and of its checks for GPUs that delay others, seconds."""
 SLOW_CALL_SHARE: Final = 0.5
 """Share of the interval above which a call is too long for its counters to belong to one point in time."""
 SLOW_CALL_FACTOR: Final = 4.0
@@ -60,9 +59,14 @@ Send = Callable[..., None]
 
 
 def run(
-    config: WorkerConfig, watch: CallTracker, send: Send, stop: threading.Event, requested: RequestedInterval
+    config: WorkerConfig,
+    watch: CallTracker,
+    send: Send,
+    stop: threading.Event,
+    requested: RequestedInterval,
+    watchdog_runs: threading.Event,
 ) -> None:
-    """Open the driver and read until the stop event is set."""
+    """Open the driver and read until `stop` is set; set `watchdog_runs` when it writes the heartbeats."""
     threading.current_thread().name = "inventory"
     nics: NicReader = NicTable()
     logs: Callable[[], None] = KernelLogReader(send, stop).run
@@ -76,7 +80,7 @@ def run(
         logs = SimulatedKernelLog(library, send, stop).run
     session = new_session(watch, config.leave_out)
     threading.Thread(target=exit_on_failure(logs), name="logs", daemon=True).start()
-    Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run()
+    Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run(watchdog_runs)
 
 
 class Sampler:
@@ -103,14 +107,14 @@ class Sampler:
         self._fast = PollThreads("links", exit_on_failure(self.read_fast))
         self._slow = PollThreads("slow", exit_on_failure(self.read_slow))
         self._processes = PollThreads("processes", exit_on_failure(self.read_processes))
-        self._lists = ProcessLists(_describer(config))
+        self._lists = ProcessLists(new_describer(is_demo=config.demo is not None))
         self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._requested = requested
         self._demo_loaded_s = _demo_loaded_s() if config.demo else 0.0
         self._intervals: dict[PollThread, AdaptiveInterval] = {}
         """Effective interval of each thread that reads link counters."""
 
-    def run(self) -> None:
+    def run(self, watchdog_runs: threading.Event) -> None:
         """Open the driver, start the threads, and keep the inventory up to date."""
         self.open()
         freeze_startup_objects()
@@ -119,6 +123,7 @@ class Sampler:
         threading.Thread(target=exit_on_failure(self._nics.run), name="nics", daemon=True).start()
         threading.Thread(target=exit_on_failure(self._refresh.run), name="refresh", daemon=True).start()
         threading.Thread(target=exit_on_failure(self.watchdog), name="watchdog", daemon=True).start()
+        watchdog_runs.set()
         self.watch_inventory()
 
     def open(self) -> None:
@@ -152,9 +157,14 @@ class Sampler:
         self._processes.cover(self._session.readers)
 
     def watchdog(self) -> None:
-        """Separate GPUs that delay others, flush items held back, and report the cost of reading."""
+        """Write heartbeats, separate GPUs that delay others, flush items held back, and report the cost.
+
+        This thread calls no driver and reads no files, so that nothing that hangs stops the heartbeats.
+        """
         spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
+        self._watch.heartbeat()
         while not self._stop.wait(WATCHDOG_S):
+            self._watch.heartbeat()
             self._send()  # flush items that were held back for long enough
             now = time.monotonic()
             self._fast.split(now)
@@ -337,11 +347,3 @@ def _demo_loaded_s() -> float:
     from nvltop.nvml.simulated.machine import INITIAL_UPTIME_S
 
     return time.time() - INITIAL_UPTIME_S
-
-
-def _describer(config: WorkerConfig) -> ProcessDescriber:
-    if not config.demo:
-        return ProcessTable()
-    from nvltop.nvml.simulated.processes import SimulatedProcessTable
-
-    return SimulatedProcessTable(time.time())

@@ -23,10 +23,13 @@ from nvltop.sampler.protocol import HEARTBEAT_S, WORKER_NAME, WorkerConfig, exit
 from nvltop.sampler.schedule import RequestedInterval
 
 
-def send_heartbeats(watch: CallTracker, stop: threading.Event) -> None:
-    """Write the time to shared memory at intervals; a stopped or frozen process does not."""
+def send_heartbeats(watch: CallTracker, ended: threading.Event) -> None:
+    """Write the time to shared memory at intervals; a stopped or frozen process does not.
+
+    When the sampler has started, its watchdog writes the heartbeats and sets `ended`.
+    """
     watch.heartbeat()
-    while not stop.wait(HEARTBEAT_S):
+    while not ended.wait(HEARTBEAT_S):
         watch.heartbeat()
 
 
@@ -82,9 +85,9 @@ def _run() -> None:
     os.close(config.watch_fd)
     requested = RequestedInterval(config.interval_s)
     pipe = Sender(config.items_fd, requested, config.frame_s)
-    stop = threading.Event()
+    stop, watchdog_runs = threading.Event(), threading.Event()
     for name, work in (
-        ("heartbeat", lambda: send_heartbeats(watch, stop)),
+        ("heartbeat", lambda: send_heartbeats(watch, watchdog_runs)),
         ("parent", lambda: follow_parent(watch, stop, requested, finish_calls=config.demo is None)),
         ("host", lambda: sample_host(pipe, stop)),
     ):
@@ -98,6 +101,6 @@ def _run() -> None:
     else:
         from nvltop.sampler.sampler import run
 
-        run(config, watch, pipe.send, stop, requested)
+        run(config, watch, pipe.send, stop, requested, watchdog_runs)
     # `follow_parent` ends the process, once no thread is in a driver call.
     threading.Event().wait()

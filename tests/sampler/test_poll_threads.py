@@ -100,6 +100,13 @@ def test_a_gpu_that_hangs_does_not_hold_up_the_others_and_comes_back(sampler):
         newest[key] = item.start_s
 
 
+def test_the_watchdog_writes_heartbeats_while_a_gpu_hangs(sampler):
+    library, seen, made = sampler
+    library.faults["nvmlDeviceGetFieldValues"] = Fault(gpu=4, hang=threading.Event())
+    first_s = time.monotonic()
+    seen.until(lambda: made._watch.heartbeat_s > first_s)
+
+
 def test_what_waits_to_be_sent_is_looked_after(sampler):
     _, seen, _ = sampler
     seen.until(lambda: seen.looked_after >= 2)
