@@ -196,6 +196,7 @@ def draw(
     counts: Counts,
     interval_s: float = INTERVAL_S,
     size: tuple[int, int] = SIZE,
+    seconds: float = DRAW_S,
     warmed_up: Callable[[], None] = lambda: None,
     profiled: bool = True,
 ) -> None:
@@ -242,7 +243,7 @@ def draw(
             vars(app.main)["draw_frame"], app._frames._draw = painted, drawn
         async with app.run_test(headless=False, size=size) as pilot:
             await pilot.press(TABS[tab])
-            for at_s, burst in itertools.takewhile(lambda b: b[0] < DRAWN_S + DRAW_S, bursts):
+            for at_s, burst in itertools.takewhile(lambda b: b[0] < DRAWN_S + seconds, bursts):
                 loop.run_until(at_s)
                 source.arrived += burst
                 if loop.reader:
@@ -253,7 +254,7 @@ def draw(
                     Terminal.written, warm = 0, True
                     warmed_up()
             await pilot.pause()
-            counts[f"bytes to the terminal, {tab}"] = Terminal.written / DRAW_S
+            counts[f"bytes to the terminal, {tab}"] = Terminal.written / seconds
             app._frames.stop()
 
     try:
@@ -261,9 +262,9 @@ def draw(
     finally:
         for module, name, value in before:
             setattr(module, name, value)
-    counts["frames"] = frames / DRAW_S
-    counts["calls to fold"] = folding.count / DRAW_S
-    counts[f"calls to draw, {tab}"] = drawing.count / DRAW_S
+    counts["frames"] = frames / seconds
+    counts["calls to fold"] = folding.count / seconds
+    counts[f"calls to draw, {tab}"] = drawing.count / seconds
 
 
 def count(node: str, scenario: str) -> dict[str, float]:
