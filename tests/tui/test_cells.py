@@ -58,7 +58,7 @@ def put(row, start, end) -> str:
     output = DirectOutput(StyleTable())
     output._texts = {}
     output._sequences = {"": ("", ""), "mixed": ("", "")}
-    output.write_cells(0, 0, row, start, end)
+    output.write_cells(0, 0, row, [(start, end)])
     return "".join(text for texts in output._texts.values() for text in texts)
 
 

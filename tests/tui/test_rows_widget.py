@@ -97,8 +97,8 @@ def terminal_rows(*rows) -> list[tuple[str, str, str, bool]]:
     shown = fit([], WIDTH)
     for row in rows:
         with output.frame(console, stream.feed):
-            for start, end in [(0, 0)] if row is rows[0] else changes(shown, row):
-                output.write_cells(2, 1, row, start, end or WIDTH)
+            parts = [(0, 0)] if row is rows[0] else changes(shown, row)
+            output.write_cells(2, 1, row, [(start, end or WIDTH) for start, end in parts])
         shown = row
     return [(c.data, c.fg, c.bg, c.bold) for c in (screen.buffer[1][x] for x in range(screen.columns))]
 

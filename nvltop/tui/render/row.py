@@ -70,17 +70,32 @@ def fill(runs: Sequence[Run], used: int, width: int) -> Row:
 def section(row: Iterable[Run], start: int, end: int) -> list[TextRun]:
     """Return the columns from `start` up to `end` of a row, as runs of one role each."""
     out: list[TextRun] = []
+    if end <= 0:
+        return out
     for text, role in row:
-        if start < len(text) and end > 0:
-            shown = text[max(0, start) : end]
+        width = len(text)
+        if start < width:
+            begin = max(0, start)
+            shown = text[begin:end]
             if isinstance(role, str):
                 out.append((shown, role))
-            else:
-                at = 0
-                for its, cells in groupby(role[max(0, start) : end]):
-                    begin, at = at, at + sum(1 for _ in cells)
-                    out.append((shown[begin:at], its))
-        start, end = start - len(text), end - len(text)
+            elif roles := role[begin:end]:
+                out += _runs_of_one_role(shown, roles)
+        start, end = start - width, end - width
+        if end <= 0:
+            break
+    return out
+
+
+def _runs_of_one_role(text: str, roles: tuple[str, ...]) -> list[TextRun]:
+    """Return cells as runs of one role each."""
+    if roles.count(roles[0]) == len(roles):
+        return [(text, roles[0])]
+    out = []
+    at = 0
+    for role, cells in groupby(roles):
+        begin, at = at, at + sum(1 for _ in cells)
+        out.append((text[begin:at], role))
     return out
 
 

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from nvltop.analysis.health import job
+from nvltop.memo import Memo
 from nvltop.report.timeline import away, since
 from nvltop.tui.dialogs import pages
 from nvltop.tui.render import bars, header
@@ -69,6 +70,8 @@ class MainScreen(TabbedScreen):
         super().__init__([tab.title for tab in TABS], make_tab, output)
         self._view = view
         self._replay = RowsWidget(output, "replay")
+        self._key_row: Memo[tuple[Row, bars.ClickAreas]] = Memo()
+        """The function bar, which rarely changes."""
 
     def below_tabs(self) -> Iterable[RowsWidget]:
         """Return the timeline of a replay."""
@@ -90,8 +93,10 @@ class MainScreen(TabbedScreen):
 
     def key_row(self, width: int) -> tuple[Row, bars.ClickAreas]:
         """Return the function bar for the visible tab, and the areas of the keys."""
-        tab = self.visible_tab
-        return bars.function_bar(self._view, width, tab.keys(), tab.status())
+        view, tab_keys, status = self._view, self.visible_tab.keys(), self.visible_tab.status()
+        replaying = view.replay is not None, view.replay is not None and view.replay.paused
+        inputs = width, tuple(tab_keys), status, view.recording, replaying, view.glyphs
+        return self._key_row.get(inputs, lambda: bars.function_bar(view, width, tab_keys, status))
 
     def draw(self) -> None:
         """Update the rows of all parts."""

@@ -9,13 +9,13 @@ size. Textual keeps no copy of the screen but renders the widgets, so both ways 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
 from nvltop.tui.render.cells import SECOND_HALF, to_text
-from nvltop.tui.render.row import Row, section
+from nvltop.tui.render.row import ColumnRange, Row, section
 from nvltop.tui.widgets.style_table import MIXED_ROLE, StyleTable
 
 
@@ -49,23 +49,28 @@ class DirectOutput:
         """Whether cells can be written directly now."""
         return self._texts is not None
 
-    def write_cells(self, x: int, y: int, row: Row, start: int, end: int) -> None:
-        """Write columns `start` to `end` of a row whose column 0 is at `x`, `y` of the screen."""
+    def write_cells(self, x: int, y: int, row: Row, parts: Iterable[ColumnRange]) -> None:
+        """Write some parts of a row whose column 0 is at `x`, `y` of the screen."""
         assert self._texts is not None
-        if any(SECOND_HALF in text for text, _ in row):
-            start, end = _with_both_halves("".join([text for text, _ in row]), start, end)
-        runs = section(row, start, end)
-        place = f"\x1b[{y + 1};{x + start + 1}H"
-        if len(runs) == 1:
-            # The style is sent once for all texts of its role, wherever they are.
-            text, role = runs[0]
-            self._texts.setdefault(role, []).append(place + to_text(text))
-            return
-        pieces = [place]
-        for text, role in runs:
-            before, after = self._sequences[role]
-            pieces += (before, to_text(text), after)
-        self._texts.setdefault(MIXED_ROLE, []).append("".join(pieces))
+        whole = "".join([text for text, _ in row])
+        is_narrow = to_text(whole) is whole
+        for start, end in parts:
+            if not is_narrow:
+                start, end = _with_both_halves(whole, start, end)
+            runs = section(row, start, end)
+            if not is_narrow:
+                runs = [(to_text(text), role) for text, role in runs]
+            place = f"\x1b[{y + 1};{x + start + 1}H"
+            if len(runs) == 1:
+                # The style is sent once for all texts of its role, wherever they are.
+                text, role = runs[0]
+                self._texts.setdefault(role, []).append(place + text)
+                continue
+            pieces = [place]
+            for text, role in runs:
+                before, after = self._sequences[role]
+                pieces += (before, text, after)
+            self._texts.setdefault(MIXED_ROLE, []).append("".join(pieces))
 
 
 def _with_both_halves(text: str, start: int, end: int) -> tuple[int, int]:

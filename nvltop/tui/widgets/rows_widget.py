@@ -69,8 +69,8 @@ class RowsWidget(PlainWidget):
         for y, parts in dirty:
             if seen.y <= at.y + y < seen.bottom:
                 row = self._rows[y] if y < len(self._rows) else blank
-                for start, end in parts:
-                    self._output.write_cells(at.x, at.y + y, row, start, min(end or width, width))
+                seen_parts = [(start, min(end or width, width)) for start, end in parts]
+                self._output.write_cells(at.x, at.y + y, row, seen_parts)
 
     def restyle(self) -> None:
         """Draw everything again, after a change of the styles."""
