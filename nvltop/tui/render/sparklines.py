@@ -179,7 +179,7 @@ class Sparklines:
             values = history.cell_means(keys, shape.half_s, read - 1, new)
             if any(_level(value, shape) != flat.level for value in values):
                 return None
-            flat = flat._replace(read=read)
+            flat = _Flat(flat.level, read, flat.lines)
         line.flat = flat
         return flat.lines
 
