@@ -178,24 +178,29 @@ class TtyDriver(OpenDriver):
     def _await_answers(self) -> None:
         """Read until the terminal has answered all queries: the shell would take an answer for typed text.
 
-        A terminal that is known to answer gets another query after its reports are switched off. Its answer
-        comes after everything that was sent before.
+        A terminal that is known to answer, by now at the latest, gets another query after its reports are
+        switched off. Its answer comes after everything that was sent before.
         """
         self.write(terminal_guard.REPORTS_OFF)
+        self._await_answer()
         if self._answers:
             self.query_synchronized_output()
+            self._await_answer()
+        self._query_sent_s = None
+
+    def _await_answer(self) -> None:
+        """Read until the query that was sent is answered, or for `ANSWER_TIMEOUT_S` after it."""
         while self._query_sent_s is not None:
             left_s = self._query_sent_s + ANSWER_TIMEOUT_S - time.monotonic()
             if left_s <= 0 or not select.select([self.fileno], [], [], left_s)[0]:
-                break
+                return
             try:
                 data = os.read(self.fileno, CHUNK_BYTES)
             except OSError:
-                break
+                return
             if not data:
-                break
+                return
             self._take(data)
-        self._query_sent_s = None
 
     def _take(self, data: bytes) -> list[Message]:
         """Return the messages in some bytes, and note answers to queries."""
