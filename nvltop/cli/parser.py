@@ -72,7 +72,7 @@ def _add_output(p: argparse.ArgumentParser) -> None:
         "--max-iterations",
         type=argument_types.count,
         metavar="N",
-        help="exit after N reports or refreshes",
+        help="exit after N reports or frames",
     )
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from family import used
 from pseudoterminal import PseudoTerminal, late_share
 
+from nvltop.config.settings import FRAME_INTERVAL_S
+
 WARM_UP_S = 6.0
 """Start-up, and sparklines that still grow, are not what it costs to leave it open."""
 KEYS = 20
@@ -75,7 +77,9 @@ def in_terminal(
             "links_kb_per_s": links_kb,
             "links_max_kb": links_max_kb,
             "late_percent": None
-            if interval_s is None or load == "idle" or (late := late_share(frames, interval_s)) is None
+            if interval_s is None
+            or load == "idle"
+            or (late := late_share(frames, max(interval_s, FRAME_INTERVAL_S))) is None
             else 100 * late,
             "picture_s": terminal.shows(r"\w"),
             "live_s": terminal.shows(LIVE) if ours else None,

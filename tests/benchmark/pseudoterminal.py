@@ -109,6 +109,6 @@ class PseudoTerminal:
 
 
 def late_share(frames: Sequence[tuple[float, int]], interval_s: float) -> float | None:
-    """Return the share of refreshes that came more than half an interval late."""
+    """Return the share of frames that came more than half an interval late."""
     gaps = [b - a for (a, _), (b, _) in pairwise(frames)]
     return sum(gap > 1.5 * interval_s for gap in gaps) / len(gaps) if gaps else None

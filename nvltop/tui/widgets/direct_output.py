@@ -1,8 +1,8 @@
 """Direct output of changed cells to the terminal, without Textual's compositor.
 
 Textual's compositor costs some milliseconds per frame, however little has changed, and sends each changed
-line from its left edge. That is too much for a dashboard whose tables change in place several times a second
-and which stays open for days. Therefore changes of a screen that consists of rows only are written to the
+line from its left edge. That is too much for a dashboard whose tables change in place each second and which
+stays open for days. Therefore changes of a screen that consists of rows only are written to the
 terminal cell by cell. Textual draws everything else: the first frame, another tab, menus, messages, another
 size. Textual keeps no copy of the screen but renders the widgets, so both ways show the same.
 """
