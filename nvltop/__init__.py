@@ -1,3 +1,3 @@
 """nvltop: a live terminal dashboard for the NVLinks of one GPU server."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
