@@ -57,7 +57,15 @@ class Calls:
 
     def __init__(self) -> None:
         self._profile = cProfile.Profile()
-        self.begin, self.end = self._profile.enable, self._profile.disable
+        self.is_counting = False
+
+    def begin(self) -> None:
+        self.is_counting = True
+        self._profile.enable()
+
+    def end(self) -> None:
+        self._profile.disable()
+        self.is_counting = False
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -226,10 +234,15 @@ def draw(
         def painted() -> None:
             if not warm:
                 return paint()
-            folding.end()
+            # A frame is also drawn without folding, as after a key. A profile that is left enabled switches
+            # off the one that counts, at the moment when it is collected as garbage.
+            is_folding = folding.is_counting
+            if is_folding:
+                folding.end()
             with drawing.counting():
                 paint()
-            folding.begin()
+            if is_folding:
+                folding.begin()
 
         def drawn() -> None:
             nonlocal frames
