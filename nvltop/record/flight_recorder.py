@@ -55,7 +55,7 @@ class _Slice:
     full_order: bytes
     """A byte for each item, compressed: 1 if it comes from `full`, 0 if from `common`."""
     thinned_order: bytes
-    """The same for `thinned`."""
+    """A byte for each item, compressed: 1 if it comes from `thinned`, 0 if from `common`."""
     is_full: bool = True
 
     def items(self) -> Iterator[Item]:

@@ -13,7 +13,10 @@ MIN_SPACING: Final = 0.9
 MAX_IDLE_FRAMES: Final = 1.5
 """Time after which a frame is drawn even if nothing arrived, in intervals of frames."""
 MAX_IDLE_READINGS: Final = 2.0
-"""The same in intervals of readings; the longer of both applies."""
+"""Time after which a frame is drawn even if nothing arrived, in intervals of readings.
+
+The longer of the two times applies.
+"""
 START_S: Final = 5.0
 """Time after the start in which each reading is drawn, so that the first rates are shown at once, seconds."""
 
