@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import html
@@ -220,6 +221,17 @@ async def test_a_second_snapshot_at_once_is_refused_with_a_message(app, here, mo
         assert "still being written" in next(iter(app._notifications)).message
         monkeypatch.undo()
         assert list(here.iterdir()) == []
+
+
+async def test_a_snapshot_that_takes_long_is_reported_while_it_is_written(monkeypatch):
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    written = threading.Event()
+    monkeypatch.setattr(snapshots, "PROGRESS_AFTER_S", 0.01)
+    taker = snapshots.SnapshotTaker(False, False, lambda text, failed: shown.put_nowait(text))
+    taker._start(lambda: "snapshot in FILE" if written.wait(10) else "never", "snapshot")
+    assert await shown.get() == "writing the snapshot …"
+    written.set()
+    assert await shown.get() == "snapshot in FILE"
 
 
 async def test_a_full_disk_is_reported_in_a_word(app, here, monkeypatch):

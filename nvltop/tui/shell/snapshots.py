@@ -19,6 +19,8 @@ from nvltop.tui.shell.main_screen import MainScreen
 WRITE_TIMEOUT_S: Final = 10.0
 """Time that the end of the application waits for a snapshot to be written, seconds: the recording of half an
 hour takes about four to make."""
+PROGRESS_AFTER_S: Final = 1.0
+"""Time after which a snapshot that is still being written is reported, seconds."""
 ALREADY_WRITING: Final = "the previous snapshot or picture is still being written"
 F8_PRESSED: Final = "F8 pressed"
 CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"
@@ -79,9 +81,14 @@ class SnapshotTaker:
 
     def _start(self, write: Callable[[], str], what: str) -> None:
         """Call `write` in a thread; it returns the message for the user."""
-        work = write, what, asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._save, args=work, name=what, daemon=True)
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._save, args=(write, what, loop), name=what, daemon=True)
         self._thread.start()
+        loop.call_later(PROGRESS_AFTER_S, self._report_progress, self._thread)
+
+    def _report_progress(self, thread: threading.Thread) -> None:
+        if thread.is_alive():
+            self._notify(f"writing the {thread.name} …", False)
 
     def take_if_critical(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory) -> None:
         """Write a snapshot of a critical finding, unless a recent snapshot has it."""
