@@ -7,11 +7,8 @@ without a way back. PCI bus ids stay; they are the same on all machines of a kin
 
 from __future__ import annotations
 
-import getpass
 import operator
-import os
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -20,148 +17,36 @@ from typing import Any, Final, TypeVar
 
 from nvltop.analysis.jobs import GROUPING_PROGRAMS
 from nvltop.model import Ancestor, Counter, LinkState, Missing, Reading, Scope
+from nvltop.record.identifiers import (
+    ARGUMENTS,
+    BY_FIELD,
+    GPU,
+    LABELS,
+    MIN_NAME,
+    NIC_NAME,
+    NO_NAMES,
+    PATTERNS,
+    REMOVED,
+    VERBATIM,
+    host_names,
+    local_names,
+)
 
 T = TypeVar("T")
 
-REMOVED: Final = (
-    "host names",
-    "user names",
-    "UUIDs",
-    "serial numbers",
-    "addresses",
-    "job and container ids",
-    "custom NIC names",
-)
-"""What is removed, for the head of reports and recordings."""
-ARGUMENTS: Final = "process arguments"
-
-GPU: Final = "GPU-a"
 _PLACEHOLDER: Final = re.compile(rf"{GPU}\d+")
-BY_FIELD: Final = {
-    "uuid": GPU,
-    "gpu": GPU,
-    "a": GPU,
-    "b": GPU,
-    "hostname": "node-",
-    "cluster_uuid": "cluster-",
-    "chassis_serial": "serial-",
-    "user": "user-",
-}
-"""Fields that hold nothing but a name, and what they are called instead."""
-
 LEFT_OUT: Final = Missing("left out")
 """Instead of the arguments of a process, which may hold anything, such as a password."""
 
-VERBATIM: Final = frozenset(
-    {
-        "driver_version",
-        "vbios",
-        "board_part_number",
-        "nvlink_firmware",
-        "nvml_version",
-        "cuda_driver_version",
-        "pci_bus_id",
-        "cpu_affinity",
-        "numa_affinity",
-        "architecture",
-        "virtualization",
-        "nvlink_generation",
-        "demo",
-        "kind",
-        "source",
-        "group",
-        "group_kind",
-        "pcie",
-        "p2p_nvlink",
-        "state",
-        "health_summary",
-        "bandwidth_mode",
-        "worker",
-        "function",
-        "thread",
-        "rule",
-        "severity",
-        "id",
-        "cells",
-        "bridges",
-        "model",
-        "link_layer",
-        "physical",
-        "role",
-    }
-)
-"""Fields that hold words of NVML or of ours, which must not change when a user is called like one."""
-
-LABELS: Final = frozenset({"label", "labels"})
-"""Fields with words of ours, or with names of NICs where an old driver has no other labels."""
 _OURS: Final = re.compile(r"(?:GPU|NIC)\d+")
 
-_HEX: Final = "[0-9a-fA-F]"
-_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_PATTERNS: Final = (
-    ("GPU-a", rf"\bGPU-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
-    ("MIG-a", rf"\bMIG-{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
-    ("id-", rf"\b{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b"),
-    ("user-", r"(?<=/home/)[^/\s]+"),
-    ("mail-", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    ("address-", rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\d.])"),
-    ("address-", rf"\b{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}\b"),
-    # NICs can be called after their hardware address or GUID: enx0c42a1b2c3d4, ibx506b4b0300a1b2c3.
-    ("address-", rf"(?<=[a-z]x){_HEX}{{12}}(?:{_HEX}{{4}})?(?![\w])"),
-    # Two colons together or seven apart: a PCI bus id has two apart.
-    (
-        "address-",
-        rf"(?<![\w:])(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|[\da-fA-F:]*::[\da-fA-F:.]*{_HEX})(?![\w:])",
-    ),
-    # InfiniBand GUIDs, as sysfs and ibstat print them.
-    ("address-", rf"(?<![\w:]){_HEX}{{4}}(?::{_HEX}{{4}}){{3}}(?![\w:])"),
-    ("address-", rf"\b0x{_HEX}{{16}}\b"),
-    ("serial-", r"\b\d{13}\b"),
-    # The keys (`slurm:4711`) and labels (`slurm 4711`) of jobs.
-    ("id-", r"(?<=\bslurm[ :])\d[\w.+-]*"),
-    ("id-", r"(?<=\b(?:lsf|pbs)[ :])\d[\w.\[\]-]*"),
-    ("id-", rf"(?<=\bcontainer[ :]){_HEX}{{12}}\b"),
-    ("id-", rf"(?<=\bkubernetes[ :]){_HEX}{{8}}(?![\w-])"),
-)
-_NIC_NAME: Final = re.compile(
-    r"""(?x)
-    (?: mlx[45]_(?:[a-z]{2,5}_?)?\d+
-      | (?:bnxt_re|cxgb4|efa|erdma|hfi1|hns|i40iw|ionic|irdma|mana|ocrdma|qedr|rxe|siw|usnic|vmw_pvrdma)_?\d+
-      | (?:en|ib|iw|opa|rdma|roce)(?:P\d+)?(?:o\d+|s\d+|p\d+s\d+)(?:(?:d|f|n|np|npf|r|v|vf)\d+)*
-      | (?:bond|eth|gpu\d+rdma|hsn|ib|lo|opa|rdma|roce|roce_bond|team)\d{0,3}
-    )(?:\.\d{1,4})?"""
-)
-"""Names that drivers, udev and cloud images give to NICs; any other name was given by an administrator."""
 UUID_CHARS: Final = 36
-MIN_NAME: Final = 3
-"""Shorter names of hosts and users are looked for nowhere: they are in every other word."""
 MAX_TEXTS: Final = 4096
 """Redacted texts that are remembered."""
-NO_NAMES: Final = frozenset(
-    {"root", "nobody", "user", "admin", "localhost", "gpu", "node", "nvidia", "none", "linux"}
-    | {"ubuntu", "debian", "centos", "fedora", "rocky", "core", "opc", "ec2-user", "azureuser"}
-)
-"""Names that reveal nothing and are kept."""
 
 _NAMELESS: Final = frozenset({int, float, bool, type(None), LinkState, Counter, Scope})
 """Types whose values name nobody: nearly all that is read is of these alone."""
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {}
-
-
-def local_names() -> dict[str, str]:
-    """Return the names of this host and of whoever runs us, and the kind of placeholder for each."""
-    users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")}
-    try:
-        users.add(getpass.getuser())
-    except (KeyError, OSError):
-        pass  # a user without a name, as in containers
-    return dict.fromkeys(users, "user-") | host_names(socket.gethostname())
-
-
-def host_names(host: str) -> dict[str, str]:
-    """Return the names that a host's name holds: itself, without its domain, and the domain."""
-    short, _, domain = host.partition(".")
-    return dict.fromkeys((host, short), "node-") | ({domain: "domain-"} if "." in domain else {})
 
 
 class Redactor:
@@ -182,7 +67,7 @@ class Redactor:
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self._texts: dict[str, str] = {}
-        self._replace = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
+        self._replace = [(kind, re.compile(pattern)) for kind, pattern in PATTERNS]
         self._looked_for: set[str] = set()
         self._gpus_stay = False
         known = local_names() if names is None else names
@@ -205,7 +90,7 @@ class Redactor:
             self._nic(nic)
 
     def but_gpus(self, value: T) -> T:
-        """Return the same with the UUIDs of GPUs in their fields, though not in texts."""
+        """Return `value` redacted, with the UUIDs of GPUs kept in their fields, though not in texts."""
         self._gpus_stay = True
         try:
             return self(value)
@@ -316,7 +201,7 @@ class Redactor:
     def _nic(self, name: str) -> str:
         """Return the name of a NIC, or a placeholder for one that an administrator has given."""
         new = self._text(name)
-        if new != name or _NIC_NAME.fullmatch(name):
+        if new != name or NIC_NAME.fullmatch(name):
             return new
         self._look_for(name, "nic-")
         return self._placeholder("nic-", name)

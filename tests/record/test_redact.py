@@ -42,7 +42,8 @@ from nvltop.nvml import simulated
 from nvltop.nvml.demo_nodes import NODES
 from nvltop.nvml.gpm import NO_PERMISSION_NOTE
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.record.redact import Redactor, local_names
+from nvltop.record.identifiers import local_names
+from nvltop.record.redact import Redactor
 from nvltop.record.writer import RecordingWriter
 
 UUID = "GPU-0f3c9a1e-77aa-4bcd-8eef-1234567890ab"
