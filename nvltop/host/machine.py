@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from nvltop.host.procfs import read_system_file
 from nvltop.host.safe_read import read_safely
 from nvltop.model import Maybe, Missing
 
@@ -37,7 +36,8 @@ def booted_s() -> Maybe[float]:
 
 
 def _boot_time() -> float:
-    booted_s = float(psutil.boot_time())
+    [value] = (line.split()[1] for line in read_system_file("stat").splitlines() if line.startswith(b"btime"))
+    booted_s = float(value)
     if not 0 < booted_s < MAX_BOOT_TIME_S:
         raise ValueError(f"implausible value {booted_s:g}")
     return booted_s

@@ -1,4 +1,4 @@
-"""Files of one process in `/proc/PID`, read up to a limit and checked (proc(5))."""
+"""Files in `/proc`, read up to a limit and checked (proc(5))."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 PROC: Final = Path("/proc")
 MAX_BYTES: Final = 1 << 14
 """Number of bytes read of a file; command lines can be megabytes long."""
+MAX_SYSTEM_BYTES: Final = 1 << 20
+"""Number of bytes read of a file about the whole machine; `/proc/stat` has a line for each CPU."""
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -66,3 +68,14 @@ def read_uid(pid: int, proc: Path = PROC) -> int:
         if line.startswith(b"Uid:"):
             return int(line.split()[1])
     raise ValueError("no user in /proc/PID/status")
+
+
+def read_system_file(name: str, proc: Path = PROC, limit: int = MAX_SYSTEM_BYTES) -> bytes:
+    """Return the first `limit` bytes of a file about the machine; raise `OSError` if it cannot be read."""
+    with open(f"{proc}/{name}", "rb", buffering=0) as file:
+        parts = []
+        # The kernel may return less than is asked for, as it does for `/proc/stat`.
+        while limit > 0 and (part := file.read(limit)):
+            parts.append(part)
+            limit -= len(part)
+    return b"".join(parts)

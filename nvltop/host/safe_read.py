@@ -21,13 +21,13 @@ def read_safely(read: Callable[[], T], source: str) -> Maybe[T]:
     """Return the result of `read`; if it raises, `Missing` with the source and the reason."""
     try:
         return read()
-    except Exception as error:  # psutil raises whatever its parsing of /proc runs into
+    except Exception as error:  # parsing raises whatever the content runs into
         return Missing(f"{source}: {error_reason(error)}")
 
 
 def error_reason(error: Exception) -> str:
     """Return a short description of an error."""
-    if isinstance(error, PermissionError) or type(error).__name__ == "AccessDenied":
+    if isinstance(error, PermissionError):
         return "no permission"
     if isinstance(error, OSError) and error.errno:
         return clean(os.strerror(error.errno).lower(), MAX_REASON)

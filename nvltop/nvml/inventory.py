@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, fields
@@ -140,7 +140,7 @@ def failed_inventory(driver: Driver, problem: Problem) -> Inventory:
         mono_s=time.monotonic(),
         wall_s=time.time(),
         nvml_version=driver.call(pynvml.nvmlSystemGetNVMLVersion),
-        hostname=clean(socket.gethostname()),
+        hostname=clean(os.uname().nodename),
         problem=problem,
     )
 
@@ -163,7 +163,7 @@ def read_inventory(driver: Driver, found: DetectedGpus) -> Inventory:
         driver_version=driver.call(pynvml.nvmlSystemGetDriverVersion),
         nvml_version=driver.call(pynvml.nvmlSystemGetNVMLVersion),
         cuda_driver_version=f"{cuda // 1000}.{cuda % 1000 // 10}" if known(cuda) else cuda,
-        hostname=clean(socket.gethostname()),
+        hostname=clean(os.uname().nodename),
         gpus=tuple(sorted((*opened, *unopened), key=lambda gpu: gpu.index)),
         pairs=tuple(read_pairs(driver, devices)),
         problem=None if opened or unopened else no_gpu(),

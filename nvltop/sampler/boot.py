@@ -1,6 +1,6 @@
 """Start of the worker process: which modules it imports only when they are used.
 
-The standard library and psutil import some modules for functions that the worker never calls, such as
+The standard library and nvltop itself import some modules for functions that the worker never calls, such as
 `inspect` for `dataclasses`. They took 3 MB, an eighth of the memory of the worker. This module imports none
 of them.
 """
@@ -12,8 +12,8 @@ import sys
 from types import ModuleType
 
 POSTPONED = (
-    "base64", "datetime", "glob", "inspect", "ipaddress", "locale", "selectors", "shlex", "shutil",
-    "subprocess", "tempfile",
+    "base64", "copy", "datetime", "glob", "inspect", "ipaddress", "locale", "selectors", "shlex", "shutil",
+    "socket", "subprocess", "tempfile", "unicodedata",
 )  # fmt: skip
 
 

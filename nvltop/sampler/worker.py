@@ -14,7 +14,7 @@ import threading
 import time
 
 from nvltop.gc_tuning import disable_during_startup
-from nvltop.host.host_stats import read_host
+from nvltop.host.host_stats import HostStats
 from nvltop.model import Inventory, Reading
 from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker
 from nvltop.sampler import schedule, stuck_workers
@@ -35,12 +35,13 @@ def send_heartbeats(watch: CallTracker, ended: threading.Event) -> None:
 
 def sample_host(pipe: Sender, stop: threading.Event) -> None:
     """Send the host's CPU and memory usage at intervals, the first time after `FIRST_HOST_S`."""
-    read_host()
+    stats = HostStats()
+    stats.read()
     every_s = schedule.FIRST_HOST_S
     while not stop.wait(every_s):
         every_s = schedule.HOST_S
         start = time.monotonic()
-        host = read_host()
+        host = stats.read()
         pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
 
 

@@ -11,12 +11,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import psutil
 import pytest
 
-from nvltop.host import host_stats, machine, pci, procfs
+from nvltop.host import machine, pci, procfs
+from nvltop.host.host_stats import NO_TIME, HostStats
 from nvltop.host.nics import NicTable
 from nvltop.host.processes import HIDEPID, ProcessTable
 from nvltop.model import GpuUse, Host, Inventory, Item, Missing, Processes, known
@@ -24,8 +24,6 @@ from nvltop.sampler.nic_monitor import NicMonitor
 from tests.sysfs import Tree
 
 FAILURES = [
-    psutil.AccessDenied(1),
-    psutil.NoSuchProcess(1),
     FileNotFoundError(errno.ENOENT, "gone"),
     PermissionError(errno.EACCES, "no"),
     OSError(errno.EIO, "bad disk"),
@@ -52,33 +50,22 @@ def reasons(values: list[object]) -> list[str]:
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
-@pytest.mark.parametrize("call", ["cpu_percent", "virtual_memory", "boot_time"])
-def test_failures_of_psutil(monkeypatch, call, error):
-    monkeypatch.setattr(psutil, call, failing(error))
-    host = host_stats.read_host()
-    values: dict[str, list[object]] = {
-        "cpu_percent": [host.cpu_percent],
-        "virtual_memory": [host.memory_used_bytes, host.memory_total_bytes],
-        "boot_time": [machine.booted_s()],
-    }
-    for name, read in values.items():
-        if name == call:
-            assert len(reasons(read)) == len(read)
-            assert all(reason.startswith("/proc/") and reason.isprintable() for reason in reasons(read))
-        else:
-            assert reasons(read) == []
+@pytest.mark.parametrize("file", ["stat", "meminfo"])
+def test_unreadable_files_of_the_machine(monkeypatch, file, error):
+    real = procfs.read_system_file
 
+    def read(name: str, *args: Any) -> bytes:
+        return failing(error)() if name == file else real(name, *args)
 
-def test_implausible_numbers_of_psutil(monkeypatch):
-    memory = psutil.virtual_memory()
-    for spoilt in (memory._replace(available=2 * memory.total), memory._replace(total=0)):
-        monkeypatch.setattr(psutil, "virtual_memory", lambda spoilt=spoilt: spoilt)
-        host = host_stats.read_host()
-        assert "implausible" in reasons([host.memory_used_bytes])[0]
-        assert known(host.cpu_percent)
-    for percent in (float("nan"), -1.0, 1e9):
-        monkeypatch.setattr(psutil, "cpu_percent", lambda percent=percent: percent)
-        assert "implausible" in reasons([host_stats.read_host().cpu_percent])[0]
+    monkeypatch.setattr("nvltop.host.host_stats.read_system_file", read)
+    monkeypatch.setattr("nvltop.host.machine.read_system_file", read)
+    host, booted_s = HostStats().read(), machine.booted_s()
+    memory: list[object] = [host.memory_used_bytes, host.memory_total_bytes]
+    others: list[object] = [host.cpu_percent, booted_s]
+    unread, others = (memory, others) if file == "meminfo" else (others, memory)
+    assert len(reasons(unread)) == 2
+    assert all(reason.startswith(f"/proc/{file}") and reason.isprintable() for reason in reasons(unread))
+    assert set(reasons(others)) <= {NO_TIME.reason}
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
@@ -138,7 +125,7 @@ def test_failing_system_calls(tmp_path, monkeypatch, call, error):
     assert isinstance(sent[0], Inventory)
     found = ProcessTable().describe(PIDS)
     assert isinstance(found, Processes)
-    assert isinstance(host_stats.read_host(), Host)
+    assert isinstance(HostStats().read(), Host)
     machine.booted_s()
     if isinstance(error, OSError):
         machine.in_container()
@@ -177,10 +164,10 @@ SITUATIONS = {
 LOOK = """
 import os, sys
 from nvltop.host.processes import ProcessTable
-from nvltop.host.host_stats import read_host
+from nvltop.host.host_stats import HostStats
 found = ProcessTable().describe({int(sys.argv[1]): (), os.getpid(): ()})
 print(len(found.processes), found.hidden, found.hidden_reason)
-read_host()
+HostStats().read()
 """
 NOT_ALL_RIGHTS = (
     "setpriv --regid=54321 --clear-groups --bounding-set=-sys_ptrace,-kill --inh-caps=-sys_ptrace,-kill"

@@ -18,8 +18,9 @@ from tests.sysfs import Tree
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e[@click=app.quit]x[/]\x00\x7f\ud83d"
 HOSTILE = """
-import socket
-socket.gethostname = lambda: {evil!r}
+import os
+system, _, *rest = os.uname()
+os.uname = lambda: os.uname_result((system, {evil!r}, *rest))
 
 def hostile(address, size, text):
     if "H100" in text or text.startswith("GPU-"):
