@@ -14,14 +14,14 @@ from typing import Final
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.comparison.sides import Report, Side, time_s
-from nvltop.model import Frame, LinkErrors, Reading, Tick, known
+from nvltop.model import Frame, LinkErrors, Reading, Tick, known, time_of
 from nvltop.record.archive import read_file as read_regular_file
 from nvltop.record.archive import read_member
 from nvltop.record.chunks import Progress
 from nvltop.record.cut import find_cut
 from nvltop.record.format import RecordingError
 from nvltop.record.positions import Position, parse_position
-from nvltop.record.reader import open_recording, time_of
+from nvltop.record.reader import open_recording
 from nvltop.report.json import SCHEMA, to_json
 
 SNAPSHOT_REPORT: Final = "snapshot.json"

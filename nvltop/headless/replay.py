@@ -10,11 +10,11 @@ from nvltop.config.settings import Settings
 from nvltop.headless.print import ReportPrinter
 from nvltop.headless.session import RunError, selected_gpus
 from nvltop.headless.status_line import StatusLine
-from nvltop.model import Inventory, Item, Tick
+from nvltop.model import Inventory, Item, Tick, time_of
 from nvltop.record.cut import find_cut
 from nvltop.record.format import RecordingError
 from nvltop.record.positions import Position
-from nvltop.record.reader import STDIN, open_recording, time_of
+from nvltop.record.reader import STDIN, open_recording
 from nvltop.sampler.schedule import Periodic
 from nvltop.text import print_message
 

@@ -75,7 +75,7 @@ from nvltop.model.reading import (
     split_tx_rx,
 )
 from nvltop.model.severity import Severity
-from nvltop.model.source import Item, ItemSource
+from nvltop.model.source import Item, ItemSource, RecordedSource, time_of
 from nvltop.model.timeline import TIMELINE_KINDS, TimelineEvent
 
 __all__ = [
@@ -157,6 +157,7 @@ __all__ = [
     "Processes",
     "Rank",
     "Reading",
+    "RecordedSource",
     "Remote",
     "RemoteKind",
     "Scope",
@@ -173,5 +174,6 @@ __all__ = [
     "known",
     "or_none",
     "split_tx_rx",
+    "time_of",
     "total",
 ]

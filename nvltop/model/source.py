@@ -13,6 +13,15 @@ Item = Inventory | Reading | Event | Listening | LogLine | Tick
 """What flows from the sampler, live or recorded, to the monitor."""
 
 
+def time_of(item: Item) -> float:
+    """Return when an item was complete, in seconds of CLOCK_MONOTONIC."""
+    return item.end_s if isinstance(item, Reading) else item.mono_s
+
+
+class RecordedSource:
+    """Base class of sources that read a recording, by which a live run knows that it needs none of them."""
+
+
 class ItemSource(Protocol):
     """A source of items: the live worker, a replay, or a source whose items are recorded as they pass."""
 

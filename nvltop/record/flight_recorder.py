@@ -14,11 +14,21 @@ from itertools import chain
 from typing import Final
 
 from nvltop.frozen import frozen
-from nvltop.model import ComputeActivity, Data, Inventory, Item, NicPorts, Processes, Reading, Tick, known
+from nvltop.model import (
+    ComputeActivity,
+    Data,
+    Inventory,
+    Item,
+    NicPorts,
+    Processes,
+    Reading,
+    Tick,
+    known,
+    time_of,
+)
 from nvltop.record.compression import checked, gzip_part
 from nvltop.record.item_columns import MAX_ITEMS, ItemColumns, Packed, unpack, unpack_newest
 from nvltop.record.journal import Journal, Newest
-from nvltop.record.reader import time_of
 from nvltop.record.redact import Redactor
 from nvltop.record.thinning import Thinning
 

@@ -1,4 +1,4 @@
-"""The header of recordings, their schemas and limits, and `RecordingError`.
+"""The header of recordings, their schemas and limits, `Mark` and `RecordingError`.
 
 A recording is text, one JSON value per line, plain or compressed. The first line is a header:
 
@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from nvltop.frozen import frozen
-from nvltop.record.marks import Mark
 from nvltop.text import clean
 from nvltop.wire.decoding import Schema
 from nvltop.wire.names import HEADER, SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM
@@ -43,6 +43,19 @@ MAX_TIME_S: Final = 1e11
 
 class RecordingError(Exception):
     """The error when a recording cannot be written or read; the message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """One moment that is worth jumping to."""
+
+    mono_s: float
+    """CLOCK_MONOTONIC of the recording."""
+    kind: str
+    """`event`, `errors`, `state`, `gpu`, `inventory` or `finding`."""
+    gpu: str
+    """UUID as in the recording, empty if it concerns the node."""
+    text: str
 
 
 @frozen

@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Final
 from nvltop.frozen import frozen
 from nvltop.record.archive import open_bytes, read_chunk
 from nvltop.record.chunks import HEAD_BYTES, MAGIC, Progress, decompressor
-from nvltop.record.format import HEADER_START, MAX_LINE, RecordingError, parse_header
-from nvltop.record.marks import Mark
+from nvltop.record.format import HEADER_START, MAX_LINE, Mark, RecordingError, parse_header
 from nvltop.wire.decoding import Schema
 
 WINDOW: Final = 4 << 20

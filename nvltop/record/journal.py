@@ -9,8 +9,7 @@ from typing import Final
 
 from nvltop import __version__
 from nvltop.model import Inventory, Item, Listening, LogLine, Reading, Tick
-from nvltop.record.format import header
-from nvltop.record.marks import Mark
+from nvltop.record.format import Mark, header
 from nvltop.wire.coder import Encoder
 
 ORDER: Final = {Inventory: 0, Listening: 1, Reading: 2, LogLine: 3, Tick: 4}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.kernel_log.decode import decode
@@ -21,22 +20,10 @@ from nvltop.model import (
     Tick,
     known,
 )
+from nvltop.record.format import Mark
 
 OLD_LINE_S: Final = 60.0
 """Age of a log line when it is read, seconds, above which it has no mark."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
-    """One moment that is worth jumping to."""
-
-    mono_s: float
-    """CLOCK_MONOTONIC of the recording."""
-    kind: str
-    """`event`, `errors`, `state`, `gpu`, `inventory` or `finding`."""
-    gpu: str
-    """UUID as in the recording, empty if it concerns the node."""
-    text: str
 
 
 class Marker:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final
 
-from nvltop.model import Item, Reading
+from nvltop.model import Item, time_of
 from nvltop.record.chunks import Chunks, Gap, Progress
 from nvltop.record.format import HEADER_START, Header, RecordingError, parse_header
 from nvltop.record.lines import Lines
@@ -24,11 +24,6 @@ MAX_DIGITS: Final = 4300
 MAX_LISTED: Final = 8
 """Number of skipped names that the warning lists."""
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % MAX_DIGITS)
-
-
-def time_of(item: Item) -> float:
-    """Return when an item was complete, in seconds of CLOCK_MONOTONIC."""
-    return item.end_s if isinstance(item, Reading) else item.mono_s
 
 
 class RecordingReader:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nvltop.model import Item, Tick
+from nvltop.model import Item, RecordedSource, Tick, time_of
 from nvltop.record.chunks import Progress
-from nvltop.record.format import RecordingError
-from nvltop.record.marks import Mark
-from nvltop.record.reader import RecordingReader, open_recording, time_of
+from nvltop.record.format import Mark, RecordingError
+from nvltop.record.reader import RecordingReader, open_recording
 from nvltop.record.timeline import Timeline, open_timeline
 
 MIN_SPEED: Final = 0.25
@@ -25,7 +24,7 @@ BATCH: Final = 200
 """Items given at a time, so that a long jump does not stop the screen."""
 
 
-class ReplaySource:
+class ReplaySource(RecordedSource):
     """The items of a recording, when their time has come.
 
     Times are those of the recording. After a jump back or far forward the items begin at another place:

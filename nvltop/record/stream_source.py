@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from nvltop.model import Item, Tick
+from nvltop.model import Item, RecordedSource, Tick
 from nvltop.record.format import RecordingError
 from nvltop.record.reader import RecordingReader
 
@@ -22,7 +22,7 @@ LATE_INTERVALS: Final = 2.0
 """Number of intervals after which the clock goes on without a new frame, so that values become stale."""
 
 
-class StreamSource:
+class StreamSource(RecordedSource):
     """The items of a stream, as they arrive; a thread reads it.
 
     Times are those of the machine that records. The clock stands still between two frames, and goes on when

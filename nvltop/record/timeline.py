@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Listening, Tick
+from nvltop.model import Listening, Tick, time_of
 from nvltop.record.chunks import Progress
-from nvltop.record.format import RecordingError
+from nvltop.record.format import Mark, RecordingError
 from nvltop.record.index import Segment, find_segments
-from nvltop.record.marks import FindingMarker, Mark, Marker
-from nvltop.record.reader import open_recording, time_of
+from nvltop.record.marks import FindingMarker, Marker
+from nvltop.record.reader import open_recording
 
 MAX_MARKS: Final = 10_000
 """A recording with more going on keeps the first ones."""

@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nvltop.model import Item, Tick
+from nvltop.model import Item, Tick, time_of
 from nvltop.record.compression import checked, compressor
-from nvltop.record.format import MAX_HEADER_MARKS, RecordingError
+from nvltop.record.format import MAX_HEADER_MARKS, Mark, RecordingError
 from nvltop.record.journal import Journal
-from nvltop.record.marks import Mark, Marker
+from nvltop.record.marks import Marker
 from nvltop.record.output import FileOutput, StreamOutput
-from nvltop.record.reader import time_of
 from nvltop.record.redact import Redactor
 
 STDOUT: Final = "-"

@@ -24,6 +24,7 @@ from nvltop.model import (
     Scope,
     Tick,
     known,
+    time_of,
 )
 from nvltop.record.flight_recorder import (
     FULL_SHARE,
@@ -33,7 +34,7 @@ from nvltop.record.flight_recorder import (
     FlightRecorder,
 )
 from nvltop.record.format import RecordingError
-from nvltop.record.reader import open_recording, time_of
+from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import ReplaySource
 from nvltop.record.thinning import are_adjacent, join

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from nvltop.model import Event, Gauges, Gpu, Inventory, Reading, Tick
+from nvltop.model import Event, Gauges, Gpu, Inventory, Reading, Tick, time_of
 from nvltop.record.cut import find_cut
 from nvltop.record.format import RecordingError
 from nvltop.record.index import find_segments
 from nvltop.record.positions import parse_position
-from nvltop.record.reader import open_recording, time_of
+from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.replay import LEAD_S, ReplaySource
 from nvltop.record.timeline import scan

@@ -7,10 +7,10 @@ from itertools import takewhile
 import pytest
 
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Event, Finding, Inventory, LinkErrors, Reading, Severity, Tick
-from nvltop.record.format import RecordingError
-from nvltop.record.marks import FindingMarker, Mark
-from nvltop.record.reader import open_recording, time_of
+from nvltop.model import Event, Finding, Inventory, LinkErrors, Reading, Severity, Tick, time_of
+from nvltop.record.format import Mark, RecordingError
+from nvltop.record.marks import FindingMarker
+from nvltop.record.reader import open_recording
 from nvltop.record.replay import BATCH, ReplaySource
 from nvltop.record.timeline import scan
 from nvltop.record.writer import RecordingWriter

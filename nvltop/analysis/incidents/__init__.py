@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.incidents import describe, origin
 from nvltop.analysis.incidents import evidence as evidence_of
 from nvltop.analysis.incidents.ends import LinkEnds
-from nvltop.analysis.incidents.group import Group, Grouping
 from nvltop.analysis.incidents.roles import Role, role
 from nvltop.model import Incident, LogEvent, Origin, Severity
+
+if TYPE_CHECKING:
+    from nvltop.analysis.incidents.group import Group
 
 NO_ENDS: Final = LinkEnds()
 
@@ -22,6 +24,9 @@ def incidents(
 
     `evidence` is what the links and the fabric showed meanwhile; it joins incidents and makes none.
     """
+    # Imported with the first events, because it loads the reader of log lines.
+    from nvltop.analysis.incidents.group import Grouping
+
     grouping = Grouping()
     for event in events:
         grouping.add(event)

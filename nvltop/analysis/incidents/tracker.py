@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.incidents import incidents
 from nvltop.analysis.incidents.culprits import culprits
 from nvltop.analysis.incidents.ends import LinkEnds, normal, of_inventory
 from nvltop.analysis.incidents.evidence import EvidenceTracker
 from nvltop.analysis.link_states import summarize
-from nvltop.kernel_log.decode import decode
-from nvltop.kernel_log.reader import LogReader
-from nvltop.kernel_log.records import Record
 from nvltop.model import (
     LOG_ACCESS,
     Culprit,
@@ -31,6 +28,9 @@ from nvltop.model import (
     known,
 )
 
+if TYPE_CHECKING:
+    from nvltop.kernel_log.reader import LogReader
+
 MAX_EVENTS: Final = 2000
 """Events that are kept; the oldest go first."""
 SAME_S: Final = 5.0
@@ -44,7 +44,8 @@ class IncidentTracker:
     """Takes items; `incidents` returns what they add up to."""
 
     def __init__(self) -> None:
-        self._reader = LogReader(float("inf"))
+        self._reader: LogReader | None = None
+        """None until the first line: decoding logs takes modules with many regular expressions."""
         self._logged: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         self._reported: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         """From NVML, and from what GPUs show."""
@@ -72,14 +73,18 @@ class IncidentTracker:
         if line.source == LOG_ACCESS:
             self.access = line.text
             return
+        from nvltop.kernel_log.reader import LogReader
+        from nvltop.kernel_log.records import Record
+
+        reader = self._reader = self._reader or LogReader(float("inf"))
         boot = None if line.boot_s is None else f"{BOOT_NAME} {line.boot_s:.0f}"
         record = Record(line.text, line.source, line.logged_s, line.uptime_s, boot, line.level)
-        for event in (*self._reader.take(record), *self._reader.close()):
+        for event in (*reader.take(record), *reader.close()):
             self._logged.append(event)
             self._incidents = None
-        for _, fact in self._reader.facts:
+        for _, fact in reader.facts:
             self.fabric = self.fabric.after(fact.kind, fact.number, fact.version, line.logged_s)
-        self._reader.facts.clear()
+        reader.facts.clear()
 
     def take_event(self, event: Event, instead_of: Event | None = None) -> None:
         """Take an event that NVML reported, which may complete an earlier one."""
@@ -98,6 +103,8 @@ class IncidentTracker:
         if event.kind == "operational" and NOT_NEW.isdisjoint(event.attributes):
             fault = _operational(event, bus_id)
         elif event.kind == "xid":
+            from nvltop.kernel_log.decode import decode
+
             fault = decode(f"NVRM: Xid (PCI:{bus_id or '?'}): {event.code}, reported by NVML")
         if fault is None:
             return None
@@ -144,7 +151,8 @@ class IncidentTracker:
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents so far, the newest first."""
         if self._incidents is None:
-            found = incidents(self._joined(), self._ends, self._evidence.events)
+            events = self._joined()
+            found = incidents(events, self._ends, self._evidence.events) if events else ()
             self._incidents = tuple(self._aged(incident) for incident in reversed(found))
         return self._incidents
 

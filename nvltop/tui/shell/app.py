@@ -18,8 +18,6 @@ from nvltop.config.settings import SPARK_CELLS_S, Settings, next_interval
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
-from nvltop.record.replay import ReplaySource
-from nvltop.record.stream_source import StreamSource
 from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.spark_style import SPARK_STYLES
@@ -32,7 +30,7 @@ from nvltop.tui.shell.feed import Feed
 from nvltop.tui.shell.frame_scheduler import FrameScheduler, FrameTimes, live_times, replay_times
 from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp, early_exit
 from nvltop.tui.shell.main_screen import MainScreen
-from nvltop.tui.shell.playback import GO_TO_EXAMPLES, Playback
+from nvltop.tui.shell.recorded import parts_of
 from nvltop.tui.shell.recording_control import RecordingControl
 from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
@@ -82,7 +80,7 @@ class Nvltop(TerminalApp):
         self.settings = settings
         self._show = show
         self.recording = RecordingControl(source)
-        self._playback = Playback(source) if isinstance(source, ReplaySource) else None
+        self._playback, self._stream = parts_of(source)
         self.feed = Feed(self.recording, self, self._playback, observed, first_items)
         self._snapshots = SnapshotTaker(settings.full, self._playback is not None, self.notify_user)
         self._alerts = Alerts(settings.alert)
@@ -223,7 +221,7 @@ class Nvltop(TerminalApp):
         frame = self.feed.next_frame()
         self._frames.listen(self.recording.fileno())
         now_s = self.view.now_s = frame.tick.mono_s
-        if isinstance(stream := self.recording.source, StreamSource) and stream.ended:
+        if (stream := self._stream) and stream is self.recording.source and stream.ended:
             message = str(stream.error or stream.warning or "the stream has ended")
             self.leave(ExitStatus(1 if stream.error else 0, message))
             return
@@ -339,6 +337,8 @@ class Nvltop(TerminalApp):
     def action_go_to(self) -> None:
         """Ask for a time, and jump to it in the recording."""
         if self._playback:
+            from nvltop.tui.shell.playback import GO_TO_EXAMPLES
+
             self.push_screen(LineDialog(GO_TO_EXAMPLES, self._playback.go_to), lambda _: self.step())
 
     def close_source(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Inventory, Item, ItemSource
-from nvltop.tui.shell.playback import Playback
+
+if TYPE_CHECKING:
+    from nvltop.tui.shell.playback import Playback
 
 MAX_FOLD_S: Final = 0.05
 """Time for which items of a recording are folded without a pause."""
