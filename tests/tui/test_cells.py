@@ -10,6 +10,7 @@ from nvltop.text import char_width, clean, normalize, width
 from nvltop.tui.render.cells import to_cells, to_text
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import Column, displayable, fit, fit_text, text_of
+from nvltop.tui.render.row_changes import cells_between
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.style_table import StyleTable
 
@@ -57,8 +58,8 @@ def test_words_are_cut_to_columns(text, room, glyphs, left):
 def put(row, start, end) -> str:
     output = DirectOutput(StyleTable())
     output._texts = {}
-    output._sequences = {"": ("", ""), "mixed": ("", "")}
-    output.write_cells(0, 0, row, [(start, end)])
+    output._sequences = {"": ("", "")}
+    output.write_cells(0, 0, row, cells_between(row, start, end), 5)
     return "".join(text for texts in output._texts.values() for text in texts)
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from nvltop.tui.render import themes
 from nvltop.tui.render.row import fill, fit, section
+from nvltop.tui.render.row_changes import changes
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.rows_widget import changes
 from nvltop.tui.widgets.style_table import StyleTable
 
 WIDTH = 40
@@ -24,6 +24,17 @@ sparklines = st.lists(st.tuples(st.sampled_from("ab ▁"), st.sampled_from(["", 
 
 def cells(row) -> list[tuple[str, str]]:
     return [(character, role) for text, role in section(row, 0, WIDTH) for character in text]
+
+
+def with_changes(old, new) -> list[tuple[str, str]]:
+    """Return the cells of a row after the changes, which are in order and do not overlap."""
+    shown = cells(old)
+    place = 0
+    for column, text, role in changes(old, new):
+        assert place <= column < column + len(text) <= len(shown)
+        place = column + len(text)
+        shown[column:place] = [(character, role) for character in text]
+    return shown
 
 
 def with_sparkline(row, sparkline, start):
@@ -38,49 +49,43 @@ def test_a_sparkline_differs_only_in_what_changed(before, after, first, second, 
     second = first + second if extended else second
     old = with_sparkline(fit(before, WIDTH), first, start)
     new = with_sparkline(fit(after, WIDTH), second, max(0, start - moved))
-    left = list(range(WIDTH))
-    for begin, end in reversed(changes(old, new)):
-        assert 0 <= begin < end <= WIDTH
-        del left[begin:end]
-    assert [cells(old)[x] for x in left] == [cells(new)[x] for x in left]
+    assert with_changes(old, new) == cells(new)
     assert terminal_rows(old, new) == terminal_rows(new)
 
 
 def test_of_an_extended_sparkline_only_the_end_is_sent():
     old = with_sparkline((), [("▁", "tx")] * 5, 0)
     new = with_sparkline((), [("▁", "tx")] * 4 + [("a", "rx")] * 3, 0)
-    assert changes(old, new) == [(4, 7)]
+    assert changes(old, new) == [(4, "aaa", "rx")]
 
 
 @given(rows, rows, st.integers(1, 30))
 def test_outside_what_changed_nothing_differs(before, after, width):
     old, new = fit(before, width), fit(after, width)
-    left = list(range(width))
-    for start, end in reversed(changes(old, new)):
-        assert 0 <= start < end <= width
-        del left[start:end]
-    assert [cells(old)[x] for x in left] == [cells(new)[x] for x in left]
+    assert with_changes(old, new) == cells(new)
 
 
 def test_only_what_differs():
     old = fit([("12.3", ""), (" ", ""), ("###", "tx")], 12)
-    assert changes(old, fit([("12.4", ""), (" ", ""), ("###", "tx")], 12)) == [(3, 4)]
-    assert changes(old, fit([("12.3", ""), (" ", ""), ("##.", "tx")], 12)) == [(7, 8)]
-    assert changes(old, fit([("12.3", ""), (" ", ""), ("###", "rx")], 12)) == [(5, 8)]
-    assert changes(old, fit([("12.3", ""), (" ", ""), ("####", "tx")], 12)) == [(8, 9)]
-    assert changes(old, fit([("12.3", ""), (" ", ""), ("#", "rx"), ("##", "tx")], 12)) == [(5, 6)]
+    assert changes(old, fit([("12.4", ""), (" ", ""), ("###", "tx")], 12)) == [(3, "4", "")]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("##.", "tx")], 12)) == [(7, ".", "tx")]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("###", "rx")], 12)) == [(5, "###", "rx")]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("####", "tx")], 12)) == [(8, "#", "tx")]
+    assert changes(old, fit([("12.3", ""), (" ", ""), ("#", "rx"), ("##", "tx")], 12)) == [(5, "#", "rx")]
     assert changes(old, old) == []
 
 
-def test_what_lies_far_apart_is_sent_apart():
-    old, new = (fit([(n, ""), ("#" * 20, "tx"), (n, "")], 22) for n in "12")
-    assert changes(old, new) == [(0, 1), (21, 22)]
-    near, by = (fit([(n, ""), ("#" * 5, "tx"), (n, "")], 7) for n in "12")
-    assert changes(near, by) == [(0, 7)]
+def test_what_lies_far_apart_in_a_sparkline_is_sent_apart():
+    for gap, sent in ((6, [(0, "b", "tx"), (7, "b", "tx")]), (5, [(0, "b▁▁▁▁▁b", "tx")])):
+        old, new = (with_sparkline((), [(c, "tx"), *[("▁", "tx")] * gap, (c, "tx")], 0) for c in "ab")
+        assert changes(old, new) == sent
 
 
 def test_rows_of_other_widths_are_sent_whole():
-    assert changes(fit([("a", "")], 5), fit([("a", "")], 6)) == [(0, 0)]
+    assert changes(fit([("a", "")], 5), fit([("a", ""), ("b", "tx")], 6)) == [
+        (0, "a", ""), (1, "b", "tx"), (2, "    ", ""),
+    ]  # fmt: skip
+    assert changes(fit([("a", "tx")], 5), ()) == [(0, "     ", "")]
 
 
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:
@@ -94,11 +99,11 @@ def terminal_rows(*rows) -> list[tuple[str, str, str, bool]]:
     output = DirectOutput(styles)
     stream = pyte.Stream(screen)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    shown = fit([], WIDTH)
+    shown = ()
     for row in rows:
         with output.frame(console, stream.feed):
-            parts = [(0, 0)] if row is rows[0] else changes(shown, row)
-            output.write_cells(2, 1, row, [(start, end or WIDTH) for start, end in parts])
+            if pieces := changes(shown, row):
+                output.write_cells(2, 1, row, pieces, WIDTH)
         shown = row
     return [(c.data, c.fg, c.bg, c.bold) for c in (screen.buffer[1][x] for x in range(screen.columns))]
 

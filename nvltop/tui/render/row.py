@@ -20,8 +20,6 @@ Run: TypeAlias = "tuple[str, str | tuple[str, ...]]"
 """A `TextRun` or `Cells`."""
 Row: TypeAlias = "tuple[Run, ...]"
 """Runs that are not empty."""
-ColumnRange: TypeAlias = "tuple[int, int]"
-"""First column, and the column after the last."""
 
 BLANK: Final[TextRun] = (" ", "")
 SEPARATOR: Final = " · "
@@ -80,14 +78,14 @@ def section(row: Iterable[Run], start: int, end: int) -> list[TextRun]:
             if isinstance(role, str):
                 out.append((shown, role))
             elif roles := role[begin:end]:
-                out += _runs_of_one_role(shown, roles)
+                out += runs_of_one_role(shown, roles)
         start, end = start - width, end - width
         if end <= 0:
             break
     return out
 
 
-def _runs_of_one_role(text: str, roles: tuple[str, ...]) -> list[TextRun]:
+def runs_of_one_role(text: str, roles: tuple[str, ...]) -> list[TextRun]:
     """Return cells as runs of one role each."""
     if roles.count(roles[0]) == len(roles):
         return [(text, roles[0])]

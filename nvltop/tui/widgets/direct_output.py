@@ -9,14 +9,15 @@ size. Textual keeps no copy of the screen but renders the widgets, so both ways 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 
 from nvltop.tui.render.cells import SECOND_HALF, to_text
-from nvltop.tui.render.row import ColumnRange, Row, section
-from nvltop.tui.widgets.style_table import MIXED_ROLE, StyleTable
+from nvltop.tui.render.row import Row, section
+from nvltop.tui.render.row_changes import Piece, cells_between
+from nvltop.tui.widgets.style_table import StyleTable
 
 
 class DirectOutput:
@@ -25,8 +26,8 @@ class DirectOutput:
     def __init__(self, styles: StyleTable) -> None:
         self.styles = styles
         self._sequences: dict[str, tuple[str, str]] = {}
-        self._texts: dict[str, list[str]] | None = None
-        """Positioned texts of the frame by role; None while Textual draws."""
+        self._texts: dict[tuple[str, str], list[str]] | None = None
+        """Positioned texts of the frame by the escape sequences of their style; None while Textual draws."""
 
     @contextmanager
     def frame(self, console: Console, write: Callable[[str], None]) -> Iterator[None]:
@@ -38,42 +39,36 @@ class DirectOutput:
         finally:
             collected, self._texts = self._texts, None
         if collected:
-            pieces: list[str] = []
-            for role, texts in collected.items():
-                before, after = self._sequences[role]
-                pieces += (before, *texts, after)
-            write("".join(pieces))
+            # A style is sent once for all of its texts, wherever they are.
+            styled = ["".join((before, *texts, after)) for (before, after), texts in collected.items()]
+            write("".join(styled))
 
     @property
     def is_active(self) -> bool:
         """Whether cells can be written directly now."""
         return self._texts is not None
 
-    def write_cells(self, x: int, y: int, row: Row, parts: Iterable[ColumnRange]) -> None:
-        """Write some parts of a row whose column 0 is at `x`, `y` of the screen."""
+    def write_cells(self, x: int, y: int, row: Row, pieces: Sequence[Piece], width: int) -> None:
+        """Write some cells of a row whose column 0 is at `x`, `y` of the screen, up to column `width`."""
         assert self._texts is not None
-        whole = "".join([text for text, _ in row])
-        is_narrow = to_text(whole) is whole
-        for start, end in parts:
-            if not is_narrow:
-                start, end = _with_both_halves(whole, start, end)
-            runs = section(row, start, end)
-            if not is_narrow:
-                runs = [(to_text(text), role) for text, role in runs]
-            place = f"\x1b[{y + 1};{x + start + 1}H"
-            if len(runs) == 1:
-                # The style is sent once for all texts of its role, wherever they are.
-                text, role = runs[0]
-                self._texts.setdefault(role, []).append(place + text)
-                continue
-            pieces = [place]
-            for text, role in runs:
-                before, after = self._sequences[role]
-                pieces += (before, text, after)
-            self._texts.setdefault(MIXED_ROLE, []).append("".join(pieces))
+        column, text, _ = pieces[-1]
+        if column + len(text) > width:
+            row = tuple(section(row, 0, width))
+            pieces = [(at, cells[: width - at], role) for at, cells, role in pieces if at < width]
+        whole = "".join([text for _, text, _ in pieces])
+        if to_text(whole) is not whole:
+            pieces = list(_without_halves(row, pieces))
+        for column, text, role in pieces:
+            place = f"\x1b[{y + 1};{x + column + 1}H{text}"
+            self._texts.setdefault(self._sequences[role], []).append(place)
 
 
-def _with_both_halves(text: str, start: int, end: int) -> tuple[int, int]:
-    """Widen a range of columns so that it does not split a wide character."""
-    start -= text[start : start + 1] == SECOND_HALF
-    return start, end + (text[end : end + 1] == SECOND_HALF)
+def _without_halves(row: Row, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield pieces of a row as text for the terminal, widened so that they do not split a wide character."""
+    cells = "".join([text for text, _ in row])
+    for start, text, _ in pieces:
+        end = start + len(text)
+        start -= cells[start : start + 1] == SECOND_HALF
+        end += cells[end : end + 1] == SECOND_HALF
+        for column, part, role in cells_between(row, start, end):
+            yield column, to_text(part), role

@@ -12,8 +12,6 @@ from textual.strip import Strip
 
 PROBE_TEXT: Final = "x"
 """Text that is rendered to find the escape sequences around it."""
-MIXED_ROLE: Final = "mixed"
-"""Pseudo-role of text that already contains its own escape sequences."""
 
 
 class StyleTable:
@@ -32,7 +30,6 @@ class StyleTable:
         """Return the escape sequences to send before and after a text, by role."""
         if not self._sequences:
             self._sequences = {role: _around(style, console) for role, style in self.styles.items()}
-            self._sequences[MIXED_ROLE] = "", ""
         return self._sequences
 
 
