@@ -44,7 +44,7 @@ def loaded(statement: str) -> set[str]:
              "nvltop.tui.tabs.main.widget", "nvltop.tui.tabs.errors.widget", "nvltop.tui.dialogs.link_page",
              "nvltop.tui.widgets.setup", "nvltop.ras.answer", "nvltop.comparison.source",
              "nvltop.report.json", "nvltop.record.writer", "nvltop.record.reader", "nvltop.record.replay",
-             "nvltop.kernel_log.decode"),
+             "nvltop.record.redact", "nvltop.snapshot.bundle", "nvltop.kernel_log.decode"),
         ),
         ("import nvltop.tui.render.header, nvltop.tui.tabs.main.gpus, nvltop.tui.tabs.main.links", HEAVY),
     ],

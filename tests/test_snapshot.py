@@ -85,7 +85,7 @@ def shoot(bench):
         b.interval_s = 1.0
         b.history = RateHistory()
         redact = Redactor(NAMES, without_secrets if full else None)
-        ring = FlightRecorder(redact)
+        ring = FlightRecorder(lambda: redact)
         inner = b.monitor.update
 
         def update(item):
@@ -159,7 +159,7 @@ def test_the_report_answers_the_first_questions(shoot):
 def test_a_host_named_like_a_label_does_not_change_labels(bench):
     b = bench()
     frame, redact = replace(b.run(1.0), processes=Processes()), Redactor({"gpu1": "node-"})
-    text = snapshot_files(frame, RateHistory(), FlightRecorder(redact), "", "gpu1 asked").report
+    text = snapshot_files(frame, RateHistory(), FlightRecorder(lambda: redact), "", "gpu1 asked").report
     assert "\tGPU0\tGPU1\tGPU2" in text
     assert "Reason:** node-2 asked" in text
 
@@ -284,7 +284,7 @@ def test_a_snapshot_reports_a_driver_that_hangs(shoot):
 
 
 def test_a_snapshot_before_the_first_reading():
-    ring = FlightRecorder(Redactor(NAMES))
+    ring = FlightRecorder(lambda: Redactor(NAMES))
     tick = Tick(12.0, 1e9, 0.25, "starting", (Call("main", "nvmlInit", None, 2.0),))
     ring.write(tick)
     monitor = Monitor()
@@ -321,7 +321,9 @@ def test_events_and_past_findings(shoot):
     assert re.search(r"Past findings:\n\n```text\nFROM .*\n14:30:\d\d +14:30:20 +critical", text)
 
 
-MADE = SnapshotFiles("# x", {"report.md": b"# x"}, FlightRecorder(Redactor({})).held(), 1_790_000_000.0)
+MADE = SnapshotFiles(
+    "# x", {"report.md": b"# x"}, FlightRecorder(lambda: Redactor({})).held(), 1_790_000_000.0
+)
 FILES = {**MADE.files, "recording.gz": MADE.held.recording()}
 
 

@@ -37,7 +37,11 @@ def snapshot(bench, tmp_path):
 
     def take(node: str, scenario: str, seconds: int):
         b = bench(node, scenario)
-        history, ring, table = RateHistory(), FlightRecorder(Redactor({})), SimulatedProcessTable(1.79e9)
+        history, ring, table = (
+            RateHistory(),
+            FlightRecorder(lambda: Redactor({})),
+            SimulatedProcessTable(1.79e9),
+        )
         inner = b.monitor.update
 
         def update(item):

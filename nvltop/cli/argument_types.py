@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from nvltop.record.positions import Position, parse_position
+if TYPE_CHECKING:
+    from nvltop.record.positions import Position
 
 
 class NameFrom:
@@ -65,6 +67,8 @@ def _duration(text: str, unit: float) -> float:
 
 def position(text: str) -> Position:
     """Return a time in a recording."""
+    from nvltop.record.positions import parse_position
+
     try:
         return parse_position(text)
     except ValueError as error:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.frozen import frozen
 from nvltop.model import (
@@ -29,8 +29,10 @@ from nvltop.model import (
 from nvltop.record.compression import checked, gzip_part
 from nvltop.record.item_columns import MAX_ITEMS, ItemColumns, Packed, unpack, unpack_newest
 from nvltop.record.journal import Journal, Newest
-from nvltop.record.redact import Redactor
 from nvltop.record.thinning import Thinning
+
+if TYPE_CHECKING:
+    from nvltop.record.redact import Redactor
 
 MAX_BYTES: Final = 12 << 18
 """Size limit of the packed items, bytes: over half an hour of a DGX H100 at work, which takes 2 to 3 MB."""
@@ -50,6 +52,8 @@ SEGMENT_S: Final = 45.0
 """Length of a segment of the recording, seconds."""
 BLOCK_BYTES: Final = 1 << 16
 """Size of a block of the recording before compression, bytes."""
+MAX_INVENTORIES: Final = 8
+"""Number of inventories that may wait for the redactor before it is made."""
 
 
 @dataclass(slots=True)
@@ -184,8 +188,12 @@ class HeldItems:
 class FlightRecorder:
     """Keeps the items of the last minutes, and what `Thinning` leaves of those of half an hour."""
 
-    def __init__(self, redact: Redactor, limit: int = MAX_BYTES) -> None:
-        self._redact = redact
+    def __init__(self, make_redactor: Callable[[], Redactor], limit: int = MAX_BYTES) -> None:
+        """Call `make_redactor` when the redactor is needed, which it never is in most runs."""
+        self._make_redactor = make_redactor
+        self._redact: Redactor | None = None
+        self._inventories: list[Inventory] = []
+        """Those that the redactor has not seen."""
         self._limit = limit
         self._users: set[str] = set()
         self._nics: set[str] = set()
@@ -218,7 +226,9 @@ class FlightRecorder:
             if isinstance(item, Reading):
                 self._note_names(item.data)
             elif isinstance(item, Inventory):
-                self._redact(item)
+                self._inventories.append(item)
+                if len(self._inventories) > MAX_INVENTORIES:
+                    self._learn_inventories()
             # Without any tick, a slice ends when no more items fit.
             is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
             if is_over or len(self._open) >= MAX_ITEMS:
@@ -243,12 +253,21 @@ class FlightRecorder:
         elif isinstance(data, NicPorts):
             self._nics.update(port.device for port in data.ports)
 
+    def _learn_inventories(self) -> Redactor:
+        """Show the redactor the inventories in the order in which they came, and return it."""
+        redact = self._redact = self._redact or self._make_redactor()
+        for inventory in self._inventories:
+            redact(inventory)
+        self._inventories.clear()
+        return redact
+
     @property
     def redact(self) -> Redactor:
         """The redactor, which has seen the names in all items and finds them in texts as well."""
         self._catch_up()
-        self._redact.learn(sorted(self._users), sorted(self._nics))
-        return self._redact
+        redact = self._learn_inventories()
+        redact.learn(sorted(self._users), sorted(self._nics))
+        return redact
 
     def held(self) -> HeldItems:
         """Return the items that are held now."""

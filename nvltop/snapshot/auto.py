@@ -20,7 +20,7 @@ class AutoSnapshot:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ring = FlightRecorder(redactor(settings.full))
+        self._ring = FlightRecorder(lambda: redactor(settings.full))
         self._history = RateHistory()
         self._critical = CriticalTrigger()
         self._thread: threading.Thread | None = None

@@ -36,7 +36,7 @@ class Observation:
 def observe(worker: ItemSource, settings: Settings, seconds: float, redact: Redactor) -> Observation:
     """Observe a node for `seconds`, or until the driver is found to be unresponsive."""
     live = HeadlessSession(worker, settings, patience_s=CALL_TIMEOUT_S)
-    history, ring = RateHistory(), FlightRecorder(redact)
+    history, ring = RateHistory(), FlightRecorder(lambda: redact)
     live.on_item = ring.write
     try:
         with live.line:
@@ -63,7 +63,7 @@ def observe_recording(
     path: str, settings: Settings, seconds: float | None, redact: Redactor, part: Part = NO_PART
 ) -> Observation:
     """Observe a recording, or a part of it, up to its end, or for its first `seconds`."""
-    history, ring, begun_s, monitor = RateHistory(), FlightRecorder(redact), None, Monitor()
+    history, ring, begun_s, monitor = RateHistory(), FlightRecorder(lambda: redact), None, Monitor()
     line = StatusLine()
     for monitor, _, tick in fold_recording(path, settings, line, ring.write, part):
         history.add(monitor.frame())

@@ -23,7 +23,7 @@ TICKS = [Tick(float(i), 1e9 + i, 1.0, "running") for i in range(1, 4)]
 
 
 def recording() -> bytes:
-    ring = FlightRecorder(Redactor({}))
+    ring = FlightRecorder(lambda: Redactor({}))
     for tick in TICKS:
         ring.write(tick)
     return ring.recording()

@@ -15,6 +15,7 @@ from nvltop.model import (
     ComputeActivity,
     Cost,
     Counter,
+    Gpu,
     Inventory,
     LinkCounters,
     Missing,
@@ -27,9 +28,11 @@ from nvltop.model import (
     time_of,
 )
 from nvltop.record.flight_recorder import (
+    BATCH,
     FULL_SHARE,
     FULL_SLICES,
     MAX_BYTES,
+    MAX_INVENTORIES,
     SLICE_S,
     FlightRecorder,
 )
@@ -67,7 +70,7 @@ def computed(items):
 
 def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
     items, redact = simulate(seconds=8), Redactor(NAMES)
-    ring = FlightRecorder(redact)
+    ring = FlightRecorder(lambda: redact)
     for item in items:
         ring.write(item)
     assert read(tmp_path / "run.gz", ring.recording()) == [redact(item) for item in items]
@@ -79,7 +82,7 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
     items, redact, limit = simulate(seconds=345), Redactor(NAMES), 1 << 16
-    ring = FlightRecorder(redact, limit)
+    ring = FlightRecorder(lambda: redact, limit)
     for item in items:
         ring.write(item)
         assert ring.size <= limit
@@ -103,7 +106,7 @@ def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simul
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, 40), max_size=4), limit=st.integers(1 << 10, 1 << 15))
 def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, limit):
-    ring, now = FlightRecorder(Redactor(NAMES), limit), 1.0
+    ring, now = FlightRecorder(lambda: Redactor(NAMES), limit), 1.0
     for n in [*cuts, 3]:
         for i in range(n):
             now += 1.0
@@ -121,7 +124,7 @@ def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, 
 )
 def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds, sizes, asks):
     items = quarters(seconds)
-    ring, rest = FlightRecorder(Redactor(NAMES)), list(items)
+    ring, rest = FlightRecorder(lambda: Redactor(NAMES)), list(items)
     for size in itertools.cycle(sizes):
         ring.write(*rest[:size])
         del rest[:size]
@@ -133,14 +136,14 @@ def test_it_makes_no_difference_how_many_come_together(tmp_path_factory, seconds
 
 
 def test_names_of_what_waits_are_known_to_whoever_redacts_texts():
-    ring = FlightRecorder(Redactor({}))
+    ring = FlightRecorder(lambda: Redactor({}))
     someone = Process(1, (), "python3", "asmith", "", group_kind="slurm")
     ring.write(Reading(None, 1.0, 1.0, 1e9, Processes((someone,), 1)))
     assert ring.redact.text("asmith was here") == "user-1 was here"
 
 
 def test_a_recording_cannot_follow_one_that_is_newer(tmp_path, simulate):
-    ring = FlightRecorder(Redactor(NAMES))
+    ring = FlightRecorder(lambda: Redactor(NAMES))
     for item in simulate(seconds=1):
         ring.write(item)
     alone = ring.recording()
@@ -160,7 +163,7 @@ def test_a_wrong_count_in_a_header(tmp_path, again):
 
 
 def test_nothing_private_is_kept(tmp_path):
-    ring = FlightRecorder(Redactor(NAMES))
+    ring = FlightRecorder(lambda: Redactor(NAMES))
     secret = Process(
         1, (), "/opt/jdoe/train.py --password=hunter2", "asmith", "--token hunter2", group_kind="slurm"
     )
@@ -174,7 +177,7 @@ def test_nothing_private_is_kept(tmp_path):
 @pytest.mark.parametrize("node", ["h100-two", "gb200-two"])
 def test_older_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path, simulate, node):
     items, redact = simulate(node, seconds=400), Redactor(NAMES)
-    ring = FlightRecorder(redact)
+    ring = FlightRecorder(lambda: redact)
     ring.write(*items)
     read_back = read(tmp_path / "run.gz", ring.recording())
     older = items[-1].mono_s - FULL_SLICES * SLICE_S
@@ -206,7 +209,7 @@ def test_spans_that_do_not_follow_one_another_stay_apart():
 
 def test_it_holds_half_an_hour_of_a_dgx_h100_at_work(simulate):
     """Measured: 0.21 MB for each of the last minutes, 0.08 MB for each one before."""
-    ring = FlightRecorder(Redactor(NAMES))
+    ring = FlightRecorder(lambda: Redactor(NAMES))
     ring.write(*simulate("dgx-h100", seconds=4 * SLICE_S))
     packed = list(ring._slices)[1:]
     full = sum(part.full_size for part in packed) / (SLICE_S * len(packed))
@@ -218,7 +221,7 @@ def test_it_holds_half_an_hour_of_a_dgx_h100_at_work(simulate):
 def test_a_snapshot_holds_what_was_there_when_it_was_taken(tmp_path, simulate):
     """What is added and thinned while a thread writes it changes nothing."""
     items, redact = simulate(seconds=400), Redactor(NAMES)
-    ring = FlightRecorder(redact)
+    ring = FlightRecorder(lambda: redact)
     half = len(items) // 2
     ring.write(*items[:half])
     held = ring.held()
@@ -229,7 +232,7 @@ def test_a_snapshot_holds_what_was_there_when_it_was_taken(tmp_path, simulate):
 
 def test_items_without_a_tick_are_bounded_too(tmp_path, monkeypatch):
     monkeypatch.setattr("nvltop.record.flight_recorder.MAX_ITEMS", 100)
-    ring = FlightRecorder(Redactor(NAMES), 1 << 12)
+    ring = FlightRecorder(lambda: Redactor(NAMES), 1 << 12)
     items = [Reading(None, t, t, 1e9 + t, Cost(float(t), 0.0, 0.25)) for t in map(float, range(9000))]
     ring.write(*items)
     assert ring.size <= 1 << 12
@@ -238,8 +241,28 @@ def test_items_without_a_tick_are_bounded_too(tmp_path, monkeypatch):
     assert kept == items[-len(kept) :]
 
 
+@pytest.mark.parametrize("count", [1, MAX_INVENTORIES, MAX_INVENTORIES + 1, 3 * MAX_INVENTORIES])
+def test_a_redactor_that_is_made_late_knows_all_gpus_in_their_order(count):
+    """It is made when it is used, or when too many inventories wait for it."""
+    made = []
+
+    def make() -> Redactor:
+        made.append(Redactor(NAMES))
+        return made[-1]
+
+    ring, early = FlightRecorder(make), Redactor(NAMES)
+    uuids = [f"GPU-{n:08x}-0000-0000-0000-000000000000" for n in range(count)]
+    for n, uuid in enumerate(uuids):
+        inventory = Inventory(float(n), 1e9 + n, gpus=(Gpu(0, uuid),))
+        ring.write(inventory, *[Tick(float(n), 1e9 + n, 1.0)] * BATCH)
+        early(inventory)
+    assert len(made) == (count > MAX_INVENTORIES)
+    assert [ring.redact.text(uuid) for uuid in uuids] == [early.text(uuid) for uuid in uuids]
+    assert len(made) == 1
+
+
 def test_clear(tmp_path, simulate):
-    ring = FlightRecorder(Redactor(NAMES))
+    ring = FlightRecorder(lambda: Redactor(NAMES))
     for item in simulate(seconds=1):
         ring.write(item)
     ring.clear()

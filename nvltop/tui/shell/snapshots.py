@@ -7,14 +7,17 @@ import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import FlightRecorder
-from nvltop.snapshot.bundle import CriticalTrigger, redactor, snapshot_files
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.main_screen import MainScreen
+
+if TYPE_CHECKING:
+    from nvltop.record.redact import Redactor
+    from nvltop.snapshot.bundle import CriticalTrigger
 
 WRITE_TIMEOUT_S: Final = 10.0
 """Time that the end of the application waits for a snapshot to be written, seconds: the recording of half an
@@ -31,12 +34,19 @@ class SnapshotTaker:
 
     def __init__(self, full: bool, replayed: bool, notify: Callable[[str, bool], None]) -> None:
         """Call `notify` with the path of each snapshot, or with the reason that there is none and True."""
-        self._ring = FlightRecorder(redactor(full))
+        self._full = full
+        self._ring = FlightRecorder(self._make_redactor)
         self._replayed = replayed
         self._notify = notify
         self._thread: threading.Thread | None = None
-        self._critical = CriticalTrigger()
+        self._critical: CriticalTrigger | None = None
+        """None until the application first asks for snapshots of critical findings."""
         self._unreported = ""
+
+    def _make_redactor(self) -> Redactor:
+        from nvltop.snapshot.bundle import redactor
+
+        return redactor(self._full)
 
     def write(self, *items: Item) -> None:
         """Keep some items."""
@@ -60,7 +70,9 @@ class SnapshotTaker:
         if self._busy:
             self._notify(ALREADY_WRITING, True)
             return None
-        from nvltop.tui.shell.redacted_screen import picture  # with the first one: see `snapshot.bundle`
+        # Imported with the first snapshot: most runs take none.
+        from nvltop.snapshot.bundle import snapshot_files
+        from nvltop.tui.shell.redacted_screen import picture
 
         screen = picture(main, view, self._ring.redact)
         made = snapshot_files(frame, history, self._ring, screen, cause, self._replayed, view.nccl_report)
@@ -94,6 +106,9 @@ class SnapshotTaker:
         """Write a snapshot of a critical finding, unless a recent snapshot has it."""
         if self._busy or self._replayed or not main.is_mounted:
             return
+        from nvltop.snapshot.bundle import CriticalTrigger
+
+        self._critical = self._critical or CriticalTrigger()
         if due := self._critical.cause(frame.findings, frame.tick.mono_s):
             self.take(main, view, frame, history, due)
 
