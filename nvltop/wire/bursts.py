@@ -81,6 +81,8 @@ class Receiver:
         self._rest = b""
         self._newest: dict[tuple[str | None, str], Data] = {}
         """Values of the last valid reading, by GPU and group."""
+        self._gpus: dict[str, str] = {}
+        """Names of GPUs without control characters."""
         self.rejected = 0
         """Number of invalid items: the driver returned values that not even the readers reject."""
         self.rejection = ""
@@ -116,28 +118,28 @@ class Receiver:
         return decode(value)
 
     def _decoded_reading(self, value: list[Any]) -> Reading:
-        _, gpu, *times_us, group, problem = value
+        _, gpu, start_us, end_us, wall_us, group, problem = value
         if type(gpu) not in (str, type(None)) or type(group) is not list or not group:
             raise CodecError("not a reading")
         if type(group[0]) is not str:
             raise CodecError("not a group of values")
         key = gpu, group[0]
         # Values that are not valid are not repeated, nor are those before them.
-        newest = self._newest.pop(key, None)
+        data = self._newest.pop(key, None)
         if len(group) > 1:
             name, *fields = _decoded_counters(group) if group[0] == _LINKS else group
             data = CURRENT_SCHEMA.decode_data(name, fields)
-        elif newest is None:
+        elif data is None:
             raise CodecError(f"{clean(group[0])}: no values that could be repeated")
-        else:
-            data = newest
-        for time_us in times_us:
-            if type(time_us) is not int or not 0 <= time_us < MAX_US:
-                raise CodecError("not the times of a reading")
-        start_s, end_s, wall_s = [time_us / US for time_us in times_us]
-        gpu, problem = [None if name is None else text(name) for name in (gpu, problem)]
+        if not type(start_us) is type(end_us) is type(wall_us) is int or not (
+            0 <= start_us < MAX_US and 0 <= end_us < MAX_US and 0 <= wall_us < MAX_US
+        ):
+            raise CodecError("not the times of a reading")
+        if gpu is not None and gpu not in self._gpus:
+            self._gpus[gpu] = text(gpu)
+        problem = None if problem is None else text(problem)
         self._newest[key] = data
-        return Reading(gpu, start_s, end_s, wall_s, data, problem)
+        return Reading(self._gpus.get(gpu), start_us / US, end_us / US, wall_us / US, data, problem)
 
 
 def _encoded_counters(data: LinkCounters) -> list[Any]:
@@ -153,7 +155,7 @@ def _encoded_counters(data: LinkCounters) -> list[Any]:
 
 
 def _decoded_counters(group: list[Any]) -> list[Any]:
-    """Replace the text of the counters by lists of TX and RX, without checking the numbers."""
+    """Replace the text of the counters by arrays of TX and RX."""
     if len(group) <= _COUNTERS or type(group[_COUNTERS]) is not str:
         return group
     counters = array(_UINT64)
@@ -161,4 +163,4 @@ def _decoded_counters(group: list[Any]) -> list[Any]:
         counters.frombytes(bytes.fromhex(group[_COUNTERS]))
     except ValueError:
         raise CodecError("not counters") from None
-    return [*group[:_COUNTERS], *split_tx_rx(counters.tolist()), *group[_COUNTERS + 1 :]]
+    return [*group[:_COUNTERS], *split_tx_rx(counters), *group[_COUNTERS + 1 :]]

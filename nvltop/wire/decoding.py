@@ -7,6 +7,7 @@ and listed in `Schema.skipped`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -35,6 +36,8 @@ NOT_RECORDED: Final = Missing("not recorded by this version")
 UNKNOWN_VALUE: Final = Missing("recorded by a newer version")
 """Value of a field whose recorded value this version does not know."""
 
+_LISTS: Final = (list, array)
+"""The types of a list; JSON has no `array`, which the pipe's counters of 64 bits are in."""
 _INTEGERS: Final = {int}
 """The types in a list of integers."""
 _DATA: Final = {name: cls for cls, name in GROUPS.items()}
@@ -98,7 +101,12 @@ class Schema:
 
     def decode_data(self, group: str, values: list[Any]) -> Data:
         """Return the values of a group; raise `CodecError` if they do not fit."""
-        data: Data = self._data([group, *values])
+        cls = _DATA.get(group)
+        if cls is None:
+            raise CodecError("not a group of values")
+        data: Data = self._dataclass(cls)(values)
+        if not _is_even(data):
+            raise CodecError("lists of different lengths")
         return data
 
     def skip(self, what: str) -> None:
@@ -179,6 +187,8 @@ class Schema:
         if len(others) != 1:
             raise TypeError(f"{hints} cannot be distinguished")
         other, maybe_missing, maybe_none = others[0], Missing in hints, type(None) in hints
+        if hints == (int, Missing) or hints == (float, Missing):
+            return _number(hints[0], _least(field), maybe_missing=True)
 
         def decode_one(value: Any) -> Any:
             if value is None and maybe_none:
@@ -214,12 +224,9 @@ class Schema:
         return decode_choice
 
     def _data(self, value: Any) -> Any:
-        if type(value) is not list or not value or not isinstance(value[0], str) or value[0] not in _DATA:
+        if type(value) is not list or not value or not isinstance(value[0], str):
             raise CodecError("not a group of values")
-        data = self._dataclass(_DATA[value[0]])(value[1:])
-        if not _is_even(data):
-            raise CodecError("lists of different lengths")
-        return data
+        return self.decode_data(value[0], value[1:])
 
 
 _CLASS_OF: Final = {name: cls for cls, name in CLASSES.items()}
@@ -250,14 +257,18 @@ def _least(field: str) -> int:
     return -MAX_NUMBER if field in SIGNED else 0
 
 
-def _number(kind: type, least: int) -> Decoder:
-    kinds = {int} if kind is int else {int, float}
+def _number(kind: type, least: int, maybe_missing: bool = False) -> Decoder:
     what = "a whole number" if kind is int else "a number"
 
     def decode_number(value: Any) -> Any:
+        of = type(value)
         # NaN fails the comparison as well.
-        if type(value) in kinds and least <= value < MAX_NUMBER:
-            return kind(value)
+        if of is kind and least <= value < MAX_NUMBER:
+            return value
+        if of is int and kind is float and least <= value < MAX_NUMBER:
+            return float(value)
+        if maybe_missing and of is dict:
+            return _missing(value)
         raise CodecError(f"not {what} in range")
 
     return decode_number
@@ -295,13 +306,11 @@ def _many(decode_one: Decoder, hint: Any, field: str) -> Decoder:
     integers = hint is int or get_args(hint) == (int, Missing)
 
     def decode_many(value: Any) -> tuple[Any, ...]:
-        if type(value) is not list or len(value) > most:
+        if type(value) not in _LISTS or len(value) > most:
             raise CodecError("not a list, or too long")
-        if (
-            integers
-            and set(map(type, value)) == _INTEGERS
-            and least <= min(value)
-            and max(value) < MAX_NUMBER
+        if integers and (
+            type(value) is array
+            or (set(map(type, value)) == _INTEGERS and least <= min(value) and max(value) < MAX_NUMBER)
         ):
             # The same result as below, without a call for each number.
             return tuple(value)

@@ -38,6 +38,21 @@ def test_bursts_come_whole_in_whatever_pieces(bursts, data):
     assert receiver.rejected == 0
 
 
+counts = st.integers(0, (1 << 64) - 1)
+
+
+@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=40))
+def test_counters_of_64_bits_pass_unchanged(pairs):
+    tx, rx = zip(*pairs, strict=True)
+    sent = [reading(LinkCounters(Counter.RAW, Scope.LINK, tx, rx, (5,))) for _ in range(2)]
+    assert Receiver().feed(Packer().pack(sent)) == sent
+
+
+def test_names_of_gpus_have_no_control_characters():
+    items = Receiver().feed(Packer().pack([reading(Host(), "GPU-\x1b[2J") for _ in range(2)]))
+    assert [item.gpu for item in items] == ["GPU-\\x1b[2J"] * 2
+
+
 def test_garbage_costs_only_itself():
     receiver = Receiver()
     assert receiver.feed(Packer().pack([LINKS, reading(Gauges(power_w=-5.0)), HOST])) == [LINKS, HOST]
