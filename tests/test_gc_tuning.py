@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-import gc
+import gc, sys
 from nvltop import gc_tuning
 
 gc_tuning.disable_during_startup()
@@ -19,9 +19,14 @@ del rings, ring
 gc_tuning.freeze_startup_objects()
 print(enabled, gc.isenabled(), gc.get_threshold())
 print(gc.get_freeze_count() > 0, gc.is_tracked(stays), gc.collect())
+before = sys.getallocatedblocks()
+tuples = [tuple(range(size)) for size in range(1, 20) for _ in range(2000)]
+del tuples
+gc_tuning.collect()
+print(sys.getallocatedblocks() - before < 1000)
 """
 
 
-def test_startup_garbage_is_collected_once_and_live_objects_are_frozen():
+def test_startup_garbage_is_collected_once_and_later_tuples_are_freed():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "True", "(10000,", "10,", "10)", "True", "True", "0"]
+    assert run.stdout.split() == ["False", "True", "(10000,", "10,", "10)", "True", "True", "0", "True"]

@@ -16,7 +16,7 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.analysis.select import select
 from nvltop.config.settings import SPARK_CELLS_S, Settings, next_interval
 from nvltop.formatting import BITS, BYTES
-from nvltop.gc_tuning import freeze_startup_objects
+from nvltop.gc_tuning import COLLECT_S, collect, freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
 from nvltop.text import clean
 from nvltop.tui.render import themes
@@ -178,6 +178,7 @@ class Nvltop(TerminalApp):
             self.call_after_refresh(self.step)
         if not self.is_headless:
             self.set_timer(STARTUP_S, freeze_startup_objects)
+            self.set_interval(COLLECT_S, collect)
         if self.fallback:
             self.notify_user(f"Textual draws and reads keys by itself: {self.fallback}", False)
         for problem in self.settings.config_problems:
