@@ -21,9 +21,7 @@ from typing import Final
 from nvltop.host.log_files import FollowedFile
 from nvltop.host.safe_read import error_reason
 from nvltop.host.sysfs import proc_root
-from nvltop.kernel_log import fabric
-from nvltop.kernel_log.decode import decode, without_process
-from nvltop.kernel_log.driver import LOST_HEAD, LOST_TAIL
+from nvltop.kernel_log import decode, driver, fabric
 from nvltop.kernel_log.records import (
     DRIVERS,
     FABRIC_MANAGER,
@@ -268,9 +266,10 @@ def kernel_lines(record: Record, boot_s: float | None = None) -> list[LogLine]:
     found = []
     for text in record.text.splitlines():
         text = text.strip()
-        if decode(text) is None and not LOST_HEAD.match(text) and not LOST_TAIL.search(text):
+        lost = driver.LOST_HEAD.match(text) or driver.LOST_TAIL.search(text)
+        if decode.decode(text) is None and not lost:
             continue
-        text = clean(without_process(text))
+        text = clean(decode.without_process(text))
         found.append(
             LogLine(time.monotonic(), time.time(), KERNEL, text, record.wall_s, record.uptime_s, "", boot_s)
         )

@@ -4,23 +4,10 @@ They are frozen dataclasses without behaviour beyond their invariants. This pack
 module of nvltop.
 """
 
-from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from nvltop.model.event import Event, Listening
-from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending, finding_key
-from nvltop.model.frame import (
-    ErrorCount,
-    Frame,
-    GpuFrame,
-    Link,
-    LinkSpan,
-    Matrix,
-    NicFrame,
-    NicSpan,
-    NvLink,
-    Show,
-    Throttling,
-    Verdict,
-)
 from nvltop.model.inventory import C2c, Gpu, Inventory, Pair, Problem, Remote, RemoteKind
 from nvltop.model.job import Ancestor, GpuUse, Job, Process, Processes
 from nvltop.model.kernel_log import (
@@ -76,7 +63,25 @@ from nvltop.model.reading import (
 )
 from nvltop.model.severity import Severity
 from nvltop.model.source import Item, ItemSource, RecordedSource, time_of
-from nvltop.model.timeline import TIMELINE_KINDS, TimelineEvent
+
+if TYPE_CHECKING:
+    from nvltop.model.activity import Activity, Judgement, Limit, Overlap, Rank, StepPeriod, Straggler
+    from nvltop.model.finding import MAX_HEADLINE, Check, Finding, FindingKey, Pending, finding_key
+    from nvltop.model.frame import (
+        ErrorCount,
+        Frame,
+        GpuFrame,
+        Link,
+        LinkSpan,
+        Matrix,
+        NicFrame,
+        NicSpan,
+        NvLink,
+        Show,
+        Throttling,
+        Verdict,
+    )
+    from nvltop.model.timeline import TIMELINE_KINDS, TimelineEvent
 
 __all__ = [
     "BLAMES",
@@ -177,3 +182,15 @@ __all__ = [
     "time_of",
     "total",
 ]
+
+PARTS_OF_FRAMES: Final = ("activity", "finding", "frame", "timeline")
+"""Modules that are imported when one of their names is first used: the reading process uses none of them."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        for part in PARTS_OF_FRAMES if name in __all__ else ():
+            module = importlib.import_module(f"{__name__}.{part}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

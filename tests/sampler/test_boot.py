@@ -30,3 +30,13 @@ def test_what_the_worker_does_not_use_is_not_imported():
     imported = set(run.stdout.split())
     # From Python 3.12 on, `dataclasses` uses `inspect` for each class.
     assert imported <= ({"inspect"} if sys.version_info >= (3, 12) else set())
+
+
+def test_the_worker_imports_no_part_of_frames():
+    program = (
+        "import sys, nvltop.sampler.worker, nvltop.sampler.sampler, nvltop.model\n"
+        "assert not {f'nvltop.model.{part}' for part in nvltop.model.PARTS_OF_FRAMES} & set(sys.modules)\n"
+        "assert all(hasattr(nvltop.model, name) for name in nvltop.model.__all__)\n"
+        "assert not hasattr(nvltop.model, 'importlib_')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
