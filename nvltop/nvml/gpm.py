@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from ctypes import sizeof
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import pynvml
@@ -80,22 +81,35 @@ class Gpm:
         return why
 
 
+class _MetricsRequest:
+    """A request for the metrics between two samples, 19 kB."""
+
+    def __init__(self, metrics: Sequence[int]) -> None:
+        memory = bytearray(sizeof(pynvml.c_nvmlGpmMetricsGet_t))
+        self.struct = pynvml.c_nvmlGpmMetricsGet_t.from_buffer(memory)
+        self.struct.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        self.struct.numMetrics = len(metrics)
+        for slot, metric in zip(self.struct.metrics, metrics, strict=False):
+            slot.metricId, slot.nvmlReturn = metric, pynvml.NVML_ERROR_UNKNOWN
+        begin = pynvml.c_nvmlGpmMetricsGet_t.metrics.offset
+        self.answer = memoryview(memory)[begin : begin + len(metrics) * _METRIC.size]
+        """The part that the driver fills in."""
+        self.unanswered = bytes(self.answer)
+
+
+@cache
+def _unused_requests(metrics: tuple[int, ...]) -> list[_MetricsRequest]:
+    """Return the requests for these metrics that no thread uses; all GPUs share them."""
+    return []
+
+
 class GpmStream:
     """Metrics of one GPU from each reading to the next. Use it from one thread only."""
 
     def __init__(self, gpm: Gpm, metrics: Sequence[int]) -> None:
         """Initialize the stream of the metrics with these ids."""
         self._gpm = gpm
-        memory = bytearray(sizeof(pynvml.c_nvmlGpmMetricsGet_t))
-        self._request = pynvml.c_nvmlGpmMetricsGet_t.from_buffer(memory)
-        self._request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-        self._request.numMetrics = len(metrics)
-        for slot, metric in zip(self._request.metrics, metrics, strict=False):
-            slot.metricId, slot.nvmlReturn = metric, pynvml.NVML_ERROR_UNKNOWN
-        begin = pynvml.c_nvmlGpmMetricsGet_t.metrics.offset
-        self._answer = memoryview(memory)[begin : begin + len(metrics) * _METRIC.size]
-        """The part of the request that the driver fills in."""
-        self._unanswered = bytes(self._answer)
+        self._metric_ids = tuple(metrics)
         self._buffers: list[Any] = []
         """At most two allocated buffers; the last one holds the sample taken at `_last_s`."""
         self._last_s: float | None = None
@@ -141,14 +155,20 @@ class GpmStream:
         return None
 
     def _metrics(self) -> Maybe[tuple[Maybe[float], ...]]:
-        request = self._request
-        request.sample1, request.sample2 = self._buffers
-        # A metric that the driver does not fill in must not repeat its last value.
-        self._answer[:] = self._unanswered
-        answer = self._gpm.driver.call(pynvml.nvmlGpmMetricsGet, request, gpu=self._gpm.device.index)
-        if isinstance(answer, Missing):
-            return answer
-        return tuple([reason(code) if code else value for code, value in _METRIC.iter_unpack(self._answer)])
+        unused = _unused_requests(self._metric_ids)
+        try:
+            request = unused.pop()
+        except IndexError:
+            request = _MetricsRequest(self._metric_ids)
+        request.struct.sample1, request.struct.sample2 = self._buffers
+        # A metric that the driver does not fill in must not repeat another value.
+        request.answer[:] = request.unanswered
+        answer = self._gpm.driver.call(pynvml.nvmlGpmMetricsGet, request.struct, gpu=self._gpm.device.index)
+        values = tuple(
+            [reason(code) if code else value for code, value in _METRIC.iter_unpack(request.answer)]
+        )
+        unused.append(request)
+        return answer if isinstance(answer, Missing) else values
 
 
 def percent_to_share(percent: Maybe[float]) -> Maybe[float]:
