@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from nvltop.allocator import share_one_arena
 from nvltop.gc_tuning import disable_during_startup
 from nvltop.host.host_stats import HostStats
 from nvltop.model import Inventory, Reading
@@ -79,6 +80,7 @@ def main() -> None:
 
 def _run() -> None:
     disable_during_startup()
+    share_one_arena()
     config = WorkerConfig.from_argument(sys.argv[1])
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)
