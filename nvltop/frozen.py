@@ -1,15 +1,15 @@
-"""`@frozen`: dataclasses that cost little to define and to make.
+"""`@frozen` and `@mutable`: dataclasses that cost little to define and to make.
 
 `@dataclass(frozen=True, slots=True)` compiles six methods for each class, half a millisecond and 8 kB, and an
-object of six values takes 2.5 µs to make. A `@frozen` class compiles `__init__` at first, and `__eq__` and
-`__hash__` when its objects are first compared; an object takes 0.6 µs. mypy, not each assignment, checks that
-nothing assigns to an attribute.
+object of six values takes 2.5 µs to make. These decorators compile `__init__` for the first object, `__eq__`
+and `__hash__` for the first comparison; an object takes 0.6 µs. mypy, not each assignment, checks that
+nothing assigns to an attribute of a `@frozen` class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 T = TypeVar("T")
@@ -29,12 +29,30 @@ def frozen(cls: type[T]) -> type[T]:
 
     `field()`, `fields()` and `replace()` work as with `@dataclass`. Methods that the class defines are kept.
     """
+    return _with_methods(cls, __hash__=_hash)
+
+
+@dataclass_transform(field_specifiers=(field,))
+def mutable(cls: type[T]) -> type[T]:
+    """Make a dataclass with slots whose objects are equal if all their values are, and have no hash.
+
+    `field()`, `fields()` and `replace()` work as with `@dataclass`. Methods that the class defines are kept.
+    """
+    return _with_methods(cls, __hash__=None)
+
+
+def _with_methods(cls: type[T], **methods: object) -> type[T]:
     own = vars(cls)
-    made = dataclass(repr=False, eq=False, slots=True)(cls)
-    for name, method in (("__repr__", _repr), ("__eq__", _eq), ("__hash__", _hash)):
+    made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    for name, method in {"__init__": _init, "__repr__": _repr, "__eq__": _eq, **methods}.items():
         if name not in own:
             setattr(made, name, method)
     return made
+
+
+def _init(self: Any, *values: Any, **named: Any) -> None:
+    _compile_init(_owner(self, "__init__", _init))
+    self.__init__(*values, **named)
 
 
 def _repr(self: Any) -> str:
@@ -43,27 +61,64 @@ def _repr(self: Any) -> str:
 
 
 def _eq(self: Any, other: object) -> bool:
-    _compile_comparison(type(self))
+    _compile_comparison(_owner(self, "__eq__", _eq))
     return self.__eq__(other)  # type: ignore[no-any-return]
 
 
 def _hash(self: Any) -> int:
-    _compile_comparison(type(self))
+    _compile_comparison(_owner(self, "__hash__", _hash))
     return self.__hash__()  # type: ignore[no-any-return]
+
+
+def _owner(value: Any, name: str, method: object) -> type:
+    """Return the class that has a method which is not compiled yet: the object's, or one of its bases."""
+    return next(cls for cls in type(value).__mro__ if vars(cls).get(name) is method)
+
+
+def _compile_init(cls: Any) -> None:
+    """Replace `_init` of a class by the method of a dataclass with the same fields."""
+    scope: dict[str, object] = {"MISSING": MISSING}
+    parameters, lines = ["self"], ["pass"]
+    for f in fields(cls):
+        made, default = f"make_{f.name}", f"default_{f.name}"
+        scope |= {made: f.default_factory, default: f.default}
+        if f.default_factory is not MISSING:
+            parameter, value = f"{f.name}=MISSING", f"{made}() if {f.name} is MISSING else {f.name}"
+            unnamed = f"{made}()"
+        elif f.default is not MISSING:
+            parameter, value, unnamed = f"{f.name}={default}", f.name, default
+        else:
+            parameter = value = f.name
+            unnamed = ""
+        if f.init:
+            parameters.append(parameter)
+        if assigned := value if f.init else unnamed:
+            lines.append(f"self.{f.name} = {assigned}")
+    if hasattr(cls, "__post_init__"):
+        lines.append("self.__post_init__()")
+    _define(cls, "__init__", ", ".join(parameters), lines, scope)
 
 
 def _compile_comparison(cls: Any) -> None:
     """Replace `_eq` and `_hash` of a class by the methods of a dataclass with the same fields."""
-    like = make_dataclass(
-        cls.__name__,
-        [(f.name, Any, field(compare=f.compare, hash=f.hash)) for f in fields(cls)],
-        init=False,
-        repr=False,
-        unsafe_hash=True,
-        # Without a docstring, `dataclasses` writes one, for which it imports `inspect`.
-        namespace={"__doc__": cls.__name__},
-    )
+    compared = [f for f in fields(cls) if f.compare]
     if cls.__eq__ is _eq:
-        cls.__eq__ = like.__eq__
+        equal = f"{_tuple('self', compared)} == {_tuple('other', compared)}"
+        line = f"return {equal} if other.__class__ is self.__class__ else NotImplemented"
+        _define(cls, "__eq__", "self, other", [line], {})
     if cls.__hash__ is _hash:
-        cls.__hash__ = like.__hash__
+        hashed = [f for f in fields(cls) if (f.compare if f.hash is None else f.hash)]
+        _define(cls, "__hash__", "self", [f"return hash({_tuple('self', hashed)})"], {})
+
+
+def _tuple(owner: str, its: list[Field[Any]]) -> str:
+    return f"({''.join(f'{owner}.{f.name},' for f in its)})"
+
+
+def _define(cls: Any, name: str, parameters: str, lines: list[str], scope: dict[str, object]) -> None:
+    """Compile a method and give it to a class."""
+    body = "\n    ".join(lines)
+    exec(f"def {name}({parameters}):\n    {body}", scope)
+    method: Any = scope.pop(name)
+    method.__qualname__ = f"{cls.__qualname__}.{name}"
+    setattr(cls, name, method)

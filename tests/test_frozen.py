@@ -1,4 +1,4 @@
-"""`@frozen` classes behave as frozen dataclasses do, except that attributes can be set."""
+"""`@frozen` and `@mutable` classes behave as dataclasses do; attributes of both can be set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 
 
 @frozen
@@ -51,6 +51,39 @@ class Named:
 
     def __hash__(self) -> int:
         return 1
+
+
+@mutable
+class State:
+    """Parameters of all kinds."""
+
+    begin: float
+    end: float = field(default=1.0, init=False)
+    names: list[str] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set, init=False)
+    total: float = field(init=False)
+    unset: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.total = self.begin + self.end
+
+
+@mutable
+class Longer(State):
+    more: int = 3
+
+
+@dataclass(slots=True)
+class PlainState:
+    begin: float
+    end: float = field(default=1.0, init=False)
+    names: list[str] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set, init=False)
+    total: float = field(init=False)
+    unset: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.total = self.begin + self.end
 
 
 CASES = [(1.0,), (1.0, 2.0), (1.0, 2.0, ("a",)), (math.nan,), (1.0, 0.0, (), [3])]
@@ -95,3 +128,36 @@ def test_methods_of_the_class_are_kept():
     assert repr(Named("n")) == "n"
     assert Named("a") == Named("b")
     assert hash(Named("a")) == 1
+
+
+def test_mutable_objects_are_dataclasses_without_a_hash():
+    for values in ((1.0,), (2.0, ["a"])):
+        state, plain = State(*values), PlainState(*values)
+        assert repr(state) == repr(plain).replace("PlainState", "State")
+        assert state == State(*values)
+        assert state != State(-1.0)
+        assert not hasattr(state, "unset")
+        assert state.seen is not State(*values).seen
+        state.begin = 7.0
+        assert state != State(*values)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(State(1.0))
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        State(1.0, end=2.0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 1 required"):
+        State()  # type: ignore[call-arg]
+
+
+def test_a_subclass_has_the_fields_of_its_base():
+    longer = Longer(1.0, ["a"], 4)
+    assert (longer.total, longer.more, longer.seen) == (2.0, 4, set())
+    assert Longer(1.0) != State(1.0) == State(1.0)
+    assert Longer(1.0) == Longer(begin=1.0, more=3)
+
+
+def test_a_class_that_calls_the_constructor_of_its_base_keeps_its_own():
+    class Scaled(One):
+        def __init__(self, value: float) -> None:
+            super().__init__(2 * value)
+
+    assert [Scaled(1.0).value, Scaled(2.0).value, One(3.0).value] == [2.0, 4.0, 3.0]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -72,7 +71,7 @@ class Increases:
 NO_INCREASES: Final = Increases()
 
 
-@dataclass(slots=True)
+@mutable
 class CounterTrack:
     """One error counter of one link."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import field
 from typing import Final
 
 from nvltop.analysis.activity.traffic_series import TrafficSpan
@@ -20,6 +20,7 @@ from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
 from nvltop.analysis.uptime import initialised_again, uptime_s
 from nvltop.analysis.window_means import WindowMeans
+from nvltop.frozen import mutable
 from nvltop.model import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -56,13 +57,13 @@ MAX_SPANS: Final = 32
 """Number of recent spans in a frame: 3 s at the shortest interval, more than the time between two frames."""
 
 
-@dataclass(slots=True)
+@mutable
 class GpuTrack:
     """The state behind one `GpuFrame`."""
 
     gpu: Gpu
-    period: InitVar[RefreshPeriod | None] = None
-    """Refresh period of the driver's link counters, if it is known."""
+    period: RefreshPeriod | None = None
+    """Refresh period of the driver's link counters, if it is known when the track begins."""
     _read_s: dict[str, float] = field(default_factory=dict)
     _gauges: Gauges = field(default_factory=Gauges)
     _pcie: PcieTraffic = field(default_factory=PcieTraffic)
@@ -95,9 +96,9 @@ class GpuTrack:
     """CLOCK_MONOTONIC at which the driver initialised the GPU, from the last reading that has it."""
     _problem: str | None = None
 
-    def __post_init__(self, period: RefreshPeriod | None) -> None:
-        if period:
-            self._rate_tracker.learn(period)
+    def __post_init__(self) -> None:
+        if self.period:
+            self._rate_tracker.learn(self.period)
 
     def update(self, reading: Reading) -> None:
         """Add a reading of anything but the counters of the links."""

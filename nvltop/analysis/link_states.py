@@ -7,7 +7,7 @@ depend on the number of links shown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import overload
 
 from nvltop.frozen import frozen
@@ -146,7 +146,7 @@ def _links_by_gpu(
     return tuple((uuid, tuple(own), speed_sum[uuid]) for uuid, own in links.items())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
 class LazyLinks(Sequence[Link]):
     """The links of one GPU at one moment; each `Link` is created at its first use."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, max_gap_s
+from nvltop.frozen import mutable
 from nvltop.model import (
     ErrorCount,
     Maybe,
@@ -43,7 +44,7 @@ MAX_SPANS: Final = 16
 NO_SPAN: Final = RateSpan(0.0, 0.0, (NO_SECOND_READING,) * 4)
 
 
-@dataclass(slots=True)
+@mutable
 class _PortTrack:
     """State of one port."""
 

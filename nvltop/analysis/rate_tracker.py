@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from operator import sub, truediv
 from typing import Final
@@ -35,6 +35,7 @@ from nvltop.analysis.refresh import (
     SteadyRate,
     Window,
 )
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing
 
 MAX_SPAN_SHARE: Final = 1.005
@@ -49,7 +50,7 @@ MAX_LEARNING_READINGS: Final = 64
 """Number of readings kept until the driver's refresh period is known."""
 
 
-@dataclass(slots=True)
+@mutable
 class RateTracker:
     """Rates of a GPU's counters, which the driver refreshes together.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from itertools import repeat
 from operator import sub, truediv
 from types import MappingProxyType
 from typing import Final, NamedTuple, cast
 
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
 
 NO_SECOND_READING: Final = Missing("needs a second reading")
@@ -90,7 +91,7 @@ class RateSpan(NamedTuple):
     """Bytes/s of the counters that exceed what their link can carry, by position."""
 
 
-@dataclass(slots=True)
+@mutable
 class CounterSample:
     """The values of a GPU's counters at one reading."""
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import CounterRefresh
 
@@ -165,7 +166,7 @@ class RefreshPredictor:
         return Window(max(predicted.earliest_s, earliest_s), predicted.latest_s)
 
 
-@dataclass(slots=True)
+@mutable
 class RefreshEstimator:
     """Estimates the refresh period from readings alone; pauses in the traffic can mislead it."""
 

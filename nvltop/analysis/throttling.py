@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.model import NOT_READ, Gauges, Maybe, Missing, Throttling, known
 
 WINDOW_S: Final = 10.0
@@ -20,7 +21,7 @@ _IMPLAUSIBLE: Final = Missing("implausible value")
 Times = tuple[Maybe[float], ...]
 
 
-@dataclass(slots=True)
+@mutable
 class ThrottleTimes:
     """The throttle times of one GPU over the last seconds."""
 

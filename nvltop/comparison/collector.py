@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvltop.comparison.sides import Pairing, Report, Side
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.model import Severity
 
 
@@ -59,7 +59,7 @@ class Comparison:
         return any(d.matters for d in self.differences)
 
 
-@dataclass(slots=True)
+@mutable
 class Collector:
     """Compares values one by one, and counts those that are equal."""
 

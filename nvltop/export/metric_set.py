@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.model import GpuFrame, Maybe, Missing
 
 PREFIX: Final = "nvltop_"
@@ -100,7 +100,7 @@ UNREADABLE: Final = MetricSpec(
 )
 
 
-@dataclass(slots=True)
+@mutable
 class MetricFamily:
     """A metric with its samples."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nvltop.fleet.model import NOT_EXPORTED, Node, PartialSum
 from nvltop.fleet.queries import NODE_LABELS, VALUE_LABEL
 from nvltop.fleet.source import Labels, Sample
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
 
 
-@dataclass(slots=True)
+@mutable
 class Member:
     """A node that was seen in the last 24 hours."""
 
@@ -28,7 +29,7 @@ class Member:
     tray: int | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Values:
     """The values of one node in the answer to a query."""
 

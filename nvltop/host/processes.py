@@ -11,10 +11,11 @@ import re
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.host.procfs import PROC, TICKS_PER_S, Stat, read_command_line, read_file, read_stat, read_uid
 from nvltop.model import Ancestor, GpuUse, Maybe, Missing, Process, Processes
 from nvltop.text import clean
@@ -79,7 +80,7 @@ def _unescaped(unit: str) -> str:
     return unit.replace("\\x5b", "[").replace("\\x5d", "]")
 
 
-@dataclass(slots=True)
+@mutable
 class _CachedProcess:
     """A process with the properties that do not change."""
 

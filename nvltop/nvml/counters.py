@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Final, NamedTuple, cast
 
+from nvltop.frozen import mutable
 from nvltop.model import (
     NOT_READ,
     NOT_SUPPORTED,
@@ -88,7 +89,7 @@ def _tx_request(source: CounterSource, links: int) -> FieldRequest:
     return FieldRequest(*((source.tx, scope) for scope in source.scopes(links)))
 
 
-@dataclass(slots=True)
+@mutable
 class CounterReader:
     """Reader of the TX and RX counters of one GPU, from the best source that the board has."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
 from nvltop.nvml.device import Device, read_per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver
@@ -67,7 +68,7 @@ def _per_lane_request(kinds: tuple[str, ...], links: int) -> FieldRequest:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class ErrorReader:
     """Reader of the error counters of one GPU; it determines once which method the board supports."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from ctypes import byref
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import NOT_SUPPORTED, Fabric, Maybe, Missing, first_missing, known, total
 from nvltop.nvml.device import Device, c2c_links, read_field, read_per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache, reason
@@ -34,7 +35,7 @@ C2C_POWER: Final = 234
 NO_CLUSTER: Final = Missing("none: not part of a multi-node fabric")
 
 
-@dataclass(slots=True)
+@mutable
 class FabricReader:
     """Reader of the fabric state and related values of one GPU."""
 

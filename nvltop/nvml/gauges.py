@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import NOT_READ, NOT_SUPPORTED, Gauges, Maybe, Missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import IMPLAUSIBLE, UNSUPPORTED, Driver, UnsupportedCache, plausible
@@ -41,7 +42,7 @@ SM_CLOCK: Final = 1
 """nvmlClockType_t of the SMs."""
 
 
-@dataclass(slots=True)
+@mutable
 class GaugeReader:
     """Reader of the gauges of one GPU; unsupported calls are rarely repeated."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
+from nvltop.frozen import mutable
 from nvltop.model import NOT_READ, C2cTraffic, Maybe, Missing, PcieTraffic
 from nvltop.nvml.compute import GPM_METRICS as GPM_COMPUTE
 from nvltop.nvml.driver import UNSUPPORTED
@@ -33,7 +34,7 @@ class HostTraffic(NamedTuple):
     """Power at the reading, watts."""
 
 
-@dataclass(slots=True)
+@mutable
 class HostTrafficReader:
     """Reader of the PCIe and C2C traffic of one GPU."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, PcieTraffic, first_missing
 from nvltop.nvml.compute import NO_TRAFFIC
 from nvltop.nvml.device import Device
@@ -26,7 +27,7 @@ MEASURE_INTERVAL_S: Final = 5.0
 COUNTERS_RESET: Final = Missing("the PCIe counters were reset")
 
 
-@dataclass(slots=True)
+@mutable
 class PcieReader:
     """Reader of the PCIe throughput of one GPU."""
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint, c_ulonglong
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import GpuUse, Maybe, Missing, first_missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
@@ -80,7 +81,7 @@ MAX_MEMORY_BYTES: Final = 1 << 50
 """Memory use above which a value is implausible; NVML returns such values if it is unknown."""
 
 
-@dataclass(slots=True)
+@mutable
 class ProcessReader:
     """Reader of the processes of one GPU."""
 

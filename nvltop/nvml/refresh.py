@@ -7,10 +7,11 @@ waits decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import CounterRefresh
 
@@ -34,7 +35,7 @@ PAUSE_FACTOR: Final = 3.0
 """Number of shortest waits above which a wait is a pause; a refresh is at most half a period late."""
 
 
-@dataclass(slots=True)
+@mutable
 class RefreshMeasurement:
     """A measurement, to which `add` adds readings."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.model import (
     GPU_IS_LOST,
     Data,
@@ -44,7 +45,7 @@ A UUID changes when a board is exchanged or a vGPU is created again.
 """
 
 
-@dataclass(slots=True)
+@mutable
 class GpuReader:
     """All readers of one GPU."""
 
@@ -160,7 +161,7 @@ class GpuReader:
         return Reading(self.device.uuid, start, end, wall, data)
 
 
-@dataclass(slots=True)
+@mutable
 class Session:
     """A session with NVML, and the GPUs that it lists."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import LinkState, LinkStates, Maybe, Missing, known
 from nvltop.nvml.device import Device, read_per_link
 from nvltop.nvml.driver import Driver
@@ -37,7 +38,7 @@ READS_PER_ROUND: Final = 6
 """
 
 
-@dataclass(slots=True)
+@mutable
 class StateReader:
     """Reader of link states and speeds of one GPU; it determines once what the driver supports."""
 

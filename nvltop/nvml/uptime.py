@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ctypes import Structure, byref, c_uint
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import Driver, UnsupportedCache, plausible
@@ -24,7 +25,7 @@ class GpuUptime(Structure):
     _fields_: ClassVar = [("uptime", c_uint)]
 
 
-@dataclass(slots=True)
+@mutable
 class UptimeReader:
     """Reader of the time at which the driver initialised one GPU; only new drivers report it (R620)."""
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from ctypes import byref, c_uint, c_ulonglong
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 
 import pynvml
 
+from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import IMPLAUSIBLE, NOT_FOUND, Driver, UnsupportedCache, plausible
@@ -38,7 +39,7 @@ class UtilizationSpan(NamedTuple):
     share: Maybe[float]
 
 
-@dataclass(slots=True)
+@mutable
 class UtilizationReader:
     """Reader of the samples since the last reading."""
 

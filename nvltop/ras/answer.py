@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.ras.client import RasError, Reply
 from nvltop.text import clean
 
@@ -160,7 +160,7 @@ def _parse_text(text: str) -> RasReport:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class _TextCommunicator:
     """A communicator whose problem a text reply describes, line by line."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.model import (
     ComputeActivity,
     Data,
@@ -56,7 +56,7 @@ MAX_INVENTORIES: Final = 8
 """Number of inventories that may wait for the redactor before it is made."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Slice:
     """The items of some seconds, packed in parts: those of all uses, and the rest for each use."""
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nvltop.frozen import frozen
 from nvltop.text import clean
@@ -45,8 +44,7 @@ class RecordingError(Exception):
     """The error when a recording cannot be written or read; the message is one line for the user."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class Mark(NamedTuple):
     """One moment that is worth jumping to."""
 
     mono_s: float

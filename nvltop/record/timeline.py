@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from nvltop.analysis.monitor import Monitor
+from nvltop.frozen import mutable
 from nvltop.model import Listening, Tick, time_of
 from nvltop.record.chunks import Progress
 from nvltop.record.format import Mark, RecordingError
@@ -23,7 +24,7 @@ RULES_S: Final = 1200.0
 """How much of a recording the rules look at when it is opened; the rest is marked as it is played."""
 
 
-@dataclass(slots=True)
+@mutable
 class Timeline:
     """Begin, end and marks of a recording."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
-from nvltop.frozen import frozen
+from nvltop.frozen import frozen, mutable
 from nvltop.model import Finding, Frame, GpuFrame, Judgement, Maybe, Missing, Process, Scope, known
 from nvltop.model.error_kinds import INFORMATIVE
 
@@ -77,7 +77,7 @@ class RunSummary:
         return self.duration_s < TOO_SHORT_S
 
 
-@dataclass(slots=True)
+@mutable
 class RunObserver:
     """Collects frames while a command runs."""
 

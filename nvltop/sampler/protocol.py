@@ -7,8 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
+
+from nvltop.frozen import frozen
 
 WORKER_NAME: Final = "nvltop-worker"
 """Process name of the worker, as `ps -o comm` shows it."""
@@ -32,7 +34,7 @@ MIN_STUCK_S: Final = 5.0
 """Time in seconds before which no call counts as stuck."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerConfig:
     """The configuration of one worker process."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.sampler.protocol import deadline_s
 
 GAUGES_S: Final = 1.0
@@ -58,14 +59,14 @@ MAX_SWEEP_SHARE: Final = 0.25
 """Share of the interval that one sweep over the link counters may take; above it, the interval grows."""
 
 
-@dataclass(slots=True)
+@mutable
 class RequestedInterval:
     """The interval of the link counters that the user requested; it can change while they are read."""
 
     interval_s: float
 
 
-@dataclass(slots=True)
+@mutable
 class AdaptiveInterval:
     """The effective interval of the link counters that one thread reads."""
 
@@ -92,7 +93,7 @@ class AdaptiveInterval:
         return max(self.requested.interval_s, self.sweep_s / MAX_SWEEP_SHARE)
 
 
-@dataclass(slots=True)
+@mutable
 class Periodic:
     """A periodic task."""
 

@@ -12,11 +12,12 @@ decimal, because lines of decimal digits only are well suited to a Huffman code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import gcd
 from operator import sub
 from typing import Any, Final, cast
 
+from nvltop.frozen import mutable
 from nvltop.model import LinkCounters, Maybe, Missing
 from nvltop.wire.decoding import MAX_NUMBER, CodecError
 
@@ -28,7 +29,7 @@ TOO_LONG: Final = 10**4000
 """Limit of a packed number; Python parses slightly more digits (`sys.int_info.default_max_str_digits`)."""
 
 
-@dataclass(slots=True)
+@mutable
 class Track:
     """The last counters of one GPU, and the increments of the known ones."""
 

@@ -6,9 +6,9 @@ itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import mutable
 from nvltop.wire.decoding import CodecError
 
 US: Final = 10**6
@@ -23,7 +23,7 @@ def to_us(seconds: float) -> int | None:
     return us if us / US == seconds else None
 
 
-@dataclass(slots=True)
+@mutable
 class Times:
     """The newest time of a stream, and the difference of the wall clock to it, in µs."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvltop import model
 from nvltop.model import (
     Counter,
     Event,
@@ -33,6 +35,17 @@ T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
 st.register_type_strategy(str, st.text(max_size=20).map(clean))
+
+
+def from_fields(cls: Any) -> st.SearchStrategy[Any]:
+    """Fill all fields: Hypothesis finds no parameters in an `__init__` that is not compiled yet."""
+    hints = get_type_hints(cls)
+    return st.builds(cls, **{f.name: st.from_type(hints[f.name]) for f in fields(cls)})
+
+
+for its in vars(model).values():
+    if isinstance(its, type) and is_dataclass(its):
+        st.register_type_strategy(its, from_fields)
 
 
 def maybe(kind: type[T]) -> st.SearchStrategy[Maybe[T]]:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from operator import mul
 from typing import Final, overload
 
+from nvltop.frozen import frozen
+
 MIN_PROMINENCE: Final = 0.3
 """Height of a peak above the valleys beside it that is required."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peak:
     """A peak of the autocorrelation."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE
@@ -24,6 +24,7 @@ from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.memo import MemoTable
 from nvltop.model import (
@@ -68,7 +69,7 @@ SIMILAR_LIMIT: Final = 0.8
 """Share of the longest time at the limit above which another GPU is limited as much."""
 
 
-@dataclass(slots=True)
+@mutable
 class _JobState:
     """The state of one job between two evaluations; times are CLOCK_MONOTONIC."""
 

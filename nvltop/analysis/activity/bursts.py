@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul, sub
 from typing import Final
 
+from nvltop.frozen import frozen
 from nvltop.median import median
 from nvltop.model import Maybe, Missing
 
@@ -67,7 +67,7 @@ AMBIGUOUS: Final = Missing("more than one period fits")
 NO_PATTERN: Final = Missing("no bursts that repeat")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Burst:
     """One burst, including the traffic up to the next burst."""
 
@@ -81,7 +81,7 @@ class Burst:
     """Whether every cell of the burst was read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BurstPattern:
     """Bursts that repeat."""
 

@@ -7,11 +7,11 @@ fills. A burst that fills no cell shows neither its rate nor its length, only bo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_level, ranges_above
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
+from nvltop.frozen import frozen
 from nvltop.median import median
 from nvltop.model import Maybe, Missing
 
@@ -31,7 +31,7 @@ BURSTS_TOO_SHORT: Final = Missing("the bursts are shorter than the readings")
 NEVER_PAUSES: Final = Missing("traffic without a pause: the share that is waiting cannot be determined")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Communication:
     """The share of the time with traffic, and the rate meanwhile."""
 

@@ -6,13 +6,14 @@ Pure. README.md of this folder explains the thresholds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
 from nvltop.analysis.activity.usage_trace import LimitBounds
 from nvltop.analysis.link_capacity import ceiling
+from nvltop.frozen import frozen
 from nvltop.median import median
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
@@ -74,7 +75,7 @@ def limit_bounds(g: GpuFrame) -> LimitBounds:
     return LimitBounds(NEAR_LIMIT, RING_LIMIT, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobUsage:
     """The link usage of a job as a whole."""
 

@@ -6,11 +6,12 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.nics import data_ports
+from nvltop.frozen import mutable
 from nvltop.model import GpuFrame, Maybe, Missing, NicFrame, known
 
 HISTORY_S: Final = 60.0
@@ -148,7 +149,7 @@ def _sample(g: GpuFrame) -> tuple[Maybe[float], ...]:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class NicUsage:
     """The use of the busiest NIC port over the last minute."""
 

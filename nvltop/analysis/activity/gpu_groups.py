@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import mul
 from typing import Final, TypeVar
 
+from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, Job, Matrix
 
 T = TypeVar("T", bound=Hashable)
@@ -20,7 +20,7 @@ MAX_CHANNELS: Final = 4
 """Largest number of channels of a job."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuGroup:
     """GPUs that are analysed together."""
 

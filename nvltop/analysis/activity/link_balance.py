@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.frozen import frozen, mutable
 from nvltop.model import GpuFrame, Link, RemoteKind, known
 
 SAMPLE_INTERVAL_S: Final = 15.0
@@ -57,7 +58,7 @@ PlaneKey: TypeAlias = "tuple[str, str]"
 """Name of an NVSwitch plane, and the direction."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Compared:
     """Result of comparing the links of one GPU."""
 
@@ -75,7 +76,7 @@ class _Totals(NamedTuple):
     rx: dict[int, int]
 
 
-@dataclass(slots=True)
+@mutable
 class LinkBalance:
     """Compares the traffic of the links of each GPU over the last minute."""
 

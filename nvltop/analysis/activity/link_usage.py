@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import mul
 from typing import Final
 
@@ -17,6 +16,7 @@ from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_lev
 from nvltop.analysis.activity.communication import measure_communication
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans
+from nvltop.frozen import frozen, mutable
 from nvltop.median import median
 from nvltop.model import Maybe, known
 
@@ -44,7 +44,7 @@ MOSTLY_SHORT_RATIO: Final = 2
 """Short bursts per resolved burst above which the level of the traffic is that of the short bursts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkUsage:
     """The use of one GPU's links over a window; times are shares of the window."""
 
@@ -70,7 +70,7 @@ class LinkUsage:
     """Bytes/s received while there is traffic."""
 
 
-@dataclass(slots=True)
+@mutable
 class _BurstTimes:
     """Sums of seconds over bursts; the fields are as in `LinkUsage`."""
 

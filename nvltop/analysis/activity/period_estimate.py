@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.activity.autocorrelation import Autocorrelation, Peak, highest_near
@@ -29,6 +28,7 @@ from nvltop.analysis.activity.bursts import (
     ranges_above,
 )
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
+from nvltop.frozen import frozen
 from nvltop.median import median
 from nvltop.model import Maybe, Missing, known
 
@@ -89,7 +89,7 @@ NOT_LONG_ENOUGH: Final = Missing("not seen for long enough")
 NOT_PERIODIC: Final = Missing("the traffic does not repeat itself")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeriodEstimate:
     """A step period found in a window of traffic."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from nvltop.analysis.activity.period_estimate import (
@@ -15,6 +15,7 @@ from nvltop.analysis.activity.period_estimate import (
     PeriodEstimate,
     estimate_period,
 )
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import NOT_READ, Maybe, Missing, StepPeriod, known
 
@@ -69,7 +70,7 @@ PAUSE_FACTOR: Final = 2.0
 """Silence after which a job may have stopped, as a multiple of the longest recent pause."""
 
 
-@dataclass(slots=True)
+@mutable
 class StepTracker:
     """Tracks the step period and the silences of one job."""
 

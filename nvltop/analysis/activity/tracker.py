@@ -6,7 +6,7 @@ One job is analysed at a time, each about once in `ANALYSIS_INTERVAL_S`. Memory:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import ceil, inf
 from typing import Final
 
@@ -32,6 +32,7 @@ from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 from nvltop.analysis.activity.traffic_store import TrafficStore, busier
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import (
     Activity,
@@ -71,7 +72,7 @@ Cells = Mapping[str, tuple[list[float], list[float]]]
 """TX and RX by cell, by GPU UUID; all of the same length."""
 
 
-@dataclass(slots=True)
+@mutable
 class _TrackedJob:
     """The state of one job between two analyses."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.health.claim import HELD_PLACEHOLDER, Claim
 from nvltop.formatting import age
+from nvltop.frozen import mutable
 from nvltop.model import Finding, FindingKey, Pending, Severity
 
 MAX_PAST_FINDINGS: Final = 200
@@ -17,7 +18,7 @@ CLAIM_GAP_S: Final = 2.0
 """Absence of a claim, seconds, after which its finding ends; one late reading is shorter."""
 
 
-@dataclass(slots=True)
+@mutable
 class _TrackedClaim:
     claim: Claim
     """The claim as last returned by its rule."""

@@ -19,13 +19,14 @@ condition is there for this reason.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import log
 from typing import Final, NamedTuple
 
 from nvltop.analysis.health.outliers import MAX_OUTLIER_SHARE, MIN_LINKS, OUTLIER_KINDS, settled_count
 from nvltop.analysis.link_states import errors_by_link
 from nvltop.analysis.uptime import DAY_S, counted_s
+from nvltop.frozen import mutable
 from nvltop.model import GpuFrame, Missing
 
 MIN_COUNT: Final = 10
@@ -66,7 +67,7 @@ class _Count(NamedTuple):
     over_s: float
 
 
-@dataclass(slots=True)
+@mutable
 class ErrorRates:
     """The links of the node whose rate stands out, cached until a counter changes or a minute has passed."""
 

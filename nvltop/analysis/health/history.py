@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import ErrorSummary
@@ -15,6 +15,7 @@ from nvltop.analysis.health.unread_time import UnreadTime
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.link_states import errors_by_link, summarize
 from nvltop.analysis.nics import data_ports
+from nvltop.frozen import mutable
 from nvltop.memo import Memo
 from nvltop.model import (
     GpuFrame,
@@ -42,7 +43,7 @@ class LinkedPairs(NamedTuple):
     """Pairs that may use NVLink."""
 
 
-@dataclass(slots=True)
+@mutable
 class RuleHistory:
     """What nvltop has seen since it started and a single frame does not show."""
 

@@ -8,11 +8,12 @@ days later (marin-community/marin issue 8934).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import SATURATED
 from nvltop.analysis.link_states import errors_by_link
+from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import ErrorCount, GpuFrame, known
 
@@ -54,7 +55,7 @@ class Outlier(NamedTuple):
     """Largest count of the other links."""
 
 
-@dataclass(slots=True)
+@mutable
 class Outliers:
     """The outliers of the node, cached until a counter changes."""
 

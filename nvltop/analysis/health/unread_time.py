@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from nvltop.analysis.rates import max_gap_s
+from nvltop.frozen import mutable
 from nvltop.model import Tick
 
 BLOCKING_CALL_SHARE: Final = 0.5
 """Share of the unread time above which a driver call in flight counts as its cause."""
 
 
-@dataclass(slots=True)
+@mutable
 class UnreadTime:
     """Time since the last reading, without times in which nvltop did not run (Ctrl-Z, suspend)."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nvltop.fleet.model import Detail, FleetView, Node
+from nvltop.frozen import mutable
 from nvltop.tui.render.view_state import ViewState
 
 
-@dataclass(slots=True)
+@mutable
 class FleetViewState(ViewState):
     """The state of the screen of many nodes."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from nvltop.frozen import frozen
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: there are only two
+
+@frozen
 class Glyphs:
     """A set of characters, each one column wide."""
 
@@ -28,6 +29,9 @@ class Glyphs:
     """Mark in front of an estimate."""
     more_rows: str
     """Mark in front of the number of rows below the visible ones."""
+
+    # Compared by identity: there are only two.
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
 
 UNICODE: Final = Glyphs("▁▂▃▄▅▆▇█", "¦", "·", "°", "…", "▽", "△", "≈", "↓")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
+
+from nvltop.frozen import frozen
 
 Pair: TypeAlias = tuple[int, int]
 """Heights of the left and the right half of a cell in dots; 0 where nothing is drawn."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared by identity
+@frozen
 class SparkStyle:
     """How the two values of a cell are drawn."""
 
@@ -23,6 +25,9 @@ class SparkStyle:
     glyph_down: Callable[[int, int], str]
     """Returns the character of a cell that is filled from above."""
     _drawn: dict[tuple[int, int, int, bool], Sequence[str]] = field(default_factory=dict)
+
+    # Compared by identity: the styles are constants.
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     def column(self, left: int, right: int, rows: int, down: bool) -> Sequence[str]:
         """Return the characters of a cell that is `rows` high, from the axis outwards.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.formatting import BYTES, Unit
+from nvltop.frozen import mutable
 from nvltop.memo import Memo, MemoTable
 from nvltop.model import Finding, Frame, GpuFrame, Inventory, Link, Maybe, NicFrame, Severity, Tick
 from nvltop.report.findings import links_of
@@ -49,7 +50,7 @@ class DrawCache:
         self.sparklines = Sparklines()
 
 
-@dataclass(slots=True)
+@mutable
 class ViewState:
     """The state of the screen."""
 
