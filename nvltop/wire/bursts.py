@@ -6,7 +6,8 @@ An item is encoded as `codec` describes, except that
 - a reading has only the name of its group if its values are the same object as those of the last reading
   of this group and GPU: link states and errors rarely change,
 - link counters are one text, TX of every link, then RX of every link: numbers of 64 bits in hexadecimal, in
-  the byte order of the machine. If a counter is missing, they are lists as in any other group.
+  the byte order of the machine. If a counter is missing, they are lists as in any other group. NVML's time
+  stamps are another such text, unless there is one for all counters.
 
 The receiver validates the items, because the driver may return anything. Python's `marshal` would cost a
 quarter of JSON, but is not safe for untrusted input.
@@ -36,7 +37,9 @@ _OTHER_TIMES: Final = (1, 2)
 _LINKS: Final = GROUPS[LinkCounters]
 _COUNTERS: Final = 3
 """Position of the counters in the encoded group of link counters."""
-_UINT64: Final = "Q"
+_STAMPS: Final = 4
+"""Position of the time stamps where the counters are one text."""
+_UINT64, _INT64 = "Q", "q"
 
 
 class Packer:
@@ -143,24 +146,34 @@ class Receiver:
 
 
 def _encoded_counters(data: LinkCounters) -> list[Any]:
-    """Encode counters as one text if all of them are numbers of 64 bits."""
+    """Encode counters as one text, and time stamps as another, if all of them are numbers of 64 bits."""
     if len(data.tx_bytes) != len(data.rx_bytes):
         return encode_group(data)
     try:
         # Raises `TypeError` if a counter is missing.
-        counters = array(_UINT64, cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
+        counters = _hex(_UINT64, cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
+        stamps = _hex(_INT64, data.stamp_us) if len(data.stamp_us) > 1 else data.stamp_us
     except (OverflowError, TypeError):
         return encode_group(data)
-    return [_LINKS, data.counter.value, data.scope.value, counters.tobytes().hex(), data.stamp_us]
+    return [_LINKS, data.counter.value, data.scope.value, counters, stamps]
 
 
 def _decoded_counters(group: list[Any]) -> list[Any]:
-    """Replace the text of the counters by arrays of TX and RX."""
+    """Replace the text of the counters by arrays of TX and RX, and that of the time stamps by an array."""
     if len(group) <= _COUNTERS or type(group[_COUNTERS]) is not str:
         return group
-    counters = array(_UINT64)
+    stamps = [_array(_INT64, v) if type(v) is str else v for v in group[_STAMPS:]]
+    return [*group[:_COUNTERS], *split_tx_rx(_array(_UINT64, group[_COUNTERS])), *stamps]
+
+
+def _hex(code: str, numbers: Sequence[int]) -> str:
+    return array(code, numbers).tobytes().hex()
+
+
+def _array(code: str, text: str) -> array[int]:
+    numbers = array(code)
     try:
-        counters.frombytes(bytes.fromhex(group[_COUNTERS]))
+        numbers.frombytes(bytes.fromhex(text))
     except ValueError:
-        raise CodecError("not counters") from None
-    return [*group[:_COUNTERS], *split_tx_rx(counters), *group[_COUNTERS + 1 :]]
+        raise CodecError("not numbers of 64 bits") from None
+    return numbers

@@ -41,11 +41,27 @@ def test_bursts_come_whole_in_whatever_pieces(bursts, data):
 counts = st.integers(0, (1 << 64) - 1)
 
 
-@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=40))
-def test_counters_of_64_bits_pass_unchanged(pairs):
+stamps = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=40), st.data())
+def test_counters_and_time_stamps_of_64_bits_pass_unchanged(pairs, data):
     tx, rx = zip(*pairs, strict=True)
-    sent = [reading(LinkCounters(Counter.RAW, Scope.LINK, tx, rx, (5,))) for _ in range(2)]
+    size = data.draw(st.sampled_from((0, 1, 2 * len(pairs))))
+    stamp_us = tuple(data.draw(st.lists(stamps, min_size=size, max_size=size)))
+    sent = [reading(LinkCounters(Counter.RAW, Scope.LINK, tx, rx, stamp_us)) for _ in range(2)]
     assert Receiver().feed(Packer().pack(sent)) == sent
+
+
+@pytest.mark.parametrize("place", [3, 4])
+@pytest.mark.parametrize("text", ["0", "zz", "00" * 7, "00" * 12])
+def test_a_text_that_is_not_numbers_of_64_bits_is_rejected(place, text):
+    sent = reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,), (3, 4)))
+    [values] = json.loads(Packer().pack([sent]))
+    values[5][place] = text
+    receiver = Receiver()
+    assert receiver.feed(json.dumps([values]).encode() + b"\n") == []
+    assert "64 bits" in receiver.rejection
 
 
 def test_names_of_gpus_have_no_control_characters():
