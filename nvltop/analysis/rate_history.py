@@ -1,10 +1,10 @@
 """The rates of every GPU, link and NIC port over the last day, in bounded memory.
 
 All readings of the last five minutes are kept as they were read (`RateHistory.readings` and `cell_means`).
-Older ones are in buckets: one second for five minutes, 15 s for an hour, and five minutes for a day. Series
-that are read together share their rows of values. A reading therefore costs a few list operations per GPU,
-however many links the GPU has. Memory: 828 floats (3.3 kB) per series for the buckets, and the readings, see
-`recent_readings.py`; a DGX H100 has 320 series, which take about 2.7 MB.
+Older ones are in buckets: 15 s for an hour, and five minutes for a day. Series that are read together share
+their rows of values. A reading therefore costs a few list operations per GPU, however many links the GPU has.
+Memory: 528 floats (2.1 kB) per series for the buckets after a day, half of it after an hour, and the
+readings, see `recent_readings.py`; a DGX H100 has 320 series, which take about 2.4 MB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nvltop.model import Frame, Maybe
 FINE_SECONDS: Final = 300
 """Length of the history with a resolution of one second, seconds."""
 RESOLUTIONS: Final = ((1, FINE_SECONDS), (15, 240), (300, 288))
-"""Length of a bucket in seconds and number of buckets, finest first."""
+"""Length of a bucket in seconds and number of buckets, finest first; those of one second are not stored."""
 
 ALIGN_SLACK_S: Final = 0.01
 """Time by which cells end before the readings: a reading that is a little early then still fills its cell."""
@@ -44,143 +44,104 @@ TimeSpan = tuple[float, float]
 """Start and end, CLOCK_MONOTONIC."""
 
 
-def _as_float32(value: float) -> float:
-    """Return a value with the precision of the buckets, so that a completed bucket is drawn unchanged."""
-    return array("f", [value])[0]
-
-
-def _known_mean(values: Sequence[float]) -> float:
-    """Return the mean of the values that are known (not NaN), NaN if there is none."""
-    total, count = sum(values), len(values)
-    if total != total:
-        held = [v for v in values if v == v]
-        total, count = sum(held), len(held)
-    return total / count if count else math.nan
-
-
 class _Buckets:
-    """A ring of time-aligned buckets that are over, each a row of mean values."""
+    """Time-aligned buckets that are over, each a row of mean values; the newest of them are kept."""
 
     __slots__ = ("_means", "_size", "bucket_s", "newest", "width")
 
     def __init__(self, bucket_s: int, size: int, width: int) -> None:
         self.bucket_s, self._size, self.width = bucket_s, size, width
-        self._means = array("f", [math.nan]) * (size * width)
+        self._means = array("f")
         self.newest = -1
         """Number of the newest bucket."""
 
     def store(self, bucket: int, row: Sequence[float]) -> None:
-        """Store the means of a bucket, NaN where unknown; those since the newest one are unknown."""
-        if 0 <= self.newest < bucket - 1:
-            unknown = array("f", [math.nan]) * self.width
-            for skipped in range(max(self.newest + 1, bucket - self._size + 1), bucket):
-                self._put(skipped, unknown)
-        self._put(bucket, array("f", row))
+        """Store the means of a later bucket, NaN where unknown; those since the newest one are unknown."""
+        skipped = min(bucket - self.newest - 1, self._size) if self._means else 0
+        self._means.extend(array("f", [math.nan]) * (skipped * self.width))
+        self._means.extend(row)
+        del self._means[: max(0, len(self._means) - self._size * self.width)]
         self.newest = bucket
-
-    def _put(self, bucket: int, row: array[float]) -> None:
-        start = bucket % self._size * self.width
-        self._means[start : start + self.width] = row
-
-    def means(self, column: int, first: int, last: int) -> array[float]:
-        """Return the means of the stored buckets from `first` to `last`, oldest first."""
-        first, last = max(first, self.newest - self._size + 1, 0), min(last, self.newest)
-        if first > last:
-            return array("f")
-        begin, end = (bucket % self._size * self.width + column for bucket in (first, last))
-        if begin <= end:
-            return self._means[begin : end + 1 : self.width]
-        return self._means[begin :: self.width] + self._means[column : end + 1 : self.width]
 
     def means_up_to(self, column: int, newest: int, count: int) -> list[float]:
         """Return the means of the `count` buckets up to `newest`, oldest first, NaN where unknown."""
-        means = self.means(column, newest - count + 1, newest)
-        after = min(count, max(0, newest - self.newest))
-        return [*[math.nan] * (count - len(means) - after), *means, *[math.nan] * after]
+        means = self._means[column :: self.width]
+        oldest, first = self.newest + 1 - len(means), newest + 1 - count
+        before = min(count, max(0, oldest - first))
+        after = min(count - before, max(0, newest - self.newest))
+        stored = means[max(0, first - oldest) : max(0, newest + 1 - oldest)]
+        return [*[math.nan] * before, *stored, *[math.nan] * after]
 
 
 class _SeriesBlock:
-    """The buckets of series that are read together, and the current second.
+    """The readings and buckets of series that are read together.
 
-    The spans of a second are added up once, when the second is over, and the seconds of a longer bucket when
-    that is over.
+    The readings of a bucket are added up once, when it is over.
     """
 
-    __slots__ = ("_second", "_spans", "_values", "buckets", "end_s", "recent", "width")
+    __slots__ = ("_current", "_moved", "_read_s", "buckets", "end_s", "recent", "width")
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.recent = RecentReadings(width, MAX_VALUES // width)
-        self.buckets = tuple(_Buckets(bucket_s, size, width) for bucket_s, size in RESOLUTIONS)
+        self.buckets = tuple(_Buckets(bucket_s, size, width) for bucket_s, size in RESOLUTIONS[1:])
         self.end_s = -math.inf
         """End of the newest span."""
-        self._second = -1
-        """Number of the current second."""
-        self._spans: list[float] = []
-        """Length of each span within the current second."""
-        self._values: list[Sequence[float]] = []
-        """Values of these spans, NaN where unknown."""
+        self._current = -1
+        """Number of the shorter bucket that is not over."""
+        self._moved, self._read_s = array("d", bytes(8 * width)), array("d", bytes(8 * width))
+        """Bytes of each series in the longer bucket that is not over, and the seconds in which they were
+        read, both without the current shorter bucket."""
 
     def add(self, start_s: float, end_s: float, values: Sequence[float]) -> None:
-        """Spread a span over the seconds that it overlaps."""
+        """Add a span."""
         self.end_s = end_s
         self.recent.add(start_s, end_s, values)
-        start_s = max(start_s, end_s - (FINE_SECONDS - 1))
-        second = int(start_s)
-        while second < end_s:
-            seconds = min(end_s, second + 1) - max(start_s, second)
-            if seconds > 0:
-                if second > self._second:
-                    self._close(second)
-                if second == self._second:
-                    self._spans.append(seconds)
-                    self._values.append(values)
-            second += 1
+        bucket_s = self.buckets[0].bucket_s
+        if self._current < 0:
+            self._current = int(start_s // bucket_s)
+        bucket = int(end_s // bucket_s)
+        if bucket > self._current:
+            for over in range(max(self._current, bucket - FINE_SECONDS // bucket_s), bucket):
+                self._store(over)
+            self._current = bucket
 
-    def _close(self, next_second: int) -> None:
-        """Store the current second, and longer buckets that are over, and start `next_second`."""
-        if self._spans:
-            fine, *longer = self.buckets
-            fine.store(self._second, self._means())
-            for buckets in longer:
-                bucket = self._second // buckets.bucket_s
-                if bucket < next_second // buckets.bucket_s:
-                    buckets.store(bucket, [self._coarse_mean(buckets, bucket, i) for i in range(self.width)])
-        self._second, self._spans, self._values = next_second, [], []
+    def _store(self, bucket: int) -> None:
+        """Store a shorter bucket that is over, and the longer one that ends with it."""
+        short, long = self.buckets
+        sums = [self._sum(column, bucket) for column in range(self.width)]
+        short.store(bucket, [_mean(*each) for each in sums])
+        for column, (moved, read_s) in enumerate(sums):
+            self._moved[column] += moved
+            self._read_s[column] += read_s
+        per_long = long.bucket_s // short.bucket_s
+        if (bucket + 1) % per_long == 0:
+            long.store(bucket // per_long, list(map(_mean, self._moved, self._read_s)))
+            self._moved, self._read_s = array("d", bytes(8 * self.width)), array("d", bytes(8 * self.width))
 
-    def _means(self) -> list[float]:
-        """Return all means of the current second, NaN where unknown."""
-        sums, total_s = [0.0] * self.width, sum(self._spans)
-        for values, seconds in zip(self._values, self._spans, strict=True):
-            if any(values):
-                sums = [total + value * seconds for total, value in zip(sums, values, strict=True)]
-        # A sum with an unknown value is NaN; its mean is computed from the known values.
-        return [total / total_s if total == total else self._mean(i) for i, total in enumerate(sums)]
-
-    def _mean(self, column: int) -> float:
-        """Return a mean of the current second, NaN if unknown."""
-        values = [values[column] for values in self._values]
-        held = [(v, s) for v, s in zip(values, self._spans, strict=True) if v == v]
-        return _as_float32(sum(v * s for v, s in held) / sum(s for _, s in held)) if held else math.nan
-
-    def _coarse_mean(self, buckets: _Buckets, bucket: int, column: int) -> float:
-        """Return the mean of the seconds of a longer bucket that are over and known, NaN if there is none."""
-        first = bucket * buckets.bucket_s
-        return _known_mean(self.buckets[0].means(column, first, first + buckets.bucket_s - 1))
+    def _sum(self, column: int, bucket: int) -> tuple[float, float]:
+        """Return the bytes of a series in a shorter bucket, and the seconds in which they were read."""
+        bucket_s = self.buckets[0].bucket_s
+        return self.recent.sum(column, bucket * bucket_s, (bucket + 1) * bucket_s)
 
     def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
-        """Return the means of the `count` buckets up to `newest`, oldest first.
-
-        They include the current second, and what is over of the current longer bucket.
-        """
-        buckets = self.buckets[resolution]
+        """Return the means of the `count` buckets up to `newest`, oldest first, with the current one."""
+        if not resolution:
+            return self.recent.cell_means(column, 0.0, 1.0, newest - count + 1, count, 0.0)
+        buckets = self.buckets[resolution - 1]
         means = buckets.means_up_to(column, newest, count)
-        current = self._second // buckets.bucket_s
+        current = self._current * self.buckets[0].bucket_s // buckets.bucket_s
         back = newest - current
-        if 0 <= back < count and self._spans:
-            now = self._mean(column) if resolution == 0 else self._coarse_mean(buckets, current, column)
-            means[-1 - back] = _as_float32(now)
+        if 0 <= back < count:
+            moved, read_s = self._sum(column, self._current)
+            if buckets is not self.buckets[0]:
+                moved, read_s = moved + self._moved[column], read_s + self._read_s[column]
+            means[-1 - back] = _mean(moved, read_s)
         return means
+
+
+def _mean(moved: float, read_s: float) -> float:
+    return moved / read_s if read_s else math.nan
 
 
 class RateHistory:

@@ -11,7 +11,8 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from operator import mul
+from typing import Final, NamedTuple, TypeAlias
 
 RECENT_S: Final = 300.0
 """Time for which all readings are kept, seconds."""
@@ -36,6 +37,11 @@ class Readings(NamedTuple):
     """Mean rate of each reading, NaN where unknown."""
 
 
+_Shares: TypeAlias = list[tuple[int, list[float], float]]
+"""For each cell, the consecutive rows that share time with it: the index of the first value of the first row,
+the seconds that each row shares with the cell, and their sum."""
+
+
 class RecentReadings:
     """The readings of series that are read together: a row of values for each span of time."""
 
@@ -48,7 +54,7 @@ class RecentReadings:
         self._starts_s, self._ends_s = array("d"), array("d")
         self._values = array("f")
         self._shares_of: tuple[object, ...] = ()
-        self._shares: list[tuple[list[tuple[int, float]], float]] = []
+        self._shares: _Shares = []
         """Result of `_compute_shares` for the arguments `_shares_of`."""
 
     @property
@@ -77,53 +83,72 @@ class RecentReadings:
         values = self._values[first * self._width + column :: self._width]
         return Readings(self._starts_s[first:], self._ends_s[first:], values)
 
-    def cell_means(self, column: int, origin_s: float, cell_s: float, first: int, count: int) -> list[float]:
+    def sum(self, column: int, begin_s: float, end_s: float) -> tuple[float, float]:
+        """Return the bytes of a column between two times, and the seconds in which they were read."""
+        [(first, seconds, read_s)] = self._shares_by_cell(begin_s, end_s - begin_s, 0, 1)
+        end = first + len(seconds) * self._width
+        values = self._values[first + column : end : self._width]
+        total = sum(map(mul, values, seconds))
+        if total == total:
+            return total, read_s
+        return _known_sum(values, seconds)
+
+    def cell_means(
+        self,
+        column: int,
+        origin_s: float,
+        cell_s: float,
+        first: int,
+        count: int,
+        min_read_share: float = MIN_READ_SHARE,
+    ) -> list[float]:
         """Return the mean of `count` cells of `cell_s` seconds from cell `first` on; NaN where unknown.
 
         Cell n starts at `origin_s` + n x `cell_s`. A reading counts in each cell for the time that it shares
-        with it. A cell is unknown if less than `MIN_READ_SHARE` of it was read.
+        with it. A cell is unknown if less than `min_read_share` of it was read.
         """
-        values, needed_s = self._values, MIN_READ_SHARE * cell_s
+        values, width, needed_s = self._values, self._width, min_read_share * cell_s
+        means: list[float] = []
+        for place, shares, read_s in self._shares_by_cell(origin_s, cell_s, first, count):
+            place += column
+            total = 0.0
+            for seconds in shares:
+                total += values[place] * seconds
+                place += width
+            if total != total:
+                read = values[place - len(shares) * width : place : width]
+                total, read_s = _known_sum(read, shares)
+            means.append(total / read_s if read_s and read_s >= needed_s else math.nan)
+        return means
+
+    def _shares_by_cell(self, origin_s: float, cell_s: float, first: int, count: int) -> _Shares:
+        """Return the rows that share time with each cell, and the time that was read of it."""
         # All series of a screen ask for the same cells, one after the other.
         key = origin_s, cell_s, first, count, self._ends_s[-1] if self._ends_s else None
         if key != self._shares_of:
             self._shares_of, self._shares = key, self._compute_shares(origin_s, cell_s, first, count)
-        means: list[float] = []
-        for shares, read_s in self._shares:
-            total = 0.0
-            for place, seconds in shares:
-                total += values[place + column] * seconds
-            if total != total:
-                known = [(values[place + column], seconds) for place, seconds in shares]
-                total = sum(value * seconds for value, seconds in known if value == value)
-                read_s = sum(seconds for value, seconds in known if value == value)
-            means.append(total / read_s if read_s >= needed_s else math.nan)
-        return means
+        return self._shares
 
-    def _compute_shares(
-        self, origin_s: float, cell_s: float, first: int, count: int
-    ) -> list[tuple[list[tuple[int, float]], float]]:
-        """Return the rows that share time with each cell, and the time that was read of it.
-
-        A row is the index of its first value, and the seconds that it shares with the cell.
-        """
+    def _compute_shares(self, origin_s: float, cell_s: float, first: int, count: int) -> _Shares:
         starts_s, ends_s, width = self._starts_s, self._ends_s, self._width
         begin_s = origin_s + first * cell_s
         row, rows = bisect_right(ends_s, begin_s), len(ends_s)
         cells = []
         for cell in range(first + 1, first + count + 1):
             end_s = origin_s + cell * cell_s
-            shares = []
-            read_s = 0.0
+            first_row, shares = row, []
             while row < rows and starts_s[row] < end_s:
                 row_end_s = ends_s[row]
-                seconds = min(row_end_s, end_s) - max(starts_s[row], begin_s)
-                if seconds > 0:
-                    shares.append((row * width, seconds))
-                    read_s += seconds
+                shares.append(min(row_end_s, end_s) - max(starts_s[row], begin_s))
                 if row_end_s > end_s:
                     break
                 row += 1
-            cells.append((shares, read_s))
+            cells.append((first_row * width, shares, sum(shares)))
             begin_s = end_s
         return cells
+
+
+def _known_sum(rates: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """Return the bytes of the rates that are known (not NaN), and the seconds for which they are known."""
+    known = [(rate, s) for rate, s in zip(rates, seconds, strict=True) if rate == rate]
+    return sum(rate * s for rate, s in known), sum(s for _, s in known)

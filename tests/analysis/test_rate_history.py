@@ -71,7 +71,7 @@ def test_coarse_buckets_contain_every_second_that_the_screen_shows(bench):
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.0, 1.5, math.nan])), max_size=40),
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0.0, 1.5, math.nan])), max_size=40),
     st.integers(-3, 3),
     st.integers(1, 12),
 )
@@ -91,25 +91,37 @@ def test_means_up_to_are_the_means_of_each_bucket(steps, newest, count):
         assert repr(ring.means_up_to(column, newest, count)) == repr(means)
 
 
-spans = st.lists(
-    st.tuples(st.floats(0.05, 3), st.just(math.nan) | st.floats(0, 1e12)), min_size=1, max_size=12
-)
+def spans(longest_s: float, count: int):
+    """Return a strategy of consecutive spans: the unread time before each, its length, and its rate."""
+    rates = st.just(math.nan) | st.floats(0, 1e12)
+    return st.lists(
+        st.tuples(st.sampled_from([0.0, 0.0, 0.7]), st.floats(0.05, longest_s), rates),
+        min_size=1,
+        max_size=count,
+    )
 
 
 @settings(deadline=None)
-@given(spans, st.floats(0, 1))
-def test_a_second_shows_the_mean_of_its_spans(each, begun):
+@given(
+    st.sampled_from([(0, 1, 3, 12), (1, 15, 20, 12), (2, 300, 120, 12)]).flatmap(
+        lambda case: st.tuples(st.just(case), spans(*case[2:]))
+    ),
+    st.floats(0, 1),
+)
+def test_a_bucket_shows_the_mean_of_the_time_that_was_read(case_and_spans, begun):
+    (resolution, bucket_s, _, _), each = case_and_spans
     block, start = _SeriesBlock(1), 1000.0 + begun
-    held: dict[int, list[tuple[float, float]]] = {}
-    for length, value in each:
+    read: dict[int, list[tuple[float, float]]] = {}
+    for gap, length, value in each:
+        start += gap
         block.add(start, start + length, [value])
-        for second in range(int(start), math.ceil(start + length)):
-            part = min(start + length, second + 1) - max(start, second)
+        for bucket in range(int(start // bucket_s), math.ceil((start + length) / bucket_s)):
+            part = min(start + length, (bucket + 1) * bucket_s) - max(start, bucket * bucket_s)
             if part > 0 and value == value:
-                held.setdefault(second, []).append((part, value))
+                read.setdefault(bucket, []).append((part, value))
         start += length
-    newest = math.ceil(start) - 1
-    for back, mean in enumerate(reversed(block.means_up_to(0, 0, newest, 40))):
-        known = held.get(newest - back)
+    newest = math.ceil(start / bucket_s) - 1
+    for back, mean in enumerate(reversed(block.means_up_to(resolution, 0, newest, 40))):
+        known = read.get(newest - back)
         wanted = sum(s * v for s, v in known) / sum(s for s, _ in known) if known else math.nan
         assert mean == pytest.approx(wanted, rel=1e-6, nan_ok=True)
