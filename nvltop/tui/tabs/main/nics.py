@@ -46,9 +46,9 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
     near = nearest_port(view)
     chosen = None if near is None else view.frame.nics[near]
     room = max(0, height - 1 - bool(folded))
-    first = first_port(view, height)
+    first = _first_port(view, ports, max(1, room), chosen)
     shape = _layout(view, width)
-    rows = [_title(view, shape, (first, first + room), width)]
+    rows = [_title(view, shape, (first, first + room, len(ports)), width)]
     for i, port in enumerate(ports[first : first + room], first):
         cells: Sequence[Run] = _cells(shape, port, view, chosen=port is chosen)
         if i == view.nic:
@@ -115,15 +115,16 @@ def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) 
     return NicTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, names, titles)
 
 
-def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int], width: int) -> Row:
-    """Return the title row, with the averaging window, and the range of visible ports if not all fit."""
-    ports = view.nics
+def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int, int], width: int) -> Row:
+    """Return the title row, with the averaging window, and the range of visible ports if not all fit.
+
+    `shown` is that range, and the number of ports.
+    """
     head = shape.titles
-    windows = {round(f.span_s[1] - f.span_s[0]) for f in ports if f.span_s}
+    windows = {round(f.span_s[1] - f.span_s[0]) for f in view.nics if f.span_s}
     if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
         head += note
-    first, last = shown
-    count = len(fold(ports)[0])
+    first, last, count = shown
     if last - first < count:
         more = f" {first + 1}-{min(last, count)} of {count}"
         if len(shape.names.rstrip()) > width - len(more):
@@ -163,18 +164,24 @@ def _has_risen(f: NicFrame) -> bool:
 def first_port(view: ViewState, height: int) -> int:
     """Return the index of the first visible port in a table of `height` lines."""
     (ports, folded), near = fold(view.nics), nearest_port(view)
-    page = max(1, height - 1 - bool(folded))
+    chosen = None if near is None else view.frame.nics[near]
+    return _first_port(view, ports, max(1, height - 1 - bool(folded)), chosen)
+
+
+def _first_port(view: ViewState, ports: Sequence[NicFrame], page: int, chosen: NicFrame | None) -> int:
+    """Return the index of the first visible port of a page; `chosen` is the one nearest to the GPU."""
     if view.nic is not None:
         return max(0, min(view.nic - page // 2, len(ports) - page))
-    start = next((i for i, f in enumerate(ports) if near is not None and f is view.frame.nics[near]), 0)
+    start = next((i for i, f in enumerate(ports) if f is chosen), 0)
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
 def _cells(shape: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
     """Return the cells of a port without its sparklines; only the rates change often."""
     port, m = f.port, view.frame.matrix
+    # Most counters are informative: they change all the time, and no cell shows them.
     of = (
-        (shape, view.glyphs, f.nic, f.label, f.errors, f.stale, chosen, m.labels, m.cells),
+        (shape, view.glyphs, f.nic, f.label, _errors(f), f.stale, chosen, m.labels, m.cells),
         (port.state, port.link_layer, port.rate_bytes_per_s, f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s),
     )
     before, after = view.cache.parts.get(
