@@ -249,13 +249,16 @@ class RateHistory:
         half of it was read, or if any series is unknown in it.
         """
         origin_s, first = self.origin_s or 0.0, newest - count + 1
+        if len(keys) == 1 and keys[0] in self._columns:
+            block, column = self._columns[keys[0]]
+            return block.recent.cell_means(column, origin_s, cell_s, first, count)
         sums = [0.0 if keys else math.nan] * count
         for key in keys:
-            block, column = self._columns.get(key, (None, 0))
-            if block is None:
+            if key not in self._columns:
                 return [math.nan] * count
+            block, column = self._columns[key]
             means = block.recent.cell_means(column, origin_s, cell_s, first, count)
-            sums = means if len(keys) == 1 else list(map(add, sums, means))
+            sums = list(map(add, sums, means))
         return sums
 
     def read_until_s(self, keys: Sequence[SeriesKey]) -> float:

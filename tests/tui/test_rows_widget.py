@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nvltop.tui.render import themes
-from nvltop.tui.render.row import fill, fit, section
-from nvltop.tui.render.row_changes import changes
+from nvltop.tui.render.row import Cells, fill, fit, section
+from nvltop.tui.render.row_changes import MAX_GAP, ChangedCells, changes, with_cells
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.style_table import StyleTable
 
@@ -51,6 +51,41 @@ def test_a_sparkline_differs_only_in_what_changed(before, after, first, second, 
     new = with_sparkline(fit(after, WIDTH), second, max(0, start - moved))
     assert with_changes(old, new) == cells(new)
     assert terminal_rows(old, new) == terminal_rows(new)
+
+
+changed = st.lists(
+    st.tuples(
+        st.integers(0, WIDTH - MAX_GAP),
+        st.lists(
+            st.tuples(st.sampled_from("ab"), st.sampled_from(["tx", "rx"])), min_size=1, max_size=MAX_GAP
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(changed)
+def test_cells_that_know_what_differs_are_sent_as_if_they_were_compared(steps):
+    shown = plain = "a" * WIDTH, ("tx",) * WIDTH
+    for start, others in steps:
+        text, roles = ("".join(c for c, _ in others), tuple(role for _, role in others))
+        before, end = plain, start + len(text)
+        plain = plain[0][:start] + text + plain[0][end:], plain[1][:start] + roles + plain[1][end:]
+        made = with_cells(shown, start, text, roles)
+        assert made == plain
+        assert changes((shown,), (made,)) == changes((before,), (plain,))
+        shown = made
+
+
+def test_cells_keep_nothing_but_the_cells_before_them():
+    first: Cells = "aa", ("tx", "tx")
+    second = with_cells(first, 1, "b", ("tx",))
+    third = with_cells(second, 1, "d", ("tx",))
+    assert isinstance(second, ChangedCells)
+    assert isinstance(third, ChangedCells)
+    assert (second.base, third.base) == (None, second)
+    assert changes((first,), (third,)) == [(1, "d", "tx")], "cells that others were made from are compared"
 
 
 def test_of_an_extended_sparkline_only_the_end_is_sent():

@@ -35,11 +35,13 @@ def history_of(*spans: tuple[float, float, float]) -> RateHistory:
     return history
 
 
-def add(history: RateHistory, now_s: float, start_s: float, end_s: float, rate: float) -> None:
+def add(
+    history: RateHistory, now_s: float, start_s: float, end_s: float, rate: float, uuid: str = "GPU-0"
+) -> None:
     """Add a frame of one GPU at `now_s`, with a span of TX and half of its rate as RX."""
     value = Missing("not read") if math.isnan(rate) else rate
     half = value if isinstance(value, Missing) else value / 2
-    gpu = GpuFrame(Gpu(0, "GPU-0"), spans=(LinkSpan(start_s, end_s, value, half, ()),))
+    gpu = GpuFrame(Gpu(0, uuid), spans=(LinkSpan(start_s, end_s, value, half, ()),))
     history.add(replace(EMPTY_FRAME, tick=Tick(now_s, 0.0, 0.25), gpus=(gpu,)))
 
 
@@ -55,9 +57,8 @@ def dots(character: str) -> tuple[int, int]:
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
     """Return the lines from the axis outwards, and the class of each cell."""
-    cells = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
-    lines = ["".join(column[i] for column, _ in cells) for i in range(rows)]
-    return lines, "".join(role for _, role in cells)
+    columns, roles = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
+    return ["".join(column[i] for column in columns) for i in range(rows)], "".join(roles)
 
 
 @given(
@@ -206,19 +207,34 @@ def test_colours_are_runs():
 def test_a_view_chooses_characters_and_time():
     history = history_of(*((100 + i / 4, 100 + (i + 1) / 4, 100.0) for i in range(40)))
     view = ViewState(history=history)
-    assert "⣿" in text(view.sparkline(KEY, 8, FULL, "tx"))
-    runs = section(view.sparkline(KEY, 8, FULL, "tx"), 0, 8)
+    assert "⣿" in text(view.sparklines([KEY], 8, [FULL], "tx")[0])
+    runs = section(view.sparklines([KEY], 8, [FULL], "tx")[0], 0, 8)
     assert {role for part, role in runs if part.strip()} == {"spark-full"}
     assert view.spark_shape(8, FULL).seconds() == 4.0
     view.spark_cell_s = 2.0
     assert view.spark_shape(8, FULL).seconds() == 16.0
     view.spark_style = BLOCKS
-    assert "█" in text(view.sparkline(KEY, 8, FULL, "tx"))
+    assert "█" in text(view.sparklines([KEY], 8, [FULL], "tx")[0])
     view.glyphs = ASCII
-    assert "#" in text(view.sparkline(KEY, 8, FULL, "tx"))
+    assert "#" in text(view.sparklines([KEY], 8, [FULL], "tx")[0])
     up, down = view.mirrored((KEY,), (("GPU-0", None, "rx"),), 8, FULL)
     assert "#" in text(up)
     assert set(text(down).replace(" ", "")) == {"="}
+
+
+def test_together_they_are_what_each_is():
+    """GPUs that are read at different times, another scale, and a series that does not exist."""
+    history, kept, each = RateHistory(), Sparklines(), Sparklines()
+    shape, higher = SparkShape(8, 0.25, FULL, BRAILLE), SparkShape(8, 0.25, FULL / 2, BRAILLE)
+    keys = [((uuid, None, way),) for uuid in ("GPU-0", "GPU-1", "none") for way in ("tx", "rx")]
+    series = list(zip(keys, (shape, shape, shape, higher, shape, shape), strict=True))
+    for i in range(1, 60):
+        now_s, rate = 100 + i / 4, 10.0 * (i % 7) if i < 30 else 50.0
+        add(history, now_s, now_s - 0.25, now_s, rate)
+        if i % 3:
+            add(history, now_s, now_s - 0.6, now_s - 0.1, rate, "GPU-1")
+        together = kept.draw_each(history, series, ROLES)
+        assert together == [each.draw(history, its, shape, ROLES) for its, shape in series]
 
 
 def test_sums_of_series_are_drawn_and_unknown_if_one_is():

@@ -15,6 +15,37 @@ MAX_GAP: Final = 6
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
 
 
+class ChangedCells(tuple[str, tuple[str, ...]]):
+    """Cells that were made from others, and know which of them differ; `with_cells` makes them."""
+
+    base: Cells | None
+    """The others, as wide as these; None once further cells were made from these."""
+    start: int
+    """First cell that differs."""
+    end: int
+    """Cell after the last one that differs."""
+
+
+def with_cells(base: Cells, start: int, text: str, roles: tuple[str, ...]) -> Cells:
+    """Return cells with others from column `start` on, at most `MAX_GAP`, for a quick comparison."""
+    (old, old_roles), end = base, start + len(text)
+    its = old_roles
+    if its[start:end] != roles:
+        its = its[:start] + roles + its[end:]
+    made = ChangedCells((old[:start] + text + old[end:], its))
+    while start < end and old[start] == made[0][start] and old_roles[start] == its[start]:
+        start += 1
+    while start < end and old[end - 1] == made[0][end - 1] and old_roles[end - 1] == its[end - 1]:
+        end -= 1
+    if start == end:
+        return base
+    made.base, made.start, made.end = base, start, end
+    if isinstance(base, ChangedCells):
+        # Otherwise each run would keep all earlier ones in memory.
+        base.base = None
+    return made
+
+
 def changes(before: Row, after: Row) -> list[Piece]:
     """Return the cells of `after`, which differs from `before`, that have changed, from left to right.
 
@@ -27,6 +58,10 @@ def changes(before: Row, after: Row) -> list[Piece]:
     at = 0
     for old, new in zip_longest(olds, news):
         if old == new:
+            at += len(new[0])
+            continue
+        if isinstance(new, ChangedCells) and new.base is old:
+            _add_cells(pieces, at, new, new.start, new.end)
             at += len(new[0])
             continue
         # Runs of different lengths are compared piece by piece, up to a column where runs of both rows end.

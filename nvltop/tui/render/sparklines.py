@@ -11,12 +11,13 @@ what NCCL reaches. Known values are at least one dot high; unknown ones are blan
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.model import Maybe, Missing
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.row import Cells, Row
+from nvltop.tui.render.row_changes import MAX_GAP, with_cells
 from nvltop.tui.render.spark_style import SparkStyle
 
 MOVES_PER_LINE: Final = 6
@@ -71,7 +72,7 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class _Line:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_newest", "_roles", "_texts", "done", "first", "flat", "lines", "shape")
+    __slots__ = ("_newest", "_runs", "done", "first", "flat", "lines", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -85,41 +86,49 @@ class _Line:
         """What is shown while all halves are equal; None while they are not."""
         self._newest = math.nan
         """Value of the newest half that is drawn."""
-        self._texts = [""] * shape.rows
-        """Each line from the axis outwards."""
-        self._roles: tuple[str, ...] = ()
-        """Role of each cell, the same in all lines."""
+        self._runs: Sequence[Cells] = [("", ())] * shape.rows
+        """Each line from the axis outwards; all have the same roles."""
 
     def extend(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
         """Draw the cells of `values` from the one with half `done` on, and remove those before `first`."""
         shape, gone, kept = self.shape, first - self.first, self.done // 2 - self.first
-        drawn = _cells(values, shape, roles)
-        pad = shape.cells + first - (until + 1) // 2
+        columns, its = _cells(values, shape, roles)
+        if gone or not self.lines or len(columns) > MAX_GAP:
+            pad = shape.cells + first - (until + 1) // 2
+            all_roles = (*self._runs[0][1][gone:kept], *its, *[roles[0]] * pad)
+            self._runs = [
+                (text[gone:kept] + "".join([column[i] for column in columns]) + BLANK * pad, all_roles)
+                for i, (text, _) in enumerate(self._runs)
+            ]
+        else:
+            # What is behind is blank already.
+            self._runs = [
+                with_cells(run, kept, "".join([column[i] for column in columns]), its)
+                for i, run in enumerate(self._runs)
+            ]
         self.first, self.done = first, until
-        self._newest = values[-1] if values else self._newest
-        self._roles = (*self._roles[gone:kept], *[role for _, role in drawn], *[roles[0]] * pad)
-        self._texts = [
-            text[gone:kept] + "".join([column[i] for column, _ in drawn]) + BLANK * pad
-            for i, text in enumerate(self._texts)
-        ]
-        self.lines = _lines(self._texts, self._roles, shape)
+        if values:
+            self._newest = values[-1]
+        self.lines = _lines(self._runs, shape)
 
     def is_even(self) -> bool:
         """Return whether all halves look the same, except in the newest cell, which may not be complete."""
         shape, count = self.shape, (self.done + 1) // 2 - self.first - 1
         if count < 2:
             return True
+        text, roles = self._runs[0]
+        if text[0] != text[count - 1] or roles[:count].count(roles[0]) < count:
+            return False
         height, _ = _level(self._newest, shape)
         column = shape.style.column(height, height if shape.style.halves else 0, shape.rows, shape.down)
-        return self._roles[:count].count(self._roles[0]) == count and all(
-            text.count(char, 0, count) == count for text, char in zip(self._texts, column, strict=True)
+        return all(
+            text.count(char, 0, count) == count for (text, _), char in zip(self._runs, column, strict=True)
         )
 
 
-def _lines(texts: Sequence[str], roles: tuple[str, ...], shape: SparkShape) -> list[Row]:
-    """Return lines from top to bottom; `texts` are from the axis outwards."""
-    lines: list[Row] = [((text, roles),) for text in texts]
-    return lines if shape.down else lines[::-1]
+def _lines(runs: Sequence[Cells], shape: SparkShape) -> list[Row]:
+    """Return lines from top to bottom; `runs` are from the axis outwards."""
+    return [(run,) for run in (runs if shape.down else reversed(runs))]
 
 
 class _Flat(NamedTuple):
@@ -137,7 +146,9 @@ class Sparklines:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[SparkKeys, bool], _Line] = {}
-        self._history: tuple[RateHistory, int] | None = None
+        self._history: RateHistory | None = None
+        self._generation = 0
+        """The `generation` of that history that the lines were drawn from."""
 
     def draw(
         self, history: RateHistory, keys: SparkKeys, shape: SparkShape, roles: Sequence[str]
@@ -146,14 +157,41 @@ class Sparklines:
 
         `roles` are those of cells below `HALF_CEILING`, below `NEAR_CEILING`, and above.
         """
-        if self._history != (history, history.generation):
+        return self.draw_each(history, [(keys, shape)], roles)[0]
+
+    def draw_each(
+        self, history: RateHistory, sparklines: Iterable[tuple[SparkKeys, SparkShape]], roles: Sequence[str]
+    ) -> list[list[Row]]:
+        """Return the lines of several sparklines, as `draw` does; quick if they have the same shape."""
+        if self._history is not history or self._generation != history.generation:
             self._lines.clear()
-            self._history = history, history.generation
-        read = _halves_read(history, keys, shape.half_s)
+            self._history, self._generation = history, history.generation
+        drawn = []
+        last: SparkShape | None = None
+        first, read, read_s = 0, 0, math.nan
+        for keys, shape in sparklines:
+            until_s = history.read_until_s(keys)
+            if shape is not last:
+                last, read_s = shape, math.nan
+                first = first_cell(history, shape)
+            if until_s != read_s:
+                read_s, read = until_s, _halves_read(history, until_s, shape.half_s)
+            drawn.append(self._draw(history, keys, shape, roles, first, read))
+        return drawn
+
+    def _draw(
+        self,
+        history: RateHistory,
+        keys: SparkKeys,
+        shape: SparkShape,
+        roles: Sequence[str],
+        first: int,
+        read: int,
+    ) -> list[Row]:
+        """Return the lines of a sparkline whose halves before `read` have been read, from cell `first` on."""
         line = self._lines.get((keys, shape.down))
         if line and line.flat and (lines := self._still_flat(history, keys, shape, line, read)):
             return lines
-        first = first_cell(history, shape)
         until = min(read, 2 * (first + shape.cells))
         if line is None or line.shape != shape or not line.first <= first <= line.done // 2:
             line = self._lines[keys, shape.down] = _Line(shape, first)
@@ -199,14 +237,14 @@ class Sparklines:
         right = height if shape.style.halves else 0
         column = shape.style.column(height, right, shape.rows, shape.down)
         texts = [char * shape.cells for char in column]
-        lines = _lines(texts, (roles[kind],) * shape.cells, shape)
+        its = (roles[kind],) * shape.cells
+        lines = _lines([(text, its) for text in texts], shape)
         line.flat = _Flat((height, kind), read, lines)
         return lines
 
 
-def _halves_read(history: RateHistory, keys: SparkKeys, half_s: float) -> int:
-    """Return the number of the first half of a cell that has not been read completely."""
-    until_s = history.read_until_s(keys)
+def _halves_read(history: RateHistory, until_s: float, half_s: float) -> int:
+    """Return the number of the first half of a cell that is not over at `until_s`."""
     return history.cell_at(until_s, half_s) if until_s > -math.inf else -(1 << 62)
 
 
@@ -217,26 +255,25 @@ def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
 
 def _cells(
     values: Sequence[float], shape: SparkShape, roles: Sequence[str]
-) -> list[tuple[Sequence[str], str]]:
+) -> tuple[list[Sequence[str]], tuple[str, ...]]:
     """Return the characters of each cell from the axis outwards, and its role.
 
     A blank cell has the role of a low one, so that a line which stays blank there is not sent again.
     """
     full = 0.0 if isinstance(shape.full, Missing) else shape.full
     style, rows, down = shape.style, shape.rows, shape.down
-    top = style.steps * rows - 1
-    drawn = []
-    for i in range(0, len(values), 2):
-        left = values[i]
-        right = values[i + 1] if i + 1 < len(values) else math.nan
+    top, count = style.steps * rows - 1, len(values)
+    columns, its = [], []
+    for i in range(0, count, 2):
+        left, right = values[i], values[i + 1] if i + 1 < count else math.nan
         if not style.halves:
             left, right = _mean(left, right), math.nan
-        heights = _height(left, full, top), _height(right, full, top)
+        low, high = _height(left, full, top), _height(right, full, top)
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left
-        role = roles[_class(higher, full) if any(heights) else 0]
-        drawn.append((style.column(*heights, rows, down), role))
-    return drawn
+        columns.append(style.column(low, high, rows, down))
+        its.append(roles[_class(higher, full) if low or high else 0])
+    return columns, tuple(its)
 
 
 def _level(value: float, shape: SparkShape) -> tuple[int, int]:

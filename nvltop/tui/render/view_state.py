@@ -16,7 +16,7 @@ from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import filtered_and_sorted, nic_search_text
 from nvltop.tui.render.replay_bar import ReplayState
-from nvltop.tui.render.row import Row, TextRun, displayable
+from nvltop.tui.render.row import BLANK, Row, TextRun, displayable
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
 from nvltop.tui.render.sparklines import SparkKeys, Sparklines, SparkShape
 from nvltop.tui.render.steady_order import SteadyOrder
@@ -141,15 +141,40 @@ class ViewState:
         style = self.spark_style if self.glyphs is UNICODE else ASCII_LEVELS
         return SparkShape(cells, half_s, full, style, rows, down)
 
-    def sparkline(
-        self, key: SeriesKey, cells: int, full: Maybe[float], role: str, every_s: float = 0.0
-    ) -> Row:
-        """Return the newest traffic of a series in `cells` columns.
+    def sparklines(
+        self,
+        keys: Sequence[SeriesKey],
+        cells: int,
+        fulls: Sequence[Maybe[float]],
+        role: str,
+        every_s: float = 0.0,
+    ) -> list[Row]:
+        """Return the newest traffic of each of some series in `cells` columns.
 
-        `full` is the rate at full height in bytes/s: the ceiling. `role` is `tx` or `rx`.
+        `fulls` are the rates at full height in bytes/s: the ceilings. `role` is `tx` or `rx`.
         """
-        shape = self.spark_shape(cells, full, every_s)
-        return self.cache.sparklines.draw(self.history, (key,), shape, SPARK_ROLES[role])[0]
+        shapes = {full: self.spark_shape(cells, full, every_s) for full in set(fulls)}
+        each = [((key,), shapes[full]) for key, full in zip(keys, fulls, strict=True)]
+        drawn = self.cache.sparklines.draw_each(self.history, each, SPARK_ROLES[role])
+        return [line for (line,) in drawn]
+
+    def spark_pairs(
+        self,
+        owners: Sequence[tuple[str, int | None]],
+        cells: int,
+        fulls: Sequence[Maybe[float]],
+        every_s: float = 0.0,
+        prefix: str = "",
+    ) -> list[Row]:
+        """Return the newest traffic of each of some GPUs, links or ports: TX in `cells` columns, then RX.
+
+        `owners` and `prefix` are the rest of the `SeriesKey`.
+        """
+        tx, rx = (
+            self.sparklines([(*owner, prefix + way) for owner in owners], cells, fulls, way, every_s)
+            for way in ("tx", "rx")
+        )
+        return [(*line, BLANK, *other) for line, other in zip(tx, rx, strict=True)]
 
     def mirrored(
         self,

@@ -43,7 +43,7 @@ class RowsWidget(PlainWidget):
             after = rows[y] if y < len(rows) else EMPTY_ROW
             if before != after:
                 self._strips.pop(y, None)
-                # None if only the runs differ, but not their cells.
+                # Rows whose runs differ may still have the same cells.
                 if pieces := changes(before, after):
                     dirty.append((y, pieces))
         if not dirty:

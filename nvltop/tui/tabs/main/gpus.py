@@ -78,13 +78,13 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     if not view.gpus and height > 1:
         why = "no GPU matches the filter; Esc clears it" if view.frame.gpus and view.filter_text else ""
         rows.append(fit([(fit_text(why, width, view.glyphs), "dim")], width))
-    for i, g in enumerate(view.gpus[top : top + height - 1], top):
+    shown = view.gpus[top : top + height - 1]
+    sparklines: Sequence[Row] = _sparklines(shown, view, shape) if shape.spark else [()] * len(shown)
+    for i, (g, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):
         cells: Sequence[Run] = _cells(shape, g, view)
         if i == view.gpu:
             cells = _select(cells, focused=view.focus == "gpus")
-        if shape.spark:
-            cells = [*cells, *_sparklines(g, view, shape)]
-        rows.append(fill(cells, shape.used, width))
+        rows.append(fill([*cells, *sparkline], shape.used, width))
     return rows
 
 
@@ -244,16 +244,16 @@ RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pc
 """Columns of rates; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, view: ViewState, shape: GpuTableLayout) -> Row:
-    full: Maybe[float] = _pcie_scale(view)
+def _sparklines(gpus: Sequence[GpuFrame], view: ViewState, shape: GpuTableLayout) -> Sequence[Row]:
+    fulls: Sequence[Maybe[float]] = [_pcie_scale(view)] * len(gpus)
     prefix, every_s = "pcie_", PCIE_INTERVAL_S
     if shape.linked:
-        full = practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
+        fulls = [practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling) for g in gpus]
         prefix, every_s = "", 0.0
-    tx = view.sparkline((g.gpu.uuid, None, f"{prefix}tx"), shape.spark, full, "tx", every_s)
-    if not shape.pair:
-        return tx
-    return (*tx, BLANK, *view.sparkline((g.gpu.uuid, None, f"{prefix}rx"), shape.spark, full, "rx", every_s))
+    if shape.pair:
+        return view.spark_pairs([(g.gpu.uuid, None) for g in gpus], shape.spark, fulls, every_s, prefix)
+    keys = [(g.gpu.uuid, None, f"{prefix}tx") for g in gpus]
+    return view.sparklines(keys, shape.spark, fulls, "tx", every_s)
 
 
 def _pcie_scale(view: ViewState) -> float:

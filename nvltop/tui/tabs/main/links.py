@@ -12,7 +12,6 @@ from nvltop.formatting import UNKNOWN, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import (
-    BLANK,
     SEPARATOR,
     Column,
     Row,
@@ -50,14 +49,13 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), kinds)
     shown = g.links[top : top + max(0, height - 2)]
     out = [_title_row(shape, width, top, len(shown), len(g.links))]
-    for i, link in enumerate(shown, top):
+    sparklines: Sequence[Row] = _sparklines(g, shown, view, shape.spark) if shape.spark else [()] * len(shown)
+    for i, (link, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):
         cells: Sequence[Run] = _cells(shape, g, link, view)
         if view.links_focused and i == view.link:
             # Sparklines keep their colours, because an inverted bar looks upside down.
             cells = [("".join([text for text, _ in cells]), "selected")]
-        if shape.spark:
-            cells = [*cells, *_sparklines(g, link, view, shape.spark)]
-        out.append(fill(cells, shape.used, width))
+        out.append(fill([*cells, *sparkline], shape.used, width))
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [*out, fit([(caption, "caption")], width)]
 
@@ -215,8 +213,6 @@ RATE_COLUMNS: Final = ("tx", "rx")
 """Columns that change with every reading; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, link: Link, view: ViewState, each: int) -> Row:
-    full = practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
-    tx = view.sparkline((g.gpu.uuid, link.index, "tx"), each, full, "tx")
-    rx = view.sparkline((g.gpu.uuid, link.index, "rx"), each, full, "rx")
-    return (*tx, BLANK, *rx)
+def _sparklines(g: GpuFrame, links: Sequence[Link], view: ViewState, each: int) -> list[Row]:
+    fulls = [practical_max(link.speed_bytes_per_s, g.nvlink.ceiling) for link in links]
+    return view.spark_pairs([(g.gpu.uuid, link.index) for link in links], each, fulls)

@@ -14,7 +14,6 @@ from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.text import ranges
 from nvltop.tui.render.row import (
-    BLANK,
     Column,
     Row,
     Run,
@@ -49,13 +48,13 @@ def table(view: ViewState, width: int, height: int) -> list[Row]:
     first = _first_port(view, ports, max(1, room), chosen)
     shape = _layout(view, width)
     rows = [_title(view, shape, (first, first + room, len(ports)), width)]
-    for i, port in enumerate(ports[first : first + room], first):
+    shown = ports[first : first + room]
+    sparklines: Sequence[Row] = _sparklines(shown, view, shape.spark) if shape.spark else [()] * len(shown)
+    for i, (port, sparkline) in enumerate(zip(shown, sparklines, strict=True), first):
         cells: Sequence[Run] = _cells(shape, port, view, chosen=port is chosen)
         if i == view.nic:
             cells = [("".join([text for text, _ in cells]), "selected")]
-        if shape.spark:
-            cells = [*cells, *_sparklines(port, view, shape.spark)]
-        rows.append(fill(cells, shape.used, width))
+        rows.append(fill([*cells, *sparkline], shape.used, width))
     if not ports and view.filter_text and height > 1:
         rows.append(fit([("no NIC matches the filter; Esc clears it", "dim")], width))
     if folded and height > 1:
@@ -288,11 +287,9 @@ def _nearest_port(frame: Frame, label: str) -> int | None:
     return min(found)[-1] if found else None
 
 
-def _sparklines(f: NicFrame, view: ViewState, each: int) -> Row:
-    key, full = (f.nic.device, f.port.port), f.port.rate_bytes_per_s
-    tx = view.sparkline((*key, "tx"), each, full, "tx", NIC_INTERVAL_S)
-    rx = view.sparkline((*key, "rx"), each, full, "rx", NIC_INTERVAL_S)
-    return (*tx, BLANK, *rx)
+def _sparklines(ports: Sequence[NicFrame], view: ViewState, each: int) -> list[Row]:
+    owners = [(f.nic.device, f.port.port) for f in ports]
+    return view.spark_pairs(owners, each, [f.port.rate_bytes_per_s for f in ports], NIC_INTERVAL_S)
 
 
 def _text(value: Maybe[str]) -> str:
