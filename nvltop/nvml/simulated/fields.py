@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
-from functools import cache
 from typing import Final, TypeAlias
 
 from nvltop.nvml.errors import NVLINK5, PER_LINK
@@ -14,6 +14,8 @@ from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER, Board
 
 ENTRY: Final = struct.Struct("@IIqqIiQ")
 """nvmlFieldValue_t: field id, scope id, timestamp, latency, value type, return code, value."""
+_WORDS, _LONGS = ENTRY.size // 4, ENTRY.size // 8
+"""Distance between two entries, in numbers of four and of eight bytes."""
 LATENCY_US: Final = 3
 """Latency that each value reports, µs."""
 UNSIGNED: Final = 1
@@ -58,10 +60,8 @@ DATA_RATE_SHARE: Final = 0.97
 """Share of the speed that remains after error correction; the real one is not published."""
 
 
-@cache
-def _entries(count: int) -> struct.Struct:
-    """Return the layout of several entries."""
-    return struct.Struct("@" + ENTRY.format.removeprefix("@") * count)
+def _unknown_field(gpu: int, scope: int, t: float) -> Answer:
+    return NOT_SUPPORTED_ANSWER
 
 
 class FieldTable:
@@ -74,14 +74,17 @@ class FieldTable:
         """Field readers of each GPU by field id."""
 
     def fill(self, gpu: int, address: memoryview, count: int, t: float, stamp_us: int) -> None:
-        """Fill in `count` entries in place, each with a return code of its own."""
+        """Fill in `count` entries in place, each with a return code of its own, column by column."""
+        words, longs = address.cast("I"), address.cast("q")
+        asked = zip(words[::_WORDS].tolist(), words[1::_WORDS].tolist(), strict=True)
         table = self.tables[gpu]
-        filled: list[int] = []
-        for field_id, scope, *_ in ENTRY.iter_unpack(address):
-            answer = table.get(field_id)
-            code, kind, value = answer(gpu, scope, t) if answer else NOT_SUPPORTED_ANSWER
-            filled += (field_id, scope, stamp_us, LATENCY_US, kind, code, value)
-        _entries(count).pack_into(address, 0, *filled)
+        answers = [table.get(field_id, _unknown_field)(gpu, scope, t) for field_id, scope in asked]
+        codes, kinds, values = zip(*answers, strict=True)
+        longs[1::_LONGS] = array("q", (stamp_us,)) * count
+        longs[2::_LONGS] = array("q", (LATENCY_US,)) * count
+        words[6::_WORDS] = array("I", kinds)
+        address.cast("i")[7::_WORDS] = array("i", codes)
+        address.cast("Q")[4::_LONGS] = array("Q", values)
 
     def _table(self, board: Board) -> dict[int, FieldReader]:
         architecture = board.architecture
@@ -137,8 +140,9 @@ class FieldTable:
         return NOT_SUPPORTED if not links or node.mig else INVALID_ARGUMENT
 
     def _traffic(self, board: Board, way: str, raw: bool) -> FieldReader:
+        m = self._machine
+
         def answer(gpu: int, link: int, t: float) -> Answer:
-            m = self._machine
             if link == ALL_LINKS and self._links(gpu) and not m.node.mig:
                 if not board.total_scope:
                     return NOT_SUPPORTED_ANSWER

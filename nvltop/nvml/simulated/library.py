@@ -100,16 +100,16 @@ class Library:
             self.calls[name] += 1
             try:
                 gpu = gpu_of(args[0]) if takes_gpu else None
-                fault = self.faults.get(name)
-                if fault and (code := fault.apply(gpu)):
+                if self.faults and (fault := self.faults.get(name)) and (code := fault.apply(gpu)):
                     return code
-                if takes_gpu and gpu is not None:
-                    if not 0 <= gpu < self.machine.node.gpus:
-                        return INVALID_ARGUMENT
-                    if self.machine.faults.is_lost(gpu, self.t):
-                        return GPU_IS_LOST
-                    args = (gpu, *args[1:])
-                return body(*args)
+                if gpu is None:
+                    return body(*args)
+                machine = self.machine
+                if not 0 <= gpu < len(machine.node.buses):
+                    return INVALID_ARGUMENT
+                if machine.faults.is_lost(gpu, self.t):
+                    return GPU_IS_LOST
+                return body(gpu, *args[1:])
             except Exception as crash:  # an exception cannot cross C
                 self.crashes.append(crash)
                 return UNKNOWN_ERROR
@@ -122,7 +122,6 @@ class Library:
         """Fill in the entries of `nvmlDeviceGetFieldValues`, each with a return code of its own."""
         if delay_s := self.machine.faults.delay_s():
             self.released.wait(delay_s)
-        size = count * ENTRY.size
-        view = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
-        self.fields.fill(gpu, view, count, self.t, self.wall_us)
+        entries = memoryview((ctypes.c_char * (count * ENTRY.size)).from_address(address)).cast("B")
+        self.fields.fill(gpu, entries, count, self.t, self.wall_us)
         return SUCCESS

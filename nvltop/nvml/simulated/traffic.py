@@ -103,19 +103,30 @@ class Cycle:
 
     parts: tuple[tuple[float, float], ...]
     phase_s: float = 0.0
+    _whole: float = field(init=False, repr=False)
+    """Integral over a period."""
+    _at_zero: float = field(init=False, repr=False)
+    """Integral over the phase."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_whole", self._within(self.parts[-1][0]))
+        object.__setattr__(self, "_at_zero", self._since(self.phase_s))
 
     def rate(self, t: float) -> float:
         """Return the level at `t`."""
         since_s = (t + self.phase_s) % self.parts[-1][0]
-        return next((level for end_s, level in self.parts if since_s < end_s), self.parts[0][1])
+        for end_s, level in self.parts:
+            if since_s < end_s:
+                return level
+        return self.parts[0][1]
 
     def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
-        return self._since(t + self.phase_s) - self._since(self.phase_s)
+        return self._since(t + self.phase_s) - self._at_zero
 
     def _since(self, s: float) -> float:
         periods, rest = divmod(s, self.parts[-1][0])
-        return periods * self._within(self.parts[-1][0]) + self._within(rest)
+        return periods * self._whole + self._within(rest)
 
     def _within(self, rest: float) -> float:
         total = begin_s = 0.0
@@ -155,11 +166,11 @@ class Sum:
 
     def rate(self, t: float) -> float:
         """Return the sum at `t`."""
-        return sum(factor * flow.rate(t) for flow, factor in self._flows)
+        return sum([factor * flow.rate(t) for flow, factor in self._flows])
 
     def integral(self, t: float) -> float:
         """Return the integral from 0 to `t`."""
-        return sum(factor * flow.integral(t) for flow, factor in self._flows)
+        return sum([factor * flow.integral(t) for flow, factor in self._flows])
 
 
 @frozen
