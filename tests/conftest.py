@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import gc
 import importlib
 import os
 from collections import deque
@@ -43,6 +44,10 @@ ROOT = Path(__file__).parents[1]
 WALL = 1_790_000_000.0
 SMALL = {
     "h100-two": lambda: nodes.make_node(boards.H100, switched(2, 4, 2), nodes.DRIVER_570, switches=(5, 6)),
+    "h100-four": lambda: nodes.make_node(
+        boards.H100, switched(4, 18, 4), nodes.DRIVER_570, switches=(5, 6, 7, 8)
+    ),
+    "b200-four": lambda: nodes.make_node(boards.B200, switched(4, 18, 2), nodes.DRIVER_580, switches=(5, 6)),
     "gb200-two": lambda: nodes.make_node(
         boards.GB200, switched(2, 4, 2), nodes.DRIVER_580, switches=(5, 6), hides_remotes=True, domain=8,
         clique_id=7, cluster_uuid=nodes.CLUSTER_UUID,
@@ -77,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Collect garbage as nvltop does; searching what pytest loaded took a tenth of the time of the tests."""
     gc_tuning.freeze_startup_objects()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def examples(count: int) -> int:

@@ -116,7 +116,7 @@ def test_links_of_several_gpus_to_several_switches_are_not_a_switch_fault(watche
 
 
 def test_a_second_link_joins_the_finding_after_readings_that_agree(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(3)
     cut(w.lib, (3, 7))
     first, _ = w.until("link-down", 4)

@@ -69,7 +69,7 @@ def test_a_time_that_is_unknown_gives_no_rate(watched):
     def prepare(lib):
         lib.machine.errors = lambda gpu, link, kind, t: 24 * ((gpu, link) == (2, 1)) * (kind == "replay")
 
-    assert not found(watched("dgx-h100", prepare=prepare))
+    assert not found(watched("h100-four", prepare=prepare))
 
 
 def test_a_link_is_reported_once(watched):

@@ -20,7 +20,7 @@ DAYS = 3 * 86400.0
 
 
 def test_a_fabric_that_is_not_ready_on_a_machine_up_for_days_is_critical_at_once(watched):
-    w = watched("hgx-b200", "fabric-stuck")
+    w = watched("b200-four", "fabric-stuck")
     w.inventory(booted_s=w.wall - DAYS)
     (found,) = roots(w.step())
     assert (found.rule, found.severity) == ("fabric-not-ready", "critical")
@@ -32,7 +32,7 @@ def test_a_fabric_that_is_not_ready_on_a_machine_up_for_days_is_critical_at_once
 
 
 def test_the_driver_may_have_been_loaded_long_after_the_boot(watched):
-    w = watched("dgx-h100", "fabric-stuck")
+    w = watched("h100-four", "fabric-stuck")
     w.inventory(booted_s=w.wall - DAYS, driver_loaded_s=w.wall - 20)
     frame = w.step()
     assert [f.severity for f in roots(frame)] == ["notice"]
@@ -45,14 +45,14 @@ def test_the_driver_may_have_been_loaded_long_after_the_boot(watched):
 
 
 def test_a_fabric_that_is_not_ready_hides_what_cannot_be_checked(watched):
-    w = watched("hgx-b200", "fabric-stuck")
+    w = watched("b200-four", "fabric-stuck")
     w.inventory(booted_s=w.wall - DAYS)
     w.inventory(pairs=tuple(replace(p, p2p_nvlink="NS") for p in w.bench.inventory.pairs))
     assert {f.rule for f in roots(w.run(3))} == {"fabric-not-ready"}
 
 
 def test_one_gpu_that_waits_while_others_are_ready_lacks_its_partition(watched):
-    w = watched("hgx-b200", prepare=lambda lib: fabric(lib, state=2))
+    w = watched("b200-four", prepare=lambda lib: fabric(lib, state=2))
     w.inventory(booted_s=w.wall - DAYS)
     (found,) = roots(w.step())
     assert (w.index(found), found.severity) == (3, "critical")
@@ -61,7 +61,7 @@ def test_one_gpu_that_waits_while_others_are_ready_lacks_its_partition(watched):
 
 
 def test_the_health_mask_says_that_a_gpu_is_in_no_partition(watched):
-    w = watched("hgx-b200", prepare=lambda lib: fabric(lib, state=2, healthMask=HEALTHY_MASK + (1 << 12)))
+    w = watched("b200-four", prepare=lambda lib: fabric(lib, state=2, healthMask=HEALTHY_MASK + (1 << 12)))
     w.inventory(booted_s=w.wall - DAYS)
     (found,) = roots(w.step())
     assert "GPU 3 is in no partition" in found.summary

@@ -9,11 +9,11 @@ import pytest
 from nvltop.analysis.health import RULE_GROUPS
 
 CASES = [
-    ("dgx-h100", "training"),
-    ("dgx-h100", "link-down"),
+    ("hgx-h100-4", "training"),
+    ("hgx-h100-4", "link-down"),
     ("dgx-h100", "nic-down"),
-    ("dgx-h100", "errors"),
-    ("dgx-h100", "gpu-lost"),
+    ("hgx-h100-4", "errors"),
+    ("hgx-h100-4", "gpu-lost"),
     ("dgx-a100", "idle"),
     ("h100-two", "fabric-stuck"),
     ("rtx3090-nobridge", "training"),

@@ -37,7 +37,7 @@ def found(frame: Frame) -> dict[str, str]:
     ],
 )
 def test_who_is_at_fault(watched, worker, hangs, expected):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(5)
     for _ in range(2):
         frame = silent(w, 8, worker, hangs)
@@ -50,7 +50,7 @@ def test_who_is_at_fault(watched, worker, hangs, expected):
 
 
 def test_the_last_message_of_the_worker_is_in_the_finding(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(3)
     frame = silent(w, 8, "ended", note="nvltop's reading process failed: ImportError: no ctypes")
     assert frame.findings[0].summary.startswith(
@@ -59,7 +59,7 @@ def test_the_last_message_of_the_worker_is_in_the_finding(watched):
 
 
 def test_a_worker_that_was_just_restarted_is_given_time(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(3)
     silent(w, 50, "ended")
     assert "driver-stuck" not in found(silent(w, 4, "replaced", hangs=True))
@@ -67,7 +67,7 @@ def test_a_worker_that_was_just_restarted_is_given_time(watched):
 
 
 def test_old_values_yield_neither_a_verdict_nor_a_check(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     before = w.run(10)
     assert before.verdict.id == "partly"
     frame = silent(w, 4, "ended")
@@ -86,7 +86,7 @@ def test_old_values_yield_neither_a_verdict_nor_a_check(watched):
 
 
 def test_old_values_of_one_gpu_are_not_fine(watched):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(3)
     uuid = w.bench.inventory.gpus[3].uuid
     readers = [r for r in w.bench.readers if r.device.uuid != uuid]
@@ -101,7 +101,7 @@ def test_old_values_of_one_gpu_are_not_fine(watched):
 
 @pytest.mark.parametrize("pause_s", [8.0, 60.0, 86400.0])
 def test_a_pause_of_nvltop_itself_is_not_unread_time(watched, pause_s):
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(5)
     # The tick arrives before the items that waited in the pipe.
     frame = silent(w, pause_s, hangs=False, step=pause_s)

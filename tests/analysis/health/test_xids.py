@@ -84,7 +84,7 @@ def test_damage_on_one_gpu_shows_where_to_look(watched):
 
 
 def test_an_illegal_peer_access_with_its_145_is_a_notice_that_names_both(watched):
-    w = watched("hgx-b200")
+    w = watched("b200-four")
     w.run(2)
     w.xid(1, 145)
     w.xid(1, 137)
@@ -96,7 +96,7 @@ def test_an_illegal_peer_access_with_its_145_is_a_notice_that_names_both(watched
 
 
 def test_an_illegal_peer_access_with_a_requested_reset_is_critical(watched):
-    w = watched("hgx-b200", prepare=lambda lib: answer(lib, 1, 230, None, 1))
+    w = watched("b200-four", prepare=lambda lib: answer(lib, 1, 230, None, 1))
     w.run(2)
     w.xid(1, 145)
     w.xid(1, 137)
@@ -127,7 +127,7 @@ def test_an_xid_without_a_gpu_belongs_to_the_lost_gpu(watched):
 
     from nvltop.model import Event
 
-    w = watched("dgx-h100")
+    w = watched("h100-four")
     w.run(3)
     w.bench.monitor.update(Event(w.bench.clock.now, w.wall, None, "xid", 79))
     w.lib.machine.faults = replace(w.lib.machine.faults, scenario="gpu-lost")
