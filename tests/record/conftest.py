@@ -15,12 +15,22 @@ EVERY_SECOND = (GpuReader.read_states, GpuReader.read_gauges)
 SLOW = (GpuReader.read_errors, GpuReader.read_host_traffic, GpuReader.read_fabric)
 
 
+MAX_KEPT = 4
+_kept: dict[tuple[str, str, float], list[Item]] = {}
+"""Items of the latest runs of `simulate`, which no test changes."""
+
+
 @pytest.fixture
 def simulate(bench) -> Callable[..., list[Item]]:
     """Return a function that runs a scenario on a node for some seconds and returns its items."""
 
     def run(node: str = "hgx-a100-4", scenario: str = "training", seconds: float = 4.0) -> list[Item]:
-        return items_of(bench(node, scenario), seconds)
+        key = node, scenario, seconds
+        if key not in _kept:
+            if len(_kept) == MAX_KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[key] = items_of(bench(node, scenario), seconds)
+        return list(_kept[key])
 
     return run
 

@@ -24,7 +24,7 @@ from tests.conftest import examples
 
 HOUR_S = 3600
 LOST_S = 60.0
-STEP_S = 3
+STEP_S = 5
 ENDINGS = ["nvltop", "gz", "zst"]
 
 
@@ -43,7 +43,8 @@ def hour(seconds: int = HOUR_S) -> list:
     return items
 
 
-TRUTH = {item.end_s: item.data for item in hour() if isinstance(item, Reading)}
+HOUR = hour()
+TRUTH = {item.end_s: item.data for item in HOUR if isinstance(item, Reading)}
 
 
 @pytest.fixture(scope="module", params=ENDINGS)
@@ -51,7 +52,7 @@ def recorded(request, tmp_path_factory):
     """Return the path of a recording of an hour, and its bytes."""
     path = tmp_path_factory.mktemp("damage") / f"hour.{request.param}"
     writer = RecordingWriter(path, redact=Redactor({}))
-    for item in hour():
+    for item in HOUR:
         writer.write(item)
     writer.close()
     assert writer.error is None
@@ -80,7 +81,7 @@ def check(path, data: bytes, most_s: float = LOST_S) -> None:
     items, warning = read(path, data)
     lost = lost_s(items)
     assert lost <= most_s
-    assert warning is not None or items == hour()
+    assert warning is not None or items == HOUR
     for item in items:
         if isinstance(item, Reading):
             assert TRUTH[item.end_s] == item.data, "what is read is what was written"
@@ -90,7 +91,7 @@ def test_the_whole_hour_is_read(recorded):
     path, data = recorded
     items, warning = read(path, data)
     assert warning is None
-    assert items == hour()
+    assert items == HOUR
 
 
 @settings(max_examples=examples(10), deadline=None)
@@ -173,7 +174,7 @@ def test_one_recording_can_follow_another(recorded, tmp_path):
     writer.close()
     items, warning = read(path, whole + (tmp_path / path.name).read_bytes())
     assert warning is None
-    assert items == hour() + later
+    assert items == HOUR + later
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
