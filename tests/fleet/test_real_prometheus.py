@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(
     reason="promtool and prometheus are not installed (Debian: prometheus)",
 )
 TRAY_RATE = 4 * 18 * RATE
+SCRAPE_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def until(engine: FleetEngine, enough: Callable[[FleetView], object]) -> FleetVi
         except FleetError:
             pass
         assert time.monotonic() < end_s, engine.view
-        time.sleep(0.2)
+        time.sleep(SCRAPE_S / 2)
 
 
 def by_tray(view: FleetView) -> dict[int, Node]:
