@@ -9,6 +9,7 @@ from textual.widgets import Static
 from nvltop.config.settings import Settings
 from nvltop.model import Call, Tick
 from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
@@ -44,6 +45,43 @@ async def test_everything_is_there_at_each_size(app, size):
         assert not shown(app, "matrix").display
         assert shown(app, "links").display == (size[0] >= 100)
         assert shown(app, "node-chart").display == (size != (120, 40))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (80, 7), (40, 5)])
+async def test_the_first_picture_shows_what_was_read(script, size, monkeypatch):
+    """It is drawn before Textual has given the widgets any size."""
+    pictures, draw = [], MainScreen.draw
+
+    def drawn(main: MainScreen) -> None:
+        draw(main)
+        pictures.append((screen(app), main.tab.outer_size, main.tab.size))
+
+    monkeypatch.setattr(MainScreen, "draw", drawn)
+    source = script()
+    app = Nvltop(source, Settings(), first_items=source.drain())
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        first, laid_out, expected = pictures[0]
+        assert not laid_out
+        assert expected == app.main.tab.outer_size
+        assert first == screen(app)
+        assert ("NV18" in first) == (size[1] > 7)
+
+
+async def test_the_last_of_n_frames_is_drawn_before_the_end(script, monkeypatch):
+    texts, draw = [], MainScreen.draw
+
+    def drawn(main: MainScreen) -> None:
+        draw(main)
+        texts.append(screen(app))
+
+    monkeypatch.setattr(MainScreen, "draw", drawn)
+    source = script()
+    app = Nvltop(source, Settings(max_refreshes=1), first_items=source.drain())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+    assert not app.is_running
+    assert "NV18" in texts[-1]
 
 
 @pytest.mark.parametrize("keys", ["q", "f10"])

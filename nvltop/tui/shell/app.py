@@ -175,7 +175,8 @@ class Nvltop(TerminalApp):
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._frames.start(self.recording.fileno())
         if self.feed.has_data or self._playback:
-            self.call_after_refresh(self.step)
+            # Before the widgets are laid out, so that the first picture shows what was read.
+            self.step()
         if not self.is_headless:
             self.set_timer(STARTUP_S, freeze_startup_objects)
             self.set_interval(COLLECT_S, collect)
@@ -245,7 +246,7 @@ class Nvltop(TerminalApp):
         self._frame_count += 1
         self._cost.record(self._frame_count)
         if self._frame_count == self.settings.max_refreshes:
-            self.leave(self.exit_status)
+            self.call_after_refresh(self.leave, self.exit_status)
 
     def on_main_tab_order_changed(self) -> None:
         """List the GPUs in the new order."""

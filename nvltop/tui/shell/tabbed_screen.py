@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
@@ -156,9 +157,18 @@ class TabbedScreen(Screen[None]):
         self._header.show(self.header_rows(width))
         row, self._tab_clicks = self.tab_row(width, self.tab_names(), self._tab_index())
         self._tabs.show([row])
+        if not self.visible_tab.outer_size:
+            # So that the first picture of a tab is whole.
+            self.visible_tab.expected_size = self._tab_size()
         self.visible_tab.draw()
         row, self._key_clicks = self.key_row(width)
         self._keys.show([row])
+
+    def _tab_size(self) -> Size:
+        """Return the size that the other parts of the screen leave for a tab, at least one line."""
+        heights = (part.styles.height for part in self.children if isinstance(part, RowsWidget))
+        lines = sum(height.cells or 0 for height in heights if height)
+        return Size(self.size.width, max(1, self.size.height - lines))
 
     def _retry_frame(self) -> None:
         self._retry = None

@@ -93,8 +93,8 @@ class MainTab(SearchableTab):
 
     def draw(self) -> None:
         """Draw the visible panels."""
-        if self._apply_layout():
-            # The widgets get their new sizes first.
+        if self._apply_layout() and self.output.is_active:
+            # Textual moves the widgets first. While it draws, it moves them and shows their rows at once.
             self.call_after_refresh(self.request_draw)
             return
         for panel in self._layout.panels:
