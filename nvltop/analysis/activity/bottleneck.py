@@ -7,6 +7,7 @@ from dataclasses import field, replace
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE
+from nvltop.analysis.activity.clearest_usage import ClearestUsage
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.decision import (
     RING_LIMIT,
@@ -17,7 +18,7 @@ from nvltop.analysis.activity.decision import (
 )
 from nvltop.analysis.activity.gpu_groups import GpuGroup
 from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
-from nvltop.analysis.activity.overlap import NO_COMPUTE, measure_overlap
+from nvltop.analysis.activity.overlap import NO_COMPUTE, NO_CONTRAST, measure_overlap
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
@@ -41,6 +42,8 @@ WINDOW_S: Final = 60.0
 """Length of the window, seconds; rounded to whole steps if there is a step."""
 MIN_WATCHED_S: Final = 5.0
 """Length of the traffic below which there is no judgement, seconds."""
+MIN_WATCHED_READINGS: Final = 12
+"""Number of readings below which there is no judgement: fewer may be alike by chance."""
 MIN_PAUSE_S: Final = 2.0
 """Silence after which a job without a known step has paused, seconds."""
 PAUSE_FACTOR: Final = 1.2
@@ -95,6 +98,7 @@ class _JobState:
     """Length of the longest pause."""
     overlap: Maybe[Overlap] = NO_COMPUTE
     """Overlap as of the last measurement."""
+    clearest: ClearestUsage = field(default_factory=ClearestUsage)
     last: Judgement | None = None
     """Judgement as of the last traffic."""
 
@@ -235,8 +239,9 @@ class BottleneckEvaluator:
         bounds = self._bounds_of(members[0])
         usages: dict[str, LinkUsage] = {}
         why = ""
-        for uuid, trace in traces.items():
-            own = measure_usage(trace.between(start_s, end_s), self._bounds_of(by_uuid[uuid]))
+        windows = {uuid: trace.between(start_s, end_s) for uuid, trace in traces.items()}
+        for uuid, spans in windows.items():
+            own = measure_usage(spans, self._bounds_of(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
             else:
@@ -245,10 +250,12 @@ class BottleneckEvaluator:
         blank = replace(blank, window_s=seconds)
         if not usages:
             return replace(blank, why=why)
+        usages = job.clearest.update(usages)
         for uuid, usage in usages.items():
             job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
             job.means[uuid] = usage.mean
-        if seconds < MIN_WATCHED_S:
+        readings = max(len(spans.shares) for spans in windows.values())
+        if seconds < MIN_WATCHED_S or readings < MIN_WATCHED_READINGS:
             return replace(
                 blank,
                 state="unclear",
@@ -258,8 +265,11 @@ class BottleneckEvaluator:
         combined = combine_usage(usages)
         if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
             job.overlap_s = end_s
-            job.overlap = self._overlap(members, traces, usages, start_s)
-        found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members))
+            overlap = self._overlap(members, traces, usages, start_s)
+            if overlap != NO_CONTRAST or not job.clearest.steady:
+                job.overlap = overlap
+        before = job.last.state if job.last else ""
+        found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members), before)
         if combined.gpu:
             return replace(found, remote=traces[combined.gpu].remote)
         # Two GPUs may fill the links between them while the others do not.

@@ -33,6 +33,8 @@ MOSTLY_AT_LIMIT: Final = 0.8
 """Share of the time at the limit above which NVLink limits the job, whatever the overlap is."""
 HALF_THE_TIME: Final = 0.5
 """Share of the time above which NVLink limits the job as a whole, not only a part of its time."""
+STATE_SLACK: Final = 0.04
+"""Distance from the condition of a state within which a job keeps it: the error of the shares."""
 MIN_SHARE: Final = 0.1
 """Share of the time at the limit below which it does not matter."""
 MAX_BELOW_SHARE: Final = 0.15
@@ -98,38 +100,54 @@ def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
 
 
 def decide_state(
-    usage: LinkUsage, bounds: LimitBounds, overlap: Maybe[Overlap], has_figure: bool
+    usage: LinkUsage, bounds: LimitBounds, overlap: Maybe[Overlap], has_figure: bool, before: str = ""
 ) -> tuple[str, str]:
-    """Return the state of a job with traffic, and the reason if the state is `unclear`."""
+    """Return the state of a job with traffic, and the reason if the state is `unclear`.
+
+    The state `before` stays while the numbers are within `STATE_SLACK` of it, unless it is `unclear`.
+    """
     exposed = overlap.exposed if known(overlap) and overlap.confidence != "possible" else None
-    sure = usage.at >= HALF_THE_TIME * usage.near or (
-        at_nvls_rate(usage, bounds) and exposed is not None and exposed >= MOSTLY_EXPOSED
+    state = _state(usage, bounds, exposed)
+    if before not in (state, "", "unclear"):
+        near_by = [_state(usage, bounds, exposed, by) for by in (-STATE_SLACK, STATE_SLACK)]
+        state = before if before in near_by else state
+    why = BURSTS_TOO_SHORT if has_figure else NO_PUBLISHED_FIGURE
+    return state, why if state == "unclear" else ""
+
+
+def _state(usage: LinkUsage, bounds: LimitBounds, exposed: float | None, more: float = 0.0) -> str:
+    """Return the state of a job with traffic if its shares are higher by `more`."""
+    near, most = usage.near + more, usage.most + more
+    sure = (
+        usage.at + more >= HALF_THE_TIME * usage.near
+        or usage.level + more >= bounds.at
+        or (exposed is not None and exposed + more >= MOSTLY_EXPOSED and at_nvls_rate(usage, bounds, more))
     )
-    if usage.near >= MOSTLY_AT_LIMIT and sure:
-        return "limits", ""
-    if usage.near >= MIN_SHARE:
+    if near >= MOSTLY_AT_LIMIT and sure:
+        return "limits"
+    if near >= MIN_SHARE:
         if exposed is None:
-            return "may-limit", ""
-        if exposed < MAX_HIDDEN:
-            return "hidden", ""
-        cost = usage.near * exposed
-        if cost < MIN_SHARE:
-            return "hidden", ""
-        if not sure:
-            return "may-limit", ""
-        return ("limits" if cost >= HALF_THE_TIME else "limits-part"), ""
-    if usage.most < MAX_BELOW_SHARE:
-        surely_busy = usage.busy - usage.unresolved
-        heavy = usage.level >= MIN_SHARE and (surely_busy >= HEAVY_TRAFFIC or usage.mean >= MAX_BELOW_SHARE)
-        return ("below" if heavy else "light"), ""
-    if exposed is not None and exposed < MAX_HIDDEN:
-        return "hidden", ""
-    return "unclear", BURSTS_TOO_SHORT if has_figure else NO_PUBLISHED_FIGURE
+            return "may-limit"
+        if exposed + more < MAX_HIDDEN or usage.most * exposed + more < MIN_SHARE:
+            return "hidden"
+        cost = usage.near * exposed + more
+        if cost < MIN_SHARE or not sure:
+            return "may-limit"
+        return "limits" if cost >= HALF_THE_TIME else "limits-part"
+    if most < MAX_BELOW_SHARE:
+        surely_busy = usage.busy - usage.unresolved + more
+        heavy = usage.level >= MIN_SHARE and (
+            surely_busy >= HEAVY_TRAFFIC or usage.mean + more >= MAX_BELOW_SHARE
+        )
+        return "below" if heavy else "light"
+    if exposed is not None and exposed + more < MAX_HIDDEN:
+        return "hidden"
+    return "unclear"
 
 
-def at_nvls_rate(usage: LinkUsage, bounds: LimitBounds) -> bool:
-    """Return whether the rate is what an NVLS all-reduce reaches."""
-    return bool(bounds.nvls) and abs(usage.level - bounds.nvls) <= NVLS_TOLERANCE
+def at_nvls_rate(usage: LinkUsage, bounds: LimitBounds, more: float = 0.0) -> bool:
+    """Return whether the rate is what an NVLS all-reduce reaches, within `NVLS_TOLERANCE` and `more`."""
+    return bool(bounds.nvls) and abs(usage.level - bounds.nvls) <= NVLS_TOLERANCE + more
 
 
 def fill_judgement(
@@ -138,10 +156,11 @@ def fill_judgement(
     bounds: LimitBounds,
     overlap: Maybe[Overlap],
     practical: Maybe[float],
+    before: str,
 ) -> Judgement:
-    """Return `blank` with the state and the numbers of a job with traffic."""
+    """Return `blank` with the state and the numbers of a job with traffic; `before` is its last state."""
     usage = job.usage
-    state, why = decide_state(usage, bounds, overlap, known(practical))
+    state, why = decide_state(usage, bounds, overlap, known(practical), before)
     busy: Maybe[float] = usage.busy
     if usage.unresolved > MIN_SHARE:
         busy = Missing(BURSTS_TOO_SHORT)

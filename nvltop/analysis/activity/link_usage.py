@@ -8,7 +8,7 @@ known: the time at the limit is at least 0, and at most its volume divided by th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import mul
 from typing import Final
 
@@ -38,6 +38,10 @@ MIN_COMMON_SHARE: Final = 0.6
 """Share of the readings of a long burst with the same rate above which the others only contain pauses."""
 SIMILAR_VOLUME: Final = 0.25
 """Relative difference of volumes below which two bursts are of the same kind."""
+MOST_OF_LEVEL: Final = 0.75
+"""Share of the burst level above which a reading is filled by a burst."""
+MIN_FILLED: Final = 2.0
+"""Number of consecutive readings that a burst must fill, on the mean, so that all bursts show their rate."""
 MIN_RESOLVED: Final = 3
 """Number of readings that a burst must touch so that one of them lies completely inside it."""
 MOSTLY_SHORT_RATIO: Final = 2
@@ -68,6 +72,10 @@ class LinkUsage:
     """Bytes/s sent while there is traffic."""
     rx: float
     """Bytes/s received while there is traffic."""
+    contrast: float
+    """Mean rate weighted by the data moved, as a share of NCCL max; lower if readings are longer."""
+    burst_readings: float
+    """Mean number of consecutive readings with most of that rate."""
 
 
 @mutable
@@ -109,9 +117,10 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         return TOO_MANY_GAPS
     mean = sum(map(mul, seconds, known_shares)) / read_s
     if max(known_shares) < MIN_TRAFFIC_SHARE:
-        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0)
+        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0, mean, 0.0)
     high = burst_level(known_shares)
     low = base_level(known_shares)
+    tops = ranges_above(known_shares, MOST_OF_LEVEL * high)
     found = ranges_above(known_shares, max(SILENCE_SHARE * high, MIN_TRAFFIC_SHARE))
     times = _BurstTimes(bounds)
     resolved = [(a, b) for a, b in found if b - a >= MIN_RESOLVED]
@@ -130,7 +139,11 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     inner_seconds = [seconds[i] for i in inner]
     inner_s = sum(inner_seconds)
     busy, unresolved = times.busy / read_s, times.unresolved / read_s
-    rate = median([known_shares[i] for i in inner])
+    burst_readings = sum(b - a for a, b in tops) / len(tops)
+    if burst_readings < MIN_FILLED and max(known_shares) >= bounds.near:
+        # Some bursts reach the limit, and their readings do not show that the others do not.
+        times.most = max(times.most, mean * read_s / bounds.near)
+    rate = _usual_rate([(known_shares[i], s) for i, s in zip(inner, inner_seconds, strict=True)])
     if unresolved:
         # Similar bursts still show their length if some of them fill a reading.
         estimate = measure_communication(shares, 1.0)
@@ -147,7 +160,25 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         level=rate,
         tx=sum(map(mul, [spans.tx[i] for i in inner], inner_seconds)) / inner_s,
         rx=sum(map(mul, [spans.rx[i] for i in inner], inner_seconds)) / inner_s,
+        contrast=high,
+        burst_readings=burst_readings,
     )
+
+
+def _usual_rate(readings: Iterable[tuple[float, float]]) -> float:
+    """Return the rate up to which half of the data moved; `readings` are pairs of rate and seconds.
+
+    Readings that contain the edge of a burst carry little of its data, so that they do not count as its rate.
+    A median of the readings would be the rate of either half of them if they alternate.
+    """
+    ranked = sorted(readings)
+    half = sum(rate * seconds for rate, seconds in ranked) / 2
+    rate = moved = 0.0
+    for rate, seconds in ranked:
+        moved += rate * seconds
+        if moved >= half:
+            break
+    return rate
 
 
 def _volume(seconds: Sequence[float], shares: Sequence[float], a: int, b: int) -> float:

@@ -67,7 +67,7 @@ def test_links_that_come_up_late_on_a_machine_whose_boot_time_is_hidden(watched)
 def test_a_fabric_that_is_ready_after_a_while_is_a_notice_at_most(watched):
     w = watched("h100-two", "fabric-stuck")
     frame = w.run(60)
-    assert [f.severity for f in frame.findings] == ["notice"]
+    assert [f.severity for f in frame.findings if f.rule != "saturated"] == ["notice"]
     w.lib.machine.scenario = "training"
     frame = w.run(5)
     assert loud(frame) == []

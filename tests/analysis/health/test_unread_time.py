@@ -68,10 +68,10 @@ def test_a_worker_that_was_just_restarted_is_given_time(watched):
 
 def test_old_values_yield_neither_a_verdict_nor_a_check(watched):
     w = watched("h100-four")
-    before = w.run(10)
-    assert before.verdict.id == "partly"
+    before = w.run(14)
+    assert before.verdict.id == "saturated"
     frame = silent(w, 4, "ended")
-    assert frame.verdict.id == "partly"
+    assert frame.verdict.id == "saturated"
     frame = silent(w, 6, "ended")
     assert (frame.verdict.id, frame.verdict.summary) == (
         "unknown",
@@ -79,7 +79,7 @@ def test_old_values_yield_neither_a_verdict_nor_a_check(watched):
     )
     assert [c for c in frame.checks if c.outcome == "fine"] == []
     after = w.run(60)
-    assert (after.verdict.id, found(after)) == ("partly", {}), after.verdict
+    assert (after.verdict.id, found(after)) == ("saturated", {"saturated": "info"}), after.verdict
     assert [c.name for c in after.checks if c.outcome == "fine"] == [
         c.name for c in before.checks if c.outcome == "fine"
     ]

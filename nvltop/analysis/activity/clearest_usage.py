@@ -1,0 +1,69 @@
+"""The measurement that shows the bursts of each GPU of a job most clearly, while its traffic does not change.
+
+Pure. Where bursts are hardly longer than readings, it depends on the phase between them how much of a burst
+one reading shows. That phase drifts, so that a job that never changes is measured well, then badly, then well
+again. What was measured well stays true while the job does the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from typing import Final
+
+from nvltop.analysis.activity.link_usage import LinkUsage
+from nvltop.frozen import mutable
+
+MAX_MEAN_CHANGE: Final = 0.05
+"""Relative change of the mean traffic above which the traffic has changed."""
+RESOLVED_READINGS: Final = 4.0
+"""Length of bursts from which every measurement shows them, in readings."""
+MIN_SECONDS: Final = 30.0
+"""Length of a window below which its measurement is not kept, seconds: few readings are alike by chance."""
+SAME_WIDTH: Final = 0.04
+"""Difference in the distance of the bounds below which two measurements are equally clear."""
+SAME_CONTRAST: Final = 0.97
+"""Ratio of the contrasts above which two measurements are equally clear."""
+
+
+@mutable
+class ClearestUsage:
+    """The clearest measurements of the GPUs of one job."""
+
+    steady: bool = False
+    """Whether the traffic of all GPUs is the same as before."""
+    _clearest: dict[str, LinkUsage] = field(default_factory=dict)
+    """The clearest measurement by GPU: others are compared with it, so that the clearness does not drift."""
+    _shown: dict[str, LinkUsage] = field(default_factory=dict)
+    """The newest measurement that is as clear, by GPU."""
+
+    def update(self, usages: dict[str, LinkUsage]) -> dict[str, LinkUsage]:
+        """Return the newest clear measurement of each GPU, by UUID, with its mean as of now."""
+        self.steady = all(
+            (before := self._clearest.get(uuid)) is not None
+            and before.seconds >= MIN_SECONDS
+            and abs(own.mean - before.mean) <= MAX_MEAN_CHANGE * before.mean
+            for uuid, own in usages.items()
+        )
+        if not self.steady:
+            self._clearest, self._shown = dict(usages), dict(usages)
+            return usages
+        for uuid, own in usages.items():
+            if _as_clear(own, self._clearest[uuid]):
+                self._shown[uuid] = own
+                if not _as_clear(self._clearest[uuid], own):
+                    self._clearest[uuid] = own
+        return {uuid: replace(self._shown[uuid], mean=own.mean) for uuid, own in usages.items()}
+
+
+def _as_clear(now: LinkUsage, before: LinkUsage) -> bool:
+    """Return whether a measurement shows the traffic as clearly as one of the same traffic did before."""
+    if before.burst_readings >= RESOLVED_READINGS:
+        return True
+    if now.burst_readings >= RESOLVED_READINGS:
+        # Every reading now contains about as much of a burst, which looks like traffic without bursts.
+        return False
+    wider = (now.most - now.near) - (before.most - before.near)
+    if abs(wider) > SAME_WIDTH:
+        return wider < 0
+    # A reading is a mean: it may hide contrast, and never adds any.
+    return now.contrast >= SAME_CONTRAST * before.contrast

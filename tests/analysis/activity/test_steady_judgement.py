@@ -1,0 +1,117 @@
+"""A job that does the same for minutes is judged the same, however its steps and the readings are aligned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.activity.clearest_usage import ClearestUsage
+from nvltop.analysis.activity.decision import STATE_SLACK, decide_state
+from nvltop.analysis.activity.link_usage import LinkUsage, measure_usage
+from nvltop.analysis.activity.traffic_series import TrafficSpan
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
+from nvltop.model import Overlap
+
+from .corpus import MAY, bursts, computing, four
+from .simulated import Job, Node
+
+BOUNDS = LimitBounds(0.74, 0.9, 0.8)
+USAGE = LinkUsage(
+    seconds=60.0, mean=0.55, busy=0.6, unresolved=0.0, at=0.6, near=0.6, most=0.6, level=0.96, tx=1.0,
+    rx=1.0, contrast=0.9, burst_readings=1.5,
+)  # fmt: skip
+"""A job with bursts of about one and a half readings."""
+
+
+def states(job: Job) -> list[str]:
+    """Return the states that follow one another once the window is full."""
+    node = Node(replace(job, seconds=0.0))
+    node.run(61.0)
+    return [state for state, _ in groupby(node.run(1.0).judgements[0].state for _ in range(239))]
+
+
+@pytest.mark.parametrize(
+    ("step_s", "duty", "rate", "interval_s", "tensor"),
+    [
+        (1.5, 0.3, 0.6, 0.25, None), (2.0, 0.6, 0.96, 0.25, 0.03), (3.0, 0.3, 0.6, 0.5, None),
+        (1.5, 0.6, 0.96, 0.5, 0.03), (2.0, 0.6, 0.8, 0.5, 0.03), (2.0, 0.8, 0.8, 0.5, 0.03),
+        (1.5, 0.6, 0.96, 1.0, None), (2.0, 0.8, 0.8, 1.0, 0.6), (2.0, 0.6, 0.96, 1.0, 0.03),
+        (3.0, 0.6, 0.96, 1.0, 0.03), (3.0, 0.45, 0.96, 1.0, 0.35), (4.0, 0.8, 0.8, 1.0, 0.03),
+    ],
+)  # fmt: skip
+def test_the_judgement_of_a_steady_job_never_returns_to_what_it_was(step_s, duty, rate, interval_s, tensor):
+    """More readings may answer what was open; they never take an answer back."""
+    flow = bursts(step_s, duty, rate, 300.0)
+    compute = tensor and four(computing(step_s, duty, tensor, 0.7, 300.0))
+    found = states(Job("", "", "h100", four(flow), MAY, compute=compute or None, interval_s=interval_s))
+    assert len(found) == len(set(found)), found
+    assert set(found[:-1]) <= {"unclear", "may-limit"}, found
+
+
+def test_the_rate_is_that_of_most_of_the_data():
+    """A median would be the rate of whichever kind of reading is more frequent."""
+    trace = UsageTrace()
+    for i in range(60):
+        rate = (0.96, 0.2, 0.3)[i % 3]
+        trace.add(TrafficSpan(float(i), i + 1.0, rate, rate), 1.0, 1.0, BOUNDS.near)
+    found = measure_usage(trace.between(0.0, 60.0), BOUNDS)
+    assert found.level == pytest.approx(0.96)
+    # These readings do not show how long the bursts are: the upper bound is that of the volume.
+    assert found.most == pytest.approx(found.mean / BOUNDS.near)
+
+
+def test_a_clear_measurement_is_kept_until_the_traffic_changes():
+    kept = ClearestUsage()
+    assert kept.update({"a": USAGE}) == {"a": USAGE}
+    # Bursts and readings are now aligned so that all readings are alike, or that the bounds are far apart.
+    for unclear in (
+        replace(USAGE, near=0.0, most=0.0, level=0.56, contrast=0.56, burst_readings=60.0, mean=0.56),
+        replace(USAGE, near=0.1, most=0.7, contrast=0.85),
+        replace(USAGE, near=0.57, contrast=0.8),
+    ):
+        found = kept.update({"a": unclear})
+        assert found == {"a": replace(USAGE, mean=unclear.mean)}
+        assert kept.steady
+    as_clear = replace(USAGE, near=0.58, most=0.58, contrast=0.89)
+    assert kept.update({"a": as_clear}) == {"a": as_clear}
+    changed = replace(USAGE, near=0.1, most=0.7, mean=0.65)
+    assert kept.update({"a": changed}) == {"a": changed}
+    assert not kept.steady
+
+
+@pytest.mark.parametrize("change", [{"burst_readings": 8.0}, {"seconds": 20.0}])
+def test_a_measurement_of_long_bursts_or_of_a_short_window_is_not_kept(change):
+    kept = ClearestUsage()
+    kept.update({"a": replace(USAGE, **change)})
+    now = replace(USAGE, near=0.1, most=0.7, contrast=0.5, **change)
+    assert kept.update({"a": now}) == {"a": now}
+
+
+@given(
+    near=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4), exposed=st.floats(0.0, 1.0),
+    level=st.floats(0.3, 1.0),
+    errors=st.lists(st.floats(-STATE_SLACK / 2, STATE_SLACK / 2), min_size=2, max_size=6),
+)  # fmt: skip
+def test_a_state_is_kept_within_the_error_of_the_shares(near, wider, exposed, level, errors):
+    overlap, state, seen = Overlap("SMs", 0.1, 0.5, exposed, "likely"), "", []
+    for error in errors:
+        usage = replace(USAGE, near=near + error, at=near + error, most=near + wider + error, level=level)
+        state, _ = decide_state(usage, BOUNDS, overlap, True, state)
+        seen.append(state)
+    changes = [state for state, _ in groupby(seen)]
+    assert len(changes) == 1 or changes[:-1] == ["unclear"], seen
+
+
+def test_traffic_is_hidden_only_if_the_upper_bound_says_so():
+    """18 to 50 % at the limit, a third of it exposed, may cost 10 % of the time or not."""
+    usage = replace(USAGE, near=0.18, at=0.1, most=0.5, level=0.95)
+    state, _ = decide_state(usage, BOUNDS, Overlap("tensor cores", 0.3, 0.46, 0.37, "likely"), True)
+    assert state == "may-limit"
+    surely = replace(usage, most=0.2)
+    assert (
+        decide_state(surely, BOUNDS, Overlap("tensor cores", 0.3, 0.46, 0.37, "likely"), True)[0] == "hidden"
+    )
