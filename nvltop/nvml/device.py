@@ -126,7 +126,8 @@ def read_field(driver: Driver, handle: Any, index: int, field_id: int, scope: in
 
 
 @cache
-def _per_link_request(field_ids: tuple[int, ...], count: int) -> FieldRequest:
+def per_link_request(field_ids: tuple[int, ...], count: int) -> FieldRequest:
+    """Return a request for fields whose scope id is the link, for links 0 to `count` - 1, field by field."""
     return FieldRequest(*((f, link) for f in field_ids for link in range(count)))
 
 
@@ -134,7 +135,7 @@ def read_per_link(
     driver: Driver, device: Device, field_ids: tuple[int, ...], count: int
 ) -> Maybe[dict[int, list[Maybe[int]]]]:
     """Read fields whose scope id is the link, for links 0 to `count` - 1, in one call."""
-    answer = _per_link_request(field_ids, count).read(driver, device.handle, device.index)
+    answer = per_link_request(field_ids, count).read(driver, device.handle, device.index)
     if isinstance(answer, Missing):
         return answer
     return {f: answer.values[i * count : (i + 1) * count] for i, f in enumerate(field_ids)}

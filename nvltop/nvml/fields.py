@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from ctypes import sizeof
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pynvml
 
@@ -32,10 +32,15 @@ class _Column:
     def of(self, entries: bytearray) -> list[Any]:
         return memoryview(entries).cast(self._code)[self._where].tolist()
 
+    def bytes_of(self, entries: bytearray) -> bytes:
+        return memoryview(entries).cast(self._code)[self._where].tobytes()
+
 
 _STAMP: Final = _Column("timestamp", "q")
 _STATUS: Final = _Column("valueType", "Q")
 """Type of the value in the lower half, return code in the upper: all machines with NVML are little-endian."""
+_ANY: Final = _Column("value", "Q")
+"""The value as 64 bits, whatever its type."""
 _DOUBLE: Final = 0
 """nvmlValueType_t of a double."""
 _SIGNED: Final = (4, 5)
@@ -47,16 +52,33 @@ _MEMBERS: Final = {
 """Member of nvmlValue_t by nvmlValueType_t."""
 
 
-class FieldValues(NamedTuple):
+class FieldValues:
     """Result of one call, in the order of the request."""
 
-    values: list[Maybe[int]]
-    stamps_us: list[int]
-    """Time stamp of each value by NVML, Unix µs; 0 without one."""
+    __slots__ = ("_entries", "values")
+
+    def __init__(self, values: list[Maybe[int]], entries: bytearray) -> None:
+        self.values = values
+        self._entries = entries
+
+    @property
+    def stamps_us(self) -> list[int]:
+        """Time stamp of each value by NVML, Unix µs; 0 without one."""
+        return _STAMP.of(self._entries)
 
     def part(self, begin: int, end: int) -> FieldValues:
         """Return the values from position `begin` up to, but not including, `end`."""
-        return FieldValues(self.values[begin:end], self.stamps_us[begin:end])
+        return FieldValues(self.values[begin:end], self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES])
+
+    def are_of(self, entries: bytearray) -> bool:
+        """Return whether these entries certainly hold the same values, at whatever time."""
+        statuses = _STATUS.of(entries)
+        return (
+            # Whether an entry of zeros was filled in, its time stamp says.
+            0 not in statuses
+            and statuses == _STATUS.of(self._entries)
+            and _ANY.bytes_of(entries) == _ANY.bytes_of(self._entries)
+        )
 
 
 class FieldRequest:
@@ -70,8 +92,11 @@ class FieldRequest:
             entry.fieldId, entry.scopeId = field, scope
         self._blank = bytes(entries)
 
-    def read(self, driver: Driver, handle: Any, gpu: int) -> Maybe[FieldValues]:
-        """Read the fields of one GPU; a value that cannot be read has a reason of its own."""
+    def read(self, driver: Driver, handle: Any, gpu: int, last: object = None) -> Maybe[FieldValues]:
+        """Read the fields of one GPU; a value that cannot be read has a reason of its own.
+
+        Return `last` if it is an earlier result with the same values.
+        """
         # A new copy each time: an entry that the driver does not fill in must not repeat its last value.
         memory = bytearray(self._blank)
         failure = driver.call(
@@ -79,7 +104,9 @@ class FieldRequest:
         )
         if isinstance(failure, Missing):
             return failure
-        return FieldValues(_values(memory), _STAMP.of(memory))
+        if isinstance(last, FieldValues) and last.are_of(memory):
+            return last
+        return FieldValues(_values(memory), memory)
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802

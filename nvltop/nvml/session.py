@@ -154,9 +154,10 @@ class GpuReader:
         end, wall = time.monotonic(), time.time()
         if isinstance(data, Missing):
             return Reading(self.device.uuid, start, end, wall, empty(data), data.reason)
-        if data == self._newest.get(type(data)):
+        newest = self._newest.get(type(data))
+        if data is not newest and data == newest:
             # The same object, so that it is encoded and compared once.
-            data = self._newest[type(data)]
+            data = newest
         self._newest[type(data)] = data
         return Reading(self.device.uuid, start, end, wall, data)
 

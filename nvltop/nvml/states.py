@@ -10,9 +10,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import LinkState, LinkStates, Maybe, Missing, known
-from nvltop.nvml.device import Device, read_per_link
+from nvltop.nvml.device import Device, per_link_request
 from nvltop.nvml.driver import Driver
-from nvltop.nvml.fields import FieldRequest
+from nvltop.nvml.fields import FieldRequest, FieldValues
 
 SPEED_FIELD: Final = 164
 STATE_FIELD: Final = 165
@@ -49,8 +49,10 @@ class StateReader:
     _states: list[Maybe[LinkState]] = field(default_factory=list, init=False)
     _speeds: list[Maybe[float]] = field(default_factory=list, init=False)
     _next_link: int = field(default=0, init=False)
-    _answer: Maybe[dict[int, list[Maybe[int]]]] = field(default_factory=dict, init=False)
+    _answer: Maybe[FieldValues] | None = field(default=None, init=False)
     """Field values that `_states` and `_speeds` were last read from."""
+    _result: LinkStates | None = field(default=None, init=False)
+    """`_states` and `_speeds` as last returned; None if they have been read from another answer since."""
 
     def read(self) -> Maybe[LinkStates]:
         """Read the links; if each needs a call, read a sixth of them and return the others as last read."""
@@ -64,7 +66,9 @@ class StateReader:
             if STATE_FIELD not in self._fields:
                 self._call(range(self._next_link, links, READS_PER_ROUND))
                 self._next_link = (self._next_link + 1) % READS_PER_ROUND
-        return LinkStates(tuple(self._states), tuple(self._speeds))
+        if self._result is None:
+            self._result = LinkStates(tuple(self._states), tuple(self._speeds))
+        return self._result
 
     @property
     def any_link_active(self) -> bool:
@@ -104,22 +108,21 @@ class StateReader:
     def _read_fields(self, ids: tuple[int, ...], links: int) -> None:
         if not ids:
             return
-        values = read_per_link(self.driver, self.device, ids, links)
-        if values == self._answer:
+        request = per_link_request(ids, links)
+        answer = request.read(self.driver, self.device.handle, self.device.index, self._answer)
+        if answer is self._answer:
             return
-        self._answer = values
-        if isinstance(values, Missing):
-            states: list[Maybe[LinkState]] = [values] * links
-            speeds: list[Maybe[float]] = [values] * links
-        else:
-            states = [_state(v) for v in values.get(STATE_FIELD, ())]
-            speeds = [_speed(v) for v in values.get(SPEED_FIELD, ())]
-        if STATE_FIELD in ids:
-            self._states = states
-        if SPEED_FIELD in ids:
-            self._speeds = speeds
+        self._answer, self._result = answer, None
+        values = [answer] * links * len(ids) if isinstance(answer, Missing) else answer.values
+        for begin, field_id in enumerate(ids):
+            own = values[begin * links : (begin + 1) * links]
+            if field_id == STATE_FIELD:
+                self._states = [_state(v) for v in own]
+            else:
+                self._speeds = [_speed(v) for v in own]
 
     def _call(self, links: Iterable[int]) -> None:
+        self._result = None
         for link in links:
             self._states[link] = _state(
                 self.driver.call(

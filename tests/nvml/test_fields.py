@@ -27,11 +27,11 @@ entries = st.tuples(
 )
 
 
-def read(asked, **functions):
+def read(asked, last=None, **functions):
     """Return what is read from a driver with only these functions."""
     before, pynvml.nvmlLib = pynvml.nvmlLib, SimpleNamespace(**functions)
     try:
-        return asked.read(Driver(CallTracker()), None, 0)
+        return asked.read(Driver(CallTracker()), None, 0, last)
     finally:
         pynvml.nvmlLib = before
 
@@ -57,6 +57,33 @@ def test_columns_equal_the_entries(answers):
     got = read(FieldRequest(*((138, k) for k in range(len(answers)))), nvmlDeviceGetFieldValues=fill)
     assert got.values == expected
     assert got.stamps_us == [stamp for *_, stamp in answers]
+
+
+few = st.tuples(
+    st.sampled_from([0, 3]), st.sampled_from([0, 3, 6]), st.sampled_from([0, 1 << 62]), st.integers(0, 1)
+)
+
+
+@given(st.lists(st.tuples(few, few), min_size=1, max_size=3), st.booleans())
+def test_an_earlier_result_is_returned_only_for_the_same_values(pairs, repeat):
+    """Also if an entry of zeros is a number once, and is not filled in the next time."""
+
+    def result(answers, last=None):
+        def fill(handle, count, asked):
+            for entry, (code, kind, bits, stamp) in zip(asked, answers, strict=True):
+                entry.nvmlReturn, entry.valueType, entry.timestamp = code, kind, stamp
+                entry.value.ullVal = bits
+            return 0
+
+        return read(
+            FieldRequest(*((138, k) for k in range(len(answers)))), last, nvmlDeviceGetFieldValues=fill
+        )
+
+    before, after = zip(*pairs, strict=True)
+    last = result(before)
+    again = result(before if repeat else after, last)
+    assert again.values == result(before if repeat else after).values
+    assert again is last or not repeat or any(kind == 0 and not code for code, kind, *_ in before)
 
 
 IMPLAUSIBLE = Missing("implausible value")
