@@ -110,10 +110,11 @@ class ComputeReader:
         """Update when there was traffic; return the time of the previous counters, or None."""
         data = counters.data
         assert isinstance(data, LinkCounters)
-        values = data.tx_bytes + data.rx_bytes
-        if Missing in map(type, values):
-            values = tuple(v for v in values if known(v))
-        total = sum(cast(tuple[int, ...], values))
+        try:
+            # Raises `TypeError` if a counter is missing, which is rare.
+            total = sum(cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
+        except TypeError:
+            total = sum(v for v in data.tx_bytes + data.rx_bytes if known(v))
         last, self._last_total = self._last_total, (counters.start_s, total)
         if last is None or counters.start_s <= last[0]:
             return None
@@ -128,7 +129,7 @@ class ComputeReader:
 
     def _from_gpm(self, span: GpmSpan, power_w: Maybe[float]) -> Reading:
         sm, tensor, dram = map(percent_to_share, span.values[: len(GPM_METRICS)])
-        data = ComputeActivity(sm, tensor, dram, power_w, "gpm", self._note)
+        data = ComputeActivity(sm, tensor, dram, power_w, "gpm", self._paced_gpm.note)
         return self._reading(span.start_s, span.end_s, data)
 
     def _without_gpm(self, now: float, start_s: float, end_s: float, power_w: Maybe[float]) -> list[Reading]:

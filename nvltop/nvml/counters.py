@@ -257,15 +257,12 @@ class CounterReader:
 
 
 def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> list[Maybe[int]]:
-    """Return counts in units of `unit_bytes` as bytes; negative counts are missing."""
+    """Return counts in units of `unit_bytes`, which are never negative, as bytes."""
+    if unit_bytes == 1:
+        return values
     if Missing not in map(type, values):
-        numbers = cast(list[int], values)
-        if min(numbers, default=0) >= 0:
-            return [v * unit_bytes for v in numbers]
-    return [
-        v if isinstance(v, Missing) else v * unit_bytes if v >= 0 else Missing(f"implausible value {v}")
-        for v in values
-    ]
+        return [v * unit_bytes for v in cast(list[int], values)]
+    return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
 
 
 def _any_read(sample: Maybe[CounterSample]) -> bool:

@@ -112,7 +112,17 @@ class UnsupportedCache:
         cached = self._until.get(key)
         if cached and now < cached[0]:
             return cached[1]
-        answer = read()
+        return self._checked(key, now, read())
+
+    def call(self, now: float, driver: Driver, function: Callable[..., Any], *args: Any, gpu: int) -> Any:
+        """Return the result of a call on a GPU, or the cached reason why it is unsupported."""
+        key = function, args[1:]
+        cached = self._until.get(key)
+        if cached and now < cached[0]:
+            return cached[1]
+        return self._checked(key, now, driver.call(function, *args, gpu=gpu))
+
+    def _checked(self, key: Hashable, now: float, answer: Any) -> Any:
         if isinstance(answer, Missing) and answer in UNSUPPORTED:
             self._until[key] = (now + self.RETRY_S, answer)
         return answer

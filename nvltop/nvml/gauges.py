@@ -53,6 +53,10 @@ class GaugeReader:
     _reasons: Maybe[int] = field(default=NOT_READ, init=False)
     _pcie_link: tuple[Any, ...] = field(default=(), init=False)
     """P-state, PCIe generation and width."""
+    _throttle_ns: tuple[list[Maybe[int]], int] = field(default=([], 0), init=False)
+    """Throttle times as last read, ns, and the branch of the driver."""
+    _throttle_s: dict[str, Maybe[float]] = field(default_factory=dict, init=False)
+    """The same times by field of `Gauges`, seconds."""
 
     def read(self, now: float) -> Gauges:
         """Read all gauges; slowly changing ones are read less often and cached."""
@@ -99,27 +103,22 @@ class GaugeReader:
             power = watts(instant)
         if power in UNSUPPORTED or power == IMPLAUSIBLE:
             power = self._power_by_call(now)
-        return power, {
-            name: self._seconds(field_id, ns)
-            for (name, field_id), ns in zip(THROTTLE_TIME_FIELDS.items(), times, strict=True)
-        }
+        branch = self.driver.branch() or 0
+        if (times, branch) != self._throttle_ns:
+            self._throttle_ns = times, branch
+            self._throttle_s = {
+                name: _seconds(field_id, ns, branch)
+                for (name, field_id), ns in zip(THROTTLE_TIME_FIELDS.items(), times, strict=True)
+            }
+        return power, self._throttle_s
 
     def _power_by_call(self, now: float) -> Maybe[float]:
         power = self._call(now, pynvml.nvmlDeviceGetPowerUsage)
         return power if isinstance(power, Missing) else plausible(power / 1000, 0, 100_000)
 
-    def _seconds(self, field_id: int, ns: Maybe[int]) -> Maybe[float]:
-        if isinstance(ns, Missing):
-            return ns
-        if field_id >= FIRST_RENUMBERED_FIELD and (self.driver.branch() or 0) < MIN_BRANCH:
-            return BRANCH_TOO_OLD
-        return round(ns / 1e9, 3) if 0 <= ns < MAX_THROTTLE_NS else IMPLAUSIBLE
-
     def _call(self, now: float, function: Any, *args: Any) -> Any:
-        return self._unsupported.get(
-            (function, *args),
-            now,
-            lambda: self.driver.call(function, self.device.handle, *args, gpu=self.device.index),
+        return self._unsupported.call(
+            now, self.driver, function, self.device.handle, *args, gpu=self.device.index
         )
 
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
@@ -140,3 +139,12 @@ class GaugeReader:
         if known(reasons):
             return int(reasons)
         return self._call(now, pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)  # type: ignore[no-any-return]
+
+
+def _seconds(field_id: int, ns: Maybe[int], branch: int) -> Maybe[float]:
+    """Return a throttle time in seconds; fields of an old driver branch may be something else."""
+    if isinstance(ns, Missing):
+        return ns
+    if field_id >= FIRST_RENUMBERED_FIELD and branch < MIN_BRANCH:
+        return BRANCH_TOO_OLD
+    return round(ns / 1e9, 3) if 0 <= ns < MAX_THROTTLE_NS else IMPLAUSIBLE

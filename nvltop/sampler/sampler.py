@@ -253,6 +253,8 @@ class Sampler:
 
     def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
         """Return the GPUs whose link counters are read at another interval than `interval_s`."""
+        if len(self._intervals) == 1:
+            return ()
         intervals = [
             GpuInterval(r.device.index, self._interval_of(self._fast.thread_of(r.device.uuid)).interval_s)
             for r in self._session.readers

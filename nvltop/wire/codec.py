@@ -96,7 +96,10 @@ def _encoder(cls: type) -> Encoder:
     fields = FIELDS[cls]
 
     def encode_fields(item: Any) -> list[Any]:
-        return [v if type(v) in _JSON_TYPES else plain(v) for v in fields(item)]
+        return [
+            v if (kind := type(v)) in _JSON_TYPES or (kind is float and math.isfinite(v)) else plain(v)
+            for v in fields(item)
+        ]
 
     return encode_fields
 
