@@ -101,13 +101,12 @@ class _SeriesBlock:
         if self._current < 0:
             self._current = int(start_s // bucket_s)
         bucket = int(end_s // bucket_s)
-        if bucket > self._current:
-            for over in range(max(self._current, bucket - FINE_SECONDS // bucket_s), bucket):
-                self._store(over)
-            self._current = bucket
+        while bucket > self._current:
+            over, self._current = self._current, max(self._current + 1, bucket - FINE_SECONDS // bucket_s)
+            self._store(over)
 
     def _store(self, bucket: int) -> None:
-        """Store a shorter bucket that is over, and the longer one that ends with it."""
+        """Store a shorter bucket that is over, and the longer one if that is over too."""
         short, long = self.buckets
         sums = [self._sum(column, bucket) for column in range(self.width)]
         short.store(bucket, [_mean(*each) for each in sums])
@@ -115,7 +114,7 @@ class _SeriesBlock:
             self._moved[column] += moved
             self._read_s[column] += read_s
         per_long = long.bucket_s // short.bucket_s
-        if (bucket + 1) % per_long == 0:
+        if self._current // per_long > bucket // per_long:
             long.store(bucket // per_long, list(map(_mean, self._moved, self._read_s)))
             self._moved, self._read_s = array("d", bytes(8 * self.width)), array("d", bytes(8 * self.width))
 

@@ -95,7 +95,7 @@ def spans(longest_s: float, count: int):
     """Return a strategy of consecutive spans: the unread time before each, its length, and its rate."""
     rates = st.just(math.nan) | st.floats(0, 1e12)
     return st.lists(
-        st.tuples(st.sampled_from([0.0, 0.0, 0.7]), st.floats(0.05, longest_s), rates),
+        st.tuples(st.sampled_from([0.0, 0.0, 0.7, 400.0]), st.floats(0.05, longest_s), rates),
         min_size=1,
         max_size=count,
     )
