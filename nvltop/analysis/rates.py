@@ -128,9 +128,12 @@ class CounterSample:
 
 def nan_if_missing(rates: Sequence[Maybe[float]]) -> Sequence[float]:
     """Return the rates with NaN for those that are missing."""
-    if Missing not in set(map(type, rates)):
-        return cast(Sequence[float], rates)
-    return [math.nan if isinstance(rate, Missing) else rate for rate in rates]
+    numbers = cast(Sequence[float], rates)
+    try:
+        sum(numbers)
+    except TypeError:  # `Missing` cannot be added; it is rare, and a test of each rate would cost more
+        return [math.nan if isinstance(rate, Missing) else rate for rate in rates]
+    return numbers
 
 
 def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
