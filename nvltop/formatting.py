@@ -62,7 +62,9 @@ class Unit:
 
     def number(self, value: Maybe[float], width: int = 6) -> str:
         """Return bytes/s as a number in this unit, formatted as by `gb_per_s()`."""
-        return gb_per_s(value if isinstance(value, Missing) else value * self.per_byte, width)
+        if isinstance(value, Missing):
+            return UNKNOWN.rjust(width)
+        return _digits(value * self.per_byte / GB, width).rjust(width)
 
     def text(self, value: Maybe[float]) -> str:
         """Return bytes/s with this unit, formatted as by `rate()`."""

@@ -57,8 +57,8 @@ def dots(character: str) -> tuple[int, int]:
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
     """Return the lines from the axis outwards, and the class of each cell."""
-    columns, roles = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
-    return ["".join(column[i] for column in columns) for i in range(rows)], "".join(roles)
+    lines, roles = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
+    return list(lines), "".join(roles)
 
 
 @given(

@@ -163,16 +163,21 @@ class Column:
         return text[: self.width].rjust(self.width)
 
 
-def add_cell(runs: list[Run], column: Column, cell: TextRun) -> None:
-    """Add a cell of a table, and the blank behind it."""
-    text, role = cell
-    text = column.pad(text)
-    if role:
-        runs += ((text, role), BLANK)
-    elif runs and not runs[-1][1]:
-        runs[-1] = f"{runs[-1][0]}{text} ", ""
-    else:
-        runs.append((f"{text} ", ""))
+def cell_runs(columns: Iterable[Column], cells: Iterable[TextRun]) -> list[Run]:
+    """Return the cells of a table, each with a blank behind it, as runs."""
+    runs: list[Run] = []
+    plain = ""
+    for column, (text, role) in zip(columns, cells, strict=True):
+        if role:
+            if plain:
+                runs.append((plain, ""))
+            runs.append((column.pad(text), role))
+            plain = " "
+        else:
+            plain += f"{column.pad(text)} "
+    if plain:
+        runs.append((plain, ""))
+    return runs
 
 
 def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:

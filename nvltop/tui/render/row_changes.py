@@ -136,6 +136,10 @@ def _add_cells(pieces: list[Piece], at: int, cells: Run, start: int, end: int) -
     text, roles = cells
     assert not isinstance(roles, str)
     column = at + start
+    if end == start + 1:
+        # As in most sparklines.
+        pieces.append((column, text[start], roles[start]))
+        return
     for part, role in runs_of_one_role(text[start:end], roles[start:end]):
         pieces.append((column, part, role))
         column += len(part)

@@ -92,19 +92,18 @@ class _Line:
     def extend(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
         """Draw the cells of `values` from the one with half `done` on, and remove those before `first`."""
         shape, gone, kept = self.shape, first - self.first, self.done // 2 - self.first
-        columns, its = _cells(values, shape, roles)
-        if gone or not self.lines or len(columns) > MAX_GAP:
+        texts, its = _cells(values, shape, roles)
+        if gone or not self.lines or len(its) > MAX_GAP:
             pad = shape.cells + first - (until + 1) // 2
             all_roles = (*self._runs[0][1][gone:kept], *its, *[roles[0]] * pad)
             self._runs = [
-                (text[gone:kept] + "".join([column[i] for column in columns]) + BLANK * pad, all_roles)
-                for i, (text, _) in enumerate(self._runs)
+                (old[gone:kept] + text + BLANK * pad, all_roles)
+                for (old, _), text in zip(self._runs, texts, strict=True)
             ]
         else:
             # What is behind is blank already.
             self._runs = [
-                with_cells(run, kept, "".join([column[i] for column in columns]), its)
-                for i, run in enumerate(self._runs)
+                with_cells(run, kept, text, its) for run, text in zip(self._runs, texts, strict=True)
             ]
         self.first, self.done = first, until
         if values:
@@ -128,7 +127,7 @@ class _Line:
 
 def _lines(runs: Sequence[Cells], shape: SparkShape) -> list[Row]:
     """Return lines from top to bottom; `runs` are from the axis outwards."""
-    return [(run,) for run in (runs if shape.down else reversed(runs))]
+    return list(zip(runs if shape.down else reversed(runs)))
 
 
 class _Flat(NamedTuple):
@@ -255,15 +254,16 @@ def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
 
 def _cells(
     values: Sequence[float], shape: SparkShape, roles: Sequence[str]
-) -> tuple[list[Sequence[str]], tuple[str, ...]]:
-    """Return the characters of each cell from the axis outwards, and its role.
+) -> tuple[Sequence[str], tuple[str, ...]]:
+    """Return the cells of each line, from the axis outwards, and the role of each cell in all lines.
 
     A blank cell has the role of a low one, so that a line which stays blank there is not sent again.
     """
     full = 0.0 if isinstance(shape.full, Missing) else shape.full
     style, rows, down = shape.style, shape.rows, shape.down
     top, count = style.steps * rows - 1, len(values)
-    columns, its = [], []
+    columns: list[Sequence[str]] = []
+    its = []
     for i in range(0, count, 2):
         left, right = values[i], values[i + 1] if i + 1 < count else math.nan
         if not style.halves:
@@ -273,7 +273,9 @@ def _cells(
         higher = right if right > left or left != left else left
         columns.append(style.column(low, high, rows, down))
         its.append(roles[_class(higher, full) if low or high else 0])
-    return columns, tuple(its)
+    if len(columns) == 1:
+        return columns[0], tuple(its)
+    return [*map("".join, zip(*columns, strict=True))] or [""] * rows, tuple(its)
 
 
 def _level(value: float, shape: SparkShape) -> tuple[int, int]:

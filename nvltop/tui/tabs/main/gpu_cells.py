@@ -80,7 +80,8 @@ def _temperature(g: GpuFrame, view: ViewState, old: str) -> TextRun:
 
 def is_slowed_by_heat(g: GpuFrame) -> bool:
     """Return whether the driver lowered the clocks of a GPU in the last seconds because of heat."""
-    return any(known(share) and share > 0 for share in (g.throttling.sw_thermal, g.throttling.hw_thermal))
+    software, hardware = g.throttling.sw_thermal, g.throttling.hw_thermal
+    return (known(software) and software > 0) or (known(hardware) and hardware > 0)
 
 
 GpuCell: TypeAlias = Callable[[GpuFrame, ViewState, str], TextRun]

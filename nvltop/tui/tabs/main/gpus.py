@@ -16,7 +16,7 @@ from nvltop.tui.render.row import (
     Column,
     Row,
     Run,
-    add_cell,
+    cell_runs,
     end_with,
     fill,
     fit,
@@ -120,21 +120,17 @@ def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
 
 def _make_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
     """Return the cells of a GPU; the reason why one cannot be read replaces those before the rates."""
-    first = shape.first
-    replaced = g.state != "ok" and all(c.key != "name" for c in first)
-    kept = [c for c in first if c.key == "gpu"] if replaced else first
+    first, rest = shape.first, shape.rest
     old = "dim" if g.stale or g.state != "ok" else ""
-    runs: list[Run] = []
-    for c in kept:
-        add_cell(runs, c, CELLS[c.key](g, view, old))
-    if replaced:
-        room = sum(c.width + 1 for c in first) - sum(c.width + 1 for c in kept) - 1
-        text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
-        why = fit_text(text, max(0, room), view.glyphs)
-        runs += ((why.ljust(room), "error"), BLANK)
-    for c in shape.rest:
-        add_cell(runs, c, CELLS[c.key](g, view, old))
-    return runs
+    if g.state == "ok" or any(c.key == "name" for c in first):
+        columns = (*first, *rest)
+        return cell_runs(columns, [CELLS[c.key](g, view, old) for c in columns])
+    kept = [c for c in first if c.key == "gpu"]
+    room = sum(c.width + 1 for c in first) - sum(c.width + 1 for c in kept) - 1
+    text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
+    why = fit_text(text, max(0, room), view.glyphs)
+    before, after = (cell_runs(part, [CELLS[c.key](g, view, old) for c in part]) for part in (kept, rest))
+    return [*before, (why.ljust(room), "error"), BLANK, *after]
 
 
 class GpuTableLayout(NamedTuple):

@@ -17,7 +17,7 @@ from nvltop.tui.render.row import (
     Row,
     Run,
     TextRun,
-    add_cell,
+    cell_runs,
     end_with,
     fill,
     fit,
@@ -91,10 +91,7 @@ def _cells(shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState) -> 
 
 
 def _make_cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
-    runs: list[Run] = []
-    for c in columns:
-        add_cell(runs, c, LINK_CELLS.get(c.key, _count)(c.key, g, link, view))
-    return runs
+    return cell_runs(columns, [LINK_CELLS.get(c.key, _count)(c.key, g, link, view) for c in columns])
 
 
 class LinkTableLayout(NamedTuple):

@@ -18,7 +18,7 @@ from nvltop.tui.render.row import (
     Row,
     Run,
     TextRun,
-    add_cell,
+    cell_runs,
     displayable,
     end_with,
     fill,
@@ -195,10 +195,7 @@ def _cells(shape: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool)
 
 
 def _make_cells(columns: Sequence[Column], f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
-    runs: list[Run] = []
-    for c in columns:
-        add_cell(runs, c, _cell(c, f, view, chosen=chosen))
-    return runs
+    return cell_runs(columns, [_cell(c, f, view, chosen=chosen) for c in columns])
 
 
 def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
