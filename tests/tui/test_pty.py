@@ -18,13 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from nvltop.tui.shell.terminal_guard import EXIT_TIMEOUT_S
 from tests.realterminal import PATIENCE_S
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "recording-v100-link-down.nvltop"
 HELD_BYTES = 60_000
 """What a stalled terminal may hold, and what comes when it goes on."""
-QUEUED = 30
-"""Writes to a stalled terminal that Textual queues before the next one blocks."""
+WAITS_S = 5.0
+"""Time after which a program that reads no key waits for something else, seconds."""
 PICTURES = 8
 EVERY_READING = (
     sys.executable,
@@ -203,22 +204,43 @@ def test_a_terminal_that_stalls_gets_no_old_frames_and_cannot_keep_it_alive(term
     assert t.restored()
 
 
-def test_a_terminal_that_stalls_while_keys_are_typed_cannot_keep_it_alive(terminal):
-    t = terminal("--demo", columns=200, lines=60, keep=True)
+QUEUE_FULL = (
+    sys.executable,
+    "-c",
+    "import os, sys; from nvltop.tui.shell.tty_driver import TtyDriver as driver; send = driver.write\n"
+    "def write(self, data):\n"
+    "    if self.unwritten and self.unwritten.full(): open(os.environ['MARK'], 'w').close()\n"
+    "    send(self, data)\n"
+    "driver.write = write\n"
+    "import nvltop.cli; sys.exit(nvltop.cli.main(sys.argv[1:]))",
+)
+"""The program, which makes the file $MARK when it has something to write and Textual's queue is full."""
+
+
+def test_a_terminal_that_stalls_while_keys_are_typed_cannot_keep_it_alive(terminal, tmp_path):
+    mark = tmp_path / "full"
+    t = terminal(
+        "--demo", columns=200, lines=60, keep=True, command=QUEUE_FULL, environ={"MARK": str(mark)}
+    )  # fmt: skip
     t.until("144/144")
     t.type("/")
     t.until("earch")
     end = time.monotonic() + PATIENCE_S
     while select.select([], [t.slave], [], 0)[1]:
         t.type("\x0c")  # the whole screen is drawn, and nobody reads
-        _wait_until_keys_are_read(t, end)
-    # Textual draws the line that is typed, whether or not anybody reads: more often than its queue is long.
-    for key in "0123456789" * (QUEUED // 5):
+        assert _wait_until_keys_are_read(t, end)
+    # Textual draws the line that is typed, whether or not anybody reads: soon more than its queue holds.
+    while not mark.exists():
+        assert time.monotonic() < end, "the queue was never full"
+        t.type("0")
+        assert _wait_until_keys_are_read(t, end), "it waits for the terminal"
+    for key in "0123456789" * 2:
         t.type(key)
-        if not _wait_until_keys_are_read(t, time.monotonic() + 1.0):
-            break
+        assert _wait_until_keys_are_read(t, time.monotonic() + WAITS_S), "it waits for the terminal"
+    begun = time.monotonic()
     t.process.terminate()
     assert t.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < EXIT_TIMEOUT_S, "it had to be forced"
 
 
 def _wait_until_keys_are_read(t, end_s: float) -> bool:
