@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,17 @@ class Script:
 def utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the locale that most people have, whatever the machine's is."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
+@pytest.fixture(scope="session")
+def anywhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("anywhere")
+
+
+@pytest.fixture(autouse=True)
+def in_no_folder_of_ours(anywhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have snapshots, which keys ask for and which go to the current folder, written where nobody looks."""
+    monkeypatch.chdir(anywhere)
 
 
 @pytest.fixture
