@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -123,17 +124,17 @@ LIMITS = (
 
 
 @pytest.mark.parametrize("state", VERDICT_BY_STATE)
-@pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: limits[0].kind if limits else "none")
-@pytest.mark.parametrize("suffix", ["", " (+1 job)", " (+12 jobs)"])
-def test_headlines_are_short_and_complete(state, limits, suffix):
-    for step_s in (None, 0.3, 2.0, 13.0, 59.9):
+def test_headlines_are_short_and_complete(state):
+    for limits, suffix, step_s in itertools.product(
+        LIMITS, ("", " (+1 job)", " (+12 jobs)"), (None, 0.3, 2.0, 13.0, 59.9)
+    ):
         for values in ({}, {"gpu": "d"}, {"busy": 1.0, "level": 1.02, "at_limit": 1.0, "at_limit_most": 1.0},
                        {"busy": Missing("x"), "level": Missing("x"), "at_limit": Missing("x"),
                         "at_limit_most": Missing("x"), "mean": Missing("x")}):  # fmt: skip
             found = judgement(state, step_s=step_s, limits=limits, silent_s=4000.0, why="reasons", **values)
             text = verdict_text.headline(found, INDEX, suffix)
-            assert 0 < len(text) <= MAX_HEADLINE
-            assert text.endswith(suffix)
+            assert 0 < len(text) <= MAX_HEADLINE, text
+            assert text.endswith(suffix), text
             assert not re.search(r"[^)%.\w]$", text), text
             assert verdict_text.summary(found, INDEX, {})
 

@@ -13,12 +13,16 @@ from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.nvml.simulated.workload import STEP_S
 from nvltop.report.phrases import nvlink_line
+from tests.conftest import THOROUGH
 
 HEALTHY = [name for name, build in BUILDERS.items() if build().gpus]
+IDLE = ("dgx1-v100", "dgx-h100", "gb200-tray")
 
 
-@pytest.mark.parametrize("node", HEALTHY)
-@pytest.mark.parametrize("scenario", ["training", "idle"])
+@pytest.mark.parametrize(
+    ("node", "scenario"),
+    [(name, "training") for name in HEALTHY] + [(name, "idle") for name in (HEALTHY if THOROUGH else IDLE)],
+)
 def test_no_rate_exceeds_the_speed_and_there_are_no_findings(bench, node, scenario):
     b = bench(node, scenario)
     for frame in b.frames(STEP_S):
