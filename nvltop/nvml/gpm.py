@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import threading
 import time
-import weakref
 from collections.abc import Sequence
 from ctypes import sizeof
 from functools import cache
@@ -113,8 +112,10 @@ class GpmStream:
         self._buffers: list[Any] = []
         """At most two allocated buffers; the last one holds the sample taken at `_last_s`."""
         self._last_s: float | None = None
-        # The finalizer makes no driver call: it may run during one and would wait for its lock.
-        weakref.finalize(self, gpm.driver.unused_samples.extend, self._buffers).atexit = False
+
+    def __del__(self) -> None:
+        # No driver call is made here: this may run during one and would wait for its lock.
+        self._gpm.driver.unused_samples.extend(self._buffers)
 
     def read(self, longest_s: float) -> Maybe[GpmSpan]:
         """Take a sample, and return the metrics of the time since the last one.
