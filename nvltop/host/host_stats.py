@@ -13,7 +13,9 @@ from nvltop.model import Host, Maybe, Missing
 CPU_SOURCE: Final = "/proc/stat"
 MEMORY_SOURCE: Final = "/proc/meminfo"
 FIRST_LINE_BYTES: Final = 512
-"""Number of bytes read of `/proc/stat`; its first line has the times of all CPUs together."""
+"""Number of bytes read of a file: the first line of `/proc/stat` has the times of all CPUs together."""
+MEMORY_LINES: Final = 3
+"""Number of lines read of `/proc/meminfo`: total, free and available memory are the first ones."""
 COUNTED_TIMES: Final = 8
 """Number of times in that line that add up to all of the time; those of guests are part of them."""
 IDLE_TIMES: Final = slice(3, 5)
@@ -55,8 +57,8 @@ def _cpu_times(proc: Path) -> list[int]:
 
 def _memory(proc: Path) -> tuple[Maybe[int], Maybe[int]]:
     """Return used and total bytes; memory that could be freed at once does not count as used."""
-    lines = (line.split() for line in read_system_file("meminfo", proc).splitlines())
-    kib = {fields[0]: int(fields[1]) for fields in lines}
+    lines = read_system_file("meminfo", proc, FIRST_LINE_BYTES).splitlines()[:MEMORY_LINES]
+    kib = {name: int(value) for name, value, _ in map(bytes.split, lines)}
     total, available = kib[b"MemTotal:"], kib[b"MemAvailable:"]
     if available > total:
         available = kib[b"MemFree:"]  # in some containers (lxcfs), as free(1) does
