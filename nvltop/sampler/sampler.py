@@ -35,7 +35,7 @@ from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads
 from nvltop.sampler.process_lists import ProcessLists, new_describer
-from nvltop.sampler.protocol import EXIT_RELOAD, WorkerConfig, exit_on_failure
+from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_S, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
 from nvltop.sampler.wsl import without_links
@@ -46,8 +46,11 @@ FAILED_AT_ONCE_S: Final = 0.5
 EVENT_BACK_OFF_S: Final = 5.0
 """Delay in seconds after a wait that has failed, as it does at once while a registered GPU is lost."""
 
-WATCHDOG_S: Final = 0.5
-"""Interval of the watchdog's heartbeats and of its checks for GPUs that delay others, seconds."""
+MIN_WATCHDOG_S: Final = 0.5
+"""Shortest interval of the watchdog's heartbeats and of its checks for GPUs that delay others, seconds.
+
+Otherwise it is that of the link counters, but at most `HEARTBEAT_S`.
+"""
 SLOW_CALL_SHARE: Final = 0.5
 """Share of the interval above which a call is too long for its counters to belong to one point in time."""
 SLOW_CALL_FACTOR: Final = 4.0
@@ -163,7 +166,7 @@ class Sampler:
         """
         spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
         self._watch.heartbeat()
-        while not self._stop.wait(WATCHDOG_S):
+        while not self._stop.wait(max(MIN_WATCHDOG_S, min(self._requested.interval_s, HEARTBEAT_S))):
             self._watch.heartbeat()
             self._send()  # flush items that were held back for long enough
             now = time.monotonic()
