@@ -239,8 +239,10 @@ class BottleneckEvaluator:
         bounds = self._bounds_of(members[0])
         usages: dict[str, LinkUsage] = {}
         why = ""
-        windows = {uuid: trace.between(start_s, end_s) for uuid, trace in traces.items()}
-        for uuid, spans in windows.items():
+        readings = 0
+        for uuid, trace in traces.items():
+            spans = trace.between(start_s, end_s)
+            readings = max(readings, len(spans.shares))
             own = measure_usage(spans, self._bounds_of(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
@@ -254,7 +256,6 @@ class BottleneckEvaluator:
         for uuid, usage in usages.items():
             job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
             job.means[uuid] = usage.mean
-        readings = max(len(spans.shares) for spans in windows.values())
         if seconds < MIN_WATCHED_S or readings < MIN_WATCHED_READINGS:
             return replace(
                 blank,
