@@ -10,6 +10,7 @@ the links during a reading once, when its traffic has been read.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Sequence
 from operator import mul
 from typing import Final
@@ -83,7 +84,7 @@ def measure_overlap(
         if rate <= 0:
             continue
         seen += len(readings.sm)
-        busy = [1.0 if share >= rate else share / rate for share in readings.links]
+        busy = array("d", [1.0 if share >= rate else share / rate for share in readings.links])
         # Utilisation samples count a GPU that only moves data or waits as busy, so they are not used.
         if compute.source == GPM_SOURCE:
             tensor.append((busy, readings.tensor))

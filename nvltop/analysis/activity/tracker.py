@@ -68,7 +68,7 @@ MIN_SPLIT_GPUS: Final = 3
 NO_TRAFFIC: Final = Missing("no NVLink traffic")
 NO_INTENSITY: Final = Missing("its bursts, or what NVLink does in practice, are not known")
 
-Cells = Mapping[str, tuple[list[float], list[float]]]
+Cells = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """TX and RX by cell, by GPU UUID; all of the same length."""
 
 

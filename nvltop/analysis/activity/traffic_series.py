@@ -107,20 +107,23 @@ class TrafficSeries:
         there = seconds > self.cell_s / 2 and self.newest - self._size < cell <= self.newest
         return (self._tx[i] + self._rx[i]) / seconds if there else 0.0
 
-    def cells_before(self, end: int, count: int) -> tuple[list[float], list[float]]:
+    def cells_before(self, end: int, count: int) -> tuple[array[float], array[float]]:
         """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.
 
+        Arrays, since the lists of all GPUs would be half a megabyte of objects that Python keeps.
         `count` is at most `size` - 1, because the newest cell is incomplete.
         """
         # The GPU may be read before the others: newer cells have then replaced its oldest ones.
         first = min(end, max(end - count, self.newest + 1 - self._size))
         there = max(0, min(end, self.newest + 1) - first)
         begin, half = first % self._size, self.cell_s / 2
-        before = [math.nan] * (first - (end - count))
-        after = [math.nan] * (count - len(before) - there)
+        before = array("d", [math.nan]) * (first - (end - count))
+        after = array("d", [math.nan]) * (count - len(before) - there)
         seconds = self._slice(self._seconds, begin, there)
         tx, rx = (
-            before + [m / s if s > half else math.nan for m, s in zip(part, seconds, strict=True)] + after
+            before
+            + array("d", [m / s if s > half else math.nan for m, s in zip(part, seconds, strict=True)])
+            + after
             for part in (self._slice(self._tx, begin, there), self._slice(self._rx, begin, there))
         )
         return tx, rx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -54,7 +55,7 @@ class TrafficStore:
         top = max(newest, default=0)
         return min((n for n in newest if (top - n) * self.cell_s <= MAX_LAG_S), default=0)
 
-    def busier_direction(self, uuids: Sequence[str]) -> dict[str, list[float]]:
+    def busier_direction(self, uuids: Sequence[str]) -> dict[str, Sequence[float]]:
         """Return the bytes/s of the busier direction of some GPUs, by cell over the whole window."""
         end = self.end(uuids)
         if not end:
@@ -62,6 +63,6 @@ class TrafficStore:
         return busier({u: s.cells_before(end, s.size - 1) for u, s in self.series(uuids).items()})
 
 
-def busier(cells: Mapping[str, tuple[list[float], list[float]]]) -> dict[str, list[float]]:
+def busier(cells: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Sequence[float]]:
     """Return the higher of TX and RX of each cell, by GPU."""
-    return {uuid: [max(a, b) for a, b in zip(*both, strict=True)] for uuid, both in cells.items()}
+    return {uuid: array("d", map(max, tx, rx)) for uuid, (tx, rx) in cells.items()}

@@ -56,7 +56,7 @@ def test_old_cells_are_dropped_and_a_lagging_series_has_no_newer_ones():
     series = TrafficSeries(1.0)
     for t in range(0, 1000):
         series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
-    assert series.cells_before(1000, 255)[0] == [float(t) for t in range(745, 1000)]
+    assert list(series.cells_before(1000, 255)[0]) == [float(t) for t in range(745, 1000)]
     ahead = series.cells_before(1010, 100)[0]
     assert ahead[:90] == [float(t) for t in range(910, 1000)]
     assert all(math.isnan(v) for v in ahead[90:])
