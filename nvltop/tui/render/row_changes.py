@@ -32,13 +32,13 @@ def with_cells(base: Cells, start: int, text: str, roles: tuple[str, ...]) -> Ce
     its = old_roles
     if its[start:end] != roles:
         its = its[:start] + roles + its[end:]
+    elif old[start:end] == text:
+        return base
     made = ChangedCells((old[:start] + text + old[end:], its))
     while start < end and old[start] == made[0][start] and old_roles[start] == its[start]:
         start += 1
     while start < end and old[end - 1] == made[0][end - 1] and old_roles[end - 1] == its[end - 1]:
         end -= 1
-    if start == end:
-        return base
     made.base, made.start, made.end = base, start, end
     if isinstance(base, ChangedCells):
         # Otherwise each run would keep all earlier ones in memory.

@@ -62,9 +62,9 @@ class RowsWidget(PlainWidget):
         at, seen = place.region, place.visible_region
         if not at:
             return
-        width = min(at.width, seen.right - at.x)
+        top, bottom, width = seen.y - at.y, seen.bottom - at.y, min(at.width, seen.right - at.x)
         for y, pieces in dirty:
-            if seen.y <= at.y + y < seen.bottom:
+            if top <= y < bottom:
                 row = self._rows[y] if y < len(self._rows) else EMPTY_ROW
                 self._output.write_cells(at.x, at.y + y, row, pieces, width)
 
