@@ -81,7 +81,7 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
-    items, redact, limit = simulate(seconds=345), Redactor(NAMES), 1 << 16
+    items, redact, limit = simulate(seconds=400), Redactor(NAMES), 1 << 16
     ring = FlightRecorder(lambda: redact, limit)
     for item in items:
         ring.write(item)

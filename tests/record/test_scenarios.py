@@ -13,7 +13,7 @@ from nvltop.record.writer import RecordingWriter
 from nvltop.report.json import to_json
 from tests.conftest import THOROUGH
 
-RUNS = [("hgx-h100-4", scenario, 12) for scenario in SCENARIOS] + [(node, "training", 4) for node in NODES]
+RUNS = [("h100-two", scenario, 12) for scenario in SCENARIOS] + [(node, "training", 4) for node in NODES]
 TICKS_PER_S = 4
 
 
