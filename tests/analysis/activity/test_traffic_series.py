@@ -58,7 +58,7 @@ def test_old_cells_are_dropped_and_a_lagging_series_has_no_newer_ones():
         series.add(TrafficSpan(t, t + 1.0, float(t), 0.0))
     assert list(series.cells_before(1000, 255)[0]) == [float(t) for t in range(745, 1000)]
     ahead = series.cells_before(1010, 100)[0]
-    assert ahead[:90] == [float(t) for t in range(910, 1000)]
+    assert list(ahead[:90]) == [float(t) for t in range(910, 1000)]
     assert all(math.isnan(v) for v in ahead[90:])
     series.add(TrafficSpan(5000.0, 5001.0, 7.0, 0.0))
     assert [v for v in series.cells_before(5001, 200)[0] if v == v] == [7.0]
