@@ -261,7 +261,7 @@ def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> list[Maybe[int]]:
     if unit_bytes == 1:
         return values
     if Missing not in map(type, values):
-        return [v * unit_bytes for v in cast(list[int], values)]
+        return [*map(unit_bytes.__mul__, cast(list[int], values))]
     return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
 
 

@@ -7,6 +7,7 @@ entries one by one took most of the time of a reading.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from ctypes import sizeof
 from typing import Any, Final
 
@@ -123,8 +124,12 @@ def _values(entries: bytearray) -> list[Maybe[int]]:
     statuses = _STATUS.of(entries)
     first = statuses[0]
     values = _of_status(first, entries, len(statuses))
-    if statuses.count(first) < len(statuses):
-        for i in [i for i, status in enumerate(statuses) if status != first]:
+    others = len(statuses) - statuses.count(first)
+    if others:
+        places: Iterable[int] = range(len(statuses) - others, len(statuses))
+        if first in statuses[-others:]:  # they are not the last ones
+            places = [i for i, status in enumerate(statuses) if status != first]
+        for i in places:
             (values[i],) = _of_status(statuses[i], entries[i * _ENTRY_BYTES : (i + 1) * _ENTRY_BYTES], 1)
     return values
 

@@ -40,6 +40,8 @@ GPU_SENSOR: Final = 0
 """nvmlTemperatureSensors_t of the GPU."""
 SM_CLOCK: Final = 1
 """nvmlClockType_t of the SMs."""
+_member: Final = object.__getattribute__
+"""Return a member of a structure, without the function in Python that `pynvml` calls for each."""
 
 
 @mutable
@@ -75,7 +77,7 @@ class GaugeReader:
         util = self._call(now, pynvml.nvmlDeviceGetUtilizationRates)
         power, throttled = self._read_fields(now)
         return Gauges(
-            util_percent=util if isinstance(util, Missing) else plausible(util.gpu, 0, 100),
+            util_percent=util if isinstance(util, Missing) else plausible(_member(util, "gpu"), 0, 100),
             memory_used_bytes=used,
             memory_total_bytes=total,
             power_w=power,
@@ -128,7 +130,7 @@ class GaugeReader:
             answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo)
         if isinstance(answer, Missing):
             return answer, answer
-        used, total = answer.used, answer.total
+        used, total = _member(answer, "used"), _member(answer, "total")
         if not 0 < total < 1 << 50 or used > total:
             why = Missing(f"implausible value {used} of {total}")
             return why, why
