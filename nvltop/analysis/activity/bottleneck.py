@@ -252,7 +252,7 @@ class BottleneckEvaluator:
         blank = replace(blank, window_s=seconds)
         if not usages:
             return replace(blank, why=why)
-        usages = job.clearest.update(usages)
+        usages = job.clearest.update(usages, end_s)
         for uuid, usage in usages.items():
             job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
             job.means[uuid] = usage.mean

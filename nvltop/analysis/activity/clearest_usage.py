@@ -19,6 +19,8 @@ RESOLVED_READINGS: Final = 4.0
 """Length of bursts from which every measurement shows them, in readings."""
 MIN_SECONDS: Final = 30.0
 """Length of a window below which its measurement is not kept, seconds: few readings are alike by chance."""
+MAX_KEPT_S: Final = 600.0
+"""Time after which a measurement is replaced by a less clear one, seconds: bursts may have changed unseen."""
 SAME_WIDTH: Final = 0.04
 """Difference in the distance of the bounds below which two measurements are equally clear."""
 SAME_CONTRAST: Final = 0.97
@@ -35,21 +37,25 @@ class ClearestUsage:
     """The clearest measurement by GPU: others are compared with it, so that the clearness does not drift."""
     _shown: dict[str, LinkUsage] = field(default_factory=dict)
     """The newest measurement that is as clear, by GPU."""
+    _shown_s: dict[str, float] = field(default_factory=dict)
+    """Time of that measurement, by GPU."""
 
-    def update(self, usages: dict[str, LinkUsage]) -> dict[str, LinkUsage]:
+    def update(self, usages: dict[str, LinkUsage], now_s: float) -> dict[str, LinkUsage]:
         """Return the newest clear measurement of each GPU, by UUID, with its mean as of now."""
         self.steady = all(
-            (before := self._clearest.get(uuid)) is not None
+            now_s - self._shown_s.get(uuid, now_s) <= MAX_KEPT_S
+            and (before := self._clearest.get(uuid)) is not None
             and before.seconds >= MIN_SECONDS
             and abs(own.mean - before.mean) <= MAX_MEAN_CHANGE * before.mean
             for uuid, own in usages.items()
         )
         if not self.steady:
             self._clearest, self._shown = dict(usages), dict(usages)
+            self._shown_s = dict.fromkeys(usages, now_s)
             return usages
         for uuid, own in usages.items():
             if _as_clear(own, self._clearest[uuid]):
-                self._shown[uuid] = own
+                self._shown[uuid], self._shown_s[uuid] = own, now_s
                 if not _as_clear(self._clearest[uuid], own):
                     self._clearest[uuid] = own
         return {uuid: replace(self._shown[uuid], mean=own.mean) for uuid, own in usages.items()}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.clearest_usage import ClearestUsage
+from nvltop.analysis.activity.clearest_usage import MAX_KEPT_S, ClearestUsage
 from nvltop.analysis.activity.decision import STATE_SLACK, decide_state
 from nvltop.analysis.activity.link_usage import LinkUsage, measure_usage
 from nvltop.analysis.activity.traffic_series import TrafficSpan
@@ -66,29 +66,39 @@ def test_the_rate_is_that_of_most_of_the_data():
 
 def test_a_clear_measurement_is_kept_until_the_traffic_changes():
     kept = ClearestUsage()
-    assert kept.update({"a": USAGE}) == {"a": USAGE}
+    assert kept.update({"a": USAGE}, 0.0) == {"a": USAGE}
     # Bursts and readings are now aligned so that all readings are alike, or that the bounds are far apart.
     for unclear in (
         replace(USAGE, near=0.0, most=0.0, level=0.56, contrast=0.56, burst_readings=60.0, mean=0.56),
         replace(USAGE, near=0.1, most=0.7, contrast=0.85),
         replace(USAGE, near=0.57, contrast=0.8),
     ):
-        found = kept.update({"a": unclear})
+        found = kept.update({"a": unclear}, 1.0)
         assert found == {"a": replace(USAGE, mean=unclear.mean)}
         assert kept.steady
     as_clear = replace(USAGE, near=0.58, most=0.58, contrast=0.89)
-    assert kept.update({"a": as_clear}) == {"a": as_clear}
+    assert kept.update({"a": as_clear}, 2.0) == {"a": as_clear}
     changed = replace(USAGE, near=0.1, most=0.7, mean=0.65)
-    assert kept.update({"a": changed}) == {"a": changed}
+    assert kept.update({"a": changed}, 3.0) == {"a": changed}
+    assert not kept.steady
+
+
+def test_a_clear_measurement_expires():
+    """Bursts may grow longer at the same mean; where readings cannot show that, the old shares expire."""
+    kept, unclear = ClearestUsage(), replace(USAGE, near=0.1, most=0.7)
+    kept.update({"a": USAGE}, 0.0)
+    assert kept.update({"a": USAGE}, 100.0) == {"a": USAGE}
+    assert kept.update({"a": unclear}, 100.0 + MAX_KEPT_S) == {"a": USAGE}
+    assert kept.update({"a": unclear}, 101.0 + MAX_KEPT_S) == {"a": unclear}
     assert not kept.steady
 
 
 @pytest.mark.parametrize("change", [{"burst_readings": 8.0}, {"seconds": 20.0}])
 def test_a_measurement_of_long_bursts_or_of_a_short_window_is_not_kept(change):
     kept = ClearestUsage()
-    kept.update({"a": replace(USAGE, **change)})
+    kept.update({"a": replace(USAGE, **change)}, 0.0)
     now = replace(USAGE, near=0.1, most=0.7, contrast=0.5, **change)
-    assert kept.update({"a": now}) == {"a": now}
+    assert kept.update({"a": now}, 1.0) == {"a": now}
 
 
 @given(
