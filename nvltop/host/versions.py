@@ -9,7 +9,7 @@ from typing import Final
 from nvltop import __version__
 from nvltop.text import clean
 
-PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext", "psutil")
+PACKAGES: Final = ("textual", "nvidia-ml-py", "plotext")
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from nvltop.cli.flags import flags
 from nvltop.cli.man import page
 from nvltop.cli.parser import parser
 
-HEAVY = {"textual", "rich", "plotext", "psutil", "pynvml", "tomlkit", "prometheus_client", "asyncio"}
+HEAVY = {"textual", "rich", "plotext", "pynvml", "tomlkit", "prometheus_client", "asyncio"}
 OURS = {
     "nvltop.tui.shell",
     "nvltop.tui.render",

@@ -19,7 +19,7 @@ from nvltop.sampler.launch import worker_environment
 PACKAGE = Path(nvltop.__file__).parent
 NAMES = (
     "__future__", "argparse", "asyncio", "codecs", "collections", "contextlib", "ctypes", "dataclasses",
-    "enum", "io", "json", "math", "nvltop", "psutil", "pynvml", "queue", "random", "re", "select",
+    "enum", "io", "json", "math", "nvltop", "pynvml", "queue", "random", "re", "select",
     "selectors", "signal", "site", "sitecustomize", "socket", "struct", "subprocess", "textual",
     "threading", "token", "traceback", "types", "typing", "usercustomize",
 )  # fmt: skip
