@@ -267,7 +267,7 @@ class BottleneckEvaluator:
         if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
             job.overlap_s = end_s
             overlap = self._overlap(members, traces, usages, start_s)
-            if overlap != NO_CONTRAST or not job.clearest.steady:
+            if overlap != NO_CONTRAST or not job.clearest.outdated:
                 job.overlap = overlap
         before = job.last.state if job.last else ""
         found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members), before)

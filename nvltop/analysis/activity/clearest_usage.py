@@ -17,6 +17,10 @@ MAX_MEAN_CHANGE: Final = 0.05
 """Relative change of the mean traffic above which the traffic has changed."""
 RESOLVED_READINGS: Final = 4.0
 """Length of bursts from which every measurement shows them, in readings."""
+FULL_READINGS: Final = 2.0
+"""Length of bursts from which one of their readings is full in every phase, in readings."""
+MIN_CONTRAST: Final = 0.72
+"""Share of the contrast that such bursts keep in every phase: 0.75, less the error of the contrasts."""
 MIN_SECONDS: Final = 30.0
 """Length of a window below which its measurement is not kept, seconds: few readings are alike by chance."""
 MAX_KEPT_S: Final = 600.0
@@ -31,8 +35,8 @@ SAME_CONTRAST: Final = 0.97
 class ClearestUsage:
     """The clearest measurements of the GPUs of one job."""
 
-    steady: bool = False
-    """Whether the traffic of all GPUs is the same as before."""
+    outdated: bool = False
+    """Whether the newest measurement of a GPU is less clear than the one that `update` returned."""
     _clearest: dict[str, LinkUsage] = field(default_factory=dict)
     """The clearest measurement by GPU: others are compared with it, so that the clearness does not drift."""
     _shown: dict[str, LinkUsage] = field(default_factory=dict)
@@ -42,14 +46,14 @@ class ClearestUsage:
 
     def update(self, usages: dict[str, LinkUsage], now_s: float) -> dict[str, LinkUsage]:
         """Return the newest clear measurement of each GPU, by UUID, with its mean as of now."""
-        self.steady = all(
+        steady = all(
             now_s - self._shown_s.get(uuid, now_s) <= MAX_KEPT_S
             and (before := self._clearest.get(uuid)) is not None
-            and before.seconds >= MIN_SECONDS
-            and abs(own.mean - before.mean) <= MAX_MEAN_CHANGE * before.mean
+            and _may_be_same(own, before)
             for uuid, own in usages.items()
         )
-        if not self.steady:
+        self.outdated = False
+        if not steady:
             self._clearest, self._shown = dict(usages), dict(usages)
             self._shown_s = dict.fromkeys(usages, now_s)
             return usages
@@ -58,7 +62,16 @@ class ClearestUsage:
                 self._shown[uuid], self._shown_s[uuid] = own, now_s
                 if not _as_clear(self._clearest[uuid], own):
                     self._clearest[uuid] = own
+            else:
+                self.outdated = True
         return {uuid: replace(self._shown[uuid], mean=own.mean) for uuid, own in usages.items()}
+
+
+def _may_be_same(now: LinkUsage, before: LinkUsage) -> bool:
+    """Return whether two measurements may be of the same traffic, in another phase."""
+    if before.seconds < MIN_SECONDS or abs(now.mean - before.mean) > MAX_MEAN_CHANGE * before.mean:
+        return False
+    return before.burst_readings < FULL_READINGS or now.contrast >= MIN_CONTRAST * before.contrast
 
 
 def _as_clear(now: LinkUsage, before: LinkUsage) -> bool:

@@ -14,7 +14,7 @@ from nvltop.analysis.activity.decision import STATE_SLACK, decide_state
 from nvltop.analysis.activity.link_usage import LinkUsage, measure_usage
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
-from nvltop.model import Overlap
+from nvltop.model import Missing, Overlap
 
 from .corpus import MAY, bursts, computing, four
 from .simulated import Job, Node
@@ -75,12 +75,12 @@ def test_a_clear_measurement_is_kept_until_the_traffic_changes():
     ):
         found = kept.update({"a": unclear}, 1.0)
         assert found == {"a": replace(USAGE, mean=unclear.mean)}
-        assert kept.steady
+        assert kept.outdated
     as_clear = replace(USAGE, near=0.58, most=0.58, contrast=0.89)
     assert kept.update({"a": as_clear}, 2.0) == {"a": as_clear}
     changed = replace(USAGE, near=0.1, most=0.7, mean=0.65)
     assert kept.update({"a": changed}, 3.0) == {"a": changed}
-    assert not kept.steady
+    assert not kept.outdated
 
 
 def test_a_clear_measurement_expires():
@@ -90,7 +90,30 @@ def test_a_clear_measurement_expires():
     assert kept.update({"a": USAGE}, 100.0) == {"a": USAGE}
     assert kept.update({"a": unclear}, 100.0 + MAX_KEPT_S) == {"a": USAGE}
     assert kept.update({"a": unclear}, 101.0 + MAX_KEPT_S) == {"a": unclear}
-    assert not kept.steady
+    assert not kept.outdated
+
+
+def test_bursts_that_fill_a_reading_in_every_phase_cannot_lose_their_contrast():
+    kept, before = ClearestUsage(), replace(USAGE, burst_readings=2.4)
+    kept.update({"a": before}, 0.0)
+    blurred = replace(before, near=0.1, most=0.7, contrast=0.75 * before.contrast)
+    assert kept.update({"a": blurred}, 1.0) == {"a": before}
+    assert kept.outdated
+    steady = replace(before, near=0.0, most=0.0, level=0.56, contrast=0.56, burst_readings=60.0)
+    assert kept.update({"a": steady}, 2.0) == {"a": steady}
+    assert not kept.outdated
+
+
+def test_a_job_that_spreads_the_same_traffic_is_judged_again_within_the_window():
+    """No measurement of the exposed bursts at the limit is left, neither of the links nor of the overlap."""
+    flow, compute = bursts(1.0, 0.6, 0.96, 80.0, end=79.9), computing(1.0, 0.6, 0.03, 0.7, 79.0)
+    flow.burst(80.5, 200.0, 0.576)
+    compute.burst(80.5, 200.0, 0.03)
+    node = Node(Job("", "", "h100", four(flow), MAY, compute=four(compute), seconds=0.0))
+    assert node.run(80.0).judgements[0].state == "limits"
+    [judgement] = node.run(66.0).judgements
+    assert judgement.state == "below"
+    assert isinstance(judgement.overlap, Missing)
 
 
 @pytest.mark.parametrize("change", [{"burst_readings": 8.0}, {"seconds": 20.0}])
