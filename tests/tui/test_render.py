@@ -207,6 +207,20 @@ def test_the_header_names_the_machine_but_no_machine_for_a_simulated_node(view):
         assert "node-17 · 8 × H100" in texts(header.header(v, width))[0]
 
 
+def test_links_that_are_not_read_any_more_do_not_stay_up_in_the_header(view):
+    v = view()
+    assert "144/144 links up" in texts(header.header(v, 120))[1]
+    read, paused = v.frame, replace(v.frame.tick, worker="paused")
+    for unread in (
+        replace(read, tick=paused),
+        replace(read, gpus=tuple(replace(g, stale=True) for g in read.gpus)),
+    ):
+        v.frame = unread
+        assert "?/144 links up" in texts(header.header(v, 120))[1]
+        v.frame = read
+        assert "144/144 links up" in texts(header.header(v, 120))[1]
+
+
 @pytest.mark.parametrize("width", [80, 120, 200, 274])
 def test_the_ceiling_is_marked_at_every_width(view, width):
     for row in texts(header.header(view(), width))[2:4]:
