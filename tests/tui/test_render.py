@@ -261,6 +261,14 @@ def test_the_reason_stands_on_the_last_line(view):
     ]
 
 
+@pytest.mark.parametrize("width", [40, 60, 79, 80])
+def test_quit_is_never_cut(view, width):
+    tab_keys = [FunctionKey(name, "Label", "swap") for name in ("Enter", "F3", "F4", "F6", "a")]
+    bar, clicks = bars.function_bar(view("dgx-h100"), width, tab_keys, "")
+    assert "F10Quit" in text_of(bar)
+    assert all(end <= width + 2 for _, end, _ in clicks)
+
+
 def test_error_kinds_that_counted_are_the_last_to_go(view):
     v = view("hgx-b200")
     plain = links.rows(v, 60, 20, 0)[0]

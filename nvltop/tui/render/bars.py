@@ -117,8 +117,9 @@ def function_bar(
     last.append(keys.QUIT.on_bar())
     status = fit_text(status, width // 2, view.glyphs)
     status_width = len(status) + 2 if status else 0
-    must = status_width if not view.replay else 1
-    while len(shown) > 1 and must and sum(map(_key_width, [*shown, *last])) + status_width > width:
+    # Without a status, the spaces after the last label may be cut off.
+    needed = status_width or len(last[-1].label) - LABEL_WIDTH
+    while len(shown) > 1 and sum(map(_key_width, [*shown, *last])) + needed > width:
         shown.pop()
     spans: list[TextRun] = []
     clicks = []
