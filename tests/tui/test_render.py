@@ -261,6 +261,13 @@ def test_the_reason_stands_on_the_last_line(view):
     ]
 
 
+def test_the_window_of_the_rates_is_shown_while_the_driver_is_slow(view):
+    v = view("dgx-h100")
+    v.frame = replace(v.frame, tick=replace(v.frame.tick, interval_s=0.1))
+    names = ["Main", "Links", "Errors", "Health", "Events!", "Processes", "History"]
+    assert re.search(r"History +mean [\d.]+ s - [\d.]+ s \+ *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+
+
 @pytest.mark.parametrize("width", [40, 60, 79, 80])
 def test_quit_is_never_cut(view, width):
     tab_keys = [FunctionKey(name, "Label", "swap") for name in ("Enter", "F3", "F4", "F6", "a")]

@@ -67,7 +67,7 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs
-    if windows[1] and not slowed:
+    if windows[1]:
         # A rate without its window says less than the screen without a clock.
         runs = [(f"{windows[1].replace(' of ', ' ')} ", "dim"), *always]
         if sum(len(text) for text, _ in runs) <= width:
