@@ -1,7 +1,7 @@
 """The items that flow from the worker to the monitor, and the frame that the monitor returns.
 
-They are frozen dataclasses without behaviour beyond their invariants. This package imports no other
-module of nvltop.
+They are frozen dataclasses without behaviour beyond their invariants. Of the other modules of nvltop this
+package imports only `frozen`.
 """
 
 import importlib
