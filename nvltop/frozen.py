@@ -44,15 +44,23 @@ def mutable(cls: type[T]) -> type[T]:
 def _with_methods(cls: type[T], **methods: object) -> type[T]:
     own = vars(cls)
     made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
-    for name, method in {"__init__": _init, "__repr__": _repr, "__eq__": _eq, **methods}.items():
+    for name, method in {"__init__": _init_of(made), "__repr__": _repr, "__eq__": _eq, **methods}.items():
         if name not in own:
             setattr(made, name, method)
     return made
 
 
-def _init(self: Any, *values: Any, **named: Any) -> None:
-    _compile_init(_owner(self, "__init__", _init))
-    self.__init__(*values, **named)
+def _init_of(cls: Any) -> Callable[..., None]:
+    """Return an `__init__` that compiles the one of the class and calls it, on objects of subclasses as well.
+
+    Several threads may do so at once.
+    """
+
+    def init(self: Any, *values: Any, **named: Any) -> None:
+        _compile_init(cls)
+        cls.__init__(self, *values, **named)
+
+    return init
 
 
 def _repr(self: Any) -> str:
@@ -61,22 +69,27 @@ def _repr(self: Any) -> str:
 
 
 def _eq(self: Any, other: object) -> bool:
-    _compile_comparison(_owner(self, "__eq__", _eq))
+    for cls in _owners(self, "__eq__", _eq):
+        _compile_comparison(cls)
     return self.__eq__(other)  # type: ignore[no-any-return]
 
 
 def _hash(self: Any) -> int:
-    _compile_comparison(_owner(self, "__hash__", _hash))
+    for cls in _owners(self, "__hash__", _hash):
+        _compile_comparison(cls)
     return self.__hash__()  # type: ignore[no-any-return]
 
 
-def _owner(value: Any, name: str, method: object) -> type:
-    """Return the class that has a method which is not compiled yet: the object's, or one of its bases."""
-    return next(cls for cls in type(value).__mro__ if vars(cls).get(name) is method)
+def _owners(value: Any, name: str, method: object) -> list[type]:
+    """Return the classes of an object that have a method which is not compiled yet.
+
+    There is none if another thread has compiled the method since it was called.
+    """
+    return [cls for cls in type(value).__mro__ if vars(cls).get(name) is method]
 
 
 def _compile_init(cls: Any) -> None:
-    """Replace `_init` of a class by the method of a dataclass with the same fields."""
+    """Give a class the `__init__` of a dataclass with the same fields."""
     scope: dict[str, object] = {"MISSING": MISSING}
     parameters, lines = ["self"], ["pass"]
     for f in fields(cls):

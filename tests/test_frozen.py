@@ -156,8 +156,27 @@ def test_a_subclass_has_the_fields_of_its_base():
 
 
 def test_a_class_that_calls_the_constructor_of_its_base_keeps_its_own():
-    class Scaled(One):
+    @frozen
+    class Base:
+        value: float
+
+    class Scaled(Base):
         def __init__(self, value: float) -> None:
             super().__init__(2 * value)
 
-    assert [Scaled(1.0).value, Scaled(2.0).value, One(3.0).value] == [2.0, 4.0, 3.0]
+    assert [Scaled(1.0).value, Scaled(2.0).value, Base(3.0).value] == [2.0, 4.0, 3.0]
+
+
+def test_a_method_may_be_compiled_by_another_thread_while_it_is_called():
+    @frozen
+    class Point:
+        x: float
+
+    init, equal, hashed = (vars(Point)[name] for name in ("__init__", "__eq__", "__hash__"))
+    point = Point(1.0)
+    assert point == Point(1.0)
+    # As if these calls had begun before.
+    init(point, 2.0)
+    assert point.x == 2.0
+    assert equal(point, Point(2.0))
+    assert hashed(point) == hash(point)
