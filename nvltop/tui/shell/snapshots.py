@@ -25,6 +25,7 @@ hour takes about four to make."""
 PROGRESS_AFTER_S: Final = 1.0
 """Time after which a snapshot that is still being written is reported, seconds."""
 ALREADY_WRITING: Final = "the previous snapshot or picture is still being written"
+FILES_REPLACED: Final = "nothing is written: the files of nvltop were replaced while it ran; start it again"
 F8_PRESSED: Final = "F8 pressed"
 CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"
 
@@ -65,11 +66,19 @@ class SnapshotTaker:
     ) -> str | None:
         """Start to write a snapshot into the current folder, and return its report.
 
-        Return None while another snapshot is being written.
+        Return None while another snapshot is being written, or if none can be made.
         """
         if self._busy:
             self._notify(ALREADY_WRITING, True)
             return None
+        try:
+            return self._take(main, view, frame, history, cause)
+        except ImportError:
+            # A package that is upgraded must not end a screen that is open for days, least of all now.
+            self._notify(FILES_REPLACED, True)
+            return None
+
+    def _take(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str) -> str:
         # Imported with the first snapshot: most runs take none.
         from nvltop.snapshot.bundle import snapshot_files
         from nvltop.tui.shell.redacted_screen import picture
@@ -85,6 +94,12 @@ class SnapshotTaker:
         if self._busy:
             self._notify(ALREADY_WRITING, True)
             return
+        try:
+            self._take_picture(main, view)
+        except ImportError:
+            self._notify(FILES_REPLACED, True)
+
+    def _take_picture(self, main: MainScreen, view: ViewState) -> None:
         from nvltop.snapshot.picture import picture_names, write_picture
         from nvltop.tui.shell.redacted_screen import picture
 
