@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.model import Finding, Missing, Pending, Severity, finding_key
+from nvltop.tui.dialogs import link_rows
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
@@ -177,3 +179,14 @@ def test_what_is_left_out_of_the_sentence_is_counted(lengths, width, lines):
     shown = sum(role == "error" for line in found for _, role in line)
     left = sum(int(text.split()[1]) for line in found for text, role in line if "more" in text)
     assert shown + left == len(lengths) or (shown < len(lengths) and not left)
+
+
+def test_the_page_of_a_link_states_directions_and_window_of_its_rates(view):
+    v = view("dgx-h100", seconds=3.0)
+    page = [text_of(row) for row in link_rows.rows(v, v.gpus[0].gpu.uuid, 0, 80, 20, 0)]
+    assert any(
+        re.match(r"TX, above RX: [\d.]+ .B/s, .+ % of speed · mean of the last [\d.]+ s *$", row)
+        for row in page
+    )
+    assert any(re.match(r"RX: [\d.]+ .B/s, .+ % of speed · last \d+ s, full height", row) for row in page)
+    assert not any("…" in row for row in page)

@@ -96,7 +96,7 @@ def _total_text(value: object) -> str:
 
 
 def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -> list[Row]:
-    """Return TX up and RX down from one axis, `height` lines each, below and above their captions."""
+    """Return TX above and RX below one axis, `height` lines each, between their captions."""
     key, full = (g.gpu.uuid, link.index), practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
     cells = min(width, int(MAX_CHART_S / view.spark_shape(1, full).seconds()))
     lines = view.mirrored(((*key, "tx"),), ((*key, "rx"),), cells, full, height)
@@ -105,9 +105,16 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
     tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))
-    texts = [f"TX up: {tx}{SEPARATOR}{window}", f"RX down: {rx}"]
+    texts = [f"TX, above RX: {tx}{_span(g, link)}", f"RX: {rx}{SEPARATOR}{window}"]
     above, below = (fit([(fit_text(text, width, view.glyphs), "caption")], width) for text in texts)
     return [above, *(fill(line, cells, width) for line in lines), below]
+
+
+def _span(g: GpuFrame, link: Link) -> str:
+    """Return the time over which the captions state the rates, which differs from that of the tab row."""
+    if g.span_s is None or link.state is LinkState.DOWN or isinstance(link.tx_bytes_per_s, Missing):
+        return ""
+    return f"{SEPARATOR}mean of the last {g.span_s[1] - g.span_s[0]:.2g} s"
 
 
 def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:

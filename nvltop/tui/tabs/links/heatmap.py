@@ -266,7 +266,7 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
 
 
 def _sparklines(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[Row]:
-    """Return the newest traffic of a GPU: TX up and RX down from the line between them."""
+    """Return the newest traffic of a GPU: TX above and RX below the line between them."""
     uuid, full = g.gpu.uuid, practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling)
     return view.mirrored(((uuid, None, "tx"),), ((uuid, None, "rx"),), at.spark, full, at.height)
 
