@@ -31,7 +31,10 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         """Return the short and the first long name, and the value once; the manual page has every name."""
         long = [name for name in action.option_strings if name.startswith("--")]
         names = [name for name in action.option_strings if name not in long[1:]]
-        value = "" if action.nargs == 0 else f" {self._format_args(action, action.dest.upper())}"
+        if action.nargs == argparse.REMAINDER:
+            value = f" {action.metavar}"  # argparse would show `...`
+        else:
+            value = "" if action.nargs == 0 else f" {self._format_args(action, action.dest.upper())}"
         return ", ".join(names) + value
 
 

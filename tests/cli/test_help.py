@@ -55,6 +55,10 @@ def test_the_help_is_short(monkeypatch):
         assert not all(line.startswith("   ") for line in below), "two lines at most"
 
 
+def test_the_help_shows_where_the_command_of_a_run_begins():
+    assert "\n  --run -- COMMAND " in parser().format_help()
+
+
 def test_the_documents_name_every_flag():
     text = (Path(__file__).parents[2] / "nvltop" / "docs" / "scripts.md").read_text()
     for flag in flags(parser()):
