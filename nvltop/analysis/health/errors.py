@@ -14,7 +14,7 @@ from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, SATURAT
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.error_rates import FastLink
 from nvltop.analysis.health.gpu_names import gpu_name
-from nvltop.analysis.health.outliers import Outlier
+from nvltop.analysis.health.outliers import Outlier, watched_note
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
 from nvltop.analysis.uptime import DAY_S
@@ -282,9 +282,7 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
     period = (
         f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
     )
-    error = counters(g.links)[link][kind]
-    rising = known(error.since_start) and error.since_start > 0
-    watched = f", {error.since_start} of them while nvltop watched" if rising else ""
+    watched = watched_note(counters(g.links)[link][kind])
     return Claim(
         rule="link-outlier",
         gpu=g.gpu.uuid,
@@ -309,8 +307,8 @@ def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
         link=found.link,
         headline=f"{name}: {small_number(found.per_day)} {error_kind(found.kind).headline}/day",
         summary=f"{name} stands out: {found.total} {error_kind(found.kind).plural} in"
-        f" {duration(found.over_s)}, {small_number(found.per_day)} a day, the other links {others}"
-        " on average",
+        f" {duration(found.over_s)}{watched_note(counters(g.links)[found.link][found.kind])},"
+        f" {small_number(found.per_day)} a day, the other links {others} on average",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(

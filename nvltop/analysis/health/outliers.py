@@ -109,3 +109,12 @@ def settled_count(error: ErrorCount) -> int | None:
         return None
     rose = error.since_start if error.minutes and known(error.since_start) else 0
     return error.total - rose
+
+
+def watched_note(error: ErrorCount) -> str:
+    """Return how many errors nvltop saw, if any, and whether the settled count includes them."""
+    if not known(error.since_start) or not error.since_start:
+        return ""
+    if error.minutes:
+        return f", without the {error.since_start} that nvltop saw"
+    return f", {error.since_start} of them while nvltop watched"

@@ -40,6 +40,14 @@ def test_few_errors_of_one_link_stand_out_if_their_time_is_known(watched):
     assert finding.evidence["others_per_day"] == 0
 
 
+def test_errors_that_nvltop_saw_are_named_but_not_counted(watched):
+    w = watched("rubin", prepare=node(lambda gpu, link: 24 * ((gpu, link) == (2, 1))))
+    assert found(w)
+    node(lambda gpu, link: 29 * ((gpu, link) == (2, 1)))(w.lib)
+    (finding,) = found(w)
+    assert "24 receive errors in 12 days, without the 5 that nvltop saw, 2 a day" in finding.summary
+
+
 def test_a_gpu_that_was_reset_yesterday_is_compared_by_its_rate(watched):
     counts = {(g, k): 40 for g in range(8) for k in range(36)} | {(3, k): 3 for k in range(36)}
     w = watched("rubin", prepare=node(lambda g, k: 39 if (g, k) == (3, 5) else counts[g, k], 12, {3: 1.0}))
