@@ -169,7 +169,7 @@ def _step_evidence(step: StepPeriod) -> dict[str, object]:
     return {
         "step_s": round(step.period_s, 3),
         "silent_s": round(step.silent_s, 1),
-        "told_after_s": round(step.stopped_after_s, 1),
+        "reported_after_s": round(step.stopped_after_s, 1),
     }
 
 
