@@ -16,7 +16,7 @@ TRAFFIC_SHARE: Final = 0.1
 """Share of the earlier median by which the traffic of a GPU must differ to matter."""
 MIN_RATE: Final = 1e9
 """Bytes/s below which both rates count as no traffic: idle GPUs exchange some."""
-MEDIAN: Final = "median of the recorded minutes"
+MEDIAN: Final = "median of what was recorded"
 BUSY_PERCENT: Final = 10.0
 """GPU utilization from which a low PCIe generation is not power saving."""
 

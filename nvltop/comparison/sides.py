@@ -32,7 +32,7 @@ class Side:
     redacted: bool = False
     """Whether names and UUIDs in the report are placeholders."""
     rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Readings over the recorded minutes, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
+    """Readings of what was recorded, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
 
     rose_s: Mapping[tuple[int, int, str], float] = field(default_factory=dict)
     """Unix time at which an error counter rose first, by GPU, link and kind; only of a recording."""
