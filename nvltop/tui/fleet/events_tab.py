@@ -76,8 +76,8 @@ class WorstLinksTab(ListTab[WorstLink]):
             return "dcgm-exporter does not report links"
         unknown = sum(bool(node.errors.unknown) for node in fleet.nodes)
         window = duration(fleet.errors_window_s)
-        more = f"; counters unknown on {unknown} of the nodes" if unknown else ""
-        return f"no link with errors in the last {window} or a finding{more}"
+        more = f"; unknown on {unknown} of {len(fleet.nodes)} nodes" if unknown else ""
+        return f"no link with errors in the last {window} or with a finding{more}"
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of the tab."""
@@ -136,7 +136,7 @@ class EventsTab(ListTab[phrases.EventLine]):
 
     def tail_title(self) -> str:
         """Return what the words are about."""
-        return "FINDING OR XID (~ time of a scrape)"
+        return "FINDING OR XID"
 
     def empty(self) -> str:
         """Return why there are no events."""
