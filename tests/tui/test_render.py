@@ -268,6 +268,15 @@ def test_the_window_of_the_rates_is_shown_while_the_driver_is_slow(view):
     assert re.search(r"History +mean [\d.]+ s - [\d.]+ s \+ *$", text_of(bars.tabs(v, 80, names, 0)[0]))
 
 
+def test_the_window_of_the_rates_is_shown_while_recording(view):
+    v = view("dgx-h100")
+    v.recording = True
+    names = ["Main", "Links", "Errors", "Health", "Events!", "Processes", "History"]
+    assert re.search(r"History +mean [\d.]+ s +REC *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+    v.recording, v.paused = False, True
+    assert re.search(r"History +PAUSED +\d\d:\d\d:\d\d *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+
+
 @pytest.mark.parametrize("width", [40, 60, 79, 80])
 def test_quit_is_never_cut(view, width):
     tab_keys = [FunctionKey(name, "Label", "swap") for name in ("Enter", "F3", "F4", "F6", "a")]

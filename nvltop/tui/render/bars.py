@@ -67,12 +67,14 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs
-    if windows[1]:
-        # A rate without its window says less than the screen without a clock.
-        runs = [(f"{windows[1].replace(' of ', ' ')} ", "dim"), *always]
-        if sum(len(text) for text, _ in runs) <= width:
-            return runs
     short = _state(view, COMPARED_SHORT)
+    if windows[1] and not view.paused:
+        # A rate without its window says less than the screen without a clock; a paused screen needs its time.
+        window = windows[1].replace(" of ", " ")
+        for rest in (always, short):
+            runs = [(f"{window} ", "dim"), *rest]
+            if sum(len(text) for text, _ in runs) <= width:
+                return runs
     choices = [*always, *slow, *end], [*short, *interval, *end], [*short, *end]
     fitting = (runs for runs in choices if sum(len(text) for text, _ in runs) <= width)
     # Without room for the tabs, there is room for the interval again.
