@@ -21,6 +21,9 @@ FULL_READINGS: Final = 2.0
 """Length of bursts from which one of their readings is full in every phase, in readings."""
 MIN_CONTRAST: Final = 0.72
 """Share of the contrast that such bursts keep in every phase: 0.75, less the error of the contrasts."""
+MIN_EXCESS: Final = 0.2
+"""Share of the difference of contrast and mean that they keep: 0.25 for a step of three readings, less the
+error; traffic without pauses has no difference."""
 MIN_SECONDS: Final = 30.0
 """Length of a window below which its measurement is not kept, seconds: few readings are alike by chance."""
 MAX_KEPT_S: Final = 600.0
@@ -71,7 +74,10 @@ def _may_be_same(now: LinkUsage, before: LinkUsage) -> bool:
     """Return whether two measurements may be of the same traffic, in another phase."""
     if before.seconds < MIN_SECONDS or abs(now.mean - before.mean) > MAX_MEAN_CHANGE * before.mean:
         return False
-    return before.burst_readings < FULL_READINGS or now.contrast >= MIN_CONTRAST * before.contrast
+    return before.burst_readings < FULL_READINGS or (
+        now.contrast >= MIN_CONTRAST * before.contrast
+        and now.contrast - now.mean >= MIN_EXCESS * (before.contrast - before.mean)
+    )
 
 
 def _as_clear(now: LinkUsage, before: LinkUsage) -> bool:

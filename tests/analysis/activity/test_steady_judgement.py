@@ -104,6 +104,13 @@ def test_bursts_that_fill_a_reading_in_every_phase_cannot_lose_their_contrast():
     assert not kept.outdated
 
 
+def test_bursts_with_short_pauses_cannot_become_traffic_without_pauses():
+    kept, before = ClearestUsage(), replace(USAGE, mean=0.77, near=0.8, contrast=0.93, burst_readings=2.6)
+    kept.update({"a": before}, 0.0)
+    steady = replace(before, near=0.0, most=0.0, level=0.77, contrast=0.77, burst_readings=60.0)
+    assert kept.update({"a": steady}, 1.0) == {"a": steady}
+
+
 def test_a_job_that_spreads_the_same_traffic_is_judged_again_within_the_window():
     """No measurement of the exposed bursts at the limit is left, neither of the links nor of the overlap."""
     flow, compute = bursts(1.0, 0.6, 0.96, 80.0, end=79.9), computing(1.0, 0.6, 0.03, 0.7, 79.0)
