@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from textual import events
@@ -14,6 +14,7 @@ from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.frozen import frozen
 from nvltop.model import Inventory
 from nvltop.tui.shell import terminal, textual_private
+from nvltop.tui.shell.first_picture import FirstPicture
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.textual_private import PrivateApp
@@ -50,6 +51,7 @@ class TerminalApp(PrivateApp[None]):
         self.exit_status = ExitStatus()
         self.crashed: Exception | None = None
         self.guard = TerminalGuard()
+        self._first_picture = FirstPicture(lambda: TtyDriver.bytes_written)
         self._event_loop: asyncio.AbstractEventLoop | None = None
 
     def on_load(self) -> None:
@@ -67,6 +69,13 @@ class TerminalApp(PrivateApp[None]):
             if isinstance(screen, TabbedScreen) and await screen.take_key(event):
                 return
         await super().on_event(event)
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[Callable[[str], str]]:
+        """Surround the sending of a picture; rows of the first one are not sent twice."""
+        self._first_picture.begin()
+        yield self._first_picture.new
+        self._first_picture.end()
 
     def run_on_terminal(self, mouse: bool) -> None:
         """Run until the end, and restore the terminal."""

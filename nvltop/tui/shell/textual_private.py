@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from rich.console import Console, RenderableType
 from textual import events
 from textual.app import App
 from textual.command import CommandPalette
@@ -34,12 +36,13 @@ def _class(module: str, name: str) -> Any:
 
 
 if TYPE_CHECKING:
-    from textual._compositor import Compositor
+    from textual._compositor import Compositor, CompositorUpdate
     from textual._xterm_parser import XTermParser
     from textual.drivers._writer_thread import WriterThread
     from textual.drivers.linux_driver import LinuxDriver
 else:
     Compositor = _class("textual._compositor", "Compositor")
+    CompositorUpdate = _class("textual._compositor", "CompositorUpdate")
     WriterThread = _class("textual.drivers._writer_thread", "WriterThread")
     XTermParser = _class("textual._xterm_parser", "XTermParser")
     LinuxDriver = _class("textual.drivers.linux_driver", "LinuxDriver")
@@ -57,9 +60,10 @@ PRIVATE_NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     ),
     (WriterThread, ("_queue",)),
     (CommandPalette, ("_action_command_list", "_select_or_command", "_action_escape")),
-    (App, ("_handle_exception", "_driver", "_sync_available", "_exit")),
+    (App, ("_handle_exception", "_driver", "_display", "_sync_available", "_exit")),
     (Screen, ("_layout_required", "_compositor")),
     (Compositor, ("visible_widgets",)),
+    (CompositorUpdate, ("render_segments",)),
 )  # fmt: skip
 """The private names, and names of private classes, that are overridden or used here."""
 DIRECT_VARIABLE: Final = "NVLTOP_DIRECT"
@@ -98,6 +102,16 @@ def why_not_used(environ: Mapping[str, str]) -> str:
 # ---- application and screen
 
 
+class _PartialUpdate(CompositorUpdate):
+    """A part of a picture."""
+
+    def __init__(self, update: CompositorUpdate, part: Callable[[str], str]) -> None:
+        self._update, self._part = update, part
+
+    def render_segments(self, console: Console) -> str:
+        return self._part(self._update.render_segments(console))
+
+
 class PrivateApp(App[Returned]):
     """An application that may handle its failures itself."""
 
@@ -110,6 +124,18 @@ class PrivateApp(App[Returned]):
     def is_exiting(self) -> bool:
         """Whether the application is about to end."""
         return bool(getattr(self, "_exit", False))
+
+    @contextmanager
+    def sending(self) -> Iterator[Callable[[str], str]]:
+        """Surround the sending of a picture; yield a function that returns the part of it that is sent."""
+        yield str
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if not isinstance(renderable, CompositorUpdate):
+            super()._display(screen, renderable)
+            return
+        with self.sending() as part:
+            super()._display(screen, _PartialUpdate(renderable, part))
 
     def handle_failure(self, error: Exception) -> bool:
         """Handle an exception of a message handler; return False to let Textual end with a traceback."""
