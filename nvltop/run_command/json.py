@@ -23,7 +23,7 @@ def to_json(s: RunSummary) -> str:
             "problem": s.problem or None,
             "too_short": s.too_short,
             "attributed": s.attributed,
-            "gpus": [_gpu(g, s.duration_s) for g in s.gpus if g.own],
+            "gpus": [_gpu(g) for g in s.gpus if g.own],
             "errors": [{"gpu": e.gpu, "link": e.link, "kind": e.kind, "increase": e.count} for e in s.errors],
             "resets": [{"gpu": gpu, "link": link} for gpu, link in s.resets],
             "errors_late_s": round(s.errors_late_s, 3),
@@ -44,15 +44,16 @@ def to_json(s: RunSummary) -> str:
     )
 
 
-def _gpu(g: GpuSummary, seconds: float) -> dict[str, Any]:
+def _gpu(g: GpuSummary) -> dict[str, Any]:
     values: dict[str, Maybe[Any]] = {
         "index": g.index,
         "uuid": g.uuid,
         "name": g.name,
         "tx_bytes": g.tx_bytes,
         "rx_bytes": g.rx_bytes,
-        "mean_tx_bytes_per_s": g.tx_bytes if isinstance(g.tx_bytes, Missing) else g.tx_bytes / seconds,
-        "mean_rx_bytes_per_s": g.rx_bytes if isinstance(g.rx_bytes, Missing) else g.rx_bytes / seconds,
+        "mean_tx_bytes_per_s": g.means[0],
+        "mean_rx_bytes_per_s": g.means[1],
+        "mean_over_s": g.mean_over_s,
         "nccl_max_bytes_per_s": g.nccl_max_bytes_per_s,
         "at_limit_s": g.at_limit_s,
     }

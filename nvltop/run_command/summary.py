@@ -20,6 +20,13 @@ WAS_RESET: Final = Missing("the counter was reset while the command ran")
 Counters = Mapping[str, "Maybe[int]"]
 
 
+def ratio(part: Maybe[float], whole: Maybe[float]) -> Maybe[float]:
+    """Return `part / whole`, or why one of them is missing."""
+    if isinstance(part, Missing):
+        return part
+    return part / whole if known(whole) else whole
+
+
 @frozen
 class GpuSummary:
     """One GPU while the command ran."""
@@ -35,6 +42,14 @@ class GpuSummary:
     """Rate that NCCL reaches in one direction."""
     at_limit_s: Maybe[float]
     """Seconds with the most used links at the limit."""
+    mean_over_s: Maybe[float]
+    """Seconds over which means are taken: those of the command if the traffic is its own, else those between
+    the readings before and after it."""
+
+    @property
+    def means(self) -> tuple[Maybe[float], Maybe[float]]:
+        """Mean TX and RX, bytes per second."""
+        return ratio(self.tx_bytes, self.mean_over_s), ratio(self.rx_bytes, self.mean_over_s)
 
 
 @frozen
@@ -121,7 +136,7 @@ class RunObserver:
         if first is None or last is None or not last.gpus:
             return RunSummary(command, exit_code, duration_s, problem or "no GPU was read")
         before = {g.gpu.uuid: g for g in first.gpus}
-        gpus = tuple(self._gpu(before.get(g.gpu.uuid), g, first, last) for g in last.gpus)
+        gpus = tuple(self._gpu(before.get(g.gpu.uuid), g, first, last, duration_s) for g in last.gpus)
         errors, resets = _errors(before, last)
         read_s = [last.tick.mono_s - g.age_s["errors"] for g in last.gpus if "errors" in g.age_s]
         others = tuple(
@@ -144,13 +159,20 @@ class RunObserver:
             others,
         )
 
-    def _gpu(self, before: GpuFrame | None, g: GpuFrame, first: Frame, last: Frame) -> GpuSummary:
+    def _gpu(
+        self, before: GpuFrame | None, g: GpuFrame, first: Frame, last: Frame, duration_s: float
+    ) -> GpuSummary:
         tx, rx = (_moved(before, g, way) for way in ("tx", "rx"))
         ceiling, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s
         practical = ceiling * speed if known(ceiling) and known(speed) else Missing("no NVLink speed")
         at_limit = dict(last.at_limit_s).get(g.gpu.uuid, 0.0) - dict(first.at_limit_s).get(g.gpu.uuid, 0.0)
         own = not self.own_gpus or g.gpu.uuid in self.own_gpus
-        return GpuSummary(g.gpu.index, g.gpu.uuid, g.gpu.name, own, tx, rx, practical, at_limit)
+        over_s: Maybe[float] = duration_s
+        if not self.own_gpus:
+            over_s = _between_s(before, g, last.tick.mono_s - first.tick.mono_s)
+        if known(over_s):
+            at_limit = min(at_limit, over_s)  # it is counted some seconds late
+        return GpuSummary(g.gpu.index, g.gpu.uuid, g.gpu.name, own, tx, rx, practical, at_limit, over_s)
 
     @staticmethod
     def _busy(uuids: tuple[str, ...], gpus: tuple[GpuSummary, ...], duration_s: float) -> bool:
@@ -165,6 +187,15 @@ def is_in_tree(process: Process, pid: int) -> bool:
 
 def _key(finding: Finding) -> tuple[object, ...]:
     return finding.rule, finding.gpu, finding.link, finding.nic
+
+
+def _between_s(before: GpuFrame | None, after: GpuFrame, passed_s: float) -> Maybe[float]:
+    """Return the time between the link counters of two frames that are `passed_s` apart, seconds."""
+    ages = before.age_s if before else {}
+    if "links" not in ages or "links" not in after.age_s:
+        return NOT_READ_BEFORE
+    between_s = passed_s + ages["links"] - after.age_s["links"]
+    return between_s if between_s > 0 else NOT_READ_BEFORE
 
 
 def _moved(before: GpuFrame | None, after: GpuFrame, way: str) -> Maybe[int]:

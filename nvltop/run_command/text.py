@@ -8,7 +8,7 @@ from nvltop.formatting import percent
 from nvltop.model import Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.tables import table
-from nvltop.run_command.summary import GpuSummary, RunSummary
+from nvltop.run_command.summary import GpuSummary, RunSummary, ratio
 from nvltop.text import clean
 
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -29,9 +29,13 @@ def to_text(s: RunSummary) -> str:
     own = [g for g in s.gpus if g.own]
     lines += [""]
     if not s.attributed:
-        lines += ["   No process of the command was seen on a GPU; these are all GPUs of the node.", ""]
+        lines += ["   No process of the command was seen on a GPU; these are all GPUs of the node."]
+        seconds = [g.mean_over_s for g in s.gpus if known(g.mean_over_s)]
+        if seconds:
+            lines += [f"   Means are over the {max(seconds):.2f} s between the readings before and after it."]
+        lines += [""]
     rows = [["GPU", "NVLink TX", "NVLink RX", "mean TX", "mean RX", "of NCCL max", "at the limit"]]
-    rows += [_row(g, s.duration_s) for g in own]
+    rows += [_row(g) for g in own]
     lines += [f"   {line}" for line in table(rows).splitlines()]
     lines += ["", *(f"   {line}" for line in [*_steps(s), *_errors(s), *_findings(s), *_others(s)]), ""]
     return "\n".join(lines)
@@ -47,13 +51,13 @@ def amount(value: Maybe[float]) -> str:
     return f"{value:.0f} B"
 
 
-def _row(g: GpuSummary, seconds: float) -> list[str]:
-    means = [Missing(v.reason) if isinstance(v, Missing) else v / seconds for v in (g.tx_bytes, g.rx_bytes)]
+def _row(g: GpuSummary) -> list[str]:
+    means = g.means
     known_means = [m for m in means if known(m)]
     share: Maybe[float] = Missing("unknown")
     if known_means and known(g.nccl_max_bytes_per_s) and g.nccl_max_bytes_per_s:
         share = max(known_means) / g.nccl_max_bytes_per_s
-    at_limit = g.at_limit_s if isinstance(g.at_limit_s, Missing) else g.at_limit_s / seconds
+    at_limit = ratio(g.at_limit_s, g.mean_over_s)
     rates = [f"{amount(m)}/s" if known(m) else "?" for m in means]
     return [
         str(g.index),

@@ -48,6 +48,25 @@ def test_bytes_are_the_difference_of_the_counters(bench):
     assert "No process of the command" in to_text(found)
 
 
+def test_means_of_other_traffic_are_over_the_time_between_readings(bench):
+    """Links that are busy before and after a command of 1 s are read 2 s apart."""
+    b = bench("hgx-a100-4")
+    observer = RunObserver(1)
+    observer.begin(b.run(5))
+    observer.add(b.run(2))
+    found = observer.summary(COMMAND, 0, 1.0, "", b.clock.now)
+    for g in found.gpus:
+        assert known(g.mean_over_s)
+        assert known(g.tx_bytes)
+        assert known(g.rx_bytes)
+        assert known(g.at_limit_s)
+        assert g.mean_over_s == pytest.approx(2.0, abs=0.1)
+        assert g.means == (g.tx_bytes / g.mean_over_s, g.rx_bytes / g.mean_over_s)
+        assert g.at_limit_s <= g.mean_over_s
+    assert "Means are over the 2.00 s between the readings before and after it." in to_text(found)
+    assert json.loads(to_json(found))["gpus"][0]["mean_over_s"] == found.gpus[0].mean_over_s
+
+
 def test_only_the_gpus_of_the_command_are_counted_and_others_are_named(bench):
     frame = bench("hgx-a100-4").run(3)
     process = Process(77, (GpuUse(frame.gpus[0].gpu.uuid, "compute"),), ancestors=(Ancestor(70, "python3"),))
