@@ -163,14 +163,14 @@ def pack(
 class Terminal(HeadlessDriver):
     """A terminal that counts what it is sent."""
 
-    written = 0
+    bytes_written = 0
 
     @property
     def is_headless(self) -> bool:
         return False
 
     def write(self, data: str) -> None:
-        Terminal.written += len(data.encode())
+        Terminal.bytes_written += len(data.encode())
 
 
 class Arrived:
@@ -264,10 +264,10 @@ def draw(
                 await asyncio.sleep(0)
                 if not warm and at_s >= DRAWN_S:
                     await pilot.pause()
-                    Terminal.written, warm = 0, True
+                    Terminal.bytes_written, warm = 0, True
                     warmed_up()
             await pilot.pause()
-            counts[f"bytes to the terminal, {tab}"] = Terminal.written / seconds
+            counts[f"bytes to the terminal, {tab}"] = Terminal.bytes_written / seconds
             app._frames.stop()
 
     try:
