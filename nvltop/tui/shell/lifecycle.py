@@ -72,10 +72,12 @@ class TerminalApp(PrivateApp[None]):
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[Callable[[str], str]]:
-        """Surround the sending of a picture; rows of the first one are not sent twice."""
+        """Call the yielded function with a picture to get what to send: rows of the first one only once."""
         self._first_picture.begin()
-        yield self._first_picture.new
-        self._first_picture.end()
+        try:
+            yield self._first_picture.new
+        finally:
+            self._first_picture.end()
 
     def run_on_terminal(self, mouse: bool) -> None:
         """Run until the end, and restore the terminal."""

@@ -103,7 +103,7 @@ def why_not_used(environ: Mapping[str, str]) -> str:
 
 
 class _PartialUpdate(CompositorUpdate):
-    """A part of a picture."""
+    """A picture of Textual's compositor, without what `part` leaves out."""
 
     def __init__(self, update: CompositorUpdate, part: Callable[[str], str]) -> None:
         self._update, self._part = update, part
@@ -127,7 +127,7 @@ class PrivateApp(App[Returned]):
 
     @contextmanager
     def sending(self) -> Iterator[Callable[[str], str]]:
-        """Surround the sending of a picture; yield a function that returns the part of it that is sent."""
+        """Yield a function that takes the text of a picture and returns the part that is to be sent."""
         yield str
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
