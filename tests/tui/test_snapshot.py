@@ -9,7 +9,6 @@ import html
 import json
 import os
 import re
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -111,17 +110,6 @@ async def test_f8_writes_what_is_seen_and_copies_the_report(app, here, key):
         assert f"snapshot in {folder.name}, redacted" in notice.message
         assert json.loads((folder / "snapshot.json").read_text())["node"]["hostname"] == "node-1"
     assert ReplaySource(folder).timeline.warning is None
-
-
-@pytest.mark.parametrize(("key", "module"), [("f8", "bundle"), ("P", "picture")])
-async def test_an_upgrade_under_a_running_screen_does_not_end_it(app, here, monkeypatch, key, module):
-    app = app("rtx3090-pair")
-    async with app.run_test(size=SIZE) as pilot:
-        monkeypatch.setitem(sys.modules, f"nvltop.snapshot.{module}", None)  # the import fails
-        await pilot.press(key)
-        [notice] = app._notifications
-        assert notice.message == snapshots.FILES_REPLACED
-        assert not list(here.iterdir())
 
 
 async def test_names_on_the_screen_are_not_in_the_picture_and_the_selection_stays(app, here):

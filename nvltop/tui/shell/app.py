@@ -18,7 +18,6 @@ from nvltop.config.settings import SPARK_CELLS_S, Settings, next_interval
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import COLLECT_S, collect, freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
-from nvltop.text import clean
 from nvltop.tui.render import themes
 from nvltop.tui.render.spark_style import SPARK_STYLES
 from nvltop.tui.render.view_state import ViewState
@@ -304,11 +303,6 @@ class Nvltop(TerminalApp):
     def action_picture(self) -> None:
         """Write a picture of the current tab into the current folder."""
         self._snapshots.take_picture(self.main, self.view)
-
-    def notify_user(self, message: str, failed: bool) -> None:
-        """Show a message, which may be empty, over the screen for some seconds."""
-        if message:
-            self.notify(clean(message), severity="error" if failed else "information", markup=False)
 
     def finish_files(self) -> tuple[str, bool]:
         """Finish the recording, and a snapshot that is still being written.

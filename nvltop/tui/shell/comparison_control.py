@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Frame, known
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.shell.lifecycle import FILES_REPLACED
 
 if TYPE_CHECKING:
     from nvltop.comparison.baseline import Baseline
@@ -59,8 +60,11 @@ class ComparisonControl:
 
     def begin(self, option: str) -> None:
         """Compare with now or with the start."""
-        from nvltop.comparison.baseline import of_frame, of_start
-
+        try:
+            from nvltop.comparison.baseline import of_frame, of_start
+        except ImportError:
+            self._notify(FILES_REPLACED, True)
+            return
         frame = self._view.frame if option == NOW else self._first
         if frame is None or not _is_complete(frame):
             self._notify(NOTHING_YET, True)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from textual import events
+from textual.actions import ActionParseResult
+from textual.dom import DOMNode
 
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.frozen import frozen
 from nvltop.model import Inventory
+from nvltop.text import clean
 from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.shell.first_picture import FirstPicture
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
+
+FILES_REPLACED: Final = "not possible: the files of nvltop were replaced while it ran; start it again"
 
 
 @frozen
@@ -69,6 +74,28 @@ class TerminalApp(PrivateApp[None]):
             if isinstance(screen, TabbedScreen) and await screen.take_key(event):
                 return
         await super().on_event(event)
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Perform an action; return whether it exists.
+
+        Tabs, pages and files are imported by the first action that needs them. A package that is upgraded
+        meanwhile must not end a screen that is open for days.
+        """
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except ImportError:
+            self.notify_user(FILES_REPLACED, True)
+            return True
+
+    def notify_user(self, message: str, failed: bool) -> None:
+        """Show a message, which may be empty, over the screen for some seconds."""
+        if message:
+            self.notify(clean(message), severity="error" if failed else "information", markup=False)
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[Callable[[str], str]]:

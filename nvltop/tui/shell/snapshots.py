@@ -13,6 +13,7 @@ from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
 from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.tui.render.view_state import ViewState
+from nvltop.tui.shell.lifecycle import FILES_REPLACED
 from nvltop.tui.shell.main_screen import MainScreen
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ hour takes about four to make."""
 PROGRESS_AFTER_S: Final = 1.0
 """Time after which a snapshot that is still being written is reported, seconds."""
 ALREADY_WRITING: Final = "the previous snapshot or picture is still being written"
-FILES_REPLACED: Final = "nothing is written: the files of nvltop were replaced while it ran; start it again"
 F8_PRESSED: Final = "F8 pressed"
 CLIPBOARD_NOTE: Final = "; report.md is also on the clipboard if the terminal allows it"
 
@@ -71,14 +71,6 @@ class SnapshotTaker:
         if self._busy:
             self._notify(ALREADY_WRITING, True)
             return None
-        try:
-            return self._take(main, view, frame, history, cause)
-        except ImportError:
-            # A package that is upgraded must not end a screen that is open for days, least of all now.
-            self._notify(FILES_REPLACED, True)
-            return None
-
-    def _take(self, main: MainScreen, view: ViewState, frame: Frame, history: RateHistory, cause: str) -> str:
         # Imported with the first snapshot: most runs take none.
         from nvltop.snapshot.bundle import snapshot_files
         from nvltop.tui.shell.redacted_screen import picture
@@ -94,12 +86,6 @@ class SnapshotTaker:
         if self._busy:
             self._notify(ALREADY_WRITING, True)
             return
-        try:
-            self._take_picture(main, view)
-        except ImportError:
-            self._notify(FILES_REPLACED, True)
-
-    def _take_picture(self, main: MainScreen, view: ViewState) -> None:
         from nvltop.snapshot.picture import picture_names, write_picture
         from nvltop.tui.shell.redacted_screen import picture
 
@@ -121,11 +107,14 @@ class SnapshotTaker:
         """Write a snapshot of a critical finding, unless a recent snapshot has it."""
         if self._busy or self._replayed or not main.is_mounted:
             return
-        from nvltop.snapshot.bundle import CriticalTrigger
+        try:
+            from nvltop.snapshot.bundle import CriticalTrigger
 
-        self._critical = self._critical or CriticalTrigger()
-        if due := self._critical.cause(frame.findings, frame.tick.mono_s):
-            self.take(main, view, frame, history, due)
+            self._critical = self._critical or CriticalTrigger()
+            if due := self._critical.cause(frame.findings, frame.tick.mono_s):
+                self.take(main, view, frame, history, due)
+        except ImportError:
+            self._notify(FILES_REPLACED, True)
 
     def wait(self) -> str:
         """Wait for the last snapshot, at most `WRITE_TIMEOUT_S`; return its message if it was not shown."""

@@ -68,7 +68,7 @@ class LinksTab(Tab):
         if g and self.view.link < len(g.links):
             self.open_page(pages.link_page(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         """Select the clicked cell; a double click opens its link."""
         x, y = event.screen_offset
         at, seen = self._map.region, self._at
@@ -81,5 +81,5 @@ class LinksTab(Tab):
         if gpu < len(self.view.gpus) and link < len(self.view.gpus[gpu].links):
             self.view.gpu, self.view.link = gpu, link
             if event.chain == 2:
-                self.action_enter()
+                await self.run_action("enter")
         self.request_draw()

@@ -293,16 +293,17 @@ class MainTab(SearchableTab):
             (p for p in self._layout.panels if p.x <= x < p.x + p.width and p.y <= y < p.y + p.height), None
         )
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         """Select what is clicked; a double click opens it."""
         x, y = event.screen_offset - self.region.offset
         panel = self._panel_at(x, y)
-        if panel:
-            self._click(panel, x - panel.x, y - panel.y, twice=event.chain == 2)
+        twice = event.chain == 2
+        if panel and self._select_at(panel, x - panel.x, y - panel.y, twice=twice) and twice:
+            await self.run_action("enter")
         self.request_draw()
 
-    def _click(self, panel: Panel, x: int, y: int, *, twice: bool) -> None:
-        """Handle a click at a position within a panel."""
+    def _select_at(self, panel: Panel, x: int, y: int, *, twice: bool) -> bool:
+        """Select what is at a position within a panel; return whether it has a page."""
         view = self.view
         if panel.name == "gpus":
             row = self._first_gpu + y - 1
@@ -314,36 +315,34 @@ class MainTab(SearchableTab):
                 # The pane that F5 shows stays while the user looks at one GPU after another.
                 view.pane = view.pane or pane
                 view.gpu = row
-        elif panel.name == "matrix":
+            return False
+        if panel.name == "matrix":
             first = matrix.VisibleColumns.of(view, panel.width).first
             cell = matrix.cell_at(view, x, y, self._first_row, first)
-            if cell and max(cell) < len(view.frame.gpus):
-                self._click_cell(*cell, twice=twice)
-        elif panel.name == "links" and view.selected:
+            return cell is not None and self._select_cell(*cell)
+        if panel.name == "links" and view.selected:
             row = self._first_link + y - 1
             if y and row < len(view.selected.links):
                 view.focus_list("links")
                 view.link = row
-                if twice:
-                    self.action_enter()
+                return True
         elif panel.name == "nics" and y:
             row = nics.first_port(view, panel.height) + y - 1
             if row < len(nics.fold(view.nics)[0]):
                 view.focus_list("nics")
                 view.nic = row
-                if twice:
-                    self._open_nic(row)
+                return True
+        return False
 
-    def _click_cell(self, row: int, column: int, *, twice: bool) -> None:
-        """Select a cell of the matrix, or open the page of its pair."""
+    def _select_cell(self, row: int, column: int) -> bool:
+        """Select a cell of the matrix; return whether it is one of a listed GPU."""
         view = self.view
-        uuid = view.frame.gpus[row].gpu.uuid
         listed = [g.gpu.uuid for g in view.gpus]
-        if twice:
-            self.open_page(pages.pair_page(view, self.output, row, column))
-        elif uuid in listed:
-            view.focus_list("matrix")
-            view.gpu, view.column = listed.index(uuid), column
+        if max(row, column) >= len(view.frame.gpus) or view.frame.gpus[row].gpu.uuid not in listed:
+            return False
+        view.focus_list("matrix")
+        view.gpu, view.column = listed.index(view.frame.gpus[row].gpu.uuid), column
+        return True
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
