@@ -11,6 +11,7 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, pcie_share
+from nvltop.formatting import age
 from nvltop.median import median
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
@@ -150,11 +151,12 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
     members = [by_uuid[uuid] for uuid in activity.gpus if uuid in by_uuid]
     if not known(step) or step.silent_s < step.stopped_after_s or not members or _left(activity, members):
         return
+    silent = age(step.silent_s)  # as in the verdict, which is on the same screen
     yield Claim(
         rule="heartbeat-stopped",
         gpu=_first(members, list(by_uuid.values())),
-        headline=f"No NVLink traffic for {step.silent_s:.0f} s (step {step.period_s:.3g} s)",
-        summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {step.silent_s:.0f} s"
+        headline=f"No NVLink traffic for {silent} (step {step.period_s:.3g} s)",
+        summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {silent}"
         f" (normal: every {step.period_s:.3g} s), {_utilization_note(members)}",
         escalations=(Escalation(Severity.NOTICE),),
         evidence=_step_evidence(step),
