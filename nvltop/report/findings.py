@@ -11,6 +11,8 @@ from nvltop.model import Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Names of evidence that differ from its keys in JSON."""
+NUMBERED = frozenset({"links", "gpus"})
+"""Keys of evidence that list numbers of links or GPUs, not how many there are."""
 EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
 """Units by the end of a key in JSON; times and rates have formats of their own."""
 
@@ -67,6 +69,8 @@ def _piece(key: str, value: object) -> str:
     unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")
     name = name[: -len(unit) - 1] if unit else name
     values = value if isinstance(value, (list, tuple)) else [value]
+    if key in NUMBERED and len(values) == 1:
+        name = name.removesuffix("s")
     text = ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values) or "none"
     return f"{name} {text}{unit and f' {unit}'}"
 

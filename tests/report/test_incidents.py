@@ -236,6 +236,10 @@ def test_evidence_has_units():
     found = {"power_w": [144.883, 70.0], "temperature_c": 88.0, "xid": 79, "gpus": [0, 1]}
     shown = evidence(Finding("xid-gpu", Severity.CRITICAL, None, None, "", found))
     assert shown == "power 145, 70 W · temperature 88 C · xid 79 · gpus 0, 1"
+    shown = evidence(
+        Finding("link-down", Severity.CRITICAL, None, None, "", {"links": [5], "links_up_before": 6})
+    )
+    assert shown == "link 5 · links up before 6"
 
 
 def test_two_limits_of_a_job_do_not_contradict_each_other():

@@ -766,7 +766,8 @@ def test_a_job_that_hangs(watched):
     assert "GPUs 0-3 has had no NVLink traffic for 3" in found.summary
     assert found.evidence["step_s"] == pytest.approx(2.0, abs=0.01)
     said = found.headline.partition(" (")[0]
-    assert frame.verdict.headline.startswith(said) and said in frame.verdict.summary
+    assert frame.verdict.headline.startswith(said)
+    assert said in frame.verdict.summary
     found, _ = w.until("stuck-collective", 45)
     assert found.evidence["different"] == 3
 
