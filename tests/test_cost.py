@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 BENCHMARK = Path(__file__).parent / "benchmark"
@@ -50,3 +51,38 @@ def test_the_accepted_counts_cover_every_kind():
             assert any(name.startswith(kind) and n > 0 for name, n in counts.items()), kind
     busy, idle = saved["counts"]["dgx-h100 training"], saved["counts"]["dgx-h100 idle"]
     assert idle["bytes to the terminal, Main"] < busy["bytes to the terminal, Main"] / 2
+
+
+def test_every_stage_of_the_reading_process_is_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    import counted
+    import stages
+    from simulated_time import Clock, on_clock
+
+    monkeypatch.setattr(counted, "READ_S", 11.0)  # in which everything but the inventory is read
+    clock = Clock()
+    with on_clock(clock):
+        measured, bursts = stages.measure_reading("dgx-h100", "training", clock, 1.0)
+    not_due = {"inventory, once a minute"}
+    assert {stage for stage, ms in measured.items() if ms <= 0} == not_due
+    assert bursts
+    monkeypatch.setattr(stages, "FILE_READS", 1)
+    assert all(ms > 0 for ms in stages.measure_files().values())
+    shown = stages.table("reading", [{"a": 1.0, "b": 2.0, stages.SIMULATION: 9.0}] * 2)
+    assert [line.split()[-2:] for line in shown[-2:]] == [["3.00", "3.00"], ["9.00", "9.00"]]
+
+
+def test_a_stage_does_not_count_what_it_calls_of_another(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    import stages
+
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    watch = stages.Stopwatch()
+    inner = watch.timed("inner", lambda: None)
+    outer = watch.timed("outer", lambda: (inner(), inner()))
+    outer()  # before it measures
+    watch.begin()
+    outer()
+    watch.end()
+    assert watch.spent_s == {"outer": 3, "inner": 2}

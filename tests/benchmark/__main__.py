@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--library", type=Path, metavar="DIR", help="also with this libnvidia-ml.so.1")
     parser.add_argument("--program", action="append", default=[], metavar="COMMAND", help="beside another")
     parser.add_argument("--scale", action="store_true", help="only: cost per link and row on larger nodes")
-    parser.add_argument("--stages", action="store_true", help="only: CPU time by stage of the main process")
+    parser.add_argument("--stages", action="store_true", help="only: CPU time of both processes by stage")
     parser.add_argument("--guard", action="store_true", help="only: fail if a count has grown (guard.json)")
     parser.add_argument("--accept", action="store_true", help="with --guard: write the counts of now into it")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the results as JSON")

@@ -14,9 +14,9 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import CodeType, SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 from simulated_time import BEGIN_S, OURS, WALL_S, Clock, Loop, Stop, on_clock
 from textual.drivers.headless_driver import HeadlessDriver
@@ -92,18 +92,34 @@ def _counts(code: CodeType | str) -> bool:
     return isinstance(code, str) or not code.co_name.startswith("<")
 
 
-def read(node: str, scenario: str, clock: Clock, counts: Counts, interval_s: float = INTERVAL_S) -> Sent:
-    """Run the loops of the reading process, and return what they send when."""
+class Meter(Protocol):
+    """Counts or measures what is done between `begin` and `end`, after the warm-up."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def read(
+    node: str,
+    scenario: str,
+    clock: Clock,
+    counts: Counts,
+    interval_s: float = INTERVAL_S,
+    meter: Meter | None = None,
+) -> Sent:
+    """Run the loops of the reading process, and return what they send when; `meter` replaces the count."""
     library = simulated.install(node, scenario, clock=clock, wall=clock.wall)
     sent: Sent = []
     calls, warm_calls = Calls(), Counter[str]()
+    meter = meter or calls
 
     def send(*items: Item) -> None:
         sent.append((clock.now, list(items)))
 
     def warm() -> None:
         warm_calls.update(library.calls)
-        calls.begin()
+        meter.begin()
 
     stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
     nics = NicMonitor(SimulatedNics(library), send, stop)
@@ -124,7 +140,7 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts, interval_s: flo
     for thread in threads:
         clock.now = BEGIN_S
         thread()
-        calls.end()
+        meter.end()
         counted += library.calls - warm_calls
         for seen in (library.calls, warm_calls):
             seen.clear()
@@ -137,17 +153,20 @@ def read(node: str, scenario: str, clock: Clock, counts: Counts, interval_s: flo
 
 
 def pack(
-    sent: Sent, clock: Clock, counts: Counts, interval_s: float = INTERVAL_S
+    sent: Sent, clock: Clock, counts: Counts, interval_s: float = INTERVAL_S, meter: Meter | None = None
 ) -> list[tuple[float, bytes]]:
     """Send items through the pipe, and return the bursts that come out when."""
     calls, bursts = Calls(), []
+    meter = meter or calls
     pipe = os.memfd_create("pipe")
     clock.now = BEGIN_S
     sender = Sender(pipe, RequestedInterval(interval_s), FRAME_INTERVAL_S)
     for at_s, items in sent:
         clock.now = at_s
-        with calls.counting() if at_s >= WARM_S else nullcontext():
-            sender.send(*items)
+        if at_s >= WARM_S:
+            meter.begin()
+        sender.send(*items)
+        meter.end()
         if burst := os.pread(pipe, 1 << 24, 0):
             os.ftruncate(pipe, 0)
             os.lseek(pipe, 0, os.SEEK_SET)
