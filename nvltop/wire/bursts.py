@@ -1,80 +1,123 @@
-"""Bursts of items for the pipe: a JSON list on a line.
+"""Bursts of items for the pipe: each is a line of JSON.
 
-An item is encoded as `codec` describes, except that
+    [names, gpus, kinds, times, problems, batches, others]
 
-- times are whole microseconds, which recordings store exactly and compactly,
-- a reading has only the name of its group if its values are the same object as those of the last reading
-  of this group and GPU: link states and errors rarely change,
-- link counters are one text, TX of every link, then RX of every link: numbers of 64 bits in hexadecimal, in
-  the byte order of the machine. If a counter is missing, they are lists as in any other group. NVML's time
-  stamps are another such text, unless there is one for all counters.
+The readings of a burst are columns, so that both ends do little for each of them:
 
-The receiver validates the items, because the driver may return anything. Python's `marshal` would cost a
-quarter of JSON, but is not safe for untrusted input.
+- `gpus`: the number of each reading's GPU. 0 is the host; `names` are the UUIDs that get the next numbers.
+- `kinds`: the number of the batch whose next values are those of the reading; or ~N if they are equal to
+  those of the last reading of group N and this GPU. Link states, errors and processes rarely change.
+- `times`: start, end and Unix time of each in whole microseconds, which recordings store exactly and
+  compactly.
+- `problems`: the problem of each; null if none has one.
+- `batches`: values of one group, see `data_columns`, or counters of links, see `link_batches`.
+- `others`: the items of other kinds as `codec` describes, each with its place among all items.
+
+Numbers of 64 bits are one text, in hexadecimal and the byte order of the machine.
+
+The receiver validates the items, because the driver may return anything. Python's `marshal` would take less
+time than JSON, but is not safe for untrusted input.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from array import array
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterable, Sequence
+from itertools import chain, count, repeat
+from operator import attrgetter, mul
+from typing import Any, Final
 
-from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading, split_tx_rx
+from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading
 from nvltop.text import clean
-from nvltop.wire.codec import CURRENT_SCHEMA, decode, encode, encode_group
+from nvltop.wire.codec import decode, encode
+from nvltop.wire.data_columns import decode_columns, encode_columns
 from nvltop.wire.decoding import CodecError, text
+from nvltop.wire.link_batches import decode_links, encode_links, packed
+from nvltop.wire.names import CURRENT_GROUPS
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
 US: Final = 10**6
 MAX_US: Final = 1 << 63
-READING: Final = "r"
-LENGTH: Final = 7
-"""Length of an encoded reading."""
 _OTHER_TIMES: Final = (1, 2)
 """Positions of the times in the other items."""
 _LINKS: Final = GROUPS[LinkCounters]
-_COUNTERS: Final = 3
-"""Position of the counters in the encoded group of link counters."""
-_STAMPS: Final = 4
-"""Position of the time stamps where the counters are one text."""
-_UINT64, _INT64 = "Q", "q"
+_COLUMNS: Final = 2
+"""Length of a batch of `data_columns`."""
+_NUMBERS: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
+_times_of: Final = attrgetter("start_s", "end_s", "wall_s")
+_INVALID: Final = (
+    AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What a line raises that is not a burst."""
+
+_Batches = dict[Any, tuple[int, list[Any]]]
+"""Number and values of each batch, by what its values have in common."""
 
 
 class Packer:
     """The worker's end of the pipe; `pack` returns the bytes in the order in which they are to be sent."""
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[str | None, type[Data]], Data] = {}
+        self._newest: dict[tuple[int, type[Data]], Data] = {}
         """Values that the receiver has, by GPU and group."""
+        self._gpus: dict[str | None, int] = {None: 0}
+        """Number of each GPU."""
 
     def pack(self, items: Sequence[Item]) -> bytes:
-        """Return one burst; an item that cannot be encoded is replaced by the reason."""
-        return _to_json([self._encoded(item) for item in items]).encode() + b"\n"
+        """Return one burst; what cannot be encoded is replaced by what the receiver rejects."""
+        readings = [item for item in items if type(item) is Reading]
+        others = [(at, _encoded(item)) for at, item in enumerate(items) if type(item) is not Reading]
+        gpus = [reading.gpu for reading in readings]
+        names = [name for name in dict.fromkeys(gpus) if name not in self._gpus]
+        self._gpus.update(zip(names, count(len(self._gpus))))
+        numbers = [self._gpus[gpu] for gpu in gpus]
+        batches: _Batches = {}
+        kinds = [self._kind(number, r.data, batches) for number, r in zip(numbers, readings, strict=True)]
+        us = map(round, map(mul, chain.from_iterable(map(_times_of, readings)), repeat(US)))
+        problems = [reading.problem for reading in readings]
+        burst = [
+            names,
+            numbers,
+            kinds,
+            array("q", us).tobytes().hex(),
+            problems if any(problems) else None,
+            [_encoded_batch(shape, values) for shape, (_, values) in batches.items()],
+            others,
+        ]
+        return _to_json(burst).encode() + b"\n"
 
-    def _encoded(self, item: Item) -> list[Any] | str:
-        try:
-            if isinstance(item, Reading):
-                return self._encoded_reading(item)
-            values = encode(item)
-            for place in _OTHER_TIMES:
-                values[place] = round(values[place] * US)
-            return values
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            what = item.group if isinstance(item, Reading) else type(item).__name__
-            return f"{what}: {error}"
+    def _kind(self, gpu: int, data: Data, batches: _Batches) -> int:
+        """Add values to a batch, and return its number; ~group if the receiver has them."""
+        cls: Any = type(data)
+        newest = self._newest.get((gpu, cls))
+        # Link counters are hardly ever equal: most have time stamps.
+        if newest is data or (cls is not LinkCounters and newest == data):
+            return ~_NUMBERS[GROUPS[cls]]
+        self._newest[gpu, cls] = data
+        shape, value = (isinstance(data, LinkCounters) and packed(data)) or (cls, data)
+        number, values = batches.setdefault(shape, (len(batches), []))
+        values.append(value)
+        return number
 
-    def _encoded_reading(self, reading: Reading) -> list[Any]:
-        data, key = reading.data, (reading.gpu, type(reading.data))
-        # If the values cannot be encoded, the receiver does not have them.
-        if self._newest.pop(key, None) is data:
-            values = [reading.group]
-        else:
-            values = _encoded_counters(data) if isinstance(data, LinkCounters) else encode_group(data)
-        times = [round(t * US) for t in (reading.start_s, reading.end_s, reading.wall_s)]
-        self._newest[key] = data
-        return [READING, reading.gpu, *times, values, reading.problem]
+
+def _encoded_batch(shape: Any, values: list[Any]) -> list[Any]:
+    if type(shape) is tuple:
+        return [_LINKS, *encode_links(shape, values)]
+    return [GROUPS[shape], encode_columns(values)]
+
+
+def _encoded(item: Item) -> list[Any] | str:
+    """Return an item other than a reading as JSON values, or why there are none."""
+    try:
+        values = encode(item)
+        for place in _OTHER_TIMES:
+            values[place] = round(values[place] * US)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"{type(item).__name__}: {error}"
+    return values
 
 
 class Receiver:
@@ -82,10 +125,10 @@ class Receiver:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._newest: dict[tuple[str | None, str], Data] = {}
-        """Values of the last valid reading, by GPU and group."""
-        self._gpus: dict[str, str] = {}
-        """Names of GPUs without control characters."""
+        self._newest: dict[tuple[int, int], Data | CodecError] = {}
+        """Values of the last reading, or why they are invalid, by GPU and group."""
+        self._gpus: list[str | None] = [None]
+        """Names of the GPUs without control characters."""
         self.rejected = 0
         """Number of invalid items: the driver returned values that not even the readers reject."""
         self.rejection = ""
@@ -97,83 +140,73 @@ class Receiver:
         items: list[Item] = []
         for burst in bursts:
             try:
-                values = json.loads(burst)
-            except ValueError:
-                values = None
-            for value in values if isinstance(values, list) else [None]:
-                try:
-                    items.append(self._decoded(value))
-                except CodecError as error:
-                    self.rejected += 1  # only this item is lost
-                    self.rejection = str(error)
+                came = self._items(json.loads(burst, parse_constant=_refuse))
+            except _INVALID:
+                came = [CodecError("not a burst of items")]
+            items += [item for item in came if not isinstance(item, CodecError)]
+            for error in [item for item in came if isinstance(item, CodecError)]:
+                self.rejected += 1  # only this item is lost
+                self.rejection = str(error)
         return items
 
-    def _decoded(self, value: Any) -> Item:
+    def _items(self, burst: Any) -> list[Item | CodecError]:
+        """Return the items of a burst, and an error in the place of each that is not valid."""
+        names, gpus, kinds, times, problems, batches, others = burst
+        self._gpus += map(text, names)
+        values = self._values(gpus, kinds, batches)
+        owners = [self._gpus[gpu] for gpu in gpus]
+        why = repeat(None) if problems is None else [p if p is None else text(p) for p in problems]
+        readings: Any = list(map(Reading, owners, *_times(times), values, why))
+        if len(readings) != len(kinds):
+            raise CodecError("not the times of the readings")
+        came = [v if isinstance(v, CodecError) else r for v, r in zip(values, readings, strict=True)]
+        for at, other in others:
+            came.insert(at, _decoded(other))
+        return came
+
+    def _values(self, gpus: list[int], kinds: list[int], batches: list[Any]) -> list[Any]:
+        """Return the values of each reading, or why they are invalid."""
+        groups = [_NUMBERS[name] for name, *_ in batches]
+        rest = [iter(_decoded_batch(batch, kinds.count(number))) for number, batch in enumerate(batches)]
+        values = []
+        for gpu, kind in zip(gpus, kinds, strict=True):
+            if kind < 0:
+                value = self._newest[gpu, ~kind]
+            else:
+                value = self._newest[gpu, groups[kind]] = next(rest[kind])
+            values.append(value)
+        return values
+
+
+def _times(text: str) -> tuple[list[float], list[float], list[float]]:
+    """Return the starts, ends and Unix times of readings, seconds."""
+    us = array("q")
+    us.frombytes(bytes.fromhex(text))
+    if us and min(us) < 0:
+        raise CodecError("not the times of readings")
+    seconds = [each / US for each in us]
+    return seconds[0::3], seconds[1::3], seconds[2::3]
+
+
+def _decoded_batch(batch: list[Any], length: int) -> Iterable[Any]:
+    name, *rest = batch
+    return decode_columns(name, rest[0], length) if len(batch) == _COLUMNS else decode_links(*rest)
+
+
+def _decoded(value: Any) -> Item | CodecError:
+    """Return an item other than a reading."""
+    try:
         if isinstance(value, str):
             raise CodecError(clean(value))  # the worker itself has rejected it
         if type(value) is not list:
             raise CodecError("not an item")
-        if len(value) == LENGTH and value[0] == READING:
-            return self._decoded_reading(value)
         for place in _OTHER_TIMES:
             if place < len(value) and type(value[place]) is int and abs(value[place]) < MAX_US:
                 value[place] /= US
         return decode(value)
-
-    def _decoded_reading(self, value: list[Any]) -> Reading:
-        _, gpu, start_us, end_us, wall_us, group, problem = value
-        if type(gpu) not in (str, type(None)) or type(group) is not list or not group:
-            raise CodecError("not a reading")
-        if type(group[0]) is not str:
-            raise CodecError("not a group of values")
-        key = gpu, group[0]
-        # Values that are not valid are not repeated, nor are those before them.
-        data = self._newest.pop(key, None)
-        if len(group) > 1:
-            name, *fields = _decoded_counters(group) if group[0] == _LINKS else group
-            data = CURRENT_SCHEMA.decode_data(name, fields)
-        elif data is None:
-            raise CodecError(f"{clean(group[0])}: no values that could be repeated")
-        if not type(start_us) is type(end_us) is type(wall_us) is int or not (
-            0 <= start_us < MAX_US and 0 <= end_us < MAX_US and 0 <= wall_us < MAX_US
-        ):
-            raise CodecError("not the times of a reading")
-        if gpu is not None and gpu not in self._gpus:
-            self._gpus[gpu] = text(gpu)
-        problem = None if problem is None else text(problem)
-        self._newest[key] = data
-        return Reading(self._gpus.get(gpu), start_us / US, end_us / US, wall_us / US, data, problem)
+    except CodecError as error:
+        return error
 
 
-def _encoded_counters(data: LinkCounters) -> list[Any]:
-    """Encode counters as one text, and time stamps as another, if all of them are numbers of 64 bits."""
-    if len(data.tx_bytes) != len(data.rx_bytes):
-        return encode_group(data)
-    try:
-        # Raises `TypeError` if a counter is missing.
-        counters = _hex(_UINT64, cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
-        stamps = _hex(_INT64, data.stamp_us) if len(data.stamp_us) > 1 else data.stamp_us
-    except (OverflowError, TypeError):
-        return encode_group(data)
-    return [_LINKS, data.counter.value, data.scope.value, counters, stamps]
-
-
-def _decoded_counters(group: list[Any]) -> list[Any]:
-    """Replace the text of the counters by arrays of TX and RX, and that of the time stamps by an array."""
-    if len(group) <= _COUNTERS or type(group[_COUNTERS]) is not str:
-        return group
-    stamps = [_array(_INT64, v) if type(v) is str else v for v in group[_STAMPS:]]
-    return [*group[:_COUNTERS], *split_tx_rx(_array(_UINT64, group[_COUNTERS])), *stamps]
-
-
-def _hex(code: str, numbers: Sequence[int]) -> str:
-    return array(code, numbers).tobytes().hex()
-
-
-def _array(code: str, text: str) -> array[int]:
-    numbers = array(code)
-    try:
-        numbers.frombytes(bytes.fromhex(text))
-    except ValueError:
-        raise CodecError("not numbers of 64 bits") from None
-    return numbers
+def _refuse(name: str) -> None:
+    raise CodecError(f"{name} is not a number")

@@ -22,9 +22,9 @@ from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
 Encoder = Callable[[Any], Any]
 
 _TAG_OF: Final = {cls: tag for tag, cls in TAGS.items()}
-_JSON_TYPES: Final = frozenset((bool, int, str, NoneType))
+JSON_TYPES: Final = frozenset((bool, int, str, NoneType))
 """Types whose values are JSON values themselves; a float is one only if it is finite."""
-_NUMBER_TYPES: Final = frozenset((int, float))
+NUMBER_TYPES: Final = frozenset((int, float))
 
 
 def encode(item: Item) -> list[Any]:
@@ -61,7 +61,7 @@ def decode(value: object) -> Item:
 def plain(value: Any) -> Any:
     """Return JSON values for a value of an item, or for JSON values; raise `ValueError` for NaN."""
     kind = type(value)
-    if kind in _JSON_TYPES:
+    if kind in JSON_TYPES:
         return value
     if kind is float:
         if not math.isfinite(value):
@@ -72,9 +72,9 @@ def plain(value: Any) -> Any:
     if kind is tuple or kind is list:
         # Most of the data are counters by link, which need no conversion.
         kinds = set(map(type, value))
-        if kinds <= _JSON_TYPES or (kinds <= _NUMBER_TYPES and all(map(math.isfinite, value))):
+        if kinds <= JSON_TYPES or (kinds <= NUMBER_TYPES and all(map(math.isfinite, value))):
             return list(value)
-        return [v if type(v) in _JSON_TYPES else plain(v) for v in value]
+        return [v if type(v) in JSON_TYPES else plain(v) for v in value]
     if kind is dict:
         return {k: plain(v) for k, v in value.items()}
     if kind in GROUPS:
@@ -97,7 +97,7 @@ def _encoder(cls: type) -> Encoder:
 
     def encode_fields(item: Any) -> list[Any]:
         return [
-            v if (kind := type(v)) in _JSON_TYPES or (kind is float and math.isfinite(v)) else plain(v)
+            v if (kind := type(v)) in JSON_TYPES or (kind is float and math.isfinite(v)) else plain(v)
             for v in fields(item)
         ]
 

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -40,7 +40,7 @@ _LISTS: Final = (list, array)
 """The types of a list; JSON has no `array`, which the pipe's counters of 64 bits are in."""
 _INTEGERS: Final = {int}
 """The types in a list of integers."""
-_DATA: Final = {name: cls for cls, name in GROUPS.items()}
+DATA: Final = {name: cls for cls, name in GROUPS.items()}
 
 Decoder = Callable[[Any], Any]
 
@@ -54,7 +54,8 @@ class UnknownError(CodecError):
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def hints_of(cls: type) -> dict[str, Any]:
+    """Return the type of each field."""
     return get_type_hints(cls)
 
 
@@ -81,7 +82,7 @@ class Schema:
         self._tolerant = tolerant
         self._decoders: dict[type, Decoder] = {}
         for group in groups:
-            if group not in _DATA:
+            if group not in DATA:
                 self.skip(f"group {group}")
         for name in names:
             if name not in _CLASS_OF and name not in groups:
@@ -101,11 +102,11 @@ class Schema:
 
     def decode_data(self, group: str, values: list[Any]) -> Data:
         """Return the values of a group; raise `CodecError` if they do not fit."""
-        cls = _DATA.get(group)
+        cls = DATA.get(group)
         if cls is None:
             raise CodecError("not a group of values")
         data: Data = self._dataclass(cls)(values)
-        if not _is_even(data):
+        if not is_even(data):
             raise CodecError("lists of different lengths")
         return data
 
@@ -130,7 +131,7 @@ class Schema:
             if field is None:
                 self.skip(f"{name}.{field_name}")
             readers.append(
-                (field.name, self._decoder(_hints(cls)[field.name], field.name)) if field else None
+                (field.name, self.decoder(hints_of(cls)[field.name], field.name)) if field else None
             )
         absent = {f.name: _absent(cls, f) for wire, f in own.items() if wire not in declared}
         least = self._minimum.get(name, len(declared))
@@ -161,15 +162,15 @@ class Schema:
 
         return decode_fields
 
-    def _decoder(self, hint: Any, field: str) -> Decoder:
+    def decoder(self, hint: Any, field: str) -> Decoder:
         """Return the decoder of one type annotation."""
         origin = get_origin(hint)
         if origin is Union or origin is UnionType:
             return self._union(get_args(hint), field)
         if origin is tuple:
-            return _many(self._decoder(get_args(hint)[0], field), get_args(hint)[0], field)
+            return _many(self.decoder(get_args(hint)[0], field), get_args(hint)[0], field)
         if origin is dict:
-            return _mapping(self._decoder(get_args(hint)[1], field))
+            return _mapping(self.decoder(get_args(hint)[1], field))
         if is_dataclass(hint) and isinstance(hint, type):
             return self._dataclass(hint)
         if isinstance(hint, type) and issubclass(hint, Enum):
@@ -183,7 +184,7 @@ class Schema:
             return self._data
         rest = [h for h in hints if h is not Missing]
         # The JSON type decides: an object is missing, null is None, else the one other member.
-        others = [self._decoder(h, field) for h in rest if h is not type(None)]
+        others = [self.decoder(h, field) for h in rest if h is not type(None)]
         if len(others) != 1:
             raise TypeError(f"{hints} cannot be distinguished")
         other, maybe_missing, maybe_none = others[0], Missing in hints, type(None) in hints
@@ -244,7 +245,7 @@ class _Factory:
 
 def _absent(cls: type, field: Field[Any]) -> Any:
     """Return the value of a field that was not recorded; `MISSING` if there is none."""
-    hint = _hints(cls)[field.name]
+    hint = hints_of(cls)[field.name]
     can_be_missing = get_origin(hint) in (Union, UnionType) and Missing in get_args(hint)
     if isinstance(field.default, Missing) or (field.default is MISSING and can_be_missing):
         return NOT_RECORDED
@@ -319,11 +320,15 @@ def _many(decode_one: Decoder, hint: Any, field: str) -> Decoder:
     return decode_many
 
 
+_key: Final = lru_cache(maxsize=256)(text)
+"""A key of a mapping without control characters; all mappings have keys of the same few kinds."""
+
+
 def _mapping(decode_one: Decoder) -> Decoder:
     def decode_mapping(value: Any) -> dict[str, Any]:
         if type(value) is not dict or len(value) > MAX_KINDS:
             raise CodecError("not an object, or too large")
-        return {text(k): decode_one(v) for k, v in value.items()}
+        return {_key(k): decode_one(v) for k, v in value.items()}
 
     return decode_mapping
 
@@ -336,7 +341,7 @@ def _fits(decode_one: Decoder, value: Any) -> bool:
     return True
 
 
-def _is_even(data: Any) -> bool:
+def is_even(data: Any) -> bool:
     """Return whether lists by link index have the same length, which is 1 for a GPU's total."""
     if isinstance(data, LinkCounters):
         n = len(data.tx_bytes)

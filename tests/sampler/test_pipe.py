@@ -7,14 +7,28 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.model import Counter, Event, Gauges, Host, LinkCounters, LinkErrors, Missing, Reading, Scope
+from nvltop.model import (
+    Counter,
+    Event,
+    Gauges,
+    Host,
+    LinkCounters,
+    LinkErrors,
+    Missing,
+    NicPort,
+    NicPorts,
+    Reading,
+    Scope,
+)
 from nvltop.sampler import pipe
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.schedule import BATCH_S, RequestedInterval
 from nvltop.wire.bursts import Packer, Receiver
+from nvltop.wire.codec import encode
+from tests.wire.test_codec import json_values
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):
@@ -23,6 +37,7 @@ def reading(data, gpu="GPU-1", start_s=1.0):
 
 LINKS = reading(LinkCounters(Counter.DATA, Scope.LINK, (1 << 60, 2), (3, Missing("link is down")), (5,)))
 HOST = reading(Host(12.5, 1, 2), gpu=None)
+NICS = reading(NicPorts(tuple(NicPort("mlx5", n, tx_bytes=n) for n in (1, 2))), gpu=None)
 ITEMS = [LINKS, HOST, Event(2.0, 1.79e9, "GPU-1", "xid", 74), reading(Gauges(power_w=350.5))]
 
 
@@ -53,15 +68,56 @@ def test_counters_and_time_stamps_of_64_bits_pass_unchanged(pairs, data):
     assert Receiver().feed(Packer().pack(sent)) == sent
 
 
-@pytest.mark.parametrize("place", [3, 4])
-@pytest.mark.parametrize("text", ["0", "zz", "00" * 7, "00" * 12])
-def test_a_text_that_is_not_numbers_of_64_bits_is_rejected(place, text):
-    sent = reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,), (3, 4)))
-    [values] = json.loads(Packer().pack([sent]))
-    values[5][place] = text
+times = st.integers(0, 10**16).map(lambda us: us / 10**6)
+any_reading = st.builds(
+    Reading,
+    st.none() | st.sampled_from(["GPU-1", "GPU-2"]),
+    times,
+    times,
+    times,
+    st.from_type(Reading).map(lambda r: r.data),
+    st.none() | st.just("GPU is lost"),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(any_reading | st.just(ITEMS[2]), max_size=6), st.lists(st.integers(0, 5), max_size=4))
+def test_any_items_pass_together(items, again):
+    """Items that come again are the same objects, so that their values are only referred to."""
+    items += [items[i] for i in again if i < len(items)]
+    packer, receiver = Packer(), Receiver()
+    for sent in (items, items[::-1]):
+        assert receiver.feed(packer.pack(sent)) == sent
+    assert receiver.rejected == 0
+
+
+@pytest.mark.parametrize("place", [5, 6])
+@pytest.mark.parametrize("text", ["0", "xy", "00" * 7, "00" * 8, "00" * 12, 7, None])
+def test_a_text_that_is_not_the_numbers_of_64_bits_is_rejected(place, text):
+    burst = json.loads(Packer().pack([reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,), (3, 4)))]))
+    [batch] = burst[5]
+    batch[place] = text
     receiver = Receiver()
-    assert receiver.feed(json.dumps([values]).encode() + b"\n") == []
-    assert "64 bits" in receiver.rejection
+    assert receiver.feed(json.dumps(burst).encode() + b"\n") == []
+    assert receiver.rejected == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), json_values)
+def test_a_spoilt_burst_is_items_or_rejected(data, value):
+    burst = at = json.loads(Packer().pack([*ITEMS, HOST, NICS]))
+    while isinstance(at, list) and at:
+        i = data.draw(st.integers(0, len(at) - 1))
+        if isinstance(at[i], list) and at[i] and data.draw(st.booleans()):
+            at = at[i]
+        else:
+            at[i] = value
+            break
+    receiver = Receiver()
+    came = receiver.feed(json.dumps(burst).encode() + b"\n" + Packer().pack([HOST]))
+    assert came[-1] == HOST
+    assert all(type(item) in (Reading, Event) for item in came)
+    assert "\n" not in receiver.rejection
 
 
 def test_names_of_gpus_have_no_control_characters():
@@ -199,23 +255,33 @@ def test_nothing_is_sent_for_no_items(sender):
 
 
 def test_a_burst_is_plain_values():
-    (values,) = json.loads(Packer().pack([HOST]))
-    assert values == ["r", None, 1_000_000, 1_500_000, 1_790_000_000_000_000, ["host", 12.5, 1, 2], None]
+    names, gpus, kinds, _, problems, batches, others = json.loads(
+        Packer().pack([LINKS, HOST, ITEMS[2], HOST])
+    )
+    assert (names, gpus, problems) == (["GPU-1"], [1, 0, 0], None)
+    assert batches[kinds[1]] == ["host", [[12.5], [1], [2]]]
+    assert kinds[2] < 0
+    assert others == [[2, ["e", 2_000_000, 1_790_000_000_000_000, "GPU-1", "xid", 74, *encode(ITEMS[2])[6:]]]]
 
 
-def test_values_that_have_not_changed_are_sent_once():
+@pytest.mark.parametrize("equal", [False, True])
+def test_values_that_have_not_changed_are_sent_once(equal):
     packer, receiver, data = Packer(), Receiver(), LinkErrors({"replay": (0, 1)})
-    bursts = [
-        packer.pack([reading(data, gpu, start_s)])
-        for gpu, start_s in (("GPU-1", 1.0), ("GPU-1", 2.0), ("GPU-2", 2.0))
-    ]
-    assert [json.loads(burst)[0][5] for burst in bursts] == [
-        ["errors", {"replay": [0, 1]}], ["errors"], ["errors", {"replay": [0, 1]}]
-    ]  # fmt: skip
-    first, second, other = (receiver.feed(burst)[0] for burst in bursts)
-    assert (first.data, first.gpu, other.gpu) == (data, "GPU-1", "GPU-2")
-    assert second == reading(data, start_s=2.0)
-    assert second.data is first.data
+    again = LinkErrors({"replay": (0, 1)}) if equal else data
+    sent = [reading(data), reading(again, start_s=2.0), reading(data, "GPU-2", 2.0)]
+    bursts = [packer.pack([one]) for one in sent]
+    batches = [["errors", [[{"replay": [0, 1]}]]]]
+    assert [json.loads(burst)[5] for burst in bursts] == [batches, [], batches]
+    came = [receiver.feed(burst)[0] for burst in bursts]
+    assert came == sent
+    assert came[1].data is came[0].data
+
+
+def test_values_that_are_alike_are_sent_once_for_all_gpus():
+    gauges = [Gauges(util_percent=5.0, power_w=float(n)) for n in range(3)]
+    sent = [reading(data, f"GPU-{n}") for n, data in enumerate(gauges)]
+    [(_, columns)] = json.loads(Packer().pack(sent))[5]
+    assert [columns[0], columns[3]] == [[5.0], [0.0, 1.0, 2.0]]
 
 
 def test_values_that_were_rejected_are_not_replaced_by_older_ones():
@@ -237,12 +303,3 @@ def test_counters_arrive_as_they_were_sent(tx_bytes, rx_bytes):
     sent = reading(LinkCounters(Counter.RAW, Scope.LINK, tuple(tx_bytes), tuple(rx_bytes)))
     came = Receiver().feed(Packer().pack([sent]))
     assert came == ([sent] if len(tx_bytes) == len(rx_bytes) else [])
-
-
-@pytest.mark.parametrize("text", ["0", "xy", "00" * 7, "00" * 8, 7, None])
-def test_counters_in_another_form_are_rejected(text):
-    values = json.loads(Packer().pack([reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,)))]))
-    values[0][5][3] = text
-    receiver = Receiver()
-    assert receiver.feed(json.dumps(values).encode() + b"\n") == []
-    assert receiver.rejected == 1
