@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE
-from nvltop.analysis.activity.clearest_usage import ClearestUsage
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.decision import (
     RING_LIMIT,
@@ -17,15 +16,15 @@ from nvltop.analysis.activity.decision import (
     practical_rate,
 )
 from nvltop.analysis.activity.gpu_groups import GpuGroup
+from nvltop.analysis.activity.job_state import JobState, alike
 from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
-from nvltop.analysis.activity.overlap import NO_COMPUTE, NO_CONTRAST, measure_overlap
+from nvltop.analysis.activity.overlap import NO_CONTRAST, measure_overlap
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
-from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.memo import MemoTable
 from nvltop.model import (
@@ -48,12 +47,6 @@ MIN_PAUSE_S: Final = 2.0
 """Silence after which a job without a known step has paused, seconds."""
 PAUSE_FACTOR: Final = 1.2
 """Silence after which a job with a step has paused, as a multiple of the time without traffic per step."""
-MAX_AGE_SHARE: Final = 0.1
-"""Age of a measurement after which a job is measured again, as a share of the window."""
-MIN_CHANGED_S: Final = 2.0
-"""Age of a measurement after which a job whose traffic has changed is measured again, seconds."""
-MIN_CHANGE: Final = 0.05
-"""Difference from the mean traffic above which traffic has changed, as a share of the window's volume."""
 MIN_SILENCE_S: Final = 10.0
 """Silence after which a job is silent, seconds; `MIN_SILENCE_STEPS` must have passed as well."""
 MIN_SILENCE_STEPS: Final = 3.0
@@ -72,50 +65,6 @@ SIMILAR_LIMIT: Final = 0.8
 """Share of the longest time at the limit above which another GPU is limited as much."""
 
 
-@mutable
-class _JobState:
-    """The state of one job between two evaluations; times are CLOCK_MONOTONIC."""
-
-    silence_shares: dict[str, float] = field(default_factory=dict)
-    """Share of NCCL max below which a GPU is silent, by UUID."""
-    means: dict[str, float] = field(default_factory=dict)
-    """Mean share of NCCL max as of the last measurement, by UUID."""
-    moved_s: dict[str, float] = field(default_factory=dict)
-    """Volume since the last measurement in seconds at NCCL max, by UUID."""
-    active_s: float | None = None
-    """Time of the last traffic."""
-    scanned_s: float = float("-inf")
-    """Time up to which traffic has been searched for activity."""
-    restarted: bool = False
-    """Whether the job continues with less traffic than before, and is treated as a new job."""
-    began_s: float = float("-inf")
-    """Start of the traffic after the last long silence."""
-    measured_s: float = float("-inf")
-    """Time of the last measurement."""
-    overlap_s: float = float("-inf")
-    """Time of the last measurement of the overlap."""
-    longest_pause_s: float = 0.0
-    """Length of the longest pause."""
-    overlap: Maybe[Overlap] = NO_COMPUTE
-    """Overlap as of the last measurement."""
-    clearest: ClearestUsage = field(default_factory=ClearestUsage)
-    last: Judgement | None = None
-    """Judgement as of the last traffic."""
-
-    def due(self, end_s: float) -> bool:
-        """Return whether the job should be measured again, with the traffic up to `end_s`."""
-        if self.last is None:
-            return True
-        age_s, window_s = end_s - self.measured_s, self.last.window_s
-        if age_s >= MAX_AGE_SHARE * window_s:
-            return True
-        return age_s >= MIN_CHANGED_S and any(
-            abs(self.moved_s[uuid] - mean * age_s) > MIN_CHANGE * mean * window_s
-            for uuid, mean in self.means.items()
-            if uuid in self.moved_s
-        )
-
-
 class BottleneckEvaluator:
     """Holds the traces of all GPUs, and evaluates the jobs on them."""
 
@@ -123,7 +72,7 @@ class BottleneckEvaluator:
         """Use the compute activity in `computed`, by GPU UUID; the caller adds the readings."""
         self._computed = computed
         self._traces: dict[str, UsageTrace] = {}
-        self._jobs: dict[str, _JobState] = {}
+        self._jobs: dict[str, JobState] = {}
         self._bounds = MemoTable()
         """`limit_bounds` by GPU UUID."""
 
@@ -163,7 +112,7 @@ class BottleneckEvaluator:
         interval_s: float,
     ) -> Judgement:
         """Return the judgement of one job; `period_s` is its step period."""
-        job = self._jobs.setdefault(group.key, _JobState())
+        job = self._jobs.setdefault(group.key, JobState())
         members = [frames[uuid] for uuid in group.gpus]
         blank = Judgement(group.job.key if group.job else None, group.gpus, "unknown", step_s=period_s)
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
@@ -177,19 +126,20 @@ class BottleneckEvaluator:
         self._scan(job, traces, end_s)
         silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
         if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
-            if job.last is None or job.due(end_s):
+            if job.last is None or job.due(end_s, period_s):
                 job.measured_s = end_s
                 job.moved_s.clear()
-                job.last = self._measure(job, blank, members, traces, end_s)
+                before, job.last = job.last, self._measure(job, blank, members, traces, end_s)
+                job.steady = job.clearest.resolved and before is not None and alike(before, job.last)
             return job.last
         if silent_s is not None and silent_s > RESTART_S and self._continues(members, traces, end_s):
             # The job works on with little traffic: evaluate that traffic from now on.
             since_s = end_s - WINDOW_S
-            self._jobs[group.key] = _JobState(scanned_s=since_s, began_s=since_s, restarted=True)
+            self._jobs[group.key] = JobState(scanned_s=since_s, began_s=since_s, restarted=True)
         return self._judge_silence(job, blank, members, silent_s)
 
     @staticmethod
-    def _pause_s(job: _JobState, period_s: float | None, interval_s: float) -> float:
+    def _pause_s(job: JobState, period_s: float | None, interval_s: float) -> float:
         """Return the longest pause between bursts, in seconds."""
         last = job.last
         if period_s is None:
@@ -197,7 +147,7 @@ class BottleneckEvaluator:
         rest = 1 - last.busy if last and known(last.busy) else 1.0
         return max(PAUSE_FACTOR * rest * period_s, 3 * interval_s)
 
-    def _scan(self, job: _JobState, traces: Mapping[str, UsageTrace], end_s: float) -> None:
+    def _scan(self, job: JobState, traces: Mapping[str, UsageTrace], end_s: float) -> None:
         """Update the times of the traffic and the pauses of a job."""
         since_s = job.scanned_s
         before = job.active_s
@@ -219,7 +169,7 @@ class BottleneckEvaluator:
 
     def _measure(
         self,
-        job: _JobState,
+        job: JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
         traces: Mapping[str, UsageTrace],
@@ -318,7 +268,7 @@ class BottleneckEvaluator:
 
     def _judge_silence(
         self,
-        job: _JobState,
+        job: JobState,
         blank: Judgement,
         members: Sequence[GpuFrame],
         silent_s: float | None,

@@ -40,6 +40,8 @@ class ClearestUsage:
 
     outdated: bool = False
     """Whether the newest measurement of a GPU is less clear than the one that `update` returned."""
+    resolved: bool = False
+    """Whether the bursts of all GPUs are so long that every measurement shows them."""
     _clearest: dict[str, LinkUsage] = field(default_factory=dict)
     """The clearest measurement by GPU: others are compared with it, so that the clearness does not drift."""
     _shown: dict[str, LinkUsage] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class ClearestUsage:
             for uuid, own in usages.items()
         )
         self.outdated = False
+        self.resolved = all(own.burst_readings >= RESOLVED_READINGS for own in usages.values())
         if not steady:
             self._clearest, self._shown = dict(usages), dict(usages)
             self._shown_s = dict.fromkeys(usages, now_s)

@@ -89,7 +89,8 @@ class JobUsage:
 def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
     """Return the usage that limits the job: the median of GPUs that are alike, else the most limited one."""
     values = list(usages.values())
-    top = max(usages, key=lambda u: (usages[u].near, usages[u].most))
+    # Rounded, so that of two ends of the same links always the first is named.
+    top = max(usages, key=lambda u: (round(usages[u].near, 2), round(usages[u].most, 2)))
     usual = [median(getattr(v, name) for v in values) for name in ("near", "most", "mean")]
     most = usages[top]
     excess = max(most.near - usual[0], most.most - usual[1])

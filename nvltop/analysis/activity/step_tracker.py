@@ -37,7 +37,9 @@ SAME_PERIOD: Final = 0.08
 """Relative difference below which two periods are the same."""
 MAX_MISSES: Final = 3
 """Consecutive analyses without the period after which it is dropped."""
-SETTLED_COUNT: Final = 10
+SEARCHED_S: Final = 60.0
+"""Length of the traffic without a period above which a few more seconds hardly show one, seconds."""
+SETTLED_COUNT: Final = 5
 """Confirmations after which a period is not merely a part of a longer one, and only the newest periods are
 analysed while these match."""
 FULL_CHECK_S: Final = 60.0
@@ -50,9 +52,9 @@ DRIFT_FROM_S: Final = 60.0
 """Age of the newest confirmation that the drift is relative to, seconds."""
 DRIFT_TO_S: Final = 600.0
 """Age of the oldest confirmation that the drift is relative to, seconds."""
-MAX_CONFIRMATIONS: Final = 150
-"""Number of confirmations kept: `DRIFT_TO_S` at one every four seconds."""
-MIN_DRIFT_PERIODS: Final = 5
+MAX_CONFIRMATIONS: Final = 75
+"""Number of confirmations kept: `DRIFT_TO_S` at one every eight seconds."""
+MIN_DRIFT_PERIODS: Final = 3
 """Number of confirmations below which there is no drift."""
 CERTAIN_STRENGTH: Final = 0.8
 """Similarity of one period to the next above which the period may be `certain`."""
@@ -106,6 +108,11 @@ class StepTracker:
     def settled(self) -> bool:
         """Whether the period has been confirmed often enough to be checked less often."""
         return self._period is not None and len(self._confirmed) >= SETTLED_COUNT
+
+    @property
+    def searching(self) -> bool:
+        """Whether the next seconds may show a period that is not known yet."""
+        return self._period is None and (self._candidate is not None or self._full_length_s < SEARCHED_S)
 
     @property
     def stopped(self) -> bool:

@@ -49,10 +49,10 @@ from nvltop.model import (
     known,
 )
 
-ANALYSIS_INTERVAL_S: Final = 4.0
-"""Time between two analyses of a job, seconds."""
-SETTLED_INTERVAL_S: Final = 8.0
-"""Time between two analyses of a job whose step period is settled, seconds."""
+SEARCH_INTERVAL_S: Final = 4.0
+"""Time between two analyses of a job whose step period is searched, seconds."""
+ANALYSIS_INTERVAL_S: Final = 8.0
+"""Time between two analyses of any other job, seconds."""
 SHARE_WINDOW_S: Final = 60.0
 """Window of the ranks and of the share of communication, seconds."""
 MIN_TRAFFIC_SHARE: Final = 0.002
@@ -92,7 +92,7 @@ class _TrackedJob:
 
     def due(self, now_s: float) -> bool:
         """Return whether the job should be analysed again."""
-        interval_s = SETTLED_INTERVAL_S if self.step_tracker.settled else ANALYSIS_INTERVAL_S
+        interval_s = SEARCH_INTERVAL_S if self.step_tracker.searching else ANALYSIS_INTERVAL_S
         return self.step_tracker.doubted or now_s - self.analysed_s >= interval_s
 
 

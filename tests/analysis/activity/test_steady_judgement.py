@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvltop.analysis.activity.bottleneck import BottleneckEvaluator
 from nvltop.analysis.activity.clearest_usage import MAX_KEPT_S, ClearestUsage
-from nvltop.analysis.activity.decision import STATE_SLACK, decide_state
+from nvltop.analysis.activity.decision import STATE_SLACK, combine_usage, decide_state
 from nvltop.analysis.activity.link_usage import LinkUsage, measure_usage
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.model import Missing, Overlap
 
 from .corpus import MAY, bursts, computing, four
+from .patterns import Drawn
 from .simulated import Job, Node
 
 BOUNDS = LimitBounds(0.74, 0.9, 0.8)
@@ -155,3 +157,50 @@ def test_traffic_is_hidden_only_if_the_upper_bound_says_so():
     assert (
         decide_state(surely, BOUNDS, Overlap("tensor cores", 0.3, 0.46, 0.37, "likely"), True)[0] == "hidden"
     )
+
+
+def measured_at(monkeypatch: pytest.MonkeyPatch, flow: Drawn, until_s: float) -> list[float]:
+    """Return when a job is measured, in seconds since it began."""
+    times, measure = [], BottleneckEvaluator._measure
+
+    def recorded(*args):
+        times.append(node.now_s - node.begun_s)
+        return measure(*args)
+
+    monkeypatch.setattr(BottleneckEvaluator, "_measure", recorded)
+    node = Node(Job("", "", "pair", [flow] * 2, MAY, seconds=0.0))
+    node.run(until_s)
+    return times
+
+
+@pytest.mark.parametrize(("length_s", "longest_s"), [(2.0, 13.0), (0.5, 7.0)])
+def test_a_steady_job_is_measured_less_often_only_if_its_bursts_are_resolved(
+    monkeypatch, length_s, longest_s
+):
+    times = measured_at(monkeypatch, bursts(4.0, length_s / 4.0, 0.6, 180.0), 180.0)
+    pauses = [b - a for a, b in pairwise(t for t in times if t > 61.0)]
+    assert longest_s - 1.1 <= max(pauses) <= longest_s
+
+
+@pytest.mark.parametrize(("rate", "within_s"), [(0.3, 8.0), (1.0, 8.0)])
+def test_a_steady_job_whose_traffic_changes_is_measured_again_at_once(monkeypatch, rate, within_s):
+    """At 5 % of what the window holds: bursts of half the rate take two steps, of 5/3 of it little more."""
+    flow = bursts(4.0, 0.5, 0.6, 180.0, jitter=0.0, end=108.0)
+    for start_s in range(108, 180, 4):
+        flow.burst(start_s + 0.3, 1.998, rate)
+    times = [t for t in measured_at(monkeypatch, flow, 180.0) if t > 108.0]
+    assert times[0] - 108.0 <= within_s
+    assert all(b - a <= 7.0 for a, b in pairwise(t for t in times if t < 165.0)), "until the window is new"
+
+
+def test_of_two_ends_of_the_same_links_always_the_first_is_named():
+    usual = replace(USAGE, near=0.1, most=0.1, mean=0.1)
+    for error in (-1e-12, 0.0, 1e-12):
+        usages = {
+            "a": USAGE,
+            "b": replace(USAGE, near=USAGE.near + error),
+            "c": usual,
+            "d": usual,
+            "e": usual,
+        }
+        assert combine_usage(usages).gpu == "a"
