@@ -14,7 +14,7 @@ from nvltop.analysis.link_capacity import busier_share, ceiling
 from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
 from nvltop.analysis.link_totals import peer_traffic, totals
 from nvltop.analysis.rate_tracker import RateTracker
-from nvltop.analysis.rates import RateSpan, nan_if_missing
+from nvltop.analysis.rates import RateSpan
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
@@ -177,9 +177,10 @@ class GpuTrack:
             return
         (start_s, end_s), self._unsettled = self._unsettled, None
         tx, rx = self._totals
-        self._spans.append(LinkSpan(start_s, end_s, tx, rx, self._rates))
+        span = LinkSpan(start_s, end_s, tx, rx, self._rates)
+        self._spans.append(span)
         if end_s > start_s:
-            self._means.add(start_s, end_s, nan_if_missing((tx, rx, *self._rates)))
+            self._means.add(span)
 
     def _add_traffic(self, start_s: float, end_s: float) -> None:
         tx, rx = self._totals
@@ -223,7 +224,7 @@ class GpuTrack:
         It is stale if the link counters, or all values of a GPU without links, are older than `stale_s`.
         """
         self._settle()
-        remotes, now_s = self.gpu.remotes, tick.mono_s
+        remotes, window, now_s = self.gpu.remotes, self._means.window, tick.mono_s
         ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
         state = "ok" if not problem else "lost" if problem in LOST_REASONS else "unreadable"
@@ -244,7 +245,7 @@ class GpuTrack:
             pcie_span_s=self._pcie_span,
             stale=ages.get("links", min(ages.values(), default=0.0)) > stale_s,
             spans=tuple(self._spans),
-            mean_span_s=self._means.span_s,
+            mean_span_s=window.span_s if window else None,
             mean_is_step=self._means.is_step,
             compute=self._compute,
             compute_span_s=self._compute_span,
@@ -253,8 +254,8 @@ class GpuTrack:
         )
 
     def _links(self, remotes: tuple[Remote, ...], now_s: float) -> LazyLinks:
-        errors, means = self._errors.at(now_s), self._means.means[2:]
-        return LazyLinks(remotes, self._summary, self._counters, self._rates, errors, means)
+        errors, window = self._errors.at(now_s), self._means.window
+        return LazyLinks(remotes, self._summary, self._counters, self._rates, errors, window)
 
     @property
     def _summary(self) -> LinkStateSummary:
@@ -289,7 +290,8 @@ class GpuTrack:
             )
         states, counters = self._summary, self._counters
         tx, rx = self._totals
-        means, peaks = self._means.means, self._means.peaks
+        window = self._means.window
+        means, peaks = (window.means, window.peaks) if window else ((), ())
         errors_total, errors_since_start = self._errors.sums
         gpu_total = counters if counters and counters.scope is Scope.GPU else None
         return NvLink(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import overload
 
+from nvltop.analysis.window_means import Window
 from nvltop.frozen import frozen
 from nvltop.model import (
     NOT_READ,
@@ -156,9 +157,14 @@ class LazyLinks(Sequence[Link]):
     rates: tuple[Maybe[float], ...]
     """Rate of each counter in bytes/s: TX of every link, then RX."""
     errors: ErrorsByLink
-    means: Sequence[float] = ()
-    """Mean rate of each counter over the GPU's averaging window, NaN where it is unknown."""
+    window: Window | None = None
+    """The GPU's averaging window."""
     _created: dict[int, Link] = field(default_factory=dict, init=False)
+
+    @property
+    def means(self) -> Sequence[float]:
+        """Mean rate of each counter over the averaging window, NaN where it is unknown."""
+        return self.window.by_counter if self.window else ()
 
     def __len__(self) -> int:
         return len(self.remotes)
@@ -194,7 +200,8 @@ class LazyLinks(Sequence[Link]):
     def _link(self, i: int) -> Link:
         state = self.summary.states[i]
         tx, rx, tx_total, rx_total = self._traffic(i)
-        mean_tx, mean_rx = self._mean(i, tx), self._mean(len(self.means) // 2 + i, rx)
+        means = self.means
+        mean_tx, mean_rx = self._mean(means, i, tx), self._mean(means, len(means) // 2 + i, rx)
         if state is LinkState.DOWN:
             # By driver, the counters of a link that is down return an error or do not change.
             tx = rx = mean_tx = mean_rx = LINK_DOWN
@@ -214,11 +221,11 @@ class LazyLinks(Sequence[Link]):
             mean_rx_bytes_per_s=mean_rx,
         )
 
-    def _mean(self, column: int, newest: Maybe[float]) -> Maybe[float]:
+    def _mean(self, means: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:
         """Return the mean of a counter; without a mean, the newest rate or the reason for its absence."""
-        if len(self.means) != len(self.rates) or self.counters is None or self.counters.scope is Scope.GPU:
+        if len(means) != len(self.rates) or self.counters is None or self.counters.scope is Scope.GPU:
             return newest
-        value = self.means[column]
+        value = means[column]
         return value if value == value else newest if isinstance(newest, Missing) else UNREAD_PART
 
     def _traffic(self, i: int) -> tuple[Maybe[float], Maybe[float], Maybe[int], Maybe[int]]:
