@@ -84,9 +84,9 @@ class GpuTrack:
     _span: tuple[float, float] | None = None
     _recent: RollingShare = field(default_factory=RollingShare)
     moved: list[TrafficSpan] = field(default_factory=list)
-    """Traffic of the spans that have ended; the consumer clears it."""
+    """Traffic of the spans that have ended, up to the last frame; the consumer clears it."""
     _unsettled: tuple[float, float] | None = None
-    """Start and end of the newest span, until it is added to `_spans` and `_means`."""
+    """Start and end of the newest span, until it is added to `_spans`, `_means` and `moved`."""
     _spans: deque[LinkSpan] = field(default_factory=lambda: deque(maxlen=MAX_SPANS))
     _means: WindowMeans = field(default_factory=WindowMeans)
     _rate_tracker: RateTracker = field(default_factory=RateTracker)
@@ -165,11 +165,10 @@ class GpuTrack:
                 self._rates, self._implausible = span.rates, span.implausible
                 self._cached_totals = None
             self._span = self._unsettled = (span.start_s, span.end_s)
-            self._add_traffic(span.start_s, span.end_s)
         return bool(spans)
 
     def _settle(self) -> None:
-        """Add the newest span to means and frames, with the link states that were read after it.
+        """Add the newest span to frames, means and traffic, with the link states that were read after it.
 
         The counters of a link that has gone down fail before its state is read.
         """
@@ -181,9 +180,6 @@ class GpuTrack:
         self._spans.append(span)
         if end_s > start_s:
             self._means.add(span)
-
-    def _add_traffic(self, start_s: float, end_s: float) -> None:
-        tx, rx = self._totals
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
             peers = peer_traffic(self._counters, self._summary, self._rates)
@@ -314,6 +310,11 @@ class GpuTrack:
             peak_tx_bytes_per_s=_mean_or_reason(peaks, 0, tx),
             peak_rx_bytes_per_s=_mean_or_reason(peaks, 1, rx),
         )
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether the rates of the links are known."""
+        return known(self._totals[0])
 
     @property
     def _totals(self) -> tuple[Maybe[float], Maybe[float]]:

@@ -44,8 +44,9 @@ def totals(
 
 def _plausible_sum(rates: Sequence[Maybe[float]], limit: float) -> Maybe[float]:
     rate = total(rates)
-    implausible = known(rate) and limit and rate > MAX_PLAUSIBLE_SHARE * limit
-    return IMPLAUSIBLE_RATE if implausible else rate
+    if isinstance(rate, Missing) or not limit or rate <= MAX_PLAUSIBLE_SHARE * limit:
+        return rate
+    return IMPLAUSIBLE_RATE
 
 
 def peer_traffic(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from math import isnan
 from typing import Final, NamedTuple
 
 from nvltop.analysis import matrix
@@ -104,8 +103,8 @@ class Monitor:
         self._state_changes = StateChanges()
         self._timeline: Memo[tuple[TimelineEvent, ...]] = Memo()
         self._culprits: tuple[Culprit, ...] = ()
-        self._has_rates: dict[str, bool] = {}
-        """Whether the last reading of a GPU resulted in link rates, by UUID."""
+        self._have_rates: list[bool] = []
+        """Whether the last reading of each GPU resulted in link rates."""
         self._rules_due = False
         """Whether the rules have to be evaluated at the next tick, because a rare item has arrived."""
         self._changes = 0
@@ -133,6 +132,7 @@ class Monitor:
         elif isinstance(item, Tick):
             self._tick = item
             # Evaluate at ticks, not at frames, so that a replay with fewer frames has the same findings.
+            self._rules_due |= self._rates_changed()
             if self._inventory and self._gpus and (self._rules_due or self._health.due(item.mono_s)):
                 self._rules_due = False
                 self._evaluate(self._inventory)
@@ -165,8 +165,7 @@ class Monitor:
         if isinstance(data, LinkCounters):
             if self._first_s is None:
                 self._first_s = reading.end_s
-            if track.count(reading, data, self._interval_of(track.gpu)):
-                self._forward_traffic(track)
+            self._sequence += track.count(reading, data, self._interval_of(track.gpu))
             return
         track.update(reading)
         if isinstance(data, ComputeActivity):
@@ -176,22 +175,12 @@ class Monitor:
         """Use the refresh period of the driver's counters."""
         self._period = period
         for track in self._gpus.values():
-            if track.learn(period):
-                self._forward_traffic(track)
+            self._sequence += track.learn(period)
 
-    def _forward_traffic(self, track: GpuTrack) -> None:
-        """Pass the new traffic of a GPU to the activity analysis."""
-        self._sequence += 1
-        uuid, interval_s = track.gpu.uuid, self._interval_of(track.gpu)
-        for moved in track.moved:
-            self._activities.add(uuid, moved, interval_s)
-        if track.moved:
-            shown = not isnan(track.moved[-1].tx_bytes_per_s)
-            if shown is not self._has_rates.get(uuid):
-                # The rule about readable values depends on whether there are rates.
-                self._has_rates[uuid] = shown
-                self._rules_due = True
-            track.moved.clear()
+    def _rates_changed(self) -> bool:
+        """Return whether rates became known or unknown, on which the rule about unread values depends."""
+        before, self._have_rates = self._have_rates, [track.has_rates for track in self._gpus.values()]
+        return self._have_rates != before
 
     def _interval_of(self, gpu: Gpu) -> float:
         """Return the effective interval of the link counters of a GPU, seconds."""
@@ -242,6 +231,9 @@ class Monitor:
         now = self._tick_state(inventory)
         self._incidents.observe(now.gpus, self._tick.wall_s)
         self._culprits = self._incidents.culprits(self._events)
+        for uuid, track in self._gpus.items():
+            self._activities.add(uuid, track.moved, self._interval_of(track.gpu))
+            track.moved.clear()
         interval_s = self._cost.effective_interval_s(self._tick.interval_s)
         self._activities.evaluate(now.gpus, now.jobs, now.matrix, self._tick.mono_s, interval_s, now.nics)
         for activity in self._activities.activities:

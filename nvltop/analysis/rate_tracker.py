@@ -121,11 +121,12 @@ class RateTracker:
             self._start(sample)
             return [self._span_without_rates(sample, min(max(began_s, last.time_s), time_s), READING_GAP)]
         self._last = sample
+        if self._always_fresh():
+            self._moved_s = time_s
+            return [self._close_span(sample, time_s)]
         moved = sample.moved_since(last)
         if moved:
             self._moved_s = time_s
-        if self._always_fresh():
-            return [self._close_span(sample, time_s)]
         if moved and sample.fell_since(last):
             self._estimator.forget()  # a reset does not coincide with a refresh
         else:

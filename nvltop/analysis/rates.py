@@ -105,11 +105,14 @@ class CounterSample:
     """Highest plausible bytes/s of each counter."""
     interval_s: float = 0.0
     """Requested time between two readings."""
-    complete: bool = field(init=False)
-    """Whether every counter could be read."""
+    _complete: bool | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self.complete = set(map(type, self.values)) == {int}
+    @property
+    def complete(self) -> bool:
+        """Whether every counter could be read."""
+        if self._complete is None:
+            self._complete = set(map(type, self.values)) == {int}
+        return self._complete
 
     def moved_since(self, before: CounterSample) -> bool:
         """Return whether any counter that was read both times has changed."""
@@ -167,16 +170,17 @@ def rates_between(
     `times` are the seconds between the samples: for each counter, or one for all.
     """
     limits = sample.limits
-    if base.complete and sample.complete:
-        if sample.values == base.values:
-            return _no_traffic(len(sample.values)), NONE_IMPLAUSIBLE
+    try:
         changes = list(map(sub, sample.values, base.values))
-        if min(changes) >= 0 and max(changes) <= min(limits) * MAX_PLAUSIBLE_SHARE * (
-            min(times) + TIMING_SLACK_S
-        ):
-            # The usual case: every counter was read and plausible, so whole columns are divided at once.
-            each = times if len(times) > 1 else repeat(times[0])
-            return tuple(map(truediv, changes, each)), NONE_IMPLAUSIBLE
+    except TypeError:  # `Missing` cannot be subtracted
+        changes = [-1]
+    if not any(changes):
+        return _no_traffic(len(changes)), NONE_IMPLAUSIBLE
+    most = min(limits) * MAX_PLAUSIBLE_SHARE * (min(times) + TIMING_SLACK_S)
+    if min(changes) >= 0 and max(changes) <= most:
+        # The usual case: every counter was read and plausible, so whole columns are divided at once.
+        each = times if len(times) > 1 else repeat(times[0])
+        return tuple(map(truediv, changes, each)), NONE_IMPLAUSIBLE
     rates: list[Maybe[float]] = []
     implausible = {}
     times = times if len(times) > 1 else [times[0]] * len(sample.values)

@@ -121,11 +121,13 @@ class ActivityTracker:
         self._link_balance = LinkBalance()
         self._nic_usage = NicUsage()
 
-    def add(self, uuid: str, span: TrafficSpan, interval_s: float) -> None:
-        """Add the traffic of a GPU between two readings; `interval_s` is the requested interval."""
+    def add(self, uuid: str, spans: Sequence[TrafficSpan], interval_s: float) -> None:
+        """Add the traffic of a GPU since the last call; `interval_s` is the requested interval."""
+        if not spans:
+            return
         if not self._traffic.cell_s:
             self._traffic.cell_s = interval_s
-        self._pending.setdefault(uuid, []).append(span)
+        self._pending.setdefault(uuid, []).extend(spans)
 
     def add_compute(self, uuid: str, start_s: float, end_s: float, data: ComputeActivity) -> None:
         """Add the compute activity of a GPU between two times (CLOCK_MONOTONIC)."""

@@ -55,7 +55,7 @@ class Gpus:
                 tx, rx = (f.integral(at) - f.integral(reads[gpu]) for f in (flow, arrives))
                 if span < 5.0:
                     moved = TrafficSpan(reads[gpu], at, tx / span, rx / span)
-                    self.tracker.add(self.uuid(gpu), moved, self.interval_s)
+                    self.tracker.add(self.uuid(gpu), [moved], self.interval_s)
                 reads[gpu] = at
             if self.now_s >= second + 1.0:
                 second = self.now_s

@@ -1,0 +1,81 @@
+"""What the readings of a GPU add up to."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.gpu import MAX_SPANS, GpuTrack
+from nvltop.analysis.refresh import ALWAYS_FRESH
+from nvltop.model import (
+    Counter,
+    Gpu,
+    Inventory,
+    LinkCounters,
+    LinkState,
+    LinkStates,
+    Missing,
+    Reading,
+    Remote,
+    Scope,
+    Tick,
+)
+
+LINKS = 3
+SPEED = 25e9
+NODE = Inventory(0.0, 0.0)
+
+
+class Node:
+    """One GPU whose counters are read every second."""
+
+    def __init__(self):
+        self.track = GpuTrack(Gpu(0, "GPU-1", remotes=(Remote(),) * LINKS), ALWAYS_FRESH)
+        self.now_s = 100.0
+        self.states(LinkState.UP)
+
+    def states(self, first):
+        states = LinkStates((first, *[LinkState.UP] * (LINKS - 1)), (SPEED,) * LINKS)
+        self.track.update(Reading("GPU-1", self.now_s, self.now_s, 0.0, states))
+
+    def count(self, *tx):
+        self.now_s += 1.0
+        data = LinkCounters(Counter.DATA, Scope.LINK, tx, (0,) * LINKS)
+        self.track.count(Reading("GPU-1", self.now_s, self.now_s, 0.0, data), data, 1.0)
+
+    def frame(self):
+        return self.track.frame(Tick(self.now_s, 0.0, 1.0), NODE, 10.0)
+
+
+def test_a_link_that_goes_down_leaves_no_gap_in_the_traffic():
+    """Its counters fail before its state is read."""
+    node = Node()
+    node.count(0, 0, 0)
+    node.count(5, 7, 11)
+    node.count(Missing("not active"), 17, 21)
+    node.states(LinkState.DOWN)
+    g = node.frame()
+    assert [span.tx_bytes_per_s for span in g.spans[1:]] == [23.0, 20.0]
+    assert [moved.tx_bytes_per_s for moved in node.track.moved[1:]] == [23.0, 20.0]
+    assert g.nvlink.recent_s == 2.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans()), min_size=1, max_size=MAX_SPANS))
+def test_what_is_passed_on_does_not_depend_on_when_frames_are_made(steps):
+    often, once = Node(), Node()
+    total = 0
+    for step, is_drawn in steps:
+        total += step
+        for node in (often, once):
+            node.count(total, 2 * total, 0)
+        if is_drawn:
+            often.frame()
+    a, b = often.frame(), once.frame()
+    assert (a.spans, a.mean_span_s, a.nvlink) == (b.spans, b.mean_span_s, b.nvlink)
+    assert list(a.links) == list(b.links)
+    passed = [[m for m in node.track.moved if not math.isnan(m.tx_bytes_per_s)] for node in (often, once)]
+    assert passed[0] == passed[1]
+    counted = sum(m.tx_bytes_per_s * (m.end_s - m.start_s) for m in passed[0])
+    assert math.isclose(counted, 3 * (total - steps[0][0]), abs_tol=1.0)
