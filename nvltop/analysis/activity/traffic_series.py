@@ -1,12 +1,13 @@
 """The traffic of one GPU over the last minutes, in cells of equal length.
 
-Memory: at most `MAX_CELLS` cells of three floats per GPU (30 kB), whatever the interval.
+Memory: at most `MAX_CELLS` cells of two floats per GPU (20 kB), whatever the interval.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from itertools import chain
 from typing import Final, NamedTuple
 
 from nvltop.model import Missing
@@ -47,12 +48,25 @@ class TrafficSpan(NamedTuple):
 class TrafficSeries:
     """Mean rates by cell. A span is spread over the cells that it overlaps."""
 
-    __slots__ = ("_rx", "_seconds", "_size", "_tx", "cell_s", "newest", "oldest", "usual_s")
+    __slots__ = (
+        "_rx",
+        "_rx_bytes",
+        "_seconds",
+        "_size",
+        "_tx",
+        "_tx_bytes",
+        "cell_s",
+        "newest",
+        "oldest",
+        "usual_s",
+    )
 
     def __init__(self, cell_s: float) -> None:
         self.cell_s = cell_s
         self._size = min(MAX_CELLS, math.ceil(WINDOW_S / cell_s))
-        self._tx, self._rx, self._seconds = (array("f", bytes(4 * self._size)) for _ in range(3))
+        self._tx, self._rx = (array("f", [math.nan]) * self._size for _ in range(2))
+        self._tx_bytes = self._rx_bytes = self._seconds = 0.0
+        """What was read of the newest cell so far, and for how long."""
         self.oldest: int | None = None
         """Number of the oldest cell with data."""
         self.newest = -1
@@ -67,45 +81,49 @@ class TrafficSeries:
 
     def add(self, span: TrafficSpan) -> None:
         """Add the traffic between two readings."""
-        cell_s, size = self.cell_s, self._size
-        if not span.end_s > span.start_s:
+        start_s, end_s, tx, rx, _ = span
+        if not end_s > start_s:
             return
-        self.usual_s += USUAL_WEIGHT * (span.end_s - span.start_s - self.usual_s)
-        self._clear_up_to(int(span.end_s // cell_s))
-        if span.tx_bytes_per_s != span.tx_bytes_per_s or span.rx_bytes_per_s != span.rx_bytes_per_s:
+        cell_s, newest = self.cell_s, int(end_s // self.cell_s)
+        self.usual_s += USUAL_WEIGHT * (end_s - start_s - self.usual_s)
+        if tx != tx or rx != rx:
+            if newest > self.newest:
+                self._begin(newest)
             return
-        start_s, end_s = max(span.start_s, (self.newest - size + 1) * cell_s), span.end_s
-        cell = int(start_s // cell_s)
-        self.oldest = cell if self.oldest is None else min(self.oldest, cell)
-        while start_s < end_s:
-            cell_end_s = (cell + 1) * cell_s
-            seconds = min(end_s, cell_end_s) - start_s
-            if seconds > 0:
-                i = cell % size
-                self._tx[i] += span.tx_bytes_per_s * seconds
-                self._rx[i] += span.rx_bytes_per_s * seconds
-                self._seconds[i] += seconds
-                start_s = cell_end_s
-            cell += 1
+        first = max(int(start_s // cell_s), newest - self._size + 1)
+        self.oldest = first if self.oldest is None else min(self.oldest, first)
+        # Spans come one after the other, so that cells before the newest one are complete.
+        for cell in range(max(first, self.newest), newest + 1):
+            if cell > self.newest:
+                self._begin(cell)
+            begin_s = cell * cell_s
+            until_s = begin_s + cell_s
+            seconds = (end_s if end_s < until_s else until_s) - (start_s if start_s > begin_s else begin_s)
+            self._tx_bytes += tx * seconds
+            self._rx_bytes += rx * seconds
+            self._seconds += seconds
 
-    def _clear_up_to(self, cell: int) -> None:
-        """Clear the cells after the newest one, up to `cell`."""
-        for c in range(max(self.newest + 1, cell - self._size + 1), cell + 1):
-            i = c % self._size
-            self._tx[i] = self._rx[i] = self._seconds[i] = 0.0
-        self.newest = max(self.newest, cell)
+    def _begin(self, cell: int) -> None:
+        """Complete the newest cell and begin another; cells between them were not read."""
+        size, seconds = self._size, self._seconds
+        # A cell counts if at least half of it was read.
+        if seconds > self.cell_s / 2:
+            i = self.newest % size
+            self._tx[i], self._rx[i] = self._tx_bytes / seconds, self._rx_bytes / seconds
+        for c in range(max(self.newest + 1, cell - size + 1), cell + 1):
+            self._tx[c % size] = self._rx[c % size] = math.nan
+        self.newest = cell
+        self._tx_bytes = self._rx_bytes = self._seconds = 0.0
 
     def stays_below(self, bytes_per_s: float) -> bool:
-        """Return whether no cell may exceed a rate in either direction."""
-        # A cell counts if at least half of it was read.
-        return max(max(self._tx), max(self._rx)) <= bytes_per_s * self.cell_s / 2
+        """Return whether no cell exceeds a rate in either direction."""
+        # A value that is not a number is never higher than the zero before it.
+        return max(chain((0.0,), self._tx, self._rx)) <= bytes_per_s
 
     def moved_bytes_per_s(self, cell: int) -> float:
         """Return the sum of TX and RX of one of the newest `size` cells; 0 where not read."""
-        i = cell % self._size
-        seconds = self._seconds[i]
-        there = seconds > self.cell_s / 2 and self.newest - self._size < cell <= self.newest
-        return (self._tx[i] + self._rx[i]) / seconds if there else 0.0
+        rate = self._tx[cell % self._size] + self._rx[cell % self._size]
+        return rate if rate == rate and self.newest - self._size < cell <= self.newest else 0.0
 
     def cells_before(self, end: int, count: int) -> tuple[array[float], array[float]]:
         """Return TX and RX of the `count` cells before cell `end`, oldest first; NaN where not read.
@@ -116,19 +134,13 @@ class TrafficSeries:
         # The GPU may be read before the others: newer cells have then replaced its oldest ones.
         first = min(end, max(end - count, self.newest + 1 - self._size))
         there = max(0, min(end, self.newest + 1) - first)
-        begin, half = first % self._size, self.cell_s / 2
-        before = array("d", [math.nan]) * (first - (end - count))
-        after = array("d", [math.nan]) * (count - len(before) - there)
-        seconds = self._slice(self._seconds, begin, there)
-        tx, rx = (
-            before
-            + array("d", [m / s if s > half else math.nan for m, s in zip(part, seconds, strict=True)])
-            + after
-            for part in (self._slice(self._tx, begin, there), self._slice(self._rx, begin, there))
-        )
+        unread = array("f", [math.nan])
+        before = unread * (first - (end - count))
+        after = unread * (count - len(before) - there)
+        tx, rx = (before + self._slice(ring, first, there) + after for ring in (self._tx, self._rx))
         return tx, rx
 
-    def _slice(self, ring: array[float], begin: int, count: int) -> array[float]:
-        """Return `count` values of a ring from index `begin`."""
-        after = begin + count - self._size
-        return ring[begin : begin + count] + ring[: max(0, after)]
+    def _slice(self, ring: array[float], first: int, count: int) -> array[float]:
+        """Return `count` cells of a ring from cell `first`."""
+        begin = first % self._size
+        return ring[begin : begin + count] + ring[: max(0, begin + count - self._size)]
