@@ -10,6 +10,7 @@ from nvltop.analysis.activity.bursts import SILENCE_SHARE
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.decision import (
     RING_LIMIT,
+    busy_share,
     combine_usage,
     fill_judgement,
     limit_bounds,
@@ -97,6 +98,11 @@ class BottleneckEvaluator:
     def at_limit_s(self) -> dict[str, float]:
         """Seconds at or near the limit since the monitor started, by GPU."""
         return {uuid: trace.at_limit_s for uuid, trace in self._traces.items()}
+
+    def last(self, key: str) -> tuple[Judgement | None, Mapping[str, Maybe[float]]]:
+        """Return the last judgement of a job with traffic, and the share of the time with traffic by GPU."""
+        job = self._jobs.get(key) or JobState()
+        return job.last, job.busy
 
     def retain(self, keys: Sequence[str]) -> None:
         """Drop the state of all jobs except those with these keys."""
@@ -206,6 +212,7 @@ class BottleneckEvaluator:
         for uuid, usage in usages.items():
             job.silence_shares[uuid] = max(MIN_TRAFFIC_SHARE, SILENCE_SHARE * usage.level)
             job.means[uuid] = usage.mean
+            job.busy[uuid] = busy_share(usage)
         if seconds < MIN_WATCHED_S or readings < MIN_WATCHED_READINGS:
             return replace(
                 blank,

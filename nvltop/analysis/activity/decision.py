@@ -146,6 +146,11 @@ def _state(usage: LinkUsage, bounds: LimitBounds, exposed: float | None, more: f
     return "unclear"
 
 
+def busy_share(usage: LinkUsage) -> Maybe[float]:
+    """Return the share of the time with traffic, unless too much of it is in bursts of unknown length."""
+    return Missing(BURSTS_TOO_SHORT) if usage.unresolved > MIN_SHARE else usage.busy
+
+
 def at_nvls_rate(usage: LinkUsage, bounds: LimitBounds, more: float = 0.0) -> bool:
     """Return whether the rate is what an NVLS all-reduce reaches, within `NVLS_TOLERANCE` and `more`."""
     return bool(bounds.nvls) and abs(usage.level - bounds.nvls) <= NVLS_TOLERANCE + more
@@ -162,9 +167,7 @@ def fill_judgement(
     """Return `blank` with the state and the numbers of a job with traffic; `before` is its last state."""
     usage = job.usage
     state, why = decide_state(usage, bounds, overlap, known(practical), before)
-    busy: Maybe[float] = usage.busy
-    if usage.unresolved > MIN_SHARE:
-        busy = Missing(BURSTS_TOO_SHORT)
+    busy = busy_share(usage)
     has_figure = known(practical)
     no_figure = Missing(NO_PUBLISHED_FIGURE)
     direction = "both"

@@ -49,6 +49,8 @@ class JobState:
     overlap: Maybe[Overlap] = NO_COMPUTE
     """Overlap as of the last measurement."""
     clearest: ClearestUsage = field(default_factory=ClearestUsage)
+    busy: dict[str, Maybe[float]] = field(default_factory=dict)
+    """Share of the time with traffic as of the last measurement, by UUID."""
     last: Judgement | None = None
     """Judgement as of the last traffic."""
     steady: bool = False

@@ -13,7 +13,6 @@ from typing import Final
 from nvltop.analysis.activity import gpu_groups
 from nvltop.analysis.activity.bottleneck import BottleneckEvaluator
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, burst_level
-from nvltop.analysis.activity.communication import Communication, measure_communication
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.gauge_history import GaugeHistory, NicUsage
 from nvltop.analysis.activity.gpu_groups import GpuGroup
@@ -33,8 +32,8 @@ from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 from nvltop.analysis.activity.traffic_store import TrafficStore, busier
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.frozen import mutable
-from nvltop.median import median
 from nvltop.model import (
+    NOT_READ,
     Activity,
     ComputeActivity,
     GpuFrame,
@@ -45,7 +44,6 @@ from nvltop.model import (
     Missing,
     NicFrame,
     Rank,
-    first_missing,
     known,
 )
 
@@ -66,7 +64,6 @@ SCANNED_S: Final = 2.0
 MIN_SPLIT_GPUS: Final = 3
 """Number of GPUs above which a group may be split: two jobs have at least two GPUs each."""
 NO_TRAFFIC: Final = Missing("no NVLink traffic")
-NO_INTENSITY: Final = Missing("its bursts, or what NVLink does in practice, are not known")
 
 Cells = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """TX and RX by cell, by GPU UUID; all of the same length."""
@@ -301,22 +298,12 @@ class ActivityTracker:
         period_s, cell_s = tracked.step_tracker.period_s, self._traffic.cell_s
         count = round(_window_s(period_s) / cell_s)
         cells = {uuid: (tx[-count:], rx[-count:]) for uuid, (tx, rx) in cells.items()}
-        rates = busier(cells)
-        shares: list[Maybe[Communication]] = []
-        practical: list[float] = []
-        for uuid in cells:
-            nvlink = frames[uuid].nvlink
-            speed, ceiling = nvlink.speed_bytes_per_s, nvlink.ceiling
-            most = speed * (ceiling if known(ceiling) else 1.0) if known(speed) else 0.0
-            practical.append(most if known(ceiling) else 0.0)
-            shares.append(measure_communication(rates[uuid], most))
+        judged, busy = self._bottleneck.last(group.key)
         late = lateness([tx for tx, _ in cells.values()], cell_s)
         ranks = tuple(
-            self._rank(uuid, rates[uuid], share, late_s)
-            for uuid, share, late_s in zip(cells, shares, late, strict=True)
+            self._rank(uuid, rates, busy.get(uuid, NOT_READ), late_s)
+            for (uuid, rates), late_s in zip(busier(cells).items(), late, strict=True)
         )
-        unread = first_missing(shares)
-        levels = [s.rate / p for s, p in zip(shares, practical, strict=True) if known(s) and s.share and p]
         straggler = find_straggler(ranks, period_s or 0.0, cell_s) if _same_model(frames, cells) else None
         members = [
             JobGpu(u, f"GPU {frames[u].gpu.index}", self._gauges[u], pcie_speed(frames[u])) for u in cells
@@ -325,22 +312,20 @@ class ActivityTracker:
         return Activity(
             job=group.job.key if group.job else None,
             gpus=group.gpus,
-            communication=unread or median(s.share for s in shares if known(s)),
-            intensity=median(levels) if levels and len(levels) == len(shares) else NO_INTENSITY,
+            communication=judged.busy if judged else NOT_READ,
+            intensity=judged.level if judged else NOT_READ,
             ranks=ranks,
             straggler=straggler,
         )
 
-    def _rank(
-        self, uuid: str, rates: Sequence[float], share: Maybe[Communication], late_s: Maybe[float]
-    ) -> Rank:
+    def _rank(self, uuid: str, rates: Sequence[float], busy: Maybe[float], late_s: Maybe[float]) -> Rank:
         """Return the values of one GPU of a job over the last minute."""
         read = [v for v in rates if v == v]
         gauges = self._gauges[uuid]
         return Rank(
             gpu=uuid,
             moved_bytes_per_s=sum(read) / len(read) if read else NO_TRAFFIC,
-            communication=share if isinstance(share, Missing) else share.share,
+            communication=busy,
             power_w=gauges.power_w,
             util_percent=gauges.util_percent,
             sm_clock_mhz=gauges.sm_clock_mhz,
@@ -358,8 +343,8 @@ class ActivityTracker:
         activity = tracked.activity
         if judged.silent_s and known(step):
             step = replace(step, silent_s=judged.silent_s)
-        if judged.window_s:
-            activity = replace(activity, communication=judged.busy)
+        if judged.state != "unknown":
+            activity = replace(activity, communication=judged.busy, intensity=judged.level)
         limit = first_limit(judged, tracked.other_limits)
         return replace(activity, step=step, limit=limit, limits=judged.limits)
 

@@ -191,6 +191,9 @@ def test_other_intervals(interval_s):
     (found,) = gpus.run(200.0)
     assert step(found) == pytest.approx(9.3, rel=0.02)
     assert found.communication == pytest.approx(0.35, abs=0.02)
+    [judged] = gpus.tracker.judgements
+    assert (found.communication, found.intensity) == (judged.busy, judged.level)
+    assert all(rank.communication == pytest.approx(0.35, abs=0.02) for rank in found.ranks)
 
 
 def job(key: str, gpus: range, exact: bool = True) -> Job:
