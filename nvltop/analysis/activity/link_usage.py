@@ -7,8 +7,9 @@ known: the time at the limit is at least 0, and at most its volume divided by th
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, starmap
 from operator import mul
 from typing import Final
 
@@ -44,6 +45,8 @@ MIN_FILLED: Final = 2.0
 """Number of consecutive readings that a burst must fill, on the mean, so that all bursts show their rate."""
 MIN_RESOLVED: Final = 3
 """Number of readings that a burst must touch so that one of them lies completely inside it."""
+MIN_UNRESOLVED: Final = 0.01
+"""Share of the time in unresolved bursts up to which they do not matter: one at the edge of the window."""
 MOSTLY_SHORT_RATIO: Final = 2
 """Short bursts per resolved burst above which the level of the traffic is that of the short bursts."""
 
@@ -128,23 +131,30 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     for a, b in resolved:
         _add_resolved(seconds, known_shares, a, b, low, times)
     if short:
-        kinds = [_volume_and_rate(seconds, known_shares, a, b) for a, b in resolved]
+        moved = list(map(mul, seconds, known_shares))
+        volumes = [_volume(moved, a, b) for a, b in resolved]
         for a, b in short:
-            _add_short(seconds, known_shares, a, b, kinds, times)
+            volume = _volume(moved, a, b)
+            alike = [
+                burst_level(known_shares[c + 1 : d - 1])
+                for (c, d), other in zip(resolved, volumes, strict=True)
+                if abs(other - volume) <= SIMILAR_VOLUME * volume
+            ]
+            _add_short(seconds, known_shares, a, b, volume, alike, times)
     # A few resolved bursts among many short ones are not representative.
     if len(short) > MOSTLY_SHORT_RATIO * len(resolved):
-        inner = [i for a, b in short for i in range(a, b)]
+        inner = short
     else:
-        inner = [i for a, b in resolved for i in range(a + 1, b - 1)]
-    inner_seconds = [seconds[i] for i in inner]
+        inner = [(a + 1, b - 1) for a, b in resolved]
+    inner_seconds = _joined(seconds, inner)
     inner_s = sum(inner_seconds)
     busy, unresolved = times.busy / read_s, times.unresolved / read_s
     burst_readings = sum(b - a for a, b in tops) / len(tops)
     if burst_readings < MIN_FILLED and max(known_shares) >= bounds.near:
         # Some bursts reach the limit, and their readings do not show that the others do not.
         times.most = max(times.most, mean * read_s / bounds.near)
-    rate = _usual_rate([(known_shares[i], s) for i, s in zip(inner, inner_seconds, strict=True)])
-    if unresolved:
+    rate = _usual_rate(_joined(known_shares, inner), inner_seconds)
+    if unresolved > MIN_UNRESOLVED:
         # Similar bursts still show their length if some of them fill a reading.
         estimate = measure_communication(shares, 1.0)
         if known(estimate) and estimate.share:
@@ -158,41 +168,32 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         near=min(1.0, times.near / read_s),
         most=min(1.0, times.most / read_s),
         level=rate,
-        tx=sum(map(mul, [spans.tx[i] for i in inner], inner_seconds)) / inner_s,
-        rx=sum(map(mul, [spans.rx[i] for i in inner], inner_seconds)) / inner_s,
+        tx=sum(map(mul, _joined(spans.tx, inner), inner_seconds)) / inner_s,
+        rx=sum(map(mul, _joined(spans.rx, inner), inner_seconds)) / inner_s,
         contrast=high,
         burst_readings=burst_readings,
     )
 
 
-def _usual_rate(readings: Iterable[tuple[float, float]]) -> float:
-    """Return the rate up to which half of the data moved; `readings` are pairs of rate and seconds.
+def _joined(values: Sequence[float], ranges: Iterable[tuple[int, int]]) -> list[float]:
+    """Return the values in some ranges, one after the other."""
+    return list(chain.from_iterable([values[a:b] for a, b in ranges]))
+
+
+def _usual_rate(rates: Iterable[float], seconds: Iterable[float]) -> float:
+    """Return the rate up to which half of the data moved, from the rate and length of each reading.
 
     Readings that contain the edge of a burst carry little of its data, so that they do not count as its rate.
     A median of the readings would be the rate of either half of them if they alternate.
     """
-    ranked = sorted(readings)
-    half = sum(rate * seconds for rate, seconds in ranked) / 2
-    rate = moved = 0.0
-    for rate, seconds in ranked:
-        moved += rate * seconds
-        if moved >= half:
-            break
-    return rate
+    ranked = sorted(zip(rates, seconds, strict=True))
+    moved = list(accumulate(starmap(mul, ranked)))
+    return ranked[bisect_left(moved, moved[-1] / 2)][0] if ranked else 0.0
 
 
-def _volume(seconds: Sequence[float], shares: Sequence[float], a: int, b: int) -> float:
+def _volume(moved: Sequence[float], a: int, b: int) -> float:
     """Return the volume of a burst including the adjacent readings, in seconds at NCCL max."""
-    reach = slice(max(0, a - 1), b + 1)
-    return math.fsum(map(mul, seconds[reach], shares[reach]))
-
-
-def _volume_and_rate(
-    seconds: Sequence[float], shares: Sequence[float], a: int, b: int
-) -> tuple[float, float]:
-    """Return the volume of a resolved burst, and the rate of most of its data."""
-    inner = shares[a + 1 : b - 1]
-    return _volume(seconds, shares, a, b), math.fsum(map(mul, inner, inner)) / sum(inner)
+    return sum(moved[max(0, a - 1) : b + 1])
 
 
 def _add_resolved(
@@ -206,11 +207,9 @@ def _add_resolved(
     if (least >= near and (least >= at or most < at)) or (
         b - a < LONG_BURST and most < near and most - least <= MAX_STEADY_SPREAD * most
     ):
-        times.add_known(math.fsum(seconds[a + 1 : b - 1]), least)
+        times.add_known(sum(seconds[a + 1 : b - 1]), least)
     else:
-        steady = _steady_readings(
-            inner, min(1.0, FULL_SPREAD_READING_S / (math.fsum(seconds[a:b]) / (b - a)))
-        )
+        steady = _steady_readings(inner, min(1.0, FULL_SPREAD_READING_S / (sum(seconds[a:b]) / (b - a))))
         for i, is_steady in enumerate(steady, start=a + 1):
             rate, span_s = shares[i], seconds[i]
             if rate >= near or is_steady:
@@ -225,14 +224,17 @@ def _add_resolved(
                 times.add_known(span_s * rate / beside, beside)
             else:
                 times.add_unresolved(span_s * rate, span_s)
-    for i, beside in ((a, inner[0]), (b - 1, inner[-1])):
+    for i, outside, beside in ((a, a - 1, inner[0]), (b - 1, b, inner[-1])):
         # The burst begins or ends within this reading, and has the rate of the adjacent inner reading.
         rate, span_s = shares[i], seconds[i]
-        times.add_known(span_s * min(1.0, rate / beside), max(rate, beside))
-    for i, beside in ((a - 1, inner[0]), (b, inner[-1])):
-        # The burst may also have begun or ended just inside the reading before or after.
-        if 0 <= i < len(shares) and shares[i] > low:
-            times.add_known(seconds[i] * min(1.0, (shares[i] - low) / beside), beside)
+        if rate > beside:
+            times.add_known(span_s, rate)
+            span_s = 0.0
+        filled_s = span_s * rate / beside
+        # It may also have begun or ended just inside the reading before or after.
+        if 0 <= outside < len(shares) and shares[outside] > low:
+            filled_s += seconds[outside] * min(1.0, (shares[outside] - low) / beside)
+        times.add_known(filled_s, beside)
 
 
 def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
@@ -270,12 +272,11 @@ def _add_short(
     shares: Sequence[float],
     a: int,
     b: int,
-    kinds: Sequence[tuple[float, float]],
+    volume: float,
+    alike: Sequence[float],
     times: _BurstTimes,
 ) -> None:
-    """Add a burst of one or two readings to `times`, at the rate of similar resolved ones if possible."""
-    volume = _volume(seconds, shares, a, b)
-    alike = [rate for moved, rate in kinds if abs(moved - volume) <= SIMILAR_VOLUME * volume]
+    """Add a burst of one or two readings to `times`; `alike` are the rates of resolved ones of its volume."""
     if alike:
         rate = median(alike)
         times.add_known(min(sum(seconds[max(0, a - 1) : b + 1]), volume / rate), rate)
