@@ -58,6 +58,7 @@ class TrafficSeries:
         "cell_s",
         "newest",
         "oldest",
+        "spans",
         "usual_s",
     )
 
@@ -72,7 +73,9 @@ class TrafficSeries:
         self.newest = -1
         """Number of the newest cell; cell n starts at n x `cell_s` of CLOCK_MONOTONIC."""
         self.usual_s = cell_s
-        """Moving average of the length of spans."""
+        """Mean length of the first spans, then their moving average."""
+        self.spans = 0
+        """Number of spans that were added."""
 
     @property
     def size(self) -> int:
@@ -85,7 +88,8 @@ class TrafficSeries:
         if not end_s > start_s:
             return
         cell_s, newest = self.cell_s, int(end_s // self.cell_s)
-        self.usual_s += USUAL_WEIGHT * (end_s - start_s - self.usual_s)
+        self.spans += 1
+        self.usual_s += max(USUAL_WEIGHT, 1 / self.spans) * (end_s - start_s - self.usual_s)
         if tx != tx or rx != rx:
             if newest > self.newest:
                 self._begin(newest)

@@ -14,6 +14,8 @@ CELL_TOO_SHORT: Final = 1.3
 """Usual length of a reading, in cells, above which the cells are made longer."""
 CELL_TOO_LONG: Final = 0.7
 """Usual length of a reading, in cells, below which the cells are made shorter."""
+MIN_SPANS: Final = 3
+"""Number of readings of a GPU below which their usual length is not known."""
 
 
 class TrafficStore:
@@ -38,7 +40,8 @@ class TrafficStore:
         """Adapt the length of the cells to the readings; return whether that discarded all data."""
         if not self._series:
             return False
-        needed_s = max(interval_s, *(s.usual_s for s in self._series.values()))
+        lengths_s = [s.usual_s for s in self._series.values() if s.spans >= MIN_SPANS]
+        needed_s = max([interval_s, *(lengths_s or [self.cell_s])])
         if CELL_TOO_LONG * self.cell_s < needed_s < CELL_TOO_SHORT * self.cell_s:
             return False
         self.cell_s = needed_s

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
+from nvltop.analysis.activity.traffic_store import TrafficStore
 
 spans = st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1e11), st.booleans()), min_size=1, max_size=60)
 
@@ -54,6 +55,23 @@ def test_the_newest_cells_are_as_they_were_read(spans):
             assert value == pytest.approx(sums[k] / seconds[k], rel=1e-3, abs=1.0)
         else:
             assert math.isnan(value)
+
+
+@given(st.floats(0.3, 3.0), st.floats(0.0, 0.1))
+def test_a_slow_driver_has_cells_of_its_own_refresh_after_a_few_readings(refresh_s, jitter):
+    """Each change of the cells forgets the traffic, and with it what is known of the job."""
+    store, t = TrafficStore(), 100.0
+    store.cell_s = 0.25
+    changes = []
+    for k in range(40):
+        length = refresh_s * (1 + jitter * (-1) ** k)
+        store.add("a", [TrafficSpan(t, t + length, 1e9, 1e9)])
+        t += length
+        if store.fit_cells(0.25):
+            changes.append(k)
+    assert store.cell_s == pytest.approx(refresh_s, rel=0.35)
+    assert len(changes) <= 1
+    assert not changes or changes[0] <= 3
 
 
 def test_old_cells_are_dropped_and_a_lagging_series_has_no_newer_ones():
