@@ -17,7 +17,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, repeat
-from operator import add, sub
+from operator import add, mul, sub, truediv
 from typing import Any, Final
 
 from nvltop.model import GROUPS
@@ -56,6 +56,10 @@ class Numbers:
             raise
         return least
 
+    def extend(self, numbers: bytes) -> None:
+        """Add numbers of 64 bits as they are; `take` them with 0 as the least one."""
+        self._numbers.frombytes(numbers)
+
     def take(self, count: int, least: int) -> list[int]:
         """Return the next `count` numbers, whose least one is `least`."""
         self._taken += count
@@ -65,9 +69,8 @@ class Numbers:
         """Return the numbers compressed, the bytes of one weight together: the high ones are mostly 0."""
         if not self._numbers:
             return []
-        # One after the other, so that no copy of all the numbers is made.
-        raw = memoryview(self._numbers).cast("B")
-        return [_pack_plane(bytes(raw[place::BYTES])) for place in range(BYTES)]
+        raw = self._numbers.tobytes()
+        return [_pack_plane(raw[place::BYTES]) for place in range(BYTES)]
 
 
 def _pack_plane(plane: bytes) -> bytes:
@@ -76,19 +79,19 @@ def _pack_plane(plane: bytes) -> bytes:
 
 def transpose(values: Sequence[Any], numbers: Numbers) -> Any:
     """Return values, at least one, as a column; `restore` returns them as `wire.codec` encodes them."""
+    kinds = set(map(type, values))
+    kind = type(values[0])
+    if len(kinds) == 1 and kind in FIELDS:
+        # Tuples of fields are compared without a call for each.
+        values, kind = list(map(FIELDS[kind], values)), tuple
     first = values[0]
     if values.count(first) == len(values):
         return [_encoded(first)]
-    kinds = set(map(type, values))
-    kind = type(first)
     if len(kinds) == 1:
         if kind is int:
             return _integers("+", values, numbers) or {"=": list(values)}
         if kind is float:
             return _floats(values, numbers) or {"=": list(values)}
-        if kind in FIELDS:
-            rows = map(FIELDS[kind], values)
-            return {"[": [transpose(column, numbers) for column in zip(*rows, strict=True)]}
         if (kind is tuple or kind is list) and first and len(set(map(len, values))) == 1:
             return {"[": [transpose(column, numbers) for column in zip(*values, strict=True)]}
         if kind is dict and first and all(value.keys() == first.keys() for value in values):
@@ -108,8 +111,8 @@ def _floats(values: Sequence[float], numbers: Numbers) -> Any:
     """Return floats as a column of thousandths; None if that would change one."""
     if max(values) > MAX_FLOAT or min(values) < -MAX_FLOAT:
         return None
-    thousandths = [round(value * THOUSAND) for value in values]
-    is_exact = [value / THOUSAND for value in thousandths] == list(values)
+    thousandths = list(map(round, map(mul, values, repeat(THOUSAND))))
+    is_exact = list(map(truediv, thousandths, repeat(THOUSAND))) == list(values)
     return _integers(".", thousandths, numbers) if is_exact else None
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from itertools import accumulate, repeat
-from operator import add, sub
+from operator import add, or_, sub
 from typing import Any, Final
 
 from nvltop.model import Counter, LinkCounters, Maybe, Missing, Scope
-from nvltop.record.columns import Numbers
+from nvltop.record.columns import BYTES, Numbers
 
 KIB: Final = 1024
-MAX_COUNT: Final = 1 << 60
-"""Largest counter in columns: differences of differences fit into 64 bits."""
+BITS: Final = 8 * BYTES
+"""Size of a lane."""
+MAX_STEP: Final = 1 << 48
+"""Growth of a counter within the columns, bytes, above which it is not packed as differences."""
 
 
 class CounterColumns:
@@ -63,31 +66,58 @@ class CounterColumns:
         If one is out of range, they are in the JSON value.
         """
         columns = [self._numbers[place :: self._width] for place in range(self._width)]
-        shape = self._shape
+        shape, rows = self._shape, len(columns[0])
         head: list[Any] = [
             shape.counter.value,
             shape.scope.value,
             *map(_shape_of, (shape.tx_bytes, shape.rx_bytes)),
         ]
-        head += [len(columns[0]) - 1, [column[0] for column in columns]]
-        if min(self._numbers) < 0 or max(self._numbers) > MAX_COUNT:
-            return [*head, False, [column[1:].tolist() for column in columns], []]
-        steps = [list(map(sub, column[1:], column)) for column in columns]
+        head += [rows - 1, [column[0] for column in columns]]
         tx, rx = self._ways
-        ways = [_put_way(way, numbers) for way in (steps[:tx], steps[tx : tx + rx])]
-        stamps = [numbers.put(column) for column in steps[tx + rx :]]
+        lanes = [_lanes_since_first(column) for column in columns]
+        if reduce(or_, lanes, 0) & ~_every(MAX_STEP - 1, rows):
+            return [*head, False, [column[1:].tolist() for column in columns], []]
+        ways = [_put_way(way, rows, numbers) for way in (lanes[:tx], lanes[tx : tx + rx])]
+        stamps = [numbers.put(list(map(sub, column[1:], column))) for column in columns[tx + rx :]]
         return [*head, True, ways, stamps]
 
 
-def _put_way(steps: list[list[int]], numbers: Numbers) -> list[int]:
+def _every(number: int, lanes: int) -> int:
+    """Return an integer that has a number in each lane of 64 bits."""
+    return int.from_bytes(array("Q", [number]).tobytes() * lanes, "little")
+
+
+def _lanes_since_first(column: array[int]) -> int:
+    """Return how much a counter has grown at each reading since the first: one integer, a lane for each.
+
+    Python then adds and subtracts a column at once. A lane outside of 0 to 2^63 borrows from the next one,
+    and has high bits.
+    """
+    return int.from_bytes(column.tobytes(), "little") - _every(column[0] % (1 << 64), len(column))
+
+
+def _put_way(lanes: list[int], rows: int, numbers: Numbers) -> list[int]:
     """Put increments as their mean over the links and differences to it; return the least of each.
 
     The means are whole KiB, so that increments in KiB, as most drivers have them, keep their zeros.
     """
-    if not steps:
+    if not lanes:
         return []
-    means = [total // len(steps) & -KIB for total in map(sum, zip(*steps, strict=True))]
-    return [numbers.put(means), *[numbers.put(list(map(sub, column, means))) for column in steps]]
+    size = BYTES * (rows - 1)
+    # All lanes are counted from -MAX_STEP * links on, so that none of them borrows.
+    offset = MAX_STEP * len(lanes)
+    offsets = _every(offset, rows - 1)
+    # Without the first lane, which has no increment, and the one beyond the last.
+    steps = [(column >> BITS) - (column & ((1 << BITS * (rows - 1)) - 1)) for column in lanes]
+    totals = array("Q", (sum(steps) + offsets).to_bytes(size, "little"))
+    means = [(total - offset) // len(steps) & -KIB for total in totals]
+    mean = int.from_bytes(array("Q", [each + offset for each in means]).tobytes(), "little") - offsets
+    first = numbers.put(means)
+    missed = b"".join([(step - mean + offsets).to_bytes(size, "little") for step in steps])
+    least = min(array("Q", missed), default=0)
+    lanes_of_all = int.from_bytes(missed, "little") - _every(least, len(missed) // BYTES)
+    numbers.extend(lanes_of_all.to_bytes(len(missed), "little"))
+    return [first, *[least - offset] * len(steps)]
 
 
 def _take_way(leasts: list[int], count: int, numbers: Numbers) -> list[list[int]]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from nvltop.frozen import frozen, mutable
 from nvltop.model import (
-    ComputeActivity,
-    Data,
     Inventory,
     Item,
     NicPorts,
@@ -37,16 +35,16 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 12 << 18
 """Size limit of the packed items, bytes: over half an hour of a DGX H100 at work, which takes 2 to 3 MB."""
 FULL_SHARE: Final = 0.45
-"""Share of the limit for what only the newest slices hold: 1.3 kB a second of a DGX H100 at work."""
+"""Share of the limit for what only the newest slices hold: 1.9 kB a second of a DGX H100 at work."""
 BATCH: Final = 128
 """Number of items that are taken together: one by one, between other work, each would cost more."""
-SLICE_S: Final = 15.0
+SLICE_S: Final = 30.0
 """Length of a slice, seconds. Longer ones are packed to fewer bytes, but take more memory until they are."""
-FULL_SLICES: Final = 21
+FULL_SLICES: Final = 11
 """Number of slices with all items. The newest is incomplete, so they hold at least the last 300 s.
 
 Means are taken over 300 s, and the step period is found in the traffic of 256 s."""
-MAX_SLICES: Final = 121
+MAX_SLICES: Final = 61
 """Number of slices: at least half an hour, which takes some seconds to encode."""
 SEGMENT_S: Final = 45.0
 """Length of a segment of the recording, seconds."""
@@ -109,25 +107,33 @@ class _OpenSlice:
         self._full_order, self._thinned_order = bytearray(), bytearray()
 
     def add(self, item: Item, thinning: Thinning) -> None:
-        """Add an item."""
-        common, full, thinned = self._parts
-        if isinstance(item, Reading) and isinstance(item.data, ComputeActivity):
-            is_kept = False
-            for kept in thinning.join(item):
-                if kept is item:
-                    is_kept = True
-                else:
-                    thinned.add(kept)
-                    self._thinned_order.append(1)
-        else:
-            is_kept = thinning.is_kept(item)
+        """Add an item that is not a reading."""
+        common, full, _ = self._parts
+        is_kept = thinning.is_kept(item)
+        self._full_order.append(not is_kept)
         if is_kept:
-            common.add(item)
             self._thinned_order.append(0)
-            self._full_order.append(0)
-        else:
-            full.add(item)
-            self._full_order.append(1)
+        (common if is_kept else full).add(item)
+
+    def extend(self, readings: Sequence[Reading], thinning: Thinning) -> None:
+        """Add readings."""
+        common: list[Reading] = []
+        full: list[Reading] = []
+        thinned: list[Reading] = []
+        full_order, thinned_order = self._full_order, self._thinned_order
+        for reading in readings:
+            is_kept, joined = thinning.choose(reading)
+            if joined is not None:
+                thinned.append(joined)
+                thinned_order.append(1)
+            if is_kept:
+                common.append(reading)
+                thinned_order.append(0)
+            else:
+                full.append(reading)
+            full_order.append(not is_kept)
+        for part, its in zip(self._parts, (common, full, thinned), strict=True):
+            part.extend(its)
 
     def is_over(self, now_s: float) -> bool:
         """Whether another slice must begin, at the time of a tick."""
@@ -221,18 +227,38 @@ class FlightRecorder:
 
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
+        readings: list[Reading] = []
         for item in waiting:
-            self._open.add(item, self._thinning)
             if isinstance(item, Reading):
-                self._note_names(item.data)
-            elif isinstance(item, Inventory):
-                self._inventories.append(item)
-                if len(self._inventories) > MAX_INVENTORIES:
-                    self._learn_inventories()
+                readings.append(item)
+                is_over = False
+            else:
+                self._take(readings)
+                readings = []
+                self._open.add(item, self._thinning)
+                is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
+                if isinstance(item, Inventory):
+                    self._note_inventory(item)
             # Without any tick, a slice ends when no more items fit.
-            is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
-            if is_over or len(self._open) >= MAX_ITEMS:
+            if is_over or len(self._open) + len(readings) >= MAX_ITEMS:
+                self._take(readings)
+                readings = []
                 self._begin_slice()
+        self._take(readings)
+
+    def _take(self, readings: Sequence[Reading]) -> None:
+        """Add readings to the open slice, and note the names that the redactor looks for in texts."""
+        self._open.extend(readings, self._thinning)
+        for data in [reading.data for reading in readings]:
+            if isinstance(data, Processes):
+                self._users.update(process.user for process in data.processes if known(process.user))
+            elif isinstance(data, NicPorts):
+                self._nics.update(port.device for port in data.ports)
+
+    def _note_inventory(self, inventory: Inventory) -> None:
+        self._inventories.append(inventory)
+        if len(self._inventories) > MAX_INVENTORIES:
+            self._learn_inventories()
 
     def _begin_slice(self) -> None:
         self._slices.append(self._open.packed())
@@ -245,13 +271,6 @@ class FlightRecorder:
         while self.size > self._limit or len(self._slices) >= MAX_SLICES:
             for item in self._slices.popleft().newest():
                 self._before.note(item)
-
-    def _note_names(self, data: Data) -> None:
-        """Note what the redactor looks for in the texts of other items."""
-        if isinstance(data, Processes):
-            self._users.update(process.user for process in data.processes if known(process.user))
-        elif isinstance(data, NicPorts):
-            self._nics.update(port.device for port in data.ports)
 
     def _learn_inventories(self) -> Redactor:
         """Show the redactor the inventories in the order in which they came, and return it."""

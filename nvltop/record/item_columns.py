@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate, chain, count, repeat
-from operator import add, itemgetter, sub
+from itertools import accumulate, chain, count, groupby, islice, repeat
+from operator import add, attrgetter, itemgetter, mul, sub, truediv
 from typing import Any, Final, TypeAlias
 
 from nvltop.frozen import frozen
@@ -22,7 +23,7 @@ from nvltop.model import Item, LinkCounters, LogLine, Reading
 from nvltop.record.columns import Numbers, restore, transpose
 from nvltop.record.counter_columns import CounterColumns
 from nvltop.record.counter_columns import unpack as unpack_counters
-from nvltop.wire.codec import CURRENT_SCHEMA, decode, encode
+from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, decode, encode
 
 Packed: TypeAlias = tuple[bytes, ...]
 """Packed items: the shape of the columns as JSON, then their numbers, all compressed."""
@@ -36,31 +37,48 @@ MAX_ITEMS: Final = 1 << 15
 """Number of items that fit."""
 US: Final = 10**6
 LEVEL: Final = 4
+_times_of: Final = attrgetter("start_s", "end_s", "wall_s")
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class _Bodies:
-    """The values of one stream, without repetitions."""
+    """The values of one stream."""
 
     def __init__(self) -> None:
         self._bodies: list[Any] = []
-        self._counts: list[int] = []
-        """How often each of them occurs in a row."""
-        self._newest: Any = None
 
     def add(self, body: Any) -> bool:
         """Add the values of an item; return True."""
-        if body == self._newest:
-            self._counts[-1] += 1
-        else:
-            self._bodies.append(body)
-            self._counts.append(1)
-            self._newest = body
+        self._bodies.append(body)
         return True
 
-    def pack(self, numbers: Numbers) -> Any:
-        """Return the values as a column, whose numbers are put to `numbers`."""
-        return [self._counts, transpose(self._bodies, numbers)]
+    @property
+    def shape(self) -> object:
+        """What the streams have in common whose values are packed together: class and types of the fields."""
+        fields = FIELDS.get(type(self._bodies[0]))
+        return (fields, tuple(map(type, fields(self._bodies[0])))) if fields else id(self)
+
+    def runs(self) -> list[tuple[Any, int]]:
+        """Return the fields of the values without repetitions, and how often each of them occurs in a row."""
+        fields = FIELDS.get(type(self._bodies[0]))
+        # Tuples of fields are compared without a call for each.
+        rows = map(fields, self._bodies) if fields else self._bodies
+        return [(row, len(list(equal))) for row, equal in groupby(rows)]
+
+
+def _pack_bodies(streams: Iterable[_Bodies], numbers: Numbers) -> Any:
+    """Return the counts of each stream, and the values of all as a column; put its numbers to `numbers`.
+
+    The counts are how often each value occurs in a row, or the number of values if each occurs once.
+    """
+    rows: list[Any] = []
+    counts: list[list[int] | int] = []
+    for stream in streams:
+        runs = stream.runs()
+        rows += [row for row, _ in runs]
+        repeats = [count for _, count in runs]
+        counts.append(repeats if max(repeats) > 1 else len(repeats))
+    return [counts, transpose(rows, numbers)]
 
 
 class ItemColumns:
@@ -73,7 +91,8 @@ class ItemColumns:
         """Start, end and Unix time of each item."""
         self._abouts: list[list[Any]] = []
         """Of each stream: group, GPU and problem of its readings, or the tag of another kind of item."""
-        self._streams: list[_Bodies | CounterColumns] = []
+        self._streams: list[Any] = []
+        """Those of link counters are `CounterColumns`, the others `_Bodies`."""
         self._numbers: dict[object, int] = {}
         """Number of the newest stream of each kind."""
 
@@ -81,23 +100,28 @@ class ItemColumns:
         return len(self._order)
 
     def add(self, item: Item) -> None:
-        """Add an item."""
-        body: Any
-        if isinstance(item, Reading):
-            body = item.data
-            key: object = (item.gpu, type(body), item.problem)
-            self._times.extend((item.start_s, item.end_s, item.wall_s))
-        else:
-            key, mono_s, wall_s, *body = encode(item)
-            self._times.extend((mono_s, mono_s, wall_s))
-        number = self._numbers.get(key)
-        if number is None or not self._streams[number].add(body):
-            number = self._begin(key, item, body)
+        """Add an item that is not a reading."""
+        tag, mono_s, wall_s, *body = encode(item)
+        self._times.extend((mono_s, mono_s, wall_s))
+        number = self._numbers.get(tag, -1)
+        if number < 0 or not self._streams[number].add(body):
+            number = self._begin(tag, body, [tag])
         self._order.append(number)
 
-    def _begin(self, key: object, item: Item, body: Any) -> int:
-        """Begin a stream with an item, and return its number."""
-        about = [item.group, item.gpu, item.problem] if isinstance(item, Reading) else [key]
+    def extend(self, readings: Sequence[Reading]) -> None:
+        """Add readings."""
+        self._times.extend(chain.from_iterable(map(_times_of, readings)))
+        numbers, streams, order = self._numbers, self._streams, self._order
+        for reading in readings:
+            body = reading.data
+            key = reading.gpu, type(body), reading.problem
+            number = numbers.get(key, -1)
+            if number < 0 or not streams[number].add(body):
+                number = self._begin(key, body, [reading.group, reading.gpu, reading.problem])
+            order.append(number)
+
+    def _begin(self, key: object, body: Any, about: list[Any]) -> int:
+        """Begin a stream with the values of an item, and return its number."""
         self._abouts.append(about)
         stream: _Bodies | CounterColumns
         stream = CounterColumns(body) if isinstance(body, LinkCounters) else _Bodies()
@@ -115,10 +139,15 @@ class ItemColumns:
         numbers = Numbers()
         numbers.put(self._order)
         times = _pack_times(self._times, numbers)
-        streams = [
-            [about, isinstance(stream, CounterColumns), stream.pack(numbers)]
-            for about, stream in zip(self._abouts, self._streams, strict=True)
-        ]
+        alike: defaultdict[object, list[int]] = defaultdict(list)
+        for number, stream in enumerate(self._streams):
+            alike[number if isinstance(stream, CounterColumns) else stream.shape].append(number)
+        streams = []
+        for which in alike.values():
+            its = [self._streams[number] for number in which]
+            has_counters = isinstance(its[0], CounterColumns)
+            packed = its[0].pack(numbers) if has_counters else _pack_bodies(its, numbers)
+            streams.append([which, [self._abouts[number] for number in which], has_counters, packed])
         text = _JSON.encode([len(self._order), min(self._order), times, streams, len(numbers)])
         return zlib.compress(text.encode(), LEVEL), *numbers.pack()
 
@@ -128,8 +157,8 @@ def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:
 
     Returns the times themselves if one is not a whole number of µs, which the worker's are.
     """
-    us = [round(seconds * US) for seconds in times]
-    if array("d", [value / US for value in us]) != times:
+    us = list(map(round, map(mul, times, repeat(US))))
+    if array("d", map(truediv, us, repeat(US))).tobytes() != times.tobytes():
         return times.tolist()
     starts, ends, walls = us[0::3], us[1::3], us[2::3]
     ahead = list(map(sub, walls, ends))
@@ -184,19 +213,25 @@ def _open(packed: Packed) -> tuple[list[int], list[Times], list[_Stream]]:
     numbers = Numbers(packed[1:], number_count)
     order = numbers.take(length, least)
     at = list(_unpack_times(times, length, numbers))
-    return (
-        order,
-        at,
-        [_unpack_stream(about, is_links, stream, numbers) for about, is_links, stream in streams],
-    )
+    found: dict[int, _Stream] = {}
+    for which, abouts, has_counters, values in streams:
+        unpacked = _unpack_counters if has_counters else _unpack_bodies
+        found |= zip(which, unpacked(abouts, values, numbers), strict=True)
+    return order, at, [found[number] for number in range(len(found))]
 
 
-def _unpack_stream(about: list[Any], has_counters: bool, packed: Any, numbers: Numbers) -> _Stream:
-    if has_counters:
-        return _Stream(about, *unpack_counters(packed, numbers))
+def _unpack_counters(abouts: list[Any], packed: Any, numbers: Numbers) -> list[_Stream]:
+    return [_Stream(abouts[0], *unpack_counters(packed, numbers))]
+
+
+def _unpack_bodies(abouts: list[Any], packed: Any, numbers: Numbers) -> Iterator[_Stream]:
     counts, column = packed
-    body = partial(CURRENT_SCHEMA.decode_data, about[0]) if len(about) > 1 else list
-    return _Stream(about, restore(column, len(counts), numbers), counts, body)
+    lengths = [each if isinstance(each, int) else len(each) for each in counts]
+    values = iter(restore(column, sum(lengths), numbers))
+    for about, length, each in zip(abouts, lengths, counts, strict=True):
+        body = partial(CURRENT_SCHEMA.decode_data, about[0]) if len(about) > 1 else list
+        repeats = repeat(1) if isinstance(each, int) else each
+        yield _Stream(about, list(islice(values, length)), repeats, body)
 
 
 def unpack(packed: Packed) -> Iterator[Item]:

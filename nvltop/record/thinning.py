@@ -51,9 +51,13 @@ def join(spans: Sequence[Reading]) -> Reading:
 
 
 def _mean(values: Sequence[Maybe[float]], lengths_s: Sequence[float]) -> Maybe[float]:
-    if missing := first_missing(values):
-        return missing
-    total = sum(map(mul, cast(Sequence[float], values), lengths_s))
+    try:
+        total = sum(map(mul, cast(Sequence[float], values), lengths_s))
+    except TypeError:
+        # `Missing` cannot be multiplied. A test of each value would cost more than the sum.
+        if missing := first_missing(values):
+            return missing
+        raise
     return float(round(total / sum(lengths_s), 3))
 
 
@@ -67,25 +71,28 @@ class Thinning:
         """Adjacent compute activity of each GPU that covers less than a second so far."""
 
     def is_kept(self, item: Item) -> bool:
-        """Return whether an item other than compute activity is kept."""
-        if isinstance(item, Reading):
-            if isinstance(item.data, LinkCounters) and item.gpu:
-                return self._is_due(item.gpu, item.start_s)
-        elif isinstance(item, Tick):
-            return self._is_due("", item.mono_s)
-        return True
+        """Return whether an item other than a reading is kept."""
+        return not isinstance(item, Tick) or self._is_due("", item.mono_s)
 
-    def join(self, item: Reading) -> list[Reading]:
-        """Return what is kept of compute activity, and of that before it."""
-        spans, kept = self._spans[item.gpu or ""], []
-        if spans and not are_adjacent(spans[-1], item):
-            kept.append(join(spans))
+    def choose(self, reading: Reading) -> tuple[bool, Reading | None]:
+        """Return whether a reading is kept, and what is kept before it in place of earlier ones."""
+        data = reading.data
+        if isinstance(data, LinkCounters) and reading.gpu:
+            return self._is_due(reading.gpu, reading.start_s), None
+        return self._join(reading) if isinstance(data, ComputeActivity) else (True, None)
+
+    def _join(self, reading: Reading) -> tuple[bool, Reading | None]:
+        spans, joined = self._spans[reading.gpu or ""], None
+        if spans and not are_adjacent(spans[-1], reading):
+            joined = join(spans)
             spans.clear()
-        spans.append(item)
-        if not 0 < item.end_s - spans[0].start_s < SAMPLE_S * EARLY_SHARE:
-            kept.append(join(spans))
+        spans.append(reading)
+        is_kept = False
+        if not 0 < reading.end_s - spans[0].start_s < SAMPLE_S * EARLY_SHARE:
+            is_kept = len(spans) == 1
+            joined = joined if is_kept else join(spans)
             spans.clear()
-        return kept
+        return is_kept, joined
 
     def _is_due(self, key: str, now_s: float) -> bool:
         if 0 <= now_s - self._taken_s.get(key, -SAMPLE_S) < SAMPLE_S * EARLY_SHARE:

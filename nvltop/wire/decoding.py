@@ -294,9 +294,15 @@ def _null(value: Any) -> None:
 
 
 def _missing(value: Any) -> Missing:
-    if type(value) is not dict or list(value) != ["?"]:
+    if type(value) is not dict or list(value) != ["?"] or type(value["?"]) is not str:
         raise CodecError("not a missing value")
-    return Missing(text(value["?"]))
+    return _reason(value["?"])
+
+
+@lru_cache(maxsize=256)
+def _reason(reason: str) -> Missing:
+    # Few reasons come again and again, and one object equals itself at no cost.
+    return Missing(text(reason))
 
 
 _SCALARS: Final[dict[Any, Decoder]] = {str: text, bool: _boolean, type(None): _null}
@@ -320,8 +326,7 @@ def _many(decode_one: Decoder, hint: Any, field: str) -> Decoder:
     return decode_many
 
 
-_key: Final = lru_cache(maxsize=256)(text)
-"""A key of a mapping without control characters; all mappings have keys of the same few kinds."""
+_key: Final = lru_cache(maxsize=256)(text)  # mappings have the same few keys
 
 
 def _mapping(decode_one: Decoder) -> Decoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import pytest
 from hypothesis import given, settings
@@ -45,10 +46,19 @@ ticks = st.builds(
 )
 
 
+def put(columns, items):
+    """Add items: readings that follow one another together, as the recorder does."""
+    for are_readings, its in groupby(items, lambda item: isinstance(item, Reading)):
+        if are_readings:
+            columns.extend(list(its))
+        else:
+            for item in its:
+                columns.add(item)
+
+
 def packed(items):
     columns = ItemColumns()
-    for item in items:
-        columns.add(item)
+    put(columns, items)
     assert len(columns) == len(items)
     return columns.pack()
 
@@ -98,11 +108,41 @@ def test_counters_of_any_size_and_shape(sweeps):
     assert list(unpack(packed(items))) == items
 
 
+counters = st.integers(0, 2**64 - 1) | st.integers(2**62, 2**62 + 2**40)
+growth = st.lists(st.integers(0, 2**36) | st.sampled_from([0, 1024, -1, -(2**40), 2**47, 2**62]), max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(counters, growth), min_size=2, max_size=8), st.integers(-5, 2**62))
+def test_counters_that_grow_or_begin_again(links, stamp_us):
+    """Columns are added and subtracted as one integer: no counter changes the one beside it."""
+    rows = range(min(len(steps) for _, steps in links) + 1)
+    sweeps = [tuple((first + sum(steps[:row])) % 2**64 for first, steps in links) for row in rows]
+    items = [
+        Reading(
+            gpu, t, t, 1e9 + t, LinkCounters(Counter.RAW, Scope.LINK, sweep, sweep[::-1], (stamp_us - t,))
+        )
+        for t, sweep in enumerate(sweeps)
+        for gpu in ("GPU-a", "GPU-b")
+    ]
+    assert list(unpack(packed(items))) == items
+
+
+def test_gpus_are_packed_together_whatever_they_lack():
+    items = [
+        Reading(gpu, t, t, 1e9 + t, Gauges(power_w=Missing("why") if g == 1 else float(t // (g + 1))))
+        for t in range(9)
+        for g, gpu in enumerate(("GPU-a", "GPU-b", "GPU-c", None))
+    ]
+    assert list(unpack(packed(items))) == items
+    assert {item.gpu: item for item in unpack_newest(packed(items))} == {i.gpu: i for i in items}
+
+
 def test_more_can_be_added_after_packing():
     columns = ItemColumns()
     items = [Reading("GPU-a", t, t, 1e9, Gauges(power_w=t / 3)) for t in range(9)]
     for count, item in enumerate(items, 1):
-        columns.add(item)
+        put(columns, [item])
         assert list(unpack(columns.pack())) == items[:count]
 
 
