@@ -7,8 +7,15 @@ from dataclasses import field, replace
 from typing import Final
 
 from nvltop.analysis.errors import ErrorTable
-from nvltop.analysis.rate_tracker import RateTracker
-from nvltop.analysis.rates import NO_SECOND_READING, RateSpan, max_gap_s
+from nvltop.analysis.rates import (
+    COUNTER_RESET,
+    IMPLAUSIBLE_RATE,
+    MAX_PLAUSIBLE_SHARE,
+    NO_SECOND_READING,
+    READING_GAP,
+    TIMING_SLACK_S,
+    max_gap_s,
+)
 from nvltop.frozen import mutable
 from nvltop.model import (
     ErrorCount,
@@ -28,8 +35,8 @@ PortKey = tuple[str, int]
 
 NIC_INTERVAL_S: Final = 1.0
 """Interval in seconds at which ports are read."""
-NO_WRAP: Final = 1 << 40
-"""Counter unit for 64-bit counters: they restart or saturate, but never wrap."""
+MAX_GAP_S: Final = max_gap_s(NIC_INTERVAL_S)
+"""Longest time between two readings over which a rate is computed, seconds."""
 LOOPBACK_FACTOR: Final = 4.0
 """Highest plausible ratio of traffic to port rate: traffic within an adapter is not limited by the port."""
 DEFAULT_PORT_BYTES_PER_S: Final = 100e9
@@ -41,7 +48,6 @@ NOT_THERE: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
 MAX_SPANS: Final = 16
 """Number of recent spans in a frame, one a second: several end between two frames at a long interval."""
-NO_SPAN: Final = RateSpan(0.0, 0.0, (NO_SECOND_READING,) * 4)
 
 
 @mutable
@@ -49,30 +55,40 @@ class _PortTrack:
     """State of one port."""
 
     port: NicPort
-    rate_tracker: RateTracker = field(default_factory=lambda: RateTracker.always_fresh(NO_WRAP))
     errors: ErrorTable = field(default_factory=ErrorTable)
-    span: RateSpan = NO_SPAN
+    rates: Sequence[Maybe[float]] = (NO_SECOND_READING,) * 4
+    """TX, RX, and both of the kernel's network stack, bytes/s."""
+    span_s: tuple[float, float] | None = None
+    """CLOCK_MONOTONIC of the two readings behind the rates."""
     spans: tuple[NicSpan, ...] = ()
     """Recent spans, oldest first."""
-    read_s: float = 0.0
+    read_s: float | None = None
     fastest: float = 0.0
 
     def update(self, port: NicPort, time_s: float) -> None:
-        self.port, self.read_s = port, time_s
+        before, self.port = self.port, port
+        before_s, self.read_s = self.read_s, time_s
+        if before_s is None or time_s <= before_s:
+            before_s = time_s
         if known(port.rate_bytes_per_s):
             # A port that has just gone down reports a lower rate than the one at which it was counting.
             self.fastest = max(self.fastest, port.rate_bytes_per_s)
+        seconds = time_s - before_s
         limit = LOOPBACK_FACTOR * (self.fastest or DEFAULT_PORT_BYTES_PER_S)
-        values = (port.tx_bytes, port.rx_bytes, port.ip_tx_bytes, port.ip_rx_bytes)
-        for span in self.rate_tracker.update(time_s, values, (), (limit,) * 4, NIC_INTERVAL_S):
-            self.span = span
-            if span.end_s > span.start_s:
-                newest = NicSpan(span.start_s, span.end_s, *span.rates[:2])
-                self.spans = (*self.spans[1 - MAX_SPANS :], newest)
+        self.rates = (
+            _rate(before.tx_bytes, port.tx_bytes, seconds, limit),
+            _rate(before.rx_bytes, port.rx_bytes, seconds, limit),
+            _rate(before.ip_tx_bytes, port.ip_tx_bytes, seconds, limit),
+            _rate(before.ip_rx_bytes, port.ip_rx_bytes, seconds, limit),
+        )
+        self.span_s = (before_s, time_s) if seconds else None
+        if seconds:
+            self.spans = (*self.spans[1 - MAX_SPANS :], NicSpan(before_s, time_s, *self.rates[:2]))
         self.errors.update(time_s, {kind: (count,) for kind, count in port.errors.items()})
 
     def frame(self, nic: Nic, label: str, now_s: float, *, present: bool) -> NicFrame:
-        tx, rx, ip_tx, ip_rx = self.span.rates if present else (NOT_THERE,) * 4
+        tx, rx, ip_tx, ip_rx = self.rates if present else (NOT_THERE,) * 4
+        age_s = 0.0 if self.read_s is None else max(0.0, now_s - self.read_s)
         errors = self.errors.at(now_s).get(0, NO_ERRORS)
         port = (
             self.port
@@ -88,11 +104,25 @@ class _PortTrack:
             ip_tx_bytes_per_s=ip_tx,
             ip_rx_bytes_per_s=ip_rx,
             errors=errors,
-            span_s=(self.span.start_s, self.span.end_s) if self.span.end_s > self.span.start_s else None,
+            span_s=self.span_s,
             spans=self.spans,
-            age_s=max(0.0, now_s - self.read_s),
-            stale=now_s - self.read_s > max_gap_s(NIC_INTERVAL_S),
+            age_s=age_s,
+            stale=age_s > MAX_GAP_S,
         )
+
+
+def _rate(before: Maybe[int], after: Maybe[int], seconds: float, limit: float) -> Maybe[float]:
+    """Return a rate in bytes/s, up to `limit`; a 64-bit counter restarts or saturates, but never wraps."""
+    if isinstance(after, Missing):
+        return after
+    if isinstance(before, Missing) or not seconds:
+        return NO_SECOND_READING
+    if seconds > MAX_GAP_S:
+        return READING_GAP
+    if after < before:
+        return COUNTER_RESET
+    most = limit * MAX_PLAUSIBLE_SHARE * (seconds + TIMING_SLACK_S)
+    return (after - before) / seconds if after - before <= most else IMPLAUSIBLE_RATE
 
 
 class NicTracks:

@@ -62,8 +62,6 @@ class RateTracker:
     stays open until then.
     """
 
-    unit: int | None = None
-    """Unit of the counters in bytes; if None, it is derived from their values."""
     period: RefreshPeriod | None = field(default=None, init=False)
     """Period of the driver's refresh; None until it is known."""
     _predictor: RefreshPredictor | None = field(default=None, init=False)
@@ -86,13 +84,6 @@ class RateTracker:
         default_factory=lambda: deque(maxlen=MAX_LEARNING_READINGS), init=False
     )
     """Readings after the first one, kept while the period is not known."""
-
-    @classmethod
-    def always_fresh(cls, unit: int | None = None) -> RateTracker:
-        """Return a tracker for counters with fresh values at every reading."""
-        tracker = cls(unit)
-        tracker.learn(ALWAYS_FRESH)
-        return tracker
 
     def update(
         self,
@@ -330,7 +321,7 @@ class RateTracker:
                 change: Maybe[int] = after - before
                 if after < before:
                     most = limit * MAX_PLAUSIBLE_SHARE * (sample.time_s - self._base_s + TIMING_SLACK_S)
-                    change = bytes_moved(before, after, self.unit or counting_unit((before, after)), most)
+                    change = bytes_moved(before, after, counting_unit((before, after)), most)
                 if isinstance(change, Missing):
                     unknown = True
                 else:
@@ -346,6 +337,6 @@ class RateTracker:
             seconds = elapsed_by_counter(base, sample)
         else:
             seconds = [end_s - start_s]
-        rates, implausible = rates_between(base, sample, seconds, self.unit)
+        rates, implausible = rates_between(base, sample, seconds)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return RateSpan(start_s, end_s, rates, implausible)

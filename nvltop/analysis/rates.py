@@ -163,7 +163,7 @@ def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
 
 
 def rates_between(
-    base: CounterSample, sample: CounterSample, times: Sequence[float], unit: int | None
+    base: CounterSample, sample: CounterSample, times: Sequence[float]
 ) -> tuple[tuple[Maybe[float], ...], Mapping[int, float]]:
     """Return the rate of each counter, and the implausible rates by position.
 
@@ -195,7 +195,7 @@ def rates_between(
         if after >= before:
             change: Maybe[int] = after - before
         else:
-            change = bytes_moved(before, after, unit or counting_unit(base.values + sample.values), most)
+            change = bytes_moved(before, after, counting_unit(base.values + sample.values), most)
         if isinstance(change, Missing):
             rates.append(change)
         elif change <= most:

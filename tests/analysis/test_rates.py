@@ -17,10 +17,18 @@ from nvltop.analysis.rates import (
     bytes_moved,
     elapsed_s,
 )
+from nvltop.analysis.refresh import ALWAYS_FRESH
 from nvltop.model import Missing, known
 
 SPEED = 26.562e9
 KIB = 1024
+
+
+def always_fresh() -> RateTracker:
+    """Return a tracker for counters with fresh values at every reading."""
+    tracker = RateTracker()
+    tracker.learn(ALWAYS_FRESH)
+    return tracker
 
 
 def feed(tracker: RateTracker, time_s: float, *values, interval_s: float = 0.25):
@@ -30,31 +38,31 @@ def feed(tracker: RateTracker, time_s: float, *values, interval_s: float = 0.25)
 
 
 def test_first_reading_is_a_baseline():
-    span = feed(RateTracker.always_fresh(), 10.0, 5_000_000)
+    span = feed(always_fresh(), 10.0, 5_000_000)
     assert span.rates == (NO_SECOND_READING,)
 
 
 def test_rate_is_the_difference_over_the_time_between():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 10**12)
     assert feed(tracker, 10.25, 10**12 + 10**9).rates == (4e9,)
 
 
 def test_gap_gives_a_new_baseline_not_a_mean():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 0)
     assert feed(tracker, 15.5, 10**10).rates == (READING_GAP,)
     assert feed(tracker, 15.75, 10**10 + 10**9).rates == (4e9,)
 
 
 def test_late_poll_within_the_gap_is_a_longer_span():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 0)
     assert feed(tracker, 14.0, 4 * 10**9).rates == (1e9,)
 
 
 def test_reset_is_neither_negative_nor_a_spike():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 10**12)
     assert feed(tracker, 10.25, 10**9).rates == (COUNTER_RESET,)
     assert feed(tracker, 10.5, 2 * 10**9).rates == (4e9,)
@@ -62,7 +70,7 @@ def test_reset_is_neither_negative_nor_a_spike():
 
 @pytest.mark.parametrize("bits", [32, 33, 40, 48, 63])
 def test_wrap_is_followed(bits):
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     top = KIB << bits
     feed(tracker, 10.0, top - 10**8 // KIB * KIB)
     rate = feed(tracker, 10.25, 9 * 10**8 // KIB * KIB).rates[0]
@@ -74,7 +82,7 @@ def test_wrap_that_the_link_could_not_have_made_is_a_reset():
 
 
 def test_more_than_the_link_carries_is_implausible():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 0)
     span = feed(tracker, 11.0, int(2 * SPEED), interval_s=1.0)
     assert span.rates == (IMPLAUSIBLE_RATE,)
@@ -82,7 +90,7 @@ def test_more_than_the_link_carries_is_implausible():
 
 
 def test_unread_counter_has_its_reason_and_the_others_their_rates():
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     feed(tracker, 10.0, 0, 0)
     span = feed(tracker, 10.25, Missing("no permission"), 10**9)
     assert span.rates == (Missing("no permission"), 4e9)
@@ -107,7 +115,7 @@ EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down"
 )
 def test_the_integral_of_the_rates_is_what_the_counter_counted(steps, start, stamped):
     """No rate is negative or above the speed of the link, and no byte is invented."""
-    tracker = RateTracker.always_fresh()
+    tracker = always_fresh()
     t, value = 1000.0, start * KIB
     known_values: dict[float, int | None] = {}
 
@@ -152,7 +160,7 @@ def test_the_rate_of_a_counter_does_not_depend_on_other_counters(each, limit, st
     """A counter that cannot be read does not change the rates of the others."""
 
     def rates(count: int, beside: tuple) -> tuple:
-        tracker = RateTracker.always_fresh(1)
+        tracker = always_fresh()
         chosen = each[:count]
         befores = (*(before for before, _, _ in chosen), *beside)
         afters = (*(max(0, before + step) for before, step, _ in chosen), *beside)
