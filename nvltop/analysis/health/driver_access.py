@@ -199,6 +199,16 @@ def evaluate_unread(rule_input: RuleInput) -> RuleResult:
     return claims, f"state, traffic and errors of all links ({gpu_names(gpus)})"
 
 
+def _reads_depend_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on: only the inventory, while everything can be read."""
+    for g in rule_input.gpus:
+        n = g.nvlink
+        needed = (n.links_up, n.tx_bytes_per_s, n.rx_bytes_per_s, n.errors_total)
+        if g.state != "ok" or g.stale or not n.links_up or Missing in map(type, needed):
+            return None
+    return (rule_input.inventory,)
+
+
 def _why_no_traffic(g: GpuFrame) -> str | None:
     """Return why the traffic of a GPU cannot be shown now; None if it can."""
     if g.state != "ok" or g.gpu.mig is True or g.nvlink.links_up == 0:
@@ -304,5 +314,5 @@ def _without_nvlink(rule_input: RuleInput) -> tuple[str, str]:
 RULE_GROUP: Final = RuleGroup(
     "driver answers", ("driver-stuck", "reader-gone", "monitor-slow"), evaluate, per_gpu=False
 )
-UNREAD: Final = RuleGroup("can be read", ("no-read",), evaluate_unread)
+UNREAD: Final = RuleGroup("can be read", ("no-read",), evaluate_unread, depends_on=_reads_depend_on)
 DESIGN: Final = RuleGroup("by design", ("mig-on", "in-vm", "no-nvlink"), evaluate_design, is_check=False)

@@ -67,7 +67,8 @@ class RuleEngine:
         claims: list[Claim] = []
         for group in RULE_GROUPS:
             found, summary = self._evaluate_group(group, rule_input)
-            summary = _without_unread_gpus(summary, rule_input, group.per_gpu)
+            if rule_input.unread_gpus:
+                summary = _without_unread_gpus(summary, rule_input, group.per_gpu)
             self._summaries[group.name] = summary
             if isinstance(summary, str):
                 self._checked_since_s.setdefault(group.name, now_s)
@@ -77,7 +78,14 @@ class RuleEngine:
         self._tracker.update(claims, now_s, rule_input.tick.wall_s, after_gap)
         self.findings = with_causes(self._tracker.findings(now_s), claims)
         self.pending = self._tracker.pending(now_s)
-        self.checks = tuple(self._check(group, now_s) for group in RULE_GROUPS if group.is_check)
+        claimed = {f.rule for f in self.findings} | {p.finding.rule for p in self.pending}
+        self.checks = tuple(
+            [
+                self._check(group, now_s, claims=not claimed.isdisjoint(group.rules))
+                for group in RULE_GROUPS
+                if group.is_check
+            ]
+        )
 
     def _evaluate_group(self, group: RuleGroup, rule_input: RuleInput) -> RuleResult:
         """Return the result of a group, without evaluating it if it would be as before."""
@@ -97,12 +105,18 @@ class RuleEngine:
             self._quiet[group.name] = depends_on, summary
         return claims, summary
 
-    def _check(self, group: RuleGroup, now_s: float) -> Check:
-        """Return the outcome of a group; `Check.outcome` lists the five there are."""
+    def _check(self, group: RuleGroup, now_s: float, *, claims: bool) -> Check:
+        """Return the outcome of a group; `Check.outcome` lists the five there are.
+
+        `claims` says whether the group has findings or pending conditions.
+        """
         summary = self._summaries[group.name]
         watched_s = round(now_s - self._checked_since_s.get(group.name, now_s), 1)
-        findings = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
-        pending = [p for p in self.pending if p.finding.rule in group.rules]
+        findings: list[Finding] = []
+        pending: list[Pending] = []
+        if claims:
+            findings = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
+            pending = [p for p in self.pending if p.finding.rule in group.rules]
         if any(f.severity.is_problem for f in findings):
             outcome, detail = "problem", findings[0].summary
         elif pending:
@@ -129,7 +143,7 @@ def _pending_detail(pending: Pending) -> str:
 def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
     """Return the summary, extended by the GPUs that could not be checked; unread values are not fine."""
     unread = rule_input.unread_gpus
-    if isinstance(summary, Missing) or not unread:
+    if isinstance(summary, Missing):
         return summary
     if len(unread) == len(rule_input.gpus):
         if any(g.state != "ok" for g in unread):

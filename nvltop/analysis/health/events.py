@@ -36,7 +36,7 @@ PROGRAM_STEP: Final = "Check the program that ran there (its peer accesses); the
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check the Xid events since nvltop started; earlier ones are only in the kernel log."""
     xids = [_placed(rule_input, e) for e in rule_input.events if e.kind == "xid"]
-    claims = list(_claims(rule_input, xids))
+    claims = list(_claims(rule_input, xids)) if xids else []
     if rule_input.listening is None:
         return claims, Missing("not listening for Xids yet")
     if not rule_input.listening.gpus:

@@ -244,10 +244,16 @@ def evaluate_clocks(rule_input: RuleInput) -> RuleResult:
     return claims, first_missing(reasons)
 
 
+def _presence_depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
+    """Return what the result depends on: only the inventory, while all GPUs respond."""
+    return (rule_input.inventory,) if len(rule_input.readable_gpus) == len(rule_input.gpus) else None
+
+
 PRESENCE: Final = RuleGroup(
     "GPUs present",
     ("gpu-lost", "gpu-not-opened", "container-lost", "lib-mismatch"),
     evaluate_presence,
     per_gpu=False,
+    depends_on=_presence_depends_on,
 )
 CLOCKS: Final = RuleGroup("clocks", ("throttled",), evaluate_clocks, THROTTLED_S)

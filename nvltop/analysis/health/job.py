@@ -23,6 +23,8 @@ HANG_POWER_SHARE: Final = 0.35
 """Share of the power limit below which a busy GPU may be spinning."""
 SILENT_JOB_S: Final = 10.0
 """Silence of a job, seconds, after which its remaining traffic is polling and not work."""
+MIN_SPINNING: Final = 2
+"""Number of GPUs of a job that must spin: one alone may be busy with something else."""
 MAX_DIFFERENT_SHARE: Final = 0.25
 """Share of the GPUs of a hung job that may behave differently from those that spin."""
 DIFFERENT_POWER_SHARE: Final = 0.15
@@ -53,11 +55,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
 
 def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
     """Claim that the GPUs of a job spin; GPUs without a known job are treated as one job."""
-    groups = group_by_job(rule_input.jobs, gpus)
-    taken = {uuid for group in groups for uuid in group.gpus}
     # A hung job may poll, which causes little traffic compared with its work.
     silent = {uuid for j in rule_input.judgements if j.silent_s >= SILENT_JOB_S for uuid in j.gpus}
     spins = {g.gpu.uuid for g in gpus if _spins(g, silent)}
+    if len(spins) < MIN_SPINNING:
+        return
+    groups = group_by_job(rule_input.jobs, gpus)
+    taken = {uuid for group in groups for uuid in group.gpus}
     # GPUs without a known job may belong together if their memory is in use.
     free = [g for g in gpus if g.gpu.uuid not in taken and (g.gpu.uuid in spins or _holds_memory(g))]
     mostly = sum(g.gpu.uuid not in spins for g in free) <= max(1, MAX_DIFFERENT_SHARE * len(free))
@@ -67,7 +71,7 @@ def _stuck(rule_input: RuleInput, gpus: Sequence[GpuFrame]) -> Iterator[Claim]:
         members = [by_uuid[uuid] for uuid in group.gpus if uuid in by_uuid]
         spinning = [g for g in members if g.gpu.uuid in spins]
         others = [g for g in members if g.gpu.uuid not in spins]
-        if len(spinning) < 2 or len(others) > max(1, MAX_DIFFERENT_SHARE * len(members)):
+        if len(spinning) < MIN_SPINNING or len(others) > max(1, MAX_DIFFERENT_SHARE * len(members)):
             continue
         odd, how = _different_gpu(spinning, others)
         hint = f"; {gpu_name(odd)} is different: {how}" if odd else ""

@@ -10,7 +10,7 @@ from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import rates_of, summarize
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
-from nvltop.model import GpuFrame, Missing, Scope, Severity, known, or_none
+from nvltop.model import GpuFrame, Scope, Severity, known, or_none, total
 
 MAX_END_DIFFERENCE: Final = 0.10
 """Difference between TX of one end and RX of the other above which they disagree, as a share of the larger.
@@ -27,17 +27,17 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check the rates of all links for plausibility."""
     by_uuid = {g.gpu.uuid: g for g in rule_input.gpus}
     claims = []
+    direct = 0
     for g in rule_input.gpus:
-        if known(g.nvlink.scope) and g.nvlink.scope is Scope.GPU:
+        if g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
         tx, rx = rates_of(g.links)
-        if Missing in map(type, (*tx, *rx)):
+        if not (known(total(tx)) and known(total(rx))):
             odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE_RATE in ways)
             claims += [_implausible(rule_input, g, link) for link in odd]
-        claims += _ends(rule_input, g, by_uuid)
-    direct = sum(
-        g.links[i].remote.gpu in by_uuid for g in rule_input.gpus for i in summarize(g.links).gpu_links
-    )
+        if to_gpus := summarize(g.links).gpu_links:
+            claims += _ends(rule_input, g, by_uuid)
+            direct += sum(g.links[i].remote.gpu in by_uuid for i in to_gpus)
     if direct:
         return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
     return claims, "sanity check: no rate above the link's speed" if any(
