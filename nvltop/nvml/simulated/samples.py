@@ -47,6 +47,16 @@ class GpmSample(ctypes.Structure):
     _fields_ = (("gpu", c_int), ("t", c_double))
 
 
+class GpmMetric(ctypes.Structure):
+    """An nvmlGpmMetric_t, without the text that the class of `pynvml` looks for at each access."""
+
+    _fields_ = (("id", c_uint), ("code", c_uint), ("value", c_double), ("names", c_void_p * 3))
+
+
+METRICS_OFFSET: Final = pynvml.c_nvmlGpmMetricsGet_t.metrics.offset
+"""Offset of the metrics in an nvmlGpmMetricsGet_t, bytes."""
+
+
 def function_table(driver: SimulatedDriver) -> FunctionTable:
     """Return the simulated functions that sample."""
     boards = driver.machine.node.boards
@@ -64,8 +74,9 @@ def _utilization(driver: SimulatedDriver) -> Callable[..., int]:
             return put(c_uint, count, MAX_SAMPLES)
         now, wall_us = driver.t, driver.wall_us
         newest = math.floor(now / SAMPLE_INTERVAL_S)
+        seen = math.floor((now - (wall_us - seen_us) / 1e6) / SAMPLE_INTERVAL_S)
         found = []
-        for number in range(max(1, newest - MAX_SAMPLES + 1), newest + 1):
+        for number in range(max(1, newest - MAX_SAMPLES + 1, seen), newest + 1):
             stamp_us = wall_us - round(1e6 * (now - number * SAMPLE_INTERVAL_S))
             if stamp_us > seen_us:
                 mean = driver.machine.mean_activity(
@@ -120,9 +131,9 @@ def _gpm(driver: SimulatedDriver) -> FunctionTable:
     def metrics(out: int) -> int:
         request = pynvml.c_nvmlGpmMetricsGet_t.from_address(out)
         first, last = (taken[ctypes.cast(s, c_void_p).value or 0] for s in (request.sample1, request.sample2))
-        for metric in request.metrics[: request.numMetrics]:
-            answer = value(metric.metricId, first.gpu, first.t, last.t)
-            metric.nvmlReturn = NOT_SUPPORTED if answer is None else SUCCESS
+        for metric in (GpmMetric * request.numMetrics).from_address(out + METRICS_OFFSET):
+            answer = value(metric.id, first.gpu, first.t, last.t)
+            metric.code = NOT_SUPPORTED if answer is None else SUCCESS
             if answer is not None:
                 metric.value = answer
         return SUCCESS
