@@ -28,15 +28,6 @@ TRAY_RATE = 4 * 18 * RATE
 SCRAPE_S = 1.0
 
 
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory) -> Iterator[tuple[Rack, Prometheus]]:
-    rack = Rack(tray_page())
-    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), rack.scrape_config("1s"))
-    yield rack, prometheus
-    prometheus.stop()
-    rack.close()
-
-
 def engine(prometheus: Prometheus, select: str = "") -> FleetEngine:
     source = PrometheusSource(address.parse(prometheus.url), parse(select) if select else (), {})
     return FleetEngine(source)
@@ -63,6 +54,97 @@ def by_tray(view: FleetView) -> dict[int, Node]:
 
 def whole(view: FleetView) -> bool:
     return len(view.nodes) == 18 and all(known(node.tx.complete) for node in view.nodes)
+
+
+DCGM = """{temperature}{{{l}}} 50
+{total}{{{l}}} {value}
+"""
+
+
+def test_dcgm_exporter_alone(tmp_path):
+    both = 400e9
+    old, new = "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", "DCGM_FI_DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND"
+
+    class Exporters(Rack):
+        def page(self, tray: int, now_s: float) -> str:
+            lines = ""
+            for gpu in range(4):
+                host = "Hostname" if tray % 2 else "hostname"
+                labels = f'gpu="{gpu}",UUID="GPU-{tray}{gpu}",{host}="node{tray:02d}"'
+                total, value = (old, both / 1_024_000) if tray % 2 else (new, both)
+                temperature = "DCGM_FI_DEV_GPU_TEMP" if tray % 2 else "DCGM_FI_DEV_GPU_TEMP_CELSIUS"
+                lines += DCGM.format(l=labels, total=total, value=value, temperature=temperature)
+                if tray > 9:
+                    for way in ("TX", "RX"):
+                        lines += f"DCGM_FI_PROF_NVLINK_{way}_BYTES{{{labels}}} 2e11\n"
+                if tray == 2 and gpu == 1:
+                    lines += f"DCGM_FI_DEV_XID_ERROR{{{labels}}} 79\n"
+            return lines
+
+    exporters = Exporters("")
+    prometheus = Prometheus(tmp_path, exporters.scrape_config("1s"))
+    try:
+        watching = engine(prometheus)
+        # Nodes are listed by one query and valued by another: the first scrape may come between them.
+        view = until(watching, lambda v: len(v.nodes) == 18 and all(known(node.combined) for node in v.nodes))
+        assert view.source == "dcgm-exporter"
+        assert [node.name for node in view.nodes] == [f"node{tray:02d}" for tray in range(1, 19)]
+        for tray, node in enumerate(view.nodes, 1):
+            assert node.combined == pytest.approx(4 * both)
+            assert node.gpus == 4
+            assert (node.tx.complete == 8e11) if tray > 9 else not known(node.tx.value)
+            assert not known(node.errors.value)
+        assert view.nodes[1].worst.rule == "xid-79"
+        detail = watching.detail(view.nodes[11].key)
+        assert [row.tx for row in detail.gpus] == [2e11] * 4
+        exporters.modes[4] = "silent"
+        view = until(watching, lambda v: any(node.silent for node in v.nodes))
+        assert [node.name for node in view.nodes if node.silent] == ["node04"]
+        assert [node.name for node in engine(prometheus).refresh().nodes if node.silent] == ["node04"]
+        exporters.modes |= dict.fromkeys(exporters.modes, "silent")
+        view = until(
+            engine(prometheus), lambda v: len(v.nodes) == 18 and all(node.silent for node in v.nodes)
+        )
+        assert view.source == "dcgm-exporter"
+    finally:
+        prometheus.stop()
+        exporters.close()
+
+
+def test_the_recording_rules_give_the_same_values(tmp_path, monkeypatch):
+    monkeypatch.setattr(queries, "RECORDED_WINDOW_S", 5.0)
+    (tmp_path / "rules.yml").write_text(rules().replace("interval: 15s", "interval: 2s"))
+    run = subprocess.run(
+        ["promtool", "check", "rules", tmp_path / "rules.yml"], capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    trays = Rack(tray_page())
+    trays.modes[2] = "lost-gpu"
+    config = trays.scrape_config("1s") | {"rule_files": [str(tmp_path / "rules.yml")]}
+    prometheus = Prometheus(tmp_path, config)
+    try:
+        watching = engine(prometheus)
+        view = until(
+            watching,
+            lambda v: len(v.nodes) == 18 and all(known(node.tx.value) for node in v.nodes),
+        )
+        assert watching._recorded()
+        assert by_tray(view)[1].tx.complete == pytest.approx(TRAY_RATE, rel=0.3)
+        assert by_tray(view)[2].tx.unknown == 1
+        assert by_tray(view)[2].tx.value == pytest.approx(TRAY_RATE * 3 / 4, rel=0.3)
+    finally:
+        prometheus.stop()
+        trays.close()
+
+
+@pytest.fixture(scope="module")
+def rack(tmp_path_factory) -> Iterator[tuple[Rack, Prometheus]]:
+    """Return a rack and its server, which run until the last test of this file: only the last two use it."""
+    rack = Rack(tray_page())
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), rack.scrape_config("1s"))
+    yield rack, prometheus
+    prometheus.stop()
+    rack.close()
 
 
 def test_a_rack_in_trouble(rack):
@@ -159,84 +241,3 @@ def test_a_prometheus_that_restarts(rack):
     assert len(watching.view.nodes) == 18
     prometheus.start()
     until(watching, whole)
-
-
-DCGM = """{temperature}{{{l}}} 50
-{total}{{{l}}} {value}
-"""
-
-
-def test_dcgm_exporter_alone(tmp_path):
-    both = 400e9
-    old, new = "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", "DCGM_FI_DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND"
-
-    class Exporters(Rack):
-        def page(self, tray: int, now_s: float) -> str:
-            lines = ""
-            for gpu in range(4):
-                host = "Hostname" if tray % 2 else "hostname"
-                labels = f'gpu="{gpu}",UUID="GPU-{tray}{gpu}",{host}="node{tray:02d}"'
-                total, value = (old, both / 1_024_000) if tray % 2 else (new, both)
-                temperature = "DCGM_FI_DEV_GPU_TEMP" if tray % 2 else "DCGM_FI_DEV_GPU_TEMP_CELSIUS"
-                lines += DCGM.format(l=labels, total=total, value=value, temperature=temperature)
-                if tray > 9:
-                    for way in ("TX", "RX"):
-                        lines += f"DCGM_FI_PROF_NVLINK_{way}_BYTES{{{labels}}} 2e11\n"
-                if tray == 2 and gpu == 1:
-                    lines += f"DCGM_FI_DEV_XID_ERROR{{{labels}}} 79\n"
-            return lines
-
-    exporters = Exporters("")
-    prometheus = Prometheus(tmp_path, exporters.scrape_config("1s"))
-    try:
-        watching = engine(prometheus)
-        # Nodes are listed by one query and valued by another: the first scrape may come between them.
-        view = until(watching, lambda v: len(v.nodes) == 18 and all(known(node.combined) for node in v.nodes))
-        assert view.source == "dcgm-exporter"
-        assert [node.name for node in view.nodes] == [f"node{tray:02d}" for tray in range(1, 19)]
-        for tray, node in enumerate(view.nodes, 1):
-            assert node.combined == pytest.approx(4 * both)
-            assert node.gpus == 4
-            assert (node.tx.complete == 8e11) if tray > 9 else not known(node.tx.value)
-            assert not known(node.errors.value)
-        assert view.nodes[1].worst.rule == "xid-79"
-        detail = watching.detail(view.nodes[11].key)
-        assert [row.tx for row in detail.gpus] == [2e11] * 4
-        exporters.modes[4] = "silent"
-        view = until(watching, lambda v: any(node.silent for node in v.nodes))
-        assert [node.name for node in view.nodes if node.silent] == ["node04"]
-        assert [node.name for node in engine(prometheus).refresh().nodes if node.silent] == ["node04"]
-        exporters.modes |= dict.fromkeys(exporters.modes, "silent")
-        view = until(
-            engine(prometheus), lambda v: len(v.nodes) == 18 and all(node.silent for node in v.nodes)
-        )
-        assert view.source == "dcgm-exporter"
-    finally:
-        prometheus.stop()
-        exporters.close()
-
-
-def test_the_recording_rules_give_the_same_values(tmp_path, monkeypatch):
-    monkeypatch.setattr(queries, "RECORDED_WINDOW_S", 5.0)
-    (tmp_path / "rules.yml").write_text(rules().replace("interval: 15s", "interval: 2s"))
-    run = subprocess.run(
-        ["promtool", "check", "rules", tmp_path / "rules.yml"], capture_output=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    trays = Rack(tray_page())
-    trays.modes[2] = "lost-gpu"
-    config = trays.scrape_config("1s") | {"rule_files": [str(tmp_path / "rules.yml")]}
-    prometheus = Prometheus(tmp_path, config)
-    try:
-        watching = engine(prometheus)
-        view = until(
-            watching,
-            lambda v: len(v.nodes) == 18 and all(known(node.tx.value) for node in v.nodes),
-        )
-        assert watching._recorded()
-        assert by_tray(view)[1].tx.complete == pytest.approx(TRAY_RATE, rel=0.3)
-        assert by_tray(view)[2].tx.unknown == 1
-        assert by_tray(view)[2].tx.value == pytest.approx(TRAY_RATE * 3 / 4, rel=0.3)
-    finally:
-        prometheus.stop()
-        trays.close()
