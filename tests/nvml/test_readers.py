@@ -78,7 +78,7 @@ def test_calls_per_second_are_limited(bench, node):
 
 
 def test_there_are_fewer_calls_after_the_traffic_has_ended(bench):
-    b = bench("dgx-h100", "hang")
+    b = bench("h100-four", "hang")
     b.run(28.0)
     assert calls_per_gpu(b, 2.0) > 18
     calls_per_gpu(b, TRAFFIC_HOLD_S + 1)

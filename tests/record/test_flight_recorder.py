@@ -81,7 +81,7 @@ def test_what_fits_is_read_back_item_by_item(tmp_path, simulate):
 
 
 def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simulate):
-    items, redact, limit = simulate(seconds=400), Redactor(NAMES), 1 << 16
+    items, redact, limit = simulate("h100-two", seconds=400), Redactor(NAMES), 1 << 16
     ring = FlightRecorder(lambda: redact, limit)
     for item in items:
         ring.write(item)
@@ -220,7 +220,7 @@ def test_it_holds_half_an_hour_of_a_dgx_h100_at_work(simulate):
 
 def test_a_snapshot_holds_what_was_there_when_it_was_taken(tmp_path, simulate):
     """What is added and thinned while a thread writes it changes nothing."""
-    items, redact = simulate(seconds=400), Redactor(NAMES)
+    items, redact = simulate("h100-two", seconds=400), Redactor(NAMES)
     ring = FlightRecorder(lambda: redact)
     half = len(items) // 2
     ring.write(*items[:half])

@@ -29,7 +29,7 @@ PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
         ("dgx-h100", "link-down", 16, 2),
         ("dgx-h100", "p2p-dead", 4, 2),
         ("dgx-h100", "fabric-stuck", 20, 3),
-        ("dgx-h100", "fabric-stuck", 130, 2),
+        ("h100-two", "fabric-stuck", 130, 2),
     ],
 )
 def test_exit_codes(bench, node, scenario, seconds, code):

@@ -703,14 +703,14 @@ def test_gpus_that_compute_or_communicate_are_not_stuck(watched, changed):
 def test_the_gpu_that_the_others_wait_for_is_named(watched, power, util):
     def prepare(lib):
         spin(lib.machine)
-        lib.machine.power_w = lambda gpu, t: power if gpu == 6 else 120.0
-        lib.machine.utilization = lambda gpu, t: util if gpu == 6 else 1.0
+        lib.machine.power_w = lambda gpu, t: power if gpu == 2 else 120.0
+        lib.machine.utilization = lambda gpu, t: util if gpu == 2 else 1.0
 
-    w = watched("dgx-h100", prepare=prepare)
+    w = watched("h100-four", prepare=prepare)
     found, _ = w.until("stuck-collective", 75)
-    assert "GPUs 0-5, 7 spin at full" in found.summary
-    assert f"GPU 6 is different: {100 * util:.0f} % busy at {power:.0f} W" in found.summary
-    assert found.evidence["different"] == 6
+    assert "GPUs 0, 1, 3 spin at full" in found.summary
+    assert f"GPU 2 is different: {100 * util:.0f} % busy at {power:.0f} W" in found.summary
+    assert found.evidence["different"] == 2
 
 
 def lag(machine, share, power):
@@ -818,7 +818,7 @@ def uneven(share):
     return prepare
 
 
-@pytest.mark.parametrize("node", ["dgx-h100", "hgx-a100-4"])
+@pytest.mark.parametrize("node", ["h100-four", "hgx-a100-4"])
 def test_a_link_that_carries_much_less_than_the_others(watched, node):
     w = watched(node, prepare=uneven(0.3))
     found, samples = w.until("link-imbalance", 90)
@@ -846,10 +846,10 @@ def slow_planes(share, *slow):
     [
         ("gb200-tray", 9, [9], "Link 9 of GPUs 0-3 carries 40% of the usual: the NVSwitch behind it lags"),
         (
-            "dgx-h100",
+            "h100-four",
             None,
             [1, 5, 9, 13, 17],
-            "Links 1,5,9,13,17 of GPUs 0-7 carry 40% of the usual: NVSwitch 00000000:",
+            "Links 1,5,9,13,17 of GPUs 0-3 carry 40% of the usual: NVSwitch 00000000:",
         ),
     ],
 )
