@@ -70,6 +70,8 @@ def modules() -> dict[str, ast.Module]:
 def imports(tree: ast.AST) -> Iterator[str]:
     """Yield what is imported at the top of a module and inside its functions, but not for types alone."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # which cannot import
+            continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
         if isinstance(node, ast.Import):
